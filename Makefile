@@ -1,0 +1,52 @@
+# make demo   install what running needs into .venv, and run the demo
+# make test   install what developing needs, and run all that CI runs
+
+PYTHON ?= python3
+PYTEST_ARGS ?= -n 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format wheel-check clean
+
+help:
+	@sed -n '1,/^$$/s/^# //p' Makefile
+	@echo "also: make lint, make format, make wheel-check, make clean"
+
+demo: $(VENV)/.runtime
+	$(BIN)/deem-crowd demo
+
+# Each test process computes on one thread: two processes with two threads each are slower.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(MAKE) wheel-check
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel-check: $(VENV)/.dev
+	$(BIN)/python tests/wheel/check_wheel.py
+
+clean:
+	rm -rf $(VENV) .venv-wheel build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+# Stamps: an environment is installed again only when what it is made from has changed.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[dev]'
+	touch $(VENV)/.runtime $@

@@ -1,0 +1,347 @@
+"""DEEMAggregator: DataFrames in, Series out, with crowd-kit's habits."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any, cast
+
+import attr
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from crowdkit.aggregation.base import BaseClassificationAggregator
+from crowdkit.aggregation.utils import named_series_attrib
+from sklearn.exceptions import NotFittedError
+
+from deem_crowd import ids, inference, parameters, training
+from deem_crowd.answers import Answers, Duplicates, Missing
+from deem_crowd.exceptions import DataError, DataWarning, FormError, MissingColumnError, first_few
+from deem_crowd.initialization import InitMethod
+from deem_crowd.progress import reporter
+
+
+@parameters.named_parameters
+@attr.s(eq=False)
+class DEEMAggregator(BaseClassificationAggregator):
+    r"""Consensus labels, worker skills and confusion matrices by an exact energy model of the answers.
+
+    One multinomial hidden unit, the true label, explains the answers that exist; a missing answer is absent from the
+    energy, the partition function, the votes and the counts. The likelihood is maximised exactly (no sampling):
+
+    .. math:: \log p(x_n) = \log \sum_h e^{b_h + \sum_{i \in O(n)} W_{i, x_{ni}, h}} - \log Z_{O(n)}
+
+    Source of the model: Maymon, Buznah, Shaham, arXiv 2601.20556; with normalised tables it is Dawid and Skene's (1979),
+    here with what all workers have in common as a prior for each.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from deem_crowd import DEEMAggregator
+    >>> df = pd.DataFrame(
+    ...     [["t1", "ann", "cat"], ["t1", "bob", "cat"], ["t1", "cid", "dog"],
+    ...      ["t2", "ann", "dog"], ["t2", "bob", "dog"], ["t2", "cid", "dog"]],
+    ...     columns=["task", "worker", "label"],
+    ... )
+    >>> DEEMAggregator().fit_predict(df).to_dict()
+    {'t1': 'cat', 't2': 'dog'}
+    """
+
+    n_iter: int = attr.ib(default=training.Settings.n_iter)
+    """Most passes over the answers; 0 gives the weighted-vote start."""
+    tol: float = attr.ib(default=training.Settings.tol)
+    """Training stops when a pass gains less than this, in nats per answer."""
+    subtypes: int = attr.ib(default=1)
+    """M hidden states per class, for tasks of one class that are answered in different ways."""
+    gauge: training.Gauge = attr.ib(default="normalised")
+    """'normalised' tables (Dawid-Skene), or 'free': which workers answered tells something about the label, too."""
+    penalty: training.Penalty = attr.ib(default="learned")
+    """Pseudo-answers in each cell of a worker's table: 'learned' from all workers, a number, or None."""
+    init_method: InitMethod = attr.ib(default="mv")
+    """The start: 'mv' (majority vote), 'mv_rand', 'mv_lo' (with noise) or 'rand'."""
+    use_weighted: bool = attr.ib(default=True)
+    """Scale a worker's start by his agreement with the votes of the others."""
+    missing: Missing = attr.ib(default="error")
+    """What to do with rows whose label is missing: 'error' or 'drop'."""
+    duplicates: Duplicates = attr.ib(default="last")
+    """Which answer counts where a worker answered a task twice: 'last', 'first', or 'error'."""
+    unknown_workers: str = attr.ib(default="average")
+    """Workers that predict has not seen in fit: 'average' (the population's table) or 'error'."""
+    device: str | torch.device = attr.ib(default="auto")
+    """'auto', 'cpu', 'cuda' …"""
+    dtype: str = attr.ib(default="auto")
+    """Of the passes: 'float32', 'float64'; 'auto' is float32, and float64 where the data are few."""
+    random_state: int | None = attr.ib(default=None)
+    """Seed for noisy starts; None is 0. Global random states are neither read nor written."""
+    progress: bool = attr.ib(default=True)
+    """Show a progress bar on a terminal for fits that take long."""
+
+    probas_: pd.DataFrame = attr.ib(init=False)
+    """p(label | answers): float64, index ``task``, columns ``label``, shape (N, K). Tasks without answers get the prior."""
+    skills_: pd.Series = named_series_attrib(name="skill")
+    """Chance of the right answer, in [0, 1], index ``worker``, shape (D,)."""
+    priors_: pd.Series = named_series_attrib(name="prior")
+    """Class prior, index ``label``, shape (K,)."""
+    loss_history_: list[float] = attr.ib(init=False)
+    """Log-likelihood per task, in nats, at each pass; higher is better."""
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(
+        self,
+        data: pd.DataFrame,
+        true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
+    ) -> DEEMAggregator:
+        """Fit the model.
+
+        Parameters
+        ----------
+        data : DataFrame
+            One row an answer: columns ``task``, ``worker``, ``label``, of any dtypes; other columns are ignored. An
+            :class:`deem_crowd.Answers` is taken, too.
+        true_labels : Series, dict or DataFrame, optional
+            Labels that are known, by task (a frame has columns ``task`` and ``label``): those tasks have their hidden
+            unit clamped, and all others learn from them. Missing values mean unknown.
+
+        Returns
+        -------
+        DEEMAggregator
+            self. If the call fails or is interrupted, the object is as it was.
+
+        Raises
+        ------
+        MissingColumnError, DataError, FormError, ParameterError, MemoryNeedError
+        """
+        settings = self.get_params()
+        parameters.check(settings)
+        if isinstance(data, Answers):
+            answers = data
+        else:
+            answers = Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
+        gold = _gold(true_labels, answers)
+        recipe = self._recipe()
+        with reporter(answers.n_answers, self.progress) as show:
+            model, posterior = inference.fit_answers(answers, recipe, gold, show)
+        labels, probas = _output(answers, posterior, gold)
+        skills = pd.Series(model.skills, index=answers.workers, name="skill")
+        priors = pd.Series(model.priors, index=answers.classes, name="prior")
+        # One assignment, so that an interrupt leaves either the old state or the new one.
+        self.__dict__.update(
+            labels_=labels,
+            probas_=probas,
+            skills_=skills,
+            priors_=priors,
+            loss_history_=list(model.fit.log_likelihood),
+            _fitted=(model, answers.workers, answers.classes),
+        )
+        return self
+
+    def fit_predict(
+        self,
+        data: pd.DataFrame,
+        true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
+    ) -> pd.Series:
+        """Fit and return ``labels_``: a Series ``agg_label``, index ``task``, in the dtype of the input labels.
+
+        Tasks stand in order of first appearance. See :meth:`fit`.
+        """
+        return self.fit(data, true_labels).labels_
+
+    def fit_predict_proba(
+        self,
+        data: pd.DataFrame,
+        true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
+    ) -> pd.DataFrame:
+        """Fit and return ``probas_``, shape (N, K): rows sum to 1. See :meth:`fit`."""
+        return self.fit(data, true_labels).probas_
+
+    # -------------------------------------------------------------- predicting
+
+    def predict(self, data: pd.DataFrame) -> pd.Series:
+        """Return the labels of tasks, new ones as well, from the answers of the workers known since fit.
+
+        The model stays as it is. Workers it has not seen count as the average worker, with a warning.
+
+        Raises
+        ------
+        NotFittedError, MissingColumnError, DataError
+        """
+        return self._predict(data)[0]
+
+    def predict_proba(self, data: pd.DataFrame) -> pd.DataFrame:
+        """Return p(label | answers), shape (N, K), as :meth:`predict` finds it."""
+        return self._predict(data)[1]
+
+    @property
+    def errors_(self) -> pd.DataFrame:
+        """Confusion matrices: index (``worker``, ``label`` answered), columns the true label, shape (D·K, K).
+
+        Each worker's columns sum to 1.
+        """
+        if "_fitted" not in self.__dict__:
+            raise AttributeError("errors_ is there after fit")
+        model, workers, classes = self.__dict__["_fitted"]
+        full = model.full_confusion()
+        d, k = len(workers), len(classes)
+        index = pd.MultiIndex(
+            levels=[workers, classes],
+            codes=[np.repeat(np.arange(d), k), np.tile(np.arange(k), d)],
+            names=["worker", "label"],
+        )
+        return pd.DataFrame(full.reshape(d * k, k), index=index, columns=classes)
+
+    # ------------------------------------------------------------- parameters
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments, as scikit-learn's ``clone`` and searches expect."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name != "self"}
+
+    def set_params(self, **params: Any) -> DEEMAggregator:
+        """Set constructor arguments.
+
+        Raises
+        ------
+        ParameterError
+            For a name that is none.
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise parameters.unknown_parameter(type(self).__name__, name, known)
+        self.__dict__.update(params)
+        return self
+
+    # ---------------------------------------------------------------- helpers
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_fitted" in self.__dict__
+
+    def _recipe(self) -> inference.Recipe:
+        return inference.Recipe(
+            settings=training.Settings(
+                n_subtypes=self.subtypes,
+                gauge=self.gauge,
+                penalty=self.penalty,
+                n_iter=self.n_iter,
+                tol=self.tol,
+            ),
+            init_method=self.init_method,
+            use_weighted=self.use_weighted,
+            device=self.device,
+            dtype=self.dtype,
+            random_state=self.random_state,
+        )
+
+    def _predict(self, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+        if "_fitted" not in self.__dict__:
+            raise NotFittedError("this DEEMAggregator is not fitted yet: call fit(df) first.")
+        model, workers, classes = self.__dict__["_fitted"]
+        parameters.check(self.get_params())
+        if isinstance(data, Answers):
+            answers = data
+        else:
+            answers = Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
+        known_classes = classes.get_indexer(answers.classes)
+        unknown = np.flatnonzero(known_classes < 0)
+        if len(unknown):
+            raise DataError(
+                f"column 'label' holds {len(unknown)} labels that were not there in fit: "
+                f"{first_few(answers.classes.take(unknown))}. Known labels: {first_few(classes, 10)}."
+            )
+        known_workers = workers.get_indexer(answers.workers)
+        strangers = np.flatnonzero(known_workers < 0)
+        if len(strangers):
+            message = (
+                f"{len(strangers)} of {answers.n_workers} workers were not there in fit: "
+                f"{first_few(answers.workers.take(strangers))}"
+            )
+            if self.unknown_workers == "error":
+                raise DataError(
+                    f"{message}. Fit with their answers, or pass unknown_workers='average'."
+                )
+            warnings.warn(
+                f"{message}. They count as the average worker.", DataWarning, stacklevel=3
+            )
+        posterior = model.posterior(answers, known_workers, known_classes)
+        shown = Answers(
+            answers.task_ptr, answers.worker, answers.label, answers.soft, answers.tasks,
+            answers.workers, classes,
+        )  # fmt: skip
+        return _output(shown, posterior, None)
+
+
+def _output(
+    answers: Answers, posterior: npt.NDArray[np.float64], gold: npt.NDArray[np.int64] | None
+) -> tuple[pd.Series, pd.DataFrame]:
+    """Return labels and probabilities under the caller's own ids and dtypes."""
+    best = inference.best_class(posterior, answers, gold)
+    unlabelled = int((best < 0).sum())
+    if unlabelled:
+        warnings.warn(
+            f"{unlabelled} tasks have no answers: their label is missing, their probabilities are the prior "
+            f"({first_few(answers.tasks.take(np.flatnonzero(best < 0)))}).",
+            DataWarning,
+            stacklevel=4,
+        )
+    labels = ids.take(answers.classes, best, "agg_label")
+    labels.index = answers.tasks
+    probas = pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes)
+    return labels, probas
+
+
+def _gold(
+    true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None, answers: Answers
+) -> npt.NDArray[np.int64] | None:
+    """Return the known class of each task, shape (N,), −1 where unknown."""
+    if true_labels is None:
+        return None
+    if isinstance(true_labels, pd.DataFrame):
+        if not {"task", "label"} <= set(true_labels.columns):
+            raise MissingColumnError(
+                "true_labels as a frame needs columns 'task' and 'label'; found "
+                f"{first_few(true_labels.columns, 20)}."
+            )
+        tasks, labels = true_labels["task"], true_labels["label"]
+    elif isinstance(true_labels, pd.Series):
+        tasks, labels = true_labels.index.to_series(), true_labels
+    elif isinstance(true_labels, Mapping):
+        index = pd.Index(list(true_labels), tupleize_cols=False)
+        tasks = index.to_series()
+        labels = pd.Series(list(true_labels.values()), dtype=None if len(index) else object)
+    else:
+        raise FormError(
+            f"true_labels is a {type(true_labels).__name__} of unknown order; pass a Series indexed by task, a dict "
+            "task → label, or a DataFrame with columns 'task' and 'label'."
+        )
+    given = labels.notna().to_numpy()
+    position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
+    known = pd.Index(labels[given] if isinstance(labels, pd.Series) else labels, tupleize_cols=False)
+    classes = answers.classes.get_indexer(known)
+    unknown = np.flatnonzero(classes < 0)
+    if len(unknown):
+        raise DataError(
+            f"true_labels holds {len(unknown)} labels that no worker gave: "
+            f"{first_few(dict.fromkeys(known.take(unknown)))}. Labels given: {first_few(answers.classes, 10)}."
+        )
+    elsewhere = np.flatnonzero(position < 0)
+    if len(elsewhere):
+        warnings.warn(
+            f"true_labels names {len(elsewhere)} tasks that have no answers here "
+            f"({first_few(tasks.to_numpy()[given][elsewhere])}): they are ignored.",
+            DataWarning,
+            stacklevel=3,
+        )
+    here = position >= 0
+    gold = np.full(answers.n_tasks, -1, dtype=np.int64)
+    gold[position[here]] = classes[here]
+    torn = np.flatnonzero(gold[position[here]] != classes[here])
+    if len(torn):
+        tasks_torn = answers.tasks.take(np.unique(position[here][torn]))
+        raise DataError(
+            f"true_labels gives {len(tasks_torn)} tasks more than one label: {first_few(tasks_torn)}. "
+            "Keep one of them."
+        )
+    return cast("npt.NDArray[np.int64]", gold)

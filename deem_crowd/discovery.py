@@ -1,0 +1,224 @@
+"""Find the installed plugins, load them, and say what is wrong with those that cannot be used.
+
+A plugin is an entry point of the group ``deem_crowd``. Each stands in a plugin manager of its own:
+pluggy stops a hook at the first implementation that raises, and one broken plugin must not silence
+the others.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import os
+import pkgutil
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import pluggy
+
+from deem_crowd import hookspecs
+from deem_crowd.exceptions import PluginError
+
+Kind: TypeAlias = Literal["adapter", "aggregator", "sampler"]
+
+HOOKS: Mapping[str, Kind] = {
+    "deem_crowd_adapters": "adapter",
+    "deem_crowd_aggregators": "aggregator",
+    "deem_crowd_samplers": "sampler",
+}
+DENY = "DEEM_CROWD_PLUGINS_DENY"
+STRICT = "DEEM_CROWD_PLUGINS_STRICT"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that a plugin offers under a name, and where it comes from."""
+
+    name: str
+    kind: Kind
+    description: str
+    """One line; empty where the plugin gives none."""
+    distribution: str
+    """The installed package that brings it."""
+    version: str
+    module: str
+    """The module it is defined in."""
+    target: Any = field(repr=False, compare=False)
+    """The class or function, or the text ``module:attribute`` of one not yet imported."""
+
+    def load(self) -> Any:
+        """Return the class or function, importing it if that has not happened yet.
+
+        Raises:
+            PluginError: it cannot be imported, or is not callable.
+        """
+        if not isinstance(self.target, str):
+            return self.target
+        subject = f"{self.kind} {self.name!r} of {self.distribution} {self.version}"
+        try:
+            found = pkgutil.resolve_name(self.target)
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{subject} cannot be imported from {self.target!r}: {_cause(error)}"
+            ) from error
+        if not callable(found):
+            raise PluginError(
+                f"{subject} cannot be called: {self.target!r} is a {type(found).__name__}"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point of the group ``deem_crowd``, loaded or not."""
+
+    name: str
+    """The name of the entry point."""
+    distribution: str
+    version: str
+    module: str
+    """What the entry point refers to."""
+    entries: tuple[Entry, ...] = ()
+    problem: str = ""
+    """What is wrong with it; empty when all is well. A broken plugin offers nothing."""
+    denied: bool = False
+    """Kept out by ``DEEM_CROWD_PLUGINS_DENY``."""
+
+    @property
+    def label(self) -> str:
+        """The plugin and the distribution it comes from, as messages name them."""
+        return f"plugin {self.name!r} of {self.distribution} {self.version}"
+
+
+class _BrokenPluginError(Exception):
+    """What is wrong with a plugin, on its way from where it is noticed to where it is reported."""
+
+
+def discover() -> tuple[Plugin, ...]:
+    """Load the plugins that are installed and not denied; return all, sorted by distribution.
+
+    Raises:
+        PluginError: a plugin is broken and ``DEEM_CROWD_PLUGINS_STRICT`` is set.
+    """
+    strict = os.environ.get(STRICT, "").strip().lower() in {"1", "true", "yes", "on"}
+    denied = {_canonical(name) for name in os.environ.get(DENY, "").split(",") if name.strip()}
+    found: list[Plugin] = []
+    for point in importlib.metadata.entry_points(group=hookspecs.NAMESPACE):
+        plugin = _describe(point)
+        if denied & {_canonical(plugin.name), _canonical(plugin.distribution)}:
+            plugin = replace(plugin, denied=True)
+        else:
+            try:
+                plugin = replace(plugin, entries=tuple(_load(plugin, point)))
+            except _BrokenPluginError as error:
+                if strict:
+                    raise PluginError(
+                        f"{plugin.label} is broken: {error} ({STRICT} is set)"
+                    ) from error.__cause__
+                plugin = replace(plugin, problem=str(error))
+        found.append(plugin)
+    return tuple(sorted(found, key=lambda plugin: (plugin.distribution, plugin.name)))
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean …?)`` if a ``known`` name is close to ``name``, else nothing."""
+    close = difflib.get_close_matches(name.lower(), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _describe(point: importlib.metadata.EntryPoint) -> Plugin:
+    """Name the plugin and its origin without importing anything."""
+    # A damaged installation may lack its metadata, and must not take the others down.
+    metadata: Any = (point.dist.metadata if point.dist is not None else None) or {}
+    return Plugin(
+        name=point.name,
+        distribution=metadata.get("Name", "an unknown distribution"),
+        version=metadata.get("Version", "(no version)"),
+        module=point.value,
+    )
+
+
+def _load(plugin: Plugin, point: importlib.metadata.EntryPoint) -> list[Entry]:
+    """Import the plugin and ask its hooks. All or nothing: one bad hook makes a broken plugin."""
+    manager = pluggy.PluginManager(hookspecs.NAMESPACE)
+    manager.add_hookspecs(hookspecs)
+    try:
+        implementation = point.load()
+        manager.register(implementation, plugin.name)
+    except pluggy.PluginValidationError as error:
+        message = " ".join(str(error).split())
+        raise _BrokenPluginError(f"a hook has a wrong signature: {message}") from error
+    except (Exception, SystemExit) as error:
+        raise _BrokenPluginError(
+            f"it cannot be imported from {plugin.module!r}: {_cause(error)}"
+        ) from error
+    _check_hooks(manager, implementation)
+    entries: list[Entry] = []
+    for hook, kind in HOOKS.items():
+        caller = getattr(manager.hook, hook)
+        if not caller.get_hookimpls():
+            continue
+        try:
+            results = caller()
+        except (Exception, SystemExit) as error:
+            raise _BrokenPluginError(f"hook {hook} raised {_cause(error)}") from error
+        # pluggy leaves None out of the results
+        offered = _checked_offers(hook, results[0] if results else None)
+        entries += [_entry(plugin, kind, name, offer) for name, offer in offered.items()]
+    return entries
+
+
+def _check_hooks(manager: pluggy.PluginManager, implementation: Any) -> None:
+    """Refuse what nothing would ever call: a misspelt hook, a forgotten marker."""
+    callers = manager.get_hookcallers(implementation) or []
+    for caller in callers:
+        if not caller.has_spec() and not all(impl.optionalhook for impl in caller.get_hookimpls()):
+            raise _BrokenPluginError(
+                f"it implements an unknown hook {caller.name}{hint(caller.name, HOOKS)}"
+            )
+    marked = {caller.name for caller in callers}
+    if unmarked := [hook for hook in HOOKS if hook not in marked and hasattr(implementation, hook)]:
+        raise _BrokenPluginError(f"{', '.join(unmarked)} lacks the decorator @deem_crowd.hookimpl")
+    if not marked:
+        raise _BrokenPluginError(f"it implements none of the hooks {', '.join(HOOKS)}")
+
+
+def _checked_offers(hook: str, offered: Any) -> Mapping[str, hookspecs.Offer]:
+    """Return ``offered`` if it maps names to offers (see :mod:`deem_crowd.hookspecs`)."""
+    if not isinstance(offered, Mapping):
+        raise _BrokenPluginError(
+            f"hook {hook} returned {offered!r:.80}, not a mapping from names to classes"
+        )
+    for name, offer in offered.items():
+        if not isinstance(name, str) or not name:
+            raise _BrokenPluginError(f"hook {hook} returned a name that is no text: {name!r:.80}")
+        is_pair = isinstance(offer, tuple) and [type(part) for part in offer] == [str, str]
+        target = offer[0] if is_pair else offer
+        if not (":" in target if isinstance(target, str) else callable(target)):
+            raise _BrokenPluginError(
+                f"hook {hook} returned under {name!r} neither a callable nor 'module:attribute' "
+                f"nor ('module:attribute', description): {offer!r:.80}"
+            )
+    return offered
+
+
+def _entry(plugin: Plugin, kind: Kind, name: str, offer: hookspecs.Offer) -> Entry:
+    target, description = offer if isinstance(offer, tuple) else (offer, "")
+    if isinstance(target, str):
+        module = target.partition(":")[0]
+    else:
+        module = getattr(target, "__module__", None) or plugin.module
+        description = getattr(target, "__doc__", None) or ""
+    line = str(description).strip().partition("\n")[0].strip()
+    return Entry(name, kind, line, plugin.distribution, plugin.version, module, target)
+
+
+def _canonical(name: str) -> str:
+    """Spell a distribution's name as packaging compares it: ``Deem_Crowd`` is ``deem-crowd``."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,421 @@
+"""DEEM: arrays in, arrays out, with scikit-learn's habits."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from deem_crowd import alignment, inference, initialization, parameters, training
+from deem_crowd.answers import Answers
+from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
+from deem_crowd.progress import reporter
+
+_LATER = "it belongs to training with samplers and multinomial layers, which is not built yet."
+_PENDING: dict[str, tuple[Any, str]] = {
+    "hidden_dim": (1, "only one hidden unit is built so far."),
+    "cd_k": (10, _LATER),
+    "deterministic": (True, _LATER),
+    "learning_rate": (None, _LATER),
+    "momentum": (None, _LATER),
+    "batch_size": (None, _LATER),
+    "auto_hyperparameters": (False, "choosing among models from the answers is not built yet."),
+    "model_dir": (None, "saving models is not built yet."),
+    "use_preprocessing": (False, _LATER),
+    "preprocessing_layers": (None, _LATER),
+    "preprocessing_layer_widths": (None, _LATER),
+    "preprocessing_activation": ("sparsemax", _LATER),
+    "preprocessing_init": ("identity", _LATER),
+    "preprocessing_one_hot": (False, _LATER),
+    "preprocessing_use_softmax": (False, _LATER),
+    "preprocessing_jitter": (None, _LATER),
+    "sampler": ("auto", "the likelihood of this model is exact, no sampler is needed."),
+    "sampler_steps": (None, _LATER),
+    "sampler_oh_mode": (None, _LATER),
+}
+
+
+@parameters.named_parameters
+class DEEM(BaseEstimator):  # type: ignore[misc]
+    """Learn from the answers of D sources which of K classes each of N tasks has, without any truth.
+
+    The exact energy model: one multinomial hidden unit, the label, over the answers that exist (arXiv 2601.20556).
+
+    Parameters
+    ----------
+    n_classes : int, optional
+        K; found from the data if omitted.
+    epochs : int, optional
+        Most passes over the answers; 500 if omitted. 0 gives the weighted-vote start.
+    init_method : {'mv', 'mv_rand', 'mv_lo', 'rand'}
+        The start: majority vote; with noise; with low-rank noise; noise alone.
+    use_weighted : bool
+        Scale a worker's start by his agreement with the votes of the others.
+    subtypes : int
+        M hidden states per class, for tasks of one class that are answered in different ways.
+    gauge : {'normalised', 'free'}
+        Whether the weights are tables that sum to 1 (Dawid-Skene), or which workers answered tells something, too.
+    penalty : 'learned', float or None
+        Pseudo-answers every worker starts with, in each cell of his table: learned from all workers, given, or none.
+    tol : float
+        Stop when a pass gains less than this, in nats per answer.
+    device : str or torch.device
+        'auto', 'cpu', 'cuda', 'cuda:1' …
+    dtype : {'auto', 'float32', 'float64'}
+        Of the passes over the answers. 'auto' is float32, but float64 where the data are so few that it is free.
+    random_state : int, optional
+        Seed of the generator for noisy starts; None is 0. The global random state is neither read nor written.
+    unknown_workers : {'average', 'error'}
+        What predict does with workers it has no column for.
+    progress : bool
+        Show a progress bar on standard error for fits that take long, where that is a terminal.
+    hidden_dim, cd_k, deterministic, learning_rate, momentum, batch_size, auto_hyperparameters, model_dir, \
+use_preprocessing, preprocessing_layers, preprocessing_layer_widths, preprocessing_activation, preprocessing_init, \
+preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler, sampler_steps, sampler_oh_mode
+        Of parts of the method that are not built yet: anything but the default is refused by fit.
+
+    Attributes
+    ----------
+    model_ : Energy
+        The trained energy.
+    class_map_ : integers, shape (K',)
+        The class that each group of hidden states stands for, found by agreement with majority vote; K' classes were
+        answered.
+    n_classes_, n_classifiers_ : int
+        K and D.
+    history_ : dict of lists
+        ``log_likelihood`` per task at each pass, in nats; ``accuracy`` as well if fit was given labels.
+    priors_, skills_, confusion_ : arrays of shapes (K,), (D,), (D, K, K)
+        Class prior; each source's chance of the right answer; p(answer | label) as [source, answer, label].
+    is_fitted_ : bool
+    """
+
+    def __init__(
+        self,
+        n_classes: int | None = None,
+        hidden_dim: int = 1,
+        cd_k: int = 10,
+        deterministic: bool = True,
+        learning_rate: float | None = None,
+        momentum: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        device: str | torch.device = "auto",
+        init_method: initialization.InitMethod = "mv",
+        use_weighted: bool = True,
+        auto_hyperparameters: bool = False,
+        model_dir: str | None = None,
+        random_state: int | None = None,
+        use_preprocessing: bool = False,
+        preprocessing_layers: int | None = None,
+        preprocessing_layer_widths: Any = None,
+        preprocessing_activation: str = "sparsemax",
+        preprocessing_init: str = "identity",
+        preprocessing_one_hot: bool = False,
+        preprocessing_use_softmax: bool = False,
+        preprocessing_jitter: float | None = None,
+        sampler: Any = "auto",
+        sampler_steps: int | None = None,
+        sampler_oh_mode: bool | None = None,
+        subtypes: int = 1,
+        gauge: training.Gauge = "normalised",
+        penalty: training.Penalty = "learned",
+        tol: float = 1e-6,
+        dtype: str = "auto",
+        progress: bool = True,
+    ) -> None:
+        self.n_classes = n_classes
+        self.hidden_dim = hidden_dim
+        self.cd_k = cd_k
+        self.deterministic = deterministic
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.device = device
+        self.init_method = init_method
+        self.use_weighted = use_weighted
+        self.auto_hyperparameters = auto_hyperparameters
+        self.model_dir = model_dir
+        self.random_state = random_state
+        self.use_preprocessing = use_preprocessing
+        self.preprocessing_layers = preprocessing_layers
+        self.preprocessing_layer_widths = preprocessing_layer_widths
+        self.preprocessing_activation = preprocessing_activation
+        self.preprocessing_init = preprocessing_init
+        self.preprocessing_one_hot = preprocessing_one_hot
+        self.preprocessing_use_softmax = preprocessing_use_softmax
+        self.preprocessing_jitter = preprocessing_jitter
+        self.sampler = sampler
+        self.sampler_steps = sampler_steps
+        self.sampler_oh_mode = sampler_oh_mode
+        self.subtypes = subtypes
+        self.gauge = gauge
+        self.penalty = penalty
+        self.tol = tol
+        self.dtype = dtype
+        self.progress = progress
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(
+        self,
+        predictions: npt.ArrayLike | Answers,
+        labels: npt.ArrayLike | None = None,
+        *,
+        gold: npt.ArrayLike | None = None,
+        **overrides: Any,
+    ) -> DEEM:
+        """Fit the model.
+
+        Parameters
+        ----------
+        predictions : array or Answers
+            Integers, shape (N, D), −1 where a source gave no answer; or floats, shape (N, K, D), one distribution
+            over the classes per source, all zeros or NaN where it gave none.
+        labels : integers, shape (N,), optional
+            True classes, for monitoring alone: ``history_['accuracy']`` follows them, training never sees them.
+        gold : integers, shape (N,), optional
+            Classes that are known, −1 elsewhere: those tasks have their hidden unit clamped.
+        **overrides
+            Parameters of the constructor to use for this fit only.
+
+        Returns
+        -------
+        DEEM
+            self. If the call fails, the object is as it was.
+
+        Raises
+        ------
+        DataError, FormError, ParameterError, UnsupportedError, MemoryNeedError
+        """
+        settings = self.get_params(deep=False)
+        for name in overrides:
+            if name not in settings:
+                raise parameters.unknown_parameter("DEEM.fit", name, settings)
+        settings.update(overrides)
+        parameters.check(settings)
+        parameters.refuse_pending(settings, _PENDING)
+        answers = _as_answers(predictions, settings["n_classes"])
+        known = _class_vector(gold, answers, "gold", missing_ok=True)
+        truth = _class_vector(labels, answers, "labels", missing_ok=True)
+        recipe = _recipe(settings)
+        report = reporter(answers.n_answers, settings["progress"])
+        with report as progress:
+            model, posterior = inference.fit_answers(answers, recipe, known, progress)
+        history = inference.history(model)
+        if truth is not None:
+            best = inference.best_class(posterior, answers, known)
+            rated = truth >= 0
+            history["accuracy"] = (
+                [float((best[rated] == truth[rated]).mean())] if rated.any() else []
+            )
+        self.__dict__.update(
+            model_=model.energy,
+            class_map_=model.class_map,
+            n_classes_=answers.n_classes,
+            n_classifiers_=answers.n_workers,
+            history_=history,
+            priors_=model.priors,
+            skills_=model.skills,
+            confusion_=model.full_confusion(),
+            _fitted=model,
+        )
+        return self
+
+    @property
+    def is_fitted_(self) -> bool:
+        """Whether fit has succeeded."""
+        return "_fitted" in self.__dict__
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.is_fitted_
+
+    # -------------------------------------------------------------- predicting
+
+    def predict_proba(self, predictions: npt.ArrayLike | Answers) -> npt.NDArray[np.float64]:
+        """Return p(label | answers) for tasks old or new, shape (N, K).
+
+        A task without answers gets the class prior.
+
+        Raises
+        ------
+        NotFittedError, DataError, FormError
+        """
+        return self._posterior(predictions)[0]
+
+    def predict(
+        self,
+        predictions: npt.ArrayLike | Answers,
+        return_probs: bool = False,
+        align_to: npt.ArrayLike | None = None,
+    ) -> Any:
+        """Return the most probable class of each task, shape (N,); −1 for tasks without answers.
+
+        Parameters
+        ----------
+        predictions : array or Answers
+            As in :meth:`fit`, of the same D sources.
+        return_probs : bool
+            Return (labels, probabilities) instead; both carry the same mapping.
+        align_to : integers, shape (N,), optional
+            Rename the classes, for this call, by the Hungarian algorithm so that they agree best with these labels.
+
+        Raises
+        ------
+        NotFittedError, DataError, FormError
+        """
+        posterior, answers = self._posterior(predictions)
+        if align_to is not None:
+            reference = _class_vector(align_to, answers, "align_to", missing_ok=True)
+            mapping = alignment.match(alignment.agreement(posterior, reference))
+            renamed = np.empty_like(posterior)
+            renamed[:, mapping] = posterior
+            posterior = renamed
+        labels = inference.best_class(posterior, answers)
+        return (labels, posterior) if return_probs else labels
+
+    def score(
+        self, predictions: npt.ArrayLike | Answers, true_labels: npt.ArrayLike | None = None
+    ) -> float:
+        """Return the accuracy on the tasks whose true class is given, under the mapping found by majority vote.
+
+        Parameters
+        ----------
+        predictions : array or Answers
+        true_labels : integers, shape (N,)
+            −1 where unknown. The mapping of classes is never fitted to them.
+
+        Raises
+        ------
+        NotFittedError, DataError, FormError
+        """
+        if true_labels is None:
+            raise ParameterError("score needs true_labels, an array of N classes.")
+        posterior, answers = self._posterior(predictions)
+        truth = _class_vector(true_labels, answers, "true_labels", missing_ok=True)
+        rated = truth >= 0
+        if not rated.any():
+            raise DataError("true_labels holds no class (all −1): nothing can be scored.")
+        best = inference.best_class(posterior, answers)
+        return float((best[rated] == truth[rated]).mean())
+
+    # ---------------------------------------------------------- class mapping
+
+    def get_class_mapping(self) -> dict[int, int]:
+        """Return which class each group of hidden states stands for, as {state: class}.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        model = self._model()
+        return {j: int(model.used[c]) for j, c in enumerate(model.class_map)}
+
+    def reset_class_mapping(self) -> DEEM:
+        """Read the hidden states under their own numbers; labels, probabilities and tables all follow.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        model = self._model()
+        model = model.with_class_map(np.arange(len(model.used)))
+        self.__dict__.update(
+            _fitted=model,
+            class_map_=model.class_map,
+            priors_=model.priors,
+            skills_=model.skills,
+            confusion_=model.full_confusion(),
+        )
+        return self
+
+    # ---------------------------------------------------------------- helpers
+
+    def _model(self) -> inference.FittedModel:
+        if not self.is_fitted_:
+            raise NotFittedError("this DEEM is not fitted yet: call fit(predictions) first.")
+        model: inference.FittedModel = self.__dict__["_fitted"]
+        return model
+
+    def _posterior(
+        self, predictions: npt.ArrayLike | Answers
+    ) -> tuple[npt.NDArray[np.float64], Answers]:
+        model = self._model()
+        with warnings.catch_warnings():
+            # a source without a single answer among new tasks is nothing to be told about
+            warnings.filterwarnings("ignore", message=".*worker.* without answers")
+            answers = _as_answers(predictions, self.n_classes_)
+        if answers.n_workers != self.n_classifiers_:
+            raise DataError(
+                f"predictions have {answers.n_workers} columns (sources), the model was fitted with "
+                f"{self.n_classifiers_}. Give one column per source, −1 where it did not answer."
+            )
+        workers = np.arange(answers.n_workers)
+        return model.posterior(answers, workers, np.arange(self.n_classes_)), answers
+
+
+def _recipe(settings: dict[str, Any]) -> inference.Recipe:
+    return inference.Recipe(
+        settings=training.Settings(
+            n_subtypes=settings["subtypes"],
+            gauge=settings["gauge"],
+            penalty=settings["penalty"],
+            n_iter=training.Settings.n_iter if settings["epochs"] is None else settings["epochs"],
+            tol=settings["tol"],
+        ),
+        init_method=settings["init_method"],
+        use_weighted=settings["use_weighted"],
+        device=settings["device"],
+        dtype=settings["dtype"],
+        random_state=settings["random_state"],
+    )
+
+
+def _as_answers(predictions: npt.ArrayLike | Answers, n_classes: int | None) -> Answers:
+    if isinstance(predictions, Answers):
+        if n_classes is not None and predictions.n_classes != n_classes:
+            raise DataError(
+                f"the answers have {predictions.n_classes} classes, but n_classes={n_classes}."
+            )
+        return predictions
+    if getattr(predictions, "ndim", None) == 3:
+        return Answers.from_soft(predictions, n_classes)
+    return Answers.from_dense(predictions, n_classes)
+
+
+def _class_vector(
+    values: npt.ArrayLike | None, answers: Answers, name: str, missing_ok: bool
+) -> npt.NDArray[np.int64] | None:
+    """Check a vector of classes, one per task, −1 for unknown."""
+    if values is None:
+        return None
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values)
+    if array.ndim != 1 or len(array) != answers.n_tasks:
+        raise FormError(
+            f"{name} has shape {array.shape}; one class per task is needed: shape ({answers.n_tasks},)."
+        )
+    if array.dtype.kind not in "iub" and not (
+        array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.floor(array)).all()
+    ):
+        raise FormError(
+            f"{name} has dtype {array.dtype}; classes are whole numbers 0..{answers.n_classes - 1}"
+            + (", −1 where unknown." if missing_ok else ".")
+        )
+    array = array.astype(np.int64)
+    bad = (array < (-1 if missing_ok else 0)) | (array >= answers.n_classes)
+    if bad.any():
+        raise DataError(
+            f"{name} holds {int(bad.sum())} values that are no class: {first_few(np.unique(array[bad]))} (rows "
+            f"{first_few(np.flatnonzero(bad))}). Classes are 0..{answers.n_classes - 1}."
+        )
+    return array
+
+

@@ -1,0 +1,66 @@
+"""Errors and warnings, under one base each.
+
+Every error of the project is a :class:`DeemCrowdError` and, beside that, the builtin a caller would
+expect (``ValueError``, ``KeyError``, ``TypeError``, ``MemoryError``), so that both habits of catching work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class DeemCrowdError(Exception):
+    """Base of every error that deem-crowd raises on purpose."""
+
+
+class DataError(DeemCrowdError, ValueError):
+    """The data break the contract; the message names the place, the count and the remedy."""
+
+
+class MissingColumnError(DataError, KeyError):
+    """A frame lacks a column that is needed."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class FormError(DataError, TypeError):
+    """The data have another form (type, axes, layout) than the call takes."""
+
+
+class ParameterError(DeemCrowdError, ValueError):
+    """A parameter is unknown, of the wrong type or out of its range."""
+
+
+class UnsupportedError(DeemCrowdError, NotImplementedError):
+    """The combination of parameters is not something this version can do."""
+
+
+class MemoryNeedError(DeemCrowdError, MemoryError):
+    """The model would need more memory than is there; raised before anything is allocated."""
+
+
+class PluginError(DeemCrowdError):
+    """A plugin cannot be used: it does not load, clashes with another or returns rubbish."""
+
+
+class DataWarning(UserWarning):
+    """The data are usable, but something in them deserves a look."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin was skipped."""
+
+
+def first_few(values: Iterable[Any], limit: int = 5) -> str:
+    """Return the first ``limit`` of ``values`` as text for a message, with an ellipsis if cut."""
+    shown: list[str] = []
+    for value in values:
+        if len(shown) == limit:
+            shown.append("…")
+            break
+        item = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
+        text = repr(item)
+        shown.append(text if len(text) <= 60 else text[:57] + "…" + text[-1])
+    return ", ".join(shown)

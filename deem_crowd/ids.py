@@ -1,0 +1,170 @@
+"""Ids and labels of any dtype → integer codes and back, without merging or splitting what the caller means.
+
+Shared by everything that reads somebody's data: one place decides what counts as missing, which values
+collide (1 and ``'1'``, ``True`` and 1) and in which order classes stand.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.exceptions import DataError, FormError, first_few
+
+IntArray = npt.NDArray[np.integer[Any]]
+
+# What pandas' infer_dtype calls an object column whose values are all of one kind.
+_ONE_KIND = frozenset(
+    "string bytes integer floating boolean datetime64 datetime date timedelta64 timedelta time "
+    "period interval decimal complex empty".split()
+)
+
+
+def missing_rows(values: pd.Series) -> IntArray:
+    """Return the positions, shape (m,), of NaN / None / NaT / NA entries."""
+    return np.flatnonzero(values.isna().to_numpy())
+
+
+def _kind(value: Any) -> str:
+    """Name the kind of a scalar; numpy and Python numbers of one sort are the same kind."""
+    if isinstance(value, (bool, np.bool_)):
+        return "bool"
+    if isinstance(value, numbers.Integral):
+        return "int"
+    if isinstance(value, numbers.Real):
+        return "float"
+    return type(value).__name__
+
+
+def _refuse_collisions(values: npt.NDArray[np.object_], column: str) -> None:
+    """Raise :class:`DataError` if two values of different kinds could be meant as one.
+
+    Values collide when they are equal across kinds (``True == 1 == 1.0``) or read the same (1 and ``'1'``).
+    """
+    if pd.api.types.infer_dtype(values, skipna=True) in _ONE_KIND:
+        return
+    distinct: dict[tuple[str, Any], Any] = {}
+    for value in values:
+        distinct.setdefault((_kind(value), value), value)
+    if len({kind for kind, _ in distinct}) == 1:
+        return
+    seen: dict[Any, Any] = {}
+    pairs: list[str] = []
+    for (kind, value), original in distinct.items():
+        for key in (("value", value), ("text", str(value))):
+            other = seen.setdefault(key, (kind, original))
+            if other[0] != kind:
+                pairs.append(f"{other[1]!r} ({other[0]}) and {original!r} ({kind})")
+                break
+    if pairs:
+        shown = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
+        raise DataError(
+            f"column '{column}' mixes kinds that read or compare alike: {shown} "
+            f"({len(pairs)} such pair{'s' if len(pairs) > 1 else ''}). "
+            f"Convert the column to one dtype first, e.g. df['{column}'].astype(str)."
+        )
+
+
+def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
+    """Code ``values`` by first appearance.
+
+    Parameters
+    ----------
+    values : Series, shape (R,)
+        Ids or labels of any hashable kind. Missing entries get the code −1.
+    column : str
+        Its name, for messages and for the index returned.
+
+    Returns
+    -------
+    codes : integers, shape (R,)
+    uniques : Index, shape (U,)
+        The distinct values in order of first appearance, in the dtype of ``values``.
+
+    Raises
+    ------
+    DataError
+        If values of different kinds collide.
+    FormError
+        If values are not hashable.
+    """
+    if values.dtype == object:
+        raw = values.to_numpy()
+        try:
+            _refuse_collisions(raw, column)
+            codes, found = pd.factorize(raw, use_na_sentinel=True)
+        except TypeError as error:
+            bad = [v for v in raw if getattr(type(v), "__hash__", None) is None]
+            raise FormError(
+                f"column '{column}' holds {len(bad)} values that cannot be ids or labels because they are "
+                f"not hashable ({first_few(bad)}). Convert them first, e.g. lists to tuples."
+            ) from error
+        uniques = pd.Index(found, tupleize_cols=False, dtype=object)
+    else:
+        codes, uniques = pd.factorize(values, use_na_sentinel=True)
+        uniques = pd.Index(uniques)
+    return codes, uniques.rename(column)
+
+
+def sorted_order(values: pd.Index) -> IntArray:
+    """Return the permutation, shape (U,), that puts distinct ``values`` in their canonical order.
+
+    Categories keep their declared order, sortable values are sorted, anything else is ordered by kind and text.
+    """
+    if isinstance(values, pd.CategoricalIndex):
+        return np.argsort(values.codes, kind="stable")
+    try:
+        return np.asarray(values.argsort())
+    except TypeError:
+        keys = [(_kind(v), str(v)) for v in values]
+        return np.asarray(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+
+
+def take(values: pd.Index, codes: IntArray, name: str) -> pd.Series:
+    """Return ``values[codes]`` as a Series named ``name``, missing where a code is −1.
+
+    The dtype is that of ``values``; only where something is missing do plain integers and booleans become the
+    nullable ``Int64``, ``UInt64`` … and ``boolean``, which lose no digit.
+    """
+    absent = codes < 0
+    if not absent.any():
+        return pd.Series(values.take(codes), name=name)
+    series = pd.Series(values, dtype=values.dtype)
+    if values.dtype.kind in "iub" and isinstance(values.dtype, np.dtype):
+        series = series.convert_dtypes(
+            infer_objects=False, convert_string=False, convert_floating=False
+        )
+    picked = series.reindex(np.where(absent, -1, codes))
+    return picked.reset_index(drop=True).rename(name)
+
+
+def counting_sort(codes: IntArray, n_codes: int) -> tuple[IntArray, IntArray]:
+    """Stable counting sort.
+
+    Parameters
+    ----------
+    codes : integers in 0..n_codes-1, shape (R,)
+    n_codes : int
+
+    Returns
+    -------
+    pointers : shape (n_codes + 1,)
+        Group ``c`` stands at ``order[pointers[c]:pointers[c + 1]]``.
+    order : shape (R,)
+        Positions into ``codes``; equal codes keep their order. int32 where it fits.
+    """
+    from scipy import sparse  # conversion of a sparse matrix to rows is this sort, in C, in O(R)
+
+    n = len(codes)
+    index = np.int32 if max(n, n_codes) < 2**31 - 1 else np.int64
+    if n == 0 or n_codes == 0:
+        return np.zeros(n_codes + 1, dtype=index), np.zeros(0, dtype=index)
+    columns = np.arange(n, dtype=index)
+    rows = codes.astype(index, copy=False)
+    matrix = sparse.coo_array((np.ones(n, dtype=np.int8), (rows, columns)), shape=(n_codes, n))
+    csr = matrix.tocsr()
+    return csr.indptr, csr.indices

@@ -1,0 +1,116 @@
+"""Where training starts: votes, weighted by how far a worker agrees with the vote of the others."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deem_crowd.answers import Answers
+from deem_crowd.passes import Passes
+
+InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
+INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")
+STRENGTH = 2.0
+NOISE = 0.01
+
+
+def vote_counts(passes: Passes) -> torch.Tensor:
+    """Return how many answers each class got, shape (N, K); soft answers count by their mass."""
+    k = passes.n_classes
+    table = torch.eye(k, dtype=passes.dtype, device=passes.device)
+    return passes.logits(table.expand(passes.n_workers, k, k))
+
+
+def majority_vote(passes: Passes) -> torch.Tensor:
+    """Return each task's label by majority vote, shape (N,): ties go to the first class, −1 without answers."""
+    votes = vote_counts(passes)
+    if votes.shape[1] == 0:
+        return torch.full((passes.n_tasks,), -1, dtype=torch.int64)
+    winner = first_of_best(votes)
+    return torch.where(votes.sum(1) > 0, winner, torch.full_like(winner, -1))
+
+
+def first_of_best(scores: torch.Tensor, tolerance: float = 1e-6) -> torch.Tensor:
+    """Return the argmax over the last axis, shape (N,); the first of those within ``tolerance`` of the best.
+
+    The tolerance makes ties break by the order of the classes, not by the last bit of a sum that depends on the
+    order of the rows.
+    """
+    best = scores.amax(-1, keepdim=True)
+    return (scores >= best - tolerance).to(torch.uint8).argmax(-1)
+
+
+def vote_agreement(passes: Passes, answers_per_task: npt.NDArray[np.integer]) -> torch.Tensor:
+    """Return each worker's mean agreement with the other answers to his tasks, float64, shape (D,).
+
+    An answer to a task with m answers agrees to the share ``(votes for it − 1) / (m − 1)``; tasks with a single
+    answer say nothing. Workers of whom nothing is known get the mean of all.
+    """
+    sizes = torch.from_numpy(np.asarray(answers_per_task)).to(passes.device, passes.dtype)
+    shared = sizes > 1
+    others = torch.where(shared, sizes - 1, torch.ones_like(sizes))
+    share = vote_counts(passes) / others[:, None] * shared[:, None]
+    k = passes.n_classes
+    agreed = torch.diagonal(passes.counts(share), dim1=1, dim2=2).sum(1)
+    own = passes.counts((shared / others)[:, None])[:, :, 0].sum(1)
+    answered = passes.counts(shared.to(passes.dtype)[:, None])[:, :, 0].sum(1)
+    total = answered.sum()
+    mean = (agreed.sum() - own.sum()) / total if total > 0 else torch.tensor(1.0 / max(k, 1))
+    return torch.where(answered > 0, (agreed - own) / answered.clamp_min(1), mean).clamp(0, 1)
+
+
+def start(
+    answers: Answers,
+    passes: Passes,
+    n_subtypes: int,
+    method: InitMethod,
+    weighted: bool,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the start of the skill of each worker and of his own weights.
+
+    Parameters
+    ----------
+    answers, passes : the same data
+    n_subtypes : int
+        M. Subtype m of a class starts with strength ``2^(1 − m)`` of the first: easy and hard tasks.
+    method : {'mv', 'mv_rand', 'mv_lo', 'rand'}
+        Majority vote with c = 2; with N(0, 0.01²) added; with a product of two such normals added; noise alone.
+    weighted : bool
+        Scale c by the worker's agreement with the others, relative to the mean agreement.
+    generator : torch.Generator
+        The only source of randomness.
+
+    Returns
+    -------
+    skill : float64, shape (D,)
+        The diagonal's strength.
+    own : float64, shape (D, K, S)
+        What is added to it.
+    """
+    d, k = passes.n_workers, passes.n_classes
+    shape = (d, k, k * n_subtypes)
+    skill = torch.full((d,), 0.0 if method == "rand" else STRENGTH, dtype=torch.float64)
+    if weighted and method != "rand" and d and k:
+        agreement = vote_agreement(passes, np.diff(answers.task_ptr)).to("cpu", torch.float64)
+        mean = agreement.mean().clamp_min(1e-3)
+        skill = skill * agreement / mean
+    own = torch.zeros(shape, dtype=torch.float64)
+    if method in ("mv_rand", "rand"):
+        own += NOISE * torch.randn(shape, generator=generator, dtype=torch.float64)
+    elif method == "mv_lo":
+        left = torch.randn((d, k, 1), generator=generator, dtype=torch.float64)
+        right = torch.randn((d, 1, shape[2]), generator=generator, dtype=torch.float64)
+        own += (NOISE * left) * (NOISE * right)
+    if n_subtypes > 1:
+        fade = torch.tensor([0.5 ** (m % n_subtypes) - 1.0 for m in range(shape[2])])
+        own += skill[:, None, None] * fade * diagonal(k, n_subtypes)
+    return skill, own
+
+
+def diagonal(n_classes: int, n_subtypes: int) -> torch.Tensor:
+    """Return [l = label(s)], float64, shape (K, S)."""
+    return torch.eye(n_classes, dtype=torch.float64).repeat_interleave(n_subtypes, dim=1)

@@ -1,0 +1,224 @@
+"""Ask which adapters, aggregators and samplers there are, and build them by name.
+
+Plugins are looked for at the first question and once per process (:mod:`deem_crowd.discovery`). Two
+environment variables, read then, steer it. ``DEEM_CROWD_PLUGINS_DENY`` holds a comma-separated list
+of entry points or distributions that are not loaded at all. ``DEEM_CROWD_PLUGINS_STRICT=1`` makes a
+broken plugin an error; otherwise it is skipped, with a :class:`~deem_crowd.exceptions.PluginWarning`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from deem_crowd import discovery
+from deem_crowd.discovery import Entry, Kind, Plugin, hint
+from deem_crowd.exceptions import ParameterError, PluginError, PluginWarning
+
+__all__ = [
+    "Entry",
+    "Plugin",
+    "adapters",
+    "aggregators",
+    "broken",
+    "create",
+    "get_adapter",
+    "get_sampler",
+    "plugins",
+    "reload",
+    "samplers",
+]
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    """All that one discovery found."""
+
+    plugins: tuple[Plugin, ...]
+    entries: Mapping[Kind, Mapping[str, Entry]]
+    clashes: Mapping[Kind, str]
+    """By kind, the message about the names that several plugins claim."""
+
+
+_lock = threading.RLock()
+_catalogue: _Catalogue | None = None
+_discovering = False
+
+
+def adapters() -> Mapping[str, Entry]:
+    """Return the adapters there are, by name.
+
+    Raises:
+        PluginError: two plugins claim one name, or (strict mode) a plugin is broken.
+    """
+    return _entries("adapter")
+
+
+def aggregators() -> Mapping[str, Entry]:
+    """Return the aggregators there are, by name.
+
+    Raises:
+        PluginError: two plugins claim one name, or (strict mode) a plugin is broken.
+    """
+    return _entries("aggregator")
+
+
+def samplers() -> Mapping[str, Entry]:
+    """Return the samplers there are, by name.
+
+    Raises:
+        PluginError: two plugins claim one name, or (strict mode) a plugin is broken.
+    """
+    return _entries("sampler")
+
+
+def plugins() -> tuple[Plugin, ...]:
+    """Return every plugin found: working, broken and denied. A name claimed twice is no error here.
+
+    Raises:
+        PluginError: a plugin is broken, in strict mode only.
+    """
+    return _discovered().plugins
+
+
+def broken() -> tuple[Plugin, ...]:
+    """Return the plugins that were skipped, each with its ``problem``.
+
+    Raises:
+        PluginError: a plugin is broken, in strict mode only.
+    """
+    return tuple(plugin for plugin in plugins() if plugin.problem)
+
+
+def create(name: str, /, **params: Any) -> Any:
+    """Build the aggregator called ``name`` with the parameters of its own class.
+
+    Raises:
+        ParameterError: there is no such aggregator, or it does not take these parameters.
+        PluginError: it cannot be imported, or as for :func:`aggregators`.
+    """
+    factory = _find("aggregator", name).load()
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # some callables written in C do not tell theirs
+        return factory(**params)
+    try:
+        signature.bind(**params)
+    except TypeError as error:
+        raise ParameterError(_misfit(name, signature, params, str(error))) from error
+    return factory(**params)
+
+
+def get_sampler(name: str) -> Any:
+    """Return the sampler called ``name``, a class or function.
+
+    Raises:
+        ParameterError: there is no such sampler.
+        PluginError: it cannot be imported, or as for :func:`samplers`.
+    """
+    return _find("sampler", name).load()
+
+
+def get_adapter(name: str) -> Any:
+    """Return the adapter called ``name``, a class or function.
+
+    Raises:
+        ParameterError: there is no such adapter.
+        PluginError: it cannot be imported, or as for :func:`adapters`.
+    """
+    return _find("adapter", name).load()
+
+
+def reload() -> None:
+    """Forget what was found, so that the next question looks again.
+
+    For use after an installation, or in a test. Modules that are imported already stay as they are.
+    """
+    global _catalogue
+    with _lock:
+        importlib.invalidate_caches()  # the list of installed distributions is cached there too
+        _catalogue = None
+
+
+def _entries(kind: Kind) -> Mapping[str, Entry]:
+    catalogue = _discovered()
+    if kind in catalogue.clashes:
+        raise PluginError(catalogue.clashes[kind])
+    return catalogue.entries[kind]
+
+
+def _find(kind: Kind, name: str) -> Entry:
+    known = _entries(kind)
+    if name in known:
+        return known[name]
+    listed = ", ".join(known) or "none"
+    message = f"no {kind} is called {name!r}{hint(str(name), known)}; there are: {listed}"
+    if skipped := broken():
+        message += f" (skipped as broken: {', '.join(plugin.label for plugin in skipped)})"
+    raise ParameterError(message)
+
+
+def _misfit(name: str, signature: inspect.Signature, params: Mapping[str, Any], reason: str) -> str:
+    """Say which of ``params`` do not fit ``signature``."""
+    accepted = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    unknown = [f"{param!r}{hint(param, accepted)}" for param in params if param not in accepted]
+    if not unknown:  # then a required one is missing, and Python's own words say which
+        return f"aggregator {name!r}: {reason}"
+    listed = ", ".join(accepted) or "none"
+    return f"aggregator {name!r} has no parameter {', '.join(unknown)}; it takes: {listed}"
+
+
+def _discovered() -> _Catalogue:
+    """Return the catalogue, made at the first call; that call also reports what is broken."""
+    global _catalogue, _discovering
+    with _lock:
+        if _catalogue is not None:
+            return _catalogue
+        if _discovering:  # the lock lets the same thread in again
+            raise PluginError("the registry was asked while it was loading plugins")
+        _discovering = True
+        try:
+            _catalogue = found = _catalogued(discovery.discover())
+        finally:
+            _discovering = False
+    # Reported only now, so that a warning that is turned into an error does not undo the discovery.
+    for plugin in found.plugins:
+        if plugin.problem:
+            message = f"{plugin.label} is skipped: {plugin.problem}"
+            warnings.warn(message, PluginWarning, stacklevel=4)
+    return found
+
+
+def _catalogued(found: tuple[Plugin, ...]) -> _Catalogue:
+    """Sort what the plugins offer by kind and name, and note the names that are claimed twice."""
+    claims: dict[Kind, dict[str, list[tuple[Plugin, Entry]]]] = {
+        kind: {} for kind in discovery.HOOKS.values()
+    }
+    for plugin in found:
+        for entry in plugin.entries:
+            claims[entry.kind].setdefault(entry.name, []).append((plugin, entry))
+    entries: dict[Kind, Mapping[str, Entry]] = {}
+    clashes: dict[Kind, str] = {}
+    for kind, names in claims.items():
+        entries[kind] = MappingProxyType({name: names[name][0][1] for name in sorted(names)})
+        disputes = [
+            f"{kind} {name!r} comes from " + " and from ".join(plugin.label for plugin, _ in rivals)
+            for name, rivals in names.items()
+            if len(rivals) > 1
+        ]
+        if disputes:
+            clashes[kind] = (
+                f"{'; '.join(disputes)}. Uninstall one of them, or name it in the environment "
+                f"variable {discovery.DENY}"
+            )
+    return _Catalogue(found, entries, clashes)

@@ -1,0 +1,468 @@
+r"""Exact maximum-likelihood training of the one-unit model, penalised by pseudo-answers.
+
+Maximised over the weights W and the bias b is::
+
+    Σ_n log p(x_n) + Σ_{i,l,h} α[l, h] · log p(x_i = l | h) + κ · Σ_h log softmax(b)[h]  − ½ Σ_{i,h} Ā[i, h]²
+
+with log p(x_n) = − F_O(n)(x_n) − log Z_O(n) from :mod:`deem_crowd.energy`; a task with gold has its hidden unit clamped
+to the states of that label in the first of the two terms. α are pseudo-answers that every worker starts with (a Dirichlet
+prior on the columns of his table), κ pseudo-tasks per state. Ā, the worker's log-partition centred over h, is zero in the
+normalised gauge; in the free gauge it is learned under a standard normal prior.
+
+The gradient is closed: with posterior counts C[i, l, h], model counts M[i, h] and tables p[i, l, h]::
+
+    ∂/∂W = C − M·p + (α − α₀·p) − p·(Ā centred),      ∂/∂b = Σ_n p(h|x_n) − Σ_n p(h|O(n)) + κ(1 − S·softmax(b))
+
+In the normalised gauge (M = Σ_l C) setting it to zero gives EM's closed step, Dawid and Skene 1979; it is extrapolated by
+the squared iterative scheme of Varadhan and Roland (Scand. J. Statist. 35, 2008), and a step that lowers the objective is
+taken back. The free gauge has no closed step and uses L-BFGS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deem_crowd.energy import Energy
+from deem_crowd.initialization import diagonal
+from deem_crowd.passes import Passes, softmax
+
+Gauge = Literal["normalised", "free"]
+Optimizer = Literal["auto", "em", "lbfgs"]
+Penalty = float | Literal["learned"] | None
+
+# Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
+LEARNING_PASSES = 40
+_SMALLEST = 1e-10  # what an empty cell of an unpenalised table counts
+_LONGEST_STEP = 64.0  # of the extrapolation, in EM steps
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to maximise and when to stop.
+
+    Attributes
+    ----------
+    n_subtypes : int
+        M hidden states per class.
+    gauge : 'normalised' or 'free'
+    penalty : 'learned', float or None
+        α: learned from the answers (empirical Bayes), the same number in every cell, or none at all.
+    prior_penalty : float
+        κ; without effect where ``penalty`` is None.
+    optimizer : 'auto', 'em' or 'lbfgs'
+        'auto' is EM in the normalised gauge and L-BFGS in the free one.
+    n_iter : int
+        Most passes over the answers.
+    tol : float
+        Stop when a pass gains less than this, in nats per answer.
+    """
+
+    n_subtypes: int = 1
+    gauge: Gauge = "normalised"
+    penalty: Penalty = "learned"
+    prior_penalty: float = 1.0
+    optimizer: Optimizer = "auto"
+    n_iter: int = 500
+    tol: float = 1e-6
+
+
+@dataclass
+class Fit:
+    """The outcome of training.
+
+    Attributes
+    ----------
+    energy : Energy
+    pseudo_answers : Tensor, shape (K, S)
+        α in use at the end.
+    log_likelihood : list of float
+        Log-likelihood per task at each pass, in nats.
+    objective : list of float
+        Penalised log-likelihood per task at each accepted pass since α was held fixed: it never falls.
+    n_passes : int
+    converged : bool
+    """
+
+    energy: Energy
+    pseudo_answers: torch.Tensor
+    log_likelihood: list[float] = field(default_factory=list)
+    objective: list[float] = field(default_factory=list)
+    n_passes: int = 0
+    converged: bool = False
+
+
+class _Weights(NamedTuple):
+    bias: torch.Tensor  # (S,)
+    weight: torch.Tensor  # (D, K, S)
+
+
+class _Evaluation(NamedTuple):
+    objective: float
+    log_likelihood: float
+    counts: torch.Tensor  # (D, K, S)
+    states: torch.Tensor  # (S,) Σ_n p(h | x_n)
+
+
+class Likelihood:
+    """Penalised log-likelihood of one set of answers, and its exact gradient.
+
+    Parameters
+    ----------
+    passes : Passes
+    settings : Settings
+    gold : LongTensor, shape (N,), optional
+        Known class of each task, −1 where unknown.
+    """
+
+    def __init__(
+        self, passes: Passes, settings: Settings, gold: torch.Tensor | None = None
+    ) -> None:
+        k, m = passes.n_classes, settings.n_subtypes
+        self.passes, self.settings = passes, settings
+        self.n_states = k * m
+        value = 0.0 if settings.penalty in (None, "learned") else float(settings.penalty)
+        self.pseudo_answers = torch.full((k, self.n_states), value, dtype=torch.float64)
+        if settings.penalty == "learned":
+            self.pseudo_answers = diagonal(k, m) + 0.5
+        self.prior_penalty = 0.0 if settings.penalty is None else settings.prior_penalty
+        self.activity_penalty = float(settings.gauge == "free" and settings.penalty is not None)
+        self._clamp: tuple[torch.Tensor, torch.Tensor] | None = None
+        if gold is not None and bool((gold >= 0).any()):
+            rows = torch.nonzero(gold >= 0).squeeze(1)
+            label = torch.arange(self.n_states) // m
+            barred = torch.where(label[None, :] == gold[rows].cpu()[:, None], 0.0, -torch.inf)
+            self._clamp = (rows.to(passes.device), barred.to(passes.device, passes.dtype))
+
+    def clamp(self, logits: torch.Tensor) -> torch.Tensor:
+        """Bar, in place, the states that gold rules out; ``logits`` has shape (N, S)."""
+        if self._clamp is not None:
+            rows, barred = self._clamp
+            logits[rows] += barred
+        return logits
+
+    def posterior(self, at: _Weights) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return p(h | x_n, gold), shape (N, S), and −F, shape (N,)."""
+        bias = at.bias.to(self.passes.device, self.passes.dtype)
+        logits = self.passes.logits(at.weight.to(self.passes.device)) + bias
+        return softmax(self.clamp(logits))
+
+    def posterior_of(self, energy: Energy) -> torch.Tensor:
+        """Return p(h | x_n, gold) under ``energy``, shape (N, S)."""
+        return self.posterior(_Weights(energy.bias, energy.weight))[0]
+
+    def penalty(self, at: _Weights) -> float:
+        """Return what is added to the log-likelihood, for normalised tables or free weights."""
+        log_tables = at.weight - torch.logsumexp(at.weight, 1, keepdim=True)
+        value = float((self.pseudo_answers * log_tables.sum(0)).sum())
+        value += self.prior_penalty * float(torch.log_softmax(at.bias, 0).sum())
+        if self.activity_penalty:
+            value -= 0.5 * self.activity_penalty * float(self._activity(at.weight).square().sum())
+        return value
+
+    @staticmethod
+    def _activity(weight: torch.Tensor) -> torch.Tensor:
+        activity = torch.logsumexp(weight, 1)
+        return activity - activity.mean(1, keepdim=True)
+
+    def evaluate_tables(self, at: _Weights) -> _Evaluation:
+        """Evaluate at normalised log-tables: one pass forward, one back."""
+        posterior, negative_free_energy = self.posterior(at)
+        log_partition = self.passes.n_tasks * float(torch.logsumexp(at.bias, 0))
+        log_likelihood = (
+            float(negative_free_energy.sum(dtype=torch.float64)) - log_partition
+        )
+        return _Evaluation(
+            log_likelihood + self.penalty(at),
+            log_likelihood,
+            self.passes.counts(posterior).cpu(),
+            posterior.sum(0, dtype=torch.float64).cpu(),
+        )
+
+    def gradient(self, at: _Weights) -> tuple[float, float, _Weights]:
+        """Return objective, log-likelihood and exact gradient with respect to bias and weights, either gauge.
+
+        In the normalised gauge the weights are logits of the tables: W enters as log softmax over l.
+        """
+        log_z = torch.logsumexp(at.weight, 1, keepdim=True)
+        log_tables = at.weight - log_z
+        tables = log_tables.exp()
+        alpha, kappa = self.pseudo_answers, self.prior_penalty
+        if self.settings.gauge == "normalised":
+            found = self.evaluate_tables(_Weights(at.bias, log_tables))
+            model_counts = found.counts.sum(1)
+            model_states = self.passes.n_tasks * torch.softmax(at.bias, 0)
+            objective, log_likelihood = found.objective, found.log_likelihood
+            counts, states = found.counts, found.states
+        else:
+            posterior, negative_free_energy = self.posterior(at)
+            counts = self.passes.counts(posterior).cpu()
+            states = posterior.sum(0, dtype=torch.float64).cpu()
+            bias = at.bias.to(self.passes.device, self.passes.dtype)
+            spread = log_z.expand_as(at.weight).to(self.passes.device)
+            prior, log_partition = softmax(self.passes.logits(spread) + bias)
+            model_counts = self.passes.counts(prior).sum(1).cpu()
+            model_states = prior.sum(0, dtype=torch.float64).cpu()
+            gap = negative_free_energy.double() - log_partition.double()
+            log_likelihood = float(gap.sum())
+            objective = log_likelihood + self.penalty(at)
+        by_weight = counts - model_counts[:, None] * tables + alpha - alpha.sum(0) * tables
+        if self.activity_penalty:
+            pull = self.activity_penalty * self._activity(at.weight)
+            by_weight = by_weight - pull[:, None] * tables
+        prior_states = torch.softmax(at.bias, 0)
+        by_bias = states - model_states + kappa * (1 - self.n_states * prior_states)
+        return objective, log_likelihood, _Weights(by_bias, by_weight)
+
+    def learn_pseudo_answers(self, counts: torch.Tensor, steps: int = 2) -> None:
+        """Move α towards the maximum of the Dirichlet-multinomial evidence of the workers' tables.
+
+        Fixed point of Minka, *Estimating a Dirichlet distribution* (2000), on the expected counts, shape (D, K, S),
+        with one pseudo-observation for each cell that keeps α finite where workers do not differ.
+        """
+        seen = counts.sum((1, 2)) > 0
+        counts = counts[seen]
+        totals = counts.sum(1)
+        for _ in range(steps):
+            alpha = self.pseudo_answers
+            total = alpha.sum(0)
+            gain = (torch.digamma(counts + alpha) - torch.digamma(alpha)).sum(0)
+            loss = (torch.digamma(totals + total) - torch.digamma(total)).sum(0)
+            self.pseudo_answers = ((alpha * gain + 1) / (loss + 1)).clamp(1e-3, 1e6)
+
+
+def train(
+    passes: Passes,
+    start: Energy,
+    settings: Settings,
+    gold: torch.Tensor | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Fit:
+    """Fit the one-unit model by exact maximum (penalised) likelihood.
+
+    Parameters
+    ----------
+    passes : Passes
+        Answers of D workers on N tasks.
+    start : Energy
+        Where to begin; ``n_iter=0`` returns it.
+    settings : Settings
+    gold : LongTensor, shape (N,), optional
+        Known classes, −1 where unknown.
+    progress : callable, optional
+        Called with (passes so far, log-likelihood per task) after each pass.
+
+    Returns
+    -------
+    Fit
+    """
+    likelihood = Likelihood(passes, settings, gold)
+    log = _Log(passes, settings, progress)
+    at = _Weights(start.bias.clone(), start.weight.clone())
+    closed_step = settings.gauge == "normalised" and settings.optimizer != "lbfgs"
+    if settings.n_iter > 0 and passes.n_answers > 0:
+        if closed_step or settings.penalty == "learned":
+            at = _normalised(at)
+        if settings.penalty == "learned":
+            at = _learn(likelihood, at, log)
+        at = (_expectation_maximisation if closed_step else _lbfgs)(likelihood, at, log)
+        if settings.gauge == "normalised":
+            at = _normalised(at)
+    tables = (likelihood.pseudo_answers + _SMALLEST).log()
+    energy = Energy(
+        bias=at.bias,
+        weight=at.weight,
+        population=torch.log_softmax(tables, 0)
+        if settings.penalty == "learned"
+        else _mean_table(at.weight),
+        n_subtypes=settings.n_subtypes,
+    )
+    return Fit(
+        energy,
+        likelihood.pseudo_answers,
+        log.log_likelihood,
+        log.objective,
+        log.n_passes,
+        log.converged,
+    )
+
+
+class _Log:
+    """Counts passes, keeps the histories and decides when to stop."""
+
+    def __init__(
+        self,
+        passes: Passes,
+        settings: Settings,
+        progress: Callable[[int, float], None] | None,
+    ) -> None:
+        self.n_tasks = max(passes.n_tasks, 1)
+        self.threshold = settings.tol * max(passes.n_answers, 1)
+        self.n_iter, self.progress = settings.n_iter, progress
+        self.log_likelihood: list[float] = []
+        self.objective: list[float] = []
+        self.n_passes = 0
+        self.converged = False
+
+    @property
+    def left(self) -> int:
+        return self.n_iter - self.n_passes
+
+    def passed(self, log_likelihood: float) -> None:
+        self.n_passes += 1
+        self.log_likelihood.append(log_likelihood / self.n_tasks)
+        if self.progress is not None:
+            self.progress(self.n_passes, self.log_likelihood[-1])
+
+    def accept(self, objective: float) -> None:
+        self.objective.append(objective / self.n_tasks)
+
+
+def _normalised(at: _Weights) -> _Weights:
+    return _Weights(torch.log_softmax(at.bias, 0), torch.log_softmax(at.weight, 1))
+
+
+def _mean_table(weight: torch.Tensor) -> torch.Tensor:
+    if len(weight) == 0:
+        return weight.new_zeros(weight.shape[1:])
+    return torch.log_softmax(weight, 1).exp().mean(0).clamp_min(_SMALLEST).log()
+
+
+def _closed_step(likelihood: Likelihood, found: _Evaluation) -> _Weights:
+    """Return the maximum of the expected penalised log-likelihood given posterior counts."""
+    cells = found.counts + likelihood.pseudo_answers + _SMALLEST
+    weight = torch.log(cells / cells.sum(1, keepdim=True))
+    states = found.states + likelihood.prior_penalty + _SMALLEST
+    return _Weights(torch.log(states / states.sum()), weight)
+
+
+def _learn(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
+    """EM steps between which α is learned, until it rests or LEARNING_PASSES are over."""
+    for _ in range(min(LEARNING_PASSES, log.left)):
+        found = likelihood.evaluate_tables(at)
+        log.passed(found.log_likelihood)
+        before = likelihood.pseudo_answers
+        likelihood.learn_pseudo_answers(found.counts)
+        at = _closed_step(likelihood, found)
+        change = (likelihood.pseudo_answers / before).log().abs().max()
+        if change < 1e-3:
+            break
+    return at
+
+
+def _expectation_maximisation(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
+    """EM with squared extrapolation; the objective never falls from one accepted point to the next."""
+
+    def step(point: _Weights) -> tuple[_Evaluation, _Weights]:
+        found = likelihood.evaluate_tables(point)
+        log.passed(found.log_likelihood)
+        return found, _closed_step(likelihood, found)
+
+    longest = 1.0
+    while log.left > 0:
+        found, first = step(at)
+        log.accept(found.objective)
+        if log.left == 0:
+            return first
+        second_found, second = step(first)
+        log.accept(second_found.objective)
+        if second_found.objective - found.objective < log.threshold:
+            log.converged = True
+            return second
+        length = _extrapolation(at, first, second)
+        if length > 1.0 and log.left > 0:
+            length = min(length, longest * 4.0, _LONGEST_STEP)
+            far = _extrapolate(at, first, second, length)
+            far_found, after = step(far)
+            if far_found.objective >= second_found.objective:
+                log.accept(far_found.objective)
+                longest = max(longest, length)
+                at = after
+                continue
+            longest = max(1.0, longest / 2.0)
+        at = second
+    return at
+
+
+def _extrapolation(start: _Weights, first: _Weights, second: _Weights) -> float:
+    """Return the step length of Varadhan and Roland's third scheme, in EM steps."""
+    probability = first.weight.exp()
+    moved = curved = 0.0
+    for a, b, c, w in (
+        (start.weight, first.weight, second.weight, probability),
+        (start.bias, first.bias, second.bias, first.bias.exp()),
+    ):
+        r, v = b - a, c - 2 * b + a
+        moved += float((w * r * r).sum())
+        curved += float((w * v * v).sum())
+    return float(np.sqrt(moved / curved)) if curved > 0 else 1.0
+
+
+def _extrapolate(start: _Weights, first: _Weights, second: _Weights, length: float) -> _Weights:
+    def reach(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        return a + 2 * length * (b - a) + length**2 * (c - 2 * b + a)
+
+    # Log-probabilities far below anything that matters are kept there, or they run away.
+    floor = float(np.log(_SMALLEST)) * 2
+    return _normalised(
+        _Weights(
+            reach(start.bias, first.bias, second.bias).clamp(floor, -floor),
+            reach(start.weight, first.weight, second.weight).clamp(floor, -floor),
+        )
+    )
+
+
+def _lbfgs(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
+    """scipy's L-BFGS on (b, W), each scaled by the curvature at the start."""
+    from scipy.optimize import OptimizeResult, minimize
+
+    shape = at.weight.shape
+    n_states = len(at.bias)
+
+    def unpack(vector: npt.NDArray[np.float64]) -> _Weights:
+        flat = torch.from_numpy(np.ascontiguousarray(vector))
+        return _Weights(flat[:n_states], flat[n_states:].view(shape))
+
+    found = likelihood.evaluate_tables(_normalised(at))
+    tables = torch.softmax(at.weight, 1)
+    spread = tables * (1 - tables)
+    totals = found.counts.sum(1, keepdim=True) + likelihood.pseudo_answers.sum(0)
+    share = torch.softmax(at.bias, 0)
+    curvature = torch.cat(
+        [
+            (likelihood.passes.n_tasks * share * (1 - share) + likelihood.prior_penalty),
+            (totals * spread).reshape(-1),
+        ]
+    )
+    scale = curvature.clamp_min(1e-2).rsqrt().numpy()
+
+    def negative(vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        objective, log_likelihood, gradient = likelihood.gradient(unpack(vector * scale))
+        log.passed(log_likelihood)
+        flat = torch.cat([gradient.bias, gradient.weight.reshape(-1)]).numpy()
+        return -objective, -flat * scale
+
+    def watch(intermediate_result: OptimizeResult) -> None:
+        log.accept(-float(intermediate_result.fun))
+        if len(log.objective) > 1:
+            gained = (log.objective[-1] - log.objective[-2]) * log.n_tasks
+            if gained < log.threshold:
+                log.converged = True
+                raise StopIteration
+
+    begin = torch.cat([at.bias, at.weight.reshape(-1)]).numpy() / scale
+    options: dict[str, Any] = {
+        "maxfun": log.left,
+        "maxiter": log.left,
+        "maxcor": 10,
+        "ftol": 0.0,
+        "gtol": 1e-9,
+    }
+    outcome = minimize(negative, begin, jac=True, method="L-BFGS-B", callback=watch, options=options)
+    log.converged = log.converged or bool(outcome.success)
+    return unpack(outcome.x * scale)
