@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from deem_crowd import alignment, initialization, training
+from deem_crowd import alignment, evidence, initialization, training
 from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
 from deem_crowd.exceptions import DataWarning
@@ -162,6 +162,9 @@ def fit_answers(
     fit = training.train(passes, energy, recipe.settings, known, progress)
     likelihood = training.Likelihood(passes, recipe.settings, known)
     states = likelihood.posterior_of(fit.energy)
+    if known is None and _says_nothing(fit, states, passes, recipe.settings):
+        fit.energy = evidence.common_skill(passes, m)
+        states = likelihood.posterior_of(fit.energy)
     folded = fit.energy.fold(states).to("cpu", torch.float64)
     class_map = np.arange(len(used))
     if known is None and len(used) > 1:
@@ -304,23 +307,29 @@ def _warn_not_converged(fit: training.Fit, settings: training.Settings) -> None:
         )
 
 
+def _says_nothing(
+    fit: training.Fit, states: torch.Tensor, passes: Passes, settings: training.Settings
+) -> bool:
+    """Whether the answers are explained as well without a hidden label; asked of the learned penalty only."""
+    if settings.penalty != "learned" or settings.gauge != "normalised" or fit.n_passes == 0:
+        return False
+    counts = passes.counts(states).cpu()
+    gained = evidence.label_evidence(
+        counts, states.cpu(), fit.pseudo_answers, settings.prior_penalty
+    )
+    return gained <= 0
+
+
 def _warn_chance(answers: Answers, passes: Passes) -> None:
     """Warn where two answers to a task agree no more often than answers to different tasks would."""
-    sizes = np.diff(answers.task_ptr).astype(np.float64)
-    pairs = float((sizes * (sizes - 1)).sum())
+    agreed, chance, pairs = evidence.pair_agreement(passes)
     if pairs == 0 or answers.n_classes < 2 or answers.is_soft:
         return
-    votes = initialization.vote_counts(passes).to(torch.float64)
-    agreeing = float((votes * (votes - 1)).sum())
-    share = votes.sum(0) / votes.sum()
-    chance = float((share**2).sum())
-    # Independent pairs would scatter by this; answers of one task share pairs, hence tasks, not pairs, count.
-    n_informative = float((sizes > 1).sum())
-    scatter = float(np.sqrt(chance * (1 - chance) / max(pairs / 2, n_informative)))
-    if agreeing / pairs <= chance + 2 * scatter:
+    scatter = float(np.sqrt(chance * (1 - chance) / pairs))
+    if agreed <= chance + 2 * scatter and pairs >= 10:
         warnings.warn(
-            f"two answers to one task agree in {agreeing / pairs:.1%} of cases, and {chance:.1%} are expected by "
-            "chance: the answers carry hardly any information about the labels.",
+            f"two answers to one task agree in {agreed:.1%} of cases, and {chance:.1%} are expected by chance: "
+            "the answers carry hardly any information about the labels.",
             DataWarning,
             stacklevel=5,
         )

@@ -181,7 +181,7 @@ class Passes:
         Tensor, shape (N, S)
             ``Σ_{i∈O(n)} table[i, x_ni, :]``, in the dtype of the passes.
         """
-        return (self._by_task @ table.reshape(-1, table.shape[-1])).to(self.dtype)
+        return (self._by_task @ table.reshape(self.n_workers * self.n_classes, table.shape[-1])).to(self.dtype)
 
     def counts(self, posterior: torch.Tensor) -> torch.Tensor:
         """Sum by worker and label.
