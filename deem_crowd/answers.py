@@ -88,6 +88,19 @@ class Answers:
         return self.soft is not None
 
     @property
+    def hard_label(self) -> npt.NDArray[np.int32]:
+        """The labels, shape (R,), of answers that are not soft.
+
+        Raises
+        ------
+        FormError
+            If the answers are soft.
+        """
+        if self.label is None:
+            raise FormError("soft answers have no labels; use one_hot() or soft.")
+        return self.label
+
+    @property
     def task(self) -> npt.NDArray[np.int32]:
         """The task of each answer, shape (R,)."""
         return np.repeat(np.arange(self.n_tasks, dtype=np.int32), np.diff(self.task_ptr))
@@ -129,7 +142,7 @@ class Answers:
         ------
         MissingColumnError, FormError, DataError, ParameterError
         """
-        columns = _columns(data)
+        columns = require_columns(data)
         task, worker, label = (columns[name] for name in COLUMNS)
         for name in ("task", "worker"):
             absent = ids.missing_rows(columns[name])
@@ -179,7 +192,7 @@ class Answers:
         ------
         MissingColumnError, FormError, DataError
         """
-        columns = _columns(data, ("task", "worker"))
+        columns = require_columns(data, ("task", "worker"))
         names = (
             [c for c in data.columns if c not in ("task", "worker")]
             if classes is None
@@ -389,8 +402,7 @@ class Answers:
         """
         import torch
 
-        if self.label is None:
-            raise FormError("soft answers have no (N, D) matrix of labels; use one_hot().")
+        label = self.hard_label
         require(
             self.n_tasks * self.n_workers * 8,
             f"a dense matrix of {self.n_tasks:,} tasks × {self.n_workers:,} workers",
@@ -398,7 +410,7 @@ class Answers:
         )
         matrix = torch.full((self.n_tasks, self.n_workers), -1, dtype=torch.int64)
         cells = self.task.astype(np.int64) * self.n_workers + self.worker
-        matrix.view(-1)[torch.from_numpy(cells)] = torch.from_numpy(self.label.astype(np.int64))
+        matrix.view(-1)[torch.from_numpy(cells)] = torch.from_numpy(label.astype(np.int64))
         return matrix
 
     def one_hot(self, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -426,8 +438,8 @@ class Answers:
         task, worker = torch.from_numpy(self.task).long(), torch.from_numpy(self.worker).long()
         if self.soft is not None:
             array[task, :, worker] = torch.from_numpy(self.soft).to(kind)
-        elif self.label is not None:
-            array[task, torch.from_numpy(self.label).long(), worker] = 1
+        else:
+            array[task, torch.from_numpy(self.hard_label).long(), worker] = 1
         return array
 
     def to_frame(self) -> pd.DataFrame:
@@ -474,8 +486,18 @@ def _warn_empty(
         )
 
 
-def _columns(data: pd.DataFrame, names: Sequence[str] = COLUMNS) -> dict[str, pd.Series]:
-    """Return the columns asked for, or say which are missing and what to call instead."""
+def require_columns(
+    data: pd.DataFrame, names: Sequence[str] = COLUMNS
+) -> dict[str, pd.Series]:
+    """Return the columns asked for, or say which are missing and what to call instead.
+
+    Raises
+    ------
+    FormError
+        If this is no DataFrame, or a column stands there more than once.
+    MissingColumnError
+        If a column is not there.
+    """
     if not isinstance(data, pd.DataFrame):
         raise FormError(
             f"expected a DataFrame with columns {first_few(names)}, got {type(data).__name__}. "

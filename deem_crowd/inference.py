@@ -240,9 +240,9 @@ def _only_used_classes(answers: Answers) -> tuple[Answers, IntArray]:
     """Leave out classes that nobody ever answered: they have no evidence, and no share in anything."""
     k = answers.n_classes
     if answers.soft is not None:
-        mass = answers.soft.sum(axis=0) if answers.n_answers else np.zeros(k)
-    elif answers.label is not None:
-        mass = np.bincount(answers.label, minlength=k)
+        mass = answers.soft.sum(axis=0)
+    else:
+        mass = np.bincount(answers.hard_label, minlength=k)
     used = np.flatnonzero(mass > 0)
     if len(used) == k:
         return answers, used
@@ -251,8 +251,7 @@ def _only_used_classes(answers: Answers) -> tuple[Answers, IntArray]:
         return replace(answers, soft=answers.soft[:, used], classes=classes), used
     position = np.zeros(k, dtype=np.int32)
     position[used] = np.arange(len(used), dtype=np.int32)
-    assert answers.label is not None  # noqa: S101 (for the type checker; hard answers have labels)
-    return replace(answers, label=position[answers.label], classes=classes), used
+    return replace(answers, label=position[answers.hard_label], classes=classes), used
 
 
 def _recode(
@@ -269,8 +268,8 @@ def _recode(
         spread[:, classes[classes >= 0]] = soft[:, classes >= 0]
         keep = spread.sum(axis=1) > 0
         soft = spread
-    elif label is not None:
-        label = classes[label].astype(np.int32)
+    else:
+        label = classes[answers.hard_label].astype(np.int32)
         keep = label >= 0
     if not keep.all():
         warnings.warn(

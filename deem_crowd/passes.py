@@ -202,10 +202,8 @@ class Passes:
 def _codes(answers: Answers, index: type) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Return the code ``worker · K + label`` of each answer and, for soft ones, the weights."""
     base = answers.worker.astype(index) * index(answers.n_classes)
-    if answers.label is not None:
-        return base + answers.label.astype(index, copy=False), None
     if answers.soft is None:
-        raise TypeError("answers hold neither labels nor distributions")
+        return base + answers.hard_label.astype(index, copy=False), None
     codes = base[:, None] + np.arange(answers.n_classes, dtype=index)
     return codes.reshape(-1), answers.soft.reshape(-1)
 
