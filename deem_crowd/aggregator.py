@@ -28,13 +28,14 @@ from deem_crowd.progress import reporter
 class DEEMAggregator(BaseClassificationAggregator):
     r"""Consensus labels, worker skills and confusion matrices by an exact energy model of the answers.
 
-    One multinomial hidden unit, the true label, explains the answers that exist; a missing answer is absent from the
-    energy, the partition function, the votes and the counts. The likelihood is maximised exactly (no sampling):
+    One multinomial hidden unit, the true label, explains the answers that exist; a missing answer is absent
+    from the energy, the partition function, the votes and the counts. The likelihood is maximised exactly
+    (no sampling):
 
     .. math:: \log p(x_n) = \log \sum_h e^{b_h + \sum_{i \in O(n)} W_{i, x_{ni}, h}} - \log Z_{O(n)}
 
-    Source of the model: Maymon, Buznah, Shaham, arXiv 2601.20556; with normalised tables it is Dawid and Skene's (1979),
-    here with what all workers have in common as a prior for each.
+    Source of the model: Maymon, Buznah, Shaham, arXiv 2601.20556; with normalised tables it is Dawid and
+    Skene's (1979), here with what all workers have in common as a prior for each.
 
     Examples
     --------
@@ -79,10 +80,12 @@ class DEEMAggregator(BaseClassificationAggregator):
     """Show a progress bar on a terminal for fits that take long."""
 
     probas_: pd.DataFrame = attr.ib(init=False)
-    """p(label | answers): float64, index ``task``, columns ``label``, shape (N, K). Tasks without answers get the prior."""
-    skills_: pd.Series = named_series_attrib(name="skill")
+    """p(label | answers): float64, index ``task``, columns ``label``, shape (N, K).
+
+    Tasks without answers get the class prior."""
+    skills_: pd.Series[Any] = named_series_attrib(name="skill")
     """Chance of the right answer, in [0, 1], index ``worker``, shape (D,)."""
-    priors_: pd.Series = named_series_attrib(name="prior")
+    priors_: pd.Series[Any] = named_series_attrib(name="prior")
     """Class prior, index ``label``, shape (K,)."""
     loss_history_: list[float] = attr.ib(init=False)
     """Log-likelihood per task, in nats, at each pass; higher is better."""
@@ -91,7 +94,7 @@ class DEEMAggregator(BaseClassificationAggregator):
 
     def fit(
         self,
-        data: pd.DataFrame,
+        data: pd.DataFrame | Answers,
         true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
     ) -> DEEMAggregator:
         """Fit the model.
@@ -116,10 +119,7 @@ class DEEMAggregator(BaseClassificationAggregator):
         """
         settings = self.get_params()
         parameters.check(settings)
-        if isinstance(data, Answers):
-            answers = data
-        else:
-            answers = Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
+        answers = self._read(data)
         gold = _gold(true_labels, answers)
         recipe = self._recipe()
         with reporter(answers.n_answers, self.progress) as show:
@@ -140,18 +140,19 @@ class DEEMAggregator(BaseClassificationAggregator):
 
     def fit_predict(
         self,
-        data: pd.DataFrame,
+        data: pd.DataFrame | Answers,
         true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
     ) -> pd.Series:
         """Fit and return ``labels_``: a Series ``agg_label``, index ``task``, in the dtype of the input labels.
 
         Tasks stand in order of first appearance. See :meth:`fit`.
         """
-        return self.fit(data, true_labels).labels_
+        self.fit(data, true_labels)
+        return self.__dict__["labels_"]
 
     def fit_predict_proba(
         self,
-        data: pd.DataFrame,
+        data: pd.DataFrame | Answers,
         true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
     ) -> pd.DataFrame:
         """Fit and return ``probas_``, shape (N, K): rows sum to 1. See :meth:`fit`."""
@@ -159,7 +160,7 @@ class DEEMAggregator(BaseClassificationAggregator):
 
     # -------------------------------------------------------------- predicting
 
-    def predict(self, data: pd.DataFrame) -> pd.Series:
+    def predict(self, data: pd.DataFrame | Answers) -> pd.Series:
         """Return the labels of tasks, new ones as well, from the answers of the workers known since fit.
 
         The model stays as it is. Workers it has not seen count as the average worker, with a warning.
@@ -170,7 +171,7 @@ class DEEMAggregator(BaseClassificationAggregator):
         """
         return self._predict(data)[0]
 
-    def predict_proba(self, data: pd.DataFrame) -> pd.DataFrame:
+    def predict_proba(self, data: pd.DataFrame | Answers) -> pd.DataFrame:
         """Return p(label | answers), shape (N, K), as :meth:`predict` finds it."""
         return self._predict(data)[1]
 
@@ -187,7 +188,7 @@ class DEEMAggregator(BaseClassificationAggregator):
         d, k = len(workers), len(classes)
         index = pd.MultiIndex(
             levels=[workers, classes],
-            codes=[np.repeat(np.arange(d), k), np.tile(np.arange(k), d)],
+            codes=[np.repeat(np.arange(d), k).tolist(), np.tile(np.arange(k), d).tolist()],
             names=["worker", "label"],
         )
         return pd.DataFrame(full.reshape(d * k, k), index=index, columns=classes)
@@ -219,6 +220,11 @@ class DEEMAggregator(BaseClassificationAggregator):
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in self.__dict__
 
+    def _read(self, data: pd.DataFrame | Answers) -> Answers:
+        if isinstance(data, Answers):
+            return data
+        return Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
+
     def _recipe(self) -> inference.Recipe:
         return inference.Recipe(
             settings=training.Settings(
@@ -235,15 +241,12 @@ class DEEMAggregator(BaseClassificationAggregator):
             random_state=self.random_state,
         )
 
-    def _predict(self, data: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    def _predict(self, data: pd.DataFrame | Answers) -> tuple[pd.Series, pd.DataFrame]:
         if "_fitted" not in self.__dict__:
             raise NotFittedError("this DEEMAggregator is not fitted yet: call fit(df) first.")
         model, workers, classes = self.__dict__["_fitted"]
         parameters.check(self.get_params())
-        if isinstance(data, Answers):
-            answers = data
-        else:
-            answers = Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
+        answers = self._read(data)
         known_classes = classes.get_indexer(answers.classes)
         unknown = np.flatnonzero(known_classes < 0)
         if len(unknown):
@@ -318,7 +321,9 @@ def _gold(
         )
     given = labels.notna().to_numpy()
     position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
-    known = pd.Index(labels[given] if isinstance(labels, pd.Series) else labels, tupleize_cols=False)
+    known = pd.Index(
+        labels[given] if isinstance(labels, pd.Series) else labels, tupleize_cols=False
+    )
     classes = answers.classes.get_indexer(known)
     unknown = np.flatnonzero(classes < 0)
     if len(unknown):

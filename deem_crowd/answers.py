@@ -374,9 +374,8 @@ class Answers:
             task, worker = task[order], worker[order]
             label = None if label is None else label[order]
             soft = None if soft is None else soft[order]
-        task_ptr = np.zeros(
-            len(tasks) + 1, dtype=np.int32 if len(task) < 2**31 - 1 else np.int64
-        )
+        index: type[np.signedinteger[Any]] = np.int32 if len(task) < 2**31 - 1 else np.int64
+        task_ptr = np.zeros(len(tasks) + 1, dtype=index)
         np.cumsum(np.bincount(task, minlength=len(tasks)), out=task_ptr[1:])
         return cls(
             task_ptr=task_ptr,
@@ -463,9 +462,7 @@ class Answers:
 
 
 def _named(values: Sequence[Hashable] | pd.Index, name: str) -> pd.Index:
-    index = (
-        values if isinstance(values, pd.Index) else pd.Index(list(values), tupleize_cols=False)
-    )
+    index = values if isinstance(values, pd.Index) else pd.Index(list(values), tupleize_cols=False)
     return index.rename(name)
 
 
@@ -474,9 +471,7 @@ def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise ParameterError(f"{name}={value!r} is not one of {first_few(allowed)}.")
 
 
-def _warn_empty(
-    what: str, where: str, positions: npt.NDArray[np.integer[Any]], then: str
-) -> None:
+def _warn_empty(what: str, where: str, positions: npt.NDArray[np.integer[Any]], then: str) -> None:
     if len(positions):
         warnings.warn(
             f"{len(positions)} {what}{'s' if len(positions) > 1 else ''} without answers "
@@ -486,9 +481,7 @@ def _warn_empty(
         )
 
 
-def require_columns(
-    data: pd.DataFrame, names: Sequence[str] = COLUMNS
-) -> dict[str, pd.Series]:
+def require_columns(data: pd.DataFrame, names: Sequence[str] = COLUMNS) -> dict[str, pd.Series]:
     """Return the columns asked for, or say which are missing and what to call instead.
 
     Raises
@@ -581,9 +574,7 @@ def _settle(
         rows = after[differs]
         pairs = zip(tasks.take(task[rows]), workers.take(worker[rows]), strict=True)
         shown = first_few([f"task {t}, worker {w}" for t, w in pairs], 3)
-        message = (
-            f"{n_other} answers repeat a (task, worker) pair with another label ({shown})"
-        )
+        message = f"{n_other} answers repeat a (task, worker) pair with another label ({shown})"
         if duplicates == "error":
             raise DataError(
                 f"{message}. Keep one answer of each pair, or pass duplicates='last' or 'first'."
@@ -685,7 +676,12 @@ def _refuse_long_format(matrix: npt.NDArray[np.int64]) -> None:
         return
     n_task, n_worker, n_label = (len(np.unique(column)) for column in matrix.T)
     n_pairs = len(np.unique(matrix[:, 0] * (matrix[:, 1].max() + 1) + matrix[:, 1]))
-    if n_pairs == len(matrix) and n_task > n_label and n_worker >= 2 and n_task * n_worker >= n_pairs:
+    if (
+        n_pairs == len(matrix)
+        and n_task > n_label
+        and n_worker >= 2
+        and n_task * n_worker >= n_pairs
+    ):
         raise FormError(
             f"this array of shape {matrix.shape} looks like the long format (task, worker, label): "
             f"{n_task} × {n_worker} ids and no (first, second) pair twice. Use "
@@ -736,4 +732,6 @@ def _axis_hint(array: npt.NDArray[Any]) -> str:
 
 
 def _cells(bad: npt.NDArray[np.bool_]) -> str:
-    return "first at " + first_few([tuple(int(x) for x in cell) for cell in np.argwhere(bad)[:3]], 3)
+    return "first at " + first_few(
+        [tuple(int(x) for x in cell) for cell in np.argwhere(bad)[:3]], 3
+    )

@@ -202,8 +202,8 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         parameters.check(settings)
         parameters.refuse_pending(settings, _PENDING)
         answers = _as_answers(predictions, settings["n_classes"])
-        known = _class_vector(gold, answers, "gold", missing_ok=True)
-        truth = _class_vector(labels, answers, "labels", missing_ok=True)
+        known = None if gold is None else _class_vector(gold, answers, "gold")
+        truth = None if labels is None else _class_vector(labels, answers, "labels")
         recipe = _recipe(settings)
         report = reporter(answers.n_answers, settings["progress"])
         with report as progress:
@@ -272,7 +272,7 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         """
         posterior, answers = self._posterior(predictions)
         if align_to is not None:
-            reference = _class_vector(align_to, answers, "align_to", missing_ok=True)
+            reference = _class_vector(align_to, answers, "align_to")
             mapping = alignment.match(alignment.agreement(posterior, reference))
             renamed = np.empty_like(posterior)
             renamed[:, mapping] = posterior
@@ -298,7 +298,7 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         if true_labels is None:
             raise ParameterError("score needs true_labels, an array of N classes.")
         posterior, answers = self._posterior(predictions)
-        truth = _class_vector(true_labels, answers, "true_labels", missing_ok=True)
+        truth = _class_vector(true_labels, answers, "true_labels")
         rated = truth >= 0
         if not rated.any():
             raise DataError("true_labels holds no class (all −1): nothing can be scored.")
@@ -389,33 +389,28 @@ def _as_answers(predictions: npt.ArrayLike | Answers, n_classes: int | None) -> 
     return Answers.from_dense(predictions, n_classes)
 
 
-def _class_vector(
-    values: npt.ArrayLike | None, answers: Answers, name: str, missing_ok: bool
-) -> npt.NDArray[np.int64] | None:
-    """Check a vector of classes, one per task, −1 for unknown."""
-    if values is None:
-        return None
-    if hasattr(values, "detach"):
+def _class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDArray[np.int64]:
+    """Check a vector of classes, shape (N,), −1 where unknown."""
+    if hasattr(values, "detach"):  # a tensor, perhaps on another device
         values = values.detach().cpu().numpy()
     array = np.asarray(values)
     if array.ndim != 1 or len(array) != answers.n_tasks:
         raise FormError(
             f"{name} has shape {array.shape}; one class per task is needed: shape ({answers.n_tasks},)."
         )
-    if array.dtype.kind not in "iub" and not (
-        array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.floor(array)).all()
-    ):
+    whole = array.dtype.kind in "iub" or (
+        array.dtype.kind == "f" and bool(np.isfinite(array).all() and (array % 1 == 0).all())
+    )
+    if not whole:
         raise FormError(
-            f"{name} has dtype {array.dtype}; classes are whole numbers 0..{answers.n_classes - 1}"
-            + (", −1 where unknown." if missing_ok else ".")
+            f"{name} has dtype {array.dtype}; classes are whole numbers 0..{answers.n_classes - 1}, "
+            "−1 where unknown."
         )
     array = array.astype(np.int64)
-    bad = (array < (-1 if missing_ok else 0)) | (array >= answers.n_classes)
+    bad = (array < -1) | (array >= answers.n_classes)
     if bad.any():
         raise DataError(
-            f"{name} holds {int(bad.sum())} values that are no class: {first_few(np.unique(array[bad]))} (rows "
-            f"{first_few(np.flatnonzero(bad))}). Classes are 0..{answers.n_classes - 1}."
+            f"{name} holds {int(bad.sum())} values that are no class: {first_few(np.unique(array[bad]))} "
+            f"(rows {first_few(np.flatnonzero(bad))}). Classes are 0..{answers.n_classes - 1}."
         )
     return array
-
-

@@ -19,8 +19,8 @@ IntArray = npt.NDArray[np.integer[Any]]
 
 # What pandas' infer_dtype calls an object column whose values are all of one kind.
 _ONE_KIND = frozenset(
-    "string bytes integer floating boolean datetime64 datetime date timedelta64 timedelta time "
-    "period interval decimal complex empty".split()
+    {"string", "bytes", "integer", "floating", "boolean", "decimal", "complex", "empty"}
+    | {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period", "interval"}
 )
 
 

@@ -113,7 +113,9 @@ class FittedModel:
         """
         position = np.full(self.n_classes, -1, dtype=np.int64)
         position[self.used] = np.arange(len(self.used))
-        recoded = _recode(answers, workers, position[classes], self.energy.n_workers, len(self.used))
+        recoded = _recode(
+            answers, workers, position[classes], self.energy.n_workers, len(self.used)
+        )
         energy = self.energy
         energy = replace(energy, weight=torch.cat([energy.weight, energy.population[None]]))
         passes = _passes(recoded, self.recipe, energy.n_states)
@@ -228,9 +230,7 @@ def _start(answers: Answers, passes: Passes, recipe: Recipe) -> Energy:
     skill, own = initialization.start(
         answers, passes, m, recipe.init_method, recipe.use_weighted, generator
     )
-    weight = own.addcmul_(
-        skill[:, None, None], initialization.diagonal(passes.n_classes, m)[None]
-    )
+    weight = own.addcmul_(skill[:, None, None], initialization.diagonal(passes.n_classes, m)[None])
     population = weight.mean(0) if len(weight) else weight.new_zeros(weight.shape[1:])
     bias = torch.zeros(passes.n_classes * m, dtype=torch.float64)
     return Energy(bias, weight, population, m)
@@ -239,16 +239,14 @@ def _start(answers: Answers, passes: Passes, recipe: Recipe) -> Energy:
 def _only_used_classes(answers: Answers) -> tuple[Answers, IntArray]:
     """Leave out classes that nobody ever answered: they have no evidence, and no share in anything."""
     k = answers.n_classes
-    if answers.soft is not None:
-        mass = answers.soft.sum(axis=0)
-    else:
-        mass = np.bincount(answers.hard_label, minlength=k)
+    soft = answers.soft
+    mass = np.bincount(answers.hard_label, minlength=k) if soft is None else soft.sum(axis=0)
     used = np.flatnonzero(mass > 0)
     if len(used) == k:
         return answers, used
     classes = answers.classes.take(used)
-    if answers.soft is not None:
-        return replace(answers, soft=answers.soft[:, used], classes=classes), used
+    if soft is not None:
+        return replace(answers, soft=soft[:, used], classes=classes), used
     position = np.zeros(k, dtype=np.int32)
     position[used] = np.arange(len(used), dtype=np.int32)
     return replace(answers, label=position[answers.hard_label], classes=classes), used

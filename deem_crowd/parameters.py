@@ -31,8 +31,9 @@ class Number:
             return False
         if self.whole and not isinstance(value, numbers.Integral):
             return False
-        above = value > self.low if self.open_low else value >= self.low
-        return bool(above and value <= self.high)  # NaN is neither
+        number = float(value)
+        above = number > self.low if self.open_low else number >= self.low
+        return above and number <= self.high  # NaN is neither
 
     def __str__(self) -> str:
         kind = "an integer" if self.whole else "a number"

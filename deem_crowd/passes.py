@@ -22,7 +22,7 @@ from deem_crowd.exceptions import ParameterError
 # Rows longer than this are summed in pieces: it bounds float32 rounding and shares the work among threads.
 _PIECE = 1024
 # Below this many answers × states float64 costs no time worth having.
-_FLOAT64_UP_TO = 2**22
+_FLOAT64_UP_TO = 2**18
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -102,9 +102,7 @@ class _Rows:
         rows._scipy = device.type == "cpu"
         if rows._scipy:
             shape = (rows.n_rows, len(columns))
-            rows._matrix = sparse.csr_array(
-                (np.ones(len(columns)), columns, pointers), shape=shape
-            )
+            rows._matrix = sparse.csr_array((np.ones(len(columns)), columns, pointers), shape=shape)
         else:
             rows._columns = torch.from_numpy(columns).to(device)
             rows._pointers = torch.from_numpy(pointers).to(device)
@@ -161,9 +159,9 @@ class Passes:
             # a soft answer is as many weighted ones as it has classes with mass
             pointers = (pointers * self.n_classes).astype(index)
         by_code, order = ids.counting_sort(code, n_codes)
-        task = np.repeat(
-            np.arange(self.n_tasks, dtype=index), np.diff(pointers).astype(np.int64)
-        )[order]
+        task = np.repeat(np.arange(self.n_tasks, dtype=index), np.diff(pointers).astype(np.int64))[
+            order
+        ]
         self._by_task = _Rows(pointers, code, weight, n_codes, device, dtype)
         by_code = by_code.astype(index)
         weight = None if weight is None else weight[order]
@@ -181,7 +179,9 @@ class Passes:
         Tensor, shape (N, S)
             ``Σ_{i∈O(n)} table[i, x_ni, :]``, in the dtype of the passes.
         """
-        return (self._by_task @ table.reshape(self.n_workers * self.n_classes, table.shape[-1])).to(self.dtype)
+        return (self._by_task @ table.reshape(self.n_workers * self.n_classes, table.shape[-1])).to(
+            self.dtype
+        )
 
     def counts(self, posterior: torch.Tensor) -> torch.Tensor:
         """Sum by worker and label.

@@ -4,18 +4,19 @@ Maximised over the weights W and the bias b is::
 
     Σ_n log p(x_n) + Σ_{i,l,h} α[l, h] · log p(x_i = l | h) + κ · Σ_h log softmax(b)[h]  − ½ Σ_{i,h} Ā[i, h]²
 
-with log p(x_n) = − F_O(n)(x_n) − log Z_O(n) from :mod:`deem_crowd.energy`; a task with gold has its hidden unit clamped
-to the states of that label in the first of the two terms. α are pseudo-answers that every worker starts with (a Dirichlet
-prior on the columns of his table), κ pseudo-tasks per state. Ā, the worker's log-partition centred over h, is zero in the
-normalised gauge; in the free gauge it is learned under a standard normal prior.
+with log p(x_n) = − F_O(n)(x_n) − log Z_O(n) from :mod:`deem_crowd.energy`; a task with gold has its hidden
+unit clamped to the states of that label in the first of the two terms. α are pseudo-answers that every
+worker starts with (a Dirichlet prior on the columns of his table), κ pseudo-tasks per state. Ā, the worker's
+log-partition centred over h, is zero in the normalised gauge; in the free gauge it is learned under a
+standard normal prior.
 
 The gradient is closed: with posterior counts C[i, l, h], model counts M[i, h] and tables p[i, l, h]::
 
     ∂/∂W = C − M·p + (α − α₀·p) − p·(Ā centred),      ∂/∂b = Σ_n p(h|x_n) − Σ_n p(h|O(n)) + κ(1 − S·softmax(b))
 
-In the normalised gauge (M = Σ_l C) setting it to zero gives EM's closed step, Dawid and Skene 1979; it is extrapolated by
-the squared iterative scheme of Varadhan and Roland (Scand. J. Statist. 35, 2008), and a step that lowers the objective is
-taken back. The free gauge has no closed step and uses L-BFGS.
+In the normalised gauge (M = Σ_l C) setting it to zero gives EM's closed step, Dawid and Skene 1979; it is
+extrapolated by the squared iterative scheme of Varadhan and Roland (Scand. J. Statist. 35, 2008), and a step
+that lowers the objective is taken back. The free gauge has no closed step and uses L-BFGS.
 """
 
 from __future__ import annotations
@@ -174,9 +175,7 @@ class Likelihood:
         """Evaluate at normalised log-tables: one pass forward, one back."""
         posterior, negative_free_energy = self.posterior(at)
         log_partition = self.passes.n_tasks * float(torch.logsumexp(at.bias, 0))
-        log_likelihood = (
-            float(negative_free_energy.sum(dtype=torch.float64)) - log_partition
-        )
+        log_likelihood = float(negative_free_energy.sum(dtype=torch.float64)) - log_partition
         return _Evaluation(
             log_likelihood + self.penalty(at),
             log_likelihood,
@@ -219,7 +218,7 @@ class Likelihood:
         by_bias = states - model_states + kappa * (1 - self.n_states * prior_states)
         return objective, log_likelihood, _Weights(by_bias, by_weight)
 
-    def learn_pseudo_answers(self, counts: torch.Tensor, steps: int = 2) -> None:
+    def learn_pseudo_answers(self, counts: torch.Tensor, steps: int = 1) -> None:
         """Move α towards the maximum of the Dirichlet-multinomial evidence of the workers' tables.
 
         Fixed point of Minka, *Estimating a Dirichlet distribution* (2000), on the expected counts, shape (D, K, S),
@@ -233,7 +232,19 @@ class Likelihood:
             total = alpha.sum(0)
             gain = (torch.digamma(counts + alpha) - torch.digamma(alpha)).sum(0)
             loss = (torch.digamma(totals + total) - torch.digamma(total)).sum(0)
-            self.pseudo_answers = ((alpha * gain + 1) / (loss + 1)).clamp(1e-3, 1e6)
+            self.pseudo_answers = self._own_label_first(
+                ((alpha * gain + 1) / (loss + 1)).clamp(1e-3, 1e6)
+            )
+
+    def _own_label_first(self, alpha: torch.Tensor) -> torch.Tensor:
+        """Keep the label itself the likeliest answer of the average worker to a task of that label.
+
+        It is what the names of the labels mean. Without it a class that is rarely answered can be taken over by tasks
+        of another class, since a table of its own for them is likelier than a few wrong answers.
+        """
+        own = diagonal(self.passes.n_classes, self.settings.n_subtypes).bool()
+        others = torch.where(own, torch.zeros_like(alpha), alpha).amax(0)
+        return torch.where(own, torch.maximum(alpha, others), alpha)
 
 
 def train(
@@ -350,7 +361,7 @@ def _learn(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
         likelihood.learn_pseudo_answers(found.counts)
         at = _closed_step(likelihood, found)
         change = (likelihood.pseudo_answers / before).log().abs().max()
-        if change < 1e-3:
+        if change < 1e-2:
             break
     return at
 
@@ -463,6 +474,8 @@ def _lbfgs(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
         "ftol": 0.0,
         "gtol": 1e-9,
     }
-    outcome = minimize(negative, begin, jac=True, method="L-BFGS-B", callback=watch, options=options)
+    outcome = minimize(
+        negative, begin, jac=True, method="L-BFGS-B", callback=watch, options=options
+    )
     log.converged = log.converged or bool(outcome.success)
     return unpack(outcome.x * scale)

@@ -1,0 +1,100 @@
+"""Ids and labels: what collides, what is missing, in which order classes stand."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd import ids
+from deem_crowd.exceptions import DataError, FormError
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.lists(st.integers(0, 6), max_size=50))
+def test_counting_sort_equals_numpys_stable_sort(codes: list[int]) -> None:
+    array = np.array(codes, dtype=np.int64)
+    pointers, order = ids.counting_sort(array, 7)
+    assert order.tolist() == np.argsort(array, kind="stable").tolist()
+    assert np.diff(pointers).tolist() == np.bincount(array, minlength=7).tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "pair"),
+    [
+        ([1, "1"], "1 (int) and '1' (str)"),
+        ([True, 1], "True (bool) and 1 (int)"),
+        ([1.0, 1], "1.0 (float) and 1 (int)"),
+        ([True, "True"], "True (bool) and 'True' (str)"),
+    ],
+)
+def test_values_of_two_kinds_that_read_or_compare_alike_are_refused(values, pair) -> None:
+    with pytest.raises(DataError, match="column 'label' mixes kinds") as caught:
+        ids.factorize(pd.Series(values, dtype=object), "label")
+    assert pair in str(caught.value)
+    assert "astype(str)" in str(caught.value)
+
+
+def test_values_of_two_kinds_that_differ_are_taken() -> None:
+    codes, uniques = ids.factorize(pd.Series([3, "a", 3, 2.5], dtype=object), "label")
+    assert codes.tolist() == [0, 1, 0, 2]
+    assert list(uniques) == [3, "a", 2.5]
+
+
+def test_python_and_numpy_integers_are_one_kind() -> None:
+    codes, uniques = ids.factorize(pd.Series([1, np.int64(1), "a"], dtype=object), "label")
+    assert codes.tolist() == [0, 0, 1]
+    assert len(uniques) == 2
+
+
+def test_lists_as_ids_are_refused_with_the_remedy() -> None:
+    with pytest.raises(FormError, match="column 'task' holds 2 values .* not hashable .*tuples"):
+        ids.factorize(pd.Series([[1], [2], "a"], dtype=object), "task")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series([3, 1, 3, 2]),
+        pd.Series([2**63 + 5, 1, 2], dtype="uint64"),
+        pd.Series([10**30, 1], dtype=object),
+        pd.Series([True, False, True]),
+        pd.Series(["b", "", "a\tb", "a\nb", "ü", "ß\u0301"]),
+        pd.Series(["b", "a"], dtype="string[pyarrow]"),
+        pd.Series([5, 4], dtype="int64[pyarrow]"),
+        pd.Series(["b", "a"], dtype=pd.CategoricalDtype(["a", "c", "b"])),
+        pd.Series(pd.to_datetime(["2024-02-01", "2024-01-01"], utc=True)),
+        pd.Series([datetime.date(2024, 2, 1), datetime.date(2024, 1, 1)], dtype=object),
+        pd.Series([("a", 1), ("b", 2), ("a", 1)], dtype=object),
+        pd.Series([2.5, 0.5]),
+    ],
+    ids=lambda s: str(s.dtype),
+)
+def test_codes_and_uniques_give_the_column_back(values: pd.Series) -> None:
+    codes, uniques = ids.factorize(values, "label")
+    back = ids.take(uniques, codes, "label")
+    assert back.tolist() == values.tolist()
+    assert back.dtype == values.dtype
+
+
+def test_a_missing_label_loses_no_digit_of_the_others() -> None:
+    taken = ids.take(pd.Index([2**60 + 1, 5]), np.array([0, -1, 1]), "label")
+    assert taken.dtype == "Int64"
+    assert taken[0] == 2**60 + 1
+    assert taken.isna().tolist() == [False, True, False]
+
+
+def test_classes_are_sorted_and_categories_keep_their_declared_order() -> None:
+    assert ids.sorted_order(pd.Index(["b", "a", "c"])).tolist() == [1, 0, 2]
+    declared = pd.CategoricalIndex(["lo", "hi"], categories=["lo", "mid", "hi"])
+    assert ids.sorted_order(declared[::-1]).tolist() == [1, 0]
+
+
+def test_the_order_of_unsortable_classes_does_not_depend_on_appearance() -> None:
+    values = ["a", 3, 2.5, "b"]
+    forward, backward = (pd.Index(v, dtype=object) for v in (values, values[::-1]))
+    one = forward.take(ids.sorted_order(forward)).tolist()
+    other = backward.take(ids.sorted_order(backward)).tolist()
+    assert one == other
