@@ -164,7 +164,8 @@ def fit_answers(
     fit = training.train(passes, energy, recipe.settings, known, progress)
     likelihood = training.Likelihood(passes, recipe.settings, known)
     states = likelihood.posterior_of(fit.energy)
-    if known is None and _says_nothing(fit, states, passes, recipe.settings):
+    empty = known is None and _says_nothing(fit, states, passes, recipe.settings)
+    if empty:
         fit.energy = evidence.common_skill(passes, m)
         states = likelihood.posterior_of(fit.energy)
     folded = fit.energy.fold(states).to("cpu", torch.float64)
@@ -190,7 +191,8 @@ def fit_answers(
     if not np.array_equal(class_map, identity):
         model = model.with_class_map(class_map)
     _warn_not_converged(fit, recipe.settings)
-    _warn_chance(compact, passes)
+    if empty or recipe.settings.penalty != "learned":
+        _warn_chance(compact, passes)
     return model, model.spread(folded)
 
 
