@@ -160,7 +160,7 @@ def fit_answers(
         position = np.full(answers.n_classes + 1, -1, dtype=np.int64)
         position[used] = np.arange(len(used))
         known = torch.from_numpy(position[gold])
-    energy = _start(compact, passes, recipe)
+    energy = _start(compact, passes, recipe, known)
     fit = training.train(passes, energy, recipe.settings, known, progress)
     likelihood = training.Likelihood(passes, recipe.settings, known)
     states = likelihood.posterior_of(fit.energy)
@@ -226,16 +226,34 @@ def _passes(answers: Answers, recipe: Recipe, n_states: int) -> Passes:
     return Passes(answers, device, dtype)
 
 
-def _start(answers: Answers, passes: Passes, recipe: Recipe) -> Energy:
+def _start(
+    answers: Answers, passes: Passes, recipe: Recipe, gold: torch.Tensor | None
+) -> Energy:
     generator = torch.Generator().manual_seed(recipe.random_state or 0)
     m = recipe.settings.n_subtypes
     skill, own = initialization.start(
         answers, passes, m, recipe.init_method, recipe.use_weighted, generator
     )
     weight = own.addcmul_(skill[:, None, None], initialization.diagonal(passes.n_classes, m)[None])
+    if gold is not None:
+        weight = _taught(weight, passes, gold, m)
     population = weight.mean(0) if len(weight) else weight.new_zeros(weight.shape[1:])
     bias = torch.zeros(passes.n_classes * m, dtype=torch.float64)
     return Energy(bias, weight, population, m)
+
+
+def _taught(weight: torch.Tensor, passes: Passes, gold: torch.Tensor, m: int) -> torch.Tensor:
+    """Let each worker's answers to tasks with gold speak against the start, which then counts as K answers.
+
+    Where most workers are wrong about a label, the vote would start training on the wrong side, and the likelihood has
+    a maximum there as well.
+    """
+    known = torch.nn.functional.one_hot(gold.clamp_min(0), passes.n_classes) * (gold >= 0)[:, None]
+    states = known.repeat_interleave(m, dim=1).to(passes.device, passes.dtype) / m
+    counts = passes.counts(states).cpu()
+    cells = counts + passes.n_classes * torch.softmax(weight, 1)
+    taught = torch.log(cells / cells.sum(1, keepdim=True))
+    return torch.where(counts.sum(1, keepdim=True) > 0, taught, weight)
 
 
 def _only_used_classes(answers: Answers) -> tuple[Answers, IntArray]:

@@ -40,7 +40,6 @@ Penalty = float | Literal["learned"] | None
 # Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
 LEARNING_PASSES = 40
 _SMALLEST = 1e-10  # what an empty cell of an unpenalised table counts
-_LONGEST_STEP = 64.0  # of the extrapolation, in EM steps
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ class Settings:
         Most passes over the answers.
     tol : float
         Stop when a pass gains less than this, in nats per answer.
+    longest_step : float
+        Of the extrapolation, in EM steps; 1 is EM without it.
     """
 
     n_subtypes: int = 1
@@ -71,6 +72,7 @@ class Settings:
     optimizer: Optimizer = "auto"
     n_iter: int = 500
     tol: float = 1e-6
+    longest_step: float = 64.0
 
 
 @dataclass
@@ -385,9 +387,10 @@ def _expectation_maximisation(likelihood: Likelihood, at: _Weights, log: _Log) -
         if second_found.objective - found.objective < log.threshold:
             log.converged = True
             return second
-        length = _extrapolation(at, first, second)
+        length = min(
+            _extrapolation(at, first, second), longest * 4.0, likelihood.settings.longest_step
+        )
         if length > 1.0 and log.left > 0:
-            length = min(length, longest * 4.0, _LONGEST_STEP)
             far = _extrapolate(at, first, second, length)
             far_found, after = step(far)
             if far_found.objective >= second_found.objective:

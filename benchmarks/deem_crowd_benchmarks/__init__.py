@@ -1,0 +1,45 @@
+"""Methods side by side on one set of answers: measures, ensembles to try them on, the comparison itself.
+
+``compare(frame, ["deem", "ds", "mv"], gold)`` runs them; ``make_ensemble("digits")`` gives something to run on.
+Names are imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_EXPORTS = {
+    "Ensemble": "ensembles",
+    "Result": "comparison",
+    "accuracy": "measures",
+    "agreement": "measures",
+    "compare": "comparison",
+    "log_loss": "measures",
+    "make_ensemble": "ensembles",
+}
+
+__all__ = [*_EXPORTS]  # noqa: PLE0604 (built from one table)
+
+if TYPE_CHECKING:
+    from deem_crowd_benchmarks.comparison import Result as Result
+    from deem_crowd_benchmarks.comparison import compare as compare
+    from deem_crowd_benchmarks.ensembles import Ensemble as Ensemble
+    from deem_crowd_benchmarks.ensembles import make_ensemble as make_ensemble
+    from deem_crowd_benchmarks.measures import accuracy as accuracy
+    from deem_crowd_benchmarks.measures import agreement as agreement
+    from deem_crowd_benchmarks.measures import log_loss as log_loss
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _EXPORTS[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

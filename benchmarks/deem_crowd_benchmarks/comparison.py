@@ -1,0 +1,113 @@
+"""Run several aggregators on the same answers. One that fails is a row with its error; the others go on."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from deem_crowd import registry
+from deem_crowd.exceptions import DataWarning, DeemCrowdError, FormError
+from deem_crowd_benchmarks import measures
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one method."""
+
+    method: str
+    labels: pd.Series | None = None
+    """Index ``task``, shape (N,); None if the method failed."""
+    probas: pd.DataFrame | None = None
+    """Index ``task``, columns the classes, shape (N, K); None if the method gives none."""
+    seconds: float | None = None
+    """Wall-clock time of the fit, imports not counted."""
+    accuracy: float | None = None
+    """On gold, ties split fairly; None without gold."""
+    log_loss: float | None = None
+    """On gold, in nats; None without gold or probabilities."""
+    error: str = ""
+    """Why it failed; empty if it did not."""
+    warnings: tuple[str, ...] = ()
+    """What it said about the data or about convergence."""
+
+
+def compare(
+    data: pd.DataFrame, methods: Iterable[str], gold: pd.Series | None = None
+) -> list[Result]:
+    """Run ``methods``, by their names in the registry, on the same answers.
+
+    Parameters
+    ----------
+    data : DataFrame, R rows
+        Long format: ``task``, ``worker``, ``label``, one row per (task, worker).
+    methods : names of aggregators
+    gold : Series, optional
+        True labels, index task. They are for scoring alone; no method sees them.
+
+    Returns
+    -------
+    list of Result
+        One per method, in the order given.
+    """
+    return list(each(data, methods, gold))
+
+
+def each(
+    data: pd.DataFrame, methods: Iterable[str], gold: pd.Series | None = None
+) -> Iterator[Result]:
+    """As :func:`compare`, but yield each result as soon as it is there."""
+    for method in methods:
+        yield _run(data, method, gold)
+
+
+def _run(data: pd.DataFrame, method: str, gold: pd.Series | None) -> Result:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            labels, probas, seconds = _fit(data, method)
+            right = None if gold is None else measures.accuracy(_or(probas, labels), gold)
+            loss = None if gold is None or probas is None else measures.log_loss(probas, gold)
+            result = Result(method, labels, probas, seconds, right, loss)
+        except Exception as error:  # a peer may fail in any way
+            result = Result(method, error=explain(error))
+    said = tuple(dict.fromkeys(str(w.message) for w in caught if _matters(w.category)))
+    return Result(**{**result.__dict__, "warnings": said})
+
+
+def _fit(data: pd.DataFrame, method: str) -> tuple[pd.Series, pd.DataFrame | None, float]:
+    aggregator = registry.create(method)
+    own = data.copy()  # what a method does to its frame is its own affair
+    start = time.perf_counter()
+    labels = aggregator.fit_predict(own)
+    seconds = time.perf_counter() - start
+    if not isinstance(labels, pd.Series):
+        raise FormError(f"fit_predict returned a {type(labels).__name__}, not a Series of labels")
+    return labels, probabilities(aggregator), seconds
+
+
+def probabilities(aggregator: Any) -> pd.DataFrame | None:
+    """Return the ``probas_`` of a fitted aggregator, shape (N, K), if it has any."""
+    probas = getattr(aggregator, "probas_", None)
+    return probas if isinstance(probas, pd.DataFrame) else None
+
+
+def explain(error: BaseException) -> str:
+    """Return what an error says, in one line, with its type unless it is one of our own."""
+    text = " ".join(str(error).split())
+    if isinstance(error, DeemCrowdError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _or(probas: pd.DataFrame | None, labels: pd.Series) -> pd.DataFrame | pd.Series:
+    return labels if probas is None else probas
+
+
+def _matters(category: type[Warning]) -> bool:
+    """Tell whether a warning is about the data or the fit, not about somebody's code."""
+    return issubclass(category, DataWarning) or category.__name__ == "ConvergenceWarning"

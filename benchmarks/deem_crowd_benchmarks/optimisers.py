@@ -1,0 +1,90 @@
+"""Which optimiser for the exact model: passes, seconds and objective of EM with extrapolation and of L-BFGS.
+
+    python -m deem_crowd_benchmarks.optimisers [FOLDER]
+
+Both start from the same point with the same fixed pseudo-answers and stop by the same rule, on generated crowds and on
+the label sets of FOLDER, if one is given. ``ds`` is EM as Dawid and Skene wrote it, without extrapolation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deem_crowd import training
+from deem_crowd.answers import Answers
+from deem_crowd.energy import Energy
+from deem_crowd.initialization import diagonal, start
+from deem_crowd.passes import Passes
+from deem_crowd_benchmarks.side_by_side import label_sets
+
+
+def generated_crowd(n_answers: int, n_classes: int, seed: int) -> Answers:
+    """Return a crowd of known law: 5 answers a task, 500 a worker, skills Beta(4, 2), errors uniform."""
+    rng = np.random.default_rng(seed)
+    n_tasks, n_workers = n_answers // 5, max(n_answers // 500, 6)
+    truth = rng.integers(0, n_classes, n_tasks)
+    task = np.repeat(np.arange(n_tasks), 5)
+    worker = rng.integers(0, n_workers, len(task))
+    right = rng.random(len(task)) < rng.beta(4, 2, n_workers)[worker]
+    wrong = (truth[task] + rng.integers(1, n_classes, len(task))) % n_classes
+    label = np.where(right, truth[task], wrong)
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": label})
+    return Answers.from_frame(frame.drop_duplicates(["task", "worker"]))
+
+
+def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, float]]:
+    """Return {optimiser: (passes, seconds, penalised log-likelihood per answer)} on one set of answers."""
+    passes = Passes(answers, torch.device("cpu"), torch.float64)
+    skill, own = start(answers, passes, 1, "mv", True, torch.Generator())
+    weight = skill[:, None, None] * diagonal(passes.n_classes, 1) + own
+    begin = Energy(torch.zeros(passes.n_classes, dtype=torch.float64), weight, weight.mean(0))
+    found = {}
+    for name, optimizer, longest in (
+        ("em", "em", 64.0),
+        ("ds", "em", 1.0),
+        ("lbfgs", "lbfgs", 64.0),
+    ):
+        settings = training.Settings(
+            penalty=1.0, optimizer=optimizer, tol=tol, n_iter=2000, longest_step=longest
+        )
+        began = time.perf_counter()
+        fit = training.train(passes, begin, settings)
+        seconds = time.perf_counter() - began
+        found[name] = (fit.n_passes, seconds, fit.objective[-1] * passes.n_tasks / passes.n_answers)
+    return found
+
+
+def _all(folder: Path | None) -> Iterator[tuple[str, Answers]]:
+    for n_answers in (10**4, 10**5, 10**6):
+        yield f"generated {n_answers:,}", generated_crowd(n_answers, 4, 0)
+    if folder is not None:
+        for name, frame, _ in label_sets(folder):
+            yield name, Answers.from_frame(frame.drop_duplicates(["task", "worker"], keep="last"))
+
+
+def main(folder: Annotated[Path | None, typer.Argument()] = None) -> None:
+    """Print the table."""
+    table = Table("set", box=None)
+    for name in ("em", "ds", "lbfgs"):
+        for what in ("passes", "s", "nats/answer"):
+            table.add_column(f"{name} {what}", justify="right")
+    for name, answers in _all(folder):
+        cells = []
+        for passes, seconds, objective in measure(answers).values():
+            cells += [str(passes), f"{seconds:.3f}", f"{objective:.6f}"]
+        table.add_row(name, *cells)
+    Console(width=130).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,8 @@
+"""Put tests/oracle.py on the path of every test module."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,308 @@
+"""DEEMAggregator keeps crowd-kit's contract, and crowd-kit's own tools work with it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from crowdkit.aggregation import BinaryRelevance
+from crowdkit.aggregation.base import BaseClassificationAggregator
+from crowdkit.aggregation.utils import clone_aggregator
+from crowdkit.metrics.data import consistency, uncertainty
+from crowdkit.metrics.workers import accuracy_on_aggregates
+from crowdkit.postprocessing import entropy_threshold
+from deem_crowd import DEEMAggregator
+from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
+from deem_crowd.passes import Passes
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+
+def crowd(seed: int = 0, n: int = 80, k: int = 3) -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(seed)
+    names = np.array(["cat", "dog", "fox", "owl"])[:k]
+    truth = rng.integers(0, k, n)
+    rows = []
+    for w, skill in enumerate((0.95, 0.85, 0.75, 0.6, 0.5)):
+        for t in np.flatnonzero(rng.random(n) < 0.8):
+            label = truth[t] if rng.random() < skill else rng.integers(0, k)
+            rows.append((f"t{t}", w * 10, names[label]))
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    frame = frame.sample(frac=1, random_state=seed).reset_index(drop=True)
+    gold = pd.Series(names[truth], index=[f"t{t}" for t in range(n)])
+    return frame, gold
+
+
+FRAME, GOLD = crowd()
+
+
+@pytest.fixture(scope="module")
+def fitted() -> DEEMAggregator:
+    return DEEMAggregator().fit(FRAME)
+
+
+def test_it_is_a_crowd_kit_aggregator_and_finds_the_truth(fitted) -> None:
+    assert isinstance(fitted, BaseClassificationAggregator)
+    assert (fitted.labels_ == GOLD.reindex(fitted.labels_.index)).mean() > 0.9
+
+
+def test_labels(fitted) -> None:
+    assert fitted.labels_.name == "agg_label"
+    assert fitted.labels_.index.name == "task"
+    assert fitted.labels_.dtype == FRAME["label"].dtype
+    assert fitted.labels_.index.tolist() == FRAME["task"].drop_duplicates().tolist()
+
+
+def test_probabilities(fitted) -> None:
+    assert fitted.probas_.index.name == "task"
+    assert fitted.probas_.columns.name == "label"
+    assert fitted.probas_.columns.tolist() == ["cat", "dog", "fox"]
+    assert (fitted.probas_.dtypes == np.float64).all()
+    np.testing.assert_allclose(fitted.probas_.sum(axis=1), 1, atol=1e-12)
+    assert (fitted.probas_.idxmax(axis=1) == fitted.labels_).all()
+
+
+def test_skills_errors_and_priors(fitted) -> None:
+    assert fitted.skills_.name == "skill"
+    assert fitted.skills_.index.name == "worker"
+    assert fitted.skills_.between(0, 1).all()
+    assert fitted.skills_.sort_index().is_monotonic_decreasing  # workers are numbered by skill
+    assert fitted.errors_.index.names == ["worker", "label"]
+    assert fitted.errors_.columns.name == "label"
+    np.testing.assert_allclose(fitted.errors_.groupby("worker").sum(), 1, atol=1e-9)
+    assert fitted.priors_.name == "prior"
+    assert fitted.priors_.index.name == "label"
+    assert fitted.priors_.sum() == pytest.approx(1)
+    own = [fitted.errors_.loc[(w, c), c] * fitted.priors_[c] for w in [0] for c in fitted.priors_.index]
+    assert sum(own) == pytest.approx(fitted.skills_[0])
+
+
+def test_loss_history_is_a_list_of_floats_that_rises(fitted) -> None:
+    assert all(type(x) is float for x in fitted.loss_history_)
+    assert fitted.loss_history_[-1] > fitted.loss_history_[0]
+
+
+def test_the_returned_object_is_the_attribute() -> None:
+    agg = DEEMAggregator()
+    assert agg.fit_predict(FRAME) is agg.labels_
+    assert agg.fit_predict_proba(FRAME) is agg.probas_
+
+
+def test_nothing_is_fitted_before_fit_and_public_attributes_are_the_arguments() -> None:
+    agg = DEEMAggregator(n_iter=7, tol=0.5)
+    fitted_ones = ("labels_", "probas_", "skills_", "errors_", "priors_", "loss_history_")
+    assert not any(hasattr(agg, name) for name in fitted_ones)
+    assert {k for k in vars(agg) if not k.startswith("_")} == set(agg.get_params())
+    assert (agg.n_iter, agg.tol) == (7, 0.5)
+
+
+def test_zero_iterations_give_the_weighted_vote() -> None:
+    frame = pd.DataFrame({"task": [1, 1, 1], "worker": [1, 2, 3], "label": ["a", "a", "b"]})
+    agg = DEEMAggregator(n_iter=0).fit(frame)
+    assert agg.labels_.tolist() == ["a"]
+    assert agg.loss_history_ == []
+
+
+@pytest.mark.parametrize("form", ["series", "dict", "frame"])
+def test_known_labels_clamp_in_every_form(form: str) -> None:
+    wrong = {"t1": "dog" if GOLD["t1"] != "dog" else "cat", "t2": GOLD["t2"]}
+    known = {
+        "series": pd.Series(wrong),
+        "dict": wrong,
+        "frame": pd.DataFrame({"task": list(wrong), "label": list(wrong.values())}),
+    }[form]
+    agg = DEEMAggregator().fit(FRAME, known)
+    assert agg.labels_["t1"] == wrong["t1"]
+    assert agg.probas_.loc["t1", wrong["t1"]] == 1
+
+
+def test_known_labels_that_cannot_be() -> None:
+    with pytest.raises(DataError, match="true_labels holds 1 labels that no worker gave: 'cow'"):
+        DEEMAggregator().fit(FRAME, {"t1": "cow"})
+    with pytest.warns(DataWarning, match="1 tasks that have no answers here .*'nowhere'"):
+        DEEMAggregator().fit(FRAME, {"nowhere": "cat"})
+    with pytest.raises(FormError, match="Series indexed by task, a dict"):
+        DEEMAggregator().fit(FRAME, ["cat"] * 80)
+    twice = pd.DataFrame({"task": ["t1", "t1"], "label": ["cat", "dog"]})
+    with pytest.raises(DataError, match="1 tasks more than one label: 't1'"):
+        DEEMAggregator().fit(FRAME, twice)
+    unknown = DEEMAggregator().fit(FRAME, pd.Series({"t1": None, "t2": None}, dtype=object))
+    pd.testing.assert_frame_equal(unknown.probas_, DEEMAggregator().fit(FRAME).probas_)
+
+
+def test_predict_on_the_same_tasks_is_fit_predict(fitted) -> None:
+    pd.testing.assert_frame_equal(fitted.predict_proba(FRAME), fitted.probas_, atol=1e-9)
+    pd.testing.assert_series_equal(fitted.predict(FRAME), fitted.labels_)
+
+
+def test_predict_on_new_tasks_uses_what_is_known_of_the_workers(fitted) -> None:
+    new = pd.DataFrame({"task": ["n", "n", "n"], "worker": [0, 40, 30], "label": ["cat", "dog", "dog"]})
+    proba = fitted.predict_proba(new).loc["n"]
+    log = np.log(fitted.priors_) + sum(
+        np.log(fitted.errors_.loc[(w, x)]) for w, x in zip(new["worker"], new["label"], strict=True)
+    )
+    expected = np.exp(log - log.max())
+    np.testing.assert_allclose(proba, expected / expected.sum(), atol=1e-9)
+
+
+def test_predict_before_fit_unknown_workers_and_unknown_labels(fitted) -> None:
+    with pytest.raises(NotFittedError, match="call fit"):
+        DEEMAggregator().predict(FRAME)
+    stranger = pd.DataFrame({"task": ["n"], "worker": [99], "label": ["cat"]})
+    with pytest.warns(DataWarning, match="1 of 1 workers were not there in fit: 99"):
+        assert fitted.predict(stranger)["n"] == "cat"
+    strict = DEEMAggregator(unknown_workers="error").fit(FRAME)
+    with pytest.raises(DataError, match="1 of 1 workers were not there in fit: 99.*average"):
+        strict.predict(stranger)
+    with pytest.raises(DataError, match="1 labels that were not there in fit: 'cow'"):
+        fitted.predict(stranger.assign(worker=0, label="cow"))
+
+
+def test_a_task_without_answers_gets_a_missing_label_and_the_prior() -> None:
+    frame = pd.concat([FRAME, pd.DataFrame({"task": ["none"], "worker": [0], "label": [None]})])
+    with pytest.warns(DataWarning, match="1 tasks have no answers: their label is missing"):
+        agg = DEEMAggregator(missing="drop").fit(frame)
+    assert pd.isna(agg.labels_["none"])
+    np.testing.assert_allclose(agg.probas_.loc["none"], agg.priors_, atol=1e-9)
+
+
+def test_an_empty_frame_gives_empty_results_with_names_and_dtypes() -> None:
+    agg = DEEMAggregator().fit(FRAME.iloc[:0])
+    assert (len(agg.labels_), agg.labels_.name, agg.labels_.index.name) == (0, "agg_label", "task")
+    assert agg.labels_.dtype == FRAME["label"].dtype
+    assert (agg.probas_.shape, agg.probas_.index.name, agg.probas_.columns.name) == ((0, 0), "task", "label")
+    assert (agg.skills_.name, agg.priors_.name) == ("skill", "prior")
+    assert agg.errors_.index.names == ["worker", "label"]
+
+
+# ------------------------------------------------------------ other people's tools
+
+
+def test_crowd_kits_clone_keeps_every_parameter(fitted) -> None:
+    agg = DEEMAggregator(n_iter=9, subtypes=2, gauge="free", duplicates="first")
+    other = clone_aggregator(agg.fit(FRAME))
+    assert other.get_params() == agg.get_params()
+    assert not hasattr(other, "labels_")
+    assert clone(agg).get_params() == agg.get_params()
+
+
+def test_crowd_kits_binary_relevance() -> None:
+    frame = pd.DataFrame(
+        {
+            "task": ["a", "a", "a", "b", "b", "b"],
+            "worker": [1, 2, 3, 1, 2, 3],
+            "label": [["x", "y"], ["x", "y"], ["x"], ["y"], ["y"], ["z"]],
+        }
+    )
+    labels = BinaryRelevance(DEEMAggregator()).fit_predict(frame)
+    assert [sorted(labels[t]) for t in ("a", "b")] == [["x", "y"], ["y"]]
+
+
+def test_crowd_kits_metrics(fitted) -> None:
+    small = FRAME[FRAME["task"].isin([f"t{i}" for i in range(30)])]
+    assert 0 < consistency(small, aggregator=DEEMAggregator()) <= 1
+    assert uncertainty(small, aggregator=DEEMAggregator()) > 0
+    accuracy = accuracy_on_aggregates(FRAME, aggregator=DEEMAggregator(), by="worker")
+    assert accuracy.corr(fitted.skills_) > 0.9
+    kept = entropy_threshold(FRAME, fitted.skills_, percentile=20)
+    assert 0 < len(kept) < len(FRAME)
+
+
+@pytest.mark.parametrize("way", ["pickle", "deepcopy", "joblib"])
+def test_copies_are_faithful(fitted, way: str, tmp_path) -> None:
+    if way == "pickle":
+        other = pickle.loads(pickle.dumps(fitted))
+    elif way == "deepcopy":
+        other = copy.deepcopy(fitted)
+    else:
+        joblib.dump(fitted, tmp_path / "agg")
+        other = joblib.load(tmp_path / "agg")
+    pd.testing.assert_frame_equal(other.probas_, fitted.probas_)
+    pd.testing.assert_frame_equal(other.predict_proba(FRAME), fitted.predict_proba(FRAME))
+    pd.testing.assert_frame_equal(other.errors_, fitted.errors_)
+    assert other.get_params() == fitted.get_params()
+
+
+# -------------------------------------------------------------------- behaviour
+
+
+def test_a_failed_fit_leaves_the_object_as_it_was() -> None:
+    agg = DEEMAggregator().fit(FRAME)
+    before = dict(vars(agg))
+    with pytest.raises(KeyError):
+        agg.fit(FRAME.drop(columns="label"))
+    assert vars(agg).keys() == before.keys()
+    assert all(vars(agg)[key] is before[key] for key in before)
+
+
+def test_an_interrupted_fit_leaves_the_object_as_it_was(monkeypatch) -> None:
+    agg = DEEMAggregator().fit(FRAME)
+    before = dict(vars(agg))
+    calls = iter(range(100))
+    counts = Passes.counts
+
+    def interrupted(self, posterior):
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return counts(self, posterior)
+
+    monkeypatch.setattr(Passes, "counts", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        agg.fit(crowd(1)[0])
+    assert all(vars(agg)[key] is before[key] for key in before)
+
+
+def test_fit_twice_is_a_fresh_fit_and_global_random_states_are_untouched() -> None:
+    agg = DEEMAggregator(init_method="mv_rand", random_state=3).fit(crowd(1)[0])
+    states = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state())
+    agg.fit(FRAME)
+    assert random.getstate() == states[0]
+    assert np.random.get_state()[1].tolist() == states[1]
+    assert torch.equal(torch.get_rng_state(), states[2])
+    fresh = DEEMAggregator(init_method="mv_rand", random_state=3).fit(FRAME)
+    pd.testing.assert_frame_equal(agg.probas_, fresh.probas_, atol=0, rtol=0)
+
+
+def test_threads_fitting_at_once_equal_one_after_the_other() -> None:
+    frames = [crowd(seed)[0] for seed in range(4)]
+    alone = [DEEMAggregator().fit(f).probas_ for f in frames]
+    together = joblib.Parallel(n_jobs=4, backend="threading")(
+        joblib.delayed(lambda f: DEEMAggregator().fit(f).probas_)(f) for f in frames
+    )
+    for a, b in zip(alone, together, strict=True):
+        pd.testing.assert_frame_equal(a, b, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("params", [{"subtypes": 2}, {"gauge": "free"}, {"penalty": None}, {"penalty": 0.5}])
+def test_every_variant_of_the_model_finds_the_truth(params) -> None:
+    labels = DEEMAggregator(**params).fit_predict(FRAME)
+    assert (labels == GOLD.reindex(labels.index)).mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"gauge": "fre"}, "gauge='fre' is not allowed.*Did you mean 'free'"),
+        ({"n_iter": -1}, "n_iter=-1 is not allowed: n_iter is an integer >= 0"),
+        ({"tol": float("nan")}, "tol=nan is not allowed"),
+        ({"init_method": "nope"}, "init_method='nope' is not allowed: init_method is one of 'mv'"),
+        ({"penalty": 0}, "penalty=0 is not allowed"),
+        ({"subtypes": 1.5}, "subtypes=1.5 is not allowed"),
+    ],
+)
+def test_row_bad_parameters_are_refused_by_fit(params, words) -> None:
+    with pytest.raises(ParameterError, match=words):
+        DEEMAggregator(**params).fit(FRAME)
+
+
+def test_row_misspelt_parameter() -> None:
+    with pytest.raises(ParameterError, match="no parameter 'n_itr'. Did you mean 'n_iter'"):
+        DEEMAggregator(n_itr=3)
+    with pytest.raises(ParameterError, match="Did you mean 'gauge'"):
+        DEEMAggregator().set_params(guage="free")

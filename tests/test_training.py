@@ -1,0 +1,173 @@
+"""Training: it climbs, it ends where it should, and its answer does not hang on the optimiser."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from deem_crowd import evidence, initialization
+from deem_crowd.answers import Answers
+from deem_crowd.energy import Energy
+from deem_crowd.inference import Recipe, fit_answers
+from deem_crowd.passes import Passes
+from deem_crowd.training import Likelihood, Settings, train
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def crowd(seed: int, n: int = 60, d: int = 6, k: int = 3, skill=(0.5, 0.9), missing: float = 0.3):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, k, n)
+    right = rng.random((n, d)) < rng.uniform(*skill, d)
+    matrix = np.where(right, truth[:, None], rng.integers(0, k, (n, d)))
+    matrix[rng.random((n, d)) < missing] = -1
+    return matrix, truth
+
+
+def problem(matrix: np.ndarray, k: int, m: int = 1) -> tuple[Passes, Energy]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        answers = Answers.from_dense(matrix, k)
+    passes = Passes(answers, torch.device("cpu"), torch.float64)
+    skill, own = initialization.start(answers, passes, m, "mv", True, torch.Generator())
+    weight = skill[:, None, None] * initialization.diagonal(k, m) + own
+    return passes, Energy(torch.zeros(k * m, dtype=torch.float64), weight, weight.mean(0), m)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1, 2]), st.sampled_from(["learned", None, 0.5]))
+def test_the_objective_never_falls(seed, m, penalty) -> None:
+    passes, start = problem(crowd(seed)[0], 3, m)
+    fit = train(passes, start, Settings(n_subtypes=m, penalty=penalty, n_iter=200))
+    steps = np.diff(fit.objective)
+    assert (steps >= -1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_em_and_lbfgs_end_at_the_same_objective(seed) -> None:
+    passes, start = problem(crowd(seed, n=200)[0], 3)
+    ends = [
+        train(passes, start, Settings(penalty=1.0, optimizer=o, tol=1e-10, n_iter=3000)).objective[-1]
+        for o in ("em", "lbfgs")
+    ]
+    assert ends[0] == pytest.approx(ends[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_end_is_a_stationary_point(seed) -> None:
+    passes, start = problem(crowd(seed, n=200)[0], 3)
+    plan = Settings(penalty=1.0, tol=1e-12, n_iter=3000)
+    fit = train(passes, start, plan)
+    gradient = Likelihood(passes, plan).gradient(_weights(fit.energy))[2]
+    assert gradient.weight.abs().max() < 1e-2
+    assert gradient.bias.abs().max() < 1e-2
+
+
+def _weights(energy: Energy):
+    from deem_crowd.training import _Weights
+
+    return _Weights(energy.bias, energy.weight)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_penalty_no_worse_than_200_steps_of_dawid_skene_from_the_same_start(seed) -> None:
+    matrix, _ = crowd(seed)
+    passes, start = problem(matrix, 3)
+    fit = train(passes, start, Settings(penalty=None, tol=1e-9, n_iter=2000))
+    begin = start.state_posterior(passes).numpy()
+    reference = oracle.dawid_skene(None, matrix, 200, begin)
+    found = float(fit.energy.log_likelihood(passes).sum())
+    assert found >= reference - 1e-4
+
+
+def test_zero_passes_give_the_start() -> None:
+    passes, start = problem(crowd(0)[0], 3)
+    fit = train(passes, start, Settings(n_iter=0))
+    assert torch.equal(fit.energy.weight, start.weight)
+    assert fit.n_passes == 0
+    assert fit.log_likelihood == []
+
+
+def test_the_free_gauge_fits_at_least_as_well_as_the_normalised_one() -> None:
+    passes, start = problem(crowd(1, n=200)[0], 3)
+    ends = {}
+    for gauge in ("normalised", "free"):
+        fit = train(passes, start, Settings(gauge=gauge, penalty=None, tol=1e-9, n_iter=2000))
+        ends[gauge] = float(fit.energy.log_likelihood(passes).sum())
+    assert ends["free"] >= ends["normalised"] - 0.05
+
+
+def test_gold_clamps_its_tasks_and_teaches_the_others() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 400)
+    matrix = np.where(rng.random((400, 3)) < 0.85, truth[:, None], 1 - truth[:, None])
+    matrix[:, :2] = 1 - matrix[:, :2]
+    gold = np.full(400, -1)
+    gold[:50] = truth[:50]
+
+    def accuracy(known) -> float:
+        model, posterior = fit_answers(Answers.from_dense(matrix), Recipe(), known)
+        if known is not None:
+            assert (posterior[:50].argmax(1) == truth[:50]).all()
+            assert posterior[:50].max(1).min() == 1
+        return float((posterior[50:].argmax(1) == truth[50:]).mean())
+
+    assert accuracy(None) < 0.3  # two of three workers lie, and nothing says so
+    assert accuracy(gold) > 0.9
+
+
+def test_learned_pseudo_answers_raise_the_evidence_of_the_tables() -> None:
+    passes, start = problem(crowd(0, n=300, d=12, missing=0.6)[0], 3)
+    likelihood = Likelihood(passes, Settings(penalty="learned"))
+    counts = passes.counts(start.state_posterior(passes))
+    values = []
+    for _ in range(30):
+        values.append(float(evidence._log_marginal(counts, likelihood.pseudo_answers).sum()))
+        likelihood.learn_pseudo_answers(counts, steps=1)
+    assert values[-1] > values[0]
+    assert np.diff(values)[:5].min() > -0.5  # the pseudo-observation that keeps α finite pulls a little
+
+
+def test_workers_of_one_kind_get_a_stronger_prior_than_workers_who_differ() -> None:
+    strength = []
+    for skill in ((0.7, 0.7001), (0.2, 1.0)):
+        passes, start = problem(crowd(0, n=600, d=20, skill=skill)[0], 3)
+        strength.append(float(train(passes, start, Settings()).pseudo_answers.sum()))
+    assert strength[0] > strength[1]
+
+
+def test_float32_passes_agree_with_float64() -> None:
+    matrix, _ = crowd(0, n=2000, d=8)
+    answers = Answers.from_dense(matrix, 3)
+    ends = []
+    for dtype in (torch.float32, torch.float64):
+        passes = Passes(answers, torch.device("cpu"), dtype)
+        _, start = problem(matrix, 3)
+        ends.append(train(passes, start, Settings()).energy.posterior(passes).double())
+    assert (ends[0] - ends[1]).abs().max() < 1e-3
+
+
+def test_evidence_is_there_for_a_label_and_absent_for_noise() -> None:
+    for skill, expected in (((0.6, 0.9), True), (None, False)):
+        matrix, _ = crowd(3, n=200, d=8, skill=skill or (0.0, 0.0))
+        passes, start = problem(matrix, 3)
+        fit = train(passes, start, Settings())
+        posterior = fit.energy.state_posterior(passes)
+        gained = evidence.label_evidence(passes.counts(posterior), posterior, fit.pseudo_answers, 1.0)
+        assert (gained > 0) == expected
+
+
+def test_weighted_start_ranks_workers_by_agreement_with_the_others() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 500)
+    skills = np.array([0.95, 0.8, 0.6, 0.4])
+    matrix = np.where(rng.random((500, 4)) < skills, truth[:, None], rng.integers(0, 3, (500, 4)))
+    answers = Answers.from_dense(matrix)
+    passes = Passes(answers, torch.device("cpu"), torch.float64)
+    agreement = initialization.vote_agreement(passes, np.diff(answers.task_ptr)).numpy()
+    by_hand = [np.mean([matrix[:, i] == matrix[:, j] for j in range(4) if j != i]) for i in range(4)]
+    np.testing.assert_allclose(agreement, by_hand, atol=1e-12)
+    assert (np.diff(agreement) < 0).all()
