@@ -134,10 +134,10 @@ def take(values: pd.Index, codes: IntArray, name: str) -> pd.Series:
     if not absent.any():
         return pd.Series(values.take(codes), name=name)
     series = pd.Series(values, dtype=values.dtype)
-    if values.dtype.kind in "iub" and isinstance(values.dtype, np.dtype):
-        series = series.convert_dtypes(
-            infer_objects=False, convert_string=False, convert_floating=False
-        )
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iub":
+        letters = {"i": "Int", "u": "UInt"}.get(values.dtype.kind)
+        name = f"{letters}{8 * values.dtype.itemsize}" if letters else "boolean"
+        series = series.astype(pd.api.types.pandas_dtype(name))
     picked = series.reindex(np.where(absent, -1, codes))
     return picked.reset_index(drop=True).rename(name)
 

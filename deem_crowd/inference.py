@@ -226,9 +226,7 @@ def _passes(answers: Answers, recipe: Recipe, n_states: int) -> Passes:
     return Passes(answers, device, dtype)
 
 
-def _start(
-    answers: Answers, passes: Passes, recipe: Recipe, gold: torch.Tensor | None
-) -> Energy:
+def _start(answers: Answers, passes: Passes, recipe: Recipe, gold: torch.Tensor | None) -> Energy:
     generator = torch.Generator().manual_seed(recipe.random_state or 0)
     m = recipe.settings.n_subtypes
     skill, own = initialization.start(

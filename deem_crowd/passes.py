@@ -151,6 +151,8 @@ class Passes:
         self.n_tasks, self.n_workers = answers.n_tasks, answers.n_workers
         self.n_classes, self.n_answers = answers.n_classes, answers.n_answers
         self.device, self.dtype = device, dtype
+        #: Whether each worker gave any answer, shape (D,).
+        self.answered = torch.from_numpy(np.bincount(answers.worker, minlength=self.n_workers) > 0)
         n_codes = self.n_workers * self.n_classes
         index = np.int32 if max(n_codes, self.n_answers) < 2**31 - 1 else np.int64
         pointers = answers.task_ptr.astype(index)

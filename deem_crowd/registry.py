@@ -30,6 +30,7 @@ __all__ = [
     "create",
     "get_adapter",
     "get_sampler",
+    "hint",
     "plugins",
     "reload",
     "samplers",

@@ -283,18 +283,14 @@ def train(
             at = _normalised(at)
         if settings.penalty == "learned":
             at = _learn(likelihood, at, log)
-        at = (_expectation_maximisation if closed_step else _lbfgs)(likelihood, at, log)
+        if log.left > 0:
+            at = (_expectation_maximisation if closed_step else _lbfgs)(likelihood, at, log)
         if settings.gauge == "normalised":
             at = _normalised(at)
-    tables = (likelihood.pseudo_answers + _SMALLEST).log()
-    energy = Energy(
-        bias=at.bias,
-        weight=at.weight,
-        population=torch.log_softmax(tables, 0)
-        if settings.penalty == "learned"
-        else _mean_table(at.weight),
-        n_subtypes=settings.n_subtypes,
-    )
+    population = _mean_table(at.weight[passes.answered])
+    # of a worker without answers nothing is known but that he is one of them
+    weight = torch.where(passes.answered[:, None, None], at.weight, population)
+    energy = Energy(at.bias, weight, population, settings.n_subtypes)
     return Fit(
         energy,
         likelihood.pseudo_answers,

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from deem_crowd import Answers
 from deem_crowd.exceptions import (
     DataError,
@@ -17,8 +20,6 @@ from deem_crowd.exceptions import (
     MissingColumnError,
     ParameterError,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 FRAME = pd.DataFrame({"task": ["b", "a", "b"], "worker": [7, 7, 8], "label": ["y", "x", "x"]})
 

@@ -8,6 +8,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
+
 from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
 from deem_crowd.passes import Passes

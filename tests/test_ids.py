@@ -7,10 +7,11 @@ import datetime
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd import ids
-from deem_crowd.exceptions import DataError, FormError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from deem_crowd import ids
+from deem_crowd.exceptions import DataError, FormError
 
 
 @given(st.lists(st.integers(0, 6), max_size=50))

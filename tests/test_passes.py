@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+
 from deem_crowd.answers import Answers
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.passes import Passes, resolve_device, softmax

@@ -8,14 +8,15 @@ import numpy as np
 import oracle
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from deem_crowd import evidence, initialization
 from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
 from deem_crowd.inference import Recipe, fit_answers
 from deem_crowd.passes import Passes
 from deem_crowd.training import Likelihood, Settings, train
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def crowd(seed: int, n: int = 60, d: int = 6, k: int = 3, skill=(0.5, 0.9), missing: float = 0.3):
@@ -50,7 +51,9 @@ def test_the_objective_never_falls(seed, m, penalty) -> None:
 def test_em_and_lbfgs_end_at_the_same_objective(seed) -> None:
     passes, start = problem(crowd(seed, n=200)[0], 3)
     ends = [
-        train(passes, start, Settings(penalty=1.0, optimizer=o, tol=1e-10, n_iter=3000)).objective[-1]
+        train(passes, start, Settings(penalty=1.0, optimizer=o, tol=1e-10, n_iter=3000)).objective[
+            -1
+        ]
         for o in ("em", "lbfgs")
     ]
     assert ends[0] == pytest.approx(ends[1], abs=1e-5)
@@ -109,7 +112,7 @@ def test_gold_clamps_its_tasks_and_teaches_the_others() -> None:
     gold[:50] = truth[:50]
 
     def accuracy(known) -> float:
-        model, posterior = fit_answers(Answers.from_dense(matrix), Recipe(), known)
+        _, posterior = fit_answers(Answers.from_dense(matrix), Recipe(), known)
         if known is not None:
             assert (posterior[:50].argmax(1) == truth[:50]).all()
             assert posterior[:50].max(1).min() == 1
@@ -128,7 +131,9 @@ def test_learned_pseudo_answers_raise_the_evidence_of_the_tables() -> None:
         values.append(float(evidence._log_marginal(counts, likelihood.pseudo_answers).sum()))
         likelihood.learn_pseudo_answers(counts, steps=1)
     assert values[-1] > values[0]
-    assert np.diff(values)[:5].min() > -0.5  # the pseudo-observation that keeps α finite pulls a little
+    assert (
+        np.diff(values)[:5].min() > -0.5
+    )  # the pseudo-observation that keeps α finite pulls a little
 
 
 def test_workers_of_one_kind_get_a_stronger_prior_than_workers_who_differ() -> None:
@@ -156,7 +161,9 @@ def test_evidence_is_there_for_a_label_and_absent_for_noise() -> None:
         passes, start = problem(matrix, 3)
         fit = train(passes, start, Settings())
         posterior = fit.energy.state_posterior(passes)
-        gained = evidence.label_evidence(passes.counts(posterior), posterior, fit.pseudo_answers, 1.0)
+        gained = evidence.label_evidence(
+            passes.counts(posterior), posterior, fit.pseudo_answers, 1.0
+        )
         assert (gained > 0) == expected
 
 
@@ -168,6 +175,8 @@ def test_weighted_start_ranks_workers_by_agreement_with_the_others() -> None:
     answers = Answers.from_dense(matrix)
     passes = Passes(answers, torch.device("cpu"), torch.float64)
     agreement = initialization.vote_agreement(passes, np.diff(answers.task_ptr)).numpy()
-    by_hand = [np.mean([matrix[:, i] == matrix[:, j] for j in range(4) if j != i]) for i in range(4)]
+    by_hand = [
+        np.mean([matrix[:, i] == matrix[:, j] for j in range(4) if j != i]) for i in range(4)
+    ]
     np.testing.assert_allclose(agreement, by_hand, atol=1e-12)
     assert (np.diff(agreement) < 0).all()

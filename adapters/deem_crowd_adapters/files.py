@@ -195,9 +195,7 @@ def _read_parquet(raw: bytes, name: str) -> pd.DataFrame:
 
 def _read_separated(text: str, name: str, kind: str) -> pd.DataFrame:
     if not text.strip():
-        raise DataError(
-            f"{name} is empty. The first line names the columns: {', '.join(COLUMNS)}."
-        )
+        raise DataError(f"{name} is empty. The first line names the columns: {', '.join(COLUMNS)}.")
     try:
         frame = pd.read_csv(
             io.StringIO(text),

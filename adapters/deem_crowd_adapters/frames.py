@@ -74,7 +74,7 @@ def from_wide(
     for what, index in (("task", data.index), ("worker", data.columns)):
         if index.hasnans:
             raise DataError(
-                f"{int(index.isna().sum())} {what} ids are missing. Give every {what} an id."
+                f"{int(np.count_nonzero(index.isna()))} {what} ids are missing. Give every {what} an id."
             )
         if index.has_duplicates:
             twice = index[index.duplicated()].unique()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from deem_crowd import ids
 from deem_crowd.answers import COLUMNS, Answers
 from deem_crowd.exceptions import FormError, MissingColumnError, first_few
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def arrow_to_frame(table: pyarrow.Table | pyarrow.RecordBatch) -> pd.DataFrame:
     """Return the columns ``task``, ``worker`` and ``label`` as pandas columns.
 
-    Integers stay integers where some are missing, dictionaries become categories.
+    Integers stay integers where some are missing. Dictionaries become categories; where Arrow does not call them
+    ordered they stand as the rows happened to come, so they are sorted: no result may hang on the order of rows.
 
     Raises
     ------
@@ -34,6 +36,11 @@ def arrow_to_frame(table: pyarrow.Table | pyarrow.RecordBatch) -> pd.DataFrame:
             "Rename them with table.rename_columns([...])."
         )
     chosen: pd.DataFrame = table.select(list(COLUMNS)).to_pandas(integer_object_nulls=True)
+    for name in COLUMNS:
+        kind = chosen[name].dtype
+        if isinstance(kind, pd.CategoricalDtype) and not kind.ordered:
+            in_order = kind.categories.take(ids.sorted_order(kind.categories))
+            chosen[name] = chosen[name].cat.reorder_categories(in_order)
     return chosen
 
 

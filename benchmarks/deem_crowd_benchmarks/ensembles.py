@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -133,7 +134,9 @@ def make_ensemble(name: str, seed: int = 0, answered: tuple[float, float] = (0.3
         n_columns = max(2, round(recipe.features * features.shape[1]))
         columns = np.sort(rng.choice(features.shape[1], n_columns, replace=False))
         classifier = make_pipeline(StandardScaler(), recipe.make(_seed(rng)))
-        classifier.fit(features[np.ix_(rows, columns)], truth[rows])
+        with warnings.catch_warnings():  # of pixels that are always blank; they do no harm
+            warnings.filterwarnings("ignore", message="self.within_class_std_dev_")
+            classifier.fit(features[np.ix_(rows, columns)], truth[rows])
         n_answers = round(rng.uniform(low, high) * len(tasks))
         chosen = np.sort(rng.choice(tasks, n_answers, replace=False))
         if n_answers:

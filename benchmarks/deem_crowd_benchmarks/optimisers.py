@@ -48,12 +48,13 @@ def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, 
     skill, own = start(answers, passes, 1, "mv", True, torch.Generator())
     weight = skill[:, None, None] * diagonal(passes.n_classes, 1) + own
     begin = Energy(torch.zeros(passes.n_classes, dtype=torch.float64), weight, weight.mean(0))
-    found = {}
-    for name, optimizer, longest in (
+    plans: tuple[tuple[str, training.Optimizer, float], ...] = (
         ("em", "em", 64.0),
         ("ds", "em", 1.0),
         ("lbfgs", "lbfgs", 64.0),
-    ):
+    )
+    found = {}
+    for name, optimizer, longest in plans:
         settings = training.Settings(
             penalty=1.0, optimizer=optimizer, tol=tol, n_iter=2000, longest_step=longest
         )

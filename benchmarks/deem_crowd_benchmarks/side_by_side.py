@@ -2,7 +2,8 @@
 
     python -m deem_crowd_benchmarks.side_by_side FOLDER [--methods deem,ds,mv] [--repeat 3]
 
-FOLDER holds one folder per set: ``NAME/labels.csv[.gz]`` (task, worker, label) and ``NAME/truth.csv[.gz]`` (task, label).
+FOLDER holds one folder per set: ``NAME/labels.csv[.gz]`` (task, worker, label) and ``NAME/truth.csv[.gz]``
+(task, label).
 Every method gets the very same frame. Seconds are from DataFrame to labels, the best of ``--repeat`` runs.
 """
 
@@ -12,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import typer
+from deem_crowd_adapters import read_long
 from rich.console import Console
 from rich.table import Table
 
 from deem_crowd.exceptions import DataError
-from deem_crowd_adapters import read_long
 from deem_crowd_benchmarks import comparison
 
 
@@ -82,14 +84,13 @@ def main(
     for column in ("set", *columns):
         table.add_column(column, justify="left" if column == "set" else "right")
     for name, row in frame.iterrows():
-        table.add_row(str(name), *(_text(c, row[c]) for c in columns))
+        table.add_row(str(name), *(_text(c, float(row[c])) for c in columns))
     Console(width=max(100, 14 * len(columns))).print(table)
 
 
 def _text(column: str, value: float) -> str:
-    if pd.isna(value):
-        return "–"
-    return f"{value:.1f}" if column.endswith("%") else f"{value:.3f}"
+    form = ".1f" if column.endswith("%") else ".3f"
+    return "–" if np.isnan(value) else format(value, form)
 
 
 if __name__ == "__main__":

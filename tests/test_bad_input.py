@@ -1,0 +1,190 @@
+"""The rows of the contract for awkward data that concern a fit as a whole; those about reading are in test_answers."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from crowdkit.aggregation import DawidSkene
+
+from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.exceptions import DataError, DataWarning, FormError, MemoryNeedError
+
+
+def frame_of(matrix: np.ndarray) -> pd.DataFrame:
+    task, worker = np.nonzero(matrix >= 0)
+    return pd.DataFrame({"task": task, "worker": worker, "label": matrix[task, worker]})
+
+
+def test_row_empty_frame() -> None:
+    empty = pd.DataFrame({"task": [], "worker": [], "label": []}).astype(
+        {"task": "int64", "label": str}
+    )
+    agg = DEEMAggregator().fit(empty)
+    assert agg.labels_.empty
+    assert agg.labels_.index.dtype == "int64"
+    assert agg.probas_.empty
+    assert agg.skills_.empty
+
+
+@pytest.mark.parametrize(
+    ("label", "dtype"),
+    [
+        ([True, False, True], "bool"),
+        (["", "a\tb", "a\nb"], "str"),
+        ([("a", 1), ("b", 2), ("a", 1)], "object"),
+        (["é", "漢", "🦊"], "str"),
+        ([2**62 + 1, 2**62 + 3, 5], "int64"),
+        ([10**25, 3, 10**25], "object"),
+        (pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-01"]), None),
+        (pd.Categorical(["b", "a", "b"], categories=["z", "b", "a"]), "category"),
+        (pd.array(["x", "y", "x"], dtype="string[pyarrow]"), None),
+    ],
+    ids=lambda x: str(x)[:20],
+)
+def test_row_any_dtype_comes_back_in_the_callers(label, dtype) -> None:
+    column = pd.Series(label) if dtype is None else pd.Series(label, dtype=dtype)
+    frame = pd.DataFrame({"task": [("t", 1), "u", "v"], "worker": ["w"] * 3, "label": column})
+    agg = DEEMAggregator().fit(frame)
+    assert agg.labels_.tolist() == column.tolist()
+    assert agg.labels_.dtype == column.dtype
+    assert agg.labels_.index.tolist() == [("t", 1), "u", "v"]
+
+
+def test_row_labels_called_like_columns() -> None:
+    names = ["task", "worker", "label", "posterior"]
+    frame = pd.DataFrame({"task": names * 3, "worker": np.repeat([1, 2, 3], 4), "label": names * 3})
+    agg = DEEMAggregator().fit(frame)
+    assert agg.labels_.to_dict() == {n: n for n in names}
+    assert set(agg.probas_.columns) == set(names)
+
+
+def test_row_tied_votes_give_the_same_answer_in_every_row_order() -> None:
+    frame = pd.DataFrame({"task": [1, 1, 2, 2], "worker": [1, 2, 1, 2], "label": list("abba")})
+    found = {
+        tuple(DEEMAggregator().fit_predict(frame.sample(frac=1, random_state=s)).sort_index())
+        for s in range(8)
+    }
+    assert found == {("a", "a")}
+
+
+@pytest.mark.parametrize(
+    ("rows", "label", "probability"),
+    [
+        ([(1, 1, "a")], "a", 1.0),
+        ([(1, 1, "a"), (1, 2, "a")], "a", 1.0),
+        ([(1, 1, "a"), (1, 2, "b")], "a", 0.5),
+        ([(1, 1, "a"), (1, 2, "b"), (1, 3, "c")], "a", 1 / 3),
+    ],
+)
+def test_row_one_task_one_worker_one_class_all_disagree(rows, label, probability) -> None:
+    agg = DEEMAggregator().fit(pd.DataFrame(rows, columns=["task", "worker", "label"]))
+    assert agg.labels_[1] == label
+    assert agg.probas_.loc[1, label] == pytest.approx(probability, abs=0.01)
+
+
+def test_row_one_worker_and_one_answer_per_task_are_taken_at_their_word() -> None:
+    labels = ["a", "b", "a", "c"]
+    one_worker = pd.DataFrame({"task": range(4), "worker": 1, "label": labels})
+    one_answer = pd.DataFrame({"task": range(4), "worker": range(4), "label": labels})
+    for frame in (one_worker, one_answer):
+        agg = DEEMAggregator().fit(frame)
+        assert agg.labels_.tolist() == labels
+        assert agg.probas_.max(axis=1).max() < 0.9  # nobody confirmed anything
+
+
+def test_row_three_thousand_answers_on_a_task() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"task": np.repeat([0, 1], 3000), "worker": np.tile(np.arange(3000), 2)}
+    ).assign(label=lambda f: np.where(rng.random(6000) < 0.6, f["task"], 1 - f["task"]))
+    agg = DEEMAggregator().fit(frame)
+    assert agg.labels_.tolist() == [0, 1]
+    assert np.isfinite(agg.probas_.to_numpy()).all()
+
+
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize("n_workers", [5, 10, 30])
+def test_row_random_workers_give_confidence_near_chance_and_a_warning(k, n_workers) -> None:
+    matrix = np.random.default_rng(7).integers(0, k, (500, n_workers))
+    with pytest.warns(DataWarning, match="expected by chance: the answers carry hardly any"):
+        model = DEEM(n_classes=k).fit(matrix)
+    confidence = model.predict_proba(matrix).max(1).mean()
+    assert confidence < 1 / k + 0.2
+
+
+def test_answers_that_say_something_bring_no_such_warning() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 200)
+    matrix = np.where(rng.random((200, 5)) < 0.5, truth[:, None], rng.integers(0, 3, (200, 5)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DEEM().fit(matrix)
+
+
+def test_row_a_minority_of_always_wrong_workers() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 400)
+    matrix = np.where(rng.random((400, 9)) < 0.85, truth[:, None], 1 - truth[:, None])
+    matrix[:, :4] = 1 - matrix[:, :4]
+    frame = frame_of(matrix)
+    ours = (DEEMAggregator().fit_predict(frame) == truth).mean()
+    theirs = (DawidSkene(100).fit_predict(frame).sort_index() == truth).mean()
+    vote = ((matrix.mean(1) > 0.5) == truth).mean()
+    assert ours >= theirs - 0.005
+    assert ours > vote + 0.1
+
+
+def test_row_ten_thousand_classes_and_fifty_thousand_workers_are_refused_early(monkeypatch) -> None:
+    monkeypatch.setattr("deem_crowd.memory.available_bytes", lambda: 8 * 2**30)
+    n = 50_000
+    frame = pd.DataFrame(
+        {"task": np.arange(n) // 5, "worker": np.arange(n), "label": np.arange(n) % 10_000}
+    )
+    with pytest.raises(
+        MemoryNeedError, match=r"50,000 workers × 10,000 answers .* would need .* TiB.*Merge rare"
+    ):
+        DEEMAggregator().fit(frame)
+    few = frame.assign(label=np.arange(n) % 4)
+    assert len(DEEMAggregator().fit_predict(few)) == n // 5
+
+
+def test_row_wide_frames_and_arrays_are_refused_with_the_right_call() -> None:
+    wide = pd.DataFrame({"ann": ["x", "y"], "bob": ["x", "x"]}, index=["t1", "t2"])
+    with pytest.raises(KeyError, match="deem_crowd_adapters.from_wide"):
+        DEEMAggregator().fit(wide)
+    with pytest.raises(FormError, match="got a DataFrame .*DEEMAggregator.*from_wide"):
+        DEEM().fit(wide)
+    with pytest.raises(FormError, match="got ndarray.*For arrays use deem_crowd.DEEM"):
+        DEEMAggregator().fit(np.zeros((3, 2), dtype=int))
+    with pytest.raises(FormError, match="shape \\(4,\\)"):
+        DEEM().fit(np.zeros(4, dtype=int))
+    with pytest.raises(FormError, match="numbers, got dtype"):
+        DEEM().fit(np.array([["a", "b"]]))
+
+
+def test_row_soft_array_of_the_wrong_number_of_classes() -> None:
+    soft = np.full((4, 2, 3), 0.5)
+    with pytest.raises(
+        DataError, match=r"shape \(4, 2, 3\) have 2 classes on axis 1, but n_classes=3"
+    ):
+        DEEM(n_classes=3).fit(soft)
+
+
+def test_row_a_column_of_nothing_is_an_average_worker() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 300)
+    matrix = np.where(rng.random((300, 6)) < 0.8, truth[:, None], 1 - truth[:, None])
+    matrix[:, 5] = -1
+    with pytest.warns(DataWarning, match="1 worker without answers .*counts as an average worker"):
+        model = DEEM().fit(matrix)
+    assert model.skills_[:5].min() - 0.05 < model.skills_[5] < model.skills_[:5].max() + 0.05
+
+
+def test_row_read_only_and_copied_frames_are_left_alone() -> None:
+    frame = frame_of(np.array([[0, 1, 1], [1, 1, 0]]))
+    before = frame.copy(deep=True)
+    DEEMAggregator().fit(frame)
+    pd.testing.assert_frame_equal(frame, before)

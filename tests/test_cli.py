@@ -1,0 +1,456 @@
+"""The shell: what goes to which stream, and with which exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+import deem_crowd
+from deem_crowd import cli, shell
+
+TRUTH = {f"t{t}": ["no", "yes"][t % 2] for t in range(12)}
+
+
+def answers() -> pd.DataFrame:
+    """Five workers label twelve tasks; each errs once."""
+    rows = [
+        (f"t{t}", f"w{w}", ["no", "yes"][(t % 2) ^ ((t + 3 * w) % 12 == 0)])
+        for t in range(12)
+        for w in range(5)
+    ]
+    return pd.DataFrame(rows, columns=["task", "worker", "label"])
+
+
+def csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with answers.csv in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "answers.csv").write_text(csv(answers()))
+    return tmp_path
+
+
+def call(*arguments: str, stdin: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments), input=stdin)
+
+
+def really(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deem_crowd.cli", *arguments],
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def table(text: str) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text))
+
+
+def failed(result: Result, status: int) -> str:
+    """Check that a call failed with ``status``, said nothing on stdout, and return what it said on stderr."""
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    if status == shell.BAD_DATA:
+        assert (
+            result.stderr.splitlines()[-1].startswith("error: ")
+            or "\nerror: " in f"\n{result.stderr}"
+        )
+    return " ".join(result.stderr.replace("│", " ").split())
+
+
+# ------------------------------------------------------------------ aggregate
+
+
+@pytest.mark.parametrize("method", ["deem", "ds", "mv"])
+def test_labels_go_to_a_file_and_nothing_to_the_streams(folder: Path, method: str) -> None:
+    result = call("aggregate", "answers.csv", "-o", "labels.csv", "--method", method)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    labels = pd.read_csv(folder / "labels.csv")
+    assert list(labels.columns) == ["task", "label"]
+    assert list(labels["task"]) == list(TRUTH)  # by first appearance
+    assert dict(labels.to_numpy()) == TRUTH
+
+
+def test_standard_streams(folder: Path) -> None:
+    done = really("aggregate", "-", stdin=csv(answers()))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert dict(table(done.stdout).to_numpy()) == TRUTH
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_format_in_and_out(folder: Path, kind: str) -> None:
+    source = folder / f"in.{kind}"
+    writers = {
+        "csv": lambda: answers().to_csv(source, index=False),
+        "tsv": lambda: answers().to_csv(source, index=False, sep="\t"),
+        "jsonl": lambda: answers().to_json(source, orient="records", lines=True),
+        "parquet": lambda: answers().to_parquet(source, index=False),
+    }
+    writers[kind]()
+    result = call("aggregate", str(source), "-o", f"out.{kind}")
+    assert result.exit_code == 0, result.stderr
+    readers = {
+        "csv": pd.read_csv,
+        "tsv": lambda path: pd.read_csv(path, sep="\t"),
+        "jsonl": lambda path: pd.read_json(path, lines=True),
+        "parquet": pd.read_parquet,
+    }
+    assert dict(readers[kind](folder / f"out.{kind}").to_numpy()) == TRUTH
+
+
+def test_format_is_for_the_streams(folder: Path) -> None:
+    lines = answers().to_json(orient="records", lines=True)
+    result = call("aggregate", "-", "--format", "jsonl", stdin=lines)
+    assert result.exit_code == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {row["task"]: row["label"] for row in rows} == TRUTH
+
+
+def test_probabilities_and_workers(folder: Path) -> None:
+    result = call(
+        "aggregate", "answers.csv", "-o", "l.csv", "--proba", "p.csv", "--workers", "w.tsv"
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    probas = pd.read_csv("p.csv", index_col="task")
+    assert list(probas.columns) == ["no", "yes"]
+    assert probas.sum(axis=1).to_numpy() == pytest.approx(1)
+    assert probas.idxmax(axis=1).to_dict() == TRUTH
+    workers = pd.read_csv("w.tsv", sep="\t")
+    assert list(workers.columns) == ["worker", "skill", "answers"]
+    assert list(workers["worker"]) == [f"w{w}" for w in range(5)]
+    assert workers["skill"].between(0, 1).all()
+    assert (workers["answers"] == 12).all()
+
+
+def test_a_method_without_skills_leaves_the_column_empty_and_says_so(folder: Path) -> None:
+    result = call("aggregate", "answers.csv", "--method", "ds", "-o", "l.csv", "--workers", "w.csv")
+    assert result.exit_code == 0
+    assert result.stderr == "warning: method 'ds' gives no skills: that column is empty.\n"
+    assert pd.read_csv("w.csv")["skill"].isna().all()
+
+
+def test_gold_labels_are_kept(folder: Path) -> None:
+    flipped = {"t0": "yes", "t1": "no"}
+    (folder / "gold.csv").write_text("task,label\nt0,yes\nt1,no\nt2,\n")
+    result = call("aggregate", "answers.csv", "--gold", "gold.csv")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert dict(table(result.stdout).to_numpy()) == TRUTH | flipped
+
+
+def test_gold_whose_types_differ_from_the_answers_is_matched_by_how_it_is_written(
+    folder: Path,
+) -> None:
+    frame = answers().replace({"no": "0", "yes": "1"})
+    frame.loc[len(frame)] = ["t0", "w9", "x"]  # the label column is text, gold's is numbers
+    frame["task"] = frame["task"].str[1:]
+    (folder / "answers.csv").write_text(csv(frame))
+    (folder / "gold.csv").write_text("task,label\n0,1\n1,0\n")
+    result = call("aggregate", "answers.csv", "--gold", "gold.csv")
+    assert (result.exit_code, result.stderr) == (0, "")
+    labels = table(result.stdout).set_index("task")["label"]
+    assert (labels[0], labels[1], labels[2]) == (1, 0, 0)
+
+
+def test_gold_of_tasks_without_answers_is_a_warning(folder: Path) -> None:
+    (folder / "gold.csv").write_text("task,label\nt0,no\nelsewhere,no\n")
+    result = call("aggregate", "answers.csv", "--gold", "gold.csv")
+    assert result.exit_code == 0
+    assert result.stderr.startswith(
+        "warning: gold names 1 tasks that have no answers ('elsewhere')"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [
+        ("task,label\nt0,maybe\n", "'maybe'"),
+        ("task,truth\nt0,no\n", "label"),
+        ("task,label\nt0,no\nt0,yes\n", "two gold labels ('t0')"),
+        ("task,label\n,no\n", "column 'task' is missing in 1 rows"),
+    ],
+)
+def test_bad_gold(folder: Path, gold: str, said: str) -> None:
+    (folder / "gold.csv").write_text(gold)
+    assert said in failed(call("aggregate", "answers.csv", "--gold", "gold.csv"), 1)
+
+
+def test_a_missing_label_is_an_error_that_names_the_option(folder: Path) -> None:
+    frame = answers()
+    frame.loc[frame["task"] == "t3", "label"] = None
+    (folder / "answers.csv").write_text(csv(frame))
+    said = failed(call("aggregate", "answers.csv", "-o", "labels.csv"), 1)
+    assert "column 'label' is missing in 5 of 60 rows" in said
+    assert "--missing drop" in said
+    assert not (folder / "labels.csv").exists()
+
+
+@pytest.mark.parametrize("method", ["deem", "mv"])
+def test_dropped_labels_leave_a_task_with_no_label(folder: Path, method: str) -> None:
+    frame = answers()
+    frame.loc[frame["task"] == "t3", "label"] = None
+    (folder / "answers.csv").write_text(csv(frame))
+    arguments = ["--missing", "drop", "--proba", "p.csv", "--method", method]
+    result = call("aggregate", "answers.csv", *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert "warning: 1 tasks have no answers" in result.stderr
+    labels = table(result.stdout).set_index("task")["label"]
+    assert pd.isna(labels.pop("t3"))
+    assert labels.to_dict() == {task: label for task, label in TRUTH.items() if task != "t3"}
+    assert list(pd.read_csv("p.csv")["task"]) == list(TRUTH)
+
+
+def test_repeated_answers(folder: Path) -> None:
+    frame = pd.DataFrame(
+        [["a", "w", "x"], ["a", "w", "y"], ["b", "w", "y"], ["b", "v", "y"]],
+        columns=["task", "worker", "label"],
+    )
+    (folder / "answers.csv").write_text(csv(frame))
+    for rule, label in (("last", "y"), ("first", "x")):
+        result = call("aggregate", "answers.csv", "--method", "mv", "--duplicates", rule)
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr.startswith("warning: ")
+        assert table(result.stdout).set_index("task")["label"]["a"] == label
+    failed(call("aggregate", "answers.csv", "--duplicates", "error"), 1)
+
+
+def test_no_answers_at_all_is_an_empty_result(folder: Path) -> None:
+    for method in ("deem", "ds"):
+        result = call("aggregate", "-", "--method", method, stdin="task,worker,label\n")
+        assert (result.exit_code, result.stdout) == (0, "task,label\n")
+
+
+def test_a_missing_column_names_what_is_there_and_the_form_expected(folder: Path) -> None:
+    (folder / "wide.csv").write_text("task,w1,w2\nt1,a,b\n")
+    said = failed(call("aggregate", "wide.csv"), 1)
+    for word in ("wide.csv", "worker", "label", "w1", "long format only", "from_wide"):
+        assert word in said
+
+
+def test_a_missing_file(folder: Path) -> None:
+    result = call("aggregate", "nowhere.csv", "-o", "labels.csv")
+    failed(result, 1)
+    assert result.stderr == "error: nowhere.csv: No such file or directory\n"
+
+
+def test_a_method_that_fails_is_one_line_and_writes_nothing(folder: Path) -> None:
+    frame = answers()
+    frame.loc[0, "label"] = "third"  # KOS takes two classes
+    (folder / "answers.csv").write_text(csv(frame))
+    said = failed(call("aggregate", "answers.csv", "--method", "kos", "-o", "labels.csv"), 1)
+    assert "method 'kos' failed" in said
+    assert sorted(path.name for path in folder.iterdir()) == ["answers.csv"]
+
+
+def test_outputs_are_checked_before_the_work(folder: Path) -> None:
+    said = failed(call("aggregate", "answers.csv", "-o", "labels.csv", "--proba", "no/p.csv"), 1)
+    assert "no folder" in said
+    failed(call("aggregate", "answers.csv", "-o", "."), 2)  # a name that tells no format
+    failed(call("aggregate", "answers.csv", "--proba", "-"), 2)
+    failed(call("aggregate", "answers.csv", "-o", "x.csv", "--proba", "./x.csv"), 2)
+    assert sorted(path.name for path in folder.iterdir()) == ["answers.csv"]
+
+
+def test_a_failure_leaves_the_old_file(folder: Path) -> None:
+    (folder / "labels.csv").write_text("old")
+    (folder / "answers.csv").write_text("task,worker,label\nt,w,\n")
+    failed(call("aggregate", "answers.csv", "-o", "labels.csv"), 1)
+    assert (folder / "labels.csv").read_text() == "old"
+
+
+def test_classes_that_cannot_be_columns(folder: Path) -> None:
+    (folder / "answers.csv").write_text("task,worker,label\n1,1,task\n2,1,worker\n")
+    said = failed(call("aggregate", "answers.csv", "--proba", "p.csv", "-o", "l.csv"), 1)
+    assert "cannot be names of columns" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--method", "demm"], "did you mean 'deem'?"),
+        (["--method", "gold-mv"], "needs --gold"),
+        (["--method", "mv", "--gold", "gold.csv"], "does not learn from known labels"),
+        (["--missing", "perhaps"], "perhaps"),
+        (["--format", "xls"], "xls"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_bad_usage(folder: Path, arguments: list[str], said: str) -> None:
+    (folder / "gold.csv").write_text("task,label\nt0,no\n")
+    assert said in failed(call("aggregate", "answers.csv", *arguments), 2)
+
+
+def test_debug_shows_where(folder: Path) -> None:
+    result = call("--debug", "aggregate", "nowhere.csv")
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: nowhere.csv")
+
+
+def test_a_bug_is_one_line_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise AttributeError("oh")
+
+    monkeypatch.setattr(shell, "read_answers", broken)
+    assert "unexpected AttributeError: oh" in failed(call("aggregate", "answers.csv"), 1)
+
+
+# -------------------------------------------------------------------- compare
+
+
+def test_compare_with_gold(folder: Path) -> None:
+    gold = pd.DataFrame({"task": list(TRUTH), "label": list(TRUTH.values())})
+    (folder / "gold.csv").write_text(csv(gold))
+    result = call(
+        "compare", "answers.csv", "--gold", "gold.csv", "--methods", "deem,kos,gold-mv,mv"
+    )
+    assert result.exit_code == 0, result.stderr
+    rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    for heading in ("accuracy", "log-loss", "seconds", "error", "12 tasks with gold"):
+        assert heading in result.stdout
+    assert "1.0000 *" in rows["deem"]
+    assert "1.0000 *" in rows["mv"]
+    assert "TypeError" in rows["gold-mv"]  # it wants gold to learn from; a row, not the end
+
+
+def test_compare_without_gold(folder: Path) -> None:
+    result = call("compare", "answers.csv", "--methods", "deem,ds")
+    assert result.exit_code == 0, result.stderr
+    assert "agrees with mv" in result.stdout
+    assert "agrees with deem" in result.stdout
+    assert "accuracy" not in result.stdout
+    assert "mv" not in [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
+
+
+def test_compare_refuses_what_it_cannot_do(folder: Path) -> None:
+    failed(call("compare", "answers.csv", "--methods", "deem,nobody"), 2)
+    failed(call("compare", "answers.csv", "--methods", " , "), 2)
+    failed(call("compare", "-", stdin="task,worker,label\n"), 1)
+
+
+# ------------------------------------------------------------ plugins and demo
+
+
+def test_plugins(folder: Path) -> None:
+    result = call("plugins")
+    assert (result.exit_code, result.stderr) == (0, "")
+    words = result.stdout.split()
+    for word in ("deem", "ds", "mv", "crowdkit", "adapters", "deem-crowd", deem_crowd.__version__):
+        assert word in words
+
+
+def test_broken_and_denied_plugins_are_listed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = folder / "unlucky-2.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: unlucky\nVersion: 2.5\n")
+    (info / "entry_points.txt").write_text("[deem_crowd]\nluckless = no_such_module_here\n")
+    paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", paths)
+    monkeypatch.setenv("DEEM_CROWD_PLUGINS_DENY", "crowdkit")
+    done = really("plugins")
+    assert (done.returncode, done.stderr) == (0, "")
+    listed, skipped = done.stdout.split("Not loaded")
+    assert "deem" in listed.split()
+    assert "mv" not in listed.split()
+    assert "denied by DEEM_CROWD_PLUGINS_DENY" in skipped
+    for word in ("luckless", "unlucky", "2.5", "no_such_module_here"):
+        assert word in skipped
+    done = really("aggregate", "answers.csv")  # elsewhere it is a warning
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: plugin 'luckless' of unlucky 2.5 is skipped")
+
+
+def test_demo(folder: Path) -> None:
+    result = call("demo", "--seed", "1")
+    assert (result.exit_code, result.stderr) == (0, "")
+    for word in ("digits", "breast-cancer", "wine", "deem", "ds", "mv", "log-loss"):
+        assert word in result.stdout
+    assert result.stdout.count(" *") >= 9  # a best one in each column of each table
+
+
+# ----------------------------------------------------------------- the process
+
+
+def test_version_and_help(folder: Path) -> None:
+    assert call("--version").stdout == f"deem-crowd {deem_crowd.__version__}\n"
+    assert call("--help").exit_code == call("aggregate", "--help").exit_code == 0
+    assert call().exit_code == 2
+    assert "benchmark" not in call("--help").stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['deem-crowd', '--help']\n"
+        "from deem_crowd.cli import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'torch', 'pandas', 'numpy', 'sklearn', 'crowdkit'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_statuses_of_the_real_command(folder: Path) -> None:
+    assert really("aggregate", "nowhere.csv").returncode == 1
+    assert really("aggregate").returncode == 2
+    done = really("--debug", "aggregate", "nowhere.csv")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
+def test_an_interrupt_ends_with_130_and_leaves_nothing(folder: Path) -> None:
+    command = [sys.executable, "-m", "deem_crowd.cli", "aggregate", "-", "-o", "labels.csv"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, encoding="utf-8", **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdin is not None
+        process.stdin.write(
+            "task,worker,label\n" * 20_000
+        )  # more than a pipe holds: it is reading now
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        process.stdin.close()
+        process.stdin = None
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err == "error: interrupted\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["answers.csv"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
+def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
+    many = pd.DataFrame({"task": range(60_000), "worker": 1, "label": "yes"})
+    (folder / "answers.csv").write_text(csv(many))
+    command = [sys.executable, "-m", "deem_crowd.cli", "aggregate", "answers.csv", "--method", "mv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"task,label\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_a_terminal_that_knows_only_ascii(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    done = really("compare", "answers.csv", "--methods", "mv,gold-mv")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,63 @@
+"""Real crowds beside crowd-kit's Dawid-Skene, and a large one in little memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from crowdkit.aggregation import DawidSkene
+
+from deem_crowd import DEEMAggregator
+
+CROWDS = Path(__file__).parents[2] / "shared" / "data" / "crowd"
+NAMES = ["bluebird", "dog", "web", "ms", "sp_amt", "cf_amt", "zencrowd_us", "product"]
+NAMES += ["face", "adult", "fact_eval"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not CROWDS.is_dir(), reason=f"the label sets are not there: {CROWDS.name} folder"
+)
+def test_mean_accuracy_on_real_crowds_is_at_least_dawid_skenes() -> None:
+    ours, theirs = [], []
+    for name in NAMES:
+        answers = pd.read_csv(CROWDS / name / "labels.csv.gz", dtype=str, keep_default_na=False)
+        truth = pd.read_csv(CROWDS / name / "truth.csv.gz", dtype=str, keep_default_na=False)
+        gold = truth.set_index("task")["label"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for method, scores in ((DEEMAggregator(), ours), (DawidSkene(n_iter=100), theirs)):
+                labels = method.fit_predict(answers)
+                scores.append((labels.reindex(gold.index) == gold).mean())
+    assert sum(ours) / len(ours) >= sum(theirs) / len(theirs)
+
+
+def test_many_workers_stay_below_a_gigabyte() -> None:
+    script = textwrap.dedent(
+        """
+        import resource, warnings
+        import numpy as np, pandas as pd
+        from deem_crowd import DEEMAggregator
+        warnings.simplefilter("ignore")
+        small = pd.DataFrame({"task": [0, 0], "worker": [0, 1], "label": [0, 1]})
+        DEEMAggregator().fit(small)
+        rng = np.random.default_rng(0)
+        n = 215_000
+        worker = np.concatenate([np.arange(37_000), (37_000 * rng.random(n - 37_000) ** 3).astype(int)])
+        frame = pd.DataFrame({"task": rng.integers(0, 1_900, n), "worker": worker, "label": rng.integers(0, 4, n)})
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        agg = DEEMAggregator().fit(frame)
+        assert agg.errors_.shape == (37_000 * 4, 4), agg.errors_.shape
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 2**30

@@ -1,0 +1,240 @@
+"""DEEM: arrays in, arrays out, with scikit-learn's habits."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted
+
+from deem_crowd import DEEM, Answers
+from deem_crowd.exceptions import DataError, FormError, ParameterError, UnsupportedError
+from deem_crowd.passes import Passes
+
+K = 3
+
+
+def ensemble(seed: int = 0, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, K, n)
+    skills = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    matrix = np.where(rng.random((n, 5)) < skills, truth[:, None], rng.integers(0, K, (n, 5)))
+    matrix[rng.random(matrix.shape) < 0.2] = -1
+    matrix[(matrix < 0).all(1), 0] = 0
+    return matrix, truth
+
+
+X, Y = ensemble()
+SOFT = np.eye(K)[X.clip(0)].transpose(0, 2, 1) * (X >= 0)[:, None, :]
+
+
+@pytest.fixture(scope="module")
+def model() -> DEEM:
+    return DEEM().fit(X)
+
+
+def test_attributes_and_shapes(model) -> None:
+    assert (model.n_classes_, model.n_classifiers_, model.is_fitted_) == (K, 5, True)
+    assert model.priors_.shape == (K,)
+    assert model.skills_.shape == (5,)
+    assert model.confusion_.shape == (5, K, K)
+    np.testing.assert_allclose(model.confusion_.sum(axis=1), 1)
+    assert np.argsort(model.skills_)[::-1][:2].tolist() == [0, 1]
+    assert model.model_.n_states == K
+
+
+def test_predict_proba_and_score_belong_together(model) -> None:
+    labels, probs = model.predict(X, return_probs=True)
+    np.testing.assert_array_equal(labels, probs.argmax(1))
+    np.testing.assert_allclose(probs.sum(1), 1)
+    np.testing.assert_array_equal(probs, model.predict_proba(X))
+    assert model.score(X, Y) == (labels == Y).mean() > 0.85
+
+
+def test_score_ignores_tasks_without_truth_and_never_learns_from_it(model) -> None:
+    partial = np.where(np.arange(len(Y)) < 50, Y, -1)
+    assert model.score(X, partial) == (model.predict(X)[:50] == Y[:50]).mean()
+    permuted = (Y + 1) % K
+    assert model.score(X, permuted) < 0.2
+    with pytest.raises(DataError, match="nothing can be scored"):
+        model.score(X, np.full(len(Y), -1))
+
+
+def test_hard_answers_and_the_same_as_distributions_give_the_same(model) -> None:
+    soft = DEEM().fit(SOFT)
+    np.testing.assert_allclose(soft.predict_proba(SOFT), model.predict_proba(X), atol=1e-9)
+    np.testing.assert_allclose(model.predict_proba(SOFT), model.predict_proba(X), atol=1e-9)
+
+
+def test_uncertain_distributions_count_for_less_than_certain_ones(model) -> None:
+    doubtful = SOFT * 0.5 + (SOFT.sum(1, keepdims=True) / K) * 0.5
+    sure, unsure = model.predict_proba(SOFT), model.predict_proba(doubtful)
+    assert unsure.max(1).mean() < sure.max(1).mean()
+
+
+def test_tensors_and_answers_are_taken_too(model) -> None:
+    expected = model.predict_proba(X)
+    np.testing.assert_allclose(DEEM().fit(torch.from_numpy(X)).predict_proba(X), expected)
+    np.testing.assert_allclose(DEEM().fit(Answers.from_dense(X)).predict_proba(X), expected)
+
+
+def test_labels_are_for_monitoring_alone(model) -> None:
+    watched = DEEM().fit(X, (Y + 1) % K)
+    np.testing.assert_array_equal(watched.predict_proba(X), model.predict_proba(X))
+    watched = DEEM().fit(X, Y)
+    assert watched.history_["accuracy"] == [watched.score(X, Y)]
+    assert len(watched.history_["log_likelihood"]) > 1
+
+
+def test_gold_clamps() -> None:
+    gold = np.full(len(Y), -1)
+    gold[0] = (DEEM().fit(X).predict(X)[0] + 1) % K
+    model = DEEM().fit(X, gold=gold)
+    assert model.is_fitted_
+    with pytest.raises(DataError, match="gold holds 1 values that are no class: 7"):
+        DEEM().fit(X, gold=np.where(np.arange(len(Y)) == 3, 7, -1))
+
+
+def test_align_to_renames_classes_for_this_call_only(model) -> None:
+    renamed = model.predict(X, align_to=(Y + 1) % K)
+    np.testing.assert_array_equal(renamed, (model.predict(X) + 1) % K)
+    labels, probs = model.predict(X, return_probs=True, align_to=(Y + 1) % K)
+    np.testing.assert_array_equal(labels, probs.argmax(1))
+
+
+def test_states_are_named_by_majority_vote_whatever_the_start() -> None:
+    clear, _ = ensemble(3, 600)
+    votes = np.stack([(clear == c).sum(1) for c in range(K)], axis=1)
+    vote = votes.argmax(1)
+    for seed in range(5):
+        model = DEEM(init_method="rand", random_state=seed).fit(clear)
+        posterior = model.predict_proba(clear)
+        agreement = {
+            order: sum(posterior[vote == c, order[c]].sum() for c in range(K))
+            for order in itertools.permutations(range(K))
+        }
+        assert agreement[tuple(range(K))] == pytest.approx(max(agreement.values()))
+    mapped = DEEM(init_method="rand", random_state=0).fit(clear)
+    before, mapping = mapped.predict_proba(clear), mapped.get_class_mapping()
+    raw = mapped.reset_class_mapping().predict_proba(clear)
+    assert mapped.get_class_mapping() == {0: 0, 1: 1, 2: 2}
+    for state, name in mapping.items():
+        np.testing.assert_allclose(raw[:, state], before[:, name])
+    assert mapped.priors_[list(mapping)].sum() == pytest.approx(1)
+
+
+def test_classes_that_never_occur_get_no_probability() -> None:
+    wide = DEEM(n_classes=K + 2).fit(X)
+    np.testing.assert_allclose(
+        wide.predict_proba(X)[:, :K], DEEM().fit(X).predict_proba(X), atol=1e-9
+    )
+    assert wide.predict_proba(X)[:, K:].max() == 0
+
+
+def test_scikit_learns_tools() -> None:
+    search = GridSearchCV(DEEM(n_classes=K), {"penalty": ["learned", 1.0], "epochs": [5, 50]}, cv=3)
+    with pytest.warns(match="training stopped"):
+        search.fit(X, Y)
+    assert search.best_score_ > 0.8
+    other = clone(DEEM(subtypes=2, gauge="free"))
+    assert (other.subtypes, other.gauge, other.is_fitted_) == (2, "free", False)
+    pipeline = make_pipeline(FunctionTransformer(lambda a: a), DEEM())
+    assert pipeline.fit(X).predict(X).shape == (len(X),)
+    check_is_fitted(DEEM().fit(X))
+    with pytest.raises(NotFittedError):
+        check_is_fitted(DEEM())
+
+
+def test_predict_before_fit_and_with_another_number_of_columns(model) -> None:
+    with pytest.raises(NotFittedError, match=r"call fit\(predictions\) first"):
+        DEEM().predict(X)
+    with pytest.raises(DataError, match="predictions have 4 columns .* fitted with 5"):
+        model.predict(X[:, :4])
+
+
+def test_rows_of_nothing_get_no_label_and_the_prior(model) -> None:
+    new = np.vstack([X[:3], np.full((1, 5), -1)])
+    with pytest.warns(match="1 task without answers"):
+        labels, probs = model.predict(new, return_probs=True)
+    assert labels[-1] == -1
+    np.testing.assert_allclose(probs[-1], model.priors_, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        {"hidden_dim": 2},
+        {"cd_k": 3},
+        {"sampler": "gibbs"},
+        {"use_preprocessing": True},
+        {"learning_rate": 0.1},
+        {"auto_hyperparameters": True},
+        {"model_dir": "x"},
+        {"batch_size": 8},
+    ],
+    ids=str,
+)
+def test_parameters_without_effect_are_refused_not_ignored(parameter) -> None:
+    (name,) = parameter
+    with pytest.raises(UnsupportedError, match=f"{name}=.* has no effect in this version"):
+        DEEM(**parameter).fit(X)
+    with pytest.raises(UnsupportedError, match=name):
+        DEEM().fit(X, **parameter)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: DEEM(epoch=3), "DEEM has no parameter 'epoch'. Did you mean 'epochs'"),
+        (lambda: DEEM().fit(X, epoch=3), "no parameter 'epoch'. Did you mean 'epochs'"),
+        (
+            lambda: DEEM(epochs=-1).fit(X),
+            "epochs=-1 is not allowed: epochs is an integer >= 0 or None",
+        ),
+        (
+            lambda: DEEM(init_method="nope").fit(X),
+            "init_method is one of 'mv', 'mv_rand', 'mv_lo', 'rand'",
+        ),
+        (lambda: DEEM(device="gpu").fit(X), "device='gpu' is no torch device"),
+        (lambda: DEEM(dtype="float16").fit(X), "dtype is one of 'auto', 'float32', 'float64'"),
+    ],
+)
+def test_row_bad_parameters(make, words) -> None:
+    with pytest.raises(ParameterError, match=words):
+        make()
+
+
+def test_a_failed_or_interrupted_fit_leaves_the_object_as_it_was(monkeypatch) -> None:
+    model = DEEM().fit(X)
+    before = dict(vars(model))
+    with pytest.raises(FormError):
+        model.fit(X[0])
+    monkeypatch.setattr(Passes, "counts", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert all(vars(model)[key] is before[key] for key in before)
+
+
+def test_overrides_hold_for_one_fit_only() -> None:
+    model = DEEM()
+    with pytest.warns(match="training stopped after 1 pass"):
+        model.fit(X, epochs=1)
+    assert model.epochs is None
+    assert len(model.history_["log_likelihood"]) == 1
+
+
+def test_any_number_of_tasks_and_workers() -> None:
+    for shape in ((1, 1), (1, 5), (5, 1), (2, 2)):
+        model = DEEM(n_classes=2).fit(np.zeros(shape, dtype=int))
+        assert model.predict(np.zeros(shape, dtype=int)).tolist() == [0] * shape[0]
+    with pytest.warns(match="without answers"):
+        empty = DEEM(n_classes=2).fit(np.full((3, 2), -1))
+    with pytest.warns(match="without answers"):
+        assert empty.predict(np.full((3, 2), -1)).tolist() == [-1] * 3
