@@ -30,7 +30,6 @@ __all__ = [
     "create",
     "get_adapter",
     "get_sampler",
-    "hint",
     "plugins",
     "reload",
     "samplers",
