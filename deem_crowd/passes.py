@@ -111,7 +111,7 @@ class _Rows:
 
     def __matmul__(self, dense: torch.Tensor) -> torch.Tensor:
         """Return ``(n_rows, S)`` for ``dense`` of shape (n_columns, S)."""
-        dense = dense.to(self.dtype)
+        dense = dense.to(self.device, self.dtype)
         if self._scipy:
             partial = torch.from_numpy(self._matrix @ dense.contiguous().numpy())
         elif len(self._columns) == 0:

@@ -126,7 +126,7 @@ def test_known_labels_clamp_in_every_form(form: str) -> None:
     assert agg.probas_.loc["t1", wrong["t1"]] == 1
 
 
-def test_known_labels_that_cannot_be() -> None:
+def test_row_gold_that_cannot_be() -> None:
     with pytest.raises(DataError, match="true_labels holds 1 labels that no worker gave: 'cow'"):
         DEEMAggregator().fit(FRAME, {"t1": "cow"})
     with pytest.warns(DataWarning, match="1 tasks that have no answers here .*'nowhere'"):
@@ -157,7 +157,7 @@ def test_predict_on_new_tasks_uses_what_is_known_of_the_workers(fitted) -> None:
     np.testing.assert_allclose(proba, expected / expected.sum(), atol=1e-9)
 
 
-def test_predict_before_fit_unknown_workers_and_unknown_labels(fitted) -> None:
+def test_row_predict_before_fit_and_with_unknown_workers(fitted) -> None:
     with pytest.raises(NotFittedError, match="call fit"):
         DEEMAggregator().predict(FRAME)
     stranger = pd.DataFrame({"task": ["n"], "worker": [99], "label": ["cat"]})
@@ -195,7 +195,7 @@ def test_an_empty_frame_gives_empty_results_with_names_and_dtypes() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:training stopped")
-def test_crowd_kits_clone_keeps_every_parameter(fitted) -> None:
+def test_row_clones_keep_every_parameter(fitted) -> None:
     agg = DEEMAggregator(n_iter=9, subtypes=2, gauge="free", duplicates="first")
     other = clone_aggregator(agg.fit(FRAME))
     assert other.get_params() == agg.get_params()
@@ -226,7 +226,7 @@ def test_crowd_kits_metrics(fitted) -> None:
 
 
 @pytest.mark.parametrize("way", ["pickle", "deepcopy", "joblib"])
-def test_copies_are_faithful(fitted, way: str, tmp_path) -> None:
+def test_row_pickle_deepcopy_joblib(fitted, way: str, tmp_path) -> None:
     if way == "pickle":
         other = pickle.loads(pickle.dumps(fitted))
     elif way == "deepcopy":
@@ -243,7 +243,7 @@ def test_copies_are_faithful(fitted, way: str, tmp_path) -> None:
 # -------------------------------------------------------------------- behaviour
 
 
-def test_a_failed_fit_leaves_the_object_as_it_was() -> None:
+def test_row_failed_refit() -> None:
     agg = DEEMAggregator().fit(FRAME)
     before = dict(vars(agg))
     with pytest.raises(KeyError):
@@ -252,7 +252,7 @@ def test_a_failed_fit_leaves_the_object_as_it_was() -> None:
     assert all(vars(agg)[key] is before[key] for key in before)
 
 
-def test_an_interrupted_fit_leaves_the_object_as_it_was(monkeypatch) -> None:
+def test_row_ctrl_c_in_fit(monkeypatch) -> None:
     agg = DEEMAggregator().fit(FRAME)
     before = dict(vars(agg))
     calls = iter(range(100))
@@ -269,7 +269,7 @@ def test_an_interrupted_fit_leaves_the_object_as_it_was(monkeypatch) -> None:
     assert all(vars(agg)[key] is before[key] for key in before)
 
 
-def test_fit_twice_is_a_fresh_fit_and_global_random_states_are_untouched() -> None:
+def test_row_fit_twice_and_random_state() -> None:
     agg = DEEMAggregator(init_method="mv_rand", random_state=3).fit(crowd(1)[0])
     numpys = np.random.get_state
     states = (random.getstate(), numpys()[1].tolist(), torch.get_rng_state())
@@ -281,7 +281,7 @@ def test_fit_twice_is_a_fresh_fit_and_global_random_states_are_untouched() -> No
     pd.testing.assert_frame_equal(agg.probas_, fresh.probas_, atol=0, rtol=0)
 
 
-def test_threads_fitting_at_once_equal_one_after_the_other() -> None:
+def test_row_two_fits_in_two_threads() -> None:
     frames = [crowd(seed)[0] for seed in range(4)]
     alone = [DEEMAggregator().fit(f).probas_ for f in frames]
     together = joblib.Parallel(n_jobs=4, backend="threading")(

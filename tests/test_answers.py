@@ -68,7 +68,7 @@ def test_frame_to_answers_to_frame_keeps_every_row_in_any_order(order: list[int]
     assert back.dtypes.to_dict() == frame.dtypes.to_dict()
 
 
-def test_tasks_and_workers_stand_by_first_appearance_and_classes_sorted() -> None:
+def test_row_output_order_is_first_appearance_and_classes_are_sorted() -> None:
     answers = Answers.from_frame(FRAME)
     assert answers.tasks.tolist() == ["b", "a"]
     assert answers.workers.tolist() == [7, 8]
@@ -96,7 +96,7 @@ def test_soft_frame_round_trip() -> None:
     pd.testing.assert_frame_equal(answers.to_frame(), frame, check_dtype=False)
 
 
-def test_extra_columns_order_of_columns_and_index_do_not_matter() -> None:
+def test_row_task_in_index_extra_columns_any_order_duplicate_index() -> None:
     odd = FRAME[["label", "worker", "task"]].assign(extra=1.5)
     odd.index = [3, 3, 3]
     assert pairs(Answers.from_frame(odd).to_frame()) == pairs(FRAME)
@@ -105,7 +105,7 @@ def test_extra_columns_order_of_columns_and_index_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("strided", ["reversed", "every second", "read-only", "fortran"])
-def test_strides_and_read_only_arrays_work(strided: str) -> None:
+def test_row_read_only_and_strided_arrays(strided: str) -> None:
     matrix = np.array([[0, 1, -1], [1, -1, 0], [1, 1, 1], [0, 0, 0]])
     view = {
         "reversed": matrix[::-1, ::-1],

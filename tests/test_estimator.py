@@ -152,14 +152,14 @@ def test_scikit_learns_tools() -> None:
         check_is_fitted(DEEM())
 
 
-def test_predict_before_fit_and_with_another_number_of_columns(model) -> None:
+def test_row_predict_with_another_number_of_columns(model) -> None:
     with pytest.raises(NotFittedError, match=r"call fit\(predictions\) first"):
         DEEM().predict(X)
     with pytest.raises(DataError, match="predictions have 4 columns .* fitted with 5"):
         model.predict(X[:, :4])
 
 
-def test_rows_of_nothing_get_no_label_and_the_prior(model) -> None:
+def test_row_rows_of_nothing_get_no_label_and_the_prior(model) -> None:
     new = np.vstack([X[:3], np.full((1, 5), -1)])
     with pytest.warns(match="1 task without answers"):
         labels, probs = model.predict(new, return_probs=True)
@@ -181,7 +181,7 @@ def test_rows_of_nothing_get_no_label_and_the_prior(model) -> None:
     ],
     ids=str,
 )
-def test_parameters_without_effect_are_refused_not_ignored(parameter) -> None:
+def test_row_hidden_dim_and_other_parameters_without_effect_are_refused(parameter) -> None:
     (name,) = parameter
     with pytest.raises(UnsupportedError, match=f"{name}=.* has no effect in this version"):
         DEEM(**parameter).fit(X)
@@ -230,7 +230,7 @@ def test_overrides_hold_for_one_fit_only() -> None:
     assert len(model.history_["log_likelihood"]) == 1
 
 
-def test_any_number_of_tasks_and_workers() -> None:
+def test_row_any_number_of_tasks_and_workers() -> None:
     for shape in ((1, 1), (1, 5), (5, 1), (2, 2)):
         model = DEEM(n_classes=2).fit(np.zeros(shape, dtype=int))
         assert model.predict(np.zeros(shape, dtype=int)).tolist() == [0] * shape[0]

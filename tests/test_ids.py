@@ -31,7 +31,7 @@ def test_counting_sort_equals_numpys_stable_sort(codes: list[int]) -> None:
         ([True, "True"], "True (bool) and 'True' (str)"),
     ],
 )
-def test_values_of_two_kinds_that_read_or_compare_alike_are_refused(values, pair) -> None:
+def test_row_one_and_text_one_true_and_one_are_refused(values, pair) -> None:
     with pytest.raises(DataError, match="column 'label' mixes kinds") as caught:
         ids.factorize(pd.Series(values, dtype=object), "label")
     assert pair in str(caught.value)

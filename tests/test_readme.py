@@ -1,0 +1,40 @@
+"""What the README shows is what its code prints."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_prints_what_the_readme_says() -> None:
+    found = re.search(
+        r"<!-- example -->\n```python\n(.*?)```.*?<!-- output -->\n```text\n(.*?)```", README, re.S
+    )
+    assert found is not None
+    code, shown = found.groups()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+    def lines(text: str) -> list[str]:  # pandas 2 and 3 name text dtypes differently
+        return [line.rstrip() for line in text.splitlines() if "dtype" not in line]
+
+    assert lines(done.stdout) == lines(shown)
+
+
+def test_every_other_python_block_of_the_readme_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(blocks) >= 4
+    prelude = blocks[1] + (
+        "\nimport os, tempfile\nos.chdir(tempfile.mkdtemp())\n"
+        "from deem_crowd_adapters import to_dense as _dense, write_table\n"
+        "write_table(df, 'answers.parquet')\n"
+        "wide = df.pivot(index='task', columns='worker', values='label')\n"
+        "predictions = _dense(df).predictions\n"
+    )
+    code = "\n".join([prelude, blocks[0], *blocks[2:]])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
