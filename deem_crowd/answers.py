@@ -242,6 +242,7 @@ class Answers:
         tasks: pd.Index | None = None,
         workers: pd.Index | None = None,
         classes: Sequence[Hashable] | pd.Index | None = None,
+        warn_empty: tuple[str, ...] = ("task", "worker"),
     ) -> Answers:
         """Read a matrix of labels.
 
@@ -253,6 +254,8 @@ class Answers:
             K. Without it K is the largest label + 1 and every label up to it must occur.
         tasks, workers, classes : Index, optional
             Ids for the rows, the columns and the labels; 0, 1, 2 … if omitted.
+        warn_empty : tuple of 'task', 'worker'
+            Of which to warn where they have no answers.
 
         Raises
         ------
@@ -268,10 +271,7 @@ class Answers:
         matrix_n_classes = _matrix_classes(matrix, n_classes)
         given = matrix >= 0
         task_codes, worker_codes = np.nonzero(given)
-        empty_tasks = np.flatnonzero(~given.any(axis=1))
-        empty_workers = np.flatnonzero(~given.any(axis=0)) if n_tasks else np.zeros(0, np.int64)
-        _warn_empty("task", "row", empty_tasks, "gets a missing label")
-        _warn_empty("worker", "column", empty_workers, "counts as an average worker")
+        _warn_empty(given, "column", warn_empty)
         return cls._assemble(
             task_codes,
             worker_codes,
@@ -292,6 +292,7 @@ class Answers:
         tasks: pd.Index | None = None,
         workers: pd.Index | None = None,
         classes: Sequence[Hashable] | pd.Index | None = None,
+        warn_empty: tuple[str, ...] = ("task", "worker"),
     ) -> Answers:
         """Read an array of distributions.
 
@@ -304,6 +305,8 @@ class Answers:
             K, checked against the array.
         tasks, workers, classes : Index, optional
             Ids for the three axes; 0, 1, 2 … if omitted.
+        warn_empty : tuple of 'task', 'worker'
+            Of which to warn where they have no answers.
 
         Raises
         ------
@@ -326,11 +329,7 @@ class Answers:
         given = ~np.isnan(rows[:, 0]) if k else np.zeros(len(rows), dtype=bool)
         task_codes, worker_codes = np.divmod(np.flatnonzero(given), max(n_workers, 1))
         grid = given.reshape(n_tasks, n_workers)
-        _warn_empty("task", "row", np.flatnonzero(~grid.any(axis=1)), "gets a missing label")
-        if n_tasks:
-            _warn_empty(
-                "worker", "slice", np.flatnonzero(~grid.any(axis=0)), "counts as an average worker"
-            )
+        _warn_empty(grid, "slice", warn_empty)
         return cls._assemble(
             task_codes,
             worker_codes,
@@ -471,14 +470,21 @@ def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise ParameterError(f"{name}={value!r} is not one of {first_few(allowed)}.")
 
 
-def _warn_empty(what: str, where: str, positions: npt.NDArray[np.integer[Any]], then: str) -> None:
-    if len(positions):
-        warnings.warn(
-            f"{len(positions)} {what}{'s' if len(positions) > 1 else ''} without answers "
-            f"({where} {first_few(positions)}): each {then}.",
-            DataWarning,
-            stacklevel=4,
-        )
+def _warn_empty(given: npt.NDArray[np.bool_], column: str, wanted: tuple[str, ...]) -> None:
+    """Warn of rows and columns of ``given``, shape (N, D), without answers."""
+    kinds = (
+        ("task", "row", 1, "gets a missing label"),
+        ("worker", column, 0, "counts as an average worker"),
+    )
+    for what, where, axis, then in kinds:
+        positions = np.flatnonzero(~given.any(axis=axis))
+        if what in wanted and len(positions) and len(given):
+            warnings.warn(
+                f"{len(positions)} {what}{'s' if len(positions) > 1 else ''} without answers "
+                f"({where} {first_few(positions)}): each {then}.",
+                DataWarning,
+                stacklevel=5,
+            )
 
 
 def require_columns(data: pd.DataFrame, names: Sequence[str] = COLUMNS) -> dict[str, pd.Series]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -223,7 +222,6 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
             history_=history,
             priors_=model.priors,
             skills_=model.skills,
-            confusion_=model.full_confusion(),
             _fitted=model,
         )
         return self
@@ -232,6 +230,13 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
     def is_fitted_(self) -> bool:
         """Whether fit has succeeded."""
         return "_fitted" in self.__dict__
+
+    @property
+    def confusion_(self) -> npt.NDArray[np.float64]:
+        """p(answer | label), shape (D, K, K) as [source, answer, label]; made when asked for."""
+        if not self.is_fitted_:
+            raise AttributeError("confusion_ is there after fit")
+        return self._model().full_confusion()
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.is_fitted_
@@ -331,7 +336,6 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
             class_map_=model.class_map,
             priors_=model.priors,
             skills_=model.skills,
-            confusion_=model.full_confusion(),
         )
         return self
 
@@ -347,10 +351,8 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         self, predictions: npt.ArrayLike | Answers
     ) -> tuple[npt.NDArray[np.float64], Answers]:
         model = self._model()
-        with warnings.catch_warnings():
-            # a source without a single answer among new tasks is nothing to be told about
-            warnings.filterwarnings("ignore", message=".*worker.* without answers")
-            answers = _as_answers(predictions, self.n_classes_)
+        # a source without a single answer among new tasks is nothing to be told about
+        answers = _as_answers(predictions, self.n_classes_, warn_empty=("task",))
         if answers.n_workers != self.n_classifiers_:
             raise DataError(
                 f"predictions have {answers.n_workers} columns (sources), the model was fitted with "
@@ -377,7 +379,11 @@ def _recipe(settings: dict[str, Any]) -> inference.Recipe:
     )
 
 
-def _as_answers(predictions: npt.ArrayLike | Answers, n_classes: int | None) -> Answers:
+def _as_answers(
+    predictions: npt.ArrayLike | Answers,
+    n_classes: int | None,
+    warn_empty: tuple[str, ...] = ("task", "worker"),
+) -> Answers:
     if isinstance(predictions, Answers):
         if n_classes is not None and predictions.n_classes != n_classes:
             raise DataError(
@@ -385,8 +391,8 @@ def _as_answers(predictions: npt.ArrayLike | Answers, n_classes: int | None) -> 
             )
         return predictions
     if getattr(predictions, "ndim", None) == 3:
-        return Answers.from_soft(predictions, n_classes)
-    return Answers.from_dense(predictions, n_classes)
+        return Answers.from_soft(predictions, n_classes, warn_empty=warn_empty)
+    return Answers.from_dense(predictions, n_classes, warn_empty=warn_empty)
 
 
 def _class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDArray[np.int64]:
