@@ -271,7 +271,8 @@ def test_row_ctrl_c_in_fit(monkeypatch) -> None:
 
 def test_row_fit_twice_and_random_state() -> None:
     agg = DEEMAggregator(init_method="mv_rand", random_state=3).fit(crowd(1)[0])
-    numpys = np.random.get_state
+    numpys, draw = np.random.get_state, np.random.random
+    random.random(), draw(), torch.rand(1)  # or a fit that seeds would go unseen the second time
     states = (random.getstate(), numpys()[1].tolist(), torch.get_rng_state())
     agg.fit(FRAME)
     assert random.getstate() == states[0]
@@ -320,3 +321,40 @@ def test_row_misspelt_parameter() -> None:
         DEEMAggregator(n_itr=3)
     with pytest.raises(ParameterError, match="Did you mean 'gauge'"):
         DEEMAggregator().set_params(guage="free")
+
+
+def test_other_columns_the_order_of_columns_and_the_index_change_nothing(fitted) -> None:
+    odd = FRAME[["label", "worker", "task"]].assign(when=1.5, posterior="x")
+    odd.index = [0] * len(odd)
+    pd.testing.assert_frame_equal(DEEMAggregator().fit(odd).probas_, fitted.probas_)
+    both = FRAME.set_index("task", drop=False)
+    pd.testing.assert_frame_equal(DEEMAggregator().fit(both).probas_, fitted.probas_)
+
+
+def test_a_frame_is_left_as_it_was() -> None:
+    before = FRAME.copy(deep=True)
+    DEEMAggregator().fit(FRAME, GOLD.iloc[:5])
+    pd.testing.assert_frame_equal(FRAME, before)
+
+
+def test_known_labels_of_all_tasks_give_the_tables_they_imply() -> None:
+    agg = DEEMAggregator(penalty=None).fit(FRAME, GOLD)
+    assert (agg.labels_ == GOLD.reindex(agg.labels_.index)).all()
+    rows = FRAME.assign(true=FRAME["task"].map(GOLD))
+    share = pd.crosstab([rows["worker"], rows["label"]], rows["true"])
+    share = share / share.groupby("worker").transform("sum")
+    there = agg.errors_.reindex(share.index)[share.columns]
+    np.testing.assert_allclose(there.to_numpy(), share.to_numpy(), atol=1e-6)
+
+
+def test_an_interrupted_first_fit_leaves_nothing_behind(monkeypatch) -> None:
+    def interrupted(self, posterior):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Passes, "counts", interrupted)
+    agg = DEEMAggregator()
+    with pytest.raises(KeyboardInterrupt):
+        agg.fit(FRAME)
+    assert not any(hasattr(agg, name) for name in ("labels_", "probas_", "skills_", "errors_"))
+    with pytest.raises(NotFittedError):
+        agg.predict(FRAME)

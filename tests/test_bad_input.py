@@ -188,3 +188,198 @@ def test_row_read_only_and_copied_frames_are_left_alone() -> None:
     before = frame.copy(deep=True)
     DEEMAggregator().fit(frame)
     pd.testing.assert_frame_equal(frame, before)
+
+
+SMALL = pd.DataFrame({"task": list("aabb"), "worker": [1, 2, 1, 2], "label": list("xyyx")})
+
+
+@pytest.mark.parametrize("column", ["task", "worker", "label"])
+def test_row_a_column_missing_or_renamed(column) -> None:
+    with pytest.raises(KeyError, match=f"missing columns '{column}'; found .*'other'.*df.rename"):
+        DEEMAggregator().fit(SMALL.rename(columns={column: "other"}))
+
+
+@pytest.mark.parametrize("column", ["task", "worker"])
+def test_row_nan_or_none_task_or_worker(column) -> None:
+    frame = SMALL.astype({column: object})
+    frame.loc[[1, 3], column] = [None, np.nan]
+    with pytest.raises(
+        DataError, match=f"column '{column}' is missing in 2 of 4 rows .*1, 3.*dropna"
+    ):
+        DEEMAggregator().fit(frame)
+
+
+def test_row_nan_or_none_label() -> None:
+    frame = SMALL.astype({"label": object})
+    frame.loc[[2, 3], "label"] = [None, np.nan]
+    with pytest.raises(DataError, match="column 'label' is missing in 2 of 4 rows .*2, 3.*'drop'"):
+        DEEMAggregator().fit(frame)
+    with pytest.warns(DataWarning, match="1 tasks have no answers"):
+        agg = DEEMAggregator(missing="drop").fit(frame)
+    assert agg.labels_.isna().tolist() == [False, True]
+    assert set(agg.probas_.columns) == {"x", "y"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "pairs"),
+    [([1, "1", 2, "2"], 2), ([True, 1, 1, True], 1), ([1, 1.0, 2, 2], 1)],
+    ids=["1 and '1'", "True and 1", "1.0 and 1"],
+)
+def test_row_labels_that_collide(labels, pairs) -> None:
+    frame = SMALL.assign(label=pd.Series(labels, dtype=object))
+    with pytest.raises(DataError, match=f"column 'label' mixes kinds.*{pairs} such pair.*astype"):
+        DEEMAggregator().fit(frame)
+
+
+def test_row_one_numeric_dtype_is_one_label_space() -> None:
+    agg = DEEMAggregator().fit(SMALL.assign(label=pd.Series([1, 2.0, 2, 1.0])))
+    assert agg.probas_.columns.tolist() == [1.0, 2.0]
+
+
+def test_row_the_same_answer_twice_is_one_answer() -> None:
+    twice = pd.concat([SMALL, SMALL.iloc[:1], SMALL.iloc[:1]])
+    with pytest.warns(DataWarning, match="2 answers repeat .* same label: each counts once"):
+        agg = DEEMAggregator().fit(twice)
+    pd.testing.assert_frame_equal(agg.probas_, DEEMAggregator().fit(SMALL).probas_)
+
+
+@pytest.mark.parametrize(("duplicates", "row"), [("last", 4), ("first", 0)])
+def test_row_another_answer_of_the_same_worker(duplicates, row) -> None:
+    changed = pd.DataFrame({"task": ["a"], "worker": [1], "label": ["y"]})
+    both = pd.concat([SMALL, changed], ignore_index=True)
+    words = f"1 answers repeat .* another label .*task a, worker 1.*the {duplicates} one counts"
+    with pytest.warns(DataWarning, match=words):
+        agg = DEEMAggregator(duplicates=duplicates).fit(both)
+    kept = both.drop(index=4 - row)
+    expected = DEEMAggregator().fit(kept).probas_.loc[["a", "b"]]
+    pd.testing.assert_frame_equal(agg.probas_, expected)
+    with pytest.raises(DataError, match=r"duplicates="):
+        DEEMAggregator(duplicates="error").fit(both)
+
+
+def test_row_output_order_is_first_appearance_everywhere() -> None:
+    agg = DEEMAggregator().fit(SMALL.iloc[[3, 0, 1, 2]])
+    assert agg.labels_.index.tolist() == ["b", "a"]
+    assert agg.probas_.index.tolist() == ["b", "a"]
+    assert agg.skills_.index.tolist() == [2, 1]
+    assert agg.errors_.index.get_level_values("worker").unique().tolist() == [2, 1]
+    assert agg.predict(SMALL).index.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("view", ["read-only", "reversed", "every second", "fortran"])
+def test_row_read_only_strided_and_reversed_arrays(view) -> None:
+    base = np.random.default_rng(0).integers(0, 3, (40, 10))
+    matrix = {
+        "read-only": base.copy(),
+        "reversed": base[::-1, ::-1],
+        "every second": base[::2, ::2],
+        "fortran": np.asfortranarray(base),
+    }[view]
+    matrix.flags.writeable = view != "read-only"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        plain = DEEM().fit(matrix.copy()).predict_proba(matrix.copy())
+        np.testing.assert_array_equal(DEEM().fit(matrix).predict_proba(matrix), plain)
+
+
+def test_row_a_long_integer_array_passed_as_a_matrix() -> None:
+    task, worker = np.divmod(np.arange(480), 12)
+    long = np.column_stack([task, worker, (task + worker) % 4])
+    with pytest.raises(FormError, match=r"looks like the long format.*DEEMAggregator\(\).fit"):
+        DEEM().fit(long)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "n_classes", "words"),
+    [
+        ([[0, 3], [1, 0]], 3, "n_classes=3"),
+        ([[0, -2], [1, 0]], None, "-2"),
+        ([[0, np.nan], [1, 0]], None, "NaN"),
+        ([[0, 1.5], [1, 0]], None, "1.5"),
+        ([[1, 2], [2, 1]], None, "n_classes"),
+        ([[0, 10], [20, 0]], None, "n_classes"),
+    ],
+    ids=["not below n_classes", "below -1", "NaN", "1.5", "1..K", "0-10-20"],
+)
+def test_row_entries_that_are_no_labels(matrix, n_classes, words) -> None:
+    with pytest.raises(DataError, match=words):
+        DEEM(n_classes=n_classes).fit(np.array(matrix))
+
+
+def test_row_label_gaps_are_fine_in_frames() -> None:
+    agg = DEEMAggregator().fit(SMALL.assign(label=[0, 20, 20, 0]))
+    assert agg.probas_.columns.tolist() == [0, 20]
+
+
+def soft(change) -> np.ndarray:
+    array = np.random.default_rng(0).dirichlet(np.ones(3), (6, 4)).transpose(0, 2, 1).copy()
+    return change(array)
+
+
+def put(value: float):
+    def change(array: np.ndarray) -> np.ndarray:
+        array[2, 1, 3] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: a * 2, r"24 slices do not sum to 1.*axis 1"),
+        (put(-0.5), "1 slices hold negative"),
+        (put(np.nan), "1 slices hold NaN beside numbers"),
+        (lambda a: a.transpose(0, 2, 1), "axis 2 sums to 1: are the axes swapped"),
+    ],
+    ids=["sums", "negative", "NaN", "axes swapped"],
+)
+def test_row_soft_slices_that_are_no_distributions(change, words) -> None:
+    with pytest.raises(DataError, match=words):
+        DEEM().fit(soft(change))
+
+
+def test_row_soft_slices_nearly_one_are_normalised() -> None:
+    exact, near = soft(lambda a: a), soft(lambda a: a * 1.0009)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        expected = DEEM().fit(exact).predict_proba(exact)
+        np.testing.assert_allclose(DEEM().fit(near).predict_proba(near), expected, atol=1e-9)
+
+
+def test_row_gold_of_the_wrong_length_or_form() -> None:
+    matrix = np.array([[0, 1], [1, 1], [0, 0]])
+    with pytest.raises(FormError, match=r"gold has shape \(2,\).*shape \(3,\)"):
+        DEEM().fit(matrix, gold=[0, 1])
+    with pytest.raises(FormError, match=r"true_labels.*Series indexed by task"):
+        DEEMAggregator().fit(SMALL, np.array(["x", "y"]))
+
+
+@pytest.mark.parametrize("error", [KeyError, ValueError])
+def test_row_errors_are_of_kinds_that_callers_catch_already(error) -> None:
+    bad = SMALL.drop(columns="label") if error is KeyError else SMALL.assign(worker=None)
+    with pytest.raises(error):
+        DEEMAggregator().fit(bad)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_masked_entries_are_no_answers(soft) -> None:
+    """What a mask hides was not answered: it is read as missing, or the array is refused."""
+    rng = np.random.default_rng(0)
+    truth, hidden = rng.integers(0, 2, 60), rng.random((60, 4)) < 0.3
+    matrix = np.where(rng.random((60, 4)) < 0.85, truth[:, None], 1 - truth[:, None])
+    values, mask, expected = matrix, hidden, np.where(hidden, -1, matrix)
+    if soft:
+        values = np.eye(2)[matrix].transpose(0, 2, 1)
+        mask = np.repeat(hidden[:, None, :], 2, axis=1)
+        expected = np.where(mask, 0, values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        model = DEEM(n_classes=2).fit(expected)
+        try:
+            found = model.predict_proba(np.ma.masked_array(values, mask))
+        except FormError as error:
+            if "mask" not in str(error):
+                raise
+        else:
+            np.testing.assert_allclose(found, model.predict_proba(expected))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -16,7 +17,7 @@ from deem_crowd.training import Likelihood, Settings, _Weights
 
 CASES = [
     (d, k, m, gauge, soft)
-    for d, k in ((1, 2), (3, 2), (5, 2), (4, 3))
+    for d, k in ((1, 2), (3, 2), (5, 2), (4, 3), (5, 3))
     for m in (1, 2)
     for gauge in ("normalised", "free")
     for soft in (False, True)
@@ -139,3 +140,99 @@ def test_gradient_equals_autograd(case) -> None:
     _, _, gradient = likelihood.gradient(_Weights(b.detach(), weight.detach()))
     np.testing.assert_allclose(gradient.bias.numpy(), b.grad.numpy(), atol=1e-10)
     np.testing.assert_allclose(gradient.weight.numpy(), weight.grad.numpy(), atol=1e-10)
+
+
+@pytest.mark.parametrize("penalty", [None, 0.7])
+@pytest.mark.parametrize("case", [c for c in CASES if c[0] < 5], ids=str)
+def test_penalised_gradient_equals_autograd_in_both_gauges(case, penalty) -> None:
+    c = Case(*case)
+    plan = Settings(n_subtypes=c.m, gauge=c.gauge, penalty=penalty, prior_penalty=0.3)
+    b = torch.from_numpy(c.b).requires_grad_()
+    raw = torch.from_numpy(c.weight).requires_grad_()
+    weight = torch.log_softmax(raw, 1) if c.gauge == "normalised" else raw
+    log_z = torch.logsumexp(weight, 1)
+    total = torch.zeros((), dtype=torch.float64)
+    for t, row in enumerate(c.rows):
+        scores = b + sum(torch.from_numpy(x) @ weight[i] for i, x in row.items())
+        states = c.states(t)
+        total = total + torch.logsumexp(scores if states is None else scores[list(states)], 0)
+        total = total - torch.logsumexp(b + sum(log_z[i] for i in row), 0)
+    if penalty is not None:
+        total = total + penalty * torch.log_softmax(weight, 1).sum()
+        total = total + 0.3 * torch.log_softmax(b, 0).sum()
+        if c.gauge == "free":
+            total = total - 0.5 * (log_z - log_z.mean(1, keepdim=True)).square().sum()
+    total.backward()
+    at = _Weights(b.detach(), raw.detach())
+    value, _, gradient = Likelihood(c.passes, plan, c.gold).gradient(at)
+    assert value == pytest.approx(float(total.detach()), abs=1e-10)
+    np.testing.assert_allclose(gradient.bias.numpy(), b.grad.numpy(), atol=1e-10)
+    np.testing.assert_allclose(gradient.weight.numpy(), raw.grad.numpy(), atol=1e-10)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_gold_clamps_posterior_and_likelihood_as_enumeration_does(case) -> None:
+    c = Case(*case)
+    likelihood = Likelihood(c.passes, Settings(n_subtypes=c.m, gauge=c.gauge, penalty=None), c.gold)
+    at = _Weights(torch.from_numpy(c.b), torch.from_numpy(c.weight))
+    expected = np.array([oracle.posterior(c.b, c.weight, row) for row in c.rows])
+    for t in range(len(c.rows)):
+        if c.states(t) is not None:
+            expected[t, [s for s in range(c.k * c.m) if s not in c.states(t)]] = 0
+    expected /= expected.sum(1, keepdims=True)
+    found = likelihood.posterior(at)[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+    assert (found[expected == 0] == 0).all()  # known is known, not nearly so
+    total = sum(oracle.log_likelihood(c.b, c.weight, r, c.states(t)) for t, r in enumerate(c.rows))
+    assert likelihood.gradient(at)[1] == pytest.approx(total, abs=1e-10)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_free_energy_is_minus_log_of_the_joint_summed_over_states(case) -> None:
+    c = Case(*case)
+    expected = [
+        -oracle.log_sum_exp([oracle.minus_energy(c.b, c.weight, r, h) for h in range(len(c.b))])
+        for r in c.rows
+    ]
+    np.testing.assert_allclose(c.energy().free_energy(c.passes).numpy(), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c[0] < 5 and not c[4]], ids=str)
+def test_prior_confusion_and_skills_equal_enumeration(case) -> None:
+    c = Case(*case)
+    d, eye = len(c.weight), np.eye(c.k)
+    states = np.zeros(c.k * c.m)  # p(h | who answered), averaged over tasks
+    for row in c.rows:
+        configs = itertools.product(range(c.k), repeat=len(row))
+        joint = [
+            [
+                oracle.minus_energy(c.b, c.weight, {i: eye[x] for i, x in zip(row, config, strict=True)}, h)
+                for h in range(len(c.b))
+            ]
+            for config in configs
+        ]  # fmt: skip
+        joint = np.exp(np.array(joint) - oracle.log_sum_exp(np.ravel(joint)))
+        states += joint.sum(0) / len(c.rows)
+    given = np.exp(c.weight)
+    joint = given / given.sum(1, keepdims=True) * states
+    joint = joint.reshape(d, c.k, c.k, c.m).sum(3)
+    confusion = joint / joint.sum(1, keepdims=True)
+    prior = states.reshape(c.k, c.m).sum(1)
+    energy = c.energy()
+    np.testing.assert_allclose(energy.class_prior(c.passes), prior, atol=1e-10)
+    np.testing.assert_allclose(energy.confusion(c.passes), confusion, atol=1e-10)
+    skills = [confusion[i].diagonal() @ prior for i in range(d)]
+    np.testing.assert_allclose(energy.skills(c.passes), skills, atol=1e-10)
+
+
+@pytest.mark.parametrize("gauge", ["normalised", "free"])
+@pytest.mark.parametrize("observed", [(), (2,), (0, 2), (0, 1, 2)], ids=str)
+def test_probabilities_of_all_answers_of_the_same_workers_sum_to_one(gauge, observed) -> None:
+    c = Case(3, 3, 2, gauge, False)
+    configs = np.array(list(itertools.product(range(3), repeat=len(observed))), dtype=int)
+    matrix = np.full((len(configs), 3), -1)
+    matrix[:, list(observed)] = configs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        passes = Passes(Answers.from_dense(matrix, 3), torch.device("cpu"), torch.float64)
+    assert float(c.energy().log_likelihood(passes).exp().sum()) == pytest.approx(1, abs=1e-10)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
+import random
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -238,3 +242,63 @@ def test_row_any_number_of_tasks_and_workers() -> None:
         empty = DEEM(n_classes=2).fit(np.full((3, 2), -1))
     with pytest.warns(match="without answers"):
         assert empty.predict(np.full((3, 2), -1)).tolist() == [-1] * 3
+
+
+def test_row_fit_twice_random_state_and_global_generators() -> None:
+    model = DEEM(init_method="mv_rand", random_state=3).fit(ensemble(1)[0])
+    legacy, draw = np.random.get_state, np.random.random
+    random.random(), draw(), torch.rand(1)  # or a fit that seeds would go unseen the second time
+    before = (random.getstate(), legacy()[1].tolist(), torch.get_rng_state())
+    model.fit(X)
+    assert random.getstate() == before[0]
+    assert legacy()[1].tolist() == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
+    fresh = DEEM(init_method="mv_rand", random_state=3).fit(X)
+    np.testing.assert_array_equal(model.predict_proba(X), fresh.predict_proba(X))
+    other = DEEM(init_method="rand", random_state=4, epochs=0).fit(X)
+    assert not np.array_equal(other.model_.weight, fresh.model_.weight)
+
+
+def test_missing_slices_are_zeros_or_nan_alike(model) -> None:
+    nan = np.where((X >= 0)[:, None, :], SOFT, np.nan)
+    np.testing.assert_array_equal(model.predict_proba(nan), model.predict_proba(SOFT))
+
+
+def test_each_task_is_predicted_by_itself(model) -> None:
+    whole = model.predict_proba(X)
+    parts = np.vstack([model.predict_proba(X[:1]), model.predict_proba(X[1:])])
+    np.testing.assert_allclose(parts, whole, atol=1e-12)
+
+
+def test_a_first_fit_that_fails_leaves_the_object_unfitted() -> None:
+    model = DEEM()
+    with pytest.raises(DataError):
+        model.fit(X - 2)
+    assert not model.is_fitted_
+    assert not [name for name in vars(model) if name.endswith("_") and not name.startswith("_")]
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
+@pytest.mark.parametrize("way", ["pickle", "deepcopy", "joblib"])
+def test_row_copies_predict_the_same(model, way, tmp_path) -> None:
+    if way == "joblib":
+        joblib.dump(model, tmp_path / "model")
+        other = joblib.load(tmp_path / "model")
+    else:
+        other = copy.deepcopy(model) if way == "deepcopy" else pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))
+    assert other.get_params() == model.get_params()
+    assert other.get_class_mapping() == model.get_class_mapping()
+
+
+def test_nested_lists_are_arrays(model) -> None:
+    expected = model.predict_proba(X)
+    np.testing.assert_array_equal(model.predict_proba(X.tolist()), expected)
+    np.testing.assert_array_equal(model.predict_proba(SOFT.tolist()), model.predict_proba(SOFT))
+
+
+def test_random_state_may_be_a_numpy_integer() -> None:
+    one = DEEM(init_method="rand", random_state=np.int64(3)).fit(X)
+    other = DEEM(init_method="rand", random_state=3).fit(X)
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))

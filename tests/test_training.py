@@ -10,13 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import gammaln
 
 from deem_crowd import evidence, initialization
 from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
 from deem_crowd.inference import Recipe, fit_answers
 from deem_crowd.passes import Passes
-from deem_crowd.training import Likelihood, Settings, train
+from deem_crowd.training import Likelihood, Settings, _Weights, train
 
 
 def crowd(seed: int, n: int = 60, d: int = 6, k: int = 3, skill=(0.5, 0.9), missing: float = 0.3):
@@ -69,9 +70,7 @@ def test_the_end_is_a_stationary_point(seed) -> None:
     assert gradient.bias.abs().max() < 1e-2
 
 
-def _weights(energy: Energy):
-    from deem_crowd.training import _Weights
-
+def _weights(energy: Energy) -> _Weights:
     return _Weights(energy.bias, energy.weight)
 
 
@@ -131,9 +130,29 @@ def test_learned_pseudo_answers_raise_the_evidence_of_the_tables() -> None:
         values.append(float(evidence._log_marginal(counts, likelihood.pseudo_answers).sum()))
         likelihood.learn_pseudo_answers(counts, steps=1)
     assert values[-1] > values[0]
-    assert (
-        np.diff(values)[:5].min() > -0.5
-    )  # the pseudo-observation that keeps α finite pulls a little
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6))
+def test_every_step_for_pseudo_answers_raises_evidence_with_its_pseudo_observation(seed) -> None:
+    """(a + 1) / (b + 1) is the step of evidence + Σ log α − Σ α, which such a step can never lower."""
+    passes, _ = problem(crowd(0, n=30)[0], 3)
+    likelihood = Likelihood(passes, Settings(penalty="learned"))
+    rng = np.random.default_rng(seed)
+    tables = rng.dirichlet(np.ones(3) * 2, (9, 3)).transpose(0, 2, 1) / 3 + np.eye(3) * 2 / 3
+    counts = tables * rng.integers(2, 60, (9, 1, 3))
+
+    def target() -> float:
+        alpha = likelihood.pseudo_answers.numpy()
+        gained = (gammaln(counts + alpha) - gammaln(alpha)).sum()
+        lost = (gammaln(counts.sum(1) + alpha.sum(0)) - gammaln(alpha.sum(0))).sum()
+        return float(gained - lost + np.log(alpha).sum() - alpha.sum())
+
+    values = [target()]
+    for _ in range(20):
+        likelihood.learn_pseudo_answers(torch.from_numpy(counts))
+        values.append(target())
+    assert min(np.diff(values)) > -1e-9
 
 
 def test_workers_of_one_kind_get_a_stronger_prior_than_workers_who_differ() -> None:
@@ -180,3 +199,60 @@ def test_weighted_start_ranks_workers_by_agreement_with_the_others() -> None:
     ]
     np.testing.assert_allclose(agreement, by_hand, atol=1e-12)
     assert (np.diff(agreement) < 0).all()
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.sampled_from([1, 2]), st.sampled_from([None, 0.5]))
+def test_the_objective_never_falls_in_the_free_gauge_either(seed, m, penalty) -> None:
+    passes, start = problem(crowd(seed)[0], 3, m)
+    fit = train(passes, start, Settings(n_subtypes=m, gauge="free", penalty=penalty, n_iter=100))
+    assert len(fit.objective) > 1
+    assert min(np.diff(fit.objective)) >= -1e-9
+
+
+@pytest.mark.parametrize("kind", ["gold", "soft"])
+def test_em_and_lbfgs_end_at_the_same_objective_with_gold_and_with_soft_answers(kind) -> None:
+    matrix, truth = crowd(5, n=200)
+    passes, start = problem(matrix, 3)
+    gold = None
+    if kind == "gold":
+        gold = torch.from_numpy(np.where(np.arange(200) < 40, truth, -1))
+    else:
+        soft = np.eye(3)[matrix.clip(0)] * 0.8 + 0.2 / 3
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            answers = Answers.from_soft((soft * (matrix >= 0)[:, :, None]).transpose(0, 2, 1))
+        passes = Passes(answers, torch.device("cpu"), torch.float64)
+    ends = []
+    for optimizer in ("em", "lbfgs"):
+        plan = Settings(penalty=1.0, optimizer=optimizer, tol=1e-10, n_iter=3000)
+        ends.append(train(passes, start, plan, gold).objective[-1])
+    assert ends[0] == pytest.approx(ends[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("gauge", ["normalised", "free"])
+def test_float32_passes_give_the_posterior_of_float64_at_the_same_weights(gauge) -> None:
+    matrix, _ = crowd(2, n=1500, d=40, missing=0.1)
+    _, start = problem(matrix, 3)
+    weight = start.weight + torch.from_numpy(
+        np.random.default_rng(0).normal(size=start.weight.shape)
+    )
+    if gauge == "normalised":
+        weight = torch.log_softmax(weight, 1)
+    energy = Energy(start.bias, weight, weight.mean(0))
+    answers = Answers.from_dense(matrix, 3)
+    one, other = (
+        energy.posterior(Passes(answers, torch.device("cpu"), dtype)).double()
+        for dtype in (torch.float32, torch.float64)
+    )
+    assert (one - other).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(20, 40))
+def test_no_worse_than_dawid_skene_on_few_sparse_and_poor_answers_either(seed) -> None:
+    rng = np.random.default_rng(seed)
+    matrix, _ = crowd(seed, n=int(rng.integers(10, 50)), d=5, skill=(0.2, 0.95), missing=0.5)
+    passes, start = problem(matrix, 3)
+    fit = train(passes, start, Settings(penalty=None, tol=0.0, n_iter=2000))
+    reference = oracle.dawid_skene(None, matrix, 200, start.state_posterior(passes).numpy())
+    assert float(fit.energy.log_likelihood(passes).sum()) >= reference - 1e-4

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import pandas as pd
 import torch
 import typer
 from rich.console import Console
@@ -25,21 +23,8 @@ from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
 from deem_crowd.initialization import diagonal, start
 from deem_crowd.passes import Passes
+from deem_crowd_benchmarks.generated import Law, beta, crowd
 from deem_crowd_benchmarks.side_by_side import label_sets
-
-
-def generated_crowd(n_answers: int, n_classes: int, seed: int) -> Answers:
-    """Return a crowd of known law: 5 answers a task, 500 a worker, skills Beta(4, 2), errors uniform."""
-    rng = np.random.default_rng(seed)
-    n_tasks, n_workers = n_answers // 5, max(n_answers // 500, 6)
-    truth = rng.integers(0, n_classes, n_tasks)
-    task = np.repeat(np.arange(n_tasks), 5)
-    worker = rng.integers(0, n_workers, len(task))
-    right = rng.random(len(task)) < rng.beta(4, 2, n_workers)[worker]
-    wrong = (truth[task] + rng.integers(1, n_classes, len(task))) % n_classes
-    label = np.where(right, truth[task], wrong)
-    frame = pd.DataFrame({"task": task, "worker": worker, "label": label})
-    return Answers.from_frame(frame.drop_duplicates(["task", "worker"]))
 
 
 def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, float]]:
@@ -69,7 +54,8 @@ def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, 
 
 def _all(folder: Path | None) -> Iterator[tuple[str, Answers]]:
     for n_answers in (10**4, 10**5, 10**6):
-        yield f"generated {n_answers:,}", generated_crowd(n_answers, 4, 0)
+        law = Law(n_answers // 5, max(n_answers // 500, 6), 4, 5, beta(4, 2))
+        yield f"generated {n_answers:,}", Answers.from_frame(crowd(law, 0)[0])
     if folder is not None:
         for name, frame, _ in label_sets(folder):
             yield name, Answers.from_frame(frame.drop_duplicates(["task", "worker"], keep="last"))
