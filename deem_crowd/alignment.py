@@ -26,8 +26,10 @@ def match(agreement: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """
     k = len(agreement)
     total = float(agreement.sum())
-    # Keeping every number must not lose against a permutation that is better by rounding alone.
-    kept = agreement + np.eye(k) * (total * 1e-9 / max(k, 1))
+    # No permutation must win by rounding alone, which depends on the order of the rows: neither against one that
+    # keeps every number nor against any other.
+    share = np.round(agreement / total, 9) if total > 0 else agreement
+    kept = share + np.eye(k) * (1e-9 / max(k, 1))
     states, classes = linear_sum_assignment(kept, maximize=True)
     mapping = np.empty(k, dtype=np.int64)
     mapping[states] = classes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -193,7 +194,7 @@ class Answers:
         MissingColumnError, FormError, DataError
         """
         columns = require_columns(data, ("task", "worker"))
-        names = (
+        names: list[Hashable] = (
             [c for c in data.columns if c not in ("task", "worker")]
             if classes is None
             else list(classes)
@@ -203,6 +204,13 @@ class Answers:
             raise MissingColumnError(
                 f"no probability columns {first_few(absent)}: found columns {first_few(data.columns, 20)}. "
                 "One column per class is needed."
+            )
+        times = Counter(names) + Counter(data.columns)  # once asked for, once there
+        twice = [c for c in names if times[c] != 2 or c in ("task", "worker")]
+        if twice:
+            raise FormError(
+                f"probability columns {first_few(dict.fromkeys(twice))} stand twice, or are the task's or worker's. "
+                "Name each class once in classes=[...]."
             )
         for name in ("task", "worker"):
             rows = ids.missing_rows(columns[name])
@@ -266,7 +274,10 @@ class Answers:
         """
         matrix = _whole_numbers(predictions)
         n_tasks, n_workers = matrix.shape
+        _check_ids("tasks", tasks, n_tasks)
+        _check_ids("workers", workers, n_workers)
         if classes is not None:
+            _check_ids("classes", classes, len(classes))
             n_classes = len(classes)
         matrix_n_classes = _matrix_classes(matrix, n_classes)
         given = matrix >= 0
@@ -324,6 +335,9 @@ class Answers:
             raise DataError(
                 f"soft predictions of shape {array.shape} have {k} classes on axis 1, but n_classes={n_classes}."
             )
+        _check_ids("tasks", tasks, n_tasks)
+        _check_ids("workers", workers, n_workers)
+        _check_ids("classes", classes, k)
         rows = array.transpose(0, 2, 1).reshape(n_tasks * n_workers, k).astype(np.float64)
         rows = _checked_soft(rows, "slice", array)
         given = ~np.isnan(rows[:, 0]) if k else np.zeros(len(rows), dtype=bool)
@@ -465,6 +479,22 @@ def _named(values: Sequence[Hashable] | pd.Index, name: str) -> pd.Index:
     return index.rename(name)
 
 
+def _check_ids(name: str, values: Sequence[Hashable] | pd.Index | None, length: int) -> None:
+    """Refuse ids for an axis that are too many or too few, missing, or there twice."""
+    if values is None:
+        return
+    index = _named(values, name)
+    if len(index) != length:
+        raise ParameterError(f"{name} holds {len(index)} ids for {length} places of the array.")
+    if index.hasnans:
+        raise ParameterError(
+            f"{name} holds {int(np.count_nonzero(index.isna()))} missing values. Name each."
+        )
+    if index.has_duplicates:
+        again = index[index.duplicated()].unique()
+        raise ParameterError(f"{name} holds values twice: {first_few(again)}.")
+
+
 def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ParameterError(f"{name}={value!r} is not one of {first_few(allowed)}.")
@@ -538,11 +568,8 @@ def _classes(
         rank = np.empty(len(found) + 1, dtype=np.int32)
         rank[order] = np.arange(len(found), dtype=np.int32)
     else:
+        _check_ids("classes", classes, len(classes))
         index = _named(classes, "label")
-        if index.has_duplicates:
-            raise ParameterError(
-                f"classes holds values twice: {first_few(index[index.duplicated()])}."
-            )
         rank = np.append(index.get_indexer(found), -1).astype(np.int32)
         unknown = np.flatnonzero(rank[:-1] < 0)
         if len(unknown):
@@ -606,6 +633,11 @@ def _numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
             "got a DataFrame where an array is expected. Long format (task, worker, label): "
             "DEEMAggregator().fit(df). Wide format (tasks × workers): deem_crowd_adapters.from_wide(df)."
         )
+    if isinstance(predictions, np.ma.MaskedArray) and np.ma.is_masked(predictions):
+        raise FormError(
+            f"predictions are a masked array with {int(np.ma.getmaskarray(predictions).sum())} masked entries, and a mask gets "
+            "lost on the way. Write −1 (soft: nan) where an answer is missing: predictions.filled(-1)."
+        )
     try:
         array = np.asarray(predictions)
     except ValueError as error:
@@ -645,11 +677,20 @@ def _whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:
             raise DataError(
                 f"{int(bad.sum())} entries are too large for labels: {first_few(array[bad])}."
             )
+    elif array.dtype.kind == "u" and (array > 2**31).any():
+        bad = array > 2**31
+        raise DataError(
+            f"{int(bad.sum())} entries are too large for labels: {first_few(array[bad])}. Unsigned integers cannot "
+            "hold the −1 of a missing answer; use signed ones."
+        )
     return array.astype(np.int64, copy=False)
 
 
 def _matrix_classes(matrix: npt.NDArray[np.int64], n_classes: int | None) -> int:
     """Return K after checking every label of the matrix against it."""
+    whole = isinstance(n_classes, (int, np.integer)) and not isinstance(n_classes, bool)
+    if n_classes is not None and not (whole and n_classes >= 0):
+        raise ParameterError(f"n_classes={n_classes!r} is no whole number of classes.")
     bad = matrix < -1
     if bad.any():
         raise DataError(

@@ -390,9 +390,18 @@ def _as_answers(
                 f"the answers have {predictions.n_classes} classes, but n_classes={n_classes}."
             )
         return predictions
-    if getattr(predictions, "ndim", None) == 3:
+    if _is_three_dimensional(predictions):
         return Answers.from_soft(predictions, n_classes, warn_empty=warn_empty)
     return Answers.from_dense(predictions, n_classes, warn_empty=warn_empty)
+
+
+def _is_three_dimensional(predictions: Any) -> bool:
+    if hasattr(predictions, "ndim"):
+        return bool(predictions.ndim == 3)
+    try:
+        return np.ndim(predictions) == 3
+    except ValueError:  # ragged: from_dense says so
+        return False
 
 
 def _class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDArray[np.int64]:

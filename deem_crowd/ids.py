@@ -48,7 +48,7 @@ def _refuse_collisions(values: npt.NDArray[np.object_], column: str) -> None:
     if pd.api.types.infer_dtype(values, skipna=True) in _ONE_KIND:
         return
     distinct: dict[tuple[str, Any], Any] = {}
-    for value in values:
+    for value in values[~pd.isna(values)]:  # None is missing, and not the text 'None'
         distinct.setdefault((_kind(value), value), value)
     if len({kind for kind, _ in distinct}) == 1:
         return
@@ -92,13 +92,15 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
     FormError
         If values are not hashable.
     """
+    if isinstance(values.dtype, pd.ArrowDtype) and values.dtype.name.startswith("dictionary"):
+        values = values.astype(object).astype("category")  # pandas cannot factorize these
     if values.dtype == object:
         raw = values.to_numpy()
         try:
             _refuse_collisions(raw, column)
             codes, found = pd.factorize(raw, use_na_sentinel=True)
         except TypeError as error:
-            bad = [v for v in raw if getattr(type(v), "__hash__", None) is None]
+            bad = [v for v in raw if not _is_hashable(v)]
             raise FormError(
                 f"column '{column}' holds {len(bad)} values that cannot be ids or labels because they are "
                 f"not hashable ({first_few(bad)}). Convert them first, e.g. lists to tuples."
@@ -107,7 +109,17 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
     else:
         codes, uniques = pd.factorize(values, use_na_sentinel=True)
         uniques = pd.Index(uniques)
+        if isinstance(uniques, pd.CategoricalIndex) and uniques.categories.dtype == object:
+            _refuse_collisions(np.asarray(uniques, dtype=object), column)
     return codes, uniques.rename(column)
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)  # a tuple may hold a list
+    except TypeError:
+        return False
+    return True
 
 
 def sorted_order(values: pd.Index) -> IntArray:
@@ -136,8 +148,8 @@ def take(values: pd.Index, codes: IntArray, name: str) -> pd.Series:
     series = pd.Series(values, dtype=values.dtype)
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iub":
         letters = {"i": "Int", "u": "UInt"}.get(values.dtype.kind)
-        name = f"{letters}{8 * values.dtype.itemsize}" if letters else "boolean"
-        series = series.astype(pd.api.types.pandas_dtype(name))
+        nullable = f"{letters}{8 * values.dtype.itemsize}" if letters else "boolean"
+        series = series.astype(pd.api.types.pandas_dtype(nullable))
     picked = series.reindex(np.where(absent, -1, codes))
     return picked.reset_index(drop=True).rename(name)
 

@@ -171,8 +171,8 @@ def fit_answers(
     folded = fit.energy.fold(states).to("cpu", torch.float64)
     class_map = np.arange(len(used))
     if known is None and len(used) > 1:
-        vote = initialization.majority_vote(passes).cpu().numpy()
-        class_map = alignment.match(alignment.agreement(folded.numpy(), vote))
+        vote = initialization.vote_shares(passes).cpu().numpy()
+        class_map = alignment.match(folded.numpy().T @ vote)
     identity = np.arange(len(used))
     priors = np.zeros(answers.n_classes)
     if len(used):
@@ -227,7 +227,7 @@ def _passes(answers: Answers, recipe: Recipe, n_states: int) -> Passes:
 
 
 def _start(answers: Answers, passes: Passes, recipe: Recipe, gold: torch.Tensor | None) -> Energy:
-    generator = torch.Generator().manual_seed(recipe.random_state or 0)
+    generator = torch.Generator().manual_seed(int(recipe.random_state or 0))
     m = recipe.settings.n_subtypes
     skill, own = initialization.start(
         answers, passes, m, recipe.init_method, recipe.use_weighted, generator

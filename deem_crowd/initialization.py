@@ -24,13 +24,16 @@ def vote_counts(passes: Passes) -> torch.Tensor:
     return passes.logits(table.expand(passes.n_workers, k, k))
 
 
-def majority_vote(passes: Passes) -> torch.Tensor:
-    """Return each task's label by majority vote, shape (N,): ties go to the first class, −1 without answers."""
-    votes = vote_counts(passes)
+def vote_shares(passes: Passes, tolerance: float = 1e-6) -> torch.Tensor:
+    """Return each task's majority vote, shape (N, K): a tied vote is shared out evenly, zeros without answers.
+
+    Sharing keeps the order of the classes, that is their names, out of what is found by it.
+    """
+    votes = vote_counts(passes).to(torch.float64)
     if votes.shape[1] == 0:
-        return torch.full((passes.n_tasks,), -1, dtype=torch.int64)
-    winner = first_of_best(votes)
-    return torch.where(votes.sum(1) > 0, winner, torch.full_like(winner, -1))
+        return votes
+    best = (votes >= votes.amax(1, keepdim=True) - tolerance) & (votes.sum(1, keepdim=True) > 0)
+    return best / best.sum(1, keepdim=True).clamp_min(1)
 
 
 def first_of_best(scores: torch.Tensor, tolerance: float = 1e-6) -> torch.Tensor:

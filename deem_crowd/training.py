@@ -39,6 +39,8 @@ Penalty = float | Literal["learned"] | None
 
 # Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
 LEARNING_PASSES = 40
+# Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
+PLATEAU_STEPS = 12
 _SMALLEST = 1e-10  # what an empty cell of an unpenalised table counts
 
 
@@ -372,7 +374,9 @@ def _expectation_maximisation(likelihood: Likelihood, at: _Weights, log: _Log) -
         log.passed(found.log_likelihood)
         return found, _closed_step(likelihood, found)
 
-    longest = 1.0
+    # Without a penalty the likelihood has plateaus on which single steps gain next to nothing.
+    patience = 1 if likelihood.settings.penalty is not None else PLATEAU_STEPS
+    longest, small = 1.0, 0
     while log.left > 0:
         found, first = step(at)
         log.accept(found.objective)
@@ -380,7 +384,8 @@ def _expectation_maximisation(likelihood: Likelihood, at: _Weights, log: _Log) -
             return first
         second_found, second = step(first)
         log.accept(second_found.objective)
-        if second_found.objective - found.objective < log.threshold:
+        small = small + 1 if second_found.objective - found.objective < log.threshold else 0
+        if small == patience:
             log.converged = True
             return second
         length = min(

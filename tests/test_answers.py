@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -309,3 +310,39 @@ def test_answers_do_not_depend_on_the_order_of_rows(seed: int) -> None:
     assert pairs(Answers.from_frame(frame.sample(frac=1, random_state=seed)).to_frame()) == pairs(
         frame
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"classes": ["a", "a"]}, "classes holds values twice: 'a'"),
+        ({"classes": ["a", None]}, "classes holds 1 missing values"),
+        ({"tasks": pd.Index([1, 2, 3])}, "tasks holds 3 ids for 1 places"),
+        ({"workers": pd.Index(["v", "v"])}, "workers holds values twice: 'v'"),
+        ({"n_classes": 2.5}, "n_classes=2.5 is no whole number"),
+        ({"n_classes": -3}, "n_classes=-3 is no whole number"),
+    ],
+)
+def test_ids_that_do_not_fit_the_matrix_are_refused(options, words) -> None:
+    with pytest.raises(ParameterError, match=words):
+        Answers.from_dense([[0, 1]], **options)
+
+
+def test_unsigned_labels_beyond_64_bits_signed_are_named_as_they_are() -> None:
+    with pytest.raises(DataError, match="too large for labels: 9223372036854775813"):
+        Answers.from_dense(np.array([[2**63 + 5, 1]], dtype="uint64"))
+
+
+@pytest.mark.parametrize("classes", [["a", "a"], ["a", "task"]])
+def test_probability_columns_stand_once_and_are_no_ids(classes) -> None:
+    frame = pd.DataFrame({"task": [1], "worker": [1], "a": [0.5], "b": [0.5]})
+    with pytest.raises(FormError, match="stand twice, or are the task's or worker's"):
+        Answers.from_soft_frame(frame, classes)
+
+
+def test_dictionaries_of_arrow_within_pandas() -> None:
+    dictionary = pa.array(["b", "a"]).dictionary_encode()
+    label = pd.Series(pd.arrays.ArrowExtensionArray(dictionary))
+    answers = Answers.from_frame(pd.DataFrame({"task": [1, 2], "worker": [1, 1], "label": label}))
+    assert answers.to_frame()["label"].tolist() == ["b", "a"]
+    assert answers.classes.tolist() == ["a", "b"]

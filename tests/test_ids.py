@@ -99,3 +99,23 @@ def test_the_order_of_unsortable_classes_does_not_depend_on_appearance() -> None
     one = forward.take(ids.sorted_order(forward)).tolist()
     other = backward.take(ids.sorted_order(backward)).tolist()
     assert one == other
+
+
+def test_missing_values_are_no_text() -> None:
+    codes, uniques = ids.factorize(pd.Series([1, "None", None], dtype=object), "label")
+    assert codes.tolist() == [0, 1, -1]
+    assert list(uniques) == [1, "None"]
+
+
+def test_categories_that_read_alike_are_refused() -> None:
+    with pytest.raises(DataError, match=r"1 \(int\) and '1' \(str\)"):
+        ids.factorize(pd.Series(pd.Categorical([1, "1"])), "label")
+
+
+def test_a_list_within_a_tuple_is_named() -> None:
+    with pytest.raises(FormError, match=r"holds 1 values .*\(\[1\],\)"):
+        ids.factorize(pd.Series([([1],), 2], dtype=object), "task")
+
+
+def test_taking_keeps_the_name_where_something_is_missing() -> None:
+    assert ids.take(pd.Index([5]), np.array([0, -1]), "agg_label").name == "agg_label"

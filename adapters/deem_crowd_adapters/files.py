@@ -1,244 +1,333 @@
-"""Files in the long format: CSV, TSV, JSON lines, parquet; plain, gzipped, or on the standard streams.
-
-Text files have no types. A column is read as integers only if writing them gives back every field as it was; else it
-stays text, so that ``007``, ``1.0``, ``NA`` and ``None`` are the ids or labels they look like. An empty field is
-missing.
-"""
+"""Files of answers and of known labels → frames and Answers."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeAlias
 
 import pandas as pd
 
-from deem_crowd.answers import COLUMNS, Answers
-from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd.answers import Answers, Duplicates, Missing
+from deem_crowd.exceptions import ParameterError
+from deem_crowd_adapters import formats, roles
+from deem_crowd_adapters.source import Place, Source
+from deem_crowd_adapters.writing import write_table
 
-FORMATS = ("csv", "tsv", "jsonl", "parquet")
-_SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-_BIGGEST = 18  # decimal digits that any int64 can hold
+__all__ = [
+    "format_of",
+    "from_csv",
+    "from_file",
+    "from_jsonl",
+    "from_parquet",
+    "from_tsv",
+    "read_gold",
+    "read_long",
+    "read_soft_long",
+    "read_table",
+    "write_table",
+]
+
+FileColumns: TypeAlias = "Mapping[str, Hashable] | Sequence[str]"
+"""Our name → the file's; or, for CSV and TSV without a header, the names of all columns in their order."""
 
 
 def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
-    """Return the format of a file by its name (``.gz`` aside), or ``format`` if that is given; ``-`` is CSV.
+    """Return the format that a path is written in: ``format`` if given, else by its name; ``-`` is CSV.
 
     Raises
     ------
     ParameterError
         If the format is unknown or the name tells none.
     """
-    if format is not None:
-        if format not in FORMATS:
-            raise ParameterError(f"format={format!r} is not one of {first_few(FORMATS)}.")
-        return format
-    if str(path) == "-":
-        return "csv"
-    name = Path(path).name.removesuffix(".gz")
-    found = _SUFFIXES.get(Path(name).suffix.lower())
-    if found is None:
-        raise ParameterError(
-            f"the name of {str(path)!r} tells no format. Name it .csv, .tsv, .jsonl or .parquet, or give the format: "
-            f"{first_few(FORMATS)}."
-        )
-    return found
+    name = os.fspath(path)
+    return "csv" if name == "-" and format is None else formats.of(name, format)
 
 
-def read_table(path: str | os.PathLike[str], format: str | None = None) -> pd.DataFrame:
-    """Read a table from a file, or from standard input for ``-``.
-
-    Raises
-    ------
-    OSError
-        As the system gives it, if the file cannot be opened.
-    DataError
-        If its content is not in the format; the message names the file and the place.
-    ParameterError
-        If no format can be told.
-    """
-    kind = format_of(path, format)
-    name = "standard input" if str(path) == "-" else str(path)
-    raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError) as error:
-            raise DataError(f"{name} is not a complete gzip file: {error}.") from error
-    if kind == "parquet":
-        return _read_parquet(raw, name)
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name} is not UTF-8: byte {raw[error.start]:#04x} at position {error.start}. Convert it first, e.g. "
-            "iconv -f latin1 -t utf8."
-        ) from error
-    return _read_json_lines(text, name) if kind == "jsonl" else _read_separated(text, name, kind)
-
-
-def read_long(path: str | os.PathLike[str], format: str | None = None) -> pd.DataFrame:
-    """Read answers in the long format: a frame of R rows with at least ``task``, ``worker`` and ``label``.
+def read_table(
+    path_or_buffer: Place, format: str | None = None, columns: FileColumns | None = None
+) -> pd.DataFrame:
+    """Read every column of a file, under its own name, with the rules of :func:`read_long`.
 
     Parameters
     ----------
-    path : path, or '-' for standard input
-    format : {'csv', 'tsv', 'jsonl', 'parquet'}, optional
-        By the file's name if omitted.
+    path_or_buffer, format, columns
+        As in :func:`read_long`; ``columns`` renames nothing here, it can only name the columns of CSV and TSV
+        without a header row.
+
+    Returns
+    -------
+    DataFrame
+        R rows.
+
+    Raises
+    ------
+    DataError, ParameterError, OSError
+    """
+    return _read(path_or_buffer, format, None, columns)
+
+
+def read_long(
+    path_or_buffer: Place, format: str | None = None, columns: FileColumns | None = None
+) -> pd.DataFrame:
+    """Read the columns ``task``, ``worker`` and ``label`` of a file.
+
+    Parquet and JSON lines have types, which are kept. CSV and TSV have none: an empty field is missing, ``""``
+    is the empty text, ``NA`` and ``null`` are text; a column is integers if writing the integers gives back
+    every field as it stood (``007`` stays text), and text otherwise.
+
+    Parameters
+    ----------
+    path_or_buffer : path, '-' for standard input, or open file
+        Compressed content (gzip, bzip2, xz) is recognised. Text is UTF-8, with or without a byte order mark.
+    format : 'csv', 'tsv', 'jsonl' or 'parquet', optional
+        By the name's suffix if omitted; by the content of standard input, pipes and open files without a name.
+    columns : mapping, or sequence of str, optional
+        What the three are called in the file, e.g. ``{"worker": "annotator"}``; or, for CSV and TSV without a
+        header row, the names of all its columns.
+
+    Returns
+    -------
+    DataFrame
+        R rows, columns ``task``, ``worker``, ``label``, in the order of the file.
 
     Raises
     ------
     MissingColumnError
-        If one of the three columns is not there.
-    OSError, DataError, ParameterError
-        As :func:`read_table`.
+        Naming the columns found and needed.
+    DataError
+        If the content cannot be read; names the file and the place in it.
+    ParameterError
+    OSError
+        As the system reports it, e.g. FileNotFoundError.
     """
-    from deem_crowd.answers import require_columns
-
-    frame = read_table(path, format)
-    require_columns(frame, COLUMNS)
-    return frame
+    return _read(path_or_buffer, format, roles.LONG, columns)
 
 
-def from_file(path: str | os.PathLike[str], format: str | None = None, **options: Any) -> Answers:
-    """CSV, TSV, JSON lines or parquet file in the long format; ``-`` is standard input.
-
-    Options are those of :meth:`deem_crowd.Answers.from_frame`; errors as :func:`read_long`.
-    """
-    return Answers.from_frame(read_long(path, format), **options)
-
-
-def write_table(
-    frame: pd.DataFrame, path: str | os.PathLike[str], format: str | None = None
-) -> None:
-    """Write a frame, without its index, so that the file is the old one or the new one, never half of it.
+def read_gold(
+    path_or_buffer: Place,
+    format: str | None = None,
+    columns: FileColumns | None = None,
+    *,
+    like: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Read the columns ``task`` and ``label`` of a file of known labels, as :func:`read_long` reads answers.
 
     Parameters
     ----------
-    frame : DataFrame
-    path : path, or '-' for standard output
-        ``.gz`` at the end compresses.
-    format : {'csv', 'tsv', 'jsonl', 'parquet'}, optional
-        By the file's name if omitted.
+    path_or_buffer, format, columns
+        As in :func:`read_long`.
+    like : DataFrame, optional
+        The answers that the labels belong to. CSV and TSV are then read as integers or text as those are, so
+        that the ids of both match.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``task``, ``label``.
 
     Raises
     ------
-    OSError, ParameterError
+    MissingColumnError, DataError, ParameterError, OSError
     """
-    kind = format_of(path, format)
-    if str(path) == "-":
-        _write(frame, sys.stdout.buffer, kind)
-        sys.stdout.buffer.flush()
-        return
-    with _replacing(Path(path)) as raw:
-        if str(path).endswith(".gz"):
-            # no time stamp inside, so that equal frames give equal files
-            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
-                _write(frame, packed, kind)
-        else:
-            _write(frame, raw, kind)
+    return _read(path_or_buffer, format, roles.GOLD, columns, like)
 
 
-def _write(frame: pd.DataFrame, stream: IO[bytes] | gzip.GzipFile, kind: str) -> None:
-    if kind == "parquet":
-        buffer = io.BytesIO()
-        frame.to_parquet(buffer, index=False)
-        stream.write(buffer.getvalue())
-    elif kind == "jsonl":
-        text = frame.to_json(orient="records", lines=True, force_ascii=False, date_format="iso")
-        stream.write((text if text.endswith("\n") or not text else text + "\n").encode())
-    else:
-        separator = "," if kind == "csv" else "\t"
-        stream.write(frame.to_csv(index=False, sep=separator, lineterminator="\n").encode())
+def read_soft_long(
+    path_or_buffer: Place,
+    format: str | None = None,
+    classes: Sequence[str] | None = None,
+    columns: FileColumns | None = None,
+) -> pd.DataFrame:
+    """Read ``task``, ``worker`` and one probability column per class of a file.
 
+    Parameters
+    ----------
+    path_or_buffer, format, columns
+        As in :func:`read_long`; ``columns`` renames ``task`` and ``worker``.
+    classes : sequence of str, optional
+        The probability columns, K of them; every column besides the task's and the worker's if omitted.
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file beside ``path`` that takes its place only when all has been written."""
-    target = Path(os.path.realpath(path))  # write through a link, do not replace it
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with beside.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    Returns
+    -------
+    DataFrame
+        R rows; ``task``, ``worker``, and K columns of floats.
 
+    Raises
+    ------
+    MissingColumnError, DataError, ParameterError, OSError
+    """
+    source, kind = _opened(path_or_buffer, format)
+    headerless = columns is not None and not isinstance(columns, Mapping)
+    frame = _read_source(source, kind, None, columns if headerless else None)
+    renamed = None if headerless else columns
+    names = roles.find(list(frame.columns), roles.SOFT, renamed, where=source.name)  # type: ignore[arg-type]
+    frame = frame.rename(columns={name: part for part, name in names.items()})
+    found = [name for name in frame.columns if name not in roles.SOFT]
+    chosen = found if classes is None else list(classes)
+    roles.find(list(frame.columns), chosen, where=source.name)
+    frame = frame[[*roles.SOFT, *chosen]]
+    if kind in formats.DELIMITERS:
+        from deem_crowd_adapters.text import numbers
 
-def _read_parquet(raw: bytes, name: str) -> pd.DataFrame:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(io.BytesIO(raw))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name} is not a readable parquet file: {error}.") from error
-    frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
+        frame = numbers(frame, chosen, source.name)
     return frame
 
 
-def _read_separated(text: str, name: str, kind: str) -> pd.DataFrame:
-    if not text.strip():
-        raise DataError(f"{name} is empty. The first line names the columns: {', '.join(COLUMNS)}.")
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            sep="," if kind == "csv" else "\t",
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            index_col=False,
+def from_file(
+    path_or_buffer: Place,
+    format: str | None = None,
+    *,
+    columns: FileColumns | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+) -> Answers:
+    """Read a file of answers in the long format.
+
+    Parameters
+    ----------
+    path_or_buffer, format, columns
+        As in :func:`read_long`.
+    missing, duplicates, classes
+        As in :meth:`deem_crowd.Answers.from_frame`.
+
+    Returns
+    -------
+    Answers
+        R answers by N tasks and D workers, K classes.
+
+    Raises
+    ------
+    MissingColumnError, DataError, ParameterError, OSError
+    """
+    frame = read_long(path_or_buffer, format, columns)
+    return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
+
+
+def from_csv(
+    path_or_buffer: Place,
+    *,
+    columns: FileColumns | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+) -> Answers:
+    """Read a CSV file of answers; see :func:`from_file`."""
+    return from_file(
+        path_or_buffer,
+        format="csv",
+        columns=columns,
+        missing=missing,
+        duplicates=duplicates,
+        classes=classes,
+    )
+
+
+def from_tsv(
+    path_or_buffer: Place,
+    *,
+    columns: FileColumns | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+) -> Answers:
+    """Read a tab-separated file of answers; see :func:`from_file`."""
+    return from_file(
+        path_or_buffer,
+        format="tsv",
+        columns=columns,
+        missing=missing,
+        duplicates=duplicates,
+        classes=classes,
+    )
+
+
+def from_jsonl(
+    path_or_buffer: Place,
+    *,
+    columns: roles.Columns | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+) -> Answers:
+    """Read a file of answers as JSON objects, one a line; see :func:`from_file`."""
+    return from_file(
+        path_or_buffer,
+        format="jsonl",
+        columns=columns,
+        missing=missing,
+        duplicates=duplicates,
+        classes=classes,
+    )
+
+
+def from_parquet(
+    path_or_buffer: Place,
+    *,
+    columns: roles.Columns | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+) -> Answers:
+    """Read a parquet file of answers; see :func:`from_file`."""
+    return from_file(
+        path_or_buffer,
+        format="parquet",
+        columns=columns,
+        missing=missing,
+        duplicates=duplicates,
+        classes=classes,
+    )
+
+
+def _read(
+    place: Place,
+    format: str | None,
+    needed: Sequence[str] | None,
+    columns: FileColumns | None,
+    like: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    source, kind = _opened(place, format)
+    return _read_source(source, kind, needed, columns, like)
+
+
+def _opened(place: Place, format: str | None) -> tuple[Source, str]:
+    """Return the source and its format. A name that tells none is refused before anything is read."""
+    if format is not None:
+        formats.checked(format)
+    elif isinstance(place, (str, os.PathLike)) and not _is_stream(os.fspath(place)):
+        format = formats.of(os.fspath(place))
+    source = Source(place)
+    return source, format or formats.by_name(source.name) or formats.by_content(source.head())
+
+
+def _is_stream(name: str) -> bool:
+    """Tell whether a path is standard input, a pipe or the like, whose name says nothing of the content."""
+    return name == "-" or (os.path.exists(name) and not os.path.isfile(name))
+
+
+def _read_source(
+    source: Source,
+    kind: str,
+    needed: Sequence[str] | None,
+    columns: FileColumns | None,
+    like: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    # The readers are imported when used: who reads CSV need not wait for parquet.
+    if kind in formats.DELIMITERS:
+        from deem_crowd_adapters.text import read_text
+
+        return read_text(source, formats.DELIMITERS[kind], needed, columns, like)
+    if columns is not None and not isinstance(columns, Mapping):
+        raise ParameterError(
+            f"columns={list(columns)!r} names the columns of a file without a header, and {kind} files name "
+            "theirs. Pass a mapping from our names to the file's."
         )
-    except pd.errors.ParserError as error:
-        raise DataError(f"{name} is not regular {kind.upper()}: {error}.") from error
-    return frame.apply(_integers_if_same) if len(frame) else frame
+    if kind == "jsonl":
+        from deem_crowd_adapters.jsonl import read_jsonl
 
+        return read_jsonl(source, needed, columns)
+    from deem_crowd_adapters.parquet import read_parquet
 
-def _integers_if_same(column: pd.Series) -> pd.Series:
-    """Return a column of text as integers if each of them, written out, is the text it came from."""
-    text = column.dropna()
-    first = str(text.iloc[0]) if len(text) else ""
-    if not first.lstrip("-").isdigit() or int(text.str.len().max()) > _BIGGEST:
-        return column
-    if not text.str.fullmatch(r"0|-?[1-9][0-9]*").all():
-        return column
-    return column.astype("int64" if len(text) == len(column) else "Int64")
-
-
-def _read_json_lines(text: str, name: str) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise DataError(f"{name}, line {number}, is not JSON: {error}.") from error
-        if not isinstance(row, dict):
-            raise DataError(
-                f"{name}, line {number}, is not a JSON object but {type(row).__name__}. "
-                'Each line is {"task": …, "worker": …, "label": …}.'
-            )
-        rows.append(row)
-    if not rows:
-        return pd.DataFrame(columns=list(COLUMNS))
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    # object columns keep integers apart from floats and text; one kind throughout gets its own dtype
-    data = {c: pd.Series([row.get(c) for row in rows], dtype=object) for c in columns}
-    return pd.DataFrame({c: s.infer_objects() for c, s in data.items()})
+    return read_parquet(source, needed, columns)

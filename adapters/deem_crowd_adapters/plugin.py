@@ -1,24 +1,30 @@
-"""Registers the built-in adapters, by the same hook that a stranger's package uses."""
+"""The plugin through which the built-in adapters register themselves, by address."""
 
 from __future__ import annotations
 
-from deem_crowd.hookspecs import hookimpl
+from collections.abc import Mapping
 
-_HERE = "deem_crowd_adapters"
+from deem_crowd.hookspecs import Offer, hookimpl
 
 
 @hookimpl
-def deem_crowd_adapters() -> dict[str, tuple[str, str]]:
-    """Return name → (where it is, what it reads), so that listing imports nothing."""
+def deem_crowd_adapters() -> Mapping[str, Offer]:
+    """Offer the adapters by name, each with a line about what it takes."""
+    package = __name__.rpartition(".")[0]
     offers = {
-        "long": ("frames:from_long", "pandas frame, one row an answer: task, worker, label"),
-        "wide": ("frames:from_wide", "pandas frame, tasks × workers, NaN where missing"),
-        "soft-long": ("frames:from_soft_long", "pandas frame, one probability column per class"),
-        "dense": ("arrays:from_dense", "integer matrix (N, D), −1 where missing"),
-        "soft": ("arrays:from_soft", "probabilities (N, K, D), zeros where missing"),
-        "arrow": ("tables:from_arrow", "Arrow table or record batch in the long format"),
-        "polars": ("tables:from_polars", "polars frame in the long format"),
+        "long": ("long:from_long", "table of answers: task, worker, label (pandas, polars, Arrow)"),
+        "wide": ("wide:from_wide", "DataFrame, one row a task, one column a worker, NaN missing"),
+        "dense": ("arrays:from_dense", "matrix of labels, shape (N, D), −1 missing"),
+        "soft": ("arrays:from_soft", "array of distributions, shape (N, K, D)"),
+        "soft-long": (
+            "long:from_soft_long",
+            "table of soft answers: task, worker, one probability column per class",
+        ),
+        "polars": ("polars:from_polars", "polars DataFrame or LazyFrame: task, worker, label"),
+        "arrow": ("arrow:from_arrow", "Arrow table, batch or stream: task, worker, label"),
+        "csv": ("files:from_csv", "CSV file or '-', also compressed: task, worker, label"),
+        "tsv": ("files:from_tsv", "TSV file or '-', also compressed: task, worker, label"),
+        "jsonl": ("files:from_jsonl", "JSON lines, also compressed: task, worker, label"),
+        "parquet": ("files:from_parquet", "parquet file: task, worker, label"),
     }
-    for kind in ("csv", "tsv", "jsonl", "parquet"):
-        offers[kind] = ("files:from_file", f"{kind} file in the long format")
-    return {name: (f"{_HERE}.{where}", what) for name, (where, what) in offers.items()}
+    return {name: (f"{package}.{where}", line) for name, (where, line) in offers.items()}

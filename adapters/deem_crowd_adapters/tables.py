@@ -1,67 +1,61 @@
-"""Arrow tables and polars frames in the long format, without losing what their dtypes say."""
+"""Any table in memory → the pandas frame of the columns that are needed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from deem_crowd import ids
-from deem_crowd.answers import COLUMNS, Answers
-from deem_crowd.exceptions import FormError, MissingColumnError, first_few
-
-if TYPE_CHECKING:
-    import polars
-    import pyarrow
+from deem_crowd.exceptions import FormError
+from deem_crowd_adapters import roles
 
 
-def arrow_to_frame(table: pyarrow.Table | pyarrow.RecordBatch) -> pd.DataFrame:
-    """Return the columns ``task``, ``worker`` and ``label`` as pandas columns.
+def is_polars(data: Any) -> bool:
+    """Tell whether ``data`` is a polars frame, without importing polars for the question."""
+    polars = sys.modules.get("polars")  # who holds a polars frame has imported it
+    return polars is not None and isinstance(data, (polars.DataFrame, polars.LazyFrame))
 
-    Integers stay integers where some are missing. Dictionaries become categories; where Arrow does not call them
-    ordered they stand as the rows happened to come, so they are sorted: no result may hang on the order of rows.
+
+def is_arrow(data: Any) -> bool:
+    """Tell whether ``data`` is a table, batch or stream of Arrow, whichever library made it."""
+    return not isinstance(data, pd.DataFrame) and (
+        hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+    )
+
+
+def to_frame(
+    data: Any, needed: Sequence[str] | None = None, columns: roles.Columns | None = None
+) -> pd.DataFrame:
+    """Return the needed columns of a table as a pandas frame, under our names, in their own dtypes.
+
+    Parameters
+    ----------
+    data : pandas DataFrame, polars DataFrame or LazyFrame, Arrow table, batch or stream; R rows
+    needed : sequence of str, optional
+        The parts to return; every column, under its own name, if omitted.
+    columns : mapping, optional
+        What those parts are called in ``data``.
 
     Raises
     ------
-    MissingColumnError
+    MissingColumnError, FormError, ParameterError
     """
-    import pyarrow as pa
+    if is_polars(data):
+        from deem_crowd_adapters.polars import polars_to_frame
 
-    if isinstance(table, pa.RecordBatch):
-        table = pa.Table.from_batches([table])
-    absent = [name for name in COLUMNS if name not in table.column_names]
-    if absent:
-        raise MissingColumnError(
-            f"missing columns {first_few(absent)}; found {first_few(table.column_names, 20)}. "
-            "Rename them with table.rename_columns([...])."
+        return polars_to_frame(data, needed, columns)
+    if is_arrow(data):
+        from deem_crowd_adapters.arrow import arrow_to_frame
+
+        return arrow_to_frame(data, needed, columns)
+    if not isinstance(data, pd.DataFrame):
+        raise FormError(
+            f"expected a table (pandas, polars, Arrow), got {type(data).__name__}. For a file use "
+            "deem_crowd_adapters.read_long(path), for rows pd.DataFrame(rows, columns=[...])."
         )
-    chosen: pd.DataFrame = table.select(list(COLUMNS)).to_pandas(integer_object_nulls=True)
-    for name in COLUMNS:
-        kind = chosen[name].dtype
-        if isinstance(kind, pd.CategoricalDtype) and not kind.ordered:
-            in_order = kind.categories.take(ids.sorted_order(kind.categories))
-            chosen[name] = chosen[name].cat.reorder_categories(in_order)
-    return chosen
-
-
-def from_arrow(table: pyarrow.Table | pyarrow.RecordBatch, **options: Any) -> Answers:
-    """Arrow table or record batch in the long format, R rows.
-
-    Options are those of :meth:`deem_crowd.Answers.from_frame`, and so are the errors raised.
-    """
-    return Answers.from_frame(arrow_to_frame(table), **options)
-
-
-def from_polars(frame: polars.DataFrame | polars.LazyFrame, **options: Any) -> Answers:
-    """polars DataFrame or LazyFrame (which is collected) in the long format, R rows.
-
-    Options are those of :meth:`deem_crowd.Answers.from_frame`, and so are the errors raised.
-    """
-    import polars as pl
-
-    if isinstance(frame, pl.LazyFrame):
-        frame = frame.collect()
-    if not isinstance(frame, pl.DataFrame):
-        raise FormError(f"expected a polars frame, got {type(frame).__name__}.")
-    chosen = frame.select([c for c in frame.columns if c in COLUMNS])
-    return from_arrow(chosen.to_arrow(compat_level=pl.CompatLevel.oldest()), **options)
+    if needed is None:
+        return data
+    names = roles.find(list(data.columns), needed, columns, where="the frame")
+    return pd.DataFrame({part: data[name] for part, name in names.items()})

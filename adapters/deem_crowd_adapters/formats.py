@@ -1,0 +1,74 @@
+"""Which file format a name or the first bytes stand for."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import PurePath
+
+from deem_crowd.exceptions import ParameterError, first_few
+
+FORMATS = ("csv", "tsv", "jsonl", "parquet")
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+COMPRESSED = (".gz", ".bz2", ".xz")
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+UTF8_MARK = b"\xef\xbb\xbf"
+PARQUET_MARK = b"PAR1"
+
+
+def checked(format: str) -> str:
+    """Return ``format`` if there is one of that name.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if format in FORMATS:
+        return format
+    close = difflib.get_close_matches(str(format).lower().lstrip("."), FORMATS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ParameterError(f"format={format!r} is not one of {first_few(FORMATS)}.{hint}")
+
+
+def by_name(name: str) -> str | None:
+    """Return the format a file's name stands for, None if it says nothing; ``.gz`` and the like are no format."""
+    path = PurePath(name)
+    if path.suffix.lower() in COMPRESSED:
+        path = path.with_suffix("")
+    return _SUFFIXES.get(path.suffix.lower())
+
+
+def by_content(head: bytes) -> str:
+    """Return the format that a file's first bytes look most like."""
+    if head.startswith(PARQUET_MARK):
+        return "parquet"
+    text = head.removeprefix(UTF8_MARK).lstrip()
+    if text[:1] in (b"{", b"["):
+        return "jsonl"
+    header = text.partition(b"\n")[0]
+    return "tsv" if header.count(b"\t") > header.count(b",") else "csv"
+
+
+def of(name: str, format: str | None = None) -> str:
+    """Return ``format`` if it is given and known, else what the name stands for.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if format is not None:
+        return checked(format)
+    found = by_name(name)
+    if found is None:
+        raise ParameterError(
+            f"the name of {name!r} tells no format. Name it .csv, .tsv, .jsonl or .parquet, or give the format: "
+            f"{first_few(FORMATS)}."
+        )
+    return found

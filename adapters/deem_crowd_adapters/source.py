@@ -1,0 +1,137 @@
+"""Where bytes come from: a path, standard input or an open file, compressed or not, readable twice."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, BinaryIO, TypeAlias, cast
+
+from deem_crowd.exceptions import DataError, FormError
+
+Place: TypeAlias = "str | os.PathLike[str] | IO[bytes] | IO[str]"
+"""A path, ``-`` for standard input, or an open file."""
+
+_COMPRESSIONS: dict[bytes, tuple[str, Any]] = {
+    b"\x1f\x8b": ("gzip", gzip.open),
+    b"BZh": ("bzip2", bz2.open),
+    b"\xfd7zXZ\x00": ("xz", lzma.open),
+}
+_CHUNK = 2**20
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Source:
+    """A place to read from as often as needed. Only regular files are read again; the rest is kept.
+
+    Raises
+    ------
+    OSError
+        As the system reports it.
+    FormError
+        If this is neither a path nor an open file.
+    """
+
+    name: str
+    """How messages call it."""
+
+    def __init__(self, place: Place) -> None:
+        self._path: str | None = None
+        self._content = b""
+        if isinstance(place, (str, os.PathLike)):
+            self.name = os.fspath(place)
+            if self.name == "-":
+                self.name, self._content = "standard input", sys.stdin.buffer.read()
+            elif os.path.isfile(self.name):
+                self._path = self.name
+            else:  # a pipe; or nothing that can be opened, which the system says in its own words
+                with open(self.name, "rb") as file:
+                    self._content = file.read()
+        elif hasattr(place, "read"):
+            name = getattr(place, "name", None)
+            self.name = name if isinstance(name, str) else f"the {type(place).__name__}"
+            content = place.read()
+            self._content = content.encode() if isinstance(content, str) else bytes(content)
+        else:
+            raise FormError(f"expected a path or an open file, got {type(place).__name__}.")
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Open the decompressed content at its beginning.
+
+        Raises
+        ------
+        OSError
+        DataError
+            If compressed content is damaged.
+        """
+        with open(self._path, "rb") if self._path else io.BytesIO(self._content) as raw:
+            head = raw.read(8)
+            raw.seek(0)
+            found = next(
+                (how for mark, how in _COMPRESSIONS.items() if head.startswith(mark)), None
+            )
+            if found is None:
+                yield raw
+                return
+            kind, opener = found
+            try:
+                with opener(raw, "rb") as file:
+                    yield file
+            except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+                if getattr(error, "errno", None) is not None:
+                    raise  # the system's own: the disk, not the content
+                raise DataError(
+                    f"{self.name} is not a complete {kind} file: {error}. Fetch or write it again."
+                ) from error
+
+    def seekable(self) -> BinaryIO:
+        """Return the decompressed content as a file that can be searched; only what is compressed is held."""
+        with self.open() as file:
+            compressed = self._path is None or isinstance(
+                file, (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile)
+            )
+            if compressed:
+                return io.BytesIO(file.read())
+        return open(cast("str", self._path), "rb")
+
+    def head(self, size: int = 65536) -> bytes:
+        """Return the first bytes of the decompressed content."""
+        with self.open() as file:
+            return file.read(size)
+
+    def undecodable(self) -> DataError | None:
+        """Return the error that names the first byte that is not UTF-8, None if all are."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        offset, line, pending = 0, 1, b""
+        with self.open() as file:
+            while True:
+                chunk = file.read(_CHUNK)
+                if offset == 0 and chunk.startswith(_UTF16):
+                    return DataError(
+                        f"{self.name} is not UTF-8: byte {chunk[0]:#04x} at position 0; it looks like UTF-16. "
+                        "Convert it first, e.g. iconv -f utf-16 -t utf-8."
+                    )
+                try:
+                    decoder.decode(chunk, final=not chunk)
+                except UnicodeDecodeError as error:
+                    block = pending + chunk
+                    at = offset - len(pending) + error.start
+                    line += block.count(b"\n", 0, error.start)
+                    return DataError(
+                        f"{self.name} is not UTF-8: byte {block[error.start]:#04x} at position {at} (line {line}). "
+                        "Convert it first, e.g. iconv -f latin1 -t utf-8."
+                    )
+                if not chunk:
+                    return None
+                kept = decoder.getstate()[0]
+                line += chunk.count(b"\n")
+                offset += len(chunk)
+                pending = kept

@@ -1,0 +1,253 @@
+"""CSV and TSV → typed columns.
+
+A text file has no types, so these rules stand in for them. An empty field is missing; ``""`` in quotes is the
+empty text; ``NA``, ``null`` and ``None`` are text like any other. A column is integers only if writing the
+integers gives back every field as it stood (so ``007`` stays text); else it is text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as pacsv
+
+from deem_crowd.exceptions import DataError, MissingColumnError, ParameterError, first_few
+from deem_crowd_adapters import roles
+from deem_crowd_adapters.formats import PARQUET_MARK
+from deem_crowd_adapters.source import Source
+
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+_CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]*)$"
+_KINDS = {",": "CSV", "\t": "TSV"}
+_BLOCK = 2**23
+"""Bytes; also the longest row that can be read."""
+
+
+def read_text(
+    source: Source,
+    delimiter: str,
+    needed: Sequence[str] | None,
+    columns: Mapping[str, Hashable] | Sequence[str] | None = None,
+    like: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return columns of a CSV or TSV file, each as integers or as text.
+
+    Parameters
+    ----------
+    source : Source
+    delimiter : str
+    needed : sequence of str, optional
+        The parts to return; every column, under its own name, if omitted.
+    columns : mapping, or sequence of str, optional
+        What those parts are called in the file; or, for a file without a header, the names of all its columns.
+    like : DataFrame, optional
+        Columns found here are read as integers or text as they are there, so that ids in two files match.
+
+    Raises
+    ------
+    MissingColumnError, FormError, DataError, ParameterError, OSError
+    """
+    if source.head(4) == PARQUET_MARK:
+        raise DataError(f"{source.name} holds parquet: pass format='parquet'.")
+    header = _header(source, delimiter)
+    given = _given_names(columns)
+    renamed = columns if isinstance(columns, Mapping) else None
+    if given is None and not header and needed is not None:
+        raise MissingColumnError(
+            f"{source.name} is empty. The first line names the columns: {', '.join(needed)}."
+        )
+    found = header if given is None else given
+    wanted = found if needed is None else needed
+    if any("\udc80" <= letter <= "\udcff" for name in header for letter in name):
+        undecodable = source.undecodable()  # in the header even an extra column is doubtful
+        if undecodable is not None:
+            raise undecodable
+    names = roles.find(
+        found, wanted, renamed, where=source.name, remedy=_remedy(header, delimiter, wanted)
+    )
+    if not header:
+        return pd.DataFrame({part: pd.Series([], dtype=object) for part in names})
+    table = _table(source, delimiter, list(names.values()), given)
+    return pd.DataFrame(
+        {
+            part: _typed(table.column(name), None if like is None else like.get(part))
+            for part, name in names.items()
+        }
+    )
+
+
+def _given_names(columns: Any) -> list[str] | None:
+    if columns is None or isinstance(columns, Mapping):
+        return None
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
+        raise ParameterError(
+            f"columns={columns!r} is neither a mapping (our name → the file's) nor a list of the names of all "
+            "columns of a file without a header."
+        )
+    return list(columns)
+
+
+def _header(source: Source, delimiter: str) -> list[str]:
+    """Return the fields of the first record; none if there is nothing but blank lines."""
+    with source.open() as file:
+        # What cannot be decoded is found later, if it stands in a column that is needed.
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
+        try:
+            return next((row for row in csv.reader(text, delimiter=delimiter) if row), [])
+        except csv.Error as error:
+            raise DataError(f"{source.name} has no readable header: {error}.") from error
+        finally:
+            text.detach()
+
+
+def _remedy(header: Sequence[str], delimiter: str, needed: Sequence[str]) -> str:
+    for other, called in ((";", "semicolons"), ("\t", "tabs"), (",", "commas"), ("|", "bars")):
+        if (
+            other != delimiter
+            and len(header) == 1
+            and header[0].count(other) >= len(needed) - 1 > 0
+        ):
+            if other == "\t":
+                return "The fields seem to be separated by tabs: pass format='tsv'."
+            if other == ",":
+                return "The fields seem to be separated by commas: pass format='csv'."
+            return f"The fields seem to be separated by {called}; save the file with commas."
+    if len(header) >= len(needed):
+        names = [*needed, *(f"c{i}" for i in range(len(needed), len(header)))]
+        return f"If the file has no header row, name its columns in their order: columns={names!r}."
+    return ""
+
+
+class _Quotes(io.RawIOBase):
+    """Passes a file on, ends its last line if nobody has, and counts its quotation marks."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._ahead = file.read(1)  # tells the last chunk, which has to bring the end of its line
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._ahead
+        if chunk:
+            chunk += self._file.read(size - 2 if size > 2 else size)
+            self._ahead = self._file.read(1)
+            if not self._ahead and chunk[-1:] not in b"\r\n":
+                chunk += b"\n"
+        self.count += chunk.count(b'"')
+        return chunk
+
+
+def _table(source: Source, delimiter: str, names: list[str], given: list[str] | None) -> pa.Table:
+    with source.open() as file:
+        counted = _Quotes(file)
+        try:
+            table = pacsv.read_csv(
+                pa.PythonFile(counted, mode="r"),
+                # One thread, so that errors tell the row.
+                read_options=pacsv.ReadOptions(
+                    use_threads=False, block_size=_BLOCK, column_names=given
+                ),
+                parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                convert_options=pacsv.ConvertOptions(
+                    column_types=dict.fromkeys(names, _DICTIONARY),
+                    include_columns=names,
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
+        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+            raise _explained(source, _KINDS[delimiter], error) from error
+    if counted.count % 2:
+        _refuse_open_quote(source, delimiter)
+    return table
+
+
+def _explained(source: Source, kind: str, error: Exception) -> DataError:
+    undecodable = source.undecodable() if "UTF8" in str(error) else None
+    if undecodable is not None:
+        return undecodable
+    text = str(error).strip()
+    if "straddl" in text:
+        text = f"a row is longer than {_BLOCK // 2**20} MiB, or a quotation mark is never closed"
+    return DataError(f"{source.name} is not regular {kind}: {text[:300]}. Mend that row.")
+
+
+def _refuse_open_quote(source: Source, delimiter: str) -> None:
+    """Raise if a quoted field never ends: everything after it would have been read as one value."""
+    kind = _KINDS[delimiter]
+    with source.open() as file:
+        text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        line = 1
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(
+                f"{source.name} is not regular {kind}: the quotation marks of the row that begins on line {line} do "
+                f"not match ({error}). Close the quoted field, or double the marks within it."
+            ) from error
+        finally:
+            text.detach()
+
+
+def _typed(column: pa.ChunkedArray, like: pd.Series | None) -> pd.Series:
+    """Return a column of text, shape (R,), as integers where that loses nothing, else as text."""
+    if not column.num_chunks:
+        return pd.Series([], dtype=object)
+    array = column.unify_dictionaries().combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0)
+    values = array.dictionary
+    integers_allowed = like is None or pd.api.types.is_integer_dtype(like.dtype)
+    integers = _integers(values) if integers_allowed else None
+    if integers is None:
+        return array.cast(pa.string()).to_pandas()
+    codes = array.indices
+    if array.null_count:
+        taken = integers.take(codes)
+        return taken.to_pandas(types_mapper=lambda _: pd.Int64Dtype())
+    return pd.Series(integers.to_numpy()[codes.to_numpy()])
+
+
+def _integers(values: pa.StringArray) -> pa.Int64Array | None:
+    """Return distinct texts as integers, None unless each integer is written exactly so."""
+    if not len(values) or not pc.all(pc.match_substring_regex(values, _CANONICAL_INTEGER)).as_py():
+        return None
+    try:
+        return values.cast(pa.int64())
+    except pa.ArrowInvalid:  # beyond 64 bits
+        return None
+
+
+def numbers(frame: pd.DataFrame, names: Sequence[Any], where: str) -> pd.DataFrame:
+    """Return ``frame`` with the columns ``names``, read as integers or text, turned into floats.
+
+    Raises
+    ------
+    DataError
+        If one holds what is no number.
+    """
+    out = frame.copy()
+    for name in names:
+        column = frame[name]
+        values = pd.to_numeric(column, errors="coerce")
+        bad = np.flatnonzero((values.isna() & column.notna()).to_numpy())
+        if len(bad):
+            raise DataError(
+                f"column {name!r} of {where} holds {len(bad)} values that are no numbers (rows {first_few(bad)}: "
+                f"{first_few(column.iloc[bad])}). Name the probability columns in classes=[...]."
+            )
+        out[name] = values.astype(np.float64)
+    return out

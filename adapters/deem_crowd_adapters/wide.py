@@ -1,0 +1,254 @@
+"""Wide frames, one row a task and one column a worker → Answers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd import ids
+from deem_crowd.answers import Answers
+from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
+from deem_crowd_adapters import roles
+
+EXACT_IN_FLOAT = 2**53
+"""Up to here float64 holds every whole number."""
+
+
+class _Cells(NamedTuple):
+    """The cells that hold an answer, of the columns of one dtype."""
+
+    row: npt.NDArray[Any]
+    column: npt.NDArray[Any]
+    label: pd.Series
+    n_missing: int
+
+
+def from_wide(
+    frame: pd.DataFrame, *, classes: Sequence[Hashable] | pd.Index | None = None
+) -> Answers:
+    """Read a wide frame: one row a task, one column a worker, NaN where there is no answer.
+
+    Tasks and workers keep their order and stay even if they have no answer. All columns share one label
+    space. pandas stores whole numbers beside NaN as floats: where every label is a whole number and answers
+    are missing, labels are integers, whichever columns are floats.
+
+    Parameters
+    ----------
+    frame : DataFrame, shape (N, D)
+        The index holds the tasks, or a column called ``task`` does; the (other) columns are the workers.
+    classes : sequence, optional
+        The label space, where it is wider than what was answered or its order matters.
+
+    Returns
+    -------
+    Answers
+        R answers by N tasks and D workers, K classes. Beside the frame and R, memory takes two bytes a cell.
+
+    Raises
+    ------
+    FormError
+        If this is no frame, or a long one.
+    DataError
+        If ids are missing or repeat, or labels of different kinds collide.
+    """
+    frame = _checked_form(frame)
+    tasks = _ids(frame.index, "task", "index")
+    workers = _ids(frame.columns, "worker", "columns")
+    groups = list(_groups(frame))
+    labels = _one_series([g.label for g in groups], sum(g.n_missing for g in groups))
+    codes, index = _coded(labels, classes)
+    row = np.concatenate([g.row for g in groups] or [np.zeros(0, np.int64)])
+    column = np.concatenate([g.column for g in groups] or [np.zeros(0, np.int64)])
+    key = row * np.int64(len(workers)) + column
+    if not (key[1:] > key[:-1]).all():
+        order = np.argsort(key, kind="stable")
+        row, column, codes = row[order], column[order], codes[order]
+    per_task = np.bincount(row, minlength=len(tasks))
+    _warn_empty("task", tasks, per_task, "gets a missing label")
+    if len(tasks):
+        per_worker = np.bincount(column, minlength=len(workers))
+        _warn_empty("worker", workers, per_worker, "counts as an average worker")
+    index_dtype: type[np.signedinteger[Any]] = np.int32 if len(row) < 2**31 - 1 else np.int64
+    pointers = np.zeros(len(tasks) + 1, dtype=index_dtype)
+    np.cumsum(per_task, out=pointers[1:])
+    return Answers(
+        task_ptr=pointers,
+        worker=column.astype(np.int32),
+        label=codes.astype(np.int32),
+        soft=None,
+        tasks=tasks,
+        workers=workers,
+        classes=index,
+    )
+
+
+def _checked_form(frame: pd.DataFrame) -> pd.DataFrame:
+    if not isinstance(frame, pd.DataFrame):
+        raise FormError(
+            f"expected a DataFrame (tasks × workers), got {type(frame).__name__}. "
+            "For a matrix of labels use deem_crowd_adapters.from_dense(x)."
+        )
+    names = list(frame.columns)
+    if all(name in names for name in roles.LONG):
+        raise FormError(
+            "this frame has columns task, worker and label: it is the long format. Use "
+            "deem_crowd_adapters.from_long(df) or DEEMAggregator().fit(df)."
+        )
+    times = names.count("task")
+    if times > 1:
+        raise FormError(f"column 'task' stands {times} times in the frame. Keep one of them.")
+    return frame.set_index("task") if times else frame
+
+
+def _ids(index: pd.Index, name: str, where: str) -> pd.Index:
+    """Return the ids of one side of the frame, checked: none missing, none twice, none alike."""
+    flat = index.to_flat_index() if isinstance(index, pd.MultiIndex) else index
+    values = pd.Series(flat, dtype=flat.dtype)
+    absent = ids.missing_rows(values)
+    if len(absent):
+        raise DataError(
+            f"the {name} is missing at {len(absent)} of {len(flat)} places of the {where} (positions "
+            f"{first_few(absent)}). Name each {name}, or drop what has no name."
+        )
+    _, found = ids.factorize(values, name)
+    if len(found) != len(flat):
+        again = flat[flat.duplicated()].unique()
+        raise DataError(
+            f"{len(again)} {name}s occur more than once: {first_few(again)}. In the wide format each has one "
+            f"{'row' if name == 'task' else 'column'}; repeated answers need the long format."
+        )
+    return found if len(found) else flat.rename(name)
+
+
+def _groups(frame: pd.DataFrame) -> Iterator[_Cells]:
+    """Take the answers out of the frame, the columns of one dtype at a time."""
+    positions: dict[Any, list[int]] = {}
+    for position, dtype in enumerate(frame.dtypes):
+        positions.setdefault(dtype, []).append(position)
+    for dtype, columns in positions.items():
+        if isinstance(dtype, np.dtype):
+            block = frame if len(columns) == frame.shape[1] else frame.iloc[:, columns]
+            values = block.to_numpy()  # one dtype: a view where pandas holds one block
+            given = pd.notna(values)
+            row, column = np.nonzero(given)
+            label = pd.Series(values[given], dtype=dtype)
+            yield _Cells(
+                row, np.asarray(columns, dtype=np.int64)[column], label, given.size - len(row)
+            )
+        else:
+            rows, labels, sizes = [], [], []
+            for position in columns:
+                series = frame.iloc[:, position].array
+                given = ~np.asarray(pd.isna(series))
+                rows.append(np.flatnonzero(given))
+                labels.append(pd.Series(series[given]))
+                sizes.append(len(rows[-1]))
+            label = pd.concat(labels, ignore_index=True)
+            if isinstance(dtype, pd.SparseDtype):
+                label = pd.Series(label.to_numpy(), dtype=dtype.subtype)
+            yield _Cells(
+                np.concatenate(rows),
+                np.repeat(columns, sizes),
+                label,
+                len(columns) * len(frame) - len(label),
+            )
+
+
+def _one_series(labels: list[pd.Series], n_missing: int) -> pd.Series:
+    """Join the labels of columns of several dtypes into one label space, without losing a digit."""
+    labels = [part for part in labels if len(part)] or labels[:1]
+    if not labels:
+        return pd.Series([], dtype=object)
+    if all(pd.api.types.is_numeric_dtype(part) and part.dtype.kind in "iuf" for part in labels):
+        if len({part.dtype for part in labels}) == 1 and not isinstance(labels[0].dtype, np.dtype):
+            return pd.concat(labels, ignore_index=True)  # all nullable, or all of Arrow
+        plain = [pd.Series(part.to_numpy(dtype=_plain(part.dtype))) for part in labels]
+        return _one_number(plain, n_missing)
+    if len(labels) == 1:
+        part = labels[0]
+        # True / False / NaN is an object column to pandas; without the NaN it is boolean again.
+        return _inferred(part)
+    if any(part.dtype != labels[0].dtype for part in labels):
+        # pandas would join some kinds into floats; what collides is found among the objects.
+        labels = [part.astype(object) for part in labels]
+    return _inferred(pd.concat(labels, ignore_index=True))
+
+
+def _inferred(labels: pd.Series) -> pd.Series:
+    """Give objects of one kind their own dtype; integers among floats stay objects, floats would lose digits."""
+    if labels.dtype != object or pd.api.types.infer_dtype(labels) == "mixed-integer-float":
+        return labels
+    return labels.infer_objects()
+
+
+def _one_number(labels: list[pd.Series], n_missing: int) -> pd.Series:
+    floats = [part for part in labels if part.dtype.kind == "f"]
+    whole = all(_is_whole(part) for part in floats)
+    if floats and whole and (n_missing or len(floats) < len(labels)):
+        labels = [part.astype(np.int64) if part.dtype.kind == "f" else part for part in labels]
+    if len({part.dtype for part in labels}) == 1:
+        return pd.concat(labels, ignore_index=True)
+    kinds = {part.dtype.kind for part in labels}
+    wide = [part for part in labels if part.dtype.kind in "iu"]
+    largest = max((int(part.max()) for part in wide), default=0)
+    smallest = min((int(part.min()) for part in wide), default=0)
+    common: Any = object
+    if "f" not in kinds:
+        if largest <= np.iinfo(np.int64).max:
+            common = np.int64
+        elif smallest >= 0:
+            common = np.uint64
+    elif max(largest, -smallest) <= EXACT_IN_FLOAT:
+        common = np.float64
+    return pd.concat([part.astype(common) for part in labels], ignore_index=True)
+
+
+def _plain(dtype: Any) -> np.dtype[Any]:
+    """Return numpy's dtype for a numeric one of pandas or Arrow."""
+    return dtype if isinstance(dtype, np.dtype) else np.dtype(dtype.numpy_dtype)
+
+
+def _is_whole(part: pd.Series) -> bool:
+    values = part.to_numpy()
+    return bool((np.abs(values) <= EXACT_IN_FLOAT).all() and (values == np.floor(values)).all())
+
+
+def _coded(
+    labels: pd.Series, classes: Sequence[Hashable] | pd.Index | None
+) -> tuple[npt.NDArray[Any], pd.Index]:
+    codes, found = ids.factorize(labels, "label")
+    if classes is None:
+        order = ids.sorted_order(found)
+        index = found.take(order)
+        rank = np.empty(len(found), dtype=np.int32)
+        rank[order] = np.arange(len(found), dtype=np.int32)
+        return rank[codes], index
+    index = (
+        classes if isinstance(classes, pd.Index) else pd.Index(list(classes), tupleize_cols=False)
+    ).rename("label")
+    if index.has_duplicates:
+        raise ParameterError(f"classes holds values twice: {first_few(index[index.duplicated()])}.")
+    rank = index.get_indexer(found).astype(np.int32)
+    unknown = np.flatnonzero(rank < 0)
+    if len(unknown):
+        raise DataError(
+            f"{len(unknown)} labels in {int(np.isin(codes, unknown).sum())} cells are not among the classes: "
+            f"{first_few(found.take(unknown))}. Known classes: {first_few(index, 10)}."
+        )
+    return rank[codes], index
+
+
+def _warn_empty(what: str, names: pd.Index, counts: npt.NDArray[Any], then: str) -> None:
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        warnings.warn(
+            f"{len(empty)} {what}{'s' if len(empty) > 1 else ''} without answers "
+            f"({first_few(names.take(empty[:6]))}): each {then}.",
+            DataWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,352 @@
+"""Files: what a field says is what is read; what cannot be read is named with its place."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import os
+import stat
+import sys
+import threading
+from pathlib import Path
+
+import deem_crowd_adapters as adapters
+import pandas as pd
+import pytest
+
+from deem_crowd.exceptions import DataError, FormError, MissingColumnError, ParameterError
+
+HEADER = b"task,worker,label\n"
+
+
+def read(path: Path, content: bytes, **options) -> list[list]:
+    path.write_bytes(content)
+    return adapters.read_long(path, **options).to_numpy().tolist()
+
+
+@pytest.fixture
+def csv(tmp_path) -> Path:
+    return tmp_path / "a.csv"
+
+
+# --------------------------------------------------------------------- reading
+
+
+def test_an_empty_field_is_missing_and_an_empty_text_is_not(csv) -> None:
+    csv.write_bytes(HEADER + b't,w,""\nu,w,\n')
+    label = adapters.read_long(csv)["label"]
+    assert label.isna().tolist() == [False, True]
+    assert label[0] == ""
+
+
+def test_64_bit_integers_with_a_gap_lose_no_digit(csv) -> None:
+    csv.write_bytes(HEADER + b"9223372036854775807,w,9007199254740993\n1,w,\n")
+    frame = adapters.read_long(csv)
+    assert frame["task"].tolist() == [2**63 - 1, 1]
+    assert frame["label"].dtype == "Int64"
+    assert frame["label"][0] == 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\n\n" + HEADER + b"t,w,x\n\n", [["t", "w", "x"]]),
+        (HEADER + b"t,w,x", [["t", "w", "x"]]),
+        (b"task,worker,label", []),
+        (b"task,worker,label\r\nt,w,x\r\n", [["t", "w", "x"]]),
+        (b"task,worker,label\rt,w,x\r", [["t", "w", "x"]]),
+        (HEADER + b't,w,5" nail\n', [["t", "w", '5" nail']]),
+        (b"note,label,worker,task\n\xe9,x,w,t\n", [["t", "w", "x"]]),
+        (b"task,worker,label,\nt,w,x,\n", [["t", "w", "x"]]),
+        (HEADER + b'"a ""b""",w,"x,\ny"\n', [['a "b"', "w", "x,\ny"]]),
+        (HEADER + b"t\x00,w,x\n", [["t\x00", "w", "x"]]),
+    ],
+    ids=[
+        "blank lines",
+        "no last newline",
+        "header alone",
+        "crlf",
+        "cr",
+        "inch",
+        "latin1 elsewhere",
+        "trailing",
+        "quotes",
+        "nul",
+    ],
+)
+def test_awkward_but_regular_csv(csv, content: bytes, expected: list) -> None:
+    assert read(csv, content) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (HEADER + b"t,w\n", "Row #2: Expected 3 columns, got 2"),
+        (HEADER + b"t,w,x\nt,w,x,extra\n", "Row #3: Expected 3 columns, got 4"),
+        (
+            HEADER + b't,w,"x\nu,w,y\n',
+            "quotation marks of the row that begins on line 2 do not match",
+        ),
+        (b'task,worker,label,note\nt,w,x,n\nu,w,y,"n\nv,w,z,n\n', "begins on line 3 do not match"),
+        (HEADER + b"t,w,x\nt,w,\xff\n", "is not UTF-8: byte 0xff at position 28 (line 3)"),
+        (b"task,worker,\xe9tiquette\n", "is not UTF-8: byte 0xe9 at position 12 (line 1)"),
+        ("task,worker,label\n".encode("utf-16"), "looks like UTF-16"),
+        (b"PAR1", "holds parquet: pass format='parquet'"),
+        (HEADER + b't,w,"' + b"x" * 2**24, "quotation mark"),
+    ],
+    ids=[
+        "short row",
+        "long row",
+        "open quote",
+        "open quote elsewhere",
+        "latin1",
+        "latin1 header",
+        "utf-16",
+        "parquet",
+        "huge",
+    ],
+)
+def test_broken_csv_is_refused_with_the_place(csv, content: bytes, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(csv, content)
+    assert words in str(caught.value)
+    assert str(csv) in str(caught.value)
+
+
+def test_an_undecodable_byte_is_found_across_chunks(csv) -> None:
+    filler = (
+        "é,w,x\n".encode() * 400_000
+    )  # 2.8 MB: characters straddle the blocks that are searched
+    with pytest.raises(
+        DataError, match=rf"byte 0xe9 at position {18 + len(filler)} \(line 400002\)"
+    ):
+        read(csv, HEADER + filler + b"\xe9\xe9,w,x\n")
+
+
+def test_row_column_missing_or_renamed(csv) -> None:
+    with pytest.raises(
+        MissingColumnError,
+        match=r"a\.csv: missing columns 'task'; found 'Task', 'worker', 'label'; needed 'task', 'worker', 'label'\. "
+        r"Did you mean columns=\{'task': 'Task'\}",
+    ):
+        read(csv, b"Task,worker,label\n1,2,3\n")
+    assert read(csv, b"item,who,label\n1,2,3\n", columns={"task": "item", "worker": "who"}) == [
+        [1, 2, 3]
+    ]
+    with pytest.raises(FormError, match=r"column 'label' .* stands 2 times"):
+        read(csv, b"task,worker,label,label\n1,2,3,4\n")
+    with pytest.raises(MissingColumnError, match=r"separated by semicolons"):
+        read(csv, b"task;worker;label\n1;2;3\n")
+    with pytest.raises(MissingColumnError, match=r"format='tsv'"):
+        read(csv, b"task\tworker\tlabel\n1\t2\t3\n")
+
+
+def test_a_file_without_a_header(csv) -> None:
+    with pytest.raises(
+        MissingColumnError, match=r"no header row.*columns=\['task', 'worker', 'label'\]"
+    ):
+        read(csv, b"t,w,x\nu,w,y\n")
+    names = ["task", "worker", "label"]
+    assert read(csv, b"t,w,x\nu,w,y\n", columns=names) == [["t", "w", "x"], ["u", "w", "y"]]
+    assert read(csv, b"", columns=names) == []
+    with pytest.raises(ParameterError, match=r"jsonl files name theirs"):
+        adapters.read_long(io.BytesIO(b"{}"), "jsonl", names)
+
+
+def test_json_lines_keep_their_types(tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    content = b'\xef\xbb\xbf{"task": "7", "worker": 7, "label": null}\n\n{"task": "8", "worker": 8, "label": true}\n'
+    path.write_bytes(content)
+    frame = adapters.read_long(path)
+    assert frame["task"].tolist() == ["7", "8"]
+    assert frame["worker"].tolist() == [7, 8]
+    assert frame["label"].dtype == "boolean"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"task": 1,', "line 2, is not JSON"),
+        (b"[1, 2, 3]", "line 2, is not a JSON object but list"),
+        (b'{"task": "\xff"}', "byte 0xff at position 55 (line 2)"),
+        (b'{"task": "\\ud800", "worker": 1, "label": 1}', "row 1: 'task' is '\\ud800'"),
+        (b'{"task": ' + b"9" * 5000 + b"}", "line 2, is not JSON that can be read"),
+        (b'{"task": ' + b"[" * 100_000, "line 2, is not JSON"),
+    ],
+    ids=["cut", "array", "latin1", "surrogate", "digits", "depth"],
+)
+def test_broken_json_lines_are_refused_with_the_line(tmp_path, line: bytes, words: str) -> None:
+    path = tmp_path / "a.jsonl"
+    first = b'{"task": "t", "worker": 1, "label": "first label"}'.ljust(44) + b"\n"
+    path.write_bytes(first + line + b"\n")
+    words = words.replace("position 55", f"position {len(first) + 10}")
+    with pytest.raises(DataError) as caught:
+        adapters.read_long(path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "tsv", "parquet"])
+def test_row_empty_frame(tmp_path, suffix: str) -> None:
+    frame = pd.DataFrame({"task": ["t"], "worker": ["w"], "label": ["x"]})
+    adapters.write_table(frame.iloc[:0], tmp_path / f"a.{suffix}")
+    assert adapters.to_answers(tmp_path / f"a.{suffix}").n_answers == 0
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
+def test_damaged_archives_are_refused(tmp_path, compress) -> None:
+    whole = compress(HEADER + b"t,w,x\n" * 1000)
+    for content in (whole[:-8], whole[:14] + b"\xff" * 9 + whole[23:]):
+        path = tmp_path / "a.csv.gz"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.csv\.gz is not"):
+            adapters.read_long(path)
+
+
+def test_parquet_reads_an_index_that_pandas_wrote(tmp_path) -> None:
+    frame = pd.DataFrame({"worker": [1], "label": ["x"]}, index=pd.Index(["t"], name="task"))
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert read_values(tmp_path / "a.parquet") == [["t", 1, "x"]]
+    adapters.write_table(frame.reset_index(), tmp_path / "b.parquet.gz")
+    assert read_values(tmp_path / "b.parquet.gz") == [["t", 1, "x"]]
+    (tmp_path / "c.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"c\.parquet is not a readable parquet file"):
+        adapters.read_long(tmp_path / "c.parquet")
+
+
+def read_values(path) -> list[list]:
+    return adapters.read_long(path).to_numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"task,worker,label\nt,w,x\n",
+        b"task\tworker\tlabel\nt\tw\tx\n",
+        b'{"task": "t", "worker": "w", "label": "x"}\n',
+        gzip.compress(b"task,worker,label\nt,w,x\n"),
+    ],
+    ids=["csv", "tsv", "jsonl", "gz"],
+)
+def test_streams_are_recognised_by_their_content(tmp_path, monkeypatch, content: bytes) -> None:
+    class Stdin:
+        buffer = io.BytesIO(content)
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert read_values("-") == [["t", "w", "x"]]
+    assert read_values(io.BytesIO(content)) == [["t", "w", "x"]]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    assert read_values(pipe) == [["t", "w", "x"]]
+    writer.join()
+
+
+def test_the_systems_errors_pass(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError):
+        adapters.read_long(tmp_path / "none.csv")
+    with pytest.raises(IsADirectoryError):
+        adapters.read_long(tmp_path, "csv")
+    with pytest.raises(FileNotFoundError):
+        adapters.write_table(pd.DataFrame({"a": [1]}), tmp_path / "no" / "a.csv")
+    with pytest.raises(ParameterError, match=r"format='cvs' is not one of.*Did you mean 'csv'"):
+        adapters.read_long(tmp_path / "none.csv", "cvs")
+
+
+def test_gold_is_read_in_the_kind_of_the_answers(csv) -> None:
+    """Alone, 1 and 2 would be integers; beside answers labelled 1, 2 and x they are text."""
+    answers = adapters.read_long(io.BytesIO(HEADER + b"001,w,1\n002,w,2\n3,w,x\n"), "csv")
+    gold = io.BytesIO(b"task,label\n3,1\n")
+    assert adapters.read_gold(gold, "csv").to_numpy().tolist() == [[3, 1]]
+    gold.seek(0)
+    assert adapters.read_gold(gold, "csv", like=answers).to_numpy().tolist() == [["3", "1"]]
+
+
+def test_soft_columns_that_are_no_numbers_are_named() -> None:
+    content = b"task,worker,a,b,note\nt,w,0.5,0.5,ok\n"
+    with pytest.raises(
+        DataError, match=r"column 'note' .* holds 1 values that are no numbers .rows 0: 'ok'"
+    ):
+        adapters.read_soft_long(io.BytesIO(content), "csv")
+    frame = adapters.read_soft_long(io.BytesIO(content), "csv", classes=["a", "b"])
+    assert frame[["a", "b"]].to_numpy().tolist() == [[0.5, 0.5]]
+
+
+# --------------------------------------------------------------------- writing
+
+FRAME = pd.DataFrame({"task": ["t"], "label": ["x"]})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "csv.gz"])
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, suffix: str, error) -> None:
+    class Bad:
+        def __str__(self) -> str:
+            raise error("stop")
+
+    path = tmp_path / f"a.{suffix}"
+    path.write_text("old")
+    frame = pd.DataFrame({"task": [1] * 70_000, "label": [*["x"] * 69_999, Bad()]})
+    with pytest.raises(error):
+        adapters.write_table(frame, path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pipes_and_devices_are_written_and_never_replaced(tmp_path) -> None:
+    """Replacing the target would turn /dev/null into a file for everyone, if root does it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    adapters.write_table(FRAME, pipe, "csv")
+    reader.join()
+    assert got == [b"task,label\nt,x\n"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_links_and_permissions_stay(tmp_path) -> None:
+    target, link = tmp_path / "target.csv", tmp_path / "link.csv"
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    adapters.write_table(FRAME, link)
+    assert link.is_symlink()
+    assert target.read_text() == "task,label\nt,x\n"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def test_a_file_left_behind_by_a_killed_run_is_no_obstacle(tmp_path) -> None:
+    (tmp_path / f".a.csv.{os.getpid()}.part").touch()
+    adapters.write_table(FRAME, tmp_path / "a.csv")
+    adapters.write_table(FRAME, tmp_path / ("n" * 250 + ".csv"))
+
+
+def test_named_indexes_are_written_even_if_a_class_has_their_name(tmp_path, capfdbinary) -> None:
+    probas = pd.DataFrame({"task": [0.25], "b": [0.75]}, index=pd.Index(["t"], name="task"))
+    adapters.write_table(probas, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "task,task,b\nt,0.25,0.75\n"
+    with pytest.raises(FormError, match=r"parquet cannot hold two columns called 'task'"):
+        adapters.write_table(probas, tmp_path / "a.parquet")
+    labels = pd.Series(["x"], index=pd.Index(["t"], name="task"), name="agg_label")
+    adapters.write_table(labels, "-")
+    assert capfdbinary.readouterr().out == b"task,agg_label\nt,x\n"
+
+
+def test_what_a_format_cannot_hold_is_refused(tmp_path) -> None:
+    mixed = pd.DataFrame({"label": pd.Series([1, "a"], dtype=object)})
+    with pytest.raises(DataError, match=r"parquet cannot hold this table"):
+        adapters.write_table(mixed, tmp_path / "a.parquet")
+    half = pd.DataFrame({"label": pd.Series(["\ud800"], dtype=object)})
+    for suffix in ("csv", "jsonl", "parquet"):
+        with pytest.raises(DataError):
+            adapters.write_table(half, tmp_path / f"a.{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_tables_make_equal_archives(tmp_path) -> None:
+    for name in ("a.csv.gz", "b.csv.gz"):
+        adapters.write_table(FRAME, tmp_path / name)
+    assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
