@@ -634,9 +634,10 @@ def _numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
             "DEEMAggregator().fit(df). Wide format (tasks × workers): deem_crowd_adapters.from_wide(df)."
         )
     if isinstance(predictions, np.ma.MaskedArray) and np.ma.is_masked(predictions):
+        hidden = int(np.ma.getmaskarray(predictions).sum())
         raise FormError(
-            f"predictions are a masked array with {int(np.ma.getmaskarray(predictions).sum())} masked entries, and a mask gets "
-            "lost on the way. Write −1 (soft: nan) where an answer is missing: predictions.filled(-1)."
+            f"predictions are a masked array with {hidden} masked entries, and a mask gets lost on the way. "
+            "Write −1 (soft: nan) where an answer is missing: predictions.filled(-1)."
         )
     try:
         array = np.asarray(predictions)
