@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd import ids
+from deem_crowd.arrays import checked_soft, matrix_classes, numeric_array, whole_numbers
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 Duplicates = Literal["error", "last", "first"]
 Missing = Literal["error", "drop"]
 COLUMNS = ("task", "worker", "label")
-SOFT_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -226,7 +226,7 @@ class Answers:
                 f"the probability columns {first_few(names)} are not all numbers: {error}. "
                 "Name the probability columns in classes=[...]."
             ) from error
-        values = _checked_soft(values, "row")
+        values = checked_soft(values, "row")
         task_codes, tasks = ids.factorize(columns["task"], "task")
         worker_codes, workers = ids.factorize(columns["worker"], "worker")
         given = ~np.isnan(values[:, 0])
@@ -272,14 +272,14 @@ class Answers:
         DataError
             If entries are not whole numbers in −1..K-1.
         """
-        matrix = _whole_numbers(predictions)
+        matrix = whole_numbers(predictions)
         n_tasks, n_workers = matrix.shape
         _check_ids("tasks", tasks, n_tasks)
         _check_ids("workers", workers, n_workers)
         if classes is not None:
             _check_ids("classes", classes, len(classes))
             n_classes = len(classes)
-        matrix_n_classes = _matrix_classes(matrix, n_classes)
+        matrix_n_classes = matrix_classes(matrix, n_classes)
         given = matrix >= 0
         task_codes, worker_codes = np.nonzero(given)
         _warn_empty(given, "column", warn_empty)
@@ -323,7 +323,7 @@ class Answers:
         ------
         FormError, DataError
         """
-        array = _numeric_array(predictions)
+        array = numeric_array(predictions)
         if array.ndim != 3:
             raise FormError(
                 f"soft predictions have axes (tasks, classes, workers); this array has shape {array.shape}."
@@ -339,7 +339,7 @@ class Answers:
         _check_ids("workers", workers, n_workers)
         _check_ids("classes", classes, k)
         rows = array.transpose(0, 2, 1).reshape(n_tasks * n_workers, k).astype(np.float64)
-        rows = _checked_soft(rows, "slice", array)
+        rows = checked_soft(rows, "slice", array)
         given = ~np.isnan(rows[:, 0]) if k else np.zeros(len(rows), dtype=bool)
         task_codes, worker_codes = np.divmod(np.flatnonzero(given), max(n_workers, 1))
         grid = given.reshape(n_tasks, n_workers)
@@ -623,163 +623,3 @@ def _settle(
     if duplicates == "first":
         return np.concatenate([edge, ~repeated])
     return np.concatenate([~repeated, edge])
-
-
-def _numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
-    if hasattr(predictions, "detach"):  # a tensor, perhaps on another device
-        predictions = predictions.detach().cpu().numpy()
-    if isinstance(predictions, pd.DataFrame):
-        raise FormError(
-            "got a DataFrame where an array is expected. Long format (task, worker, label): "
-            "DEEMAggregator().fit(df). Wide format (tasks × workers): deem_crowd_adapters.from_wide(df)."
-        )
-    if isinstance(predictions, np.ma.MaskedArray) and np.ma.is_masked(predictions):
-        hidden = int(np.ma.getmaskarray(predictions).sum())
-        raise FormError(
-            f"predictions are a masked array with {hidden} masked entries, and a mask gets lost on the way. "
-            "Write −1 (soft: nan) where an answer is missing: predictions.filled(-1)."
-        )
-    try:
-        array = np.asarray(predictions)
-    except ValueError as error:
-        raise FormError(f"predictions are not a regular array: {error}.") from error
-    if array.dtype == bool:
-        array = array.astype(np.int8)
-    if array.dtype.kind not in "iuf":
-        raise FormError(
-            f"predictions are numbers, got dtype {array.dtype}. For labels of other kinds use "
-            "DEEMAggregator (long format) or deem_crowd_adapters.from_wide (wide format)."
-        )
-    return array
-
-
-def _whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    array = _numeric_array(predictions)
-    if array.ndim != 2:
-        raise FormError(
-            f"a matrix of labels has shape (tasks, workers), soft predictions (tasks, classes, workers); "
-            f"this array has shape {array.shape}."
-        )
-    if array.dtype.kind == "f":
-        bad = np.isnan(array)
-        if bad.any():
-            raise DataError(
-                f"{int(bad.sum())} entries are NaN ({_cells(bad)}). Write −1 where an answer is missing: "
-                "np.nan_to_num(x, nan=-1).astype(int)."
-            )
-        bad = array != np.floor(array)
-        if bad.any():
-            raise DataError(
-                f"{int(bad.sum())} entries are no whole numbers: {first_few(array[bad])} ({_cells(bad)}). "
-                "Labels are 0..K-1; for probabilities pass shape (tasks, classes, workers)."
-            )
-        bad = np.abs(array) > 2**31
-        if bad.any():
-            raise DataError(
-                f"{int(bad.sum())} entries are too large for labels: {first_few(array[bad])}."
-            )
-    elif array.dtype.kind == "u" and (array > 2**31).any():
-        bad = array > 2**31
-        raise DataError(
-            f"{int(bad.sum())} entries are too large for labels: {first_few(array[bad])}. Unsigned integers cannot "
-            "hold the −1 of a missing answer; use signed ones."
-        )
-    return array.astype(np.int64, copy=False)
-
-
-def _matrix_classes(matrix: npt.NDArray[np.int64], n_classes: int | None) -> int:
-    """Return K after checking every label of the matrix against it."""
-    whole = isinstance(n_classes, (int, np.integer)) and not isinstance(n_classes, bool)
-    if n_classes is not None and not (whole and n_classes >= 0):
-        raise ParameterError(f"n_classes={n_classes!r} is no whole number of classes.")
-    bad = matrix < -1
-    if bad.any():
-        raise DataError(
-            f"{int(bad.sum())} entries are below −1: {first_few(np.unique(matrix[bad]))} ({_cells(bad)}). "
-            "Labels are 0..K-1 and −1 is missing."
-        )
-    largest = int(matrix.max()) if matrix.size else -1
-    if n_classes is not None:
-        bad = matrix >= n_classes
-        if bad.any():
-            raise DataError(
-                f"{int(bad.sum())} entries are not below n_classes={n_classes}: "
-                f"{first_few(np.unique(matrix[bad]))} ({_cells(bad)}). Labels are 0..{n_classes - 1}."
-            )
-        return n_classes
-    _refuse_long_format(matrix)
-    used = np.unique(matrix[matrix >= 0])
-    if len(used) != largest + 1:
-        gaps = np.setdiff1d(np.arange(min(largest, 10**6)), used)
-        raise DataError(
-            f"labels run to {largest} but {largest + 1 - len(used)} values below it never occur "
-            f"({first_few(gaps)}). Number the labels 0..K-1, or pass n_classes={largest + 1} if they are meant."
-        )
-    return largest + 1
-
-
-def _refuse_long_format(matrix: npt.NDArray[np.int64]) -> None:
-    """Recognise (task, worker, label) rows passed as a matrix of three workers."""
-    if matrix.shape[1] != 3 or len(matrix) < 6 or matrix.min() < 0:
-        return
-    n_task, n_worker, n_label = (len(np.unique(column)) for column in matrix.T)
-    n_pairs = len(np.unique(matrix[:, 0] * (matrix[:, 1].max() + 1) + matrix[:, 1]))
-    if (
-        n_pairs == len(matrix)
-        and n_task > n_label
-        and n_worker >= 2
-        and n_task * n_worker >= n_pairs
-    ):
-        raise FormError(
-            f"this array of shape {matrix.shape} looks like the long format (task, worker, label): "
-            f"{n_task} × {n_worker} ids and no (first, second) pair twice. Use "
-            "DEEMAggregator().fit(pd.DataFrame(x, columns=['task', 'worker', 'label'])); if it is a matrix of "
-            "three workers, pass n_classes."
-        )
-
-
-def _checked_soft(
-    rows: npt.NDArray[np.float64], where: str, array: npt.NDArray[Any] | None = None
-) -> npt.NDArray[np.float64]:
-    """Check and normalise distributions, shape (…, K); missing ones come back as NaN rows."""
-    nan = np.isnan(rows)
-    absent = nan.all(axis=1) | (rows == 0).all(axis=1)
-    partial = nan.any(axis=1) & ~absent
-    if partial.any():
-        raise DataError(
-            f"{int(partial.sum())} {where}s hold NaN beside numbers (first: {first_few(np.flatnonzero(partial))}). "
-            "A missing answer is NaN, or zero, for every class."
-        )
-    bad = ((rows < 0) | np.isinf(rows)).any(axis=1) & ~absent
-    if bad.any():
-        raise DataError(
-            f"{int(bad.sum())} {where}s hold negative or infinite values (first: "
-            f"{first_few(np.flatnonzero(bad))}). Answers are probabilities; pass log-probabilities through exp."
-        )
-    total = rows.sum(axis=1)
-    bad = ~absent & (np.abs(total - 1) > SOFT_SUM_TOLERANCE)
-    if bad.any():
-        axis = "" if array is None else _axis_hint(array)
-        raise DataError(
-            f"{int(bad.sum())} {where}s do not sum to 1 over the classes (first sums: {first_few(total[bad])}).{axis}"
-        )
-    rows = rows / np.where(absent, 1, total)[:, None]
-    rows[absent] = np.nan
-    return rows
-
-
-def _axis_hint(array: npt.NDArray[Any]) -> str:
-    for axis in (2, 0):
-        sums = np.nansum(array, axis=axis)
-        if sums.size and (np.abs(sums - 1) < SOFT_SUM_TOLERANCE).mean() > 0.9:
-            return (
-                f" The sums are over axis 1 of shape {array.shape}; axis {axis} sums to 1: are the axes swapped? "
-                "They are (tasks, classes, workers)."
-            )
-    return f" The classes are axis 1 of shape {array.shape}: (tasks, classes, workers)."
-
-
-def _cells(bad: npt.NDArray[np.bool_]) -> str:
-    return "first at " + first_few(
-        [tuple(int(x) for x in cell) for cell in np.argwhere(bad)[:3]], 3
-    )
