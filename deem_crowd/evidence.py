@@ -62,7 +62,9 @@ def _fit_dirichlet(counts: torch.Tensor, steps: int = 50) -> torch.Tensor:
         total = alpha.sum(0)
         gain = (torch.digamma(counts + alpha) - torch.digamma(alpha)).sum(0)
         loss = (torch.digamma(totals + total) - torch.digamma(total)).sum(0)
-        alpha = ((alpha * gain + 1) / (loss + 1)).clamp(1e-3, 1e6)
+        before, alpha = alpha, ((alpha * gain + 1) / (loss + 1)).clamp(1e-3, 1e6)
+        if (alpha / before).log().abs().max() < 1e-3:
+            break
     return alpha
 
 

@@ -22,7 +22,7 @@ from deem_crowd.exceptions import ParameterError
 # Rows longer than this are summed in pieces: it bounds float32 rounding and shares the work among threads.
 _PIECE = 1024
 # Below this many answers × states float64 costs no time worth having.
-_FLOAT64_UP_TO = 2**18
+_FLOAT64_UP_TO = 2**20
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:

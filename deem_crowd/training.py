@@ -38,7 +38,7 @@ Optimizer = Literal["auto", "em", "lbfgs"]
 Penalty = float | Literal["learned"] | None
 
 # Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
-LEARNING_PASSES = 40
+LEARNING_PASSES = 30
 # Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
 PLATEAU_STEPS = 12
 _SMALLEST = 1e-10  # what an empty cell of an unpenalised table counts
@@ -161,10 +161,12 @@ class Likelihood:
         """Return p(h | x_n, gold) under ``energy``, shape (N, S)."""
         return self.posterior(_Weights(energy.bias, energy.weight))[0]
 
-    def penalty(self, at: _Weights) -> float:
-        """Return what is added to the log-likelihood, for normalised tables or free weights."""
-        log_tables = at.weight - torch.logsumexp(at.weight, 1, keepdim=True)
-        value = float((self.pseudo_answers * log_tables.sum(0)).sum())
+    def penalty(self, at: _Weights, normalised: bool = False) -> float:
+        """Return what is added to the log-likelihood; ``normalised`` says that the weights are log-tables."""
+        log_tables = at.weight.sum(0)
+        if not normalised:
+            log_tables = log_tables - torch.logsumexp(at.weight, 1).sum(0)
+        value = float((self.pseudo_answers * log_tables).sum())
         value += self.prior_penalty * float(torch.log_softmax(at.bias, 0).sum())
         if self.activity_penalty:
             value -= 0.5 * self.activity_penalty * float(self._activity(at.weight).square().sum())
@@ -181,7 +183,7 @@ class Likelihood:
         log_partition = self.passes.n_tasks * float(torch.logsumexp(at.bias, 0))
         log_likelihood = float(negative_free_energy.sum(dtype=torch.float64)) - log_partition
         return _Evaluation(
-            log_likelihood + self.penalty(at),
+            log_likelihood + self.penalty(at, normalised=True),
             log_likelihood,
             self.passes.counts(posterior).cpu(),
             posterior.sum(0, dtype=torch.float64).cpu(),
