@@ -16,16 +16,28 @@ from crowdkit.aggregation.base import BaseClassificationAggregator
 from crowdkit.aggregation.utils import named_series_attrib
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import ids, inference, parameters, training
+from deem_crowd import (
+    checkpoint,
+    divergence,
+    fitted,
+    ids,
+    inference,
+    parameters,
+    recipe,
+    storage,
+    training,
+)
 from deem_crowd.answers import Answers, Duplicates, Missing
+from deem_crowd.checkpoint import Reader
 from deem_crowd.exceptions import DataError, DataWarning, FormError, MissingColumnError, first_few
 from deem_crowd.initialization import InitMethod
+from deem_crowd.persistence import Persistent
 from deem_crowd.progress import reporter
 
 
 @parameters.named_parameters
 @attr.s(eq=False)
-class DEEMAggregator(BaseClassificationAggregator):
+class DEEMAggregator(Persistent, BaseClassificationAggregator):
     r"""Consensus labels, worker skills and confusion matrices by an exact energy model of the answers.
 
     One multinomial hidden unit, the true label, explains the answers that exist; a missing answer is absent
@@ -56,14 +68,57 @@ class DEEMAggregator(BaseClassificationAggregator):
     """Training stops when a pass gains less than this, in nats per answer."""
     subtypes: int = attr.ib(default=1)
     """M hidden states per class, for tasks of one class that are answered in different ways."""
-    gauge: training.Gauge = attr.ib(default="normalised")
-    """'normalised' tables (Dawid-Skene), or 'free': which workers answered tells something about the label, too."""
+    gauge: str = attr.ib(default="auto")
+    """'normalised' tables (Dawid-Skene), or 'free': which workers answered tells something about the label, too;
+    'auto' is 'free' for several units and for layers."""
     penalty: training.Penalty = attr.ib(default="learned")
     """Pseudo-answers in each cell of a worker's table: 'learned' from all workers, a number, or None."""
     init_method: InitMethod = attr.ib(default="mv")
     """The start: 'mv' (majority vote), 'mv_rand', 'mv_lo' (with noise) or 'rand'."""
     use_weighted: bool = attr.ib(default=True)
     """Scale a worker's start by his agreement with the votes of the others."""
+    hidden_dim: int = attr.ib(default=1)
+    """H hidden units: one carries the label, the others take up dependence between workers that it does not explain."""
+    sampler: Any = attr.ib(default="auto")
+    """'auto': none where the likelihood is exact; else the name of a registered sampler, or a sampler."""
+    cd_k: int = attr.ib(default=10)
+    """Steps of the sampler before each step of the optimiser."""
+    sampler_steps: int | None = attr.ib(default=None)
+    """The same; it goes before ``cd_k``."""
+    sampler_oh_mode: bool | None = attr.ib(default=None)
+    """Chains over soft answers start from labels drawn from them (True, and the default), or from the likeliest."""
+    deterministic: bool = attr.ib(default=True)
+    """Whether hidden units enter the gradient of training by samples by their expectation; else by a draw."""
+    learning_rate: float | None = attr.ib(default=None)
+    """Of training by samples."""
+    learning_rate_schedule: divergence.Schedule = attr.ib(default="cosine")
+    """'cosine', 'linear' or 'constant'."""
+    momentum: float | None = attr.ib(default=None)
+    """Of training by samples."""
+    batch_size: int | None = attr.ib(default=None)
+    """Tasks in a batch of training by samples."""
+    restart: float = attr.ib(default=divergence.DivergenceSettings.restart)
+    """Share of the chains that start from the data again at each step."""
+    early_stopping: bool = attr.ib(default=False)
+    """Hold out tasks, and stop training by samples when their free energy rises against that of the others."""
+    validation_fraction: float = attr.ib(default=divergence.DivergenceSettings.validation_fraction)
+    """The share of tasks held out."""
+    use_preprocessing: bool = attr.ib(default=False)
+    """Put multinomial layers in front of the hidden units: for ensembles of up to some hundreds of workers."""
+    preprocessing_layers: int | None = attr.ib(default=None)
+    """How many; 1 if ``use_preprocessing``."""
+    preprocessing_layer_widths: Any = attr.ib(default=None)
+    """Outputs of each layer; as many as workers if omitted."""
+    preprocessing_activation: str = attr.ib(default="sparsemax")
+    """'sparsemax', 'entmax', 'ultramax', 'softmax', 'relu', 'gelu' or 'silu'."""
+    preprocessing_init: str = attr.ib(default="identity")
+    """'identity', 'rand', 'mv' or 'default'."""
+    preprocessing_one_hot: bool = attr.ib(default=False)
+    """Round the layers' output to one-hot."""
+    preprocessing_use_softmax: bool = attr.ib(default=True)
+    """Put a softmax behind activations that do not end on the simplex."""
+    preprocessing_jitter: float | None = attr.ib(default=None)
+    """Standard deviation of the noise on the layers' start."""
     missing: Missing = attr.ib(default="error")
     """What to do with rows whose label is missing: 'error' or 'drop'."""
     duplicates: Duplicates = attr.ib(default="last")
@@ -121,21 +176,12 @@ class DEEMAggregator(BaseClassificationAggregator):
         parameters.check(settings)
         answers = self._read(data)
         gold = _gold(true_labels, answers)
-        recipe = self._recipe()
+        plan = recipe.recipe(settings, self.n_iter, None)
         with reporter(answers.n_answers, self.progress) as show:
-            model, posterior = inference.fit_answers(answers, recipe, gold, show)
+            model, posterior = inference.fit_answers(answers, plan, gold, show)
         labels, probas = _output(answers, posterior, gold)
-        skills = pd.Series(model.skills, index=answers.workers, name="skill")
-        priors = pd.Series(model.priors, index=answers.classes, name="prior")
         # One assignment, so that an interrupt leaves either the old state or the new one.
-        self.__dict__.update(
-            labels_=labels,
-            probas_=probas,
-            skills_=skills,
-            priors_=priors,
-            loss_history_=list(model.fit.log_likelihood),
-            _fitted=(model, answers.workers, answers.classes),
-        )
+        self.__dict__.update(_attributes(model, labels, probas, answers.workers, answers.classes))
         return self
 
     def fit_predict(
@@ -217,6 +263,40 @@ class DEEMAggregator(BaseClassificationAggregator):
 
     # ---------------------------------------------------------------- helpers
 
+    def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+        if "_fitted" not in self.__dict__:
+            return None
+        model, workers, classes = self.__dict__["_fitted"]
+        content, tensors = storage.pack(model)
+        labels, probas = self.__dict__["labels_"], self.__dict__["probas_"]
+        codes = np.where(
+            labels.isna(), -1, classes.get_indexer(pd.Index(labels, tupleize_cols=False))
+        )
+        named = {"task": labels.index, "worker": workers, "label": classes}
+        ids_ = {name: checkpoint.plain_index(index, name) for name, index in named.items()}
+        tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
+        tensors["probas"] = torch.from_numpy(np.ascontiguousarray(probas.to_numpy()))
+        return {**content, "ids": ids_}, tensors
+
+    @classmethod
+    def _restore(cls, reader: Reader) -> dict[str, Any]:
+        model = storage.unpack(reader)
+        probas = reader.tensor("probas", (None, model.n_classes)).numpy()
+        codes = reader.tensor("labels", (len(probas),), torch.int64).numpy()
+        stored = reader.get("ids", dict)
+        lengths = {"task": len(probas), "worker": len(model.skills), "label": model.n_classes}
+        tasks, workers, classes = (
+            checkpoint.read_index(stored.get(name), length, reader, name)
+            for name, length in lengths.items()
+        )
+        if len(codes) and not (codes.min() >= -1 and codes.max() < model.n_classes):
+            raise reader.damaged("labels are no classes")
+        labels = ids.take(classes, codes, "agg_label")
+        labels.index = tasks
+        return _attributes(
+            model, labels, pd.DataFrame(probas, index=tasks, columns=classes), workers, classes
+        )
+
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in self.__dict__
 
@@ -224,22 +304,6 @@ class DEEMAggregator(BaseClassificationAggregator):
         if isinstance(data, Answers):
             return data
         return Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
-
-    def _recipe(self) -> inference.Recipe:
-        return inference.Recipe(
-            settings=training.Settings(
-                n_subtypes=self.subtypes,
-                gauge=self.gauge,
-                penalty=self.penalty,
-                n_iter=self.n_iter,
-                tol=self.tol,
-            ),
-            init_method=self.init_method,
-            use_weighted=self.use_weighted,
-            device=self.device,
-            dtype=self.dtype,
-            random_state=self.random_state,
-        )
 
     def _predict(self, data: pd.DataFrame | Answers) -> tuple[pd.Series, pd.DataFrame]:
         if "_fitted" not in self.__dict__:
@@ -276,11 +340,29 @@ class DEEMAggregator(BaseClassificationAggregator):
         return _output(shown, posterior, None)
 
 
+def _attributes(
+    model: fitted.FittedModel,
+    labels: pd.Series,
+    probas: pd.DataFrame,
+    workers: pd.Index,
+    classes: pd.Index,
+) -> dict[str, Any]:
+    """Return the fitted attributes that show a model and what it said."""
+    return {
+        "labels_": labels,
+        "probas_": probas,
+        "skills_": pd.Series(model.skills, index=workers, name="skill"),
+        "priors_": pd.Series(model.priors, index=classes, name="prior"),
+        "loss_history_": model.log_likelihood(),
+        "_fitted": (model, workers, classes),
+    }
+
+
 def _output(
     answers: Answers, posterior: npt.NDArray[np.float64], gold: npt.NDArray[np.int64] | None
 ) -> tuple[pd.Series, pd.DataFrame]:
     """Return labels and probabilities under the caller's own ids and dtypes."""
-    best = inference.best_class(posterior, answers, gold)
+    best = fitted.best_class(posterior, answers, gold)
     unlabelled = int((best < 0).sum())
     if unlabelled:
         warnings.warn(

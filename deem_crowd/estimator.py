@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,37 +12,31 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import alignment, inference, initialization, parameters, training
+from deem_crowd import (
+    alignment,
+    checkpoint,
+    divergence,
+    fitted,
+    inference,
+    initialization,
+    parameters,
+    recipe,
+    storage,
+    training,
+)
 from deem_crowd.answers import Answers
+from deem_crowd.checkpoint import Reader
 from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
+from deem_crowd.persistence import Persistent
 from deem_crowd.progress import reporter
 
-_LATER = "it belongs to training with samplers and multinomial layers, which is not built yet."
 _PENDING: dict[str, tuple[Any, str]] = {
-    "hidden_dim": (1, "only one hidden unit is built so far."),
-    "cd_k": (10, _LATER),
-    "deterministic": (True, _LATER),
-    "learning_rate": (None, _LATER),
-    "momentum": (None, _LATER),
-    "batch_size": (None, _LATER),
     "auto_hyperparameters": (False, "choosing among models from the answers is not built yet."),
-    "model_dir": (None, "saving models is not built yet."),
-    "use_preprocessing": (False, _LATER),
-    "preprocessing_layers": (None, _LATER),
-    "preprocessing_layer_widths": (None, _LATER),
-    "preprocessing_activation": ("sparsemax", _LATER),
-    "preprocessing_init": ("identity", _LATER),
-    "preprocessing_one_hot": (False, _LATER),
-    "preprocessing_use_softmax": (False, _LATER),
-    "preprocessing_jitter": (None, _LATER),
-    "sampler": ("auto", "the likelihood of this model is exact, no sampler is needed."),
-    "sampler_steps": (None, _LATER),
-    "sampler_oh_mode": (None, _LATER),
 }
 
 
 @parameters.named_parameters
-class DEEM(BaseEstimator):  # type: ignore[misc]
+class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
     """Learn from the answers of D sources which of K classes each of N tasks has, without any truth.
 
     The exact energy model: one multinomial hidden unit, the label, over the answers that exist (arXiv 2601.20556).
@@ -116,13 +112,17 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         preprocessing_activation: str = "sparsemax",
         preprocessing_init: str = "identity",
         preprocessing_one_hot: bool = False,
-        preprocessing_use_softmax: bool = False,
+        preprocessing_use_softmax: bool = True,
         preprocessing_jitter: float | None = None,
         sampler: Any = "auto",
         sampler_steps: int | None = None,
         sampler_oh_mode: bool | None = None,
         subtypes: int = 1,
-        gauge: training.Gauge = "normalised",
+        learning_rate_schedule: divergence.Schedule = "cosine",
+        restart: float = divergence.DivergenceSettings.restart,
+        early_stopping: bool = False,
+        validation_fraction: float = divergence.DivergenceSettings.validation_fraction,
+        gauge: str = "auto",
         penalty: training.Penalty = "learned",
         tol: float = 1e-6,
         dtype: str = "auto",
@@ -154,6 +154,10 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         self.sampler_steps = sampler_steps
         self.sampler_oh_mode = sampler_oh_mode
         self.subtypes = subtypes
+        self.learning_rate_schedule = learning_rate_schedule
+        self.restart = restart
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.gauge = gauge
         self.penalty = penalty
         self.tol = tol
@@ -203,27 +207,28 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         answers = _as_answers(predictions, settings["n_classes"])
         known = None if gold is None else _class_vector(gold, answers, "gold")
         truth = None if labels is None else _class_vector(labels, answers, "labels")
-        recipe = _recipe(settings)
+        epochs = settings["epochs"]
+        n_iter = training.Settings.n_iter if epochs is None else epochs
+        plan = recipe.recipe(settings, n_iter, epochs)
         report = reporter(answers.n_answers, settings["progress"])
         with report as progress:
-            model, posterior = inference.fit_answers(answers, recipe, known, progress)
-        history = inference.history(model)
+            model, posterior = inference.fit_answers(answers, plan, known, progress)
+        history = dict(model.history)
         if truth is not None:
-            best = inference.best_class(posterior, answers, known)
+            best = fitted.best_class(posterior, answers, known)
             rated = truth >= 0
             history["accuracy"] = (
                 [float((best[rated] == truth[rated]).mean())] if rated.any() else []
             )
-        self.__dict__.update(
-            model_=model.energy,
-            class_map_=model.class_map,
-            n_classes_=answers.n_classes,
-            n_classifiers_=answers.n_workers,
-            history_=history,
-            priors_=model.priors,
-            skills_=model.skills,
-            _fitted=model,
-        )
+        before = dict(self.__dict__)
+        self.__dict__.update(_attributes(replace(model, history=history)))
+        if settings["model_dir"] is not None:
+            try:
+                self.save(_model_file(settings["model_dir"]))
+            except BaseException:
+                self.__dict__.clear()
+                self.__dict__.update(before)
+                raise
         return self
 
     @property
@@ -282,7 +287,7 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
             renamed = np.empty_like(posterior)
             renamed[:, mapping] = posterior
             posterior = renamed
-        labels = inference.best_class(posterior, answers)
+        labels = fitted.best_class(posterior, answers)
         return (labels, posterior) if return_probs else labels
 
     def score(
@@ -307,7 +312,7 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         rated = truth >= 0
         if not rated.any():
             raise DataError("true_labels holds no class (all −1): nothing can be scored.")
-        best = inference.best_class(posterior, answers)
+        best = fitted.best_class(posterior, answers)
         return float((best[rated] == truth[rated]).mean())
 
     # ---------------------------------------------------------- class mapping
@@ -339,12 +344,49 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         )
         return self
 
+    # ------------------------------------------------------------ hidden units
+
+    @property
+    def label_unit_(self) -> int:
+        """Which hidden unit carries the label, 0..H-1; found from the answers alone."""
+        return self._seen("label_unit_").label_unit
+
+    @property
+    def unit_scores_(self) -> npt.NDArray[np.float64]:
+        """What speaks for each hidden unit being the label, shape (H,); the highest is. Empty for one unit.
+
+        The mean over sources of log(κ + 0.05), κ a source's skill, corrected for chance, at telling that unit.
+        """
+        return np.array([reading.score for reading in self._seen("unit_scores_").readings])
+
+    @property
+    def unit_skills_(self) -> npt.NDArray[np.float64]:
+        """κ of each source for each hidden unit, shape (H, D); empty for one unit."""
+        readings = self._seen("unit_skills_").readings
+        return np.array([reading.skills for reading in readings]).reshape(
+            len(readings), self.n_classifiers_
+        )
+
+    def _seen(self, name: str) -> fitted.FittedModel:
+        if not self.is_fitted_:
+            raise AttributeError(f"{name} is there after fit")
+        return self._model()
+
+    # ---------------------------------------------------------- save and load
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+        return storage.pack(self._model()) if self.is_fitted_ else None
+
+    @classmethod
+    def _restore(cls, reader: Reader) -> dict[str, Any]:
+        return _attributes(storage.unpack(reader))
+
     # ---------------------------------------------------------------- helpers
 
-    def _model(self) -> inference.FittedModel:
+    def _model(self) -> fitted.FittedModel:
         if not self.is_fitted_:
             raise NotFittedError("this DEEM is not fitted yet: call fit(predictions) first.")
-        model: inference.FittedModel = self.__dict__["_fitted"]
+        model: fitted.FittedModel = self.__dict__["_fitted"]
         return model
 
     def _posterior(
@@ -362,21 +404,25 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         return model.posterior(answers, workers, np.arange(self.n_classes_)), answers
 
 
-def _recipe(settings: dict[str, Any]) -> inference.Recipe:
-    return inference.Recipe(
-        settings=training.Settings(
-            n_subtypes=settings["subtypes"],
-            gauge=settings["gauge"],
-            penalty=settings["penalty"],
-            n_iter=training.Settings.n_iter if settings["epochs"] is None else settings["epochs"],
-            tol=settings["tol"],
-        ),
-        init_method=settings["init_method"],
-        use_weighted=settings["use_weighted"],
-        device=settings["device"],
-        dtype=settings["dtype"],
-        random_state=settings["random_state"],
-    )
+def _attributes(model: fitted.FittedModel) -> dict[str, Any]:
+    """Return the fitted attributes that show a model."""
+    return {
+        "model_": model.energy,
+        "class_map_": model.class_map,
+        "n_classes_": model.n_classes,
+        "n_classifiers_": len(model.skills),
+        "history_": model.history,
+        "priors_": model.priors,
+        "skills_": model.skills,
+        "_fitted": model,
+    }
+
+
+def _model_file(folder: Any) -> Path:
+    """Return the file that fit writes into ``model_dir``, which is made if it is not there."""
+    place = Path(checkpoint.require_path(folder))
+    place.mkdir(parents=True, exist_ok=True)
+    return place / f"deem{checkpoint.SUFFIX}"
 
 
 def _as_answers(

@@ -23,12 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from deem_crowd.ascent import Log, lbfgs
 from deem_crowd.energy import Energy
 from deem_crowd.initialization import diagonal
 from deem_crowd.passes import Passes, softmax
@@ -102,7 +103,9 @@ class Fit:
     converged: bool = False
 
 
-class _Weights(NamedTuple):
+class Weights(NamedTuple):
+    """Parameters of one unit, or a gradient with respect to them."""
+
     bias: torch.Tensor  # (S,)
     weight: torch.Tensor  # (D, K, S)
 
@@ -151,7 +154,7 @@ class Likelihood:
             logits[rows] += barred
         return logits
 
-    def posterior(self, at: _Weights) -> tuple[torch.Tensor, torch.Tensor]:
+    def posterior(self, at: Weights) -> tuple[torch.Tensor, torch.Tensor]:
         """Return p(h | x_n, gold), shape (N, S), and −F, shape (N,)."""
         bias = at.bias.to(self.passes.device, self.passes.dtype)
         logits = self.passes.logits(at.weight.to(self.passes.device)) + bias
@@ -159,9 +162,9 @@ class Likelihood:
 
     def posterior_of(self, energy: Energy) -> torch.Tensor:
         """Return p(h | x_n, gold) under ``energy``, shape (N, S)."""
-        return self.posterior(_Weights(energy.bias, energy.weight))[0]
+        return self.posterior(Weights(energy.bias, energy.weight))[0]
 
-    def penalty(self, at: _Weights, normalised: bool = False) -> float:
+    def penalty(self, at: Weights, normalised: bool = False) -> float:
         """Return what is added to the log-likelihood; ``normalised`` says that the weights are log-tables."""
         log_tables = at.weight.sum(0)
         if not normalised:
@@ -177,7 +180,7 @@ class Likelihood:
         activity = torch.logsumexp(weight, 1)
         return activity - activity.mean(1, keepdim=True)
 
-    def evaluate_tables(self, at: _Weights) -> _Evaluation:
+    def evaluate_tables(self, at: Weights) -> _Evaluation:
         """Evaluate at normalised log-tables: one pass forward, one back."""
         posterior, negative_free_energy = self.posterior(at)
         log_partition = self.passes.n_tasks * float(torch.logsumexp(at.bias, 0))
@@ -189,7 +192,7 @@ class Likelihood:
             posterior.sum(0, dtype=torch.float64).cpu(),
         )
 
-    def gradient(self, at: _Weights) -> tuple[float, float, _Weights]:
+    def gradient(self, at: Weights) -> tuple[float, float, Weights]:
         """Return objective, log-likelihood and exact gradient with respect to bias and weights, either gauge.
 
         In the normalised gauge the weights are logits of the tables: W enters as log softmax over l.
@@ -199,7 +202,7 @@ class Likelihood:
         tables = log_tables.exp()
         alpha, kappa = self.pseudo_answers, self.prior_penalty
         if self.settings.gauge == "normalised":
-            found = self.evaluate_tables(_Weights(at.bias, log_tables))
+            found = self.evaluate_tables(Weights(at.bias, log_tables))
             model_counts = found.counts.sum(1)
             model_states = self.passes.n_tasks * torch.softmax(at.bias, 0)
             objective, log_likelihood = found.objective, found.log_likelihood
@@ -222,7 +225,7 @@ class Likelihood:
             by_weight = by_weight - pull[:, None] * tables
         prior_states = torch.softmax(at.bias, 0)
         by_bias = states - model_states + kappa * (1 - self.n_states * prior_states)
-        return objective, log_likelihood, _Weights(by_bias, by_weight)
+        return objective, log_likelihood, Weights(by_bias, by_weight)
 
     def learn_pseudo_answers(self, counts: torch.Tensor, steps: int = 1) -> None:
         """Move α towards the maximum of the Dirichlet-multinomial evidence of the workers' tables.
@@ -279,8 +282,8 @@ def train(
     Fit
     """
     likelihood = Likelihood(passes, settings, gold)
-    log = _Log(passes, settings, progress)
-    at = _Weights(start.bias.clone(), start.weight.clone())
+    log = Log(passes.n_tasks, passes.n_answers, settings.n_iter, settings.tol, progress)
+    at = Weights(start.bias.clone(), start.weight.clone())
     closed_step = settings.gauge == "normalised" and settings.optimizer != "lbfgs"
     if settings.n_iter > 0 and passes.n_answers > 0:
         if closed_step or settings.penalty == "learned":
@@ -305,39 +308,8 @@ def train(
     )
 
 
-class _Log:
-    """Counts passes, keeps the histories and decides when to stop."""
-
-    def __init__(
-        self,
-        passes: Passes,
-        settings: Settings,
-        progress: Callable[[int, float], None] | None,
-    ) -> None:
-        self.n_tasks = max(passes.n_tasks, 1)
-        self.threshold = settings.tol * max(passes.n_answers, 1)
-        self.n_iter, self.progress = settings.n_iter, progress
-        self.log_likelihood: list[float] = []
-        self.objective: list[float] = []
-        self.n_passes = 0
-        self.converged = False
-
-    @property
-    def left(self) -> int:
-        return self.n_iter - self.n_passes
-
-    def passed(self, log_likelihood: float) -> None:
-        self.n_passes += 1
-        self.log_likelihood.append(log_likelihood / self.n_tasks)
-        if self.progress is not None:
-            self.progress(self.n_passes, self.log_likelihood[-1])
-
-    def accept(self, objective: float) -> None:
-        self.objective.append(objective / self.n_tasks)
-
-
-def _normalised(at: _Weights) -> _Weights:
-    return _Weights(torch.log_softmax(at.bias, 0), torch.log_softmax(at.weight, 1))
+def _normalised(at: Weights) -> Weights:
+    return Weights(torch.log_softmax(at.bias, 0), torch.log_softmax(at.weight, 1))
 
 
 def _mean_table(weight: torch.Tensor) -> torch.Tensor:
@@ -346,15 +318,15 @@ def _mean_table(weight: torch.Tensor) -> torch.Tensor:
     return torch.log_softmax(weight, 1).exp().mean(0).clamp_min(_SMALLEST).log()
 
 
-def _closed_step(likelihood: Likelihood, found: _Evaluation) -> _Weights:
+def _closed_step(likelihood: Likelihood, found: _Evaluation) -> Weights:
     """Return the maximum of the expected penalised log-likelihood given posterior counts."""
     cells = found.counts + likelihood.pseudo_answers + _SMALLEST
     weight = torch.log(cells / cells.sum(1, keepdim=True))
     states = found.states + likelihood.prior_penalty + _SMALLEST
-    return _Weights(torch.log(states / states.sum()), weight)
+    return Weights(torch.log(states / states.sum()), weight)
 
 
-def _learn(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
+def _learn(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
     """EM steps between which α is learned, until it rests or LEARNING_PASSES are over."""
     for _ in range(min(LEARNING_PASSES, log.left)):
         found = likelihood.evaluate_tables(at)
@@ -368,10 +340,10 @@ def _learn(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
     return at
 
 
-def _expectation_maximisation(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
+def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
     """EM with squared extrapolation; the objective never falls from one accepted point to the next."""
 
-    def step(point: _Weights) -> tuple[_Evaluation, _Weights]:
+    def step(point: Weights) -> tuple[_Evaluation, Weights]:
         found = likelihood.evaluate_tables(point)
         log.passed(found.log_likelihood)
         return found, _closed_step(likelihood, found)
@@ -406,7 +378,7 @@ def _expectation_maximisation(likelihood: Likelihood, at: _Weights, log: _Log) -
     return at
 
 
-def _extrapolation(start: _Weights, first: _Weights, second: _Weights) -> float:
+def _extrapolation(start: Weights, first: Weights, second: Weights) -> float:
     """Return the step length of Varadhan and Roland's third scheme, in EM steps."""
     probability = first.weight.exp()
     moved = curved = 0.0
@@ -420,30 +392,28 @@ def _extrapolation(start: _Weights, first: _Weights, second: _Weights) -> float:
     return float(np.sqrt(moved / curved)) if curved > 0 else 1.0
 
 
-def _extrapolate(start: _Weights, first: _Weights, second: _Weights, length: float) -> _Weights:
+def _extrapolate(start: Weights, first: Weights, second: Weights, length: float) -> Weights:
     def reach(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         return a + 2 * length * (b - a) + length**2 * (c - 2 * b + a)
 
     # Log-probabilities far below anything that matters are kept there, or they run away.
     floor = float(np.log(_SMALLEST)) * 2
     return _normalised(
-        _Weights(
+        Weights(
             reach(start.bias, first.bias, second.bias).clamp(floor, -floor),
             reach(start.weight, first.weight, second.weight).clamp(floor, -floor),
         )
     )
 
 
-def _lbfgs(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
+def _lbfgs(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
     """scipy's L-BFGS on (b, W), each scaled by the curvature at the start."""
-    from scipy.optimize import OptimizeResult, minimize
-
     shape = at.weight.shape
     n_states = len(at.bias)
 
-    def unpack(vector: npt.NDArray[np.float64]) -> _Weights:
+    def unpack(vector: npt.NDArray[np.float64]) -> Weights:
         flat = torch.from_numpy(np.ascontiguousarray(vector))
-        return _Weights(flat[:n_states], flat[n_states:].view(shape))
+        return Weights(flat[:n_states], flat[n_states:].view(shape))
 
     found = likelihood.evaluate_tables(_normalised(at))
     tables = torch.softmax(at.weight, 1)
@@ -456,32 +426,14 @@ def _lbfgs(likelihood: Likelihood, at: _Weights, log: _Log) -> _Weights:
             (totals * spread).reshape(-1),
         ]
     )
-    scale = curvature.clamp_min(1e-2).rsqrt().numpy()
 
-    def negative(vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        objective, log_likelihood, gradient = likelihood.gradient(unpack(vector * scale))
-        log.passed(log_likelihood)
-        flat = torch.cat([gradient.bias, gradient.weight.reshape(-1)]).numpy()
-        return -objective, -flat * scale
+    def objective(vector: npt.NDArray[np.float64]) -> tuple[float, float, npt.NDArray[np.float64]]:
+        value, log_likelihood, gradient = likelihood.gradient(unpack(vector))
+        return (
+            value,
+            log_likelihood,
+            torch.cat([gradient.bias, gradient.weight.reshape(-1)]).numpy(),
+        )
 
-    def watch(intermediate_result: OptimizeResult) -> None:
-        log.accept(-float(intermediate_result.fun))
-        if len(log.objective) > 1:
-            gained = (log.objective[-1] - log.objective[-2]) * log.n_tasks
-            if gained < log.threshold:
-                log.converged = True
-                raise StopIteration
-
-    begin = torch.cat([at.bias, at.weight.reshape(-1)]).numpy() / scale
-    options: dict[str, Any] = {
-        "maxfun": log.left,
-        "maxiter": log.left,
-        "maxcor": 10,
-        "ftol": 0.0,
-        "gtol": 1e-9,
-    }
-    outcome = minimize(
-        negative, begin, jac=True, method="L-BFGS-B", callback=watch, options=options
-    )
-    log.converged = log.converged or bool(outcome.success)
-    return unpack(outcome.x * scale)
+    begin = torch.cat([at.bias, at.weight.reshape(-1)]).numpy()
+    return unpack(lbfgs(objective, begin, curvature.numpy(), log))

@@ -13,7 +13,7 @@ import torch
 from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
 from deem_crowd.passes import Passes
-from deem_crowd.training import Likelihood, Settings, _Weights
+from deem_crowd.training import Likelihood, Settings, Weights
 
 CASES = [
     (d, k, m, gauge, soft)
@@ -110,7 +110,7 @@ def test_objective_and_gradient_equal_finite_differences_of_enumeration(case, pe
             weight = weight - np.log(np.exp(weight).sum(1, keepdims=True))
         return penalised_by_enumeration(c, b, weight, alpha, kappa)
 
-    at = _Weights(torch.from_numpy(c.b), torch.from_numpy(c.weight))
+    at = Weights(torch.from_numpy(c.b), torch.from_numpy(c.weight))
     value, _, gradient = likelihood.gradient(at)
     assert value == pytest.approx(objective(c.b, c.weight), abs=1e-10)
     rng, step = np.random.default_rng(1), 1e-5
@@ -137,7 +137,7 @@ def test_gradient_equals_autograd(case) -> None:
         total = total + torch.logsumexp(scores if states is None else scores[list(states)], 0)
         total = total - torch.logsumexp(b + sum(log_z[i] for i in row), 0)
     total.backward()
-    _, _, gradient = likelihood.gradient(_Weights(b.detach(), weight.detach()))
+    _, _, gradient = likelihood.gradient(Weights(b.detach(), weight.detach()))
     np.testing.assert_allclose(gradient.bias.numpy(), b.grad.numpy(), atol=1e-10)
     np.testing.assert_allclose(gradient.weight.numpy(), weight.grad.numpy(), atol=1e-10)
 
@@ -163,7 +163,7 @@ def test_penalised_gradient_equals_autograd_in_both_gauges(case, penalty) -> Non
         if c.gauge == "free":
             total = total - 0.5 * (log_z - log_z.mean(1, keepdim=True)).square().sum()
     total.backward()
-    at = _Weights(b.detach(), raw.detach())
+    at = Weights(b.detach(), raw.detach())
     value, _, gradient = Likelihood(c.passes, plan, c.gold).gradient(at)
     assert value == pytest.approx(float(total.detach()), abs=1e-10)
     np.testing.assert_allclose(gradient.bias.numpy(), b.grad.numpy(), atol=1e-10)
@@ -174,7 +174,7 @@ def test_penalised_gradient_equals_autograd_in_both_gauges(case, penalty) -> Non
 def test_gold_clamps_posterior_and_likelihood_as_enumeration_does(case) -> None:
     c = Case(*case)
     likelihood = Likelihood(c.passes, Settings(n_subtypes=c.m, gauge=c.gauge, penalty=None), c.gold)
-    at = _Weights(torch.from_numpy(c.b), torch.from_numpy(c.weight))
+    at = Weights(torch.from_numpy(c.b), torch.from_numpy(c.weight))
     expected = np.array([oracle.posterior(c.b, c.weight, row) for row in c.rows])
     for t in range(len(c.rows)):
         if c.states(t) is not None:

@@ -174,14 +174,7 @@ def test_row_rows_of_nothing_get_no_label_and_the_prior(model) -> None:
 @pytest.mark.parametrize(
     "parameter",
     [
-        {"hidden_dim": 2},
-        {"cd_k": 3},
-        {"sampler": "gibbs"},
-        {"use_preprocessing": True},
-        {"learning_rate": 0.1},
         {"auto_hyperparameters": True},
-        {"model_dir": "x"},
-        {"batch_size": 8},
     ],
     ids=str,
 )

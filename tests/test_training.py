@@ -17,7 +17,7 @@ from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
 from deem_crowd.inference import Recipe, fit_answers
 from deem_crowd.passes import Passes
-from deem_crowd.training import Likelihood, Settings, _Weights, train
+from deem_crowd.training import Likelihood, Settings, Weights, train
 
 
 def crowd(seed: int, n: int = 60, d: int = 6, k: int = 3, skill=(0.5, 0.9), missing: float = 0.3):
@@ -70,8 +70,8 @@ def test_the_end_is_a_stationary_point(seed) -> None:
     assert gradient.bias.abs().max() < 1e-2
 
 
-def _weights(energy: Energy) -> _Weights:
-    return _Weights(energy.bias, energy.weight)
+def _weights(energy: Energy) -> Weights:
+    return Weights(energy.bias, energy.weight)
 
 
 @pytest.mark.parametrize("seed", range(4))

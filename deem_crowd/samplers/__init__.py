@@ -1,12 +1,24 @@
-"""Samplers: draws from the model's distribution of answers, for training where its likelihood is not tractable."""
+"""Samplers: draws from the model's distribution of answers, for training where its likelihood is not tractable.
+
+``deem_crowd.samplers`` is both this package and, like ``deem_crowd.aggregators``, the question which samplers are
+registered: ``deem_crowd.samplers()``. A package can only answer if its module is callable, so this one is.
+"""
 
 from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from deem_crowd.samplers.base import BlockEnergy, Sampler, TaskEnergy, TractableEnergy
 from deem_crowd.samplers.dlp import DiscreteLangevin
 from deem_crowd.samplers.exact import Exact
 from deem_crowd.samplers.gibbs import Gibbs
 from deem_crowd.samplers.gwg import GibbsWithGradients
+
+if TYPE_CHECKING:
+    from deem_crowd.discovery import Entry
 
 BUILT_IN: dict[str, type[Sampler]] = {
     "dlp": DiscreteLangevin,
@@ -27,3 +39,14 @@ __all__ = [
     "TaskEnergy",
     "TractableEnergy",
 ]
+
+
+class _CallablePackage(types.ModuleType):
+    def __call__(self) -> Mapping[str, Entry]:
+        """Return the registered samplers, as :func:`deem_crowd.registry.samplers` does."""
+        from deem_crowd import registry
+
+        return registry.samplers()
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -214,7 +214,7 @@ def test_quotes_tabs_newlines_and_a_byte_order_mark(tmp_path) -> None:
         ("a.parquet", b"PAR1 this is none PAR1", "is not a readable parquet file"),
         (
             "a.csv.gz",
-            gzip.compress(b"task,worker,label\n" * 99)[:-9],
+            gzip.compress(b"task,worker,label\n" * 99, mtime=0)[:-9],
             "is not a complete gzip file",
         ),
     ],
