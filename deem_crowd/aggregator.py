@@ -177,7 +177,7 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
         answers = self._read(data)
         gold = _gold(true_labels, answers)
         plan = recipe.recipe(settings, self.n_iter, None)
-        with reporter(answers.n_answers, self.progress) as show:
+        with reporter(answers.n_answers, self.progress, not plan.plain) as show:
             model, posterior = inference.fit_answers(answers, plan, gold, show)
         labels, probas = _output(answers, posterior, gold)
         # One assignment, so that an interrupt leaves either the old state or the new one.

@@ -19,6 +19,7 @@ from deem_crowd import (
     fitted,
     inference,
     initialization,
+    inputs,
     parameters,
     recipe,
     storage,
@@ -26,7 +27,7 @@ from deem_crowd import (
 )
 from deem_crowd.answers import Answers
 from deem_crowd.checkpoint import Reader
-from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, ParameterError
 from deem_crowd.persistence import Persistent
 from deem_crowd.progress import reporter
 
@@ -39,24 +40,79 @@ _PENDING: dict[str, tuple[Any, str]] = {
 class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
     """Learn from the answers of D sources which of K classes each of N tasks has, without any truth.
 
-    The exact energy model: one multinomial hidden unit, the label, over the answers that exist (arXiv 2601.20556).
+    An energy model of the answers that exist: one multinomial hidden unit is the label, further units take up
+    dependence between sources, and multinomial layers may stand in front (arXiv 2601.20556). The likelihood is exact
+    wherever it is tractable; beyond that training goes by samples.
 
     Parameters
     ----------
     n_classes : int, optional
         K; found from the data if omitted.
+    hidden_dim : int
+        H hidden units, 1 to 16. One carries the label, found from the answers alone; the others take up what sources
+        have in common besides the label. Exact up to 1,024 joint states, by samples beyond.
+    cd_k : int
+        Steps of the sampler before each step of the optimiser, in training by samples.
+    deterministic : bool
+        Whether hidden units enter the gradient of training by samples by their expectation; else by a draw.
+    learning_rate, momentum : float, optional
+        Of Adam, in training by samples: 0.03 and 0.9 if omitted.
     epochs : int, optional
-        Most passes over the answers; 500 if omitted. 0 gives the weighted-vote start.
+        Most passes over the answers in exact training, 500 if omitted; in training by samples passes over the tasks,
+        as many as make 600 steps, within 20 and 600, if omitted. 0 gives the weighted-vote start.
+    batch_size : int, optional
+        Tasks in a batch of training by samples; 512 if omitted.
     init_method : {'mv', 'mv_rand', 'mv_lo', 'rand'}
         The start: majority vote; with noise; with low-rank noise; noise alone.
     use_weighted : bool
         Scale a worker's start by his agreement with the votes of the others.
+    auto_hyperparameters : bool
+        Choose the model from the answers; not built yet, True is refused.
+    model_dir : path, optional
+        Folder into which fit writes the model, as ``deem.safetensors``; see :meth:`load`.
+    use_preprocessing : bool
+        Put multinomial layers in front of the hidden units; also done by giving any of the next two.
+    preprocessing_layers : int, optional
+        How many; 1 if omitted.
+    preprocessing_layer_widths : list of int, optional
+        Outputs of each layer; D if omitted.
+    preprocessing_activation : {'sparsemax', 'entmax', 'ultramax', 'softmax', 'relu', 'gelu', 'silu'}
+        Over the classes of each output.
+    preprocessing_init : {'identity', 'rand', 'mv', 'default', 'units'}
+        The layers' start: each output repeats a source; noise; the vote; as a linear layer of torch; hidden units
+        trained first (for sources that fall into groups; then no training by samples follows unless ``epochs`` is
+        given).
+    preprocessing_one_hot : bool
+        Round the layers' output to one-hot, with straight-through gradients.
+    preprocessing_use_softmax : bool
+        Put a softmax behind relu, gelu and silu, so that outputs are distributions.
+    preprocessing_jitter : float, optional
+        Standard deviation of the noise on the starts 'identity' and 'mv'; 0.005 if omitted.
+    sampler : str or Sampler
+        'auto': none where the likelihood is exact, 'gibbs' for many units, 'dlp' behind layers. Else a registered
+        name (:func:`deem_crowd.samplers`), a sampler class, or a sampler, of which fit uses a copy.
+    sampler_steps : int, optional
+        Goes before ``cd_k``.
+    sampler_oh_mode : bool, optional
+        For soft input: start the chains from labels drawn from it (None, True) or from its likeliest labels (False).
+    learning_rate_schedule : {'cosine', 'linear', 'constant'}
+        How the learning rate of training by samples falls.
+    restart : float
+        Share of the chains that start from the data again at each step.
+    early_stopping : bool
+        Hold out a share of the tasks and stop training by samples when their free energy rises against that of the
+        others.
+    validation_fraction : float
+        That share.
     subtypes : int
         M hidden states per class, for tasks of one class that are answered in different ways.
-    gauge : {'normalised', 'free'}
-        Whether the weights are tables that sum to 1 (Dawid-Skene), or which workers answered tells something, too.
+    gauge : {'auto', 'normalised', 'free'}
+        Whether the weights are tables that sum to 1 (Dawid-Skene), or which sources answered tells something, too.
+        'auto' is 'normalised' for one unit and 'free' for several and for layers, which have no other.
     penalty : 'learned', float or None
         Pseudo-answers every worker starts with, in each cell of his table: learned from all workers, given, or none.
+        With several units or layers it is the precision of a normal prior on what a worker's weights are away from
+        the average's (1 if 'learned').
     tol : float
         Stop when a pass gains less than this, in nats per answer.
     device : str or torch.device
@@ -64,15 +120,10 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
     dtype : {'auto', 'float32', 'float64'}
         Of the passes over the answers. 'auto' is float32, but float64 where the data are so few that it is free.
     random_state : int, optional
-        Seed of the generator for noisy starts; None is 0. The global random state is neither read nor written.
-    unknown_workers : {'average', 'error'}
-        What predict does with workers it has no column for.
+        Seed of the generators for noisy starts and for sampling; None is 0. The global random state is neither read
+        nor written.
     progress : bool
         Show a progress bar on standard error for fits that take long, where that is a terminal.
-    hidden_dim, cd_k, deterministic, learning_rate, momentum, batch_size, auto_hyperparameters, model_dir, \
-use_preprocessing, preprocessing_layers, preprocessing_layer_widths, preprocessing_activation, preprocessing_init, \
-preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler, sampler_steps, sampler_oh_mode
-        Of parts of the method that are not built yet: anything but the default is refused by fit.
 
     Attributes
     ----------
@@ -84,9 +135,15 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
     n_classes_, n_classifiers_ : int
         K and D.
     history_ : dict of lists
-        ``log_likelihood`` per task at each pass, in nats; ``accuracy`` as well if fit was given labels.
+        ``log_likelihood`` per task at each pass, in nats; ``accuracy`` as well if fit was given labels. Training by
+        samples notes, epoch by epoch, ``loss``, ``learning_rate``, ``acceptance``, ``step_size``,
+        ``free_energy_gap``, as far as they apply, and ``log_likelihood`` where it is tractable.
     priors_, skills_, confusion_ : arrays of shapes (K,), (D,), (D, K, K)
         Class prior; each source's chance of the right answer; p(answer | label) as [source, answer, label].
+    label_unit_ : int
+        Which hidden unit carries the label.
+    unit_scores_, unit_skills_ : arrays of shapes (H,), (H, D)
+        What speaks for each unit being the label, and how well each source tells it; empty for one unit.
     is_fitted_ : bool
     """
 
@@ -204,13 +261,13 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         settings.update(overrides)
         parameters.check(settings)
         parameters.refuse_pending(settings, _PENDING)
-        answers = _as_answers(predictions, settings["n_classes"])
-        known = None if gold is None else _class_vector(gold, answers, "gold")
-        truth = None if labels is None else _class_vector(labels, answers, "labels")
+        answers = inputs.as_answers(predictions, settings["n_classes"])
+        known = None if gold is None else inputs.class_vector(gold, answers, "gold")
+        truth = None if labels is None else inputs.class_vector(labels, answers, "labels")
         epochs = settings["epochs"]
         n_iter = training.Settings.n_iter if epochs is None else epochs
         plan = recipe.recipe(settings, n_iter, epochs)
-        report = reporter(answers.n_answers, settings["progress"])
+        report = reporter(answers.n_answers, settings["progress"], not plan.plain)
         with report as progress:
             model, posterior = inference.fit_answers(answers, plan, known, progress)
         history = dict(model.history)
@@ -273,8 +330,9 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
             As in :meth:`fit`, of the same D sources.
         return_probs : bool
             Return (labels, probabilities) instead; both carry the same mapping.
-        align_to : integers, shape (N,), optional
-            Rename the classes, for this call, by the Hungarian algorithm so that they agree best with these labels.
+        align_to : integers, shape (N,) or (N, D), optional
+            Rename the classes, for this call, by the Hungarian algorithm so that they agree best with these labels;
+            of a matrix of answers, with its majority vote.
 
         Raises
         ------
@@ -282,8 +340,7 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         """
         posterior, answers = self._posterior(predictions)
         if align_to is not None:
-            reference = _class_vector(align_to, answers, "align_to")
-            mapping = alignment.match(alignment.agreement(posterior, reference))
+            mapping = alignment.match(inputs.agreement(posterior, align_to, answers))
             renamed = np.empty_like(posterior)
             renamed[:, mapping] = posterior
             posterior = renamed
@@ -308,7 +365,7 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
         if true_labels is None:
             raise ParameterError("score needs true_labels, an array of N classes.")
         posterior, answers = self._posterior(predictions)
-        truth = _class_vector(true_labels, answers, "true_labels")
+        truth = inputs.class_vector(true_labels, answers, "true_labels")
         rated = truth >= 0
         if not rated.any():
             raise DataError("true_labels holds no class (all −1): nothing can be scored.")
@@ -394,7 +451,7 @@ preprocessing_one_hot, preprocessing_use_softmax, preprocessing_jitter, sampler,
     ) -> tuple[npt.NDArray[np.float64], Answers]:
         model = self._model()
         # a source without a single answer among new tasks is nothing to be told about
-        answers = _as_answers(predictions, self.n_classes_, warn_empty=("task",))
+        answers = inputs.as_answers(predictions, self.n_classes_, warn_empty=("task",))
         if answers.n_workers != self.n_classifiers_:
             raise DataError(
                 f"predictions have {answers.n_workers} columns (sources), the model was fitted with "
@@ -423,55 +480,3 @@ def _model_file(folder: Any) -> Path:
     place = Path(checkpoint.require_path(folder))
     place.mkdir(parents=True, exist_ok=True)
     return place / f"deem{checkpoint.SUFFIX}"
-
-
-def _as_answers(
-    predictions: npt.ArrayLike | Answers,
-    n_classes: int | None,
-    warn_empty: tuple[str, ...] = ("task", "worker"),
-) -> Answers:
-    if isinstance(predictions, Answers):
-        if n_classes is not None and predictions.n_classes != n_classes:
-            raise DataError(
-                f"the answers have {predictions.n_classes} classes, but n_classes={n_classes}."
-            )
-        return predictions
-    if _is_three_dimensional(predictions):
-        return Answers.from_soft(predictions, n_classes, warn_empty=warn_empty)
-    return Answers.from_dense(predictions, n_classes, warn_empty=warn_empty)
-
-
-def _is_three_dimensional(predictions: Any) -> bool:
-    if hasattr(predictions, "ndim"):
-        return bool(predictions.ndim == 3)
-    try:
-        return np.ndim(predictions) == 3
-    except ValueError:  # ragged: from_dense says so
-        return False
-
-
-def _class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDArray[np.int64]:
-    """Check a vector of classes, shape (N,), −1 where unknown."""
-    if hasattr(values, "detach"):  # a tensor, perhaps on another device
-        values = values.detach().cpu().numpy()
-    array = np.asarray(values)
-    if array.ndim != 1 or len(array) != answers.n_tasks:
-        raise FormError(
-            f"{name} has shape {array.shape}; one class per task is needed: shape ({answers.n_tasks},)."
-        )
-    whole = array.dtype.kind in "iub" or (
-        array.dtype.kind == "f" and bool(np.isfinite(array).all() and (array % 1 == 0).all())
-    )
-    if not whole:
-        raise FormError(
-            f"{name} has dtype {array.dtype}; classes are whole numbers 0..{answers.n_classes - 1}, "
-            "−1 where unknown."
-        )
-    array = array.astype(np.int64)
-    bad = (array < -1) | (array >= answers.n_classes)
-    if bad.any():
-        raise DataError(
-            f"{name} holds {int(bad.sum())} values that are no class: {first_few(np.unique(array[bad]))} "
-            f"(rows {first_few(np.flatnonzero(bad))}). Classes are 0..{answers.n_classes - 1}."
-        )
-    return array

@@ -295,3 +295,15 @@ def test_random_state_may_be_a_numpy_integer() -> None:
     one = DEEM(init_method="rand", random_state=np.int64(3)).fit(X)
     other = DEEM(init_method="rand", random_state=3).fit(X)
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_classes_can_be_aligned_to_a_matrix_of_answers() -> None:
+    rng = np.random.default_rng(5)
+    truth = rng.integers(3, size=200)
+    votes = np.where(rng.random((200, 5)) < 0.8, truth[:, None], rng.integers(3, size=(200, 5)))
+    model = DEEM().fit(votes)
+    shifted = (votes + 1) % 3
+    assert np.array_equal(model.predict(votes, align_to=votes), model.predict(votes))
+    assert np.array_equal(model.predict(votes, align_to=shifted), (model.predict(votes) + 1) % 3)
+    with pytest.raises(FormError, match="align_to is about 7 tasks"):
+        model.predict(votes, align_to=votes[:7])

@@ -27,3 +27,39 @@ def test_a_fit_on_cuda_equals_one_on_the_cpu(params, dtype) -> None:
         for device in ("cuda", "cpu")
     ]
     np.testing.assert_allclose(found[0], found[1], atol=1e-6 if dtype == "float64" else 1e-2)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"hidden_dim": 2},
+        {"sampler": "exact"},
+        {"sampler": "gibbs"},
+        {"sampler": "gwg", "sampler_steps": 30},
+        {"sampler": "dlp"},
+        {"hidden_dim": 2, "sampler": "gibbs"},
+        {"use_preprocessing": True, "epochs": 10},
+        {"preprocessing_layer_widths": [3], "preprocessing_init": "units"},
+    ],
+    ids=lambda params: "-".join(map(str, params.values())),
+)
+def test_deep_fits_on_cuda_are_as_good_as_on_the_cpu(params) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 2000)
+    matrix = np.where(rng.random((2000, 8)) < 0.7, truth[:, None], rng.integers(0, 3, (2000, 8)))
+    matrix[rng.random(matrix.shape) < 0.3] = -1
+    matrix[(matrix < 0).all(axis=1), 0] = 0
+    cuda, cpu = (DEEM(device=device, **params).fit(matrix) for device in ("cuda", "cpu"))
+    assert abs(cuda.score(matrix, truth) - cpu.score(matrix, truth)) < 0.02
+    assert np.array_equal(
+        DEEM(device="cuda", **params).fit(matrix).predict(matrix), cuda.predict(matrix)
+    )
+
+
+def test_a_model_from_cuda_predicts_on_the_cpu(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    matrix = rng.integers(0, 3, (200, 5))
+    model = DEEM(device="cuda", use_preprocessing=True, epochs=2).fit(matrix)
+    model.save(tmp_path / "model")
+    other = DEEM.load(tmp_path / "model").set_params(device="cpu")
+    np.testing.assert_allclose(other.predict_proba(matrix), model.predict_proba(matrix), atol=1e-4)
