@@ -29,6 +29,34 @@ PACKAGES = {
     "deem_crowd_plugins": ROOT / "plugins" / "deem_crowd_plugins",
 }
 
+EXAMPLES = ROOT / "plugins" / "examples"
+
+FIT = """
+import numpy as np, pandas as pd, deem_crowd
+rng = np.random.default_rng(0)
+truth = rng.integers(3, size=120)
+data = np.where(rng.random((120, 6)) < 0.7, truth[:, None], rng.integers(3, size=(120, 6)))
+model = deem_crowd.DEEM(sampler="tempering", epochs=10).fit(data)
+assert model.score(data, truth) > 0.7, model.score(data, truth)
+frame = deem_crowd.Answers.from_dense(data).to_frame()
+labels = deem_crowd.create("ebcc", n_seeds=2).fit_predict(frame)
+assert (labels.sort_index() == truth).mean() > 0.7
+"""
+
+# Packages as a careless stranger might write them: name, module, and what the table then says.
+CARELESS = {
+    "taken-name": (
+        "from deem_crowd import hookimpl\n"
+        "@hookimpl\ndef deem_crowd_aggregators(): return {'ds': print}\n",
+        "aggregator 'ds' comes from",
+    ),
+    "raises": ("raise RuntimeError('half installed')\n", "half installed"),
+    "rubbish": (
+        "from deem_crowd import hookimpl\n@hookimpl\ndef deem_crowd_samplers(): return ['dlp']\n",
+        "rubbish",
+    ),
+}
+
 INSIDE = """
 import importlib, importlib.metadata, pathlib, sys, sysconfig
 site = pathlib.Path(sysconfig.get_path("purelib")).resolve()
@@ -134,6 +162,66 @@ def check_shell(folder: Path) -> None:
     require("DEEM" in table.upper(), f"`deem-crowd demo` shows no DEEM:\n{table}")
 
 
+def words(text: str) -> str:
+    """Return text without the line breaks and frames of a table."""
+    return " ".join(text.replace("│", " ").split())
+
+
+def check_examples(folder: Path) -> None:
+    """Install the example plugins as a stranger would, see them everywhere, test them, and take one away."""
+    pip = [SCRIPTS / "python", "-m", "pip"]
+    install = [*pip, "install", "--quiet", "--constraint", CONSTRAINTS]
+    packages = sorted(path.parent for path in EXAMPLES.glob("*/pyproject.toml"))
+    require(len(packages) == 2, f"examples found: {packages}")
+    copies = [shutil.copytree(path, folder / path.name) for path in packages]
+    run(*install, "pytest", "build", cwd=folder)
+    wheels = folder / "wheels"
+    for copy in copies:
+        run(sys.executable, "-m", "build", "--wheel", "--outdir", wheels, copy, cwd=folder)
+    run(*install, "--no-deps", "--force-reinstall", *sorted(wheels.glob("*.whl")), cwd=folder)
+    shell = SCRIPTS / "deem-crowd"
+    sets = ROOT.parent / "shared" / "data"
+    data = {"DEEM_CROWD_LABEL_SETS": str(sets)} if sets.is_dir() else {}
+
+    def table() -> str:
+        return run(shell, "plugins", cwd=folder, COLUMNS="250", DEEM_CROWD_PLUGINS_STRICT="1")
+
+    for name in ("ebcc", "tempering", "deem-crowd-ebcc", "deem-crowd-tempering"):
+        require(name in table(), f"`deem-crowd plugins` does not list {name}:\n{table()}")
+    run(SCRIPTS / "python", "-c", FIT, cwd=folder)
+    run(shell, "aggregate", "answers.csv", "-o", "by_ebcc.csv", "--method", "ebcc", cwd=folder)
+    found = run(shell, "compare", "answers.csv", "--methods", "deem,ds,ebcc", cwd=folder)
+    require("ebcc" in found, f"`deem-crowd compare` shows no ebcc:\n{found}")
+    for copy in copies:
+        run(SCRIPTS / "python", "-m", "pytest", "-q", copy / "tests", cwd=copy / "tests", **data)
+    run(*pip, "uninstall", "--quiet", "--yes", "deem-crowd-ebcc", cwd=folder)
+    require("ebcc" not in table(), f"ebcc is listed after it was uninstalled:\n{table()}")
+    require("tempering" in table(), f"uninstalling one took the other away:\n{table()}")
+
+
+def check_careless(folder: Path) -> None:
+    """Install plugins with faults, one at a time: each is named, and the rest goes on working."""
+    shell = SCRIPTS / "deem-crowd"
+    pip = [SCRIPTS / "python", "-m", "pip"]
+    for name, (code, seen) in CARELESS.items():
+        place = folder / f"careless-{name}"
+        place.mkdir()
+        module = f"careless_{name.replace('-', '_')}"
+        (place / f"{module}.py").write_text(code)
+        (place / "pyproject.toml").write_text(
+            f'[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+            f'[project]\nname = "{name}"\nversion = "1"\n'
+            f'[project.entry-points.deem_crowd]\n{name} = "{module}"\n'
+            f'[tool.setuptools]\npy-modules = ["{module}"]\n'
+        )
+        run(*pip, "install", "--quiet", "--no-deps", place, cwd=folder)
+        table = run(shell, "plugins", cwd=folder, COLUMNS="250")
+        require(name in table and seen in words(table), f"nothing is said of {name}:\n{table}")
+        if name != "taken-name":  # a name claimed twice stops what needs names, and says so
+            run(shell, "aggregate", "answers.csv", "-o", "labels.csv", cwd=folder)
+        run(*pip, "uninstall", "--quiet", "--yes", name, cwd=folder)
+
+
 def main() -> None:
     """Run all checks; the exit status is 0 only if every one holds."""
     with tempfile.TemporaryDirectory(prefix="deem-crowd-wheel-") as name:
@@ -146,6 +234,10 @@ def main() -> None:
         print("wheel check: import and use it outside the checkout", flush=True)
         run(SCRIPTS / "python", "-c", INSIDE, *PACKAGES, cwd=folder)
         check_shell(folder)
+        print("wheel check: example plugins, as a stranger installs them", flush=True)
+        check_examples(folder)
+        print("wheel check: plugins with faults", flush=True)
+        check_careless(folder)
     print("wheel check: passed")
 
 

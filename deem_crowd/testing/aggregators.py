@@ -1,0 +1,238 @@
+"""What every aggregator has to do: crowd-kit's contract, and answers that do not depend on accidents of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.testing.conformance import Checks, global_randomness, name_of
+
+
+def _crowd() -> tuple[pd.DataFrame, pd.Series]:
+    """60 tasks, seven workers who err now and then, two labels; and the truth."""
+    rng = np.random.default_rng(7)
+    truth = pd.Series(
+        np.where(rng.random(60) < 0.5, "cat", "dog"), index=[f"t{n}" for n in range(60)]
+    )
+    other = {"cat": "dog", "dog": "cat"}
+    rows = []
+    for task, label in truth.items():
+        for worker in rng.choice(7, size=5, replace=False):
+            wrong = rng.random() < 0.06 + 0.03 * worker
+            rows.append((task, f"w{worker}", other[str(label)] if wrong else label))
+    return pd.DataFrame(rows, columns=["task", "worker", "label"]), truth
+
+
+def check_aggregator(
+    factory: Callable[[], Any], *, accuracy: float = 0.9, skip: dict[str, str] | None = None
+) -> list[str]:
+    """Check that an aggregator keeps crowd-kit's contract, and ours on awkward data.
+
+    Parameters
+    ----------
+    factory : callable
+        Makes an aggregator with default parameters, its class for example.
+    accuracy : float
+        Share of an easy crowd's tasks it has to get right.
+    skip : dict of str to str, optional
+        Checks to leave out, each with the reason.
+
+    Returns
+    -------
+    list of str
+        The checks that passed.
+
+    Raises
+    ------
+    ConformanceError
+        Naming the check, what was seen and what to mend.
+    """
+    checks = Checks(name_of(factory), skip)
+    kit = _AggregatorChecks(checks, factory, accuracy)
+    checks.run("labels", kit.labels)
+    checks.run("accuracy", kit.right)
+    checks.run("probabilities", kit.probabilities)
+    checks.run("fit and fit_predict agree", kit.fit)
+    checks.run("repeatable", kit.repeatable)
+    checks.run("order of rows", kit.rows)
+    checks.run("extra columns", kit.columns)
+    checks.run("input unchanged", kit.input)
+    checks.run("other dtypes", kit.dtypes)
+    checks.run("missing column", kit.missing_column)
+    checks.run("missing label", kit.missing_label)
+    checks.run("empty frame", kit.empty)
+    checks.run("one task", kit.one_task)
+    return checks.finish()
+
+
+class _AggregatorChecks:
+    def __init__(self, checks: Checks, factory: Callable[[], Any], accuracy: float) -> None:
+        self.checks, self.factory, self.accuracy = checks, factory, accuracy
+        self.data, self.truth = _crowd()
+
+    def labelled(self, data: pd.DataFrame) -> pd.Series:
+        found = self.factory().fit_predict(data.copy())
+        self.checks.require(
+            isinstance(found, pd.Series),
+            f"fit_predict returned a {type(found).__name__}.",
+            "Return a Series of labels, indexed by task.",
+        )
+        return found
+
+    def labels(self) -> None:
+        found = self.labelled(self.data)
+        tasks = set(self.data["task"])
+        self.checks.require(
+            set(found.index) == tasks and found.index.is_unique,
+            f"labels for {len(found)} entries, {len(set(found.index) & tasks)} of them tasks, where there are "
+            f"{len(tasks)} tasks.",
+            "Label every task once, under its own id.",
+        )
+        self.checks.require(
+            found.index.name == "task" and found.name == "agg_label",
+            f"the Series is called {found.name!r} and its index {found.index.name!r}.",
+            "Name the Series 'agg_label' and its index 'task'.",
+        )
+        strangers = set(found) - set(self.data["label"])
+        self.checks.require(
+            not strangers, f"labels nobody gave: {sorted(map(repr, strangers))}.", "Give labels."
+        )
+
+    def right(self) -> None:
+        share = float((self.labelled(self.data).reindex(self.truth.index) == self.truth).mean())
+        self.checks.require(
+            share >= self.accuracy,
+            f"{share:.0%} of the labels of an easy crowd are right.",
+            f"{self.accuracy:.0%} are expected; if classes have come out exchanged, align them with the vote.",
+        )
+
+    def probabilities(self) -> None:
+        made = self.factory().fit(self.data.copy())
+        probas = getattr(made, "probas_", None)
+        if probas is None:
+            return
+        values = probas.to_numpy(dtype=float)
+        self.checks.require(
+            bool(np.isfinite(values).all() and (values >= -1e-9).all()),
+            "probas_ holds values that are no probabilities.",
+            "Probabilities are finite and not negative.",
+        )
+        off = np.abs(values.sum(1) - 1).max()
+        self.checks.require(off < 1e-6, f"a row of probas_ is {off:.2g} away from 1.", "Normalise.")
+        self.checks.require(
+            set(probas.index) == set(self.data["task"])
+            and set(probas.columns) == set(self.data["label"]),
+            f"probas_ has columns {list(probas.columns)} and {len(probas)} rows.",
+            "Index it by task, with one column per label.",
+        )
+        clear = np.sort(values, 1)[:, -1] - np.sort(values, 1)[:, -2] > 1e-6
+        best = probas.columns.to_numpy()[values.argmax(1)]
+        same = best == made.labels_.reindex(probas.index).to_numpy()
+        self.checks.require(
+            bool(same[clear].all()),
+            f"{int((~same[clear]).sum())} labels are not the likeliest of their row of probas_.",
+            "Take labels and probabilities from one posterior.",
+        )
+
+    def fit(self) -> None:
+        made = self.factory()
+        self.checks.require(
+            not hasattr(made, "labels_"), "labels_ is there before fit.", "Set it in fit."
+        )
+        returned = made.fit(self.data.copy())
+        self.checks.require(returned is made, "fit does not return self.", "Return self.")
+        pd.testing.assert_series_equal(made.labels_, self.labelled(self.data))
+
+    def repeatable(self) -> None:
+        made = self.factory()
+        first = made.fit_predict(self.data.copy()).copy()
+        second = made.fit_predict(self.data.copy())
+        self.checks.require(
+            first.equals(second),
+            "a second fit to the same frame gave other labels.",
+            "Start each fit anew, with a generator seeded by a parameter.",
+        )
+        with global_randomness(self.checks):
+            self.labelled(self.data)
+
+    def rows(self) -> None:
+        first = self.labelled(self.data)
+        for seed in range(3):
+            shuffled = self.data.sample(frac=1.0, random_state=seed)
+            changed = int((self.labelled(shuffled).reindex(first.index) != first).sum())
+            self.checks.require(
+                changed == 0,
+                f"with the rows in another order {changed} labels are others.",
+                "Let nothing depend on the order of rows: sort ids, break ties by label.",
+            )
+
+    def columns(self) -> None:
+        more = self.data.assign(extra=1)[["label", "extra", "task", "worker"]]
+        same = self.labelled(more).equals(self.labelled(self.data))
+        self.checks.require(same, "further columns change the labels.", "Use columns by name.")
+
+    def input(self) -> None:
+        data = self.data.copy()
+        self.factory().fit_predict(data)
+        self.checks.require(data.equals(self.data), "the frame was changed.", "Work on a copy.")
+
+    def dtypes(self) -> None:
+        numbers = self.data.assign(
+            task=pd.factorize(self.data["task"])[0] * 10,
+            worker=pd.factorize(self.data["worker"])[0] + 0.5,
+            label=(self.data["label"] == "cat").astype("int64"),
+        )
+        found = self.labelled(numbers)
+        names = self.labelled(self.data)
+        first = dict(zip(numbers["task"], self.data["task"], strict=True))
+        expected = [int(names[first[task]] == "cat") for task in found.index]
+        wrong = int((found.to_numpy() != np.array(expected)).sum())
+        self.checks.require(
+            wrong == 0,
+            f"with numbers for ids and labels {wrong} labels are others.",
+            "Treat ids and labels as names, whatever their dtype.",
+        )
+
+    def missing_column(self) -> None:
+        for column in ("task", "worker", "label"):
+            raised: BaseException | None = None
+            try:
+                self.factory().fit_predict(self.data.drop(columns=column))
+            except Exception as error:
+                raised = error
+            self.checks.require(
+                isinstance(raised, KeyError | AttributeError),
+                f"without column {column!r} it "
+                + ("went on." if raised is None else f"raised {type(raised).__name__}."),
+                "Raise a KeyError that names the column.",
+            )
+
+    def missing_label(self) -> None:
+        data = self.data.astype({"label": object})
+        data.loc[3, "label"] = None
+        try:
+            found = self.factory().fit_predict(data)
+        except Exception:
+            return  # refusing is right, whatever the words
+        invented = set(found.dropna()) - {"cat", "dog"}
+        self.checks.require(
+            not invented, f"a missing label became {invented}.", "Refuse it, or leave the row out."
+        )
+
+    def empty(self) -> None:
+        found = self.labelled(self.data.iloc[:0])
+        self.checks.require(len(found) == 0, "an empty frame got labels.", "Return none.")
+
+    def one_task(self) -> None:
+        data = pd.DataFrame(
+            {"task": ["t"] * 3, "worker": ["a", "b", "c"], "label": ["yes", "yes", "no"]}
+        )
+        found = self.labelled(data)
+        self.checks.require(
+            list(found) == ["yes"],
+            f"two answers 'yes' and one 'no' gave {list(found)}.",
+            "With nothing else to go by the majority is right.",
+        )

@@ -1,0 +1,121 @@
+"""What the checks share: their error, skipping by name and reason, and watching the global random state."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from deem_crowd.exceptions import ParameterError
+
+
+class ConformanceError(AssertionError):
+    """A plugin does not do what its kind has to; the message names the check, what was seen and the remedy."""
+
+    def __init__(self, plugin: str, check: str, seen: str, remedy: str) -> None:
+        self.check = check
+        super().__init__(f"{plugin}, check {check!r}: {seen} {remedy}")
+
+
+def name_of(plugin: Any) -> str:
+    """Return what to call a plugin in a message."""
+    return str(getattr(plugin, "__name__", type(plugin).__name__))
+
+
+class Checks:
+    """Runs named checks of one plugin.
+
+    Parameters
+    ----------
+    plugin : str
+    skip : mapping of str to str
+        Checks to leave out, each with the reason.
+    """
+
+    def __init__(self, plugin: str, skip: Mapping[str, str] | None) -> None:
+        self.plugin, self._skip = plugin, dict(skip or {})
+        unreasoned = [name for name, why in self._skip.items() if not str(why).strip()]
+        if unreasoned:
+            raise ParameterError(f"skip needs a reason for each check; {unreasoned} have none.")
+        self.passed: list[str] = []
+        self._names: list[str] = []
+        self._current = ""
+
+    def run(self, name: str, check: Callable[[], None]) -> None:
+        """Run one check, unless it is skipped.
+
+        Raises
+        ------
+        ConformanceError
+            Also for any other exception that leaves the check.
+        """
+        self._names.append(name)
+        if name in self._skip:
+            return
+        self._current = name
+        try:
+            check()
+        except ConformanceError:
+            raise
+        except Exception as error:
+            raise ConformanceError(
+                self.plugin,
+                name,
+                f"it raised {type(error).__name__}: {error}.",
+                "It has to get through this without an error.",
+            ) from error
+        self.passed.append(name)
+
+    def require(self, condition: bool, seen: str, remedy: str) -> None:
+        """Fail the current check unless ``condition`` holds."""
+        if not condition:
+            raise ConformanceError(self.plugin, self._current, seen, remedy)
+
+    def finish(self) -> list[str]:
+        """Return the checks that passed.
+
+        Raises
+        ------
+        ParameterError
+            If a check was to be skipped that there is not.
+        """
+        strangers = sorted(set(self._skip) - set(self._names))
+        if strangers:
+            raise ParameterError(
+                f"skip names checks that there are not: {strangers}. There are: {self._names}."
+            )
+        return self.passed
+
+
+@contextmanager
+def global_randomness(checks: Checks) -> Iterator[None]:
+    """Fail the current check if what runs inside reads or writes a global random state."""
+
+    def states() -> tuple[Any, ...]:
+        return (
+            torch.get_rng_state().numpy().tobytes(),
+            repr(np.random.get_state()),  # noqa: NPY002
+            random.getstate(),
+        )
+
+    kept = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    # a state nobody can know, so that seeding anew shows even if it was done before
+    torch.rand(1), np.random.random(), random.random()  # noqa: NPY002
+    try:
+        before = states()
+        yield
+        after = states()
+    finally:
+        torch.set_rng_state(kept[0])
+        np.random.set_state(kept[1])  # noqa: NPY002
+        random.setstate(kept[2])
+    for which, was, now in zip(("torch", "numpy", "random"), before, after, strict=True):
+        checks.require(
+            was == now,
+            f"the global random state of {which} changed.",
+            "Draw from a generator of your own, or from the one you are given.",
+        )

@@ -1,0 +1,33 @@
+"""The code in docs/ runs, block after block, and what it defines passes the checks it names."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+PRELUDE = """
+import numpy as np
+_rng = np.random.default_rng(0)
+_truth = _rng.integers(3, size=100)
+predictions = np.where(_rng.random((100, 6)) < 0.7, _truth[:, None], _rng.integers(3, size=(100, 6)))
+"""
+
+
+@pytest.mark.parametrize("page", ["write-a-sampler.md", "add-an-aggregator.md"])
+def test_the_code_of_a_page_runs(page) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S)
+    assert len(blocks) >= 2
+    code = PRELUDE + "\n".join(blocks)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_sampler_is_as_short_as_its_title_says() -> None:
+    text = (DOCS / "write-a-sampler.md").read_text(encoding="utf-8")
+    first = re.search(r"```python\n(.*?)```", text, re.S)
+    assert len([line for line in first[1].splitlines() if line.strip()]) <= 40

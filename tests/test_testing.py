@@ -1,0 +1,408 @@
+"""The checks for plugin authors: our own plugins pass them, and planted faults fail them with words that help."""
+
+from __future__ import annotations
+
+import random
+
+import deem_crowd_adapters as adapters
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import deem_crowd
+from deem_crowd import Answers
+from deem_crowd.exceptions import ParameterError
+from deem_crowd.samplers import BUILT_IN, DiscreteLangevin, Gibbs, GibbsWithGradients, dlp, gwg
+from deem_crowd.samplers.base import Sampler
+from deem_crowd.testing import ConformanceError, check_adapter, check_aggregator, check_sampler
+
+# ---------------------------------------------------------------------- samplers
+
+
+@pytest.mark.parametrize("name", list(BUILT_IN))
+def test_built_in_samplers(name) -> None:
+    passed = check_sampler(deem_crowd.samplers()[name].load())
+    assert "follows the distribution" in passed
+    assert len(passed) == 7
+
+
+class Fills(Gibbs):
+    def sample(self, energy, state, mask, n_steps, generator):
+        return super().sample(energy, state, torch.ones_like(mask), n_steps, generator)
+
+
+class OwnSeed(Gibbs):
+    def sample(self, energy, state, mask, n_steps, generator):
+        return super().sample(energy, state, mask, n_steps, torch.Generator().manual_seed(0))
+
+
+class Global(Gibbs):
+    def sample(self, energy, state, mask, n_steps, generator):
+        seed = int(torch.randint(10**6, ()))
+        return super().sample(energy, state, mask, n_steps, torch.Generator().manual_seed(seed))
+
+
+class InPlace(Gibbs):
+    def sample(self, energy, state, mask, n_steps, generator):
+        state.copy_(super().sample(energy, state, mask, n_steps, generator))
+        return state.clone()
+
+
+class Moves(Gibbs):
+    def sample(self, energy, state, mask, n_steps, generator):
+        return super().sample(energy, state, mask, n_steps + 1, generator)
+
+
+class Flat(Gibbs):
+    def sample(self, energy, state, mask, n_steps, generator):
+        return super().sample(energy, state, mask, n_steps, generator).flatten()
+
+
+class OutOfRange(Gibbs):
+    def sample(self, energy, state, mask, n_steps, generator):
+        drawn = super().sample(energy, state, mask, n_steps, generator)
+        return torch.where(mask, drawn + 1, drawn)
+
+
+class Uniform(Sampler):
+    def sample(self, energy, state, mask, n_steps, generator):
+        if n_steps == 0:
+            return state
+        return torch.where(
+            mask, torch.randint(energy.n_classes, state.shape, generator=generator), state
+        )
+
+
+class NeverRefuses(Gibbs):
+    def require(self, energy) -> None:
+        pass
+
+    def sample(self, energy, state, mask, n_steps, generator):
+        served = self.serves(energy)
+        return super().sample(energy, state, mask, n_steps, generator) if served else state
+
+
+class Raises(Sampler):
+    def sample(self, energy, state, mask, n_steps, generator):
+        raise RuntimeError("not today")
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "words"),
+    [
+        (Fills, "keeps the mask", "filled in answers that do not exist. Leave −1"),
+        (OutOfRange, "keeps the mask", "returned labels .* Labels are 0"),
+        (Flat, "keeps the mask", "of the shape and dtype of the state"),
+        (
+            OwnSeed,
+            "draws from the generator alone",
+            "different seeds gave the same draws. Hand the gen",
+        ),
+        (Global, "draws from the generator alone", "global random state of torch changed"),
+        (InPlace, "leaves its input alone", "changed in place. Return a new tensor"),
+        (Moves, "leaves its input alone", "n_steps=0 changed the state"),
+        (
+            Uniform,
+            "follows the distribution",
+            "from the enumerated distribution .*Check the acceptance",
+        ),
+        (NeverRefuses, "says what it cannot serve", "Begin sample.. with self.require"),
+        (Raises, "keeps the mask", "it raised RuntimeError: not today"),
+        (lambda: 3, "is a sampler", "it makes a int. Derive from deem_crowd.samplers.Sampler"),
+    ],
+)
+def test_broken_samplers(broken, check, words) -> None:
+    with pytest.raises(ConformanceError, match=words) as caught:
+        check_sampler(broken)
+    assert caught.value.check == check
+
+
+@pytest.mark.parametrize(("kind", "module"), [(GibbsWithGradients, gwg), (DiscreteLangevin, dlp)])
+@pytest.mark.parametrize("fault", ["always", "inverted"])
+def test_broken_acceptance(kind, module, fault, monkeypatch) -> None:
+    honest = module.accept
+    faults = {
+        "always": lambda ratio, generator: torch.ones_like(ratio, dtype=torch.bool),
+        "inverted": lambda ratio, generator: honest(-ratio, generator),
+    }
+    monkeypatch.setattr(module, "accept", faults[fault])
+    with pytest.raises(ConformanceError, match="Check the acceptance") as caught:
+        check_sampler(kind)
+    assert caught.value.check == "follows the distribution"
+
+
+# ------------------------------------------------------------------- aggregators
+
+# What crowd-kit 1.4 does otherwise, each known and left as it is.
+EMPTY = {"empty frame": "crowd-kit divides by the number of answers"}
+UNLABELLED = {"fit and fit_predict agree": "crowd-kit's fit alone sets no labels_"}
+SINGLE = {"one task": "crowd-kit's class needs more than one task"}
+KNOWN = {
+    "deem": {},
+    "mv": {},
+    "ds": {},
+    "onecoin-ds": {},
+    "glad": EMPTY,
+    "mace": EMPTY,
+    "mmsr": {**EMPTY, **UNLABELLED, **SINGLE},
+    "kos": {"repeatable": "crowd-kit's class seeds numpy's global generator", **SINGLE},
+    "wawa": UNLABELLED,
+    "zbs": UNLABELLED,
+}
+CHEAP = {"glad": {"n_iter": 10}, "mace": {"n_restarts": 1, "n_iter": 10}}
+
+
+@pytest.mark.parametrize("name", list(KNOWN))
+def test_built_in_aggregators(name) -> None:
+    def make():
+        return deem_crowd.create(name, **CHEAP.get(name, {}))
+
+    assert "order of rows" in check_aggregator(make, skip=KNOWN[name])
+
+
+class Vote:
+    """A majority vote that keeps the contract; the broken ones below differ from it in one thing each."""
+
+    def fit(self, data):
+        data = data[["task", "worker", "label"]].dropna()
+        votes = data.groupby(["task", "label"]).size().unstack(fill_value=0)
+        self.probas_ = votes.div(votes.sum(axis=1), axis=0)
+        self.labels_ = votes.idxmax(1) if len(votes) else pd.Series([], dtype=object)
+        self.labels_ = self.labels_.rename("agg_label").rename_axis("task")
+        return self
+
+    def fit_predict(self, data):
+        return self.fit(data).labels_
+
+
+class ByNumber(Vote):
+    def fit(self, data):
+        super().fit(data)
+        self.labels_ = self.labels_.reset_index(drop=True)
+        return self
+
+
+class Nameless(Vote):
+    def fit(self, data):
+        super().fit(data)
+        self.labels_ = self.labels_.rename(None)
+        return self
+
+
+class FirstRow(Vote):
+    def fit(self, data):
+        super().fit(data)
+        self.labels_ = data.groupby("task")["label"].first().rename("agg_label")
+        return self
+
+
+class Unnormalised(Vote):
+    def fit(self, data):
+        super().fit(data)
+        self.probas_ = self.probas_ * 2
+        return self
+
+
+class Contrary(Vote):
+    def fit(self, data):
+        super().fit(data)
+        self.probas_ = 1 - self.probas_
+        return self
+
+
+class Spoils(Vote):
+    def fit(self, data):
+        super().fit(data)
+        data["seen"] = True
+        return self
+
+
+class Seeds(Vote):
+    def fit(self, data):
+        random.seed(0)
+        return super().fit(data)
+
+
+class Invents(Vote):
+    def fit(self, data):
+        super().fit(data)
+        self.labels_ = self.labels_.replace("cat", "lynx")
+        return self
+
+
+class Silent(Vote):
+    def fit(self, data):
+        super().fit(data)
+
+
+class Forgives(Vote):
+    def fit(self, data):
+        return super().fit(data.assign(worker=0))
+
+
+class Half(Vote):
+    def fit(self, data):
+        super().fit(data)
+        self.labels_ = self.labels_.iloc[::2]
+        return self
+
+
+class Wanders(Vote):
+    calls = 0
+
+    def fit(self, data):
+        Wanders.calls += 1
+        super().fit(data)
+        self.probas_ = None
+        if Wanders.calls % 2:
+            self.labels_.iloc[0] = sorted(set(data["label"]) - {self.labels_.iloc[0]})[0]
+        return self
+
+
+def test_the_vote_keeps_the_contract() -> None:
+    assert len(check_aggregator(Vote)) == 13
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "words"),
+    [
+        (ByNumber, "labels", "Label every task once, under its own id"),
+        (Half, "labels", "Label every task once"),
+        (Nameless, "labels", "Name the Series 'agg_label'"),
+        (Invents, "labels", "labels nobody gave: .*lynx"),
+        (Unnormalised, "probabilities", "away from 1. Normalise"),
+        (Contrary, "probabilities", "not the likeliest of their row"),
+        (Silent, "labels", "raised AttributeError"),
+        (Seeds, "repeatable", "global random state of random changed"),
+        (Wanders, "fit and fit_predict agree|repeatable", "raised|gave other labels"),
+        (Spoils, "input unchanged", "the frame was changed. Work on a copy"),
+        (Forgives, "missing column", "without column 'worker' it went on. Raise a KeyError"),
+    ],
+)
+def test_broken_aggregators(broken, check, words) -> None:
+    with pytest.raises(ConformanceError, match=words) as caught:
+        check_aggregator(broken)
+    assert caught.value.check in check.split("|")
+
+
+def test_an_aggregator_that_depends_on_the_order_of_rows() -> None:
+    with pytest.raises(ConformanceError, match="rows in another order .* Let nothing depend"):
+        check_aggregator(FirstRow, accuracy=0.5, skip={"probabilities": "not under test"})
+
+
+def test_an_aggregator_that_is_mostly_wrong() -> None:
+    with pytest.raises(
+        ConformanceError, match="of the labels of an easy crowd are right"
+    ) as caught:
+        check_aggregator(FirstRow, accuracy=0.999)
+    assert caught.value.check == "accuracy"
+
+
+def test_skipping_needs_known_names_and_reasons() -> None:
+    with pytest.raises(ParameterError, match="skip needs a reason"):
+        check_aggregator(Vote, skip={"empty frame": ""})
+    with pytest.raises(ParameterError, match=r"checks that there are not: \['emty frame'\]"):
+        check_aggregator(Vote, skip={"emty frame": "because"})
+
+
+# ---------------------------------------------------------------------- adapters
+
+
+def wide(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a task, one column a worker, in order of first appearance."""
+    table = frame.pivot(index="task", columns="worker", values="label")
+    return table.reindex(index=frame["task"].unique(), columns=frame["worker"].unique())
+
+
+def matrix(frame: pd.DataFrame) -> np.ndarray:
+    return wide(frame).fillna(-1).to_numpy().astype(int)
+
+
+def soft(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.get_dummies(frame, columns=["label"], prefix="", prefix_sep="", dtype=float)
+
+
+def hardened(data: pd.DataFrame) -> Answers:
+    """The soft-long adapter, its certain answers read as labels."""
+    answers = adapters.from_soft_long(data)
+    frame = pd.DataFrame(
+        {
+            "task": answers.tasks.take(answers.task),
+            "worker": answers.workers.take(answers.worker),
+            "label": answers.classes.take(answers.soft.argmax(1)),
+        }
+    )
+    return Answers.from_frame(frame)
+
+
+def test_built_in_adapters_in_memory() -> None:
+    import polars
+    import pyarrow
+
+    check_adapter(adapters.from_long, lambda frame: frame)
+    check_adapter(adapters.from_wide, wide)
+    check_adapter(adapters.from_dense, matrix, ids="integers")
+    check_adapter(hardened, soft)
+    check_adapter(adapters.from_polars, polars.from_pandas)
+    check_adapter(adapters.from_arrow, pyarrow.Table.from_pandas)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_built_in_adapters_of_files(kind, tmp_path) -> None:
+    def write(frame):
+        path = tmp_path / f"answers.{kind}"
+        adapters.write_table(frame, path)
+        return path
+
+    check_adapter(deem_crowd.adapters()[kind].load(), write)
+
+
+def fills(data: np.ndarray) -> Answers:
+    return Answers.from_dense(np.where(data < 0, 0, data))
+
+
+def adds_class(data: pd.DataFrame) -> Answers:
+    return Answers.from_frame(
+        data.fillna("none").rename_axis("task").reset_index().melt("task", var_name="worker", value_name="label")
+    )  # fmt: skip
+
+
+def forgets(data: pd.DataFrame) -> Answers:
+    return Answers.from_frame(data.iloc[:-1])
+
+
+def renumbers(data: pd.DataFrame) -> Answers:
+    return Answers.from_frame(data.assign(task=pd.factorize(data["task"])[0]))
+
+
+def spoils(data: pd.DataFrame) -> Answers:
+    answers = Answers.from_frame(data)
+    data["label"] = "x"
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("read", "write", "ids", "words"),
+    [
+        (fills, matrix, "integers", "answers were invented, .*A missing answer is no answer"),
+        (adds_class, wide, "strings", "answers were invented"),
+        (forgets, lambda f: f, "strings", "1 of 11 answers were lost"),
+        (renumbers, lambda f: f, "strings", "answers were lost"),
+        (
+            lambda data: data,
+            lambda f: f,
+            "strings",
+            "returned a DataFrame. Return deem_crowd.Answers",
+        ),
+        (
+            spoils,
+            lambda f: f,
+            "strings",
+            "read twice, the same data give other answers. Work on a copy",
+        ),
+    ],
+)
+def test_broken_adapters(read, write, ids, words) -> None:
+    with pytest.raises(ConformanceError, match=words):
+        check_adapter(read, write, ids=ids)
