@@ -20,6 +20,7 @@ from deem_crowd.exceptions import (
     DataError,
     DataWarning,
     DeemCrowdError,
+    ParameterError,
     PluginError,
     PluginWarning,
     first_few,
@@ -72,6 +73,22 @@ AnswersArgument = Annotated[
         metavar="ANSWERS",
         help="Answers in the long format: one row an answer, columns task, worker, label. CSV, TSV, JSON lines or "
         "parquet; - is standard input.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A parameter of the method, as often as needed; METHOD.NAME=VALUE where there are several methods. "
+        "VALUE is read as JSON where it is such, else as text: --set hidden_dim=2 --set sampler=gibbs.",
+    ),
+]
+AdapterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter",
+        help="An adapter that `deem-crowd plugins` lists, to read ANSWERS with, instead of by --format.",
     ),
 ]
 FormatOption = Annotated[
@@ -156,6 +173,8 @@ def aggregate(
         str | None,
         typer.Option(help="Labels that are known, to learn from: columns task, label."),
     ] = None,
+    parameters: SetOption = None,
+    adapter: AdapterOption = None,
     missing: MissingOption = Missing.error,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
@@ -169,12 +188,13 @@ def aggregate(
     (method,) = shell.checked_methods([method], "--method")
     kind = format.value if format else None
     shell.check_outputs({"--output": output, "--proba": proba, "--workers": workers}, kind)
-    frame = shell.read_answers(answers, kind)
+    chosen = shell.method_parameters(parameters, [method])
+    frame = shell.read_answers(answers, kind, adapter)
     known = None if gold is None else shell.read_gold(gold, kind, frame)
     settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
     if known is not None:
         _check_gold_labels(known, settled)
-    aggregator, labels = _fit(method, settled, known)
+    aggregator, labels = _fit(method, settled, known, chosen[method])
     # All is worked out before anything is written.
     tables: list[tuple[pd.DataFrame, str]] = []
     if proba is not None:
@@ -196,6 +216,8 @@ def compare(
     methods: Annotated[
         str, typer.Option(help="Aggregators that `deem-crowd plugins` lists, with commas.")
     ] = "deem,ds,mv",
+    parameters: SetOption = None,
+    adapter: AdapterOption = None,
     missing: MissingOption = Missing.error,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
@@ -210,8 +232,9 @@ def compare(
     if not named:
         raise typer.BadParameter("name one method at least", param_hint="--methods")
     names = shell.checked_methods(named, "--methods")
+    chosen = shell.method_parameters(parameters, names)
     kind = format.value if format else None
-    frame = shell.read_answers(answers, kind)
+    frame = shell.read_answers(answers, kind, adapter)
     known = None if gold is None else shell.read_gold(gold, kind, frame)
     settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
     if not settled.n_answers:
@@ -225,7 +248,7 @@ def compare(
         wanted = names if gold is not None or "mv" in names else [*names, "mv"]
         for name in wanted:
             status.update(f"{name} …")
-            results += each(rows, [name], known)
+            results += each(rows, [name], known, chosen)
     shown = [result for result in results if result.method in names]
     measured = _agreements(results) if known is None else [ACCURACY, LOG_LOSS]
     title = (
@@ -271,13 +294,18 @@ def main() -> None:
         sys.exit(shell.INTERRUPTED)
 
 
-def _fit(method: str, answers: Answers, gold: pd.Series | None) -> tuple[Any, pd.Series]:
+def _fit(
+    method: str, answers: Answers, gold: pd.Series | None, parameters: dict[str, Any]
+) -> tuple[Any, pd.Series]:
     """Return the fitted aggregator and its labels, index task."""
     import pandas as pd
 
     from deem_crowd import registry
 
-    aggregator = registry.create(method)
+    try:
+        aggregator = registry.create(method, **parameters)
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from error
     taken = inspect.signature(aggregator.fit_predict).parameters
     truth = taken.get("true_labels")
     if gold is not None and truth is None:
@@ -290,6 +318,8 @@ def _fit(method: str, answers: Answers, gold: pd.Series | None) -> tuple[Any, pd
     extra = {} if gold is None else {"true_labels": gold}
     try:
         labels = aggregator.fit_predict(answers.to_frame(), **extra)
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from error
     except DeemCrowdError:
         raise
     except Exception as error:  # somebody else's code, which may fail in any way

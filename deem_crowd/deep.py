@@ -18,7 +18,7 @@ from deem_crowd.passes import Passes
 from deem_crowd.recipe import LayerRecipe, Recipe
 from deem_crowd.samplers import DiscreteLangevin, Gibbs
 from deem_crowd.samplers.base import Sampler
-from deem_crowd.training import Likelihood
+from deem_crowd.training import Likelihood, warn_not_converged
 from deem_crowd.units import UnitReading, Units
 
 # What a worker's empirical table starts with: answers of the average worker.
@@ -87,6 +87,7 @@ def fit(
     begin = units.start(start, recipe.hidden_dim, generator)
     if recipe.sampler is None and begin.tractable:
         found, exact = joint.train_units(passes, begin, recipe.settings, gold, progress)
+        warn_not_converged(exact, recipe.settings)
         return _several(found, passes, recipe, gold, {"log_likelihood": exact.log_likelihood})
     network = Network(begin, None, recipe.settings.gauge == "normalised")
     trained = _by_samples(

@@ -148,7 +148,7 @@ class FittedModel:
             )
         answers = replace(keep_answers(answers, known), workers=answers.workers[:-1])
         device = resolve_device(self.device)
-        network = copy.deepcopy(self.network).to(device)
+        network = self.network if device.type == "cpu" else copy.deepcopy(self.network).to(device)
         batches = Batches(answers, device, network.bias.dtype, dense=True)
         return network_posterior(network, batches, self.label_unit)
 

@@ -118,7 +118,7 @@ def _plain(
     if uninformed:
         fit.energy = evidence.common_skill(passes, recipe.settings.n_subtypes)
         states = likelihood.posterior_of(fit.energy)
-    _warn_not_converged(fit, recipe.settings)
+    training.warn_not_converged(fit, recipe.settings)
     found = Outcome(
         energy=fit.energy,
         posterior=fit.energy.fold(states).to("cpu", torch.float64),
@@ -177,18 +177,6 @@ def _only_used_classes(answers: Answers) -> tuple[Answers, IntArray]:
     position = np.zeros(k, dtype=np.int32)
     position[used] = np.arange(len(used), dtype=np.int32)
     return replace(answers, label=position[answers.hard_label], classes=classes), used
-
-
-def _warn_not_converged(fit: training.Fit, settings: training.Settings) -> None:
-    if not fit.converged and fit.n_passes >= settings.n_iter > 0:
-        from sklearn.exceptions import ConvergenceWarning
-
-        warnings.warn(
-            f"training stopped after {fit.n_passes} passes before a pass gained less than "
-            f"tol={settings.tol:g} nats an answer. Raise n_iter (epochs), or tol.",
-            ConvergenceWarning,
-            stacklevel=5,
-        )
 
 
 def _says_nothing(

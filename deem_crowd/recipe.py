@@ -195,7 +195,12 @@ def _sampler(value: Any) -> Sampler | None:
 
         value = get_sampler(value)
     if callable(value) and not isinstance(value, Sampler):
-        value = value()
+        try:
+            value = value()
+        except TypeError as error:
+            raise ParameterError(
+                f"sampler={value!r} cannot be made without arguments: {error}. Pass a sampler that is made already."
+            ) from error
     if not isinstance(value, Sampler):
         raise ParameterError(
             f"sampler={value!r} is not allowed: it is 'auto', the name of a registered sampler "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ from deem_crowd.exceptions import (
     DeemCrowdError,
     MissingColumnError,
     ParameterError,
+    PluginError,
     PluginWarning,
     first_few,
 )
@@ -103,8 +105,59 @@ def checked_methods(names: Sequence[str], option: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def read_answers(path: str, format: str | None) -> pd.DataFrame:
+def method_parameters(given: list[str] | None, methods: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the parameters of each method from NAME=VALUE, or METHOD.NAME=VALUE, as given to --set.
+
+    Raises
+    ------
+    typer.BadParameter
+    """
+    found: dict[str, dict[str, Any]] = {method: {} for method in methods}
+    for item in given or []:
+        left, equals, text = item.partition("=")
+        method, dot, name = left.strip().rpartition(".")
+        if not dot and len(methods) == 1:
+            method = methods[0]
+        if not equals or not name or method not in found:
+            example = "NAME=VALUE" if len(methods) == 1 else f"{methods[0]}.NAME=VALUE"
+            raise typer.BadParameter(
+                f"{item!r} is no {example} of {', '.join(methods)}", param_hint="--set"
+            )
+        try:
+            found[method][name] = json.loads(text)
+        except ValueError:
+            found[method][name] = text
+    return found
+
+
+def _adapted(path: str, adapter: str) -> pd.DataFrame:
+    """Return the answers that a registered adapter reads, as a long frame."""
+    from deem_crowd import registry
+    from deem_crowd.answers import Answers
+
+    try:
+        read = registry.get_adapter(adapter)
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--adapter") from error
+    try:
+        answers = read(path)
+    except DeemCrowdError:
+        raise
+    except Exception as error:  # somebody else's code, which may fail in any way
+        raise DataError(
+            f"adapter {adapter!r} failed on {_name(path, 'input')}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(answers, Answers):
+        raise PluginError(
+            f"adapter {adapter!r} returned a {type(answers).__name__}, not deem_crowd.Answers."
+        )
+    return answers.to_frame()
+
+
+def read_answers(path: str, format: str | None, adapter: str | None = None) -> pd.DataFrame:
     """Return the answers in a file as a long frame of R rows."""
+    if adapter is not None:
+        return _adapted(path, adapter)
     from deem_crowd_adapters.files import read_long
 
     try:

@@ -21,6 +21,7 @@ that lowers the objective is taken back. The free gauge has no closed step and u
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -437,3 +438,16 @@ def _lbfgs(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
 
     begin = torch.cat([at.bias, at.weight.reshape(-1)]).numpy()
     return unpack(lbfgs(objective, begin, curvature.numpy(), log))
+
+
+def warn_not_converged(fit: Fit, settings: Settings) -> None:
+    """Warn, and say what to do, where passes ran out before training had converged."""
+    if not fit.converged and fit.n_passes >= settings.n_iter > 0:
+        from sklearn.exceptions import ConvergenceWarning
+
+        warnings.warn(
+            f"training stopped after {fit.n_passes} passes before a pass gained less than "
+            f"tol={settings.tol:g} nats an answer. Raise n_iter (epochs), or tol.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )

@@ -87,7 +87,7 @@ def test_likelihood_and_posteriors_against_enumeration(model) -> None:
 def test_training_never_ends_below_its_start_and_its_gradient_vanishes(model) -> None:
     k, units, matrix = model
     passes = passes_of(matrix, k)
-    plan = Settings(gauge="free", n_iter=500, tol=1e-12)
+    plan = Settings(gauge="free", n_iter=2000, tol=1e-12)
 
     def objective(found: Units) -> float:
         shared = float(found.population.square().sum()) + float(found.bias.square().sum())
@@ -98,7 +98,10 @@ def test_training_never_ends_below_its_start_and_its_gradient_vanishes(model) ->
     found, fit = joint.train_units(passes, units, plan)
     best = objective(found)
     assert best >= objective(units) - 1e-9
-    if passes.n_answers:
+    if not passes.n_answers:
+        assert found is units  # there is nothing to learn from
+        return
+    if fit.objective:
         assert fit.objective[-1] * passes.n_tasks == pytest.approx(best, abs=1e-6)
     rng = torch.Generator().manual_seed(0)
     for _ in range(5):  # no small step leads up

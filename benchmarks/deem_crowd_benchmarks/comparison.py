@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,18 +58,23 @@ def compare(
 
 
 def each(
-    data: pd.DataFrame, methods: Iterable[str], gold: pd.Series | None = None
+    data: pd.DataFrame,
+    methods: Iterable[str],
+    gold: pd.Series | None = None,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Result]:
-    """As :func:`compare`, but yield each result as soon as it is there."""
+    """As :func:`compare`, but yield each result as soon as it is there; ``parameters`` are by method."""
     for method in methods:
-        yield _run(data, method, gold)
+        yield _run(data, method, gold, (parameters or {}).get(method, {}))
 
 
-def _run(data: pd.DataFrame, method: str, gold: pd.Series | None) -> Result:
+def _run(
+    data: pd.DataFrame, method: str, gold: pd.Series | None, parameters: Mapping[str, Any]
+) -> Result:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            labels, probas, seconds = _fit(data, method)
+            labels, probas, seconds = _fit(data, method, parameters)
             right = None if gold is None else measures.accuracy(_or(probas, labels), gold)
             loss = None if gold is None or probas is None else measures.log_loss(probas, gold)
             result = Result(method, labels, probas, seconds, right, loss)
@@ -79,8 +84,10 @@ def _run(data: pd.DataFrame, method: str, gold: pd.Series | None) -> Result:
     return Result(**{**result.__dict__, "warnings": said})
 
 
-def _fit(data: pd.DataFrame, method: str) -> tuple[pd.Series, pd.DataFrame | None, float]:
-    aggregator = registry.create(method)
+def _fit(
+    data: pd.DataFrame, method: str, parameters: Mapping[str, Any]
+) -> tuple[pd.Series, pd.DataFrame | None, float]:
+    aggregator = registry.create(method, **parameters)
     own = data.copy()  # what a method does to its frame is its own affair
     start = time.perf_counter()
     labels = aggregator.fit_predict(own)

@@ -1,0 +1,75 @@
+"""What plugins bring, reached from the shell: parameters of methods, samplers by name, adapters."""
+
+from __future__ import annotations
+
+import pytest
+from test_cli import answers, call, failed, folder, table  # noqa: F401 (a fixture)
+
+from deem_crowd import Answers, registry, shell
+
+
+@pytest.mark.usefixtures("folder")
+def test_parameters_reach_the_method() -> None:
+    plain = call("aggregate", "answers.csv", "--set", "n_iter=0")
+    assert plain.exit_code == 0, plain.stderr
+    assert len(table(plain.stdout)) == 12
+    sampled = call("aggregate", "answers.csv", "--set", "sampler=gibbs", "--set", "n_iter=3")
+    assert sampled.exit_code == 0, sampled.stderr
+    several = call(
+        "compare", "answers.csv", "--methods", "deem,ds", "--set", "deem.hidden_dim=2", "--set", "ds.n_iter=3"
+    )  # fmt: skip
+    assert several.exit_code == 0, several.stderr
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("command", "setting", "words"),
+    [
+        ("aggregate", "n_iter", "'n_iter' is no NAME=VALUE of deem"),
+        ("aggregate", "n_itr=3", "has no parameter 'n_itr'"),
+        ("aggregate", "n_iter=-1", "n_iter=-1 is not allowed"),
+        ("aggregate", "sampler=gibs", "no sampler is called 'gibs'"),
+        ("compare", "n_iter=3", "'n_iter=3' is no deem.NAME=VALUE of deem, ds, mv"),
+        ("compare", "kos.n_iter=3", "is no deem.NAME=VALUE"),
+    ],
+)
+def test_bad_parameters_are_bad_usage(command, setting, words) -> None:
+    said = failed(call(command, "answers.csv", "--set", setting), 2)
+    assert words in " ".join(said.replace("│", " ").split())
+
+
+def read_lines(path: str) -> Answers:
+    """Somebody's own format: worker, colon, task, colon, label."""
+    import pandas as pd
+
+    with open(path) as file:
+        rows = [line.strip().split(":") for line in file]
+    return Answers.from_frame(pd.DataFrame(rows, columns=["worker", "task", "label"]))
+
+
+def broken(path: str):
+    raise RuntimeError("no such luck")
+
+
+@pytest.mark.usefixtures("folder")
+def test_answers_come_through_any_adapter(monkeypatch, tmp_path) -> None:
+    adapters = {"lines": read_lines, "broken": broken, "strange": lambda path: [path]}
+    monkeypatch.setattr(registry, "get_adapter", adapters.__getitem__)
+    rows = [f"{w}:{t}:{label}" for t, w, label in answers().itertuples(index=False)]
+    (tmp_path / "answers.own").write_text("\n".join(rows))
+    found = call("aggregate", "answers.own", "--adapter", "lines")
+    assert found.exit_code == 0, found.stderr
+    expected = call("aggregate", "answers.csv")
+    assert table(found.stdout).equals(table(expected.stdout))
+    assert call("compare", "answers.own", "--adapter", "lines").exit_code == 0
+    said = failed(call("aggregate", "answers.own", "--adapter", "broken"), shell.BAD_DATA)
+    assert "adapter 'broken' failed on" in said
+    said = failed(call("aggregate", "answers.own", "--adapter", "strange"), shell.BAD_DATA)
+    assert "returned a list, not deem_crowd.Answers" in said
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_unknown_adapter_is_bad_usage() -> None:
+    said = failed(call("aggregate", "answers.csv", "--adapter", "csw"), 2)
+    assert "no adapter is called 'csw'" in said
+    assert call("aggregate", "answers.csv", "--adapter", "csv").exit_code == 0
