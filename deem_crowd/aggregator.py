@@ -86,7 +86,7 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
     sampler_steps: int | None = attr.ib(default=None)
     """The same; it goes before ``cd_k``."""
     sampler_oh_mode: bool | None = attr.ib(default=None)
-    """Chains over soft answers start from labels drawn from them (True, and the default), or from the likeliest."""
+    """For soft input: learn from one-hot labels drawn from it (None, True), or from the distributions (False)."""
     deterministic: bool = attr.ib(default=True)
     """Whether hidden units enter the gradient of training by samples by their expectation; else by a draw."""
     learning_rate: float | None = attr.ib(default=None)

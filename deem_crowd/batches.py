@@ -66,7 +66,7 @@ class Batches:
         self.device, self.dtype = device, dtype
         if dense is None:
             dense = answers.n_answers >= _DENSE_FROM * answers.n_tasks * answers.n_workers
-        self.dense = dense
+        self.dense, self.soft = dense, answers.is_soft
         self._start = torch.from_numpy(answers.task_ptr.astype(np.int64)).to(device)
         self._worker = torch.from_numpy(answers.worker.astype(np.int64)).to(device)
         self._soft = (

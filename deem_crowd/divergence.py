@@ -21,7 +21,7 @@ from deem_crowd.batches import Batch, Batches
 from deem_crowd.exceptions import UnsupportedError
 from deem_crowd.network import LayeredTasks, Network, UnitTasks
 from deem_crowd.passes import Passes
-from deem_crowd.samplers.base import BlockEnergy, Sampler
+from deem_crowd.samplers.base import BlockEnergy, Sampler, one_hot
 from deem_crowd.samplers.chains import Chains
 from deem_crowd.training import Likelihood, Settings
 
@@ -58,7 +58,8 @@ class DivergenceSettings:
     restart : float
         Share of the chains that start from the data again at each step.
     hard_start : bool
-        Chains over soft answers start from the likeliest labels; else from labels drawn from them.
+        Over soft answers, chains start from the likeliest labels, and layers learn from the distributions; else chains
+        start from labels drawn from the answers, and layers learn from such draws.
     early_stopping : bool
         Hold out a share of the tasks, and stop when their free energy rises against that of the others.
     validation_fraction : float
@@ -229,21 +230,34 @@ class _Trainer:
         with torch.no_grad():
             frozen = self.network.bind(batch)
         state = self.chains.advance(frozen, batch.index, batch.mask, self.how.n_steps)
-        fantasy = torch.nn.functional.one_hot(state.clamp_min(0), self.batches.n_classes)
-        fantasy = (fantasy * batch.mask[..., None]).to(self.batches.dtype)
+        fantasy = one_hot(state, self.batches.n_classes, self.batches.dtype)
         noisy = self.network.layers is not None and self.network.layers.one_hot
         energy = self.network.bind(batch, self.generator if noisy else None)
         assert isinstance(energy, UnitTasks | LayeredTasks)
         allowed = None if self.allowed is None else self.allowed[batch.tasks]
+        answers = self._hardened(batch)
         if self.how.expectation:
-            gap = energy.free_energy(batch.answers, allowed) - energy.free_energy(fantasy)
+            gap = energy.free_energy(answers, allowed) - energy.free_energy(fantasy)
         else:
-            gap = self._drawn(energy, batch.answers, allowed) - self._drawn(energy, fantasy, None)
+            gap = self._drawn(energy, answers, allowed) - self._drawn(energy, fantasy, None)
         loss = gap.mean()
         optimizer.zero_grad()
         (loss - self._log_prior() / max(self.batches.n_tasks, 1)).backward()
         optimizer.step()
         return float(loss.detach())
+
+    def _hardened(self, batch: Batch) -> Tensor:
+        """Return the answers to learn from, shape (B, T, K): of soft ones in front of layers, labels drawn from them.
+
+        Layers are not linear: what they make of distributions and what they make of the chains' labels are different
+        worlds, and the difference between these is not what is to be learned.
+        """
+        if not self.batches.soft or self.network.layers is None or self.how.hard_start:
+            return batch.answers
+        weight = torch.where(batch.mask[..., None], batch.answers, 1.0).double()
+        labels = torch.multinomial(weight.flatten(0, 1), 1, generator=self.generator)
+        state = torch.where(batch.mask, labels.view(batch.mask.shape), -1)
+        return one_hot(state, self.batches.n_classes, self.batches.dtype)
 
     def _drawn(
         self, energy: UnitTasks | LayeredTasks, answers: Tensor, allowed: Tensor | None

@@ -94,7 +94,8 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
     sampler_steps : int, optional
         Goes before ``cd_k``.
     sampler_oh_mode : bool, optional
-        For soft input: start the chains from labels drawn from it (None, True) or from its likeliest labels (False).
+        For soft input: one-hot labels, drawn from it, are what chains start from and what layers learn from (None,
+        True); or chains start from its likeliest labels, and layers learn from the distributions (False).
     learning_rate_schedule : {'cosine', 'linear', 'constant'}
         How the learning rate of training by samples falls.
     restart : float

@@ -57,12 +57,13 @@ def pretrain(
     device, dtype = passes.device, passes.dtype
     # epochs are of the training by samples that may follow
     settings = replace(settings, n_iter=Settings.n_iter if settings.n_iter else 0)
+    vote = initialization.vote_shares(passes)
     for layer in layers.layers:
         assert isinstance(layer, MultinomialLayer)
         _pretrain_layer(layer, passes, start, settings, generator)
         answers = _through(layer, answers)
         passes = Passes(answers, device, dtype)
-        start = _vote_start(answers, passes)
+        start = _vote_start(passes, vote)
     top = Settings(penalty=settings.penalty, n_iter=settings.n_iter, tol=settings.tol)
     return training.train(passes, start, top).energy
 
@@ -103,8 +104,9 @@ def _through(layer: MultinomialLayer, answers: Answers) -> Answers:
     )
 
 
-def _vote_start(answers: Answers, passes: Passes) -> Energy:
-    generator = torch.Generator().manual_seed(0)
-    skill, own = initialization.start(answers, passes, 1, "mv", True, generator)
-    weight: Tensor = own + skill[:, None, None] * initialization.diagonal(passes.n_classes, 1)
+def _vote_start(passes: Passes, vote: Tensor) -> Energy:
+    """Return one unit over the outputs whose tables are how they answer where the workers' vote is what it is."""
+    counts = passes.counts(vote.to(passes.device, passes.dtype)).cpu()
+    cells = counts + counts.sum(0) / counts.sum().clamp_min(1e-300) + 1e-3
+    weight = torch.log(cells / cells.sum(1, keepdim=True))
     return Energy(torch.zeros(passes.n_classes).double(), weight, weight.mean(0))

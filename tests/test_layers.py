@@ -255,3 +255,32 @@ def test_units_start_from_one_unit() -> None:
     assert isinstance(many, Units)
     torch.testing.assert_close(many.unit_energy(0).weight, plain.weight)
     assert float(many.unit_energy(2).weight.abs().max()) < 0.1
+
+
+def soft_crowd(n: int = 200, d: int = 8) -> tuple[Answers, np.ndarray]:
+    """Five of d workers spread their belief over three classes, with more on the true one."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=n)
+    values = rng.dirichlet(np.full(3, 0.5), size=(n, d))
+    values[np.arange(n), :, truth] += 0.8
+    values /= values.sum(-1, keepdims=True)
+    for task in range(n):
+        values[task, rng.choice(d, size=d - 5, replace=False)] = np.nan
+    return Answers.from_soft(values.transpose(0, 2, 1)), truth
+
+
+@pytest.mark.parametrize("draws", [None, True])
+def test_layers_learn_from_soft_answers(draws) -> None:
+    answers, truth = soft_crowd()
+    votes = np.zeros((answers.n_tasks, 3))
+    np.add.at(votes, np.repeat(np.arange(200), np.diff(answers.task_ptr)), answers.soft)
+    model = DEEM(n_classes=3, preprocessing_layers=1, epochs=20, sampler_oh_mode=draws)
+    model.fit(answers)
+    vote = (votes.argmax(1) == truth).mean()
+    assert model.score(answers, truth) > vote - 0.1 > 0.75
+
+
+def test_a_layer_of_two_units_loses_nothing_where_workers_are_independent() -> None:
+    answers, truth = soft_crowd()
+    model = DEEM(n_classes=3, preprocessing_layer_widths=[2], preprocessing_init="units")
+    assert model.fit(answers).score(answers, truth) > 0.95

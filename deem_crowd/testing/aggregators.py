@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,18 @@ def _crowd() -> tuple[pd.DataFrame, pd.Series]:
             wrong = rng.random() < 0.06 + 0.03 * worker
             rows.append((task, f"w{worker}", other[str(label)] if wrong else label))
     return pd.DataFrame(rows, columns=["task", "worker", "label"]), truth
+
+
+def _undecided() -> pd.DataFrame:
+    """Return 40 tasks of three labels with two or three answers each, many of them tied."""
+    rng = np.random.default_rng(11)
+    rows = []
+    for task in range(40):
+        for worker in rng.choice(6, size=2 + task % 2, replace=False):
+            right = rng.random() < 0.65
+            label = task % 3 if right else rng.integers(3)
+            rows.append((f"t{task}", f"w{worker}", "abc"[label]))
+    return pd.DataFrame(rows, columns=["task", "worker", "label"])
 
 
 def check_aggregator(
@@ -58,13 +72,21 @@ def check_aggregator(
     checks.run("fit and fit_predict agree", kit.fit)
     checks.run("repeatable", kit.repeatable)
     checks.run("order of rows", kit.rows)
+    checks.run("ties", kit.ties)
     checks.run("extra columns", kit.columns)
+    checks.run("index of the frame", kit.index)
     checks.run("input unchanged", kit.input)
     checks.run("other dtypes", kit.dtypes)
+    checks.run("awkward labels", kit.awkward)
     checks.run("missing column", kit.missing_column)
     checks.run("missing label", kit.missing_label)
+    checks.run("missing task or worker", kit.missing_id)
+    checks.run("repeated answers", kit.repeated)
     checks.run("empty frame", kit.empty)
     checks.run("one task", kit.one_task)
+    checks.run("one label", kit.one_label)
+    checks.run("one answer a task", kit.one_answer)
+    checks.run("copy", kit.copies)
     return checks.finish()
 
 
@@ -169,10 +191,42 @@ class _AggregatorChecks:
                 "Let nothing depend on the order of rows: sort ids, break ties by label.",
             )
 
+    def ties(self) -> None:
+        data = _undecided()
+        made = self.factory()
+        first = made.fit_predict(data)
+        probas = getattr(made, "probas_", None)
+        for seed in range(3):
+            again = self.factory()
+            found = again.fit_predict(data.sample(frac=1.0, random_state=seed))
+            changed = int((found.reindex(first.index) != first).sum())
+            self.checks.require(
+                changed == 0,
+                f"on a crowd with tied votes {changed} labels are others when the rows come in another order.",
+                "Break ties by label, not by row, and do not let rounding decide: of the labels within 1e-6 of the "
+                "best take the first.",
+            )
+            if isinstance(probas, pd.DataFrame):
+                other = again.probas_.reindex(index=probas.index, columns=probas.columns)
+                off = float(np.abs(other.to_numpy(float) - probas.to_numpy(float)).max())
+                self.checks.require(
+                    off < 1e-5,
+                    f"probas_ differ by up to {off:.2g} when the rows come in another order.",
+                    "Start from something that belongs to tasks and workers, not to rows.",
+                )
+
     def columns(self) -> None:
         more = self.data.assign(extra=1)[["label", "extra", "task", "worker"]]
         same = self.labelled(more).equals(self.labelled(self.data))
         self.checks.require(same, "further columns change the labels.", "Use columns by name.")
+
+    def index(self) -> None:
+        expected = self.labelled(self.data)
+        one = self.data.set_axis(pd.Index([0] * len(self.data), name="task"), axis=0)
+        same = self.labelled(one).equals(expected)
+        self.checks.require(
+            same, "the index of the frame changes the labels.", "Use columns; reset the index."
+        )
 
     def input(self) -> None:
         data = self.data.copy()
@@ -195,6 +249,24 @@ class _AggregatorChecks:
             f"with numbers for ids and labels {wrong} labels are others.",
             "Treat ids and labels as names, whatever their dtype.",
         )
+        self.checks.require(
+            found.dtype == numbers["label"].dtype and found.index.dtype == numbers["task"].dtype,
+            f"labels of {numbers['label'].dtype} came back as {found.dtype}, tasks of {numbers['task'].dtype} as "
+            f"{found.index.dtype}.",
+            "Give ids and labels back in the dtype they came in.",
+        )
+
+    def awkward(self) -> None:
+        names = self.labelled(self.data)
+        for cat, dog in (("", "task"), ("label", "a\tb\n"), ("é", "agg_label")):
+            other = {"cat": cat, "dog": dog}
+            found = self.labelled(self.data.assign(label=self.data["label"].map(other)))
+            wrong = int((found.reindex(names.index) != names.map(other)).sum())
+            self.checks.require(
+                wrong == 0,
+                f"with labels {cat!r} and {dog!r} {wrong} labels are others.",
+                "Any text is a label; keep labels out of column names.",
+            )
 
     def missing_column(self) -> None:
         for column in ("task", "worker", "label"):
@@ -222,6 +294,34 @@ class _AggregatorChecks:
             not invented, f"a missing label became {invented}.", "Refuse it, or leave the row out."
         )
 
+    def missing_id(self) -> None:
+        for column in ("task", "worker"):
+            data = self.data.astype({column: object})
+            data.loc[3, column] = None
+            try:
+                found = self.labelled(data)
+            except Exception:
+                continue  # refusing is right, whatever the words
+            self.checks.require(
+                set(found.index) == set(self.data["task"]),
+                f"with a missing {column} the tasks labelled are others.",
+                "Refuse it, or leave the row out.",
+            )
+
+    def repeated(self) -> None:
+        data = pd.concat([self.data, self.data.iloc[:9]], ignore_index=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it may well say so
+                found = self.labelled(data)
+        except ValueError:
+            return  # refusing is an answer
+        self.checks.require(
+            found.index.is_unique and set(found.index) == set(self.data["task"]),
+            "where a worker answered a task twice, tasks are lost or labelled twice.",
+            "Count the answer once, or refuse it with a ValueError that names task and worker.",
+        )
+
     def empty(self) -> None:
         found = self.labelled(self.data.iloc[:0])
         self.checks.require(len(found) == 0, "an empty frame got labels.", "Return none.")
@@ -235,4 +335,34 @@ class _AggregatorChecks:
             list(found) == ["yes"],
             f"two answers 'yes' and one 'no' gave {list(found)}.",
             "With nothing else to go by the majority is right.",
+        )
+
+    def one_label(self) -> None:
+        found = self.labelled(self.data.assign(label="yes"))
+        self.checks.require(
+            set(found) == {"yes"} and len(found) == len(self.truth),
+            f"where every answer is 'yes' the labels are {sorted(map(repr, set(found)))}.",
+            "Where all agree they are right.",
+        )
+
+    def one_answer(self) -> None:
+        data = self.data.drop_duplicates("task")
+        found = self.labelled(data)
+        wrong = int((found.reindex(data["task"]).to_numpy() != data["label"].to_numpy()).sum())
+        self.checks.require(
+            wrong == 0,
+            f"of tasks with one answer each {wrong} got another label than their answer.",
+            "With nothing else to go by the answer is the label.",
+        )
+
+    def copies(self) -> None:
+        made = self.factory()
+        made.fit_predict(self.data)
+        twin = copy.deepcopy(made)
+        if hasattr(made, "labels_"):
+            same = twin.labels_.equals(made.labels_)
+            self.checks.require(same, "a deep copy has other labels.", "Keep state in attributes.")
+        same = twin.fit_predict(self.data).equals(self.labelled(self.data))
+        self.checks.require(
+            same, "a deep copy fits differently.", "Keep parameters and state in attributes."
         )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,84 +10,19 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from deem_crowd import layers
-from deem_crowd.batches import Batch
 from deem_crowd.exceptions import UnsupportedError
-from deem_crowd.network import Network
-from deem_crowd.samplers.base import Sampler, TaskEnergy, one_hot
+from deem_crowd.samplers.base import Sampler
 from deem_crowd.testing.conformance import Checks, global_randomness, name_of
-from deem_crowd.units import Units
+from deem_crowd.testing.energies import Model, models, number
 
-_SEED = 20_240
-
-
-@dataclass(frozen=True)
-class _Model:
-    """A model of T answers of which some exist; all tasks of a batch are alike."""
-
-    name: str
-    network: Network
-    exists: tuple[bool, ...]
-
-    def energy(self, n_tasks: int, device: torch.device) -> TaskEnergy:
-        mask = self.mask(n_tasks, device)
-        state = torch.where(mask, 0, -1)
-        answers = one_hot(state, self.network.n_classes, torch.float64)
-        index = torch.zeros_like(state)
-        batch = Batch(torch.arange(n_tasks, device=device), None, answers, mask, index)
-        with torch.no_grad():
-            return self.network.to(device).bind(batch)
-
-    def mask(self, n_tasks: int, device: torch.device) -> Tensor:
-        row = torch.tensor([self.exists], device=device)
-        return row.expand(n_tasks, -1).contiguous()
-
-    def states(self) -> Tensor:
-        """All states, shape (C, T), in the order in which :func:`_number` counts them."""
-        k = self.network.n_classes
-        ranges = [range(k) if there else (-1,) for there in self.exists]
-        return torch.tensor(list(itertools.product(*ranges)))
-
-    def probabilities(self) -> np.ndarray[Any, Any]:
-        """The enumerated distribution, shape (C,)."""
-        states = self.states()
-        energy = self.energy(len(states), torch.device("cpu"))
-        with torch.no_grad():
-            free = energy.free_energy(one_hot(states, self.network.n_classes, torch.float64))
-        found: np.ndarray[Any, Any] = torch.softmax(-free, 0).numpy()
-        return found
-
-
-def _model(name: str, k: int, exists: str, n_units: int = 1, layered: bool = False) -> _Model:
-    generator = torch.Generator().manual_seed(_SEED)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-    n_places = len(exists)
-    stack = None
-    if layered:
-        stack = layers.build(k, n_places, [n_places], "sparsemax", "identity", 0.3, generator)
-    columns = n_units * k + 1
-    units = Units(normal(n_units, k), normal(k, columns) / 2, normal(n_places, k, columns))
-    return _Model(name, Network(units, stack), tuple(c == "x" for c in exists))
-
-
-def _models() -> list[_Model]:
-    return [
-        _model("one unit, K=2", 2, "xxxx"),
-        _model("one unit, K=3, two answers missing", 3, "x.xx."),
-        _model("two units, K=4, one answer missing", 4, "xx.", n_units=2),
-        _model("one answer", 2, ".x."),
-        _model("layers, K=3, one answer missing", 3, "xx.x", layered=True),
-    ]
+_CPU = torch.device("cpu")
 
 
 def check_sampler(
     sampler: Sampler | type[Sampler] | Callable[[], Sampler],
     *,
     n_steps: int = 100,
-    n_chains: int = 4000,
+    n_chains: int = 6000,
     level: float = 1e-6,
     skip: dict[str, str] | None = None,
 ) -> list[str]:
@@ -101,9 +34,9 @@ def check_sampler(
     n_steps : int
         After how many steps a chain has to have forgotten its start, on models of up to 81 states.
     n_chains : int
-        Chains per model and start for the test of the distribution.
+        Chains per model for the tests of the distribution, shared among its kinds of task and the starts.
     level : float
-        Of the chi-square tests; the seed is fixed.
+        Of the chi-square tests; seeds are fixed, so that nothing is a matter of luck.
     skip : dict of str to str, optional
         Checks to leave out, each with the reason.
 
@@ -137,7 +70,12 @@ def check_sampler(
     checks.run("keeps the mask", kit.mask)
     checks.run("leaves its input alone", kit.input)
     checks.run("draws from the generator alone", kit.randomness)
-    checks.run("follows the distribution", kit.distribution)
+    checks.run("counts what it accepts", kit.acceptance)
+    if (
+        found[0].n_replicas == 1
+    ):  # only together with its replicas is a state drawn from what a step keeps
+        checks.run("keeps the distribution", kit.keeps)
+    checks.run("reaches the distribution", kit.reaches)
     checks.run("runs on other devices", kit.devices)
     return checks.finish()
 
@@ -148,37 +86,31 @@ class _SamplerChecks:
     ) -> None:
         self.checks, self.sampler = checks, sampler
         self.n_steps, self.n_chains, self.level = n_steps, n_chains, level
-        cpu = torch.device("cpu")
-        self.models = [m for m in _models() if sampler.serves(m.energy(1, cpu))]
-        self.others = [m for m in _models() if not sampler.serves(m.energy(1, cpu))]
+        first = torch.zeros(1, dtype=torch.int64)
+        self.models = [m for m in models() if sampler.serves(m.energy(first))]
+        self.others = [m for m in models() if not sampler.serves(m.energy(first))]
 
-    def draw(
-        self,
-        model: _Model,
-        n_tasks: int,
-        n_steps: int,
-        seed: int = 0,
-        label: int = 0,
-        device: str = "cpu",
-    ) -> Tensor:
-        """Return the state of the first replica after some steps from one label everywhere."""
-        place = torch.device(device)
-        mask = model.mask(n_tasks, place)
-        state = torch.where(mask, label % model.network.n_classes, -1)
+    def draw(self, model: Model, state: Tensor, n_steps: int, seed: int = 0) -> Tensor:
+        """Return the states of all replicas, shape (C, B, T), after some steps from ``state``, shape (B, T)."""
+        kind = model.kind(len(state), state.device)
         start = self.replicated(state)
-        generator = torch.Generator(place).manual_seed(seed)
-        energy = model.energy(n_tasks, place)
-        drawn = self.sampler.sample(energy, start, mask, n_steps, generator)
+        generator = torch.Generator(state.device).manual_seed(seed)
+        drawn = self.sampler.sample(model.energy(kind), start, model.mask(kind), n_steps, generator)
         self.checks.require(
             isinstance(drawn, Tensor) and drawn.shape == start.shape and drawn.dtype == start.dtype,
             f"on {model.name!r} it returned {_described(drawn)} for a state of {_described(start)}.",
             "Return labels of the shape and dtype of the state.",
         )
-        return drawn if self.sampler.n_replicas == 1 else drawn[0]
+        return drawn[None] if self.sampler.n_replicas == 1 else drawn
 
     def replicated(self, state: Tensor) -> Tensor:
         c = self.sampler.n_replicas
         return state.clone() if c == 1 else state.expand(c, *state.shape).clone()
+
+    def start(self, model: Model, n_tasks: int, label: int = 0, device: str = "cpu") -> Tensor:
+        """Return a state of one label everywhere, shape (B, T)."""
+        mask = model.mask(model.kind(n_tasks, torch.device(device)))
+        return torch.where(mask, label % model.n_classes, -1)
 
     def refusal(self) -> None:
         self.checks.require(
@@ -189,7 +121,7 @@ class _SamplerChecks:
         for model in self.others:
             refused = False
             try:
-                self.draw(model, 2, 1)
+                self.draw(model, self.start(model, 2), 1)
             except UnsupportedError:
                 refused = True
             self.checks.require(
@@ -200,8 +132,9 @@ class _SamplerChecks:
 
     def mask(self) -> None:
         for model in self.models:
-            drawn = self.draw(model, 200, 3)
-            mask = model.mask(200, drawn.device)
+            start = self.start(model, 200)
+            drawn = self.draw(model, start, 3)
+            mask = (start >= 0).expand(drawn.shape)
             self.checks.require(
                 bool((drawn[~mask] == -1).all()),
                 f"on {model.name!r} it filled in answers that do not exist.",
@@ -209,17 +142,18 @@ class _SamplerChecks:
             )
             inside = drawn[mask]
             self.checks.require(
-                bool(((inside >= 0) & (inside < model.network.n_classes)).all()),
+                bool(((inside >= 0) & (inside < model.n_classes)).all()),
                 f"on {model.name!r} it returned labels {sorted(set(inside.tolist()))}.",
-                f"Labels are 0..{model.network.n_classes - 1} where an answer exists.",
+                f"Labels are 0..{model.n_classes - 1} where an answer exists.",
             )
 
     def input(self) -> None:
         model = self.models[0]
-        mask = model.mask(50, torch.device("cpu"))
-        state = self.replicated(torch.where(mask, 1, -1))
-        before = state.clone()
-        energy = model.energy(50, torch.device("cpu"))
+        kind = model.kind(50, _CPU)
+        mask = model.mask(kind)
+        state = self.replicated(self.start(model, 50, label=1))
+        before, mask_before = state.clone(), mask.clone()
+        energy = model.energy(kind)
         still = self.sampler.sample(energy, state, mask, 0, torch.Generator().manual_seed(0))
         self.checks.require(
             torch.equal(still, before),
@@ -228,17 +162,17 @@ class _SamplerChecks:
         )
         self.sampler.sample(energy, state, mask, 3, torch.Generator().manual_seed(0))
         self.checks.require(
-            torch.equal(state, before),
-            "the state it was given was changed in place.",
+            torch.equal(state, before) and torch.equal(mask, mask_before),
+            "the state or the mask it was given was changed in place.",
             "Return a new tensor.",
         )
 
     def randomness(self) -> None:
         model = self.models[0]
+        start = self.start(model, 300)
         with global_randomness(self.checks):
-            first = self.draw(model, 300, 5, seed=1)
-        torch.manual_seed(1 + torch.initial_seed() % 1000)
-        again, other = self.draw(model, 300, 5, seed=1), self.draw(model, 300, 5, seed=2)
+            first = self.draw(model, start, 5, seed=1)
+        again, other = self.draw(model, start, 5, seed=1), self.draw(model, start, 5, seed=2)
         self.checks.require(
             torch.equal(first, again),
             "two generators of one seed gave different draws.",
@@ -250,26 +184,74 @@ class _SamplerChecks:
             "Hand the generator to every random function: torch.rand(..., generator=generator).",
         )
 
-    def distribution(self) -> None:
+    def acceptance(self) -> None:
+        model = self.models[0]
+        self.sampler.reset()
+        self.draw(model, self.start(model, 50), 3)
+        share = self.sampler.acceptance
+        self.checks.require(
+            share is None or 0 <= share <= 1,
+            f"its acceptance is {share!r}.",
+            "Call self._count(accepted) with a boolean for each proposal, or leave it at None.",
+        )
+        self.sampler.reset()
+        self.checks.require(
+            self.sampler.acceptance is None,
+            "reset() does not forget the acceptance.",
+            "Call super().__init__() and do not override reset(), or let it forget all counts.",
+        )
+
+    def keeps(self) -> None:
         for model in self.models:
-            expected = model.probabilities()
-            for label in (0, 1):
-                drawn = self.draw(model, self.n_chains, self.n_steps, seed=3, label=label)
-                numbers = _number(drawn.cpu(), model.network.n_classes)
-                counts = np.bincount(numbers.numpy(), minlength=len(expected))
-                p_value = _misfit(counts, expected)
-                apart = 0.5 * float(np.abs(counts / self.n_chains - expected).sum())
+            starts = []
+            for place in range(len(model.kinds)):
+                p = torch.from_numpy(model.probabilities(place))
+                drawn = torch.multinomial(p, self.n_chains, True, generator=_seeded(7))
+                starts.append(model.states(place)[drawn])
+            kind = model.kind(self.n_chains, _CPU)
+            state = torch.stack(starts)[kind, torch.arange(self.n_chains)]
+            moved = self.draw(model, state, 2, seed=3)[0]
+            for place, p_value, apart in self.misfits(model, kind, moved):
                 self.checks.require(
                     p_value > self.level,
-                    f"on {model.name!r}, {self.n_steps} steps after the start, its draws are {apart:.3f} in total "
-                    f"variation from the enumerated distribution (chi-square test: p = {p_value:.1e}).",
-                    "Check the acceptance: min(1, exp(Δ log p + log q(back) − log q(forward))) with log p = −F; and "
-                    "that a proposal that is turned down leaves the state. Right but slow: pass a larger n_steps.",
+                    f"on {model.name!r} (answers {model.kinds[place]}) chains that start from the distribution have "
+                    f"left it by {apart:.3f} in total variation after two steps (chi-square test: p = {p_value:.1e}).",
+                    "Check the acceptance: min(1, exp(Δ log p + log q(back) − log q(forward))) with log p = −F; that a "
+                    "proposal that is turned down leaves the state; and that each task goes by its own F and mask.",
                 )
+
+    def reaches(self) -> None:
+        for model in self.models:
+            for label in (0, 1):
+                n_chains = max(self.n_chains // 2, 1)
+                state = self.start(model, n_chains, label)
+                moved = self.draw(model, state, self.n_steps, seed=4 + label)[0]
+                for place, p_value, apart in self.misfits(model, model.kind(n_chains, _CPU), moved):
+                    self.checks.require(
+                        p_value > self.level,
+                        f"on {model.name!r} (answers {model.kinds[place]}), {self.n_steps} steps after a start from "
+                        f"label {label}, its draws are {apart:.3f} in total variation from the enumerated "
+                        f"distribution (chi-square test: p = {p_value:.1e}).",
+                        "Check that every label of every answer can be reached, and the acceptance: min(1, exp(Δ log p "
+                        "+ log q(back) − log q(forward))) with log p = −F. If it is right but slow, pass a larger "
+                        "n_steps.",
+                    )
+
+    def misfits(
+        self, model: Model, kind: Tensor, drawn: Tensor
+    ) -> Iterator[tuple[int, float, float]]:
+        """Yield for each kind of task its number, a p-value and the total variation from the enumerated p."""
+        for place in range(len(model.kinds)):
+            expected = model.probabilities(place)
+            found = number(drawn[kind == place].cpu(), model.n_classes).numpy()
+            counts = np.bincount(found, minlength=len(expected))
+            apart = 0.5 * float(np.abs(counts / max(counts.sum(), 1) - expected).sum())
+            yield place, _misfit(counts, expected), apart
 
     def devices(self) -> None:
         if torch.cuda.is_available():
-            drawn = self.draw(self.models[0], 20, 2, device="cuda")
+            model = self.models[0]
+            drawn = self.draw(model, self.start(model, 20, device="cuda"), 2)
             self.checks.require(
                 drawn.is_cuda,
                 f"a state on CUDA came back on {drawn.device}.",
@@ -277,18 +259,14 @@ class _SamplerChecks:
             )
 
 
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def _described(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"shape {tuple(value.shape)} and dtype {value.dtype}"
     return f"a {type(value).__name__}"
-
-
-def _number(states: Tensor, k: int) -> Tensor:
-    """Return the number of each state, shape (B,): its answers that exist, read as digits."""
-    number = torch.zeros(states.shape[0], dtype=torch.int64)
-    for column in states.T:
-        number = torch.where(column >= 0, number * k + column, number)
-    return number
 
 
 def _misfit(counts: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float:
@@ -298,4 +276,6 @@ def _misfit(counts: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> flo
     seen, wanted = (np.append(v[~rare], v[rare].sum()) for v in (counts, wanted))
     if wanted[-1] == 0:
         seen, wanted = seen[:-1], wanted[:-1]
+    if len(wanted) < 2:  # one state alone
+        return 1.0
     return float(stats.chisquare(seen, wanted * seen.sum() / wanted.sum()).pvalue)

@@ -1,8 +1,9 @@
-"""Build the wheel, install it into a clean environment, and use it outside the checkout.
+"""Build the wheel, install it into a clean environment, and use it outside the checkout, with strangers' packages.
 
 Run it from anywhere with an interpreter that has ``build``: ``python tests/wheel/check_wheel.py``.
 The environment, ``.venv-wheel``, is kept for the next run as long as pyproject.toml and
-constraints.txt stay the same; the wheel itself is installed afresh every time.
+constraints.txt stay the same; the wheel itself is installed afresh every time. The two packages in
+plugins/examples are built and installed beside it, and taken away again; so are three that misbehave.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,30 +33,18 @@ PACKAGES = {
 
 EXAMPLES = ROOT / "plugins" / "examples"
 
-FIT = """
-import numpy as np, pandas as pd, deem_crowd
-rng = np.random.default_rng(0)
-truth = rng.integers(3, size=120)
-data = np.where(rng.random((120, 6)) < 0.7, truth[:, None], rng.integers(3, size=(120, 6)))
-model = deem_crowd.DEEM(sampler="tempering", epochs=10).fit(data)
-assert model.score(data, truth) > 0.7, model.score(data, truth)
-frame = deem_crowd.Answers.from_dense(data).to_frame()
-labels = deem_crowd.create("ebcc", n_seeds=2).fit_predict(frame)
-assert (labels.sort_index() == truth).mean() > 0.7
-"""
+# Packages of strangers that misbehave: the source of the one module of each.
+HOOK = """
+from deem_crowd import hookimpl
 
-# Packages as a careless stranger might write them: name, module, and what the table then says.
-CARELESS = {
-    "taken-name": (
-        "from deem_crowd import hookimpl\n"
-        "@hookimpl\ndef deem_crowd_aggregators(): return {'ds': print}\n",
-        "aggregator 'ds' comes from",
-    ),
-    "raises": ("raise RuntimeError('half installed')\n", "half installed"),
-    "rubbish": (
-        "from deem_crowd import hookimpl\n@hookimpl\ndef deem_crowd_samplers(): return ['dlp']\n",
-        "rubbish",
-    ),
+@hookimpl
+def deem_crowd_aggregators():
+    return %s
+"""
+ROGUES = {
+    "rogue-taken": HOOK % "{'deem': dict}",
+    "rogue-raises": "raise RuntimeError('no licence')\n",
+    "rogue-rubbish": HOOK % "['deem']",
 }
 
 INSIDE = """
@@ -73,9 +63,32 @@ for folder in ("adapters", "benchmarks", "plugins", "samplers", "tests"):
     assert not (site / folder).exists(), f"the wheel installs a top-level {folder!r}"
 """
 
+EXAMPLES_INSIDE = """
+import importlib, pathlib, sysconfig
+import numpy as np
+import pandas as pd
+import deem_crowd
+site = pathlib.Path(sysconfig.get_path("purelib")).resolve()
+for name in ("deem_crowd_ebcc", "deem_crowd_tempering"):
+    path = pathlib.Path(importlib.import_module(name).__file__).resolve()
+    assert path.is_relative_to(site), f"{name} was imported from {path}, not from {site}"
+rng = np.random.default_rng(0)
+truth = rng.integers(3, size=120)
+answers = np.where(rng.random((120, 6)) < 0.8, truth[:, None], (truth[:, None] + 1) % 3)
+answers[rng.random(answers.shape) < 0.3] = -1
+model = deem_crowd.DEEM(n_classes=3, sampler="tempering", epochs=3).fit(answers)
+right = (model.predict(answers) == truth).mean()
+assert right > 0.8, f"DEEM(sampler='tempering') is right about {right:.0%}"
+task, worker = np.nonzero(answers >= 0)
+frame = pd.DataFrame({"task": task, "worker": worker, "label": answers[task, worker]})
+labels = deem_crowd.create("ebcc", n_seeds=2).fit_predict(frame)
+right = (labels.sort_index() == truth[labels.sort_index().index]).mean()
+assert right > 0.8, f"ebcc is right about {right:.0%}"
+"""
 
-def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """Run ``command`` in ``cwd`` and return its output; leave with that output if it fails."""
+
+def run(*command: str | Path, cwd: Path, status: int = 0, **environment: str) -> str:
+    """Run ``command`` in ``cwd`` and return its output; leave with that output if its ``status`` is another."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "DEEM_CROWD"))}
     done = subprocess.run(
         [str(part) for part in command],
@@ -86,8 +99,9 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
         encoding="utf-8",
         check=False,
     )
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))}\nfailed with {done.returncode}:\n{done.stdout}")
+    if done.returncode != status:
+        said = f"ended with {done.returncode}, not {status}:\n{done.stdout}"
+        sys.exit(f"{' '.join(map(str, command))}\n{said}")
     return done.stdout
 
 
@@ -135,7 +149,24 @@ def install(wheel: Path, folder: Path) -> None:
         stamp.write_text(key.hexdigest())
     else:
         run(*pip, "--force-reinstall", "--no-deps", wheel, cwd=folder)
+        for name in [*_examples(), *ROGUES]:  # left over where an earlier run was cut short
+            if list(_site().glob(f"{name.replace('-', '_')}-*.dist-info")):
+                uninstall(folder, name)
     run(SCRIPTS / "python", "-m", "pip", "check", cwd=folder)
+
+
+def uninstall(folder: Path, *names: str) -> None:
+    """Take packages out of .venv-wheel."""
+    run(SCRIPTS / "python", "-m", "pip", "uninstall", "--quiet", "--yes", *names, cwd=folder)
+
+
+def _site() -> Path:
+    (site,) = VENV.glob("Lib/site-packages" if os.name == "nt" else "lib/python3*/site-packages")
+    return site
+
+
+def _examples() -> list[str]:
+    return sorted(path.parent.name for path in EXAMPLES.glob("*/pyproject.toml"))
 
 
 def check_shell(folder: Path) -> None:
@@ -162,64 +193,97 @@ def check_shell(folder: Path) -> None:
     require("DEEM" in table.upper(), f"`deem-crowd demo` shows no DEEM:\n{table}")
 
 
-def words(text: str) -> str:
-    """Return text without the line breaks and frames of a table."""
-    return " ".join(text.replace("│", " ").split())
-
-
 def check_examples(folder: Path) -> None:
-    """Install the example plugins as a stranger would, see them everywhere, test them, and take one away."""
-    pip = [SCRIPTS / "python", "-m", "pip"]
-    install = [*pip, "install", "--quiet", "--constraint", CONSTRAINTS]
-    packages = sorted(path.parent for path in EXAMPLES.glob("*/pyproject.toml"))
-    require(len(packages) == 2, f"examples found: {packages}")
-    copies = [shutil.copytree(path, folder / path.name) for path in packages]
-    run(*install, "pytest", "build", cwd=folder)
-    wheels = folder / "wheels"
-    for copy in copies:
-        run(sys.executable, "-m", "build", "--wheel", "--outdir", wheels, copy, cwd=folder)
-    run(*install, "--no-deps", "--force-reinstall", *sorted(wheels.glob("*.whl")), cwd=folder)
-    shell = SCRIPTS / "deem-crowd"
+    """Build the example packages, install them, find and use them, run their tests, take one away."""
+    shell, python = SCRIPTS / "deem-crowd", SCRIPTS / "python"
+    built = folder / "examples"
+    for name in _examples():
+        # a copy, so that the checkout gets no build folder
+        copy = folder / "sources" / name
+        shutil.copytree(EXAMPLES / name, copy, ignore=shutil.ignore_patterns("*.egg-info", "build"))
+        run(sys.executable, "-m", "build", "--wheel", "--outdir", built, copy, cwd=folder)
+    pip = [python, "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS]
+    run(*pip, "--no-deps", *sorted(built.glob("*.whl")), cwd=folder)
+    run(*pip, "pytest", cwd=folder)
+    run(python, "-m", "pip", "check", cwd=folder)
+
+    table = run(shell, "plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1", COLUMNS="200")
+    for entry in ("aggregator ebcc deem-crowd-ebcc", "sampler tempering deem-crowd-tempering"):
+        listed = any(set(entry.split()) <= set(line.split()) for line in table.splitlines())
+        require(listed, f"`deem-crowd plugins` does not list {entry}:\n{table}")
+    run(shell, "aggregate", "answers.csv", "--method", "ebcc", "-o", "ebcc.csv", cwd=folder)
+    require(
+        sorted((folder / "ebcc.csv").read_text().split())
+        == sorted((folder / "labels.csv").read_text().split()),
+        f"`--method ebcc` gave {(folder / 'ebcc.csv').read_text()}",
+    )
+    table = run(shell, "compare", "answers.csv", "--methods", "mv,ebcc", cwd=folder)
+    require("ebcc" in table.split(), f"`deem-crowd compare` shows no ebcc:\n{table}")
+    run(python, "-c", EXAMPLES_INSIDE, cwd=folder)
     sets = ROOT.parent / "shared" / "data"
     data = {"DEEM_CROWD_LABEL_SETS": str(sets)} if sets.is_dir() else {}
+    for name in _examples():
+        tests = folder / "sources" / name / "tests"
+        said = run(python, "-m", "pytest", "-q", tests, cwd=tests, OMP_NUM_THREADS="1", **data)
+        print(f"wheel check: {name}: {said.strip().splitlines()[-1]}", flush=True)
 
-    def table() -> str:
-        return run(shell, "plugins", cwd=folder, COLUMNS="250", DEEM_CROWD_PLUGINS_STRICT="1")
-
-    for name in ("ebcc", "tempering", "deem-crowd-ebcc", "deem-crowd-tempering"):
-        require(name in table(), f"`deem-crowd plugins` does not list {name}:\n{table()}")
-    run(SCRIPTS / "python", "-c", FIT, cwd=folder)
-    run(shell, "aggregate", "answers.csv", "-o", "by_ebcc.csv", "--method", "ebcc", cwd=folder)
-    found = run(shell, "compare", "answers.csv", "--methods", "deem,ds,ebcc", cwd=folder)
-    require("ebcc" in found, f"`deem-crowd compare` shows no ebcc:\n{found}")
-    for copy in copies:
-        run(SCRIPTS / "python", "-m", "pytest", "-q", copy / "tests", cwd=copy / "tests", **data)
-    run(*pip, "uninstall", "--quiet", "--yes", "deem-crowd-ebcc", cwd=folder)
-    require("ebcc" not in table(), f"ebcc is listed after it was uninstalled:\n{table()}")
-    require("tempering" in table(), f"uninstalling one took the other away:\n{table()}")
+    uninstall(folder, "deem-crowd-ebcc")
+    table = run(shell, "plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1", COLUMNS="200")
+    require("ebcc" not in table, f"deem-crowd-ebcc is uninstalled, and still listed:\n{table}")
+    require("tempering" in table.split(), f"deem-crowd-tempering is gone with the other:\n{table}")
+    said = run(shell, "aggregate", "answers.csv", "--method", "ebcc", cwd=folder, status=2)
+    require("no method is called 'ebcc'" in said, f"an uninstalled method: {said}")
+    uninstall(folder, "deem-crowd-tempering")
 
 
-def check_careless(folder: Path) -> None:
-    """Install plugins with faults, one at a time: each is named, and the rest goes on working."""
+def check_rogues(folder: Path) -> None:
+    """Install packages that misbehave: each is named with its fault, and none stops the others."""
     shell = SCRIPTS / "deem-crowd"
-    pip = [SCRIPTS / "python", "-m", "pip"]
-    for name, (code, seen) in CARELESS.items():
-        place = folder / f"careless-{name}"
-        place.mkdir()
-        module = f"careless_{name.replace('-', '_')}"
-        (place / f"{module}.py").write_text(code)
-        (place / "pyproject.toml").write_text(
-            f'[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-            f'[project]\nname = "{name}"\nversion = "1"\n'
-            f'[project.entry-points.deem_crowd]\n{name} = "{module}"\n'
-            f'[tool.setuptools]\npy-modules = ["{module}"]\n'
-        )
-        run(*pip, "install", "--quiet", "--no-deps", place, cwd=folder)
-        table = run(shell, "plugins", cwd=folder, COLUMNS="250")
-        require(name in table and seen in words(table), f"nothing is said of {name}:\n{table}")
-        if name != "taken-name":  # a name claimed twice stops what needs names, and says so
-            run(shell, "aggregate", "answers.csv", "-o", "labels.csv", cwd=folder)
-        run(*pip, "uninstall", "--quiet", "--yes", name, cwd=folder)
+    wheels = [_wheel_of(name, source, folder) for name, source in ROGUES.items()]
+    run(SCRIPTS / "python", "-m", "pip", "install", "--quiet", "--no-deps", *wheels, cwd=folder)
+    try:
+        said = " ".join(run(shell, "plugins", cwd=folder, COLUMNS="300").split())
+        for words in (
+            r"rogue-raises 1\.0 broken: .*RuntimeError: no licence",
+            r"rogue-rubbish 1\.0 broken: .*returned \['deem'\], not a mapping",
+            r"aggregator 'deem' comes from plugin .* of deem-crowd .* and from plugin 'rogue-taken'",
+            r"crowdkit deem-crowd",
+        ):
+            require(
+                re.search(words, said) is not None, f"`deem-crowd plugins` lacks {words}: {said}"
+            )
+        aggregate = [shell, "aggregate", "answers.csv", "-o", "again.csv"]
+        said = run(*aggregate, cwd=folder, status=1)
+        require("'rogue-taken'" in said, f"a name claimed twice: {said}")
+        run(*aggregate, cwd=folder, DEEM_CROWD_PLUGINS_DENY="rogue-taken")
+        same = (folder / "again.csv").read_text() == (folder / "labels.csv").read_text()
+        require(same, "with the rival denied the labels are others")
+        deny_two = {"DEEM_CROWD_PLUGINS_DENY": "rogue-taken,rogue-rubbish"}
+        strict = {"DEEM_CROWD_PLUGINS_STRICT": "1"}
+        said = run(*aggregate, cwd=folder, status=1, **deny_two, **strict)
+        require("rogue-raises" in said, f"strict mode does not name the broken plugin: {said}")
+    finally:
+        uninstall(folder, *ROGUES)
+    table = run(shell, "plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1")
+    require("rogue" not in table, f"uninstalled, and still listed:\n{table}")
+
+
+def _wheel_of(name: str, source: str, folder: Path) -> Path:
+    """Write the wheel of a package with one module, whose entry point has the same name."""
+    module = name.replace("-", "_")
+    info = f"{module}-1.0.dist-info"
+    path = folder / f"{module}-1.0-py3-none-any.whl"
+    files = {
+        f"{module}.py": source,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[deem_crowd]\n{name} = {module}\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file, text)
+    return path
 
 
 def main() -> None:
@@ -234,10 +298,9 @@ def main() -> None:
         print("wheel check: import and use it outside the checkout", flush=True)
         run(SCRIPTS / "python", "-c", INSIDE, *PACKAGES, cwd=folder)
         check_shell(folder)
-        print("wheel check: example plugins, as a stranger installs them", flush=True)
+        print("wheel check: packages of strangers", flush=True)
         check_examples(folder)
-        print("wheel check: plugins with faults", flush=True)
-        check_careless(folder)
+        check_rogues(folder)
     print("wheel check: passed")
 
 

@@ -15,7 +15,7 @@ from deem_crowd.testing import check_sampler
 
 
 def test_it_is_a_sampler() -> None:
-    check_sampler(ParallelTempering)
+    check_sampler(ParallelTempering, n_steps=40, n_chains=3000)
 
 
 class TwoModes(TaskEnergy):
