@@ -145,6 +145,9 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
     loss_history_: list[float] = attr.ib(init=False)
     """Log-likelihood per task, in nats, at each pass; higher is better."""
 
+    takes_soft = True
+    """That ``fit`` takes :class:`deem_crowd.Answers` with probabilities; the benchmark asks for it."""
+
     # ---------------------------------------------------------------- fitting
 
     def fit(

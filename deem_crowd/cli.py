@@ -264,6 +264,84 @@ def compare(
 
 
 @app.command()
+def benchmark(
+    suite: Annotated[
+        str | None,
+        typer.Argument(
+            help="quick (a minute; the default), crowd, ensemble, laws, scaling or samplers; not needed with --data."
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            help="What to compare on, as often as needed: a folder of folders with labels.csv[.gz] and truth.csv[.gz] "
+            "(or .parquet); crowdkit:NAME; sklearn[:NAME]; sklearn-soft[:NAME]; law[:NAME].",
+        ),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Aggregators that `deem-crowd plugins` lists, with commas; parameters in brackets: "
+            "'ds, deem, two=deem(hidden_dim=2)'. Others are compared with the first. For samplers: their names."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many seeds, for data that are drawn and methods that draw."),
+    ] = None,
+    out: Annotated[
+        str, typer.Option(help="Folder of the results; a run that was stopped goes on from there.")
+    ] = "benchmark",
+    limit_seconds: Annotated[
+        float, typer.Option(min=0, help="Time limit of each run; 0 is none.")
+    ] = 600,
+    limit_gb: Annotated[
+        float, typer.Option(min=0, help="Memory limit of each run, in 10⁹ bytes; 0 is none.")
+    ] = 8,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of each run; by default cores / jobs.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Do again what failed before.")] = False,
+) -> None:
+    """Compare aggregators on many label sets: a table here, results.jsonl, report.md and report.html in --out."""
+    from deem_crowd_benchmarks import reports, suites
+
+    with shell.progress() as bar:
+
+        def begin(total: int) -> None:
+            bar.start(total)
+
+        try:
+            summary = suites.benchmark(
+                suite,
+                data=data or None,
+                methods=methods,
+                seeds=seeds,
+                out=out,
+                limit_seconds=limit_seconds or None,
+                limit_gb=limit_gb or None,
+                jobs=jobs,
+                threads=threads,
+                retry=retry,
+                begin=begin,
+                report=lambda name, row: bar.step(name, row["status"], row["reason"]),
+            )
+        except ParameterError as error:
+            raise typer.BadParameter(str(error)) from error
+    console = shell.console()
+    for table in reports.tables_of(summary):
+        console.print(reports.rich_table(table))
+        if table.note:
+            console.print(table.note, style="dim", highlight=False)
+    console.print(
+        f"\nWritten: {out}/{reports.HTML}, {out}/{reports.MARKDOWN}, {out}/results.jsonl",
+        highlight=False,
+    )
+
+
+@app.command()
 def plugins() -> None:
     """List the adapters, aggregators and samplers there are, and the plugins that could not be used."""
     from deem_crowd import discovery, registry

@@ -9,7 +9,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -84,6 +84,43 @@ def console(*, err: bool = False) -> Console:
     if plain.is_terminal or "COLUMNS" in os.environ:
         return plain
     return Console(stderr=err, width=_WIDE)
+
+
+class Bar:
+    """How far a long command is, on standard error; silent but for failures where that is no terminal."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress, self._task = progress, None
+
+    def start(self, total: int) -> None:
+        """Begin with ``total`` steps ahead."""
+        self._task = self._progress.add_task("", total=total)
+
+    def step(self, name: str, status: str, reason: str) -> None:
+        """Go on by a step; one that failed says why."""
+        from rich.markup import escape
+
+        if status != "ok":
+            self._progress.console.print(
+                f"[yellow]{escape(name)}: {status}: {escape(reason)}[/yellow]", highlight=False
+            )
+        self._progress.update(self._task, advance=1, description=escape(name))
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Bar]:
+    """Show a bar while the block runs."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    err = console(err=True)
+    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
+        yield Bar(bar)
 
 
 def warn(message: str) -> None:

@@ -80,7 +80,7 @@ def _run(
             result = Result(method, labels, probas, seconds, right, loss)
         except Exception as error:  # a peer may fail in any way
             result = Result(method, error=explain(error))
-    said = tuple(dict.fromkeys(str(w.message) for w in caught if _matters(w.category)))
+    said = tuple(dict.fromkeys(str(w.message) for w in caught if matters(w.category)))
     return Result(**{**result.__dict__, "warnings": said})
 
 
@@ -115,6 +115,6 @@ def _or(probas: pd.DataFrame | None, labels: pd.Series) -> pd.DataFrame | pd.Ser
     return labels if probas is None else probas
 
 
-def _matters(category: type[Warning]) -> bool:
+def matters(category: type[Warning]) -> bool:
     """Tell whether a warning is about the data or the fit, not about somebody's code."""
     return issubclass(category, DataWarning) or category.__name__ == "ConvergenceWarning"

@@ -1,4 +1,8 @@
-"""Ensembles made on the spot: real classifiers, trained on data inside scikit-learn, answer held-out tasks."""
+"""Ensembles made on the spot: real classifiers answer tasks from scikit-learn's data that they were not trained on.
+
+:func:`make_ensemble` trains on one part and lets each classifier answer some of the rest, as a crowd would;
+:func:`out_of_fold` has each of them answer every row, out of fold.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
@@ -25,6 +29,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from deem_crowd.exceptions import ParameterError, first_few
+from deem_crowd_benchmarks.label_sets import LabelSet
 
 _LOADERS: dict[str, Callable[[], Any]] = {
     "digits": datasets.load_digits,
@@ -121,9 +126,7 @@ def make_ensemble(name: str, seed: int = 0, answered: tuple[float, float] = (0.3
     if not 0 <= low <= high <= 1:
         raise ParameterError(f"answered={answered!r} is no range within [0, 1].")
     rng = np.random.default_rng([seed, DATASETS.index(name)])
-    data = _LOADERS[name]()
-    features = np.asarray(data.data, dtype=np.float64)
-    truth = np.asarray(data.target_names)[data.target]
+    features, truth = _data(name)
     training, tasks = train_test_split(
         np.arange(len(truth)), test_size=HELD_OUT, stratify=truth, random_state=_seed(rng)
     )
@@ -134,9 +137,7 @@ def make_ensemble(name: str, seed: int = 0, answered: tuple[float, float] = (0.3
         n_columns = max(2, round(recipe.features * features.shape[1]))
         columns = np.sort(rng.choice(features.shape[1], n_columns, replace=False))
         classifier = make_pipeline(StandardScaler(), recipe.make(_seed(rng)))
-        with warnings.catch_warnings():  # of pixels that are always blank; they do no harm
-            warnings.filterwarnings("ignore", message="self.within_class_std_dev_")
-            classifier.fit(features[np.ix_(rows, columns)], truth[rows])
+        _train(classifier, features[np.ix_(rows, columns)], truth[rows])
         n_answers = round(rng.uniform(low, high) * len(tasks))
         chosen = np.sort(rng.choice(tasks, n_answers, replace=False))
         if n_answers:
@@ -149,6 +150,83 @@ def make_ensemble(name: str, seed: int = 0, answered: tuple[float, float] = (0.3
     seen = tasks[np.isin(tasks, answers["task"])]
     gold = pd.Series(truth[seen], index=pd.Index(seen, name="task"), name="label")
     return Ensemble(name, answers, gold, np.sort(training))
+
+
+def out_of_fold(name: str, seed: int = 0, *, soft: bool = False, n_folds: int = 5) -> LabelSet:
+    """Let every classifier answer every row of a data set, out of fold.
+
+    The rows are cut into folds of like classes; what a classifier says of a fold comes from a copy of it that was
+    trained on the others, on its own share of their rows and features (the same features in all folds).
+
+    Parameters
+    ----------
+    name : 'digits', 'breast-cancer' or 'wine'
+    seed : int
+        The same seed gives the same answers. Global random states are neither read nor written.
+    soft : bool
+        Whether the label set holds probabilities, too; then only classifiers that give some take part.
+    n_folds : int
+
+    Raises
+    ------
+    ParameterError
+        If there is no such data set.
+    """
+    if name not in _LOADERS:
+        raise ParameterError(f"no data set is called {name!r}; there are: {first_few(DATASETS)}.")
+    rng = np.random.default_rng([seed, DATASETS.index(name), n_folds])
+    features, truth = _data(name)
+    classes = np.unique(truth)
+    folds = list(
+        StratifiedKFold(n_folds, shuffle=True, random_state=_seed(rng)).split(features, truth)
+    )
+    said: dict[str, npt.NDArray[np.float64]] = {}
+    for recipe in _RECIPES:
+        n_columns = max(2, round(recipe.features * features.shape[1]))
+        columns = np.sort(rng.choice(features.shape[1], n_columns, replace=False))
+        model_seed = _seed(rng)
+        table = np.zeros((len(truth), len(classes)))
+        for training, tasks in folds:
+            rows = _stratified(training, truth, recipe.rows, rng)
+            classifier = make_pipeline(StandardScaler(), recipe.make(model_seed))
+            if soft and not hasattr(classifier, "predict_proba"):
+                break
+            _train(classifier, features[np.ix_(rows, columns)], truth[rows])
+            here = features[np.ix_(tasks, columns)]
+            if soft:
+                table[tasks] = classifier.predict_proba(here)
+            else:
+                table[tasks] = classifier.predict(here)[:, None] == classes
+        else:
+            said[recipe.name] = table
+    whole = np.stack(list(said.values()), axis=1)  # (N, D, K)
+    n_tasks, n_workers, _ = whole.shape
+    answers = pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(n_tasks), n_workers),
+            "worker": np.tile(np.array(list(said), dtype=object), n_tasks),
+            "label": classes[whole.argmax(-1)].ravel(),
+        }
+    )
+    gold = pd.Series(truth, index=pd.RangeIndex(n_tasks, name="task"), name="label")
+    if not soft:
+        return LabelSet(name, answers, gold, "classifiers")
+    values = whole.reshape(-1, len(classes))
+    values = values / values.sum(1, keepdims=True)
+    columns_ = pd.DataFrame(values, columns=list(classes))
+    probabilities = pd.concat([answers[["task", "worker"]], columns_], axis=1)
+    return LabelSet(f"{name}, soft", answers, gold, "classifiers", probabilities)
+
+
+def _data(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+    data = _LOADERS[name]()
+    return np.asarray(data.data, dtype=np.float64), np.asarray(data.target_names)[data.target]
+
+
+def _train(classifier: Any, features: npt.NDArray[np.float64], truth: npt.NDArray[Any]) -> None:
+    with warnings.catch_warnings():  # of pixels that are always blank; they do no harm
+        warnings.filterwarnings("ignore", message="self.within_class_std_dev_")
+        classifier.fit(features, truth)
 
 
 def _stratified(

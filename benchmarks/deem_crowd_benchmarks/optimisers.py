@@ -23,8 +23,8 @@ from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
 from deem_crowd.initialization import diagonal, start
 from deem_crowd.passes import Passes
-from deem_crowd_benchmarks.generated import Law, beta, crowd
-from deem_crowd_benchmarks.side_by_side import label_sets
+from deem_crowd_benchmarks.label_sets import sources
+from deem_crowd_benchmarks.laws import crowd_of
 
 
 def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, float]]:
@@ -54,11 +54,10 @@ def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, 
 
 def _all(folder: Path | None) -> Iterator[tuple[str, Answers]]:
     for n_answers in (10**4, 10**5, 10**6):
-        law = Law(n_answers // 5, max(n_answers // 500, 6), 4, 5, beta(4, 2))
-        yield f"generated {n_answers:,}", Answers.from_frame(crowd(law, 0)[0])
-    if folder is not None:
-        for name, frame, _ in label_sets(folder):
-            yield name, Answers.from_frame(frame.drop_duplicates(["task", "worker"], keep="last"))
+        yield f"generated {n_answers:,}", Answers.from_frame(crowd_of(n_answers, 0).answers)
+    for source in sources(folder) if folder is not None else ():
+        frame = source.load(0).answers.drop_duplicates(["task", "worker"], keep="last")
+        yield source.name, Answers.from_frame(frame)
 
 
 def main(folder: Annotated[Path | None, typer.Argument()] = None) -> None:

@@ -219,6 +219,11 @@ def check_examples(folder: Path) -> None:
     )
     table = run(shell, "compare", "answers.csv", "--methods", "mv,ebcc", cwd=folder)
     require("ebcc" in table.split(), f"`deem-crowd compare` shows no ebcc:\n{table}")
+    bench = ["benchmark", "--data", "law:few-tasks", "--methods", "deem, mv, ebcc(n_seeds=2)"]
+    table = run(shell, *bench, "--out", "bench", cwd=folder, COLUMNS="200")
+    require("ebcc(n_seeds=2)" in table.split(), f"`deem-crowd benchmark` shows no ebcc:\n{table}")
+    page = (folder / "bench" / "report.html").read_text(encoding="utf-8")
+    require("<svg" in page, "`deem-crowd benchmark` drew no picture")
     run(python, "-c", EXAMPLES_INSIDE, cwd=folder)
     sets = ROOT.parent / "shared" / "data"
     data = {"DEEM_CROWD_LABEL_SETS": str(sets)} if sets.is_dir() else {}

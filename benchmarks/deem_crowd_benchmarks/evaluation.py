@@ -1,0 +1,265 @@
+"""One aggregator on one label set: what came out, measured."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import psutil
+import threadpoolctl  # type: ignore[import-untyped]
+
+from deem_crowd.exceptions import (
+    DataError,
+    ParameterError,
+    PluginError,
+    UnsupportedError,
+    first_few,
+)
+from deem_crowd_benchmarks import comparison, measures
+from deem_crowd_benchmarks.label_sets import LabelSet, Source
+from deem_crowd_benchmarks.methods import Method
+
+MEASURES = (
+    "accuracy", "label_accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece", "clustering_accuracy",
+    "nmi", "ari", "skill_correlation", "seconds", "peak_mb",
+)  # fmt: skip
+LOWER_IS_BETTER = ("log_loss", "brier", "ece", "seconds", "peak_mb")
+
+N_SHOWN = 4
+"""Workers whose confusion matrices are kept: those with most answers."""
+MAX_CLASSES_SHOWN = 12
+_CLEAR_PEAK = Path("/proc/self/clear_refs")
+
+
+@dataclass
+class Evaluation:
+    """What became of a run."""
+
+    status: str
+    """``'ok'``; ``'refused'``: it says that it is not for such data; ``'failed'``: it raised something else;
+    ``'invalid'``: it returned what are no labels of these tasks."""
+    reason: str = ""
+    sizes: dict[str, int] = field(default_factory=dict)
+    measures: dict[str, float] = field(default_factory=dict)
+    """By the names in ``MEASURES``; those that could not be taken are absent. ``seconds`` from data to labels, imports
+    and a first tiny fit not counted; ``peak_mb``: what memory rises above the data, in 10⁶ bytes."""
+    warnings: list[str] = field(default_factory=list)
+    reliability: dict[str, list[float]] = field(default_factory=dict)
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    """Confusion matrices of the workers with most answers, by gold and as estimated, rows the true class."""
+    hits: npt.NDArray[np.float32] | None = None
+    """Per task with gold, as :func:`deem_crowd_benchmarks.measures.hits`."""
+
+
+def evaluate_alone(
+    begin: Callable[[], None], data: LabelSet | Source, method: Method, seed: int, threads: int
+) -> Evaluation:
+    """Do what :func:`evaluate` does, in a process made for it (see :mod:`deem_crowd_benchmarks.isolation`)."""
+    label_set = data.load(seed) if isinstance(data, Source) else data
+    import torch
+
+    torch.set_num_threads(threads)
+    with threadpoolctl.threadpool_limits(threads):
+        with contextlib.suppress(Exception):  # the measured fit will say it
+            _warm_up(method, seed)
+        begin()
+        return evaluate(label_set, method, seed)
+
+
+def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
+    """Fit ``method`` on the answers of ``label_set`` in this process and measure the outcome.
+
+    Parameters
+    ----------
+    label_set : LabelSet
+        Gold scores alone; the aggregator does not see it.
+    method : Method
+    seed : int
+        For the method.
+
+    Returns
+    -------
+    Evaluation
+        Nothing but MemoryError, KeyboardInterrupt and the like is raised: a failure is an evaluation, too.
+    """
+    answers = label_set.answers
+    found = Evaluation("ok", sizes=_sizes(label_set))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            aggregator = method.create(seed)
+            data: Any = _input(label_set, aggregator)
+            _reset_peak()
+            before = psutil.Process().memory_info().rss
+            start = time.perf_counter()
+            labels = aggregator.fit_predict(data)
+            seconds = time.perf_counter() - start
+            peak = _peak()
+        except MemoryError:
+            raise
+        except Exception as error:
+            return _failed(found, error)
+    said = (str(w.message) for w in caught if comparison.matters(w.category))
+    found.warnings = list(dict.fromkeys(said))
+    if wrong := _fault(labels, answers):
+        found.status, found.reason = "invalid", wrong
+        return found
+    found.measures = {"seconds": seconds}
+    if peak is not None:
+        found.measures["peak_mb"] = max(peak - before, 0) / 1e6
+    _measure(found, label_set, labels, aggregator)
+    found.measures = {k: v for k in MEASURES if (v := found.measures.get(k, np.nan)) == v}
+    return found
+
+
+def _input(label_set: LabelSet, aggregator: Any) -> Any:
+    """Return what the aggregator gets: probabilities where there are some and it takes them, else labels."""
+    if label_set.soft is not None and getattr(aggregator, "takes_soft", False):
+        from deem_crowd_adapters import from_soft_long
+
+        return from_soft_long(label_set.soft)
+    return label_set.answers.copy()  # what a method does to its frame is its own affair
+
+
+def _warm_up(method: Method, seed: int) -> None:
+    """Let libraries set themselves up: the first fit of a process pays for that."""
+    tiny = pd.DataFrame(
+        {"task": [0, 0, 1, 1, 2], "worker": [0, 1, 0, 1, 0], "label": ["a", "b", "b", "b", "a"]}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        method.create(seed).fit_predict(tiny)
+
+
+def _sizes(label_set: LabelSet) -> dict[str, int]:
+    answers = label_set.answers
+    return {
+        "n_tasks": int(answers["task"].nunique()),
+        "n_workers": int(answers["worker"].nunique()),
+        "n_answers": len(answers),
+        "n_classes": int(answers["label"].nunique()),
+        "n_gold": int(label_set.gold.notna().sum()),
+    }
+
+
+def _failed(found: Evaluation, error: Exception) -> Evaluation:
+    text = comparison.explain(error)
+    if "can't allocate memory" in text:
+        raise MemoryError(text) from error
+    refusals = (DataError, ParameterError, PluginError, UnsupportedError, NotImplementedError)
+    needs = isinstance(error, TypeError) and "required positional argument" in text
+    found.status = "refused" if needs or isinstance(error, refusals) else "failed"
+    found.reason = f"it needs more than answers: {text}" if needs else text
+    return found
+
+
+def _fault(labels: Any, answers: pd.DataFrame) -> str:
+    """Say what is wrong with what ``fit_predict`` returned, if something is."""
+    if not isinstance(labels, pd.Series):
+        return f"fit_predict returned a {type(labels).__name__}, not a Series of labels"
+    if not labels.index.is_unique:
+        twice = labels.index[labels.index.duplicated()].unique()
+        return f"{len(twice)} tasks have more than one label ({first_few(twice)})"
+    asked = pd.Index(answers["task"].unique())
+    if len(lost := asked[~asked.isin(labels.index)]):
+        return f"{len(lost)} tasks have no label ({first_few(lost)})"
+    if len(strange := labels.dropna()[~labels.dropna().isin(answers["label"].unique())]):
+        kinds = strange.unique()
+        return f"{len(kinds)} labels are none that a worker gave ({first_few(kinds)}), for {len(strange)} tasks"
+    return ""
+
+
+def _measure(found: Evaluation, label_set: LabelSet, labels: pd.Series, aggregator: Any) -> None:
+    gold, into = label_set.gold, found.measures
+    probas = comparison.probabilities(aggregator)
+    if probas is not None and (wrong := _improper(probas, gold)):
+        found.warnings.append(f"probabilities are not scored: {wrong}")
+        probas = None
+    hits = measures.hits(labels if probas is None else probas, gold)
+    if len(hits):
+        found.hits = hits.astype(np.float32)
+        into["accuracy"] = float(hits.mean())
+    into.update(measures.of_labels(labels, gold))
+    if probas is not None and len(hits):
+        into["log_loss"] = measures.log_loss(probas, gold)
+        into["brier"] = measures.brier(probas, gold)
+        curve = measures.reliability(probas, gold)
+        into["ece"] = curve.error
+        found.reliability = {name: getattr(curve, name).tolist() for name in curve._fields}
+    skills = getattr(aggregator, "skills_", None)
+    if isinstance(skills, pd.Series):
+        into["skill_correlation"] = measures.skill_correlation(skills, label_set.answers, gold)
+    found.workers = _confusions(label_set, aggregator)
+
+
+def _improper(probas: pd.DataFrame, gold: pd.Series) -> str:
+    """Say what is wrong with probabilities of the tasks with gold, if something is."""
+    rows = probas.reindex(gold.index[gold.index.isin(probas.index)])
+    values = rows.to_numpy(dtype=np.float64)
+    bad = ~(np.isfinite(values).all(axis=1) & (values >= -1e-6).all(axis=1))
+    bad |= ~(np.abs(values.sum(axis=1) - 1) < 1e-3)
+    if bad.any():
+        where = rows.index[bad]
+        return f"those of {int(bad.sum())} tasks are no distribution ({first_few(where)})"
+    return ""
+
+
+def _confusions(label_set: LabelSet, aggregator: Any) -> list[dict[str, Any]]:
+    """Return the confusion matrices of the busiest workers, by gold, and as ``errors_`` has them (crowd-kit's form)."""
+    answers, gold = label_set.answers, label_set.gold.dropna()
+    classes = pd.Index(sorted(answers["label"].unique(), key=str), tupleize_cols=False)
+    n_workers = answers["worker"].nunique()
+    if len(classes) > MAX_CLASSES_SHOWN or n_workers * len(classes) ** 2 > 10**6:
+        return []
+    try:
+        errors = getattr(aggregator, "errors_", None)
+    except Exception:  # a stranger's property
+        errors = None
+    if not isinstance(errors, pd.DataFrame) or errors.index.nlevels != 2:
+        return []
+    true = gold.reindex(answers["task"]).to_numpy(object)
+    shown = []
+    for worker, n_answers in answers["worker"].value_counts().head(N_SHOWN).items():
+        mine = (answers["worker"] == worker).to_numpy() & pd.notna(true)
+        counts = pd.crosstab(
+            pd.Index(true[mine]), pd.Index(answers["label"].to_numpy(object)[mine])
+        ).reindex(index=classes, columns=classes, fill_value=0)
+        if worker not in errors.index.get_level_values(0):
+            continue
+        estimate = (
+            pd.DataFrame(errors.xs(worker, level=0))
+            .reindex(index=classes, columns=classes)
+            .fillna(0.0)
+        )
+        shown.append(
+            {
+                "worker": str(worker),
+                "answers": int(n_answers),
+                "classes": [str(c) for c in classes],
+                "gold": counts.to_numpy().tolist(),
+                "estimated": estimate.to_numpy(dtype=float).T.round(4).tolist(),
+            }
+        )
+    return shown
+
+
+def _reset_peak() -> None:
+    """Set the kernel's record of this process's peak memory to what it holds now, where it can be."""
+    if _CLEAR_PEAK.exists():
+        _CLEAR_PEAK.write_text("5")
+
+
+def _peak() -> int | None:
+    """Return the peak since :func:`_reset_peak` in bytes; None where the system does not say."""
+    if not _CLEAR_PEAK.exists():
+        return None
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)

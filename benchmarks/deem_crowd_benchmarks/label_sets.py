@@ -1,0 +1,294 @@
+"""What is compared on: answers with gold, and where they come from."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.discovery import hint
+from deem_crowd.exceptions import DataError, ParameterError, first_few
+
+_ENDINGS = (".csv", ".csv.gz", ".parquet")
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Answers, and what is true.
+
+    Attributes
+    ----------
+    name : str
+    answers : DataFrame, R rows
+        Long format: ``task``, ``worker``, ``label``.
+    gold : Series
+        True labels of some or all tasks, index ``task``.
+    kind : str
+        What sort of set it is; sets of a kind are averaged together.
+    soft : DataFrame, R rows, optional
+        The same answers as probabilities: ``task``, ``worker``, a column for each class. ``answers`` then holds the
+        likeliest classes, for aggregators that take no probabilities.
+    """
+
+    name: str
+    answers: pd.DataFrame
+    gold: pd.Series
+    kind: str = "data"
+    soft: pd.DataFrame | None = None
+
+    @property
+    def digest(self) -> str:
+        """A fingerprint of answers and gold: the same for the same content in the same order."""
+        parts = [pd.util.hash_pandas_object(self.answers[list(_COLUMNS)], index=False)]
+        parts.append(pd.util.hash_pandas_object(self.gold.astype(str), index=True))
+        if self.soft is not None:
+            parts.append(pd.util.hash_pandas_object(self.soft, index=False))
+        mixed = np.concatenate([p.to_numpy(np.uint64) for p in parts])
+        order = np.arange(1, len(mixed) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        return f"{int((mixed ^ order).sum(dtype=np.uint64)):016x}"
+
+
+_COLUMNS = ("task", "worker", "label")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a label set comes from: it is read or drawn when needed.
+
+    Attributes
+    ----------
+    name : str
+        Of the label set.
+    kind : str
+    load : callable
+        From a seed to the :class:`LabelSet`.
+    drawn : bool
+        Whether the seed makes a difference.
+    large : bool
+        Whether each run draws its own copy in its own process, instead of being handed one.
+    """
+
+    name: str
+    kind: str
+    load: Callable[[int], LabelSet]
+    drawn: bool = False
+    large: bool = False
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Reads one folder of files; a class, so that a process of its own can be told to do it."""
+
+    path: Path
+    kind: str
+
+    def __call__(self, seed: int) -> LabelSet:
+        return read_folder(self.path, self.kind)
+
+
+@dataclass(frozen=True)
+class _CrowdKit:
+    name: str
+
+    def __call__(self, seed: int) -> LabelSet:
+        return from_crowdkit(self.name)
+
+
+@dataclass(frozen=True)
+class _OutOfFold:
+    name: str
+    soft: bool
+
+    def __call__(self, seed: int) -> LabelSet:
+        from deem_crowd_benchmarks.ensembles import out_of_fold
+
+        return out_of_fold(self.name, seed, soft=self.soft)
+
+
+@dataclass(frozen=True)
+class CrowdOf:
+    """Draws :func:`deem_crowd_benchmarks.laws.crowd_of` so many answers."""
+
+    n_answers: int
+
+    def __call__(self, seed: int) -> LabelSet:
+        """Draw it."""
+        from deem_crowd_benchmarks.laws import crowd_of
+
+        return crowd_of(self.n_answers, seed)
+
+
+def sources(
+    given: str | Path | LabelSet | Source | Sequence[str | Path | LabelSet | Source],
+) -> list[Source]:
+    """Return the sources that ``given`` names.
+
+    Parameters
+    ----------
+    given : one, or a list, of
+        a folder of label sets or one label set's folder (``labels.csv[.gz]`` or ``.parquet`` with columns task, worker,
+        label; ``truth`` likewise with columns task, label); ``crowdkit:NAME`` (downloads once); ``sklearn`` or
+        ``sklearn:NAME`` (classifiers' labels, out of fold), ``sklearn-soft:NAME`` (their probabilities); ``law`` or
+        ``law:NAME``; a :class:`LabelSet`; a :class:`Source`.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such thing.
+    DataError
+        If a folder holds no label set.
+    """
+    if isinstance(given, str | Path | LabelSet | Source):
+        given = [given]
+    found = [source for one in given for source in _of(one)]
+    names = [s.name for s in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ParameterError(
+            f"{len(twice)} names stand for more than one label set ({first_few(twice)}): rename the folders."
+        )
+    return found
+
+
+def _of(given: str | Path | LabelSet | Source) -> Iterator[Source]:
+    if isinstance(given, Source):
+        yield given
+    elif isinstance(given, LabelSet):
+        yield Source(given.name, given.kind, _Constant(given))
+    elif Path(given).is_dir():
+        yield from _in_folder(Path(given))
+    else:
+        scheme, _, name = str(given).partition(":")
+        if scheme not in _SCHEMES:
+            raise ParameterError(
+                f"there is no folder {str(given)!r}, and it names no data either: "
+                f"FOLDER, {', '.join(f'{s}:NAME' for s in _SCHEMES)}."
+            )
+        yield from _SCHEMES[scheme](name)
+
+
+@dataclass(frozen=True)
+class _Constant:
+    value: LabelSet
+
+    def __call__(self, seed: int) -> LabelSet:
+        return self.value
+
+
+def _in_folder(folder: Path) -> Iterator[Source]:
+    if _file(folder, "labels"):
+        yield Source(folder.resolve().name, "data", _Folder(folder, "data"))
+        return
+    inner = [p for p in sorted(folder.iterdir()) if p.is_dir() and _file(p, "labels")]
+    if not inner:
+        raise DataError(
+            f"{folder} holds no label set: no labels.csv[.gz] or labels.parquet, in it or in its folders."
+        )
+    kind = folder.resolve().name
+    for path in inner:
+        yield Source(path.name, kind, _Folder(path, kind))
+
+
+def _file(folder: Path, stem: str) -> Path | None:
+    return next((p for e in _ENDINGS if (p := folder / f"{stem}{e}").is_file()), None)
+
+
+def read_folder(folder: Path, kind: str = "data") -> LabelSet:
+    """Read ``labels`` and ``truth`` of one folder; everything as text, so that 1 and "1" are no difference.
+
+    A row that repeats another in task, worker and label is one answer. What becomes of several answers of one worker to
+    one task is each aggregator's affair.
+
+    Raises
+    ------
+    DataError
+        If a file or a column is missing, or gold names a task twice.
+    """
+    from deem_crowd_adapters import read_long, read_table
+
+    labels, truth = _file(folder, "labels"), _file(folder, "truth")
+    if labels is None or truth is None:
+        lacking = "labels" if labels is None else "truth"
+        raise DataError(f"{folder} has no {lacking}.csv[.gz] or {lacking}.parquet.")
+    answers = read_long(str(labels))[list(_COLUMNS)].astype(str).drop_duplicates(ignore_index=True)
+    gold = read_table(str(truth))
+    for column in ("task", "label"):
+        if column not in gold.columns:
+            raise DataError(f"{truth} has no column {column!r}; found {first_few(gold.columns)}.")
+    gold = gold.dropna(subset=["label"])[["task", "label"]].astype(str).drop_duplicates()
+    twice = gold["task"][gold["task"].duplicated()].unique()
+    if len(twice):
+        raise DataError(f"{truth}: {len(twice)} tasks have two gold labels ({first_few(twice)}).")
+    return LabelSet(folder.resolve().name, answers, gold.set_index("task")["label"], kind)
+
+
+def from_crowdkit(name: str) -> LabelSet:
+    """Return one of crowd-kit's own data sets; crowd-kit downloads it if it is not there yet.
+
+    Raises
+    ------
+    ParameterError
+        If crowd-kit knows no such set.
+    DataError
+        If it cannot be had, or holds no classification with gold.
+    """
+    from crowdkit.datasets import get_datasets_list, load_dataset
+
+    known = [title for title, _ in get_datasets_list()]
+    if name not in known:
+        raise ParameterError(
+            f"crowd-kit has no data set {name!r}{hint(name, known)}; there are: {', '.join(known)}."
+        )
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # it says that it downloads
+            answers, gold = load_dataset(name)
+    except Exception as error:  # whatever a download may raise
+        raise DataError(
+            f"crowd-kit's data set {name!r} could not be had ({type(error).__name__}: {error}). It is downloaded at "
+            "its first use, to ~/crowdkit_data or where CROWDKIT_DATA says: put it there, or go where a network is."
+        ) from error
+    if not set(_COLUMNS) <= set(answers.columns) or not isinstance(gold, pd.Series):
+        raise DataError(f"crowd-kit's data set {name!r} holds no labels of classes with gold.")
+    return LabelSet(name, answers[list(_COLUMNS)], gold.rename_axis("task"), "crowd-kit")
+
+
+def _crowdkit(name: str) -> Iterator[Source]:
+    yield Source(name, "crowd-kit", _CrowdKit(name))
+
+
+def _sklearn(name: str, soft: bool = False) -> Iterator[Source]:
+    from deem_crowd_benchmarks.ensembles import DATASETS
+
+    for one in _chosen(name, DATASETS, "sklearn"):
+        title = f"{one}, soft" if soft else one
+        yield Source(title, "classifiers", _OutOfFold(one, soft), drawn=True)
+
+
+def _law(name: str) -> Iterator[Source]:
+    from deem_crowd_benchmarks.laws import LAWS
+
+    for one in _chosen(name, tuple(LAWS), "law"):
+        yield Source(one, "law", LAWS[one], drawn=True)
+
+
+def _chosen(name: str, known: tuple[str, ...], scheme: str) -> tuple[str, ...]:
+    if not name:
+        return known
+    if name not in known:
+        raise ParameterError(
+            f"there is no {scheme}:{name}{hint(name, known)}; there are: {', '.join(known)}."
+        )
+    return (name,)
+
+
+_SCHEMES: dict[str, Callable[[str], Iterator[Source]]] = {
+    "crowdkit": _crowdkit,
+    "sklearn": _sklearn,
+    "sklearn-soft": lambda name: _sklearn(name, soft=True),
+    "law": _law,
+}

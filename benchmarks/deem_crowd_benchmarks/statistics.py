@@ -1,0 +1,216 @@
+"""What rows of results say together: means, ranks, wins, and which differences are more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from deem_crowd_benchmarks.evaluation import LOWER_IS_BETTER
+from deem_crowd_benchmarks.runs import Row, read_hits
+
+LEVEL = 0.05
+"""Of all tests and intervals: 95 %."""
+
+N_BOOTSTRAP = 2000
+_TIED = 1e-9
+
+
+def per_set(rows: Sequence[Row], measure: str = "accuracy") -> pd.DataFrame:
+    """Return one measure, the mean over seeds: index (kind, set), columns the methods, NaN where a run failed.
+
+    Rows and columns stand in the order in which they first appear.
+    """
+    sets = list(dict.fromkeys((row["kind"], row["set"]) for row in rows))
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    index = pd.MultiIndex.from_tuples(sets, names=["kind", "set"])
+    values: dict[tuple[int, int], list[float]] = {}
+    for row in rows:
+        at = sets.index((row["kind"], row["set"])), methods.index(row["method"])
+        values.setdefault(at, []).append(row.get(measure, np.nan))
+    table = np.full((len(sets), len(methods)), np.nan)
+    for at, found in values.items():
+        table[at] = np.mean(found)
+    return pd.DataFrame(table, index=index, columns=methods)
+
+
+def ranks(table: pd.DataFrame, measure: str = "accuracy") -> pd.DataFrame:
+    """Return the rank of each method on each set, 1 for the best; equal values share the mean of their ranks.
+
+    A method that failed on a set is last there, level with others that failed.
+    """
+    lower = measure in LOWER_IS_BETTER
+    filled = table.fillna(np.inf if lower else -np.inf).round(9)
+    return filled.rank(axis=1, ascending=lower, method="average")
+
+
+def wins(table: pd.DataFrame, measure: str = "accuracy") -> pd.Series:
+    """Return on how many sets each method is best; where several are, each counts."""
+    best = table.min(axis=1) if measure in LOWER_IS_BETTER else table.max(axis=1)
+    near: pd.DataFrame = (table.sub(best, axis=0)).abs() <= _TIED
+    return near.sum()
+
+
+class Interval(NamedTuple):
+    """A value with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def accuracy_intervals(
+    rows: Sequence[Row], out: Path, seed: int = 0
+) -> dict[tuple[str, str, str], Interval]:
+    """Return the accuracy of each (kind, set, method) with a bootstrap interval over tasks.
+
+    Tasks are drawn anew; seeds are averaged. Sets without kept hits are absent. The percentile bootstrap of Efron and
+    Tibshirani (1993).
+    """
+    found = {}
+    for (kind, name), table in _hits(rows, out).items():
+        rng = np.random.default_rng(seed)
+        for method, values in table.items():
+            low, high = np.quantile(_means(values, rng), [LEVEL / 2, 1 - LEVEL / 2])
+            found[kind, name, method] = Interval(float(values.mean()), float(low), float(high))
+    return found
+
+
+def differences(
+    rows: Sequence[Row], out: Path, reference: str, seed: int = 0
+) -> dict[str, Interval]:
+    """Return by how much each method's mean accuracy over sets is above the reference's, with an interval.
+
+    A paired bootstrap of two levels: sets are drawn anew, and within each set tasks, the same ones for both methods.
+    Only sets on which both were scored count.
+    """
+    tables = _hits(rows, out)
+    found = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        pairs = [
+            t[method] - t[reference]
+            for t in tables.values()
+            if method in t and reference in t and len(t[method]) == len(t[reference])
+        ]
+        if method == reference or not pairs:
+            continue
+        rng = np.random.default_rng(seed)
+        draws = np.stack([_means(p, rng) for p in pairs])  # (sets, N_BOOTSTRAP)
+        chosen = rng.integers(len(pairs), size=(len(pairs), N_BOOTSTRAP))
+        means = np.take_along_axis(draws, chosen, axis=0).mean(axis=0)
+        value = float(np.mean([p.mean() for p in pairs]))
+        low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
+        found[method] = Interval(value, float(low), float(high))
+    return found
+
+
+class Ranking(NamedTuple):
+    """Friedman's test over sets, and Nemenyi's critical difference of mean ranks.
+
+    Demšar, JMLR 7 (2006). Only sets on which every method was scored take part.
+    """
+
+    mean_ranks: pd.Series
+    """Best first."""
+    n_sets: int
+    p_value: float
+    """Friedman's: that all methods are alike. NaN where it cannot be asked (fewer than three methods or two sets)."""
+    critical_difference: float
+    """Mean ranks that differ by less are not told apart at the level of 5 %."""
+
+    def groups(self) -> list[list[str]]:
+        """Return the largest groups of methods, two at least, whose mean ranks are not told apart."""
+        names, values = list(self.mean_ranks.index), self.mean_ranks.to_numpy()
+        found: list[list[str]] = []
+        for i in range(len(names)):
+            last = int(np.flatnonzero(values <= values[i] + self.critical_difference)[-1])
+            if last > i and not (found and names[last] in found[-1]):
+                found.append(names[i : last + 1])
+        return found
+
+
+def ranking(table: pd.DataFrame, measure: str = "accuracy") -> Ranking:
+    """Return :class:`Ranking` of a table as :func:`per_set` gives it; methods that failed on most sets are left out."""
+    kept = table.loc[:, table.notna().mean() > 0.5].dropna()
+    n, k = kept.shape
+    mean_ranks = (
+        ranks(kept, measure).mean().sort_values(kind="stable") if n else pd.Series(dtype=float)
+    )
+    if n < 2 or k < 2:
+        return Ranking(mean_ranks, n, float("nan"), float("nan"))
+    p_value = float("nan")
+    if k >= 3 and (kept.round(9).nunique(axis=1) > 1).any():
+        p_value = float(stats.friedmanchisquare(*(kept[m].round(9) for m in kept)).pvalue)
+    q = stats.studentized_range.ppf(1 - LEVEL, k, np.inf) / np.sqrt(2)
+    return Ranking(mean_ranks, n, p_value, float(q * np.sqrt(k * (k + 1) / (6 * n))))
+
+
+def wilcoxon(table: pd.DataFrame, reference: str) -> pd.Series:
+    """Return the p-value that each method is level with the reference over sets, corrected for their number.
+
+    Wilcoxon's signed-rank test, zero differences divided between the sides, with Holm's correction (Scandinavian
+    Journal of Statistics 6, 1979). NaN where fewer than two sets have both.
+    """
+    found = {}
+    for method in table.columns.drop(reference):
+        both = table[[reference, method]].dropna()
+        difference = (both[method] - both[reference]).round(9)
+        if len(both) < 2:
+            found[method] = float("nan")
+        elif not difference.any():
+            found[method] = 1.0
+        else:
+            found[method] = float(stats.wilcoxon(difference, zero_method="zsplit").pvalue)
+    return holm(pd.Series(found, dtype=float))
+
+
+def holm(p_values: pd.Series) -> pd.Series:
+    """Return p-values corrected by Holm's step-down method; NaN stay and do not count."""
+    given = p_values.dropna().sort_values(kind="stable")
+    factor = np.arange(len(given), 0, -1)
+    corrected = np.minimum(np.maximum.accumulate(given.to_numpy() * factor), 1.0)
+    return pd.Series(corrected, index=given.index).reindex(p_values.index)
+
+
+def slope(n_answers: Sequence[float], seconds: Sequence[float]) -> float:
+    """Return the slope of log seconds against log answers, by least squares: 1 is a cost that follows the answers."""
+    x, y = np.log(np.asarray(n_answers, float)), np.log(np.asarray(seconds, float))
+    return float(stats.linregress(x, y).slope) if len(np.unique(x)) > 1 else float("nan")
+
+
+def _hits(
+    rows: Sequence[Row], out: Path
+) -> dict[tuple[str, str], dict[str, npt.NDArray[np.float64]]]:
+    """Return, by (kind, set) and method, the hits of the tasks with gold; of several seeds side by side.
+
+    Where seeds draw other data, their tasks follow each other; where only the method is seeded, they are averaged.
+    """
+    grouped: dict[tuple[str, str], dict[str, list[tuple[str, Any]]]] = {}
+    for row in rows:
+        if row["status"] == "ok" and (hits := read_hits(out, row)) is not None:
+            place = grouped.setdefault((row["kind"], row["set"]), {})
+            place.setdefault(row["method"], []).append((row["digest"], hits.astype(np.float64)))
+    return {key: {m: _joined(parts) for m, parts in by.items()} for key, by in grouped.items()}
+
+
+def _joined(parts: list[tuple[str, npt.NDArray[np.float64]]]) -> npt.NDArray[np.float64]:
+    by_data: dict[str, list[npt.NDArray[np.float64]]] = {}
+    for digest, hits in parts:
+        by_data.setdefault(digest, []).append(hits)
+    return np.concatenate([np.mean(same, axis=0) for same in by_data.values()])
+
+
+def _means(values: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return the means of N_BOOTSTRAP draws of the tasks with replacement.
+
+    Tasks with equal values are drawn together, as multinomial counts: the law is the same and the cost is that of the
+    number of different values, which is small.
+    """
+    kinds, counts = np.unique(values, return_counts=True)
+    drawn = rng.multinomial(len(values), counts / len(values), size=N_BOOTSTRAP)
+    return np.asarray(drawn @ kinds / len(values))

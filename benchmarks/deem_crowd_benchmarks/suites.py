@@ -1,0 +1,195 @@
+"""What ``deem-crowd benchmark`` runs, from Python: named suites, or any data and methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deem_crowd import registry
+from deem_crowd.discovery import hint
+from deem_crowd.exceptions import ParameterError
+from deem_crowd_benchmarks import label_sets, mixing, reports, runs
+from deem_crowd_benchmarks.isolation import Limits
+from deem_crowd_benchmarks.label_sets import CrowdOf, LabelSet, Source
+from deem_crowd_benchmarks.methods import Method
+from deem_crowd_benchmarks.runs import Row
+from deem_crowd_benchmarks.summary import SCALE, Summary
+
+Data = str | Path | LabelSet | Source
+Report = Callable[[str, Row], None]
+"""Called as each run ends, with what it was and its row."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named benchmark."""
+
+    description: str
+    data: tuple[Data, ...] | None
+    """None: the caller has to say."""
+    methods: str | None
+    """None: every aggregator that is installed and needs nothing but answers."""
+    seeds: int = 1
+
+
+SIZES = (10**4, 10**5, 10**6, 10**7)
+
+SUITES = {
+    "quick": Suite(
+        "classifiers on scikit-learn's data and five laws; a minute",
+        ("sklearn:wine", "sklearn:breast-cancer", "sklearn-soft:wine", "law:independent", "law:copies",
+         "law:heavy-tail", "law:spammers", "law:difficulty"),
+        "deem, ds, mv, wawa",
+    ),
+    "crowd": Suite("every aggregator on a folder of crowds (--data)", None, None),
+    "ensemble": Suite(
+        "every aggregator on classifiers: a folder (--data), or scikit-learn's data",
+        ("sklearn", "sklearn-soft"),
+        None,
+    ),
+    "laws": Suite("every law of known truth", ("law",), "deem, ds, mv, wawa", seeds=3),
+    "scaling": Suite(
+        "seconds and memory from 10,000 to 10,000,000 answers",
+        tuple(Source(f"{n:,} answers", SCALE, CrowdOf(n), drawn=True, large=True) for n in SIZES),
+        "deem, ds, mv",
+    ),
+    "samplers": Suite("acceptance, effective samples a second, gradient error", (), ""),
+}  # fmt: skip
+
+
+def everything() -> str:
+    """Return the names of all aggregators that need nothing but answers, DEEM first."""
+    names = sorted(registry.aggregators(), key=lambda name: (name != "deem", name))
+    return ", ".join(name for name in names if name != "gold-mv")
+
+
+def benchmark(
+    suite: str | None = None,
+    *,
+    data: Data | Sequence[Data] | None = None,
+    methods: str | Sequence[str | Method] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    out: str | Path = "benchmark",
+    limit_seconds: float | None = 600,
+    limit_gb: float | None = 8,
+    jobs: int = 1,
+    threads: int | None = None,
+    retry: bool = False,
+    report: Report = lambda name, row: None,
+    begin: Callable[[int], None] = lambda total: None,
+) -> Summary:
+    """Run aggregators on label sets and write ``results.jsonl``, ``report.md`` and ``report.html``.
+
+    A call that finds results of the same runs in ``out`` goes on from there.
+
+    Parameters
+    ----------
+    suite : str, optional
+        A name in ``SUITES``: what is run where ``data``, ``methods`` and ``seeds`` do not say; 'quick' if nothing does.
+    data : optional
+        See :func:`deem_crowd_benchmarks.label_sets.sources`.
+    methods : optional
+        See :func:`deem_crowd_benchmarks.methods.methods`; the first one is the reference of comparisons.
+    seeds : int or list of int, optional
+        How many (0, 1, …), or which.
+    out : path
+        The folder of results; it is made if it is not there.
+    limit_seconds, limit_gb : float, optional
+        Of each run; None is no limit. Memory counts in 10⁹ bytes, of the whole process.
+    jobs : int
+        Runs at a time.
+    threads : int, optional
+        Of each run; by default the cores divided by ``jobs``.
+    retry : bool
+        Do again what failed before.
+    report, begin : callable
+        Called as each run ends, and before the first with the number of all.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    ParameterError
+        If a name or number makes no sense.
+    DataError
+        If a label set cannot be had.
+    """
+    from deem_crowd_benchmarks.methods import methods as methods_of
+
+    plan = _suite(suite, data, methods)
+    folder = Path(out)
+    if plan.data == () and data is None:
+        rows = _mixing(folder, methods, _seeds(seeds, plan), begin, report)
+        return reports.write_report(folder, rows=rows)
+    _check(limit_seconds, limit_gb, jobs, threads)
+    chosen = methods if methods is not None else plan.methods
+    wanted = methods_of(everything() if chosen is None else chosen)
+    where = data if data is not None else plan.data
+    if where is None:
+        raise ParameterError(f"suite {suite!r} needs data: a folder of label sets (--data).")
+    todo = runs.plan(label_sets.sources(where), wanted, _seeds(seeds, plan))
+    begin(len(todo))
+    limits = Limits(limit_seconds, None if limit_gb is None else limit_gb * 1e9)
+    rows = runs.perform(
+        todo,
+        folder,
+        limits=limits,
+        jobs=jobs,
+        threads=threads or max(1, runs.cores() // jobs),
+        retry=retry,
+        report=lambda run, row: report(f"{run.source.name} · {run.method.label}", row),
+    )
+    return reports.write_report(folder, wanted[0].label, rows)
+
+
+def _suite(name: str | None, data: object, methods: object) -> Suite:
+    if name is None:
+        quick = SUITES["quick"]
+        return (
+            quick if data is None else Suite("", None, quick.methods if methods is None else None)
+        )
+    if name not in SUITES:
+        raise ParameterError(
+            f"there is no suite {name!r}{hint(name, SUITES)}; there are: {', '.join(SUITES)}."
+        )
+    return SUITES[name]
+
+
+def _seeds(given: int | Sequence[int] | None, suite: Suite) -> list[int]:
+    seeds = suite.seeds if given is None else given
+    found = list(range(seeds)) if isinstance(seeds, int) else [int(s) for s in seeds]
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise ParameterError(f"seeds={given!r}: a number from 1, or different numbers from 0.")
+    return found
+
+
+def _check(seconds: float | None, gb: float | None, jobs: int, threads: int | None) -> None:
+    for name, value in (
+        ("limit_seconds", seconds),
+        ("limit_gb", gb),
+        ("jobs", jobs),
+        ("threads", threads),
+    ):
+        if value is not None and not value > 0:
+            raise ParameterError(f"{name}={value!r} has to be above 0.")
+
+
+def _mixing(
+    folder: Path, names: object, seeds: list[int], begin: Callable[[int], None], report: Report
+) -> list[Row]:
+    if names is not None and not isinstance(names, str):
+        raise ParameterError("the suite 'samplers' takes names of samplers, with commas.")
+    wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+    if wanted is None:
+        wanted = list(registry.samplers())
+    begin(len(wanted) * len(mixing.MODELS) * len(seeds))
+    found = []
+    for seed in seeds:
+        for row in mixing.rows(wanted, seed):
+            report(f"{row['model']} · {row['sampler']}", row)
+            found.append(row)
+    runs.write_rows(folder, found)
+    return found

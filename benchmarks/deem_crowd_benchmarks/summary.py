@@ -1,0 +1,320 @@
+"""Rows of results → tables: what the terminal, Markdown and HTML all show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd_benchmarks import statistics
+from deem_crowd_benchmarks.evaluation import LOWER_IS_BETTER
+from deem_crowd_benchmarks.runs import Row
+
+SCALE = "scale"
+"""The kind of the sets that are there to measure time and memory on."""
+
+DASH = "–"
+_STATUS = {"time": "time limit", "memory": "memory limit"}
+
+
+@dataclass
+class Table:
+    """Text in rows and columns; the first column is a heading, the others are numbers."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    note: str = ""
+    best: set[tuple[int, int]] = field(default_factory=set)
+    """(row, column) of the cells to set off."""
+    text_columns: set[int] = field(default_factory=lambda: {0})
+
+
+@dataclass
+class Summary:
+    """All tables of a report.
+
+    Attributes
+    ----------
+    overview : Table, or None where no accuracy was measured
+    details : list of Table
+        A measure each, one row a set.
+    scaling, samplers, failures : Table or None
+    ranking : statistics.Ranking
+    accuracies : DataFrame, index (kind, set), columns methods
+    """
+
+    overview: Table | None
+    details: list[Table]
+    scaling: Table | None
+    samplers: Table | None
+    failures: Table | None
+    ranking: statistics.Ranking
+    accuracies: pd.DataFrame
+
+
+def summarise(rows: Sequence[Row], out: Path, reference: str | None = None) -> Summary:
+    """Return the tables of rows.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As :func:`deem_crowd_benchmarks.runs.read_rows` gives them.
+    out : Path
+        Their folder.
+    reference : str, optional
+        The method that others are compared with; the first one if it is None or was not run.
+    """
+    measured = [row for row in rows if "method" in row]
+    scored = [row for row in measured if row["kind"] != SCALE]
+    accuracies = statistics.per_set(scored) if scored else pd.DataFrame()
+    accuracies = accuracies.dropna(how="all")
+    methods = list(accuracies.columns)
+    base = reference if reference in methods else (methods[0] if methods else None)
+    details = []
+    if len(accuracies):
+        details = [
+            _detail(scored, accuracies, measure, title, percent)
+            for measure, title, percent in _DETAILS
+        ]
+    return Summary(
+        _overview(scored, out, accuracies, str(base)) if len(accuracies) else None,
+        [table for table in details if table.rows],
+        _scaling([row for row in measured if row["kind"] == SCALE]),
+        _samplers([row for row in rows if "sampler" in row]),
+        _failures(rows),
+        statistics.ranking(accuracies) if len(accuracies) else statistics.ranking(pd.DataFrame()),
+        accuracies,
+    )
+
+
+_DETAILS = (
+    ("accuracy", "Accuracy, %", True),
+    ("log_loss", "Log-loss, nats", False),
+    ("ece", "Expected calibration error, %", True),
+    ("brier", "Brier score", False),
+    ("label_accuracy", "Accuracy of the labels as returned, %", True),
+    ("balanced_accuracy", "Balanced accuracy, %", True),
+    ("macro_f1", "Macro F1, %", True),
+    ("clustering_accuracy", "Clustering accuracy (best renaming of classes), %", True),
+    ("nmi", "Normalised mutual information, %", True),
+    ("ari", "Adjusted Rand index, %", True),
+    ("skill_correlation", "Rank correlation of skills with accuracy on gold", False),
+    ("seconds", "Seconds, data to labels", False),
+    ("peak_mb", "Peak memory above the data, MB", False),
+)
+
+
+def _overview(rows: Sequence[Row], out: Path, accuracies: pd.DataFrame, base: str) -> Table:
+    kinds = list(dict.fromkeys(accuracies.index.get_level_values("kind")))
+    kinds = kinds if len(kinds) > 1 else []
+    ranking = statistics.ranking(accuracies)
+    wins = statistics.wins(accuracies)
+    p_values = statistics.wilcoxon(accuracies, base)
+    above = statistics.differences(rows, out, base)
+    others = {m: statistics.per_set(rows, m) for m in ("log_loss", "ece", "seconds")}
+    table = Table(
+        "Overview",
+        ["method", "accuracy %", *(f"{kind} %" for kind in kinds), f"above {base}, points", "p", "mean rank",
+         "wins", "log-loss", "ECE %", "seconds"],
+        note=(
+            f"Means over {_sets(len(accuracies))}, in brackets over how many where a method failed on some; seconds "
+            f"are geometric means. Above {base}: on the sets that both were scored on, with a 95 % interval (paired "
+            "bootstrap over sets and tasks). p: Wilcoxon's signed-rank test over sets against "
+            f"{base}, Holm-corrected. Wins: sets on which it is best, shared ones included. " + _words(ranking)
+        ),
+    )  # fmt: skip
+    mean_accuracy = accuracies.mean()
+    order = mean_accuracy.where(accuracies.notna().mean() > 0.5, -1).sort_values(
+        ascending=False, kind="stable"
+    )
+    for method in order.index:
+        column = accuracies[method]
+        n = int(column.notna().sum())
+        cells = [method, _mean(column, len(accuracies), 100)]
+        cells += [_mean(column.xs(kind, level="kind"), None, 100) for kind in kinds]
+        interval = above.get(method)
+        cells.append(
+            DASH
+            if interval is None
+            else "{} [{}, {}]".format(*(_number(100 * value, "+.1f") for value in interval))
+        )
+        p = p_values.get(method, float("nan"))
+        cells.append(_number(p, ".3f"))
+        cells.append(_number(ranking.mean_ranks.get(method, float("nan")), ".2f"))
+        cells.append(str(int(wins[method])) if n else DASH)
+        cells.append(_number(others["log_loss"][method].mean(), ".3f"))
+        cells.append(_number(100 * others["ece"][method].mean(), ".1f"))
+        seconds = others["seconds"][method].dropna()
+        cells.append(
+            _number(float(np.exp(np.log(seconds).mean())) if len(seconds) else np.nan, ".3f")
+        )
+        table.rows.append(cells)
+    return table
+
+
+def _words(ranking: statistics.Ranking) -> str:
+    if np.isnan(ranking.critical_difference):
+        return ""
+    text = (
+        f"Mean ranks over the {_sets(ranking.n_sets)} that all ranked methods were scored on; ranks that differ by "
+        f"less than {ranking.critical_difference:.2f} are not told apart (Nemenyi, 5 %)"
+    )
+    if not np.isnan(ranking.p_value):
+        text += f"; Friedman's test that all are alike: p = {ranking.p_value:.2g}"
+    return text + "."
+
+
+def _detail(
+    rows: Sequence[Row], accuracies: pd.DataFrame, measure: str, title: str, percent: bool
+) -> Table:
+    values = statistics.per_set(rows, measure).reindex(accuracies.index)
+    if values.isna().all(axis=None):
+        return Table(title, [])
+    scale = 100 if percent else 1
+    form = ".1f" if percent or measure == "peak_mb" else ".3f"
+    methods = list(values.columns)
+    table = Table(title, ["set", *methods])
+    for (_, name), (_, row) in zip(values.index, values.iterrows(), strict=True):
+        _add(table, str(name), row * scale, form, measure in LOWER_IS_BETTER)
+    kinds = list(dict.fromkeys(values.index.get_level_values("kind")))
+    if len(values) > 1:
+        for kind in kinds if len(kinds) > 1 else []:
+            part = values.xs(kind, level="kind")
+            _add(
+                table,
+                f"mean of {kind}",
+                _whole_mean(pd.DataFrame(part)) * scale,
+                form,
+                measure in LOWER_IS_BETTER,
+            )
+        _add(table, "mean", _whole_mean(values) * scale, form, measure in LOWER_IS_BETTER)
+        table.note = "No mean where a method lacks a set."
+    return table
+
+
+def _whole_mean(values: pd.DataFrame) -> pd.Series:
+    return values.mean().where(values.notna().all())
+
+
+def _add(table: Table, name: str, values: pd.Series, form: str, lower: bool) -> None:
+    cells = [_number(v, form) for v in values]
+    there = values.dropna()
+    if len(there):
+        best = _number(there.min() if lower else there.max(), form)
+        table.best |= {(len(table.rows), i + 1) for i, c in enumerate(cells) if c == best}
+    table.rows.append([name, *cells])
+
+
+def _scaling(rows: Sequence[Row]) -> Table | None:
+    if not rows:
+        return None
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    table = Table(
+        "Time and memory against the number of answers",
+        ["answers", *(f"{m} {what}" for m in methods for what in ("s", "MB"))],
+        note="Seconds from DataFrame to labels; MB: what memory rises above the frame. The last row is the slope of "
+        "log seconds against log answers from 100,000 answers on (from all, if there are fewer than two such): 1 is a "
+        "cost that follows the answers.",
+    )
+    by: dict[tuple[str, str], Row] = {(row["set"], row["method"]): row for row in rows}
+    for name in dict.fromkeys(row["set"] for row in rows):
+        cells = [name.replace(" answers", "")]
+        for method in methods:
+            row = by.get((name, method), {})
+            cells.append(_number(row.get("seconds", np.nan), ".3f"))
+            cells.append(_number(row.get("peak_mb", np.nan), ".0f"))
+        table.rows.append(cells)
+    cells = ["slope"]
+    for method in methods:
+        points = scaling_points(rows, method)
+        large = [p for p in points if p[0] >= 90_000]
+        chosen = large if len(large) > 1 else points
+        if len(chosen) > 1:
+            found = statistics.slope([n for n, _, _ in chosen], [s for _, s, _ in chosen])
+            cells += [_number(found, ".2f"), ""]
+        else:
+            cells += [DASH, ""]
+    table.rows.append(cells)
+    return table
+
+
+def scaling_points(rows: Sequence[Row], method: str) -> list[tuple[int, float, float]]:
+    """Return (answers, seconds, MB) of a method's runs, by size; of several seeds the mean."""
+    mine = [row for row in rows if row["method"] == method and row["status"] == "ok"]
+    found = []
+    for name in dict.fromkeys(row["set"] for row in mine):
+        same = [row for row in mine if row["set"] == name]
+        sizes, seconds, memory = (
+            float(np.mean([row.get(key, np.nan) for row in same]))
+            for key in ("n_answers", "seconds", "peak_mb")
+        )
+        found.append((round(sizes), seconds, memory))
+    return sorted(found)
+
+
+def _samplers(rows: Sequence[Row]) -> Table | None:
+    done = [row for row in rows if row["status"] == "ok"]
+    if not done:
+        return None
+    steps = list(done[0]["gradient_error"])
+    table = Table(
+        "Samplers",
+        ["model", "sampler", "acceptance", "ESS/s", "steps/s", *(f"error, {s}" for s in steps), "noise"],
+        note="Error: of the gradient's model half, relative to its exact value, after so many steps from one label "
+        "everywhere; noise: the same of as many independent exact draws, which no sampler can beat by more than luck. "
+        "ESS/s: effective samples of the number of first-class answers per second, all chains together.",
+        text_columns={0, 1},
+    )  # fmt: skip
+    for row in done:
+        table.rows.append(
+            [
+                row["model"],
+                row["sampler"],
+                "every" if row["acceptance"] is None else f"{row['acceptance']:.2f}",
+                f"{row['ess_per_second']:,.0f}",
+                f"{row['steps_per_second']:,.0f}",
+                *(f"{row['gradient_error'][s]:.3f}" for s in steps),
+                f"{row['noise']:.3f}",
+            ]
+        )
+    return table
+
+
+def _failures(rows: Sequence[Row]) -> Table | None:
+    failed = [row for row in rows if row["status"] != "ok"]
+    if not failed:
+        return None
+    table = Table("Runs without a result", ["set", "method", "runs", "what", "why"])
+    table.text_columns = {0, 1, 3, 4}
+    grouped: dict[tuple[str, str, str, str], int] = {}
+    for row in failed:
+        key = (
+            str(row.get("set", row.get("model"))),
+            str(row.get("method", row.get("sampler"))),
+            _STATUS.get(row["status"], str(row["status"])),
+            str(row["reason"]),
+        )
+        grouped[key] = grouped.get(key, 0) + 1
+    for (name, method, status, reason), n in grouped.items():
+        table.rows.append([name, method, str(n), status, reason])
+    return table
+
+
+def _mean(column: pd.Series, n_all: int | None, scale: float) -> str:
+    n = int(column.notna().sum())
+    if not n:
+        return DASH
+    text = f"{scale * column.mean():.1f}"
+    return text if n_all is None or n == n_all else f"{text} ({n})"
+
+
+def _sets(n: int) -> str:
+    return f"{n} set" if n == 1 else f"{n} sets"
+
+
+def _number(value: float, form: str) -> str:
+    return DASH if value != value else format(value, form).replace("-", "−")

@@ -1,0 +1,279 @@
+"""Where label sets come from: folders, laws, classifiers, crowd-kit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd_benchmarks import label_sets, laws, methods
+from deem_crowd_benchmarks.ensembles import out_of_fold
+from deem_crowd_benchmarks.label_sets import LabelSet, sources
+
+from deem_crowd.exceptions import DataError, ParameterError
+
+
+def write(folder, ending=".csv") -> None:
+    folder.mkdir(parents=True)
+    labels = pd.DataFrame(
+        {"task": [1, 1, 2, 2], "worker": ["a", "b", "a", "a"], "label": [0, 1, 1, 1]}
+    )
+    truth = pd.DataFrame({"task": [1, 2], "label": [0, None]})
+    for frame, stem in ((labels, "labels"), (truth, "truth")):
+        path = folder / f"{stem}{ending}"
+        if ending == ".parquet":
+            frame.to_parquet(path)
+        else:
+            frame.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+def test_folders(tmp_path, ending) -> None:
+    write(tmp_path / "crowds" / "one", ending)
+    write(tmp_path / "crowds" / "two", ending)
+    (tmp_path / "crowds" / "empty").mkdir()
+    found = sources(tmp_path / "crowds")
+    assert [(s.name, s.kind) for s in found] == [("one", "crowds"), ("two", "crowds")]
+    data = found[0].load(0)
+    assert data.answers.to_numpy().tolist() == [["1", "a", "0"], ["1", "b", "1"], ["2", "a", "1"]]
+    assert [s.name for s in sources(str(tmp_path / "crowds" / "two"))] == ["two"]
+
+
+def test_gold_as_text_whatever_the_file(tmp_path) -> None:
+    write(tmp_path / "one", ".csv")
+    gold = sources(tmp_path / "one")[0].load(0).gold
+    assert gold.index.tolist() == ["1"]
+    assert float(gold["1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: (f / "truth.csv").unlink(), "has no truth.csv"),
+        (lambda f: (f / "truth.csv").write_text("task,gold\n1,0\n"), "no column 'label'"),
+        (
+            lambda f: (f / "truth.csv").write_text("task,label\n1,0\n1,1\n"),
+            r"1 tasks have two gold labels \('1'\)",
+        ),
+        (lambda f: (f / "labels.csv").write_text("task,worker\n1,0\n"), "label"),
+    ],
+)
+def test_folders_with_faults(tmp_path, spoil, words) -> None:
+    write(tmp_path / "one")
+    spoil(tmp_path / "one")
+    with pytest.raises(DataError, match=words):
+        sources(tmp_path / "one")[0].load(0)
+
+
+def test_what_there_is_not(tmp_path) -> None:
+    with pytest.raises(DataError, match="holds no label set"):
+        sources(tmp_path)
+    with pytest.raises(ParameterError, match="there is no folder 'nowhere'"):
+        sources("nowhere")
+    with pytest.raises(ParameterError, match="no law:treee .did you mean 'tree'"):
+        sources("law:treee")
+    with pytest.raises(ParameterError, match="crowd-kit has no data set 'relevance-3'"):
+        sources("crowdkit:relevance-3")[0].load(0)
+    with pytest.raises(ParameterError, match="more than one label set .'tree'"):
+        sources(["law:tree", "law"])
+
+
+def test_crowd_kits_sets_come_through_crowd_kit(monkeypatch) -> None:
+    import crowdkit.datasets
+
+    frame = pd.DataFrame({"task": [1], "worker": [2], "label": [3]})
+    monkeypatch.setattr(
+        crowdkit.datasets, "load_dataset", lambda name: (frame, pd.Series([3], index=[1]))
+    )
+    data = sources("crowdkit:relevance-2")[0].load(0)
+    assert (data.name, data.kind) == ("relevance-2", "crowd-kit")
+    assert data.answers.equals(frame)
+
+    def fails(name):
+        raise OSError("no route")
+
+    monkeypatch.setattr(crowdkit.datasets, "load_dataset", fails)
+    with pytest.raises(DataError, match="could not be had .OSError: no route.*CROWDKIT_DATA"):
+        sources("crowdkit:relevance-2")[0].load(0)
+    monkeypatch.setattr(crowdkit.datasets, "load_dataset", lambda name: (frame[["task"]], None))
+    with pytest.raises(DataError, match="holds no labels of classes"):
+        sources("crowdkit:mscoco")[0].load(0)
+
+
+def test_the_digest_tells_content_apart() -> None:
+    data = laws.few_tasks(0)
+    same = LabelSet("other name", data.answers.copy(), data.gold.copy())
+    changed = data.answers.copy()
+    changed.loc[3, "label"] = 1 - changed.loc[3, "label"]
+    swapped = data.answers.iloc[::-1]
+    gold = data.gold.copy()
+    gold.iloc[0] = 1 - gold.iloc[0]
+    assert data.digest == same.digest
+    others = {
+        LabelSet("x", a, g).digest
+        for a, g in ((changed, data.gold), (swapped, data.gold), (data.answers, gold))
+    }
+    assert len(others | {data.digest}) == 4
+
+
+# ---------------------------------------------------------------------------- laws
+
+
+@pytest.mark.parametrize("name", list(laws.LAWS))
+def test_a_law_is_drawn_from_its_seed_alone(name) -> None:
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    one, again, other = (laws.LAWS[name](seed) for seed in (0, 0, 1))
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+    assert one.name == name
+    assert one.digest == again.digest != other.digest
+    assert not one.answers.duplicated(["task", "worker"]).any()
+    assert set(one.answers["task"]) <= set(one.gold.index)
+    assert set(one.answers["label"]) <= set(range(one.gold.max() + 1))
+    assert "." in laws.LAWS[name].__doc__
+
+
+def accuracies(data: LabelSet) -> pd.Series:
+    right = data.answers["label"].to_numpy() == data.gold.loc[data.answers["task"]].to_numpy()
+    return pd.Series(right).groupby(data.answers["worker"].to_numpy()).mean()
+
+
+def wide(data: LabelSet) -> np.ndarray:
+    return data.answers.pivot(index="task", columns="worker", values="label").to_numpy()
+
+
+def test_copies_repeat_one_another_and_the_others_do_not() -> None:
+    data = laws.copies(0, 20_000)
+    assert accuracies(data).to_numpy() == pytest.approx([0.5] * 4 + [0.65] * 5, abs=0.015)
+    table = wide(data)
+    # both repeat with probability 0.95² , else agree as two answers of accuracy 0.5 do: 0.25 + 2 · 0.25²
+    chance = 0.25 + 2 * 0.25**2
+    expected = 0.95**2 + (1 - 0.95**2) * chance
+    assert (table[:, 0] == table[:, 1]).mean() == pytest.approx(expected, abs=0.01)
+    assert (table[:, 7] == table[:, 8]).mean() == pytest.approx(0.65**2 + 2 * 0.175**2, abs=0.015)
+
+
+def test_independent_sources_are_independent_given_the_class() -> None:
+    data = laws.independent(0, 30_000)
+    table, truth = wide(data), data.gold.to_numpy()
+    for c in range(3):
+        right = table[truth == c] == c
+        excess = np.corrcoef(right.T) - np.eye(9)
+        assert np.abs(excess).max() < 0.05
+
+
+def test_a_blind_spot_is_shared() -> None:
+    data = laws.blind_spots(0, 20_000)
+    table, truth = wide(data), data.gold.to_numpy()
+    together = (table[:, 0] == table[:, 1]) & (table[:, 0] != truth)
+    assert together.mean() == pytest.approx(0.4 * 0.9**2, abs=0.03)
+    apart = (table[:, 6] == table[:, 7]) & (table[:, 6] != truth)
+    assert apart.mean() < 0.1
+
+
+def test_the_tail_of_activity_is_heavy() -> None:
+    counts = laws.heavy_tail(0).answers["worker"].value_counts()
+    assert counts.iloc[:30].sum() > 0.5 * counts.sum()
+    even = laws.many_workers(0).answers["worker"].value_counts()
+    assert even.iloc[: len(even) // 10].sum() < 0.25 * even.sum()
+
+
+def test_clusterings_agree_but_for_names() -> None:
+    table, truth = wide(laws.clusterings(0)), laws.clusterings(0).gold.to_numpy()
+    for column in table.T:
+        counts = pd.crosstab(truth, column).to_numpy()
+        assert sorted(counts.argmax(1)) == [0, 1, 2]
+        assert counts.max(1).sum() / len(truth) > 0.55
+    shares = (table == truth[:, None]).mean(0)
+    assert shares.min() < 0.4
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("adversaries", 0.15, 0.85), ("spammers", 0.5, 0.85)]
+)
+def test_two_kinds_of_workers(name, low, high) -> None:
+    found = accuracies(laws.LAWS[name](0, 20_000))
+    near = np.minimum(abs(found - low), abs(found - high))
+    assert near.max() < 0.03
+    assert (abs(found - low) < 0.03).any()
+    assert (abs(found - high) < 0.03).any()
+
+
+def test_prior_of_the_imbalanced_law() -> None:
+    shares = laws.imbalance(0, 50_000).gold.value_counts(normalize=True)
+    assert shares.to_dict() == pytest.approx({0: 0.94, 1: 0.04, 2: 0.02}, abs=0.005)
+
+
+# --------------------------------------------------------------------- classifiers
+
+
+def test_out_of_fold_answers() -> None:
+    data, soft = (out_of_fold("wine", 0, soft=s) for s in (False, True))
+    assert data.answers["worker"].nunique() >= 12
+    assert len(data.answers) == data.answers["worker"].nunique() * len(data.gold)
+    by_worker = accuracies(data)
+    assert 0.2 < by_worker["chance"] < 0.55
+    assert by_worker.drop("chance").min() > 0.6
+    columns = soft.soft.columns[2:]
+    assert list(columns) == sorted(data.gold.unique())
+    np.testing.assert_allclose(soft.soft[columns].sum(axis=1), 1)
+    best = columns[soft.soft[columns].to_numpy().argmax(1)]
+    assert (best == soft.answers["label"]).all()
+    assert out_of_fold("wine", 0).digest == data.digest != out_of_fold("wine", 1).digest
+    with pytest.raises(ParameterError, match="no data set is called 'iris'"):
+        out_of_fold("iris")
+
+
+def test_a_method_that_takes_probabilities_gets_them() -> None:
+    from deem_crowd_benchmarks.evaluation import evaluate
+
+    seen = {}
+
+    class Looks:
+        takes_soft = True
+
+        def fit_predict(self, data):
+            seen["data"] = data
+            return pd.Series(0, index=data.tasks)
+
+    data = out_of_fold("wine", 0, soft=True)
+    evaluate(data, methods.Method("looks", Looks))
+    assert seen["data"].is_soft
+
+
+# ------------------------------------------------------------------------- methods
+
+
+def test_methods_as_text() -> None:
+    found = methods.methods(
+        "ds, deem(hidden_dim=2, sampler=gibbs) , two=deem(preprocessing_layer_widths=[3, 2])"
+    )
+    assert [(m.label, m.make, dict(m.parameters)) for m in found] == [
+        ("ds", "ds", {}),
+        ("deem(hidden_dim=2,sampler=gibbs)", "deem", {"hidden_dim": 2, "sampler": "gibbs"}),
+        ("two", "deem", {"preprocessing_layer_widths": [3, 2]}),
+    ]
+    assert found[1].create(3).random_state == 3
+    assert found[0].seed_parameter is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dss", "did you mean 'ds'"),
+        ("ds, ds", "stand for several methods .'ds'"),
+        ("deem(hidden_dim)", "is no PARAMETER=VALUE"),
+        ("deem(hidden_dim=2", "brackets that do not match"),
+        ("a b", "is no NAME"),
+        ("", "name one method"),
+    ],
+)
+def test_methods_that_cannot_be_read(text, words) -> None:
+    with pytest.raises(ParameterError, match=words):
+        methods.methods(text)
+
+
+def test_sources_are_plain_values() -> None:
+    import pickle
+
+    for source in sources(["law:tree", "sklearn:wine", "crowdkit:relevance-2"]):
+        assert pickle.loads(pickle.dumps(source)).name == source.name
+    assert label_sets.CrowdOf(1000)(0).name == "1,000 answers"

@@ -1,0 +1,260 @@
+"""Suites and reports: numbers that are right, text that is escaped, a page that needs nothing and runs nothing."""
+
+from __future__ import annotations
+
+import html.parser
+import http.server
+import io
+import json
+import re
+import shutil
+import subprocess
+import threading
+
+import numpy as np
+import pandas as pd
+import planted
+import pytest
+from deem_crowd_benchmarks import (
+    LabelSet,
+    Method,
+    benchmark,
+    reports,
+    runs,
+    suites,
+    summary,
+    write_report,
+)
+from rich.console import Console
+from typer.testing import CliRunner
+
+from deem_crowd.cli import app
+from deem_crowd.exceptions import DataError, ParameterError
+
+CHROMIUM = next(
+    (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
+)
+HOSTILE = "<script>document.title='run'</script>"
+MARK = "| **bold** [link](javascript:alert(1)) $x_1$ é中"
+
+
+def hostile_set(name: str, seed: int = 0) -> LabelSet:
+    """Twelve workers with names to be afraid of, right three times out of four."""
+    rng = np.random.default_rng(seed)
+    names = np.array([HOSTILE, MARK, *(f"w{i}" for i in range(10))], dtype=object)
+    classes = np.array(["<b>yes</b>", "no|$", "'\"&"], dtype=object)
+    truth = classes[rng.integers(3, size=60)]
+    task, worker = np.repeat(np.arange(60), 5), rng.integers(12, size=300)
+    label = np.where(rng.random(300) < 0.75, truth[task], classes[rng.integers(3, size=300)])
+    frame = pd.DataFrame({"task": task, "worker": names[worker], "label": label})
+    return LabelSet(
+        name, frame.drop_duplicates(["task", "worker"]), pd.Series(truth, index=range(60))
+    )
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    data = [hostile_set(f"{HOSTILE} {i}", i) for i in range(3)] + [hostile_set(MARK, 9)]
+    chosen = ["deem, ds, mv", Method("raises", planted.Raises), Method(HOSTILE, planted.Vote)]
+    benchmark(data=data, methods=chosen, out=folder)
+    return folder
+
+
+def test_the_overview_holds_what_the_rows_say(out) -> None:
+    rows = runs.read_rows(out)
+    found = summary.summarise(rows, out)
+    by_method = {row[0]: row for row in found.overview.rows}
+    for method in ("deem", "ds", "mv"):
+        mean = np.mean([row["accuracy"] for row in rows if row["method"] == method])
+        assert by_method[method][1] == f"{100 * mean:.1f}"
+    assert by_method["raises"][1:] == [summary.DASH] * 8
+    first = float(by_method["deem"][1])
+    for method in ("ds", "mv"):
+        value, low, high = re.findall(r"[+−][\d.]+", by_method[method][2])
+        signed = [float(v.replace("−", "-")) for v in (low, value, high)]
+        assert signed == sorted(signed)
+        assert signed[1] == pytest.approx(float(by_method[method][1]) - first, abs=0.11)
+    ((_, method, n, what, why), *_) = found.failures.rows
+    assert (method, n, what) == ("raises", "1", "failed")
+    assert "no such luck" in why
+
+
+def test_all_numbers_of_the_details_come_from_rows(out) -> None:
+    rows = runs.read_rows(out)
+    found = summary.summarise(rows, out)
+    table = next(t for t in found.details if t.title.startswith("Log-loss"))
+    column = table.header.index("deem")
+    for name, *cells in table.rows[:4]:
+        (row,) = [r for r in rows if r["set"] == name and r["method"] == "deem"]
+        assert cells[column - 1] == f"{row['log_loss']:.3f}"
+
+
+class Page(html.parser.HTMLParser):
+    """Which tags there are, and the text of cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append(tag)
+        self.links += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
+        assert not any(k.startswith("on") for k, _ in attrs)
+
+    def handle_data(self, data) -> None:
+        self.text += data
+
+
+def test_names_cannot_become_code(out) -> None:
+    text = (out / reports.HTML).read_text()
+    page = Page()
+    page.feed(text)
+    assert "script" not in page.tags
+    assert not {"img", "image", "iframe", "object", "link"} & set(page.tags)
+    assert all(link.startswith("#") for link in page.links)
+    assert HOSTILE in page.text
+    assert MARK in page.text
+    assert "<b>" not in text.replace("<body>", "")
+    markdown = (out / reports.MARKDOWN).read_text()
+    assert re.search(r"(?<!\\)<", markdown) is None  # every bracket is escaped
+    for block in markdown.split("\n\n"):
+        bars = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert not block.startswith("|") or len(bars) == 1  # as many cells in every row
+
+
+def test_every_picture_that_belongs_there(out) -> None:
+    found = reports.pictures(summary.summarise(runs.read_rows(out), out), runs.read_rows(out), out)
+    assert [p.title for p in found] == [
+        "Accuracy per set", "Accuracy against time", "Critical differences", "Reliability", "Confusion matrices",
+    ]  # fmt: skip
+    assert all(p.svg.startswith("<svg") and "<image" not in p.svg for p in found)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_opens_it_without_errors_and_without_a_network(out, tmp_path, width) -> None:
+    asked = []
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def _refuse(self) -> None:
+            if (
+                re.search(r"google|gstatic|chromium|gvt1", self.path) is None
+            ):  # the browser's own housekeeping
+                asked.append(self.path)
+            self.send_error(502)
+
+        do_GET = do_CONNECT = do_POST = _refuse
+
+        def log_message(self, *_) -> None:
+            pass
+
+    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    try:
+        command = [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",
+            "--disable-background-networking", "--disable-component-update",
+            f"--user-data-dir={tmp_path / 'profile'}", f"--proxy-server=127.0.0.1:{proxy.server_port}",
+            f"--window-size={width},3000", f"--screenshot={tmp_path / 'page.png'}", "--dump-dom",
+            (out / reports.HTML).as_uri(),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    finally:
+        proxy.shutdown()
+    assert "CONSOLE" not in done.stderr, done.stderr  # neither errors nor blocked content
+    assert asked == []
+    assert "<title>Aggregators side by side</title>" in done.stdout
+    from matplotlib.image import imread
+
+    picture = imread(tmp_path / "page.png")
+    assert picture.shape[1] == width
+    assert (picture[..., :3].min(axis=2) < 0.5).mean() > 0.005  # something is on it
+
+
+def test_reports_are_written_whole_or_not_at_all(out, monkeypatch) -> None:
+    before = (out / reports.HTML).read_text()
+    monkeypatch.setattr(
+        reports.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
+    )
+    with pytest.raises(OSError, match="disk full"):
+        write_report(out)
+    assert (out / reports.HTML).read_text() == before
+    assert not [p for p in out.iterdir() if p.name.startswith(".")]
+
+
+def test_a_folder_without_results(tmp_path) -> None:
+    with pytest.raises(DataError, match="holds no results"):
+        write_report(tmp_path)
+
+
+# -------------------------------------------------------------------------- suites
+
+
+def test_scaling_measures_what_follows_the_answers(tmp_path) -> None:
+    from deem_crowd_benchmarks.label_sets import CrowdOf, Source
+
+    sizes = (2000, 4000, 8000)
+    data = [
+        Source(f"{n:,} answers", summary.SCALE, CrowdOf(n), drawn=True, large=True) for n in sizes
+    ]
+    found = benchmark(data=data, methods="deem, mv", out=tmp_path)
+    assert found.overview is None
+    assert [row[0] for row in found.scaling.rows] == ["2,000", "4,000", "8,000", "slope"]
+    rows = runs.read_rows(tmp_path)
+    assert all(row["seconds"] > 0 for row in rows)
+    assert not list((tmp_path / runs.HITS).iterdir())
+    assert "Scaling" in (tmp_path / reports.HTML).read_text()
+
+
+def test_named_suites_fit_what_there_is() -> None:
+    from deem_crowd_benchmarks import label_sets, methods
+
+    for suite in suites.SUITES.values():
+        if suite.data:
+            assert label_sets.sources(suite.data)
+        if suite.methods:
+            assert methods.methods(suite.methods)
+    assert suites.everything().startswith("deem, ds, glad")
+
+
+def test_arguments_that_make_no_sense(tmp_path) -> None:
+    for arguments, words in (
+        ({"suite": "quik"}, "did you mean 'quick'"),
+        ({"suite": "crowd"}, "needs data"),
+        ({"data": "law:tree", "seeds": 0}, "seeds=0"),
+        ({"data": "law:tree", "limit_seconds": 0}, "limit_seconds=0"),
+        ({"suite": "samplers", "methods": "gibs"}, "no sampler is called 'gibs'"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            benchmark(out=tmp_path / "new", **arguments)
+    assert not (tmp_path / "new" / runs.RESULTS).exists()
+
+
+def test_the_shell_command(tmp_path) -> None:
+    folder = tmp_path / "data" / "one"
+    folder.mkdir(parents=True)
+    data = hostile_set("x")
+    data.answers.to_csv(folder / "labels.csv", index=False)
+    data.gold.rename_axis("task").rename("label").to_csv(folder / "truth.csv")
+    arguments = ["benchmark", "--data", str(tmp_path / "data"), "--methods", "mv, zbs(n_iter=3)"]
+    arguments += ["--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "Overview" in done.output
+    assert "zbs(n_iter=3)" in done.output
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["method"] for line in lines] == ["mv", "zbs(n_iter=3)"]
+    assert CliRunner().invoke(app, ["benchmark", "--data", "nowhere"]).exit_code == 2
+    assert (
+        CliRunner().invoke(app, ["benchmark", "--data", str(folder.parent.parent)]).exit_code == 1
+    )
+
+
+def test_tables_for_the_terminal_take_any_text(out) -> None:
+    console = Console(width=250, record=True, file=io.StringIO())
+    for table in reports.tables_of(summary.summarise(runs.read_rows(out), out)):
+        console.print(reports.rich_table(table))
+    assert HOSTILE in console.export_text()

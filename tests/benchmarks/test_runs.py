@@ -1,0 +1,244 @@
+"""Runs in processes of their own: limits, faults, resuming."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import planted
+import pytest
+from deem_crowd_benchmarks import evaluation, isolation, label_sets, methods, runs
+from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.methods import Method
+from planted import tiny
+
+from deem_crowd.exceptions import DataError, ParameterError
+
+SETS = Path(__file__).parents[3] / "shared" / "data"
+LIMITS = isolation.Limits(60, 8e9)
+
+
+def perform(tmp_path, data, chosen, seeds=(0,), limits=LIMITS, **kwargs):
+    plan = runs.plan(label_sets.sources(data), chosen, list(seeds))
+    return runs.perform(plan, tmp_path / "out", limits=limits, **kwargs)
+
+
+def planted_method(kind: type, **parameters) -> Method:
+    return Method(kind.__name__, kind, parameters)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [
+        (planted.Vote, "ok", ""),
+        (planted.Raises, "failed", "RuntimeError: no such luck"),
+        (planted.Refuses, "refused", "not for more than one class"),
+        (planted.Dies, "crash", "SIGSEGV"),
+        (planted.Exits, "crash", "status 7"),
+        (planted.Invents, "invalid", "1 labels are none that a worker gave ('unheard of')"),
+        (planted.Loses, "invalid", "1 tasks have no label (0)"),
+        (planted.Lists, "invalid", "returned a list, not a Series"),
+    ],
+)
+def test_every_end_is_a_row_with_its_reason(tmp_path, kind, status, words) -> None:
+    (row,) = perform(tmp_path, tiny(), [planted_method(kind)])
+    assert row["status"] == status
+    assert words in row["reason"]
+    assert runs.read_rows(tmp_path / "out") == [row]
+
+
+def test_time_limit(tmp_path) -> None:
+    limits = isolation.Limits(2.0, None)
+    chosen = [planted_method(planted.Hangs), planted_method(planted.Vote)]
+    began = time.monotonic()
+    found = perform(tmp_path, tiny(), chosen, limits=limits)
+    assert time.monotonic() - began < 60
+    assert [row["status"] for row in found] == ["time", "ok"]
+    assert found[0]["reason"] == "not done after 2 s"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited on Linux")
+def test_memory_limit(tmp_path) -> None:
+    kinds = (planted.Eats, planted.EatsTorch, planted.Vote)
+    chosen = [planted_method(kind) for kind in kinds]
+    found = perform(tmp_path, tiny(), chosen, limits=isolation.Limits(100, 2e9))
+    assert [row["status"] for row in found] == ["memory", "memory", "ok"]
+    assert all("2 GB" in row["reason"] for row in found[:2])
+
+
+def test_probabilities_that_are_none_are_not_scored(tmp_path) -> None:
+    (row,) = perform(tmp_path, tiny(), [planted_method(planted.Improper)])
+    assert row["status"] == "ok"
+    assert "log_loss" not in row
+    assert "those of 20 tasks are no distribution" in row["warnings"][0]
+    assert row["accuracy"] == row["label_accuracy"]
+
+
+def test_what_was_done_is_not_done_again(tmp_path) -> None:
+    method = planted_method(planted.Peeks, folder=str(tmp_path))
+    first = perform(tmp_path, [tiny("one"), tiny("two", 22)], [method], seeds=(0, 1))
+    assert len(list(tmp_path.glob("*-*"))) == 4
+    again = perform(tmp_path, [tiny("one"), tiny("two", 22)], [method], seeds=(0, 1, 2))
+    assert len(list(tmp_path.glob("*-*"))) == 6
+    assert [row for row in again if row["seed"] < 2] == first
+    perform(tmp_path, tiny("one", seed=1), [method])  # other answers under the same name
+    assert len(list(tmp_path.glob("*-*"))) == 7
+    assert len(runs.read_rows(tmp_path / "out")) == 6
+
+
+def test_failures_are_tried_again_when_asked(tmp_path) -> None:
+    method = [planted_method(planted.Raises)]
+    perform(tmp_path, tiny(), method)
+    perform(tmp_path, tiny(), method)
+    assert len((tmp_path / "out" / runs.RESULTS).read_text().splitlines()) == 1
+    perform(tmp_path, tiny(), method, retry=True)
+    assert len((tmp_path / "out" / runs.RESULTS).read_text().splitlines()) == 2
+
+
+def test_two_runs_with_the_same_seeds_say_the_same(tmp_path) -> None:
+    chosen = [planted_method(planted.Draws), *methods.methods("deem, ds")]
+    found = [
+        perform(
+            tmp_path / str(i), ["law:few-tasks", "sklearn:wine"], chosen, seeds=(0, 1), jobs=1 + i
+        )
+        for i in range(2)
+    ]
+    for one, other in zip(*found, strict=True):
+        assert one["accuracy"] == other["accuracy"], one["method"]
+        assert one["digest"] == other["digest"]
+    drawn = {
+        row["accuracy"] for row in found[0] if row["method"] == "Draws" and row["set"] == "wine"
+    }
+    assert len(drawn) == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+def test_a_run_that_was_killed_goes_on(tmp_path, how) -> None:
+    program = tmp_path / "program.py"  # without a guard: a user's script may have none
+    program.write_text(
+        textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(Path(planted.__file__).parent)!r})
+        import planted
+        from deem_crowd_benchmarks import benchmark
+        from deem_crowd_benchmarks.methods import Method
+        from planted import tiny
+        method = Method("peeks", planted.Peeks, {{"folder": {str(tmp_path)!r}}})
+        benchmark(data=tiny(), methods=[method], seeds=8, out={str(tmp_path / "out")!r})
+        """)
+    )
+    results = tmp_path / "out" / runs.RESULTS
+    process = subprocess.Popen([sys.executable, program], stderr=subprocess.PIPE)
+    while not results.exists() or results.read_bytes().count(b"\n") < 3:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(getattr(signal, how))
+    process.communicate(timeout=20)
+    done = results.read_bytes().count(b"\n")
+    assert 3 <= done < 8
+    with results.open("ab") as file:  # as if the last line had been cut short
+        file.write(b'{"key": "')
+    subprocess.run([sys.executable, program], check=True, capture_output=True)
+    lines = [json.loads(line) for line in results.read_bytes().splitlines()]
+    assert sorted(row["seed"] for row in lines) == list(range(8))
+    fits = [p.name.split("-")[1] for p in tmp_path.glob("*-*-*-*")]
+    assert sorted(set(fits)) == [str(i) for i in range(8)]
+    assert len(fits) <= 9  # the one that was under way when it was stopped
+
+
+def test_processes_end_with_the_run_that_is_interrupted(tmp_path) -> None:
+    chosen = [planted_method(planted.Vote), planted_method(planted.Hangs)]
+    pids = []
+
+    def report(run, row) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        perform(tmp_path, tiny(), chosen, jobs=2, report=report)
+    import psutil
+
+    pids = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if p.ppid() == os.getpid() and p.status() == "running"
+    ]
+    assert not pids
+    assert [row["method"] for row in runs.read_rows(tmp_path / "out")] == ["Vote"]
+    assert not (tmp_path / "out" / "running").exists()
+
+
+def test_a_damaged_file_is_named_with_its_line(tmp_path) -> None:
+    perform(tmp_path, tiny(), [planted_method(planted.Vote)])
+    path = tmp_path / "out" / runs.RESULTS
+    path.write_text("not json\n" + path.read_text())
+    with pytest.raises(DataError, match=r"results.jsonl, line 1, is no result"):
+        runs.read_rows(tmp_path / "out")
+
+
+def test_a_folder_that_another_process_writes_to(tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "running").write_text(str(os.getppid()))
+    with pytest.raises(ParameterError, match="being written to by process"):
+        perform(tmp_path, tiny(), [planted_method(planted.Vote)])
+    (tmp_path / "out" / "running").write_text("999999999")  # long dead
+    assert perform(tmp_path, tiny(), [planted_method(planted.Vote)])[0]["status"] == "ok"
+
+
+def test_measures_of_a_set_worked_out_by_hand() -> None:
+    # votes: t1 a a b, t2 b b, t3 a b, t4 b b b; gold a, a, b, b
+    rows = [("t1", 0, "a"), ("t1", 1, "a"), ("t1", 2, "b"), ("t2", 0, "b"), ("t2", 1, "b")]
+    rows += [("t3", 0, "a"), ("t3", 1, "b"), ("t4", 0, "b"), ("t4", 1, "b"), ("t4", 2, "b")]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    gold = pd.Series({"t1": "a", "t2": "a", "t3": "b", "t4": "b"})
+    found = evaluation.evaluate(LabelSet("hand", frame, gold), methods.methods("mv")[0])
+    assert found.sizes == {
+        "n_tasks": 4,
+        "n_workers": 3,
+        "n_answers": 10,
+        "n_classes": 2,
+        "n_gold": 4,
+    }
+    assert found.measures["accuracy"] == pytest.approx((1 + 0 + 0.5 + 1) / 4)
+    assert found.measures["brier"] == pytest.approx((2 / 9 + 2 + 0.5 + 0) / 4)
+    assert found.hits.tolist() == [1, 0, 0.5, 1]
+    assert found.measures["log_loss"] == pytest.approx(
+        -(np.log(2 / 3) + np.log(1e-15) + np.log(0.5)) / 4, rel=1e-6
+    )
+
+
+def test_confusions_of_the_busiest_workers() -> None:
+    from deem_crowd_benchmarks.laws import heavy_tail
+
+    data = heavy_tail(0)
+    found = evaluation.evaluate(data, methods.methods("deem")[0])
+    busiest = data.answers["worker"].value_counts().index[:4].astype(str).tolist()
+    assert [w["worker"] for w in found.workers] == busiest
+    for worker in found.workers:
+        gold = np.array(worker["gold"])
+        assert gold.sum() == worker["answers"]
+        by_gold = gold / gold.sum(1, keepdims=True)
+        np.testing.assert_allclose(np.sum(worker["estimated"], 1), 1, atol=1e-3)
+        assert np.abs(by_gold - worker["estimated"]).max() < 0.25
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SETS.is_dir(), reason=f"the label sets are not there: {SETS.name} folder")
+def test_crowd_kits_columns_agree_with_published_ones(tmp_path) -> None:
+    names = ["bluebird", "sp_amt", "cf_amt", "zencrowd_us", "product", "face"]
+    data = [SETS / "crowd" / name for name in names]
+    found = perform(tmp_path, data, methods.methods("ds(n_iter=100), mv"))
+    peers = pd.read_csv(SETS / "peers.csv").set_index("name")
+    columns = {"ds(n_iter=100)": "DawidSkene (crowd-kit)", "mv": "majority vote, ties split"}
+    for row in found:
+        assert 100 * row["accuracy"] == pytest.approx(
+            peers.loc[row["set"], columns[row["method"]]], abs=0.5
+        ), (row["set"], row["method"])

@@ -1,0 +1,111 @@
+"""Measures of the benchmark, worked out by hand and by scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd_benchmarks import measures
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+# Four tasks with gold, one without. Task 2 is tied between the right class and another.
+PROBAS = pd.DataFrame(
+    {"a": [0.8, 0.6, 0.5, 0.1, 1.0], "b": [0.2, 0.4, 0.5, 0.9, 0.0]},
+    index=pd.Index([0, 1, 2, 3, 4], name="task"),
+)
+GOLD = pd.Series(["a", "b", "b", "b", None], index=pd.Index([0, 1, 2, 3, 4], name="task"))
+LABELS = pd.Series(["a", "a", "a", "b", "a"], index=GOLD.index)
+
+
+def test_by_hand() -> None:
+    assert measures.hits(PROBAS, GOLD).tolist() == [1.0, 0.0, 0.5, 1.0]
+    assert measures.accuracy(PROBAS, GOLD) == pytest.approx(2.5 / 4)
+    assert measures.log_loss(PROBAS, GOLD) == pytest.approx(-np.log([0.8, 0.4, 0.5, 0.9]).mean())
+    squares = [2 * 0.2**2, 2 * 0.6**2, 2 * 0.5**2, 2 * 0.1**2]
+    assert measures.brier(PROBAS, GOLD) == pytest.approx(np.mean(squares))
+    # bins of a tenth: 0.8, 0.6, 0.5 and 0.9 stand alone
+    curve = measures.reliability(PROBAS, GOLD, n_bins=10)
+    assert curve.tasks.tolist() == [0, 0, 0, 0, 1, 1, 0, 1, 1, 0]
+    assert curve.error == pytest.approx((0.2 + 0.6 + 0.0 + 0.1) / 4)
+    # gold a b b b, labels a a a b: recall of a is 1 and of b 1/3; F1 of a 2·1/(2+2), of b 2·1/(2+2)
+    found = measures.of_labels(LABELS, GOLD)
+    assert found["label_accuracy"] == pytest.approx(2 / 4)
+    assert found["balanced_accuracy"] == pytest.approx((1 + 1 / 3) / 2)
+    assert found["macro_f1"] == pytest.approx((2 / 4 + 2 / 4) / 2)
+    assert found["clustering_accuracy"] == pytest.approx(2 / 4)
+
+
+def test_renamed_classes_cluster_as_well() -> None:
+    renamed = GOLD.map({"a": "b", "b": "a"})
+    found = measures.of_labels(renamed, GOLD)
+    assert found["label_accuracy"] == 0
+    assert found["clustering_accuracy"] == found["nmi"] == found["ari"] == 1
+
+
+def test_a_missing_label_is_wrong() -> None:
+    found = measures.of_labels(LABELS.mask(LABELS.index == 0), GOLD)
+    assert found["label_accuracy"] == pytest.approx(1 / 4)
+
+
+def test_gold_that_is_no_column() -> None:
+    gold = pd.Series(["z"], index=[0])
+    assert measures.brier(PROBAS, gold) == pytest.approx(0.8**2 + 0.2**2 + 1)
+    assert measures.accuracy(PROBAS, gold) == 0
+
+
+def test_no_gold_at_all() -> None:
+    gold = pd.Series([None], index=[0], dtype=object)
+    assert np.isnan(measures.brier(PROBAS, gold))
+    assert np.isnan(measures.reliability(PROBAS, gold).error)
+    assert all(np.isnan(v) for v in measures.of_labels(LABELS, gold).values())
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
+def test_labels_as_scikit_learn_has_them(pairs) -> None:
+    true, said = (pd.Series([p[i] for p in pairs]) for i in (0, 1))
+    found = measures.of_labels(said, true)
+    assert found["label_accuracy"] == pytest.approx(metrics.accuracy_score(true, said))
+    recall = metrics.recall_score(true, said, average=None, labels=sorted(set(true)))
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(recall))
+    assert found["macro_f1"] == pytest.approx(metrics.f1_score(true, said, average="macro"))
+    assert found["nmi"] == pytest.approx(metrics.normalized_mutual_info_score(true, said))
+    assert found["ari"] == pytest.approx(metrics.adjusted_rand_score(true, said))
+    assert found["clustering_accuracy"] >= found["label_accuracy"] - 1e-12
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_binary_brier_is_twice_scikit_learns(seed) -> None:
+    rng = np.random.default_rng(seed)
+    p, true = rng.random(30), rng.integers(0, 2, 30)
+    found = measures.brier(pd.DataFrame({0: 1 - p, 1: p}), pd.Series(true))
+    assert found == pytest.approx(2 * metrics.brier_score_loss(true, p))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4))
+def test_calibration_error_by_its_definition(seed, k) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.dirichlet(np.full(k, 0.5), size=50)
+    true = pd.Series(rng.integers(0, k, 50))
+    top, right = values.max(1), values.argmax(1) == true.to_numpy()
+    expected = 0.0
+    for i in range(15):
+        here = (top > i / 15) & (top <= (i + 1) / 15)
+        if here.any():
+            expected += here.mean() * abs(top[here].mean() - right[here].mean())
+    assert measures.reliability(pd.DataFrame(values), true).error == pytest.approx(expected)
+
+
+def test_skills_are_compared_by_rank_with_accuracy_on_gold() -> None:
+    gold = pd.Series(["a"] * 10)
+    rows = [
+        (t, w, "a" if t < n else "b") for w, n in (("x", 9), ("y", 5), ("z", 1)) for t in range(10)
+    ]
+    rows += [(0, "stranger", "b")]
+    answers = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    skills = pd.Series({"x": 3.0, "y": 2.9, "z": -1.0, "stranger": 99.0})
+    assert measures.skill_correlation(skills, answers, gold) == pytest.approx(1.0)
+    assert measures.skill_correlation(-skills, answers, gold) == pytest.approx(-1.0)
+    assert np.isnan(measures.skill_correlation(skills * 0, answers, gold))
+    assert np.isnan(measures.skill_correlation(skills[["x", "y"]], answers, gold))
