@@ -77,6 +77,11 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
     """The start: 'mv' (majority vote), 'mv_rand', 'mv_lo' (with noise) or 'rand'."""
     use_weighted: bool = attr.ib(default=True)
     """Scale a worker's start by his agreement with the votes of the others."""
+    auto_hyperparameters: bool | None = attr.ib(default=None)
+    """Choose the model from the answers (see ``selection_``); None: unless a parameter names one or ``n_iter`` is 0.
+
+    False is the plain model, one table a worker. What names a model: hidden_dim, subtypes, gauge, penalty, tol,
+    init_method, use_weighted, sampler, layers."""
     hidden_dim: int = attr.ib(default=1)
     """H hidden units: one carries the label, the others take up dependence between workers that it does not explain."""
     sampler: Any = attr.ib(default="auto")
@@ -241,6 +246,31 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
             names=["worker", "label"],
         )
         return pd.DataFrame(full.reshape(d * k, k), index=index, columns=classes)
+
+    @property
+    def selection_(self) -> pd.DataFrame | None:
+        """What the model was chosen among, a row a candidate; None where it was named.
+
+        Columns ``candidate``; ``score``, a lower bound of the log evidence in nats per answer; ``difference`` and
+        ``standard_error``, how much likelier it makes a task's answers than one table a worker does, in nats;
+        ``agreement``, how far its labels are those of the others; ``weight``, what it counts; ``why``.
+        """
+        if "_fitted" not in self.__dict__:
+            raise AttributeError("selection_ is there after fit")
+        model, _, _ = self.__dict__["_fitted"]
+        found: pd.DataFrame | None = model.selection()
+        return found
+
+    @property
+    def skill_intervals_(self) -> pd.DataFrame:
+        """A 95 % interval of each worker's skill: index ``worker``, columns ``low``, ``high``, shape (D, 2).
+
+        From the curvature of the likelihood, so that answers to tasks of unsure label say less.
+        """
+        if "_fitted" not in self.__dict__:
+            raise AttributeError("skill_intervals_ is there after fit")
+        model, workers, _ = self.__dict__["_fitted"]
+        return pd.DataFrame(model.skill_intervals(), index=workers, columns=["low", "high"])
 
     # ------------------------------------------------------------- parameters
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
@@ -30,10 +31,6 @@ from deem_crowd.checkpoint import Reader
 from deem_crowd.exceptions import DataError, ParameterError
 from deem_crowd.persistence import Persistent
 from deem_crowd.progress import reporter
-
-_PENDING: dict[str, tuple[Any, str]] = {
-    "auto_hyperparameters": (False, "choosing among models from the answers is not built yet."),
-}
 
 
 @parameters.named_parameters
@@ -66,8 +63,10 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         The start: majority vote; with noise; with low-rank noise; noise alone.
     use_weighted : bool
         Scale a worker's start by his agreement with the votes of the others.
-    auto_hyperparameters : bool
-        Choose the model from the answers; not built yet, True is refused.
+    auto_hyperparameters : bool, optional
+        Choose the model from the answers (see ``selection_``). If omitted, this is done where no parameter names one
+        (hidden_dim, subtypes, gauge, penalty, tol, init_method, use_weighted, sampler, layers) and epochs is not 0;
+        False is the plain model, one table a source.
     model_dir : path, optional
         Folder into which fit writes the model, as ``deem.safetensors``; see :meth:`load`.
     use_preprocessing : bool
@@ -161,7 +160,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         device: str | torch.device = "auto",
         init_method: initialization.InitMethod = "mv",
         use_weighted: bool = True,
-        auto_hyperparameters: bool = False,
+        auto_hyperparameters: bool | None = None,
         model_dir: str | None = None,
         random_state: int | None = None,
         use_preprocessing: bool = False,
@@ -261,7 +260,6 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
                 raise parameters.unknown_parameter("DEEM.fit", name, settings)
         settings.update(overrides)
         parameters.check(settings)
-        parameters.refuse_pending(settings, _PENDING)
         answers = inputs.as_answers(predictions, settings["n_classes"])
         known = None if gold is None else inputs.class_vector(gold, answers, "gold")
         truth = None if labels is None else inputs.class_vector(labels, answers, "labels")
@@ -300,6 +298,21 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         if not self.is_fitted_:
             raise AttributeError("confusion_ is there after fit")
         return self._model().full_confusion()
+
+    @property
+    def selection_(self) -> pd.DataFrame | None:
+        """What the model was chosen among, a row a candidate; None where it was named.
+
+        Columns ``candidate``; ``score``, a lower bound of the log evidence in nats per answer; ``difference`` and
+        ``standard_error``, how much likelier it makes a task's answers than one table a source does, in nats;
+        ``agreement``, how far its labels are those of the others; ``weight``, what it counts; ``why``.
+        """
+        return self._seen("selection_").selection()
+
+    @property
+    def skill_intervals_(self) -> npt.NDArray[np.float64]:
+        """A 95 % interval of each source's skill, shape (D, 2), from the curvature of the likelihood."""
+        return self._seen("skill_intervals_").skill_intervals()
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.is_fitted_

@@ -45,6 +45,17 @@ def label_evidence(
     return with_label - float(_log_marginal(marginal, alone).sum())
 
 
+def says_nothing(
+    passes: Passes,
+    states: torch.Tensor,
+    pseudo_answers: torch.Tensor,
+    prior_penalty: float = 1.0,
+) -> bool:
+    """Tell whether the answers are explained as well without a hidden label; see :func:`label_evidence`."""
+    counts = passes.counts(states).cpu()
+    return label_evidence(counts, states.cpu(), pseudo_answers, prior_penalty) <= 0
+
+
 def _log_marginal(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     """Return log B(counts + α) − log B(α) along the K axis: Dirichlet-multinomial, for a given sequence."""
     axis = counts.ndim - 2

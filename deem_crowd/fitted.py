@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from scipy import stats
 
 from deem_crowd import initialization
 from deem_crowd.answers import Answers
@@ -19,6 +20,8 @@ from deem_crowd.exceptions import DataWarning
 from deem_crowd.memory import require
 from deem_crowd.network import Network
 from deem_crowd.passes import Passes, resolve_device, resolve_dtype
+from deem_crowd.pool import Pool
+from deem_crowd.selection import Candidate
 from deem_crowd.units import UnitReading, Units
 
 FloatArray = npt.NDArray[np.float64]
@@ -55,6 +58,12 @@ class FittedModel:
     label_unit : int
     readings : tuple of UnitReading
         What speaks for each unit being the label.
+    pool : Pool, optional
+        Where the model was chosen from the answers: what predicts; ``energy`` then shows the tables that follow.
+    candidates : tuple of Candidate
+        What was chosen among.
+    information : shape (D,)
+        How many answers to tasks with known labels would say as much about each worker's skill.
     """
 
     energy: Energy
@@ -71,6 +80,9 @@ class FittedModel:
     units: Units | None = None
     label_unit: int = 0
     readings: tuple[UnitReading, ...] = ()
+    pool: Pool | None = None
+    candidates: tuple[Candidate, ...] = ()
+    information: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     def log_likelihood(self) -> list[float]:
         """Return what training climbed, per task: the log-likelihood in nats, or, out of reach, minus the loss."""
@@ -95,6 +107,27 @@ class FittedModel:
             confusion=confusion,
             skills=(right * priors[self.used]).sum(axis=1),
         )
+
+    def selection(self) -> pd.DataFrame | None:
+        """Return what the model was chosen among, a row a candidate; None if it was not chosen."""
+        if not self.candidates:
+            return None
+        names = {"name": "candidate"}
+        rows = [vars(candidate) for candidate in self.candidates]
+        return pd.DataFrame(rows).rename(columns=names)
+
+    def skill_intervals(self) -> FloatArray:
+        """Return a 95 % interval of each worker's skill, shape (D, 2).
+
+        Quantiles of a Beta distribution with mean the skill and as many observations as the answers are worth, and two
+        more. With r_n the posterior chance that the worker's answer to task n is right, n answers are worth
+        Σ_n (r_n − r̄)² / (r̄ (1 − r̄)) ones to tasks of known label: the observed information of the worker's accuracy
+        over the complete one (Louis, JRSS B 44, 1982), all else held fixed.
+        """
+        strength = self.information + 2.0
+        mean = np.clip(self.skills, 1e-6, 1 - 1e-6)
+        found = stats.beta.ppf([[0.025], [0.975]], mean * strength, (1 - mean) * strength)
+        return np.asarray(found.T, dtype=np.float64)
 
     def spread(self, states: torch.Tensor) -> FloatArray:
         """Bring a posterior over K' state groups, shape (N, K'), to the K classes, shape (N, K)."""
@@ -131,8 +164,12 @@ class FittedModel:
         recoded = _recode(answers, workers, position[classes], len(self.skills), len(self.used))
         if self.network is not None:
             return self.spread(self._through_layers(recoded))
-        energy = self.energy
-        energy = replace(energy, weight=torch.cat([energy.weight, energy.population[None]]))
+        if self.pool is not None:
+            pool = replace(self.pool, energies=tuple(map(_with_stranger, self.pool.energies)))
+            states = max((energy.n_states for energy in pool.energies), default=0)
+            passes = make_passes(recoded, self.device, self.dtype, states)
+            return self.spread(pool.posterior(passes))
+        energy = _with_stranger(self.energy)
         passes = make_passes(recoded, self.device, self.dtype, energy.n_states)
         return self.spread(energy.posterior(passes))
 
@@ -151,6 +188,11 @@ class FittedModel:
         network = self.network if device.type == "cpu" else copy.deepcopy(self.network).to(device)
         batches = Batches(answers, device, network.bias.dtype, dense=True)
         return network_posterior(network, batches, self.label_unit)
+
+
+def _with_stranger(energy: Energy) -> Energy:
+    """Return an energy with one worker more, the average one, for answers of workers it does not know."""
+    return replace(energy, weight=torch.cat([energy.weight, energy.population[None]]))
 
 
 def best_class(posterior: FloatArray, answers: Answers, gold: IntArray | None = None) -> IntArray:

@@ -9,14 +9,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from deem_crowd import alignment, deep, evidence, initialization, training
+from deem_crowd import alignment, deep, evidence, initialization, selection, training
 from deem_crowd.answers import Answers
 from deem_crowd.deep import Outcome
 from deem_crowd.energy import Energy
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.fitted import FittedModel, FloatArray, IntArray, make_passes
 from deem_crowd.passes import Passes
+from deem_crowd.pool import Pool
 from deem_crowd.recipe import Recipe
+from deem_crowd.selection import Candidate
 from deem_crowd.units import MAX_JOINT_STATES
 
 
@@ -58,7 +60,13 @@ def fit_answers(
         known = torch.from_numpy(position[gold])
     generator = recipe.generator()
     start = _start(compact, passes, recipe, known, generator)
-    if recipe.plain or passes.n_answers == 0:
+    pool: Pool | None = None
+    candidates: tuple[Candidate, ...] = ()
+    if recipe.automatic and passes.n_answers > 0:
+        found, uninformed, pool, candidates = _chosen(
+            compact, passes, start, recipe, known, progress
+        )
+    elif recipe.plain or passes.n_answers == 0:
         found, uninformed = _plain(passes, start, recipe, known, progress)
     else:
         found = deep.fit(compact, passes, start, recipe, generator, known, progress)
@@ -86,6 +94,9 @@ def fit_answers(
         units=found.units,
         label_unit=found.label_unit,
         readings=found.readings,
+        pool=pool,
+        candidates=candidates,
+        information=_information(passes, found.posterior),
     )
     if not np.array_equal(class_map, identity):
         model = model.with_class_map(class_map)
@@ -96,11 +107,67 @@ def fit_answers(
 
 def _n_states(recipe: Recipe, n_classes: int) -> int:
     """Return how many states the widest table of a fit has."""
-    n_states = n_classes * recipe.settings.n_subtypes
+    n_states = n_classes * (2 if recipe.automatic else recipe.settings.n_subtypes)
     if recipe.hidden_dim == 1:
         return n_states
     together = n_states**recipe.hidden_dim
     return together if together <= MAX_JOINT_STATES else n_states * recipe.hidden_dim
+
+
+def _chosen(
+    answers: Answers,
+    passes: Passes,
+    start: Energy,
+    recipe: Recipe,
+    known: torch.Tensor | None,
+    progress: Callable[[int, float], None] | None,
+) -> tuple[Outcome, bool, Pool | None, tuple[Candidate, ...]]:
+    """Choose the model from the answers; also return whether these say nothing about a label."""
+    begin = None
+    if known is not None and bool((known >= 0).any()):  # the start has learned from gold
+        begin = training.Likelihood(passes, recipe.settings, known).posterior_of(start)
+    selected = selection.select(answers, passes, known, begin, recipe.settings.n_iter, progress)
+    tables = selected.tables
+    if known is None and evidence.says_nothing(passes, tables.states, tables.pseudo_answers):
+        found = _outcome(passes, evidence.common_skill(passes, 1), tables.log_likelihood)
+        return found, True, None, tuple(selected.candidates)
+    cells = passes.counts(selected.mean).cpu() + tables.pseudo_answers
+    weight = torch.log(cells / cells.sum(1, keepdim=True))
+    average = weight[passes.answered].exp().mean(0).log()
+    shown = Energy(torch.log(selected.pool.prior()), weight, average)
+    found = _outcome(passes, shown, tables.log_likelihood, selected.posterior)
+    return found, False, selected.pool, tuple(selected.candidates)
+
+
+def _outcome(
+    passes: Passes,
+    energy: Energy,
+    log_likelihood: list[float],
+    posterior: torch.Tensor | None = None,
+) -> Outcome:
+    """Return what a single energy says; ``posterior`` stands in for its own if given."""
+    if posterior is None:
+        posterior = energy.posterior(passes)
+    return Outcome(
+        energy=energy,
+        posterior=posterior.to("cpu", torch.float64),
+        prior=energy.class_prior(passes).to("cpu", torch.float64),
+        confusion=energy.confusion(passes),
+        skills=energy.skills(passes),
+        history={"log_likelihood": list(log_likelihood)},
+    )
+
+
+def _information(passes: Passes, posterior: torch.Tensor) -> FloatArray:
+    """Return what each worker's answers are worth; see :meth:`deem_crowd.fitted.FittedModel.skill_intervals`."""
+    p = posterior.to(passes.device, passes.dtype)
+    n = passes.counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
+    right = torch.diagonal(passes.counts(p), dim1=1, dim2=2).sum(1).cpu()
+    squared = torch.diagonal(passes.counts(p * p), dim1=1, dim2=2).sum(1).cpu()
+    mean = right / n.clamp_min(1)
+    spread = (squared - n * mean**2).clamp_min(0)
+    worth = spread / (mean * (1 - mean)).clamp_min(1e-9)
+    return torch.minimum(worth, n).numpy()
 
 
 def _plain(
@@ -119,15 +186,7 @@ def _plain(
         fit.energy = evidence.common_skill(passes, recipe.settings.n_subtypes)
         states = likelihood.posterior_of(fit.energy)
     training.warn_not_converged(fit, recipe.settings)
-    found = Outcome(
-        energy=fit.energy,
-        posterior=fit.energy.fold(states).to("cpu", torch.float64),
-        prior=fit.energy.class_prior(passes).to("cpu", torch.float64),
-        confusion=fit.energy.confusion(passes),
-        skills=fit.energy.skills(passes),
-        history={"log_likelihood": list(fit.log_likelihood)},
-    )
-    return found, uninformed
+    return _outcome(passes, fit.energy, fit.log_likelihood, fit.energy.fold(states)), uninformed
 
 
 def _start(
@@ -185,11 +244,7 @@ def _says_nothing(
     """Whether the answers are explained as well without a hidden label; asked of the learned penalty only."""
     if settings.penalty != "learned" or settings.gauge != "normalised" or fit.n_passes == 0:
         return False
-    counts = passes.counts(states).cpu()
-    gained = evidence.label_evidence(
-        counts, states.cpu(), fit.pseudo_answers, settings.prior_penalty
-    )
-    return gained <= 0
+    return evidence.says_nothing(passes, states, fit.pseudo_answers, settings.prior_penalty)
 
 
 def _warn_chance(answers: Answers, passes: Passes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from deem_crowd.exceptions import ParameterError, UnsupportedError
+from deem_crowd.exceptions import ParameterError
 
 T = TypeVar("T", bound=type)
 
@@ -93,7 +93,7 @@ TABLE: dict[str, tuple[Rule, ...]] = {
     "restart": (Number(0, 1),),
     "early_stopping": (BOOL,),
     "validation_fraction": (Number(0, 0.5, open_low=True),),
-    "auto_hyperparameters": (BOOL,),
+    "auto_hyperparameters": (BOOL, NONE),
     "use_preprocessing": (BOOL,),
     "preprocessing_layers": (Number(0, 16, whole=True), NONE),
     "preprocessing_activation": (
@@ -136,16 +136,6 @@ def check(parameters: Mapping[str, Any]) -> None:
         raise ParameterError(
             f"{name}={value!r} is not allowed: {name} is {' or '.join(map(str, rules))}.{hint}"
         )
-
-
-def refuse_pending(parameters: Mapping[str, Any], pending: Mapping[str, tuple[Any, str]]) -> None:
-    """Raise :class:`UnsupportedError` for a parameter that has no effect yet and is not at its default."""
-    for name, (default, why) in pending.items():
-        value = parameters.get(name, default)
-        if value is not default and value != default:
-            raise UnsupportedError(
-                f"{name}={value!r} has no effect in this version: {why} Leave it at {default!r}."
-            )
 
 
 def unknown_parameter(owner: str, name: str, known: Iterable[str]) -> ParameterError:

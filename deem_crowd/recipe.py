@@ -53,6 +53,9 @@ class Recipe:
     settings : training.Settings
     divergence : divergence.DivergenceSettings
         For training by samples.
+    automatic : bool
+        Whether the model is chosen from the answers (:mod:`deem_crowd.selection`); all else but gold, device and dtype
+        is then without effect.
     hidden_dim : int
         H.
     layers : LayerRecipe, optional
@@ -62,6 +65,7 @@ class Recipe:
 
     settings: training.Settings = field(default_factory=training.Settings)
     divergence: divergence.DivergenceSettings = field(default_factory=divergence.DivergenceSettings)
+    automatic: bool = False
     hidden_dim: int = 1
     layers: LayerRecipe | None = None
     sampler: Sampler | None = None
@@ -110,6 +114,7 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
             "gauge='normalised' is for one hidden unit without layers; several units, and layers, are a Boltzmann "
             "machine with weights of its own. Use gauge='auto' or 'free'."
         )
+    automatic = _automatic(parameters, n_iter)
     n_steps = parameters["sampler_steps"]
     hard_start = parameters["sampler_oh_mode"] is False
     given = {
@@ -136,6 +141,7 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
             validation_fraction=parameters["validation_fraction"],
             **{name: value for name, value in given.items() if value is not None},
         ),
+        automatic=automatic,
         hidden_dim=hidden_dim,
         layers=chosen,
         sampler=_sampler(parameters["sampler"]),
@@ -145,6 +151,43 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
         dtype=parameters["dtype"],
         random_state=parameters["random_state"],
     )
+
+
+# What names a model: at these values nothing is asked for.
+_UNASKED: dict[str, Any] = {
+    "hidden_dim": 1,
+    "subtypes": 1,
+    "gauge": "auto",
+    "penalty": "learned",
+    "tol": training.Settings.tol,
+    "init_method": "mv",
+    "use_weighted": True,
+    "sampler": "auto",
+    "use_preprocessing": False,
+    "preprocessing_layers": None,
+    "preprocessing_layer_widths": None,
+}
+
+
+def _automatic(parameters: Mapping[str, Any], n_iter: int) -> bool:
+    """Whether the model is to be chosen from the answers: if it is asked for, or nothing else is.
+
+    Raises
+    ------
+    ParameterError
+        If it is asked for, and a model as well.
+    """
+    wanted = parameters["auto_hyperparameters"]
+    asked = [
+        f"{name}={parameters[name]!r}"
+        for name, value in _UNASKED.items()
+        if parameters[name] is not value and parameters[name] != value
+    ]
+    if wanted and asked:
+        raise ParameterError(
+            f"auto_hyperparameters=True chooses the model, and {', '.join(asked)} names one: leave one of them out."
+        )
+    return n_iter > 0 and not asked and wanted is not False
 
 
 def _layers(parameters: Mapping[str, Any]) -> LayerRecipe | None:

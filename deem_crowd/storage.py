@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from deem_crowd.energy import Energy
 from deem_crowd.fitted import FittedModel
 from deem_crowd.layers import ACTIVATIONS, MAX_WEIGHTS, Layers, MultinomialLayer
 from deem_crowd.network import Network
+from deem_crowd.pool import Pool
+from deem_crowd.selection import Candidate
 from deem_crowd.units import UnitReading, Units
 
 
@@ -28,6 +31,8 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "label_unit": model.label_unit,
         "readings": [[r.score, r.breadth] for r in model.readings],
         "layers": None,
+        "candidates": [_plain_row(c) for c in model.candidates],
+        "pool": None,
     }
     tensors = {
         "bias": model.energy.bias,
@@ -38,7 +43,17 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "priors": torch.from_numpy(np.ascontiguousarray(model.priors)),
         "confusion": torch.from_numpy(np.ascontiguousarray(model.confusion)),
         "skills": torch.from_numpy(np.ascontiguousarray(model.skills)),
+        "information": torch.from_numpy(np.ascontiguousarray(model.information)),
     }
+    if model.pool is not None:
+        content["pool"] = {
+            "weights": list(model.pool.weights),
+            "floor": model.pool.floor,
+            "n_subtypes": [energy.n_subtypes for energy in model.pool.energies],
+        }
+        for i, energy in enumerate(model.pool.energies):
+            for name in ("bias", "weight", "population"):
+                tensors[f"pool.{i}.{name}"] = getattr(energy, name)
     for unit, reading in enumerate(model.readings):
         tensors[f"readings.{unit}"] = torch.from_numpy(np.ascontiguousarray(reading.skills))
     if model.units is not None:
@@ -103,7 +118,56 @@ def unpack(reader: Reader) -> FittedModel:
         units=units,
         label_unit=label_unit,
         readings=readings,
+        pool=_unpack_pool(reader, d, k),
+        candidates=_unpack_candidates(reader),
+        information=reader.tensor("information", (d,)).numpy(),
     )
+
+
+def _plain_row(candidate: Candidate) -> dict[str, Any]:
+    """Return a candidate for JSON, which has no NaN: those are None."""
+    row = vars(candidate)
+    return {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
+
+
+def _unpack_candidates(reader: Reader) -> tuple[Candidate, ...]:
+    found = []
+    names = [field.name for field in fields(Candidate)]
+    for row in reader.get("candidates", list):
+        if not isinstance(row, dict) or sorted(row) != sorted(names):
+            raise reader.damaged(f"candidate {row!r} is incomplete")
+        texts = isinstance(row["name"], str) and isinstance(row["why"], str)
+        numbers = {k: v for k, v in row.items() if k not in ("name", "why")}
+        if not texts or not all(v is None or isinstance(v, int | float) for v in numbers.values()):
+            raise reader.damaged(f"candidate {row!r} is of other types")
+        numbers = {k: float("nan") if v is None else float(v) for k, v in numbers.items()}
+        found.append(Candidate(name=row["name"], why=row["why"], **numbers))
+    return tuple(found)
+
+
+def _unpack_pool(reader: Reader, d: int, k: int) -> Pool | None:
+    described = reader.get("pool", (dict, type(None)))
+    if described is None:
+        return None
+    try:
+        weights, subtypes = list(described["weights"]), list(described["n_subtypes"])
+        floor = described["floor"]
+    except (KeyError, TypeError) as error:
+        raise reader.damaged("the description of the pool is incomplete") from error
+    numbers = all(isinstance(w, float | int) and 0 <= w <= 1 for w in [*weights, floor])
+    whole = all(isinstance(m, int) and 1 <= m <= 64 for m in subtypes)
+    if not (numbers and whole and len(weights) == len(subtypes) and abs(sum(weights) - 1) < 1e-6):
+        raise reader.damaged(f"the pool is described as {described!r}")
+    energies = tuple(
+        Energy(
+            reader.tensor(f"pool.{i}.bias", (k * m,)),
+            reader.tensor(f"pool.{i}.weight", (d, k, k * m)),
+            reader.tensor(f"pool.{i}.population", (k, k * m)),
+            m,
+        )
+        for i, m in enumerate(subtypes)
+    )
+    return Pool(energies, tuple(map(float, weights)), float(floor))
 
 
 def _within(values: np.ndarray[Any, Any], n: int) -> bool:

@@ -145,7 +145,8 @@ def test_predict_on_the_same_tasks_is_fit_predict(fitted) -> None:
     pd.testing.assert_series_equal(fitted.predict(FRAME), fitted.labels_)
 
 
-def test_predict_on_new_tasks_uses_what_is_known_of_the_workers(fitted) -> None:
+def test_predict_on_new_tasks_uses_what_is_known_of_the_workers() -> None:
+    fitted = DEEMAggregator(auto_hyperparameters=False).fit(FRAME)
     new = pd.DataFrame(
         {"task": ["n", "n", "n"], "worker": [0, 40, 30], "label": ["cat", "dog", "dog"]}
     )

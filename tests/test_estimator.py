@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from deem_crowd import DEEM, Answers
-from deem_crowd.exceptions import DataError, FormError, ParameterError, UnsupportedError
+from deem_crowd.exceptions import DataError, FormError, ParameterError
 from deem_crowd.passes import Passes
 
 K = 3
@@ -172,21 +172,6 @@ def test_row_rows_of_nothing_get_no_label_and_the_prior(model) -> None:
 
 
 @pytest.mark.parametrize(
-    "parameter",
-    [
-        {"auto_hyperparameters": True},
-    ],
-    ids=str,
-)
-def test_row_hidden_dim_and_other_parameters_without_effect_are_refused(parameter) -> None:
-    (name,) = parameter
-    with pytest.raises(UnsupportedError, match=f"{name}=.* has no effect in this version"):
-        DEEM(**parameter).fit(X)
-    with pytest.raises(UnsupportedError, match=name):
-        DEEM().fit(X, **parameter)
-
-
-@pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: DEEM(epoch=3), "DEEM has no parameter 'epoch'. Did you mean 'epochs'"),
@@ -220,7 +205,7 @@ def test_a_failed_or_interrupted_fit_leaves_the_object_as_it_was(monkeypatch) ->
 
 
 def test_overrides_hold_for_one_fit_only() -> None:
-    model = DEEM()
+    model = DEEM(auto_hyperparameters=False)
     with pytest.warns(match="training stopped after 1 pass"):
         model.fit(X, epochs=1)
     assert model.epochs is None

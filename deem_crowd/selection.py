@@ -1,0 +1,217 @@
+"""The default model, chosen from the answers alone: members that are fitted quickly, and what each counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from deem_crowd import dependence, members
+from deem_crowd.answers import Answers
+from deem_crowd.energy import Energy
+from deem_crowd.members import Clamp, Member
+from deem_crowd.passes import Passes, softmax
+from deem_crowd.pool import FLOOR, Pool, agreement_weights, smoothed_votes, with_floor
+
+WORK = 6e7
+"""Answers × classes that a member may go through, pass by pass."""
+LEAST_PASSES = 15
+
+COIN = "one accuracy a worker"
+TABLES = "a table a worker"
+SUBTYPES = "tables for easy and hard tasks"
+VOTES = "the votes"
+COPIES = "a table a worker, sources that repeat others count less"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that was considered.
+
+    Attributes
+    ----------
+    name : str
+    score : float
+        Lower bound of the log evidence, in nats per answer; NaN where it decides nothing.
+    difference, standard_error : float
+        Log-likelihood of a task's answers above that of tables, in nats: the mean over tasks and its standard error.
+    agreement : float
+        H: how far it agrees with the others of the pool; NaN for what is not in it.
+    weight : float
+        What it counts in the pool.
+    why : str
+    """
+
+    name: str
+    score: float
+    difference: float
+    standard_error: float
+    agreement: float
+    weight: float
+    why: str
+
+
+@dataclass
+class Selected:
+    """The chosen pool and how it came about.
+
+    Attributes
+    ----------
+    pool : Pool
+    candidates : list of Candidate
+    tables : Member
+        The fit with one table a worker, whose path is the history of training.
+    posterior : shape (N, K)
+    mean : shape (N, K)
+        The same without the floor of votes: what tables are read off.
+    power : float64, shape (D,)
+    """
+
+    pool: Pool
+    candidates: list[Candidate]
+    tables: Member
+    posterior: torch.Tensor
+    mean: torch.Tensor
+    power: torch.Tensor | None
+
+
+def select(
+    answers: Answers,
+    passes: Passes,
+    gold: torch.Tensor | None = None,
+    start: torch.Tensor | None = None,
+    n_iter: int = members.PASSES,
+    progress: Callable[[int, float], None] | None = None,
+) -> Selected:
+    """Fit the candidates and pool them.
+
+    One accuracy a worker, one table a worker and the votes are always voices of the pool. The fourth is whichever of
+    one table and easy / hard tables has the larger bound of the evidence. Where sources repeat one another and the
+    model has taken that for skill (:mod:`deem_crowd.dependence`), they count less, and easy / hard tables, which would
+    take them for skilled again, stay out. With many answers members get fewer passes: EM then needs fewer.
+
+    Parameters
+    ----------
+    answers, passes : the same data
+        N tasks, D workers, K classes.
+    gold : LongTensor, shape (N,), optional
+        Known classes, −1 where unknown.
+    start : shape (N, K), optional
+        Probabilities to begin with instead of the votes.
+    n_iter : int
+        Most passes of a member.
+    progress : callable, optional
+        As in :func:`deem_crowd.members.fit_tables`.
+    """
+    affordable = int(WORK / max(passes.n_answers * passes.n_classes, 1))
+    most = min(members.PASSES, max(LEAST_PASSES, affordable), n_iter)
+    begin = members.vote_start(passes) if start is None else start
+    power: torch.Tensor | None = None
+    tables = members.fit_tables(passes, begin, 1, None, gold, most, progress)
+    plain = tables
+    between = dependence.measure(answers)
+    copied = between.contradicts(_chance_corrected_skills(passes, tables))
+    if copied:
+        power = torch.from_numpy(between.power)
+        tables = members.fit_tables(passes, begin, 1, power, gold, most, progress)
+    coin = members.fit_coin(passes, begin, power, gold, most)
+    chosen = tables
+    subtypes: Member | None = None
+    if not copied:
+        split = members.margin_start(passes, begin)
+        subtypes = members.fit_tables(passes, split, 2, None, gold, most)
+        if subtypes.bound > tables.bound:
+            chosen = subtypes
+    part = [coin, tables] if chosen is tables else [coin, tables, chosen]
+    read = [_posterior(passes, m.energy, gold) for m in part]
+    # the chosen one is a voice of its own beside the two that are always there
+    voices = [coin, tables, chosen]
+    place = [next(i for i, m in enumerate(part) if m is voice) for voice in voices]
+    votes = smoothed_votes(passes)[0]
+    weights, agreed = agreement_weights([*(read[i] for i in place), votes])
+    by_votes = weights.pop()
+    shares, agreements = [0.0] * len(part), [0.0] * len(part)
+    for i, weight, agreement in zip(place, weights, agreed, strict=False):
+        shares[i] += weight / (1 - by_votes)
+        agreements[i] = agreement
+    floor = FLOOR + (1 - FLOOR) * by_votes
+    pool = Pool(tuple(m.energy for m in part), tuple(shares), floor)
+    mean = pool.mean(read)
+    posterior = with_floor(mean, passes, pool.floor)
+    if gold is not None:
+        known = (gold >= 0).to(posterior.device)
+        settled = torch.nn.functional.one_hot(gold[gold >= 0], passes.n_classes)
+        posterior[known] = settled.to(posterior.device, posterior.dtype)
+        mean[known] = posterior[known]
+    rater = _Rater(passes, tables, part, agreements, [(1 - floor) * share for share in shares])
+    candidates = [rater.candidate(COIN, coin, "always a member")]
+    if copied:
+        correlation = between.correlation(_chance_corrected_skills(passes, plain))
+        why = (
+            f"left out: sources repeat others (an answer counts {between.mean_power:.2f} on average), and its skills "
+            f"contradict what pairs of sources say (correlation {correlation:.2f})"
+        )
+        candidates.append(rater.candidate(TABLES, plain, why))
+        why = "chosen: pairs of sources agree more than their skills explain"
+        candidates.append(rater.candidate(COPIES, tables, why))
+    else:
+        candidates.append(rater.candidate(TABLES, tables, "always a member"))
+    if subtypes is not None:
+        verdict = "chosen: the larger" if chosen is subtypes else "left out: the smaller"
+        why = f"{verdict} bound of the evidence"
+        candidates.append(rater.candidate(SUBTYPES, subtypes, why))
+    nan, why = float("nan"), f"always a voice, and counts {FLOOR:g} at least"
+    candidates.append(Candidate(VOTES, nan, nan, nan, agreed[-1], floor, why))
+    return Selected(pool, candidates, tables, posterior, mean, power)
+
+
+class _Rater:
+    """Says of each candidate what speaks for it, next to one table a worker."""
+
+    def __init__(
+        self,
+        passes: Passes,
+        tables: Member,
+        part: list[Member],
+        agreements: list[float],
+        shares: list[float],
+    ) -> None:
+        self._n_answers = max(passes.n_answers, 1)
+        self._reference = tables.task_log_likelihood
+        named = zip(part, agreements, shares, strict=True)
+        self._in_pool = {id(member): (agreement, share) for member, agreement, share in named}
+
+    def candidate(self, name: str, member: Member, why: str) -> Candidate:
+        """Return a row of the table; ``member`` may have been left out of the pool."""
+        agreement, share = self._in_pool.get(id(member), (float("nan"), 0.0))
+        gap = (member.task_log_likelihood - self._reference).double()
+        return Candidate(
+            name,
+            member.bound / self._n_answers,
+            float(gap.mean()) if len(gap) else float("nan"),
+            float(gap.std()) / len(gap) ** 0.5 if len(gap) > 1 else float("nan"),
+            agreement,
+            share,
+            why,
+        )
+
+
+def _posterior(passes: Passes, energy: Energy, gold: torch.Tensor | None) -> torch.Tensor:
+    """Return p(label | x_n, gold), shape (N, K)."""
+    clamp = Clamp(passes, gold, energy.n_subtypes)
+    return energy.fold(softmax(clamp(energy.state_logits(passes)))[0])
+
+
+def _chance_corrected_skills(
+    passes: Passes, member: Member
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return each worker's agreement with the labels of a member beyond chance, shape (D,)."""
+    counts = passes.counts(member.states).cpu()
+    total = counts.sum((1, 2)).clamp_min(1)
+    agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / total
+    chance = (counts.sum(1) * counts.sum(2)).sum(1) / total**2
+    found: np.ndarray[tuple[int], np.dtype[np.float64]]
+    found = ((agreed - chance) / (1 - chance).clamp_min(1e-3)).numpy()
+    return found

@@ -1,0 +1,328 @@
+"""The model chosen from the answers: its parts against enumeration, the whole on laws and on real sets."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from crowdkit.aggregation import DawidSkene, MajorityVote
+from deem_crowd_benchmarks import label_sets, laws, measures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import gammaln
+
+from deem_crowd import DEEM, Answers, DEEMAggregator, dependence, members, selection
+from deem_crowd.exceptions import ParameterError
+from deem_crowd.passes import Passes
+from deem_crowd.pool import agreement_weights
+
+SETS = Path(__file__).parents[2] / "shared" / "data"
+needs_sets = pytest.mark.skipif(not SETS.is_dir(), reason="the label sets are not there")
+CPU = torch.device("cpu")
+
+
+def passes_of(answers: Answers) -> Passes:
+    return Passes(answers, CPU, torch.float64)
+
+
+def few(seed: int = 0, n: int = 6, d: int = 4, k: int = 2) -> Answers:
+    rng = np.random.default_rng(seed)
+    data = rng.integers(k, size=(n, d))
+    data[rng.random((n, d)) < 0.2] = -1
+    return Answers.from_dense(data, k)
+
+
+# ------------------------------------------------------------------------- members
+
+
+def test_one_pass_of_tables_by_hand() -> None:
+    answers = few()
+    passes = passes_of(answers)
+    begin = members.vote_start(passes)
+    found = members.fit_tables(passes, begin, n_passes=1)
+    k, d = 2, 4
+    table = np.zeros((d, k, k))
+    for n in range(answers.n_tasks):
+        for at in range(answers.task_ptr[n], answers.task_ptr[n + 1]):
+            table[answers.worker[at], answers.hard_label[at]] += begin[n].numpy()
+    table += np.where(np.eye(k), 2.0, 0.8)
+    table /= table.sum(1, keepdims=True)
+    np.testing.assert_allclose(found.energy.weight.exp().numpy(), table, atol=1e-12)
+    prior = begin.sum(0).numpy() + 1
+    np.testing.assert_allclose(found.energy.bias.exp().numpy(), prior / prior.sum(), atol=1e-12)
+
+
+@pytest.mark.parametrize("m", [1, 2])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_bound_is_below_the_evidence(m, seed) -> None:
+    """The evidence sums the probability of answers and states over all assignments of states to tasks."""
+    answers = few(seed, n=5 if m == 1 else 3, d=3)
+    passes = passes_of(answers)
+    begin = members.vote_start(passes)
+    if m == 2:
+        begin = members.margin_start(passes, begin)
+    found = members.fit_tables(passes, begin, m)
+    alpha = found.pseudo_answers
+    n_states = 2 * m
+    total = []
+    for states in itertools.product(range(n_states), repeat=answers.n_tasks):
+        hot = torch.nn.functional.one_hot(torch.tensor(states), n_states).double()
+        counts = passes.counts(hot)
+        cells = counts + alpha
+        value = (torch.lgamma(cells) - torch.lgamma(alpha)).sum()
+        value -= (torch.lgamma(cells.sum(1)) - torch.lgamma(alpha.sum(0))).sum()
+        size = hot.sum(0).numpy()
+        prior = gammaln(2) - n_states * gammaln(1 / m) + gammaln(size + 1 / m).sum()
+        total.append(float(value) + prior - gammaln(answers.n_tasks + 2))
+    evidence = np.logaddexp.reduce(total)
+    assert found.bound <= evidence + 1e-9
+    assert found.bound > evidence - 3 * answers.n_tasks
+
+
+def test_the_coin_recovers_accuracies() -> None:
+    data = laws.spammers(3, 4000)
+    answers = Answers.from_frame(data.answers)
+    passes = passes_of(answers)
+    found = members.fit_coin(passes, members.vote_start(passes))
+    right = torch.diagonal(found.energy.weight.exp(), dim1=1, dim2=2)
+    np.testing.assert_allclose(right[:, 0], right[:, 1])
+    truth = data.gold.loc[data.answers["task"]].to_numpy() == data.answers["label"].to_numpy()
+    accuracy = pd.Series(truth).groupby(data.answers["worker"].to_numpy()).mean()
+    np.testing.assert_allclose(right[:, 0], accuracy.loc[answers.workers], atol=0.05)
+
+
+# ---------------------------------------------------------------------------- pool
+
+
+def test_a_voice_that_stands_alone_counts_for_little() -> None:
+    rng = np.random.default_rng(0)
+    truth = torch.nn.functional.one_hot(torch.from_numpy(rng.integers(3, size=500)), 3).double()
+    noise = torch.from_numpy(rng.dirichlet(np.ones(3), 500))
+    weights, agreed = agreement_weights([0.9 * truth + 0.1 / 3, 0.8 * truth + 0.2 / 3, noise])
+    assert sum(weights) == pytest.approx(1)
+    assert weights[2] < 0.05 < weights[1] < weights[0] + 0.2
+    assert agreed[2] == pytest.approx(1 / 3, abs=0.05)
+    assert agreement_weights([noise]) == ([1.0], [1.0])
+
+
+def test_the_pool_is_what_its_formula_says() -> None:
+    data = laws.few_tasks(1)
+    answers = Answers.from_frame(data.answers)
+    passes = passes_of(answers)
+    found = selection.select(answers, passes)
+    mean = sum(
+        w * e.posterior(passes)
+        for w, e in zip(found.pool.weights, found.pool.energies, strict=True)
+    )
+    votes = np.zeros((answers.n_tasks, 2))
+    np.add.at(
+        votes,
+        (np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr)), answers.hard_label),
+        1,
+    )
+    smooth = (votes + 0.5) / (votes.sum(1, keepdims=True) + 1)
+    f = found.pool.floor
+    np.testing.assert_allclose(found.posterior, (1 - f) * mean.numpy() + f * smooth, atol=1e-12)
+    assert f >= 0.1
+    rows = pd.DataFrame([vars(c) for c in found.candidates])
+    assert rows["weight"].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["few-tasks", "copies", "heavy-tail"])
+def test_predict_says_what_fit_said(name, tmp_path) -> None:
+    data = laws.LAWS[name](0)
+    agg = DEEMAggregator().fit(data.answers)
+    pd.testing.assert_frame_equal(agg.predict_proba(data.answers), agg.probas_, check_exact=True)
+    agg.save(tmp_path / "model")
+    again = DEEMAggregator.load(tmp_path / "model")
+    pd.testing.assert_frame_equal(again.predict_proba(data.answers), agg.probas_, check_exact=True)
+    pd.testing.assert_frame_equal(again.selection_, agg.selection_)
+    pd.testing.assert_frame_equal(again.skill_intervals_, agg.skill_intervals_)
+
+
+def test_gold_settles_its_tasks_and_teaches_the_rest() -> None:
+    data = laws.adversaries(0, 300)
+    turned = data.answers.copy()
+    turned["label"] = 1 - turned["label"]  # now most workers are wrong
+    gold = data.gold.iloc[:60]
+    agg = DEEMAggregator().fit(turned, gold)
+    assert (agg.labels_.loc[gold.index] == gold).all()
+    assert agg.probas_.loc[gold.index].max(axis=1).min() == 1.0
+    rest = data.gold.iloc[60:]
+    assert (agg.labels_.loc[rest.index] == rest).mean() > 0.9
+    unknown = pd.Series([None] * 60, index=gold.index, dtype=object)
+    pd.testing.assert_frame_equal(
+        DEEMAggregator().fit(turned, unknown).probas_, DEEMAggregator().fit(turned).probas_
+    )
+
+
+# ---------------------------------------------------------------------- dependence
+
+
+def test_copies_count_as_one_and_independent_sources_in_full() -> None:
+    found = dependence.measure(Answers.from_frame(laws.copies(0).answers))
+    assert found.power[:4].max() < 0.35
+    assert found.power[4:].min() > 0.9
+    for seed in range(3):
+        found = dependence.measure(Answers.from_frame(laws.independent(seed).answers))
+        assert found.mean_power > 0.97
+
+
+def test_skills_from_pairs_are_those_of_gold() -> None:
+    data = laws.independent(1, 20_000)
+    found = dependence.measure(Answers.from_frame(data.answers))
+    table = pd.crosstab(
+        [data.answers["worker"], data.gold.loc[data.answers["task"]].to_numpy()],
+        data.answers["label"],
+    )
+    for worker in range(9):
+        counts = table.loc[worker].to_numpy()
+        agreed, p = np.trace(counts) / counts.sum(), counts / counts.sum()
+        chance = (p.sum(0) * p.sum(1)).sum()
+        # with unequal errors agreement is not of rank one to the last digit
+        assert found.skill[worker] == pytest.approx((agreed - chance) / (1 - chance), abs=0.06)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_dependence_knows_no_order(seed) -> None:
+    data = laws.clique(2, 400)
+    order = np.random.default_rng(seed).permutation(len(data.answers))
+    one = Answers.from_frame(data.answers)
+    other = Answers.from_frame(data.answers.iloc[order])
+    first, second = dependence.measure(one), dependence.measure(other)
+    place = other.workers.get_indexer(one.workers)
+    np.testing.assert_allclose(first.power, second.power[place], atol=1e-9)
+    np.testing.assert_allclose(first.skill, second.skill[place], atol=1e-9)
+
+
+def test_too_little_to_tell() -> None:
+    for answers in (few(), Answers.from_frame(laws.many_workers(0).answers)):
+        found = dependence.measure(answers)
+        assert (found.power == 1).all()
+        assert not found.contradicts(np.zeros(answers.n_workers))
+
+
+@pytest.mark.parametrize("name", ["copies", "clique", "blind-spots", "tree"])
+def test_sources_that_repeat_others_are_seen_through(name) -> None:
+    for seed in range(3):
+        data = laws.LAWS[name](seed, 2000)
+        agg = DEEMAggregator().fit(data.answers)
+        ours = measures.accuracy(agg.probas_, data.gold)
+        for peer in (MajorityVote(), DawidSkene(n_iter=50)):
+            peer.fit_predict(data.answers)
+            assert ours > measures.accuracy(peer.probas_, data.gold) + 0.1
+        assert selection.COPIES in set(agg.selection_["candidate"])
+
+
+def test_nothing_is_lost_where_sources_are_independent() -> None:
+    ours, theirs = [], []
+    for seed in range(6):
+        data = laws.independent(seed)
+        agg = DEEMAggregator().fit(data.answers)
+        peer = DawidSkene(n_iter=100)
+        peer.fit_predict(data.answers)
+        ours.append(measures.accuracy(agg.probas_, data.gold))
+        theirs.append(measures.accuracy(peer.probas_, data.gold))
+        assert selection.COPIES not in set(agg.selection_["candidate"])
+    assert np.mean(ours) > np.mean(theirs) - 0.003
+
+
+# ---------------------------------------------------------------------- parameters
+
+
+def test_what_is_named_is_not_chosen() -> None:
+    data = laws.few_tasks(0).answers
+    assert DEEMAggregator().fit(data).selection_ is not None
+    plain = DEEMAggregator(auto_hyperparameters=False).fit(data)
+    assert plain.selection_ is None
+    for named in ({"hidden_dim": 2}, {"subtypes": 2}, {"penalty": 1.0}, {"n_iter": 0}):
+        assert DEEMAggregator(**named).fit(data).selection_ is None
+    with pytest.raises(
+        ParameterError,
+        match="auto_hyperparameters=True chooses the model, and hidden_dim=2 names one",
+    ):
+        DEEMAggregator(auto_hyperparameters=True, hidden_dim=2).fit(data)
+    with pytest.raises(ParameterError, match="auto_hyperparameters='yes' is not allowed"):
+        DEEM(auto_hyperparameters="yes").fit(np.zeros((3, 2), dtype=int))
+    assert not hasattr(DEEMAggregator(), "selection_")
+
+
+def test_the_table_of_the_choice_can_be_read() -> None:
+    found = DEEMAggregator().fit(laws.few_tasks(0).answers).selection_
+    assert list(found.columns) == [
+        "candidate", "score", "difference", "standard_error", "agreement", "weight", "why",
+    ]  # fmt: skip
+    assert found["weight"].sum() == pytest.approx(1)
+    chosen = found[found["why"].str.startswith(("chosen", "always"))]
+    assert (chosen["weight"] > 0).all()
+
+
+# ----------------------------------------------------------------------- intervals
+
+
+@pytest.mark.parametrize("per_task", [3, 6])
+def test_intervals_of_skills_cover_as_often_as_they_say(per_task) -> None:
+    covered, widths = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        skills = rng.beta(4, 2, 40)
+        data = laws._sparse("x", rng, 800, 3, per_task, skills)
+        agg = DEEMAggregator().fit(data.answers)
+        intervals = agg.skill_intervals_.sort_index()
+        here = skills[intervals.index]
+        covered.append(((intervals["low"] <= here) & (here <= intervals["high"])).mean())
+        widths.append((intervals["high"] - intervals["low"]).mean())
+        inside = agg.skills_.sort_index().between(intervals["low"], intervals["high"])
+        assert inside.all()
+    assert 0.88 < np.mean(covered) <= 1.0
+    assert np.mean(widths) < 0.5
+
+
+def test_few_answers_and_unsure_labels_make_intervals_wide() -> None:
+    def width(n_tasks, per_task):
+        rng = np.random.default_rng(0)
+        data = laws._sparse("x", rng, n_tasks, 2, per_task, np.full(10, 0.75))
+        found = DEEMAggregator().fit(data.answers).skill_intervals_
+        return (found["high"] - found["low"]).mean()
+
+    assert width(2000, 5) < width(200, 5)
+    answers_alike = width(1000, 3), width(500, 6)
+    assert answers_alike[0] > answers_alike[1]
+
+
+# -------------------------------------------------------------------- real sets
+
+
+@needs_sets
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "above"), [("crowd", 0.5), ("ensemble", 0.0)])
+def test_real_sets(kind, above) -> None:
+    """The mean is above Dawid-Skene's and the vote's, no set is far below, and probabilities are better."""
+    table = []
+    for source in label_sets.sources(SETS / kind):
+        data = source.load(0)
+        row = {}
+        for name, method in (
+            ("ours", DEEMAggregator()),
+            ("ds", DawidSkene(n_iter=100)),
+            ("mv", MajorityVote()),
+        ):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                method.fit_predict(data.answers)
+            row[name] = 100 * measures.accuracy(method.probas_, data.gold)
+            row[f"{name} loss"] = measures.log_loss(method.probas_, data.gold)
+            row[f"{name} ece"] = measures.reliability(method.probas_, data.gold).error
+        table.append(row)
+    found = pd.DataFrame(table)
+    mean = found.mean()
+    assert mean["ours"] > max(mean["ds"], mean["mv"]) + above
+    assert mean["ours loss"] < 0.6 * mean["ds loss"]
+    assert mean["ours ece"] < mean["ds ece"]
+    assert (found["ours"] - found[["ds", "mv"]].max(axis=1)).min() > -1.5
