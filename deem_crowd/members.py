@@ -20,6 +20,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from deem_crowd import initialization
@@ -82,6 +84,7 @@ def fit_tables(
     gold: torch.Tensor | None = None,
     n_passes: int = PASSES,
     progress: Callable[[int, float], None] | None = None,
+    average: bool = True,
 ) -> Member:
     """Fit one table a worker (M = 1) or one for easy and one for hard tasks (M = 2).
 
@@ -92,7 +95,7 @@ def fit_tables(
     start : shape (N, K·M)
         Probabilities to begin with.
     n_subtypes : int
-        M. With one the energy is the mean over the path, with more the last.
+        M. With one the energy is the mean over the path (unless ``average`` is False), with more the last.
     power : float64, shape (D,), optional
         What an answer of each worker counts.
     gold : LongTensor, shape (N,), optional
@@ -122,12 +125,12 @@ def fit_tables(
             progress(number, history[-1])
         change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
         states, share = found, 1.0 / number
-        if m == 1:
+        if m == 1 and average:
             mean_weight = mean_weight + share * weight
             total += share
         if number >= _LEAST_PASSES and change < TOLERANCE:
             break
-    if m == 1:  # the rest of the path would have stood still
+    if m == 1 and average:  # the rest of the path would have stood still
         rest = sum(1.0 / i for i in range(number + 1, n_passes + 1))
         weight = (mean_weight + rest * weight) / (total + rest)
     weight = _counted(weight, power)
@@ -183,6 +186,17 @@ def margin_start(passes: Passes, start: torch.Tensor) -> torch.Tensor:
     votes = initialization.vote_counts(passes)
     easy = (votes.amax(1, keepdim=True) + 0.5) / (votes.sum(1, keepdim=True) + 1)
     return torch.stack([start * easy, start * (1 - easy)], 2).flatten(1)
+
+
+def chance_corrected_skills(passes: Passes, member: Member) -> npt.NDArray[np.float64]:
+    """Return each worker's agreement with the labels of a member beyond chance, shape (D,)."""
+    counts = passes.counts(member.states).cpu()
+    total = counts.sum((1, 2)).clamp_min(1)
+    agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / total
+    chance = (counts.sum(1) * counts.sum(2)).sum(1) / total**2
+    found: npt.NDArray[np.float64]
+    found = ((agreed - chance) / (1 - chance).clamp_min(1e-3)).numpy()
+    return found
 
 
 def _expect(

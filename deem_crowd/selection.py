@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from deem_crowd import dependence, members
@@ -112,7 +111,7 @@ def select(
     tables = members.fit_tables(passes, begin, 1, None, gold, most, progress)
     plain = tables
     between = dependence.measure(answers)
-    copied = between.contradicts(_chance_corrected_skills(passes, tables))
+    copied = between.contradicts(members.chance_corrected_skills(passes, tables))
     if copied:
         power = torch.from_numpy(between.power)
         tables = members.fit_tables(passes, begin, 1, power, gold, most, progress)
@@ -148,7 +147,7 @@ def select(
     rater = _Rater(passes, tables, part, agreements, [(1 - floor) * share for share in shares])
     candidates = [rater.candidate(COIN, coin, "always a member")]
     if copied:
-        correlation = between.correlation(_chance_corrected_skills(passes, plain))
+        correlation = between.correlation(members.chance_corrected_skills(passes, plain))
         why = (
             f"left out: sources repeat others (an answer counts {between.mean_power:.2f} on average), and its skills "
             f"contradict what pairs of sources say (correlation {correlation:.2f})"
@@ -202,16 +201,3 @@ def _posterior(passes: Passes, energy: Energy, gold: torch.Tensor | None) -> tor
     """Return p(label | x_n, gold), shape (N, K)."""
     clamp = Clamp(passes, gold, energy.n_subtypes)
     return energy.fold(softmax(clamp(energy.state_logits(passes)))[0])
-
-
-def _chance_corrected_skills(
-    passes: Passes, member: Member
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return each worker's agreement with the labels of a member beyond chance, shape (D,)."""
-    counts = passes.counts(member.states).cpu()
-    total = counts.sum((1, 2)).clamp_min(1)
-    agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / total
-    chance = (counts.sum(1) * counts.sum(2)).sum(1) / total**2
-    found: np.ndarray[tuple[int], np.dtype[np.float64]]
-    found = ((agreed - chance) / (1 - chance).clamp_min(1e-3)).numpy()
-    return found

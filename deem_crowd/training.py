@@ -333,10 +333,10 @@ def _learn(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
         found = likelihood.evaluate_tables(at)
         log.passed(found.log_likelihood)
         before = likelihood.pseudo_answers
-        likelihood.learn_pseudo_answers(found.counts)
+        likelihood.learn_pseudo_answers(found.counts, steps=5)
         at = _closed_step(likelihood, found)
         change = (likelihood.pseudo_answers / before).log().abs().max()
-        if change < 1e-2:
+        if change < 5e-2:
             break
     return at
 

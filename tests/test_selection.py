@@ -326,3 +326,14 @@ def test_real_sets(kind, above) -> None:
     assert mean["ours loss"] < 0.6 * mean["ds loss"]
     assert mean["ours ece"] < mean["ds ece"]
     assert (found["ours"] - found[["ds", "mv"]].max(axis=1)).min() > -1.5
+
+
+@pytest.mark.parametrize("name", ["few-tasks", "copies", "difficulty"])
+def test_the_ablations_leave_parts_out_of_the_very_default(name) -> None:
+    from deem_crowd_benchmarks import ablations
+
+    answers = Answers.from_frame(laws.LAWS[name](0).answers)
+    whole = ablations.assemble(answers, ablations.Parts())
+    np.testing.assert_allclose(
+        whole, selection.select(answers, passes_of(answers)).posterior, atol=1e-9
+    )

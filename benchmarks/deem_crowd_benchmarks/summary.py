@@ -288,19 +288,18 @@ def _failures(rows: Sequence[Row]) -> Table | None:
     failed = [row for row in rows if row["status"] != "ok"]
     if not failed:
         return None
-    table = Table("Runs without a result", ["set", "method", "runs", "what", "why"])
-    table.text_columns = {0, 1, 3, 4}
-    grouped: dict[tuple[str, str, str, str], int] = {}
+    table = Table("Runs without a result", ["method", "what", "why", "runs", "sets"])
+    table.text_columns = {0, 1, 2, 4}
+    grouped: dict[tuple[str, str, str], list[str]] = {}
     for row in failed:
         key = (
-            str(row.get("set", row.get("model"))),
             str(row.get("method", row.get("sampler"))),
             _STATUS.get(row["status"], str(row["status"])),
             str(row["reason"]),
         )
-        grouped[key] = grouped.get(key, 0) + 1
-    for (name, method, status, reason), n in grouped.items():
-        table.rows.append([name, method, str(n), status, reason])
+        grouped.setdefault(key, []).append(str(row.get("set", row.get("model"))))
+    for key, sets in grouped.items():
+        table.rows.append([*key, str(len(sets)), ", ".join(dict.fromkeys(sets))])
     return table
 
 

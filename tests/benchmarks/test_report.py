@@ -75,9 +75,10 @@ def test_the_overview_holds_what_the_rows_say(out) -> None:
         signed = [float(v.replace("−", "-")) for v in (low, value, high)]
         assert signed == sorted(signed)
         assert signed[1] == pytest.approx(float(by_method[method][1]) - first, abs=0.11)
-    ((_, method, n, what, why), *_) = found.failures.rows
-    assert (method, n, what) == ("raises", "1", "failed")
+    ((method, what, why, n, sets),) = found.failures.rows
+    assert (method, what, n) == ("raises", "failed", "4")
     assert "no such luck" in why
+    assert HOSTILE in sets
 
 
 def test_all_numbers_of_the_details_come_from_rows(out) -> None:
