@@ -29,7 +29,14 @@ from deem_crowd import (
 )
 from deem_crowd.answers import Answers, Duplicates, Missing
 from deem_crowd.checkpoint import Reader
-from deem_crowd.exceptions import DataError, DataWarning, FormError, MissingColumnError, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    MissingColumnError,
+    ParameterError,
+    first_few,
+)
 from deem_crowd.initialization import InitMethod
 from deem_crowd.persistence import Persistent
 from deem_crowd.progress import reporter
@@ -183,13 +190,71 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
         settings = self.get_params()
         parameters.check(settings)
         answers = self._read(data)
-        gold = _gold(true_labels, answers)
+        gold = _gold(_pairs(true_labels), answers)
         plan = recipe.recipe(settings, self.n_iter, None)
         with reporter(answers.n_answers, self.progress, not plan.plain) as show:
             model, posterior = inference.fit_answers(answers, plan, gold, show)
         labels, probas = _output(answers, posterior, gold)
         # One assignment, so that an interrupt leaves either the old state or the new one.
-        self.__dict__.update(_attributes(model, labels, probas, answers.workers, answers.classes))
+        found = _attributes(model, labels, probas, answers.workers, answers.classes)
+        self.__dict__ = {k: v for k, v in self.__dict__.items() if k != "_seen"} | found
+        return self
+
+    def partial_fit(
+        self,
+        data: pd.DataFrame | Answers,
+        true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
+    ) -> DEEMAggregator:
+        """Add answers: new tasks, new workers, more answers to old tasks.
+
+        The answers of earlier calls are remembered (8 bytes each, and ids), and the model is fitted to all of them.
+        A plain model (``auto_hyperparameters=False``) starts from its present weights, and ends near where :meth:`fit`
+        on all answers would, in fewer passes; any other is fitted anew.
+
+        Parameters
+        ----------
+        data : DataFrame or Answers
+            As in :meth:`fit`. Where a worker answered a task before, ``duplicates`` says which answer stands.
+        true_labels : Series, dict or DataFrame, optional
+            Further labels that are known; those of earlier calls stay known.
+
+        Returns
+        -------
+        DEEMAggregator
+            self. If the call fails or is interrupted, the object is as it was.
+
+        Raises
+        ------
+        ParameterError
+            If the model comes from :meth:`fit` or a file, which remember no answers.
+        MissingColumnError, DataError, FormError, MemoryNeedError
+        """
+        settings = self.get_params()
+        parameters.check(settings)
+        answers, known = self._read(data), _pairs(true_labels)
+        present: fitted.FittedModel | None = None
+        if "_fitted" in self.__dict__:
+            if "_seen" not in self.__dict__:
+                raise ParameterError(
+                    "partial_fit goes on from partial_fit alone: fit and load remember no answers. Begin with "
+                    "partial_fit, or fit with all answers."
+                )
+            before, known_before = self.__dict__["_seen"]
+            answers = before.extended(answers, duplicates=self.duplicates)
+            if known_before is not None:
+                known = (
+                    known_before
+                    if known is None
+                    else pd.concat([known_before, known], ignore_index=True)
+                )
+            present = self.__dict__["_fitted"][0]
+        gold = _gold(known, answers)
+        plan = recipe.recipe(settings, self.n_iter, None)
+        with reporter(answers.n_answers, self.progress, not plan.plain) as show:
+            model, posterior = inference.fit_answers(answers, plan, gold, show, present)
+        labels, probas = _output(answers, posterior, gold)
+        found = _attributes(model, labels, probas, answers.workers, answers.classes)
+        self.__dict__.update(found, _seen=(answers, known))
         return self
 
     def fit_predict(
@@ -410,10 +475,10 @@ def _output(
     return labels, probas
 
 
-def _gold(
-    true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None, answers: Answers
-) -> npt.NDArray[np.int64] | None:
-    """Return the known class of each task, shape (N,), −1 where unknown."""
+def _pairs(
+    true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None,
+) -> pd.DataFrame | None:
+    """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in."""
     if true_labels is None:
         return None
     if isinstance(true_labels, pd.DataFrame):
@@ -422,23 +487,28 @@ def _gold(
                 "true_labels as a frame needs columns 'task' and 'label'; found "
                 f"{first_few(true_labels.columns, 20)}."
             )
-        tasks, labels = true_labels["task"], true_labels["label"]
-    elif isinstance(true_labels, pd.Series):
-        tasks, labels = true_labels.index.to_series(), true_labels
+        return true_labels[["task", "label"]].reset_index(drop=True)
+    if isinstance(true_labels, pd.Series):
+        tasks, labels = true_labels.index, true_labels
     elif isinstance(true_labels, Mapping):
-        index = pd.Index(list(true_labels), tupleize_cols=False)
-        tasks = index.to_series()
-        labels = pd.Series(list(true_labels.values()), dtype=None if len(index) else object)
+        tasks = pd.Index(list(true_labels), tupleize_cols=False)
+        labels = pd.Series(list(true_labels.values()), dtype=None if len(tasks) else object)
     else:
         raise FormError(
             f"true_labels is a {type(true_labels).__name__} of unknown order; pass a Series indexed by task, a dict "
             "task → label, or a DataFrame with columns 'task' and 'label'."
         )
+    return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
+
+
+def _gold(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.int64] | None:
+    """Return the known class of each task, shape (N,), −1 where unknown."""
+    if frame is None:
+        return None
+    tasks, labels = frame["task"], frame["label"]
     given = labels.notna().to_numpy()
     position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
-    known = pd.Index(
-        labels[given] if isinstance(labels, pd.Series) else labels, tupleize_cols=False
-    )
+    known = pd.Index(labels[given], tupleize_cols=False)
     classes = answers.classes.get_indexer(known)
     unknown = np.flatnonzero(classes < 0)
     if len(unknown):

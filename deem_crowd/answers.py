@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -152,23 +153,130 @@ class Answers:
                     f"column '{name}' is missing in {len(absent)} of {len(data)} rows (rows "
                     f"{first_few(absent)}). Drop or repair those rows: df.dropna(subset=['{name}'])."
                 )
-        _choice("missing", missing, ("error", "drop"))
         task_codes, tasks = ids.factorize(task, "task")
         worker_codes, workers = ids.factorize(worker, "worker")
-        label_codes, label_index = _classes(*ids.factorize(label, "label"), classes)
+        label_codes, labels = ids.factorize(label, "label")
+        return cls.from_codes(
+            (task_codes, tasks),
+            (worker_codes, workers),
+            (label_codes, labels),
+            missing=missing,
+            duplicates=duplicates,
+            classes=classes,
+        )
 
+    @classmethod
+    def from_codes(
+        cls,
+        task: tuple[npt.NDArray[Any], pd.Index],
+        worker: tuple[npt.NDArray[Any], pd.Index],
+        label: tuple[npt.NDArray[Any], pd.Index],
+        *,
+        missing: Missing = "error",
+        duplicates: Duplicates = "last",
+        classes: Sequence[Hashable] | pd.Index | None = None,
+    ) -> Answers:
+        """Build from columns that are coded already: each as codes, shape (R,), and what they stand for.
+
+        Parameters
+        ----------
+        task, worker : (integers, Index)
+            Codes into the Index, none of them negative.
+        label : (integers, Index)
+            −1 where it is missing.
+        missing, duplicates, classes
+            As in :meth:`from_frame`.
+
+        Raises
+        ------
+        DataError, ParameterError
+        """
+        _choice("missing", missing, ("error", "drop"))
+        (task_codes, tasks), (worker_codes, workers) = task, worker
+        label_codes, label_index = _classes(*label, classes)
         given = label_codes >= 0
         if not given.all():
             absent = np.flatnonzero(~given)
             if missing == "error":
                 raise DataError(
-                    f"column 'label' is missing in {len(absent)} of {len(data)} rows (rows "
+                    f"column 'label' is missing in {len(absent)} of {len(given)} rows (rows "
                     f"{first_few(absent)}). Drop those rows, or pass missing='drop' to leave them out."
                 )
             task_codes, worker_codes = task_codes[given], worker_codes[given]
             label_codes = label_codes[given]
         return cls._assemble(
             task_codes, worker_codes, label_codes, None, tasks, workers, label_index, duplicates
+        )
+
+    @classmethod
+    def from_parquet(
+        cls,
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        missing: Missing = "error",
+        duplicates: Duplicates = "last",
+        classes: Sequence[Hashable] | pd.Index | None = None,
+    ) -> Answers:
+        """Read the long format from parquet files, piece by piece: never all rows' ids at once.
+
+        Memory follows 12 bytes an answer and the distinct ids, whatever the ids are.
+
+        Parameters
+        ----------
+        paths : path, or list of paths
+            Files, folders of ``*.parquet``, or patterns such as ``'answers-*.parquet'``; read in the order of their
+            names.
+        missing, duplicates, classes
+            As in :meth:`from_frame`; the last of repeated answers is the one in the last row of the last file.
+
+        Raises
+        ------
+        MissingColumnError, FormError, DataError, ParameterError, FileNotFoundError
+        """
+        from deem_crowd.streaming import read_columns
+
+        task, worker, label = read_columns(paths)
+        return cls.from_codes(
+            task, worker, label, missing=missing, duplicates=duplicates, classes=classes
+        )
+
+    def extended(self, new: Answers, *, duplicates: Duplicates = "last") -> Answers:
+        """Return these answers and others together; ids and classes are united, old ones first.
+
+        Parameters
+        ----------
+        new : Answers
+            Hard ones, as these are.
+        duplicates : 'last', 'first' or 'error'
+            Where a worker answers a task again: the new answer stands, the old one, or neither.
+
+        Raises
+        ------
+        FormError
+            If one of the two is soft.
+        DataError
+            If ids of one do not go with ids of the other.
+        """
+        if self.is_soft or new.is_soft:
+            raise FormError("soft answers cannot be extended: fit with all of them.")
+        joined = []
+        for name, old, more in (
+            ("task", self.tasks, new.tasks),
+            ("worker", self.workers, new.workers),
+            ("label", self.classes, new.classes),
+        ):
+            ids.refuse_collisions(old, more, name)
+            place = old.get_indexer(more)
+            strange = np.flatnonzero(place < 0)
+            place[strange] = len(old) + np.arange(len(strange))
+            joined.append((place, old.append(more.take(strange)) if len(strange) else old))
+        (task, tasks), (worker, workers), (label, classes) = joined
+        return Answers.from_codes(
+            (np.concatenate([self.task, task[new.task]]), tasks),
+            (np.concatenate([self.worker, worker[new.worker]]), workers),
+            (np.concatenate([self.hard_label, label[new.hard_label]]), classes),
+            duplicates=duplicates,
+            classes=classes if len(classes) == self.n_classes else None,
         )
 
     @classmethod

@@ -181,7 +181,8 @@ def aggregate(
 ) -> None:
     """Turn answers into one label for each task.
 
-    Takes the long format only (task, worker, label); tables tasks × workers and probabilities are for Python.
+    Takes the long format only (task, worker, label); tables tasks × workers and probabilities are for Python. Parquet
+    is read in pieces: a folder, or a pattern in quotes such as 'answers-*.parquet', names many files.
     """
     from deem_crowd.answers import Answers
 
@@ -189,9 +190,15 @@ def aggregate(
     kind = format.value if format else None
     shell.check_outputs({"--output": output, "--proba": proba, "--workers": workers}, kind)
     chosen = shell.method_parameters(parameters, [method])
-    frame = shell.read_answers(answers, kind, adapter)
-    known = None if gold is None else shell.read_gold(gold, kind, frame)
-    settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
+    if adapter is None and shell.is_parquet(answers, kind):
+        settled = Answers.from_parquet(answers, missing=missing.value, duplicates=duplicates.value)
+        ids: Any = {"task": settled.tasks.to_series(), "label": settled.classes.to_series()}
+    else:
+        ids = frame = shell.read_answers(answers, kind, adapter)
+        settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
+        del frame
+    known = None if gold is None else shell.read_gold(gold, kind, ids)
+    del ids
     if known is not None:
         _check_gold_labels(known, settled)
     aggregator, labels = _fit(method, settled, known, chosen[method])
@@ -395,7 +402,9 @@ def _fit(
         return aggregator, pd.Series([], index=answers.tasks[:0], dtype=object)
     extra = {} if gold is None else {"true_labels": gold}
     try:
-        labels = aggregator.fit_predict(answers.to_frame(), **extra)
+        # ours reads Answers; others get a frame
+        rows = answers if getattr(aggregator, "takes_soft", False) else answers.to_frame()
+        labels = aggregator.fit_predict(rows, **extra)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error
     except DeemCrowdError:

@@ -325,7 +325,7 @@ class _Trainer:
             return
         energy = self.network.units().unit_energy(0)
         counts = self.passes.counts(self.likelihood.posterior_of(energy)).cpu()
-        self.likelihood.learn_pseudo_answers(counts)
+        self.likelihood.learn_pseudo_answers(counts, steps=2)
 
     def _gap(self, held: Tensor, taught: Tensor) -> float:
         """Return how much higher the free energy of held-out tasks is, in nats an answer."""

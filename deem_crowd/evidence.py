@@ -6,7 +6,7 @@ import torch
 
 from deem_crowd.energy import Energy
 from deem_crowd.initialization import diagonal, vote_counts
-from deem_crowd.passes import Passes
+from deem_crowd.passes import Passes, column_total
 
 
 def label_evidence(
@@ -35,9 +35,9 @@ def label_evidence(
     """
     seen = counts.sum((1, 2)) > 0
     counts = counts[seen]
-    states = posterior.sum(0, dtype=torch.float64).cpu()
+    states = column_total(posterior)
     kappa = torch.full_like(states, max(prior_penalty, 1e-3))
-    entropy = -float(torch.xlogy(posterior, posterior).sum(dtype=torch.float64))
+    entropy = -float(column_total(torch.xlogy(posterior, posterior)).sum())
     with_label = float(_log_marginal(counts, pseudo_answers).sum())
     with_label += float(_log_marginal(states[:, None], kappa[:, None])) + entropy
     marginal = counts.sum(2, keepdim=True)

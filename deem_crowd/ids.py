@@ -69,6 +69,14 @@ def _refuse_collisions(values: npt.NDArray[np.object_], column: str) -> None:
         )
 
 
+def refuse_collisions(old: pd.Index, new: pd.Index, column: str) -> None:
+    """Raise :class:`DataError` if ids of one Index and of another could be meant as one, but are not equal."""
+    if old.dtype == new.dtype and old.dtype != object:
+        return
+    both = np.concatenate([old.to_numpy(dtype=object), new.to_numpy(dtype=object)])
+    _refuse_collisions(both, column)
+
+
 def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
     """Code ``values`` by first appearance.
 

@@ -27,6 +27,7 @@ def fit_answers(
     recipe: Recipe,
     gold: IntArray | None = None,
     progress: Callable[[int, float], None] | None = None,
+    present: FittedModel | None = None,
 ) -> tuple[FittedModel, FloatArray]:
     """Fit the model of a recipe.
 
@@ -39,6 +40,8 @@ def fit_answers(
         Known class of each task, −1 where unknown.
     progress : callable, optional
         As in :func:`deem_crowd.training.train`.
+    present : FittedModel, optional
+        A plain model of some of these answers, whose workers and classes are the first of these: training starts there.
 
     Returns
     -------
@@ -59,7 +62,9 @@ def fit_answers(
         position[used] = np.arange(len(used))
         known = torch.from_numpy(position[gold])
     generator = recipe.generator()
-    start = _start(compact, passes, recipe, known, generator)
+    start = _continued(present, compact, used, recipe)
+    if start is None:
+        start = _start(compact, passes, recipe, known, generator)
     pool: Pool | None = None
     candidates: tuple[Candidate, ...] = ()
     if recipe.automatic and passes.n_answers > 0:
@@ -187,6 +192,24 @@ def _plain(
         states = likelihood.posterior_of(fit.energy)
     training.warn_not_converged(fit, recipe.settings)
     return _outcome(passes, fit.energy, fit.log_likelihood, fit.energy.fold(states)), uninformed
+
+
+def _continued(
+    present: FittedModel | None, answers: Answers, used: IntArray, recipe: Recipe
+) -> Energy | None:
+    """Return the weights of a model with new workers as the average one; None if they say nothing about this fit."""
+    if present is None or not recipe.plain or recipe.automatic or present.pool is not None:
+        return None
+    energy = present.energy
+    identity = np.array_equal(present.class_map, np.arange(len(used)))
+    if not (identity and np.array_equal(present.used, used)):
+        return None
+    if energy.n_subtypes != recipe.settings.n_subtypes or energy.n_workers > answers.n_workers:
+        return None
+    new = energy.population.expand(answers.n_workers - energy.n_workers, *energy.population.shape)
+    return Energy(
+        energy.bias, torch.cat([energy.weight, new]), energy.population, energy.n_subtypes
+    )
 
 
 def _start(

@@ -27,7 +27,7 @@ import torch
 from deem_crowd import initialization
 from deem_crowd.energy import Energy
 from deem_crowd.initialization import diagonal
-from deem_crowd.passes import Passes, softmax
+from deem_crowd.passes import Passes, column_total, softmax
 
 PASSES = 60
 TOLERANCE = 1e-4
@@ -109,7 +109,7 @@ def fit_tables(
     own = diagonal(k, m).bool()
     base = torch.where(own, _RIGHT, _WRONG / max(k - 1, 1)).double()
     alpha, states, clamp = base.clone(), start, Clamp(passes, gold, m)
-    mean_weight, total = torch.zeros(()), 0.0
+    mean_weight, shares = torch.zeros(()), 0.0
     history: list[float] = []
     for number in range(1, max(n_passes, 1) + 1):
         counts = passes.counts(states).cpu()
@@ -119,7 +119,7 @@ def fit_tables(
         weight = torch.log(cells / cells.sum(1, keepdim=True))
         bias = _log_prior(states, k, m)
         found, task_log_likelihood = _expect(passes, _counted(weight, power), bias, clamp)
-        summed = float(task_log_likelihood.sum(dtype=torch.float64))
+        summed = float(column_total(task_log_likelihood))
         history.append(summed / max(passes.n_tasks, 1))
         if progress is not None:
             progress(number, history[-1])
@@ -127,12 +127,12 @@ def fit_tables(
         states, share = found, 1.0 / number
         if m == 1 and average:
             mean_weight = mean_weight + share * weight
-            total += share
+            shares += share
         if number >= _LEAST_PASSES and change < TOLERANCE:
             break
     if m == 1 and average:  # the rest of the path would have stood still
         rest = sum(1.0 / i for i in range(number + 1, n_passes + 1))
-        weight = (mean_weight + rest * weight) / (total + rest)
+        weight = (mean_weight + rest * weight) / (shares + rest)
     weight = _counted(weight, power)
     bound = _bound(passes.counts(states).cpu(), states, alpha, k, m)
     energy = Energy(bias, weight, _population(weight, passes), m)
@@ -213,7 +213,7 @@ def _counted(weight: torch.Tensor, power: torch.Tensor | None) -> torch.Tensor:
 
 def _log_prior(states: torch.Tensor, k: int, m: int) -> torch.Tensor:
     """Return log π, shape (K·M,): π[k, m] = π_k ρ_m from expected counts with one pseudo-task a class."""
-    expected = states.sum(0, dtype=torch.float64).cpu() + 1.0 / m
+    expected = column_total(states) + 1.0 / m
     if m > 1:
         table = expected.reshape(k, m)
         expected = (table.sum(1, keepdim=True) * table.sum(0, keepdim=True) / table.sum()).ravel()
@@ -255,8 +255,8 @@ def _bound(
     cells = counts + alpha
     value = (torch.lgamma(cells) - torch.lgamma(alpha)).sum()
     value -= (torch.lgamma(cells.sum(1)) - torch.lgamma(alpha.sum(0))).sum()
-    expected = states.sum(0, dtype=torch.float64).cpu()
+    expected = column_total(states)
     share = torch.tensor(1.0 / m, dtype=torch.float64)
     value += torch.lgamma(torch.tensor(float(k))) - k * m * torch.lgamma(share)
     value += torch.lgamma(expected + share).sum() - torch.lgamma(expected.sum() + k)
-    return float(value) - float(torch.xlogy(states, states).sum(dtype=torch.float64))
+    return float(value) - float(column_total(torch.xlogy(states, states)).sum())

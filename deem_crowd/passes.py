@@ -210,6 +210,21 @@ def _codes(answers: Answers, index: type) -> tuple[npt.NDArray[Any], npt.NDArray
     return codes.reshape(-1), answers.soft.reshape(-1)
 
 
+def column_total(values: torch.Tensor) -> torch.Tensor:
+    """Return the sum over the first axis in float64, on the CPU.
+
+    float32 is summed in pieces first: rounding stays that of a piece, and nothing of the input's size is converted.
+    """
+    n = len(values)
+    if values.dtype != torch.float64 and n > _PIECE:
+        whole = n // _PIECE * _PIECE
+        pieces = values[:whole].unflatten(0, (-1, _PIECE)).sum(1)
+        found = pieces.sum(0, dtype=torch.float64) + values[whole:].sum(0, dtype=torch.float64)
+    else:
+        found = values.sum(0, dtype=torch.float64)
+    return found.cpu()
+
+
 def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ``softmax(logits, -1)``, shape (N, S), and ``logsumexp(logits, -1)``, shape (N,).
 
@@ -217,8 +232,7 @@ def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     if logits.shape[-1] == 0:
         return logits, logits.new_full(logits.shape[:-1], -torch.inf)
-    top = logits.amax(-1, keepdim=True)
-    top = torch.where(torch.isfinite(top), top, torch.zeros_like(top))
+    top = logits.amax(-1, keepdim=True).clamp_min(torch.finfo(logits.dtype).min)
     weights = (logits - top).exp_()
     total = weights.sum(-1, keepdim=True)
     weights /= total

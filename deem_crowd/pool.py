@@ -20,7 +20,7 @@ import torch
 
 from deem_crowd import initialization
 from deem_crowd.energy import Energy
-from deem_crowd.passes import Passes
+from deem_crowd.passes import Passes, column_total
 
 FLOOR = 0.1
 """What the votes count at least."""
@@ -100,4 +100,4 @@ def agreement_weights(posteriors: Sequence[torch.Tensor]) -> tuple[list[float], 
 
 
 def _mean_product(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float((a * b).sum(dtype=torch.float64)) / max(len(a), 1)
+    return float(column_total((a * b).sum(1))) / max(len(a), 1)

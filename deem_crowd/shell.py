@@ -191,6 +191,13 @@ def _adapted(path: str, adapter: str) -> pd.DataFrame:
     return answers.to_frame()
 
 
+def is_parquet(path: str, format: str | None) -> bool:
+    """Tell whether answers stand in parquet files, which are read in pieces."""
+    from deem_crowd.streaming import is_pattern
+
+    return path != "-" and (path.endswith(".parquet") or format == "parquet" or is_pattern(path))
+
+
 def read_answers(path: str, format: str | None, adapter: str | None = None) -> pd.DataFrame:
     """Return the answers in a file as a long frame of R rows."""
     if adapter is not None:
@@ -203,8 +210,8 @@ def read_answers(path: str, format: str | None, adapter: str | None = None) -> p
         raise MissingColumnError(f"{_name(path, 'input')}: {error}\n{LONG_ONLY}") from error
 
 
-def read_gold(path: str, format: str | None, answers: pd.DataFrame) -> pd.Series:
-    """Return the known labels in a file: a Series, index task, of those tasks that have answers.
+def read_gold(path: str, format: str | None, answers: Any) -> pd.Series:
+    """Return the known labels in a file: a Series, index task, of those tasks that are in ``answers["task"]``.
 
     Ids and labels that are written like those of ``answers`` become these, whatever their type in the file.
     """

@@ -359,3 +359,66 @@ def test_an_interrupted_first_fit_leaves_nothing_behind(monkeypatch) -> None:
     assert not any(hasattr(agg, name) for name in ("labels_", "probas_", "skills_", "errors_"))
     with pytest.raises(NotFittedError):
         agg.predict(FRAME)
+
+
+# ------------------------------------------------------------------ partial_fit
+
+
+@pytest.mark.parametrize("auto", [None, False])
+def test_partial_fit_ends_where_a_full_fit_would(auto) -> None:
+    from deem_crowd_benchmarks.laws import heavy_tail
+
+    rows = heavy_tail(1).answers
+    grown = DEEMAggregator(auto_hyperparameters=auto)
+    passes = []
+    for part in (rows.iloc[:6000], rows.iloc[6000:8500], rows.iloc[8500:]):
+        grown.partial_fit(part)
+        passes.append(len(grown.loss_history_))
+    whole = DEEMAggregator(auto_hyperparameters=auto).fit(rows)
+    assert list(grown.labels_.index) == list(whole.labels_.index)
+    gap = (grown.probas_ - whole.probas_).abs().to_numpy()
+    if auto is None:
+        assert gap.max() < 1e-9
+    else:
+        assert gap.max() < 0.03
+        assert gap.mean() < 1e-3
+        assert passes[2] < len(whole.loss_history_)
+    assert ((grown.skills_ - whole.skills_).abs() < 0.01).all()
+
+
+def test_partial_fit_with_more_of_everything() -> None:
+    new = pd.DataFrame(
+        {
+            "task": ["t0", "new", "new"],
+            "worker": ["nobody yet", 0, 40],
+            "label": ["cat", "dog", "emu"],
+        }
+    )
+    model = DEEMAggregator(auto_hyperparameters=False)
+    model.partial_fit(FRAME)
+    model.partial_fit(new)
+    whole = DEEMAggregator(auto_hyperparameters=False).fit(
+        pd.concat([FRAME, new], ignore_index=True)
+    )
+    assert list(model.probas_.columns) == list(whole.probas_.columns)
+    pd.testing.assert_frame_equal(
+        model.probas_, whole.probas_, atol=1e-6
+    )  # a new class: fitted anew
+    known = model.labels_.index[0]
+    model.partial_fit(new.iloc[:0].reindex(columns=["task", "worker", "label"]), {known: "emu"})
+    assert model.labels_[known] == "emu"
+    model.partial_fit(FRAME.iloc[:5])  # the same again is no news
+    assert model.labels_[known] == "emu"
+
+
+def test_partial_fit_needs_what_it_has_seen(fitted) -> None:
+    with pytest.raises(ParameterError, match="partial_fit goes on from partial_fit alone"):
+        copy.deepcopy(fitted).partial_fit(FRAME)
+    model = DEEMAggregator().partial_fit(FRAME)
+    before = dict(vars(model))
+    with pytest.raises(KeyError, match="worker"):
+        model.partial_fit(FRAME.drop(columns="worker"))
+    assert all(vars(model)[key] is before[key] for key in before)
+    model.fit(FRAME)
+    with pytest.raises(ParameterError, match="remember no answers"):
+        model.partial_fit(FRAME)

@@ -256,3 +256,32 @@ def test_no_worse_than_dawid_skene_on_few_sparse_and_poor_answers_either(seed) -
     fit = train(passes, start, Settings(penalty=None, tol=0.0, n_iter=2000))
     reference = oracle.dawid_skene(None, matrix, 200, start.state_posterior(passes).numpy())
     assert float(fit.energy.log_likelihood(passes).sum()) >= reference - 1e-4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_newton_ends_at_the_maximum_of_the_evidence(seed) -> None:
+    from deem_crowd.training import _newton
+
+    rng = np.random.default_rng(seed)
+    true = rng.gamma(2.0, 2.0, (3, 2))
+    counts = np.empty((400, 3, 2))
+    for i in range(400):
+        for s in range(2):
+            counts[i, :, s] = rng.multinomial(rng.integers(1, 40), rng.dirichlet(true[:, s]))
+    c = torch.from_numpy(counts)
+
+    def evidence(alpha: torch.Tensor) -> torch.Tensor:
+        total = alpha.sum(0)
+        value = (torch.lgamma(c + alpha) - torch.lgamma(alpha)).sum()
+        value -= (torch.lgamma(c.sum(1) + total) - torch.lgamma(total)).sum()
+        return value + (torch.log(alpha) - alpha).sum()  # Gamma(2, 1)
+
+    alpha = torch.ones((3, 2), dtype=torch.float64)
+    for _ in range(40):
+        alpha = _newton(alpha, c, c.sum(1))
+    at = alpha.clone().requires_grad_(True)
+    (slope,) = torch.autograd.grad(evidence(at), at)
+    assert float(slope.abs().max()) < 1e-6
+    for _ in range(20):  # and it is no saddle
+        near = alpha * torch.from_numpy(np.exp(0.05 * rng.normal(size=(3, 2))))
+        assert float(evidence(near)) < float(evidence(alpha))

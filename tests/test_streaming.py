@@ -1,0 +1,173 @@
+"""Parquet in pieces: the same answers as from one frame, whatever the pieces."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deem_crowd import Answers, DEEMAggregator, streaming
+from deem_crowd.exceptions import DataError, DataWarning, FormError, MissingColumnError
+
+
+def frame(n: int = 500, seed: int = 0, text: bool = True) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    data = pd.DataFrame({"task": rng.integers(80, size=n), "worker": rng.integers(9, size=n)})
+    data["label"] = rng.choice(["b", "a", "c"], n) if text else rng.choice([3, 1, 2], n)
+    if text:
+        data["task"] = "task " + data["task"].astype(str)
+    return data.drop_duplicates(["task", "worker"], ignore_index=True)
+
+
+def write(data: pd.DataFrame, folder, cuts, rows: int = 37) -> str:
+    bounds = [0, *sorted(cuts), len(data)]
+    for i, (start, end) in enumerate(itertools.pairwise(bounds)):
+        path = folder / f"answers-{i:03}.parquet"
+        data.iloc[start:end].to_parquet(path, row_group_size=rows, index=False)
+    return str(folder / "answers-*.parquet")
+
+
+def same(one: Answers, other: Answers) -> None:
+    for name in ("task_ptr", "worker", "label"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for name in ("tasks", "workers", "classes"):
+        pd.testing.assert_index_equal(getattr(one, name), getattr(other, name))
+
+
+@given(
+    st.lists(st.integers(0, 400), max_size=5), st.integers(1, 200), st.booleans(), st.integers(0, 9)
+)
+@settings(max_examples=25, deadline=None)
+def test_pieces_are_no_difference(tmp_path_factory, cuts, rows, text, seed) -> None:
+    folder = tmp_path_factory.mktemp("parts")
+    data = frame(seed=seed, text=text)
+    cuts = [min(cut, len(data)) for cut in cuts]
+    pattern = write(data, folder, cuts, rows)
+    whole = Answers.from_frame(
+        pd.concat(map(pd.read_parquet, sorted(folder.iterdir())), ignore_index=True)
+    )
+    same(Answers.from_parquet(pattern), whole)
+    same(Answers.from_parquet(folder), whole)
+    same(Answers.from_parquet(sorted(folder.iterdir())), whole)
+
+
+def test_small_batches_of_one_file(tmp_path, monkeypatch) -> None:
+    data = frame()
+    path = tmp_path / "one.parquet"
+    data.to_parquet(path)
+    monkeypatch.setattr(streaming, "ROWS", 13)
+    same(Answers.from_parquet(path), Answers.from_frame(pd.read_parquet(path)))
+
+
+def test_missing_and_repeated_answers_as_in_a_frame(tmp_path) -> None:
+    data = frame()
+    data.loc[[3, 300], "label"] = None
+    again = data.iloc[[10]].assign(label="a" if data.loc[10, "label"] != "a" else "b")
+    data = pd.concat([data, again], ignore_index=True)
+    pattern = write(data, tmp_path, [200])
+    with pytest.raises(DataError, match=r"'label' is missing in 2 of .* rows \(rows 3, 300\)"):
+        Answers.from_parquet(pattern)
+    with pytest.warns(DataWarning, match="repeat a"):
+        found = Answers.from_parquet(pattern, missing="drop")
+    with pytest.warns(DataWarning, match="repeat a"):
+        same(found, Answers.from_frame(pd.read_parquet(tmp_path), missing="drop"))
+
+
+def test_categories_dates_and_floats(tmp_path) -> None:
+    data = frame(text=False)
+    data["task"] = pd.to_datetime("2020-01-01") + pd.to_timedelta(data["task"], unit="D")
+    data["worker"] = data["worker"].astype(float)
+    data["label"] = pd.Categorical(data["label"].astype(str))
+    path = tmp_path / "x.parquet"
+    data.to_parquet(path)
+    found = Answers.from_parquet(path)
+    whole = Answers.from_frame(pd.read_parquet(path).astype({"label": str}))
+    same(found, whole)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (
+            lambda d: d.drop(columns="worker"),
+            MissingColumnError,
+            "column 'worker' is missing; found 'task', 'label'",
+        ),
+        (
+            lambda d: d.assign(task=d["task"].where(d.index > 4)),
+            DataError,
+            r"'task' is missing in 5 rows \(rows 100, 101",
+        ),
+        (
+            lambda d: d.assign(label=1.5),
+            DataError,
+            "column 'label' is double, and was .*string in the files before",
+        ),
+        (lambda d: d.assign(label=[[1]] * len(d)), FormError, "ids and labels are plain values"),
+    ],
+)
+def test_faults_name_the_file(tmp_path, spoil, error, words) -> None:
+    data = frame()
+    data.iloc[:100].to_parquet(tmp_path / "a.parquet")
+    spoil(data.iloc[100:].reset_index(drop=True)).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(error, match=f"b.parquet: .*{words}"):
+        Answers.from_parquet(tmp_path)
+
+
+def test_what_is_no_parquet(tmp_path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"not parquet at all")
+    with pytest.raises(DataError, match="a.parquet is no parquet file"):
+        Answers.from_parquet(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        Answers.from_parquet(tmp_path / "b-*.parquet")
+    table = pa.table({"task": ["x"] * 5000, "worker": list(range(5000)), "label": ["y"] * 5000})
+    path = tmp_path / "c.parquet"
+    pq.write_table(table, path, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[200:4000] = b"\xff" * 3800
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="c.parquet"):
+        Answers.from_parquet(path)
+
+
+def test_the_model_of_pieces_is_the_model_of_the_whole(tmp_path) -> None:
+    data = frame(2000)
+    pattern = write(data, tmp_path, [100, 900])
+    one = DEEMAggregator().fit(Answers.from_parquet(pattern))
+    whole = pd.concat(map(pd.read_parquet, sorted(tmp_path.iterdir())), ignore_index=True)
+    pd.testing.assert_frame_equal(one.probas_, DEEMAggregator().fit(whole).probas_)
+
+
+# ------------------------------------------------------------------------- extended
+
+
+@given(st.integers(0, 300), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_extended_by_the_rest_is_the_whole(cut, seed) -> None:
+    data = frame(seed=seed)
+    whole = Answers.from_frame(data)
+    parts = [Answers.from_frame(part) for part in (data.iloc[:cut], data.iloc[cut:])]
+    if not cut:
+        return
+    same(parts[0].extended(parts[1]), whole)
+
+
+def test_an_answer_given_again() -> None:
+    one = Answers.from_frame(pd.DataFrame({"task": [1, 1], "worker": [1, 2], "label": ["a", "b"]}))
+    new = Answers.from_frame(pd.DataFrame({"task": [1], "worker": [2], "label": ["c"]}))
+    with pytest.warns(DataWarning, match="the last one counts"):
+        both = one.extended(new)
+    assert both.to_frame()["label"].tolist() == ["a", "c"]
+    with pytest.raises(DataError, match="mixes kinds"):
+        one.extended(
+            Answers.from_frame(pd.DataFrame({"task": ["1"], "worker": [2], "label": ["c"]}))
+        )
+    soft = Answers.from_soft(np.full((2, 2, 2), 0.5))
+    with pytest.raises(FormError, match="soft answers cannot be extended"):
+        one.extended(soft)
