@@ -111,7 +111,6 @@ class Energy:
         return (right * self.class_prior(passes)).sum(-1)
 
     def _mean_prior(self, passes: Passes) -> torch.Tensor:
-        if passes.n_tasks == 0:
+        if passes.n_tasks_in_all == 0:
             return torch.softmax(self.bias, 0)
-        prior = softmax(self.prior_logits(passes))[0]
-        return prior.to(torch.float64).mean(0).cpu()
+        return passes.total(softmax(self.prior_logits(passes))[0]) / passes.n_tasks_in_all

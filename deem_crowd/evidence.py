@@ -6,12 +6,13 @@ import torch
 
 from deem_crowd.energy import Energy
 from deem_crowd.initialization import diagonal, vote_counts
-from deem_crowd.passes import Passes, column_total
+from deem_crowd.passes import Passes
 
 
 def label_evidence(
     counts: torch.Tensor,
-    posterior: torch.Tensor,
+    states: torch.Tensor,
+    entropy: float,
     pseudo_answers: torch.Tensor,
     prior_penalty: float,
 ) -> float:
@@ -26,8 +27,10 @@ def label_evidence(
     ----------
     counts : float64, shape (D, K, S)
         Expected number of answers l of worker i in state h.
-    posterior : shape (N, S)
-        p(h | x_n).
+    states : float64, shape (S,)
+        Expected number of tasks in each state.
+    entropy : float
+        Of the posterior of all tasks' states, in nats.
     pseudo_answers : shape (K, S)
         α.
     prior_penalty : float
@@ -35,9 +38,7 @@ def label_evidence(
     """
     seen = counts.sum((1, 2)) > 0
     counts = counts[seen]
-    states = column_total(posterior)
     kappa = torch.full_like(states, max(prior_penalty, 1e-3))
-    entropy = -float(column_total(torch.xlogy(posterior, posterior)).sum())
     with_label = float(_log_marginal(counts, pseudo_answers).sum())
     with_label += float(_log_marginal(states[:, None], kappa[:, None])) + entropy
     marginal = counts.sum(2, keepdim=True)
@@ -53,7 +54,9 @@ def says_nothing(
 ) -> bool:
     """Tell whether the answers are explained as well without a hidden label; see :func:`label_evidence`."""
     counts = passes.counts(states).cpu()
-    return label_evidence(counts, states.cpu(), pseudo_answers, prior_penalty) <= 0
+    entropy = -float(passes.total(torch.xlogy(states, states)).sum())
+    expected = passes.total(states)
+    return label_evidence(counts, expected, entropy, pseudo_answers, prior_penalty) <= 0
 
 
 def _log_marginal(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
@@ -86,11 +89,12 @@ def pair_agreement(passes: Passes) -> tuple[float, float, float]:
     """
     votes = vote_counts(passes).to(torch.float64)
     sizes = votes.sum(1)
-    pairs = float((sizes * (sizes - 1)).clamp_min(0).sum()) / 2
+    pairs = float(passes.total((sizes * (sizes - 1)).clamp_min(0))) / 2
     if pairs <= 0:
         return 0.0, 0.0, 0.0
-    agreeing = float((votes * (votes - 1)).clamp_min(0).sum()) / 2
-    share = votes.sum(0) / votes.sum()
+    agreeing = float(passes.total((votes * (votes - 1)).clamp_min(0)).sum()) / 2
+    given = passes.total(votes)
+    share = given / given.sum()
     return agreeing / pairs, float((share**2).sum()), pairs
 
 

@@ -210,7 +210,13 @@ def best_class(posterior: FloatArray, answers: Answers, gold: IntArray | None = 
     return best
 
 
-def make_passes(answers: Answers, device: str | torch.device, dtype: str, n_states: int) -> Passes:
+def make_passes(
+    answers: Answers,
+    device: str | torch.device,
+    dtype: str,
+    n_states: int,
+    kind: type[Passes] = Passes,
+) -> Passes:
     """Lay the answers out, on a device, for passes with S states.
 
     Raises
@@ -229,7 +235,7 @@ def make_passes(answers: Answers, device: str | torch.device, dtype: str, n_stat
         f"over {answers.n_tasks:,} tasks",
         "Merge rare labels or leave out workers with few answers.",
     )
-    return Passes(answers, place, precision)
+    return kind(answers, place, precision)
 
 
 def network_posterior(network: Network, batches: Batches, unit: int) -> torch.Tensor:

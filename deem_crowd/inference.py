@@ -28,6 +28,7 @@ def fit_answers(
     gold: IntArray | None = None,
     progress: Callable[[int, float], None] | None = None,
     present: FittedModel | None = None,
+    kind: type[Passes] = Passes,
 ) -> tuple[FittedModel, FloatArray]:
     """Fit the model of a recipe.
 
@@ -42,6 +43,9 @@ def fit_answers(
         As in :func:`deem_crowd.training.train`.
     present : FittedModel, optional
         A plain model of some of these answers, whose workers and classes are the first of these: training starts there.
+    kind : type of Passes
+        What lays the answers out; another one where other processes hold further tasks of the same workers and classes,
+        for plain models only.
 
     Returns
     -------
@@ -54,8 +58,11 @@ def fit_answers(
     MemoryNeedError
         Before anything is allocated, if tables and posteriors would not fit.
     """
-    compact, used = _only_used_classes(answers)
-    passes = make_passes(compact, recipe.device, recipe.dtype, _n_states(recipe, len(used)))
+    if kind is Passes:
+        compact, used = _only_used_classes(answers)
+    else:
+        compact, used = answers, np.arange(answers.n_classes)
+    passes = make_passes(compact, recipe.device, recipe.dtype, _n_states(recipe, len(used)), kind)
     known: torch.Tensor | None = None
     if gold is not None and len(used):
         position = np.full(answers.n_classes + 1, -1, dtype=np.int64)
@@ -67,19 +74,19 @@ def fit_answers(
         start = _start(compact, passes, recipe, known, generator)
     pool: Pool | None = None
     candidates: tuple[Candidate, ...] = ()
-    if recipe.automatic and passes.n_answers > 0:
+    if recipe.automatic and passes.n_answers_in_all > 0:
         found, uninformed, pool, candidates = _chosen(
             compact, passes, start, recipe, known, progress
         )
-    elif recipe.plain or passes.n_answers == 0:
+    elif recipe.plain or passes.n_answers_in_all == 0:
         found, uninformed = _plain(passes, start, recipe, known, progress)
     else:
         found = deep.fit(compact, passes, start, recipe, generator, known, progress)
         uninformed = False
     class_map = np.arange(len(used))
     if known is None and len(used) > 1:
-        vote = initialization.vote_shares(passes).cpu().numpy()
-        class_map = alignment.match(found.posterior.numpy().T @ vote)
+        vote = initialization.vote_shares(passes).to("cpu", torch.float64)
+        class_map = alignment.match(passes.reduce(found.posterior.T @ vote).numpy())
     identity = np.arange(len(used))
     priors = np.zeros(answers.n_classes)
     if len(used):

@@ -119,7 +119,7 @@ def fit_tables(
         weight = torch.log(cells / cells.sum(1, keepdim=True))
         bias = _log_prior(states, k, m)
         found, task_log_likelihood = _expect(passes, _counted(weight, power), bias, clamp)
-        summed = float(column_total(task_log_likelihood))
+        summed = float(passes.total(task_log_likelihood))
         history.append(summed / max(passes.n_tasks, 1))
         if progress is not None:
             progress(number, history[-1])

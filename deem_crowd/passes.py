@@ -149,6 +149,8 @@ class Passes:
 
     def __init__(self, answers: Answers, device: torch.device, dtype: torch.dtype) -> None:
         self.n_tasks, self.n_workers = answers.n_tasks, answers.n_workers
+        #: What the likelihood is about; more than ``n_tasks`` where others hold tasks, too.
+        self.n_tasks_in_all, self.n_answers_in_all = answers.n_tasks, answers.n_answers
         self.n_classes, self.n_answers = answers.n_classes, answers.n_answers
         self.device, self.dtype = device, dtype
         #: Whether each worker gave any answer, shape (D,).
@@ -168,6 +170,17 @@ class Passes:
         by_code = by_code.astype(index)
         weight = None if weight is None else weight[order]
         self._by_code = _Rows(by_code, task, weight, self.n_tasks, device, dtype)
+
+    def reduce(self, value: torch.Tensor) -> torch.Tensor:
+        """Return a sum over tasks with what others hold of them added: here nothing, these are all.
+
+        Every sum over tasks that enters a fit goes through here, for :mod:`deem_crowd.distributed`.
+        """
+        return value
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum over tasks, the first axis, in float64 on the CPU."""
+        return self.reduce(column_total(values))
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """Sum by task.
@@ -198,7 +211,7 @@ class Passes:
             ``Σ_{n: x_ni = l} posterior[n, :]``.
         """
         summed = (self._by_code @ posterior).to(torch.float64)
-        return summed.view(self.n_workers, self.n_classes, posterior.shape[1])
+        return self.reduce(summed.view(self.n_workers, self.n_classes, posterior.shape[1]))
 
 
 def _codes(answers: Answers, index: type) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:

@@ -33,7 +33,7 @@ import torch
 from deem_crowd.ascent import Log, lbfgs
 from deem_crowd.energy import Energy
 from deem_crowd.initialization import diagonal
-from deem_crowd.passes import Passes, column_total, softmax
+from deem_crowd.passes import Passes, softmax
 
 Gauge = Literal["normalised", "free"]
 Optimizer = Literal["auto", "em", "lbfgs"]
@@ -184,13 +184,13 @@ class Likelihood:
     def evaluate_tables(self, at: Weights) -> _Evaluation:
         """Evaluate at normalised log-tables: one pass forward, one back."""
         posterior, negative_free_energy = self.posterior(at)
-        log_partition = self.passes.n_tasks * float(torch.logsumexp(at.bias, 0))
-        log_likelihood = float(column_total(negative_free_energy)) - log_partition
+        log_partition = self.passes.n_tasks_in_all * float(torch.logsumexp(at.bias, 0))
+        log_likelihood = float(self.passes.total(negative_free_energy)) - log_partition
         return _Evaluation(
             log_likelihood + self.penalty(at, normalised=True),
             log_likelihood,
             self.passes.counts(posterior).cpu(),
-            column_total(posterior),
+            self.passes.total(posterior),
         )
 
     def gradient(self, at: Weights) -> tuple[float, float, Weights]:
@@ -205,18 +205,18 @@ class Likelihood:
         if self.settings.gauge == "normalised":
             found = self.evaluate_tables(Weights(at.bias, log_tables))
             model_counts = found.counts.sum(1)
-            model_states = self.passes.n_tasks * torch.softmax(at.bias, 0)
+            model_states = self.passes.n_tasks_in_all * torch.softmax(at.bias, 0)
             objective, log_likelihood = found.objective, found.log_likelihood
             counts, states = found.counts, found.states
         else:
             posterior, negative_free_energy = self.posterior(at)
             counts = self.passes.counts(posterior).cpu()
-            states = column_total(posterior)
+            states = self.passes.total(posterior)
             bias = at.bias.to(self.passes.device, self.passes.dtype)
             spread = log_z.expand_as(at.weight).to(self.passes.device)
             prior, log_partition = softmax(self.passes.logits(spread) + bias)
             model_counts = self.passes.counts(prior).sum(1).cpu()
-            model_states = column_total(prior)
+            model_states = self.passes.total(prior)
             gap = negative_free_energy.double() - log_partition.double()
             log_likelihood = float(gap.sum())
             objective = log_likelihood + self.penalty(at)
@@ -295,10 +295,12 @@ def train(
     Fit
     """
     likelihood = Likelihood(passes, settings, gold)
-    log = Log(passes.n_tasks, passes.n_answers, settings.n_iter, settings.tol, progress)
+    log = Log(
+        passes.n_tasks_in_all, passes.n_answers_in_all, settings.n_iter, settings.tol, progress
+    )
     at = Weights(start.bias.clone(), start.weight.clone())
     closed_step = settings.gauge == "normalised" and settings.optimizer != "lbfgs"
-    if settings.n_iter > 0 and passes.n_answers > 0:
+    if settings.n_iter > 0 and passes.n_answers_in_all > 0:
         if closed_step or settings.penalty == "learned":
             at = _normalised(at)
         if settings.penalty == "learned":
@@ -435,7 +437,7 @@ def _lbfgs(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
     share = torch.softmax(at.bias, 0)
     curvature = torch.cat(
         [
-            (likelihood.passes.n_tasks * share * (1 - share) + likelihood.prior_penalty),
+            (likelihood.passes.n_tasks_in_all * share * (1 - share) + likelihood.prior_penalty),
             (totals * spread).reshape(-1),
         ]
     )

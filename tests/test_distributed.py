@@ -1,0 +1,157 @@
+"""Several processes: the result of one, whatever their number; errors in all; nothing that looks complete."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd_benchmarks import laws
+
+from deem_crowd import DEEMAggregator
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and torchrun on POSIX")
+
+
+def parts(folder: Path, n_parts: int = 5) -> pd.DataFrame:
+    """Write a crowd in parts that differ in their workers and labels; return the whole."""
+    rows = laws.heavy_tail(0, 900).answers
+    rows = rows.assign(
+        task="t" + rows["task"].astype(str),
+        worker="w" + rows["worker"].astype(str),
+        label=rows["label"].map(dict(enumerate("bacd"))),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    number = pd.factorize(rows["task"])[0] % n_parts
+    for i in range(n_parts):
+        rows[number == i].to_parquet(folder / f"part-{i}.parquet", index=False)
+    return rows
+
+
+def start(n: int, folder: Path, *arguments: str, code: str | None = None) -> subprocess.Popen[str]:
+    what = ["-m", "deem_crowd.distributed"]
+    if code is not None:
+        (folder / "program.py").write_text(textwrap.dedent(code))
+        what = [str(folder / "program.py")]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={n}",
+        "--standalone",
+        *what,
+        *arguments,
+    ]
+    return subprocess.Popen(
+        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def said(process: subprocess.Popen[str], status_ok: bool) -> str:
+    output, _ = process.communicate(timeout=120)
+    assert (process.returncode == 0) == status_ok, output
+    return output
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_result_is_that_of_one_process(tmp_path, n) -> None:
+    rows = parts(tmp_path / "in")
+    said(start(n, tmp_path, "in/part-*.parquet", "--output", "out"), True)
+    found = pd.concat(map(pd.read_parquet, sorted((tmp_path / "out").glob("labels-*.parquet"))))
+    assert len(list((tmp_path / "out").glob("labels-*.parquet"))) == n
+    whole = DEEMAggregator(auto_hyperparameters=False).fit(rows)
+    found = found.set_index("task").loc[whole.labels_.index]
+    np.testing.assert_allclose(found["probability"], whole.probas_.max(axis=1), atol=1e-5)
+    assert (found["label"].to_numpy() == whole.labels_.to_numpy()).all()
+    skills = pd.read_parquet(tmp_path / "out" / "workers.parquet").set_index("worker")["skill"]
+    np.testing.assert_allclose(skills.loc[whole.skills_.index], whole.skills_, atol=1e-5)
+    assert not (tmp_path / ".out.unfinished").exists()
+
+
+def test_a_task_in_two_processes_is_named(tmp_path) -> None:
+    rows = parts(tmp_path / "in", 2)
+    rows.iloc[::7].to_parquet(tmp_path / "in" / "part-1.parquet", index=False)
+    output = said(start(2, tmp_path, "in", "--output", "out"), False)
+    assert "tasks have answers in files of different processes ('t0'" in output
+    assert "fit_shared" not in output  # no traceback of ours
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: d.drop(columns="label"), "process 1: .*column 'label' is missing"),
+        (
+            lambda d: d.assign(label=d["label"].where(d.index > d.index[3])),
+            "process 1: column 'label' is missing in 4 of",
+        ),
+        (lambda d: d.assign(worker=np.arange(len(d))), "column 'worker' mixes kinds|process"),
+    ],
+)
+def test_an_error_in_one_process_ends_all(tmp_path, spoil, words) -> None:
+    import re
+
+    rows = parts(tmp_path / "in", 2)
+    numbers = rows.assign(worker=rows["worker"].str[1:].astype(int).astype(str))
+    numbers[pd.factorize(rows["task"])[0] % 2 == 0].to_parquet(tmp_path / "in" / "part-0.parquet")
+    bad = spoil(pd.read_parquet(tmp_path / "in" / "part-1.parquet"))
+    bad.to_parquet(tmp_path / "in" / "part-1.parquet", index=False)
+    output = said(start(2, tmp_path, "in", "--output", "out"), False)
+    assert re.search(f"error: .*({words})", output), output
+    assert not (tmp_path / "out").exists()
+
+
+def test_fewer_files_than_processes_and_an_output_that_is_there(tmp_path) -> None:
+    parts(tmp_path / "in", 1)
+    output = said(start(2, tmp_path, "in", "--output", "out"), False)
+    assert "process 1: there are fewer files than processes (2)" in output
+    (tmp_path / "out").mkdir()
+    output = said(start(1, tmp_path, "in", "--output", "out"), False)
+    assert "out is there already" in output
+
+
+def test_a_process_that_dies_ends_the_run(tmp_path) -> None:
+    parts(tmp_path / "in")
+    process = start(
+        2, tmp_path, "in", "--output", "out",
+        code="""
+        import os, time, typer
+        from deem_crowd import distributed
+        before = distributed.SharedPasses.counts
+        calls = []
+        def counts(self, posterior):
+            calls.append(1)
+            if len(calls) == 4 and os.environ["RANK"] == "1":
+                open(f"pid-{os.getpid()}", "w").close()
+                time.sleep(60)
+            return before(self, posterior)
+        distributed.SharedPasses.counts = counts
+        typer.run(distributed.main)
+        """,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (found := list(tmp_path.glob("pid-*"))):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(int(found[0].name.split("-")[1]), signal.SIGKILL)
+    output = said(process, False)
+    assert "process 0 lost touch with the others" in output or "Signal 9" in output
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_torchrun_it_says_how(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deem_crowd.distributed", "x.parquet", "--output", "out"],
+        capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "start this with torchrun" in done.stderr
