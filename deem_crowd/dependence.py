@@ -126,6 +126,8 @@ def _pairs(
     given = sparse.csr_matrix((np.ones(len(task)), (task, source)), shape=shape)
     common = (given.T @ given).toarray()
     agreed, chance = np.zeros((n, n)), np.zeros((n, n))
+    if (common >= MIN_COMMON).sum() == n:  # each with itself alone
+        return common, agreed, chance
     for label in range(k):
         if answers.soft is not None:
             mass = answers.soft[here, label]

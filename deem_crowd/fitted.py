@@ -22,6 +22,7 @@ from deem_crowd.network import Network
 from deem_crowd.passes import Passes, resolve_device, resolve_dtype
 from deem_crowd.pool import Pool
 from deem_crowd.selection import Candidate
+from deem_crowd.streamed import StreamedPasses
 from deem_crowd.units import UnitReading, Units
 
 FloatArray = npt.NDArray[np.float64]
@@ -235,7 +236,19 @@ def make_passes(
         f"over {answers.n_tasks:,} tasks",
         "Merge rare labels or leave out workers with few answers.",
     )
+    if (
+        kind is Passes
+        and place.type == "cuda"
+        and not _fits(place, n_entries, work - 24 * n_entries)
+    ):
+        kind = StreamedPasses
     return kind(answers, place, precision)
+
+
+def _fits(device: torch.device, n_entries: int, work: int) -> bool:
+    """Whether two copies of the answers' indices fit on a GPU beside tables and posteriors, with room to spare."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return 24 * n_entries + work < 0.8 * free
 
 
 def network_posterior(network: Network, batches: Batches, unit: int) -> torch.Tensor:

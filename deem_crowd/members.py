@@ -32,7 +32,7 @@ from deem_crowd.passes import Passes, column_total, softmax
 PASSES = 60
 TOLERANCE = 1e-4
 """Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""
-_LEAST_PASSES = 5
+_LEAST_PASSES, _LOOK = 5, 10
 _RIGHT, _WRONG = 2.0, 0.8
 """Pseudo-answers of a worker before anything is learned: for the label itself, for all others together."""
 _STRENGTH = 2.0
@@ -85,6 +85,7 @@ def fit_tables(
     n_passes: int = PASSES,
     progress: Callable[[int, float], None] | None = None,
     average: bool = True,
+    beat: float | None = None,
 ) -> Member:
     """Fit one table a worker (M = 1) or one for easy and one for hard tasks (M = 2).
 
@@ -104,6 +105,9 @@ def fit_tables(
         At most.
     progress : callable, optional
         Called with (passes so far, log-likelihood per task) after each pass.
+    beat : float, optional
+        Give up early where the bound is not on its way to exceed this: where it would end below if all passes to come
+        gained twice what the last ten did.
     """
     k, m = passes.n_classes, n_subtypes
     own = diagonal(k, m).bool()
@@ -111,6 +115,7 @@ def fit_tables(
     alpha, states, clamp = base.clone(), start, Clamp(passes, gold, m)
     mean_weight, shares = torch.zeros(()), 0.0
     history: list[float] = []
+    before = -math.inf
     for number in range(1, max(n_passes, 1) + 1):
         counts = passes.counts(states).cpu()
         if number > 1:
@@ -130,6 +135,11 @@ def fit_tables(
             shares += share
         if number >= _LEAST_PASSES and change < TOLERANCE:
             break
+        if beat is not None and number % _LOOK == 0:
+            reached = _bound(passes.counts(states).cpu(), states, alpha, k, m)
+            if number > _LOOK and reached + 2 * (reached - before) < beat:
+                break
+            before = reached
     if m == 1 and average:  # the rest of the path would have stood still
         rest = sum(1.0 / i for i in range(number + 1, n_passes + 1))
         weight = (mean_weight + rest * weight) / (shares + rest)

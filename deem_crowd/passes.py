@@ -7,6 +7,7 @@ read by rows and by columns, times a dense one with S columns: the S hidden stat
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from deem_crowd.exceptions import ParameterError
 # Rows longer than this are summed in pieces: it bounds float32 rounding and shares the work among threads.
 _PIECE = 1024
 # Below this many answers × states float64 costs no time worth having.
-_FLOAT64_UP_TO = 2**20
+_FLOAT64_UP_TO = 2**19
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -66,6 +67,7 @@ class _Rows:
         n_columns: int,
         device: torch.device,
         dtype: torch.dtype,
+        portable: bool = False,
     ) -> None:
         self.n_rows = len(pointers) - 1
         self.device, self.dtype = device, dtype
@@ -78,7 +80,7 @@ class _Rows:
             starts = np.repeat(pointers[:-1], pieces) + within * _PIECE
             pointers = np.append(starts, pointers[-1]).astype(pointers.dtype)
         # scipy's kernel is the fast one for float64 on the CPU, torch's for float32 and for other devices.
-        self._scipy = device.type == "cpu" and dtype == torch.float64
+        self._scipy = device.type == "cpu" and dtype == torch.float64 and not portable
         if self._scipy:
             ones = np.ones(len(columns)) if values is None else values.astype(np.float64)
             shape = (len(pointers) - 1, n_columns)
@@ -89,17 +91,31 @@ class _Rows:
             self._values = None if values is None else torch.from_numpy(values).to(device, dtype)
         if self._outer is not None:
             index = np.arange(len(pointers) - 1, dtype=pointers.dtype)
-            self._sum_pieces = _Rows.of_pieces(self._outer, index, device)
+            self._sum_pieces = _Rows.of_pieces(self._outer, index, device, portable)
+
+    def to(self, device: torch.device) -> _Rows:
+        """Return the same rows, which have to be portable, on another device."""
+        moved = copy.copy(self)
+        moved.device = device
+        moved._columns, moved._pointers = self._columns.to(device), self._pointers.to(device)
+        moved._values = None if self._values is None else self._values.to(device)
+        if self._outer is not None:
+            moved._sum_pieces = self._sum_pieces.to(device)
+        return moved
 
     @classmethod
     def of_pieces(
-        cls, pointers: npt.NDArray[Any], columns: npt.NDArray[Any], device: torch.device
+        cls,
+        pointers: npt.NDArray[Any],
+        columns: npt.NDArray[Any],
+        device: torch.device,
+        portable: bool = False,
     ) -> _Rows:
         """Second level: adds up the pieces of each row, in float64."""
         rows = cls.__new__(cls)
         rows.n_rows, rows.device, rows.dtype = len(pointers) - 1, device, torch.float64
         rows._outer = None
-        rows._scipy = device.type == "cpu"
+        rows._scipy = device.type == "cpu" and not portable
         if rows._scipy:
             shape = (rows.n_rows, len(columns))
             rows._matrix = sparse.csr_array((np.ones(len(columns)), columns, pointers), shape=shape)
@@ -140,6 +156,8 @@ class Passes:
     device : torch.device
     dtype : torch.dtype
         Of the passes, float32 or float64. Sums over long rows are carried in float64 either way.
+    portable : bool
+        Whether :meth:`to` can bring them to another device; costs speed for float64 on the CPU.
 
     Notes
     -----
@@ -147,7 +165,9 @@ class Passes:
     where answers are soft or the dtype is float64 on the CPU).
     """
 
-    def __init__(self, answers: Answers, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, answers: Answers, device: torch.device, dtype: torch.dtype, portable: bool = False
+    ) -> None:
         self.n_tasks, self.n_workers = answers.n_tasks, answers.n_workers
         #: What the likelihood is about; more than ``n_tasks`` where others hold tasks, too.
         self.n_tasks_in_all, self.n_answers_in_all = answers.n_tasks, answers.n_answers
@@ -166,10 +186,17 @@ class Passes:
         task = np.repeat(np.arange(self.n_tasks, dtype=index), np.diff(pointers).astype(np.int64))[
             order
         ]
-        self._by_task = _Rows(pointers, code, weight, n_codes, device, dtype)
+        self._by_task = _Rows(pointers, code, weight, n_codes, device, dtype, portable)
         by_code = by_code.astype(index)
         weight = None if weight is None else weight[order]
-        self._by_code = _Rows(by_code, task, weight, self.n_tasks, device, dtype)
+        self._by_code = _Rows(by_code, task, weight, self.n_tasks, device, dtype, portable)
+
+    def to(self, device: torch.device) -> Passes:
+        """Return the same passes, which have to be ``portable``, with their data on another device."""
+        moved = copy.copy(self)
+        moved.device = device
+        moved._by_task, moved._by_code = self._by_task.to(device), self._by_code.to(device)
+        return moved
 
     def reduce(self, value: torch.Tensor) -> torch.Tensor:
         """Return a sum over tasks with what others hold of them added: here nothing, these are all.

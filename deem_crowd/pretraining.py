@@ -64,7 +64,11 @@ def pretrain(
         answers = _through(layer, answers)
         passes = Passes(answers, device, dtype)
         start = _vote_start(passes, vote)
-    top = Settings(penalty=settings.penalty, n_iter=settings.n_iter, tol=settings.tol)
+    if passes.n_workers < 3:
+        return start  # two views of a label do not identify it, three do: training would drift away from the vote
+    # a handful of outputs is no population to learn a prior from
+    penalty = 1.0 if settings.penalty == "learned" else settings.penalty
+    top = Settings(penalty=penalty, n_iter=settings.n_iter, tol=settings.tol)
     return training.train(passes, start, top).energy
 
 

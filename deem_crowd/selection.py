@@ -120,7 +120,7 @@ def select(
     subtypes: Member | None = None
     if not copied:
         split = members.margin_start(passes, begin)
-        subtypes = members.fit_tables(passes, split, 2, None, gold, most)
+        subtypes = members.fit_tables(passes, split, 2, None, gold, most, beat=tables.bound)
         if subtypes.bound > tables.bound:
             chosen = subtypes
     part = [coin, tables] if chosen is tables else [coin, tables, chosen]

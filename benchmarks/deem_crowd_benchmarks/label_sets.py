@@ -115,12 +115,29 @@ class CrowdOf:
     """Draws :func:`deem_crowd_benchmarks.laws.crowd_of` so many answers."""
 
     n_answers: int
+    n_classes: int = 4
+    heavy_tail: bool = False
+    strings: bool = False
 
     def __call__(self, seed: int) -> LabelSet:
         """Draw it."""
         from deem_crowd_benchmarks.laws import crowd_of
 
-        return crowd_of(self.n_answers, seed)
+        found = crowd_of(self.n_answers, seed, self.n_classes, self.heavy_tail)
+        if not self.strings:
+            return found
+        named = {name: f"{name}-" + found.answers[name].astype(str) for name in _COLUMNS}
+        gold = "label-" + found.gold.astype(str)
+        gold.index = "task-" + gold.index.astype(str)
+        return LabelSet(found.name, pd.DataFrame(named), gold.rename_axis("task"), found.kind)
+
+    @property
+    def title(self) -> str:
+        """What tells it from others."""
+        parts = [f"{self.n_answers:,} answers"]
+        parts += [f"K = {self.n_classes}"] if self.n_classes != 4 else []
+        parts += ["heavy-tailed workers"] if self.heavy_tail else []
+        return ", ".join(parts + (["text"] if self.strings else []))
 
 
 def sources(

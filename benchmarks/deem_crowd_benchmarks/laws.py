@@ -213,12 +213,17 @@ def many_workers(seed: int, n_tasks: int = 1500) -> LabelSet:
     return _sparse("many-workers", rng, n_tasks, 4, 5, rng.beta(4, 2, 2000))
 
 
-def crowd_of(n_answers: int, seed: int, n_classes: int = 4) -> LabelSet:
-    """Return a crowd to measure time and memory on: 5 answers a task, 500 a worker, skills Beta(4, 2)."""
+def crowd_of(n_answers: int, seed: int, n_classes: int = 4, heavy_tail: bool = False) -> LabelSet:
+    """Return a crowd to measure time and memory on: 5 answers a task, 500 a worker, skills Beta(4, 2).
+
+    With a heavy tail workers' activities are Pareto(1.1) draws, and 500 is their mean.
+    """
     rng = np.random.default_rng(seed)
     n_tasks, n_workers = max(n_answers // 5, 1), max(n_answers // 500, 6)
     name = f"{n_answers:,} answers"
-    return _sparse(name, rng, n_tasks, n_classes, 5, rng.beta(4, 2, n_workers))
+    skills = rng.beta(4, 2, n_workers)
+    activity = 1 + rng.pareto(1.1, n_workers) if heavy_tail else None
+    return _sparse(name, rng, n_tasks, n_classes, 5, skills, activity=activity)
 
 
 LAWS: dict[str, Callable[[int], LabelSet]] = {

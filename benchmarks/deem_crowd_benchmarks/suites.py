@@ -35,6 +35,11 @@ class Suite:
 
 SIZES = (10**4, 10**5, 10**6, 10**7)
 
+
+def _large(crowd: CrowdOf) -> Source:
+    return Source(crowd.title, SCALE, crowd, drawn=True, large=True)
+
+
 SUITES = {
     "quick": Suite(
         "classifiers on scikit-learn's data and five laws; a minute",
@@ -51,8 +56,23 @@ SUITES = {
     "laws": Suite("every law of known truth", ("law",), "deem, ds, mv, wawa", seeds=3),
     "scaling": Suite(
         "seconds and memory from 10,000 to 10,000,000 answers",
-        tuple(Source(f"{n:,} answers", SCALE, CrowdOf(n), drawn=True, large=True) for n in SIZES),
-        "deem, ds, mv",
+        tuple(_large(CrowdOf(n)) for n in SIZES),
+        "deem, plain=deem(auto_hyperparameters=false), ds, mv",
+    ),
+    "shapes": Suite(
+        "seconds and memory of a million answers of other shapes",
+        tuple(
+            _large(crowd)
+            for crowd in (
+                CrowdOf(10**6),
+                CrowdOf(10**6, n_classes=2),
+                CrowdOf(10**6, n_classes=10),
+                CrowdOf(10**5, n_classes=100),
+                CrowdOf(10**6, strings=True),
+                CrowdOf(10**6, heavy_tail=True),
+            )
+        ),
+        "deem, plain=deem(auto_hyperparameters=false), ds, mv",
     ),
     "samplers": Suite("acceptance, effective samples a second, gradient error", (), ""),
 }  # fmt: skip

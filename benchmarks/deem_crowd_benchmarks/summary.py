@@ -213,27 +213,32 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
     if not rows:
         return None
     methods = list(dict.fromkeys(row["method"] for row in rows))
+    sizes = {row["set"] for row in rows}
+    plain = all(name.endswith(" answers") for name in sizes)
     table = Table(
         "Time and memory against the number of answers",
         ["answers", *(f"{m} {what}" for m in methods for what in ("s", "MB"))],
-        note="Seconds from DataFrame to labels; MB: what memory rises above the frame. The last row is the slope of "
-        "log seconds against log answers from 100,000 answers on (from all, if there are fewer than two such): 1 is a "
-        "cost that follows the answers.",
+        note="Seconds from DataFrame to labels; MB: what memory rises above the frame; medians over "
+        "seeds. The last row is the slope of log seconds against log answers from 100,000 answers on "
+        "(from all, if there are fewer than two such): 1 is a cost that follows the answers.",
     )
-    by: dict[tuple[str, str], Row] = {(row["set"], row["method"]): row for row in rows}
     for name in dict.fromkeys(row["set"] for row in rows):
         cells = [name.replace(" answers", "")]
         for method in methods:
-            row = by.get((name, method), {})
-            cells.append(_number(row.get("seconds", np.nan), ".3f"))
-            cells.append(_number(row.get("peak_mb", np.nan), ".0f"))
+            same = [row for row in rows if row["set"] == name and row["method"] == method]
+            cells.append(_number(_median(same, "seconds"), ".3f"))
+            cells.append(_number(_median(same, "peak_mb"), ".0f"))
         table.rows.append(cells)
+    if not plain:  # shapes, not sizes
+        table.title = "Time and memory"
+        table.note = table.note.split(" The last row")[0]
+        return table
     cells = ["slope"]
     for method in methods:
         points = scaling_points(rows, method)
         large = [p for p in points if p[0] >= 90_000]
         chosen = large if len(large) > 1 else points
-        if len(chosen) > 1:
+        if len({n for n, _, _ in chosen}) > 1:
             found = statistics.slope([n for n, _, _ in chosen], [s for _, s, _ in chosen])
             cells += [_number(found, ".2f"), ""]
         else:
@@ -242,16 +247,18 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
     return table
 
 
+def _median(rows: Sequence[Row], key: str) -> float:
+    found = [row[key] for row in rows if key in row]
+    return float(np.median(found)) if found else float("nan")
+
+
 def scaling_points(rows: Sequence[Row], method: str) -> list[tuple[int, float, float]]:
-    """Return (answers, seconds, MB) of a method's runs, by size; of several seeds the mean."""
+    """Return (answers, seconds, MB) of a method's runs, by size; of several seeds the median."""
     mine = [row for row in rows if row["method"] == method and row["status"] == "ok"]
     found = []
     for name in dict.fromkeys(row["set"] for row in mine):
         same = [row for row in mine if row["set"] == name]
-        sizes, seconds, memory = (
-            float(np.mean([row.get(key, np.nan) for row in same]))
-            for key in ("n_answers", "seconds", "peak_mb")
-        )
+        sizes, seconds, memory = (_median(same, key) for key in ("n_answers", "seconds", "peak_mb"))
         found.append((round(sizes), seconds, memory))
     return sorted(found)
 

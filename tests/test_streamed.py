@@ -1,0 +1,63 @@
+"""Answers sent to the device batch by batch: the sums of all at once."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from deem_crowd_benchmarks import laws
+
+from deem_crowd import Answers, fitted, inference, recipe
+from deem_crowd.aggregator import DEEMAggregator
+from deem_crowd.passes import Passes
+from deem_crowd.streamed import StreamedPasses
+
+CPU = torch.device("cpu")
+
+
+def kinds() -> dict[str, Answers]:
+    hard = Answers.from_frame(laws.heavy_tail(0, 300).answers)
+    rng = np.random.default_rng(0)
+    soft = rng.dirichlet(np.ones(3), size=(40, 6)).transpose(0, 2, 1)
+    soft[rng.random((40, 6)).argsort(1)[:, :2].repeat(1, 0)[:, :0]] = np.nan
+    long = Answers.from_dense(rng.integers(3, size=(3, 5000)), 3)  # rows that are summed in pieces
+    empty = Answers.from_dense(np.zeros((0, 3), dtype=int), 2)
+    return {"hard": hard, "soft": Answers.from_soft(soft), "long": long, "empty": empty}
+
+
+@pytest.mark.parametrize("name", ["hard", "soft", "long", "empty"])
+@pytest.mark.parametrize("batch", [1, 7, 100, 10**6])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_batches_are_no_difference(name, batch, dtype) -> None:
+    answers = kinds()[name]
+    whole = Passes(answers, CPU, dtype)
+    parts = StreamedPasses(answers, CPU, dtype, batch=batch)
+    generator = torch.Generator().manual_seed(0)
+    k = answers.n_classes
+    table = torch.randn((answers.n_workers, k, 4), generator=generator, dtype=torch.float64)
+    posterior = torch.rand((answers.n_tasks, 4), generator=generator, dtype=torch.float64).to(dtype)
+    close = {"atol": 1e-9 if dtype == torch.float64 else 2e-3, "rtol": 1e-4}
+    torch.testing.assert_close(parts.logits(table), whole.logits(table), **close)
+    torch.testing.assert_close(parts.counts(posterior), whole.counts(posterior), **close)
+    assert torch.equal(parts.answered, whole.answered)
+
+
+def test_a_fit_in_batches_is_the_fit(monkeypatch) -> None:
+    answers = kinds()["hard"]
+    plan = recipe.recipe(DEEMAggregator().get_params(), 500, None)
+    _, whole = inference.fit_answers(answers, plan)
+    monkeypatch.setattr(
+        inference,
+        "make_passes",
+        lambda *a, **k: functools.partial(StreamedPasses, batch=50)(a[0], CPU, torch.float64),
+    )
+    _, parts = inference.fit_answers(answers, plan)
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
+
+
+def test_what_does_not_fit_on_a_gpu_is_streamed(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 10**9))
+    assert fitted._fits(torch.device("cuda"), 10**7, 10**8)
+    assert not fitted._fits(torch.device("cuda"), 10**8, 10**8)
