@@ -142,7 +142,7 @@ def _chosen(
     tables = selected.tables
     if known is None and evidence.says_nothing(passes, tables.states, tables.pseudo_answers):
         found = _outcome(passes, evidence.common_skill(passes, 1), tables.log_likelihood)
-        return found, True, None, tuple(selected.candidates)
+        return found, True, None, tuple(selection.fallen_back(selected.candidates))
     cells = passes.counts(selected.mean).cpu() + tables.pseudo_answers
     weight = torch.log(cells / cells.sum(1, keepdim=True))
     average = weight[passes.answered].exp().mean(0).log()

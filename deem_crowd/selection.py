@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -22,6 +22,7 @@ COIN = "one accuracy a worker"
 TABLES = "a table a worker"
 SUBTYPES = "tables for easy and hard tasks"
 VOTES = "the votes"
+COMMON = "one skill for all workers"
 COPIES = "a table a worker, sources that repeat others count less"
 
 
@@ -65,7 +66,6 @@ class Selected:
     posterior : shape (N, K)
     mean : shape (N, K)
         The same without the floor of votes: what tables are read off.
-    power : float64, shape (D,)
     """
 
     pool: Pool
@@ -73,7 +73,16 @@ class Selected:
     tables: Member
     posterior: torch.Tensor
     mean: torch.Tensor
-    power: torch.Tensor | None
+
+
+def fallen_back(candidates: list[Candidate]) -> list[Candidate]:
+    """Return the table of a choice that was overruled: the answers speak for no label, and one skill stands for all."""
+    nan = float("nan")
+    why = "chosen: the answers are explained as well without a hidden label"
+    return [
+        *(replace(c, weight=0.0) for c in candidates),
+        Candidate(COMMON, nan, nan, nan, nan, 1.0, why),
+    ]
 
 
 def select(
@@ -163,7 +172,7 @@ def select(
         candidates.append(rater.candidate(SUBTYPES, subtypes, why))
     nan, why = float("nan"), f"always a voice, and counts {FLOOR:g} at least"
     candidates.append(Candidate(VOTES, nan, nan, nan, agreed[-1], floor, why))
-    return Selected(pool, candidates, tables, posterior, mean, power)
+    return Selected(pool, candidates, tables, posterior, mean)
 
 
 class _Rater:

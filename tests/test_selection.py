@@ -337,3 +337,14 @@ def test_the_ablations_leave_parts_out_of_the_very_default(name) -> None:
     np.testing.assert_allclose(
         whole, selection.select(answers, passes_of(answers)).posterior, atol=1e-9
     )
+
+
+def test_the_table_says_when_the_answers_speak_for_no_label() -> None:
+    rng = np.random.default_rng(0)
+    task, worker = np.divmod(np.arange(1200), 6)
+    noise = pd.DataFrame({"task": task, "worker": worker, "label": rng.integers(2, size=1200)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = DEEMAggregator().fit(noise).selection_
+    assert found["weight"].to_list()[-1] == found["weight"].sum() == 1
+    assert found["candidate"].iloc[-1] == selection.COMMON
