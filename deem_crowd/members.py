@@ -119,7 +119,7 @@ def fit_tables(
     for number in range(1, max(n_passes, 1) + 1):
         counts = passes.counts(states).cpu()
         if number > 1:
-            alpha = _own_label_first(_learned(counts, alpha, base), own)
+            alpha = own_label_first(_learned(counts, alpha, base), own)
         cells = counts + alpha
         weight = torch.log(cells / cells.sum(1, keepdim=True))
         bias = _log_prior(states, k, m)
@@ -244,8 +244,12 @@ def _learned(counts: torch.Tensor, alpha: torch.Tensor, base: torch.Tensor) -> t
     return alpha
 
 
-def _own_label_first(alpha: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Keep the label itself the average worker's likeliest answer: it is what the names of labels mean."""
+def own_label_first(alpha: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Keep the label itself the average worker's likeliest answer: it is what the names of labels mean.
+
+    Without it a class that is rarely answered can be taken over by tasks of another class, since a table of its own for
+    them is likelier than a few wrong answers.
+    """
     others = torch.where(own, torch.zeros_like(alpha), alpha).amax(0)
     return torch.where(own, torch.maximum(alpha, others), alpha)
 

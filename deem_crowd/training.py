@@ -33,6 +33,7 @@ import torch
 from deem_crowd.ascent import Log, lbfgs
 from deem_crowd.energy import Energy
 from deem_crowd.initialization import diagonal
+from deem_crowd.members import Clamp, own_label_first
 from deem_crowd.passes import Passes, softmax
 
 Gauge = Literal["normalised", "free"]
@@ -141,19 +142,7 @@ class Likelihood:
             self.pseudo_answers = diagonal(k, m) + 0.5
         self.prior_penalty = 0.0 if settings.penalty is None else settings.prior_penalty
         self.activity_penalty = float(settings.gauge == "free" and settings.penalty is not None)
-        self._clamp: tuple[torch.Tensor, torch.Tensor] | None = None
-        if gold is not None and bool((gold >= 0).any()):
-            rows = torch.nonzero(gold >= 0).squeeze(1)
-            label = torch.arange(self.n_states) // m
-            barred = torch.where(label[None, :] == gold[rows].cpu()[:, None], 0.0, -torch.inf)
-            self._clamp = (rows.to(passes.device), barred.to(passes.device, passes.dtype))
-
-    def clamp(self, logits: torch.Tensor) -> torch.Tensor:
-        """Bar, in place, the states that gold rules out; ``logits`` has shape (N, S)."""
-        if self._clamp is not None:
-            rows, barred = self._clamp
-            logits[rows] += barred
-        return logits
+        self.clamp = Clamp(passes, gold, m)
 
     def posterior(self, at: Weights) -> tuple[torch.Tensor, torch.Tensor]:
         """Return p(h | x_n, gold), shape (N, S), and −F, shape (N,)."""
@@ -238,19 +227,10 @@ class Likelihood:
         seen = counts.sum((1, 2)) > 0
         counts = counts[seen]
         totals = counts.sum(1)
+        own = diagonal(self.passes.n_classes, self.settings.n_subtypes).bool()
         for _ in range(steps):
             moved = _newton(self.pseudo_answers, counts, totals)
-            self.pseudo_answers = self._own_label_first(moved.clamp(1e-3, 1e6))
-
-    def _own_label_first(self, alpha: torch.Tensor) -> torch.Tensor:
-        """Keep the label itself the likeliest answer of the average worker to a task of that label.
-
-        It is what the names of the labels mean. Without it a class that is rarely answered can be taken over by tasks
-        of another class, since a table of its own for them is likelier than a few wrong answers.
-        """
-        own = diagonal(self.passes.n_classes, self.settings.n_subtypes).bool()
-        others = torch.where(own, torch.zeros_like(alpha), alpha).amax(0)
-        return torch.where(own, torch.maximum(alpha, others), alpha)
+            self.pseudo_answers = own_label_first(moved.clamp(1e-3, 1e6), own)
 
 
 def _newton(alpha: torch.Tensor, counts: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
