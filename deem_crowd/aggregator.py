@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import attr
 import numpy as np
@@ -27,16 +27,16 @@ from deem_crowd import (
     storage,
     training,
 )
+from deem_crowd import gold as known_labels
 from deem_crowd.answers import Answers, Duplicates, Missing
 from deem_crowd.checkpoint import Reader
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
-    FormError,
-    MissingColumnError,
-    ParameterError,
     first_few,
 )
+from deem_crowd.gold import TrueLabels
+from deem_crowd.incremental import SEEN, Seen
 from deem_crowd.initialization import InitMethod
 from deem_crowd.persistence import Persistent
 from deem_crowd.progress import reporter
@@ -165,7 +165,7 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
     def fit(
         self,
         data: pd.DataFrame | Answers,
-        true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
+        true_labels: TrueLabels = None,
     ) -> DEEMAggregator:
         """Fit the model.
 
@@ -187,29 +187,23 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
         ------
         MissingColumnError, DataError, FormError, ParameterError, MemoryNeedError
         """
-        settings = self.get_params()
-        parameters.check(settings)
-        answers = self._read(data)
-        gold = _gold(_pairs(true_labels), answers)
-        plan = recipe.recipe(settings, self.n_iter, None)
-        with reporter(answers.n_answers, self.progress, not plan.plain) as show:
-            model, posterior = inference.fit_answers(answers, plan, gold, show)
-        labels, probas = _output(answers, posterior, gold)
+        seen = Seen(self._read(data), known_labels.pairs(true_labels))
+        found = self._trained(seen, None)
         # One assignment, so that an interrupt leaves either the old state or the new one.
-        found = _attributes(model, labels, probas, answers.workers, answers.classes)
-        self.__dict__ = {k: v for k, v in self.__dict__.items() if k != "_seen"} | found
+        self.__dict__ = {k: v for k, v in self.__dict__.items() if k != SEEN} | found
         return self
 
     def partial_fit(
         self,
         data: pd.DataFrame | Answers,
-        true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
+        true_labels: TrueLabels = None,
     ) -> DEEMAggregator:
         """Add answers: new tasks, new workers, more answers to old tasks.
 
-        The answers of earlier calls are remembered (8 bytes each, and ids), and the model is fitted to all of them.
-        A plain model (``auto_hyperparameters=False``) starts from its present weights, and ends near where :meth:`fit`
-        on all answers would, in fewer passes; any other is fitted anew.
+        The answers of earlier calls are remembered (8 bytes each, and ids) and merged with the new ones, and the model
+        is fitted to all of them, from its present weights: it ends near where :meth:`fit` on all answers would, in a
+        fraction of the time. Of the default model the member that averages over its path from the votes takes that
+        path again; models of several units or with layers are fitted anew.
 
         Parameters
         ----------
@@ -229,38 +223,21 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
             If the model comes from :meth:`fit` or a file, which remember no answers.
         MissingColumnError, DataError, FormError, MemoryNeedError
         """
-        settings = self.get_params()
-        parameters.check(settings)
-        answers, known = self._read(data), _pairs(true_labels)
-        present: fitted.FittedModel | None = None
-        if "_fitted" in self.__dict__:
-            if "_seen" not in self.__dict__:
-                raise ParameterError(
-                    "partial_fit goes on from partial_fit alone: fit and load remember no answers. Begin with "
-                    "partial_fit, or fit with all answers."
-                )
-            before, known_before = self.__dict__["_seen"]
-            answers = before.extended(answers, duplicates=self.duplicates)
-            if known_before is not None:
-                known = (
-                    known_before
-                    if known is None
-                    else pd.concat([known_before, known], ignore_index=True)
-                )
+        before = Seen.before(self.__dict__)
+        answers, known = self._read(data), known_labels.pairs(true_labels)
+        if before is None:
+            seen, present = Seen(answers, known), None
+        else:
+            seen = before.with_pairs(answers, known, self.duplicates)
             present = self.__dict__["_fitted"][0]
-        gold = _gold(known, answers)
-        plan = recipe.recipe(settings, self.n_iter, None)
-        with reporter(answers.n_answers, self.progress, not plan.plain) as show:
-            model, posterior = inference.fit_answers(answers, plan, gold, show, present)
-        labels, probas = _output(answers, posterior, gold)
-        found = _attributes(model, labels, probas, answers.workers, answers.classes)
-        self.__dict__.update(found, _seen=(answers, known))
+        found = self._trained(seen, present, keep=True)
+        self.__dict__ = {**self.__dict__, **found, SEEN: seen}
         return self
 
     def fit_predict(
         self,
         data: pd.DataFrame | Answers,
-        true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
+        true_labels: TrueLabels = None,
     ) -> pd.Series:
         """Fit and return ``labels_``: a Series ``agg_label``, index ``task``, in the dtype of the input labels.
 
@@ -272,7 +249,7 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
     def fit_predict_proba(
         self,
         data: pd.DataFrame | Answers,
-        true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None = None,
+        true_labels: TrueLabels = None,
     ) -> pd.DataFrame:
         """Fit and return ``probas_``, shape (N, K): rows sum to 1. See :meth:`fit`."""
         return self.fit(data, true_labels).probas_
@@ -398,7 +375,22 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in self.__dict__
 
+    def _trained(
+        self, seen: Seen, present: fitted.FittedModel | None, keep: bool = False
+    ) -> dict[str, Any]:
+        """Return the fitted attributes for all answers seen; ``keep`` what a fit of more answers may go on from."""
+        answers = seen.answers
+        gold = known_labels.positions(seen.known, answers)
+        plan = recipe.recipe(self.get_params(), self.n_iter, None)
+        with reporter(answers.n_answers, self.progress, not plan.plain) as show:
+            model, posterior = inference.fit_answers(answers, plan, gold, show, present)
+        if not keep:
+            model = replace(model, stops={})
+        labels, probas = _output(answers, posterior, gold)
+        return _attributes(model, labels, probas, answers.workers, answers.classes)
+
     def _read(self, data: pd.DataFrame | Answers) -> Answers:
+        parameters.check(self.get_params())
         if isinstance(data, Answers):
             return data
         return Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
@@ -407,7 +399,6 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
         if "_fitted" not in self.__dict__:
             raise NotFittedError("this DEEMAggregator is not fitted yet: call fit(df) first.")
         model, workers, classes = self.__dict__["_fitted"]
-        parameters.check(self.get_params())
         answers = self._read(data)
         known_classes = classes.get_indexer(answers.classes)
         unknown = np.flatnonzero(known_classes < 0)
@@ -473,65 +464,3 @@ def _output(
     labels.index = answers.tasks
     probas = pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes)
     return labels, probas
-
-
-def _pairs(
-    true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None,
-) -> pd.DataFrame | None:
-    """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in."""
-    if true_labels is None:
-        return None
-    if isinstance(true_labels, pd.DataFrame):
-        if not {"task", "label"} <= set(true_labels.columns):
-            raise MissingColumnError(
-                "true_labels as a frame needs columns 'task' and 'label'; found "
-                f"{first_few(true_labels.columns, 20)}."
-            )
-        return true_labels[["task", "label"]].reset_index(drop=True)
-    if isinstance(true_labels, pd.Series):
-        tasks, labels = true_labels.index, true_labels
-    elif isinstance(true_labels, Mapping):
-        tasks = pd.Index(list(true_labels), tupleize_cols=False)
-        labels = pd.Series(list(true_labels.values()), dtype=None if len(tasks) else object)
-    else:
-        raise FormError(
-            f"true_labels is a {type(true_labels).__name__} of unknown order; pass a Series indexed by task, a dict "
-            "task → label, or a DataFrame with columns 'task' and 'label'."
-        )
-    return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
-
-
-def _gold(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.int64] | None:
-    """Return the known class of each task, shape (N,), −1 where unknown."""
-    if frame is None:
-        return None
-    tasks, labels = frame["task"], frame["label"]
-    given = labels.notna().to_numpy()
-    position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
-    known = pd.Index(labels[given], tupleize_cols=False)
-    classes = answers.classes.get_indexer(known)
-    unknown = np.flatnonzero(classes < 0)
-    if len(unknown):
-        raise DataError(
-            f"true_labels holds {len(unknown)} labels that no worker gave: "
-            f"{first_few(dict.fromkeys(known.take(unknown)))}. Labels given: {first_few(answers.classes, 10)}."
-        )
-    elsewhere = np.flatnonzero(position < 0)
-    if len(elsewhere):
-        warnings.warn(
-            f"true_labels names {len(elsewhere)} tasks that have no answers here "
-            f"({first_few(tasks.to_numpy()[given][elsewhere])}): they are ignored.",
-            DataWarning,
-            stacklevel=3,
-        )
-    here = position >= 0
-    gold = np.full(answers.n_tasks, -1, dtype=np.int64)
-    gold[position[here]] = classes[here]
-    torn = np.flatnonzero(gold[position[here]] != classes[here])
-    if len(torn):
-        tasks_torn = answers.tasks.take(np.unique(position[here][torn]))
-        raise DataError(
-            f"true_labels gives {len(tasks_torn)} tasks more than one label: {first_few(tasks_torn)}. "
-            "Keep one of them."
-        )
-    return cast("npt.NDArray[np.int64]", gold)

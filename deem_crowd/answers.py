@@ -241,43 +241,28 @@ class Answers:
         )
 
     def extended(self, new: Answers, *, duplicates: Duplicates = "last") -> Answers:
-        """Return these answers and others together; ids and classes are united, old ones first.
+        """Return these answers and others together; ids are united, old ones first, classes in canonical order.
+
+        A merge: what stands in order already is not sorted again.
 
         Parameters
         ----------
         new : Answers
-            Hard ones, as these are.
+            Hard ones or soft ones, as these are.
         duplicates : 'last', 'first' or 'error'
             Where a worker answers a task again: the new answer stands, the old one, or neither.
 
         Raises
         ------
         FormError
-            If one of the two is soft.
+            If one of the two is soft and the other is not.
         DataError
-            If ids of one do not go with ids of the other.
+            If ids of one collide with ids of the other (1 and '1').
         """
-        if self.is_soft or new.is_soft:
-            raise FormError("soft answers cannot be extended: fit with all of them.")
-        joined = []
-        for name, old, more in (
-            ("task", self.tasks, new.tasks),
-            ("worker", self.workers, new.workers),
-            ("label", self.classes, new.classes),
-        ):
-            ids.refuse_collisions(old, more, name)
-            place = old.get_indexer(more)
-            strange = np.flatnonzero(place < 0)
-            place[strange] = len(old) + np.arange(len(strange))
-            joined.append((place, old.append(more.take(strange)) if len(strange) else old))
-        (task, tasks), (worker, workers), (label, classes) = joined
-        return Answers.from_codes(
-            (np.concatenate([self.task, task[new.task]]), tasks),
-            (np.concatenate([self.worker, worker[new.worker]]), workers),
-            (np.concatenate([self.hard_label, label[new.hard_label]]), classes),
-            duplicates=duplicates,
-            classes=classes if len(classes) == self.n_classes else None,
-        )
+        from deem_crowd.merging import merged
+
+        _choice("duplicates", duplicates, ("error", "last", "first"))
+        return merged(self, new, duplicates)
 
     @classmethod
     def from_soft_frame(

@@ -20,6 +20,9 @@ import torch
 
 from deem_crowd.passes import Passes, softmax
 
+_NORMALISED = 1e-12
+"""Log-partitions below this are rounding."""
+
 
 @dataclass
 class Energy:
@@ -60,6 +63,12 @@ class Energy:
     def worker_log_partition(self) -> torch.Tensor:
         """Return A, shape (D, S): zero throughout in the normalised gauge."""
         return torch.logsumexp(self.weight, dim=1)
+
+    def widened(self, n_workers: int) -> Energy:
+        """Return the same energy over more workers: those that follow are average ones."""
+        new = self.population.expand(n_workers - self.n_workers, *self.population.shape)
+        weight = torch.cat([self.weight, new])
+        return Energy(self.bias, weight, self.population, self.n_subtypes)
 
     def state_logits(self, passes: Passes) -> torch.Tensor:
         """Return ``b[h] + Σ_{i∈O(n)} W[i, x_ni, h]``, shape (N, S)."""
@@ -111,6 +120,7 @@ class Energy:
         return (right * self.class_prior(passes)).sum(-1)
 
     def _mean_prior(self, passes: Passes) -> torch.Tensor:
-        if passes.n_tasks_in_all == 0:
+        normalised = bool((self.worker_log_partition().abs() < _NORMALISED).all())
+        if passes.n_tasks_in_all == 0 or normalised:  # the same for all tasks
             return torch.softmax(self.bias, 0)
         return passes.total(softmax(self.prior_logits(passes))[0]) / passes.n_tasks_in_all

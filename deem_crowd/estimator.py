@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from deem_crowd import (
 from deem_crowd.answers import Answers
 from deem_crowd.checkpoint import Reader
 from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.incremental import SEEN, Seen
 from deem_crowd.persistence import Persistent
 from deem_crowd.progress import reporter
 
@@ -263,12 +265,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         answers = inputs.as_answers(predictions, settings["n_classes"])
         known = None if gold is None else inputs.class_vector(gold, answers, "gold")
         truth = None if labels is None else inputs.class_vector(labels, answers, "labels")
-        epochs = settings["epochs"]
-        n_iter = training.Settings.n_iter if epochs is None else epochs
-        plan = recipe.recipe(settings, n_iter, epochs)
-        report = reporter(answers.n_answers, settings["progress"], not plan.plain)
-        with report as progress:
-            model, posterior = inference.fit_answers(answers, plan, known, progress)
+        model, posterior = _trained(Seen(answers, known), settings, None)
         history = dict(model.history)
         if truth is not None:
             best = fitted.best_class(posterior, answers, known)
@@ -276,15 +273,52 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
             history["accuracy"] = (
                 [float((best[rated] == truth[rated]).mean())] if rated.any() else []
             )
-        before = dict(self.__dict__)
-        self.__dict__.update(_attributes(replace(model, history=history)))
-        if settings["model_dir"] is not None:
-            try:
-                self.save(_model_file(settings["model_dir"]))
-            except BaseException:
-                self.__dict__.clear()
-                self.__dict__.update(before)
-                raise
+        self._take(replace(model, history=history, stops={}), None, settings["model_dir"])
+        return self
+
+    def partial_fit(
+        self, predictions: npt.ArrayLike | Answers, *, gold: npt.ArrayLike | None = None
+    ) -> DEEM:
+        """Add tasks: further rows of the same sources.
+
+        What came before is remembered, and the model is fitted to all of it, from its present weights: it ends near
+        where :meth:`fit` on all rows would. Models of several units or with layers are fitted anew.
+
+        Parameters
+        ----------
+        predictions : array or Answers
+            As in :meth:`fit`. The rows of an array are new tasks; answers with ids may be about old ones. The first
+            call settles K, if ``n_classes`` does not.
+        gold : integers, shape (N,), optional
+            Classes that are known of these tasks, −1 elsewhere; those of earlier calls stay known.
+
+        Returns
+        -------
+        DEEM
+            self. If the call fails, the object is as it was.
+
+        Raises
+        ------
+        ParameterError
+            If the model comes from :meth:`fit` or a file, which remember nothing.
+        DataError, FormError, UnsupportedError, MemoryNeedError
+        """
+        settings = self.get_params(deep=False)
+        parameters.check(settings)
+        before = Seen.before(self.__dict__)
+        n_classes = settings["n_classes"] if before is None else before.answers.n_classes
+        answers = inputs.as_answers(predictions, n_classes, ("task", "worker")[: 1 + (not before)])
+        known = None if gold is None else inputs.class_vector(gold, answers, "gold")
+        if before is None:
+            seen, present = Seen(answers, known), None
+        else:
+            self._same_sources(answers)
+            if not isinstance(predictions, Answers):
+                first = before.answers.n_tasks
+                answers = replace(answers, tasks=pd.RangeIndex(first, first + answers.n_tasks))
+            seen, present = before.with_vector(answers, known), self._model()
+        model, _ = _trained(seen, settings, present)
+        self._take(model, seen, settings["model_dir"])
         return self
 
     @property
@@ -460,19 +494,44 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         model: fitted.FittedModel = self.__dict__["_fitted"]
         return model
 
+    def _take(self, model: fitted.FittedModel, seen: Seen | None, folder: Any) -> None:
+        """Take on a model, and write it where it is to be written; at once, or not at all."""
+        fresh = {k: v for k, v in self.__dict__.items() if k != SEEN} | _attributes(model)
+        if seen is not None:
+            fresh[SEEN] = seen
+        if folder is not None:
+            there = copy.copy(self)
+            there.__dict__ = fresh
+            there.save(_model_file(folder))
+        self.__dict__ = fresh
+
+    def _same_sources(self, answers: Answers) -> None:
+        if answers.n_workers != self.n_classifiers_:
+            raise DataError(
+                f"predictions have {answers.n_workers} columns (sources), the model was fitted with "
+                f"{self.n_classifiers_}. Give one column per source, −1 where it did not answer."
+            )
+
     def _posterior(
         self, predictions: npt.ArrayLike | Answers
     ) -> tuple[npt.NDArray[np.float64], Answers]:
         model = self._model()
         # a source without a single answer among new tasks is nothing to be told about
         answers = inputs.as_answers(predictions, self.n_classes_, warn_empty=("task",))
-        if answers.n_workers != self.n_classifiers_:
-            raise DataError(
-                f"predictions have {answers.n_workers} columns (sources), the model was fitted with "
-                f"{self.n_classifiers_}. Give one column per source, −1 where it did not answer."
-            )
+        self._same_sources(answers)
         workers = np.arange(answers.n_workers)
         return model.posterior(answers, workers, np.arange(self.n_classes_)), answers
+
+
+def _trained(
+    seen: Seen, settings: dict[str, Any], present: fitted.FittedModel | None
+) -> tuple[fitted.FittedModel, npt.NDArray[np.float64]]:
+    """Return the model of all answers seen, and its posterior, shape (N, K)."""
+    epochs = settings["epochs"]
+    n_iter = training.Settings.n_iter if epochs is None else epochs
+    plan = recipe.recipe(settings, n_iter, epochs)
+    with reporter(seen.answers.n_answers, settings["progress"], not plan.plain) as progress:
+        return inference.fit_answers(seen.answers, plan, seen.known, progress, present)
 
 
 def _attributes(model: fitted.FittedModel) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from deem_crowd.answers import Answers
 from deem_crowd.batches import Batches
 from deem_crowd.energy import Energy
 from deem_crowd.exceptions import DataWarning
+from deem_crowd.members import Stop
 from deem_crowd.memory import require
 from deem_crowd.network import Network
 from deem_crowd.passes import Passes, resolve_device, resolve_dtype
@@ -65,6 +67,8 @@ class FittedModel:
         What was chosen among.
     information : shape (D,)
         How many answers to tasks with known labels would say as much about each worker's skill.
+    stops : mapping of str to Stop
+        Where training of each part stopped, for a fit of more answers to go on from; files do not hold it.
     """
 
     energy: Energy
@@ -84,6 +88,7 @@ class FittedModel:
     pool: Pool | None = None
     candidates: tuple[Candidate, ...] = ()
     information: FloatArray = field(default_factory=lambda: np.zeros(0))
+    stops: Mapping[str, Stop] = field(default_factory=dict)
 
     def log_likelihood(self) -> list[float]:
         """Return what training climbed, per task: the log-likelihood in nats, or, out of reach, minus the loss."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +15,14 @@ from deem_crowd.deep import Outcome
 from deem_crowd.energy import Energy
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.fitted import FittedModel, FloatArray, IntArray, make_passes
+from deem_crowd.members import Stop
 from deem_crowd.passes import Passes
 from deem_crowd.pool import Pool
 from deem_crowd.recipe import Recipe
 from deem_crowd.selection import Candidate
 from deem_crowd.units import MAX_JOINT_STATES
+
+_ONE = "one unit"
 
 
 def fit_answers(
@@ -42,7 +45,8 @@ def fit_answers(
     progress : callable, optional
         As in :func:`deem_crowd.training.train`.
     present : FittedModel, optional
-        A plain model of some of these answers, whose workers and classes are the first of these: training starts there.
+        A model of some of these answers, whose workers are the first of these: training goes on from there as far as
+        its end does not depend on its start.
     kind : type of Passes
         What lays the answers out; another one where other processes hold further tasks of the same workers and classes,
         for plain models only.
@@ -69,17 +73,19 @@ def fit_answers(
         position[used] = np.arange(len(used))
         known = torch.from_numpy(position[gold])
     generator = recipe.generator()
-    start = _continued(present, compact, used, recipe)
-    if start is None:
-        start = _start(compact, passes, recipe, known, generator)
+    stops = _continued(present, compact, used, recipe)
+    begin = stops.get(_ONE)
+    start = begin.energy if begin else _start(compact, passes, recipe, known, generator)
     pool: Pool | None = None
     candidates: tuple[Candidate, ...] = ()
+    ends: dict[str, Stop] = {}
     if recipe.automatic and passes.n_answers_in_all > 0:
-        found, uninformed, pool, candidates = _chosen(
-            compact, passes, start, recipe, known, progress
+        found, uninformed, pool, candidates, ends = _chosen(
+            compact, passes, start, recipe, known, progress, stops
         )
     elif recipe.plain or passes.n_answers_in_all == 0:
-        found, uninformed = _plain(passes, start, recipe, known, progress)
+        alpha = begin.pseudo_answers if begin else None
+        found, uninformed, ends[_ONE] = _plain(passes, start, recipe, known, progress, alpha)
     else:
         found = deep.fit(compact, passes, start, recipe, generator, known, progress)
         uninformed = False
@@ -109,6 +115,7 @@ def fit_answers(
         pool=pool,
         candidates=candidates,
         information=_information(passes, found.posterior),
+        stops=ends,
     )
     if not np.array_equal(class_map, identity):
         model = model.with_class_map(class_map)
@@ -133,22 +140,25 @@ def _chosen(
     recipe: Recipe,
     known: torch.Tensor | None,
     progress: Callable[[int, float], None] | None,
-) -> tuple[Outcome, bool, Pool | None, tuple[Candidate, ...]]:
+    stops: Mapping[str, Stop],
+) -> tuple[Outcome, bool, Pool | None, tuple[Candidate, ...], dict[str, Stop]]:
     """Choose the model from the answers; also return whether these say nothing about a label."""
     begin = None
     if known is not None and bool((known >= 0).any()):  # the start has learned from gold
         begin = training.Likelihood(passes, recipe.settings, known).posterior_of(start)
-    selected = selection.select(answers, passes, known, begin, recipe.settings.n_iter, progress)
+    selected = selection.select(
+        answers, passes, known, begin, recipe.settings.n_iter, progress, stops
+    )
     tables = selected.tables
     if known is None and evidence.says_nothing(passes, tables.states, tables.pseudo_answers):
         found = _outcome(passes, evidence.common_skill(passes, 1), tables.log_likelihood)
-        return found, True, None, tuple(selection.fallen_back(selected.candidates))
+        return found, True, None, tuple(selection.fallen_back(selected.candidates)), {}
     cells = passes.counts(selected.mean).cpu() + tables.pseudo_answers
     weight = torch.log(cells / cells.sum(1, keepdim=True))
     average = weight[passes.answered].exp().mean(0).log()
     shown = Energy(torch.log(selected.pool.prior()), weight, average)
     found = _outcome(passes, shown, tables.log_likelihood, selected.posterior)
-    return found, False, selected.pool, tuple(selected.candidates)
+    return found, False, selected.pool, tuple(selected.candidates), selected.stops
 
 
 def _outcome(
@@ -188,9 +198,11 @@ def _plain(
     recipe: Recipe,
     known: torch.Tensor | None,
     progress: Callable[[int, float], None] | None,
-) -> tuple[Outcome, bool]:
-    """Fit one unit exactly; also return whether the answers say nothing about a label."""
-    fit = training.train(passes, start, recipe.settings, known, progress)
+    pseudo_answers: torch.Tensor | None,
+) -> tuple[Outcome, bool, Stop]:
+    """Fit one unit exactly; also return whether the answers say nothing about a label, and where training stopped."""
+    fit = training.train(passes, start, recipe.settings, known, progress, pseudo_answers)
+    stop = Stop(fit.energy, fit.pseudo_answers)
     likelihood = training.Likelihood(passes, recipe.settings, known)
     states = likelihood.posterior_of(fit.energy)
     uninformed = known is None and _says_nothing(fit, states, passes, recipe.settings)
@@ -198,25 +210,25 @@ def _plain(
         fit.energy = evidence.common_skill(passes, recipe.settings.n_subtypes)
         states = likelihood.posterior_of(fit.energy)
     training.warn_not_converged(fit, recipe.settings)
-    return _outcome(passes, fit.energy, fit.log_likelihood, fit.energy.fold(states)), uninformed
+    outcome = _outcome(passes, fit.energy, fit.log_likelihood, fit.energy.fold(states))
+    return outcome, uninformed, stop
 
 
 def _continued(
     present: FittedModel | None, answers: Answers, used: IntArray, recipe: Recipe
-) -> Energy | None:
-    """Return the weights of a model with new workers as the average one; None if they say nothing about this fit."""
-    if present is None or not recipe.plain or recipe.automatic or present.pool is not None:
-        return None
-    energy = present.energy
-    identity = np.array_equal(present.class_map, np.arange(len(used)))
-    if not (identity and np.array_equal(present.used, used)):
-        return None
-    if energy.n_subtypes != recipe.settings.n_subtypes or energy.n_workers > answers.n_workers:
-        return None
-    new = energy.population.expand(answers.n_workers - energy.n_workers, *energy.population.shape)
-    return Energy(
-        energy.bias, torch.cat([energy.weight, new]), energy.population, energy.n_subtypes
-    )
+) -> dict[str, Stop]:
+    """Return where the parts of a model stopped that this fit may go on from, with new workers as average ones."""
+    if present is None or not np.array_equal(present.used, used):
+        return {}
+    if not np.array_equal(present.class_map, np.arange(len(used))):
+        return {}
+    ours = recipe.plain and not recipe.automatic
+    return {
+        name: stop.widened(answers.n_workers)
+        for name, stop in present.stops.items()
+        if stop.energy.n_workers <= answers.n_workers
+        and (name != _ONE or (ours and stop.energy.n_subtypes == recipe.settings.n_subtypes))
+    }
 
 
 def _start(

@@ -33,10 +33,32 @@ PASSES = 60
 TOLERANCE = 1e-4
 """Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""
 _LEAST_PASSES, _LOOK = 5, 10
+_CONTINUED_PASSES = 5
+"""At most, of a fit that goes on from where another stopped."""
 _RIGHT, _WRONG = 2.0, 0.8
 """Pseudo-answers of a worker before anything is learned: for the label itself, for all others together."""
 _STRENGTH = 2.0
 """Shape of the Gamma prior on pseudo-answers, whose mean they are before anything is learned."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where training stopped, for a fit of more answers to go on from.
+
+    Attributes
+    ----------
+    energy : Energy
+        Over D workers.
+    pseudo_answers : Tensor
+        α.
+    """
+
+    energy: Energy
+    pseudo_answers: torch.Tensor
+
+    def widened(self, n_workers: int) -> Stop:
+        """Return the same for more workers, the new ones average."""
+        return Stop(self.energy.widened(n_workers), self.pseudo_answers)
 
 
 @dataclass
@@ -55,6 +77,10 @@ class Member:
     """Of each task's answers at the end of the path, in nats, shape (N,)."""
     log_likelihood: list[float] = field(default_factory=list)
     """The mean over tasks, at each pass."""
+
+    def stop(self) -> Stop:
+        """Return where a fit of more answers may go on from."""
+        return Stop(self.energy, self.pseudo_answers)
 
 
 class Clamp:
@@ -86,6 +112,7 @@ def fit_tables(
     progress: Callable[[int, float], None] | None = None,
     average: bool = True,
     beat: float | None = None,
+    stop: Stop | None = None,
 ) -> Member:
     """Fit one table a worker (M = 1) or one for easy and one for hard tasks (M = 2).
 
@@ -108,17 +135,21 @@ def fit_tables(
     beat : float, optional
         Give up early where the bound is not on its way to exceed this: where it would end below if all passes to come
         gained twice what the last ten did.
+    stop : Stop, optional
+        Where a fit of some of these answers stopped; it goes before ``start``.
     """
     k, m = passes.n_classes, n_subtypes
     own = diagonal(k, m).bool()
     base = torch.where(own, _RIGHT, _WRONG / max(k - 1, 1)).double()
-    alpha, states, clamp = base.clone(), start, Clamp(passes, gold, m)
+    clamp = Clamp(passes, gold, m)
+    alpha, states = _begin(passes, base, start, clamp, stop)
+    n_passes, least = _reach(n_passes, stop)
     mean_weight, shares = torch.zeros(()), 0.0
     history: list[float] = []
     before = -math.inf
     for number in range(1, max(n_passes, 1) + 1):
         counts = passes.counts(states).cpu()
-        if number > 1:
+        if number > 1 or stop is not None:
             alpha = own_label_first(_learned(counts, alpha, base), own)
         cells = counts + alpha
         weight = torch.log(cells / cells.sum(1, keepdim=True))
@@ -133,7 +164,7 @@ def fit_tables(
         if m == 1 and average:
             mean_weight = mean_weight + share * weight
             shares += share
-        if number >= _LEAST_PASSES and change < TOLERANCE:
+        if number >= least and change < TOLERANCE:
             break
         if beat is not None and number % _LOOK == 0:
             reached = _bound(passes.counts(states).cpu(), states, alpha, k, m)
@@ -155,19 +186,21 @@ def fit_coin(
     power: torch.Tensor | None = None,
     gold: torch.Tensor | None = None,
     n_passes: int = PASSES,
+    stop: Stop | None = None,
 ) -> Member:
     """Fit one accuracy a worker and one confusion of errors for all; parameters as for :func:`fit_tables`."""
     k = passes.n_classes
     wrong = ~torch.eye(k, dtype=torch.bool)
-    alpha = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64)
-    base, states, clamp = alpha[:, None].clone(), start, Clamp(passes, gold)
+    n_passes, least = _reach(n_passes, stop)
+    base, clamp = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64), Clamp(passes, gold)
+    alpha, states = _begin(passes, base, start, clamp, stop)
     for number in range(1, max(n_passes, 1) + 1):
         counts = passes.counts(states).cpu()
         right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
         missed = counts.sum((1, 2)) - right
-        if number > 1:
+        if number > 1 or stop is not None:
             pairs = torch.stack([right, missed], 1)[:, :, None]
-            alpha = _learned(pairs, alpha[:, None], base).ravel()
+            alpha = _learned(pairs, alpha[:, None], base[:, None]).ravel()
         accuracy = (right + alpha[0]) / (right + missed + alpha.sum())
         errors = counts.sum(0) * wrong + wrong
         errors = errors / errors.sum(0).clamp_min(1e-300)
@@ -177,10 +210,27 @@ def fit_coin(
         found, task_log_likelihood = _expect(passes, weight, bias, clamp)
         change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
         states = found
-        if number >= _LEAST_PASSES and change < TOLERANCE:
+        if number >= least and change < TOLERANCE:
             break
     energy = Energy(bias, weight, _population(weight, passes))
     return Member(energy, alpha, math.nan, number, states, task_log_likelihood)
+
+
+def _begin(
+    passes: Passes, base: torch.Tensor, start: torch.Tensor, clamp: Clamp, stop: Stop | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return α and the probabilities of the states, shape (N, S), to begin with."""
+    if stop is None:
+        return base.clone(), start
+    states, _ = _expect(passes, stop.energy.weight, stop.energy.bias, clamp)
+    return stop.pseudo_answers.clone(), states
+
+
+def _reach(n_passes: int, stop: Stop | None) -> tuple[int, int]:
+    """Return the most and the least passes of a fit."""
+    if stop is None:
+        return n_passes, _LEAST_PASSES
+    return min(n_passes, _CONTINUED_PASSES), 1
 
 
 def vote_start(passes: Passes) -> torch.Tensor:

@@ -39,8 +39,8 @@ class _Load:
             reader.close()
             loaded = blank if instance is None else instance
             fresh = {**{name: getattr(blank, name) for name in blank.get_params()}, **found}
-            loaded.__dict__.clear()
-            loaded.__dict__.update(fresh, **state)
+            # one assignment, so that an interrupt leaves either the old state or the new one
+            loaded.__dict__ = {**fresh, **state}
             return loaded
 
         return load

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from deem_crowd import dependence, members
 from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
-from deem_crowd.members import Clamp, Member
+from deem_crowd.members import Clamp, Member, Stop
 from deem_crowd.passes import Passes, softmax
 from deem_crowd.pool import FLOOR, Pool, agreement_weights, smoothed_votes, with_floor
 
@@ -66,6 +66,8 @@ class Selected:
     posterior : shape (N, K)
     mean : shape (N, K)
         The same without the floor of votes: what tables are read off.
+    stops : dict of str to Stop
+        For a fit of more answers.
     """
 
     pool: Pool
@@ -73,6 +75,7 @@ class Selected:
     tables: Member
     posterior: torch.Tensor
     mean: torch.Tensor
+    stops: dict[str, Stop]
 
 
 def fallen_back(candidates: list[Candidate]) -> list[Candidate]:
@@ -92,6 +95,7 @@ def select(
     start: torch.Tensor | None = None,
     n_iter: int = members.PASSES,
     progress: Callable[[int, float], None] | None = None,
+    stops: Mapping[str, Stop] | None = None,
 ) -> Selected:
     """Fit the candidates and pool them.
 
@@ -112,7 +116,10 @@ def select(
         Most passes of a member.
     progress : callable, optional
         As in :func:`deem_crowd.members.fit_tables`.
+    stops : mapping of str to Stop, optional
+        Where the members stopped whose end does not depend on their start, in a fit of some of these answers.
     """
+    stops = {} if stops is None else stops
     affordable = int(WORK / max(passes.n_answers * passes.n_classes, 1))
     most = min(members.PASSES, max(LEAST_PASSES, affordable), n_iter)
     begin = members.vote_start(passes) if start is None else start
@@ -124,12 +131,14 @@ def select(
     if copied:
         power = torch.from_numpy(between.power)
         tables = members.fit_tables(passes, begin, 1, power, gold, most, progress)
-    coin = members.fit_coin(passes, begin, power, gold, most)
+    coin = members.fit_coin(passes, begin, power, gold, most, stops.get(COIN))
     chosen = tables
     subtypes: Member | None = None
     if not copied:
         split = members.margin_start(passes, begin)
-        subtypes = members.fit_tables(passes, split, 2, None, gold, most, beat=tables.bound)
+        subtypes = members.fit_tables(
+            passes, split, 2, None, gold, most, beat=tables.bound, stop=stops.get(SUBTYPES)
+        )
         if subtypes.bound > tables.bound:
             chosen = subtypes
     part = [coin, tables] if chosen is tables else [coin, tables, chosen]
@@ -172,7 +181,15 @@ def select(
         candidates.append(rater.candidate(SUBTYPES, subtypes, why))
     nan, why = float("nan"), f"always a voice, and counts {FLOOR:g} at least"
     candidates.append(Candidate(VOTES, nan, nan, nan, agreed[-1], floor, why))
-    return Selected(pool, candidates, tables, posterior, mean)
+    ends = {COIN: coin, SUBTYPES: subtypes}
+    return Selected(
+        pool,
+        candidates,
+        tables,
+        posterior,
+        mean,
+        {name: m.stop() for name, m in ends.items() if m is not None},
+    )
 
 
 class _Rater:

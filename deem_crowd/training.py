@@ -255,6 +255,7 @@ def train(
     settings: Settings,
     gold: torch.Tensor | None = None,
     progress: Callable[[int, float], None] | None = None,
+    pseudo_answers: torch.Tensor | None = None,
 ) -> Fit:
     """Fit the one-unit model by exact maximum (penalised) likelihood.
 
@@ -269,12 +270,16 @@ def train(
         Known classes, −1 where unknown.
     progress : callable, optional
         Called with (passes so far, log-likelihood per task) after each pass.
+    pseudo_answers : shape (K, S), optional
+        α to begin with where it is learned.
 
     Returns
     -------
     Fit
     """
     likelihood = Likelihood(passes, settings, gold)
+    if pseudo_answers is not None and settings.penalty == "learned":
+        likelihood.pseudo_answers = pseudo_answers.clone()
     log = Log(
         passes.n_tasks_in_all, passes.n_answers_in_all, settings.n_iter, settings.tol, progress
     )

@@ -292,3 +292,48 @@ def test_classes_can_be_aligned_to_a_matrix_of_answers() -> None:
     assert np.array_equal(model.predict(votes, align_to=shifted), (model.predict(votes) + 1) % 3)
     with pytest.raises(FormError, match="align_to is about 7 tasks"):
         model.predict(votes, align_to=votes[:7])
+
+
+# ------------------------------------------------------------------ partial_fit
+
+
+@pytest.mark.parametrize("auto", [None, False])
+@pytest.mark.parametrize("soft", [False, True])
+def test_partial_fit_of_rows_ends_where_a_full_fit_would(auto, soft) -> None:
+    predictions = SOFT if soft else X
+    grown = DEEM(auto_hyperparameters=auto)
+    for part in (predictions[:100], predictions[100:170], predictions[170:]):
+        grown.partial_fit(part)
+    whole = DEEM(auto_hyperparameters=auto).fit(predictions)
+    gap = abs(grown.predict_proba(predictions) - whole.predict_proba(predictions))
+    assert gap.max() < 0.03
+    assert gap.mean() < 1e-3
+
+
+def test_partial_fit_remembers_gold_and_refuses_what_does_not_fit(tmp_path) -> None:
+    gold = np.full(100, -1)
+    gold[7] = (Y[7] + 1) % 3
+    model = DEEM(n_classes=3).partial_fit(X[:100], gold=gold).partial_fit(X[100:])
+    whole = DEEM(n_classes=3).fit(X, gold=np.append(gold, np.full(len(X) - 100, -1)))
+    np.testing.assert_allclose(model.skills_, whole.skills_, atol=0.02)
+    before = dict(vars(model))
+    with pytest.raises(DataError, match="have 4 columns"):
+        model.partial_fit(X[:, :4])
+    with pytest.raises(DataError, match="n_classes=3"):
+        model.partial_fit(X + 1)
+    assert all(vars(model)[name] is value for name, value in before.items())
+    with pytest.raises(ParameterError, match="partial_fit goes on from partial_fit alone"):
+        whole.partial_fit(X)
+    model.save(tmp_path / "m")
+    with pytest.raises(ParameterError, match="load remember no answers"):
+        DEEM.load(tmp_path / "m").partial_fit(X)
+
+
+def test_partial_fit_of_answers_with_ids() -> None:
+    whole = Answers.from_dense(X)
+    first = Answers.from_dense(np.where(np.arange(X.shape[1]) < 3, X, -1), 3)
+    rest = Answers.from_dense(np.where(np.arange(X.shape[1]) >= 3, X, -1), 3)
+    model = DEEM().partial_fit(first).partial_fit(rest)  # old tasks, sources that were silent
+    np.testing.assert_allclose(
+        model.predict_proba(whole), DEEM().fit(whole).predict_proba(whole), atol=0.03
+    )

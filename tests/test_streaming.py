@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,9 @@ def write(data: pd.DataFrame, folder, cuts, rows: int = 37) -> str:
 
 def same(one: Answers, other: Answers) -> None:
     for name in ("task_ptr", "worker", "label"):
+        if getattr(one, name) is None:
+            assert getattr(other, name) is None
+            continue
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     for name in ("tasks", "workers", "classes"):
         pd.testing.assert_index_equal(getattr(one, name), getattr(other, name))
@@ -169,5 +173,27 @@ def test_an_answer_given_again() -> None:
             Answers.from_frame(pd.DataFrame({"task": ["1"], "worker": [2], "label": ["c"]}))
         )
     soft = Answers.from_soft(np.full((2, 2, 2), 0.5))
-    with pytest.raises(FormError, match="soft answers cannot be extended"):
+    with pytest.raises(FormError, match="labels and probabilities cannot be put together"):
         one.extended(soft)
+
+
+@given(st.integers(1, 11), st.integers(0, 5))
+@settings(max_examples=15, deadline=None)
+def test_soft_answers_extended_by_the_rest(cut, seed) -> None:
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame({"task": rng.integers(6, size=12), "worker": rng.integers(4, size=12)})
+    rows[["a", "b", "c"]] = rng.dirichlet(np.ones(3), 12)
+    rows = rows.drop_duplicates(["task", "worker"], ignore_index=True)
+    whole = Answers.from_soft_frame(rows)
+    one, other = (Answers.from_soft_frame(part) for part in (rows[:cut], rows[cut:]))
+    both = one.extended(other)
+    same(both, whole)
+    np.testing.assert_array_equal(both.soft, whole.soft)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        again = both.extended(other)  # the same again is no news
+    np.testing.assert_array_equal(again.soft, whole.soft)
+    narrow = Answers.from_soft_frame(rows[:cut][["task", "worker", "a"]].assign(a=1.0))
+    wide = narrow.extended(Answers.from_soft_frame(rows[cut:]))
+    assert list(wide.classes) == ["a", "b", "c"]
+    np.testing.assert_allclose(wide.soft.sum(1), 1)

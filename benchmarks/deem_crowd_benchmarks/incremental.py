@@ -1,0 +1,90 @@
+"""More answers later: ``partial_fit`` with the last answers, beside ``fit`` with all of them, in the same run.
+
+    python -m deem_crowd_benchmarks.incremental
+
+The generated crowd of the scaling suite, K = 4; its last answers are new tasks of all workers. Time is from DataFrame to
+labels. The gap is what the two say differently of p(label | answers).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deem_crowd import DEEMAggregator
+from deem_crowd_benchmarks.laws import crowd_of
+
+REPEATS = 5
+
+
+def timed(action: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the seconds something took, and what it returned."""
+    began = time.perf_counter()
+    found = action()
+    return time.perf_counter() - began, found
+
+
+def measure(n_answers: int, share: float, automatic: bool | None) -> dict[str, float]:
+    """Return medians of seconds and passes of both ways, and how far apart they end."""
+    rows = crowd_of(n_answers, 0).answers
+    cut = len(rows) - round(share * len(rows))
+    old, new = rows.iloc[:cut], rows.iloc[cut:]
+    seconds: dict[str, list[float]] = {"fit": [], "partial": [], "predict": []}
+    for _ in range(REPEATS):
+        model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+        model.partial_fit(old)
+        took, _ = timed(lambda model=model: model.predict(new))  # type: ignore[misc]
+        seconds["predict"].append(took)
+        took, grown = timed(lambda model=model: model.partial_fit(new))  # type: ignore[misc]
+        seconds["partial"].append(took)
+        whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+        took, _ = timed(lambda whole=whole: whole.fit(rows))  # type: ignore[misc]
+        seconds["fit"].append(took)
+    gap = np.abs(grown.probas_.to_numpy() - whole.probas_.to_numpy())
+    return {
+        **{name: statistics.median(values) for name, values in seconds.items()},
+        "largest gap": float(gap.max()),
+        "mean gap": float(gap.mean()),
+        "same labels": float((grown.labels_ == whole.labels_).mean()),
+    }
+
+
+def main(
+    answers: Annotated[
+        list[float] | None, typer.Option(help="How many, as often as needed.")
+    ] = None,
+) -> None:
+    """Print the table."""
+    table = Table(
+        "answers", "new", "model", "fit s", "partial_fit s", "share of the time", "largest gap",
+        "mean gap", "same labels", "predict s",
+        box=None,
+    )  # fmt: skip
+    for n_answers in answers or (1e5, 1e6):
+        for share in (0.1, 0.01):
+            for name, automatic in (("plain", False), ("default", None)):
+                found = measure(int(n_answers), share, automatic)
+                table.add_row(
+                    f"{int(n_answers):,}",
+                    f"{share:.0%}",
+                    name,
+                    f"{found['fit']:.3f}",
+                    f"{found['partial']:.3f}",
+                    f"{found['partial'] / found['fit']:.0%}",
+                    f"{found['largest gap']:.4f}",
+                    f"{found['mean gap']:.1e}",
+                    f"{found['same labels']:.2%}",
+                    f"{found['predict']:.4f}",
+                )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
