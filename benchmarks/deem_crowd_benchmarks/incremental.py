@@ -2,7 +2,7 @@
 
     python -m deem_crowd_benchmarks.incremental
 
-The generated crowd of the scaling suite, K = 4; its last answers are new tasks of all workers. Time is from DataFrame to
+The generated crowd of the scaling suite, K = 4; its last answers are about new tasks. Time is from DataFrame to
 labels. The gap is what the two say differently of p(label | answers).
 """
 
