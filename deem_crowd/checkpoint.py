@@ -6,13 +6,11 @@ version, and of every tensor that it is there, its shape and its dtype, before a
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import math
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from deem_crowd.exceptions import DataError, FormError, ParameterError, UnsupportedError, first_few
+from deem_crowd.replacing import replacing
 
 FORMAT = "deem-crowd"
 VERSION = 1
@@ -185,8 +184,8 @@ def write(
         "content": json.dumps(content, allow_nan=False),
     }
     data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
-    with _replacing(target) as name:
-        name.write_bytes(data)
+    with replacing(target) as file:
+        file.write(data)
     return target
 
 
@@ -194,25 +193,6 @@ def destination(path: str | os.PathLike[str]) -> Path:
     """Return the file that ``path`` stands for."""
     target = Path(path)
     return target if target.suffix else target.with_suffix(SUFFIX)
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Yield the name of a file that takes the place of ``target`` once all went well."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 # ------------------------------------------------------------------ parameters

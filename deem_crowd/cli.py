@@ -1,12 +1,13 @@
 """deem-crowd, the shell command. Standard output holds the result and nothing else.
 
-Exit status 0; 1 for data that cannot be used; 2 for bad usage; 130 when interrupted.
+Exit status 0; 1 for data that cannot be used; 2 for bad usage; 130 when interrupted, 143 when terminated.
 """
 
 from __future__ import annotations
 
 import inspect
 import io
+import signal
 import sys
 import warnings
 from enum import Enum
@@ -373,10 +374,23 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a table must not fail for want of a dash
+    asked: list[int] = []  # by which signals to end
+
+    def stop(number: int, _: Any) -> None:
+        asked.append(number)
+        raise shell.Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         app(prog_name="deem-crowd")
     except KeyboardInterrupt:  # outside any command
-        sys.exit(shell.INTERRUPTED)
+        sys.exit(128 + asked[0] if asked else shell.INTERRUPTED)
+    except SystemExit:
+        if asked:  # whatever became of it on the way
+            sys.exit(128 + asked[0])
+        raise
 
 
 def _fit(

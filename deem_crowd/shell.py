@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 BAD_DATA = 1
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 _WIDE = 150
 """Columns of a table where there is no terminal that says how many it has."""
 
@@ -45,6 +45,10 @@ LONG_ONLY = (
     "The shell reads the long format only: one row an answer, columns task, worker, label. For wide tables (tasks × "
     "workers) and for probabilities there are deem_crowd_adapters.from_wide and from_soft_long in Python."
 )
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what is half done is undone, as at Ctrl-C."""
 
 
 class Shell(TyperGroup):
@@ -65,6 +69,8 @@ class Shell(TyperGroup):
             except BrokenPipeError:  # `deem-crowd … | head`: the reader has what he wanted
                 _abandon_stdout()
                 raise typer.Exit(BAD_DATA) from None
+            except Terminated:
+                _fail("terminated", TERMINATED, debug)
             except KeyboardInterrupt:
                 _fail("interrupted", INTERRUPTED, debug)
             except (DeemCrowdError, OSError) as error:

@@ -10,8 +10,6 @@ import io
 import json
 import lzma
 import os
-import secrets
-import stat
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
@@ -20,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.replacing import replacing
 from deem_crowd_adapters import formats
 
 _ROWS = 65536
@@ -60,7 +59,7 @@ def write_table(
         _write(table, kind, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
-    with _replacing(name) as raw:
+    with replacing(name) as raw:
         if name.endswith(".gz"):
             # No name and time inside, so that equal tables make equal files.
             with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
@@ -75,34 +74,6 @@ def write_table(
 
 def _format(name: str, format: str | None) -> str:
     return "csv" if name == "-" and format is None else formats.of(name, format)
-
-
-@contextlib.contextmanager
-def _replacing(name: str) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of ``name`` when all went well, and leaves no trace otherwise."""
-    mode = None
-    with contextlib.suppress(FileNotFoundError):
-        mode = os.stat(name).st_mode
-    if mode is not None and not stat.S_ISREG(mode):
-        # A device or pipe (/dev/stdout, /dev/null) must never be replaced; that a folder is none, the system says.
-        with open(name, "wb") as device:
-            yield device
-        return
-    target = os.path.realpath(name)  # a link stays a link
-    folder, base = os.path.split(target)
-    temporary = os.path.join(folder, f".{base[:100]}.{secrets.token_hex(6)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            if mode is not None:
-                os.chmod(temporary, stat.S_IMODE(mode))
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
 
 
 def _with_index(frame: pd.DataFrame | pd.Series) -> pd.DataFrame:

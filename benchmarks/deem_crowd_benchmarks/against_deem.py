@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 import torch
 import typer
 from rich.console import Console
@@ -36,7 +37,7 @@ def main(
     source = read_folder(folder)
     answers = Answers.from_frame(source.answers)
     matrix = answers.dense().numpy()
-    gold = answers.classes.get_indexer(source.gold.reindex(answers.tasks))
+    gold = answers.classes.get_indexer(pd.Index(source.gold.reindex(answers.tasks)))
     DEEM(progress=False).fit(matrix[:50])  # what is loaded on first use is no part of a fit
     ways: dict[str, Any] = {
         "ours, default": lambda seed: DEEM(random_state=seed, progress=False).fit(matrix),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.resources
-import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from deem_crowd.exceptions import DataError
+from deem_crowd.replacing import replacing
 from deem_crowd_benchmarks import figures, statistics
 from deem_crowd_benchmarks.runs import RESULTS, Row, cores, read_rows
 from deem_crowd_benchmarks.summary import SCALE, Summary, Table, summarise
@@ -62,8 +61,8 @@ def write_report(
     if not rows:
         raise DataError(f"{out} holds no results ({RESULTS}): run a benchmark into it first.")
     summary = summarise(rows, out, reference)
-    _replace(out / MARKDOWN, markdown(summary, rows))
-    _replace(out / HTML, html(summary, rows, out, reference))
+    _write(out / MARKDOWN, markdown(summary, rows))
+    _write(out / HTML, html(summary, rows, out, reference))
     return summary
 
 
@@ -253,14 +252,6 @@ def _md(text: str) -> str:
     return " ".join(text.split())
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
