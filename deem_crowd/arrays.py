@@ -37,7 +37,8 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
     try:
         array = np.asarray(predictions)
     except ValueError as error:
-        raise FormError(f"predictions are not a regular array: {error}.") from error
+        said = str(error).rstrip(".")
+        raise FormError(f"predictions are not a regular array: {said}.") from error
     if array.dtype == bool:
         array = array.astype(np.int8)
     if array.dtype.kind not in "iuf":
@@ -146,26 +147,37 @@ def checked_soft(
     rows: npt.NDArray[np.float64], where: str, array: npt.NDArray[Any] | None = None
 ) -> npt.NDArray[np.float64]:
     """Check and normalise distributions, shape (…, K); missing ones come back as NaN rows."""
+
+    def places(bad: npt.NDArray[np.bool_]) -> str:
+        found = np.flatnonzero(bad)[:6]
+        if array is None:
+            return f"rows {first_few(found)}"
+        n_workers = array.shape[2]
+        return "at (task, worker) " + first_few(
+            [(int(i) // n_workers, int(i) % n_workers) for i in found]
+        )
+
     nan = np.isnan(rows)
     absent = nan.all(axis=1) | (rows == 0).all(axis=1)
     partial = nan.any(axis=1) & ~absent
     if partial.any():
         raise DataError(
-            f"{int(partial.sum())} {where}s hold NaN beside numbers (first: {first_few(np.flatnonzero(partial))}). "
+            f"{int(partial.sum())} {where}s hold NaN beside numbers ({places(partial)}). "
             "A missing answer is NaN, or zero, for every class."
         )
     bad = ((rows < 0) | np.isinf(rows)).any(axis=1) & ~absent
     if bad.any():
         raise DataError(
-            f"{int(bad.sum())} {where}s hold negative or infinite values (first: "
-            f"{first_few(np.flatnonzero(bad))}). Answers are probabilities; pass log-probabilities through exp."
+            f"{int(bad.sum())} {where}s hold negative or infinite values ({places(bad)}). "
+            "Answers are probabilities; pass log-probabilities through exp."
         )
     total = rows.sum(axis=1)
     bad = ~absent & (np.abs(total - 1) > SOFT_SUM_TOLERANCE)
     if bad.any():
         axis = "" if array is None else _axis_hint(array)
         raise DataError(
-            f"{int(bad.sum())} {where}s do not sum to 1 over the classes (first sums: {first_few(total[bad])}).{axis}"
+            f"{int(bad.sum())} {where}s do not sum to 1 over the classes ({places(bad)}; sums "
+            f"{', '.join(f'{s:.4g}' for s in total[bad][:5])}{', …' if bad.sum() > 5 else ''}).{axis}"
         )
     rows = rows / np.where(absent, 1, total)[:, None]
     rows[absent] = np.nan

@@ -213,7 +213,7 @@ def read_answers(path: str, format: str | None, adapter: str | None = None) -> p
     try:
         return read_long(path, format)
     except MissingColumnError as error:
-        raise MissingColumnError(f"{_name(path, 'input')}: {error}\n{LONG_ONLY}") from error
+        raise MissingColumnError(f"{error}\n{LONG_ONLY}") from error
 
 
 def read_gold(path: str, format: str | None, answers: Any) -> pd.Series:
@@ -341,9 +341,33 @@ def _abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+# What messages of the library advise to call, and what does the same in the shell.
+_REMEDIES = (
+    (r": df\.dropna\([^)]*\)", ""),
+    (r", e\.g\. df(\['\w+'\])?\.astype\(str\)", ""),
+    (r"Rename the columns: df\.rename\([^)]*\)", "Rename the column in the file"),
+    (
+        r"If a column has another name, say so: columns=\{[^}]*\}",
+        "If a column has another name, rename it in the file",
+    ),
+    (
+        r"If the file has no header row, name its columns in their order: columns=\[[^]]*\]",
+        "If the file has no header row, put one on top",
+    ),
+    (
+        r"Did you mean columns=\{([^}]*)\}\?",
+        r"Columns are called differently in the file (\1): rename them",
+    ),
+    (r"pass duplicates='last' or 'first'", "pass --duplicates last or --duplicates first"),
+    (r"\b(missing|duplicates|format)='(\w+)'", r"--\1 \2"),
+)
+
+
 def _in_shell_words(message: str) -> str:
-    """Name the option where a message of the library names the parameter."""
-    return re.sub(r"\b(missing|duplicates)='(\w+)'", r"--\1 \2", message)
+    """Say what helps in the shell where a message of the library says what helps in Python."""
+    for pattern, words in _REMEDIES:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _fail(message: str, status: int, debug: bool) -> NoReturn:

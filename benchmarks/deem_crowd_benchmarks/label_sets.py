@@ -254,13 +254,9 @@ def from_crowdkit(name: str) -> LabelSet:
     DataError
         If it cannot be had, or holds no classification with gold.
     """
-    from crowdkit.datasets import get_datasets_list, load_dataset
+    from crowdkit.datasets import load_dataset
 
-    known = [title for title, _ in get_datasets_list()]
-    if name not in known:
-        raise ParameterError(
-            f"crowd-kit has no data set {name!r}{hint(name, known)}; there are: {', '.join(known)}."
-        )
+    _check_crowdkit(name)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # it says that it downloads
             answers, gold = load_dataset(name)
@@ -274,7 +270,18 @@ def from_crowdkit(name: str) -> LabelSet:
     return LabelSet(name, answers[list(_COLUMNS)], gold.rename_axis("task"), "crowd-kit")
 
 
+def _check_crowdkit(name: str) -> None:
+    from crowdkit.datasets import get_datasets_list
+
+    known = [title for title, _ in get_datasets_list()]
+    if name not in known:
+        raise ParameterError(
+            f"crowd-kit has no data set {name!r}{hint(name, known)}; there are: {', '.join(known)}."
+        )
+
+
 def _crowdkit(name: str) -> Iterator[Source]:
+    _check_crowdkit(name)
     yield Source(name, "crowd-kit", _CrowdKit(name))
 
 
