@@ -84,7 +84,7 @@ def fit(
     """
     if recipe.layers is not None:
         return _layered(answers, passes, start, recipe, recipe.layers, generator, gold, progress)
-    begin = units.start(start, recipe.hidden_dim, generator)
+    begin = units.start(start, recipe.hidden_dim, generator, answers)
     if recipe.sampler is None and begin.tractable:
         found, exact = joint.train_units(passes, begin, recipe.settings, gold, progress)
         warn_not_converged(exact, recipe.settings)

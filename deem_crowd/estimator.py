@@ -387,12 +387,13 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         NotFittedError, DataError, FormError
         """
         posterior, answers = self._posterior(predictions)
+        labels = fitted.best_class(posterior, answers)
         if align_to is not None:
             mapping = alignment.match(inputs.agreement(posterior, align_to, answers))
             renamed = np.empty_like(posterior)
             renamed[:, mapping] = posterior
             posterior = renamed
-        labels = fitted.best_class(posterior, answers)
+            labels = np.append(mapping, -1)[labels]
         return (labels, posterior) if return_probs else labels
 
     def score(

@@ -204,16 +204,38 @@ def _with_stranger(energy: Energy) -> Energy:
 def best_class(posterior: FloatArray, answers: Answers, gold: IntArray | None = None) -> IntArray:
     """Return the most probable class of each task, shape (N,); −1 for tasks with neither answers nor gold.
 
-    Ties go to the first class, within 1e-6, so that they do not depend on the order of the rows.
+    Ties, within 1e-6, go to the class that the task's answers name most often, then to the first one, so that they do
+    not depend on the order of the rows.
     """
     if posterior.shape[1] == 0:
         return np.full(len(posterior), -1, dtype=np.int64)
-    best = initialization.first_of_best(torch.from_numpy(posterior)).numpy().astype(np.int64)
+    tied = posterior >= posterior.max(axis=1, keepdims=True) - initialization.TIE
+    best = tied.argmax(axis=1).astype(np.int64)
     unanswered = np.diff(answers.task_ptr) == 0
+    open_ = np.flatnonzero((tied.sum(axis=1) > 1) & ~unanswered)
+    if len(open_):
+        votes = np.where(tied[open_], _votes(answers, open_), -1.0)
+        best[open_] = (votes >= votes.max(axis=1, keepdims=True) - initialization.TIE).argmax(
+            axis=1
+        )
     if gold is not None:
         unanswered &= gold < 0
     best[unanswered] = -1
     return best
+
+
+def _votes(answers: Answers, tasks: npt.NDArray[np.intp]) -> FloatArray:
+    """Return how often each class is named in the answers to some tasks, shape (len(tasks), K)."""
+    place = np.full(answers.n_tasks, -1, dtype=np.int64)
+    place[tasks] = np.arange(len(tasks))
+    row = place[answers.task]
+    there = row >= 0
+    votes = np.zeros((len(tasks), answers.n_classes))
+    if answers.soft is None:
+        np.add.at(votes, (row[there], answers.hard_label[there]), 1.0)
+    else:
+        np.add.at(votes, row[there], answers.soft[there])
+    return votes
 
 
 def make_passes(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd import ids
 from deem_crowd.answers import Answers
 from deem_crowd.exceptions import (
     DataError,
@@ -53,6 +54,9 @@ def positions(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.in
     if frame is None:
         return None
     tasks, labels = frame["task"], frame["label"]
+    for name, column in (("task", tasks), ("label", labels)):
+        if column.dtype == object:
+            ids.require_hashable(column, f"true_labels ({name})")
     given = labels.notna().to_numpy()
     position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
     known = pd.Index(labels[given], tupleize_cols=False)

@@ -7,6 +7,7 @@ collide (1 and ``'1'``, ``True`` and 1) and in which order classes stand.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -108,11 +109,8 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
             _refuse_collisions(raw, column)
             codes, found = pd.factorize(raw, use_na_sentinel=True)
         except TypeError as error:
-            bad = [v for v in raw if not _is_hashable(v)]
-            raise FormError(
-                f"column '{column}' holds {len(bad)} values that cannot be ids or labels because they are "
-                f"not hashable ({first_few(bad)}). Convert them first, e.g. lists to tuples."
-            ) from error
+            require_hashable(raw, f"column '{column}'")
+            raise FormError(f"column '{column}' holds values that are no ids: {error}.") from error
         uniques = pd.Index(found, tupleize_cols=False, dtype=object)
     else:
         codes, uniques = pd.factorize(values, use_na_sentinel=True)
@@ -120,6 +118,16 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
         if isinstance(uniques, pd.CategoricalIndex) and uniques.categories.dtype == object:
             _refuse_collisions(np.asarray(uniques, dtype=object), column)
     return codes, uniques.rename(column)
+
+
+def require_hashable(values: Iterable[Any], what: str) -> None:
+    """Raise :class:`FormError` if some values cannot be ids or labels; ``what`` says whose they are."""
+    bad = [v for v in values if not _is_hashable(v)]
+    if bad:
+        raise FormError(
+            f"{what} holds {len(bad)} values that cannot be ids or labels because they are "
+            f"not hashable ({first_few(bad)}). Convert them first, e.g. lists to tuples."
+        )
 
 
 def _is_hashable(value: Any) -> bool:

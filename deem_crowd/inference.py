@@ -270,8 +270,8 @@ def _only_used_classes(answers: Answers) -> tuple[Answers, IntArray]:
     soft = answers.soft
     mass = np.bincount(answers.hard_label, minlength=k) if soft is None else soft.sum(axis=0)
     used = np.flatnonzero(mass > 0)
-    if len(used) == k:
-        return answers, used
+    if len(used) == k or not len(used):  # where nobody answered anything, all are alike
+        return answers, np.arange(k)
     classes = answers.classes.take(used)
     if soft is not None:
         return replace(answers, soft=soft[:, used], classes=classes), used

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from deem_crowd import ids
 from deem_crowd.answers import Answers
 from deem_crowd.passes import Passes
 
@@ -36,7 +37,11 @@ def vote_shares(passes: Passes, tolerance: float = 1e-6) -> torch.Tensor:
     return best / best.sum(1, keepdim=True).clamp_min(1)
 
 
-def first_of_best(scores: torch.Tensor, tolerance: float = 1e-6) -> torch.Tensor:
+TIE = 1e-6
+"""Scores this near to each other are tied."""
+
+
+def first_of_best(scores: torch.Tensor, tolerance: float = TIE) -> torch.Tensor:
     """Return the argmax over the last axis, shape (N,); the first of those within ``tolerance`` of the best.
 
     The tolerance makes ties break by the order of the classes, not by the last bit of a sum that depends on the
@@ -103,15 +108,32 @@ def start(
         skill = skill * agreement / mean
     own = torch.zeros(shape, dtype=torch.float64)
     if method in ("mv_rand", "rand"):
-        own += NOISE * torch.randn(shape, generator=generator, dtype=torch.float64)
+        own += NOISE * worker_noise(shape, answers, generator)
     elif method == "mv_lo":
-        left = torch.randn((d, k, 1), generator=generator, dtype=torch.float64)
-        right = torch.randn((d, 1, shape[2]), generator=generator, dtype=torch.float64)
+        left = worker_noise((d, k, 1), answers, generator)
+        right = worker_noise((d, 1, shape[2]), answers, generator)
         own += (NOISE * left) * (NOISE * right)
     if n_subtypes > 1:
         fade = torch.tensor([0.5 ** (m % n_subtypes) - 1.0 for m in range(shape[2])])
         own += skill[:, None, None] * fade * diagonal(k, n_subtypes)
     return skill, own
+
+
+def worker_noise(
+    shape: tuple[int, ...], answers: Answers, generator: torch.Generator
+) -> torch.Tensor:
+    """Return normal noise, float64, of a shape whose first axis is that of the workers, D.
+
+    It is drawn in the order of the workers' ids, those without answers last: neither the order of the rows nor workers
+    who say nothing change what falls to whom.
+    """
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+    order = ids.sorted_order(answers.workers)
+    silent = np.bincount(answers.worker, minlength=answers.n_workers)[order] == 0
+    order = np.concatenate([order[~silent], order[silent]])
+    drawn = torch.empty_like(noise)
+    drawn[torch.from_numpy(order.astype(np.int64))] = noise
+    return drawn
 
 
 def diagonal(n_classes: int, n_subtypes: int) -> torch.Tensor:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from deem_crowd import alignment, initialization
+from deem_crowd.answers import Answers
 from deem_crowd.energy import Energy
 from deem_crowd.passes import Passes, softmax
 
@@ -100,7 +101,9 @@ def joint_map(n_units: int, n_states: int) -> Tensor:
     return coded.T.to(torch.float64)
 
 
-def start(energy: Energy, n_units: int, generator: torch.Generator) -> Units:
+def start(
+    energy: Energy, n_units: int, generator: torch.Generator, answers: Answers | None = None
+) -> Units:
     """Return H units of which the first starts as ``energy`` and the others from noise, N(0, 0.01²).
 
     Parameters
@@ -110,13 +113,19 @@ def start(energy: Energy, n_units: int, generator: torch.Generator) -> Units:
     n_units : int
         H.
     generator : torch.Generator
+    answers : Answers, optional
+        Of the energy's workers: noise then falls to them whatever the order of the rows.
     """
     d, k, s = energy.weight.shape
     population = torch.zeros((k, n_units * s + 1), dtype=torch.float64)
     own = torch.zeros((d, k, n_units * s + 1), dtype=torch.float64)
     population[:, :s] = energy.population
     own[:, :, :s] = energy.weight - energy.population
-    noise = torch.randn((d, k, (n_units - 1) * s), generator=generator, dtype=torch.float64)
+    shape = (d, k, (n_units - 1) * s)
+    if answers is None:
+        noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+    else:
+        noise = initialization.worker_noise(shape, answers, generator)
     own[:, :, s:-1] = initialization.NOISE * noise
     bias = torch.zeros((n_units, s), dtype=torch.float64)
     bias[0] = energy.bias

@@ -6,6 +6,7 @@ import copy
 import datetime
 import io
 import json
+import os
 import pickle
 import struct
 from pathlib import Path
@@ -324,7 +325,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch) -> Non
     path = tmp_path / "m.safetensors"
     DEEM().fit(DATA).save(path)
     before = path.read_bytes()
-    monkeypatch.setattr(Path, "replace", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         DEEM(subtypes=2).fit(DATA).save(path)
     monkeypatch.undo()

@@ -102,6 +102,9 @@ def _header(source: Source, delimiter: str) -> list[str]:
         try:
             return next((row for row in csv.reader(text, delimiter=delimiter) if row), [])
         except csv.Error as error:
+            undecodable = source.undecodable()  # Python 3.10 trips over the zeros of UTF-16 first
+            if undecodable is not None:
+                raise undecodable from error
             raise DataError(f"{source.name} has no readable header: {error}.") from error
         finally:
             text.detach()

@@ -6,6 +6,7 @@ import html.parser
 import http.server
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -177,9 +178,7 @@ def test_a_browser_opens_it_without_errors_and_without_a_network(out, tmp_path, 
 
 def test_reports_are_written_whole_or_not_at_all(out, monkeypatch) -> None:
     before = (out / reports.HTML).read_text()
-    monkeypatch.setattr(
-        reports.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
-    )
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         write_report(out)
     assert (out / reports.HTML).read_text() == before
