@@ -350,7 +350,9 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
         named = {"task": labels.index, "worker": workers, "label": classes}
         ids_ = {name: checkpoint.plain_index(index, name) for name, index in named.items()}
         tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
-        tensors["probas"] = torch.from_numpy(np.ascontiguousarray(probas.to_numpy()))
+        tensors["probas"] = torch.from_numpy(
+            np.array(probas, order="C")
+        )  # a frame may be read-only
         return {**content, "ids": ids_}, tensors
 
     @classmethod

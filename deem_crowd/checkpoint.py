@@ -307,7 +307,7 @@ def read_index(stored: Any, length: int | None, reader: Reader, what: str) -> pd
             index = pd.Index(
                 [_read_id(value) for value in values], dtype=dtype, name=name, tupleize_cols=False
             )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise reader.damaged(f"the {what}s cannot be read: {error}") from error
     if (length is not None and len(index) != length) or index.has_duplicates:
         raise reader.damaged(f"there are {len(index)} {what}s, not {length} different ones")

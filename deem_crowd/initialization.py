@@ -124,16 +124,15 @@ def worker_noise(
 ) -> torch.Tensor:
     """Return normal noise, float64, of a shape whose first axis is that of the workers, D.
 
-    It is drawn in the order of the workers' ids, those without answers last: neither the order of the rows nor workers
-    who say nothing change what falls to whom.
+    It is drawn in the order of the workers' ids, and zero for those without answers: neither the order of the rows nor
+    workers who say nothing change what falls to whom.
     """
-    noise = torch.randn(shape, generator=generator, dtype=torch.float64)
     order = ids.sorted_order(answers.workers)
-    silent = np.bincount(answers.worker, minlength=answers.n_workers)[order] == 0
-    order = np.concatenate([order[~silent], order[silent]])
-    drawn = torch.empty_like(noise)
-    drawn[torch.from_numpy(order.astype(np.int64))] = noise
-    return drawn
+    there = order[np.bincount(answers.worker, minlength=answers.n_workers)[order] > 0]
+    noise = torch.zeros(shape, dtype=torch.float64)
+    drawn = torch.randn((len(there), *shape[1:]), generator=generator, dtype=torch.float64)
+    noise[torch.from_numpy(there.astype(np.int64))] = drawn
+    return noise
 
 
 def diagonal(n_classes: int, n_subtypes: int) -> torch.Tensor:

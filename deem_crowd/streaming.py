@@ -72,8 +72,10 @@ def read_columns(paths: Paths) -> tuple[Coded, Coded, Coded]:
     for path in files:
         try:
             file = pq.ParquetFile(path)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{path} is no parquet file: {error}") from error
+        except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise  # the system's own: the file, not what is in it
+            raise DataError(f"{path} is no parquet file: {str(error).strip()}") from error
         with file:
             names = file.schema_arrow.names
             lacking = [name for name in COLUMNS if name not in names]
@@ -88,7 +90,7 @@ def read_columns(paths: Paths) -> tuple[Coded, Coded, Coded]:
                     for name in COLUMNS:
                         columns[name].add(batch.column(name), path)
             except (pa.ArrowException, OSError) as error:
-                raise DataError(f"{path} cannot be read: {error}") from error
+                raise DataError(f"{path} cannot be read: {str(error).strip()}") from error
     task, worker, label = (columns[name].coded() for name in COLUMNS)
     return task, worker, label
 

@@ -39,9 +39,9 @@ def read_parquet(
                 found, found if needed is None else needed, columns, where=source.name
             )
             table = reader.read(columns=list(names.values()))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise DataError(
-                f"{source.name} is not a readable parquet file: {error}. Fetch or write the file again, or name its "
-                "format."
+                f"{source.name} is not a readable parquet file: {str(error).strip()}. Fetch or write the file again, "
+                "or name its format."
             ) from error
     return arrow_to_frame(table, list(names), names, where=source.name)

@@ -119,7 +119,7 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
     if change == "extra":
         frame = frame.assign(posterior=1, weight="x")[["posterior", "label", "worker", "weight", "task"]]  # fmt: skip
     if change == "index":
-        frame = frame.set_axis(frame["task"].rename("task"), axis=0)
+        frame = frame.set_axis(pd.Index(frame["task"].astype(object), name="task"), axis=0)
     if change == "levels":
         frame = frame.set_axis(pd.MultiIndex.from_product([frame.columns, [""]]), axis=1)
     return frame

@@ -1,0 +1,193 @@
+"""The same input and seed give the same result: run to run, in threads, in forked and spawned processes."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from deem_crowd import DEEM, DEEMAggregator, samplers
+
+
+def crowd(seed: int = 0, n: int = 400, k: int = 3, d: int = 12) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    truth, skill = rng.integers(k, size=n), rng.beta(4, 2, d)
+    task = np.repeat(np.arange(n), 5)
+    worker = np.concatenate([rng.choice(d, 5, replace=False) for _ in range(n)])
+    wrong = (truth[task] + rng.integers(1, k, size=n * 5)) % k
+    label = np.where(rng.random(n * 5) < skill[worker], truth[task], wrong)
+    return pd.DataFrame({"task": task, "worker": worker, "label": label})
+
+
+VARIANTS = {
+    "default": {},
+    "plain": {"auto_hyperparameters": False},
+    "free": {"gauge": "free"},
+    "units": {"hidden_dim": 2},
+    "noise": {"init_method": "mv_rand"},
+    "gibbs": {"sampler": "gibbs", "hidden_dim": 2, "n_iter": 2},
+    "gwg": {"sampler": "gwg", "n_iter": 2},
+    "dlp": {"sampler": "dlp", "n_iter": 2},
+    "layers": {"preprocessing_layers": 1, "n_iter": 2},
+}
+ALL = pytest.mark.parametrize("variant", VARIANTS)
+
+
+def digest(variant: str, seed: int = 0, n_threads: int | None = None) -> str:
+    """Return a hash of every bit of a fit's probabilities and skills."""
+    if n_threads:
+        torch.set_num_threads(n_threads)
+    model = fit(variant, seed)
+    content = model.probas_.to_numpy().tobytes() + model.skills_.to_numpy().tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def fit(variant: str, seed: int = 0) -> DEEMAggregator:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return DEEMAggregator(progress=False, **VARIANTS[variant]).fit(crowd(seed))
+
+
+@ALL
+def test_run_to_run(variant) -> None:
+    """In this process, and in new ones with another hash seed."""
+    here = digest(variant)
+    assert digest(variant) == here
+    code = f"import test_determinism as t; print(t.digest({variant!r}))"
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True, encoding="utf-8", check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == here
+
+
+@ALL
+def test_any_number_of_threads(variant) -> None:
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for n_threads in (1, 2, 3, 8):
+            torch.set_num_threads(n_threads)
+            found.append(fit(variant).probas_.to_numpy())
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["default", "plain"])
+def test_any_number_of_threads_in_single_precision(variant) -> None:
+    before, found = torch.get_num_threads(), []
+    frame = crowd(1, n=60_000)
+    try:
+        for n_threads in (1, 2, 5):
+            torch.set_num_threads(n_threads)
+            model = DEEMAggregator(dtype="float32", progress=False, **VARIANTS[variant])
+            found.append(model.fit(frame).probas_.to_numpy())
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["default", "plain", "noise"])
+@pytest.mark.parametrize("seed", range(3))
+def test_any_order_of_rows(variant, seed) -> None:
+    frame = crowd(seed)
+    one = DEEMAggregator(progress=False, **VARIANTS[variant]).fit(frame)
+    shuffled = frame.sample(frac=1, random_state=seed)
+    other = DEEMAggregator(progress=False, **VARIANTS[variant]).fit(shuffled)
+    np.testing.assert_allclose(other.probas_.loc[one.probas_.index], one.probas_, atol=1e-6)
+    assert (other.labels_.loc[one.labels_.index] == one.labels_).all()
+
+
+@ALL
+def test_predictions_in_batches_of_any_size(variant) -> None:
+    model, frame = fit(variant), crowd()
+    whole = model.predict_proba(frame)
+    for size in (1, 7, 100, 399):
+        tasks = frame["task"].unique()
+        parts = [
+            model.predict_proba(frame[frame["task"].isin(tasks[i : i + size])])
+            for i in range(0, len(tasks), size if size > 1 else 40)
+        ] if size > 1 else [model.predict_proba(frame[frame["task"] == t]) for t in tasks[:20]]  # fmt: skip
+        found = pd.concat(parts)
+        np.testing.assert_allclose(found, whole.loc[found.index], atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["default", "plain", "units", "gibbs", "layers"])
+def test_threads_that_fit_at_once(variant) -> None:
+    seeds = list(range(6)) * 2
+    alone = [digest(variant, seed) for seed in seeds]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda seed: digest(variant, seed), seeds)) == alone
+
+
+@ALL
+def test_global_generators_are_neither_read_nor_written(variant) -> None:
+    expected = digest(variant)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+        assert digest(variant) == expected
+        assert torch.equal(torch.get_rng_state(), before[0])
+        np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+        assert random.getstate() == before[2]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_joblib(backend) -> None:
+    """Fits in workers of joblib; fitted models go there and back."""
+    alone = [fit("plain", seed).probas_ for seed in range(3)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        models = joblib.Parallel(n_jobs=2, backend=backend)(
+            joblib.delayed(DEEMAggregator(auto_hyperparameters=False, progress=False).fit)(
+                crowd(seed)
+            )
+            for seed in range(3)
+        )
+    for model, expected in zip(models, alone, strict=True):
+        np.testing.assert_allclose(model.probas_, expected, atol=1e-9)
+        np.testing.assert_allclose(model.predict_proba(crowd()).sum(axis=1), 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
+def test_processes(how) -> None:
+    """A child of a process that has fitted with several threads fits, too, and finds the same."""
+    expected = digest("plain"), digest("default")
+    context = multiprocessing.get_context(how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer Pythons warn of fork beside threads
+        with context.Pool(2) as pool:
+            found = pool.starmap_async(digest, [("plain",), ("default",)]).get(timeout=120)
+    assert tuple(found) == expected
+
+
+def test_array_models_and_samplers_given_as_objects() -> None:
+    matrix = np.random.default_rng(0).integers(0, 3, (60, 4))
+    sampler = samplers.Gibbs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [
+            DEEM(sampler=sampler, epochs=2, random_state=3).fit(matrix).predict_proba(matrix)
+            for _ in range(2)
+        ]
+        other = DEEM(sampler=sampler, epochs=2, random_state=4).fit(matrix).predict_proba(matrix)
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found[0] != other).any()
