@@ -59,6 +59,10 @@ class Log:
         self.objective.append(objective / self.n_tasks)
 
 
+class _Spent(Exception):
+    """There are no passes left."""
+
+
 def lbfgs(
     objective: Callable[[Vector], tuple[float, float, Vector]],
     begin: Vector,
@@ -83,9 +87,15 @@ def lbfgs(
 
     scale = 1.0 / np.sqrt(np.maximum(curvature, 1e-2))
 
+    best: list[Any] = [-np.inf, begin / scale]
+
     def negative(vector: Vector) -> tuple[float, Vector]:
+        if log.left <= 0:  # a line search counts on more evaluations than there are passes
+            raise _Spent
         value, log_likelihood, gradient = objective(vector * scale)
         log.passed(log_likelihood)
+        if value > best[0]:
+            best[:] = value, vector.copy()
         return -value, -gradient * scale
 
     def watch(intermediate_result: OptimizeResult) -> None:
@@ -103,9 +113,13 @@ def lbfgs(
         "ftol": 0.0,
         "gtol": 1e-9,
     }
-    outcome = minimize(
-        negative, begin / scale, jac=True, method="L-BFGS-B", callback=watch, options=options
-    )
+    try:
+        outcome = minimize(
+            negative, begin / scale, jac=True, method="L-BFGS-B", callback=watch, options=options
+        )
+    except _Spent:
+        reached: Vector = best[1] * scale
+        return reached
     log.converged = log.converged or bool(outcome.success)
     found: Vector = outcome.x * scale
     return found

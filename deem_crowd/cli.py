@@ -383,6 +383,17 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.signal(signal.SIGALRM, lambda *_: stop(asked[-1] if asked else signal.SIGINT, None))
+
+        def swallowed(fault: sys.UnraisableHookArgs) -> None:
+            """Raise again, in a moment, what came up within a finalizer and was lost there."""
+            if asked and isinstance(fault.exc_value, KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
+            else:
+                sys.__unraisablehook__(fault)
+
+        sys.unraisablehook = swallowed
     try:
         app(prog_name="deem-crowd")
     except KeyboardInterrupt:  # outside any command

@@ -44,6 +44,7 @@ Penalty = float | Literal["learned"] | None
 LEARNING_PASSES = 60
 # Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
 PLATEAU_STEPS = 12
+_FEW_CLASSES = 10
 _SMALLEST = 1e-10  # what an empty cell of an unpenalised table counts
 
 
@@ -138,8 +139,10 @@ class Likelihood:
         self.n_states = k * m
         value = 0.0 if settings.penalty in (None, "learned") else float(settings.penalty)
         self.pseudo_answers = torch.full((k, self.n_states), value, dtype=torch.float64)
+        own = diagonal(k, m)
+        self._rate = own + (1 - own) * max(1.0, (k - 1) / (_FEW_CLASSES - 1))
         if settings.penalty == "learned":
-            self.pseudo_answers = diagonal(k, m) + 0.5
+            self.pseudo_answers = own + 0.5 / self._rate
         self.prior_penalty = 0.0 if settings.penalty is None else settings.prior_penalty
         self.activity_penalty = float(settings.gauge == "free" and settings.penalty is not None)
         self.clamp = Clamp(passes, gold, m)
@@ -222,29 +225,35 @@ class Likelihood:
 
         Newton steps with the Hessian's diagonal-plus-rank-one inverse, column by column, or where one would leave the
         positive numbers the fixed point (both in Minka, *Estimating a Dirichlet distribution*, 2000), on the expected
-        counts, shape (D, K, S). A Gamma(2, 1) prior on each α keeps it finite where workers do not differ.
+        counts, shape (D, K, S). A Gamma(2, 1) prior on each α keeps it finite where workers do not differ; beyond ten
+        classes its rate grows with them for errors, whose sum would else outweigh any answer.
         """
         seen = counts.sum((1, 2)) > 0
         counts = counts[seen]
         totals = counts.sum(1)
         own = diagonal(self.passes.n_classes, self.settings.n_subtypes).bool()
         for _ in range(steps):
-            moved = _newton(self.pseudo_answers, counts, totals)
+            moved = _newton(self.pseudo_answers, counts, totals, self._rate)
             self.pseudo_answers = own_label_first(moved.clamp(1e-3, 1e6), own)
 
 
-def _newton(alpha: torch.Tensor, counts: torch.Tensor, totals: torch.Tensor) -> torch.Tensor:
-    """Return α, shape (K, S), a Newton step further; counts and totals have shapes (D, K, S) and (D, S)."""
+def _newton(
+    alpha: torch.Tensor, counts: torch.Tensor, totals: torch.Tensor, rate: torch.Tensor
+) -> torch.Tensor:
+    """Return α, shape (K, S), a Newton step further, under Gamma(2, rate) priors.
+
+    Counts and totals have shapes (D, K, S) and (D, S).
+    """
     total = alpha.sum(0)
     gain = (torch.digamma(counts + alpha) - torch.digamma(alpha)).sum(0)
     loss = (torch.digamma(totals + total) - torch.digamma(total)).sum(0)
-    slope = gain - loss + 1 / alpha - 1
+    slope = gain - loss + 1 / alpha - rate
     diagonal_ = torch.polygamma(1, counts + alpha) - torch.polygamma(1, alpha)
     curve = diagonal_.sum(0) - alpha.square().reciprocal()  # negative
     joint = (torch.polygamma(1, total) - torch.polygamma(1, totals + total)).sum(0)
     shift = (slope / curve).sum(0) / (1 / joint.clamp_min(1e-300) + (1 / curve).sum(0))
     moved = alpha - (slope - shift) / curve
-    fixed = (alpha * gain + 1) / (loss + 1)
+    fixed = (alpha * gain + 1) / (loss + rate)
     sound = (torch.isfinite(moved) & (moved > 0.2 * alpha) & (moved < 5 * alpha)).all(0)
     return torch.where(sound, moved, fixed)
 

@@ -275,7 +275,7 @@ def test_newton_ends_at_the_maximum_of_the_evidence(seed) -> None:
 
     alpha = torch.ones((3, 2), dtype=torch.float64)
     for _ in range(40):
-        alpha = _newton(alpha, c, c.sum(1))
+        alpha = _newton(alpha, c, c.sum(1), torch.ones_like(alpha))
     at = alpha.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(evidence(at), at)
     assert float(slope.abs().max()) < 1e-6
