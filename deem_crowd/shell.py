@@ -41,6 +41,10 @@ _BUGS = (
     ValueError,
 )  # fmt: skip
 
+_NO_MEMORY = "can't allocate memory"  # torch's own allocator
+_SHORT = "there is not enough memory"
+_LESS = "Use a machine with more, or fewer answers; parquet is read in pieces."
+
 LONG_ONLY = (
     "The shell reads the long format only: one row an answer, columns task, worker, label. For wide tables (tasks × "
     "workers) and for probabilities there are deem_crowd_adapters.from_wide and from_soft_long in Python."
@@ -76,6 +80,8 @@ class Shell(TyperGroup):
             except (DeemCrowdError, OSError) as error:
                 _fail(_described(error), BAD_DATA, debug)
             except _BUGS as error:
+                if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+                    _fail(f"{_SHORT} ({_one_line(error)}). {_LESS}", BAD_DATA, debug)
                 message = (
                     f"unexpected {type(error).__name__}: {error} (deem-crowd --debug … shows where)"
                 )
@@ -333,6 +339,10 @@ def _described(error: Exception) -> str:
         place = f"{error.filename}: " if error.filename is not None else ""
         return f"{place}{error.strerror}"
     return str(error) or type(error).__name__
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(": ")
 
 
 def _abandon_stdout() -> None:
