@@ -179,6 +179,13 @@ def aggregate(
     missing: MissingOption = Missing.error,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
+    spreadsheet: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet",
+            help="CSV and TSV for a spreadsheet: texts that it would take for formulas get an apostrophe before them.",
+        ),
+    ] = False,
 ) -> None:
     """Turn answers into one label for each task.
 
@@ -211,7 +218,7 @@ def aggregate(
         tables.append((_workers(aggregator, settled, method), workers))
     tables.append((_labels(labels, settled), output))
     for table, path in tables:
-        shell.write(table, path, kind)
+        shell.write(table, path, kind, spreadsheet)
 
 
 @app.command()

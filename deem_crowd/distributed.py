@@ -28,7 +28,7 @@ import torch
 import torch.distributed as dist
 import typer
 
-from deem_crowd import fitted, ids, inference, parameters, recipe, streaming, training
+from deem_crowd import fitted, gathering, ids, inference, parameters, recipe, streaming, training
 from deem_crowd.answers import Answers, Duplicates, Missing
 from deem_crowd.exceptions import DataError, DeemCrowdError, FormError, first_few
 from deem_crowd.passes import Passes
@@ -103,10 +103,8 @@ def fit_shared(
 
 def _united(own: pd.Index, column: str) -> pd.Index:
     """Return the ids of all processes, each once, in canonical order: the same in every process."""
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, own)
-    found = parts[0]
-    for part in parts[1:]:
+    found, *others = gathering.everyones_ids(own)
+    for part in others:
         ids.refuse_collisions(found, part, column)
         found = found.append(part[~part.isin(found)])
     return found.take(ids.sorted_order(found)).rename(column)
@@ -115,12 +113,10 @@ def _united(own: pd.Index, column: str) -> pd.Index:
 def _refuse_torn_tasks(tasks: pd.Index) -> None:
     """Raise in every process if a task is in two of them; told by 64-bit hashes of the ids."""
     hashed = pd.util.hash_array(np.asarray(tasks.astype(str), dtype=object))
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, hashed)
+    parts = gathering.everyones_hashes(hashed)
     values, counts = np.unique(np.concatenate(parts), return_counts=True)
     torn = np.isin(hashed, values[counts > 1])
-    named: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(named, list(tasks[torn][:5]))
+    named = gathering.everyones_ids(tasks[torn][:5])
     n_torn = int((counts > 1).sum())
     if n_torn:
         examples = dict.fromkeys(task for part in named for task in part)
@@ -132,10 +128,8 @@ def _refuse_torn_tasks(tasks: pd.Index) -> None:
 
 def _agree(error: BaseException | None) -> None:
     """Raise in every process what went wrong in one."""
-    said = None if error is None else f"process {dist.get_rank()}: {error}"
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, said)
-    wrong = [part for part in parts if part]
+    said = "" if error is None else f"process {dist.get_rank()}: {error}"
+    wrong = [part for part in gathering.everyones_text(said) if part]
     if wrong:
         raise DataError("; ".join(wrong)) from error
 

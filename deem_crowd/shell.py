@@ -263,11 +263,11 @@ def read_gold(path: str, format: str | None, answers: Any) -> pd.Series:
     return gold[here]
 
 
-def write(frame: pd.DataFrame, path: str, format: str | None) -> None:
+def write(frame: pd.DataFrame, path: str, format: str | None, spreadsheet: bool = False) -> None:
     """Write a frame to a file, whole or not at all, or to standard output."""
     from deem_crowd_adapters.files import write_table
 
-    write_table(frame, path, _format(path, format))
+    write_table(frame, path, _format(path, format), spreadsheet=spreadsheet)
 
 
 def check_outputs(outputs: dict[str, str | None], format: str | None) -> None:

@@ -23,10 +23,16 @@ from deem_crowd_adapters import formats
 
 _ROWS = 65536
 """Rows that are turned into text at a time."""
+_FORMULA = frozenset("=+-@\t\r")
+"""What a formula begins with, to spreadsheets; see OWASP, *CSV Injection*."""
 
 
 def write_table(
-    frame: pd.DataFrame | pd.Series, path: str | os.PathLike[str], format: str | None = None
+    frame: pd.DataFrame | pd.Series,
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    spreadsheet: bool = False,
 ) -> None:
     """Write a table as CSV, TSV, JSON lines or parquet.
 
@@ -42,6 +48,9 @@ def write_table(
         Compressed if the name ends in ``.gz``, ``.bz2`` or ``.xz``. A device or pipe is written directly.
     format : 'csv', 'tsv', 'jsonl' or 'parquet', optional
         By the name's suffix if omitted; CSV on standard output.
+    spreadsheet : bool
+        Put an apostrophe before texts of CSV and TSV that a spreadsheet would take for formulas: those that begin with
+        ``=``, ``+``, ``-``, ``@``, a tab or a carriage return. What is read back then has it, too.
 
     Raises
     ------
@@ -56,20 +65,20 @@ def write_table(
     kind = _format(name, format)
     table = _with_index(frame)
     if name == "-":
-        _write(table, kind, sys.stdout.buffer)
+        _write(table, kind, sys.stdout.buffer, spreadsheet)
         sys.stdout.buffer.flush()
         return
     with replacing(name) as raw:
         if name.endswith(".gz"):
             # No name and time inside, so that equal tables make equal files.
             with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
-                _write(table, kind, cast("BinaryIO", file))
+                _write(table, kind, cast("BinaryIO", file), spreadsheet)
         elif name.endswith((".bz2", ".xz")):
             opener: Any = bz2.open if name.endswith(".bz2") else lzma.open
             with opener(raw, "wb") as file:
-                _write(table, kind, file)
+                _write(table, kind, file, spreadsheet)
         else:
-            _write(table, kind, raw)
+            _write(table, kind, raw, spreadsheet)
 
 
 def _format(name: str, format: str | None) -> str:
@@ -90,9 +99,9 @@ def _with_index(frame: pd.DataFrame | pd.Series) -> pd.DataFrame:
     return table
 
 
-def _write(table: pd.DataFrame, kind: str, file: BinaryIO) -> None:
+def _write(table: pd.DataFrame, kind: str, file: BinaryIO, spreadsheet: bool) -> None:
     if kind in formats.DELIMITERS:
-        _write_text(table, formats.DELIMITERS[kind], file)
+        _write_text(table, formats.DELIMITERS[kind], file, spreadsheet)
         return
     names = [str(name) for name in table.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -104,8 +113,15 @@ def _write(table: pd.DataFrame, kind: str, file: BinaryIO) -> None:
     (_write_jsonl if kind == "jsonl" else _write_parquet)(table, file)
 
 
-def _write_text(table: pd.DataFrame, delimiter: str, file: BinaryIO) -> None:
+def _write_text(table: pd.DataFrame, delimiter: str, file: BinaryIO, spreadsheet: bool) -> None:
     special = frozenset(f'{delimiter}"\r\n')
+
+    def shown(value: Any) -> str:
+        text = _as_text(value)
+        number = isinstance(value, (int, float, np.number))
+        if spreadsheet and not number and text[:1] in _FORMULA:
+            text = "'" + text
+        return quoted(text)
 
     def quoted(text: str) -> str:
         if text and special.isdisjoint(text) and text[0] != "\ufeff":
@@ -113,10 +129,10 @@ def _write_text(table: pd.DataFrame, delimiter: str, file: BinaryIO) -> None:
         return '"' + text.replace('"', '""') + '"'
 
     with _text(file) as out:
-        out.write(delimiter.join(quoted(str(name)) for name in table.columns) + "\n")
+        out.write(delimiter.join(shown(name) for name in table.columns) + "\n")
         for columns in _blocks(table):
             # A row of one missing value would be a blank line, which readers skip: "," is not possible there.
-            cells = [["" if v is None else quoted(_as_text(v)) for v in c] for c in columns]
+            cells = [["" if v is None else shown(v) for v in c] for c in columns]
             out.writelines(delimiter.join(row) + "\n" for row in zip(*cells, strict=True))
 
 
