@@ -9,11 +9,11 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format wheel-check clean
+.PHONY: help demo test lint format wheel-check fuzz audit clean
 
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
-	@echo "also: make lint, make format, make wheel-check, make clean"
+	@echo "also: make lint, make format, make wheel-check, make fuzz, make audit, make clean"
 
 demo: $(VENV)/.runtime
 	$(BIN)/deem-crowd demo
@@ -34,6 +34,17 @@ format: $(VENV)/.dev
 
 wheel-check: $(VENV)/.dev
 	$(BIN)/python tests/wheel/check_wheel.py
+
+# The tests of tests/trust with FUZZ times as many examples, drawn anew at each run.
+FUZZ ?= 20
+fuzz: $(VENV)/.dev
+	OMP_NUM_THREADS=1 DEEM_CROWD_FUZZ=$(FUZZ) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/trust \
+		-k "wild or life or mutated or extremes or signals or precision"
+
+# Known vulnerabilities of the versions in constraints.txt; asks the package index for them.
+audit: $(BIN)/python
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf $(VENV) .venv-wheel build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import peers
 import pytest
 from crowdkit.aggregation import classification as crowdkit
 
@@ -58,6 +59,7 @@ def test_parameters_are_passed_through(
 
 @pytest.mark.parametrize("name", [name for name in PEERS if name != "gold-mv"])
 def test_an_easy_crowd_is_read_right(name: str, crowd: tuple[pd.DataFrame, pd.Series]) -> None:
+    peers.need(name)
     answers, truth = crowd
     labels = deem_crowd.create(name, **CHEAP.get(name, {})).fit_predict(answers)
     assert labels.name == "agg_label"
@@ -69,6 +71,7 @@ def test_gold_majority_vote_keeps_its_own_signature(crowd: tuple[pd.DataFrame, p
     assert "true_labels" in deem_crowd.aggregators()["gold-mv"].description
     with pytest.raises(TypeError, match="true_labels"):
         deem_crowd.create("gold-mv").fit_predict(answers)
+    peers.need("gold-mv")
     voter = deem_crowd.create("gold-mv")
     labels = voter.fit_predict(answers, truth.head(10))
     assert labels.reindex(truth.index).tolist() == truth.tolist()

@@ -7,6 +7,7 @@ import random
 import deem_crowd_adapters as adapters
 import numpy as np
 import pandas as pd
+import peers
 import pytest
 import torch
 
@@ -209,6 +210,8 @@ CHEAP = {
 
 @pytest.mark.parametrize("name", list(KNOWN))
 def test_built_in_aggregators(name) -> None:
+    peers.need(name)
+
     def make():
         return deem_crowd.create(name, **CHEAP.get(name, {}))
 

@@ -239,14 +239,14 @@ def test_the_shell_command(tmp_path) -> None:
     data = hostile_set("x")
     data.answers.to_csv(folder / "labels.csv", index=False)
     data.gold.rename_axis("task").rename("label").to_csv(folder / "truth.csv")
-    arguments = ["benchmark", "--data", str(tmp_path / "data"), "--methods", "mv, zbs(n_iter=3)"]
+    arguments = ["benchmark", "--data", str(tmp_path / "data"), "--methods", "mv, ds(n_iter=3)"]
     arguments += ["--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "Overview" in done.output
-    assert "zbs(n_iter=3)" in done.output
+    assert "ds(n_iter=3)" in done.output
     lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
-    assert [json.loads(line)["method"] for line in lines] == ["mv", "zbs(n_iter=3)"]
+    assert [json.loads(line)["method"] for line in lines] == ["mv", "ds(n_iter=3)"]
     assert CliRunner().invoke(app, ["benchmark", "--data", "nowhere"]).exit_code == 2
     assert (
         CliRunner().invoke(app, ["benchmark", "--data", str(folder.parent.parent)]).exit_code == 1
