@@ -47,7 +47,10 @@ def newest(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
-@nox.parametrize("change", ["pandas<3", "scikit-learn<1.7", "scikit-learn>=1.8", "torch<2.6", "crowd-kit==1.4.1"])  # fmt: skip
+@nox.parametrize(
+    "change",
+    ["pandas<3", "scikit-learn<1.7", "scikit-learn>=1.8", "torch<2.6", "crowd-kit==1.4.1"],
+)
 def changed(session: nox.Session, change: str) -> None:
     """constraints.txt with one package replaced."""
     name = change.replace("<", "=").replace(">", "=").partition("=")[0]

@@ -307,7 +307,9 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         parameters.check(settings)
         before = Seen.before(self.__dict__)
         n_classes = settings["n_classes"] if before is None else before.answers.n_classes
-        answers = inputs.as_answers(predictions, n_classes, ("task", "worker")[: 1 + (not before)])
+        # a source that says nothing in a later part is nothing to be told about
+        watched = ("task", "worker") if before is None else ("task",)
+        answers = inputs.as_answers(predictions, n_classes, watched)
         known = None if gold is None else inputs.class_vector(gold, answers, "gold")
         if before is None:
             seen, present = Seen(answers, known), None
