@@ -49,7 +49,7 @@ def newest(session: nox.Session) -> None:
 @nox.session(python="3.11")
 @nox.parametrize(
     "change",
-    ["pandas<3", "scikit-learn<1.7", "scikit-learn>=1.8", "torch<2.6", "crowd-kit==1.4.1"],
+    ["pandas<3", "scikit-learn<1.7", "scikit-learn>=1.8", "torch<2.6"],
 )
 def changed(session: nox.Session, change: str) -> None:
     """constraints.txt with one package replaced."""

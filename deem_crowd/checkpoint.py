@@ -307,9 +307,10 @@ def read_index(stored: Any, length: int | None, reader: Reader, what: str) -> pd
             index = pd.Index(
                 [_read_id(value) for value in values], dtype=dtype, name=name, tupleize_cols=False
             )
+        twice = index.has_duplicates
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise reader.damaged(f"the {what}s cannot be read: {error}") from error
-    if (length is not None and len(index) != length) or index.has_duplicates:
+    if (length is not None and len(index) != length) or twice:
         raise reader.damaged(f"there are {len(index)} {what}s, not {length} different ones")
     return index
 

@@ -25,6 +25,9 @@ _ONE_KIND = frozenset(
 )
 
 
+_NUL_MERGES = int(pd.__version__.split(".")[0]) < 3
+
+
 def missing_rows(values: pd.Series) -> IntArray:
     """Return the positions, shape (m,), of NaN / None / NaT / NA entries."""
     return np.flatnonzero(values.isna().to_numpy())
@@ -108,6 +111,8 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
         try:
             _refuse_collisions(raw, column)
             codes, found = pd.factorize(raw, use_na_sentinel=True)
+            if _NUL_MERGES:
+                return _torn_apart(raw, codes, found, column)
         except TypeError as error:
             require_hashable(raw, f"column '{column}'")
             raise FormError(f"column '{column}' holds values that are no ids: {error}.") from error
@@ -118,6 +123,21 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
         if isinstance(uniques, pd.CategoricalIndex) and uniques.categories.dtype == object:
             _refuse_collisions(np.asarray(uniques, dtype=object), column)
     return codes, uniques.rename(column)
+
+
+def _torn_apart(
+    raw: npt.NDArray[np.object_], codes: IntArray, found: npt.NDArray[np.object_], column: str
+) -> tuple[IntArray, pd.Index]:
+    """Return codes in which texts that differ in what follows a NUL differ, too; pandas 2 takes them for one."""
+    there = codes >= 0
+    if bool((found[codes[there]] == raw[there]).all()):
+        return codes, pd.Index(found, tupleize_cols=False, dtype=object, name=column)
+    table: dict[Any, int] = {}
+    own: IntArray = codes.copy()
+    own[there] = [table.setdefault(value, len(table)) for value in raw[there]]
+    distinct = np.empty(len(table), dtype=object)
+    distinct[:] = list(table)
+    return own, pd.Index(distinct, tupleize_cols=False, dtype=object, name=column)
 
 
 def require_hashable(values: Iterable[Any], what: str) -> None:

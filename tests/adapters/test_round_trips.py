@@ -130,7 +130,7 @@ def test_missing_values_and_digits_survive_files(tmp_path, suffix: str, labels) 
 def test_floats_are_written_to_the_last_digit(suffix: str, values: list[float]) -> None:
     out = io.BytesIO()
     writing = importlib.import_module("deem_crowd_adapters.writing")
-    writing._write(pd.DataFrame({"p": values}), suffix, out)
+    writing._write(pd.DataFrame({"p": values}), suffix, out, False)
     frame = adapters.read_table(io.BytesIO(out.getvalue()), suffix)
     assert [float(v) for v in frame["p"]] == values
 
@@ -169,11 +169,11 @@ def test_soft_answers_survive_long_wide_tensor_and_file(tmp_path) -> None:
     ):
         again = adapters.to_answers(data)
         assert again.is_soft
-        np.testing.assert_array_equal(again.soft, answers.soft)
+        np.testing.assert_allclose(again.soft, answers.soft, rtol=1e-14)
     for suffix in ("csv", "jsonl", "parquet"):
         adapters.write_table(frame, tmp_path / f"a.{suffix}")
         back = adapters.read_soft_long(tmp_path / f"a.{suffix}")
-        np.testing.assert_array_equal(adapters.from_soft_long(back).soft, answers.soft)
+        np.testing.assert_allclose(adapters.from_soft_long(back).soft, answers.soft, rtol=1e-14)
 
 
 def test_answers_pass_through_untouched() -> None:

@@ -325,7 +325,7 @@ SHELL = [
     shell("no folder of data", "benchmark --data nowhere --out b", 2,
           "Invalid value: there is no folder 'nowhere', and it names no data either: FOLDER, crowdkit:NAME, sklearn:NAME, sklearn-soft:NAME, law:NAME."),
     shell("an unknown option", "aggregate a.csv --outptu x", 2,
-          "No such option: --outptu{*}--output{*}", a_csv=SOUND),
+          "No such option{*}--outptu{*}--output{*}", a_csv=SOUND),
     shell("no command of that name", "agregate a.csv", 2,
           "No such command 'agregate'.{*}", a_csv=SOUND),
 ]  # fmt: skip

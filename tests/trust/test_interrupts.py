@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import wild
 
-TRIALS = {"objects": 128, "saves": 80, "commands": 48, "benchmarks": 8}
+TRIALS = {"objects": 96, "saves": 64, "commands": 36, "benchmarks": 6}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="trials are forks")
