@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import sklearn
 
-NEW_SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
+SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
+NEW_SKLEARN = SKLEARN >= (1, 8)
 BROKEN = {"wawa", "zbs", "gold-mv"} if NEW_SKLEARN else set()
 
 

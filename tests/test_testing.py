@@ -215,7 +215,10 @@ def test_built_in_aggregators(name) -> None:
     def make():
         return deem_crowd.create(name, **CHEAP.get(name, {}))
 
-    assert "order of rows" in check_aggregator(make, skip=KNOWN[name])
+    known = KNOWN[name]
+    if name == "zbs" and peers.SKLEARN < (1, 7):
+        known = {**known, **EMPTY}
+    assert "order of rows" in check_aggregator(make, skip=known)
 
 
 class Vote:
