@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from deem_crowd.exceptions import DataError, FormError, ParameterError, UnsupportedError, first_few
@@ -40,7 +40,8 @@ class Reader:
 
     Raises
     ------
-    FileNotFoundError
+    OSError
+        If it is not there, or cannot be read.
     FormError
         If it is no model file, is damaged, of another kind or version.
     """
@@ -49,11 +50,19 @@ class Reader:
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no model file {str(self.path)!r}")
+        data = self.path.read_bytes()
         try:
-            with safe_open(self.path, framework="pt") as file:
-                self._tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                metadata = file.metadata() or {}
-        except (SafetensorError, ValueError, OSError, RuntimeError) as error:
+            # Not safe_open: an interrupt within it comes out as an error of the file.
+            self._tensors = load(data)
+            metadata = _metadata(data)
+        except (
+            SafetensorError,
+            AssertionError,
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as error:
             raise FormError(
                 f"{str(self.path)!r} is no model file, or a damaged one ({error}). Only files written by save() are "
                 "read: safetensors, never pickles."
@@ -152,6 +161,13 @@ class Reader:
         strangers = sorted(set(self._tensors) - self._asked)
         if strangers:
             raise self.damaged(f"it holds tensors that belong to no model: {first_few(strangers)}")
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file: its length in 8 bytes, little-endian, then JSON."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    found: dict[str, str] = header.get("__metadata__") or {}
+    return found
 
 
 def write(
