@@ -63,7 +63,7 @@ def fit_answers(
         Before anything is allocated, if tables and posteriors would not fit.
     """
     if kind is Passes:
-        compact, used = _only_used_classes(answers)
+        compact, used = _only_used_classes(answers, gold)
     else:
         compact, used = answers, np.arange(answers.n_classes)
     passes = make_passes(compact, recipe.device, recipe.dtype, _n_states(recipe, len(used)), kind)
@@ -264,11 +264,13 @@ def _taught(weight: torch.Tensor, passes: Passes, gold: torch.Tensor, m: int) ->
     return torch.where(counts.sum(1, keepdim=True) > 0, taught, weight)
 
 
-def _only_used_classes(answers: Answers) -> tuple[Answers, IntArray]:
-    """Leave out classes that nobody ever answered: they have no evidence, and no share in anything."""
+def _only_used_classes(answers: Answers, gold: IntArray | None) -> tuple[Answers, IntArray]:
+    """Leave out classes that neither an answer nor gold names: they have no evidence, and no share in anything."""
     k = answers.n_classes
     soft = answers.soft
     mass = np.bincount(answers.hard_label, minlength=k) if soft is None else soft.sum(axis=0)
+    if gold is not None:
+        mass = mass + np.bincount(gold[gold >= 0], minlength=k)
     used = np.flatnonzero(mass > 0)
     if len(used) == k or not len(used):  # where nobody answered anything, all are alike
         return answers, np.arange(k)

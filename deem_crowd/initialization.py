@@ -104,7 +104,8 @@ def start(
     skill = torch.full((d,), 0.0 if method == "rand" else STRENGTH, dtype=torch.float64)
     if weighted and method != "rand" and d and k:
         agreement = vote_agreement(passes, np.diff(answers.task_ptr)).to("cpu", torch.float64)
-        mean = agreement.mean().clamp_min(1e-3)
+        said = agreement[passes.answered]  # who says nothing has no part in the mean
+        mean = (said if len(said) else agreement).mean().clamp_min(1e-3)
         skill = skill * agreement / mean
     own = torch.zeros(shape, dtype=torch.float64)
     if method in ("mv_rand", "rand"):

@@ -97,6 +97,17 @@ def test_labels_are_for_monitoring_alone(model) -> None:
     assert len(watched.history_["log_likelihood"]) > 1
 
 
+@pytest.mark.parametrize("auto", [None, False])
+def test_gold_may_be_a_class_that_nobody_answered(auto) -> None:
+    gold = np.full(len(X), -1)
+    gold[5] = 3
+    model = DEEM(n_classes=5, auto_hyperparameters=auto).fit(X, gold=gold, labels=gold)
+    assert model.history_["accuracy"] == [1.0]
+    assert model.priors_[3] > 0
+    assert model.priors_[4] == 0
+    np.testing.assert_allclose(model.predict_proba(X).sum(1), 1)
+
+
 def test_gold_clamps() -> None:
     gold = np.full(len(Y), -1)
     gold[0] = (DEEM().fit(X).predict(X)[0] + 1) % K
