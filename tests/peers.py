@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 import sklearn
 
-SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
-NEW_SKLEARN = SKLEARN >= (1, 8)
+NEW_SKLEARN = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
+OLD_PANDAS = int(pd.__version__.split(".")[0]) < 3
 BROKEN = {"wawa", "zbs", "gold-mv"} if NEW_SKLEARN else set()
 
 
