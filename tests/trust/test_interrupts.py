@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import wild
 
-TRIALS = {"objects": 96, "saves": 64, "commands": 36, "benchmarks": 6}
+TRIALS = {"objects": 72, "saves": 92, "commands": 32, "benchmarks": 4}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="trials are forks")
