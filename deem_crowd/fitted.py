@@ -215,9 +215,7 @@ def best_class(posterior: FloatArray, answers: Answers, gold: IntArray | None = 
     open_ = np.flatnonzero((tied.sum(axis=1) > 1) & ~unanswered)
     if len(open_):
         votes = np.where(tied[open_], _votes(answers, open_), -1.0)
-        best[open_] = (votes >= votes.max(axis=1, keepdims=True) - initialization.TIE).argmax(
-            axis=1
-        )
+        best[open_] = initialization.first_of_best(torch.from_numpy(votes)).numpy()
     if gold is not None:
         unanswered &= gold < 0
     best[unanswered] = -1
