@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "Answers": "deem_crowd.answers",
-    "DEEM": "deem_crowd.estimator",
-    "DEEMAggregator": "deem_crowd.aggregator",
+    "Answers": "deem_crowd.data.answers",
+    "DEEM": "deem_crowd.estimators.deem",
+    "DEEMAggregator": "deem_crowd.estimators.aggregator",
     "DataError": "deem_crowd.exceptions",
     "DataWarning": "deem_crowd.exceptions",
     "DeemCrowdError": "deem_crowd.exceptions",
@@ -32,9 +32,9 @@ _EXPORTS = {
 __all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604 (built from one table)
 
 if TYPE_CHECKING:
-    from deem_crowd.aggregator import DEEMAggregator as DEEMAggregator
-    from deem_crowd.answers import Answers as Answers
-    from deem_crowd.estimator import DEEM as DEEM
+    from deem_crowd.data.answers import Answers as Answers
+    from deem_crowd.estimators.aggregator import DEEMAggregator as DEEMAggregator
+    from deem_crowd.estimators.deem import DEEM as DEEM
     from deem_crowd.exceptions import DataError as DataError
     from deem_crowd.exceptions import DataWarning as DataWarning
     from deem_crowd.exceptions import DeemCrowdError as DeemCrowdError

@@ -28,10 +28,15 @@ import torch
 import torch.distributed as dist
 import typer
 
-from deem_crowd import fitted, gathering, ids, inference, parameters, recipe, streaming, training
-from deem_crowd.answers import Answers, Duplicates, Missing
+from deem_crowd import gathering
+from deem_crowd.data import index as ids
+from deem_crowd.data import parquet as streaming
+from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.estimators import fit as inference
+from deem_crowd.estimators import fitted, parameters, recipe
 from deem_crowd.exceptions import DataError, DeemCrowdError, FormError, first_few
-from deem_crowd.passes import Passes
+from deem_crowd.model.design import Passes
+from deem_crowd.training import likelihood
 
 _MINUTES = 30
 
@@ -196,8 +201,8 @@ def main(
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder to make.")],
     subtypes: Annotated[int, typer.Option(min=1, help="Hidden states per class.")] = 1,
-    n_iter: Annotated[int, typer.Option(min=0, help="Most passes.")] = training.Settings.n_iter,
-    tol: Annotated[float, typer.Option(min=0)] = training.Settings.tol,
+    n_iter: Annotated[int, typer.Option(min=0, help="Most passes.")] = likelihood.Settings.n_iter,
+    tol: Annotated[float, typer.Option(min=0)] = likelihood.Settings.tol,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
     missing: Annotated[str, typer.Option(help="error or drop.")] = "error",
     duplicates: Annotated[str, typer.Option(help="last, first or error.")] = "last",

@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import torch
 
-from deem_crowd import layers
-from deem_crowd.batches import Batch
-from deem_crowd.network import Network
-from deem_crowd.units import Units
+from deem_crowd.model import layers
+from deem_crowd.model.batches import Batch
+from deem_crowd.model.network import Network
+from deem_crowd.model.units import Units
 
 
 def tiny_network(

@@ -22,7 +22,7 @@ from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
-from deem_crowd.passes import Passes
+from deem_crowd.model.design import Passes
 
 
 def crowd(seed: int = 0, n: int = 80, k: int = 3) -> tuple[pd.DataFrame, pd.Series]:
@@ -412,7 +412,7 @@ def test_partial_fit_with_more_of_everything() -> None:
 @pytest.mark.parametrize("auto", [None, False])
 def test_partial_fit_goes_on_from_where_it_stopped(auto, monkeypatch) -> None:
     """Members whose end does not depend on their start are not started again, and new workers are average ones."""
-    from deem_crowd import inference
+    from deem_crowd.estimators import fit as inference
 
     begun = []
     continued = inference._continued

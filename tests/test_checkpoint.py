@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import DEEM, DEEMAggregator, checkpoint, samplers
+from deem_crowd import DEEM, DEEMAggregator, samplers
+from deem_crowd.estimators import checkpoint
 from deem_crowd.exceptions import FormError, ParameterError, UnsupportedError
 
 RNG = np.random.default_rng(0)

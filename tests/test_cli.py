@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import deem_crowd
-from deem_crowd import cli, shell
+from deem_crowd.cli import shell
+from deem_crowd.cli.app import app
 
 TRUTH = {f"t{t}": ["no", "yes"][t % 2] for t in range(12)}
 
@@ -44,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call(*arguments: str, stdin: str | bytes | None = None) -> Result:
-    return CliRunner().invoke(cli.app, list(arguments), input=stdin)
+    return CliRunner().invoke(app, list(arguments), input=stdin)
 
 
 def really(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

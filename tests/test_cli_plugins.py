@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from test_cli import answers, call, failed, folder, table  # noqa: F401 (a fixture)
 
-from deem_crowd import Answers, registry, shell
+from deem_crowd import Answers, registry
+from deem_crowd.cli import shell
 
 
 @pytest.mark.usefixtures("folder")

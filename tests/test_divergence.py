@@ -10,11 +10,11 @@ import pytest
 import torch
 from models import batch_of, coded, copies, experts, tiny_network
 
-import deem_crowd.divergence as divergence_module
+import deem_crowd.training.contrastive as divergence_module
 from deem_crowd import DEEM, Answers, DEEMAggregator, samplers
-from deem_crowd.batches import Batches
 from deem_crowd.exceptions import ParameterError, UnsupportedError
-from deem_crowd.passes import Passes
+from deem_crowd.model.batches import Batches
+from deem_crowd.model.design import Passes
 from deem_crowd.samplers.base import one_hot
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -282,7 +282,7 @@ def test_a_sparse_batch_has_the_energy_of_the_dense_one() -> None:
     torch.testing.assert_close(found[0][0], found[1][0])
     torch.testing.assert_close(found[0][1], found[1][1])
     passes = Passes(answers, torch.device("cpu"), torch.float64)
-    from deem_crowd.joint import log_likelihood
+    from deem_crowd.training.joint import log_likelihood
 
     exact = -(found[0][0] + found[0][1]).sum()
     assert log_likelihood(network.units(), passes) == pytest.approx(float(exact.detach()), abs=1e-8)

@@ -10,10 +10,10 @@ import oracle
 import pytest
 import torch
 
-from deem_crowd.answers import Answers
-from deem_crowd.energy import Energy
-from deem_crowd.passes import Passes
-from deem_crowd.training import Likelihood, Settings, Weights
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import Passes
+from deem_crowd.model.energy import Energy
+from deem_crowd.training.likelihood import Likelihood, Settings, Weights
 
 CASES = [
     (d, k, m, gauge, soft)

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from deem_crowd import DEEM, Answers
 from deem_crowd.exceptions import DataError, FormError, ParameterError
-from deem_crowd.passes import Passes
+from deem_crowd.model.design import Passes
 
 K = 3
 

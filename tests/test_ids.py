@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deem_crowd import ids
+from deem_crowd.data import index
 from deem_crowd.exceptions import DataError, FormError
 
 
 @given(st.lists(st.integers(0, 6), max_size=50))
 def test_counting_sort_equals_numpys_stable_sort(codes: list[int]) -> None:
     array = np.array(codes, dtype=np.int64)
-    pointers, order = ids.counting_sort(array, 7)
+    pointers, order = index.counting_sort(array, 7)
     assert order.tolist() == np.argsort(array, kind="stable").tolist()
     assert np.diff(pointers).tolist() == np.bincount(array, minlength=7).tolist()
 
@@ -33,26 +33,26 @@ def test_counting_sort_equals_numpys_stable_sort(codes: list[int]) -> None:
 )
 def test_row_one_and_text_one_true_and_one_are_refused(values, pair) -> None:
     with pytest.raises(DataError, match="column 'label' mixes kinds") as caught:
-        ids.factorize(pd.Series(values, dtype=object), "label")
+        index.factorize(pd.Series(values, dtype=object), "label")
     assert pair in str(caught.value)
     assert "astype(str)" in str(caught.value)
 
 
 def test_values_of_two_kinds_that_differ_are_taken() -> None:
-    codes, uniques = ids.factorize(pd.Series([3, "a", 3, 2.5], dtype=object), "label")
+    codes, uniques = index.factorize(pd.Series([3, "a", 3, 2.5], dtype=object), "label")
     assert codes.tolist() == [0, 1, 0, 2]
     assert list(uniques) == [3, "a", 2.5]
 
 
 def test_python_and_numpy_integers_are_one_kind() -> None:
-    codes, uniques = ids.factorize(pd.Series([1, np.int64(1), "a"], dtype=object), "label")
+    codes, uniques = index.factorize(pd.Series([1, np.int64(1), "a"], dtype=object), "label")
     assert codes.tolist() == [0, 0, 1]
     assert len(uniques) == 2
 
 
 def test_lists_as_ids_are_refused_with_the_remedy() -> None:
     with pytest.raises(FormError, match="column 'task' holds 2 values .* not hashable .*tuples"):
-        ids.factorize(pd.Series([[1], [2], "a"], dtype=object), "task")
+        index.factorize(pd.Series([[1], [2], "a"], dtype=object), "task")
 
 
 @pytest.mark.parametrize(
@@ -74,48 +74,48 @@ def test_lists_as_ids_are_refused_with_the_remedy() -> None:
     ids=lambda s: str(s.dtype),
 )
 def test_codes_and_uniques_give_the_column_back(values: pd.Series) -> None:
-    codes, uniques = ids.factorize(values, "label")
-    back = ids.take(uniques, codes, "label")
+    codes, uniques = index.factorize(values, "label")
+    back = index.take(uniques, codes, "label")
     assert back.tolist() == values.tolist()
     assert back.dtype == values.dtype
 
 
 def test_a_missing_label_loses_no_digit_of_the_others() -> None:
-    taken = ids.take(pd.Index([2**60 + 1, 5]), np.array([0, -1, 1]), "label")
+    taken = index.take(pd.Index([2**60 + 1, 5]), np.array([0, -1, 1]), "label")
     assert taken.dtype == "Int64"
     assert taken[0] == 2**60 + 1
     assert taken.isna().tolist() == [False, True, False]
 
 
 def test_classes_are_sorted_and_categories_keep_their_declared_order() -> None:
-    assert ids.sorted_order(pd.Index(["b", "a", "c"])).tolist() == [1, 0, 2]
+    assert index.sorted_order(pd.Index(["b", "a", "c"])).tolist() == [1, 0, 2]
     declared = pd.CategoricalIndex(["lo", "hi"], categories=["lo", "mid", "hi"])
-    assert ids.sorted_order(declared[::-1]).tolist() == [1, 0]
+    assert index.sorted_order(declared[::-1]).tolist() == [1, 0]
 
 
 def test_the_order_of_unsortable_classes_does_not_depend_on_appearance() -> None:
     values = ["a", 3, 2.5, "b"]
     forward, backward = (pd.Index(v, dtype=object) for v in (values, values[::-1]))
-    one = forward.take(ids.sorted_order(forward)).tolist()
-    other = backward.take(ids.sorted_order(backward)).tolist()
+    one = forward.take(index.sorted_order(forward)).tolist()
+    other = backward.take(index.sorted_order(backward)).tolist()
     assert one == other
 
 
 def test_missing_values_are_no_text() -> None:
-    codes, uniques = ids.factorize(pd.Series([1, "None", None], dtype=object), "label")
+    codes, uniques = index.factorize(pd.Series([1, "None", None], dtype=object), "label")
     assert codes.tolist() == [0, 1, -1]
     assert list(uniques) == [1, "None"]
 
 
 def test_categories_that_read_alike_are_refused() -> None:
     with pytest.raises(DataError, match=r"1 \(int\) and '1' \(str\)"):
-        ids.factorize(pd.Series(pd.Categorical([1, "1"])), "label")
+        index.factorize(pd.Series(pd.Categorical([1, "1"])), "label")
 
 
 def test_a_list_within_a_tuple_is_named() -> None:
     with pytest.raises(FormError, match=r"holds 1 values .*\(\[1\],\)"):
-        ids.factorize(pd.Series([([1],), 2], dtype=object), "task")
+        index.factorize(pd.Series([([1],), 2], dtype=object), "task")
 
 
 def test_taking_keeps_the_name_where_something_is_missing() -> None:
-    assert ids.take(pd.Index([5]), np.array([0, -1]), "agg_label").name == "agg_label"
+    assert index.take(pd.Index([5]), np.array([0, -1]), "agg_label").name == "agg_label"

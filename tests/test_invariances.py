@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deem_crowd import DEEM, DEEMAggregator
-from deem_crowd.initialization import first_of_best
+from deem_crowd.model.votes import first_of_best
 
 CLOSE = {"rtol": 0, "atol": 1e-6}
 MANY = settings(max_examples=40, deadline=None, derandomize=True)

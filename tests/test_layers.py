@@ -10,9 +10,9 @@ from models import batch_of, coded, groups, tiny_network
 
 from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import DataWarning, ParameterError, UnsupportedError
-from deem_crowd.layers import ACTIVATIONS, Layers, MultinomialLayer, activation, build, gain
-from deem_crowd.network import Network
-from deem_crowd.units import Units, start
+from deem_crowd.model.layers import ACTIVATIONS, Layers, MultinomialLayer, activation, build, gain
+from deem_crowd.model.network import Network
+from deem_crowd.model.units import Units, start
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from deem_crowd.answers import Answers
+from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.passes import Passes, resolve_device, softmax
+from deem_crowd.model.design import Passes, resolve_device, softmax
 
 
 def loops(answers: Answers, table: np.ndarray, posterior: np.ndarray):

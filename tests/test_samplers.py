@@ -20,7 +20,7 @@ from deem_crowd.samplers import (
     gwg,
 )
 from deem_crowd.samplers.base import Sampler
-from deem_crowd.samplers.chains import Chains
+from deem_crowd.training.chains import Chains
 
 # The level of the chi-square tests; seeds are fixed, so that nothing here is a matter of luck.
 LEVEL = 1e-4

@@ -16,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln
 
-from deem_crowd import DEEM, Answers, DEEMAggregator, dependence, members, selection
+from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.passes import Passes
-from deem_crowd.pool import agreement_weights
+from deem_crowd.model.design import Passes
+from deem_crowd.selection import dependence, select
+from deem_crowd.selection.opinion_pool import agreement_weights
+from deem_crowd.training import em
 
 SETS = Path(__file__).parents[2] / "shared" / "data"
 needs_sets = pytest.mark.skipif(not SETS.is_dir(), reason="the label sets are not there")
@@ -43,8 +45,8 @@ def few(seed: int = 0, n: int = 6, d: int = 4, k: int = 2) -> Answers:
 def test_one_pass_of_tables_by_hand() -> None:
     answers = few()
     passes = passes_of(answers)
-    begin = members.vote_start(passes)
-    found = members.fit_tables(passes, begin, n_passes=1)
+    begin = em.vote_start(passes)
+    found = em.fit_tables(passes, begin, n_passes=1)
     k, d = 2, 4
     table = np.zeros((d, k, k))
     for n in range(answers.n_tasks):
@@ -63,10 +65,10 @@ def test_the_bound_is_below_the_evidence(m, seed) -> None:
     """The evidence sums the probability of answers and states over all assignments of states to tasks."""
     answers = few(seed, n=5 if m == 1 else 3, d=3)
     passes = passes_of(answers)
-    begin = members.vote_start(passes)
+    begin = em.vote_start(passes)
     if m == 2:
-        begin = members.margin_start(passes, begin)
-    found = members.fit_tables(passes, begin, m)
+        begin = em.margin_start(passes, begin)
+    found = em.fit_tables(passes, begin, m)
     alpha = found.pseudo_answers
     n_states = 2 * m
     total = []
@@ -88,7 +90,7 @@ def test_the_coin_recovers_accuracies() -> None:
     data = laws.spammers(3, 4000)
     answers = Answers.from_frame(data.answers)
     passes = passes_of(answers)
-    found = members.fit_coin(passes, members.vote_start(passes))
+    found = em.fit_coin(passes, em.vote_start(passes))
     right = torch.diagonal(found.energy.weight.exp(), dim1=1, dim2=2)
     np.testing.assert_allclose(right[:, 0], right[:, 1])
     truth = data.gold.loc[data.answers["task"]].to_numpy() == data.answers["label"].to_numpy()
@@ -114,7 +116,7 @@ def test_the_pool_is_what_its_formula_says() -> None:
     data = laws.few_tasks(1)
     answers = Answers.from_frame(data.answers)
     passes = passes_of(answers)
-    found = selection.select(answers, passes)
+    found = select.select(answers, passes)
     mean = sum(
         w * e.posterior(passes)
         for w, e in zip(found.pool.weights, found.pool.energies, strict=True)
@@ -217,7 +219,7 @@ def test_sources_that_repeat_others_are_seen_through(name) -> None:
         for peer in (MajorityVote(), DawidSkene(n_iter=50)):
             peer.fit_predict(data.answers)
             assert ours > measures.accuracy(peer.probas_, data.gold) + 0.1
-        assert selection.COPIES in set(agg.selection_["candidate"])
+        assert select.COPIES in set(agg.selection_["candidate"])
 
 
 def test_nothing_is_lost_where_sources_are_independent() -> None:
@@ -229,7 +231,7 @@ def test_nothing_is_lost_where_sources_are_independent() -> None:
         peer.fit_predict(data.answers)
         ours.append(measures.accuracy(agg.probas_, data.gold))
         theirs.append(measures.accuracy(peer.probas_, data.gold))
-        assert selection.COPIES not in set(agg.selection_["candidate"])
+        assert select.COPIES not in set(agg.selection_["candidate"])
     assert np.mean(ours) > np.mean(theirs) - 0.003
 
 
@@ -335,7 +337,7 @@ def test_the_ablations_leave_parts_out_of_the_very_default(name) -> None:
     answers = Answers.from_frame(laws.LAWS[name](0).answers)
     whole = ablations.assemble(answers, ablations.Parts())
     np.testing.assert_allclose(
-        whole, selection.select(answers, passes_of(answers)).posterior, atol=1e-9
+        whole, select.select(answers, passes_of(answers)).posterior, atol=1e-9
     )
 
 
@@ -347,4 +349,4 @@ def test_the_table_says_when_the_answers_speak_for_no_label() -> None:
         warnings.simplefilter("ignore")
         found = DEEMAggregator().fit(noise).selection_
     assert found["weight"].to_list()[-1] == found["weight"].sum() == 1
-    assert found["candidate"].iloc[-1] == selection.COMMON
+    assert found["candidate"].iloc[-1] == select.COMMON

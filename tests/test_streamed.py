@@ -9,10 +9,11 @@ import pytest
 import torch
 from deem_crowd_benchmarks import laws
 
-from deem_crowd import Answers, fitted, inference, recipe
-from deem_crowd.aggregator import DEEMAggregator
-from deem_crowd.passes import Passes
-from deem_crowd.streamed import StreamedPasses
+from deem_crowd import Answers
+from deem_crowd.estimators import fit, fitted, recipe
+from deem_crowd.estimators.aggregator import DEEMAggregator
+from deem_crowd.model.design import Passes
+from deem_crowd.model.offloaded import StreamedPasses
 
 CPU = torch.device("cpu")
 
@@ -47,13 +48,13 @@ def test_batches_are_no_difference(name, batch, dtype) -> None:
 def test_a_fit_in_batches_is_the_fit(monkeypatch) -> None:
     answers = kinds()["hard"]
     plan = recipe.recipe(DEEMAggregator().get_params(), 500, None)
-    _, whole = inference.fit_answers(answers, plan)
+    _, whole = fit.fit_answers(answers, plan)
     monkeypatch.setattr(
-        inference,
+        fit,
         "make_passes",
         lambda *a, **k: functools.partial(StreamedPasses, batch=50)(a[0], CPU, torch.float64),
     )
-    _, parts = inference.fit_answers(answers, plan)
+    _, parts = fit.fit_answers(answers, plan)
     np.testing.assert_allclose(parts, whole, atol=1e-6)
 
 

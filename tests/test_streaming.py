@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deem_crowd import Answers, DEEMAggregator, streaming
+from deem_crowd import Answers, DEEMAggregator
+from deem_crowd.data import parquet as streaming
 from deem_crowd.exceptions import DataError, DataWarning, FormError, MissingColumnError
 
 

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln
 
-from deem_crowd import evidence, initialization
-from deem_crowd.answers import Answers
-from deem_crowd.energy import Energy
-from deem_crowd.inference import Recipe, fit_answers
-from deem_crowd.passes import Passes
-from deem_crowd.training import Likelihood, Settings, Weights, train
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.fit import Recipe, fit_answers
+from deem_crowd.model import votes
+from deem_crowd.model.design import Passes
+from deem_crowd.model.energy import Energy
+from deem_crowd.selection import null_model
+from deem_crowd.training.likelihood import Likelihood, Settings, Weights, train
 
 
 def crowd(seed: int, n: int = 60, d: int = 6, k: int = 3, skill=(0.5, 0.9), missing: float = 0.3):
@@ -34,8 +35,8 @@ def problem(matrix: np.ndarray, k: int, m: int = 1) -> tuple[Passes, Energy]:
         warnings.simplefilter("ignore")
         answers = Answers.from_dense(matrix, k)
     passes = Passes(answers, torch.device("cpu"), torch.float64)
-    skill, own = initialization.start(answers, passes, m, "mv", True, torch.Generator())
-    weight = skill[:, None, None] * initialization.diagonal(k, m) + own
+    skill, own = votes.start(answers, passes, m, "mv", True, torch.Generator())
+    weight = skill[:, None, None] * votes.diagonal(k, m) + own
     return passes, Energy(torch.zeros(k * m, dtype=torch.float64), weight, weight.mean(0), m)
 
 
@@ -127,7 +128,7 @@ def test_learned_pseudo_answers_raise_the_evidence_of_the_tables() -> None:
     counts = passes.counts(start.state_posterior(passes))
     values = []
     for _ in range(30):
-        values.append(float(evidence._log_marginal(counts, likelihood.pseudo_answers).sum()))
+        values.append(float(null_model._log_marginal(counts, likelihood.pseudo_answers).sum()))
         likelihood.learn_pseudo_answers(counts, steps=1)
     assert values[-1] > values[0]
 
@@ -180,7 +181,7 @@ def test_evidence_is_there_for_a_label_and_absent_for_noise() -> None:
         passes, start = problem(matrix, 3)
         fit = train(passes, start, Settings())
         posterior = fit.energy.state_posterior(passes)
-        assert evidence.says_nothing(passes, posterior, fit.pseudo_answers) != expected
+        assert null_model.says_nothing(passes, posterior, fit.pseudo_answers) != expected
 
 
 def test_weighted_start_ranks_workers_by_agreement_with_the_others() -> None:
@@ -190,7 +191,7 @@ def test_weighted_start_ranks_workers_by_agreement_with_the_others() -> None:
     matrix = np.where(rng.random((500, 4)) < skills, truth[:, None], rng.integers(0, 3, (500, 4)))
     answers = Answers.from_dense(matrix)
     passes = Passes(answers, torch.device("cpu"), torch.float64)
-    agreement = initialization.vote_agreement(passes, np.diff(answers.task_ptr)).numpy()
+    agreement = votes.vote_agreement(passes, np.diff(answers.task_ptr)).numpy()
     by_hand = [
         np.mean([matrix[:, i] == matrix[:, j] for j in range(4) if j != i]) for i in range(4)
     ]
@@ -257,7 +258,7 @@ def test_no_worse_than_dawid_skene_on_few_sparse_and_poor_answers_either(seed) -
 
 @pytest.mark.parametrize("seed", range(5))
 def test_newton_ends_at_the_maximum_of_the_evidence(seed) -> None:
-    from deem_crowd.training import _newton
+    from deem_crowd.training.likelihood import _newton
 
     rng = np.random.default_rng(seed)
     true = rng.gamma(2.0, 2.0, (3, 2))

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import copies, groups, tiny_network
 
-from deem_crowd import DEEM, Answers, DEEMAggregator, joint
+from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import ParameterError, UnsupportedError
-from deem_crowd.passes import Passes
-from deem_crowd.training import Settings
-from deem_crowd.units import MAX_JOINT_STATES, Units, unit_posteriors
+from deem_crowd.model.design import Passes
+from deem_crowd.model.units import MAX_JOINT_STATES, Units, unit_posteriors
+from deem_crowd.training import joint
+from deem_crowd.training.likelihood import Settings
 
 
 def minus_energy(units: Units, answers: dict[int, int], hidden) -> float:

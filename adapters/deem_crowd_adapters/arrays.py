@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.answers import Answers
+from deem_crowd.data.answers import Answers
 
 
 def from_dense(

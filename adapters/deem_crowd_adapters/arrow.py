@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deem_crowd import ids
-from deem_crowd.answers import Answers, Duplicates, Missing
+from deem_crowd.data import index as ids
+from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.exceptions import FormError
 from deem_crowd_adapters import roles
 

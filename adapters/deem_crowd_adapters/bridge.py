@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from deem_crowd import ids
+from deem_crowd.data import index as ids
 from deem_crowd.exceptions import DataError, FormError, first_few
 from deem_crowd_adapters.dispatch import to_answers
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deem_crowd.answers import Answers
+from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import FormError, ParameterError, first_few
 from deem_crowd_adapters import arrays, files, long, roles
 from deem_crowd_adapters.tables import is_arrow, is_polars

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from deem_crowd.answers import Answers, Duplicates, Missing
+from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.exceptions import ParameterError
 from deem_crowd_adapters import formats, roles
 from deem_crowd_adapters.source import Place, Source

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from deem_crowd.answers import Answers, Duplicates, Missing
+from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.tables import to_frame
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from deem_crowd.answers import Answers, Duplicates, Missing
+from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.exceptions import FormError
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.arrow import arrow_to_frame

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd import ids
-from deem_crowd.answers import Answers
+from deem_crowd.data import index as ids
+from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
 from deem_crowd_adapters import roles
 

@@ -18,12 +18,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deem_crowd import DEEMAggregator, dependence, members
-from deem_crowd.answers import Answers
+from deem_crowd import DEEMAggregator
+from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.members import Member
-from deem_crowd.passes import Passes
-from deem_crowd.pool import FLOOR, agreement_weights, smoothed_votes
+from deem_crowd.model.design import Passes
+from deem_crowd.selection import dependence
+from deem_crowd.selection.opinion_pool import FLOOR, agreement_weights, smoothed_votes
+from deem_crowd.training import em
+from deem_crowd.training.em import Member
 from deem_crowd_benchmarks import measures
 from deem_crowd_benchmarks.label_sets import sources
 
@@ -57,27 +59,27 @@ PLAIN = "plain model (auto_hyperparameters=False)"
 def assemble(answers: Answers, parts: Parts) -> pd.DataFrame:
     """Return the probabilities of the default with some parts left out, index task, columns classes, shape (N, K).
 
-    With all parts this is what :func:`deem_crowd.selection.select` does; a test holds the two together.
+    With all parts this is what :func:`deem_crowd.selection.select.select` does; a test holds the two together.
     """
     passes = Passes(answers, torch.device("cpu"), torch.float64)
-    begin = members.vote_start(passes)
+    begin = em.vote_start(passes)
     power: torch.Tensor | None = None
 
     def tables() -> Member:
-        return members.fit_tables(passes, begin, power=power, average=parts.path)
+        return em.fit_tables(passes, begin, power=power, average=parts.path)
 
     one = tables()
     if parts.dependence:
         between = dependence.measure(answers)
-        if between.contradicts(members.chance_corrected_skills(passes, one)):
+        if between.contradicts(em.chance_corrected_skills(passes, one)):
             power = torch.from_numpy(between.power)
             one = tables()
     voices = [one]
     if parts.coin:
-        voices.append(members.fit_coin(passes, begin, power))
+        voices.append(em.fit_coin(passes, begin, power))
     third = one
     if parts.subtypes and power is None:
-        two = members.fit_tables(passes, members.margin_start(passes, begin), 2)
+        two = em.fit_tables(passes, em.margin_start(passes, begin), 2)
         third = two if two.bound > one.bound else one
     voices.append(third)
     read = [member.energy.posterior(passes) for member in voices]

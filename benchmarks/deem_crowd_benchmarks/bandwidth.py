@@ -18,8 +18,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deem_crowd.answers import Answers
-from deem_crowd.passes import Passes, resolve_device, softmax
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import Passes, resolve_device, softmax
 from deem_crowd_benchmarks.laws import crowd_of
 
 

@@ -30,7 +30,7 @@ _PRELOAD = [
     "scipy.stats",
     "sklearn.metrics",
     "crowdkit.aggregation.classification",
-    "deem_crowd.aggregator",
+    "deem_crowd.estimators.aggregator",
     "deem_crowd_benchmarks.evaluation",
 ]
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from deem_crowd import registry
-from deem_crowd.batches import Batch
 from deem_crowd.exceptions import ParameterError, UnsupportedError
-from deem_crowd.network import Network
+from deem_crowd.model.batches import Batch
+from deem_crowd.model.network import Network
+from deem_crowd.model.units import Units
 from deem_crowd.samplers.base import Sampler, one_hot
-from deem_crowd.units import Units
 from deem_crowd_benchmarks.runs import Row
 
 N_CHAINS = 2000

@@ -18,11 +18,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deem_crowd import training
-from deem_crowd.answers import Answers
-from deem_crowd.energy import Energy
-from deem_crowd.initialization import diagonal, start
-from deem_crowd.passes import Passes
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import Passes
+from deem_crowd.model.energy import Energy
+from deem_crowd.model.votes import diagonal, start
+from deem_crowd.training import likelihood as training
 from deem_crowd_benchmarks.label_sets import sources
 from deem_crowd_benchmarks.laws import crowd_of
 

@@ -85,7 +85,7 @@ def main(
         command = [
             sys.executable,
             "-m",
-            "deem_crowd.cli",
+            "deem_crowd.cli.app",
             "aggregate",
             pattern,
             "-o",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from deem_crowd.answers import Answers
+from deem_crowd.data.answers import Answers
 from deem_crowd.testing.conformance import Checks, name_of
 
 

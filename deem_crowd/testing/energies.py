@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deem_crowd import layers
-from deem_crowd.batches import Batch
-from deem_crowd.network import Network
+from deem_crowd.model import layers
+from deem_crowd.model.batches import Batch
+from deem_crowd.model.network import Network
+from deem_crowd.model.units import Units
 from deem_crowd.samplers.base import TaskEnergy, one_hot
-from deem_crowd.units import Units
 
 _SEED = 20_240
 

@@ -16,6 +16,7 @@ import pandas as pd
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.cli.shell import LONG_ONLY
 from deem_crowd.exceptions import (
     DataError,
     FormError,
@@ -23,7 +24,6 @@ from deem_crowd.exceptions import (
     ParameterError,
     UnsupportedError,
 )
-from deem_crowd.shell import LONG_ONLY
 
 
 def frame(**columns: Any) -> pd.DataFrame:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 
 from deem_crowd import DEEM, DEEMAggregator
-from deem_crowd.energy import Energy
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.passes import softmax
+from deem_crowd.model.design import softmax
+from deem_crowd.model.energy import Energy
 
 MODELS = pytest.mark.parametrize(
     "params",
@@ -155,8 +155,8 @@ def test_weights_of_any_size(size, dtype) -> None:
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn((4, 3, 3), generator=generator, dtype=torch.float64) * size
     energy = Energy(torch.zeros(3, dtype=torch.float64), weight, weight.mean(0))
-    from deem_crowd.answers import Answers
-    from deem_crowd.passes import Passes
+    from deem_crowd.data.answers import Answers
+    from deem_crowd.model.design import Passes
 
     answers = Answers.from_dense(np.random.default_rng(0).integers(0, 3, (50, 4)), 3)
     posterior = energy.posterior(Passes(answers, torch.device("cpu"), dtype))

@@ -13,7 +13,8 @@ import faults
 import pytest
 from typer.testing import CliRunner
 
-from deem_crowd import DEEM, DEEMAggregator, cli
+from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.cli.app import app
 
 
 def by_row(table):
@@ -44,7 +45,7 @@ def test_shell(fault, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "1000")
     for name, text in fault.files.items():
         Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    result = CliRunner().invoke(cli.app, shlex.split(fault.arguments))
+    result = CliRunner().invoke(app, shlex.split(fault.arguments))
     assert result.exit_code == fault.status, result.output
     assert result.stdout == ""
     assert faults.matches(faults.said(result.stderr), fault.message), faults.said(result.stderr)

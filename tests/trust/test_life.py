@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.exceptions import DeemCrowdError, ParameterError
-from deem_crowd.passes import Passes
+from deem_crowd.model.design import Passes
 
 SHOWN = ("labels_", "probas_", "skills_", "priors_", "loss_history_")
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from deem_crowd import DEEMAggregator
-from deem_crowd.replacing import replacing
+from deem_crowd.atomic import replacing
 
 resource = pytest.importorskip("resource", reason="limits are set by POSIX's setrlimit")
 
@@ -31,7 +31,7 @@ def limited(code: str, folder: Path, kind: int, limit: int, **more) -> subproces
     """Run Python in a process with a limit that begins when libraries are loaded."""
     begin = (
         "import resource, sys, pandas as pd, numpy as np, torch, pyarrow.parquet\n"
-        "import deem_crowd.cli as cli, deem_crowd_adapters.files, psutil, encodings.utf_8_sig\n"
+        "import deem_crowd.cli.app as cli, deem_crowd_adapters.files, psutil, encodings.utf_8_sig\n"
         "from deem_crowd import DEEM, DEEMAggregator\n"
         "DEEMAggregator().fit(pd.DataFrame({'task': [1, 1], 'worker': [1, 2], 'label': [1, 1]}))\n"
         f"now = psutil.Process().memory_info().vms if {kind} == resource.RLIMIT_AS else 0\n"

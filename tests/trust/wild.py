@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 
 from deem_crowd.exceptions import DataWarning, DeemCrowdError
-from deem_crowd.initialization import TIE
+from deem_crowd.model.votes import TIE
 
 SCALE = int(os.environ.get("DEEM_CROWD_FUZZ", "1"))
 """How many times the usual number of examples; beyond 1 they are drawn anew at each run."""

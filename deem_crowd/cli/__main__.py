@@ -1,0 +1,5 @@
+"""``python -m deem_crowd.cli``."""
+
+from deem_crowd.cli.app import main
+
+main()

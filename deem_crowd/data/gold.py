@@ -1,0 +1,88 @@
+"""Labels that are known, in any form a caller has them, as a class for each task."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data import index
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    MissingColumnError,
+    first_few,
+)
+
+TrueLabels = pd.Series | Mapping[Any, Any] | pd.DataFrame | None
+
+
+def pairs(
+    true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None,
+) -> pd.DataFrame | None:
+    """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in."""
+    if true_labels is None:
+        return None
+    if isinstance(true_labels, pd.DataFrame):
+        if not {"task", "label"} <= set(true_labels.columns):
+            raise MissingColumnError(
+                "true_labels as a frame needs columns 'task' and 'label'; found "
+                f"{first_few(true_labels.columns, 20)}."
+            )
+        return true_labels[["task", "label"]].reset_index(drop=True)
+    if isinstance(true_labels, pd.Series):
+        tasks, labels = true_labels.index, true_labels
+    elif isinstance(true_labels, Mapping):
+        tasks = pd.Index(list(true_labels), tupleize_cols=False)
+        labels = pd.Series(list(true_labels.values()), dtype=None if len(tasks) else object)
+    else:
+        raise FormError(
+            f"true_labels is a {type(true_labels).__name__} of unknown order; pass a Series indexed by task, a dict "
+            "task → label, or a DataFrame with columns 'task' and 'label'."
+        )
+    return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
+
+
+def positions(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.int64] | None:
+    """Return the known class of each task, shape (N,), −1 where unknown."""
+    if frame is None:
+        return None
+    tasks, labels = frame["task"], frame["label"]
+    for name, column in (("task", tasks), ("label", labels)):
+        if column.dtype == object:
+            index.require_hashable(column, f"true_labels ({name})")
+    given = labels.notna().to_numpy()
+    position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
+    known = pd.Index(labels[given], tupleize_cols=False)
+    classes = answers.classes.get_indexer(known)
+    unknown = np.flatnonzero(classes < 0)
+    if len(unknown):
+        raise DataError(
+            f"true_labels holds {len(unknown)} labels that no worker gave: "
+            f"{first_few(dict.fromkeys(known.take(unknown)))}. Labels given: {first_few(answers.classes, 10)}."
+        )
+    elsewhere = np.flatnonzero(position < 0)
+    if len(elsewhere):
+        warnings.warn(
+            f"true_labels names {len(elsewhere)} tasks that have no answers here "
+            f"({first_few(tasks.to_numpy()[given][elsewhere])}): they are ignored.",
+            DataWarning,
+            stacklevel=3,
+        )
+    here = position >= 0
+    gold = np.full(answers.n_tasks, -1, dtype=np.int64)
+    gold[position[here]] = classes[here]
+    torn = np.flatnonzero(gold[position[here]] != classes[here])
+    if len(torn):
+        tasks_torn = answers.tasks.take(np.unique(position[here][torn]))
+        raise DataError(
+            f"true_labels gives {len(tasks_torn)} tasks more than one label: {first_few(tasks_torn)}. "
+            "Keep one of them."
+        )
+    return cast("npt.NDArray[np.int64]", gold)

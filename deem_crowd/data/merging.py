@@ -1,0 +1,82 @@
+"""Answers and more answers → all of them, by a merge of what stands in order already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data import index as ids
+from deem_crowd.exceptions import FormError
+
+if TYPE_CHECKING:
+    from deem_crowd.data.answers import Answers, Duplicates
+
+
+def merged(old: Answers, new: Answers, duplicates: Duplicates) -> Answers:
+    """Return both; see :meth:`deem_crowd.Answers.extended`."""
+    from deem_crowd.data.answers import Answers
+
+    if old.is_soft != new.is_soft:
+        raise FormError(
+            "labels and probabilities cannot be put together: turn the labels into probabilities first, or fit "
+            "with one of the two."
+        )
+    task, tasks = _united(old.tasks, new.tasks, "task")
+    worker, workers = _united(old.workers, new.workers, "worker")
+    label, classes = _united(old.classes, new.classes, "label")
+    rank = np.arange(len(classes), dtype=np.int32)
+    if not old.is_soft and len(classes) > old.n_classes:  # new classes go where they belong
+        order = ids.sorted_order(classes)
+        rank[order] = np.arange(len(classes), dtype=np.int32)
+        classes = classes.take(order)
+    key = old.task.astype(np.int64) * len(workers) + old.worker
+    coming_task, coming_worker = task[new.task], worker[new.worker]
+    coming = coming_task * len(workers) + coming_worker
+    order = np.argsort(coming, kind="stable")
+    place = np.searchsorted(key, coming[order])
+    here = place < len(key)
+    again = bool((key[place[here]] == coming[order][here]).any())
+
+    def joined(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.concatenate([a, b]) if again else np.insert(a, place, b[order], axis=0)
+
+    label_codes = soft = None
+    if old.soft is not None and new.soft is not None:
+        first = np.arange(old.n_classes)
+        soft = joined(_spread(old.soft, first, classes), _spread(new.soft, label, classes))
+    else:
+        label_codes = joined(rank[old.hard_label], rank[label[new.hard_label]])
+    all_workers = joined(old.worker, coming_worker.astype(np.int32))
+    if again:  # which answer stands is settled where it always is
+        all_tasks = np.concatenate([old.task, coming_task])
+        return Answers._assemble(
+            all_tasks, all_workers, label_codes, soft, tasks, workers, classes, duplicates
+        )
+    lengths = np.bincount(coming_task, minlength=len(tasks))
+    lengths[: old.n_tasks] += np.diff(old.task_ptr)
+    index = np.int32 if len(all_workers) < 2**31 - 1 else np.int64
+    task_ptr: npt.NDArray[Any] = np.zeros(len(tasks) + 1, dtype=index)
+    np.cumsum(lengths, out=task_ptr[1:])
+    return Answers(task_ptr, all_workers, label_codes, soft, tasks, workers, classes)
+
+
+def _united(old: pd.Index, new: pd.Index, name: str) -> tuple[npt.NDArray[np.int64], pd.Index]:
+    """Return where each of ``new`` stands in the union, and the union: old ones first."""
+    ids.refuse_collisions(old, new, name)
+    place = old.get_indexer(new).astype(np.int64)
+    strange = np.flatnonzero(place < 0)
+    place[strange] = len(old) + np.arange(len(strange))
+    union = old.append(new.take(strange)) if len(strange) else old
+    return place, union.rename(name)
+
+
+def _spread(
+    soft: npt.NDArray[np.float64], columns: npt.NDArray[np.int64], classes: pd.Index
+) -> npt.NDArray[Any]:
+    """Return distributions over some classes, shape (R, K), as distributions over all."""
+    wide = np.zeros((len(soft), len(classes)))
+    wide[:, columns] = soft
+    return wide

@@ -1,0 +1,1 @@
+"""The two public classes, DEEM and DEEMAggregator, and what they share."""

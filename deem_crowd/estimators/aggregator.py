@@ -1,0 +1,469 @@
+"""DEEMAggregator: DataFrames in, Series out, with crowd-kit's habits."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import attr
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from crowdkit.aggregation.base import BaseClassificationAggregator
+from crowdkit.aggregation.utils import named_series_attrib
+from sklearn.exceptions import NotFittedError
+
+from deem_crowd.data import gold as known_labels
+from deem_crowd.data import index as ids
+from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.data.gold import TrueLabels
+from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
+from deem_crowd.estimators import fit as inference
+from deem_crowd.estimators.checkpoint import Reader
+from deem_crowd.estimators.incremental import SEEN, Seen
+from deem_crowd.estimators.persistence import Persistent
+from deem_crowd.estimators.progress import reporter
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    first_few,
+)
+from deem_crowd.model.votes import InitMethod
+from deem_crowd.training import contrastive
+from deem_crowd.training import likelihood as training
+
+
+@parameters.named_parameters
+@attr.s(eq=False)
+class DEEMAggregator(Persistent, BaseClassificationAggregator):
+    r"""Consensus labels, worker skills and confusion matrices by an exact energy model of the answers.
+
+    One multinomial hidden unit, the true label, explains the answers that exist; a missing answer is absent
+    from the energy, the partition function, the votes and the counts. The likelihood is maximised exactly
+    (no sampling):
+
+    .. math:: \log p(x_n) = \log \sum_h e^{b_h + \sum_{i \in O(n)} W_{i, x_{ni}, h}} - \log Z_{O(n)}
+
+    Source of the model: Maymon, Buznah, Shaham, arXiv 2601.20556; with normalised tables it is Dawid and
+    Skene's (1979), here with what all workers have in common as a prior for each.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from deem_crowd import DEEMAggregator
+    >>> df = pd.DataFrame(
+    ...     [["t1", "ann", "cat"], ["t1", "bob", "cat"], ["t1", "cid", "dog"],
+    ...      ["t2", "ann", "dog"], ["t2", "bob", "dog"], ["t2", "cid", "dog"]],
+    ...     columns=["task", "worker", "label"],
+    ... )
+    >>> DEEMAggregator().fit_predict(df).to_dict()
+    {'t1': 'cat', 't2': 'dog'}
+    """
+
+    n_iter: int = attr.ib(default=training.Settings.n_iter)
+    """Most passes over the answers; 0 gives the weighted-vote start."""
+    tol: float = attr.ib(default=training.Settings.tol)
+    """Training stops when a pass gains less than this, in nats per answer."""
+    subtypes: int = attr.ib(default=1)
+    """M hidden states per class, for tasks of one class that are answered in different ways."""
+    gauge: str = attr.ib(default="auto")
+    """'normalised' tables (Dawid-Skene), or 'free': which workers answered tells something about the label, too;
+    'auto' is 'free' for several units and for layers."""
+    penalty: training.Penalty = attr.ib(default="learned")
+    """Pseudo-answers in each cell of a worker's table: 'learned' from all workers, a number, or None."""
+    init_method: InitMethod = attr.ib(default="mv")
+    """The start: 'mv' (majority vote), 'mv_rand', 'mv_lo' (with noise) or 'rand'."""
+    use_weighted: bool = attr.ib(default=True)
+    """Scale a worker's start by his agreement with the votes of the others."""
+    auto_hyperparameters: bool | None = attr.ib(default=None)
+    """Choose the model from the answers (see ``selection_``); None: unless a parameter names one or ``n_iter`` is 0.
+
+    False is the plain model, one table a worker. What names a model: hidden_dim, subtypes, gauge, penalty, tol,
+    init_method, use_weighted, sampler, layers."""
+    hidden_dim: int = attr.ib(default=1)
+    """H hidden units: one carries the label, the others take up dependence between workers that it does not explain."""
+    sampler: Any = attr.ib(default="auto")
+    """'auto': none where the likelihood is exact; else the name of a registered sampler, or a sampler."""
+    cd_k: int = attr.ib(default=10)
+    """Steps of the sampler before each step of the optimiser."""
+    sampler_steps: int | None = attr.ib(default=None)
+    """The same; it goes before ``cd_k``."""
+    sampler_oh_mode: bool | None = attr.ib(default=None)
+    """For soft input: learn from one-hot labels drawn from it (None, True), or from the distributions (False)."""
+    deterministic: bool = attr.ib(default=True)
+    """Whether hidden units enter the gradient of training by samples by their expectation; else by a draw."""
+    learning_rate: float | None = attr.ib(default=None)
+    """Of training by samples."""
+    learning_rate_schedule: contrastive.Schedule = attr.ib(default="cosine")
+    """'cosine', 'linear' or 'constant'."""
+    momentum: float | None = attr.ib(default=None)
+    """Of training by samples."""
+    batch_size: int | None = attr.ib(default=None)
+    """Tasks in a batch of training by samples."""
+    restart: float = attr.ib(default=contrastive.DivergenceSettings.restart)
+    """Share of the chains that start from the data again at each step."""
+    early_stopping: bool = attr.ib(default=False)
+    """Hold out tasks, and stop training by samples when their free energy rises against that of the others."""
+    validation_fraction: float = attr.ib(default=contrastive.DivergenceSettings.validation_fraction)
+    """The share of tasks held out."""
+    use_preprocessing: bool = attr.ib(default=False)
+    """Put multinomial layers in front of the hidden units: for ensembles of up to some hundreds of workers."""
+    preprocessing_layers: int | None = attr.ib(default=None)
+    """How many; 1 if ``use_preprocessing``."""
+    preprocessing_layer_widths: Any = attr.ib(default=None)
+    """Outputs of each layer; as many as workers if omitted."""
+    preprocessing_activation: str = attr.ib(default="sparsemax")
+    """'sparsemax', 'entmax', 'ultramax', 'softmax', 'relu', 'gelu' or 'silu'."""
+    preprocessing_init: str = attr.ib(default="identity")
+    """'identity', 'rand', 'mv' or 'default'."""
+    preprocessing_one_hot: bool = attr.ib(default=False)
+    """Round the layers' output to one-hot."""
+    preprocessing_use_softmax: bool = attr.ib(default=True)
+    """Put a softmax behind activations that do not end on the simplex."""
+    preprocessing_jitter: float | None = attr.ib(default=None)
+    """Standard deviation of the noise on the layers' start."""
+    missing: Missing = attr.ib(default="error")
+    """What to do with rows whose label is missing: 'error' or 'drop'."""
+    duplicates: Duplicates = attr.ib(default="last")
+    """Which answer counts where a worker answered a task twice: 'last', 'first', or 'error'."""
+    unknown_workers: str = attr.ib(default="average")
+    """Workers that predict has not seen in fit: 'average' (the population's table) or 'error'."""
+    device: str | torch.device = attr.ib(default="auto")
+    """'auto', 'cpu', 'cuda' …"""
+    dtype: str = attr.ib(default="auto")
+    """Of the passes: 'float32', 'float64'; 'auto' is float32, and float64 where the data are few."""
+    random_state: int | None = attr.ib(default=None)
+    """Seed for noisy starts; None is 0. Global random states are neither read nor written."""
+    progress: bool = attr.ib(default=True)
+    """Show a progress bar on a terminal for fits that take long."""
+
+    probas_: pd.DataFrame = attr.ib(init=False)
+    """p(label | answers): float64, index ``task``, columns ``label``, shape (N, K).
+
+    Tasks without answers get the class prior."""
+    skills_: pd.Series[Any] = named_series_attrib(name="skill")
+    """Chance of the right answer, in [0, 1], index ``worker``, shape (D,)."""
+    priors_: pd.Series[Any] = named_series_attrib(name="prior")
+    """Class prior, index ``label``, shape (K,)."""
+    loss_history_: list[float] = attr.ib(init=False)
+    """Log-likelihood per task, in nats, at each pass; higher is better."""
+
+    takes_soft = True
+    """That ``fit`` takes :class:`deem_crowd.Answers` with probabilities; the benchmark asks for it."""
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(
+        self,
+        data: pd.DataFrame | Answers,
+        true_labels: TrueLabels = None,
+    ) -> DEEMAggregator:
+        """Fit the model.
+
+        Parameters
+        ----------
+        data : DataFrame
+            One row an answer: columns ``task``, ``worker``, ``label``, of any dtypes; other columns are ignored. An
+            :class:`deem_crowd.Answers` is taken, too.
+        true_labels : Series, dict or DataFrame, optional
+            Labels that are known, by task (a frame has columns ``task`` and ``label``): those tasks have their hidden
+            unit clamped, and all others learn from them. Missing values mean unknown.
+
+        Returns
+        -------
+        DEEMAggregator
+            self. If the call fails or is interrupted, the object is as it was.
+
+        Raises
+        ------
+        MissingColumnError, DataError, FormError, ParameterError, MemoryNeedError
+        """
+        seen = Seen(self._read(data), known_labels.pairs(true_labels))
+        found = self._trained(seen, None)
+        # One assignment, so that an interrupt leaves either the old state or the new one.
+        self.__dict__ = {k: v for k, v in self.__dict__.items() if k != SEEN} | found
+        return self
+
+    def partial_fit(
+        self,
+        data: pd.DataFrame | Answers,
+        true_labels: TrueLabels = None,
+    ) -> DEEMAggregator:
+        """Add answers: new tasks, new workers, more answers to old tasks.
+
+        The answers of earlier calls are remembered (8 bytes each, and ids) and merged with the new ones, and the model
+        is fitted to all of them, from its present weights: it ends near where :meth:`fit` on all answers would, in a
+        fraction of the time. Of the default model the member that averages over its path from the votes takes that
+        path again; models of several units or with layers are fitted anew.
+
+        Parameters
+        ----------
+        data : DataFrame or Answers
+            As in :meth:`fit`. Where a worker answered a task before, ``duplicates`` says which answer stands.
+        true_labels : Series, dict or DataFrame, optional
+            Further labels that are known; those of earlier calls stay known.
+
+        Returns
+        -------
+        DEEMAggregator
+            self. If the call fails or is interrupted, the object is as it was.
+
+        Raises
+        ------
+        ParameterError
+            If the model comes from :meth:`fit` or a file, which remember no answers.
+        MissingColumnError, DataError, FormError, MemoryNeedError
+        """
+        before = Seen.before(self.__dict__)
+        answers, known = self._read(data), known_labels.pairs(true_labels)
+        if before is None:
+            seen, present = Seen(answers, known), None
+        else:
+            seen = before.with_pairs(answers, known, self.duplicates)
+            present = self.__dict__["_fitted"][0]
+        found = self._trained(seen, present, keep=True)
+        self.__dict__ = {**self.__dict__, **found, SEEN: seen}
+        return self
+
+    def fit_predict(
+        self,
+        data: pd.DataFrame | Answers,
+        true_labels: TrueLabels = None,
+    ) -> pd.Series:
+        """Fit and return ``labels_``: a Series ``agg_label``, index ``task``, in the dtype of the input labels.
+
+        Tasks stand in order of first appearance. See :meth:`fit`.
+        """
+        self.fit(data, true_labels)
+        return self.__dict__["labels_"]
+
+    def fit_predict_proba(
+        self,
+        data: pd.DataFrame | Answers,
+        true_labels: TrueLabels = None,
+    ) -> pd.DataFrame:
+        """Fit and return ``probas_``, shape (N, K): rows sum to 1. See :meth:`fit`."""
+        return self.fit(data, true_labels).probas_
+
+    # -------------------------------------------------------------- predicting
+
+    def predict(self, data: pd.DataFrame | Answers) -> pd.Series:
+        """Return the labels of tasks, new ones as well, from the answers of the workers known since fit.
+
+        The model stays as it is. Workers it has not seen count as the average worker, with a warning.
+
+        Raises
+        ------
+        NotFittedError, MissingColumnError, DataError
+        """
+        return self._predict(data)[0]
+
+    def predict_proba(self, data: pd.DataFrame | Answers) -> pd.DataFrame:
+        """Return p(label | answers), shape (N, K), as :meth:`predict` finds it."""
+        return self._predict(data)[1]
+
+    @property
+    def errors_(self) -> pd.DataFrame:
+        """Confusion matrices: index (``worker``, ``label`` answered), columns the true label, shape (D·K, K).
+
+        Each worker's columns sum to 1.
+        """
+        if "_fitted" not in self.__dict__:
+            raise AttributeError("errors_ is there after fit")
+        model, workers, classes = self.__dict__["_fitted"]
+        full = model.full_confusion()
+        d, k = len(workers), len(classes)
+        index = pd.MultiIndex(
+            levels=[workers, classes],
+            codes=[np.repeat(np.arange(d), k).tolist(), np.tile(np.arange(k), d).tolist()],
+            names=["worker", "label"],
+        )
+        return pd.DataFrame(full.reshape(d * k, k), index=index, columns=classes)
+
+    @property
+    def selection_(self) -> pd.DataFrame | None:
+        """What the model was chosen among, a row a candidate; None where it was named.
+
+        Columns ``candidate``; ``score``, a lower bound of the log evidence in nats per answer; ``difference`` and
+        ``standard_error``, how much likelier it makes a task's answers than one table a worker does, in nats;
+        ``agreement``, how far its labels are those of the others; ``weight``, what it counts; ``why``.
+        """
+        if "_fitted" not in self.__dict__:
+            raise AttributeError("selection_ is there after fit")
+        model, _, _ = self.__dict__["_fitted"]
+        found: pd.DataFrame | None = model.selection()
+        return found
+
+    @property
+    def skill_intervals_(self) -> pd.DataFrame:
+        """A 95 % interval of each worker's skill: index ``worker``, columns ``low``, ``high``, shape (D, 2).
+
+        From the curvature of the likelihood, so that answers to tasks of unsure label say less.
+        """
+        if "_fitted" not in self.__dict__:
+            raise AttributeError("skill_intervals_ is there after fit")
+        model, workers, _ = self.__dict__["_fitted"]
+        return pd.DataFrame(model.skill_intervals(), index=workers, columns=["low", "high"])
+
+    # ------------------------------------------------------------- parameters
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments, as scikit-learn's ``clone`` and searches expect."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name != "self"}
+
+    def set_params(self, **params: Any) -> DEEMAggregator:
+        """Set constructor arguments.
+
+        Raises
+        ------
+        ParameterError
+            For a name that is none.
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise parameters.unknown_parameter(type(self).__name__, name, known)
+        self.__dict__.update(params)
+        return self
+
+    # ---------------------------------------------------------------- helpers
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+        if "_fitted" not in self.__dict__:
+            return None
+        model, workers, classes = self.__dict__["_fitted"]
+        content, tensors = storage.pack(model)
+        labels, probas = self.__dict__["labels_"], self.__dict__["probas_"]
+        codes = np.where(
+            labels.isna(), -1, classes.get_indexer(pd.Index(labels, tupleize_cols=False))
+        )
+        named = {"task": labels.index, "worker": workers, "label": classes}
+        ids_ = {name: checkpoint.plain_index(index, name) for name, index in named.items()}
+        tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
+        tensors["probas"] = torch.from_numpy(
+            np.array(probas, order="C")
+        )  # a frame may be read-only
+        return {**content, "ids": ids_}, tensors
+
+    @classmethod
+    def _restore(cls, reader: Reader) -> dict[str, Any]:
+        model = storage.unpack(reader)
+        probas = reader.tensor("probas", (None, model.n_classes)).numpy()
+        codes = reader.tensor("labels", (len(probas),), torch.int64).numpy()
+        stored = reader.get("ids", dict)
+        lengths = {"task": len(probas), "worker": len(model.skills), "label": model.n_classes}
+        tasks, workers, classes = (
+            checkpoint.read_index(stored.get(name), length, reader, name)
+            for name, length in lengths.items()
+        )
+        if len(codes) and not (codes.min() >= -1 and codes.max() < model.n_classes):
+            raise reader.damaged("labels are no classes")
+        labels = ids.take(classes, codes, "agg_label")
+        labels.index = tasks
+        return _attributes(
+            model, labels, pd.DataFrame(probas, index=tasks, columns=classes), workers, classes
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_fitted" in self.__dict__
+
+    def _trained(
+        self, seen: Seen, present: fitted.FittedModel | None, keep: bool = False
+    ) -> dict[str, Any]:
+        """Return the fitted attributes for all answers seen; ``keep`` what a fit of more answers may go on from."""
+        answers = seen.answers
+        gold = known_labels.positions(seen.known, answers)
+        plan = recipe.recipe(self.get_params(), self.n_iter, None)
+        with reporter(answers.n_answers, self.progress, not plan.plain) as show:
+            model, posterior = inference.fit_answers(answers, plan, gold, show, present)
+        if not keep:
+            model = replace(model, stops={})
+        labels, probas = _output(answers, posterior, gold)
+        return _attributes(model, labels, probas, answers.workers, answers.classes)
+
+    def _read(self, data: pd.DataFrame | Answers) -> Answers:
+        parameters.check(self.get_params())
+        if isinstance(data, Answers):
+            return data
+        return Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
+
+    def _predict(self, data: pd.DataFrame | Answers) -> tuple[pd.Series, pd.DataFrame]:
+        if "_fitted" not in self.__dict__:
+            raise NotFittedError("this DEEMAggregator is not fitted yet: call fit(df) first.")
+        model, workers, classes = self.__dict__["_fitted"]
+        answers = self._read(data)
+        known_classes = classes.get_indexer(answers.classes)
+        unknown = np.flatnonzero(known_classes < 0)
+        if len(unknown):
+            raise DataError(
+                f"column 'label' holds {len(unknown)} labels that were not there in fit: "
+                f"{first_few(answers.classes.take(unknown))}. Known labels: {first_few(classes, 10)}."
+            )
+        known_workers = workers.get_indexer(answers.workers)
+        strangers = np.flatnonzero(known_workers < 0)
+        if len(strangers):
+            message = (
+                f"{len(strangers)} of {answers.n_workers} workers were not there in fit: "
+                f"{first_few(answers.workers.take(strangers))}"
+            )
+            if self.unknown_workers == "error":
+                raise DataError(
+                    f"{message}. Fit with their answers, or pass unknown_workers='average'."
+                )
+            warnings.warn(
+                f"{message}. They count as the average worker.", DataWarning, stacklevel=3
+            )
+        posterior = model.posterior(answers, known_workers, known_classes)
+        return _output(_over(answers, known_classes, classes), posterior, None)
+
+
+def _over(answers: Answers, place: npt.NDArray[np.intp], classes: pd.Index) -> Answers:
+    """Return answers over other classes, where each of theirs stands at ``place``."""
+    label, soft = answers.label, None
+    if label is not None:
+        label = place.astype(np.int32)[label]
+    elif answers.soft is not None:
+        soft = np.zeros((answers.n_answers, len(classes)))
+        soft[:, place] = answers.soft
+    return replace(answers, label=label, soft=soft, classes=classes)
+
+
+def _attributes(
+    model: fitted.FittedModel,
+    labels: pd.Series,
+    probas: pd.DataFrame,
+    workers: pd.Index,
+    classes: pd.Index,
+) -> dict[str, Any]:
+    """Return the fitted attributes that show a model and what it said."""
+    return {
+        "labels_": labels,
+        "probas_": probas,
+        "skills_": pd.Series(model.skills, index=workers, name="skill"),
+        "priors_": pd.Series(model.priors, index=classes, name="prior"),
+        "loss_history_": model.log_likelihood(),
+        "_fitted": (model, workers, classes),
+    }
+
+
+def _output(
+    answers: Answers, posterior: npt.NDArray[np.float64], gold: npt.NDArray[np.int64] | None
+) -> tuple[pd.Series, pd.DataFrame]:
+    """Return labels and probabilities under the caller's own ids and dtypes."""
+    best = fitted.best_class(posterior, answers, gold)
+    unlabelled = int((best < 0).sum())
+    if unlabelled:
+        warnings.warn(
+            f"{unlabelled} tasks have no answers: their label is missing, their probabilities are the prior "
+            f"({first_few(answers.tasks.take(np.flatnonzero(best < 0)))}).",
+            DataWarning,
+            stacklevel=4,
+        )
+    labels = ids.take(answers.classes, best, "agg_label")
+    labels.index = answers.tasks
+    probas = pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes)
+    return labels, probas

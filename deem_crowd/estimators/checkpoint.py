@@ -1,0 +1,375 @@
+"""Models on disk: tensors as safetensors, everything else as JSON in the same file; nothing in it is ever executed.
+
+A file is written beside its destination and renamed, so that a crash leaves the old one. Reading checks the format's
+version, and of every tensor that it is there, its shape and its dtype, before anything is built from it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from deem_crowd.atomic import replacing
+from deem_crowd.exceptions import DataError, FormError, ParameterError, UnsupportedError, first_few
+
+FORMAT = "deem-crowd"
+VERSION = 1
+SUFFIX = ".safetensors"
+
+
+class Reader:
+    """The content of a model file, taken out piece by piece, each checked.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        What the file has to hold.
+
+    Raises
+    ------
+    OSError
+        If it is not there, or cannot be read.
+    FormError
+        If it is no model file, is damaged, of another kind or version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], kind: str) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"there is no model file {str(self.path)!r}")
+        data = self.path.read_bytes()
+        try:
+            # Not safe_open: an interrupt within it comes out as an error of the file.
+            self._tensors = load(data)
+            metadata = _metadata(data)
+        except (
+            SafetensorError,
+            AssertionError,
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as error:
+            raise FormError(
+                f"{str(self.path)!r} is no model file, or a damaged one ({error}). Only files written by save() are "
+                "read: safetensors, never pickles."
+            ) from error
+        self._content = self._read(metadata, kind)
+        self._asked: set[str] = set()
+
+    def _read(self, metadata: Mapping[str, str], kind: str) -> dict[str, Any]:
+        if metadata.get("format") != FORMAT:
+            raise FormError(
+                f"{str(self.path)!r} is a safetensors file, but no model of deem-crowd's: its metadata lack "
+                f"format={FORMAT!r}."
+            )
+        if metadata.get("version") != str(VERSION):
+            raise FormError(
+                f"{str(self.path)!r} has version {metadata.get('version')!r} of the format; this release reads version "
+                f"{VERSION}. Save the model again with this release."
+            )
+        if metadata.get("kind") != kind:
+            raise FormError(
+                f"{str(self.path)!r} holds a {metadata.get('kind')!r}, not a {kind!r}: load it with that class."
+            )
+        try:
+            content = json.loads(metadata["content"])
+        except (KeyError, ValueError, RecursionError) as error:
+            raise self.damaged(f"its JSON part cannot be read: {error!r}") from error
+        if not isinstance(content, dict):
+            raise self.damaged("its JSON part is no object")
+        return content
+
+    def damaged(self, why: str) -> FormError:
+        """Return the error to raise for a file whose content does not hold together."""
+        return FormError(f"{str(self.path)!r} is damaged: {why}.")
+
+    def get(self, name: str, kind: type | tuple[type, ...]) -> Any:
+        """Return an entry of the JSON part, of that type.
+
+        Raises
+        ------
+        FormError
+        """
+        if name not in self._content:
+            raise self.damaged(f"entry {name!r} is missing")
+        value = self._content[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+            raise self.damaged(f"entry {name!r} is a {type(value).__name__}")
+        return value
+
+    def has(self, name: str) -> bool:
+        """Whether there is a tensor of that name."""
+        return name in self._tensors
+
+    def dtype_of(self, name: str) -> torch.dtype:
+        """Return the dtype of a tensor.
+
+        Raises
+        ------
+        FormError
+        """
+        if name not in self._tensors:
+            raise self.damaged(f"tensor {name!r} is missing")
+        return self._tensors[name].dtype
+
+    def tensor(
+        self, name: str, shape: tuple[int | None, ...], dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        """Return a tensor of that shape, None standing for any length, and dtype.
+
+        Raises
+        ------
+        FormError
+        """
+        if name not in self._tensors:
+            raise self.damaged(f"tensor {name!r} is missing")
+        found = self._tensors[name]
+        fits = len(shape) == found.ndim and all(
+            want is None or want == have for want, have in zip(shape, found.shape, strict=True)
+        )
+        if not fits or found.dtype != dtype:
+            wanted = tuple("any" if want is None else want for want in shape)
+            raise self.damaged(
+                f"tensor {name!r} has shape {tuple(found.shape)} and dtype {found.dtype}, not {wanted} and {dtype}"
+            )
+        if dtype.is_floating_point and not bool(torch.isfinite(found).all()):
+            raise self.damaged(f"tensor {name!r} holds values that are not finite")
+        self._asked.add(name)
+        return found
+
+    def close(self) -> None:
+        """Check that nothing is left over.
+
+        Raises
+        ------
+        FormError
+        """
+        strangers = sorted(set(self._tensors) - self._asked)
+        if strangers:
+            raise self.damaged(f"it holds tensors that belong to no model: {first_few(strangers)}")
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file: its length in 8 bytes, little-endian, then JSON."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    found: dict[str, str] = header.get("__metadata__") or {}
+    return found
+
+
+def write(
+    path: str | os.PathLike[str],
+    kind: str,
+    content: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> Path:
+    """Write a model file and return where.
+
+    Parameters
+    ----------
+    path : path
+        ``.safetensors`` is added where there is no suffix.
+    kind : str
+    content : mapping
+        What JSON can hold.
+    tensors : mapping of Tensors
+
+    Raises
+    ------
+    OSError
+        If the folder is missing or cannot be written; what stood there stays.
+    """
+    target = destination(path)
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "kind": kind,
+        "content": json.dumps(content, allow_nan=False),
+    }
+    data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+    with replacing(target) as file:
+        file.write(data)
+    return target
+
+
+def destination(path: str | os.PathLike[str]) -> Path:
+    """Return the file that ``path`` stands for."""
+    target = Path(path)
+    return target if target.suffix else target.with_suffix(SUFFIX)
+
+
+# ------------------------------------------------------------------ parameters
+
+
+def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return constructor arguments in a form that JSON holds.
+
+    Raises
+    ------
+    UnsupportedError
+        For an argument that is an object, such as a sampler.
+    """
+    found = {}
+    for name, value in parameters.items():
+        if isinstance(value, torch.device):
+            value = str(value)
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, tuple | list):
+            value = [item.item() if isinstance(item, np.generic) else item for item in value]
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UnsupportedError(
+                f"{name}={value!r} cannot be written to a model file. Set it to something JSON can hold before saving, "
+                f"a sampler by its registered name: set_params({name}=...)."
+            ) from error
+        found[name] = value
+    return found
+
+
+def known_parameters(reader: Reader, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the constructor arguments in a file.
+
+    Raises
+    ------
+    FormError
+        If there are arguments that this release does not know.
+    """
+    found = reader.get("parameters", dict)
+    strangers = [name for name in found if name not in known]
+    if strangers:
+        raise reader.damaged(f"it sets parameters that there are not: {first_few(strangers)}")
+    return dict(found)
+
+
+# ------------------------------------------------------------------------- ids
+
+
+def plain_index(index: pd.Index, what: str) -> dict[str, Any]:
+    """Return ids in a form that JSON holds.
+
+    Raises
+    ------
+    UnsupportedError
+        For ids of a type that cannot be written.
+    """
+    if isinstance(index, pd.RangeIndex):
+        return {
+            "dtype": "range",
+            "values": [index.start, index.stop, index.step],
+            "name": index.name,
+        }
+    if isinstance(index, pd.CategoricalIndex):
+        categories = plain_index(pd.Index(index.categories), what)
+        codes = [int(code) for code in index.codes]
+        shape = {"categories": categories, "ordered": bool(index.ordered)}
+        return {"dtype": "category", "values": codes, "name": index.name, **shape}
+    if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
+        values: list[Any] = [int(value) for value in index.asi8]
+    else:
+        values = [_plain_id(value, what) for value in index]
+    return {"dtype": str(index.dtype), "values": values, "name": index.name}
+
+
+def _plain_id(value: Any, what: str) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, tuple):
+        return {"tuple": [_plain_id(item, what) for item in value]}
+    if isinstance(value, datetime.datetime | datetime.date):
+        return {type(value).__name__: value.isoformat()}
+    raise UnsupportedError(
+        f"{what} {value!r} is a {type(value).__name__}, which a model file cannot hold. Use strings or numbers as ids."
+    )
+
+
+def read_index(stored: Any, length: int | None, reader: Reader, what: str) -> pd.Index:
+    """Return the ids that :func:`plain_index` stored.
+
+    Raises
+    ------
+    FormError
+    """
+    try:
+        name, dtype, values = stored["name"], stored["dtype"], stored["values"]
+        if dtype == "range":
+            index: pd.Index = _read_range(values, name)
+        elif dtype == "category":
+            categories = read_index(stored["categories"], None, reader, what)
+            index = pd.CategoricalIndex(
+                pd.Categorical.from_codes(values, categories, ordered=stored["ordered"]), name=name
+            )
+        elif dtype.startswith(("datetime64", "timedelta64")):
+            index = _read_times(values, dtype, name)
+        else:
+            index = pd.Index(
+                [_read_id(value) for value in values], dtype=dtype, name=name, tupleize_cols=False
+            )
+        twice = index.has_duplicates
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise reader.damaged(f"the {what}s cannot be read: {error}") from error
+    if (length is not None and len(index) != length) or twice:
+        raise reader.damaged(f"there are {len(index)} {what}s, not {length} different ones")
+    return index
+
+
+def _read_range(values: list[int], name: Any) -> pd.Index:
+    start, stop, step = values
+    return pd.RangeIndex(start, stop, step, name=name)
+
+
+def _read_times(values: list[int], dtype: str, name: Any) -> pd.Index:
+    unit = dtype.partition("[")[2].rstrip("]").split(",")[0].strip()
+    raw = np.asarray(values, dtype=np.int64)
+    if dtype.startswith("timedelta64"):
+        return pd.TimedeltaIndex(raw.view(f"m8[{unit}]"), name=name)
+    index = pd.DatetimeIndex(raw.view(f"M8[{unit}]"), name=name)
+    zone = dtype.partition(",")[2].rstrip("]").strip()
+    return index.tz_localize("UTC").tz_convert(zone) if zone else index
+
+
+def _read_id(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, inner),) = value.items()
+    if kind == "tuple":
+        return tuple(_read_id(item) for item in inner)
+    if kind == "Timestamp":
+        return pd.Timestamp(inner)
+    if kind == "datetime":
+        return datetime.datetime.fromisoformat(inner)
+    if kind == "date":
+        return datetime.date.fromisoformat(inner)
+    raise ValueError(f"an id of kind {kind!r}")
+
+
+def require_path(path: Any) -> str | os.PathLike[str]:
+    """Return ``path`` if it is one.
+
+    Raises
+    ------
+    ParameterError, DataError
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ParameterError(f"path={path!r} is not allowed: it is the name of a file.")
+    if not os.fspath(path):
+        raise DataError("path is empty: give the name of a file.")
+    return path

@@ -1,0 +1,552 @@
+"""DEEM: arrays in, arrays out, with scikit-learn's habits."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from deem_crowd.data import inputs
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
+from deem_crowd.estimators import fit as inference
+from deem_crowd.estimators.checkpoint import Reader
+from deem_crowd.estimators.incremental import SEEN, Seen
+from deem_crowd.estimators.persistence import Persistent
+from deem_crowd.estimators.progress import reporter
+from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.model import alignment
+from deem_crowd.model import votes as initialization
+from deem_crowd.training import contrastive
+from deem_crowd.training import likelihood as training
+
+
+@parameters.named_parameters
+class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
+    """Learn from the answers of D sources which of K classes each of N tasks has, without any truth.
+
+    An energy model of the answers that exist: one multinomial hidden unit is the label, further units take up
+    dependence between sources, and multinomial layers may stand in front (arXiv 2601.20556). The likelihood is exact
+    wherever it is tractable; beyond that training goes by samples.
+
+    Parameters
+    ----------
+    n_classes : int, optional
+        K; found from the data if omitted.
+    hidden_dim : int
+        H hidden units, 1 to 16. One carries the label, found from the answers alone; the others take up what sources
+        have in common besides the label. Exact up to 1,024 joint states, by samples beyond.
+    cd_k : int
+        Steps of the sampler before each step of the optimiser, in training by samples.
+    deterministic : bool
+        Whether hidden units enter the gradient of training by samples by their expectation; else by a draw.
+    learning_rate, momentum : float, optional
+        Of Adam, in training by samples: 0.03 and 0.9 if omitted.
+    epochs : int, optional
+        Most passes over the answers in exact training, 500 if omitted; in training by samples passes over the tasks,
+        as many as make 600 steps, within 20 and 600, if omitted. 0 gives the weighted-vote start.
+    batch_size : int, optional
+        Tasks in a batch of training by samples; 512 if omitted.
+    init_method : {'mv', 'mv_rand', 'mv_lo', 'rand'}
+        The start: majority vote; with noise; with low-rank noise; noise alone.
+    use_weighted : bool
+        Scale a worker's start by his agreement with the votes of the others.
+    auto_hyperparameters : bool, optional
+        Choose the model from the answers (see ``selection_``). If omitted, this is done where no parameter names one
+        (hidden_dim, subtypes, gauge, penalty, tol, init_method, use_weighted, sampler, layers) and epochs is not 0;
+        False is the plain model, one table a source.
+    model_dir : path, optional
+        Folder into which fit writes the model, as ``deem.safetensors``; see :meth:`load`.
+    use_preprocessing : bool
+        Put multinomial layers in front of the hidden units; also done by giving any of the next two.
+    preprocessing_layers : int, optional
+        How many; 1 if omitted.
+    preprocessing_layer_widths : list of int, optional
+        Outputs of each layer; D if omitted.
+    preprocessing_activation : {'sparsemax', 'entmax', 'ultramax', 'softmax', 'relu', 'gelu', 'silu'}
+        Over the classes of each output.
+    preprocessing_init : {'identity', 'rand', 'mv', 'default', 'units'}
+        The layers' start: each output repeats a source; noise; the vote; as a linear layer of torch; hidden units
+        trained first (for sources that fall into groups; then no training by samples follows unless ``epochs`` is
+        given).
+    preprocessing_one_hot : bool
+        Round the layers' output to one-hot, with straight-through gradients.
+    preprocessing_use_softmax : bool
+        Put a softmax behind relu, gelu and silu, so that outputs are distributions.
+    preprocessing_jitter : float, optional
+        Standard deviation of the noise on the starts 'identity' and 'mv'; 0.005 if omitted.
+    sampler : str or Sampler
+        'auto': none where the likelihood is exact, 'gibbs' for many units, 'dlp' behind layers. Else a registered
+        name (:func:`deem_crowd.samplers`), a sampler class, or a sampler, of which fit uses a copy.
+    sampler_steps : int, optional
+        Goes before ``cd_k``.
+    sampler_oh_mode : bool, optional
+        For soft input: one-hot labels, drawn from it, are what chains start from and what layers learn from (None,
+        True); or chains start from its likeliest labels, and layers learn from the distributions (False).
+    learning_rate_schedule : {'cosine', 'linear', 'constant'}
+        How the learning rate of training by samples falls.
+    restart : float
+        Share of the chains that start from the data again at each step.
+    early_stopping : bool
+        Hold out a share of the tasks and stop training by samples when their free energy rises against that of the
+        others.
+    validation_fraction : float
+        That share.
+    subtypes : int
+        M hidden states per class, for tasks of one class that are answered in different ways.
+    gauge : {'auto', 'normalised', 'free'}
+        Whether the weights are tables that sum to 1 (Dawid-Skene), or which sources answered tells something, too.
+        'auto' is 'normalised' for one unit and 'free' for several and for layers, which have no other.
+    penalty : 'learned', float or None
+        Pseudo-answers every worker starts with, in each cell of his table: learned from all workers, given, or none.
+        With several units or layers it is the precision of a normal prior on what a worker's weights are away from
+        the average's (1 if 'learned').
+    tol : float
+        Stop when a pass gains less than this, in nats per answer.
+    device : str or torch.device
+        'auto', 'cpu', 'cuda', 'cuda:1' …
+    dtype : {'auto', 'float32', 'float64'}
+        Of the passes over the answers. 'auto' is float32, but float64 where the data are so few that it is free.
+    random_state : int, optional
+        Seed of the generators for noisy starts and for sampling; None is 0. The global random state is neither read
+        nor written.
+    progress : bool
+        Show a progress bar on standard error for fits that take long, where that is a terminal.
+
+    Attributes
+    ----------
+    model_ : Energy
+        The trained energy.
+    class_map_ : integers, shape (K',)
+        The class that each group of hidden states stands for, found by agreement with majority vote; K' classes were
+        answered.
+    n_classes_, n_classifiers_ : int
+        K and D.
+    history_ : dict of lists
+        ``log_likelihood`` per task at each pass, in nats; ``accuracy`` as well if fit was given labels. Training by
+        samples notes, epoch by epoch, ``loss``, ``learning_rate``, ``acceptance``, ``step_size``,
+        ``free_energy_gap``, as far as they apply, and ``log_likelihood`` where it is tractable.
+    priors_, skills_, confusion_ : arrays of shapes (K,), (D,), (D, K, K)
+        Class prior; each source's chance of the right answer; p(answer | label) as [source, answer, label].
+    label_unit_ : int
+        Which hidden unit carries the label.
+    unit_scores_, unit_skills_ : arrays of shapes (H,), (H, D)
+        What speaks for each unit being the label, and how well each source tells it; empty for one unit.
+    is_fitted_ : bool
+    """
+
+    def __init__(
+        self,
+        n_classes: int | None = None,
+        hidden_dim: int = 1,
+        cd_k: int = 10,
+        deterministic: bool = True,
+        learning_rate: float | None = None,
+        momentum: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        device: str | torch.device = "auto",
+        init_method: initialization.InitMethod = "mv",
+        use_weighted: bool = True,
+        auto_hyperparameters: bool | None = None,
+        model_dir: str | None = None,
+        random_state: int | None = None,
+        use_preprocessing: bool = False,
+        preprocessing_layers: int | None = None,
+        preprocessing_layer_widths: Any = None,
+        preprocessing_activation: str = "sparsemax",
+        preprocessing_init: str = "identity",
+        preprocessing_one_hot: bool = False,
+        preprocessing_use_softmax: bool = True,
+        preprocessing_jitter: float | None = None,
+        sampler: Any = "auto",
+        sampler_steps: int | None = None,
+        sampler_oh_mode: bool | None = None,
+        subtypes: int = 1,
+        learning_rate_schedule: contrastive.Schedule = "cosine",
+        restart: float = contrastive.DivergenceSettings.restart,
+        early_stopping: bool = False,
+        validation_fraction: float = contrastive.DivergenceSettings.validation_fraction,
+        gauge: str = "auto",
+        penalty: training.Penalty = "learned",
+        tol: float = 1e-6,
+        dtype: str = "auto",
+        progress: bool = True,
+    ) -> None:
+        self.n_classes = n_classes
+        self.hidden_dim = hidden_dim
+        self.cd_k = cd_k
+        self.deterministic = deterministic
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.device = device
+        self.init_method = init_method
+        self.use_weighted = use_weighted
+        self.auto_hyperparameters = auto_hyperparameters
+        self.model_dir = model_dir
+        self.random_state = random_state
+        self.use_preprocessing = use_preprocessing
+        self.preprocessing_layers = preprocessing_layers
+        self.preprocessing_layer_widths = preprocessing_layer_widths
+        self.preprocessing_activation = preprocessing_activation
+        self.preprocessing_init = preprocessing_init
+        self.preprocessing_one_hot = preprocessing_one_hot
+        self.preprocessing_use_softmax = preprocessing_use_softmax
+        self.preprocessing_jitter = preprocessing_jitter
+        self.sampler = sampler
+        self.sampler_steps = sampler_steps
+        self.sampler_oh_mode = sampler_oh_mode
+        self.subtypes = subtypes
+        self.learning_rate_schedule = learning_rate_schedule
+        self.restart = restart
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.gauge = gauge
+        self.penalty = penalty
+        self.tol = tol
+        self.dtype = dtype
+        self.progress = progress
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(
+        self,
+        predictions: npt.ArrayLike | Answers,
+        labels: npt.ArrayLike | None = None,
+        *,
+        gold: npt.ArrayLike | None = None,
+        **overrides: Any,
+    ) -> DEEM:
+        """Fit the model.
+
+        Parameters
+        ----------
+        predictions : array or Answers
+            Integers, shape (N, D), −1 where a source gave no answer; or floats, shape (N, K, D), one distribution
+            over the classes per source, all zeros or NaN where it gave none.
+        labels : integers, shape (N,), optional
+            True classes, for monitoring alone: ``history_['accuracy']`` follows them, training never sees them.
+        gold : integers, shape (N,), optional
+            Classes that are known, −1 elsewhere: those tasks have their hidden unit clamped.
+        **overrides
+            Parameters of the constructor to use for this fit only.
+
+        Returns
+        -------
+        DEEM
+            self. If the call fails, the object is as it was.
+
+        Raises
+        ------
+        DataError, FormError, ParameterError, UnsupportedError, MemoryNeedError
+        """
+        settings = self.get_params(deep=False)
+        for name in overrides:
+            if name not in settings:
+                raise parameters.unknown_parameter("DEEM.fit", name, settings)
+        settings.update(overrides)
+        parameters.check(settings)
+        answers = inputs.as_answers(predictions, settings["n_classes"])
+        known = None if gold is None else inputs.class_vector(gold, answers, "gold")
+        truth = None if labels is None else inputs.class_vector(labels, answers, "labels")
+        model, posterior = _trained(Seen(answers, known), settings, None)
+        history = dict(model.history)
+        if truth is not None:
+            best = fitted.best_class(posterior, answers, known)
+            rated = truth >= 0
+            history["accuracy"] = (
+                [float((best[rated] == truth[rated]).mean())] if rated.any() else []
+            )
+        self._take(replace(model, history=history, stops={}), None, settings["model_dir"])
+        return self
+
+    def partial_fit(
+        self, predictions: npt.ArrayLike | Answers, *, gold: npt.ArrayLike | None = None
+    ) -> DEEM:
+        """Add tasks: further rows of the same sources.
+
+        What came before is remembered, and the model is fitted to all of it, from its present weights: it ends near
+        where :meth:`fit` on all rows would. Models of several units or with layers are fitted anew.
+
+        Parameters
+        ----------
+        predictions : array or Answers
+            As in :meth:`fit`. The rows of an array are new tasks; answers with ids may be about old ones. The first
+            call settles K, if ``n_classes`` does not.
+        gold : integers, shape (N,), optional
+            Classes that are known of these tasks, −1 elsewhere; those of earlier calls stay known.
+
+        Returns
+        -------
+        DEEM
+            self. If the call fails, the object is as it was.
+
+        Raises
+        ------
+        ParameterError
+            If the model comes from :meth:`fit` or a file, which remember nothing.
+        DataError, FormError, UnsupportedError, MemoryNeedError
+        """
+        settings = self.get_params(deep=False)
+        parameters.check(settings)
+        before = Seen.before(self.__dict__)
+        n_classes = settings["n_classes"] if before is None else before.answers.n_classes
+        # a source that says nothing in a later part is nothing to be told about
+        watched = ("task", "worker") if before is None else ("task",)
+        answers = inputs.as_answers(predictions, n_classes, watched)
+        known = None if gold is None else inputs.class_vector(gold, answers, "gold")
+        if before is None:
+            seen, present = Seen(answers, known), None
+        else:
+            self._same_sources(answers)
+            if not isinstance(predictions, Answers):
+                first = before.answers.n_tasks
+                answers = replace(answers, tasks=pd.RangeIndex(first, first + answers.n_tasks))
+            seen, present = before.with_vector(answers, known), self._model()
+        model, _ = _trained(seen, settings, present)
+        self._take(model, seen, settings["model_dir"])
+        return self
+
+    @property
+    def is_fitted_(self) -> bool:
+        """Whether fit has succeeded."""
+        return "_fitted" in self.__dict__
+
+    @property
+    def confusion_(self) -> npt.NDArray[np.float64]:
+        """p(answer | label), shape (D, K, K) as [source, answer, label]; made when asked for."""
+        if not self.is_fitted_:
+            raise AttributeError("confusion_ is there after fit")
+        return self._model().full_confusion()
+
+    @property
+    def selection_(self) -> pd.DataFrame | None:
+        """What the model was chosen among, a row a candidate; None where it was named.
+
+        Columns ``candidate``; ``score``, a lower bound of the log evidence in nats per answer; ``difference`` and
+        ``standard_error``, how much likelier it makes a task's answers than one table a source does, in nats;
+        ``agreement``, how far its labels are those of the others; ``weight``, what it counts; ``why``.
+        """
+        return self._seen("selection_").selection()
+
+    @property
+    def skill_intervals_(self) -> npt.NDArray[np.float64]:
+        """A 95 % interval of each source's skill, shape (D, 2), from the curvature of the likelihood."""
+        return self._seen("skill_intervals_").skill_intervals()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.is_fitted_
+
+    # -------------------------------------------------------------- predicting
+
+    def predict_proba(self, predictions: npt.ArrayLike | Answers) -> npt.NDArray[np.float64]:
+        """Return p(label | answers) for tasks old or new, shape (N, K).
+
+        A task without answers gets the class prior.
+
+        Raises
+        ------
+        NotFittedError, DataError, FormError
+        """
+        return self._posterior(predictions)[0]
+
+    def predict(
+        self,
+        predictions: npt.ArrayLike | Answers,
+        return_probs: bool = False,
+        align_to: npt.ArrayLike | None = None,
+    ) -> Any:
+        """Return the most probable class of each task, shape (N,); −1 for tasks without answers.
+
+        Parameters
+        ----------
+        predictions : array or Answers
+            As in :meth:`fit`, of the same D sources.
+        return_probs : bool
+            Return (labels, probabilities) instead; both carry the same mapping.
+        align_to : integers, shape (N,) or (N, D), optional
+            Rename the classes, for this call, by the Hungarian algorithm so that they agree best with these labels;
+            of a matrix of answers, with its majority vote.
+
+        Raises
+        ------
+        NotFittedError, DataError, FormError
+        """
+        posterior, answers = self._posterior(predictions)
+        labels = fitted.best_class(posterior, answers)
+        if align_to is not None:
+            mapping = alignment.match(inputs.agreement(posterior, align_to, answers))
+            renamed = np.empty_like(posterior)
+            renamed[:, mapping] = posterior
+            posterior = renamed
+            labels = np.append(mapping, -1)[labels]
+        return (labels, posterior) if return_probs else labels
+
+    def score(
+        self, predictions: npt.ArrayLike | Answers, true_labels: npt.ArrayLike | None = None
+    ) -> float:
+        """Return the accuracy on the tasks whose true class is given, under the mapping found by majority vote.
+
+        Parameters
+        ----------
+        predictions : array or Answers
+        true_labels : integers, shape (N,)
+            −1 where unknown. The mapping of classes is never fitted to them.
+
+        Raises
+        ------
+        NotFittedError, DataError, FormError
+        """
+        if true_labels is None:
+            raise ParameterError("score needs true_labels, an array of N classes.")
+        posterior, answers = self._posterior(predictions)
+        truth = inputs.class_vector(true_labels, answers, "true_labels")
+        rated = truth >= 0
+        if not rated.any():
+            raise DataError("true_labels holds no class (all −1): nothing can be scored.")
+        best = fitted.best_class(posterior, answers)
+        return float((best[rated] == truth[rated]).mean())
+
+    # ---------------------------------------------------------- class mapping
+
+    def get_class_mapping(self) -> dict[int, int]:
+        """Return which class each group of hidden states stands for, as {state: class}.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        model = self._model()
+        return {j: int(model.used[c]) for j, c in enumerate(model.class_map)}
+
+    def reset_class_mapping(self) -> DEEM:
+        """Read the hidden states under their own numbers; labels, probabilities and tables all follow.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        model = self._model()
+        model = model.with_class_map(np.arange(len(model.used)))
+        self.__dict__.update(
+            _fitted=model,
+            class_map_=model.class_map,
+            priors_=model.priors,
+            skills_=model.skills,
+        )
+        return self
+
+    # ------------------------------------------------------------ hidden units
+
+    @property
+    def label_unit_(self) -> int:
+        """Which hidden unit carries the label, 0..H-1; found from the answers alone."""
+        return self._seen("label_unit_").label_unit
+
+    @property
+    def unit_scores_(self) -> npt.NDArray[np.float64]:
+        """What speaks for each hidden unit being the label, shape (H,); the highest is. Empty for one unit.
+
+        The mean over sources of log(κ + 0.05), κ a source's skill, corrected for chance, at telling that unit.
+        """
+        return np.array([reading.score for reading in self._seen("unit_scores_").readings])
+
+    @property
+    def unit_skills_(self) -> npt.NDArray[np.float64]:
+        """κ of each source for each hidden unit, shape (H, D); empty for one unit."""
+        readings = self._seen("unit_skills_").readings
+        return np.array([reading.skills for reading in readings]).reshape(
+            len(readings), self.n_classifiers_
+        )
+
+    def _seen(self, name: str) -> fitted.FittedModel:
+        if not self.is_fitted_:
+            raise AttributeError(f"{name} is there after fit")
+        return self._model()
+
+    # ---------------------------------------------------------- save and load
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+        return storage.pack(self._model()) if self.is_fitted_ else None
+
+    @classmethod
+    def _restore(cls, reader: Reader) -> dict[str, Any]:
+        return _attributes(storage.unpack(reader))
+
+    # ---------------------------------------------------------------- helpers
+
+    def _model(self) -> fitted.FittedModel:
+        if not self.is_fitted_:
+            raise NotFittedError("this DEEM is not fitted yet: call fit(predictions) first.")
+        model: fitted.FittedModel = self.__dict__["_fitted"]
+        return model
+
+    def _take(self, model: fitted.FittedModel, seen: Seen | None, folder: Any) -> None:
+        """Take on a model, and write it where it is to be written; at once, or not at all."""
+        fresh = {k: v for k, v in self.__dict__.items() if k != SEEN} | _attributes(model)
+        if seen is not None:
+            fresh[SEEN] = seen
+        if folder is not None:
+            there = copy.copy(self)
+            there.__dict__ = fresh
+            there.save(_model_file(folder))
+        self.__dict__ = fresh
+
+    def _same_sources(self, answers: Answers) -> None:
+        if answers.n_workers != self.n_classifiers_:
+            raise DataError(
+                f"predictions have {answers.n_workers} columns (sources), the model was fitted with "
+                f"{self.n_classifiers_}. Give one column per source, −1 where it did not answer."
+            )
+
+    def _posterior(
+        self, predictions: npt.ArrayLike | Answers
+    ) -> tuple[npt.NDArray[np.float64], Answers]:
+        model = self._model()
+        # a source without a single answer among new tasks is nothing to be told about
+        answers = inputs.as_answers(predictions, self.n_classes_, warn_empty=("task",))
+        self._same_sources(answers)
+        workers = np.arange(answers.n_workers)
+        return model.posterior(answers, workers, np.arange(self.n_classes_)), answers
+
+
+def _trained(
+    seen: Seen, settings: dict[str, Any], present: fitted.FittedModel | None
+) -> tuple[fitted.FittedModel, npt.NDArray[np.float64]]:
+    """Return the model of all answers seen, and its posterior, shape (N, K)."""
+    epochs = settings["epochs"]
+    n_iter = training.Settings.n_iter if epochs is None else epochs
+    plan = recipe.recipe(settings, n_iter, epochs)
+    with reporter(seen.answers.n_answers, settings["progress"], not plan.plain) as progress:
+        return inference.fit_answers(seen.answers, plan, seen.known, progress, present)
+
+
+def _attributes(model: fitted.FittedModel) -> dict[str, Any]:
+    """Return the fitted attributes that show a model."""
+    return {
+        "model_": model.energy,
+        "class_map_": model.class_map,
+        "n_classes_": model.n_classes,
+        "n_classifiers_": len(model.skills),
+        "history_": model.history,
+        "priors_": model.priors,
+        "skills_": model.skills,
+        "_fitted": model,
+    }
+
+
+def _model_file(folder: Any) -> Path:
+    """Return the file that fit writes into ``model_dir``, which is made if it is not there."""
+    place = Path(checkpoint.require_path(folder))
+    place.mkdir(parents=True, exist_ok=True)
+    return place / f"deem{checkpoint.SUFFIX}"

@@ -1,0 +1,305 @@
+"""From answers to a fitted model: what both public classes share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators import deep
+from deem_crowd.estimators.deep import Outcome
+from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray, make_passes
+from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.exceptions import DataWarning
+from deem_crowd.model import alignment, votes
+from deem_crowd.model.design import Passes
+from deem_crowd.model.energy import Energy
+from deem_crowd.model.units import MAX_JOINT_STATES
+from deem_crowd.selection import null_model, select
+from deem_crowd.selection.opinion_pool import Pool
+from deem_crowd.selection.select import Candidate
+from deem_crowd.training import likelihood as training
+from deem_crowd.training.em import Stop
+
+_ONE = "one unit"
+
+
+def fit_answers(
+    answers: Answers,
+    recipe: Recipe,
+    gold: IntArray | None = None,
+    progress: Callable[[int, float], None] | None = None,
+    present: FittedModel | None = None,
+    kind: type[Passes] = Passes,
+) -> tuple[FittedModel, FloatArray]:
+    """Fit the model of a recipe.
+
+    Parameters
+    ----------
+    answers : Answers
+        N tasks, D workers, K classes.
+    recipe : Recipe
+    gold : integers, shape (N,), optional
+        Known class of each task, −1 where unknown.
+    progress : callable, optional
+        As in :func:`deem_crowd.training.likelihood.train`.
+    present : FittedModel, optional
+        A model of some of these answers, whose workers are the first of these: training goes on from there as far as
+        its end does not depend on its start.
+    kind : type of Passes
+        What lays the answers out; another one where other processes hold further tasks of the same workers and classes,
+        for plain models only.
+
+    Returns
+    -------
+    FittedModel
+    posterior : float64, shape (N, K)
+        p(label | answers, gold). A task without answers gets the class prior.
+
+    Raises
+    ------
+    MemoryNeedError
+        Before anything is allocated, if tables and posteriors would not fit.
+    """
+    if kind is Passes:
+        compact, used = _only_used_classes(answers, gold)
+    else:
+        compact, used = answers, np.arange(answers.n_classes)
+    passes = make_passes(compact, recipe.device, recipe.dtype, _n_states(recipe, len(used)), kind)
+    known: torch.Tensor | None = None
+    if gold is not None and len(used):
+        position = np.full(answers.n_classes + 1, -1, dtype=np.int64)
+        position[used] = np.arange(len(used))
+        known = torch.from_numpy(position[gold])
+    generator = recipe.generator()
+    stops = _continued(present, compact, used, recipe)
+    begin = stops.get(_ONE)
+    start = begin.energy if begin else _start(compact, passes, recipe, known, generator)
+    pool: Pool | None = None
+    candidates: tuple[Candidate, ...] = ()
+    ends: dict[str, Stop] = {}
+    if recipe.automatic and passes.n_answers_in_all > 0:
+        found, uninformed, pool, candidates, ends = _chosen(
+            compact, passes, start, recipe, known, progress, stops
+        )
+    elif recipe.plain or passes.n_answers_in_all == 0:
+        alpha = begin.pseudo_answers if begin else None
+        found, uninformed, ends[_ONE] = _plain(passes, start, recipe, known, progress, alpha)
+    else:
+        found = deep.fit(compact, passes, start, recipe, generator, known, progress)
+        uninformed = False
+    class_map = np.arange(len(used))
+    if known is None and len(used) > 1:
+        vote = votes.vote_shares(passes).to("cpu", torch.float64)
+        class_map = alignment.match(passes.reduce(found.posterior.T @ vote).numpy())
+    identity = np.arange(len(used))
+    priors = np.zeros(answers.n_classes)
+    if len(used):
+        priors[used] = found.prior.numpy()
+    model = FittedModel(
+        energy=found.energy,
+        used=used,
+        class_map=identity,
+        n_classes=answers.n_classes,
+        priors=priors,
+        confusion=found.confusion.numpy(),
+        skills=found.skills.numpy(),
+        history=found.history,
+        device=recipe.device,
+        dtype=recipe.dtype,
+        network=found.network,
+        units=found.units,
+        label_unit=found.label_unit,
+        readings=found.readings,
+        pool=pool,
+        candidates=candidates,
+        information=_information(passes, found.posterior),
+        stops=ends,
+    )
+    if not np.array_equal(class_map, identity):
+        model = model.with_class_map(class_map)
+    if uninformed or not recipe.plain or recipe.settings.penalty != "learned":
+        _warn_chance(compact, passes)
+    return model, model.spread(found.posterior)
+
+
+def _n_states(recipe: Recipe, n_classes: int) -> int:
+    """Return how many states the widest table of a fit has."""
+    n_states = n_classes * (2 if recipe.automatic else recipe.settings.n_subtypes)
+    if recipe.hidden_dim == 1:
+        return n_states
+    together = n_states**recipe.hidden_dim
+    return together if together <= MAX_JOINT_STATES else n_states * recipe.hidden_dim
+
+
+def _chosen(
+    answers: Answers,
+    passes: Passes,
+    start: Energy,
+    recipe: Recipe,
+    known: torch.Tensor | None,
+    progress: Callable[[int, float], None] | None,
+    stops: Mapping[str, Stop],
+) -> tuple[Outcome, bool, Pool | None, tuple[Candidate, ...], dict[str, Stop]]:
+    """Choose the model from the answers; also return whether these say nothing about a label."""
+    begin = None
+    if known is not None and bool((known >= 0).any()):  # the start has learned from gold
+        begin = training.Likelihood(passes, recipe.settings, known).posterior_of(start)
+    selected = select.select(answers, passes, known, begin, recipe.settings.n_iter, progress, stops)
+    tables = selected.tables
+    if known is None and null_model.says_nothing(passes, tables.states, tables.pseudo_answers):
+        found = _outcome(passes, null_model.common_skill(passes, 1), tables.log_likelihood)
+        return found, True, None, tuple(select.fallen_back(selected.candidates)), {}
+    cells = passes.counts(selected.mean).cpu() + tables.pseudo_answers
+    weight = torch.log(cells / cells.sum(1, keepdim=True))
+    average = weight[passes.answered].exp().mean(0).log()
+    shown = Energy(torch.log(selected.pool.prior()), weight, average)
+    found = _outcome(passes, shown, tables.log_likelihood, selected.posterior)
+    return found, False, selected.pool, tuple(selected.candidates), selected.stops
+
+
+def _outcome(
+    passes: Passes,
+    energy: Energy,
+    log_likelihood: list[float],
+    posterior: torch.Tensor | None = None,
+) -> Outcome:
+    """Return what a single energy says; ``posterior`` stands in for its own if given."""
+    if posterior is None:
+        posterior = energy.posterior(passes)
+    return Outcome(
+        energy=energy,
+        posterior=posterior.to("cpu", torch.float64),
+        prior=energy.class_prior(passes).to("cpu", torch.float64),
+        confusion=energy.confusion(passes),
+        skills=energy.skills(passes),
+        history={"log_likelihood": list(log_likelihood)},
+    )
+
+
+def _information(passes: Passes, posterior: torch.Tensor) -> FloatArray:
+    """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
+    p = posterior.to(passes.device, passes.dtype)
+    n = passes.counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
+    right = torch.diagonal(passes.counts(p), dim1=1, dim2=2).sum(1).cpu()
+    squared = torch.diagonal(passes.counts(p * p), dim1=1, dim2=2).sum(1).cpu()
+    mean = right / n.clamp_min(1)
+    spread = (squared - n * mean**2).clamp_min(0)
+    worth = spread / (mean * (1 - mean)).clamp_min(1e-9)
+    return torch.minimum(worth, n).numpy()
+
+
+def _plain(
+    passes: Passes,
+    start: Energy,
+    recipe: Recipe,
+    known: torch.Tensor | None,
+    progress: Callable[[int, float], None] | None,
+    pseudo_answers: torch.Tensor | None,
+) -> tuple[Outcome, bool, Stop]:
+    """Fit one unit exactly; also return whether the answers say nothing about a label, and where training stopped."""
+    fit = training.train(passes, start, recipe.settings, known, progress, pseudo_answers)
+    stop = Stop(fit.energy, fit.pseudo_answers)
+    likelihood = training.Likelihood(passes, recipe.settings, known)
+    states = likelihood.posterior_of(fit.energy)
+    uninformed = known is None and _says_nothing(fit, states, passes, recipe.settings)
+    if uninformed:
+        fit.energy = null_model.common_skill(passes, recipe.settings.n_subtypes)
+        states = likelihood.posterior_of(fit.energy)
+    training.warn_not_converged(fit, recipe.settings)
+    outcome = _outcome(passes, fit.energy, fit.log_likelihood, fit.energy.fold(states))
+    return outcome, uninformed, stop
+
+
+def _continued(
+    present: FittedModel | None, answers: Answers, used: IntArray, recipe: Recipe
+) -> dict[str, Stop]:
+    """Return where the parts of a model stopped that this fit may go on from, with new workers as average ones."""
+    if present is None or not np.array_equal(present.used, used):
+        return {}
+    if not np.array_equal(present.class_map, np.arange(len(used))):
+        return {}
+    ours = recipe.plain and not recipe.automatic
+    return {
+        name: stop.widened(answers.n_workers)
+        for name, stop in present.stops.items()
+        if stop.energy.n_workers <= answers.n_workers
+        and (name != _ONE or (ours and stop.energy.n_subtypes == recipe.settings.n_subtypes))
+    }
+
+
+def _start(
+    answers: Answers,
+    passes: Passes,
+    recipe: Recipe,
+    gold: torch.Tensor | None,
+    generator: torch.Generator,
+) -> Energy:
+    m = recipe.settings.n_subtypes
+    skill, own = votes.start(answers, passes, m, recipe.init_method, recipe.use_weighted, generator)
+    weight = own.addcmul_(skill[:, None, None], votes.diagonal(passes.n_classes, m)[None])
+    if gold is not None:
+        weight = _taught(weight, passes, gold, m)
+    population = weight.mean(0) if len(weight) else weight.new_zeros(weight.shape[1:])
+    bias = torch.zeros(passes.n_classes * m, dtype=torch.float64)
+    return Energy(bias, weight, population, m)
+
+
+def _taught(weight: torch.Tensor, passes: Passes, gold: torch.Tensor, m: int) -> torch.Tensor:
+    """Let each worker's answers to tasks with gold speak against the start, which then counts as K answers.
+
+    Where most workers are wrong about a label, the vote would start training on the wrong side, and the likelihood has
+    a maximum there as well.
+    """
+    known = torch.nn.functional.one_hot(gold.clamp_min(0), passes.n_classes) * (gold >= 0)[:, None]
+    states = known.repeat_interleave(m, dim=1).to(passes.device, passes.dtype) / m
+    counts = passes.counts(states).cpu()
+    cells = counts + passes.n_classes * torch.softmax(weight, 1)
+    taught = torch.log(cells / cells.sum(1, keepdim=True))
+    return torch.where(counts.sum(1, keepdim=True) > 0, taught, weight)
+
+
+def _only_used_classes(answers: Answers, gold: IntArray | None) -> tuple[Answers, IntArray]:
+    """Leave out classes that neither an answer nor gold names: they have no evidence, and no share in anything."""
+    k = answers.n_classes
+    soft = answers.soft
+    mass = np.bincount(answers.hard_label, minlength=k) if soft is None else soft.sum(axis=0)
+    if gold is not None:
+        mass = mass + np.bincount(gold[gold >= 0], minlength=k)
+    used = np.flatnonzero(mass > 0)
+    if len(used) == k or not len(used):  # where nobody answered anything, all are alike
+        return answers, np.arange(k)
+    classes = answers.classes.take(used)
+    if soft is not None:
+        return replace(answers, soft=soft[:, used], classes=classes), used
+    position = np.zeros(k, dtype=np.int32)
+    position[used] = np.arange(len(used), dtype=np.int32)
+    return replace(answers, label=position[answers.hard_label], classes=classes), used
+
+
+def _says_nothing(
+    fit: training.Fit, states: torch.Tensor, passes: Passes, settings: training.Settings
+) -> bool:
+    """Whether the answers are explained as well without a hidden label; asked of the learned penalty only."""
+    if settings.penalty != "learned" or settings.gauge != "normalised" or fit.n_passes == 0:
+        return False
+    return null_model.says_nothing(passes, states, fit.pseudo_answers, settings.prior_penalty)
+
+
+def _warn_chance(answers: Answers, passes: Passes) -> None:
+    """Warn where two answers to a task agree no more often than answers to different tasks would."""
+    agreed, chance, pairs = null_model.pair_agreement(passes)
+    if pairs == 0 or answers.n_classes < 2 or answers.is_soft:
+        return
+    scatter = float(np.sqrt(chance * (1 - chance) / pairs))
+    if agreed <= chance + 2 * scatter and pairs >= 10:
+        warnings.warn(
+            f"two answers to one task agree in {agreed:.1%} of cases, and {chance:.1%} are expected by chance: "
+            "the answers carry hardly any information about the labels.",
+            DataWarning,
+            stacklevel=5,
+        )

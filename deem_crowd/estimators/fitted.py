@@ -1,0 +1,332 @@
+"""A fitted model: an energy, and how to read labels, priors, skills and confusion matrices off it."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from scipy import stats
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataWarning
+from deem_crowd.memory import require
+from deem_crowd.model import votes as initialization
+from deem_crowd.model.batches import Batches
+from deem_crowd.model.design import Passes, resolve_device, resolve_dtype
+from deem_crowd.model.energy import Energy
+from deem_crowd.model.network import Network
+from deem_crowd.model.offloaded import StreamedPasses
+from deem_crowd.model.units import UnitReading, Units
+from deem_crowd.selection.opinion_pool import Pool
+from deem_crowd.selection.select import Candidate
+from deem_crowd.training.em import Stop
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+# Tasks that go through a network at a time.
+_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A trained energy and how to read it.
+
+    Attributes
+    ----------
+    energy : Energy
+        Over the classes that were answered.
+    used : integers, shape (K',)
+        Which of the K classes those are.
+    class_map : integers, shape (K',)
+        ``class_map[j]`` is the position in ``used`` of the class that hidden state group j stands for.
+    n_classes : int
+        K.
+    priors : shape (K,)
+    confusion, skills : shapes (D, K', K') as [worker, answer, label], and (D,)
+    history : dict of lists
+        What training noted, pass by pass or epoch by epoch.
+    device, dtype
+        What the passes of predictions run on.
+    network : Network, optional
+        Where there are layers: the answers go through it.
+    units : Units, optional
+        All units, where there are several; ``energy`` is that of ``label_unit``.
+    label_unit : int
+    readings : tuple of UnitReading
+        What speaks for each unit being the label.
+    pool : Pool, optional
+        Where the model was chosen from the answers: what predicts; ``energy`` then shows the tables that follow.
+    candidates : tuple of Candidate
+        What was chosen among.
+    information : shape (D,)
+        How many answers to tasks with known labels would say as much about each worker's skill.
+    stops : mapping of str to Stop
+        Where training of each part stopped, for a fit of more answers to go on from; files do not hold it.
+    """
+
+    energy: Energy
+    used: IntArray
+    class_map: IntArray
+    n_classes: int
+    priors: FloatArray
+    confusion: FloatArray
+    skills: FloatArray
+    history: dict[str, list[float]] = field(default_factory=dict)
+    device: str | torch.device = "auto"
+    dtype: str = "auto"
+    network: Network | None = None
+    units: Units | None = None
+    label_unit: int = 0
+    readings: tuple[UnitReading, ...] = ()
+    pool: Pool | None = None
+    candidates: tuple[Candidate, ...] = ()
+    information: FloatArray = field(default_factory=lambda: np.zeros(0))
+    stops: Mapping[str, Stop] = field(default_factory=dict)
+
+    def log_likelihood(self) -> list[float]:
+        """Return what training climbed, per task: the log-likelihood in nats, or, out of reach, minus the loss."""
+        followed = self.history.get("log_likelihood")
+        return (
+            [-loss for loss in self.history.get("loss", [])] if followed is None else list(followed)
+        )
+
+    def with_class_map(self, class_map: IntArray) -> FittedModel:
+        """Return the same model read with another mapping of states to classes; all readings carry it."""
+        undo = np.argsort(self.class_map)
+        shift = class_map[undo]  # where each class reported so far goes
+        priors = self.priors.copy()
+        priors[self.used[shift]] = self.priors[self.used]
+        confusion = self.confusion.copy()
+        confusion[:, :, shift] = self.confusion
+        right = np.diagonal(confusion, axis1=1, axis2=2)
+        return replace(
+            self,
+            class_map=class_map,
+            priors=priors,
+            confusion=confusion,
+            skills=(right * priors[self.used]).sum(axis=1),
+        )
+
+    def selection(self) -> pd.DataFrame | None:
+        """Return what the model was chosen among, a row a candidate; None if it was not chosen."""
+        if not self.candidates:
+            return None
+        names = {"name": "candidate"}
+        rows = [vars(candidate) for candidate in self.candidates]
+        return pd.DataFrame(rows).rename(columns=names)
+
+    def skill_intervals(self) -> FloatArray:
+        """Return a 95 % interval of each worker's skill, shape (D, 2).
+
+        Quantiles of a Beta distribution with mean the skill and as many observations as the answers are worth, and two
+        more. With r_n the posterior chance that the worker's answer to task n is right, n answers are worth
+        Σ_n (r_n − r̄)² / (r̄ (1 − r̄)) ones to tasks of known label: the observed information of the worker's accuracy
+        over the complete one (Louis, JRSS B 44, 1982), all else held fixed.
+        """
+        strength = self.information + 2.0
+        mean = np.clip(self.skills, 1e-6, 1 - 1e-6)
+        found = stats.beta.ppf([[0.025], [0.975]], mean * strength, (1 - mean) * strength)
+        return np.asarray(found.T, dtype=np.float64)
+
+    def spread(self, states: torch.Tensor) -> FloatArray:
+        """Bring a posterior over K' state groups, shape (N, K'), to the K classes, shape (N, K)."""
+        posterior = np.zeros((len(states), self.n_classes))
+        posterior[:, self.used[self.class_map]] = states.to("cpu", torch.float64).numpy()
+        return posterior
+
+    def full_confusion(self) -> FloatArray:
+        """Return p(answer | label) over all K classes, shape (D, K, K) as [worker, answer, label].
+
+        Of a label that nobody ever gave nothing can be known: its column is uniform.
+        """
+        d, k = len(self.confusion), self.n_classes
+        full = np.zeros((d, k, k))
+        unused = np.setdiff1d(np.arange(k), self.used)
+        full[:, :, unused] = 1.0 / max(k, 1)
+        full[:, self.used[:, None], self.used[None, :]] = self.confusion
+        return full
+
+    def posterior(self, answers: Answers, workers: IntArray, classes: IntArray) -> FloatArray:
+        """Return p(label | answers) for tasks old or new, shape (N, K).
+
+        Parameters
+        ----------
+        answers : Answers
+            About N tasks.
+        workers : integers, shape (number of workers in ``answers``,)
+            The number each has in this model, −1 for workers it does not know: they count as average.
+        classes : integers, shape (number of classes in ``answers``,)
+            The class, 0..K-1, that each stands for.
+        """
+        position = np.full(self.n_classes, -1, dtype=np.int64)
+        position[self.used] = np.arange(len(self.used))
+        recoded = _recode(answers, workers, position[classes], len(self.skills), len(self.used))
+        if self.network is not None:
+            return self.spread(self._through_layers(recoded))
+        if self.pool is not None:
+            pool = replace(self.pool, energies=tuple(map(_with_stranger, self.pool.energies)))
+            states = max((energy.n_states for energy in pool.energies), default=0)
+            passes = make_passes(recoded, self.device, self.dtype, states)
+            return self.spread(pool.posterior(passes))
+        energy = _with_stranger(self.energy)
+        passes = make_passes(recoded, self.device, self.dtype, energy.n_states)
+        return self.spread(energy.posterior(passes))
+
+    def _through_layers(self, answers: Answers) -> torch.Tensor:
+        """Return p(state group | x), shape (N, K'); workers the layers have no place for are left out."""
+        assert self.network is not None
+        known = answers.worker < len(self.skills)
+        if not known.all():
+            warnings.warn(
+                f"{int((~known).sum())} answers come from workers that the layers do not know: they are left out.",
+                DataWarning,
+                stacklevel=4,
+            )
+        answers = replace(keep_answers(answers, known), workers=answers.workers[:-1])
+        device = resolve_device(self.device)
+        network = self.network if device.type == "cpu" else copy.deepcopy(self.network).to(device)
+        batches = Batches(answers, device, network.bias.dtype, dense=True)
+        return network_posterior(network, batches, self.label_unit)
+
+
+def _with_stranger(energy: Energy) -> Energy:
+    """Return an energy with one worker more, the average one, for answers of workers it does not know."""
+    return replace(energy, weight=torch.cat([energy.weight, energy.population[None]]))
+
+
+def best_class(posterior: FloatArray, answers: Answers, gold: IntArray | None = None) -> IntArray:
+    """Return the most probable class of each task, shape (N,); −1 for tasks with neither answers nor gold.
+
+    Ties, within 1e-6, go to the class that the task's answers name most often, then to the first one, so that they do
+    not depend on the order of the rows.
+    """
+    if posterior.shape[1] == 0:
+        return np.full(len(posterior), -1, dtype=np.int64)
+    tied = posterior >= posterior.max(axis=1, keepdims=True) - initialization.TIE
+    best = tied.argmax(axis=1).astype(np.int64)
+    unanswered = np.diff(answers.task_ptr) == 0
+    open_ = np.flatnonzero((tied.sum(axis=1) > 1) & ~unanswered)
+    if len(open_):
+        votes = np.where(tied[open_], _votes(answers, open_), -1.0)
+        best[open_] = initialization.first_of_best(torch.from_numpy(votes)).numpy()
+    if gold is not None:
+        unanswered &= gold < 0
+    best[unanswered] = -1
+    return best
+
+
+def _votes(answers: Answers, tasks: npt.NDArray[np.intp]) -> FloatArray:
+    """Return how often each class is named in the answers to some tasks, shape (len(tasks), K)."""
+    place = np.full(answers.n_tasks, -1, dtype=np.int64)
+    place[tasks] = np.arange(len(tasks))
+    row = place[answers.task]
+    there = row >= 0
+    votes = np.zeros((len(tasks), answers.n_classes))
+    if answers.soft is None:
+        np.add.at(votes, (row[there], answers.hard_label[there]), 1.0)
+    else:
+        np.add.at(votes, row[there], answers.soft[there])
+    return votes
+
+
+def make_passes(
+    answers: Answers,
+    device: str | torch.device,
+    dtype: str,
+    n_states: int,
+    kind: type[Passes] = Passes,
+) -> Passes:
+    """Lay the answers out, on a device, for passes with S states.
+
+    Raises
+    ------
+    MemoryNeedError
+        Before anything is allocated, if tables and posteriors would not fit.
+    """
+    place = resolve_device(device)
+    n_entries = answers.n_answers * (answers.n_classes if answers.is_soft else 1)
+    precision = resolve_dtype(dtype, n_entries, n_states)
+    tables = 8 * answers.n_workers * answers.n_classes * n_states
+    work = 8 * tables + 3 * precision.itemsize * answers.n_tasks * n_states + 24 * n_entries
+    require(
+        work,
+        f"the model of {answers.n_workers:,} workers × {answers.n_classes:,} answers × {n_states:,} states "
+        f"over {answers.n_tasks:,} tasks",
+        "Merge rare labels or leave out workers with few answers.",
+    )
+    if (
+        kind is Passes
+        and place.type == "cuda"
+        and not _fits(place, n_entries, work - 24 * n_entries)
+    ):
+        kind = StreamedPasses
+    return kind(answers, place, precision)
+
+
+def _fits(device: torch.device, n_entries: int, work: int) -> bool:
+    """Whether two copies of the answers' indices fit on a GPU beside tables and posteriors, with room to spare."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return 24 * n_entries + work < 0.8 * free
+
+
+def network_posterior(network: Network, batches: Batches, unit: int) -> torch.Tensor:
+    """Return p(class | x) of one unit for all tasks, float64, shape (N, K)."""
+    tasks = torch.arange(batches.n_tasks, device=batches.device)
+    found = [network.posterior(batches.get(some), unit) for some in tasks.split(_AT_ONCE)]
+    if not found:
+        return torch.zeros((0, network.n_classes), dtype=torch.float64)
+    return torch.cat(found).to("cpu", torch.float64)
+
+
+def _recode(
+    answers: Answers, workers: IntArray, classes: IntArray, n_workers: int, n_classes: int
+) -> Answers:
+    """Number workers and classes as the model does; unknown workers become number ``n_workers``.
+
+    Answers with a class of which the model knows nothing say nothing and are left out, with a warning.
+    """
+    worker = np.where(workers < 0, n_workers, workers)[answers.worker].astype(np.int32)
+    label, soft = answers.label, answers.soft
+    if soft is not None:
+        spread = np.zeros((len(soft), n_classes))
+        spread[:, classes[classes >= 0]] = soft[:, classes >= 0]
+        keep = spread.sum(axis=1) > 0
+        soft = spread
+    else:
+        label = classes[answers.hard_label].astype(np.int32)
+        keep = label >= 0
+    if not keep.all():
+        warnings.warn(
+            f"{int((~keep).sum())} answers give a class that nobody gave when the model was fitted: "
+            "they are left out.",
+            DataWarning,
+            stacklevel=5,
+        )
+    recoded = replace(
+        answers,
+        worker=worker,
+        label=label,
+        soft=soft,
+        workers=pd.RangeIndex(n_workers + 1),
+        classes=pd.RangeIndex(n_classes),
+    )
+    return recoded if keep.all() else keep_answers(recoded, keep)
+
+
+def keep_answers(answers: Answers, keep: npt.NDArray[np.bool_]) -> Answers:
+    """Return the answers that are True in ``keep``, shape (R,); all tasks, workers and classes stay."""
+    kept = np.concatenate([[0], np.cumsum(keep)])
+    return replace(
+        answers,
+        task_ptr=kept[answers.task_ptr].astype(answers.task_ptr.dtype),
+        worker=answers.worker[keep],
+        label=None if answers.label is None else answers.label[keep],
+        soft=None if answers.soft is None else answers.soft[keep],
+    )

@@ -1,0 +1,90 @@
+"""save and load, as both public classes have them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from deem_crowd.estimators import checkpoint, parameters
+from deem_crowd.estimators.checkpoint import Reader
+
+T = TypeVar("T", bound="Persistent")
+
+
+class _Load:
+    """``cls.load(path)`` returns a new object; ``obj.load(path)`` loads into the object and returns it."""
+
+    def __get__(self, instance: T | None, owner: type[T]) -> Callable[[str | os.PathLike[str]], T]:
+        def load(path: str | os.PathLike[str]) -> T:
+            """Read a model that :meth:`save` wrote.
+
+            Called on the class it returns a new object; called on an object, that object takes on the file's
+            parameters and fitted state, or stays as it was if the call fails.
+
+            Raises
+            ------
+            FileNotFoundError
+            FormError
+                If the file is no model of this class, is damaged, incomplete or of another version.
+            """
+            reader = Reader(checkpoint.destination(checkpoint.require_path(path)), owner.__name__)
+            blank = owner()
+            found = checkpoint.known_parameters(reader, blank.get_params())
+            parameters.check(found)
+            state = owner._restore(reader)
+            reader.close()
+            loaded = blank if instance is None else instance
+            fresh = {**{name: getattr(blank, name) for name in blank.get_params()}, **found}
+            # one assignment, so that an interrupt leaves either the old state or the new one
+            loaded.__dict__ = {**fresh, **state}
+            return loaded
+
+        return load
+
+
+class Persistent:
+    """What has parameters and a fitted state, and can be written to a file."""
+
+    load: ClassVar[Any] = _Load()
+
+    if TYPE_CHECKING:  # the public classes have these, by whatever base
+
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
+
+        def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None: ...
+
+        @classmethod
+        def _restore(cls, reader: Reader) -> dict[str, Any]: ...
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write parameters and fitted state to a file: tensors as safetensors, the rest as JSON.
+
+        Predictions of the loaded model are bit-equal. The file is written beside its place and renamed, so
+        that what stood there before is there until all is written.
+
+        Parameters
+        ----------
+        path : path
+            ``.safetensors`` is added where there is no suffix.
+
+        Raises
+        ------
+        NotFittedError
+        UnsupportedError
+            For parameters or ids that cannot be written, a sampler object, say.
+        OSError
+        """
+        state = self._state()
+        if state is None:
+            name = type(self).__name__
+            raise NotFittedError(f"this {name} is not fitted yet: there is no model to save.")
+        content, tensors = state
+        content = {
+            "parameters": checkpoint.plain_parameters(self.get_params(deep=False)),
+            **content,
+        }
+        checkpoint.write(checkpoint.require_path(path), type(self).__name__, content, tensors)

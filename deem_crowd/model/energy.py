@@ -1,0 +1,126 @@
+r"""The energy of one multinomial hidden unit over the answers that exist.
+
+With ``O(n)`` the workers who answered task n, S = K·M hidden states and ``label(s) = s // M``::
+
+    E_O(x, h) = − b[h] − Σ_{i∈O} W[i, x_i, h]
+    F_O(x)    = − log Σ_h exp(b[h] + Σ_{i∈O} W[i, x_i, h])
+    A[i, h]   = log Σ_l exp W[i, l, h]
+    log Z_O   = log Σ_h exp(b[h] + Σ_{i∈O} A[i, h])
+    log p(x_O) = − F_O(x) − log Z_O
+
+A worker's visible bias a[i, l] is carried inside W (constant over h). See Maymon, Buznah, Shaham, arXiv 2601.20556,
+for the energy; Salakhutdinov, Mnih, Hinton, ICML 2007, for leaving out visible units that are missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from deem_crowd.model.design import Passes, softmax
+
+_NORMALISED = 1e-12
+"""Log-partitions below this are rounding."""
+
+
+@dataclass
+class Energy:
+    """Weights of the model and what follows from them.
+
+    Attributes
+    ----------
+    bias : float64 Tensor, shape (S,)
+        b, of the hidden states.
+    weight : float64 Tensor, shape (D, K, S)
+        W, of worker × answer × hidden state.
+    population : float64 Tensor, shape (K, S)
+        W of the average worker: what counts for workers never seen.
+    n_subtypes : int
+        M; states k·M … k·M + M − 1 carry class k.
+    """
+
+    bias: torch.Tensor
+    weight: torch.Tensor
+    population: torch.Tensor
+    n_subtypes: int = 1
+
+    @property
+    def n_workers(self) -> int:
+        """D."""
+        return int(self.weight.shape[0])
+
+    @property
+    def n_classes(self) -> int:
+        """K."""
+        return int(self.weight.shape[1])
+
+    @property
+    def n_states(self) -> int:
+        """S."""
+        return int(self.bias.shape[0])
+
+    def worker_log_partition(self) -> torch.Tensor:
+        """Return A, shape (D, S): zero throughout in the normalised gauge."""
+        return torch.logsumexp(self.weight, dim=1)
+
+    def widened(self, n_workers: int) -> Energy:
+        """Return the same energy over more workers: those that follow are average ones."""
+        new = self.population.expand(n_workers - self.n_workers, *self.population.shape)
+        weight = torch.cat([self.weight, new])
+        return Energy(self.bias, weight, self.population, self.n_subtypes)
+
+    def state_logits(self, passes: Passes) -> torch.Tensor:
+        """Return ``b[h] + Σ_{i∈O(n)} W[i, x_ni, h]``, shape (N, S)."""
+        return passes.logits(self.weight) + self.bias.to(passes.device, passes.dtype)
+
+    def prior_logits(self, passes: Passes) -> torch.Tensor:
+        """Return ``b[h] + Σ_{i∈O(n)} A[i, h]``, shape (N, S): p(h) given who answered, not what."""
+        a = self.worker_log_partition()[:, None, :].expand_as(self.weight)
+        return passes.logits(a) + self.bias.to(passes.device, passes.dtype)
+
+    def free_energy(self, passes: Passes) -> torch.Tensor:
+        """Return F_O(n)(x_n), shape (N,)."""
+        return -softmax(self.state_logits(passes))[1]
+
+    def log_partition(self, passes: Passes) -> torch.Tensor:
+        """Return log Z_O(n), shape (N,)."""
+        return softmax(self.prior_logits(passes))[1]
+
+    def log_likelihood(self, passes: Passes) -> torch.Tensor:
+        """Return log p(x_n) of the answers each task has, shape (N,)."""
+        return -self.free_energy(passes) - self.log_partition(passes)
+
+    def state_posterior(self, passes: Passes) -> torch.Tensor:
+        """Return p(h | x_n), shape (N, S)."""
+        return softmax(self.state_logits(passes))[0]
+
+    def posterior(self, passes: Passes) -> torch.Tensor:
+        """Return p(label = k | x_n), shape (N, K): the posterior of the states, summed over subtypes."""
+        return self.fold(self.state_posterior(passes))
+
+    def fold(self, states: torch.Tensor) -> torch.Tensor:
+        """Sum the last axis from S states to K classes."""
+        return states.unflatten(-1, (self.n_classes, self.n_subtypes)).sum(-1)
+
+    def class_prior(self, passes: Passes) -> torch.Tensor:
+        """Return π, shape (K,): p(label) averaged over tasks; softmax(b) in the normalised gauge."""
+        return self.fold(self._mean_prior(passes))
+
+    def confusion(self, passes: Passes) -> torch.Tensor:
+        """Return p(x_i = l | label = k), shape (D, K, K) as [i, l, k], subtypes weighted by their prior."""
+        tables = torch.softmax(self.weight, dim=1)
+        weight = self._mean_prior(passes).unflatten(-1, (self.n_classes, self.n_subtypes))
+        weight = weight / weight.sum(-1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+        return (tables.unflatten(-1, (self.n_classes, self.n_subtypes)) * weight).sum(-1)
+
+    def skills(self, passes: Passes) -> torch.Tensor:
+        """Return each worker's chance of the right answer, shape (D,): Σ_k π[k] · p(x_i = k | label = k)."""
+        right = torch.diagonal(self.confusion(passes), dim1=1, dim2=2)
+        return (right * self.class_prior(passes)).sum(-1)
+
+    def _mean_prior(self, passes: Passes) -> torch.Tensor:
+        normalised = bool((self.worker_log_partition().abs() < _NORMALISED).all())
+        if passes.n_tasks_in_all == 0 or normalised:  # the same for all tasks
+            return torch.softmax(self.bias, 0)
+        return passes.total(softmax(self.prior_logits(passes))[0]) / passes.n_tasks_in_all

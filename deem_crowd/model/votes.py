@@ -1,0 +1,141 @@
+"""Where training starts: votes, weighted by how far a worker agrees with the vote of the others."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deem_crowd.data import index
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import Passes
+
+InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
+INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")
+STRENGTH = 2.0
+NOISE = 0.01
+
+
+def vote_counts(passes: Passes) -> torch.Tensor:
+    """Return how many answers each class got, shape (N, K); soft answers count by their mass."""
+    k = passes.n_classes
+    table = torch.eye(k, dtype=passes.dtype, device=passes.device)
+    return passes.logits(table.expand(passes.n_workers, k, k))
+
+
+def vote_shares(passes: Passes, tolerance: float = 1e-6) -> torch.Tensor:
+    """Return each task's majority vote, shape (N, K): a tied vote is shared out evenly, zeros without answers.
+
+    Sharing keeps the order of the classes, that is their names, out of what is found by it.
+    """
+    votes = vote_counts(passes).to(torch.float64)
+    if votes.shape[1] == 0:
+        return votes
+    best = (votes >= votes.amax(1, keepdim=True) - tolerance) & (votes.sum(1, keepdim=True) > 0)
+    return best / best.sum(1, keepdim=True).clamp_min(1)
+
+
+TIE = 1e-6
+"""Scores this near to each other are tied."""
+
+
+def first_of_best(scores: torch.Tensor, tolerance: float = TIE) -> torch.Tensor:
+    """Return the argmax over the last axis, shape (N,); the first of those within ``tolerance`` of the best.
+
+    The tolerance makes ties break by the order of the classes, not by the last bit of a sum that depends on the
+    order of the rows.
+    """
+    best = scores.amax(-1, keepdim=True)
+    return (scores >= best - tolerance).to(torch.uint8).argmax(-1)
+
+
+def vote_agreement(passes: Passes, answers_per_task: npt.NDArray[np.integer]) -> torch.Tensor:
+    """Return each worker's mean agreement with the other answers to his tasks, float64, shape (D,).
+
+    An answer to a task with m answers agrees to the share ``(votes for it − 1) / (m − 1)``; tasks with a single
+    answer say nothing. Workers of whom nothing is known get the mean of all.
+    """
+    sizes = torch.from_numpy(np.asarray(answers_per_task)).to(passes.device, passes.dtype)
+    shared = sizes > 1
+    others = torch.where(shared, sizes - 1, torch.ones_like(sizes))
+    share = vote_counts(passes) / others[:, None] * shared[:, None]
+    k = passes.n_classes
+    agreed = torch.diagonal(passes.counts(share), dim1=1, dim2=2).sum(1)
+    own = passes.counts((shared / others)[:, None])[:, :, 0].sum(1)
+    answered = passes.counts(shared.to(passes.dtype)[:, None])[:, :, 0].sum(1)
+    total = answered.sum()
+    mean = (agreed.sum() - own.sum()) / total if total > 0 else torch.tensor(1.0 / max(k, 1))
+    return torch.where(answered > 0, (agreed - own) / answered.clamp_min(1), mean).clamp(0, 1)
+
+
+def start(
+    answers: Answers,
+    passes: Passes,
+    n_subtypes: int,
+    method: InitMethod,
+    weighted: bool,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the start of the skill of each worker and of his own weights.
+
+    Parameters
+    ----------
+    answers, passes : the same data
+    n_subtypes : int
+        M. Subtype m of a class starts with strength ``2^(1 − m)`` of the first: easy and hard tasks.
+    method : {'mv', 'mv_rand', 'mv_lo', 'rand'}
+        Majority vote with c = 2; with N(0, 0.01²) added; with a product of two such normals added; noise alone.
+    weighted : bool
+        Scale c by the worker's agreement with the others, relative to the mean agreement.
+    generator : torch.Generator
+        The only source of randomness.
+
+    Returns
+    -------
+    skill : float64, shape (D,)
+        The diagonal's strength.
+    own : float64, shape (D, K, S)
+        What is added to it.
+    """
+    d, k = passes.n_workers, passes.n_classes
+    shape = (d, k, k * n_subtypes)
+    skill = torch.full((d,), 0.0 if method == "rand" else STRENGTH, dtype=torch.float64)
+    if weighted and method != "rand" and d and k:
+        agreement = vote_agreement(passes, np.diff(answers.task_ptr)).to("cpu", torch.float64)
+        said = agreement[passes.answered]  # who says nothing has no part in the mean
+        mean = (said if len(said) else agreement).mean().clamp_min(1e-3)
+        skill = skill * agreement / mean
+    own = torch.zeros(shape, dtype=torch.float64)
+    if method in ("mv_rand", "rand"):
+        own += NOISE * worker_noise(shape, answers, generator)
+    elif method == "mv_lo":
+        left = worker_noise((d, k, 1), answers, generator)
+        right = worker_noise((d, 1, shape[2]), answers, generator)
+        own += (NOISE * left) * (NOISE * right)
+    if n_subtypes > 1:
+        fade = torch.tensor([0.5 ** (m % n_subtypes) - 1.0 for m in range(shape[2])])
+        own += skill[:, None, None] * fade * diagonal(k, n_subtypes)
+    return skill, own
+
+
+def worker_noise(
+    shape: tuple[int, ...], answers: Answers, generator: torch.Generator
+) -> torch.Tensor:
+    """Return normal noise, float64, of a shape whose first axis is that of the workers, D.
+
+    It is drawn in the order of the workers' ids, and zero for those without answers: neither the order of the rows nor
+    workers who say nothing change what falls to whom.
+    """
+    order = index.sorted_order(answers.workers)
+    there = order[np.bincount(answers.worker, minlength=answers.n_workers)[order] > 0]
+    noise = torch.zeros(shape, dtype=torch.float64)
+    drawn = torch.randn((len(there), *shape[1:]), generator=generator, dtype=torch.float64)
+    noise[torch.from_numpy(there.astype(np.int64))] = drawn
+    return noise
+
+
+def diagonal(n_classes: int, n_subtypes: int) -> torch.Tensor:
+    """Return [l = label(s)], float64, shape (K, S)."""
+    return torch.eye(n_classes, dtype=torch.float64).repeat_interleave(n_subtypes, dim=1)

@@ -1,0 +1,1 @@
+"""The default model, chosen from the answers."""

@@ -1,0 +1,167 @@
+r"""Do sources repeat one another? Found from how often pairs of them agree, without a label.
+
+If sources err independently given the label, the agreement of two beyond chance is a product of two skills,
+r_ij ≈ λ_i λ_j (the rank-one structure behind Parisi et al., PNAS 111, 2014). The λ are fitted to log r_ij by medians
+over partners, so that a minority of dependent pairs does not move them; what a pair agrees beyond the product,
+relative to what it could,
+
+    e_ij = (r_ij − λ_i λ_j) / (1 − λ_i λ_j)        where it is more than three standard errors,
+
+is dependence. An answer of source i then counts power 1 / (1 + Σ_j e_ij): c exact copies count as one source together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from deem_crowd.data.answers import Answers
+
+FloatArray = npt.NDArray[np.float64]
+
+MIN_COMMON = 30
+"""Tasks that two sources have to share before their agreement says anything."""
+MAX_SOURCES = 500
+"""Of more than so many, those with most answers are looked at."""
+MIN_PARTNERS = 3
+_SIGNIFICANT, _EXCESS = 2.0, 3.0
+_LEAST_POWER, _LEAST_CORRELATION = 0.9, 0.7
+"""See :func:`Dependence.contradicts`."""
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What agreement between pairs says of D sources.
+
+    Attributes
+    ----------
+    power : shape (D,)
+        What an answer of each source should count; 1 where nothing speaks against it.
+    skill : shape (D,)
+        λ: chance-corrected skill from agreement alone; NaN where too few partners are known.
+    n_answers : shape (D,)
+    """
+
+    power: FloatArray
+    skill: FloatArray
+    n_answers: FloatArray
+
+    @property
+    def mean_power(self) -> float:
+        """The mean over answers."""
+        total = self.n_answers.sum()
+        return float((self.n_answers * self.power).sum() / total) if total else 1.0
+
+    def correlation(self, skills: FloatArray) -> float:
+        """Return the correlation of λ with a model's skills, shape (D,), weighted by answers; 1 if unknown."""
+        known = np.isfinite(self.skill)
+        if known.sum() <= MIN_PARTNERS:
+            return 1.0
+        weight = self.n_answers[known] / self.n_answers[known].sum()
+        x, y = self.skill[known], skills[known]
+        x, y = x - (weight * x).sum(), y - (weight * y).sum()
+        scale = np.sqrt((weight * x * x).sum() * (weight * y * y).sum())
+        return float((weight * x * y).sum() / scale) if scale > 1e-9 else 1.0
+
+    def contradicts(self, skills: FloatArray) -> bool:
+        """Tell whether a model with these skills, shape (D,), has taken a group of dependent sources for the truth.
+
+        Dependence alone is no reason to distrust a model: on most ensembles sources depend a little, and are best where
+        they agree. A model that follows a clique, however, holds its members for the best of all and everybody else for
+        worse than agreement between pairs says.
+        """
+        return self.mean_power < _LEAST_POWER and self.correlation(skills) < _LEAST_CORRELATION
+
+
+def measure(answers: Answers) -> Dependence:
+    """Compare how often pairs of sources agree with how often independent ones would.
+
+    Parameters
+    ----------
+    answers : Answers
+        Hard or soft; of soft ones the chance that two draws agree counts.
+    """
+    n_answers = np.bincount(answers.worker, minlength=answers.n_workers).astype(np.float64)
+    none = Dependence(np.ones(len(n_answers)), np.full(len(n_answers), np.nan), n_answers)
+    chosen = np.flatnonzero(n_answers >= MIN_COMMON)
+    if len(chosen) > MAX_SOURCES:
+        chosen = np.sort(chosen[np.argsort(-n_answers[chosen], kind="stable")[:MAX_SOURCES]])
+    if len(chosen) <= MIN_PARTNERS:
+        return none
+    common, agreed, chance = _pairs(answers, chosen)
+    beyond = (agreed - chance) / np.maximum(1 - chance, 1e-3)
+    scatter = np.sqrt(np.maximum(1 - np.clip(beyond, 0, 0.99) ** 2, 0.02) / np.maximum(common, 1))
+    told = (common >= MIN_COMMON) & (beyond > _SIGNIFICANT * scatter)
+    np.fill_diagonal(told, False)
+    told = _with_partners(told)
+    known = np.flatnonzero(told.any(1))
+    if len(known) <= MIN_PARTNERS:
+        return none
+    part = np.ix_(known, known)
+    skill = _one_factor(beyond[part], told[part])
+    product = np.outer(skill, skill)
+    excess = (beyond[part] - product) / np.maximum(1 - product, 0.02)
+    counted = told[part] & (beyond[part] - product > _EXCESS * scatter[part])
+    shared = np.where(counted, np.clip(excess, 0, 1), 0).sum(1)
+    none.power[chosen[known]] = 1 / (1 + shared)
+    none.skill[chosen[known]] = skill
+    return none
+
+
+def _pairs(
+    answers: Answers, chosen: npt.NDArray[np.intp]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return for pairs of chosen sources: common tasks, share of agreement, share expected by chance, (n, n) each."""
+    n, k = len(chosen), answers.n_classes
+    place = np.full(answers.n_workers, -1)
+    place[chosen] = np.arange(n)
+    source = place[answers.worker]
+    here = source >= 0
+    task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))[here]
+    source = source[here]
+    shape = (answers.n_tasks, n)
+    given = sparse.csr_matrix((np.ones(len(task)), (task, source)), shape=shape)
+    common = (given.T @ given).toarray()
+    agreed, chance = np.zeros((n, n)), np.zeros((n, n))
+    if (common >= MIN_COMMON).sum() == n:  # each with itself alone
+        return common, agreed, chance
+    for label in range(k):
+        if answers.soft is not None:
+            mass = answers.soft[here, label]
+            rows = mass > 0
+        else:
+            rows = answers.hard_label[here] == label
+            mass = np.ones(len(task))
+        if not rows.any():
+            continue
+        one = sparse.csr_matrix((mass[rows], (task[rows], source[rows])), shape=shape)
+        agreed += (one.T @ one).toarray()
+        # how often i says it on the tasks he shares with j
+        share = (one.T @ given).toarray() / np.maximum(common, 1)
+        chance += share * share.T
+    return common, agreed / np.maximum(common, 1), chance
+
+
+def _with_partners(told: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Keep the sources that have enough partners among those that are kept."""
+    while True:
+        enough = told.sum(1) >= MIN_PARTNERS
+        kept = told & enough[:, None] & enough[None, :]
+        if (kept == told).all():
+            return kept
+        told = kept
+
+
+def _one_factor(beyond: FloatArray, told: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return λ, shape (n,), with λ_i λ_j ≈ r_ij for most partners: log λ_i = median_j (log r_ij − log λ_j)."""
+    logs = np.where(told, np.log(np.clip(beyond, 1e-3, 0.999)), np.nan)
+    found = np.minimum(0.5 * np.nanmedian(logs, axis=1), -0.005)
+    for _ in range(60):
+        moved = np.minimum(np.nanmedian(logs - found[None, :], axis=1), -0.005)
+        if np.abs(moved - found).max() < 1e-4:
+            break
+        found = 0.5 * (found + moved)
+    return np.asarray(np.exp(found))

@@ -1,0 +1,123 @@
+"""How much the answers speak for a hidden label at all, and the model to fall back on where they do not."""
+
+from __future__ import annotations
+
+import torch
+
+from deem_crowd.model.design import Passes
+from deem_crowd.model.energy import Energy
+from deem_crowd.model.votes import diagonal, vote_counts
+
+
+def label_evidence(
+    counts: torch.Tensor,
+    states: torch.Tensor,
+    entropy: float,
+    pseudo_answers: torch.Tensor,
+    prior_penalty: float,
+) -> float:
+    """Return a lower bound, in nats, of the log evidence of a model with a hidden label over one without.
+
+    With the label, each worker's column of answers given a state is a draw from a Dirichlet with parameters α; the
+    bound is the variational one at the given posterior, in which tables and class prior are integrated out
+    (Attias, UAI 1999). Without it, a worker's answers are draws from one distribution of his own, under a Dirichlet
+    whose parameters are fitted to all workers: that evidence is exact.
+
+    Parameters
+    ----------
+    counts : float64, shape (D, K, S)
+        Expected number of answers l of worker i in state h.
+    states : float64, shape (S,)
+        Expected number of tasks in each state.
+    entropy : float
+        Of the posterior of all tasks' states, in nats.
+    pseudo_answers : shape (K, S)
+        α.
+    prior_penalty : float
+        κ, the pseudo-tasks per state.
+    """
+    seen = counts.sum((1, 2)) > 0
+    counts = counts[seen]
+    kappa = torch.full_like(states, max(prior_penalty, 1e-3))
+    with_label = float(_log_marginal(counts, pseudo_answers).sum())
+    with_label += float(_log_marginal(states[:, None], kappa[:, None])) + entropy
+    marginal = counts.sum(2, keepdim=True)
+    alone = _fit_dirichlet(marginal)
+    return with_label - float(_log_marginal(marginal, alone).sum())
+
+
+def says_nothing(
+    passes: Passes,
+    states: torch.Tensor,
+    pseudo_answers: torch.Tensor,
+    prior_penalty: float = 1.0,
+) -> bool:
+    """Tell whether the answers are explained as well without a hidden label; see :func:`label_evidence`."""
+    counts = passes.counts(states).cpu()
+    entropy = -float(passes.total(torch.xlogy(states, states)).sum())
+    expected = passes.total(states)
+    return label_evidence(counts, expected, entropy, pseudo_answers, prior_penalty) <= 0
+
+
+def _log_marginal(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """Return log B(counts + α) − log B(α) along the K axis: Dirichlet-multinomial, for a given sequence."""
+    axis = counts.ndim - 2
+    gained = torch.lgamma(counts + alpha) - torch.lgamma(alpha)
+    total = alpha.sum(0)
+    lost = torch.lgamma(counts.sum(axis) + total) - torch.lgamma(total)
+    return gained.sum(axis) - lost
+
+
+def _fit_dirichlet(counts: torch.Tensor, steps: int = 50) -> torch.Tensor:
+    """Return the Dirichlet, shape (K, 1), that makes the workers' counts, shape (D, K, 1), most likely."""
+    alpha = counts.sum(0) / counts.sum().clamp_min(1) * counts.shape[1] + 0.5
+    totals = counts.sum(1)
+    for _ in range(steps):
+        total = alpha.sum(0)
+        gain = (torch.digamma(counts + alpha) - torch.digamma(alpha)).sum(0)
+        loss = (torch.digamma(totals + total) - torch.digamma(total)).sum(0)
+        before, alpha = alpha, ((alpha * gain + 1) / (loss + 1)).clamp(1e-3, 1e6)
+        if (alpha / before).log().abs().max() < 1e-3:
+            break
+    return alpha
+
+
+def pair_agreement(passes: Passes) -> tuple[float, float, float]:
+    """Return how often two answers to one task agree, how often by chance, and how many pairs there are.
+
+    Soft answers count by their mass. Chance is what two answers to unrelated tasks would do.
+    """
+    votes = vote_counts(passes).to(torch.float64)
+    sizes = votes.sum(1)
+    pairs = float(passes.total((sizes * (sizes - 1)).clamp_min(0))) / 2
+    if pairs <= 0:
+        return 0.0, 0.0, 0.0
+    agreeing = float(passes.total((votes * (votes - 1)).clamp_min(0)).sum()) / 2
+    given = passes.total(votes)
+    share = given / given.sum()
+    return agreeing / pairs, float((share**2).sum()), pairs
+
+
+def common_skill(passes: Passes, n_subtypes: int) -> Energy:
+    """Return the energy in which all workers have one skill: majority vote with probabilities.
+
+    The skill p is the one that explains how often two answers to a task agree beyond chance,
+    ``p² + (1 − p)²/(K − 1)``, with one pair at chance added so that few answers claim little.
+    """
+    k = passes.n_classes
+    agreed, chance, pairs = pair_agreement(passes)
+    beyond = max(0.0, (agreed - chance) / (1 - chance)) if chance < 1 else 1.0
+    beyond *= pairs / (pairs + 1)
+    if k > 1:
+        rate = beyond + (1 - beyond) / k
+        skill = (1 + ((k - 1) * max(0.0, k * rate - 1)) ** 0.5) / k
+        # never quite chance, so that the label is still the majority's, nor quite certain
+        skill = min(max(skill, 1 / k + 1e-3), 1 - 1e-6)
+        wrong = (1 - skill) / (k - 1)
+    else:
+        skill = wrong = 1.0
+    right = diagonal(k, n_subtypes)
+    table = (right * skill + (1 - right) * wrong).log()
+    weight = table.expand(passes.n_workers, *table.shape).clone()
+    bias = torch.full((k * n_subtypes,), -float(torch.tensor(float(k * n_subtypes)).log()))
+    return Energy(bias.to(torch.float64), weight, table, n_subtypes)

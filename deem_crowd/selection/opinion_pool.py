@@ -1,0 +1,103 @@
+r"""Several energies that answer together: the posterior is a weighted mean of theirs and of the votes.
+
+    p(k | x_n) = (1 − f) Σ_j v_j p_j(k | x_n)  +  f · (votes_n[k] + 1/K) / (m_n + 1)
+
+with m_n the answers of task n. What each voice counts comes from how far it agrees with the others: with H_j the mean
+over tasks of Σ_k p_j(k) p_{−j}(k), the weighted mean of all other voices in the place of the truth,
+
+    v_j ∝ (H_j / (1 − H_j))³
+
+so that a voice that stands alone counts for little, whatever its likelihood. The votes are one of the voices, and count
+``FLOOR`` at least: members are overconfident where sources err together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from deem_crowd.model import votes as initialization
+from deem_crowd.model.design import Passes, column_total
+from deem_crowd.model.energy import Energy
+
+FLOOR = 0.1
+"""What the votes count at least."""
+SHARPNESS = 3.0
+_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Members and what each counts.
+
+    Attributes
+    ----------
+    energies : tuple of Energy
+        Over the same workers and classes.
+    weights : tuple of float
+        v; they sum to 1.
+    floor : float
+        f: what the votes count.
+    """
+
+    energies: tuple[Energy, ...]
+    weights: tuple[float, ...]
+    floor: float
+
+    def posterior(self, passes: Passes) -> torch.Tensor:
+        """Return p(label | x_n), shape (N, K); a task without answers gets the members' mean prior."""
+        mean = self.mean([energy.posterior(passes) for energy in self.energies])
+        return with_floor(mean, passes, self.floor)
+
+    def prior(self) -> torch.Tensor:
+        """Return the members' mean class prior, float64, shape (K,): what a task without answers gets."""
+        found = [energy.fold(torch.softmax(energy.bias, 0)) for energy in self.energies]
+        return self.mean(found)
+
+    def mean(self, posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the weighted mean of the members' posteriors, shape (N, K), without the floor."""
+        found = torch.zeros_like(posteriors[0])
+        for posterior, weight in zip(posteriors, self.weights, strict=True):
+            found += weight * posterior
+        return found
+
+
+def smoothed_votes(passes: Passes) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (votes + 1/K) / (m + 1), shape (N, K), and whether a task has answers, shape (N, 1)."""
+    votes = initialization.vote_counts(passes)
+    total = votes.sum(1, keepdim=True)
+    return (votes + 1.0 / max(passes.n_classes, 1)) / (total + 1.0), total > 0
+
+
+def with_floor(posterior: torch.Tensor, passes: Passes, floor: float) -> torch.Tensor:
+    """Mix a share of smoothed votes into a posterior, shape (N, K); tasks without answers stay as they are."""
+    votes, answered = smoothed_votes(passes)
+    return torch.where(answered, (1 - floor) * posterior + floor * votes, posterior)
+
+
+def agreement_weights(posteriors: Sequence[torch.Tensor]) -> tuple[list[float], list[float]]:
+    """Return the members' weights, and how far each agrees with the others, H.
+
+    Parameters
+    ----------
+    posteriors : list of Tensor, shape (N, K) each
+    """
+    n = len(posteriors)
+    products = [[_mean_product(a, b) for b in posteriors] for a in posteriors]
+    weights = [1.0 / n] * n
+    agreed = [1.0] * n
+    for _ in range(_ROUNDS if n > 1 else 0):
+        odds = []
+        for j in range(n):
+            others = sum(weights[i] * products[j][i] for i in range(n) if i != j)
+            agreed[j] = others / max(1 - weights[j], 1e-9)
+            bounded = min(max(agreed[j], 0.01), 0.999)
+            odds.append((bounded / (1 - bounded)) ** SHARPNESS)
+        weights = [o / sum(odds) for o in odds]
+    return weights, agreed
+
+
+def _mean_product(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(column_total((a * b).sum(1))) / max(len(a), 1)

@@ -1,0 +1,1 @@
+"""Trainers of the model, one a file."""

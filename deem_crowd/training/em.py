@@ -1,0 +1,326 @@
+r"""Models of one hidden unit that are fitted quickly and from the votes, to be pooled.
+
+All have tables p(x_i = l | s) = (C[i, l, s] + α[l, s]) / Σ_l (…), the mean under a Dirichlet(α) whose parameters are
+learned from all workers, and differ in what they can tell apart:
+
+- :func:`fit_tables` with one state a class: a table a worker. Its energy is the mean over EM's path of the energies met
+  on the way, with weights 1/pass: a logarithmic pool of the models on the path, which leads from the votes to the
+  maximum; the class prior is the last one. Where sources err together the maximum is further from the truth than the
+  way there. (For averages over iterates: Polyak and Juditsky, SIAM J. Control Optim. 30, 1992.)
+- with two states a class: easy and hard tasks, π[k, m] = π_k ρ_m, started from the margin of the vote.
+- :func:`fit_coin`: one accuracy a worker, learned Beta prior, and one confusion of errors that all share (one-coin
+  Dawid-Skene with unequal errors).
+
+A worker's answers may count less than one each (``power``): log-tables are multiplied by it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deem_crowd.model import votes as initialization
+from deem_crowd.model.design import Passes, column_total, softmax
+from deem_crowd.model.energy import Energy
+from deem_crowd.model.votes import diagonal
+
+PASSES = 60
+TOLERANCE = 1e-4
+"""Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""
+_LEAST_PASSES, _LOOK = 5, 10
+_CONTINUED_PASSES = 5
+"""At most, of a fit that goes on from where another stopped."""
+_RIGHT, _WRONG = 2.0, 0.8
+"""Pseudo-answers of a worker before anything is learned: for the label itself, for all others together."""
+_STRENGTH = 2.0
+"""Shape of the Gamma prior on pseudo-answers, whose mean they are before anything is learned."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where training stopped, for a fit of more answers to go on from.
+
+    Attributes
+    ----------
+    energy : Energy
+        Over D workers.
+    pseudo_answers : Tensor
+        α.
+    """
+
+    energy: Energy
+    pseudo_answers: torch.Tensor
+
+    def widened(self, n_workers: int) -> Stop:
+        """Return the same for more workers, the new ones average."""
+        return Stop(self.energy.widened(n_workers), self.pseudo_answers)
+
+
+@dataclass
+class Member:
+    """A fitted member of a pool."""
+
+    energy: Energy
+    pseudo_answers: torch.Tensor
+    """α, shape (K, S)."""
+    bound: float
+    """Variational lower bound of the log evidence, in nats: tables and prior integrated out. NaN where not taken."""
+    n_passes: int
+    states: torch.Tensor
+    """p(s | x_n) at the end of the path, shape (N, S)."""
+    task_log_likelihood: torch.Tensor
+    """Of each task's answers at the end of the path, in nats, shape (N,)."""
+    log_likelihood: list[float] = field(default_factory=list)
+    """The mean over tasks, at each pass."""
+
+    def stop(self) -> Stop:
+        """Return where a fit of more answers may go on from."""
+        return Stop(self.energy, self.pseudo_answers)
+
+
+class Clamp:
+    """Known classes: the rows of a posterior that are settled."""
+
+    def __init__(self, passes: Passes, gold: torch.Tensor | None, n_subtypes: int = 1) -> None:
+        self._rows: torch.Tensor | None = None
+        if gold is not None and bool((gold >= 0).any()):
+            rows = torch.nonzero(gold >= 0).squeeze(1)
+            label = torch.arange(passes.n_classes * n_subtypes) // n_subtypes
+            barred = torch.where(label[None, :] == gold[rows].cpu()[:, None], 0.0, -torch.inf)
+            self._rows = rows.to(passes.device)
+            self._barred = barred.to(passes.device, passes.dtype)
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Bar, in place, the states that gold rules out; ``logits`` has shape (N, S)."""
+        if self._rows is not None:
+            logits[self._rows] += self._barred
+        return logits
+
+
+def fit_tables(
+    passes: Passes,
+    start: torch.Tensor,
+    n_subtypes: int = 1,
+    power: torch.Tensor | None = None,
+    gold: torch.Tensor | None = None,
+    n_passes: int = PASSES,
+    progress: Callable[[int, float], None] | None = None,
+    average: bool = True,
+    beat: float | None = None,
+    stop: Stop | None = None,
+) -> Member:
+    """Fit one table a worker (M = 1) or one for easy and one for hard tasks (M = 2).
+
+    Parameters
+    ----------
+    passes : Passes
+        N tasks, D workers, K classes.
+    start : shape (N, K·M)
+        Probabilities to begin with.
+    n_subtypes : int
+        M. With one the energy is the mean over the path (unless ``average`` is False), with more the last.
+    power : float64, shape (D,), optional
+        What an answer of each worker counts.
+    gold : LongTensor, shape (N,), optional
+        Known classes, −1 where unknown.
+    n_passes : int
+        At most.
+    progress : callable, optional
+        Called with (passes so far, log-likelihood per task) after each pass.
+    beat : float, optional
+        Give up early where the bound is not on its way to exceed this: where it would end below if all passes to come
+        gained twice what the last ten did.
+    stop : Stop, optional
+        Where a fit of some of these answers stopped; it goes before ``start``.
+    """
+    k, m = passes.n_classes, n_subtypes
+    own = diagonal(k, m).bool()
+    base = torch.where(own, _RIGHT, _WRONG / max(k - 1, 1)).double()
+    clamp = Clamp(passes, gold, m)
+    alpha, states = _begin(passes, base, start, clamp, stop)
+    n_passes, least = _reach(n_passes, stop)
+    mean_weight, shares = torch.zeros(()), 0.0
+    history: list[float] = []
+    before = -math.inf
+    for number in range(1, max(n_passes, 1) + 1):
+        counts = passes.counts(states).cpu()
+        if number > 1 or stop is not None:
+            alpha = own_label_first(_learned(counts, alpha, base), own)
+        cells = counts + alpha
+        weight = torch.log(cells / cells.sum(1, keepdim=True))
+        bias = _log_prior(states, k, m)
+        found, task_log_likelihood = _expect(passes, _counted(weight, power), bias, clamp)
+        summed = float(passes.total(task_log_likelihood))
+        history.append(summed / max(passes.n_tasks, 1))
+        if progress is not None:
+            progress(number, history[-1])
+        change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
+        states, share = found, 1.0 / number
+        if m == 1 and average:
+            mean_weight = mean_weight + share * weight
+            shares += share
+        if number >= least and change < TOLERANCE:
+            break
+        if beat is not None and number % _LOOK == 0:
+            reached = _bound(passes.counts(states).cpu(), states, alpha, k, m)
+            if number > _LOOK and reached + 2 * (reached - before) < beat:
+                break
+            before = reached
+    if m == 1 and average:  # the rest of the path would have stood still
+        rest = sum(1.0 / i for i in range(number + 1, n_passes + 1))
+        weight = (mean_weight + rest * weight) / (shares + rest)
+    weight = _counted(weight, power)
+    bound = _bound(passes.counts(states).cpu(), states, alpha, k, m)
+    energy = Energy(bias, weight, _population(weight, passes), m)
+    return Member(energy, alpha, bound, number, states, task_log_likelihood, history)
+
+
+def fit_coin(
+    passes: Passes,
+    start: torch.Tensor,
+    power: torch.Tensor | None = None,
+    gold: torch.Tensor | None = None,
+    n_passes: int = PASSES,
+    stop: Stop | None = None,
+) -> Member:
+    """Fit one accuracy a worker and one confusion of errors for all; parameters as for :func:`fit_tables`."""
+    k = passes.n_classes
+    wrong = ~torch.eye(k, dtype=torch.bool)
+    n_passes, least = _reach(n_passes, stop)
+    base, clamp = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64), Clamp(passes, gold)
+    alpha, states = _begin(passes, base, start, clamp, stop)
+    for number in range(1, max(n_passes, 1) + 1):
+        counts = passes.counts(states).cpu()
+        right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
+        missed = counts.sum((1, 2)) - right
+        if number > 1 or stop is not None:
+            pairs = torch.stack([right, missed], 1)[:, :, None]
+            alpha = _learned(pairs, alpha[:, None], base[:, None]).ravel()
+        accuracy = (right + alpha[0]) / (right + missed + alpha.sum())
+        errors = counts.sum(0) * wrong + wrong
+        errors = errors / errors.sum(0).clamp_min(1e-300)
+        table = torch.where(wrong, (1 - accuracy)[:, None, None] * errors, accuracy[:, None, None])
+        weight = _counted(torch.log(table.clamp_min(1e-12)), power)
+        bias = _log_prior(states, k, 1)
+        found, task_log_likelihood = _expect(passes, weight, bias, clamp)
+        change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
+        states = found
+        if number >= least and change < TOLERANCE:
+            break
+    energy = Energy(bias, weight, _population(weight, passes))
+    return Member(energy, alpha, math.nan, number, states, task_log_likelihood)
+
+
+def _begin(
+    passes: Passes, base: torch.Tensor, start: torch.Tensor, clamp: Clamp, stop: Stop | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return α and the probabilities of the states, shape (N, S), to begin with."""
+    if stop is None:
+        return base.clone(), start
+    states, _ = _expect(passes, stop.energy.weight, stop.energy.bias, clamp)
+    return stop.pseudo_answers.clone(), states
+
+
+def _reach(n_passes: int, stop: Stop | None) -> tuple[int, int]:
+    """Return the most and the least passes of a fit."""
+    if stop is None:
+        return n_passes, _LEAST_PASSES
+    return min(n_passes, _CONTINUED_PASSES), 1
+
+
+def vote_start(passes: Passes) -> torch.Tensor:
+    """Return each task's shares of votes, shape (N, K), even where there are no answers."""
+    votes = initialization.vote_counts(passes)
+    total = votes.sum(1, keepdim=True)
+    even = torch.full_like(votes, 1.0 / max(passes.n_classes, 1))
+    return torch.where(total > 0, votes / total.clamp_min(1e-30), even)
+
+
+def margin_start(passes: Passes, start: torch.Tensor) -> torch.Tensor:
+    """Split probabilities, shape (N, K), into easy and hard, shape (N, 2·K): easy as far as the votes agree."""
+    votes = initialization.vote_counts(passes)
+    easy = (votes.amax(1, keepdim=True) + 0.5) / (votes.sum(1, keepdim=True) + 1)
+    return torch.stack([start * easy, start * (1 - easy)], 2).flatten(1)
+
+
+def chance_corrected_skills(passes: Passes, member: Member) -> npt.NDArray[np.float64]:
+    """Return each worker's agreement with the labels of a member beyond chance, shape (D,)."""
+    counts = passes.counts(member.states).cpu()
+    total = counts.sum((1, 2)).clamp_min(1)
+    agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / total
+    chance = (counts.sum(1) * counts.sum(2)).sum(1) / total**2
+    found: npt.NDArray[np.float64]
+    found = ((agreed - chance) / (1 - chance).clamp_min(1e-3)).numpy()
+    return found
+
+
+def _expect(
+    passes: Passes, weight: torch.Tensor, bias: torch.Tensor, clamp: Clamp
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return p(s | x_n), shape (N, S), and log Σ_s exp(…), shape (N,)."""
+    logits = passes.logits(weight.to(passes.device)) + bias.to(passes.device, passes.dtype)
+    return softmax(clamp(logits))
+
+
+def _counted(weight: torch.Tensor, power: torch.Tensor | None) -> torch.Tensor:
+    return weight if power is None else weight * power[:, None, None]
+
+
+def _log_prior(states: torch.Tensor, k: int, m: int) -> torch.Tensor:
+    """Return log π, shape (K·M,): π[k, m] = π_k ρ_m from expected counts with one pseudo-task a class."""
+    expected = column_total(states) + 1.0 / m
+    if m > 1:
+        table = expected.reshape(k, m)
+        expected = (table.sum(1, keepdim=True) * table.sum(0, keepdim=True) / table.sum()).ravel()
+    return torch.log(expected / expected.sum())
+
+
+def _learned(counts: torch.Tensor, alpha: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    """Move α, shape (K, S), towards the maximum of the Dirichlet-multinomial evidence of all workers' counts.
+
+    Minka's fixed point (*Estimating a Dirichlet distribution*, 2000) under a Gamma prior with mean ``base``.
+    """
+    totals = counts.sum(1)
+    for _ in range(3):
+        gain = alpha * (torch.digamma(counts + alpha) - torch.digamma(alpha)).sum(0)
+        total = alpha.sum(0)
+        loss = (torch.digamma(totals + total) - torch.digamma(total)).sum(0)
+        alpha = ((_STRENGTH + gain) / (_STRENGTH / base + loss)).clamp(1e-2, 1e4)
+    return alpha
+
+
+def own_label_first(alpha: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Keep the label itself the average worker's likeliest answer: it is what the names of labels mean.
+
+    Without it a class that is rarely answered can be taken over by tasks of another class, since a table of its own for
+    them is likelier than a few wrong answers.
+    """
+    others = torch.where(own, torch.zeros_like(alpha), alpha).amax(0)
+    return torch.where(own, torch.maximum(alpha, others), alpha)
+
+
+def _population(weight: torch.Tensor, passes: Passes) -> torch.Tensor:
+    """Return the log-table of the average worker, shape (K, S)."""
+    seen = weight[passes.answered]
+    if len(seen) == 0:
+        return weight.new_zeros(weight.shape[1:])
+    return torch.log_softmax(seen, 1).exp().mean(0).clamp_min(1e-30).log()
+
+
+def _bound(
+    counts: torch.Tensor, states: torch.Tensor, alpha: torch.Tensor, k: int, m: int
+) -> float:
+    """Return the variational bound: evidence of the expected counts, of the states, and their entropy."""
+    cells = counts + alpha
+    value = (torch.lgamma(cells) - torch.lgamma(alpha)).sum()
+    value -= (torch.lgamma(cells.sum(1)) - torch.lgamma(alpha.sum(0))).sum()
+    expected = column_total(states)
+    share = torch.tensor(1.0 / m, dtype=torch.float64)
+    value += torch.lgamma(torch.tensor(float(k))) - k * m * torch.lgamma(share)
+    value += torch.lgamma(expected + share).sum() - torch.lgamma(expected.sum() + k)
+    return float(value) - float(column_total(torch.xlogy(states, states)).sum())
