@@ -35,14 +35,14 @@ from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators import fitted, parameters, recipe
 from deem_crowd.exceptions import DataError, DeemCrowdError, FormError, first_few
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.training import likelihood
 
 _MINUTES = 30
 
 
-class SharedPasses(Passes):
-    """Passes over the tasks of one process; sums over tasks are sums over the tasks of all.
+class SharedDesign(DesignMatrix):
+    """DesignMatrix over the tasks of one process; sums over tasks are sums over the tasks of all.
 
     Every process of the default group has to make the same calls in the same order.
     """
@@ -102,7 +102,7 @@ def fit_shared(
         classes,
     )
     plan = recipe.recipe(settings, settings["n_iter"], None)
-    model, posterior = inference.fit_answers(whole, plan, kind=SharedPasses)
+    model, posterior = inference.fit_answers(whole, plan, kind=SharedDesign)
     return model, whole, posterior
 
 

@@ -22,7 +22,7 @@ from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 
 
 def crowd(seed: int = 0, n: int = 80, k: int = 3) -> tuple[pd.DataFrame, pd.Series]:
@@ -257,14 +257,14 @@ def test_row_ctrl_c_in_fit(monkeypatch) -> None:
     agg = DEEMAggregator().fit(FRAME)
     before = dict(vars(agg))
     calls = iter(range(100))
-    counts = Passes.counts
+    counts = DesignMatrix.expected_counts
 
     def interrupted(self, posterior):
         if next(calls) == 5:
             raise KeyboardInterrupt
         return counts(self, posterior)
 
-    monkeypatch.setattr(Passes, "counts", interrupted)
+    monkeypatch.setattr(DesignMatrix, "expected_counts", interrupted)
     with pytest.raises(KeyboardInterrupt):
         agg.fit(crowd(1)[0])
     assert all(vars(agg)[key] is before[key] for key in before)
@@ -352,7 +352,7 @@ def test_an_interrupted_first_fit_leaves_nothing_behind(monkeypatch) -> None:
     def interrupted(self, posterior):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Passes, "counts", interrupted)
+    monkeypatch.setattr(DesignMatrix, "expected_counts", interrupted)
     agg = DEEMAggregator()
     with pytest.raises(KeyboardInterrupt):
         agg.fit(FRAME)
@@ -431,7 +431,9 @@ def test_partial_fit_goes_on_from_where_it_stopped(auto, monkeypatch) -> None:
         np.testing.assert_array_equal(stop.energy.weight[-1], stop.energy.population)
     whole = DEEMAggregator(auto_hyperparameters=auto).fit(pd.concat([FRAME, stranger]))
     np.testing.assert_allclose(model.probas_, whole.probas_, atol=0.02)
-    assert not DEEMAggregator().fit(FRAME)._fitted[0].stops  # who does not go on keeps nothing
+    assert (
+        not DEEMAggregator().fit(FRAME)._fitted[0].warm_starts
+    )  # who does not go on keeps nothing
 
 
 def test_predict_on_a_stream_of_tasks_is_predict_at_once(fitted) -> None:

@@ -125,7 +125,7 @@ def test_a_process_that_dies_ends_the_run(tmp_path) -> None:
         code="""
         import os, time, typer
         from deem_crowd import distributed
-        before = distributed.SharedPasses.counts
+        before = distributed.SharedDesign.expected_counts
         calls = []
         def counts(self, posterior):
             calls.append(1)
@@ -133,7 +133,7 @@ def test_a_process_that_dies_ends_the_run(tmp_path) -> None:
                 open(f"pid-{os.getpid()}", "w").close()
                 time.sleep(60)
             return before(self, posterior)
-        distributed.SharedPasses.counts = counts
+        distributed.SharedDesign.expected_counts = counts
         typer.run(distributed.main)
         """,
     )  # fmt: skip

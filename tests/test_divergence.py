@@ -14,7 +14,7 @@ import deem_crowd.training.contrastive as divergence_module
 from deem_crowd import DEEM, Answers, DEEMAggregator, samplers
 from deem_crowd.exceptions import ParameterError, UnsupportedError
 from deem_crowd.model.batches import Batches
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.samplers.base import one_hot
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -281,9 +281,9 @@ def test_a_sparse_batch_has_the_energy_of_the_dense_one() -> None:
         found.append((energy.free_energy(batch.answers), energy.log_partition(batch.mask)))
     torch.testing.assert_close(found[0][0], found[1][0])
     torch.testing.assert_close(found[0][1], found[1][1])
-    passes = Passes(answers, torch.device("cpu"), torch.float64)
+    design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
     from deem_crowd.training.joint import log_likelihood
 
     exact = -(found[0][0] + found[0][1]).sum()
-    assert log_likelihood(network.units(), passes) == pytest.approx(float(exact.detach()), abs=1e-8)
+    assert log_likelihood(network.units(), design) == pytest.approx(float(exact.detach()), abs=1e-8)
     assert coded(torch.tensor([[0, -1]]), 3).shape == (1, 2, 3)

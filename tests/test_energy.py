@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.training.likelihood import Likelihood, Settings, Weights
 
@@ -48,7 +48,7 @@ class Case:
                 answers = Answers.from_soft(array)
             else:
                 answers = Answers.from_dense(np.where(given, hard, -1), k)
-        self.passes = Passes(answers, torch.device("cpu"), torch.float64)
+        self.design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
         self.gold = torch.from_numpy(np.where(rng.random(n) < 0.4, rng.integers(0, k, n), -1))
 
     def energy(self) -> Energy:
@@ -63,27 +63,27 @@ class Case:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_log_likelihood_and_log_partition_equal_enumeration(case) -> None:
     c = Case(*case)
-    found = c.energy().log_likelihood(c.passes).numpy()
+    found = c.energy().log_likelihood(c.design).numpy()
     expected = [oracle.log_likelihood(c.b, c.weight, row) for row in c.rows]
     np.testing.assert_allclose(found, expected, atol=1e-10)
     parts = [oracle.log_partition(c.b, c.weight, list(row)) for row in c.rows]
-    np.testing.assert_allclose(c.energy().log_partition(c.passes).numpy(), parts, atol=1e-10)
+    np.testing.assert_allclose(c.energy().log_partition(c.design).numpy(), parts, atol=1e-10)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_posterior_equals_enumeration_and_sums_over_subtypes(case) -> None:
     c = Case(*case)
     expected = np.array([oracle.posterior(c.b, c.weight, row) for row in c.rows])
-    np.testing.assert_allclose(c.energy().state_posterior(c.passes).numpy(), expected, atol=1e-10)
+    np.testing.assert_allclose(c.energy().state_posterior(c.design).numpy(), expected, atol=1e-10)
     labels = expected.reshape(len(expected), c.k, c.m).sum(2)
-    np.testing.assert_allclose(c.energy().posterior(c.passes).numpy(), labels, atol=1e-10)
+    np.testing.assert_allclose(c.energy().posterior(c.design).numpy(), labels, atol=1e-10)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c[3] == "normalised"], ids=str)
 def test_normalised_tables_have_no_partition_function(case) -> None:
     c = Case(*case)
     assert c.energy().worker_log_partition().abs().max() < 1e-12
-    assert c.energy().log_partition(c.passes).abs().max() < 1e-12
+    assert c.energy().log_partition(c.design).abs().max() < 1e-12
 
 
 def penalised_by_enumeration(c: Case, b, weight, alpha: float, kappa: float) -> float:
@@ -102,7 +102,7 @@ def penalised_by_enumeration(c: Case, b, weight, alpha: float, kappa: float) -> 
 def test_objective_and_gradient_equal_finite_differences_of_enumeration(case, penalty) -> None:
     c = Case(*case)
     settings = Settings(n_subtypes=c.m, gauge=c.gauge, penalty=penalty, prior_penalty=0.3)
-    likelihood = Likelihood(c.passes, settings, c.gold)
+    likelihood = Likelihood(c.design, settings, c.gold)
     alpha, kappa = (0.0, 0.0) if penalty is None else (penalty, 0.3)
 
     def objective(b, weight) -> float:
@@ -126,7 +126,7 @@ def test_objective_and_gradient_equal_finite_differences_of_enumeration(case, pe
 @pytest.mark.parametrize("case", [c for c in CASES if c[3] == "free"], ids=str)
 def test_gradient_equals_autograd(case) -> None:
     c = Case(*case)
-    likelihood = Likelihood(c.passes, Settings(n_subtypes=c.m, gauge="free", penalty=None), c.gold)
+    likelihood = Likelihood(c.design, Settings(n_subtypes=c.m, gauge="free", penalty=None), c.gold)
     b = torch.from_numpy(c.b).requires_grad_()
     weight = torch.from_numpy(c.weight).requires_grad_()
     total = torch.zeros((), dtype=torch.float64)
@@ -164,7 +164,7 @@ def test_penalised_gradient_equals_autograd_in_both_gauges(case, penalty) -> Non
             total = total - 0.5 * (log_z - log_z.mean(1, keepdim=True)).square().sum()
     total.backward()
     at = Weights(b.detach(), raw.detach())
-    value, _, gradient = Likelihood(c.passes, plan, c.gold).gradient(at)
+    value, _, gradient = Likelihood(c.design, plan, c.gold).gradient(at)
     assert value == pytest.approx(float(total.detach()), abs=1e-10)
     np.testing.assert_allclose(gradient.bias.numpy(), b.grad.numpy(), atol=1e-10)
     np.testing.assert_allclose(gradient.weight.numpy(), raw.grad.numpy(), atol=1e-10)
@@ -173,7 +173,7 @@ def test_penalised_gradient_equals_autograd_in_both_gauges(case, penalty) -> Non
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gold_clamps_posterior_and_likelihood_as_enumeration_does(case) -> None:
     c = Case(*case)
-    likelihood = Likelihood(c.passes, Settings(n_subtypes=c.m, gauge=c.gauge, penalty=None), c.gold)
+    likelihood = Likelihood(c.design, Settings(n_subtypes=c.m, gauge=c.gauge, penalty=None), c.gold)
     at = Weights(torch.from_numpy(c.b), torch.from_numpy(c.weight))
     expected = np.array([oracle.posterior(c.b, c.weight, row) for row in c.rows])
     for t in range(len(c.rows)):
@@ -194,7 +194,7 @@ def test_free_energy_is_minus_log_of_the_joint_summed_over_states(case) -> None:
         -oracle.log_sum_exp([oracle.minus_energy(c.b, c.weight, r, h) for h in range(len(c.b))])
         for r in c.rows
     ]
-    np.testing.assert_allclose(c.energy().free_energy(c.passes).numpy(), expected, atol=1e-10)
+    np.testing.assert_allclose(c.energy().free_energy(c.design).numpy(), expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c[0] < 5 and not c[4]], ids=str)
@@ -219,10 +219,10 @@ def test_prior_confusion_and_skills_equal_enumeration(case) -> None:
     confusion = joint / joint.sum(1, keepdims=True)
     prior = states.reshape(c.k, c.m).sum(1)
     energy = c.energy()
-    np.testing.assert_allclose(energy.class_prior(c.passes), prior, atol=1e-10)
-    np.testing.assert_allclose(energy.confusion(c.passes), confusion, atol=1e-10)
+    np.testing.assert_allclose(energy.class_prior(c.design), prior, atol=1e-10)
+    np.testing.assert_allclose(energy.confusion(c.design), confusion, atol=1e-10)
     skills = [confusion[i].diagonal() @ prior for i in range(d)]
-    np.testing.assert_allclose(energy.skills(c.passes), skills, atol=1e-10)
+    np.testing.assert_allclose(energy.skills(c.design), skills, atol=1e-10)
 
 
 @pytest.mark.parametrize("gauge", ["normalised", "free"])
@@ -234,5 +234,5 @@ def test_probabilities_of_all_answers_of_the_same_workers_sum_to_one(gauge, obse
     matrix[:, list(observed)] = configs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        passes = Passes(Answers.from_dense(matrix, 3), torch.device("cpu"), torch.float64)
-    assert float(c.energy().log_likelihood(passes).exp().sum()) == pytest.approx(1, abs=1e-10)
+        design = DesignMatrix(Answers.from_dense(matrix, 3), torch.device("cpu"), torch.float64)
+    assert float(c.energy().log_likelihood(design).exp().sum()) == pytest.approx(1, abs=1e-10)

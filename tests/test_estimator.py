@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from deem_crowd import DEEM, Answers
 from deem_crowd.exceptions import DataError, FormError, ParameterError
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 
 K = 3
 
@@ -209,7 +209,9 @@ def test_a_failed_or_interrupted_fit_leaves_the_object_as_it_was(monkeypatch) ->
     before = dict(vars(model))
     with pytest.raises(FormError):
         model.fit(X[0])
-    monkeypatch.setattr(Passes, "counts", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        DesignMatrix, "expected_counts", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert all(vars(model)[key] is before[key] for key in before)

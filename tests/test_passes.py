@@ -10,7 +10,7 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.model.design import Passes, resolve_device, softmax
+from deem_crowd.model.design import DesignMatrix, resolve_device, softmax
 
 
 def loops(answers: Answers, table: np.ndarray, posterior: np.ndarray):
@@ -39,11 +39,13 @@ def test_sums_equal_loops_rows_longer_than_a_piece_included(shape, soft, dtype) 
             answers = Answers.from_dense(np.where(given, rng.integers(0, k, (n, d)), -1), k)
     table = rng.normal(size=(d, k, 2 * k))
     posterior = rng.dirichlet(np.ones(2 * k), n).reshape(n, 2 * k)
-    passes = Passes(answers, torch.device("cpu"), dtype)
+    design = DesignMatrix(answers, torch.device("cpu"), dtype)
     logits, counts = loops(answers, table, posterior)
     tolerance = {"rtol": 1e-5, "atol": 3e-4} if dtype == torch.float32 else {"atol": 1e-9}
-    np.testing.assert_allclose(passes.logits(torch.from_numpy(table)), logits, **tolerance)
-    np.testing.assert_allclose(passes.counts(torch.from_numpy(posterior)), counts, **tolerance)
+    np.testing.assert_allclose(design.logits(torch.from_numpy(table)), logits, **tolerance)
+    np.testing.assert_allclose(
+        design.expected_counts(torch.from_numpy(posterior)), counts, **tolerance
+    )
 
 
 def test_softmax_stands_extremes() -> None:

@@ -18,7 +18,7 @@ from scipy.special import gammaln
 
 from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import dependence, select
 from deem_crowd.selection.opinion_pool import agreement_weights
 from deem_crowd.training import em
@@ -28,8 +28,8 @@ needs_sets = pytest.mark.skipif(not SETS.is_dir(), reason="the label sets are no
 CPU = torch.device("cpu")
 
 
-def passes_of(answers: Answers) -> Passes:
-    return Passes(answers, CPU, torch.float64)
+def design_of(answers: Answers) -> DesignMatrix:
+    return DesignMatrix(answers, CPU, torch.float64)
 
 
 def few(seed: int = 0, n: int = 6, d: int = 4, k: int = 2) -> Answers:
@@ -44,9 +44,9 @@ def few(seed: int = 0, n: int = 6, d: int = 4, k: int = 2) -> Answers:
 
 def test_one_pass_of_tables_by_hand() -> None:
     answers = few()
-    passes = passes_of(answers)
-    begin = em.vote_start(passes)
-    found = em.fit_tables(passes, begin, n_passes=1)
+    design = design_of(answers)
+    begin = em.vote_start(design)
+    found = em.fit_confusion(design, begin, n_passes=1)
     k, d = 2, 4
     table = np.zeros((d, k, k))
     for n in range(answers.n_tasks):
@@ -64,17 +64,17 @@ def test_one_pass_of_tables_by_hand() -> None:
 def test_the_bound_is_below_the_evidence(m, seed) -> None:
     """The evidence sums the probability of answers and states over all assignments of states to tasks."""
     answers = few(seed, n=5 if m == 1 else 3, d=3)
-    passes = passes_of(answers)
-    begin = em.vote_start(passes)
+    design = design_of(answers)
+    begin = em.vote_start(design)
     if m == 2:
-        begin = em.margin_start(passes, begin)
-    found = em.fit_tables(passes, begin, m)
+        begin = em.margin_start(design, begin)
+    found = em.fit_confusion(design, begin, m)
     alpha = found.pseudo_answers
     n_states = 2 * m
     total = []
     for states in itertools.product(range(n_states), repeat=answers.n_tasks):
         hot = torch.nn.functional.one_hot(torch.tensor(states), n_states).double()
-        counts = passes.counts(hot)
+        counts = design.expected_counts(hot)
         cells = counts + alpha
         value = (torch.lgamma(cells) - torch.lgamma(alpha)).sum()
         value -= (torch.lgamma(cells.sum(1)) - torch.lgamma(alpha.sum(0))).sum()
@@ -89,8 +89,8 @@ def test_the_bound_is_below_the_evidence(m, seed) -> None:
 def test_the_coin_recovers_accuracies() -> None:
     data = laws.spammers(3, 4000)
     answers = Answers.from_frame(data.answers)
-    passes = passes_of(answers)
-    found = em.fit_coin(passes, em.vote_start(passes))
+    design = design_of(answers)
+    found = em.fit_one_coin(design, em.vote_start(design))
     right = torch.diagonal(found.energy.weight.exp(), dim1=1, dim2=2)
     np.testing.assert_allclose(right[:, 0], right[:, 1])
     truth = data.gold.loc[data.answers["task"]].to_numpy() == data.answers["label"].to_numpy()
@@ -115,10 +115,10 @@ def test_a_voice_that_stands_alone_counts_for_little() -> None:
 def test_the_pool_is_what_its_formula_says() -> None:
     data = laws.few_tasks(1)
     answers = Answers.from_frame(data.answers)
-    passes = passes_of(answers)
-    found = select.select(answers, passes)
+    design = design_of(answers)
+    found = select.select(answers, design)
     mean = sum(
-        w * e.posterior(passes)
+        w * e.posterior(design)
         for w, e in zip(found.pool.weights, found.pool.energies, strict=True)
     )
     votes = np.zeros((answers.n_tasks, 2))
@@ -337,7 +337,7 @@ def test_the_ablations_leave_parts_out_of_the_very_default(name) -> None:
     answers = Answers.from_frame(laws.LAWS[name](0).answers)
     whole = ablations.assemble(answers, ablations.Parts())
     np.testing.assert_allclose(
-        whole, select.select(answers, passes_of(answers)).posterior, atol=1e-9
+        whole, select.select(answers, design_of(answers)).posterior, atol=1e-9
     )
 
 

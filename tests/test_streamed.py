@@ -12,8 +12,8 @@ from deem_crowd_benchmarks import laws
 from deem_crowd import Answers
 from deem_crowd.estimators import fit, fitted, recipe
 from deem_crowd.estimators.aggregator import DEEMAggregator
-from deem_crowd.model.design import Passes
-from deem_crowd.model.offloaded import StreamedPasses
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.offloaded import OffloadedDesign
 
 CPU = torch.device("cpu")
 
@@ -33,15 +33,17 @@ def kinds() -> dict[str, Answers]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_batches_are_no_difference(name, batch, dtype) -> None:
     answers = kinds()[name]
-    whole = Passes(answers, CPU, dtype)
-    parts = StreamedPasses(answers, CPU, dtype, batch=batch)
+    whole = DesignMatrix(answers, CPU, dtype)
+    parts = OffloadedDesign(answers, CPU, dtype, batch=batch)
     generator = torch.Generator().manual_seed(0)
     k = answers.n_classes
     table = torch.randn((answers.n_workers, k, 4), generator=generator, dtype=torch.float64)
     posterior = torch.rand((answers.n_tasks, 4), generator=generator, dtype=torch.float64).to(dtype)
     close = {"atol": 1e-9 if dtype == torch.float64 else 2e-3, "rtol": 1e-4}
     torch.testing.assert_close(parts.logits(table), whole.logits(table), **close)
-    torch.testing.assert_close(parts.counts(posterior), whole.counts(posterior), **close)
+    torch.testing.assert_close(
+        parts.expected_counts(posterior), whole.expected_counts(posterior), **close
+    )
     assert torch.equal(parts.answered, whole.answered)
 
 
@@ -51,8 +53,8 @@ def test_a_fit_in_batches_is_the_fit(monkeypatch) -> None:
     _, whole = fit.fit_answers(answers, plan)
     monkeypatch.setattr(
         fit,
-        "make_passes",
-        lambda *a, **k: functools.partial(StreamedPasses, batch=50)(a[0], CPU, torch.float64),
+        "make_design",
+        lambda *a, **k: functools.partial(OffloadedDesign, batch=50)(a[0], CPU, torch.float64),
     )
     _, parts = fit.fit_answers(answers, plan)
     np.testing.assert_allclose(parts, whole, atol=1e-6)

@@ -15,7 +15,7 @@ from scipy.special import gammaln
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fit import Recipe, fit_answers
 from deem_crowd.model import votes
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.selection import null_model
 from deem_crowd.training.likelihood import Likelihood, Settings, Weights, train
@@ -30,30 +30,30 @@ def crowd(seed: int, n: int = 60, d: int = 6, k: int = 3, skill=(0.5, 0.9), miss
     return matrix, truth
 
 
-def problem(matrix: np.ndarray, k: int, m: int = 1) -> tuple[Passes, Energy]:
+def problem(matrix: np.ndarray, k: int, m: int = 1) -> tuple[DesignMatrix, Energy]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         answers = Answers.from_dense(matrix, k)
-    passes = Passes(answers, torch.device("cpu"), torch.float64)
-    skill, own = votes.start(answers, passes, m, "mv", True, torch.Generator())
+    design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
+    skill, own = votes.start(answers, design, m, "mv", True, torch.Generator())
     weight = skill[:, None, None] * votes.diagonal(k, m) + own
-    return passes, Energy(torch.zeros(k * m, dtype=torch.float64), weight, weight.mean(0), m)
+    return design, Energy(torch.zeros(k * m, dtype=torch.float64), weight, weight.mean(0), m)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([1, 2]), st.sampled_from(["learned", None, 0.5]))
 def test_the_objective_never_falls(seed, m, penalty) -> None:
-    passes, start = problem(crowd(seed)[0], 3, m)
-    fit = train(passes, start, Settings(n_subtypes=m, penalty=penalty, n_iter=200))
+    design, start = problem(crowd(seed)[0], 3, m)
+    fit = train(design, start, Settings(n_subtypes=m, penalty=penalty, n_iter=200))
     steps = np.diff(fit.objective)
     assert (steps >= -1e-9).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_em_and_lbfgs_end_at_the_same_objective(seed) -> None:
-    passes, start = problem(crowd(seed, n=200)[0], 3)
+    design, start = problem(crowd(seed, n=200)[0], 3)
     ends = [
-        train(passes, start, Settings(penalty=1.0, optimizer=o, tol=1e-10, n_iter=3000)).objective[
+        train(design, start, Settings(penalty=1.0, optimizer=o, tol=1e-10, n_iter=3000)).objective[
             -1
         ]
         for o in ("em", "lbfgs")
@@ -63,10 +63,10 @@ def test_em_and_lbfgs_end_at_the_same_objective(seed) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_end_is_a_stationary_point(seed) -> None:
-    passes, start = problem(crowd(seed, n=200)[0], 3)
+    design, start = problem(crowd(seed, n=200)[0], 3)
     plan = Settings(penalty=1.0, tol=1e-12, n_iter=3000)
-    fit = train(passes, start, plan)
-    gradient = Likelihood(passes, plan).gradient(_weights(fit.energy))[2]
+    fit = train(design, start, plan)
+    gradient = Likelihood(design, plan).gradient(_weights(fit.energy))[2]
     assert gradient.weight.abs().max() < 1e-2
     assert gradient.bias.abs().max() < 1e-2
 
@@ -78,28 +78,28 @@ def _weights(energy: Energy) -> Weights:
 @pytest.mark.parametrize("seed", range(4))
 def test_without_penalty_no_worse_than_200_steps_of_dawid_skene_from_the_same_start(seed) -> None:
     matrix, _ = crowd(seed)
-    passes, start = problem(matrix, 3)
-    fit = train(passes, start, Settings(penalty=None, tol=1e-9, n_iter=2000))
-    begin = start.state_posterior(passes).numpy()
+    design, start = problem(matrix, 3)
+    fit = train(design, start, Settings(penalty=None, tol=1e-9, n_iter=2000))
+    begin = start.state_posterior(design).numpy()
     reference = oracle.dawid_skene(None, matrix, 200, begin)
-    found = float(fit.energy.log_likelihood(passes).sum())
+    found = float(fit.energy.log_likelihood(design).sum())
     assert found >= reference - 1e-4
 
 
 def test_zero_passes_give_the_start() -> None:
-    passes, start = problem(crowd(0)[0], 3)
-    fit = train(passes, start, Settings(n_iter=0))
+    design, start = problem(crowd(0)[0], 3)
+    fit = train(design, start, Settings(n_iter=0))
     assert torch.equal(fit.energy.weight, start.weight)
     assert fit.n_passes == 0
     assert fit.log_likelihood == []
 
 
 def test_the_free_gauge_fits_at_least_as_well_as_the_normalised_one() -> None:
-    passes, start = problem(crowd(1, n=200)[0], 3)
+    design, start = problem(crowd(1, n=200)[0], 3)
     ends = {}
     for gauge in ("normalised", "free"):
-        fit = train(passes, start, Settings(gauge=gauge, penalty=None, tol=1e-9, n_iter=2000))
-        ends[gauge] = float(fit.energy.log_likelihood(passes).sum())
+        fit = train(design, start, Settings(gauge=gauge, penalty=None, tol=1e-9, n_iter=2000))
+        ends[gauge] = float(fit.energy.log_likelihood(design).sum())
     assert ends["free"] >= ends["normalised"] - 0.05
 
 
@@ -123,9 +123,9 @@ def test_gold_clamps_its_tasks_and_teaches_the_others() -> None:
 
 
 def test_learned_pseudo_answers_raise_the_evidence_of_the_tables() -> None:
-    passes, start = problem(crowd(0, n=300, d=12, missing=0.6)[0], 3)
-    likelihood = Likelihood(passes, Settings(penalty="learned"))
-    counts = passes.counts(start.state_posterior(passes))
+    design, start = problem(crowd(0, n=300, d=12, missing=0.6)[0], 3)
+    likelihood = Likelihood(design, Settings(penalty="learned"))
+    counts = design.expected_counts(start.state_posterior(design))
     values = []
     for _ in range(30):
         values.append(float(null_model._log_marginal(counts, likelihood.pseudo_answers).sum()))
@@ -137,8 +137,8 @@ def test_learned_pseudo_answers_raise_the_evidence_of_the_tables() -> None:
 @given(st.integers(0, 10**6))
 def test_every_step_for_pseudo_answers_raises_evidence_with_its_pseudo_observation(seed) -> None:
     """(a + 1) / (b + 1) is the step of evidence + Σ log α − Σ α, which such a step can never lower."""
-    passes, _ = problem(crowd(0, n=30)[0], 3)
-    likelihood = Likelihood(passes, Settings(penalty="learned"))
+    design, _ = problem(crowd(0, n=30)[0], 3)
+    likelihood = Likelihood(design, Settings(penalty="learned"))
     rng = np.random.default_rng(seed)
     tables = rng.dirichlet(np.ones(3) * 2, (9, 3)).transpose(0, 2, 1) / 3 + np.eye(3) * 2 / 3
     counts = tables * rng.integers(2, 60, (9, 1, 3))
@@ -159,8 +159,8 @@ def test_every_step_for_pseudo_answers_raises_evidence_with_its_pseudo_observati
 def test_workers_of_one_kind_get_a_stronger_prior_than_workers_who_differ() -> None:
     strength = []
     for skill in ((0.7, 0.7001), (0.2, 1.0)):
-        passes, start = problem(crowd(0, n=600, d=20, skill=skill)[0], 3)
-        strength.append(float(train(passes, start, Settings()).pseudo_answers.sum()))
+        design, start = problem(crowd(0, n=600, d=20, skill=skill)[0], 3)
+        strength.append(float(train(design, start, Settings()).pseudo_answers.sum()))
     assert strength[0] > strength[1]
 
 
@@ -169,19 +169,19 @@ def test_float32_passes_agree_with_float64() -> None:
     answers = Answers.from_dense(matrix, 3)
     ends = []
     for dtype in (torch.float32, torch.float64):
-        passes = Passes(answers, torch.device("cpu"), dtype)
+        design = DesignMatrix(answers, torch.device("cpu"), dtype)
         _, start = problem(matrix, 3)
-        ends.append(train(passes, start, Settings()).energy.posterior(passes).double())
+        ends.append(train(design, start, Settings()).energy.posterior(design).double())
     assert (ends[0] - ends[1]).abs().max() < 1e-3
 
 
 def test_evidence_is_there_for_a_label_and_absent_for_noise() -> None:
     for skill, expected in (((0.6, 0.9), True), (None, False)):
         matrix, _ = crowd(3, n=200, d=8, skill=skill or (0.0, 0.0))
-        passes, start = problem(matrix, 3)
-        fit = train(passes, start, Settings())
-        posterior = fit.energy.state_posterior(passes)
-        assert null_model.says_nothing(passes, posterior, fit.pseudo_answers) != expected
+        design, start = problem(matrix, 3)
+        fit = train(design, start, Settings())
+        posterior = fit.energy.state_posterior(design)
+        assert null_model.prefers_no_label(design, posterior, fit.pseudo_answers) != expected
 
 
 def test_weighted_start_ranks_workers_by_agreement_with_the_others() -> None:
@@ -190,8 +190,8 @@ def test_weighted_start_ranks_workers_by_agreement_with_the_others() -> None:
     skills = np.array([0.95, 0.8, 0.6, 0.4])
     matrix = np.where(rng.random((500, 4)) < skills, truth[:, None], rng.integers(0, 3, (500, 4)))
     answers = Answers.from_dense(matrix)
-    passes = Passes(answers, torch.device("cpu"), torch.float64)
-    agreement = votes.vote_agreement(passes, np.diff(answers.task_ptr)).numpy()
+    design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
+    agreement = votes.vote_agreement(design, np.diff(answers.task_ptr)).numpy()
     by_hand = [
         np.mean([matrix[:, i] == matrix[:, j] for j in range(4) if j != i]) for i in range(4)
     ]
@@ -202,8 +202,8 @@ def test_weighted_start_ranks_workers_by_agreement_with_the_others() -> None:
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6), st.sampled_from([1, 2]), st.sampled_from([None, 0.5]))
 def test_the_objective_never_falls_in_the_free_gauge_either(seed, m, penalty) -> None:
-    passes, start = problem(crowd(seed)[0], 3, m)
-    fit = train(passes, start, Settings(n_subtypes=m, gauge="free", penalty=penalty, n_iter=100))
+    design, start = problem(crowd(seed)[0], 3, m)
+    fit = train(design, start, Settings(n_subtypes=m, gauge="free", penalty=penalty, n_iter=100))
     assert len(fit.objective) > 1
     assert min(np.diff(fit.objective)) >= -1e-9
 
@@ -211,7 +211,7 @@ def test_the_objective_never_falls_in_the_free_gauge_either(seed, m, penalty) ->
 @pytest.mark.parametrize("kind", ["gold", "soft"])
 def test_em_and_lbfgs_end_at_the_same_objective_with_gold_and_with_soft_answers(kind) -> None:
     matrix, truth = crowd(5, n=200)
-    passes, start = problem(matrix, 3)
+    design, start = problem(matrix, 3)
     gold = None
     if kind == "gold":
         gold = torch.from_numpy(np.where(np.arange(200) < 40, truth, -1))
@@ -220,11 +220,11 @@ def test_em_and_lbfgs_end_at_the_same_objective_with_gold_and_with_soft_answers(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             answers = Answers.from_soft((soft * (matrix >= 0)[:, :, None]).transpose(0, 2, 1))
-        passes = Passes(answers, torch.device("cpu"), torch.float64)
+        design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
     ends = []
     for optimizer in ("em", "lbfgs"):
         plan = Settings(penalty=1.0, optimizer=optimizer, tol=1e-10, n_iter=3000)
-        ends.append(train(passes, start, plan, gold).objective[-1])
+        ends.append(train(design, start, plan, gold).objective[-1])
     assert ends[0] == pytest.approx(ends[1], abs=1e-5)
 
 
@@ -240,7 +240,7 @@ def test_float32_passes_give_the_posterior_of_float64_at_the_same_weights(gauge)
     energy = Energy(start.bias, weight, weight.mean(0))
     answers = Answers.from_dense(matrix, 3)
     one, other = (
-        energy.posterior(Passes(answers, torch.device("cpu"), dtype)).double()
+        energy.posterior(DesignMatrix(answers, torch.device("cpu"), dtype)).double()
         for dtype in (torch.float32, torch.float64)
     )
     assert (one - other).abs().max() < 1e-4
@@ -250,10 +250,10 @@ def test_float32_passes_give_the_posterior_of_float64_at_the_same_weights(gauge)
 def test_no_worse_than_dawid_skene_on_few_sparse_and_poor_answers_either(seed) -> None:
     rng = np.random.default_rng(seed)
     matrix, _ = crowd(seed, n=int(rng.integers(10, 50)), d=5, skill=(0.2, 0.95), missing=0.5)
-    passes, start = problem(matrix, 3)
-    fit = train(passes, start, Settings(penalty=None, tol=0.0, n_iter=2000))
-    reference = oracle.dawid_skene(None, matrix, 200, start.state_posterior(passes).numpy())
-    assert float(fit.energy.log_likelihood(passes).sum()) >= reference - 1e-4
+    design, start = problem(matrix, 3)
+    fit = train(design, start, Settings(penalty=None, tol=0.0, n_iter=2000))
+    reference = oracle.dawid_skene(None, matrix, 200, start.state_posterior(design).numpy())
+    assert float(fit.energy.log_likelihood(design).sum()) >= reference - 1e-4
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -15,7 +15,7 @@ from models import copies, groups, tiny_network
 
 from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import ParameterError, UnsupportedError
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.units import MAX_JOINT_STATES, Units, unit_posteriors
 from deem_crowd.training import joint
 from deem_crowd.training.likelihood import Settings
@@ -59,9 +59,9 @@ def small_models(draw):
     return k, units, matrix
 
 
-def passes_of(matrix, k: int) -> Passes:
+def design_of(matrix, k: int) -> DesignMatrix:
     answers = Answers.from_dense(matrix, k, warn_empty=())
-    return Passes(answers, torch.device("cpu"), torch.float64)
+    return DesignMatrix(answers, torch.device("cpu"), torch.float64)
 
 
 def given_answers(row) -> dict[int, int]:
@@ -72,10 +72,10 @@ def given_answers(row) -> dict[int, int]:
 @given(small_models())
 def test_likelihood_and_posteriors_against_enumeration(model) -> None:
     k, units, matrix = model
-    passes = passes_of(matrix, k)
+    design = design_of(matrix, k)
     expected = sum(log_likelihood(units, given_answers(row), k) for row in matrix)
-    assert joint.log_likelihood(units, passes) == pytest.approx(expected, abs=1e-8)
-    for unit, posterior in enumerate(unit_posteriors(units, passes)):
+    assert joint.log_likelihood(units, design) == pytest.approx(expected, abs=1e-8)
+    for unit, posterior in enumerate(unit_posteriors(units, design)):
         others = tuple(u for u in range(units.n_units) if u != unit)
         for n, row in enumerate(matrix):
             scores = joint_scores(units, given_answers(row))
@@ -87,23 +87,23 @@ def test_likelihood_and_posteriors_against_enumeration(model) -> None:
 @given(small_models())
 def test_training_never_ends_below_its_start_and_its_gradient_vanishes(model) -> None:
     k, units, matrix = model
-    passes = passes_of(matrix, k)
+    design = design_of(matrix, k)
     plan = Settings(gauge="free", n_iter=2000, tol=1e-12)
 
     def objective(found: Units) -> float:
         shared = float(found.population.square().sum()) + float(found.bias.square().sum())
         own = float(found.own.square().sum())
-        value = joint.log_likelihood(found, passes)
+        value = joint.log_likelihood(found, design)
         return value - 0.5 * joint.OWN_PENALTY * own - 0.5 * joint.SHARED_PENALTY * shared
 
-    found, fit = joint.train_units(passes, units, plan)
+    found, fit = joint.train_units(design, units, plan)
     best = objective(found)
     assert best >= objective(units) - 1e-9
-    if not passes.n_answers:
+    if not design.n_answers:
         assert found is units  # there is nothing to learn from
         return
     if fit.objective:
-        assert fit.objective[-1] * passes.n_tasks == pytest.approx(best, abs=1e-6)
+        assert fit.objective[-1] * design.n_tasks == pytest.approx(best, abs=1e-6)
     rng = torch.Generator().manual_seed(0)
     for _ in range(5):  # no small step leads up
         step = [1e-3 * torch.randn(t.shape, generator=rng, dtype=torch.float64) for t in

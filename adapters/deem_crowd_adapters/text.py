@@ -129,7 +129,7 @@ def _remedy(header: Sequence[str], delimiter: str, needed: Sequence[str]) -> str
 
 
 class _Quotes(io.RawIOBase):
-    """Passes a file on, ends its last line if nobody has, and counts its quotation marks."""
+    """DesignMatrix a file on, ends its last line if nobody has, and counts its quotation marks."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import pandas as pd
 
-from deem_crowd.atomic import replacing
+from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError, FormError, first_few
 from deem_crowd_adapters import formats
 
@@ -68,7 +68,7 @@ def write_table(
         _write(table, kind, sys.stdout.buffer, spreadsheet)
         sys.stdout.buffer.flush()
         return
-    with replacing(name) as raw:
+    with atomic_write(name) as raw:
         if name.endswith(".gz"):
             # No name and time inside, so that equal tables make equal files.
             with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:

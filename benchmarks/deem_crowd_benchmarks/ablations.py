@@ -21,7 +21,7 @@ from rich.table import Table
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import dependence
 from deem_crowd.selection.opinion_pool import FLOOR, agreement_weights, smoothed_votes
 from deem_crowd.training import em
@@ -61,29 +61,29 @@ def assemble(answers: Answers, parts: Parts) -> pd.DataFrame:
 
     With all parts this is what :func:`deem_crowd.selection.select.select` does; a test holds the two together.
     """
-    passes = Passes(answers, torch.device("cpu"), torch.float64)
-    begin = em.vote_start(passes)
+    design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
+    begin = em.vote_start(design)
     power: torch.Tensor | None = None
 
     def tables() -> Member:
-        return em.fit_tables(passes, begin, power=power, average=parts.path)
+        return em.fit_confusion(design, begin, power=power, average=parts.path)
 
     one = tables()
     if parts.dependence:
         between = dependence.measure(answers)
-        if between.contradicts(em.chance_corrected_skills(passes, one)):
+        if between.contradicts(em.chance_corrected_skills(design, one)):
             power = torch.from_numpy(between.power)
             one = tables()
     voices = [one]
     if parts.coin:
-        voices.append(em.fit_coin(passes, begin, power))
+        voices.append(em.fit_one_coin(design, begin, power))
     third = one
     if parts.subtypes and power is None:
-        two = em.fit_tables(passes, em.margin_start(passes, begin), 2)
+        two = em.fit_confusion(design, em.margin_start(design, begin), 2)
         third = two if two.bound > one.bound else one
     voices.append(third)
-    read = [member.energy.posterior(passes) for member in voices]
-    votes = smoothed_votes(passes)[0]
+    read = [member.energy.posterior(design) for member in voices]
+    votes = smoothed_votes(design)[0]
     if parts.votes:
         read.append(votes)
     weights = agreement_weights(read)[0] if parts.weights else [1 / len(read)] * len(read)

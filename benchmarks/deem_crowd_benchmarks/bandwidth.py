@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import Passes, resolve_device, softmax
+from deem_crowd.model.design import DesignMatrix, resolve_device, softmax
 from deem_crowd_benchmarks.laws import crowd_of
 
 
@@ -38,16 +38,16 @@ def best_of(action: Callable[[], object], device: torch.device, repeats: int = 7
 def measure(n_answers: int, device: torch.device) -> dict[str, float]:
     """Return seconds of a pass, of the gather, and of copying as many bytes as a pass has to move."""
     answers = Answers.from_frame(crowd_of(n_answers, 0).answers)
-    passes = Passes(answers, device, torch.float32)
+    design = DesignMatrix(answers, device, torch.float32)
     k = answers.n_classes
-    table = torch.randn((passes.n_workers, k, k), device=device)
+    table = torch.randn((design.n_workers, k, k), device=device)
     flat = table.reshape(-1, k)
     code = torch.from_numpy(answers.worker * k + answers.hard_label).to(device)
-    posterior = torch.rand((passes.n_tasks, k), device=device)
+    posterior = torch.rand((design.n_tasks, k), device=device)
     task = torch.from_numpy(answers.task[torch.argsort(code, stable=True).cpu().numpy()]).to(device)
 
     def one_pass() -> None:
-        passes.counts(softmax(passes.logits(table))[0])
+        design.expected_counts(softmax(design.logits(table))[0])
 
     def gather() -> None:
         flat.index_select(0, code)

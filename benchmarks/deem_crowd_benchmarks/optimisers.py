@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal, start
 from deem_crowd.training import likelihood as training
@@ -29,7 +29,7 @@ from deem_crowd_benchmarks.laws import crowd_of
 
 def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, float]]:
     """Return {optimiser: (passes, best seconds of three, penalised log-likelihood per answer)}."""
-    passes = Passes(answers, torch.device("cpu"), torch.float64)
+    passes = DesignMatrix(answers, torch.device("cpu"), torch.float64)
     skill, own = start(answers, passes, 1, "mv", True, torch.Generator())
     weight = skill[:, None, None] * diagonal(passes.n_classes, 1) + own
     begin = Energy(torch.zeros(passes.n_classes, dtype=torch.float64), weight, weight.mean(0))

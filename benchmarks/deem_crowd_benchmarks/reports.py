@@ -15,7 +15,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from deem_crowd.atomic import replacing
+from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError
 from deem_crowd_benchmarks import figures, statistics
 from deem_crowd_benchmarks.runs import RESULTS, Row, cores, read_rows
@@ -253,5 +253,5 @@ def _md(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())

@@ -11,7 +11,7 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, FormError, first_few
 from deem_crowd.model import alignment, votes
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 
 
 def as_answers(
@@ -78,5 +78,5 @@ def agreement(
         raise FormError(
             f"align_to is about {voters.n_tasks} tasks, and there are {len(posterior)}."
         )
-    passes = Passes(voters, torch.device("cpu"), torch.float64)
-    return posterior.T @ votes.vote_shares(passes).numpy()
+    design = DesignMatrix(voters, torch.device("cpu"), torch.float64)
+    return posterior.T @ votes.vote_shares(design).numpy()

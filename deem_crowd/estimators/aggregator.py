@@ -23,7 +23,7 @@ from deem_crowd.data.gold import TrueLabels
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
-from deem_crowd.estimators.incremental import SEEN, Seen
+from deem_crowd.estimators.memory import MEMORY, Memory
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
 from deem_crowd.exceptions import (
@@ -181,10 +181,10 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
         ------
         MissingColumnError, DataError, FormError, ParameterError, MemoryNeedError
         """
-        seen = Seen(self._read(data), known_labels.pairs(true_labels))
+        seen = Memory(self._read(data), known_labels.pairs(true_labels))
         found = self._trained(seen, None)
         # One assignment, so that an interrupt leaves either the old state or the new one.
-        self.__dict__ = {k: v for k, v in self.__dict__.items() if k != SEEN} | found
+        self.__dict__ = {k: v for k, v in self.__dict__.items() if k != MEMORY} | found
         return self
 
     def partial_fit(
@@ -217,15 +217,15 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
             If the model comes from :meth:`fit` or a file, which remember no answers.
         MissingColumnError, DataError, FormError, MemoryNeedError
         """
-        before = Seen.before(self.__dict__)
+        before = Memory.before(self.__dict__)
         answers, known = self._read(data), known_labels.pairs(true_labels)
         if before is None:
-            seen, present = Seen(answers, known), None
+            seen, present = Memory(answers, known), None
         else:
             seen = before.with_pairs(answers, known, self.duplicates)
             present = self.__dict__["_fitted"][0]
         found = self._trained(seen, present, keep=True)
-        self.__dict__ = {**self.__dict__, **found, SEEN: seen}
+        self.__dict__ = {**self.__dict__, **found, MEMORY: seen}
         return self
 
     def fit_predict(
@@ -372,7 +372,7 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
         return "_fitted" in self.__dict__
 
     def _trained(
-        self, seen: Seen, present: fitted.FittedModel | None, keep: bool = False
+        self, seen: Memory, present: fitted.FittedModel | None, keep: bool = False
     ) -> dict[str, Any]:
         """Return the fitted attributes for all answers seen; ``keep`` what a fit of more answers may go on from."""
         answers = seen.answers
@@ -381,7 +381,7 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
         with reporter(answers.n_answers, self.progress, not plan.plain) as show:
             model, posterior = inference.fit_answers(answers, plan, gold, show, present)
         if not keep:
-            model = replace(model, stops={})
+            model = replace(model, warm_starts={})
         labels, probas = _output(answers, posterior, gold)
         return _attributes(model, labels, probas, answers.workers, answers.classes)
 

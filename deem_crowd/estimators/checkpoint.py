@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from deem_crowd.atomic import replacing
+from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError, FormError, ParameterError, UnsupportedError, first_few
 
 FORMAT = "deem-crowd"
@@ -200,7 +200,7 @@ def write(
         "content": json.dumps(content, allow_nan=False),
     }
     data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
-    with replacing(target) as file:
+    with atomic_write(target) as file:
         file.write(data)
     return target
 

@@ -19,7 +19,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
-from deem_crowd.estimators.incremental import SEEN, Seen
+from deem_crowd.estimators.memory import MEMORY, Memory
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
 from deem_crowd.exceptions import DataError, ParameterError
@@ -259,7 +259,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         answers = inputs.as_answers(predictions, settings["n_classes"])
         known = None if gold is None else inputs.class_vector(gold, answers, "gold")
         truth = None if labels is None else inputs.class_vector(labels, answers, "labels")
-        model, posterior = _trained(Seen(answers, known), settings, None)
+        model, posterior = _trained(Memory(answers, known), settings, None)
         history = dict(model.history)
         if truth is not None:
             best = fitted.best_class(posterior, answers, known)
@@ -267,7 +267,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
             history["accuracy"] = (
                 [float((best[rated] == truth[rated]).mean())] if rated.any() else []
             )
-        self._take(replace(model, history=history, stops={}), None, settings["model_dir"])
+        self._take(replace(model, history=history, warm_starts={}), None, settings["model_dir"])
         return self
 
     def partial_fit(
@@ -299,14 +299,14 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         """
         settings = self.get_params(deep=False)
         parameters.check(settings)
-        before = Seen.before(self.__dict__)
+        before = Memory.before(self.__dict__)
         n_classes = settings["n_classes"] if before is None else before.answers.n_classes
         # a source that says nothing in a later part is nothing to be told about
         watched = ("task", "worker") if before is None else ("task",)
         answers = inputs.as_answers(predictions, n_classes, watched)
         known = None if gold is None else inputs.class_vector(gold, answers, "gold")
         if before is None:
-            seen, present = Seen(answers, known), None
+            seen, present = Memory(answers, known), None
         else:
             self._same_sources(answers)
             if not isinstance(predictions, Answers):
@@ -491,11 +491,11 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         model: fitted.FittedModel = self.__dict__["_fitted"]
         return model
 
-    def _take(self, model: fitted.FittedModel, seen: Seen | None, folder: Any) -> None:
+    def _take(self, model: fitted.FittedModel, seen: Memory | None, folder: Any) -> None:
         """Take on a model, and write it where it is to be written; at once, or not at all."""
-        fresh = {k: v for k, v in self.__dict__.items() if k != SEEN} | _attributes(model)
+        fresh = {k: v for k, v in self.__dict__.items() if k != MEMORY} | _attributes(model)
         if seen is not None:
-            fresh[SEEN] = seen
+            fresh[MEMORY] = seen
         if folder is not None:
             there = copy.copy(self)
             there.__dict__ = fresh
@@ -521,7 +521,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
 
 
 def _trained(
-    seen: Seen, settings: dict[str, Any], present: fitted.FittedModel | None
+    seen: Memory, settings: dict[str, Any], present: fitted.FittedModel | None
 ) -> tuple[fitted.FittedModel, npt.NDArray[np.float64]]:
     """Return the model of all answers seen, and its posterior, shape (N, K)."""
     epochs = settings["epochs"]

@@ -13,7 +13,7 @@ from deem_crowd.estimators.fitted import network_posterior
 from deem_crowd.estimators.recipe import LayerRecipe, Recipe
 from deem_crowd.model import units
 from deem_crowd.model.batches import Batches
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.network import Network
 from deem_crowd.model.units import UnitReading, Units
@@ -58,7 +58,7 @@ class Outcome:
 
 def fit(
     answers: Answers,
-    passes: Passes,
+    design: DesignMatrix,
     start: Energy,
     recipe: Recipe,
     generator: torch.Generator,
@@ -84,25 +84,25 @@ def fit(
         If the sampler cannot serve the model, or the layers would be too large.
     """
     if recipe.layers is not None:
-        return _layered(answers, passes, start, recipe, recipe.layers, generator, gold, progress)
+        return _layered(answers, design, start, recipe, recipe.layers, generator, gold, progress)
     begin = units.start(start, recipe.hidden_dim, generator, answers)
     if recipe.sampler is None and begin.tractable:
-        found, exact = joint.train_units(passes, begin, recipe.settings, gold, progress)
+        found, exact = joint.train_units(design, begin, recipe.settings, gold, progress)
         warn_not_converged(exact, recipe.settings)
-        return _several(found, passes, recipe, gold, {"log_likelihood": exact.log_likelihood})
+        return _several(found, design, recipe, gold, {"log_likelihood": exact.log_likelihood})
     network = Network(begin, None, recipe.settings.gauge == "normalised")
     trained = _by_samples(
-        answers, passes, network, recipe.sampler or Gibbs(), recipe, gold, progress
+        answers, design, network, recipe.sampler or Gibbs(), recipe, gold, progress
     )
     found = trained.network.units()
     if recipe.hidden_dim == 1:
-        return _single(found, passes, recipe, gold, trained.history)
-    return _several(found, passes, recipe, gold, trained.history)
+        return _single(found, design, recipe, gold, trained.history)
+    return _several(found, design, recipe, gold, trained.history)
 
 
 def _by_samples(
     answers: Answers,
-    passes: Passes,
+    design: DesignMatrix,
     network: Network,
     sampler: Sampler,
     recipe: Recipe,
@@ -114,16 +114,16 @@ def _by_samples(
     if recipe.layers is not None and recipe.layers.init == "units" and how.epochs is None:
         epochs = 0  # layers that were trained already: going on by samples is for those who ask
     batches = Batches(
-        answers, passes.device, passes.dtype, dense=True if recipe.layers is not None else None
+        answers, design.device, design.dtype, dense=True if recipe.layers is not None else None
     )
     return contrastive.train_by_samples(
         batches,
-        passes,
+        design,
         network,
         sampler,
         recipe.settings,
         replace(how, epochs=epochs),
-        recipe.generator(passes.device),
+        recipe.generator(design.device),
         gold,
         progress,
     )
@@ -131,7 +131,7 @@ def _by_samples(
 
 def _single(
     found: Units,
-    passes: Passes,
+    design: DesignMatrix,
     recipe: Recipe,
     gold: Tensor | None,
     history: dict[str, list[float]],
@@ -140,29 +140,29 @@ def _single(
     combined = joint.combine(found)
     population = found.population[:, :-1] + found.population[:, -1:]
     energy = Energy(combined.bias, combined.weight, population, found.n_subtypes)
-    states = Likelihood(passes, recipe.settings, gold).posterior_of(energy)
+    states = Likelihood(design, recipe.settings, gold).posterior_of(energy)
     return Outcome(
         energy=energy,
         posterior=energy.fold(states).to("cpu", torch.float64),
-        prior=energy.class_prior(passes).to("cpu", torch.float64),
-        confusion=energy.confusion(passes),
-        skills=energy.skills(passes),
+        prior=energy.class_prior(design).to("cpu", torch.float64),
+        confusion=energy.confusion(design),
+        skills=energy.skills(design),
         history=history,
     )
 
 
 def _several(
     found: Units,
-    passes: Passes,
+    design: DesignMatrix,
     recipe: Recipe,
     gold: Tensor | None,
     history: dict[str, list[float]],
 ) -> Outcome:
     """Find the label among several units, and read what it says."""
-    readings = units.read_units(found, passes, units.unit_posteriors(found, passes))
+    readings = units.read_units(found, design, units.unit_posteriors(found, design))
     label = 0 if gold is not None else units.label_unit(readings)
     energy = found.unit_energy(label)
-    states = Likelihood(passes, recipe.settings, gold).posterior_of(energy)
+    states = Likelihood(design, recipe.settings, gold).posterior_of(energy)
     posterior = energy.fold(states).to("cpu", torch.float64)
     return _empirical(
         Outcome(
@@ -176,13 +176,13 @@ def _several(
             label_unit=label,
             readings=tuple(readings),
         ),
-        passes,
+        design,
     )
 
 
 def _layered(
     answers: Answers,
-    passes: Passes,
+    design: DesignMatrix,
     start: Energy,
     recipe: Recipe,
     layers: LayerRecipe,
@@ -193,7 +193,7 @@ def _layered(
     """Train layers and units together, by samples."""
     stack = layers.build(answers.n_classes, answers.n_workers, generator)
     if layers.init == "units":
-        start = pretrain.pretrain(answers, passes, start, stack, recipe.settings, generator)
+        start = pretrain.pretrain(answers, design, start, stack, recipe.settings, generator)
     elif stack.n_outputs != answers.n_workers:
         # outputs are not workers: they all start as the average one
         weight = start.population.expand(stack.n_outputs, *start.population.shape).clone()
@@ -201,17 +201,17 @@ def _layered(
     begin = units.start(start, recipe.hidden_dim, generator)
     network = Network(begin, stack)
     trained = _by_samples(
-        answers, passes, network, recipe.sampler or DiscreteLangevin(), recipe, gold, progress
+        answers, design, network, recipe.sampler or DiscreteLangevin(), recipe, gold, progress
     )
     network = trained.network.eval()
-    batches = Batches(answers, passes.device, passes.dtype, dense=True)
+    batches = Batches(answers, design.device, design.dtype, dense=True)
     posteriors = [network_posterior(network, batches, u) for u in range(recipe.hidden_dim)]
     found = network.units()
     readings: tuple[UnitReading, ...] = ()
     label = 0
     if recipe.hidden_dim > 1:
-        on_device = [p.to(passes.device, passes.dtype) for p in posteriors]
-        readings = tuple(units.read_units(found, passes, on_device))
+        on_device = [p.to(design.device, design.dtype) for p in posteriors]
+        readings = tuple(units.read_units(found, design, on_device))
         label = 0 if gold is not None else units.label_unit(list(readings))
     posterior = posteriors[label]
     if gold is not None:
@@ -229,13 +229,13 @@ def _layered(
         label_unit=label,
         readings=readings,
     )
-    return _empirical(outcome, passes)
+    return _empirical(outcome, design)
 
 
-def _empirical(outcome: Outcome, passes: Passes) -> Outcome:
+def _empirical(outcome: Outcome, design: DesignMatrix) -> Outcome:
     """Fill in confusion matrices and skills from expected counts, each worker starting as the average one."""
-    posterior = outcome.posterior.to(passes.device, passes.dtype)
-    counts = passes.counts(posterior).cpu()
+    posterior = outcome.posterior.to(design.device, design.dtype)
+    counts = design.expected_counts(posterior).cpu()
     pooled = counts.sum(0)
     pooled = (pooled + 1e-3) / (pooled + 1e-3).sum(0, keepdim=True)
     cells = counts + _PRIOR_ANSWERS * pooled

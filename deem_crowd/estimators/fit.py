@@ -12,18 +12,18 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import deep
 from deem_crowd.estimators.deep import Outcome
-from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray, make_passes
+from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray, make_design
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import alignment, votes
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.units import MAX_JOINT_STATES
 from deem_crowd.selection import null_model, select
-from deem_crowd.selection.opinion_pool import Pool
+from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.select import Candidate
 from deem_crowd.training import likelihood as training
-from deem_crowd.training.em import Stop
+from deem_crowd.training.em import WarmStart
 
 _ONE = "one unit"
 
@@ -34,7 +34,7 @@ def fit_answers(
     gold: IntArray | None = None,
     progress: Callable[[int, float], None] | None = None,
     present: FittedModel | None = None,
-    kind: type[Passes] = Passes,
+    kind: type[DesignMatrix] = DesignMatrix,
 ) -> tuple[FittedModel, FloatArray]:
     """Fit the model of a recipe.
 
@@ -50,7 +50,7 @@ def fit_answers(
     present : FittedModel, optional
         A model of some of these answers, whose workers are the first of these: training goes on from there as far as
         its end does not depend on its start.
-    kind : type of Passes
+    kind : type of DesignMatrix
         What lays the answers out; another one where other processes hold further tasks of the same workers and classes,
         for plain models only.
 
@@ -65,37 +65,37 @@ def fit_answers(
     MemoryNeedError
         Before anything is allocated, if tables and posteriors would not fit.
     """
-    if kind is Passes:
+    if kind is DesignMatrix:
         compact, used = _only_used_classes(answers, gold)
     else:
         compact, used = answers, np.arange(answers.n_classes)
-    passes = make_passes(compact, recipe.device, recipe.dtype, _n_states(recipe, len(used)), kind)
+    design = make_design(compact, recipe.device, recipe.dtype, _n_states(recipe, len(used)), kind)
     known: torch.Tensor | None = None
     if gold is not None and len(used):
         position = np.full(answers.n_classes + 1, -1, dtype=np.int64)
         position[used] = np.arange(len(used))
         known = torch.from_numpy(position[gold])
     generator = recipe.generator()
-    stops = _continued(present, compact, used, recipe)
-    begin = stops.get(_ONE)
-    start = begin.energy if begin else _start(compact, passes, recipe, known, generator)
-    pool: Pool | None = None
+    warm_starts = _continued(present, compact, used, recipe)
+    begin = warm_starts.get(_ONE)
+    start = begin.energy if begin else _start(compact, design, recipe, known, generator)
+    pool: OpinionPool | None = None
     candidates: tuple[Candidate, ...] = ()
-    ends: dict[str, Stop] = {}
-    if recipe.automatic and passes.n_answers_in_all > 0:
+    ends: dict[str, WarmStart] = {}
+    if recipe.automatic and design.n_answers_in_all > 0:
         found, uninformed, pool, candidates, ends = _chosen(
-            compact, passes, start, recipe, known, progress, stops
+            compact, design, start, recipe, known, progress, warm_starts
         )
-    elif recipe.plain or passes.n_answers_in_all == 0:
+    elif recipe.plain or design.n_answers_in_all == 0:
         alpha = begin.pseudo_answers if begin else None
-        found, uninformed, ends[_ONE] = _plain(passes, start, recipe, known, progress, alpha)
+        found, uninformed, ends[_ONE] = _plain(design, start, recipe, known, progress, alpha)
     else:
-        found = deep.fit(compact, passes, start, recipe, generator, known, progress)
+        found = deep.fit(compact, design, start, recipe, generator, known, progress)
         uninformed = False
     class_map = np.arange(len(used))
     if known is None and len(used) > 1:
-        vote = votes.vote_shares(passes).to("cpu", torch.float64)
-        class_map = alignment.match(passes.reduce(found.posterior.T @ vote).numpy())
+        vote = votes.vote_shares(design).to("cpu", torch.float64)
+        class_map = alignment.match(design.reduce(found.posterior.T @ vote).numpy())
     identity = np.arange(len(used))
     priors = np.zeros(answers.n_classes)
     if len(used):
@@ -117,13 +117,13 @@ def fit_answers(
         readings=found.readings,
         pool=pool,
         candidates=candidates,
-        information=_information(passes, found.posterior),
-        stops=ends,
+        information=_information(design, found.posterior),
+        warm_starts=ends,
     )
     if not np.array_equal(class_map, identity):
         model = model.with_class_map(class_map)
     if uninformed or not recipe.plain or recipe.settings.penalty != "learned":
-        _warn_chance(compact, passes)
+        _warn_chance(compact, design)
     return model, model.spread(found.posterior)
 
 
@@ -138,55 +138,57 @@ def _n_states(recipe: Recipe, n_classes: int) -> int:
 
 def _chosen(
     answers: Answers,
-    passes: Passes,
+    design: DesignMatrix,
     start: Energy,
     recipe: Recipe,
     known: torch.Tensor | None,
     progress: Callable[[int, float], None] | None,
-    stops: Mapping[str, Stop],
-) -> tuple[Outcome, bool, Pool | None, tuple[Candidate, ...], dict[str, Stop]]:
+    warm_starts: Mapping[str, WarmStart],
+) -> tuple[Outcome, bool, OpinionPool | None, tuple[Candidate, ...], dict[str, WarmStart]]:
     """Choose the model from the answers; also return whether these say nothing about a label."""
     begin = None
     if known is not None and bool((known >= 0).any()):  # the start has learned from gold
-        begin = training.Likelihood(passes, recipe.settings, known).posterior_of(start)
-    selected = select.select(answers, passes, known, begin, recipe.settings.n_iter, progress, stops)
+        begin = training.Likelihood(design, recipe.settings, known).posterior_of(start)
+    selected = select.select(
+        answers, design, known, begin, recipe.settings.n_iter, progress, warm_starts
+    )
     tables = selected.tables
-    if known is None and null_model.says_nothing(passes, tables.states, tables.pseudo_answers):
-        found = _outcome(passes, null_model.common_skill(passes, 1), tables.log_likelihood)
+    if known is None and null_model.prefers_no_label(design, tables.states, tables.pseudo_answers):
+        found = _outcome(design, null_model.common_skill(design, 1), tables.log_likelihood)
         return found, True, None, tuple(select.fallen_back(selected.candidates)), {}
-    cells = passes.counts(selected.mean).cpu() + tables.pseudo_answers
+    cells = design.expected_counts(selected.mean).cpu() + tables.pseudo_answers
     weight = torch.log(cells / cells.sum(1, keepdim=True))
-    average = weight[passes.answered].exp().mean(0).log()
+    average = weight[design.answered].exp().mean(0).log()
     shown = Energy(torch.log(selected.pool.prior()), weight, average)
-    found = _outcome(passes, shown, tables.log_likelihood, selected.posterior)
-    return found, False, selected.pool, tuple(selected.candidates), selected.stops
+    found = _outcome(design, shown, tables.log_likelihood, selected.posterior)
+    return found, False, selected.pool, tuple(selected.candidates), selected.warm_starts
 
 
 def _outcome(
-    passes: Passes,
+    design: DesignMatrix,
     energy: Energy,
     log_likelihood: list[float],
     posterior: torch.Tensor | None = None,
 ) -> Outcome:
     """Return what a single energy says; ``posterior`` stands in for its own if given."""
     if posterior is None:
-        posterior = energy.posterior(passes)
+        posterior = energy.posterior(design)
     return Outcome(
         energy=energy,
         posterior=posterior.to("cpu", torch.float64),
-        prior=energy.class_prior(passes).to("cpu", torch.float64),
-        confusion=energy.confusion(passes),
-        skills=energy.skills(passes),
+        prior=energy.class_prior(design).to("cpu", torch.float64),
+        confusion=energy.confusion(design),
+        skills=energy.skills(design),
         history={"log_likelihood": list(log_likelihood)},
     )
 
 
-def _information(passes: Passes, posterior: torch.Tensor) -> FloatArray:
+def _information(design: DesignMatrix, posterior: torch.Tensor) -> FloatArray:
     """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
-    p = posterior.to(passes.device, passes.dtype)
-    n = passes.counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
-    right = torch.diagonal(passes.counts(p), dim1=1, dim2=2).sum(1).cpu()
-    squared = torch.diagonal(passes.counts(p * p), dim1=1, dim2=2).sum(1).cpu()
+    p = posterior.to(design.device, design.dtype)
+    n = design.expected_counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
+    right = torch.diagonal(design.expected_counts(p), dim1=1, dim2=2).sum(1).cpu()
+    squared = torch.diagonal(design.expected_counts(p * p), dim1=1, dim2=2).sum(1).cpu()
     mean = right / n.clamp_min(1)
     spread = (squared - n * mean**2).clamp_min(0)
     worth = spread / (mean * (1 - mean)).clamp_min(1e-9)
@@ -194,30 +196,30 @@ def _information(passes: Passes, posterior: torch.Tensor) -> FloatArray:
 
 
 def _plain(
-    passes: Passes,
+    design: DesignMatrix,
     start: Energy,
     recipe: Recipe,
     known: torch.Tensor | None,
     progress: Callable[[int, float], None] | None,
     pseudo_answers: torch.Tensor | None,
-) -> tuple[Outcome, bool, Stop]:
+) -> tuple[Outcome, bool, WarmStart]:
     """Fit one unit exactly; also return whether the answers say nothing about a label, and where training stopped."""
-    fit = training.train(passes, start, recipe.settings, known, progress, pseudo_answers)
-    stop = Stop(fit.energy, fit.pseudo_answers)
-    likelihood = training.Likelihood(passes, recipe.settings, known)
+    fit = training.train(design, start, recipe.settings, known, progress, pseudo_answers)
+    warm_start = WarmStart(fit.energy, fit.pseudo_answers)
+    likelihood = training.Likelihood(design, recipe.settings, known)
     states = likelihood.posterior_of(fit.energy)
-    uninformed = known is None and _says_nothing(fit, states, passes, recipe.settings)
+    uninformed = known is None and _prefers_no_label(fit, states, design, recipe.settings)
     if uninformed:
-        fit.energy = null_model.common_skill(passes, recipe.settings.n_subtypes)
+        fit.energy = null_model.common_skill(design, recipe.settings.n_subtypes)
         states = likelihood.posterior_of(fit.energy)
     training.warn_not_converged(fit, recipe.settings)
-    outcome = _outcome(passes, fit.energy, fit.log_likelihood, fit.energy.fold(states))
-    return outcome, uninformed, stop
+    outcome = _outcome(design, fit.energy, fit.log_likelihood, fit.energy.fold(states))
+    return outcome, uninformed, warm_start
 
 
 def _continued(
     present: FittedModel | None, answers: Answers, used: IntArray, recipe: Recipe
-) -> dict[str, Stop]:
+) -> dict[str, WarmStart]:
     """Return where the parts of a model stopped that this fit may go on from, with new workers as average ones."""
     if present is None or not np.array_equal(present.used, used):
         return {}
@@ -225,40 +227,40 @@ def _continued(
         return {}
     ours = recipe.plain and not recipe.automatic
     return {
-        name: stop.widened(answers.n_workers)
-        for name, stop in present.stops.items()
-        if stop.energy.n_workers <= answers.n_workers
-        and (name != _ONE or (ours and stop.energy.n_subtypes == recipe.settings.n_subtypes))
+        name: warm_start.widened(answers.n_workers)
+        for name, warm_start in present.warm_starts.items()
+        if warm_start.energy.n_workers <= answers.n_workers
+        and (name != _ONE or (ours and warm_start.energy.n_subtypes == recipe.settings.n_subtypes))
     }
 
 
 def _start(
     answers: Answers,
-    passes: Passes,
+    design: DesignMatrix,
     recipe: Recipe,
     gold: torch.Tensor | None,
     generator: torch.Generator,
 ) -> Energy:
     m = recipe.settings.n_subtypes
-    skill, own = votes.start(answers, passes, m, recipe.init_method, recipe.use_weighted, generator)
-    weight = own.addcmul_(skill[:, None, None], votes.diagonal(passes.n_classes, m)[None])
+    skill, own = votes.start(answers, design, m, recipe.init_method, recipe.use_weighted, generator)
+    weight = own.addcmul_(skill[:, None, None], votes.diagonal(design.n_classes, m)[None])
     if gold is not None:
-        weight = _taught(weight, passes, gold, m)
+        weight = _taught(weight, design, gold, m)
     population = weight.mean(0) if len(weight) else weight.new_zeros(weight.shape[1:])
-    bias = torch.zeros(passes.n_classes * m, dtype=torch.float64)
+    bias = torch.zeros(design.n_classes * m, dtype=torch.float64)
     return Energy(bias, weight, population, m)
 
 
-def _taught(weight: torch.Tensor, passes: Passes, gold: torch.Tensor, m: int) -> torch.Tensor:
+def _taught(weight: torch.Tensor, design: DesignMatrix, gold: torch.Tensor, m: int) -> torch.Tensor:
     """Let each worker's answers to tasks with gold speak against the start, which then counts as K answers.
 
     Where most workers are wrong about a label, the vote would start training on the wrong side, and the likelihood has
     a maximum there as well.
     """
-    known = torch.nn.functional.one_hot(gold.clamp_min(0), passes.n_classes) * (gold >= 0)[:, None]
-    states = known.repeat_interleave(m, dim=1).to(passes.device, passes.dtype) / m
-    counts = passes.counts(states).cpu()
-    cells = counts + passes.n_classes * torch.softmax(weight, 1)
+    known = torch.nn.functional.one_hot(gold.clamp_min(0), design.n_classes) * (gold >= 0)[:, None]
+    states = known.repeat_interleave(m, dim=1).to(design.device, design.dtype) / m
+    counts = design.expected_counts(states).cpu()
+    cells = counts + design.n_classes * torch.softmax(weight, 1)
     taught = torch.log(cells / cells.sum(1, keepdim=True))
     return torch.where(counts.sum(1, keepdim=True) > 0, taught, weight)
 
@@ -281,18 +283,18 @@ def _only_used_classes(answers: Answers, gold: IntArray | None) -> tuple[Answers
     return replace(answers, label=position[answers.hard_label], classes=classes), used
 
 
-def _says_nothing(
-    fit: training.Fit, states: torch.Tensor, passes: Passes, settings: training.Settings
+def _prefers_no_label(
+    fit: training.Fit, states: torch.Tensor, design: DesignMatrix, settings: training.Settings
 ) -> bool:
     """Whether the answers are explained as well without a hidden label; asked of the learned penalty only."""
     if settings.penalty != "learned" or settings.gauge != "normalised" or fit.n_passes == 0:
         return False
-    return null_model.says_nothing(passes, states, fit.pseudo_answers, settings.prior_penalty)
+    return null_model.prefers_no_label(design, states, fit.pseudo_answers, settings.prior_penalty)
 
 
-def _warn_chance(answers: Answers, passes: Passes) -> None:
+def _warn_chance(answers: Answers, design: DesignMatrix) -> None:
     """Warn where two answers to a task agree no more often than answers to different tasks would."""
-    agreed, chance, pairs = null_model.pair_agreement(passes)
+    agreed, chance, pairs = null_model.pair_agreement(design)
     if pairs == 0 or answers.n_classes < 2 or answers.is_soft:
         return
     scatter = float(np.sqrt(chance * (1 - chance) / pairs))

@@ -18,14 +18,14 @@ from deem_crowd.exceptions import DataWarning
 from deem_crowd.memory import require
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.batches import Batches
-from deem_crowd.model.design import Passes, resolve_device, resolve_dtype
+from deem_crowd.model.design import DesignMatrix, resolve_device, resolve_dtype
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.network import Network
-from deem_crowd.model.offloaded import StreamedPasses
+from deem_crowd.model.offloaded import OffloadedDesign
 from deem_crowd.model.units import UnitReading, Units
-from deem_crowd.selection.opinion_pool import Pool
+from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.select import Candidate
-from deem_crowd.training.em import Stop
+from deem_crowd.training.em import WarmStart
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ class FittedModel:
         What was chosen among.
     information : shape (D,)
         How many answers to tasks with known labels would say as much about each worker's skill.
-    stops : mapping of str to Stop
+    warm_starts : mapping of str to WarmStart
         Where training of each part stopped, for a fit of more answers to go on from; files do not hold it.
     """
 
@@ -85,10 +85,10 @@ class FittedModel:
     units: Units | None = None
     label_unit: int = 0
     readings: tuple[UnitReading, ...] = ()
-    pool: Pool | None = None
+    pool: OpinionPool | None = None
     candidates: tuple[Candidate, ...] = ()
     information: FloatArray = field(default_factory=lambda: np.zeros(0))
-    stops: Mapping[str, Stop] = field(default_factory=dict)
+    warm_starts: Mapping[str, WarmStart] = field(default_factory=dict)
 
     def log_likelihood(self) -> list[float]:
         """Return what training climbed, per task: the log-likelihood in nats, or, out of reach, minus the loss."""
@@ -173,11 +173,11 @@ class FittedModel:
         if self.pool is not None:
             pool = replace(self.pool, energies=tuple(map(_with_stranger, self.pool.energies)))
             states = max((energy.n_states for energy in pool.energies), default=0)
-            passes = make_passes(recoded, self.device, self.dtype, states)
-            return self.spread(pool.posterior(passes))
+            design = make_design(recoded, self.device, self.dtype, states)
+            return self.spread(pool.posterior(design))
         energy = _with_stranger(self.energy)
-        passes = make_passes(recoded, self.device, self.dtype, energy.n_states)
-        return self.spread(energy.posterior(passes))
+        design = make_design(recoded, self.device, self.dtype, energy.n_states)
+        return self.spread(energy.posterior(design))
 
     def _through_layers(self, answers: Answers) -> torch.Tensor:
         """Return p(state group | x), shape (N, K'); workers the layers have no place for are left out."""
@@ -236,13 +236,13 @@ def _votes(answers: Answers, tasks: npt.NDArray[np.intp]) -> FloatArray:
     return votes
 
 
-def make_passes(
+def make_design(
     answers: Answers,
     device: str | torch.device,
     dtype: str,
     n_states: int,
-    kind: type[Passes] = Passes,
-) -> Passes:
+    kind: type[DesignMatrix] = DesignMatrix,
+) -> DesignMatrix:
     """Lay the answers out, on a device, for passes with S states.
 
     Raises
@@ -262,11 +262,11 @@ def make_passes(
         "Merge rare labels or leave out workers with few answers.",
     )
     if (
-        kind is Passes
+        kind is DesignMatrix
         and place.type == "cuda"
         and not _fits(place, n_entries, work - 24 * n_entries)
     ):
-        kind = StreamedPasses
+        kind = OffloadedDesign
     return kind(answers, place, precision)
 
 

@@ -16,7 +16,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.layers import ACTIVATIONS, MAX_WEIGHTS, Layers, MultinomialLayer
 from deem_crowd.model.network import Network
 from deem_crowd.model.units import UnitReading, Units
-from deem_crowd.selection.opinion_pool import Pool
+from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.select import Candidate
 
 
@@ -145,7 +145,7 @@ def _unpack_candidates(reader: Reader) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def _unpack_pool(reader: Reader, d: int, k: int) -> Pool | None:
+def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
     described = reader.get("pool", (dict, type(None)))
     if described is None:
         return None
@@ -167,7 +167,7 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> Pool | None:
         )
         for i, m in enumerate(subtypes)
     )
-    return Pool(energies, tuple(map(float, weights)), float(floor))
+    return OpinionPool(energies, tuple(map(float, weights)), float(floor))
 
 
 def _within(values: np.ndarray[Any, Any], n: int) -> bool:

@@ -146,7 +146,7 @@ class _Rows:
         return self._sum_pieces @ partial.to(torch.float64)
 
 
-class Passes:
+class DesignMatrix:
     """Answers laid out on a device for sums by task and sums by (worker, label).
 
     Parameters
@@ -191,7 +191,7 @@ class Passes:
         weight = None if weight is None else weight[order]
         self._by_code = _Rows(by_code, task, weight, self.n_tasks, device, dtype, portable)
 
-    def to(self, device: torch.device) -> Passes:
+    def to(self, device: torch.device) -> DesignMatrix:
         """Return the same passes, which have to be ``portable``, with their data on another device."""
         moved = copy.copy(self)
         moved.device = device
@@ -225,7 +225,7 @@ class Passes:
             self.dtype
         )
 
-    def counts(self, posterior: torch.Tensor) -> torch.Tensor:
+    def expected_counts(self, posterior: torch.Tensor) -> torch.Tensor:
         """Sum by worker and label.
 
         Parameters

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from deem_crowd.model.design import Passes, softmax
+from deem_crowd.model.design import DesignMatrix, softmax
 
 _NORMALISED = 1e-12
 """Log-partitions below this are rounding."""
@@ -70,57 +70,57 @@ class Energy:
         weight = torch.cat([self.weight, new])
         return Energy(self.bias, weight, self.population, self.n_subtypes)
 
-    def state_logits(self, passes: Passes) -> torch.Tensor:
+    def state_logits(self, design: DesignMatrix) -> torch.Tensor:
         """Return ``b[h] + Σ_{i∈O(n)} W[i, x_ni, h]``, shape (N, S)."""
-        return passes.logits(self.weight) + self.bias.to(passes.device, passes.dtype)
+        return design.logits(self.weight) + self.bias.to(design.device, design.dtype)
 
-    def prior_logits(self, passes: Passes) -> torch.Tensor:
+    def prior_logits(self, design: DesignMatrix) -> torch.Tensor:
         """Return ``b[h] + Σ_{i∈O(n)} A[i, h]``, shape (N, S): p(h) given who answered, not what."""
         a = self.worker_log_partition()[:, None, :].expand_as(self.weight)
-        return passes.logits(a) + self.bias.to(passes.device, passes.dtype)
+        return design.logits(a) + self.bias.to(design.device, design.dtype)
 
-    def free_energy(self, passes: Passes) -> torch.Tensor:
+    def free_energy(self, design: DesignMatrix) -> torch.Tensor:
         """Return F_O(n)(x_n), shape (N,)."""
-        return -softmax(self.state_logits(passes))[1]
+        return -softmax(self.state_logits(design))[1]
 
-    def log_partition(self, passes: Passes) -> torch.Tensor:
+    def log_partition(self, design: DesignMatrix) -> torch.Tensor:
         """Return log Z_O(n), shape (N,)."""
-        return softmax(self.prior_logits(passes))[1]
+        return softmax(self.prior_logits(design))[1]
 
-    def log_likelihood(self, passes: Passes) -> torch.Tensor:
+    def log_likelihood(self, design: DesignMatrix) -> torch.Tensor:
         """Return log p(x_n) of the answers each task has, shape (N,)."""
-        return -self.free_energy(passes) - self.log_partition(passes)
+        return -self.free_energy(design) - self.log_partition(design)
 
-    def state_posterior(self, passes: Passes) -> torch.Tensor:
+    def state_posterior(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(h | x_n), shape (N, S)."""
-        return softmax(self.state_logits(passes))[0]
+        return softmax(self.state_logits(design))[0]
 
-    def posterior(self, passes: Passes) -> torch.Tensor:
+    def posterior(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(label = k | x_n), shape (N, K): the posterior of the states, summed over subtypes."""
-        return self.fold(self.state_posterior(passes))
+        return self.fold(self.state_posterior(design))
 
     def fold(self, states: torch.Tensor) -> torch.Tensor:
         """Sum the last axis from S states to K classes."""
         return states.unflatten(-1, (self.n_classes, self.n_subtypes)).sum(-1)
 
-    def class_prior(self, passes: Passes) -> torch.Tensor:
+    def class_prior(self, design: DesignMatrix) -> torch.Tensor:
         """Return π, shape (K,): p(label) averaged over tasks; softmax(b) in the normalised gauge."""
-        return self.fold(self._mean_prior(passes))
+        return self.fold(self._mean_prior(design))
 
-    def confusion(self, passes: Passes) -> torch.Tensor:
+    def confusion(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(x_i = l | label = k), shape (D, K, K) as [i, l, k], subtypes weighted by their prior."""
         tables = torch.softmax(self.weight, dim=1)
-        weight = self._mean_prior(passes).unflatten(-1, (self.n_classes, self.n_subtypes))
+        weight = self._mean_prior(design).unflatten(-1, (self.n_classes, self.n_subtypes))
         weight = weight / weight.sum(-1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
         return (tables.unflatten(-1, (self.n_classes, self.n_subtypes)) * weight).sum(-1)
 
-    def skills(self, passes: Passes) -> torch.Tensor:
+    def skills(self, design: DesignMatrix) -> torch.Tensor:
         """Return each worker's chance of the right answer, shape (D,): Σ_k π[k] · p(x_i = k | label = k)."""
-        right = torch.diagonal(self.confusion(passes), dim1=1, dim2=2)
-        return (right * self.class_prior(passes)).sum(-1)
+        right = torch.diagonal(self.confusion(design), dim1=1, dim2=2)
+        return (right * self.class_prior(design)).sum(-1)
 
-    def _mean_prior(self, passes: Passes) -> torch.Tensor:
+    def _mean_prior(self, design: DesignMatrix) -> torch.Tensor:
         normalised = bool((self.worker_log_partition().abs() < _NORMALISED).all())
-        if passes.n_tasks_in_all == 0 or normalised:  # the same for all tasks
+        if design.n_tasks_in_all == 0 or normalised:  # the same for all tasks
             return torch.softmax(self.bias, 0)
-        return passes.total(softmax(self.prior_logits(passes))[0]) / passes.n_tasks_in_all
+        return design.total(softmax(self.prior_logits(design))[0]) / design.n_tasks_in_all

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model import alignment, votes
-from deem_crowd.model.design import Passes, softmax
+from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 
 # The likelihood is exact by enumeration up to this many joint states S^H.
@@ -151,7 +151,7 @@ class UnitReading:
     breadth: float
 
 
-def read_units(units: Units, passes: Passes, posteriors: list[Tensor]) -> list[UnitReading]:
+def read_units(units: Units, design: DesignMatrix, posteriors: list[Tensor]) -> list[UnitReading]:
     """Say of each unit how far the workers follow it, as :func:`label_unit` compares them.
 
     The label is what all workers speak about, each with some skill. A clique's unit is followed closely by few and
@@ -161,15 +161,15 @@ def read_units(units: Units, passes: Passes, posteriors: list[Tensor]) -> list[U
     Parameters
     ----------
     units : Units
-    passes : Passes
+    design : DesignMatrix
         N tasks, D workers.
     posteriors : list of Tensors, shape (N, K)
         p(class | x) of each unit.
     """
-    vote = votes.vote_shares(passes).cpu().numpy()
+    vote = votes.vote_shares(design).cpu().numpy()
     readings = []
     for unit, posterior in enumerate(posteriors):
-        counts = passes.counts(posterior).cpu().numpy()
+        counts = design.expected_counts(posterior).cpu().numpy()
         mapping = alignment.match(posterior.to("cpu", torch.float64).numpy().T @ vote)
         named = np.empty_like(counts)
         named[:, :, mapping] = counts
@@ -192,12 +192,12 @@ def label_unit(readings: list[UnitReading]) -> int:
     return int(np.argmax([reading.score for reading in readings]))
 
 
-def unit_posteriors(units: Units, passes: Passes) -> list[Tensor]:
+def unit_posteriors(units: Units, design: DesignMatrix) -> list[Tensor]:
     """Return p(class | x) of each unit, shapes (N, K): exact, the other units are summed out."""
     found = []
     for unit in range(units.n_units):
         energy = units.unit_energy(unit)
-        found.append(energy.fold(softmax(energy.state_logits(passes))[0]))
+        found.append(energy.fold(softmax(energy.state_logits(design))[0]))
     return found
 
 

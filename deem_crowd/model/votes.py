@@ -10,7 +10,7 @@ import torch
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 
 InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
 INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")
@@ -18,19 +18,19 @@ STRENGTH = 2.0
 NOISE = 0.01
 
 
-def vote_counts(passes: Passes) -> torch.Tensor:
+def vote_counts(design: DesignMatrix) -> torch.Tensor:
     """Return how many answers each class got, shape (N, K); soft answers count by their mass."""
-    k = passes.n_classes
-    table = torch.eye(k, dtype=passes.dtype, device=passes.device)
-    return passes.logits(table.expand(passes.n_workers, k, k))
+    k = design.n_classes
+    table = torch.eye(k, dtype=design.dtype, device=design.device)
+    return design.logits(table.expand(design.n_workers, k, k))
 
 
-def vote_shares(passes: Passes, tolerance: float = 1e-6) -> torch.Tensor:
+def vote_shares(design: DesignMatrix, tolerance: float = 1e-6) -> torch.Tensor:
     """Return each task's majority vote, shape (N, K): a tied vote is shared out evenly, zeros without answers.
 
     Sharing keeps the order of the classes, that is their names, out of what is found by it.
     """
-    votes = vote_counts(passes).to(torch.float64)
+    votes = vote_counts(design).to(torch.float64)
     if votes.shape[1] == 0:
         return votes
     best = (votes >= votes.amax(1, keepdim=True) - tolerance) & (votes.sum(1, keepdim=True) > 0)
@@ -51,20 +51,20 @@ def first_of_best(scores: torch.Tensor, tolerance: float = TIE) -> torch.Tensor:
     return (scores >= best - tolerance).to(torch.uint8).argmax(-1)
 
 
-def vote_agreement(passes: Passes, answers_per_task: npt.NDArray[np.integer]) -> torch.Tensor:
+def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.integer]) -> torch.Tensor:
     """Return each worker's mean agreement with the other answers to his tasks, float64, shape (D,).
 
     An answer to a task with m answers agrees to the share ``(votes for it − 1) / (m − 1)``; tasks with a single
     answer say nothing. Workers of whom nothing is known get the mean of all.
     """
-    sizes = torch.from_numpy(np.asarray(answers_per_task)).to(passes.device, passes.dtype)
+    sizes = torch.from_numpy(np.asarray(answers_per_task)).to(design.device, design.dtype)
     shared = sizes > 1
     others = torch.where(shared, sizes - 1, torch.ones_like(sizes))
-    share = vote_counts(passes) / others[:, None] * shared[:, None]
-    k = passes.n_classes
-    agreed = torch.diagonal(passes.counts(share), dim1=1, dim2=2).sum(1)
-    own = passes.counts((shared / others)[:, None])[:, :, 0].sum(1)
-    answered = passes.counts(shared.to(passes.dtype)[:, None])[:, :, 0].sum(1)
+    share = vote_counts(design) / others[:, None] * shared[:, None]
+    k = design.n_classes
+    agreed = torch.diagonal(design.expected_counts(share), dim1=1, dim2=2).sum(1)
+    own = design.expected_counts((shared / others)[:, None])[:, :, 0].sum(1)
+    answered = design.expected_counts(shared.to(design.dtype)[:, None])[:, :, 0].sum(1)
     total = answered.sum()
     mean = (agreed.sum() - own.sum()) / total if total > 0 else torch.tensor(1.0 / max(k, 1))
     return torch.where(answered > 0, (agreed - own) / answered.clamp_min(1), mean).clamp(0, 1)
@@ -72,7 +72,7 @@ def vote_agreement(passes: Passes, answers_per_task: npt.NDArray[np.integer]) ->
 
 def start(
     answers: Answers,
-    passes: Passes,
+    design: DesignMatrix,
     n_subtypes: int,
     method: InitMethod,
     weighted: bool,
@@ -99,12 +99,12 @@ def start(
     own : float64, shape (D, K, S)
         What is added to it.
     """
-    d, k = passes.n_workers, passes.n_classes
+    d, k = design.n_workers, design.n_classes
     shape = (d, k, k * n_subtypes)
     skill = torch.full((d,), 0.0 if method == "rand" else STRENGTH, dtype=torch.float64)
     if weighted and method != "rand" and d and k:
-        agreement = vote_agreement(passes, np.diff(answers.task_ptr)).to("cpu", torch.float64)
-        said = agreement[passes.answered]  # who says nothing has no part in the mean
+        agreement = vote_agreement(design, np.diff(answers.task_ptr)).to("cpu", torch.float64)
+        said = agreement[design.answered]  # who says nothing has no part in the mean
         mean = (said if len(said) else agreement).mean().clamp_min(1e-3)
         skill = skill * agreement / mean
     own = torch.zeros(shape, dtype=torch.float64)

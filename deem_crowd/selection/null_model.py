@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal, vote_counts
 
@@ -46,16 +46,16 @@ def label_evidence(
     return with_label - float(_log_marginal(marginal, alone).sum())
 
 
-def says_nothing(
-    passes: Passes,
+def prefers_no_label(
+    design: DesignMatrix,
     states: torch.Tensor,
     pseudo_answers: torch.Tensor,
     prior_penalty: float = 1.0,
 ) -> bool:
     """Tell whether the answers are explained as well without a hidden label; see :func:`label_evidence`."""
-    counts = passes.counts(states).cpu()
-    entropy = -float(passes.total(torch.xlogy(states, states)).sum())
-    expected = passes.total(states)
+    counts = design.expected_counts(states).cpu()
+    entropy = -float(design.total(torch.xlogy(states, states)).sum())
+    expected = design.total(states)
     return label_evidence(counts, expected, entropy, pseudo_answers, prior_penalty) <= 0
 
 
@@ -82,30 +82,30 @@ def _fit_dirichlet(counts: torch.Tensor, steps: int = 50) -> torch.Tensor:
     return alpha
 
 
-def pair_agreement(passes: Passes) -> tuple[float, float, float]:
+def pair_agreement(design: DesignMatrix) -> tuple[float, float, float]:
     """Return how often two answers to one task agree, how often by chance, and how many pairs there are.
 
     Soft answers count by their mass. Chance is what two answers to unrelated tasks would do.
     """
-    votes = vote_counts(passes).to(torch.float64)
+    votes = vote_counts(design).to(torch.float64)
     sizes = votes.sum(1)
-    pairs = float(passes.total((sizes * (sizes - 1)).clamp_min(0))) / 2
+    pairs = float(design.total((sizes * (sizes - 1)).clamp_min(0))) / 2
     if pairs <= 0:
         return 0.0, 0.0, 0.0
-    agreeing = float(passes.total((votes * (votes - 1)).clamp_min(0)).sum()) / 2
-    given = passes.total(votes)
+    agreeing = float(design.total((votes * (votes - 1)).clamp_min(0)).sum()) / 2
+    given = design.total(votes)
     share = given / given.sum()
     return agreeing / pairs, float((share**2).sum()), pairs
 
 
-def common_skill(passes: Passes, n_subtypes: int) -> Energy:
+def common_skill(design: DesignMatrix, n_subtypes: int) -> Energy:
     """Return the energy in which all workers have one skill: majority vote with probabilities.
 
     The skill p is the one that explains how often two answers to a task agree beyond chance,
     ``p² + (1 − p)²/(K − 1)``, with one pair at chance added so that few answers claim little.
     """
-    k = passes.n_classes
-    agreed, chance, pairs = pair_agreement(passes)
+    k = design.n_classes
+    agreed, chance, pairs = pair_agreement(design)
     beyond = max(0.0, (agreed - chance) / (1 - chance)) if chance < 1 else 1.0
     beyond *= pairs / (pairs + 1)
     if k > 1:
@@ -118,6 +118,6 @@ def common_skill(passes: Passes, n_subtypes: int) -> Energy:
         skill = wrong = 1.0
     right = diagonal(k, n_subtypes)
     table = (right * skill + (1 - right) * wrong).log()
-    weight = table.expand(passes.n_workers, *table.shape).clone()
+    weight = table.expand(design.n_workers, *table.shape).clone()
     bias = torch.full((k * n_subtypes,), -float(torch.tensor(float(k * n_subtypes)).log()))
     return Energy(bias.to(torch.float64), weight, table, n_subtypes)

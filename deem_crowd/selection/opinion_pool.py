@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from deem_crowd.model import votes as initialization
-from deem_crowd.model.design import Passes, column_total
+from deem_crowd.model.design import DesignMatrix, column_total
 from deem_crowd.model.energy import Energy
 
 FLOOR = 0.1
@@ -29,7 +29,7 @@ _ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Pool:
+class OpinionPool:
     """Members and what each counts.
 
     Attributes
@@ -46,10 +46,10 @@ class Pool:
     weights: tuple[float, ...]
     floor: float
 
-    def posterior(self, passes: Passes) -> torch.Tensor:
+    def posterior(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(label | x_n), shape (N, K); a task without answers gets the members' mean prior."""
-        mean = self.mean([energy.posterior(passes) for energy in self.energies])
-        return with_floor(mean, passes, self.floor)
+        mean = self.mean([energy.posterior(design) for energy in self.energies])
+        return with_floor(mean, design, self.floor)
 
     def prior(self) -> torch.Tensor:
         """Return the members' mean class prior, float64, shape (K,): what a task without answers gets."""
@@ -64,16 +64,16 @@ class Pool:
         return found
 
 
-def smoothed_votes(passes: Passes) -> tuple[torch.Tensor, torch.Tensor]:
+def smoothed_votes(design: DesignMatrix) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (votes + 1/K) / (m + 1), shape (N, K), and whether a task has answers, shape (N, 1)."""
-    votes = initialization.vote_counts(passes)
+    votes = initialization.vote_counts(design)
     total = votes.sum(1, keepdim=True)
-    return (votes + 1.0 / max(passes.n_classes, 1)) / (total + 1.0), total > 0
+    return (votes + 1.0 / max(design.n_classes, 1)) / (total + 1.0), total > 0
 
 
-def with_floor(posterior: torch.Tensor, passes: Passes, floor: float) -> torch.Tensor:
+def with_floor(posterior: torch.Tensor, design: DesignMatrix, floor: float) -> torch.Tensor:
     """Mix a share of smoothed votes into a posterior, shape (N, K); tasks without answers stay as they are."""
-    votes, answered = smoothed_votes(passes)
+    votes, answered = smoothed_votes(design)
     return torch.where(answered, (1 - floor) * posterior + floor * votes, posterior)
 
 

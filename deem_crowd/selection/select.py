@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import Passes, softmax
+from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.selection import dependence
 from deem_crowd.selection.opinion_pool import (
     FLOOR,
-    Pool,
+    OpinionPool,
     agreement_weights,
     smoothed_votes,
     with_floor,
 )
 from deem_crowd.training import em
-from deem_crowd.training.em import Clamp, Member, Stop
+from deem_crowd.training.em import Clamp, Member, WarmStart
 
 WORK = 6e7
 """Answers × classes that a member may go through, pass by pass."""
@@ -73,16 +73,16 @@ class Selected:
     posterior : shape (N, K)
     mean : shape (N, K)
         The same without the floor of votes: what tables are read off.
-    stops : dict of str to Stop
+    warm_starts : dict of str to WarmStart
         For a fit of more answers.
     """
 
-    pool: Pool
+    pool: OpinionPool
     candidates: list[Candidate]
     tables: Member
     posterior: torch.Tensor
     mean: torch.Tensor
-    stops: dict[str, Stop]
+    warm_starts: dict[str, WarmStart]
 
 
 def fallen_back(candidates: list[Candidate]) -> list[Candidate]:
@@ -97,12 +97,12 @@ def fallen_back(candidates: list[Candidate]) -> list[Candidate]:
 
 def select(
     answers: Answers,
-    passes: Passes,
+    design: DesignMatrix,
     gold: torch.Tensor | None = None,
     start: torch.Tensor | None = None,
     n_iter: int = em.PASSES,
     progress: Callable[[int, float], None] | None = None,
-    stops: Mapping[str, Stop] | None = None,
+    warm_starts: Mapping[str, WarmStart] | None = None,
 ) -> Selected:
     """Fit the candidates and pool them.
 
@@ -123,37 +123,44 @@ def select(
         Most passes of a member.
     progress : callable, optional
         As in :func:`deem_crowd.training.em.fit_tables`.
-    stops : mapping of str to Stop, optional
+    warm_starts : mapping of str to WarmStart, optional
         Where the members stopped whose end does not depend on their start, in a fit of some of these answers.
     """
-    stops = {} if stops is None else stops
-    affordable = int(WORK / max(passes.n_answers * passes.n_classes, 1))
+    warm_starts = {} if warm_starts is None else warm_starts
+    affordable = int(WORK / max(design.n_answers * design.n_classes, 1))
     most = min(em.PASSES, max(LEAST_PASSES, affordable), n_iter)
-    begin = em.vote_start(passes) if start is None else start
+    begin = em.vote_start(design) if start is None else start
     power: torch.Tensor | None = None
-    tables = em.fit_tables(passes, begin, 1, None, gold, most, progress)
+    tables = em.fit_confusion(design, begin, 1, None, gold, most, progress)
     plain = tables
     between = dependence.measure(answers)
-    copied = between.contradicts(em.chance_corrected_skills(passes, tables))
+    copied = between.contradicts(em.chance_corrected_skills(design, tables))
     if copied:
         power = torch.from_numpy(between.power)
-        tables = em.fit_tables(passes, begin, 1, power, gold, most, progress)
-    coin = em.fit_coin(passes, begin, power, gold, most, stops.get(COIN))
+        tables = em.fit_confusion(design, begin, 1, power, gold, most, progress)
+    coin = em.fit_one_coin(design, begin, power, gold, most, warm_starts.get(COIN))
     chosen = tables
     subtypes: Member | None = None
     if not copied:
-        split = em.margin_start(passes, begin)
-        subtypes = em.fit_tables(
-            passes, split, 2, None, gold, most, beat=tables.bound, stop=stops.get(SUBTYPES)
+        split = em.margin_start(design, begin)
+        subtypes = em.fit_confusion(
+            design,
+            split,
+            2,
+            None,
+            gold,
+            most,
+            beat=tables.bound,
+            warm_start=warm_starts.get(SUBTYPES),
         )
         if subtypes.bound > tables.bound:
             chosen = subtypes
     part = [coin, tables] if chosen is tables else [coin, tables, chosen]
-    read = [_posterior(passes, m.energy, gold) for m in part]
+    read = [_posterior(design, m.energy, gold) for m in part]
     # the chosen one is a voice of its own beside the two that are always there
     voices = [coin, tables, chosen]
     place = [next(i for i, m in enumerate(part) if m is voice) for voice in voices]
-    votes = smoothed_votes(passes)[0]
+    votes = smoothed_votes(design)[0]
     weights, agreed = agreement_weights([*(read[i] for i in place), votes])
     by_votes = weights.pop()
     shares, agreements = [0.0] * len(part), [0.0] * len(part)
@@ -161,18 +168,18 @@ def select(
         shares[i] += weight / (1 - by_votes)
         agreements[i] = agreement
     floor = FLOOR + (1 - FLOOR) * by_votes
-    pool = Pool(tuple(m.energy for m in part), tuple(shares), floor)
+    pool = OpinionPool(tuple(m.energy for m in part), tuple(shares), floor)
     mean = pool.mean(read)
-    posterior = with_floor(mean, passes, pool.floor)
+    posterior = with_floor(mean, design, pool.floor)
     if gold is not None:
         known = (gold >= 0).to(posterior.device)
-        settled = torch.nn.functional.one_hot(gold[gold >= 0], passes.n_classes)
+        settled = torch.nn.functional.one_hot(gold[gold >= 0], design.n_classes)
         posterior[known] = settled.to(posterior.device, posterior.dtype)
         mean[known] = posterior[known]
-    rater = _Rater(passes, tables, part, agreements, [(1 - floor) * share for share in shares])
+    rater = _Rater(design, tables, part, agreements, [(1 - floor) * share for share in shares])
     candidates = [rater.candidate(COIN, coin, "always a member")]
     if copied:
-        correlation = between.correlation(em.chance_corrected_skills(passes, plain))
+        correlation = between.correlation(em.chance_corrected_skills(design, plain))
         why = (
             f"left out: sources repeat others (an answer counts {between.mean_power:.2f} on average), and its skills "
             f"contradict what pairs of sources say (correlation {correlation:.2f})"
@@ -195,7 +202,7 @@ def select(
         tables,
         posterior,
         mean,
-        {name: m.stop() for name, m in ends.items() if m is not None},
+        {name: m.warm_start() for name, m in ends.items() if m is not None},
     )
 
 
@@ -204,13 +211,13 @@ class _Rater:
 
     def __init__(
         self,
-        passes: Passes,
+        design: DesignMatrix,
         tables: Member,
         part: list[Member],
         agreements: list[float],
         shares: list[float],
     ) -> None:
-        self._n_answers = max(passes.n_answers, 1)
+        self._n_answers = max(design.n_answers, 1)
         self._reference = tables.task_log_likelihood
         named = zip(part, agreements, shares, strict=True)
         self._in_pool = {id(member): (agreement, share) for member, agreement, share in named}
@@ -230,7 +237,7 @@ class _Rater:
         )
 
 
-def _posterior(passes: Passes, energy: Energy, gold: torch.Tensor | None) -> torch.Tensor:
+def _posterior(design: DesignMatrix, energy: Energy, gold: torch.Tensor | None) -> torch.Tensor:
     """Return p(label | x_n, gold), shape (N, K)."""
-    clamp = Clamp(passes, gold, energy.n_subtypes)
-    return energy.fold(softmax(clamp(energy.state_logits(passes)))[0])
+    clamp = Clamp(design, gold, energy.n_subtypes)
+    return energy.fold(softmax(clamp(energy.state_logits(design)))[0])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from deem_crowd.exceptions import UnsupportedError
 from deem_crowd.model.batches import Batch, Batches
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.network import LayeredTasks, Network, UnitTasks
 from deem_crowd.samplers.base import BlockEnergy, Sampler, one_hot
 from deem_crowd.training import joint
@@ -52,7 +52,7 @@ class DivergenceSettings:
     schedule : 'cosine', 'linear' or 'constant'
         How the learning rate falls to zero.
     epochs : int, optional
-        Passes over the tasks; as many as make 600 steps, within 20 and 600, if omitted.
+        DesignMatrix over the tasks; as many as make 600 steps, within 20 and 600, if omitted.
     batch_size : int, optional
         B; 512 if omitted.
     restart : float
@@ -117,7 +117,7 @@ class DivergenceFit:
 
 def train_by_samples(
     batches: Batches,
-    passes: Passes,
+    design: DesignMatrix,
     network: Network,
     sampler: Sampler,
     settings: Settings,
@@ -150,14 +150,14 @@ def train_by_samples(
     UnsupportedError
         If the sampler cannot serve the model.
     """
-    return _Trainer(batches, passes, network, sampler, settings, how, generator, gold).run(progress)
+    return _Trainer(batches, design, network, sampler, settings, how, generator, gold).run(progress)
 
 
 class _Trainer:
     def __init__(
         self,
         batches: Batches,
-        passes: Passes,
+        design: DesignMatrix,
         network: Network,
         sampler: Sampler,
         settings: Settings,
@@ -165,11 +165,11 @@ class _Trainer:
         generator: torch.Generator,
         gold: Tensor | None,
     ) -> None:
-        self.batches, self.passes, self.sampler = batches, passes, sampler
+        self.batches, self.design, self.sampler = batches, design, sampler
         self.network = network.to(batches.device, batches.dtype)
         self.settings, self.how, self.generator = settings, how, generator
         self.allowed = self._allowed(gold)
-        self.likelihood = Likelihood(passes, settings, gold)
+        self.likelihood = Likelihood(design, settings, gold)
         self.one_unit = network.n_units == 1 and network.layers is None
         labels = batches.first_labels(generator, drawn=not how.hard_start)
         self.chains = Chains(labels, sampler, how.restart, generator)
@@ -317,14 +317,14 @@ class _Trainer:
         n_states = network.n_states**network.n_units
         if self.batches.n_answers * n_states > _WORTH_FOLLOWING:
             return None
-        found = joint.log_likelihood(network.units(), self.passes)
+        found = joint.log_likelihood(network.units(), self.design)
         return found / max(self.batches.n_tasks, 1)
 
     def _learn_pseudo_answers(self) -> None:
         if not self.one_unit or self.settings.penalty != "learned":
             return
         energy = self.network.units().unit_energy(0)
-        counts = self.passes.counts(self.likelihood.posterior_of(energy)).cpu()
+        counts = self.design.expected_counts(self.likelihood.posterior_of(energy)).cpu()
         self.likelihood.learn_pseudo_answers(counts, steps=2)
 
     def _gap(self, held: Tensor, taught: Tensor) -> float:

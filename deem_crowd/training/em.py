@@ -25,7 +25,7 @@ import numpy.typing as npt
 import torch
 
 from deem_crowd.model import votes as initialization
-from deem_crowd.model.design import Passes, column_total, softmax
+from deem_crowd.model.design import DesignMatrix, column_total, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
 
@@ -42,7 +42,7 @@ _STRENGTH = 2.0
 
 
 @dataclass(frozen=True)
-class Stop:
+class WarmStart:
     """Where training stopped, for a fit of more answers to go on from.
 
     Attributes
@@ -56,9 +56,9 @@ class Stop:
     energy: Energy
     pseudo_answers: torch.Tensor
 
-    def widened(self, n_workers: int) -> Stop:
+    def widened(self, n_workers: int) -> WarmStart:
         """Return the same for more workers, the new ones average."""
-        return Stop(self.energy.widened(n_workers), self.pseudo_answers)
+        return WarmStart(self.energy.widened(n_workers), self.pseudo_answers)
 
 
 @dataclass
@@ -78,22 +78,24 @@ class Member:
     log_likelihood: list[float] = field(default_factory=list)
     """The mean over tasks, at each pass."""
 
-    def stop(self) -> Stop:
+    def warm_start(self) -> WarmStart:
         """Return where a fit of more answers may go on from."""
-        return Stop(self.energy, self.pseudo_answers)
+        return WarmStart(self.energy, self.pseudo_answers)
 
 
 class Clamp:
     """Known classes: the rows of a posterior that are settled."""
 
-    def __init__(self, passes: Passes, gold: torch.Tensor | None, n_subtypes: int = 1) -> None:
+    def __init__(
+        self, design: DesignMatrix, gold: torch.Tensor | None, n_subtypes: int = 1
+    ) -> None:
         self._rows: torch.Tensor | None = None
         if gold is not None and bool((gold >= 0).any()):
             rows = torch.nonzero(gold >= 0).squeeze(1)
-            label = torch.arange(passes.n_classes * n_subtypes) // n_subtypes
+            label = torch.arange(design.n_classes * n_subtypes) // n_subtypes
             barred = torch.where(label[None, :] == gold[rows].cpu()[:, None], 0.0, -torch.inf)
-            self._rows = rows.to(passes.device)
-            self._barred = barred.to(passes.device, passes.dtype)
+            self._rows = rows.to(design.device)
+            self._barred = barred.to(design.device, design.dtype)
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Bar, in place, the states that gold rules out; ``logits`` has shape (N, S)."""
@@ -102,8 +104,8 @@ class Clamp:
         return logits
 
 
-def fit_tables(
-    passes: Passes,
+def fit_confusion(
+    design: DesignMatrix,
     start: torch.Tensor,
     n_subtypes: int = 1,
     power: torch.Tensor | None = None,
@@ -112,13 +114,13 @@ def fit_tables(
     progress: Callable[[int, float], None] | None = None,
     average: bool = True,
     beat: float | None = None,
-    stop: Stop | None = None,
+    warm_start: WarmStart | None = None,
 ) -> Member:
     """Fit one table a worker (M = 1) or one for easy and one for hard tasks (M = 2).
 
     Parameters
     ----------
-    passes : Passes
+    design : DesignMatrix
         N tasks, D workers, K classes.
     start : shape (N, K·M)
         Probabilities to begin with.
@@ -135,28 +137,28 @@ def fit_tables(
     beat : float, optional
         Give up early where the bound is not on its way to exceed this: where it would end below if all passes to come
         gained twice what the last ten did.
-    stop : Stop, optional
+    warm_start : WarmStart, optional
         Where a fit of some of these answers stopped; it goes before ``start``.
     """
-    k, m = passes.n_classes, n_subtypes
+    k, m = design.n_classes, n_subtypes
     own = diagonal(k, m).bool()
     base = torch.where(own, _RIGHT, _WRONG / max(k - 1, 1)).double()
-    clamp = Clamp(passes, gold, m)
-    alpha, states = _begin(passes, base, start, clamp, stop)
-    n_passes, least = _reach(n_passes, stop)
+    clamp = Clamp(design, gold, m)
+    alpha, states = _begin(design, base, start, clamp, warm_start)
+    n_passes, least = _reach(n_passes, warm_start)
     mean_weight, shares = torch.zeros(()), 0.0
     history: list[float] = []
     before = -math.inf
     for number in range(1, max(n_passes, 1) + 1):
-        counts = passes.counts(states).cpu()
-        if number > 1 or stop is not None:
+        counts = design.expected_counts(states).cpu()
+        if number > 1 or warm_start is not None:
             alpha = own_label_first(_learned(counts, alpha, base), own)
         cells = counts + alpha
         weight = torch.log(cells / cells.sum(1, keepdim=True))
         bias = _log_prior(states, k, m)
-        found, task_log_likelihood = _expect(passes, _counted(weight, power), bias, clamp)
-        summed = float(passes.total(task_log_likelihood))
-        history.append(summed / max(passes.n_tasks, 1))
+        found, task_log_likelihood = _expect(design, _counted(weight, power), bias, clamp)
+        summed = float(design.total(task_log_likelihood))
+        history.append(summed / max(design.n_tasks, 1))
         if progress is not None:
             progress(number, history[-1])
         change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
@@ -167,7 +169,7 @@ def fit_tables(
         if number >= least and change < TOLERANCE:
             break
         if beat is not None and number % _LOOK == 0:
-            reached = _bound(passes.counts(states).cpu(), states, alpha, k, m)
+            reached = _bound(design.expected_counts(states).cpu(), states, alpha, k, m)
             if number > _LOOK and reached + 2 * (reached - before) < beat:
                 break
             before = reached
@@ -175,30 +177,30 @@ def fit_tables(
         rest = sum(1.0 / i for i in range(number + 1, n_passes + 1))
         weight = (mean_weight + rest * weight) / (shares + rest)
     weight = _counted(weight, power)
-    bound = _bound(passes.counts(states).cpu(), states, alpha, k, m)
-    energy = Energy(bias, weight, _population(weight, passes), m)
+    bound = _bound(design.expected_counts(states).cpu(), states, alpha, k, m)
+    energy = Energy(bias, weight, _population(weight, design), m)
     return Member(energy, alpha, bound, number, states, task_log_likelihood, history)
 
 
-def fit_coin(
-    passes: Passes,
+def fit_one_coin(
+    design: DesignMatrix,
     start: torch.Tensor,
     power: torch.Tensor | None = None,
     gold: torch.Tensor | None = None,
     n_passes: int = PASSES,
-    stop: Stop | None = None,
+    warm_start: WarmStart | None = None,
 ) -> Member:
     """Fit one accuracy a worker and one confusion of errors for all; parameters as for :func:`fit_tables`."""
-    k = passes.n_classes
+    k = design.n_classes
     wrong = ~torch.eye(k, dtype=torch.bool)
-    n_passes, least = _reach(n_passes, stop)
-    base, clamp = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64), Clamp(passes, gold)
-    alpha, states = _begin(passes, base, start, clamp, stop)
+    n_passes, least = _reach(n_passes, warm_start)
+    base, clamp = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64), Clamp(design, gold)
+    alpha, states = _begin(design, base, start, clamp, warm_start)
     for number in range(1, max(n_passes, 1) + 1):
-        counts = passes.counts(states).cpu()
+        counts = design.expected_counts(states).cpu()
         right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
         missed = counts.sum((1, 2)) - right
-        if number > 1 or stop is not None:
+        if number > 1 or warm_start is not None:
             pairs = torch.stack([right, missed], 1)[:, :, None]
             alpha = _learned(pairs, alpha[:, None], base[:, None]).ravel()
         accuracy = (right + alpha[0]) / (right + missed + alpha.sum())
@@ -207,50 +209,54 @@ def fit_coin(
         table = torch.where(wrong, (1 - accuracy)[:, None, None] * errors, accuracy[:, None, None])
         weight = _counted(torch.log(table.clamp_min(1e-12)), power)
         bias = _log_prior(states, k, 1)
-        found, task_log_likelihood = _expect(passes, weight, bias, clamp)
+        found, task_log_likelihood = _expect(design, weight, bias, clamp)
         change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
         states = found
         if number >= least and change < TOLERANCE:
             break
-    energy = Energy(bias, weight, _population(weight, passes))
+    energy = Energy(bias, weight, _population(weight, design))
     return Member(energy, alpha, math.nan, number, states, task_log_likelihood)
 
 
 def _begin(
-    passes: Passes, base: torch.Tensor, start: torch.Tensor, clamp: Clamp, stop: Stop | None
+    design: DesignMatrix,
+    base: torch.Tensor,
+    start: torch.Tensor,
+    clamp: Clamp,
+    warm_start: WarmStart | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return α and the probabilities of the states, shape (N, S), to begin with."""
-    if stop is None:
+    if warm_start is None:
         return base.clone(), start
-    states, _ = _expect(passes, stop.energy.weight, stop.energy.bias, clamp)
-    return stop.pseudo_answers.clone(), states
+    states, _ = _expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp)
+    return warm_start.pseudo_answers.clone(), states
 
 
-def _reach(n_passes: int, stop: Stop | None) -> tuple[int, int]:
+def _reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
     """Return the most and the least passes of a fit."""
-    if stop is None:
+    if warm_start is None:
         return n_passes, _LEAST_PASSES
     return min(n_passes, _CONTINUED_PASSES), 1
 
 
-def vote_start(passes: Passes) -> torch.Tensor:
+def vote_start(design: DesignMatrix) -> torch.Tensor:
     """Return each task's shares of votes, shape (N, K), even where there are no answers."""
-    votes = initialization.vote_counts(passes)
+    votes = initialization.vote_counts(design)
     total = votes.sum(1, keepdim=True)
-    even = torch.full_like(votes, 1.0 / max(passes.n_classes, 1))
+    even = torch.full_like(votes, 1.0 / max(design.n_classes, 1))
     return torch.where(total > 0, votes / total.clamp_min(1e-30), even)
 
 
-def margin_start(passes: Passes, start: torch.Tensor) -> torch.Tensor:
+def margin_start(design: DesignMatrix, start: torch.Tensor) -> torch.Tensor:
     """Split probabilities, shape (N, K), into easy and hard, shape (N, 2·K): easy as far as the votes agree."""
-    votes = initialization.vote_counts(passes)
+    votes = initialization.vote_counts(design)
     easy = (votes.amax(1, keepdim=True) + 0.5) / (votes.sum(1, keepdim=True) + 1)
     return torch.stack([start * easy, start * (1 - easy)], 2).flatten(1)
 
 
-def chance_corrected_skills(passes: Passes, member: Member) -> npt.NDArray[np.float64]:
+def chance_corrected_skills(design: DesignMatrix, member: Member) -> npt.NDArray[np.float64]:
     """Return each worker's agreement with the labels of a member beyond chance, shape (D,)."""
-    counts = passes.counts(member.states).cpu()
+    counts = design.expected_counts(member.states).cpu()
     total = counts.sum((1, 2)).clamp_min(1)
     agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / total
     chance = (counts.sum(1) * counts.sum(2)).sum(1) / total**2
@@ -260,10 +266,10 @@ def chance_corrected_skills(passes: Passes, member: Member) -> npt.NDArray[np.fl
 
 
 def _expect(
-    passes: Passes, weight: torch.Tensor, bias: torch.Tensor, clamp: Clamp
+    design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor, clamp: Clamp
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return p(s | x_n), shape (N, S), and log Σ_s exp(…), shape (N,)."""
-    logits = passes.logits(weight.to(passes.device)) + bias.to(passes.device, passes.dtype)
+    logits = design.logits(weight.to(design.device)) + bias.to(design.device, design.dtype)
     return softmax(clamp(logits))
 
 
@@ -304,9 +310,9 @@ def own_label_first(alpha: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
     return torch.where(own, torch.maximum(alpha, others), alpha)
 
 
-def _population(weight: torch.Tensor, passes: Passes) -> torch.Tensor:
+def _population(weight: torch.Tensor, design: DesignMatrix) -> torch.Tensor:
     """Return the log-table of the average worker, shape (K, S)."""
-    seen = weight[passes.answered]
+    seen = weight[design.answered]
     if len(seen) == 0:
         return weight.new_zeros(weight.shape[1:])
     return torch.log_softmax(seen, 1).exp().mean(0).clamp_min(1e-30).log()

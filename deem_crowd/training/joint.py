@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.units import Units, joint_map
-from deem_crowd.training.lbfgs import Log, Vector, lbfgs
+from deem_crowd.training.lbfgs import Monitor, Vector, lbfgs
 from deem_crowd.training.likelihood import Fit, Likelihood, Settings, Weights
 
 # λ where the penalty is not given: deviations of about one nat.
@@ -31,10 +31,10 @@ def own_penalty(settings: Settings) -> float:
     return 1e-6 if settings.penalty is None else float(settings.penalty)
 
 
-def log_likelihood(units: Units, passes: Passes) -> float:
+def log_likelihood(units: Units, design: DesignMatrix) -> float:
     """Return Σ_n log p(x_n), exact, in nats."""
     settings = Settings(gauge="free", penalty=None)
-    likelihood = _likelihood(units, passes, settings, None)
+    likelihood = _likelihood(units, design, settings, None)
     return likelihood.gradient(combine(units))[1]
 
 
@@ -49,7 +49,7 @@ def combine(units: Units) -> Weights:
 
 
 def train_units(
-    passes: Passes,
+    design: DesignMatrix,
     start: Units,
     settings: Settings,
     gold: torch.Tensor | None = None,
@@ -59,7 +59,7 @@ def train_units(
 
     Parameters
     ----------
-    passes : Passes
+    design : DesignMatrix
         Answers of D workers on N tasks.
     start : Units
     settings : Settings
@@ -76,8 +76,8 @@ def train_units(
         Its energy is that of the first unit.
     """
     joint = joint_map(start.n_units, start.n_states)
-    likelihood = _likelihood(start, passes, settings, gold)
-    log = Log(passes.n_tasks, passes.n_answers, settings.n_iter, settings.tol, progress)
+    likelihood = _likelihood(start, design, settings, gold)
+    log = Monitor(design.n_tasks, design.n_answers, settings.n_iter, settings.tol, progress)
     strength = own_penalty(settings)
     shapes = (start.bias.shape, start.population.shape, start.own.shape)
     sizes = [int(np.prod(shape)) for shape in shapes]
@@ -103,7 +103,7 @@ def train_units(
 
     begin = torch.cat([t.reshape(-1) for t in (start.bias, start.population, start.own)]).numpy()
     units = start
-    if settings.n_iter > 0 and passes.n_answers > 0:
+    if settings.n_iter > 0 and design.n_answers > 0:
         units = unpack(lbfgs(objective, begin, np.ones(len(begin)), log))
     fit = Fit(
         units.unit_energy(0),
@@ -122,9 +122,9 @@ def _fold(by_joint: torch.Tensor, joint: torch.Tensor) -> torch.Tensor:
 
 
 def _likelihood(
-    units: Units, passes: Passes, settings: Settings, gold: torch.Tensor | None
+    units: Units, design: DesignMatrix, settings: Settings, gold: torch.Tensor | None
 ) -> Likelihood:
     # the first unit is the slowest of the joint states, so that its classes are runs of them
     per_class = units.n_subtypes * units.n_states ** (units.n_units - 1)
     plain = replace(settings, n_subtypes=per_class, gauge="free", penalty=None)
-    return Likelihood(passes, plain, gold)
+    return Likelihood(design, plain, gold)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 Vector = npt.NDArray[np.float64]
 
 
-class Log:
+class Monitor:
     """Counts passes, keeps the histories and decides when to stop.
 
     Parameters
@@ -67,7 +67,7 @@ def lbfgs(
     objective: Callable[[Vector], tuple[float, float, Vector]],
     begin: Vector,
     curvature: Vector,
-    log: Log,
+    log: Monitor,
 ) -> Vector:
     """Maximise by scipy's L-BFGS, each parameter scaled by its curvature at the start.
 

@@ -30,17 +30,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.model.design import Passes, softmax
+from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
 from deem_crowd.training.em import Clamp, own_label_first
-from deem_crowd.training.lbfgs import Log, lbfgs
+from deem_crowd.training.lbfgs import Monitor, lbfgs
 
 Gauge = Literal["normalised", "free"]
 Optimizer = Literal["auto", "em", "lbfgs"]
 Penalty = float | Literal["learned"] | None
 
-# Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
+# DesignMatrix in which pseudo-answers are learned along with the tables, before they are held fixed.
 LEARNING_PASSES = 60
 # Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
 PLATEAU_STEPS = 12
@@ -125,17 +125,17 @@ class Likelihood:
 
     Parameters
     ----------
-    passes : Passes
+    design : DesignMatrix
     settings : Settings
     gold : LongTensor, shape (N,), optional
         Known class of each task, −1 where unknown.
     """
 
     def __init__(
-        self, passes: Passes, settings: Settings, gold: torch.Tensor | None = None
+        self, design: DesignMatrix, settings: Settings, gold: torch.Tensor | None = None
     ) -> None:
-        k, m = passes.n_classes, settings.n_subtypes
-        self.passes, self.settings = passes, settings
+        k, m = design.n_classes, settings.n_subtypes
+        self.design, self.settings = design, settings
         self.n_states = k * m
         value = 0.0 if settings.penalty in (None, "learned") else float(settings.penalty)
         self.pseudo_answers = torch.full((k, self.n_states), value, dtype=torch.float64)
@@ -145,12 +145,12 @@ class Likelihood:
             self.pseudo_answers = own + 0.5 / self._rate
         self.prior_penalty = 0.0 if settings.penalty is None else settings.prior_penalty
         self.activity_penalty = float(settings.gauge == "free" and settings.penalty is not None)
-        self.clamp = Clamp(passes, gold, m)
+        self.clamp = Clamp(design, gold, m)
 
     def posterior(self, at: Weights) -> tuple[torch.Tensor, torch.Tensor]:
         """Return p(h | x_n, gold), shape (N, S), and −F, shape (N,)."""
-        bias = at.bias.to(self.passes.device, self.passes.dtype)
-        logits = self.passes.logits(at.weight.to(self.passes.device)) + bias
+        bias = at.bias.to(self.design.device, self.design.dtype)
+        logits = self.design.logits(at.weight.to(self.design.device)) + bias
         return softmax(self.clamp(logits))
 
     def posterior_of(self, energy: Energy) -> torch.Tensor:
@@ -176,13 +176,13 @@ class Likelihood:
     def evaluate_tables(self, at: Weights) -> _Evaluation:
         """Evaluate at normalised log-tables: one pass forward, one back."""
         posterior, negative_free_energy = self.posterior(at)
-        log_partition = self.passes.n_tasks_in_all * float(torch.logsumexp(at.bias, 0))
-        log_likelihood = float(self.passes.total(negative_free_energy)) - log_partition
+        log_partition = self.design.n_tasks_in_all * float(torch.logsumexp(at.bias, 0))
+        log_likelihood = float(self.design.total(negative_free_energy)) - log_partition
         return _Evaluation(
             log_likelihood + self.penalty(at, normalised=True),
             log_likelihood,
-            self.passes.counts(posterior).cpu(),
-            self.passes.total(posterior),
+            self.design.expected_counts(posterior).cpu(),
+            self.design.total(posterior),
         )
 
     def gradient(self, at: Weights) -> tuple[float, float, Weights]:
@@ -197,18 +197,18 @@ class Likelihood:
         if self.settings.gauge == "normalised":
             found = self.evaluate_tables(Weights(at.bias, log_tables))
             model_counts = found.counts.sum(1)
-            model_states = self.passes.n_tasks_in_all * torch.softmax(at.bias, 0)
+            model_states = self.design.n_tasks_in_all * torch.softmax(at.bias, 0)
             objective, log_likelihood = found.objective, found.log_likelihood
             counts, states = found.counts, found.states
         else:
             posterior, negative_free_energy = self.posterior(at)
-            counts = self.passes.counts(posterior).cpu()
-            states = self.passes.total(posterior)
-            bias = at.bias.to(self.passes.device, self.passes.dtype)
-            spread = log_z.expand_as(at.weight).to(self.passes.device)
-            prior, log_partition = softmax(self.passes.logits(spread) + bias)
-            model_counts = self.passes.counts(prior).sum(1).cpu()
-            model_states = self.passes.total(prior)
+            counts = self.design.expected_counts(posterior).cpu()
+            states = self.design.total(posterior)
+            bias = at.bias.to(self.design.device, self.design.dtype)
+            spread = log_z.expand_as(at.weight).to(self.design.device)
+            prior, log_partition = softmax(self.design.logits(spread) + bias)
+            model_counts = self.design.expected_counts(prior).sum(1).cpu()
+            model_states = self.design.total(prior)
             gap = negative_free_energy.double() - log_partition.double()
             log_likelihood = float(gap.sum())
             objective = log_likelihood + self.penalty(at)
@@ -231,7 +231,7 @@ class Likelihood:
         seen = counts.sum((1, 2)) > 0
         counts = counts[seen]
         totals = counts.sum(1)
-        own = diagonal(self.passes.n_classes, self.settings.n_subtypes).bool()
+        own = diagonal(self.design.n_classes, self.settings.n_subtypes).bool()
         for _ in range(steps):
             moved = _newton(self.pseudo_answers, counts, totals, self._rate)
             self.pseudo_answers = own_label_first(moved.clamp(1e-3, 1e6), own)
@@ -259,7 +259,7 @@ def _newton(
 
 
 def train(
-    passes: Passes,
+    design: DesignMatrix,
     start: Energy,
     settings: Settings,
     gold: torch.Tensor | None = None,
@@ -270,7 +270,7 @@ def train(
 
     Parameters
     ----------
-    passes : Passes
+    design : DesignMatrix
         Answers of D workers on N tasks.
     start : Energy
         Where to begin; ``n_iter=0`` returns it.
@@ -286,15 +286,15 @@ def train(
     -------
     Fit
     """
-    likelihood = Likelihood(passes, settings, gold)
+    likelihood = Likelihood(design, settings, gold)
     if pseudo_answers is not None and settings.penalty == "learned":
         likelihood.pseudo_answers = pseudo_answers.clone()
-    log = Log(
-        passes.n_tasks_in_all, passes.n_answers_in_all, settings.n_iter, settings.tol, progress
+    log = Monitor(
+        design.n_tasks_in_all, design.n_answers_in_all, settings.n_iter, settings.tol, progress
     )
     at = Weights(start.bias.clone(), start.weight.clone())
     closed_step = settings.gauge == "normalised" and settings.optimizer != "lbfgs"
-    if settings.n_iter > 0 and passes.n_answers_in_all > 0:
+    if settings.n_iter > 0 and design.n_answers_in_all > 0:
         if closed_step or settings.penalty == "learned":
             at = _normalised(at)
         if settings.penalty == "learned":
@@ -303,9 +303,9 @@ def train(
             at = (_expectation_maximisation if closed_step else _lbfgs)(likelihood, at, log)
         if settings.gauge == "normalised":
             at = _normalised(at)
-    population = _mean_table(at.weight[passes.answered])
+    population = _mean_table(at.weight[design.answered])
     # of a worker without answers nothing is known but that he is one of them
-    weight = torch.where(passes.answered[:, None, None], at.weight, population)
+    weight = torch.where(design.answered[:, None, None], at.weight, population)
     energy = Energy(at.bias, weight, population, settings.n_subtypes)
     return Fit(
         energy,
@@ -335,7 +335,7 @@ def _closed_step(likelihood: Likelihood, found: _Evaluation) -> Weights:
     return Weights(torch.log(states / states.sum()), weight)
 
 
-def _learn(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
+def _learn(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
     """EM steps between which α is learned, until it rests or LEARNING_PASSES are over."""
     for _ in range(min(LEARNING_PASSES, log.left)):
         found = likelihood.evaluate_tables(at)
@@ -349,7 +349,7 @@ def _learn(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
     return at
 
 
-def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
+def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
     """EM with squared extrapolation; the objective never falls from one accepted point to the next."""
 
     def step(point: Weights) -> tuple[_Evaluation, Weights]:
@@ -415,7 +415,7 @@ def _extrapolate(start: Weights, first: Weights, second: Weights, length: float)
     )
 
 
-def _lbfgs(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
+def _lbfgs(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
     """scipy's L-BFGS on (b, W), each scaled by the curvature at the start."""
     shape = at.weight.shape
     n_states = len(at.bias)
@@ -431,7 +431,7 @@ def _lbfgs(likelihood: Likelihood, at: Weights, log: Log) -> Weights:
     share = torch.softmax(at.bias, 0)
     curvature = torch.cat(
         [
-            (likelihood.passes.n_tasks_in_all * share * (1 - share) + likelihood.prior_penalty),
+            (likelihood.design.n_tasks_in_all * share * (1 - share) + likelihood.prior_penalty),
             (totals * spread).reshape(-1),
         ]
     )

@@ -17,7 +17,7 @@ from torch import Tensor
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import UnsupportedError
 from deem_crowd.model import alignment, units, votes
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.layers import Layers, MultinomialLayer
 from deem_crowd.training import joint, likelihood
@@ -26,7 +26,7 @@ from deem_crowd.training.likelihood import Settings
 
 def pretrain(
     answers: Answers,
-    passes: Passes,
+    design: DesignMatrix,
     start: Energy,
     layers: Layers,
     settings: Settings,
@@ -55,27 +55,27 @@ def pretrain(
     UnsupportedError
         If the units of a layer have too many joint states to be trained exactly.
     """
-    device, dtype = passes.device, passes.dtype
+    device, dtype = design.device, design.dtype
     # epochs are of the training by samples that may follow
     settings = replace(settings, n_iter=Settings.n_iter if settings.n_iter else 0)
-    vote = votes.vote_shares(passes)
+    vote = votes.vote_shares(design)
     for layer in layers.layers:
         assert isinstance(layer, MultinomialLayer)
-        _pretrain_layer(layer, passes, start, settings, generator)
+        _pretrain_layer(layer, design, start, settings, generator)
         answers = _through(layer, answers)
-        passes = Passes(answers, device, dtype)
-        start = _vote_start(passes, vote)
-    if passes.n_workers < 3:
+        design = DesignMatrix(answers, device, dtype)
+        start = _vote_start(design, vote)
+    if design.n_workers < 3:
         return start  # two views of a label do not identify it, three do: training would drift away from the vote
     # a handful of outputs is no population to learn a prior from
     penalty = 1.0 if settings.penalty == "learned" else settings.penalty
     top = Settings(penalty=penalty, n_iter=settings.n_iter, tol=settings.tol)
-    return likelihood.train(passes, start, top).energy
+    return likelihood.train(design, start, top).energy
 
 
 def _pretrain_layer(
     layer: MultinomialLayer,
-    passes: Passes,
+    design: DesignMatrix,
     start: Energy,
     settings: Settings,
     generator: torch.Generator,
@@ -87,10 +87,10 @@ def _pretrain_layer(
             f"{begin.n_states} states, with {begin.n_joint_states:,} joint states; {units.MAX_JOINT_STATES:,} are the "
             "limit. Use narrower preprocessing_layer_widths, or another preprocessing_init."
         )
-    found, _ = joint.train_units(passes, begin, settings)
-    vote = votes.vote_shares(passes).cpu().numpy()
+    found, _ = joint.train_units(design, begin, settings)
+    vote = votes.vote_shares(design).cpu().numpy()
     with torch.no_grad():
-        for output, posterior in enumerate(units.unit_posteriors(found, passes)):
+        for output, posterior in enumerate(units.unit_posteriors(found, design)):
             energy = found.unit_energy(output)
             named = alignment.match(posterior.to("cpu", torch.float64).numpy().T @ vote)
             # weight[k, k', i, j] of answer k of worker i to class k' of output j
@@ -109,9 +109,9 @@ def _through(layer: MultinomialLayer, answers: Answers) -> Answers:
     )
 
 
-def _vote_start(passes: Passes, vote: Tensor) -> Energy:
+def _vote_start(design: DesignMatrix, vote: Tensor) -> Energy:
     """Return one unit over the outputs whose tables are how they answer where the workers' vote is what it is."""
-    counts = passes.counts(vote.to(passes.device, passes.dtype)).cpu()
+    counts = design.expected_counts(vote.to(design.device, design.dtype)).cpu()
     cells = counts + counts.sum(0) / counts.sum().clamp_min(1e-300) + 1e-3
     weight = torch.log(cells / cells.sum(1, keepdim=True))
-    return Energy(torch.zeros(passes.n_classes).double(), weight, weight.mean(0))
+    return Energy(torch.zeros(design.n_classes).double(), weight, weight.mean(0))

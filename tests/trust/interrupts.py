@@ -45,17 +45,17 @@ def crowd(seed: int, n: int = 300) -> pd.DataFrame:
 def digest(model: Any) -> str:
     """Return a hash of all that a model shows, and of what it predicts; 'unfitted' where it shows nothing."""
     shown = sorted(
-        name for name in vars(model) if name.endswith("_") or name in ("_fitted", "_seen")
+        name for name in vars(model) if name.endswith("_") or name in ("_fitted", "_memory")
     )
     if not shown:
         return "unfitted"
     found = hashlib.sha256(repr(shown).encode())
     for name in shown:
-        if name not in ("_fitted", "_seen", "model_"):
+        if name not in ("_fitted", "_memory", "model_"):
             found.update(pickle.dumps(np.asarray(vars(model)[name], dtype=object).tolist()))
     if isinstance(model, DEEMAggregator):
         found.update(model.predict_proba(FIRST).to_numpy().tobytes())
-        seen = vars(model).get("_seen")
+        seen = vars(model).get("_memory")
         found.update(str(seen.answers.n_answers if seen else None).encode())
     else:
         found.update(model.predict_proba(MATRIX).tobytes())

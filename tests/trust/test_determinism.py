@@ -173,7 +173,7 @@ def test_processes(how) -> None:
     context = multiprocessing.get_context(how)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer Pythons warn of fork beside threads
-        with context.Pool(2) as pool:
+        with context.OpinionPool(2) as pool:
             found = pool.starmap_async(digest, [("plain",), ("default",)]).get(timeout=120)
     assert tuple(found) == expected
 

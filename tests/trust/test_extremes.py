@@ -156,10 +156,10 @@ def test_weights_of_any_size(size, dtype) -> None:
     weight = torch.randn((4, 3, 3), generator=generator, dtype=torch.float64) * size
     energy = Energy(torch.zeros(3, dtype=torch.float64), weight, weight.mean(0))
     from deem_crowd.data.answers import Answers
-    from deem_crowd.model.design import Passes
+    from deem_crowd.model.design import DesignMatrix
 
     answers = Answers.from_dense(np.random.default_rng(0).integers(0, 3, (50, 4)), 3)
-    posterior = energy.posterior(Passes(answers, torch.device("cpu"), dtype))
+    posterior = energy.posterior(DesignMatrix(answers, torch.device("cpu"), dtype))
     assert torch.isfinite(posterior).all()
     torch.testing.assert_close(posterior.sum(1), torch.ones(50, dtype=dtype), atol=1e-5, rtol=0)
 

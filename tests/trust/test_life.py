@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.exceptions import DeemCrowdError, ParameterError
-from deem_crowd.model.design import Passes
+from deem_crowd.model.design import DesignMatrix
 
 SHOWN = ("labels_", "probas_", "skills_", "priors_", "loss_history_")
 
@@ -69,15 +69,15 @@ class Life(RuleBasedStateMachine):
     @rule(frame=wild.crowds(), calls=st.integers(0, 12), more=st.booleans())
     def interrupted(self, frame, calls, more) -> None:
         """Ctrl-C in the middle of a pass; perhaps training is over by then."""
-        counts, left = Passes.counts, [calls]
+        counts, left = DesignMatrix.expected_counts, [calls]
 
-        def counting(passes, posterior):
+        def counting(design, posterior):
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt
-            return counts(passes, posterior)
+            return counts(design, posterior)
 
-        Passes.counts = counting
+        DesignMatrix.expected_counts = counting
         going_on = more and (self.expected is None or self.remembers)
         try:
             wild.quietly(lambda: (self.model.partial_fit if going_on else self.model.fit)(frame))
@@ -85,7 +85,7 @@ class Life(RuleBasedStateMachine):
         except KeyboardInterrupt:
             pass
         finally:
-            Passes.counts = counts
+            DesignMatrix.expected_counts = counts
 
     @rule(frame=wild.frames())
     def predict(self, frame) -> None:
@@ -134,7 +134,7 @@ class Life(RuleBasedStateMachine):
             return
         pd.testing.assert_frame_equal(self.model.probas_, self.expected, check_exact=True)
         wild.check_aggregator(self.model)
-        assert ("_seen" in vars(self.model)) == self.remembers
+        assert ("_memory" in vars(self.model)) == self.remembers
         assert np.isfinite(self.model.skill_intervals_.to_numpy()).all()
 
 

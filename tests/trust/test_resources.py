@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from deem_crowd import DEEMAggregator
-from deem_crowd.atomic import replacing
+from deem_crowd.atomic import atomic_write
 
 resource = pytest.importorskip("resource", reason="limits are set by POSIX's setrlimit")
 
@@ -173,15 +173,15 @@ def test_links_and_permissions_stay(tmp_path) -> None:
     target.write_text("old")
     target.chmod(0o640)
     link.symlink_to(target)
-    with replacing(link) as file:
+    with atomic_write(link) as file:
         file.write(b"new")
     assert link.is_symlink()
     assert target.read_text() == "new"
     assert target.stat().st_mode & 0o777 == 0o640
     long = tmp_path / ("é" * 120)
-    with replacing(long) as file:
+    with atomic_write(long) as file:
         file.write(b"x")
     assert long.read_bytes() == b"x"
-    with pytest.raises(IsADirectoryError), replacing(tmp_path):
+    with pytest.raises(IsADirectoryError), atomic_write(tmp_path):
         pass
     assert len(os.listdir(tmp_path)) == 3

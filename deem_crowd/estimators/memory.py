@@ -12,12 +12,12 @@ import pandas as pd
 from deem_crowd.data.answers import Answers, Duplicates
 from deem_crowd.exceptions import ParameterError
 
-SEEN = "_seen"
+MEMORY = "_memory"
 """The attribute that holds it."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class Memory:
     """The answers of all calls so far, and what is known of their labels.
 
     Attributes
@@ -30,7 +30,7 @@ class Seen:
     known: Any = None
 
     @classmethod
-    def before(cls, state: dict[str, Any]) -> Seen | None:
+    def before(cls, state: dict[str, Any]) -> Memory | None:
         """Return what an object has seen; None before its first fit.
 
         Raises
@@ -38,29 +38,31 @@ class Seen:
         ParameterError
             If it has a model whose answers it does not remember.
         """
-        if "_fitted" in state and SEEN not in state:
+        if "_fitted" in state and MEMORY not in state:
             raise ParameterError(
                 "partial_fit goes on from partial_fit alone: fit and load remember no answers. Begin with "
                 "partial_fit, or fit with all answers."
             )
-        seen: Seen | None = state.get(SEEN)
+        seen: Memory | None = state.get(MEMORY)
         return seen
 
-    def with_pairs(self, new: Answers, known: pd.DataFrame | None, duplicates: Duplicates) -> Seen:
+    def with_pairs(
+        self, new: Answers, known: pd.DataFrame | None, duplicates: Duplicates
+    ) -> Memory:
         """Return this and more; labels are known by (task, label) pairs."""
         frames = [frame for frame in (self.known, known) if frame is not None]
         together = pd.concat(frames, ignore_index=True) if frames else None
-        return Seen(self.answers.extended(new, duplicates=duplicates), together)
+        return Memory(self.answers.extended(new, duplicates=duplicates), together)
 
-    def with_vector(self, new: Answers, known: npt.NDArray[np.int64] | None) -> Seen:
+    def with_vector(self, new: Answers, known: npt.NDArray[np.int64] | None) -> Memory:
         """Return this and more; labels are known by class, one entry a task of ``new``."""
         answers = self.answers.extended(new)
         if self.known is None and known is None:
-            return Seen(answers)
+            return Memory(answers)
         together = np.full(answers.n_tasks, -1, dtype=np.int64)
         if self.known is not None:
             together[: len(self.known)] = self.known
         if known is not None:
             place = answers.tasks.get_indexer(new.tasks)
             together[place[known >= 0]] = known[known >= 0]
-        return Seen(answers, together)
+        return Memory(answers, together)
