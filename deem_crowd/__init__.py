@@ -23,6 +23,7 @@ _EXPORTS = {
     "PluginError": "deem_crowd.exceptions",
     "PluginWarning": "deem_crowd.exceptions",
     "adapters": "deem_crowd.registry",
+    "agreement": "deem_crowd.insight.agreement",
     "aggregators": "deem_crowd.registry",
     "create": "deem_crowd.registry",
     "hookimpl": "deem_crowd.hookspecs",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from deem_crowd.exceptions import PluginError as PluginError
     from deem_crowd.exceptions import PluginWarning as PluginWarning
     from deem_crowd.hookspecs import hookimpl as hookimpl
+    from deem_crowd.insight.agreement import agreement as agreement
     from deem_crowd.registry import adapters as adapters
     from deem_crowd.registry import aggregators as aggregators
     from deem_crowd.registry import create as create

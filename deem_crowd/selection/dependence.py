@@ -93,10 +93,7 @@ def measure(answers: Answers) -> Dependence:
         return none
     common, agreed, chance = _pairs(answers, chosen)
     beyond = (agreed - chance) / np.maximum(1 - chance, 1e-3)
-    scatter = np.sqrt(np.maximum(1 - np.clip(beyond, 0, 0.99) ** 2, 0.02) / np.maximum(common, 1))
-    told = (common >= MIN_COMMON) & (beyond > _SIGNIFICANT * scatter)
-    np.fill_diagonal(told, False)
-    told = _with_partners(told)
+    told, scatter = _telling(common, beyond)
     known = np.flatnonzero(told.any(1))
     if len(known) <= MIN_PARTNERS:
         return none
@@ -109,6 +106,33 @@ def measure(answers: Answers) -> Dependence:
     none.power[chosen[known]] = 1 / (1 + shared)
     none.skill[chosen[known]] = skill
     return none
+
+
+def skills_from_pairs(common: FloatArray, beyond: FloatArray) -> FloatArray:
+    """Return λ, shape (n,), of n sources: chance-corrected skill from agreement alone; NaN where it cannot be told.
+
+    Parameters
+    ----------
+    common : shape (n, n)
+        Tasks that both answered.
+    beyond : shape (n, n)
+        Agreement beyond chance, relative to what it could be.
+    """
+    skill = np.full(len(common), np.nan)
+    told, _ = _telling(common, beyond)
+    known = np.flatnonzero(told.any(1))
+    if len(known) > MIN_PARTNERS:
+        part = np.ix_(known, known)
+        skill[known] = _one_factor(beyond[part], told[part])
+    return skill
+
+
+def _telling(common: FloatArray, beyond: FloatArray) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+    """Return which pairs say something about skills, and the standard error of their agreement, (n, n) each."""
+    scatter = np.sqrt(np.maximum(1 - np.clip(beyond, 0, 0.99) ** 2, 0.02) / np.maximum(common, 1))
+    told = (common >= MIN_COMMON) & (beyond > _SIGNIFICANT * scatter)
+    np.fill_diagonal(told, False)
+    return _with_partners(told), scatter
 
 
 def _pairs(

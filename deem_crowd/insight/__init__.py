@@ -1,0 +1,1 @@
+"""Tables on fitted objects, agreement of a panel, warnings and the report of a user's own answers."""

@@ -1,0 +1,200 @@
+"""Agreement of a panel in one call, from the answers alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.insight import pairs
+from deem_crowd.insight.coefficients import (
+    Interval,
+    panel_coefficients,
+    vote_counts,
+    vote_patterns,
+)
+
+_RESAMPLES = 500
+
+
+@dataclass(frozen=True, repr=False)
+class Agreement:
+    """How far the workers of a panel agree.
+
+    Attributes
+    ----------
+    alpha_nominal, alpha_ordinal, fleiss_kappa : Interval
+        ``(value, low, high)``: the coefficient and its bootstrap interval over tasks. ``alpha_ordinal`` is NaN where
+        the classes have no order.
+    pairs : DataFrame
+        Index (``worker``, ``other``), columns ``common`` (tasks that both answered), ``observed`` (share on which they
+        agree), ``kappa`` (Cohen's), ``low``, ``high``; the pair that agrees least stands first.
+    disputed : DataFrame
+        Index ``task``, columns ``answers``, ``disagreement`` (share of the pairs of answers that differ), ``label``
+        (the most frequent one) and ``votes`` (its share); tasks on which somebody disagrees, worst first.
+    n_tasks : int
+        Tasks with two answers or more; the coefficients rest on them.
+    left_out : int
+        Workers that the pairs leave out, because others have more answers.
+    level : float
+        Of the intervals.
+    """
+
+    alpha_nominal: Interval
+    alpha_ordinal: Interval
+    fleiss_kappa: Interval
+    pairs: pd.DataFrame
+    disputed: pd.DataFrame
+    n_tasks: int
+    left_out: int
+    level: float
+
+    def __repr__(self) -> str:
+        names = {
+            "Krippendorff's alpha, nominal": self.alpha_nominal,
+            "Krippendorff's alpha, ordinal": self.alpha_ordinal,
+            "Fleiss' kappa": self.fleiss_kappa,
+        }
+        lines = [
+            f"{name:<30} {value.value:6.3f}  [{value.low:.3f}, {value.high:.3f}]"
+            for name, value in names.items()
+            if np.isfinite(value.value)
+        ]
+        lines += [
+            f"{len(self.pairs):,} pairs of workers; Cohen's kappa in .pairs",
+            f"{len(self.disputed):,} of {self.n_tasks:,} tasks with two answers or more are disputed; see .disputed",
+        ]
+        return "\n".join(lines)
+
+
+def agreement(
+    data: pd.DataFrame | Answers,
+    *,
+    ordered: bool | None = None,
+    n_resamples: int = _RESAMPLES,
+    level: float = 0.95,
+    max_workers: int = pairs.MAX_WORKERS,
+    random_state: int | None = None,
+) -> Agreement:
+    """Measure how far workers agree: Krippendorff's α, Fleiss' κ, Cohen's κ of each pair, and the tasks in dispute.
+
+    Parameters
+    ----------
+    data : DataFrame or Answers
+        One row an answer: columns ``task``, ``worker``, ``label``.
+    ordered : bool, optional
+        Whether classes have an order (numbers, or categories in their order), which ordinal α needs. If omitted,
+        numeric labels and ordered categories have one.
+    n_resamples : int
+        Bootstrap resamples of the tasks for α and Fleiss' κ; 0 leaves their intervals NaN. Pairs have intervals by
+        their standard error, clipped to [−1, 1].
+    level : float
+        Of the intervals, between 0 and 1.
+    max_workers : int
+        Of more workers than this, those with most answers are compared in pairs.
+    random_state : int, optional
+        Seed of the bootstrap; None is 0.
+
+    Returns
+    -------
+    Agreement
+
+    Raises
+    ------
+    MissingColumnError, DataError
+        Also if no task has two answers.
+    FormError
+        For soft answers.
+    ParameterError
+    """
+    if not 0 < level < 1:
+        raise ParameterError(f"level={level!r} is not between 0 and 1, such as 0.95.")
+    if n_resamples < 0:
+        raise ParameterError(f"n_resamples={n_resamples!r} is negative; 0 leaves intervals out.")
+    if max_workers < 2:
+        raise ParameterError(f"max_workers={max_workers!r} makes no pair: it is 2 at least.")
+    answers = data if isinstance(data, Answers) else Answers.from_frame(data)
+    patterns = vote_patterns(answers)
+    if patterns.n_tasks == 0:
+        raise DataError(
+            f"none of the {answers.n_tasks:,} tasks has two answers, so there is no agreement to measure. Ask a second "
+            "worker for some of the tasks."
+        )
+    if ordered is None:
+        ordered = has_order(answers.classes)
+    generator = np.random.default_rng(0 if random_state is None else random_state)
+    counts = pairs.count_pairs(answers, max_workers)
+    n_active = len(np.unique(answers.worker))
+    return Agreement(
+        **panel_coefficients(patterns, ordered, n_resamples, level, generator),
+        pairs=_pair_table(answers, counts, level),
+        disputed=disputed_tasks(answers),
+        n_tasks=patterns.n_tasks,
+        left_out=n_active - len(counts.chosen),
+        level=level,
+    )
+
+
+def has_order(classes: pd.Index) -> bool:
+    """Tell whether classes have an order of their own: numbers, or ordered categories."""
+    if isinstance(classes, pd.CategoricalIndex):
+        return bool(classes.ordered)
+    return pd.api.types.is_numeric_dtype(classes) and not pd.api.types.is_bool_dtype(classes)
+
+
+def disputed_tasks(answers: Answers) -> pd.DataFrame:
+    """Return the tasks whose answers differ, worst first; see :class:`Agreement`."""
+    votes = vote_counts(answers)
+    votes.sum_duplicates()
+    sizes = np.diff(answers.task_ptr).astype(np.float64)
+    squares = np.asarray(votes.power(2).sum(axis=1)).ravel()
+    pairs_of_answers = np.maximum(sizes * (sizes - 1), 1)
+    disagreement = np.where(sizes > 1, 1 - (squares - sizes) / pairs_of_answers, 0.0)
+    open_ = np.flatnonzero(disagreement > 1e-12)
+    order = open_[np.lexsort((-sizes[open_], -disagreement[open_]))]
+    part = votes[order]
+    most = np.asarray(part.max(axis=1).todense()).ravel() if len(order) else np.zeros(0)
+    label = part.argmax(axis=1) if len(order) else np.zeros(0, dtype=np.int64)
+    return pd.DataFrame(
+        {
+            "answers": sizes[order].astype(np.int64),
+            "disagreement": disagreement[order],
+            "label": answers.classes.take(np.asarray(label).ravel()),
+            "votes": most / np.maximum(sizes[order], 1),
+        },
+        index=answers.tasks.take(order),
+    )
+
+
+def _pair_table(answers: Answers, counts: pairs.PairCounts, level: float) -> pd.DataFrame:
+    from scipy import stats
+
+    kappa = counts.kappa
+    left, right = np.nonzero(np.triu(counts.common > 0, 1))
+    values = kappa[left, right]
+    order = np.argsort(values, kind="stable")  # NaN last
+    left, right, values = left[order], right[order], values[order]
+    reach = stats.norm.ppf((1 + level) / 2) * counts.standard_error(kappa)[left, right]
+    return pd.DataFrame(
+        {
+            "common": counts.common[left, right].astype(np.int64),
+            "observed": counts.agreed[left, right],
+            "kappa": values,
+            "low": np.clip(values - reach, -1, 1),
+            "high": np.clip(values + reach, -1, 1),
+        },
+        index=pair_index(answers.workers, counts.chosen[left], counts.chosen[right]),
+    )
+
+
+def pair_index(workers: pd.Index, left: npt.NDArray[Any], right: npt.NDArray[Any]) -> pd.MultiIndex:
+    """Return an index (``worker``, ``other``) of pairs of workers, given by their positions."""
+    levels: list[Any] = [workers, workers]
+    return pd.MultiIndex(
+        levels=levels, codes=[left.tolist(), right.tolist()], names=["worker", "other"]
+    )

@@ -1,0 +1,229 @@
+"""Coefficients of agreement of a whole panel, with bootstrap intervals over tasks.
+
+Both coefficients depend on a task through its vote counts alone, so tasks with equal counts are one pattern. Drawing
+tasks with replacement is then drawing how often each pattern occurs, and the cost follows the number of patterns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import FormError
+
+FloatArray = npt.NDArray[np.float64]
+
+MAX_UNITS = 5_000
+"""Of more distinct tasks than this the bootstrap draws groups of tasks."""
+
+
+class Interval(NamedTuple):
+    """An estimate with a bootstrap interval; all NaN where the answers do not define it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class VotePatterns:
+    """The distinct vote counts of tasks with two answers or more.
+
+    Attributes
+    ----------
+    votes : sparse, shape (P, K)
+        How often each class was answered, pattern by pattern.
+    times : integers, shape (P,)
+        How many tasks have each pattern.
+    """
+
+    votes: sparse.csr_array
+    times: npt.NDArray[np.int64]
+
+    @property
+    def n_tasks(self) -> int:
+        """How many tasks have two answers or more."""
+        return int(self.times.sum())
+
+    @property
+    def sizes(self) -> FloatArray:
+        """Answers to a task of each pattern, shape (P,)."""
+        return np.asarray(self.votes.sum(axis=1), dtype=np.float64).ravel()
+
+
+def vote_counts(answers: Answers) -> sparse.csr_array:
+    """Return how often each class was answered, task by task, sparse of shape (N, K).
+
+    Raises
+    ------
+    FormError
+        For soft answers.
+    """
+    if answers.is_soft:
+        raise FormError(
+            "agreement compares labels, and these answers are distributions. Turn each into its most probable label "
+            "first."
+        )
+    ones = np.ones(answers.n_answers)
+    shape = (answers.n_tasks, answers.n_classes)
+    return sparse.csr_array((ones, (answers.task, answers.hard_label)), shape=shape)
+
+
+def vote_patterns(answers: Answers) -> VotePatterns:
+    """Group the tasks with two answers or more by their vote counts."""
+    votes = vote_counts(answers)
+    votes.sum_duplicates()
+    rated = votes[np.diff(answers.task_ptr) >= 2]
+    if rated.shape[0] == 0:
+        return VotePatterns(rated, np.zeros(0, dtype=np.int64))
+    # a random projection in exact integer arithmetic modulo 2^64: equal rows have equal keys
+    generator = np.random.default_rng(0)
+    salt = generator.integers(1, 2**63, size=(rated.shape[1], 2), dtype=np.uint64)
+    row = np.repeat(np.arange(rated.shape[0]), np.diff(rated.indptr))
+    key = np.zeros((rated.shape[0], 2), dtype=np.uint64)
+    count = rated.data.astype(np.uint64)
+    for column in range(2):
+        np.add.at(key[:, column], row, salt[rated.indices, column] * count)
+    joined = key.view([("first", np.uint64), ("second", np.uint64)]).ravel()
+    _, example, times = np.unique(joined, return_index=True, return_counts=True)
+    return VotePatterns(rated[example], times.astype(np.int64))
+
+
+class Coincidences:
+    """Krippendorff's coincidence matrix, pattern by pattern: Σ_p times_p · (n_c n_k − [c = k] n_c) / (m − 1)."""
+
+    def __init__(self, patterns: VotePatterns) -> None:
+        votes = patterns.votes
+        self._n_classes = k = votes.shape[1]
+        weight = 1 / np.maximum(patterns.sizes - 1, 1)
+        width = np.diff(votes.indptr)
+        # every pair of entries of a row: each entry repeated once for each entry of its row
+        row = np.repeat(np.arange(votes.shape[0]), width)
+        left = np.repeat(np.arange(len(row)), width[row])
+        start = np.repeat(votes.indptr[row], width[row])
+        within = np.arange(len(left)) - np.repeat(np.cumsum(width[row]) - width[row], width[row])
+        right = start + within
+        pattern = row[left]
+        same = left == right
+        value = weight[pattern] * votes.data[left] * (votes.data[right] - same)
+        cell = votes.indices[left].astype(np.int64) * k + votes.indices[right]
+        shape = (votes.shape[0], k * k)
+        self._by_pattern = sparse.csc_array((value, (pattern, cell)), shape=shape)
+        self._cells = np.flatnonzero(np.diff(self._by_pattern.indptr))
+        self._used = self._by_pattern[:, self._cells].T.tocsr()
+
+    def matrix(self, times: npt.NDArray[np.int64]) -> FloatArray:
+        """Return the matrix, shape (K, K), where each pattern occurs so many times."""
+        flat = np.zeros(self._n_classes**2)
+        flat[self._cells] = self._used @ times
+        return flat.reshape(self._n_classes, self._n_classes)
+
+
+def krippendorff_alpha(coincidence: FloatArray, ordinal: bool = False) -> float:
+    """Return α = 1 − D_o / D_e; NaN where no two answers differ or none are in pairs.
+
+    Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011). The ordinal distance of two classes is the number
+    of answers between them, both halves of the ends included, squared.
+
+    Parameters
+    ----------
+    coincidence : shape (K, K)
+    ordinal : bool
+        Whether the classes are ordered.
+    """
+    given = coincidence.sum(axis=1)
+    total = given.sum()
+    if total <= 1:
+        return float("nan")
+    if ordinal:
+        middle = np.cumsum(given) - given / 2
+        distance = (middle[:, None] - middle[None, :]) ** 2
+    else:
+        distance = 1.0 - np.eye(len(given))
+    expected = float(given @ distance @ given) / (total - 1)
+    return 1 - float((coincidence * distance).sum()) / expected if expected > 0 else float("nan")
+
+
+class FleissKappa:
+    """Fleiss' κ (Psychological Bulletin 76, 1971); tasks may have any number of answers from two on.
+
+    The observed agreement is the mean over tasks; chance is that of two draws from all answers to these tasks.
+    """
+
+    def __init__(self, patterns: VotePatterns) -> None:
+        sizes = patterns.sizes
+        squares = np.asarray(patterns.votes.power(2).sum(axis=1)).ravel()
+        self._agreeing = (squares - sizes) / np.maximum(sizes * (sizes - 1), 1)
+        self._votes = patterns.votes.T.tocsr()
+
+    def value(self, times: npt.NDArray[np.int64]) -> float:
+        """Return κ where each pattern occurs so many times; NaN without tasks or with one class alone."""
+        n_tasks = times.sum()
+        if n_tasks == 0:
+            return float("nan")
+        observed = float(self._agreeing @ times) / n_tasks
+        share = self._votes @ times
+        chance = float(((share / share.sum()) ** 2).sum())
+        return (observed - chance) / (1 - chance) if chance < 1 else float("nan")
+
+
+def panel_coefficients(
+    patterns: VotePatterns,
+    ordinal: bool,
+    n_resamples: int,
+    level: float,
+    generator: np.random.Generator,
+) -> dict[str, Interval]:
+    """Return α (nominal, and ordinal if asked for) and Fleiss' κ with percentile bootstrap intervals over tasks."""
+    coincidences, fleiss = Coincidences(patterns), FleissKappa(patterns)
+
+    def all_of(times: npt.NDArray[np.int64]) -> list[float]:
+        matrix = coincidences.matrix(times)
+        ordered = krippendorff_alpha(matrix, ordinal=True) if ordinal else float("nan")
+        return [krippendorff_alpha(matrix), ordered, fleiss.value(times)]
+
+    values = all_of(patterns.times)
+    resamples = np.full((n_resamples, 3), np.nan)
+    if patterns.n_tasks > 1:
+        draw = _resampler(patterns.times, generator)
+        for resample in resamples:
+            resample[:] = all_of(draw())
+    names = ("alpha_nominal", "alpha_ordinal", "fleiss_kappa")
+    return {
+        name: Interval(value, *_percentiles(column, level))
+        for name, value, column in zip(names, values, resamples.T, strict=True)
+    }
+
+
+def _resampler(
+    times: npt.NDArray[np.int64], generator: np.random.Generator
+) -> Callable[[], npt.NDArray[np.int64]]:
+    """Return what draws how often each pattern occurs among as many tasks, drawn with replacement.
+
+    Where there are many patterns, tasks are put into random groups of one size, and groups are drawn: the variance is
+    the same, and costs a small part of the time.
+    """
+    n_tasks = int(times.sum())
+    if len(times) <= MAX_UNITS:
+        share = times / n_tasks
+        return lambda: generator.multinomial(n_tasks, share)
+    pattern = generator.permutation(np.repeat(np.arange(len(times)), times))
+    group = np.arange(n_tasks) % MAX_UNITS
+    ones = np.ones(n_tasks, dtype=np.int64)
+    membership = sparse.csr_array((ones, (pattern, group)), shape=(len(times), MAX_UNITS))
+    share = np.full(MAX_UNITS, 1 / MAX_UNITS)
+    return lambda: membership @ generator.multinomial(MAX_UNITS, share)
+
+
+def _percentiles(values: FloatArray, level: float) -> tuple[float, float]:
+    defined = values[np.isfinite(values)]
+    if len(defined) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
