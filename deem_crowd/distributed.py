@@ -28,21 +28,20 @@ import torch
 import torch.distributed as dist
 import typer
 
-from deem_crowd import gathering
 from deem_crowd.data import index as ids
 from deem_crowd.data import parquet as streaming
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators import fitted, parameters, recipe
 from deem_crowd.exceptions import DataError, DeemCrowdError, FormError, first_few
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.design import DesignMatrix, placement
 from deem_crowd.training import likelihood
 
 _MINUTES = 30
 
 
 class SharedDesign(DesignMatrix):
-    """DesignMatrix over the tasks of one process; sums over tasks are sums over the tasks of all.
+    """Design matrix of the tasks of one process; sums over tasks are sums over the tasks of all.
 
     Every process of the default group has to make the same calls in the same order.
     """
@@ -102,26 +101,28 @@ def fit_shared(
         classes,
     )
     plan = recipe.recipe(settings, settings["n_iter"], None)
-    model, posterior = inference.fit_answers(whole, plan, kind=SharedDesign)
+    n_states = len(classes) * plan.settings.n_subtypes
+    design = SharedDesign(whole, *placement(whole, plan.device, plan.dtype, n_states))
+    model, posterior = inference.fit_answers(whole, plan, design=design)
     return model, whole, posterior
 
 
 def _united(own: pd.Index, column: str) -> pd.Index:
     """Return the ids of all processes, each once, in canonical order: the same in every process."""
-    found, *others = gathering.everyones_ids(own)
+    united, *others = _gather_ids(own)
     for part in others:
-        ids.refuse_collisions(found, part, column)
-        found = found.append(part[~part.isin(found)])
-    return found.take(ids.sorted_order(found)).rename(column)
+        ids.refuse_collisions(united, part, column)
+        united = united.append(part[~part.isin(united)])
+    return united.take(ids.sorted_order(united)).rename(column)
 
 
 def _refuse_torn_tasks(tasks: pd.Index) -> None:
     """Raise in every process if a task is in two of them; told by 64-bit hashes of the ids."""
     hashed = pd.util.hash_array(np.asarray(tasks.astype(str), dtype=object))
-    parts = gathering.everyones_hashes(hashed)
+    parts = _gather_hashes(hashed)
     values, counts = np.unique(np.concatenate(parts), return_counts=True)
     torn = np.isin(hashed, values[counts > 1])
-    named = gathering.everyones_ids(tasks[torn][:5])
+    named = _gather_ids(tasks[torn][:5])
     n_torn = int((counts > 1).sum())
     if n_torn:
         examples = dict.fromkeys(task for part in named for task in part)
@@ -131,10 +132,59 @@ def _refuse_torn_tasks(tasks: pd.Index) -> None:
         )
 
 
+# What processes exchange besides sums: ids, hashes and words, never pickles.
+
+
+def _gather_bytes(content: bytes) -> list[bytes]:
+    """Return what each process of the default group gives, in the order of their ranks."""
+    place = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    size = torch.tensor([len(content)], dtype=torch.int64, device=place)
+    sizes = [torch.zeros_like(size) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, size)
+    longest = max(int(s) for s in sizes)
+    padded = torch.zeros(max(longest, 1), dtype=torch.uint8)
+    padded[: len(content)] = torch.from_numpy(np.frombuffer(content, dtype=np.uint8).copy())
+    padded = padded.to(place)
+    parts = [torch.zeros_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return [part[: int(s)].cpu().numpy().tobytes() for part, s in zip(parts, sizes, strict=True)]
+
+
+def _gather_text(text: str) -> list[str]:
+    """Return the text that each process gives."""
+    return [part.decode() for part in _gather_bytes(text.encode())]
+
+
+def _gather_hashes(values: npt.NDArray[np.uint64]) -> list[npt.NDArray[np.uint64]]:
+    """Return the 64-bit numbers that each process gives, of any count."""
+    return [np.frombuffer(part, dtype=np.uint64) for part in _gather_bytes(values.tobytes())]
+
+
+def _gather_ids(index: pd.Index) -> list[pd.Index]:
+    """Return the ids that each process gives, by way of Arrow.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        For ids of kinds that a parquet file cannot hold.
+    """
+    import pyarrow as pa
+
+    table = pa.table({"ids": pa.array(index)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    parts = []
+    for part in _gather_bytes(sink.getvalue().to_pybytes()):
+        values = pa.ipc.open_stream(part).read_all().column("ids").to_pandas()
+        parts.append(pd.Index(values, name=index.name))
+    return parts
+
+
 def _agree(error: BaseException | None) -> None:
-    """Raise in every process what went wrong in one."""
+    """Raise an error of one process in all of them."""
     said = "" if error is None else f"process {dist.get_rank()}: {error}"
-    wrong = [part for part in gathering.everyones_text(said) if part]
+    wrong = [part for part in _gather_text(said) if part]
     if wrong:
         raise DataError("; ".join(wrong)) from error
 
@@ -165,8 +215,8 @@ def run(
         if not mine:
             raise DataError(f"there are fewer files than processes ({n_ranks})")
         answers = Answers.from_parquet(mine, missing=missing, duplicates=duplicates)
-    except (DeemCrowdError, OSError) as found:
-        error = found
+    except (DeemCrowdError, OSError) as failure:
+        error = failure
     _agree(error)
     assert answers is not None
     model, whole, posterior = fit_shared(answers, settings)
@@ -187,8 +237,8 @@ def run(
         if rank == 0:
             skills = pd.DataFrame({"worker": whole.workers, "skill": model.skills})
             skills.to_parquet(unfinished / "workers.parquet", index=False)
-    except OSError as found:
-        error = found
+    except OSError as failure:
+        error = failure
     _agree(error)
     if rank == 0:
         os.replace(unfinished, target)

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from deem_crowd.model import layers
-from deem_crowd.model.batches import Batch
-from deem_crowd.model.network import Network
+from deem_crowd.model.network import Batch, Network
 from deem_crowd.model.units import Units
 
 

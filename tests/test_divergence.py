@@ -13,8 +13,8 @@ from models import batch_of, coded, copies, experts, tiny_network
 import deem_crowd.training.contrastive as divergence_module
 from deem_crowd import DEEM, Answers, DEEMAggregator, samplers
 from deem_crowd.exceptions import ParameterError, UnsupportedError
-from deem_crowd.model.batches import Batches
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.network import Batches
 from deem_crowd.samplers.base import one_hot
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

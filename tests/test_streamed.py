@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pytest
 import torch
 from deem_crowd_benchmarks import laws
 
 from deem_crowd import Answers
-from deem_crowd.estimators import fit, fitted, recipe
+from deem_crowd.estimators import fit, recipe
 from deem_crowd.estimators.aggregator import DEEMAggregator
-from deem_crowd.model.design import DesignMatrix
-from deem_crowd.model.offloaded import OffloadedDesign
+from deem_crowd.model import design as model_design
+from deem_crowd.model.design import DesignMatrix, OffloadedDesign
 
 CPU = torch.device("cpu")
 
@@ -54,7 +52,7 @@ def test_a_fit_in_batches_is_the_fit(monkeypatch) -> None:
     monkeypatch.setattr(
         fit,
         "make_design",
-        lambda *a, **k: functools.partial(OffloadedDesign, batch=50)(a[0], CPU, torch.float64),
+        lambda *a, **k: OffloadedDesign(a[0], CPU, torch.float64, batch=50),
     )
     _, parts = fit.fit_answers(answers, plan)
     np.testing.assert_allclose(parts, whole, atol=1e-6)
@@ -62,5 +60,5 @@ def test_a_fit_in_batches_is_the_fit(monkeypatch) -> None:
 
 def test_what_does_not_fit_on_a_gpu_is_streamed(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 10**9))
-    assert fitted._fits(torch.device("cuda"), 10**7, 10**8)
-    assert not fitted._fits(torch.device("cuda"), 10**8, 10**8)
+    assert model_design._fits(torch.device("cuda"), 10**7, 10**8)
+    assert not model_design._fits(torch.device("cuda"), 10**8, 10**8)

@@ -10,7 +10,7 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, FormError, first_few
-from deem_crowd.model import alignment, votes
+from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix
 
 
@@ -72,7 +72,7 @@ def agreement(
 ) -> npt.NDArray[np.float64]:
     """Return how much of the posterior falls on each class of a reference, shape (K, K) as [class, reference]."""
     if np.ndim(align_to) < 2:
-        return alignment.agreement(posterior, class_vector(align_to, answers, "align_to"))
+        return votes.agreement(posterior, class_vector(align_to, answers, "align_to"))
     voters = as_answers(align_to, answers.n_classes, warn_empty=())
     if voters.n_tasks != len(posterior):
         raise FormError(

@@ -23,7 +23,6 @@ from deem_crowd.estimators.memory import MEMORY, Memory
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
 from deem_crowd.exceptions import DataError, ParameterError
-from deem_crowd.model import alignment
 from deem_crowd.model import votes as initialization
 from deem_crowd.training import contrastive
 from deem_crowd.training import likelihood as training
@@ -385,7 +384,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         posterior, answers = self._posterior(predictions)
         labels = fitted.best_class(posterior, answers)
         if align_to is not None:
-            mapping = alignment.match(inputs.agreement(posterior, align_to, answers))
+            mapping = initialization.match(inputs.agreement(posterior, align_to, answers))
             renamed = np.empty_like(posterior)
             renamed[:, mapping] = posterior
             posterior = renamed

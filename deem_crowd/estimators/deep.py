@@ -12,10 +12,9 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import network_posterior
 from deem_crowd.estimators.recipe import LayerRecipe, Recipe
 from deem_crowd.model import units
-from deem_crowd.model.batches import Batches
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.network import Network
+from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
 from deem_crowd.samplers import DiscreteLangevin, Gibbs
 from deem_crowd.samplers.base import Sampler

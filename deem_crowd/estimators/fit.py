@@ -12,11 +12,11 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import deep
 from deem_crowd.estimators.deep import Outcome
-from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray, make_design
+from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.model import alignment, votes
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model import votes
+from deem_crowd.model.design import DesignMatrix, make_design
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.units import MAX_JOINT_STATES
 from deem_crowd.selection import null_model, select
@@ -34,7 +34,7 @@ def fit_answers(
     gold: IntArray | None = None,
     progress: Callable[[int, float], None] | None = None,
     present: FittedModel | None = None,
-    kind: type[DesignMatrix] = DesignMatrix,
+    design: DesignMatrix | None = None,
 ) -> tuple[FittedModel, FloatArray]:
     """Fit the model of a recipe.
 
@@ -50,9 +50,8 @@ def fit_answers(
     present : FittedModel, optional
         A model of some of these answers, whose workers are the first of these: training goes on from there as far as
         its end does not depend on its start.
-    kind : type of DesignMatrix
-        What lays the answers out; another one where other processes hold further tasks of the same workers and classes,
-        for plain models only.
+    design : DesignMatrix, optional
+        These answers, where other processes hold further tasks of the same workers and classes; for plain models only.
 
     Returns
     -------
@@ -65,11 +64,11 @@ def fit_answers(
     MemoryNeedError
         Before anything is allocated, if tables and posteriors would not fit.
     """
-    if kind is DesignMatrix:
+    compact, used = answers, np.arange(answers.n_classes)
+    if design is None:
         compact, used = _only_used_classes(answers, gold)
-    else:
-        compact, used = answers, np.arange(answers.n_classes)
-    design = make_design(compact, recipe.device, recipe.dtype, _n_states(recipe, len(used)), kind)
+        n_states = _n_states(recipe, len(used))
+        design = make_design(compact, recipe.device, recipe.dtype, n_states)
     known: torch.Tensor | None = None
     if gold is not None and len(used):
         position = np.full(answers.n_classes + 1, -1, dtype=np.int64)
@@ -78,24 +77,25 @@ def fit_answers(
     generator = recipe.generator()
     warm_starts = _continued(present, compact, used, recipe)
     begin = warm_starts.get(_ONE)
-    start = begin.energy if begin else _start(compact, design, recipe, known, generator)
     pool: OpinionPool | None = None
     candidates: tuple[Candidate, ...] = ()
     ends: dict[str, WarmStart] = {}
     if recipe.automatic and design.n_answers_in_all > 0:
         found, uninformed, pool, candidates, ends = _chosen(
-            compact, design, start, recipe, known, progress, warm_starts
+            compact, design, recipe, known, generator, progress, warm_starts
         )
     elif recipe.plain or design.n_answers_in_all == 0:
+        start = begin.energy if begin else _start(compact, design, recipe, known, generator)
         alpha = begin.pseudo_answers if begin else None
         found, uninformed, ends[_ONE] = _plain(design, start, recipe, known, progress, alpha)
     else:
+        start = _start(compact, design, recipe, known, generator)
         found = deep.fit(compact, design, start, recipe, generator, known, progress)
         uninformed = False
     class_map = np.arange(len(used))
     if known is None and len(used) > 1:
         vote = votes.vote_shares(design).to("cpu", torch.float64)
-        class_map = alignment.match(design.reduce(found.posterior.T @ vote).numpy())
+        class_map = votes.match(design.reduce(found.posterior.T @ vote).numpy())
     identity = np.arange(len(used))
     priors = np.zeros(answers.n_classes)
     if len(used):
@@ -139,15 +139,16 @@ def _n_states(recipe: Recipe, n_classes: int) -> int:
 def _chosen(
     answers: Answers,
     design: DesignMatrix,
-    start: Energy,
     recipe: Recipe,
     known: torch.Tensor | None,
+    generator: torch.Generator,
     progress: Callable[[int, float], None] | None,
     warm_starts: Mapping[str, WarmStart],
 ) -> tuple[Outcome, bool, OpinionPool | None, tuple[Candidate, ...], dict[str, WarmStart]]:
     """Choose the model from the answers; also return whether these say nothing about a label."""
     begin = None
     if known is not None and bool((known >= 0).any()):  # the start has learned from gold
+        start = _start(answers, design, recipe, known, generator)
         begin = training.Likelihood(design, recipe.settings, known).posterior_of(start)
     selected = select.select(
         answers, design, known, begin, recipe.settings.n_iter, progress, warm_starts

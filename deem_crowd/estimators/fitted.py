@@ -15,13 +15,10 @@ from scipy import stats
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.memory import require
 from deem_crowd.model import votes as initialization
-from deem_crowd.model.batches import Batches
-from deem_crowd.model.design import DesignMatrix, resolve_device, resolve_dtype
+from deem_crowd.model.design import make_design, resolve_device
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.network import Network
-from deem_crowd.model.offloaded import OffloadedDesign
+from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.select import Candidate
@@ -234,46 +231,6 @@ def _votes(answers: Answers, tasks: npt.NDArray[np.intp]) -> FloatArray:
     else:
         np.add.at(votes, row[there], answers.soft[there])
     return votes
-
-
-def make_design(
-    answers: Answers,
-    device: str | torch.device,
-    dtype: str,
-    n_states: int,
-    kind: type[DesignMatrix] = DesignMatrix,
-) -> DesignMatrix:
-    """Lay the answers out, on a device, for passes with S states.
-
-    Raises
-    ------
-    MemoryNeedError
-        Before anything is allocated, if tables and posteriors would not fit.
-    """
-    place = resolve_device(device)
-    n_entries = answers.n_answers * (answers.n_classes if answers.is_soft else 1)
-    precision = resolve_dtype(dtype, n_entries, n_states)
-    tables = 8 * answers.n_workers * answers.n_classes * n_states
-    work = 8 * tables + 3 * precision.itemsize * answers.n_tasks * n_states + 24 * n_entries
-    require(
-        work,
-        f"the model of {answers.n_workers:,} workers × {answers.n_classes:,} answers × {n_states:,} states "
-        f"over {answers.n_tasks:,} tasks",
-        "Merge rare labels or leave out workers with few answers.",
-    )
-    if (
-        kind is DesignMatrix
-        and place.type == "cuda"
-        and not _fits(place, n_entries, work - 24 * n_entries)
-    ):
-        kind = OffloadedDesign
-    return kind(answers, place, precision)
-
-
-def _fits(device: torch.device, n_entries: int, work: int) -> bool:
-    """Whether two copies of the answers' indices fit on a GPU beside tables and posteriors, with room to spare."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return 24 * n_entries + work < 0.8 * free
 
 
 def network_posterior(network: Network, batches: Batches, unit: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The two passes over the answers on which everything rests, and nothing else that costs O(answers).
+"""The sparse one-hot matrix of the answers. Its two products are all in a fit that costs O(answers).
 
 Forward, by task: ``logits[n] = Σ_{i∈O(n)} table[i, x_ni]``. Backward, by worker and label:
 ``counts[i, l] = Σ_{n: x_ni = l} posterior[n]``. Both are one sparse matrix of ones (of weights, for soft answers),
@@ -8,22 +8,24 @@ read by rows and by columns, times a dense one with S columns: the S hidden stat
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
-from torch.nn.functional import embedding_bag
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import ParameterError
+from deem_crowd.memory import require
+from deem_crowd.model.sparse_rows import PIECE, SparseRows
 
-# Rows longer than this are summed in pieces: it bounds float32 rounding and shares the work among threads.
-_PIECE = 1024
 # Below this many answers × states float64 costs no time worth having.
 _FLOAT64_UP_TO = 2**19
+BATCH = 10**8
+"""Answers that an :class:`OffloadedDesign` sends to the device at a time."""
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -50,100 +52,10 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def resolve_dtype(dtype: str, n_answers: int, n_states: int) -> torch.dtype:
-    """Return the floating dtype of the passes: float64 for small problems under 'auto', else float32."""
+    """Return the floating dtype of logits and posteriors: float64 for small problems under 'auto', else float32."""
     if dtype == "auto":
         return torch.float64 if n_answers * n_states <= _FLOAT64_UP_TO else torch.float32
     return {"float32": torch.float32, "float64": torch.float64}[dtype]
-
-
-class _Rows:
-    """A sparse matrix in row form: ``self @ dense`` sums rows of ``dense``, in pieces where a row is long."""
-
-    def __init__(
-        self,
-        pointers: npt.NDArray[Any],
-        columns: npt.NDArray[Any],
-        values: npt.NDArray[Any] | None,
-        n_columns: int,
-        device: torch.device,
-        dtype: torch.dtype,
-        portable: bool = False,
-    ) -> None:
-        self.n_rows = len(pointers) - 1
-        self.device, self.dtype = device, dtype
-        lengths = np.diff(pointers)
-        pieces = np.maximum(1, -(-lengths // _PIECE))
-        self._outer: npt.NDArray[Any] | None = None
-        if (pieces > 1).any():
-            self._outer = np.concatenate([[0], np.cumsum(pieces)]).astype(pointers.dtype)
-            within = np.arange(self._outer[-1]) - np.repeat(self._outer[:-1], pieces)
-            starts = np.repeat(pointers[:-1], pieces) + within * _PIECE
-            pointers = np.append(starts, pointers[-1]).astype(pointers.dtype)
-        # scipy's kernel is the fast one for float64 on the CPU, torch's for float32 and for other devices.
-        self._scipy = device.type == "cpu" and dtype == torch.float64 and not portable
-        if self._scipy:
-            ones = np.ones(len(columns)) if values is None else values.astype(np.float64)
-            shape = (len(pointers) - 1, n_columns)
-            self._matrix = sparse.csr_array((ones, columns, pointers), shape=shape)
-        else:
-            self._columns = torch.from_numpy(np.ascontiguousarray(columns)).to(device)
-            self._pointers = torch.from_numpy(np.ascontiguousarray(pointers)).to(device)
-            self._values = None if values is None else torch.from_numpy(values).to(device, dtype)
-        if self._outer is not None:
-            index = np.arange(len(pointers) - 1, dtype=pointers.dtype)
-            self._sum_pieces = _Rows.of_pieces(self._outer, index, device, portable)
-
-    def to(self, device: torch.device) -> _Rows:
-        """Return the same rows, which have to be portable, on another device."""
-        moved = copy.copy(self)
-        moved.device = device
-        moved._columns, moved._pointers = self._columns.to(device), self._pointers.to(device)
-        moved._values = None if self._values is None else self._values.to(device)
-        if self._outer is not None:
-            moved._sum_pieces = self._sum_pieces.to(device)
-        return moved
-
-    @classmethod
-    def of_pieces(
-        cls,
-        pointers: npt.NDArray[Any],
-        columns: npt.NDArray[Any],
-        device: torch.device,
-        portable: bool = False,
-    ) -> _Rows:
-        """Second level: adds up the pieces of each row, in float64."""
-        rows = cls.__new__(cls)
-        rows.n_rows, rows.device, rows.dtype = len(pointers) - 1, device, torch.float64
-        rows._outer = None
-        rows._scipy = device.type == "cpu" and not portable
-        if rows._scipy:
-            shape = (rows.n_rows, len(columns))
-            rows._matrix = sparse.csr_array((np.ones(len(columns)), columns, pointers), shape=shape)
-        else:
-            rows._columns = torch.from_numpy(columns).to(device)
-            rows._pointers = torch.from_numpy(pointers).to(device)
-            rows._values = None
-        return rows
-
-    def __matmul__(self, dense: torch.Tensor) -> torch.Tensor:
-        """Return ``(n_rows, S)`` for ``dense`` of shape (n_columns, S)."""
-        dense = dense.to(self.device, self.dtype)
-        if self._scipy:
-            partial = torch.from_numpy(self._matrix @ dense.contiguous().numpy())
-        elif len(self._columns) == 0:
-            partial = dense.new_zeros((len(self._pointers) - 1, dense.shape[1]))
-        else:
-            partial = embedding_bag(
-                self._columns,
-                dense.contiguous(),
-                self._pointers,
-                mode="sum",
-                per_sample_weights=self._values,
-                include_last_offset=True,
-            )
-        if self._outer is None:
-            return partial
-        return self._sum_pieces @ partial.to(torch.float64)
 
 
 class DesignMatrix:
@@ -155,9 +67,9 @@ class DesignMatrix:
         N tasks, D workers, K classes, R answers, hard or soft.
     device : torch.device
     dtype : torch.dtype
-        Of the passes, float32 or float64. Sums over long rows are carried in float64 either way.
+        float32 or float64. Sums over long rows are carried in float64 either way.
     portable : bool
-        Whether :meth:`to` can bring them to another device; costs speed for float64 on the CPU.
+        Whether :meth:`to` can bring the matrix to another device; costs speed for float64 on the CPU.
 
     Notes
     -----
@@ -169,12 +81,16 @@ class DesignMatrix:
         self, answers: Answers, device: torch.device, dtype: torch.dtype, portable: bool = False
     ) -> None:
         self.n_tasks, self.n_workers = answers.n_tasks, answers.n_workers
-        #: What the likelihood is about; more than ``n_tasks`` where others hold tasks, too.
+        #: What the likelihood covers: more than ``n_tasks`` where other processes hold further tasks.
         self.n_tasks_in_all, self.n_answers_in_all = answers.n_tasks, answers.n_answers
         self.n_classes, self.n_answers = answers.n_classes, answers.n_answers
         self.device, self.dtype = device, dtype
         #: Whether each worker gave any answer, shape (D,).
         self.answered = torch.from_numpy(np.bincount(answers.worker, minlength=self.n_workers) > 0)
+        self._lay_out(answers, portable)
+
+    def _lay_out(self, answers: Answers, portable: bool) -> None:
+        device, dtype = self.device, self.dtype
         n_codes = self.n_workers * self.n_classes
         index = np.int32 if max(n_codes, self.n_answers) < 2**31 - 1 else np.int64
         pointers = answers.task_ptr.astype(index)
@@ -186,24 +102,32 @@ class DesignMatrix:
         task = np.repeat(np.arange(self.n_tasks, dtype=index), np.diff(pointers).astype(np.int64))[
             order
         ]
-        self._by_task = _Rows(pointers, code, weight, n_codes, device, dtype, portable)
+        self._by_task = SparseRows(pointers, code, weight, n_codes, device, dtype, portable)
         by_code = by_code.astype(index)
         weight = None if weight is None else weight[order]
-        self._by_code = _Rows(by_code, task, weight, self.n_tasks, device, dtype, portable)
+        self._by_code = SparseRows(by_code, task, weight, self.n_tasks, device, dtype, portable)
 
     def to(self, device: torch.device) -> DesignMatrix:
-        """Return the same passes, which have to be ``portable``, with their data on another device."""
+        """Return the same matrix, which has to be ``portable``, with its data on another device."""
         moved = copy.copy(self)
         moved.device = device
+        moved.__dict__.pop("votes", None)
         moved._by_task, moved._by_code = self._by_task.to(device), self._by_code.to(device)
         return moved
 
     def reduce(self, value: torch.Tensor) -> torch.Tensor:
-        """Return a sum over tasks with what others hold of them added: here nothing, these are all.
+        """Return a sum over tasks, with the sums of other processes added where they hold further tasks.
 
-        Every sum over tasks that enters a fit goes through here, for :mod:`deem_crowd.distributed`.
+        Every sum over tasks that enters a fit goes through this method, for :mod:`deem_crowd.distributed`.
         """
         return value
+
+    @cached_property
+    def votes(self) -> torch.Tensor:
+        """How many answers each class got, shape (N, K); soft answers count by their mass. Not to be changed."""
+        k = self.n_classes
+        table = torch.eye(k, dtype=self.dtype, device=self.device)
+        return self.logits(table.expand(self.n_workers, k, k))
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over tasks, the first axis, in float64 on the CPU."""
@@ -219,7 +143,7 @@ class DesignMatrix:
         Returns
         -------
         Tensor, shape (N, S)
-            ``Σ_{i∈O(n)} table[i, x_ni, :]``, in the dtype of the passes.
+            ``Σ_{i∈O(n)} table[i, x_ni, :]``, in the matrix's dtype.
         """
         return (self._by_task @ table.reshape(self.n_workers * self.n_classes, table.shape[-1])).to(
             self.dtype
@@ -241,6 +165,129 @@ class DesignMatrix:
         return self.reduce(summed.view(self.n_workers, self.n_classes, posterior.shape[1]))
 
 
+class OffloadedDesign(DesignMatrix):
+    """A design matrix in the host's memory, for answers that do not fit on the device: it is sent there in batches.
+
+    Parameters
+    ----------
+    answers, device, dtype
+        As for :class:`DesignMatrix`.
+    batch : int
+        Answers of a batch; a task is never cut.
+    """
+
+    def __init__(
+        self, answers: Answers, device: torch.device, dtype: torch.dtype, batch: int = BATCH
+    ) -> None:
+        self._batch = batch
+        super().__init__(answers, device, dtype)
+
+    def _lay_out(self, answers: Answers, portable: bool) -> None:
+        self._batches: list[tuple[slice, DesignMatrix]] = []
+        start = 0
+        while start < answers.n_tasks:
+            reach = answers.task_ptr[start] + self._batch
+            end = int(np.searchsorted(answers.task_ptr, reach, side="right")) - 1
+            end = min(max(end, start + 1), answers.n_tasks)
+            part = _tasks(answers, start, end)
+            host = DesignMatrix(part, torch.device("cpu"), self.dtype, portable=True)
+            self._batches.append((slice(start, end), host))
+            start = end
+
+    def logits(self, table: torch.Tensor) -> torch.Tensor:
+        """See :meth:`DesignMatrix.logits`."""
+        table = table.to(self.device, self.dtype)
+        shape = (self.n_tasks, table.shape[-1])
+        logits = torch.empty(shape, dtype=self.dtype, device=self.device)
+        for tasks, part in self._sent():
+            logits[tasks] = part.logits(table)
+        return logits
+
+    def expected_counts(self, posterior: torch.Tensor) -> torch.Tensor:
+        """See :meth:`DesignMatrix.expected_counts`."""
+        shape = (self.n_workers, self.n_classes, posterior.shape[1])
+        counts = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        for tasks, part in self._sent():
+            counts += part.expected_counts(posterior[tasks])
+        return counts
+
+    def _sent(self) -> Iterator[tuple[slice, DesignMatrix]]:
+        for tasks, part in self._batches:
+            yield tasks, part.to(self.device)
+
+
+def placement(
+    answers: Answers, device: str | torch.device, dtype: str, n_states: int
+) -> tuple[torch.device, torch.dtype]:
+    """Return the device and the dtype of a design matrix for tables of S states.
+
+    Raises
+    ------
+    MemoryNeedError
+        Before anything is allocated, if tables and posteriors would not fit.
+    ParameterError
+        If the device is unknown or absent.
+    """
+    place = resolve_device(device)
+    n_entries = _n_entries(answers)
+    precision = resolve_dtype(dtype, n_entries, n_states)
+    require(
+        _table_bytes(answers, n_states, precision) + 24 * n_entries,
+        f"the model of {answers.n_workers:,} workers × {answers.n_classes:,} answers × {n_states:,} states "
+        f"over {answers.n_tasks:,} tasks",
+        "Merge rare labels or leave out workers with few answers.",
+    )
+    return place, precision
+
+
+def make_design(
+    answers: Answers, device: str | torch.device, dtype: str, n_states: int
+) -> DesignMatrix:
+    """Return the design matrix for tables of S states, offloaded where it does not fit on the GPU beside them.
+
+    Raises
+    ------
+    MemoryNeedError, ParameterError
+        As :func:`placement`.
+    """
+    place, precision = placement(answers, device, dtype, n_states)
+    work = _table_bytes(answers, n_states, precision)
+    if place.type == "cuda" and not _fits(place, _n_entries(answers), work):
+        return OffloadedDesign(answers, place, precision)
+    return DesignMatrix(answers, place, precision)
+
+
+def _fits(device: torch.device, n_entries: int, work: int) -> bool:
+    """Return whether the matrix fits on a GPU beside ``work`` bytes of tables and posteriors, with room to spare."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return 24 * n_entries + work < 0.8 * free
+
+
+def _n_entries(answers: Answers) -> int:
+    """Return how many nonzero entries the matrix has; each takes 24 bytes in its two orders."""
+    return answers.n_answers * (answers.n_classes if answers.is_soft else 1)
+
+
+def _table_bytes(answers: Answers, n_states: int, precision: torch.dtype) -> int:
+    """Return the bytes of the tables and posteriors of a fit."""
+    tables = 8 * answers.n_workers * answers.n_classes * n_states
+    return 8 * tables + 3 * precision.itemsize * answers.n_tasks * n_states
+
+
+def _tasks(answers: Answers, start: int, end: int) -> Answers:
+    """Return the answers to tasks start:end; workers and classes stay."""
+    first, last = int(answers.task_ptr[start]), int(answers.task_ptr[end])
+    return Answers(
+        answers.task_ptr[start : end + 1] - answers.task_ptr[start],
+        answers.worker[first:last],
+        None if answers.label is None else answers.label[first:last],
+        None if answers.soft is None else answers.soft[first:last],
+        answers.tasks[start:end],
+        answers.workers,
+        answers.classes,
+    )
+
+
 def _codes(answers: Answers, index: type) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     """Return the code ``worker · K + label`` of each answer and, for soft ones, the weights."""
     base = answers.worker.astype(index) * index(answers.n_classes)
@@ -256,13 +303,13 @@ def column_total(values: torch.Tensor) -> torch.Tensor:
     float32 is summed in pieces first: rounding stays that of a piece, and nothing of the input's size is converted.
     """
     n = len(values)
-    if values.dtype != torch.float64 and n > _PIECE:
-        whole = n // _PIECE * _PIECE
-        pieces = values[:whole].unflatten(0, (-1, _PIECE)).sum(1)
-        found = pieces.sum(0, dtype=torch.float64) + values[whole:].sum(0, dtype=torch.float64)
+    if values.dtype != torch.float64 and n > PIECE:
+        whole = n // PIECE * PIECE
+        pieces = values[:whole].unflatten(0, (-1, PIECE)).sum(1)
+        total = pieces.sum(0, dtype=torch.float64) + values[whole:].sum(0, dtype=torch.float64)
     else:
-        found = values.sum(0, dtype=torch.float64)
-    return found.cpu()
+        total = values.sum(0, dtype=torch.float64)
+    return total.cpu()
 
 
 def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.model import alignment, votes
+from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 
@@ -170,7 +170,7 @@ def read_units(units: Units, design: DesignMatrix, posteriors: list[Tensor]) -> 
     readings = []
     for unit, posterior in enumerate(posteriors):
         counts = design.expected_counts(posterior).cpu().numpy()
-        mapping = alignment.match(posterior.to("cpu", torch.float64).numpy().T @ vote)
+        mapping = votes.match(posterior.to("cpu", torch.float64).numpy().T @ vote)
         named = np.empty_like(counts)
         named[:, :, mapping] = counts
         given = named.sum((1, 2))

@@ -1,4 +1,4 @@
-"""Where training starts: votes, weighted by how far a worker agrees with the vote of the others."""
+"""Votes: shares of them, the rule for ties, agreement with the others, names for hidden states, and the start."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
@@ -18,19 +19,12 @@ STRENGTH = 2.0
 NOISE = 0.01
 
 
-def vote_counts(design: DesignMatrix) -> torch.Tensor:
-    """Return how many answers each class got, shape (N, K); soft answers count by their mass."""
-    k = design.n_classes
-    table = torch.eye(k, dtype=design.dtype, device=design.device)
-    return design.logits(table.expand(design.n_workers, k, k))
-
-
 def vote_shares(design: DesignMatrix, tolerance: float = 1e-6) -> torch.Tensor:
     """Return each task's majority vote, shape (N, K): a tied vote is shared out evenly, zeros without answers.
 
-    Sharing keeps the order of the classes, that is their names, out of what is found by it.
+    Sharing keeps the order of the classes, that is their names, out of what is computed from it.
     """
-    votes = vote_counts(design).to(torch.float64)
+    votes = design.votes.to(torch.float64)
     if votes.shape[1] == 0:
         return votes
     best = (votes >= votes.amax(1, keepdim=True) - tolerance) & (votes.sum(1, keepdim=True) > 0)
@@ -52,7 +46,7 @@ def first_of_best(scores: torch.Tensor, tolerance: float = TIE) -> torch.Tensor:
 
 
 def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.integer]) -> torch.Tensor:
-    """Return each worker's mean agreement with the other answers to his tasks, float64, shape (D,).
+    """Return each worker's mean agreement with the other answers to their tasks, float64, shape (D,).
 
     An answer to a task with m answers agrees to the share ``(votes for it − 1) / (m − 1)``; tasks with a single
     answer say nothing. Workers of whom nothing is known get the mean of all.
@@ -60,7 +54,7 @@ def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.intege
     sizes = torch.from_numpy(np.asarray(answers_per_task)).to(design.device, design.dtype)
     shared = sizes > 1
     others = torch.where(shared, sizes - 1, torch.ones_like(sizes))
-    share = vote_counts(design) / others[:, None] * shared[:, None]
+    share = design.votes / others[:, None] * shared[:, None]
     k = design.n_classes
     agreed = torch.diagonal(design.expected_counts(share), dim1=1, dim2=2).sum(1)
     own = design.expected_counts((shared / others)[:, None])[:, :, 0].sum(1)
@@ -68,6 +62,53 @@ def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.intege
     total = answered.sum()
     mean = (agreed.sum() - own.sum()) / total if total > 0 else torch.tensor(1.0 / max(k, 1))
     return torch.where(answered > 0, (agreed - own) / answered.clamp_min(1), mean).clamp(0, 1)
+
+
+def match(agreement: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return the class of each state that maximises total agreement.
+
+    Parameters
+    ----------
+    agreement : shape (K, K)
+        ``[state, class]``: how much of the data speaks for calling this state by that class.
+
+    Returns
+    -------
+    integers, shape (K,)
+        A permutation; where several are best, the one with most states keeping their number.
+
+    Notes
+    -----
+    Kuhn, Naval Research Logistics 2 (1955), in scipy's implementation.
+    """
+    k = len(agreement)
+    total = float(agreement.sum())
+    # No permutation must win by rounding alone, which depends on the order of the rows: neither against one that
+    # keeps every number nor against any other.
+    share = np.round(agreement / total, 9) if total > 0 else agreement
+    kept = share + np.eye(k) * (1e-9 / max(k, 1))
+    states, classes = linear_sum_assignment(kept, maximize=True)
+    mapping = np.empty(k, dtype=np.int64)
+    mapping[states] = classes
+    return mapping
+
+
+def agreement(
+    posterior: npt.NDArray[np.float64], reference: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """Return ``[state, class]``, shape (K, K): posterior mass of each state on tasks of each reference class.
+
+    Parameters
+    ----------
+    posterior : shape (N, K)
+    reference : integers, shape (N,)
+        −1 where there is none.
+    """
+    k = posterior.shape[1]
+    table = np.zeros((k, k))
+    for c in range(k):
+        table[:, c] = posterior[reference == c].sum(axis=0)
+    return table
 
 
 def start(
@@ -78,11 +119,11 @@ def start(
     weighted: bool,
     generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the start of the skill of each worker and of his own weights.
+    """Return the start of the skill of each worker and of their own weights.
 
     Parameters
     ----------
-    answers, passes : the same data
+    answers, design : the same data
     n_subtypes : int
         M. Subtype m of a class starts with strength ``2^(1 − m)`` of the first: easy and hard tasks.
     method : {'mv', 'mv_rand', 'mv_lo', 'rand'}
@@ -104,8 +145,8 @@ def start(
     skill = torch.full((d,), 0.0 if method == "rand" else STRENGTH, dtype=torch.float64)
     if weighted and method != "rand" and d and k:
         agreement = vote_agreement(design, np.diff(answers.task_ptr)).to("cpu", torch.float64)
-        said = agreement[design.answered]  # who says nothing has no part in the mean
-        mean = (said if len(said) else agreement).mean().clamp_min(1e-3)
+        of_active = agreement[design.answered]
+        mean = (of_active if len(of_active) else agreement).mean().clamp_min(1e-3)
         skill = skill * agreement / mean
     own = torch.zeros(shape, dtype=torch.float64)
     if method in ("mv_rand", "rand"):
@@ -129,10 +170,10 @@ def worker_noise(
     workers who say nothing change what falls to whom.
     """
     order = index.sorted_order(answers.workers)
-    there = order[np.bincount(answers.worker, minlength=answers.n_workers)[order] > 0]
+    active = order[np.bincount(answers.worker, minlength=answers.n_workers)[order] > 0]
     noise = torch.zeros(shape, dtype=torch.float64)
-    drawn = torch.randn((len(there), *shape[1:]), generator=generator, dtype=torch.float64)
-    noise[torch.from_numpy(there.astype(np.int64))] = drawn
+    drawn = torch.randn((len(active), *shape[1:]), generator=generator, dtype=torch.float64)
+    noise[torch.from_numpy(active.astype(np.int64))] = drawn
     return noise
 
 

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from deem_crowd.samplers.base import BlockEnergy, Sampler, TaskEnergy, TractableEnergy
-from deem_crowd.samplers.dlp import DiscreteLangevin
-from deem_crowd.samplers.exact import Exact
-from deem_crowd.samplers.gibbs import Gibbs
+from deem_crowd.samplers.gibbs import Exact, Gibbs
 from deem_crowd.samplers.gwg import GibbsWithGradients
+from deem_crowd.samplers.langevin import DiscreteLangevin
 
 if TYPE_CHECKING:
     from deem_crowd.discovery import Entry

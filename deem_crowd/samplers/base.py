@@ -147,6 +147,80 @@ class Sampler(ABC):
         )
 
 
+class MetropolisHastings(Sampler):
+    """A sampler that proposes changes and accepts them with probability min(1, p(x') q(x | x') / (p(x) q(x' | x))).
+
+    Subclasses say what is proposed. The score of changing answer t to class l is ``d[t, l] − d[t, x_t]`` with
+    ``d = −∂F/∂x``, the first-order estimate of how log p changes. It guides the proposal only: acceptance uses F
+    itself, so that the draws follow p exactly.
+    """
+
+    @abstractmethod
+    def log_proposal(self, score: Tensor, state: Tensor, mask: Tensor) -> Tensor:
+        """Return log q of every choice that :meth:`propose` draws from, its batch axes being those of the state.
+
+        Parameters
+        ----------
+        score : float64, shape (..., B, T, K)
+        state, mask : shape (..., B, T)
+        """
+
+    @abstractmethod
+    def propose(
+        self, log_q: Tensor, state: Tensor, mask: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw a proposal from ``log_q``.
+
+        Returns
+        -------
+        proposed : LongTensor, shape (..., B, T)
+        choice, undo : LongTensor
+            The choice that was drawn, and the one that leads back, for :meth:`log_chosen`.
+        """
+
+    @abstractmethod
+    def log_chosen(self, log_q: Tensor, choice: Tensor, mask: Tensor) -> Tensor:
+        """Return log q of a choice, shape (..., B)."""
+
+    def sample(
+        self,
+        energy: TaskEnergy,
+        state: Tensor,
+        mask: Tensor,
+        n_steps: int,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Return the state after ``n_steps`` proposals. See :meth:`Sampler.sample`."""
+        self.require(energy)
+        if n_steps == 0:
+            return state
+        log_p, score = _log_p_and_scores(energy, state)
+        forward = self.log_proposal(score, state, mask)
+        for _ in range(n_steps):
+            proposed, choice, undo = self.propose(forward, state, mask, generator)
+            log_p_proposed, score = _log_p_and_scores(energy, proposed)
+            backward = self.log_proposal(score, proposed, mask)
+            log_q = self.log_chosen(forward, choice, mask)
+            log_q_back = self.log_chosen(backward, undo, mask)
+            accepted = bernoulli(log_p_proposed - log_p + log_q_back - log_q, generator)
+            self._count(accepted)
+            state = torch.where(accepted[..., None], proposed, state)
+            log_p = torch.where(accepted, log_p_proposed, log_p)
+            each = accepted.reshape(*accepted.shape, *[1] * (forward.ndim - accepted.ndim))
+            forward = torch.where(each, backward, forward)
+        return state
+
+
+def _log_p_and_scores(energy: TaskEnergy, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log p up to a constant, shape (..., B), and the scores of all changes, shape (..., B, T, K)."""
+    answers = one_hot(state, energy.n_classes, energy.dtype).requires_grad_(True)
+    with torch.enable_grad():
+        log_p = -energy.free_energy(answers)
+        (slope,) = torch.autograd.grad(log_p.sum(), answers)
+    current = slope.gather(-1, state.clamp_min(0)[..., None])
+    return log_p.detach().to(torch.float64), (slope - current).to(torch.float64)
+
+
 def one_hot(state: Tensor, n_classes: int, dtype: torch.dtype) -> Tensor:
     """Return the answers of a state, shape (..., T) to (..., T, K): zero where no answer exists."""
     exists = (state >= 0)[..., None]

@@ -6,7 +6,7 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.votes import diagonal, vote_counts
+from deem_crowd.model.votes import diagonal
 
 
 def label_evidence(
@@ -87,7 +87,7 @@ def pair_agreement(design: DesignMatrix) -> tuple[float, float, float]:
 
     Soft answers count by their mass. Chance is what two answers to unrelated tasks would do.
     """
-    votes = vote_counts(design).to(torch.float64)
+    votes = design.votes.to(torch.float64)
     sizes = votes.sum(1)
     pairs = float(design.total((sizes * (sizes - 1)).clamp_min(0))) / 2
     if pairs <= 0:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import torch
 
-from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix, column_total
 from deem_crowd.model.energy import Energy
 
@@ -66,7 +65,7 @@ class OpinionPool:
 
 def smoothed_votes(design: DesignMatrix) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (votes + 1/K) / (m + 1), shape (N, K), and whether a task has answers, shape (N, 1)."""
-    votes = initialization.vote_counts(design)
+    votes = design.votes
     total = votes.sum(1, keepdim=True)
     return (votes + 1.0 / max(design.n_classes, 1)) / (total + 1.0), total > 0
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from deem_crowd.model import layers
-from deem_crowd.model.batches import Batch
-from deem_crowd.model.network import Network
+from deem_crowd.model.network import Batch, Network
 from deem_crowd.model.units import Units
 from deem_crowd.samplers.base import TaskEnergy, one_hot
 

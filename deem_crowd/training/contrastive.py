@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from deem_crowd.exceptions import UnsupportedError
-from deem_crowd.model.batches import Batch, Batches
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.model.network import LayeredTasks, Network, UnitTasks
+from deem_crowd.model.network import Batch, Batches, LayeredTasks, Network, UnitTasks
 from deem_crowd.samplers.base import BlockEnergy, Sampler, one_hot
 from deem_crowd.training import joint
 from deem_crowd.training.chains import Chains

@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix, column_total, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
@@ -241,7 +240,7 @@ def _reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
 
 def vote_start(design: DesignMatrix) -> torch.Tensor:
     """Return each task's shares of votes, shape (N, K), even where there are no answers."""
-    votes = initialization.vote_counts(design)
+    votes = design.votes
     total = votes.sum(1, keepdim=True)
     even = torch.full_like(votes, 1.0 / max(design.n_classes, 1))
     return torch.where(total > 0, votes / total.clamp_min(1e-30), even)
@@ -249,7 +248,7 @@ def vote_start(design: DesignMatrix) -> torch.Tensor:
 
 def margin_start(design: DesignMatrix, start: torch.Tensor) -> torch.Tensor:
     """Split probabilities, shape (N, K), into easy and hard, shape (N, 2·K): easy as far as the votes agree."""
-    votes = initialization.vote_counts(design)
+    votes = design.votes
     easy = (votes.amax(1, keepdim=True) + 0.5) / (votes.sum(1, keepdim=True) + 1)
     return torch.stack([start * easy, start * (1 - easy)], 2).flatten(1)
 

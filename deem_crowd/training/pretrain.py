@@ -16,7 +16,7 @@ from torch import Tensor
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import UnsupportedError
-from deem_crowd.model import alignment, units, votes
+from deem_crowd.model import units, votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.layers import Layers, MultinomialLayer
@@ -92,7 +92,7 @@ def _pretrain_layer(
     with torch.no_grad():
         for output, posterior in enumerate(units.unit_posteriors(found, design)):
             energy = found.unit_energy(output)
-            named = alignment.match(posterior.to("cpu", torch.float64).numpy().T @ vote)
+            named = votes.match(posterior.to("cpu", torch.float64).numpy().T @ vote)
             # weight[k, k', i, j] of answer k of worker i to class k' of output j
             layer.weight[:, named, :, output] = energy.weight.permute(1, 2, 0)
             layer.offset[named, output] = energy.bias

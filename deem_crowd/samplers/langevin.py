@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.samplers.base import Sampler, TaskEnergy, draw
-from deem_crowd.samplers.metropolis import accept, scores
+from deem_crowd.samplers.base import MetropolisHastings, draw
 
 
-class DiscreteLangevin(Sampler):
+class DiscreteLangevin(MetropolisHastings):
     """Factorised proposals of all answers at once, corrected by Metropolis-Hastings.
 
     Parameters
@@ -40,33 +39,6 @@ class DiscreteLangevin(Sampler):
         self.step_size = step_size
         self.target_acceptance = target_acceptance
 
-    def sample(
-        self,
-        energy: TaskEnergy,
-        state: Tensor,
-        mask: Tensor,
-        n_steps: int,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Return the state after ``n_steps`` proposals. See :meth:`Sampler.sample`."""
-        self.require(energy)
-        if n_steps == 0:
-            return state
-        log_p, score = scores(energy, state)
-        forward = self._proposal(score, state)
-        for _ in range(n_steps):
-            proposed = torch.where(mask, draw(forward, generator), state)
-            log_p_there, score_there = scores(energy, proposed)
-            backward = self._proposal(score_there, proposed)
-            log_q = _chosen(forward, proposed, mask)
-            log_q_back = _chosen(backward, state, mask)
-            taken = accept(log_p_there - log_p + log_q_back - log_q, generator)
-            self._count(taken)
-            state = torch.where(taken[..., None], proposed, state)
-            log_p = torch.where(taken, log_p_there, log_p)
-            forward = torch.where(taken[..., None, None], backward, forward)
-        return state
-
     def adapt(self) -> None:
         """Move the step size towards the target acceptance, by at most a factor e^(1/2)."""
         if self.acceptance is not None:
@@ -74,13 +46,19 @@ class DiscreteLangevin(Sampler):
             self.step_size = min(max(self.step_size, 1e-2), 1e2)
             self.reset()
 
-    def _proposal(self, score: Tensor, state: Tensor) -> Tensor:
+    def log_proposal(self, score: Tensor, state: Tensor, mask: Tensor) -> Tensor:
         """Return log q of each label of each answer, shape (..., B, T, K)."""
         same = torch.nn.functional.one_hot(state.clamp_min(0), score.shape[-1]).bool()
         return torch.log_softmax(score / 2 - (~same).to(score.dtype) / self.step_size, -1)
 
+    def propose(
+        self, log_q: Tensor, state: Tensor, mask: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw all answers; the choice is the proposed state itself. See :meth:`MetropolisHastings.propose`."""
+        proposed = torch.where(mask, draw(log_q, generator), state)
+        return proposed, proposed, state
 
-def _chosen(log_q: Tensor, state: Tensor, mask: Tensor) -> Tensor:
-    """Return log q of a state, shape (..., B): the sum over the answers that exist."""
-    each = log_q.gather(-1, state.clamp_min(0)[..., None]).squeeze(-1)
-    return (each * mask).sum(-1)
+    def log_chosen(self, log_q: Tensor, choice: Tensor, mask: Tensor) -> Tensor:
+        """Return log q of a state, shape (..., B): the sum over the answers that exist."""
+        each = log_q.gather(-1, choice.clamp_min(0)[..., None]).squeeze(-1)
+        return (each * mask).sum(-1)
