@@ -1,0 +1,43 @@
+from .arrays import from_dense as from_dense
+from .arrays import from_soft as from_soft
+from .arrow import from_arrow as from_arrow
+from .bridge import DensePredictions as DensePredictions
+from .bridge import to_dense as to_dense
+from .dispatch import to_answers as to_answers
+from .files import from_csv as from_csv
+from .files import from_file as from_file
+from .files import from_jsonl as from_jsonl
+from .files import from_parquet as from_parquet
+from .files import from_tsv as from_tsv
+from .files import read_gold as read_gold
+from .files import read_long as read_long
+from .files import read_soft_long as read_soft_long
+from .files import read_table as read_table
+from .long import from_long as from_long
+from .long import from_soft_long as from_soft_long
+from .polars import from_polars as from_polars
+from .wide import from_wide as from_wide
+from .writing import write_table as write_table
+
+__all__ = [
+    "DensePredictions",
+    "from_arrow",
+    "from_csv",
+    "from_dense",
+    "from_file",
+    "from_jsonl",
+    "from_long",
+    "from_parquet",
+    "from_polars",
+    "from_soft",
+    "from_soft_long",
+    "from_tsv",
+    "from_wide",
+    "read_gold",
+    "read_long",
+    "read_soft_long",
+    "read_table",
+    "to_answers",
+    "to_dense",
+    "write_table",
+]
