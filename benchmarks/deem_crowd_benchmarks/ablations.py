@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 import pandas as pd
@@ -22,74 +21,33 @@ from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.selection import dependence
-from deem_crowd.selection.opinion_pool import FLOOR, agreement_weights, smoothed_votes
-from deem_crowd.training import em
-from deem_crowd.training.em import Member
+from deem_crowd.selection import null_model
+from deem_crowd.selection.select import Parts, select
 from deem_crowd_benchmarks import measures
 from deem_crowd_benchmarks.label_sets import sources
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Which parts of the default are there."""
-
-    path: bool = True
-    coin: bool = True
-    subtypes: bool = True
-    votes: bool = True
-    floor: bool = True
-    dependence: bool = True
-    weights: bool = True
-
 
 VARIANTS = {
     "the default": Parts(),
     "last pass instead of the path's mean": Parts(path=False),
-    "without one accuracy a worker": Parts(coin=False),
+    "without one accuracy a worker": Parts(structured=False),
     "without easy and hard tasks": Parts(subtypes=False),
     "without the votes as a voice": Parts(votes=False),
     "without votes at all": Parts(votes=False, floor=False),
+    "without tables around accuracies": Parts(hierarchy=False),
     "without dependence from pairs": Parts(dependence=False),
     "equal weights": Parts(weights=False),
+    "odds as the model gives them": Parts(tempered=False),
 }
 PLAIN = "plain model (auto_hyperparameters=False)"
 
 
-def assemble(answers: Answers, parts: Parts) -> pd.DataFrame:
-    """Return the probabilities of the default with some parts left out, index task, columns classes, shape (N, K).
-
-    With all parts this is what :func:`deem_crowd.selection.select.select` does; a test holds the two together.
-    """
+def probabilities(answers: Answers, parts: Parts) -> pd.DataFrame:
+    """Return the probabilities of the default with some parts left out, index task, columns classes, shape (N, K)."""
     design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
-    begin = em.vote_start(design)
-    power: torch.Tensor | None = None
-
-    def tables() -> Member:
-        return em.fit_confusion(design, begin, power=power, average=parts.path)
-
-    one = tables()
-    if parts.dependence:
-        between = dependence.measure(answers)
-        if between.contradicts(em.chance_corrected_skills(design, one)):
-            power = torch.from_numpy(between.power)
-            one = tables()
-    voices = [one]
-    if parts.coin:
-        voices.append(em.fit_one_coin(design, begin, power))
-    third = one
-    if parts.subtypes and power is None:
-        two = em.fit_confusion(design, em.margin_start(design, begin), 2)
-        third = two if two.bound > one.bound else one
-    voices.append(third)
-    read = [member.energy.posterior(design) for member in voices]
-    votes = smoothed_votes(design)[0]
-    if parts.votes:
-        read.append(votes)
-    weights = agreement_weights(read)[0] if parts.weights else [1 / len(read)] * len(read)
-    posterior = torch.stack([w * p for w, p in zip(weights, read, strict=True)]).sum(0)
-    if parts.floor:
-        posterior = (1 - FLOOR) * posterior + FLOOR * votes
+    selected = select(answers, design, parts=parts)
+    posterior = selected.posterior
+    if posterior is None:  # the answers speak for no label
+        posterior = null_model.common_skill(design, 1).posterior(design)
     return pd.DataFrame(posterior.numpy(), index=answers.tasks, columns=answers.classes)
 
 
@@ -103,7 +61,7 @@ def main(
 ) -> None:
     """Print accuracy, log-loss and expected calibration error of each variant, means over the sets of a kind."""
     runs: dict[str, Callable[[Answers], pd.DataFrame]] = {
-        name: lambda answers, parts=parts: assemble(answers, parts)  # type: ignore[misc]
+        name: lambda answers, parts=parts: probabilities(answers, parts)  # type: ignore[misc]
         for name, parts in VARIANTS.items()
     }
     runs[PLAIN] = _plain

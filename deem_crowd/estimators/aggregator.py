@@ -83,6 +83,9 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
 
     False is the plain model, one table a worker. What names a model: hidden_dim, subtypes, gauge, penalty, tol,
     init_method, use_weighted, sampler, layers."""
+    ordered: bool | None = attr.ib(default=None)
+    """Whether the classes are ordered, as ratings are: errors then fall off with distance. None: if the labels are an
+    ordered categorical. For the model that is chosen from the answers."""
     hidden_dim: int = attr.ib(default=1)
     """H hidden units: one carries the label, the others take up dependence between workers that it does not explain."""
     sampler: Any = attr.ib(default="auto")

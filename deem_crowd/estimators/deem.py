@@ -58,6 +58,9 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         The start: majority vote; with noise; with low-rank noise; noise alone.
     use_weighted : bool
         Scale a worker's start by his agreement with the votes of the others.
+    ordered : bool, optional
+        Whether the classes are ordered, as ratings are: errors then fall off with distance. None: if ``Answers``
+        with an ordered categorical are fitted. For the model that is chosen from the answers.
     auto_hyperparameters : bool, optional
         Choose the model from the answers (see ``selection_``). If omitted, this is done where no parameter names one
         (hidden_dim, subtypes, gauge, penalty, tol, init_method, use_weighted, sampler, layers) and epochs is not 0;
@@ -155,6 +158,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         device: str | torch.device = "auto",
         init_method: initialization.InitMethod = "mv",
         use_weighted: bool = True,
+        ordered: bool | None = None,
         auto_hyperparameters: bool | None = None,
         model_dir: str | None = None,
         random_state: int | None = None,
@@ -191,6 +195,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.init_method = init_method
         self.use_weighted = use_weighted
+        self.ordered = ordered
         self.auto_hyperparameters = auto_hyperparameters
         self.model_dir = model_dir
         self.random_state = random_state

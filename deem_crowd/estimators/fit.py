@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
@@ -14,14 +15,14 @@ from deem_crowd.estimators import deep
 from deem_crowd.estimators.deep import Outcome
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.estimators.recipe import Recipe
-from deem_crowd.exceptions import DataWarning
+from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, make_design
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.units import MAX_JOINT_STATES
 from deem_crowd.selection import null_model, select
+from deem_crowd.selection.candidates import Candidate, fallen_back
 from deem_crowd.selection.opinion_pool import OpinionPool
-from deem_crowd.selection.select import Candidate
 from deem_crowd.training import likelihood as training
 from deem_crowd.training.em import WarmStart
 
@@ -151,18 +152,43 @@ def _chosen(
         start = _start(answers, design, recipe, known, generator)
         begin = training.Likelihood(design, recipe.settings, known).posterior_of(start)
     selected = select.select(
-        answers, design, known, begin, recipe.settings.n_iter, progress, warm_starts
+        answers,
+        design,
+        known,
+        begin,
+        recipe.settings.n_iter,
+        progress,
+        warm_starts,
+        _ordered(answers, recipe.ordered),
     )
-    tables = selected.tables
-    if known is None and null_model.prefers_no_label(design, tables.states, tables.pseudo_answers):
-        found = _outcome(design, null_model.common_skill(design, 1), tables.log_likelihood)
-        return found, True, None, tuple(select.fallen_back(selected.candidates)), {}
-    cells = design.expected_counts(selected.mean).cpu() + tables.pseudo_answers
-    weight = torch.log(cells / cells.sum(1, keepdim=True))
+    history = selected.tables.log_likelihood
+    if selected.pool is None or selected.weight is None:
+        outcome = _outcome(design, null_model.common_skill(design, 1), history)
+        return outcome, True, None, tuple(fallen_back(selected.candidates)), {}
+    weight = selected.weight
     average = weight[design.answered].exp().mean(0).log()
     shown = Energy(torch.log(selected.pool.prior()), weight, average)
-    found = _outcome(design, shown, tables.log_likelihood, selected.posterior)
-    return found, False, selected.pool, tuple(selected.candidates), selected.warm_starts
+    outcome = _outcome(design, shown, history, selected.posterior)
+    return outcome, False, selected.pool, tuple(selected.candidates), selected.warm_starts
+
+
+def _ordered(answers: Answers, asked: bool | None) -> bool:
+    """Whether the classes are to be taken as ordered; two classes have nothing between them.
+
+    Raises
+    ------
+    DataError
+        If that is asked for, and nothing says in which order they are.
+    """
+    classes = answers.classes
+    by_category = isinstance(classes.dtype, pd.CategoricalDtype)
+    known = bool(classes.ordered) if isinstance(classes, pd.CategoricalIndex) else False
+    if asked and not known and (by_category or not pd.api.types.is_numeric_dtype(classes)):
+        raise DataError(
+            f"ordered=True needs labels with an order, and these are names ({first_few(classes)}). Pass numbers, or an "
+            "ordered categorical: df['label'] = pd.Categorical(df['label'], ['low', 'mid', 'high'], ordered=True)."
+        )
+    return (known if asked is None else asked) and len(classes) > 2
 
 
 def _outcome(

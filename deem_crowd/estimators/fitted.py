@@ -20,8 +20,8 @@ from deem_crowd.model.design import make_design, resolve_device
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
+from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
-from deem_crowd.selection.select import Candidate
 from deem_crowd.training.em import WarmStart
 
 FloatArray = npt.NDArray[np.float64]

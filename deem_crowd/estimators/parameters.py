@@ -108,6 +108,7 @@ TABLE: dict[str, tuple[Rule, ...]] = {
     "penalty": (Choice(("learned",)), Number(0, open_low=True, high=1e12), NONE),
     "init_method": (Choice(("mv", "mv_rand", "mv_lo", "rand")),),
     "use_weighted": (BOOL,),
+    "ordered": (BOOL, NONE),
     "dtype": (Choice(("auto", "float32", "float64")),),
     "random_state": (Number(0, 2**63 - 1, whole=True), NONE),
     "missing": (Choice(("error", "drop")),),

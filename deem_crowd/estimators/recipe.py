@@ -75,6 +75,7 @@ class Recipe:
     sampler: Sampler | None = None
     init_method: votes.InitMethod = "mv"
     use_weighted: bool = True
+    ordered: bool | None = None
     device: str | torch.device = "auto"
     dtype: str = "auto"
     random_state: int | None = None
@@ -119,6 +120,11 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
             "machine with weights of its own. Use gauge='auto' or 'free'."
         )
     automatic = _automatic(parameters, n_iter)
+    if parameters["ordered"] and not automatic:
+        raise ParameterError(
+            "ordered=True is for the model that is chosen from the answers: leave out what names another one "
+            "(auto_hyperparameters=False, hidden_dim, subtypes, layers, ...), or leave out ordered."
+        )
     n_steps = parameters["sampler_steps"]
     hard_start = parameters["sampler_oh_mode"] is False
     given = {
@@ -151,6 +157,7 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
         sampler=_sampler(parameters["sampler"]),
         init_method=parameters["init_method"],
         use_weighted=parameters["use_weighted"],
+        ordered=parameters["ordered"],
         device=parameters["device"],
         dtype=parameters["dtype"],
         random_state=parameters["random_state"],

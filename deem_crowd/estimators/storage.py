@@ -16,8 +16,8 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.layers import ACTIVATIONS, MAX_WEIGHTS, Layers, MultinomialLayer
 from deem_crowd.model.network import Network
 from deem_crowd.model.units import UnitReading, Units
+from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
-from deem_crowd.selection.select import Candidate
 
 
 def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -49,6 +49,7 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
         content["pool"] = {
             "weights": list(model.pool.weights),
             "floor": model.pool.floor,
+            "correlation": model.pool.correlation,
             "n_subtypes": [energy.n_subtypes for energy in model.pool.energies],
         }
         for i, energy in enumerate(model.pool.energies):
@@ -151,10 +152,12 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
         return None
     try:
         weights, subtypes = list(described["weights"]), list(described["n_subtypes"])
-        floor = described["floor"]
+        floor, correlation = described["floor"], described.get("correlation", 0.0)
     except (KeyError, TypeError) as error:
         raise reader.damaged("the description of the pool is incomplete") from error
-    numbers = all(isinstance(w, float | int) and 0 <= w <= 1 for w in [*weights, floor])
+    numbers = all(
+        isinstance(w, float | int) and 0 <= w <= 1 for w in [*weights, floor, correlation]
+    )
     whole = all(isinstance(m, int) and 1 <= m <= 64 for m in subtypes)
     if not (numbers and whole and len(weights) == len(subtypes) and abs(sum(weights) - 1) < 1e-6):
         raise reader.damaged(f"the pool is described as {described!r}")
@@ -167,7 +170,7 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
         )
         for i, m in enumerate(subtypes)
     )
-    return OpinionPool(energies, tuple(map(float, weights)), float(floor))
+    return OpinionPool(energies, tuple(map(float, weights)), float(floor), float(correlation))
 
 
 def _within(values: np.ndarray[Any, Any], n: int) -> bool:

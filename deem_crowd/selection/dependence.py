@@ -28,7 +28,7 @@ MAX_SOURCES = 500
 """Of more than so many, those with most answers are looked at."""
 MIN_PARTNERS = 3
 _SIGNIFICANT, _EXCESS = 2.0, 3.0
-_LEAST_POWER, _LEAST_CORRELATION = 0.9, 0.7
+_LEAST_POWER, _LEAST_CORRELATION = 0.9, 0.0
 """See :func:`Dependence.contradicts`."""
 
 

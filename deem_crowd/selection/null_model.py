@@ -46,6 +46,17 @@ def label_evidence(
     return with_label - float(_log_marginal(marginal, alone).sum())
 
 
+def evidence_without_label(design: DesignMatrix) -> float:
+    """Return the log evidence, in nats, of a model in which a worker's answers do not depend on the task.
+
+    A worker's answers are draws from one distribution of its own, under a Dirichlet prior fitted to all workers.
+    """
+    ones = torch.ones((design.n_tasks, 1), dtype=design.dtype, device=design.device)
+    counts = design.expected_counts(ones).cpu()
+    counts = counts[counts.sum((1, 2)) > 0]
+    return float(_log_marginal(counts, _fit_dirichlet(counts)).sum()) if len(counts) else 0.0
+
+
 def prefers_no_label(
     design: DesignMatrix,
     states: torch.Tensor,

@@ -20,6 +20,7 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix, column_total
 from deem_crowd.model.energy import Energy
+from deem_crowd.selection.calibration import tempered
 
 FLOOR = 0.1
 """What the votes count at least."""
@@ -39,16 +40,19 @@ class OpinionPool:
         v; they sum to 1.
     floor : float
         f: what the votes count.
+    correlation : float
+        ρ of the answers to a task given its label; see :mod:`deem_crowd.selection.calibration`.
     """
 
     energies: tuple[Energy, ...]
     weights: tuple[float, ...]
     floor: float
+    correlation: float = 0.0
 
     def posterior(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(label | x_n), shape (N, K); a task without answers gets the members' mean prior."""
         mean = self.mean([energy.posterior(design) for energy in self.energies])
-        return with_floor(mean, design, self.floor)
+        return tempered(with_floor(mean, design, self.floor), design, self.correlation)
 
     def prior(self) -> torch.Tensor:
         """Return the members' mean class prior, float64, shape (K,): what a task without answers gets."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
-from deem_crowd.selection import dependence
+from deem_crowd.selection import candidates as rows
+from deem_crowd.selection import dependence, null_model
+from deem_crowd.selection.calibration import tempered, within_task_correlation
+from deem_crowd.selection.candidates import Candidate, Rater
+from deem_crowd.selection.dependence import Dependence
 from deem_crowd.selection.opinion_pool import (
     FLOOR,
     OpinionPool,
@@ -20,44 +24,55 @@ from deem_crowd.selection.opinion_pool import (
 )
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp, Member, WarmStart
+from deem_crowd.training.hierarchical import (
+    STRENGTHS,
+    AccuracyCentre,
+    Centre,
+    Hierarchical,
+    OrderedCentre,
+    fit_hierarchical,
+)
 
 WORK = 6e7
 """Answers × classes that a member may go through, pass by pass."""
 LEAST_PASSES = 15
 
-COIN = "one accuracy a worker"
-TABLES = "a table a worker"
-SUBTYPES = "tables for easy and hard tasks"
-VOTES = "the votes"
-COMMON = "one skill for all workers"
-COPIES = "a table a worker, sources that repeat others count less"
-
 
 @dataclass(frozen=True)
-class Candidate:
-    """A model that was considered.
+class Parts:
+    """Which parts of the default there are; the ablations leave one out at a time.
 
     Attributes
     ----------
-    name : str
-    score : float
-        Lower bound of the log evidence, in nats per answer; NaN where it decides nothing.
-    difference, standard_error : float
-        Log-likelihood of a task's answers above that of tables, in nats: the mean over tasks and its standard error.
-    agreement : float
-        H: how far it agrees with the others of the pool; NaN for what is not in it.
-    weight : float
-        What it counts in the pool.
-    why : str
+    path : bool
+        Tables are the mean over EM's path, instead of its end.
+    structured : bool
+        One accuracy a worker is a voice (for ordered classes: bias and noise).
+    hierarchy : bool
+        Tables drawn around a worker's own accuracy may take the place of tables.
+    subtypes : bool
+        Tables for easy and hard tasks may be a voice.
+    votes : bool
+        The votes are a voice.
+    floor : bool
+        The votes count a tenth at least.
+    dependence : bool
+        Pairs of sources are asked whether they repeat one another.
+    weights : bool
+        Voices count by how far they agree, instead of evenly.
+    tempered : bool
+        Odds shrink where answers to a task are correlated.
     """
 
-    name: str
-    score: float
-    difference: float
-    standard_error: float
-    agreement: float
-    weight: float
-    why: str
+    path: bool = True
+    structured: bool = True
+    hierarchy: bool = True
+    subtypes: bool = True
+    votes: bool = True
+    floor: bool = True
+    dependence: bool = True
+    weights: bool = True
+    tempered: bool = True
 
 
 @dataclass
@@ -66,33 +81,68 @@ class Selected:
 
     Attributes
     ----------
-    pool : Pool
     candidates : list of Candidate
     tables : Member
         The fit with one table a worker, whose path is the history of training.
+    pool : OpinionPool, optional
+        None where the answers are explained as well without a label; the rest is then missing, too.
     posterior : shape (N, K)
     mean : shape (N, K)
-        The same without the floor of votes: what tables are read off.
+        The members' mean: what tables are read off.
+    weight : float64, shape (D, K, K)
+        Log-tables read off ``mean``.
     warm_starts : dict of str to WarmStart
         For a fit of more answers.
     """
 
-    pool: OpinionPool
     candidates: list[Candidate]
     tables: Member
-    posterior: torch.Tensor
-    mean: torch.Tensor
-    warm_starts: dict[str, WarmStart]
+    pool: OpinionPool | None = None
+    posterior: torch.Tensor | None = None
+    mean: torch.Tensor | None = None
+    weight: torch.Tensor | None = None
+    warm_starts: dict[str, WarmStart] = field(default_factory=dict)
 
 
-def fallen_back(candidates: list[Candidate]) -> list[Candidate]:
-    """Return the table of a choice that was overruled: the answers speak for no label, and one skill stands for all."""
-    nan = float("nan")
-    why = "chosen: the answers are explained as well without a hidden label"
-    return [
-        *(replace(c, weight=0.0) for c in candidates),
-        Candidate(COMMON, nan, nan, nan, nan, 1.0, why),
-    ]
+@dataclass
+class _Training:
+    """What all members are trained on."""
+
+    design: DesignMatrix
+    start: torch.Tensor
+    gold: torch.Tensor | None
+    n_passes: int
+    progress: Callable[[int, float], None] | None
+    warm_starts: Mapping[str, WarmStart]
+    parts: Parts
+    ordered: bool
+
+    def tables(self, weight: torch.Tensor | None = None) -> Member:
+        return em.fit_confusion(
+            self.design, self.start, 1, weight, self.gold, self.n_passes, self.progress, self.parts.path
+        )  # fmt: skip
+
+    def hierarchy(self) -> Hierarchical:
+        return self._drawn_around(AccuracyCentre())
+
+    def _drawn_around(self, centre: Centre, weight: torch.Tensor | None = None) -> Hierarchical:
+        return fit_hierarchical(self.design, self.start, centre, weight, self.gold, self.n_passes)
+
+    def structured(self, weight: torch.Tensor | None = None) -> tuple[str, Member]:
+        if self.ordered:
+            centre = OrderedCentre(self.design.n_classes)
+            return rows.ORDERED, self._drawn_around(centre, weight)
+        warm_start = self.warm_starts.get(rows.ONE_COIN)
+        return rows.ONE_COIN, em.fit_one_coin(
+            self.design, self.start, weight, self.gold, self.n_passes, warm_start
+        )
+
+    def subtypes(self, beat: float) -> Member:
+        split = em.margin_start(self.design, self.start)
+        warm_start = self.warm_starts.get(rows.SUBTYPES)
+        return em.fit_confusion(
+            self.design, split, 2, None, self.gold, self.n_passes, beat=beat, warm_start=warm_start
+        )
 
 
 def select(
@@ -103,17 +153,20 @@ def select(
     n_iter: int = em.PASSES,
     progress: Callable[[int, float], None] | None = None,
     warm_starts: Mapping[str, WarmStart] | None = None,
+    ordered: bool = False,
+    parts: Parts | None = None,
 ) -> Selected:
     """Fit the candidates and pool them.
 
-    One accuracy a worker, one table a worker and the votes are always voices of the pool. The fourth is whichever of
-    one table and easy / hard tables has the larger bound of the evidence. Where sources repeat one another and the
-    model has taken that for skill (:mod:`deem_crowd.selection.dependence`), they count less, and easy / hard tables,
-    which would take them for skilled again, stay out. With many answers members get fewer passes: EM then needs fewer.
+    The voices are a structured member (one accuracy a worker, or bias and noise where classes are ordered), tables
+    (those drawn around a worker's own accuracy or plain ones, whichever has the larger bound of the evidence), the
+    member with the largest bound of all (tables for easy and hard tasks are asked here, too), and the votes. Where
+    sources repeat one another and the model has taken that for skill (:mod:`deem_crowd.selection.dependence`), they
+    count less, and plain tables are taken. With many answers members get fewer passes: EM then needs fewer.
 
     Parameters
     ----------
-    answers, passes : the same data
+    answers, design : the same data
         N tasks, D workers, K classes.
     gold : LongTensor, shape (N,), optional
         Known classes, −1 where unknown.
@@ -122,119 +175,148 @@ def select(
     n_iter : int
         Most passes of a member.
     progress : callable, optional
-        As in :func:`deem_crowd.training.em.fit_tables`.
+        As in :func:`deem_crowd.training.em.fit_confusion`.
     warm_starts : mapping of str to WarmStart, optional
         Where the members stopped whose end does not depend on their start, in a fit of some of these answers.
+    ordered : bool
+        Whether the classes are ordered, 0 < 1 < … < K − 1.
+    parts : Parts, optional
+        All of them if omitted.
     """
-    warm_starts = {} if warm_starts is None else warm_starts
+    parts = Parts() if parts is None else parts
     affordable = int(WORK / max(design.n_answers * design.n_classes, 1))
-    most = min(em.PASSES, max(LEAST_PASSES, affordable), n_iter)
-    begin = em.vote_start(design) if start is None else start
-    power: torch.Tensor | None = None
-    tables = em.fit_confusion(design, begin, 1, None, gold, most, progress)
-    plain = tables
+    training = _Training(
+        design,
+        em.vote_start(design) if start is None else start,
+        gold,
+        min(em.PASSES, max(LEAST_PASSES, affordable), n_iter),
+        progress,
+        {} if warm_starts is None else warm_starts,
+        parts,
+        ordered,
+    )
+    tables, hierarchy = training.tables(), training.hierarchy()
+    name, structured = training.structured()
+    if gold is None:
+        bound = max(hierarchy.bound, structured.bound if ordered else hierarchy.bound)
+        if bound <= null_model.evidence_without_label(design):
+            rater = Rater(design, tables)
+            why = "overruled"
+            considered = [(name, structured), (rows.TABLES, tables), (rows.HIERARCHY, hierarchy)]
+            return Selected([rater.candidate(n, member, why) for n, member in considered], tables)
     between = dependence.measure(answers)
-    copied = between.contradicts(em.chance_corrected_skills(design, tables))
-    if copied:
-        power = torch.from_numpy(between.power)
-        tables = em.fit_confusion(design, begin, 1, power, gold, most, progress)
-    coin = em.fit_one_coin(design, begin, power, gold, most, warm_starts.get(COIN))
-    chosen = tables
-    subtypes: Member | None = None
-    if not copied:
-        split = em.margin_start(design, begin)
-        subtypes = em.fit_confusion(
-            design,
-            split,
-            2,
-            None,
-            gold,
-            most,
-            beat=tables.bound,
-            warm_start=warm_starts.get(SUBTYPES),
-        )
-        if subtypes.bound > tables.bound:
-            chosen = subtypes
-    part = [coin, tables] if chosen is tables else [coin, tables, chosen]
-    read = [_posterior(design, m.energy, gold) for m in part]
-    # the chosen one is a voice of its own beside the two that are always there
-    voices = [coin, tables, chosen]
-    place = [next(i for i, m in enumerate(part) if m is voice) for voice in voices]
-    votes = smoothed_votes(design)[0]
-    weights, agreed = agreement_weights([*(read[i] for i in place), votes])
-    by_votes = weights.pop()
-    shares, agreements = [0.0] * len(part), [0.0] * len(part)
+    skills = em.chance_corrected_skills(design, hierarchy)
+    if parts.dependence and between.contradicts(skills):
+        return _copies(training, tables, between, between.correlation(skills))
+    return _pooled(training, tables, hierarchy, name, structured)
+
+
+def _copies(
+    training: _Training, plain: Member, between: Dependence, correlation: float
+) -> Selected:
+    """Pool members in which sources that repeat others count less."""
+    weight = torch.from_numpy(between.power)
+    tables = training.tables(weight)
+    name, structured = training.structured(weight)
+    left_out = (
+        f"left out: sources repeat others (an answer counts {between.mean_power:.2f} on average), and its skills "
+        f"contradict what pairs of sources say (correlation {correlation:.2f})"
+    )
+    chosen = "chosen: pairs of sources agree more than their skills explain"
+    described = [
+        (name, structured, "always a member"),
+        (rows.TABLES, plain, left_out),
+        (rows.COPIES, tables, chosen),
+    ]
+    return _assembled(training, [structured, tables, tables], described, tables, calibrate=False)
+
+
+def _pooled(
+    training: _Training, tables: Member, hierarchy: Hierarchical, name: str, structured: Member
+) -> Selected:
+    """Pool the structured member, the better tables, and the member with the largest bound."""
+    drawn = training.parts.hierarchy and hierarchy.bound > tables.bound
+    better = hierarchy if drawn else tables
+    best = better
+    if training.ordered and structured.bound > best.bound:
+        best = structured
+    elif drawn and not training.ordered and hierarchy.strength == STRENGTHS[-1]:
+        best = structured  # the evidence says that workers follow their accuracies: one coin a worker says the same
+    described = [
+        (name, structured, "always a member"),
+        (rows.TABLES, tables, _verdict(not drawn)),
+        (rows.HIERARCHY, hierarchy, _verdict(drawn)),
+    ]
+    if training.parts.subtypes:
+        largest = max(better.bound, best.bound) if training.ordered else better.bound
+        subtypes = training.subtypes(largest)
+        described.append((rows.SUBTYPES, subtypes, _verdict(subtypes.bound > largest)))
+        if subtypes.bound > largest:
+            best = subtypes
+    return _assembled(training, [structured, better, best], described, tables, calibrate=True)
+
+
+def _verdict(chosen: bool) -> str:
+    return f"{'chosen: the larger' if chosen else 'left out: the smaller'} bound of the evidence"
+
+
+def _assembled(
+    training: _Training,
+    voices: list[Member],
+    described: Sequence[tuple[str, Member, str]],
+    tables: Member,
+    calibrate: bool,
+) -> Selected:
+    """Weigh the voices, and read labels and tables off their pool."""
+    design, gold, parts = training.design, training.gold, training.parts
+    if not parts.structured:
+        voices = voices[1:]
+    members = list({id(voice): voice for voice in voices}.values())
+    posteriors = [_posterior(design, member.energy, gold) for member in members]
+    place = [next(i for i, m in enumerate(members) if m is voice) for voice in voices]
+    heard = [posteriors[i] for i in place]
+    if parts.votes:
+        heard.append(smoothed_votes(design)[0])
+    weights, agreed = agreement_weights(heard)
+    if not parts.weights:
+        weights = [1 / len(heard)] * len(heard)
+    by_votes = weights[len(place)] if parts.votes else 0.0
+    shares, agreements = [0.0] * len(members), [0.0] * len(members)
     for i, weight, agreement in zip(place, weights, agreed, strict=False):
         shares[i] += weight / (1 - by_votes)
         agreements[i] = agreement
-    floor = FLOOR + (1 - FLOOR) * by_votes
-    pool = OpinionPool(tuple(m.energy for m in part), tuple(shares), floor)
-    mean = pool.mean(read)
-    posterior = with_floor(mean, design, pool.floor)
+    least = FLOOR if parts.floor else 0.0
+    floor = least + (1 - least) * by_votes
+    pool = OpinionPool(tuple(m.energy for m in members), tuple(shares), floor)
+    mean = pool.mean(posteriors)
+    posterior = with_floor(mean, design, floor)
+    if calibrate and parts.tempered:
+        shown = _read_off(design, mean, tables).exp()
+        correlation = within_task_correlation(design, posterior, shown)
+        pool = OpinionPool(pool.energies, pool.weights, floor, correlation)
+        posterior = tempered(posterior, design, correlation)
     if gold is not None:
-        known = (gold >= 0).to(posterior.device)
-        settled = torch.nn.functional.one_hot(gold[gold >= 0], design.n_classes)
-        posterior[known] = settled.to(posterior.device, posterior.dtype)
-        mean[known] = posterior[known]
-    rater = _Rater(design, tables, part, agreements, [(1 - floor) * share for share in shares])
-    candidates = [rater.candidate(COIN, coin, "always a member")]
-    if copied:
-        correlation = between.correlation(em.chance_corrected_skills(design, plain))
-        why = (
-            f"left out: sources repeat others (an answer counts {between.mean_power:.2f} on average), and its skills "
-            f"contradict what pairs of sources say (correlation {correlation:.2f})"
-        )
-        candidates.append(rater.candidate(TABLES, plain, why))
-        why = "chosen: pairs of sources agree more than their skills explain"
-        candidates.append(rater.candidate(COPIES, tables, why))
-    else:
-        candidates.append(rater.candidate(TABLES, tables, "always a member"))
-    if subtypes is not None:
-        verdict = "chosen: the larger" if chosen is subtypes else "left out: the smaller"
-        why = f"{verdict} bound of the evidence"
-        candidates.append(rater.candidate(SUBTYPES, subtypes, why))
-    nan, why = float("nan"), f"always a voice, and counts {FLOOR:g} at least"
-    candidates.append(Candidate(VOTES, nan, nan, nan, agreed[-1], floor, why))
-    ends = {COIN: coin, SUBTYPES: subtypes}
-    return Selected(
-        pool,
-        candidates,
-        tables,
-        posterior,
-        mean,
-        {name: m.warm_start() for name, m in ends.items() if m is not None},
-    )
+        settled = (gold >= 0).to(posterior.device)
+        labels = torch.nn.functional.one_hot(gold[gold >= 0], design.n_classes)
+        posterior[settled] = labels.to(posterior.device, posterior.dtype)
+        mean[settled] = posterior[settled]
+    rater = Rater(design, tables)
+    for member, agreement, share in zip(members, agreements, shares, strict=True):
+        rater.in_pool(member, agreement, (1 - floor) * share)
+    candidates = [rater.candidate(name, member, why) for name, member, why in described]
+    why = f"always a voice, and counts {FLOOR:g} at least"
+    agreement = agreed[-1] if parts.votes else float("nan")
+    candidates.append(rows.without_likelihood(rows.VOTES, floor, why, agreement))
+    continued = (rows.ONE_COIN, rows.SUBTYPES)
+    warm_starts = {n: m.warm_start() for n, m, _ in described if n in continued}
+    shown = _read_off(design, mean, tables)
+    return Selected(candidates, tables, pool, posterior, mean, shown, warm_starts)
 
 
-class _Rater:
-    """Says of each candidate what speaks for it, next to one table a worker."""
-
-    def __init__(
-        self,
-        design: DesignMatrix,
-        tables: Member,
-        part: list[Member],
-        agreements: list[float],
-        shares: list[float],
-    ) -> None:
-        self._n_answers = max(design.n_answers, 1)
-        self._reference = tables.task_log_likelihood
-        named = zip(part, agreements, shares, strict=True)
-        self._in_pool = {id(member): (agreement, share) for member, agreement, share in named}
-
-    def candidate(self, name: str, member: Member, why: str) -> Candidate:
-        """Return a row of the table; ``member`` may have been left out of the pool."""
-        agreement, share = self._in_pool.get(id(member), (float("nan"), 0.0))
-        gap = (member.task_log_likelihood - self._reference).double()
-        return Candidate(
-            name,
-            member.bound / self._n_answers,
-            float(gap.mean()) if len(gap) else float("nan"),
-            float(gap.std()) / len(gap) ** 0.5 if len(gap) > 1 else float("nan"),
-            agreement,
-            share,
-            why,
-        )
+def _read_off(design: DesignMatrix, posterior: torch.Tensor, tables: Member) -> torch.Tensor:
+    """Return the log-tables that follow from a posterior, shape (N, K): float64, shape (D, K, K)."""
+    cells = design.expected_counts(posterior).cpu() + tables.pseudo_answers
+    return torch.log(cells / cells.sum(1, keepdim=True))
 
 
 def _posterior(design: DesignMatrix, energy: Energy, gold: torch.Tensor | None) -> torch.Tensor:

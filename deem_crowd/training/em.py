@@ -31,11 +31,13 @@ from deem_crowd.model.votes import diagonal
 PASSES = 60
 TOLERANCE = 1e-4
 """Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""
-_LEAST_PASSES, _LOOK = 5, 10
+LEAST_PASSES, _LOOK = 5, 10
 _CONTINUED_PASSES = 5
 """At most, of a fit that goes on from where another stopped."""
 _RIGHT, _WRONG = 2.0, 0.8
 """Pseudo-answers of a worker before anything is learned: for the label itself, for all others together."""
+ERROR_CONCENTRATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
+"""Of the prior on a confusion of errors: the larger, the more even they are."""
 _STRENGTH = 2.0
 """Shape of the Gamma prior on pseudo-answers, whose mean they are before anything is learned."""
 
@@ -151,11 +153,11 @@ def fit_confusion(
     for number in range(1, max(n_passes, 1) + 1):
         counts = design.expected_counts(states).cpu()
         if number > 1 or warm_start is not None:
-            alpha = own_label_first(_learned(counts, alpha, base), own)
+            alpha = own_label_first(learned_pseudo_answers(counts, alpha, base), own)
         cells = counts + alpha
         weight = torch.log(cells / cells.sum(1, keepdim=True))
-        bias = _log_prior(states, k, m)
-        found, task_log_likelihood = _expect(design, _counted(weight, power), bias, clamp)
+        bias = class_log_prior(states, k, m)
+        found, task_log_likelihood = expect(design, weighted(weight, power), bias, clamp)
         summed = float(design.total(task_log_likelihood))
         history.append(summed / max(design.n_tasks, 1))
         if progress is not None:
@@ -175,9 +177,9 @@ def fit_confusion(
     if m == 1 and average:  # the rest of the path would have stood still
         rest = sum(1.0 / i for i in range(number + 1, n_passes + 1))
         weight = (mean_weight + rest * weight) / (shares + rest)
-    weight = _counted(weight, power)
+    weight = weighted(weight, power)
     bound = _bound(design.expected_counts(states).cpu(), states, alpha, k, m)
-    energy = Energy(bias, weight, _population(weight, design), m)
+    energy = Energy(bias, weight, log_average_table(weight, design), m)
     return Member(energy, alpha, bound, number, states, task_log_likelihood, history)
 
 
@@ -201,20 +203,45 @@ def fit_one_coin(
         missed = counts.sum((1, 2)) - right
         if number > 1 or warm_start is not None:
             pairs = torch.stack([right, missed], 1)[:, :, None]
-            alpha = _learned(pairs, alpha[:, None], base[:, None]).ravel()
+            alpha = learned_pseudo_answers(pairs, alpha[:, None], base[:, None]).ravel()
         accuracy = (right + alpha[0]) / (right + missed + alpha.sum())
-        errors = counts.sum(0) * wrong + wrong
-        errors = errors / errors.sum(0).clamp_min(1e-300)
+        errors, _ = shared_errors(counts.sum(0))
         table = torch.where(wrong, (1 - accuracy)[:, None, None] * errors, accuracy[:, None, None])
-        weight = _counted(torch.log(table.clamp_min(1e-12)), power)
-        bias = _log_prior(states, k, 1)
-        found, task_log_likelihood = _expect(design, weight, bias, clamp)
+        weight = weighted(torch.log(table.clamp_min(1e-12)), power)
+        bias = class_log_prior(states, k, 1)
+        found, task_log_likelihood = expect(design, weight, bias, clamp)
         change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
         states = found
         if number >= least and change < TOLERANCE:
             break
-    energy = Energy(bias, weight, _population(weight, design))
+    energy = Energy(bias, weight, log_average_table(weight, design))
     return Member(energy, alpha, math.nan, number, states, task_log_likelihood)
+
+
+def shared_errors(counts: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Return one confusion of errors for counts of (answer, label), and its evidence less its likelihood, in nats.
+
+    ``counts`` has shape (K, K); so has the confusion: zeros on the diagonal, columns that sum to 1.
+
+    The prior is a symmetric Dirichlet, with the concentration of :data:`ERROR_CONCENTRATIONS` of largest evidence.
+    """
+    k = len(counts)
+    eye = torch.eye(k, dtype=torch.bool)
+    if k <= 2:  # there is one way to be wrong
+        return (~eye).to(torch.float64), 0.0
+    wrong = counts.masked_fill(eye, 0.0)
+    totals = wrong.sum(0)
+    best, concentration = -math.inf, 1.0
+    for value in ERROR_CONCENTRATIONS:
+        prior = torch.tensor(value, dtype=torch.float64)
+        cells = (torch.lgamma(wrong + prior) - torch.lgamma(prior)).masked_fill(eye, 0.0)
+        columns = torch.lgamma(totals + prior * (k - 1)) - torch.lgamma(prior * (k - 1))
+        evidence = float(cells.sum() - columns.sum())
+        if evidence > best:
+            best, concentration = evidence, value
+    errors = (wrong + concentration).masked_fill(eye, 0.0)
+    errors = errors / errors.sum(0)
+    return errors, best - float(torch.xlogy(wrong, errors).masked_fill(eye, 0.0).sum())
 
 
 def _begin(
@@ -227,14 +254,14 @@ def _begin(
     """Return α and the probabilities of the states, shape (N, S), to begin with."""
     if warm_start is None:
         return base.clone(), start
-    states, _ = _expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp)
+    states, _ = expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp)
     return warm_start.pseudo_answers.clone(), states
 
 
 def _reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
     """Return the most and the least passes of a fit."""
     if warm_start is None:
-        return n_passes, _LEAST_PASSES
+        return n_passes, LEAST_PASSES
     return min(n_passes, _CONTINUED_PASSES), 1
 
 
@@ -264,7 +291,7 @@ def chance_corrected_skills(design: DesignMatrix, member: Member) -> npt.NDArray
     return found
 
 
-def _expect(
+def expect(
     design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor, clamp: Clamp
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return p(s | x_n), shape (N, S), and log Σ_s exp(…), shape (N,)."""
@@ -272,11 +299,12 @@ def _expect(
     return softmax(clamp(logits))
 
 
-def _counted(weight: torch.Tensor, power: torch.Tensor | None) -> torch.Tensor:
+def weighted(weight: torch.Tensor, power: torch.Tensor | None) -> torch.Tensor:
+    """Let a worker's answers count ``power``, shape (D,), instead of one each: log-tables times it."""
     return weight if power is None else weight * power[:, None, None]
 
 
-def _log_prior(states: torch.Tensor, k: int, m: int) -> torch.Tensor:
+def class_log_prior(states: torch.Tensor, k: int, m: int) -> torch.Tensor:
     """Return log π, shape (K·M,): π[k, m] = π_k ρ_m from expected counts with one pseudo-task a class."""
     expected = column_total(states) + 1.0 / m
     if m > 1:
@@ -285,7 +313,9 @@ def _log_prior(states: torch.Tensor, k: int, m: int) -> torch.Tensor:
     return torch.log(expected / expected.sum())
 
 
-def _learned(counts: torch.Tensor, alpha: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+def learned_pseudo_answers(
+    counts: torch.Tensor, alpha: torch.Tensor, base: torch.Tensor
+) -> torch.Tensor:
     """Move α, shape (K, S), towards the maximum of the Dirichlet-multinomial evidence of all workers' counts.
 
     Minka's fixed point (*Estimating a Dirichlet distribution*, 2000) under a Gamma prior with mean ``base``.
@@ -309,7 +339,7 @@ def own_label_first(alpha: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
     return torch.where(own, torch.maximum(alpha, others), alpha)
 
 
-def _population(weight: torch.Tensor, design: DesignMatrix) -> torch.Tensor:
+def log_average_table(weight: torch.Tensor, design: DesignMatrix) -> torch.Tensor:
     """Return the log-table of the average worker, shape (K, S)."""
     seen = weight[design.answered]
     if len(seen) == 0:

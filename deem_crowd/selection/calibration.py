@@ -1,0 +1,60 @@
+r"""Probabilities that stay honest where sources are right, or wrong, together.
+
+Given the label, a model holds the answers to a task for independent. On real sets they are not: some tasks are hard for
+everybody. With c_i(k) = p(worker i is right | class k) and s_i = [x_i = k] − c_i(k), the correlation between answers to
+a task, under a posterior q,
+
+    ρ = Σ_n Σ_k q_n(k) [(Σ_i s_i)² − Σ_i s_i²]  /  Σ_n Σ_k q_n(k) [(Σ_i σ_i)² − Σ_i σ_i²],      σ_i² = c_i (1 − c_i),
+
+is zero in the mean where the model holds. m answers with correlation ρ are worth n_eff = m / (1 + (m − 1) ρ)
+independent ones (Kish, *Survey Sampling*, 1965). The log-probabilities of a task are divided by the design effect of as
+many answers, 1 + (n_eff − 1) ρ, which lies between 1 and 2: labels stay as they are, and odds shrink.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from deem_crowd.model.design import DesignMatrix
+
+
+def within_task_correlation(
+    design: DesignMatrix, posterior: torch.Tensor, tables: torch.Tensor
+) -> float:
+    """Return ρ; 0 where it is negative, or where nothing tells.
+
+    Parameters
+    ----------
+    design : DesignMatrix
+        N tasks, D workers, K classes.
+    posterior : shape (N, K)
+    tables : shape (D, K, K)
+        p(answer | label) as [worker, answer, label].
+    """
+    k = design.n_classes
+    right = torch.diagonal(tables, dim1=1, dim2=2)
+    eye = torch.eye(k, dtype=torch.float64)
+
+    def by_task(values: torch.Tensor) -> torch.Tensor:
+        """Sum values of (worker, label), shape (D, K), over the workers of a task: shape (N, K)."""
+        return design.logits(values[:, None, :].expand(-1, k, -1).contiguous()).to(torch.float64)
+
+    votes = design.logits(eye.expand(design.n_workers, k, k).contiguous()).to(torch.float64)
+    squares = eye * (1 - 2 * right)[:, None, :] + right.square()[:, None, :]
+    product = (votes - by_task(right)).square() - design.logits(squares).to(torch.float64)
+    deviation = (right * (1 - right)).clamp_min(0).sqrt()
+    expected = by_task(deviation).square() - by_task(deviation.square())
+    shared, possible = (posterior * product).sum(1), (posterior * expected).sum(1)
+    total = float(design.total(possible))
+    return min(max(float(design.total(shared)) / total, 0.0), 1.0) if total > 1e-9 else 0.0
+
+
+def tempered(posterior: torch.Tensor, design: DesignMatrix, correlation: float) -> torch.Tensor:
+    """Return a posterior, shape (N, K), with the log-probabilities of each task divided by its design effect."""
+    if correlation <= 0 or design.n_classes < 2:
+        return posterior
+    ones = torch.ones((design.n_workers, design.n_classes, 1), dtype=torch.float64)
+    answers = design.logits(ones).clamp_min(1)
+    effective = answers / (1 + (answers - 1) * correlation)
+    scaled = posterior.clamp_min(1e-30).log() / (1 + (effective - 1) * correlation)
+    return torch.softmax(scaled, 1).to(posterior.dtype)

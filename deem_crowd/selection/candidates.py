@@ -1,0 +1,85 @@
+"""What the default model is chosen among, and the table that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.training.em import Member
+
+ONE_COIN = "one accuracy a worker"
+TABLES = "a table a worker"
+HIERARCHY = "a table a worker, drawn around its own accuracy"
+ORDERED = "a table a worker, drawn around its bias and noise on ordered classes"
+SUBTYPES = "tables for easy and hard tasks"
+COPIES = "a table a worker, sources that repeat others count less"
+VOTES = "the votes"
+COMMON = "one skill for all workers"
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that was considered.
+
+    Attributes
+    ----------
+    name : str
+    score : float
+        Lower bound of the log evidence, in nats per answer; NaN where it decides nothing.
+    difference, standard_error : float
+        Log-likelihood of a task's answers above that of tables, in nats: the mean over tasks and its standard error.
+    agreement : float
+        H: how far it agrees with the others of the pool; NaN for what is not in it.
+    weight : float
+        What it counts in the pool.
+    why : str
+    """
+
+    name: str
+    score: float
+    difference: float
+    standard_error: float
+    agreement: float
+    weight: float
+    why: str
+
+
+def without_likelihood(name: str, weight: float, why: str, agreement: float = _NAN) -> Candidate:
+    """Return the row of a candidate that has no likelihood of its own."""
+    return Candidate(name, _NAN, _NAN, _NAN, agreement, weight, why)
+
+
+def fallen_back(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the table of a choice that was overruled: the answers show no label, and all workers get one skill."""
+    why = "chosen: the answers are explained as well without a hidden label"
+    return [*(replace(c, weight=0.0) for c in candidates), without_likelihood(COMMON, 1.0, why)]
+
+
+class Rater:
+    """Describes candidates next to one table a worker."""
+
+    def __init__(self, design: DesignMatrix, tables: Member) -> None:
+        self._n_answers = max(design.n_answers, 1)
+        self._reference = tables.task_log_likelihood
+        self._in_pool: dict[int, tuple[float, float]] = {}
+
+    def in_pool(self, member: Member, agreement: float, weight: float) -> None:
+        """Note that a member is in the pool, how far it agrees with the others, and what it counts."""
+        self._in_pool[id(member)] = (agreement, weight)
+
+    def candidate(self, name: str, member: Member, why: str) -> Candidate:
+        """Return a row of the table; ``member`` may have been left out of the pool."""
+        agreement, weight = self._in_pool.get(id(member), (_NAN, 0.0))
+        gap = (member.task_log_likelihood - self._reference).double()
+        return Candidate(
+            name,
+            member.bound / self._n_answers,
+            float(gap.mean()) if len(gap) else _NAN,
+            float(gap.std()) / len(gap) ** 0.5 if len(gap) > 1 else _NAN,
+            agreement,
+            weight,
+            why,
+        )

@@ -1,0 +1,311 @@
+r"""One table a worker, drawn around a centre of few numbers: a hierarchical Dirichlet prior.
+
+Given the class k, the answers of worker i are draws from a column of a table with a Dirichlet prior,
+
+    T_i[:, k] ~ Dirichlet(s · m_i[:, k]),        E T_i[l, k] = (C[i, l, k] + s·m_i[l, k]) / (Σ_l C[i, l, k] + s),
+
+with C the expected counts. The centre m_i says what a worker of this kind would answer, in few numbers of its own
+(:class:`AccuracyCentre`, :class:`OrderedCentre`); the strength s, in pseudo-answers, is learned by the evidence of all
+workers' tables (Dirichlet-multinomial; Minka, *Estimating a Dirichlet distribution*, 2000). Where s is large workers
+follow the centre, and the model is a one-coin model (or an ordinal one); where it is small each has a table of its own.
+
+The energy is the mean over EM's path, as in :func:`deem_crowd.training.em.fit_confusion`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from deem_crowd.model.design import DesignMatrix, column_total
+from deem_crowd.model.energy import Energy
+from deem_crowd.training.em import (
+    LEAST_PASSES,
+    PASSES,
+    TOLERANCE,
+    Clamp,
+    Member,
+    class_log_prior,
+    expect,
+    learned_pseudo_answers,
+    log_average_table,
+    shared_errors,
+    weighted,
+)
+
+STRENGTHS = tuple(2.0**j for j in range(1, 11))
+"""s is one of these."""
+_FIRST_STRENGTH = 8.0
+_STRENGTH_LEARNED_AT = frozenset((2, 4, 7, 12, 20, 35))
+"""Passes at which s is chosen anew."""
+_SMALLEST = 1e-6
+
+_OFFSET_VARIANCES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
+_BETA_PRIOR = (2.0, 0.8)
+"""Right and wrong pseudo-answers of a worker before anything is learned."""
+
+
+class Centre(Protocol):
+    """What a worker's table is drawn around."""
+
+    def update(self, counts: torch.Tensor, strength: float) -> torch.Tensor:
+        """Fit the centre's numbers to expected counts, shape (D, K, K), and return m, the same shape."""
+
+    def log_evidence(self) -> float:
+        """Return the log marginal likelihood of the centre's numbers less their plug-in likelihood, in nats."""
+
+
+@dataclass
+class AccuracyCentre:
+    r"""Each worker's own accuracy, an offset for each class, and one confusion of errors that all share.
+
+        m_i[k, k] = σ(logit θ_i + o_k),        m_i[l, k] = (1 − m_i[k, k]) · e[l, k]   for l ≠ k
+
+    θ_i has a Beta prior and e's columns a symmetric Dirichlet prior, both learned from all workers; o a normal one
+    whose variance is chosen by Laplace's approximation of its evidence. A worker's n answers to tasks of a class count
+    n (1 + s) / (n + s), the effective number of draws from a Dirichlet-multinomial.
+    """
+
+    beta: torch.Tensor = field(
+        default_factory=lambda: torch.tensor(_BETA_PRIOR, dtype=torch.float64)
+    )
+    _gain: float = 0.0
+    _first: bool = True
+
+    def update(self, counts: torch.Tensor, strength: float) -> torch.Tensor:
+        """See :class:`Centre`."""
+        k = counts.shape[1]
+        eye = torch.eye(k, dtype=torch.bool)
+        answers = counts.sum(1)
+        share = (1 + strength) / (answers + strength)
+        right = share * torch.diagonal(counts, dim1=1, dim2=2)
+        answers = share * answers
+        totals = torch.stack([right.sum(1), (answers - right).sum(1)], 1)
+        if not self._first:
+            base = torch.tensor(_BETA_PRIOR, dtype=torch.float64)[:, None]
+            self.beta = learned_pseudo_answers(totals[:, :, None], self.beta[:, None], base).ravel()
+        self._first = False
+        theta = (self.beta[0] + totals[:, 0]) / (self.beta.sum() + totals.sum(1))
+        theta = theta.clamp(1e-4, 1 - 1e-4)
+        accuracy, offset_gain = _with_class_offsets(theta, right, answers)
+        errors, error_gain = shared_errors((counts * share[:, None, :]).sum(0))
+        self._gain = offset_gain + error_gain + _beta_gain(totals, self.beta, theta)
+        wrong = (1 - accuracy)[:, None, :] * errors
+        return torch.where(eye, accuracy[:, None, :], wrong).clamp_min(_SMALLEST)
+
+    def log_evidence(self) -> float:
+        """See :class:`Centre`."""
+        return self._gain
+
+
+def _with_class_offsets(
+    theta: torch.Tensor, right: torch.Tensor, answers: torch.Tensor
+) -> tuple[torch.Tensor, float]:
+    """Return σ(logit θ_i + o_k), shape (D, K), and the evidence of o less its likelihood.
+
+    ``theta`` has shape (D,), ``right`` and ``answers`` (D, K).
+    """
+    logit = torch.logit(theta)[:, None]
+
+    def log_likelihood(offset: torch.Tensor) -> float:
+        p = torch.sigmoid(logit + offset)
+        return float((torch.xlogy(right, p) + torch.xlogy(answers - right, 1 - p)).sum())
+
+    none = torch.zeros(answers.shape[1], dtype=torch.float64)
+    best, best_evidence, best_likelihood = none, log_likelihood(none), log_likelihood(none)
+    for variance in _OFFSET_VARIANCES[1:]:
+        offset, curvature = none, none
+        for _ in range(3):
+            p = torch.sigmoid(logit + offset)
+            slope = (right - answers * p).sum(0) - offset / variance
+            curvature = (answers * p * (1 - p)).sum(0) + 1 / variance
+            offset = offset + (slope / curvature).clamp(-1, 1)
+        likelihood = log_likelihood(offset)
+        spread = float((offset.square() / variance + (curvature * variance).log()).sum())
+        if likelihood - 0.5 * spread > best_evidence:
+            best, best_evidence, best_likelihood = offset, likelihood - 0.5 * spread, likelihood
+    return torch.sigmoid(logit + best), best_evidence - best_likelihood
+
+
+def _beta_gain(totals: torch.Tensor, beta: torch.Tensor, theta: torch.Tensor) -> float:
+    """Return log Π_i ∫ θ^right (1 − θ)^wrong Beta(θ) dθ less its value at θ_i; ``totals`` has shape (D, 2)."""
+    right, wrong = totals[:, 0], totals[:, 1]
+    marginal = torch.lgamma(totals + beta).sum(1) - torch.lgamma(totals.sum(1) + beta.sum())
+    marginal = marginal - torch.lgamma(beta).sum() + torch.lgamma(beta.sum())
+    plug_in = torch.xlogy(right, theta) + torch.xlogy(wrong, 1 - theta)
+    return float((marginal - plug_in)[totals.sum(1) > 0].sum())
+
+
+@dataclass
+class Hierarchical(Member):
+    """A fit around a centre.
+
+    Attributes
+    ----------
+    strength : float
+        s, in pseudo-answers.
+    """
+
+    strength: float = field(kw_only=True)
+
+
+_BIASES = tuple(-1.5 + 0.25 * j for j in range(13))
+_NOISES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0)
+
+
+class OrderedCentre:
+    r"""Ordered classes 0 < 1 < … < K − 1: a worker sees the class with a bias and with noise, and rounds.
+
+        P_{b,τ}[l, k] = Φ((l + ½ − k − b) / τ) − Φ((l − ½ − k − b) / τ)
+
+    (the ends take what lies beyond them): the cumulative probit of ordinal regression with even thresholds (McCullagh,
+    JRSS B 42, 1980). Bias and noise of a worker are integrated over a grid whose prior is learned from all workers
+    (nonparametric empirical Bayes; Laird, JASA 73, 1978); one point of the grid answers at random. m_i is the posterior
+    mean of the grid's tables.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        level = torch.arange(n_classes, dtype=torch.float64)
+        edge = level[:-1] + 0.5
+        tables = []
+        for noise in _NOISES:
+            for bias in _BIASES:
+                below = torch.special.ndtr((edge[:, None] - level - bias) / noise)
+                ends = torch.zeros(1, n_classes, dtype=torch.float64)
+                tables.append(torch.cat([below, ends + 1]) - torch.cat([ends, below]))
+        tables.append(torch.full((n_classes, n_classes), 1 / n_classes, dtype=torch.float64))
+        grid = torch.stack(tables).clamp_min(_SMALLEST)
+        self._grid = grid / grid.sum(1, keepdim=True)
+        self._log_prior = torch.full((len(grid),), -math.log(len(grid)), dtype=torch.float64)
+        self._gain = 0.0
+
+    def update(self, counts: torch.Tensor, strength: float) -> torch.Tensor:
+        """See :class:`Centre`."""
+        answers = counts.sum(1, keepdim=True)
+        effective = counts * ((1 + strength) / (answers + strength))
+        log_grid = self._grid.log().flatten(1)
+        joint = effective.flatten(1) @ log_grid.T + self._log_prior
+        marginal = joint.logsumexp(1)
+        point = torch.softmax(joint, 1)
+        seen = answers.sum((1, 2)) > 0
+        centre = (point @ self._grid.flatten(1)).view_as(counts)
+        plug_in = (effective * centre.log()).sum((1, 2))
+        self._gain = float((marginal - plug_in)[seen].sum())
+        prior = (point[seen].sum(0) + 0.1).log()
+        self._log_prior = prior - prior.logsumexp(0)
+        return centre
+
+    def log_evidence(self) -> float:
+        """See :class:`Centre`."""
+        return self._gain
+
+
+def fit_hierarchical(
+    design: DesignMatrix,
+    start: torch.Tensor,
+    centre: Centre,
+    weight: torch.Tensor | None = None,
+    gold: torch.Tensor | None = None,
+    n_passes: int = PASSES,
+) -> Hierarchical:
+    """Fit one table a worker around a centre by EM.
+
+    Parameters
+    ----------
+    design : DesignMatrix
+        N tasks, D workers, K classes.
+    start : shape (N, K)
+        Probabilities to begin with.
+    centre : Centre
+        Changed in place.
+    weight : float64, shape (D,), optional
+        What an answer of each worker counts.
+    gold : LongTensor, shape (N,), optional
+        Known classes, −1 where unknown.
+    n_passes : int
+        At most.
+
+    Returns
+    -------
+    Hierarchical
+        Its bound is the variational one with tables, centre and class prior integrated out; ``pseudo_answers``,
+        shape (K, K), is s times the mean centre.
+    """
+    clamp, states = Clamp(design, gold), start
+    strength = _FIRST_STRENGTH
+    path, shares = torch.zeros(()), 0.0
+    history: list[float] = []
+    for number in range(1, max(n_passes, 1) + 1):
+        counts = design.expected_counts(states).cpu()
+        middle = centre.update(counts, strength)
+        if number in _STRENGTH_LEARNED_AT and design.n_classes > 1:
+            strength = _learned_strength(counts, middle, strength)
+        cells = counts + strength * middle
+        table = torch.log(cells / cells.sum(1, keepdim=True))
+        bias = class_log_prior(states, design.n_classes, 1)
+        moved, task_log_likelihood = expect(design, weighted(table, weight), bias, clamp)
+        history.append(float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1))
+        change = float((moved - states).abs().amax(1).mean()) if len(moved) else 0.0
+        states = moved
+        path, shares = path + table / number, shares + 1.0 / number
+        if number >= LEAST_PASSES and change < TOLERANCE:
+            break
+    rest = sum(1.0 / j for j in range(number + 1, n_passes + 1))
+    table = weighted((path + rest * table) / (shares + rest), weight)
+    counts = design.expected_counts(states).cpu()
+    middle = centre.update(counts, strength)
+    bound = _bound(design, counts, states, strength * middle) + centre.log_evidence()
+    average = middle[design.answered].mean(0) if bool(design.answered.any()) else middle.mean(0)
+    return Hierarchical(
+        Energy(bias, table, log_average_table(table, design)),
+        strength * average,
+        bound,
+        number,
+        states,
+        task_log_likelihood,
+        history,
+        strength=strength,
+    )
+
+
+def _learned_strength(counts: torch.Tensor, middle: torch.Tensor, strength: float) -> float:
+    """Climb from ``strength`` to the s of :data:`STRENGTHS` at a maximum of the evidence."""
+    place = STRENGTHS.index(strength)
+    evidence = {place: log_evidence_of_tables(counts, strength * middle)}
+    while True:
+        for neighbour in (place + 1, place - 1):
+            if 0 <= neighbour < len(STRENGTHS) and neighbour not in evidence:
+                prior = STRENGTHS[neighbour] * middle
+                evidence[neighbour] = log_evidence_of_tables(counts, prior)
+        best = max(evidence, key=lambda j: (evidence[j], -j))
+        if best == place:
+            return STRENGTHS[place]
+        place = best
+
+
+def log_evidence_of_tables(counts: torch.Tensor, prior: torch.Tensor) -> float:
+    """Return Σ_i Σ_k log DM(C[i, :, k]; α_i[:, k]), in nats, for answers in a given sequence.
+
+    ``counts`` and ``prior``, α, have shape (D, K, S). Cells without counts have no part in the sum.
+    """
+    cells = counts > 0
+    gained = torch.lgamma(counts[cells] + prior[cells]) - torch.lgamma(prior[cells])
+    totals, sums = counts.sum(1), prior.sum(1)
+    columns = totals > 0
+    lost = torch.lgamma(totals[columns] + sums[columns]) - torch.lgamma(sums[columns])
+    return float(gained.sum() - lost.sum())
+
+
+def _bound(
+    design: DesignMatrix, counts: torch.Tensor, states: torch.Tensor, prior: torch.Tensor
+) -> float:
+    """Return the evidence of tables with prior α_i and of the class prior, and the posterior's entropy, in nats."""
+    k = states.shape[1]
+    expected = design.total(states)
+    value = log_evidence_of_tables(counts, prior)
+    value += math.lgamma(k) + float(torch.lgamma(expected + 1).sum())
+    value -= float(torch.lgamma(expected.sum() + k))
+    return value - float(design.reduce(column_total(torch.xlogy(states, states))).sum())
