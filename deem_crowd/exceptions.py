@@ -29,6 +29,10 @@ class FormError(DataError, TypeError):
     """The data have another form (type, axes, layout) than the call takes."""
 
 
+class MissingAnswersError(DataError, AttributeError):
+    """A table of a fitted object needs its answers, and the object does not have them."""
+
+
 class ParameterError(DeemCrowdError, ValueError):
     """A parameter is unknown, of the wrong type or out of its range."""
 

@@ -23,7 +23,7 @@ from deem_crowd.data.gold import TrueLabels
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
-from deem_crowd.estimators.memory import MEMORY, Memory
+from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
 from deem_crowd.exceptions import (
@@ -187,7 +187,8 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
         seen = Memory(self._read(data), known_labels.pairs(true_labels))
         found = self._trained(seen, None)
         # One assignment, so that an interrupt leaves either the old state or the new one.
-        self.__dict__ = {k: v for k, v in self.__dict__.items() if k != MEMORY} | found
+        kept = {k: v for k, v in self.__dict__.items() if k != MEMORY}
+        self.__dict__ = {**kept, **found, FITTED_ON: seen}
         return self
 
     def partial_fit(
@@ -228,7 +229,7 @@ class DEEMAggregator(Persistent, BaseClassificationAggregator):
             seen = before.with_pairs(answers, known, self.duplicates)
             present = self.__dict__["_fitted"][0]
         found = self._trained(seen, present, keep=True)
-        self.__dict__ = {**self.__dict__, **found, MEMORY: seen}
+        self.__dict__ = {**self.__dict__, **found, MEMORY: seen, FITTED_ON: seen}
         return self
 
     def fit_predict(

@@ -19,7 +19,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
-from deem_crowd.estimators.memory import MEMORY, Memory
+from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
 from deem_crowd.exceptions import DataError, ParameterError
@@ -263,7 +263,8 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         answers = inputs.as_answers(predictions, settings["n_classes"])
         known = None if gold is None else inputs.class_vector(gold, answers, "gold")
         truth = None if labels is None else inputs.class_vector(labels, answers, "labels")
-        model, posterior = _trained(Memory(answers, known), settings, None)
+        seen = Memory(answers, known)
+        model, posterior = _trained(seen, settings, None)
         history = dict(model.history)
         if truth is not None:
             best = fitted.best_class(posterior, answers, known)
@@ -271,7 +272,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
             history["accuracy"] = (
                 [float((best[rated] == truth[rated]).mean())] if rated.any() else []
             )
-        self._take(replace(model, history=history, warm_starts={}), None, settings["model_dir"])
+        self._take(replace(model, history=history, warm_starts={}), seen, settings["model_dir"])
         return self
 
     def partial_fit(
@@ -318,7 +319,7 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
                 answers = replace(answers, tasks=pd.RangeIndex(first, first + answers.n_tasks))
             seen, present = before.with_vector(answers, known), self._model()
         model, _ = _trained(seen, settings, present)
-        self._take(model, seen, settings["model_dir"])
+        self._take(model, seen, settings["model_dir"], goes_on=True)
         return self
 
     @property
@@ -495,10 +496,13 @@ class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
         model: fitted.FittedModel = self.__dict__["_fitted"]
         return model
 
-    def _take(self, model: fitted.FittedModel, seen: Memory | None, folder: Any) -> None:
+    def _take(
+        self, model: fitted.FittedModel, seen: Memory, folder: Any, goes_on: bool = False
+    ) -> None:
         """Take on a model, and write it where it is to be written; at once, or not at all."""
         fresh = {k: v for k, v in self.__dict__.items() if k != MEMORY} | _attributes(model)
-        if seen is not None:
+        fresh[FITTED_ON] = seen
+        if goes_on:
             fresh[MEMORY] = seen
         if folder is not None:
             there = copy.copy(self)

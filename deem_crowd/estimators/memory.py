@@ -14,6 +14,8 @@ from deem_crowd.exceptions import ParameterError
 
 MEMORY = "_memory"
 """The attribute that holds it."""
+FITTED_ON = "_fitted_on"
+"""The attribute that holds the same after any fit, for tables of the answers; files of models leave it out."""
 
 
 @dataclass(frozen=True)

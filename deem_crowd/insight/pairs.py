@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
+from scipy import sparse, stats
+from scipy.sparse import csgraph
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.selection import dependence
@@ -20,6 +21,10 @@ MIN_COMMON = 10
 """Tasks that two workers have to share for their pair to be listed."""
 _DENSE_CELLS, _DENSE_GAIN = 2e7, 30.0
 _SIGNIFICANT = 3.0
+REPEATS = 0.3
+"""The excess agreement from which two workers are said to repeat one another."""
+_MOST_CELLS = 5e7
+"""Of more entries in all confusion tables, the tables do not enter what skills explain."""
 
 
 @dataclass(frozen=True)
@@ -169,17 +174,89 @@ def excess_agreement(
     return Excess(explained, excess, listed & (kappa - explained > _SIGNIFICANT * error))
 
 
-def effective_sources(shared: FloatArray, n_workers: int) -> float:
-    """Return Kish's effective number of independent sources, D² / Σ_ij e_ij with e_ii = 1.
+@dataclass(frozen=True)
+class Panel:
+    """D workers in pairs, and what follows for the panel.
 
-    It is D / (1 + (D − 1) ē), the effective sample size under a mean intraclass correlation ē (Kish, Survey Sampling,
-    1965): D where all err independently, 1 where all repeat one. Pairs of which nothing is known count as independent.
+    Attributes
+    ----------
+    counts : PairCounts
+    excess : Excess
+    n_workers : int
+        Workers with answers, whether compared or not.
+    """
+
+    counts: PairCounts
+    excess: Excess
+    n_workers: int
+
+    @property
+    def left_out(self) -> int:
+        """Workers with answers that are not compared, because others have more."""
+        return self.n_workers - len(self.counts.chosen)
+
+    @property
+    def repeats(self) -> npt.NDArray[np.bool_]:
+        """Which pairs repeat one another, shape (n, n).
+
+        Their excess is 0.3 or more, and so far beyond its standard error that one such pair in a hundred panels of
+        independent workers is expected (Bonferroni over the pairs).
+        """
+        kappa = self.counts.kappa
+        explained = self.excess.explained
+        compared = np.isfinite(explained)
+        n_pairs = max(int(compared.sum()) // 2, 1)
+        needed = max(_SIGNIFICANT, float(stats.norm.isf(0.01 / n_pairs)))
+        beyond = kappa - explained > needed * self.counts.standard_error(kappa)
+        return compared & beyond & (self.excess.excess >= REPEATS)
+
+    @property
+    def groups(self) -> list[IntArray]:
+        """Workers that repeat one another, as positions 0..D-1: connected groups of two or more, largest first."""
+        n_groups, group = csgraph.connected_components(
+            sparse.csr_array(self.repeats), directed=False
+        )
+        order = np.argsort(group, kind="stable")
+        sizes = np.bincount(group, minlength=n_groups)
+        members = np.split(self.counts.chosen[order], np.cumsum(sizes)[:-1]) if n_groups else []
+        return sorted((m for m in members if len(m) > 1), key=lambda m: (-len(m), m[0]))
+
+    def power(self, n_workers: int) -> FloatArray:
+        """Return what an answer counts, shape (D,): 1 / (1 + Σ_j e_ij), so that c copies count as one worker."""
+        power = np.ones(n_workers)
+        power[self.counts.chosen] = 1 / (1 + self.excess.shared.sum(axis=1))
+        return power
+
+    @property
+    def effective_sources(self) -> float:
+        """Kish's effective number of independent sources, D² / Σ_ij e_ij with e_ii = 1.
+
+        It is D / (1 + (D − 1) ē), the effective sample size under a mean intraclass correlation ē (Kish, Survey
+        Sampling, 1965): D where all err independently, 1 where all repeat one. Pairs of which nothing is known count
+        as independent.
+        """
+        d = self.n_workers
+        return d**2 / (d + float(self.excess.shared.sum())) if d else 0.0
+
+
+def compare_workers(
+    answers: Answers, confusion: FloatArray, priors: FloatArray, max_workers: int = MAX_WORKERS
+) -> Panel:
+    """Compare workers in pairs, next to a model's tables.
 
     Parameters
     ----------
-    shared : shape (n, n)
-        Excess agreement of the n workers that were compared, zero on the diagonal.
-    n_workers : int
-        D.
+    answers : Answers
+        By D workers.
+    confusion : shape (D, K, K) as [worker, answer, label]
+    priors : shape (K,)
+    max_workers : int
+        Of more workers, those with most answers are compared.
     """
-    return n_workers**2 / (n_workers + float(shared.sum())) if n_workers else 0.0
+    counts = count_pairs(answers, max_workers)
+    tables = confusion[counts.chosen]
+    if tables.size > _MOST_CELLS:  # the pairs' own agreement tells the skills
+        excess = excess_agreement(counts, None, priors)
+    else:
+        excess = excess_agreement(counts, tables, priors)
+    return Panel(counts, excess, len(np.unique(answers.worker)))

@@ -1,0 +1,234 @@
+"""What a fitted object says and the answers it says it of, in one form for both public classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data import gold as known_labels
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.aggregator import DEEMAggregator
+from deem_crowd.estimators.deem import DEEM
+from deem_crowd.exceptions import DataError, FormError, MissingAnswersError, first_few
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+Model = DEEMAggregator | DEEM
+AnswersLike = pd.DataFrame | Answers | npt.ArrayLike | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """A fitted model's labels, skills and tables, with its answers.
+
+    Attributes
+    ----------
+    model : DEEMAggregator or DEEM
+    answers : Answers
+        About N tasks, by D workers, over K classes.
+    label : integers, shape (N,)
+        The class of each task, −1 for tasks without one.
+    posterior : shape (N, K)
+    priors : shape (K,)
+    skills : shape (D,)
+    intervals : shape (D, 2)
+        95 % intervals of the skills.
+    confusion : shape (D, K, K) as [worker, answer, label]
+    history : list of float
+        Log-likelihood per task, pass by pass.
+    known : integers, shape (N,), or None
+        Labels that were given to fit, −1 where there was none.
+    """
+
+    model: Model
+    answers: Answers
+    label: IntArray
+    posterior: FloatArray
+    priors: FloatArray
+    skills: FloatArray
+    intervals: FloatArray
+    confusion: FloatArray
+    history: list[float]
+    known: IntArray | None
+
+    @property
+    def confidence(self) -> FloatArray:
+        """The posterior of each task's label, shape (N,); of a task without one the largest."""
+        if self.posterior.shape[1] == 0:
+            return np.zeros(len(self.posterior))
+        rows = np.arange(len(self.label))
+        picked = self.posterior[rows, np.maximum(self.label, 0)]
+        return np.where(self.label >= 0, picked, self.posterior.max(axis=1))
+
+    @property
+    def n_answers_of_worker(self) -> IntArray:
+        """Answers of each worker, shape (D,)."""
+        return np.bincount(self.answers.worker, minlength=self.answers.n_workers)
+
+    @property
+    def n_answers_of_task(self) -> IntArray:
+        """Answers to each task, shape (N,)."""
+        return np.diff(self.answers.task_ptr).astype(np.int64)
+
+    @property
+    def match(self) -> FloatArray:
+        """How far each answer says its task's label, shape (R,): 0 or 1, or the mass of a soft answer."""
+        label = self.label[self.answers.task]
+        if self.answers.soft is None:
+            return ((self.answers.hard_label == label) & (label >= 0)).astype(np.float64)
+        mass = self.answers.soft[np.arange(len(label)), np.maximum(label, 0)]
+        return np.where(label >= 0, mass, 0.0)
+
+    @property
+    def hard_answer(self) -> IntArray:
+        """The class that each answer names, shape (R,); of a soft one the likeliest."""
+        if self.answers.soft is None:
+            return self.answers.hard_label.astype(np.int64)
+        return self.answers.soft.argmax(axis=1).astype(np.int64)
+
+    @property
+    def chance(self) -> FloatArray:
+        """How often each worker would be right by chance, keeping to the frequencies of their labels, shape (D,)."""
+        return np.asarray((self.confusion @ self.priors) @ self.priors)
+
+    def gold(self, true_labels: Any) -> IntArray | None:
+        """Return known labels in any form as a class for each task, shape (N,), −1 where unknown.
+
+        Raises
+        ------
+        DataError, FormError, MissingColumnError
+        """
+        if true_labels is None:
+            return None
+        if isinstance(true_labels, np.ndarray | list | tuple):
+            from deem_crowd.data import inputs
+
+            return inputs.class_vector(true_labels, self.answers, "gold")
+        return known_labels.positions(known_labels.pairs(true_labels), self.answers)
+
+
+def results_of(model: Model, answers: AnswersLike = None) -> Results:
+    """Read the results of a fitted object through its public attributes.
+
+    Parameters
+    ----------
+    model : DEEMAggregator or DEEM
+    answers : DataFrame, Answers or array, optional
+        The answers that the model was fitted to; needed where the object does not remember them, after ``load``.
+
+    Raises
+    ------
+    NotFittedError
+    FormError
+        For other objects.
+    MissingAnswersError
+        If the answers are neither remembered nor given.
+    DataError
+        If the answers given name tasks, workers or labels that the model does not know.
+    """
+    if not isinstance(model, DEEMAggregator | DEEM):
+        raise FormError(
+            f"tables, plots and reports are made of a fitted DEEMAggregator or DEEM; this is a {type(model).__name__}."
+        )
+    if not model.__sklearn_is_fitted__():
+        from sklearn.exceptions import NotFittedError
+
+        raise NotFittedError(f"this {type(model).__name__} is not fitted yet: call fit first.")
+    remembered = model.__dict__.get("_fitted_on")
+    if answers is None:
+        if remembered is None:
+            raise MissingAnswersError(
+                f"this {type(model).__name__} does not have its answers (a file of a model holds none). Pass them: "
+                "deem_crowd.insight.tasks(model, answers=df), and likewise workers, pair_agreement, contested, "
+                "summary and report."
+            )
+        settled, known = remembered.answers, remembered.known
+    else:
+        settled, known = _read(model, answers), None
+    found = _of_array(model, settled) if isinstance(model, DEEM) else _of_frame(model, settled)
+    if isinstance(known, pd.DataFrame):
+        known = known_labels.positions(known, settled)
+    if known is None or not (known >= 0).any():
+        return found
+    clamped = found.posterior.copy()
+    clamped[known >= 0] = np.eye(settled.n_classes)[known[known >= 0]]
+    label = np.where(known >= 0, known, found.label)
+    return replace(found, posterior=clamped, label=label, known=known)
+
+
+def _read(model: Model, answers: Any) -> Answers:
+    if isinstance(model, DEEM):
+        from deem_crowd.data import inputs
+
+        return inputs.as_answers(answers, model.n_classes_, warn_empty=())
+    if isinstance(answers, Answers):
+        return answers
+    return Answers.from_frame(answers, missing=model.missing, duplicates=model.duplicates)
+
+
+def _of_array(model: DEEM, answers: Answers) -> Results:
+    label, posterior = model.predict(answers, return_probs=True)
+    log_likelihood = model.history_.get("log_likelihood")
+    if log_likelihood is None:
+        log_likelihood = [-loss for loss in model.history_.get("loss", [])]
+    return Results(
+        model,
+        answers,
+        np.asarray(label, dtype=np.int64),
+        posterior,
+        model.priors_,
+        model.skills_,
+        model.skill_intervals_,
+        model.confusion_,
+        list(log_likelihood),
+        None,
+    )
+
+
+def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
+    labels, probas = model.labels_, model.probas_
+    workers, classes = model.skills_.index, model.priors_.index
+    axes = (
+        ("tasks", probas.index, answers.tasks),
+        ("workers", workers, answers.workers),
+        ("labels", classes, answers.classes),
+    )
+    for what, of_model, of_answers in axes:
+        strange = of_answers[of_model.get_indexer(of_answers) < 0]
+        if len(strange):
+            raise DataError(
+                f"the answers name {len(strange)} {what} that the model was not fitted to: {first_few(strange)}. Pass "
+                "the answers that the model was fitted to."
+            )
+    if len(answers.workers) != len(workers) or not answers.workers.equals(workers):
+        worker = workers.get_indexer(answers.workers).astype(np.int32)[answers.worker]
+        answers = replace(answers, worker=worker, workers=workers)
+    if len(answers.classes) != len(classes) or not answers.classes.equals(classes):
+        place = classes.get_indexer(answers.classes)
+        hard = None if answers.label is None else place.astype(np.int32)[answers.label]
+        soft = None
+        if answers.soft is not None:
+            soft = np.zeros((answers.n_answers, len(classes)))
+            soft[:, place] = answers.soft
+        answers = replace(answers, label=hard, soft=soft, classes=classes)
+    row = probas.index.get_indexer(answers.tasks)
+    codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
+    codes = np.where(labels.isna().to_numpy(), -1, codes).astype(np.int64)
+    d, k = len(workers), len(classes)
+    return Results(
+        model,
+        answers,
+        codes[row],
+        probas.to_numpy()[row],
+        model.priors_.to_numpy(),
+        model.skills_.to_numpy(),
+        model.skill_intervals_.to_numpy(),
+        model.errors_.to_numpy().reshape(d, k, k),
+        list(model.loss_history_),
+        None,
+    )
