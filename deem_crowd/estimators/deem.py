@@ -19,6 +19,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
+from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
@@ -29,7 +30,7 @@ from deem_crowd.training import likelihood as training
 
 
 @parameters.named_parameters
-class DEEM(Persistent, BaseEstimator):  # type: ignore[misc]
+class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
     """Learn from the answers of D sources which of K classes each of N tasks has, without any truth.
 
     An energy model of the answers that exist: one multinomial hidden unit is the label, further units take up

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -191,7 +191,7 @@ def _of_array(model: DEEM, answers: Answers) -> Results:
 
 
 def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
-    labels, probas = model.labels_, model.probas_
+    labels, probas = cast("pd.Series[Any]", model.labels_), model.probas_
     workers, classes = model.skills_.index, model.priors_.index
     axes = (
         ("tasks", probas.index, answers.tasks),

@@ -1,0 +1,118 @@
+"""What fitted objects show of their answers; the tables themselves are made in :mod:`deem_crowd.insight`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def _insight(module: str) -> Any:
+    """Import a module of the room above when it is asked for: a fit needs none of it."""
+    return importlib.import_module(f"deem_crowd.insight.{module}")
+
+
+class Insights:
+    """Tables, summary, report and short texts of a fitted object."""
+
+    def _require_fit(self, name: str) -> None:
+        if "_fitted" not in self.__dict__:
+            raise AttributeError(f"{name} is there after fit")
+
+    @property
+    def tasks_(self) -> pd.DataFrame:
+        """What is said of each task: label, confidence, second label …; see :func:`deem_crowd.insight.tables.tasks`."""
+        self._require_fit("tasks_")
+        table: pd.DataFrame = _insight("tables").tasks(self)
+        return table
+
+    @property
+    def workers_(self) -> pd.DataFrame:
+        """What is said of each worker: skill, interval, answers …; see :func:`deem_crowd.insight.tables.workers`."""
+        self._require_fit("workers_")
+        table: pd.DataFrame = _insight("tables").workers(self)
+        return table
+
+    @property
+    def agreement_(self) -> pd.DataFrame:
+        """How workers agree in pairs; see :func:`deem_crowd.insight.tables.pair_agreement`."""
+        self._require_fit("agreement_")
+        table: pd.DataFrame = _insight("tables").pair_agreement(self)
+        return table
+
+    @property
+    def effective_sources_(self) -> float:
+        """How many independent sources the panel is worth at most, by Kish's formula.
+
+        See :func:`deem_crowd.insight.tables.effective_sources`.
+        """
+        self._require_fit("effective_sources_")
+        return float(_insight("tables").effective_sources(self))
+
+    @property
+    def contested_(self) -> pd.Series:
+        """Whether the label of each task needs another look, booleans; see :func:`deem_crowd.insight.contested`."""
+        self._require_fit("contested_")
+        marks: pd.Series = _insight("contested").contested(self)["contested"]
+        return marks
+
+    def summary(self) -> str:
+        """Return one screen of plain text about labels and workers, and what stands out.
+
+        Raises
+        ------
+        NotFittedError, MissingAnswersError
+        """
+        return str(_insight("findings").summary(self))
+
+    def __repr__(self) -> str:
+        changed = ", ".join(f"{name}={value!r}" for name, value in _changed(self).items())
+        lines = [
+            f"{type(self).__name__}({changed if len(changed) <= 120 else changed[:119] + '…'})"
+        ]
+        if "_fitted" not in self.__dict__:
+            return lines[0]
+        source = self.__dict__.get("_fitted_on")
+        skills = np.asarray(self.skills_)  # type: ignore[attr-defined]
+        if source is not None:
+            data = source.answers
+            lines.append(
+                f"fitted to {data.n_answers:,} answers: {data.n_tasks:,} tasks, {data.n_workers:,} workers, "
+                f"{data.n_classes:,} classes"
+            )
+        else:
+            lines.append(f"read from a file: {len(skills):,} workers")
+        if len(skills):
+            lines.append(
+                f"skills {skills.min():.2f} to {skills.max():.2f}, median {np.median(skills):.2f}"
+            )
+        else:
+            lines.append("no workers")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        lines = repr(self).split("\n")
+        style = "font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere"
+        return f'<div style="{style}">{"<br>".join(escape(line) for line in lines)}</div>'
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def _changed(model: Any) -> dict[str, Any]:
+    """Return the parameters that differ from the constructor's defaults."""
+    defaults = inspect.signature(type(model).__init__).parameters
+    return {
+        name: value
+        for name, value in model.get_params(deep=False).items()
+        if not _same(value, defaults[name].default)
+    }
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) and bool(value == default))

@@ -1,0 +1,283 @@
+"""What a person should be told about the answers, in sentences with names."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from deem_crowd.insight.contested import contested_table
+from deem_crowd.insight.pairs import Panel
+from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
+from deem_crowd.insight.tables import compare, workers_table
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+ENOUGH = 20
+"""Answers that a worker needs before anything is said against them."""
+_SAME = 0.15
+"""Mean distance in variation of answers to two classes under which nobody tells them apart."""
+_MOST_CLASSES = 100
+
+
+def shown(value: Any, length: int = 40) -> str:
+    """Return an id or label as text that is safe to show: invisible characters escaped, long texts shortened."""
+    text = str(value)
+    cut = text if len(text) <= length else text[: length - 1] + "…"
+    return "".join(
+        c if unicodedata.category(c)[0] != "C" and c not in "\u2028\u2029" else f"\\u{ord(c):04x}"
+        for c in cut
+    )
+
+
+def listed(values: Iterable[Any], limit: int = 8) -> str:
+    """Return some ids in words: 'a, b and c', or the first ones and how many more."""
+    texts = [shown(value) for value in values]
+    if len(texts) > limit:
+        return f"{', '.join(texts[:limit])} and {len(texts) - limit:,} more"
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """Return '1 task', '2,000 tasks'."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Workers sorted by what their answers allow to say, as positions.
+
+    Attributes
+    ----------
+    at_chance : integers
+        The interval of the skill does not lie above what their label frequencies give by chance.
+    below : integers
+        Better than chance, but the interval lies below the panel's median skill.
+    few : integers
+        Fewer than 20 answers: too few to say.
+    median : float
+        Of the skills of workers with enough answers; NaN if nobody has.
+    """
+
+    at_chance: IntArray
+    below: IntArray
+    few: IntArray
+    median: float
+
+
+def reliability(results: Results) -> Reliability:
+    """Sort the workers by reliability, the worst first."""
+    number = results.n_answers_of_worker
+    low, high = results.intervals.T
+    enough = number >= ENOUGH
+    chance = low <= results.chance
+    median = float(np.median(results.skills[enough])) if enough.any() else float("nan")
+    order = np.argsort(results.skills, kind="stable")
+    below = enough & ~chance & (high < median)
+    return Reliability(
+        order[(enough & chance)[order]], order[below[order]], order[~enough[order]], median
+    )
+
+
+def merged_classes(results: Results) -> list[tuple[int, int]]:
+    """Return the pairs of classes that nobody tells apart.
+
+    The distance of a worker's answers to tasks of the two classes (total variation), averaged over answers, is under
+    0.15, and no worker with enough answers has a distance above twice that. Classes that hardly occur say nothing.
+    """
+    n, k = results.posterior.shape
+    number = results.n_answers_of_worker
+    if k < 2 or k > _MOST_CLASSES or not number.sum():
+        return []
+    occurring = np.flatnonzero(results.priors * n >= ENOUGH / 2)
+    active = np.flatnonzero(number > 0)
+    table, weight = results.confusion[active], number[active] / number.sum()
+    judged = number[active] >= ENOUGH
+    pairs = []
+    for position, first in enumerate(occurring):
+        for second in occurring[position + 1 :]:
+            distance = np.abs(table[:, :, first] - table[:, :, second]).sum(axis=1) / 2
+            if weight @ distance < _SAME and not (distance[judged] > 2 * _SAME).any():
+                pairs.append((int(first), int(second)))
+    return pairs
+
+
+def confused_classes(results: Results, least: float = 0.1) -> list[tuple[int, int, float]]:
+    """Return (label, answer, share): answers to tasks of a class that name another one, the most frequent first.
+
+    The share is that of all answers to tasks with that consensus label; only shares of ``least`` and more.
+    """
+    answers = results.answers
+    label = results.label[answers.task]
+    rated = label >= 0
+    k = answers.n_classes
+    code = label[rated] * k + results.hard_answer[rated]
+    kinds, times = np.unique(code, return_counts=True)
+    totals = np.bincount(label[rated], minlength=k)
+    share = times / totals[kinds // max(k, 1)] if k else times
+    wrong = (kinds // max(k, 1) != kinds % max(k, 1)) & (share >= least) & (times >= 5)
+    order = np.flatnonzero(wrong)[np.argsort(-times[wrong], kind="stable")]
+    return [(int(kinds[i] // k), int(kinds[i] % k), float(share[i])) for i in order]
+
+
+def wilson(
+    right: npt.ArrayLike, total: npt.ArrayLike, z: float = 1.96
+) -> tuple[FloatArray, FloatArray]:
+    """Return Wilson's interval of a rate, elementwise; (0, 1) without observations."""
+    total = np.asarray(total, dtype=np.float64)
+    n = np.maximum(total, 1.0)
+    rate = np.asarray(right, dtype=np.float64) / n
+    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    none = total == 0
+    return np.where(none, 0.0, middle - reach), np.where(none, 1.0, middle + reach)
+
+
+def against_gold(results: Results, gold: IntArray) -> pd.DataFrame:
+    """Return each worker's skill beside their accuracy on gold.
+
+    Returns
+    -------
+    DataFrame, D rows
+        Index ``worker``. ``skill``, ``low``, ``high``; ``gold_answers``, the answers to tasks with gold; ``right``, the
+        share of them that is right (NaN without any); ``contradicts``, whether the Wilson interval of that share lies
+        wholly outside [low, high], at a level that one worker in a hundred panels misses by chance.
+    """
+    answers = results.answers
+    truth = gold[answers.task]
+    rated = truth >= 0
+    total = np.bincount(answers.worker[rated], minlength=answers.n_workers)
+    correct = results.hard_answer[rated] == truth[rated]
+    right = np.bincount(answers.worker[rated], weights=correct, minlength=answers.n_workers)
+    z = float(stats.norm.isf(0.005 / max(int((total > 0).sum()), 1)))
+    least, most = wilson(right, total, z)
+    low, high = results.intervals.T
+    return pd.DataFrame(
+        {
+            "skill": results.skills,
+            "low": low,
+            "high": high,
+            "gold_answers": total,
+            "right": np.where(total > 0, right / np.maximum(total, 1), np.nan),
+            "contradicts": (total >= 10) & ((most < low) | (least > high)),
+        },
+        index=answers.workers,
+    )
+
+
+def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> list[str]:
+    """Return warnings about the answers, as sentences with names; an empty list where nothing stands out.
+
+    Workers that repeat one another; gold that contradicts a learned skill; classes that nobody tells apart.
+
+    Parameters
+    ----------
+    model : DEEMAggregator or DEEM, fitted
+    answers : DataFrame, Answers or array, optional
+        What the model was fitted to; only a model that comes from a file needs it.
+    gold : Series, dict, DataFrame or array, optional
+        Known labels, as fit takes them.
+
+    Raises
+    ------
+    NotFittedError, MissingAnswersError, DataError, FormError
+    """
+    results = results_of(model, answers)
+    return warnings_of(results, compare(results), results.gold(gold))
+
+
+def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) -> list[str]:
+    """Return the sentences of :func:`findings` for results at hand."""
+    workers, classes = results.answers.workers, results.answers.classes
+    sentences = []
+    groups = panel.groups
+    for group in groups[:5]:
+        sentences.append(
+            f"{listed(workers[group])} repeat one another: they agree more than their skills explain, and count as "
+            f"{_worth(panel, group):.1f} sources rather than {len(group)}."
+        )
+    if len(groups) > 5:
+        sentences.append(f"{len(groups) - 5} more groups of workers repeat one another.")
+    for first, second in merged_classes(results)[:5]:
+        sentences.append(
+            f"Nobody tells {shown(classes[first])} and {shown(classes[second])} apart: answers to tasks of the two "
+            "classes are alike. Merge them, or explain the difference to the workers."
+        )
+    if gold is not None:
+        table = against_gold(results, gold)
+        wrong = table[table["contradicts"]]
+        for worker, row in wrong.sort_values("right").head(5).iterrows():
+            sentences.append(
+                f"Gold contradicts the skill of {shown(worker)}: {row['skill']:.2f} by the model, {row['right']:.2f} "
+                f"on {count(int(row['gold_answers']), 'task')} with gold."
+            )
+        if len(wrong) > 5:
+            sentences.append(f"Gold contradicts the skills of {len(wrong) - 5:,} more workers.")
+    return sentences
+
+
+def _worth(panel: Panel, group: IntArray) -> float:
+    """Return how many independent sources a group of workers is worth, by Kish's formula."""
+    place = np.searchsorted(panel.counts.chosen, group)
+    shared = float(panel.excess.shared[np.ix_(place, place)].sum())
+    return len(group) ** 2 / (len(group) + shared)
+
+
+def summary(model: Model, answers: AnswersLike = None) -> str:
+    """Return one screen of plain text about a fitted object: labels, workers, what stands out.
+
+    See :func:`findings` for the parameters and errors.
+    """
+    results = results_of(model, answers)
+    panel = compare(results)
+    data = results.answers
+    lines = [
+        f"{count(data.n_tasks, 'task')}, {count(data.n_workers, 'worker')}, {count(data.n_answers, 'answer')}, "
+        f"{count(data.n_classes, 'class', 'classes')}"
+    ]
+    if not data.n_answers:
+        return "\n".join([*lines, "There are no answers."])
+    labelled = results.label >= 0
+    confidence = results.confidence[labelled]
+    open_ = contested_table(results, panel)["contested"]
+    lines += [
+        f"Confidence: {confidence.mean():.3f} on average; {_percent((confidence >= 0.95).mean())} of the labels have "
+        "0.95 or more",
+        f"Contested: {count(int(open_.sum()), 'task')} ({_percent(open_.mean())}); see contested_",
+    ]
+    frequency = np.bincount(results.label[labelled], minlength=data.n_classes) / labelled.sum()
+    named = [
+        f"{shown(data.classes[c], 20)} {_percent(frequency[c])}"
+        for c in np.argsort(-frequency, kind="stable")[:5]
+    ]
+    more = " …" if data.n_classes > 5 else ""
+    lines.append(f"Labels: {', '.join(named)}{more}")
+    table = workers_table(results).sort_values("skill", ascending=False, kind="stable")
+    rated = reliability(results)
+    lines.append(
+        f"Skills: {table['skill'].min():.3f} to {table['skill'].max():.3f}, median {table['skill'].median():.3f}; "
+        f"{len(rated.at_chance)} no better than chance, {len(rated.few)} with too few answers to say"
+    )
+    shown_rows = table if len(table) <= 7 else pd.concat([table.head(3), table.tail(3)])
+    for worker, row in shown_rows.iterrows():
+        lines.append(
+            f"  {shown(worker, 30):<30} {row['skill']:.3f} [{row['low']:.3f}, {row['high']:.3f}] "
+            f"{int(row['answers']):,} answers"
+        )
+    if len(panel.counts.chosen) > 1:
+        lines.append(
+            f"Worth at most {panel.effective_sources:.1f} independent sources, of {panel.n_workers}"
+        )
+    lines += [f"! {sentence}" for sentence in warnings_of(results, panel)[:4]]
+    return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
