@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deem_crowd_adapters import read_long
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,9 +92,65 @@ def test_categories_dates_and_floats(tmp_path) -> None:
     data["label"] = pd.Categorical(data["label"].astype(str))
     path = tmp_path / "x.parquet"
     data.to_parquet(path)
-    found = Answers.from_parquet(path)
-    whole = Answers.from_frame(pd.read_parquet(path).astype({"label": str}))
-    same(found, whole)
+    same(Answers.from_parquet(path), Answers.from_frame(pd.read_parquet(path)))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Series(pd.Categorical(["low", "high", "mid"] * 9, ["low", "mid", "high"], ordered=True)),
+        pd.Series([3, 1, None] * 9, dtype="Int64"),
+        pd.Series([True, False, None] * 9, dtype="boolean"),
+        pd.Series([2, 1, 1] * 9, dtype="uint8"),
+    ],
+    ids=["ordered", "Int64", "boolean", "uint8"],
+)
+def test_one_reader_for_files_and_frames(tmp_path, monkeypatch, labels) -> None:
+    """The order of ordered categories and nullable dtypes survive, whoever reads the file."""
+    data = pd.DataFrame({"task": np.arange(27) // 3, "worker": np.arange(27) % 3, "label": labels})
+    path = tmp_path / "x.parquet"
+    data.to_parquet(path, row_group_size=5)
+    monkeypatch.setattr(streaming, "ROWS", 4)
+    answers = Answers.from_parquet(path, missing="drop")
+    same(answers, Answers.from_frame(data, missing="drop"))
+    same(answers, Answers.from_frame(read_long(path), missing="drop"))
+
+
+def test_parts_of_different_width_keep_ids_apart(tmp_path) -> None:
+    def write(name: str, tasks: list, dtype: str, labels: list) -> None:
+        workers = [name, name]
+        frame = {"task": pd.Series(tasks, dtype=dtype), "worker": workers, "label": labels}
+        pd.DataFrame(frame).to_parquet(tmp_path / name)
+
+    write("a.parquet", [0.1, 0.5], "float32", ["x", "y"])
+    write("b.parquet", [0.1, 0.5], "float64", [None, "y"])
+    answers = Answers.from_parquet(tmp_path, missing="drop")
+    assert answers.tasks.tolist() == [float(np.float32(0.1)), 0.5, 0.1]
+    write("a.parquet", [1, 2], "int32", [None, None])
+    write("b.parquet", [2, 2**40], "int64", ["x", "y"])
+    answers = Answers.from_parquet(tmp_path, missing="drop")
+    assert answers.tasks.tolist() == [1, 2, 2**40]
+    assert answers.classes.tolist() == ["x", "y"]
+
+
+def test_contradicting_orders_of_categories(tmp_path) -> None:
+    for name, order in (("a", ["low", "high"]), ("b", ["high", "low"])):
+        labels = pd.Categorical(["low", "high"], order, ordered=True)
+        frame = pd.DataFrame({"task": [1, 2], "worker": [1, 1], "label": labels})
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match=r"b.parquet: column 'label' has the ordered categories"):
+        Answers.from_parquet(tmp_path)
+
+
+def test_a_damaged_page_with_a_checksum(tmp_path) -> None:
+    table = pa.table({"task": list(range(999)), "worker": [1] * 999, "label": [7] * 999})
+    path = tmp_path / "c.parquet"
+    pq.write_table(table, path, compression="none", use_dictionary=False, write_page_checksum=True)
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="c.parquet"):
+        Answers.from_parquet(path)
 
 
 @pytest.mark.parametrize(

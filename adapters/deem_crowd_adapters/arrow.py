@@ -7,24 +7,11 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.data.arrow import series
 from deem_crowd.exceptions import FormError
 from deem_crowd_adapters import roles
-
-_NULLABLE = {
-    pa.int8(): pd.Int8Dtype(),
-    pa.int16(): pd.Int16Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.int64(): pd.Int64Dtype(),
-    pa.uint8(): pd.UInt8Dtype(),
-    pa.uint16(): pd.UInt16Dtype(),
-    pa.uint32(): pd.UInt32Dtype(),
-    pa.uint64(): pd.UInt64Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-}
 
 
 def from_arrow(
@@ -82,25 +69,6 @@ def arrow_to_frame(
     return pd.DataFrame(series_, index=index)
 
 
-def series(column: pa.ChunkedArray) -> pd.Series:
-    """Return an Arrow column, shape (R,), as a Series that holds the same values.
-
-    Integers and booleans with nulls become pandas' nullable ones (floats would lose digits), dictionaries
-    become categoricals. Arrow's unordered dictionaries stand in whatever order the rows came, and the order
-    of classes must not depend on that: their categories are sorted. Ordered dictionaries keep their order.
-    """
-    if pa.types.is_run_end_encoded(column.type):
-        column = pa.chunked_array(
-            [pc.run_end_decode(chunk) for chunk in column.chunks], type=column.type.value_type
-        )
-    if pa.types.is_dictionary(column.type):
-        return _categorical(column)
-    if column.null_count and column.type in _NULLABLE:
-        nullable = _NULLABLE[column.type]
-        return column.to_pandas(types_mapper=lambda _: nullable)
-    return column.to_pandas()
-
-
 def _table(data: Any) -> pa.Table:
     if isinstance(data, pa.Table):
         return data
@@ -119,24 +87,3 @@ def _table(data: Any) -> pa.Table:
         return pa.table(data)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError) as error:
         raise FormError(f"{type(data).__name__} is no table that Arrow reads: {error}") from error
-
-
-def _categorical(column: pa.ChunkedArray) -> pd.Series:
-    kind = column.type
-    if not kind.ordered:
-        # A dictionary may hold a value twice, or null, or differ from chunk to chunk.
-        column = column.cast(kind.value_type).dictionary_encode()
-    column = column.unify_dictionaries()
-    if not column.num_chunks:
-        categories = series(pa.chunked_array([], type=kind.value_type))
-        return pd.Series(pd.Categorical([], categories=categories, ordered=kind.ordered))
-    categories = pd.Index(series(pa.chunked_array([column.chunk(0).dictionary])))
-    codes = pc.fill_null(
-        pa.chunked_array([chunk.indices.cast(pa.int64()) for chunk in column.chunks]), -1
-    )
-    values = pd.Categorical.from_codes(
-        codes.to_numpy(), categories=categories, ordered=kind.ordered
-    )
-    if not kind.ordered:
-        values = values.reorder_categories(categories.take(ids.sorted_order(categories)))
-    return pd.Series(values)

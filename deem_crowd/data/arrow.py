@@ -1,0 +1,238 @@
+"""Arrow columns as pandas Series and as codes, without losing a type: the one way from Arrow to ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deem_crowd.data import index as ids
+from deem_crowd.exceptions import DataError, FormError
+
+_NULLABLE = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
+
+
+def series(column: pa.ChunkedArray) -> pd.Series:
+    """Return an Arrow column, shape (R,), as a Series that holds the same values.
+
+    Integers and booleans with nulls become pandas' nullable ones (floats would lose digits), dictionaries
+    become categoricals. Arrow's unordered dictionaries stand in whatever order the rows came, and the order
+    of classes must not depend on that: their categories are sorted. Ordered dictionaries keep their order.
+    """
+    if pa.types.is_run_end_encoded(column.type):
+        column = pa.chunked_array(
+            [pc.run_end_decode(chunk) for chunk in column.chunks], type=column.type.value_type
+        )
+    if pa.types.is_dictionary(column.type):
+        return _categorical(column)
+    if column.null_count and column.type in _NULLABLE:
+        nullable = _NULLABLE[column.type]
+        return column.to_pandas(types_mapper=lambda _: nullable)
+    return column.to_pandas()
+
+
+def _categorical(column: pa.ChunkedArray) -> pd.Series:
+    kind = column.type
+    if not kind.ordered:
+        # A dictionary may hold a value twice, or null, or differ from chunk to chunk.
+        column = column.cast(kind.value_type).dictionary_encode()
+    column = column.unify_dictionaries()
+    if not column.num_chunks:
+        categories = series(pa.chunked_array([], type=kind.value_type))
+        return pd.Series(pd.Categorical([], categories=categories, ordered=kind.ordered))
+    categories = pd.Index(series(pa.chunked_array([column.chunk(0).dictionary])))
+    codes = pc.fill_null(
+        pa.chunked_array([chunk.indices.cast(pa.int64()) for chunk in column.chunks]), -1
+    )
+    values = pd.Categorical.from_codes(
+        codes.to_numpy(), categories=categories, ordered=kind.ordered
+    )
+    if not kind.ordered:
+        values = values.reorder_categories(categories.take(ids.sorted_order(categories)))
+    return pd.Series(values)
+
+
+class ColumnCoder:
+    """Codes the batches of one Arrow column in turn; holds 4 bytes a row and the distinct values.
+
+    The codes and values are those that :func:`deem_crowd.data.index.factorize` gives the whole column as a Series.
+
+    Parameters
+    ----------
+    name : str
+        The column's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._type: pa.DataType | None = None  # of the values; the widest so far
+        self._is_dictionary = False
+        self._categories: pa.Array | None = None  # of an ordered dictionary
+        self._chunks: list[pa.DictionaryArray] = []
+        self._n_distinct = self._n_pending = 0
+        self.n_rows = 0
+
+    def expect(self, kind: pa.DataType, where: str) -> None:
+        """Take note of the column's type in a file; all files need one kind of values, of any width.
+
+        Raises
+        ------
+        FormError
+            If the values are lists or structs.
+        DataError
+            If the kind differs from that of the files before.
+        """
+        if pa.types.is_dictionary(kind):
+            self._is_dictionary = True
+            kind = kind.value_type
+        if pa.types.is_nested(kind):
+            raise FormError(
+                f"{where}: column {self.name!r} holds {kind}; ids and labels are plain values."
+            )
+        if self._type is None or pa.types.is_null(self._type):
+            common = kind
+        elif pa.types.is_null(kind) or kind == self._type:
+            common = self._type
+        elif _kind(kind) == _kind(self._type):
+            common = _widest(self._type, kind)
+        else:
+            raise DataError(
+                f"{where}: column {self.name!r} is {kind}, and was {self._type} in the files before. "
+                "Write all parts with one type."
+            )
+        if common != self._type:
+            self._chunks = [self._recoded(chunk, common, where) for chunk in self._chunks]
+            self._type = common
+
+    def add(self, column: pa.Array, where: str) -> None:
+        """Code one batch of rows, whose type was announced by :meth:`expect`.
+
+        Raises
+        ------
+        DataError
+            If ordered categories contradict the order of the batches before.
+        """
+        if pa.types.is_dictionary(column.type):
+            if column.type.ordered:
+                self._keep_order(column.dictionary, where)
+            column = column.cast(column.type.value_type)
+        column = column.cast(self._type)
+        if pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        if pa.types.is_null(column.type):  # Arrow would make null a value of the dictionary
+            indices = pa.nulls(len(column), pa.int32())
+            chunk = pa.DictionaryArray.from_arrays(indices, column[:0])
+        else:
+            chunk = column.dictionary_encode()
+        self._chunks.append(chunk)
+        self.n_rows += len(column)
+        self._n_pending += len(chunk.dictionary)
+        if self._n_pending > 2 * self._n_distinct + 2**16:  # so that unions cost O(R) in all
+            self._unite()
+
+    def _unite(self) -> None:
+        """Let all chunks share one dictionary."""
+        united = pa.chunked_array(self._chunks).unify_dictionaries().chunks
+        shared = united[0].dictionary
+        indices = pa.concat_arrays([chunk.indices for chunk in united])
+        self._chunks = [pa.DictionaryArray.from_arrays(indices, shared)]
+        self._n_distinct = self._n_pending = len(shared)
+
+    def _recoded(
+        self, chunk: pa.DictionaryArray, kind: pa.DataType, where: str
+    ) -> pa.DictionaryArray:
+        """Return a chunk with values of a wider type; values that were distinct stay distinct."""
+        try:
+            values = chunk.dictionary.cast(kind)
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"{where}: column {self.name!r} is {kind}, and values of the files before do not fit: {error}. "
+                "Write all parts with one type."
+            ) from error
+        return pa.DictionaryArray.from_arrays(chunk.indices, values)
+
+    def _keep_order(self, categories: pa.Array, where: str) -> None:
+        """Remember the order of ordered categories; one list must contain the other in the same order."""
+        if self._categories is None or categories.equals(self._categories):
+            self._categories = categories
+            return
+        longer, shorter = self._categories, categories
+        if len(longer) < len(shorter):
+            longer, shorter = shorter, longer
+        place = pc.index_in(shorter.cast(longer.type), value_set=longer).to_numpy(
+            zero_copy_only=False
+        )
+        if np.isnan(place.astype(float)).any() or (np.diff(place) <= 0).any():
+            raise DataError(
+                f"{where}: column {self.name!r} has the ordered categories {categories.to_pylist()}, and "
+                f"{self._categories.to_pylist()} in the files before. Write all parts with one order."
+            )
+        self._categories = longer
+
+    def coded(self) -> tuple[npt.NDArray[np.int32], pd.Index]:
+        """Return all codes by first appearance, shape (R,), −1 where missing, and the distinct values.
+
+        Raises
+        ------
+        DataError
+            If distinct values read or compare alike.
+        """
+        if not self._chunks:
+            kind = self._type or pa.string()
+            empty = series(pa.chunked_array([], type=kind))
+            return np.zeros(0, dtype=np.int32), ids.factorize(empty, self.name)[1]
+        self._unite()
+        chunk = self._chunks.pop()
+        values: pa.Array = chunk.dictionary
+        n_distinct = len(values)
+        if (
+            chunk.null_count
+        ):  # the Series needs a type that can be missing, as the whole column's would be
+            values = pa.concat_arrays([values, pa.nulls(1, values.type)])
+        if self._categories is not None:
+            place = pc.index_in(values, value_set=self._categories.cast(values.type))
+            values = pa.DictionaryArray.from_arrays(place, self._categories, ordered=True)
+        elif self._is_dictionary:
+            values = values.dictionary_encode()
+        rank, uniques = ids.factorize(series(pa.chunked_array([values])), self.name)
+        place = np.append(rank[:n_distinct], -1).astype(np.int32)
+        return place[chunk.indices.fill_null(n_distinct).to_numpy(zero_copy_only=False)], uniques
+
+
+def _kind(kind: pa.DataType) -> str:
+    """Name what values of an Arrow type are to Python."""
+    for name in ("integer", "floating", "boolean", "decimal"):
+        if getattr(pa.types, f"is_{name}")(kind):
+            return name
+    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else str(kind)
+
+
+def _widest(one: pa.DataType, other: pa.DataType) -> Any:
+    """Return a type that holds the values of two types of one kind."""
+    if {one, other} == {pa.string(), pa.large_string()}:
+        return pa.large_string()
+    if pa.types.is_integer(one) and pa.types.is_signed_integer(one) != pa.types.is_signed_integer(
+        other
+    ):
+        return pa.int64()
+    return (
+        pa.unify_schemas(
+            [pa.schema([("x", one)]), pa.schema([("x", other)])], promote_options="permissive"
+        )
+        .field(0)
+        .type
+    )
