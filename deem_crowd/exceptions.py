@@ -45,6 +45,10 @@ class MemoryNeedError(DeemCrowdError, MemoryError):
     """The model would need more memory than is there; raised before anything is allocated."""
 
 
+class OverwriteError(DeemCrowdError, FileExistsError):
+    """Writing would destroy a file or folder that is an input, or that deem-crowd did not write."""
+
+
 class PluginError(DeemCrowdError):
     """A plugin cannot be used: it does not load, clashes with another or returns rubbish."""
 

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import deem_crowd
-from deem_crowd.cli import shell
+from deem_crowd.cli import files, shell
 from deem_crowd.cli.app import app
 
 TRUTH = {f"t{t}": ["no", "yes"][t % 2] for t in range(12)}
@@ -307,7 +307,7 @@ def test_a_bug_is_one_line_too(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: object) -> None:
         raise AttributeError("oh")
 
-    monkeypatch.setattr(shell, "read_answers", broken)
+    monkeypatch.setattr(files, "read_answers", broken)
     assert "unexpected AttributeError: oh" in failed(call("aggregate", "answers.csv"), 1)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -17,7 +18,7 @@ import numpy as np
 import psutil
 
 import deem_crowd
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, OverwriteError, ParameterError
 from deem_crowd_benchmarks.evaluation import evaluate_alone
 from deem_crowd_benchmarks.isolation import Limits, Outcome, isolated
 from deem_crowd_benchmarks.label_sets import LabelSet, Source
@@ -25,6 +26,8 @@ from deem_crowd_benchmarks.methods import Method
 
 RESULTS = "results.jsonl"
 HITS = "hits"
+LOCK = "running"
+"""The file that holds the number of the process that writes results."""
 
 Row = dict[str, Any]
 
@@ -95,11 +98,13 @@ def perform(
     ------
     DataError, ParameterError
         If a label set cannot be had, or the file of results is damaged.
+    OverwriteError
+        If the folder holds anything but the results of a benchmark.
     KeyboardInterrupt
         The rows so far are kept; the processes are ended.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / HITS).mkdir(exist_ok=True)
+    require_own(out)
+    (out / HITS).mkdir(parents=True, exist_ok=True)
     with _writing(out) as write:
         known = {row["key"]: row for row in read_rows(out)}
         rows: dict[str, Row] = {}
@@ -117,6 +122,40 @@ def perform(
             rows[run.key] = row
             report(run, row)
     return [rows[run.key] for run in runs]
+
+
+_ROW_START = re.compile(rb'\{"key": "[0-9a-f]{16}"')
+"""How every line of results begins."""
+
+
+def require_own(out: Path) -> None:
+    """Check that a folder is new or empty, or holds the results of a benchmark.
+
+    Raises
+    ------
+    OverwriteError
+        If it holds anything else, which a benchmark would overwrite or delete.
+    """
+    if not out.exists() or not any(out.iterdir()):
+        return
+    results, lock = out / RESULTS, out / LOCK
+    content = results.read_bytes() if results.is_file() else b""
+    if content:
+        own = _ROW_START.match(content) is not None
+    else:  # stopped before its first result
+        names = {path.name for path in out.iterdir()}
+        own = (
+            (out / HITS).is_dir()
+            and not any((out / HITS).iterdir())
+            and names <= {HITS, RESULTS, LOCK}
+        )
+    if own and lock.exists():
+        own = lock.is_file() and re.fullmatch(rb"\d*", lock.read_bytes()) is not None
+    if not own:
+        raise OverwriteError(
+            f"{out} is not a folder of benchmark results; a benchmark would overwrite files in it. Choose a new or "
+            "empty folder (--out)."
+        )
 
 
 def read_rows(out: Path) -> list[Row]:
@@ -149,7 +188,8 @@ def read_rows(out: Path) -> list[Row]:
 
 def write_rows(out: Path, rows: Sequence[Row]) -> None:
     """Append rows that were made at once; each gets a key of its content's names."""
-    out.mkdir(parents=True, exist_ok=True)
+    require_own(out)
+    (out / HITS).mkdir(parents=True, exist_ok=True)
     with _writing(out) as write:
         for row in rows:
             names = [str(v) for k, v in row.items() if k in ("sampler", "model", "seed")]
@@ -236,12 +276,16 @@ def _row(run: Run, digest: str, outcome: Outcome, threads: int, out: Path) -> Ro
 
 @contextlib.contextmanager
 def _writing(out: Path) -> Iterator[Callable[[Row], None]]:
-    """Open the file of results for appending; a line that was cut short is taken away first."""
+    """Open the file of results for appending; a last line that was cut short is removed first."""
     path = out / RESULTS
     with _locked(out), path.open("ab+") as file:
         file.seek(0)
         content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
+        complete = content.rfind(b"\n") + 1
+        if _is_row(content[complete:]):
+            file.write(b"\n")
+        else:
+            file.truncate(complete)
 
         def write(row: Row) -> None:
             file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
@@ -251,10 +295,16 @@ def _writing(out: Path) -> Iterator[Callable[[Row], None]]:
         yield write
 
 
+def _is_row(line: bytes) -> bool:
+    with contextlib.suppress(ValueError):
+        return _ROW_START.match(line) is not None and isinstance(json.loads(line), dict)
+    return False
+
+
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """Refuse to write where another process does."""
-    path = out / "running"
+    path = out / LOCK
     while True:
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)

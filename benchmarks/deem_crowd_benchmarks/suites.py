@@ -136,11 +136,14 @@ def benchmark(
         If a name or number makes no sense.
     DataError
         If a label set cannot be had.
+    OverwriteError
+        If ``out`` holds anything but the results of a benchmark.
     """
     from deem_crowd_benchmarks.methods import methods as methods_of
 
     plan = _suite(suite, data, methods)
     folder = Path(out)
+    runs.require_own(folder)  # before the work, not after it
     if plan.data == () and data is None:
         rows = _mixing(folder, methods, _seeds(seeds, plan), begin, report)
         return reports.write_report(folder, rows=rows)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import deem_crowd
-from deem_crowd.cli import shell
+from deem_crowd.cli import files, shell
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
     DeemCrowdError,
+    OverwriteError,
     ParameterError,
     PluginError,
     PluginWarning,
@@ -196,16 +197,17 @@ def aggregate(
 
     (method,) = shell.checked_methods([method], "--method")
     kind = format.value if format else None
-    shell.check_outputs({"--output": output, "--proba": proba, "--workers": workers}, kind)
+    outputs = {"--output": output, "--proba": proba, "--workers": workers}
+    files.check_outputs(outputs, [answers, gold], kind)
     chosen = shell.method_parameters(parameters, [method])
-    if adapter is None and shell.is_parquet(answers, kind):
+    if adapter is None and files.is_parquet(answers, kind):
         settled = Answers.from_parquet(answers, missing=missing.value, duplicates=duplicates.value)
         ids: Any = {"task": settled.tasks.to_series(), "label": settled.classes.to_series()}
     else:
-        ids = frame = shell.read_answers(answers, kind, adapter)
+        ids = frame = files.read_answers(answers, kind, adapter)
         settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
         del frame
-    known = None if gold is None else shell.read_gold(gold, kind, ids)
+    known = None if gold is None else files.read_gold(gold, kind, ids)
     del ids
     if known is not None:
         _check_gold_labels(known, settled)
@@ -217,8 +219,7 @@ def aggregate(
     if workers is not None:
         tables.append((_workers(aggregator, settled, method), workers))
     tables.append((_labels(labels, settled), output))
-    for table, path in tables:
-        shell.write(table, path, kind, spreadsheet)
+    files.write(tables, kind, spreadsheet)
 
 
 @app.command()
@@ -249,8 +250,8 @@ def compare(
     names = shell.checked_methods(named, "--methods")
     chosen = shell.method_parameters(parameters, names)
     kind = format.value if format else None
-    frame = shell.read_answers(answers, kind, adapter)
-    known = None if gold is None else shell.read_gold(gold, kind, frame)
+    frame = files.read_answers(answers, kind, adapter)
+    known = None if gold is None else files.read_gold(gold, kind, frame)
     settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
     if not settled.n_answers:
         raise DataError("there are no answers to compare methods on.")
@@ -343,7 +344,7 @@ def benchmark(
                 begin=begin,
                 report=lambda name, row: bar.step(name, row["status"], row["reason"]),
             )
-        except ParameterError as error:
+        except (ParameterError, OverwriteError) as error:
             raise typer.BadParameter(str(error)) from error
     console = shell.console()
     for table in reports.tables_of(summary):

@@ -16,18 +16,12 @@ import typer
 from typer.core import TyperGroup
 
 from deem_crowd.exceptions import (
-    DataError,
     DataWarning,
     DeemCrowdError,
-    MissingColumnError,
-    ParameterError,
-    PluginError,
     PluginWarning,
-    first_few,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import Console
 
 BAD_DATA = 1
@@ -44,11 +38,6 @@ _BUGS = (
 _NO_MEMORY = "can't allocate memory"  # torch's own allocator
 _SHORT = "there is not enough memory"
 _LESS = "Use a machine with more, or fewer answers; parquet is read in pieces."
-
-LONG_ONLY = (
-    "The shell reads the long format only: one row an answer, columns task, worker, label. For wide tables (tasks × "
-    "workers) and for probabilities there are deem_crowd_adapters.from_wide and from_soft_long in Python."
-)
 
 
 class Terminated(KeyboardInterrupt):
@@ -177,147 +166,6 @@ def method_parameters(given: list[str] | None, methods: list[str]) -> dict[str, 
         except ValueError:
             found[method][name] = text
     return found
-
-
-def _adapted(path: str, adapter: str) -> pd.DataFrame:
-    """Return the answers that a registered adapter reads, as a long frame."""
-    from deem_crowd import registry
-    from deem_crowd.data.answers import Answers
-
-    try:
-        read = registry.get_adapter(adapter)
-    except ParameterError as error:
-        raise typer.BadParameter(str(error), param_hint="--adapter") from error
-    try:
-        answers = read(path)
-    except DeemCrowdError:
-        raise
-    except Exception as error:  # somebody else's code, which may fail in any way
-        raise DataError(
-            f"adapter {adapter!r} failed on {_name(path, 'input')}: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(answers, Answers):
-        raise PluginError(
-            f"adapter {adapter!r} returned a {type(answers).__name__}, not deem_crowd.Answers."
-        )
-    return answers.to_frame()
-
-
-def is_parquet(path: str, format: str | None) -> bool:
-    """Tell whether answers stand in parquet files, which are read in pieces."""
-    from deem_crowd.data.parquet import is_pattern
-
-    return path != "-" and (path.endswith(".parquet") or format == "parquet" or is_pattern(path))
-
-
-def read_answers(path: str, format: str | None, adapter: str | None = None) -> pd.DataFrame:
-    """Return the answers in a file as a long frame of R rows."""
-    if adapter is not None:
-        return _adapted(path, adapter)
-    from deem_crowd_adapters.files import read_long
-
-    try:
-        return read_long(path, format)
-    except MissingColumnError as error:
-        raise MissingColumnError(f"{error}\n{LONG_ONLY}") from error
-
-
-def read_gold(path: str, format: str | None, answers: Any) -> pd.Series:
-    """Return the known labels in a file: a Series, index task, of those tasks that are in ``answers["task"]``.
-
-    Ids and labels that are written like those of ``answers`` become these, whatever their type in the file.
-    """
-    from deem_crowd_adapters.files import read_table
-
-    from deem_crowd.data.answers import require_columns
-
-    frame = read_table(path, _format(path, format))
-    try:
-        require_columns(frame, ("task", "label"))
-    except MissingColumnError as error:
-        raise MissingColumnError(
-            f"{_name(path, 'input')}: {error}\nGold has one row a task: columns task, label."
-        ) from error
-    frame = frame[["task", "label"]].dropna(subset=["label"])
-    if frame["task"].isna().any():
-        raise DataError(
-            f"{_name(path, 'input')}: column 'task' is missing in {int(frame['task'].isna().sum())} rows."
-        )
-    frame = frame.drop_duplicates()
-    twice = frame["task"][frame["task"].duplicated()].unique()
-    if len(twice):
-        raise DataError(
-            f"{_name(path, 'input')}: {len(twice)} tasks have two gold labels ({first_few(twice)}). Keep one for each."
-        )
-    gold = _like(frame["label"], answers["label"]).set_axis(
-        _like(frame["task"], answers["task"]).rename("task")
-    )
-    here = gold.index.isin(answers["task"])
-    if not here.all():
-        elsewhere = gold.index[~here]
-        warnings.warn(
-            f"gold names {len(elsewhere)} tasks that have no answers ({first_few(elsewhere)}): they are ignored.",
-            DataWarning,
-            stacklevel=2,
-        )
-    return gold[here]
-
-
-def write(frame: pd.DataFrame, path: str, format: str | None, spreadsheet: bool = False) -> None:
-    """Write a frame to a file, whole or not at all, or to standard output."""
-    from deem_crowd_adapters.files import write_table
-
-    write_table(frame, path, _format(path, format), spreadsheet=spreadsheet)
-
-
-def check_outputs(outputs: dict[str, str | None], format: str | None) -> None:
-    """Refuse, before any work, outputs (option → path) that could not be written or overwrite one another."""
-    from deem_crowd_adapters.files import format_of
-
-    taken: dict[str, str] = {}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        place = path if path == "-" else os.path.realpath(path)
-        if place in taken:
-            message = f"{path!r} is already where {taken[place]} goes"
-            raise typer.BadParameter(message, param_hint=option)
-        taken[place] = option
-        try:
-            format_of(path, _format(path, format))
-        except ParameterError as error:
-            raise typer.BadParameter(str(error), param_hint=option) from error
-        if path == "-":
-            continue
-        if os.path.isdir(place):
-            raise IsADirectoryError(f"{path} is a folder, not a file to write to ({option})")
-        if not os.path.isdir(os.path.dirname(place)):
-            raise FileNotFoundError(f"there is no folder to write {path} into ({option})")
-
-
-def _format(path: str, format: str | None) -> str | None:
-    """Return the format asked for where the name of a file does not tell one."""
-    from deem_crowd_adapters.files import format_of
-
-    if path == "-":
-        return format
-    try:
-        format_of(path)
-    except ParameterError:
-        return format
-    return None
-
-
-def _like(values: pd.Series, model: pd.Series) -> pd.Series:
-    """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
-    if values.dtype == model.dtype:
-        return values
-    written = {str(value): value for value in model.dropna().unique()}
-    return values.map(lambda value: written.get(str(value), value))
-
-
-def _name(path: str, stream: str) -> str:
-    return f"standard {stream}" if path == "-" else path
 
 
 def _shown(debug: bool) -> Callable[..., None]:

@@ -22,7 +22,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from deem_crowd.atomic import atomic_write
-from deem_crowd.exceptions import DataError, FormError, ParameterError, UnsupportedError, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    FormError,
+    OverwriteError,
+    ParameterError,
+    UnsupportedError,
+    first_few,
+)
 
 FORMAT = "deem-crowd"
 VERSION = 1
@@ -168,6 +175,32 @@ def _metadata(data: bytes) -> dict[str, str]:
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     found: dict[str, str] = header.get("__metadata__") or {}
     return found
+
+
+def require_replaceable(path: str | os.PathLike[str]) -> None:
+    """Check that writing a model to a path destroys nothing but a model.
+
+    Raises
+    ------
+    OverwriteError
+        If a file is there that is neither empty nor a model of deem-crowd, of whatever version.
+    """
+    target = destination(path)
+    if not target.is_file() or not (size := target.stat().st_size):
+        return
+    with target.open("rb") as file:
+        prefix = file.read(8)
+        length = int.from_bytes(prefix, "little")
+        header = file.read(length) if length < size else b""
+    try:
+        ours = _metadata(prefix + header).get("format") == FORMAT
+    except (ValueError, AttributeError, RecursionError):  # no safetensors header
+        ours = False
+    if not ours:
+        raise OverwriteError(
+            f"{str(target)!r} is not a model of deem-crowd and would be lost. Choose another path, or pass "
+            "overwrite=True."
+        )
 
 
 def write(

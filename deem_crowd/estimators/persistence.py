@@ -60,7 +60,7 @@ class Persistent:
         @classmethod
         def _restore(cls, reader: Reader) -> dict[str, Any]: ...
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write parameters and fitted state to a file: tensors as safetensors, the rest as JSON.
 
         Predictions of the loaded model are bit-equal. The file is written beside its place and renamed, so
@@ -70,10 +70,14 @@ class Persistent:
         ----------
         path : path
             ``.safetensors`` is added where there is no suffix.
+        overwrite : bool
+            Also replace a file that is not a model of deem-crowd. Models and empty files are replaced in any case.
 
         Raises
         ------
         NotFittedError
+        OverwriteError
+            If ``path`` holds something else than a model and ``overwrite`` is False.
         UnsupportedError
             For parameters or ids that cannot be written, a sampler object, say.
         OSError
@@ -87,4 +91,7 @@ class Persistent:
             "parameters": checkpoint.plain_parameters(self.get_params(deep=False)),
             **content,
         }
-        checkpoint.write(checkpoint.require_path(path), type(self).__name__, content, tensors)
+        target = checkpoint.require_path(path)
+        if not overwrite:
+            checkpoint.require_replaceable(target)
+        checkpoint.write(target, type(self).__name__, content, tensors)

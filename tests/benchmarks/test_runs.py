@@ -181,7 +181,7 @@ def test_a_damaged_file_is_named_with_its_line(tmp_path) -> None:
 
 
 def test_a_folder_that_another_process_writes_to(tmp_path) -> None:
-    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "hits").mkdir(parents=True)
     (tmp_path / "out" / "running").write_text(str(os.getppid()))
     with pytest.raises(ParameterError, match="being written to by process"):
         perform(tmp_path, tiny(), [planted_method(planted.Vote)])

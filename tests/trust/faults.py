@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DEEMAggregator
-from deem_crowd.cli.shell import LONG_ONLY
+from deem_crowd.cli.files import LONG_ONLY
 from deem_crowd.exceptions import (
     DataError,
     FormError,

@@ -1,0 +1,243 @@
+"""Files of a command: what it reads, and what it writes without destroying what it read."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import glob
+import os
+import stat
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    DeemCrowdError,
+    MissingColumnError,
+    ParameterError,
+    PluginError,
+    first_few,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONG_ONLY = (
+    "The shell reads the long format only: one row an answer, columns task, worker, label. For wide tables (tasks × "
+    "workers) and for probabilities there are deem_crowd_adapters.from_wide and from_soft_long in Python."
+)
+
+
+def _adapted(path: str, adapter: str) -> pd.DataFrame:
+    """Return the answers that a registered adapter reads, as a long frame."""
+    from deem_crowd import registry
+    from deem_crowd.data.answers import Answers
+
+    try:
+        read = registry.get_adapter(adapter)
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--adapter") from error
+    try:
+        answers = read(path)
+    except DeemCrowdError:
+        raise
+    except Exception as error:  # somebody else's code, which may fail in any way
+        raise DataError(
+            f"adapter {adapter!r} failed on {_name(path, 'input')}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(answers, Answers):
+        raise PluginError(
+            f"adapter {adapter!r} returned a {type(answers).__name__}, not deem_crowd.Answers."
+        )
+    return answers.to_frame()
+
+
+def is_parquet(path: str, format: str | None) -> bool:
+    """Tell whether answers stand in parquet files, which are read in pieces."""
+    from deem_crowd.data.parquet import is_pattern
+
+    return path != "-" and (path.endswith(".parquet") or format == "parquet" or is_pattern(path))
+
+
+def read_answers(path: str, format: str | None, adapter: str | None = None) -> pd.DataFrame:
+    """Return the answers in a file as a long frame of R rows."""
+    if adapter is not None:
+        return _adapted(path, adapter)
+    from deem_crowd_adapters.files import read_long
+
+    try:
+        return read_long(path, format)
+    except MissingColumnError as error:
+        raise MissingColumnError(f"{error}\n{LONG_ONLY}") from error
+
+
+def read_gold(path: str, format: str | None, answers: Any) -> pd.Series:
+    """Return the known labels in a file: a Series, index task, of those tasks that are in ``answers["task"]``.
+
+    Ids and labels that are written like those of ``answers`` become these, whatever their type in the file.
+    """
+    from deem_crowd_adapters.files import read_table
+
+    from deem_crowd.data.answers import require_columns
+
+    frame = read_table(path, _format(path, format))
+    try:
+        require_columns(frame, ("task", "label"))
+    except MissingColumnError as error:
+        raise MissingColumnError(
+            f"{_name(path, 'input')}: {error}\nGold has one row a task: columns task, label."
+        ) from error
+    frame = frame[["task", "label"]].dropna(subset=["label"])
+    if frame["task"].isna().any():
+        raise DataError(
+            f"{_name(path, 'input')}: column 'task' is missing in {int(frame['task'].isna().sum())} rows."
+        )
+    frame = frame.drop_duplicates()
+    twice = frame["task"][frame["task"].duplicated()].unique()
+    if len(twice):
+        raise DataError(
+            f"{_name(path, 'input')}: {len(twice)} tasks have two gold labels ({first_few(twice)}). Keep one for each."
+        )
+    gold = _like(frame["label"], answers["label"]).set_axis(
+        _like(frame["task"], answers["task"]).rename("task")
+    )
+    here = gold.index.isin(answers["task"])
+    if not here.all():
+        elsewhere = gold.index[~here]
+        warnings.warn(
+            f"gold names {len(elsewhere)} tasks that have no answers ({first_few(elsewhere)}): they are ignored.",
+            DataWarning,
+            stacklevel=2,
+        )
+    return gold[here]
+
+
+def write(
+    tables: Iterable[tuple[pd.DataFrame, str]], format: str | None, spreadsheet: bool = False
+) -> None:
+    """Write frames to files or standard output: all of them or none, each whole or not at all."""
+    from deem_crowd_adapters.files import write_table
+
+    from deem_crowd.atomic import all_or_none
+
+    with all_or_none():
+        for frame, path in tables:
+            write_table(frame, path, _format(path, format), spreadsheet=spreadsheet)
+
+
+def check_outputs(
+    outputs: dict[str, str | None], inputs: Sequence[str | None], format: str | None
+) -> None:
+    """Refuse outputs that cannot be written, or that would overwrite an input or one another.
+
+    Nothing is read for that: files are compared by device and inode, so that no link hides one.
+
+    Parameters
+    ----------
+    outputs : dict of option to path
+    inputs : list of path
+        Files, folders and patterns that will be read; ``-`` is standard input.
+    format : str, optional
+        Of files whose names tell none.
+    """
+    from deem_crowd_adapters.files import format_of
+
+    given = [path for path in inputs if path is not None]
+    read = {identity: path for path in given for identity in _identities(path)}
+    taken: dict[Any, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        place = path if path == "-" else os.path.realpath(path)
+        identity = _identity(path, sys.stdout) or place
+        for key in {identity, place}:
+            if key in taken:
+                message = f"{path!r} is already where {taken[key]} goes"
+                raise typer.BadParameter(message, param_hint=option)
+            taken[key] = option
+        try:
+            format_of(path, _format(path, format))
+        except ParameterError as error:
+            raise typer.BadParameter(str(error), param_hint=option) from error
+        if reason := _destroys(path, read.get(identity), given):
+            raise typer.BadParameter(reason, param_hint=option)
+        if path == "-":
+            continue
+        if os.path.isdir(place):
+            raise IsADirectoryError(f"{path} is a folder, not a file to write to ({option})")
+        if not os.path.isdir(os.path.dirname(place)):
+            raise FileNotFoundError(f"there is no folder to write {path} into ({option})")
+
+
+def _destroys(path: str, same: str | None, inputs: Sequence[str]) -> str:
+    """Say why writing to ``path`` would destroy or change what is read; empty if it does not.
+
+    ``same`` is the input that is the very file, if one is.
+    """
+    if same is not None:
+        return f"{_name(path, 'output')} would overwrite {_name(same, 'input')}, which is read. Choose another name."
+    if path == "-":
+        return ""
+    folder, name = os.path.split(os.path.realpath(path))
+    for source in inputs:
+        if os.path.isdir(source) and os.path.samefile(source, folder or "."):
+            return f"{path} lies in the folder {source}, which is read. Choose another folder."
+        if not os.path.exists(source) and glob.has_magic(source):
+            pattern = os.path.join(
+                os.path.realpath(os.path.dirname(source)), os.path.basename(source)
+            )
+            if fnmatch.fnmatch(os.path.join(folder, name), pattern):
+                return f"{path} matches the pattern {source}, which is read. Choose another name or folder."
+    return ""
+
+
+def _identities(source: str) -> list[tuple[int, int]]:
+    """Return device and inode of every file that is read for a path, folder or pattern."""
+    if source == "-":
+        files = [source]
+    elif os.path.isdir(source):
+        files = [entry.path for entry in os.scandir(source)]
+    else:
+        files = [source] if os.path.exists(source) else glob.glob(source)
+    return [identity for file in files if (identity := _identity(file, sys.stdin))]
+
+
+def _identity(path: str, stream: Any) -> tuple[int, int] | None:
+    """Return device and inode of a regular file; None of what is not there, and of a device, pipe or folder."""
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # nothing there; a closed stream or one in memory
+        status = os.stat(stream.fileno() if path == "-" else path)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_dev, status.st_ino
+    return None
+
+
+def _format(path: str, format: str | None) -> str | None:
+    """Return the format asked for where the name of a file does not tell one."""
+    from deem_crowd_adapters.files import format_of
+
+    if path == "-":
+        return format
+    try:
+        format_of(path)
+    except ParameterError:
+        return format
+    return None
+
+
+def _like(values: pd.Series, model: pd.Series) -> pd.Series:
+    """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
+    if values.dtype == model.dtype:
+        return values
+    written = {str(value): value for value in model.dropna().unique()}
+    return values.map(lambda value: written.get(str(value), value))
+
+
+def _name(path: str, stream: str) -> str:
+    return f"standard {stream}" if path == "-" else path
