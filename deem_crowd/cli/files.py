@@ -148,7 +148,7 @@ def check_outputs(
     from deem_crowd_adapters.files import format_of
 
     given = [path for path in inputs if path is not None]
-    read = {identity: path for path in given for identity in _identities(path)}
+    read: dict[Any, str] = {identity: path for path in given for identity in _identities(path)}
     taken: dict[Any, str] = {}
     for option, path in outputs.items():
         if path is None:
