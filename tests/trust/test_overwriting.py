@@ -286,7 +286,7 @@ def test_a_model_replaces_a_model_and_an_empty_file(tmp_path: Path, model: DEEM)
     model.save(path)
     other = DEEMAggregator(n_iter=1).fit(pd.read_csv(io.StringIO(ANSWERS)))
     other.save(path)
-    assert DEEMAggregator.load(path).classes_.tolist() == ["x", "y"]
+    assert DEEMAggregator.load(path).probas_.columns.tolist() == ["x", "y"]
     damaged = path.read_bytes()[:-5]
     path.write_bytes(damaged)  # still one of ours
     model.save(path)
