@@ -1,4 +1,4 @@
-"""Put tests/oracle.py on the path of every test module."""
+"""Put what tests share (oracles, planted methods, processes) on the path of every test module."""
 
 from __future__ import annotations
 

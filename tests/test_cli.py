@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import processes
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -49,9 +50,13 @@ def call(*arguments: str, stdin: str | bytes | None = None) -> Result:
 
 
 def really(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return processes.python("-m", "deem_crowd.cli", *arguments, stdin=stdin)
+
+
+def fresh(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in an interpreter of its own, which reads PYTHON… variables as it starts."""
     return subprocess.run(
         [sys.executable, "-m", "deem_crowd.cli", *arguments],
-        input=stdin,
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -365,7 +370,7 @@ def test_broken_and_denied_plugins_are_listed(
     paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", paths)
     monkeypatch.setenv("DEEM_CROWD_PLUGINS_DENY", "crowdkit")
-    done = really("plugins")
+    done = fresh("plugins")
     assert (done.returncode, done.stderr) == (0, "")
     listed, skipped = done.stdout.split("Not loaded")
     assert "deem" in listed.split()
@@ -373,7 +378,7 @@ def test_broken_and_denied_plugins_are_listed(
     assert "denied by DEEM_CROWD_PLUGINS_DENY" in skipped
     for word in ("luckless", "unlucky", "2.5", "no_such_module_here"):
         assert word in skipped
-    done = really("aggregate", "answers.csv")  # elsewhere it is a warning
+    done = fresh("aggregate", "answers.csv")  # elsewhere it is a warning
     assert done.returncode == 0
     assert done.stderr.startswith("warning: plugin 'luckless' of unlucky 2.5 is skipped")
 
@@ -453,5 +458,5 @@ def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
 def test_a_terminal_that_knows_only_ascii(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     monkeypatch.setenv("PYTHONUTF8", "0")
-    done = really("compare", "answers.csv", "--methods", "mv,gold-mv")
+    done = fresh("compare", "answers.csv", "--methods", "mv,gold-mv")
     assert done.returncode == 0, done.stderr

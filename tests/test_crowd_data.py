@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 import warnings
 from pathlib import Path
 
 import pandas as pd
+import processes
 import pytest
 from crowdkit.aggregation import DawidSkene
 
@@ -58,8 +57,6 @@ def test_many_workers_stay_below_a_gigabyte() -> None:
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
         """
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    done = processes.python("-c", script)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 2**30

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -23,7 +22,7 @@ def test_the_code_of_a_page_runs(page) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S)
     assert len(blocks) >= 2
     code = PRELUDE + "\n".join(blocks)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = processes.python("-c", code)
     assert done.returncode == 0, done.stderr
 
 

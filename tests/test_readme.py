@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+import processes
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -16,7 +16,7 @@ def test_the_example_prints_what_the_readme_says() -> None:
     )
     assert found is not None
     code, shown = found.groups()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = processes.python("-c", code)
     assert done.returncode == 0, done.stderr
 
     def lines(text: str) -> list[str]:  # pandas 2 and 3 name text dtypes differently
@@ -36,5 +36,5 @@ def test_every_other_python_block_of_the_readme_runs() -> None:
         "predictions = _dense(df).predictions\n"
     )
     code = "\n".join([prelude, blocks[0], *blocks[2:]])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = processes.python("-c", code)
     assert done.returncode == 0, done.stderr

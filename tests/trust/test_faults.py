@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import faults
+import processes
 import pytest
 from typer.testing import CliRunner
 
@@ -55,10 +54,7 @@ def test_shell(fault, tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(("debug", "status"), [([], 1), (["--debug"], 1)], ids=["plain", "--debug"])
 def test_a_traceback_is_there_for_who_asks(debug, status, tmp_path) -> None:
     (tmp_path / "a.csv").write_text("task,worker,label\na,1,x\n,2,y\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "deem_crowd.cli", *debug, "aggregate", "a.csv"],
-        cwd=tmp_path, capture_output=True, encoding="utf-8", check=False,
-    )  # fmt: skip
+    done = processes.python("-m", "deem_crowd.cli", *debug, "aggregate", "a.csv", cwd=tmp_path)
     assert done.returncode == status
     assert done.stdout == ""
     assert done.stderr.rstrip().endswith(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import processes
 import pytest
 
 from deem_crowd import DEEMAggregator
@@ -27,7 +28,7 @@ def crowd(n: int) -> pd.DataFrame:
     return rows.drop_duplicates(["task", "worker"])
 
 
-def limited(code: str, folder: Path, kind: int, limit: int, **more) -> subprocess.CompletedProcess:
+def limited(code: str, folder: Path, kind: int, limit: int) -> subprocess.CompletedProcess:
     """Run Python in a process with a limit that begins when libraries are loaded."""
     begin = (
         "import resource, sys, pandas as pd, numpy as np, torch, pyarrow.parquet\n"
@@ -37,10 +38,7 @@ def limited(code: str, folder: Path, kind: int, limit: int, **more) -> subproces
         f"now = psutil.Process().memory_info().vms if {kind} == resource.RLIMIT_AS else 0\n"
         f"resource.setrlimit({kind}, (now + {limit}, now + {limit}))\n"
     )
-    return subprocess.run(
-        [sys.executable, "-c", begin + code],
-        cwd=folder, capture_output=True, encoding="utf-8", check=False, **more,
-    )  # fmt: skip
+    return processes.python("-c", begin + code, cwd=folder)
 
 
 def shell(arguments: str) -> str:

@@ -7,13 +7,13 @@ import csv
 import html.parser
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import deem_crowd_adapters
 import deem_crowd_benchmarks
 import deem_crowd_plugins
 import pandas as pd
+import processes
 import pytest
 from deem_crowd_adapters import read_long, write_table
 from hypothesis import given
@@ -123,11 +123,9 @@ def test_no_cell_is_a_formula_for_a_spreadsheet(tmp_path_factory, rows, tabs) ->
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "deem_crowd.cli", *arguments],
-        cwd=folder, capture_output=True, encoding="utf-8", check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
+    return processes.python(
+        "-m", "deem_crowd.cli", *arguments, cwd=folder, env={**os.environ, "COLUMNS": "200"}
+    )
 
 
 def test_the_shell_writes_for_spreadsheets_when_told(tmp_path) -> None:

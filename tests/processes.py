@@ -1,0 +1,119 @@
+"""Run Python programs in new processes without loading the libraries anew each time.
+
+A server loads numpy, pandas, torch, scikit-learn and the command line once. Each program is a fork of it with its own
+streams, working folder, environment and ``__main__``, and it ends as a new interpreter would: with a traceback, an exit
+status, and flushed streams. Tests that concern imports, encodings or hash seeds start a new interpreter instead.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+PRELOADED = (
+    "numpy", "pandas", "torch", "pyarrow.parquet", "sklearn.base", "crowdkit.aggregation",
+    "deem_crowd.cli.app", "deem_crowd.estimators.aggregator", "deem_crowd.estimators.deem", "deem_crowd_adapters.files",
+)  # fmt: skip
+
+
+def python(
+    *arguments: str, cwd: Path | None = None, stdin: str = "", env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python arguments``, where arguments begin with ``-c code`` or ``-m module``; text is UTF-8."""
+    if not hasattr(os, "fork"):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=cwd, env=env, input=stdin, capture_output=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+    with (
+        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        given.write(stdin.encode())
+        given.seek(0)
+        job = {
+            "arguments": arguments,
+            "cwd": str(cwd or Path.cwd()),
+            "env": dict(os.environ if env is None else env),
+        }
+        server = _server(os.getpid())
+        streams = [given.fileno(), out.fileno(), err.fileno()]
+        socket.send_fds(server, [json.dumps(job).encode()], streams)
+        status = json.loads(server.recv(1000))
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode("utf-8", errors="replace"))
+    return subprocess.CompletedProcess([sys.executable, *arguments], status, *texts)
+
+
+@functools.cache
+def _server(pid: int) -> socket.socket:
+    """Start the server of process ``pid`` and return the socket to it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(theirs.fileno())],
+        pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    theirs.close()
+    atexit.register(process.wait)
+    atexit.register(ours.close)  # the server ends when its socket does
+    return ours
+
+
+def _serve(server: socket.socket) -> dict[str, Any]:
+    """Fork for each job; return the job, in the fork alone."""
+    while True:
+        message, streams, *_ = socket.recv_fds(server, 2**20, 3)
+        if not message:
+            os._exit(0)
+        pid = os.fork()
+        if pid == 0:
+            server.close()
+            for number, stream in enumerate(streams):
+                os.dup2(stream, number)
+                os.close(stream)
+            return json.loads(message)
+        for stream in streams:
+            os.close(stream)
+        _, status = os.waitpid(pid, 0)
+        server.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _become(job: dict[str, Any]) -> tuple[str, str]:
+    """Set up what an interpreter has when it starts; return '-c' or '-m' and what to run."""
+    os.environ.clear()
+    os.environ.update(job["env"])
+    os.chdir(job["cwd"])
+    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+    kind, program, *rest = job["arguments"]
+    sys.argv = ["-c" if kind == "-c" else program, *rest]
+    sys.path[0] = ""
+    return kind, program
+
+
+if __name__ == "__main__":
+    import importlib
+
+    import torch
+
+    torch.set_num_threads(1)
+    for name in PRELOADED:
+        importlib.import_module(name)
+    kind, program = _become(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    if kind == "-m":
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
