@@ -1,0 +1,325 @@
+"""What a fitted aggregator says, in the form in which decisions are taken from it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Given:
+    """The R answers that were given, in the codes of a :class:`Consensus`.
+
+    Attributes
+    ----------
+    task, worker, label : integers, shape (R,)
+        The most probable class where an answer is a distribution.
+    """
+
+    task: IntArray
+    worker: IntArray
+    label: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Consensus:
+    """The posterior of N tasks over K classes, and D workers' tables.
+
+    Attributes
+    ----------
+    posterior : shape (N, K)
+        p(label | answers); rows sum to 1.
+    labels : integers, shape (N,)
+        The class each task was given, −1 for tasks without one.
+    tasks, classes : Index, lengths N, K
+    priors : shape (K,)
+        Class prior, which is the posterior of a task that nobody answered.
+    workers : Index, length D
+        Empty where no tables are known.
+    errors : DataFrame or array, optional
+        Workers' confusion matrices: as ``errors_`` of an aggregator, or of shape (D, K, K) as
+        [worker, answer, label].
+    answers : Given, optional
+    """
+
+    posterior: FloatArray
+    labels: IntArray
+    tasks: pd.Index
+    classes: pd.Index
+    priors: FloatArray
+    workers: pd.Index
+    errors: Any = None
+    answers: Given | None = None
+
+    @classmethod
+    def of(cls, source: Any, answers: Any = None) -> Consensus:
+        """Read a fitted aggregator.
+
+        Parameters
+        ----------
+        source : DEEMAggregator, DEEM, any aggregator with ``probas_``, DataFrame or Consensus
+            Beside ``probas_`` (index task, columns label) the attributes ``labels_``, ``priors_`` and ``errors_`` are
+            read where they exist; a DataFrame is taken as ``probas_`` itself.
+        answers : DataFrame, Answers or array, optional
+            The answers the model was fitted to. A DEEM needs them, since it keeps no posterior. An aggregator that
+            offers ``answers_`` needs none.
+
+        Raises
+        ------
+        NotFittedError, FormError, DataError, ParameterError
+        """
+        if isinstance(source, Consensus):
+            return source if answers is None else source.with_answers(_read(answers, source))
+        probas = source if isinstance(source, pd.DataFrame) else getattr(source, "probas_", None)
+        if probas is not None:
+            consensus = cls._from_frame(source, probas)
+            if answers is None:
+                answers = getattr(source, "answers_", None)
+            return consensus if answers is None else consensus.with_answers(_read(answers, source))
+        if hasattr(source, "confusion_"):
+            return cls._from_arrays(source, answers)
+        if hasattr(source, "fit"):
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError(f"this {type(source).__name__} is not fitted yet: call fit first.")
+        raise FormError(
+            f"a {type(source).__name__} holds no posterior: pass a fitted DEEMAggregator or DEEM, an aggregator with "
+            "probas_, or the frame probas_ (index task, one column a label)."
+        )
+
+    @classmethod
+    def _from_frame(cls, source: Any, probas: pd.DataFrame) -> Consensus:
+        posterior = probas.to_numpy(dtype=np.float64)
+        _check_posterior(posterior, probas.index)
+        tasks, classes = probas.index, probas.columns
+        labels = posterior.argmax(axis=1) if posterior.size else np.full(len(tasks), -1)
+        stated = getattr(source, "labels_", None)
+        if isinstance(stated, pd.Series) and len(stated) == len(tasks):
+            labels = classes.get_indexer(pd.Index(stated.reindex(tasks), tupleize_cols=False))
+        priors = getattr(source, "priors_", None)
+        if isinstance(priors, pd.Series):
+            prior = priors.reindex(classes).fillna(0.0).to_numpy(dtype=np.float64)
+        else:
+            prior = posterior.mean(axis=0) if len(tasks) else np.full(len(classes), np.nan)
+        errors = getattr(source, "errors_", None)
+        workers = pd.Index([]) if errors is None else errors.index.get_level_values(0).unique()
+        return cls(posterior, labels.astype(np.int64), tasks, classes, prior, workers, errors)
+
+    @classmethod
+    def _from_arrays(cls, source: Any, answers: Any) -> Consensus:
+        if answers is None:
+            answers = getattr(source, "answers_", None)
+        if answers is None:
+            raise ParameterError(
+                f"{type(source).__name__} keeps neither answers nor posteriors: pass answers=, the array or Answers "
+                "it was fitted to."
+            )
+        read = _read(answers, source)
+        posterior = np.asarray(source.predict_proba(read), dtype=np.float64)
+        labels = np.asarray(source.predict(read), dtype=np.int64)
+        classes: pd.Index = read.classes
+        if len(classes) != posterior.shape[1]:
+            classes = pd.RangeIndex(posterior.shape[1])
+        consensus = cls(
+            posterior,
+            labels,
+            read.tasks,
+            classes.rename("label"),
+            np.asarray(source.priors_, dtype=np.float64),
+            read.workers,
+            source.confusion_,
+        )
+        return consensus.with_answers(read)
+
+    # -------------------------------------------------------------- with more
+
+    def with_answers(self, answers: Answers) -> Consensus:
+        """Return the consensus together with the answers behind it.
+
+        Raises
+        ------
+        DataError
+            If they name tasks, workers or labels that the model does not know.
+        """
+        worker_index = self.workers if len(self.workers) else answers.workers
+        places = []
+        for name, ids, place in (
+            ("task", answers.tasks, self.tasks.get_indexer(answers.tasks)),
+            ("worker", answers.workers, worker_index.get_indexer(answers.workers)),
+            ("label", answers.classes, self.classes.get_indexer(answers.classes)),
+        ):
+            strange = np.flatnonzero(place < 0)
+            if len(strange):
+                raise DataError(
+                    f"answers name {len(strange)} {name}s that the model was not fitted to: "
+                    f"{first_few(ids.take(strange))}. Fit it to these answers first."
+                )
+            places.append(place.astype(np.int64))
+        task, worker, label = places
+        said = answers.hard_label if answers.soft is None else answers.soft.argmax(axis=1)
+        given = Given(task[answers.task], worker[answers.worker], label[said])
+        return replace(self, answers=given, workers=worker_index)
+
+    def with_unanswered(self, tasks: Iterable[Hashable]) -> Consensus:
+        """Return the consensus with further tasks that nobody answered; their posterior is the class prior.
+
+        Raises
+        ------
+        DataError
+            If one of them is there already.
+        """
+        fresh = pd.Index(list(tasks), tupleize_cols=False).unique()
+        there = fresh[fresh.isin(self.tasks)]
+        if len(there):
+            raise DataError(
+                f"unanswered names {len(there)} tasks that have a posterior already: {first_few(there)}. "
+                "Leave them out."
+            )
+        prior = self.priors / self.priors.sum()
+        return replace(
+            self,
+            posterior=np.vstack([self.posterior, np.tile(prior, (len(fresh), 1))]),
+            labels=np.concatenate([self.labels, np.full(len(fresh), -1, dtype=np.int64)]),
+            tasks=self.tasks.append(fresh).rename(self.tasks.name),
+        )
+
+    # --------------------------------------------------------------- readings
+
+    @property
+    def n_tasks(self) -> int:
+        """N."""
+        return len(self.tasks)
+
+    @property
+    def confidence(self) -> FloatArray:
+        """Posterior of each task's label, shape (N,); the largest one where it has no label."""
+        if not self.posterior.size:
+            return np.zeros(self.n_tasks)
+        best = np.where(self.labels < 0, self.posterior.argmax(axis=1), self.labels)
+        return np.asarray(self.posterior[np.arange(self.n_tasks), best])
+
+    @cached_property
+    def n_answers(self) -> IntArray | None:
+        """How many answers each task has, shape (N,); None if the answers are not known."""
+        if self.answers is None:
+            return None
+        return np.bincount(self.answers.task, minlength=self.n_tasks).astype(np.int64)
+
+    @cached_property
+    def confusion(self) -> FloatArray | None:
+        """p(answer | label), shape (D, K, K) as [worker, answer, label]; None if no tables are known."""
+        if self.errors is None:
+            return None
+        if isinstance(self.errors, pd.DataFrame):
+            full = pd.MultiIndex.from_product([self.workers, self.classes])
+            table = self.errors.reindex(columns=self.classes)
+            if len(table) != len(full) or not table.index.equals(full):
+                table = table.reindex(full)
+            k = len(self.classes)
+            values = table.fillna(0.0).to_numpy(dtype=np.float64).reshape(-1, k, k)
+        else:
+            values = np.asarray(self.errors, dtype=np.float64)
+        return values
+
+    def typical_table(self) -> FloatArray:
+        """Return p(answer | label) of the worker who gives the next answer, if nobody says who, shape (K, K).
+
+        The mean of all workers' tables, each by its number of answers where these are known.
+
+        Raises
+        ------
+        ParameterError
+            If no tables are known.
+        """
+        tables = self.required_confusion()
+        if self.answers is None or not len(self.answers.worker):
+            weights = np.ones(len(tables))
+        else:
+            weights = np.bincount(self.answers.worker, minlength=len(tables)).astype(np.float64)
+        return np.asarray(np.average(tables, axis=0, weights=weights))
+
+    def table_of(self, worker: Hashable) -> FloatArray:
+        """Return the table of one worker, shape (K, K) as [answer, label].
+
+        Raises
+        ------
+        DataError
+            If the model does not know the worker.
+        """
+        tables = self.required_confusion()
+        (place,) = self.workers.get_indexer(pd.Index([worker], tupleize_cols=False))
+        if place < 0:
+            raise DataError(
+                f"worker {worker!r} is not one of the {len(self.workers)} of the model: {first_few(self.workers)}."
+            )
+        return tables[place]
+
+    def required_confusion(self) -> FloatArray:
+        """Return the workers' tables, shape (D, K, K).
+
+        Raises
+        ------
+        ParameterError
+            If none are known.
+        """
+        if self.confusion is None or not len(self.confusion):
+            raise ParameterError(
+                "what a further answer is worth follows from the workers' confusion matrices, and there are none: pass "
+                "a fitted aggregator with errors_, or a strategy that needs the posterior alone, such as "
+                "'least_confidence'."
+            )
+        return self.confusion
+
+    def required_answers(self, purpose: str) -> Given:
+        """Return the answers.
+
+        Raises
+        ------
+        ParameterError
+            If they are not known; ``purpose`` says what they are for.
+        """
+        if self.answers is None:
+            raise ParameterError(
+                f"{purpose} needs the answers, which fit does not keep: pass answers=, the frame the model was fitted "
+                "to."
+            )
+        return self.answers
+
+
+def _read(answers: Any, source: Any) -> Answers:
+    """Return answers in any form as Answers, read as the aggregator reads them."""
+    if isinstance(answers, Answers):
+        return answers
+    if isinstance(answers, pd.DataFrame):
+        duplicates: Any = getattr(source, "duplicates", "last")
+        return Answers.from_frame(answers, missing="drop", duplicates=duplicates)
+    read = Answers.from_soft if np.ndim(answers) == 3 else Answers.from_dense
+    return read(answers, getattr(source, "n_classes_", None), warn_empty=())
+
+
+def _check_posterior(posterior: FloatArray, tasks: pd.Index) -> None:
+    if not posterior.size:
+        return
+    total = posterior.sum(axis=1)
+    wrong = np.flatnonzero(
+        ~(np.abs(total - 1.0) <= _SUM_TOLERANCE) | (posterior < -_SUM_TOLERANCE).any(axis=1)
+    )
+    if len(wrong):
+        raise DataError(
+            f"probas_ holds {len(wrong)} rows that are no distributions (tasks {first_few(tasks.take(wrong))}; sums "
+            f"{first_few(total[wrong])}). One column a label, rows that sum to 1."
+        )

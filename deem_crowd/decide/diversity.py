@@ -1,0 +1,87 @@
+"""Batches of tasks that are unlike one another, where tasks have features."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Diversity = Literal["k-center", "k-means++"]
+
+
+def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
+    """Return the features of ``tasks`` as float64, shape (N, P).
+
+    Parameters
+    ----------
+    features : DataFrame indexed by task, or array of N rows in the order of ``tasks``
+
+    Raises
+    ------
+    FormError, DataError
+        For another shape, tasks without a row, or values that are not finite.
+    """
+    if isinstance(features, pd.DataFrame):
+        place = features.index.get_indexer(tasks)
+        absent = np.flatnonzero(place < 0)
+        if len(absent):
+            raise DataError(
+                f"features have no row for {len(absent)} of {len(tasks)} tasks: {first_few(tasks.take(absent))}."
+            )
+        features = features.iloc[place]
+    matrix = np.asarray(features, dtype=np.float64)
+    if matrix.ndim != 2 or len(matrix) != len(tasks):
+        raise FormError(
+            f"features have shape {matrix.shape}; one row a task is needed: ({len(tasks)}, number of features), or a "
+            "DataFrame indexed by task."
+        )
+    wrong = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+    if len(wrong):
+        raise DataError(
+            f"features of {len(wrong)} tasks are missing or infinite: {first_few(tasks.take(wrong))}. Fill them in."
+        )
+    return matrix
+
+
+def diverse(
+    features: FloatArray, scores: FloatArray, n: int, method: Diversity, rng: np.random.Generator
+) -> IntArray:
+    """Choose n of M tasks that score highly and lie apart, shape (n,), in the order of choice.
+
+    The first is the one of the highest score. Then 'k-center' takes the task farthest from all chosen ones (the greedy
+    2-approximation of Gonzalez, 1985; for active learning Sener and Savarese, ICLR 2018), and 'k-means++' draws a task
+    with a chance in proportion to its score times its squared distance (Arthur and Vassilvitskii, 2007).
+
+    Parameters
+    ----------
+    features : shape (M, P)
+        Distances are Euclidean, so features of unlike scale should be standardised.
+    scores : shape (M,)
+        Non-negative.
+    """
+    if method not in ("k-center", "k-means++"):
+        raise ParameterError(f"diversity must be 'k-center' or 'k-means++', not {method!r}.")
+    chosen = [int(np.argmax(scores))]
+    free = np.ones(len(scores), dtype=bool)
+    distance = np.full(len(scores), np.inf)
+    while len(chosen) < min(n, len(scores)):
+        last = chosen[-1]
+        free[last] = False
+        distance = np.minimum(distance, ((features - features[last]) ** 2).sum(axis=1))
+        weight = distance if method == "k-center" else distance * scores
+        weight = np.where(free, weight, -1.0)
+        total = weight[free].sum()
+        if total <= 0:  # what is left repeats what was chosen: go by score
+            pick = int(np.argmax(np.where(free, scores, -1.0)))
+        elif method == "k-center":
+            pick = int(np.argmax(weight))
+        else:
+            pick = int(rng.choice(len(scores), p=np.where(free, weight, 0.0) / total))
+        chosen.append(pick)
+    return np.array(chosen[:n], dtype=np.int64)

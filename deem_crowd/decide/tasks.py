@@ -1,0 +1,370 @@
+"""Which tasks to have answered next, and by whom."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Hashable, Iterable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.decide import checks, criteria, diversity
+from deem_crowd.decide.consensus import Consensus
+from deem_crowd.exceptions import DataWarning, ParameterError, first_few
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+Strategy = (
+    Literal[
+        "least_confidence",
+        "margin",
+        "entropy",
+        "fusion",
+        "expected_error_reduction",
+        "expected_information",
+        "least_confidence_per_answer",
+        "random",
+    ]
+    | Callable[[FloatArray], npt.ArrayLike]
+)
+STRATEGIES = (
+    *criteria.UNCERTAINTY,
+    "fusion",
+    *criteria.VALUE,
+    "least_confidence_per_answer",
+    "random",
+)
+"""The names that ``strategy`` takes."""
+
+# With features: a batch is chosen among this many times as many tasks as it shall hold.
+_POOL = 5
+# Pairs are looked for among this many of the tasks that a typical worker's answer would help most.
+_PAIR_TASKS = 2_000
+# Scores that differ by less are tied.
+_DECIMALS = 12
+
+
+def next_tasks(
+    agg: Any,
+    n: int,
+    strategy: Strategy = "least_confidence",
+    *,
+    answers: Any = None,
+    per_task_limit: int | None = None,
+    costs: Any = None,
+    exclude: Iterable[Hashable] = (),
+    unanswered: Iterable[Hashable] = (),
+    worker: Hashable = None,
+    settled: float = 0.0,
+    features: Any = None,
+    diversify: diversity.Diversity = "k-center",
+    random_state: int | None = None,
+) -> pd.DataFrame:
+    """Return the n tasks whose next answer is worth most, best first.
+
+    Parameters
+    ----------
+    agg : fitted DEEMAggregator or DEEM, aggregator with ``probas_``, or DataFrame
+        See :meth:`Consensus.of`.
+    n : int
+        How many; fewer come, with a warning, if there are no more.
+    strategy : str or callable
+        'least_confidence', 'margin', 'entropy': how uncertain the label is. 'fusion': half of the batch by each of
+        these three, united, and n of those at random (CEAL); filled up by least confidence where they are fewer.
+        'expected_error_reduction': by how much one more answer raises the chance that the label is right, ties by
+        'expected_information', which is in nats; both enumerate the answers that may come.
+        'least_confidence_per_answer': least confidence over one plus the answers already paid.
+        'random'. A callable takes the posterior, shape (N, K), and returns non-negative scores, shape (N,).
+    answers : DataFrame, Answers or array, optional
+        What the model was fitted to; ``per_task_limit`` and 'least_confidence_per_answer' count them.
+    per_task_limit : int, optional
+        Tasks with this many answers are left out.
+    costs : number, Series or mapping from task to number, optional
+        Cost of one answer, above 0; scores are divided by it.
+    exclude : task ids
+        Tasks to leave out, such as those asked already; ids of no task are ignored.
+    unanswered : task ids
+        Tasks nobody has answered yet, beside those of the model; their posterior is the class prior.
+    worker : optional
+        Who will answer: the expected gain is then that of this worker's table, else of the typical worker's.
+    settled : float
+        Tasks whose posterior has at most this entropy, in nats, are left out; 0 leaves out tasks of known label.
+    features : array of shape (N, P), or DataFrame indexed by task, optional
+        The batch is then spread out over the best 5 n tasks. An array has the model's tasks in order, then those of
+        ``unanswered``.
+    diversify : 'k-center' or 'k-means++'
+        How it is spread; see :func:`deem_crowd.decide.diversity.diverse`.
+    random_state : int, optional
+        Seed for ties and draws; None is 0.
+
+    Returns
+    -------
+    DataFrame
+        A row a task: ``task``; ``label``, the current one, missing where there is none; ``confidence``, its posterior;
+        ``score``, higher is asked first; ``expected_gain``, by how much one answer is expected to raise the chance
+        that the label is right (missing where no tables are known). Empty, with a warning, if no task is left.
+
+    Raises
+    ------
+    NotFittedError, ParameterError, DataError, FormError
+    """
+    checks.count("n", n)
+    _check_strategy(strategy)
+    consensus = Consensus.of(agg, answers).with_unanswered(unanswered)
+    rng = np.random.default_rng(random_state or 0)
+    cost = _costs(costs, consensus, exclude)
+    open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
+    matrix = None if features is None else diversity.feature_matrix(features, consensus.tasks)
+    posterior = consensus.posterior[open_]
+    if strategy in criteria.VALUE or consensus.confusion is not None:
+        table = consensus.typical_table() if worker is None else consensus.table_of(worker)
+        gain = criteria.expected_error_reduction(posterior, table)
+    else:
+        table, gain = None, np.full(len(open_), np.nan)
+    score, tie = _scores(strategy, consensus, open_, table, rng)
+    score = score / cost[open_]
+    order = _ranking(score, tie, rng)
+    if strategy == "fusion":
+        order = _fusion(posterior, cost[open_], n, rng)
+    if matrix is not None:
+        pool = order[: _POOL * n]
+        order = pool[diversity.diverse(matrix[open_[pool]], score[pool], n, diversify, rng)]
+    _say_how_many(n, len(order), consensus.n_tasks, "tasks")
+    chosen = order[:n]
+    return pd.DataFrame(
+        {
+            "task": consensus.tasks.take(open_[chosen]),
+            "label": labels_of(consensus, open_[chosen]),
+            "confidence": consensus.confidence[open_[chosen]],
+            "score": score[chosen],
+            "expected_gain": gain[chosen],
+        }
+    )
+
+
+def next_pairs(
+    agg: Any,
+    n: int,
+    strategy: Literal["expected_error_reduction", "expected_information"] = "expected_information",
+    *,
+    answers: Any = None,
+    workers: Collection[Hashable] | None = None,
+    per_task_limit: int | None = None,
+    per_worker_limit: int | None = None,
+    costs: Any = None,
+    exclude: Iterable[Hashable] = (),
+    unanswered: Iterable[Hashable] = (),
+    settled: float = 0.0,
+    random_state: int | None = None,
+) -> pd.DataFrame:
+    """Return the n pairs of a task and a worker whose answer is worth most per cost, best first, a task at most once.
+
+    Pairs are enumerated over the 2,000 tasks that the typical worker's answer would tell most about (over 10 n tasks if
+    these are more).
+
+    Parameters
+    ----------
+    agg, answers, per_task_limit, exclude, unanswered, settled, random_state
+        As in :func:`next_tasks`. With ``answers``, nobody is asked what they have answered already.
+    n : int
+        How many pairs.
+    strategy : 'expected_information' or 'expected_error_reduction'
+        What an answer by that worker is expected to tell about the label, in nats, or to add to the chance that the
+        label is right.
+    workers : worker ids, optional
+        Who can be asked; all workers of the model if omitted.
+    per_worker_limit : int, optional
+        Most tasks for one worker.
+    costs : number, Series or mapping from worker to number, optional
+        Cost of one answer of each worker.
+
+    Returns
+    -------
+    DataFrame
+        ``task``, ``worker``, ``label``, ``confidence``, ``score``, ``expected_gain``.
+
+    Raises
+    ------
+    NotFittedError, ParameterError, DataError, FormError
+    """
+    checks.count("n", n)
+    if strategy not in criteria.VALUE:
+        raise ParameterError(
+            f"strategy must be one of {first_few(criteria.VALUE)} for pairs, not {strategy!r}."
+        )
+    limit = n if per_worker_limit is None else checks.count("per_worker_limit", per_worker_limit)
+    consensus = Consensus.of(agg, answers).with_unanswered(unanswered)
+    rng = np.random.default_rng(random_state or 0)
+    asked = consensus.workers if workers is None else pd.Index(list(workers), tupleize_cols=False)
+    tables = np.array([consensus.table_of(who) for who in asked]).reshape(
+        len(asked), len(consensus.classes), len(consensus.classes)
+    )
+    cost = checks.costs_of(costs, asked, "worker")
+    open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
+    typical = criteria.expected_information(consensus.posterior[open_], consensus.typical_table())
+    best = _ranking(typical, np.zeros(len(open_)), rng)[: max(_PAIR_TASKS, 10 * n)]
+    tasks = open_[best]
+    posterior = consensus.posterior[tasks]
+    value = np.array([criteria.VALUE[strategy](posterior, table) for table in tables])
+    value = value.reshape(len(asked), len(tasks)).T / cost
+    value[_answered(consensus, tasks, asked)] = -1.0
+    pairs = _assign(value, n, limit, rng)
+    _say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
+    row, who = pairs[:, 0], pairs[:, 1]
+    gain = [
+        criteria.expected_error_reduction(posterior[[r]], tables[w])[0]
+        for r, w in zip(row, who, strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "task": consensus.tasks.take(tasks[row]),
+            "worker": asked.take(who),
+            "label": labels_of(consensus, tasks[row]),
+            "confidence": consensus.confidence[tasks[row]],
+            "score": value[row, who],
+            "expected_gain": np.array(gain, dtype=np.float64),
+        }
+    )
+
+
+def labels_of(consensus: Consensus, tasks: IntArray) -> pd.Series:
+    """Return the labels of some tasks in the caller's own dtype, missing where there are none."""
+    from deem_crowd.data import index
+
+    return index.take(consensus.classes, consensus.labels[tasks], "label").reset_index(drop=True)
+
+
+# ------------------------------------------------------------------ helpers
+
+
+def _check_strategy(strategy: Any) -> None:
+    if not callable(strategy) and strategy not in STRATEGIES:
+        raise ParameterError(
+            f"strategy {strategy!r} is not known; it is one of {first_few(STRATEGIES, len(STRATEGIES))}, or a callable."
+        )
+
+
+def _costs(costs: Any, consensus: Consensus, exclude: Iterable[Hashable]) -> FloatArray:
+    """Return the cost of each task, shape (N,); tasks that are excluded need none."""
+    needed = ~consensus.tasks.isin(list(exclude))
+    cost = np.ones(consensus.n_tasks)
+    cost[needed] = checks.costs_of(costs, consensus.tasks[needed], "task")
+    return cost
+
+
+def _open(
+    consensus: Consensus, exclude: Iterable[Hashable], per_task_limit: int | None, settled: float
+) -> IntArray:
+    """Return the tasks that may be asked about."""
+    keep = ~consensus.tasks.isin(list(exclude))
+    keep &= criteria.entropy(consensus.posterior) > settled
+    if per_task_limit is not None:
+        checks.count("per_task_limit", per_task_limit)
+        consensus.required_answers("per_task_limit")
+        assert consensus.n_answers is not None
+        keep &= consensus.n_answers < per_task_limit
+    return np.flatnonzero(keep)
+
+
+def _scores(
+    strategy: Strategy,
+    consensus: Consensus,
+    tasks: IntArray,
+    table: FloatArray | None,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the score of each of M tasks, and what settles ties among them; shapes (M,)."""
+    posterior = consensus.posterior[tasks]
+    level = np.zeros(len(tasks))
+    if callable(strategy):
+        score = np.asarray(strategy(posterior), dtype=np.float64)
+        if score.shape != (len(tasks),) or not (score >= 0).all():
+            raise ParameterError(
+                f"strategy returned an array of shape {score.shape}; it takes the posterior, shape (N, K), and returns "
+                f"N numbers of at least 0: here ({len(tasks)},)."
+            )
+        return score, level
+    if strategy == "random":
+        return rng.random(len(tasks)), level
+    if strategy == "least_confidence_per_answer":
+        consensus.required_answers("least_confidence_per_answer")
+        assert consensus.n_answers is not None
+        return criteria.least_confidence(posterior) / (1 + consensus.n_answers[tasks]), level
+    if strategy == "fusion":
+        return criteria.least_confidence(posterior), level
+    if strategy in criteria.VALUE:
+        assert table is not None
+        return criteria.VALUE[strategy](posterior, table), criteria.expected_information(
+            posterior, table
+        )
+    return criteria.UNCERTAINTY[strategy](posterior), level
+
+
+def _ranking(score: FloatArray, tie: FloatArray, rng: np.random.Generator) -> IntArray:
+    """Return positions from the highest score to the lowest; ties by ``tie``, then at random."""
+    keys = (rng.permutation(len(score)), -tie.round(_DECIMALS), -score.round(_DECIMALS))
+    return np.lexsort(keys)
+
+
+def _fusion(posterior: FloatArray, cost: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
+    """Return n tasks drawn from the best n/2 of each of the three criteria (CEAL_FUSION), all if they are fewer."""
+    half = -(-n // 2)
+    none = np.zeros(len(posterior))
+    rankings = [
+        _ranking(criterion(posterior) / cost, none, rng)
+        for criterion in criteria.UNCERTAINTY.values()
+    ]
+    union = np.unique(np.concatenate([ranking[:half] for ranking in rankings]))
+    batch = rng.permutation(union)[:n]
+    # where the three agree, fewer than n are united: go on down the list of the first criterion
+    rest = rankings[0][~np.isin(rankings[0], batch)]
+    return np.concatenate([batch, rest[: max(n - len(batch), 0)]])
+
+
+def _answered(consensus: Consensus, tasks: IntArray, workers: pd.Index) -> npt.NDArray[np.bool_]:
+    """Return which of some workers answered which of some tasks, shape (tasks, workers)."""
+    done = np.zeros((len(tasks), len(workers)), dtype=bool)
+    if consensus.answers is None:
+        return done
+    row = np.full(consensus.n_tasks, -1)
+    row[tasks] = np.arange(len(tasks))
+    column = workers.get_indexer(consensus.workers)
+    given = consensus.answers
+    both = (row[given.task] >= 0) & (column[given.worker] >= 0)
+    done[row[given.task[both]], column[given.worker[both]]] = True
+    return done
+
+
+def _assign(value: FloatArray, n: int, limit: int, rng: np.random.Generator) -> IntArray:
+    """Choose pairs greedily, each task once, each worker at most ``limit`` times; shape (m, 2), m ≤ n."""
+    flat = value.ravel()
+    order = _ranking(flat, np.zeros(len(flat)), rng)
+    order = order[flat[order] > 0]
+    free = np.ones(len(value), dtype=bool)
+    load = np.zeros(value.shape[1], dtype=np.int64)
+    pairs: list[tuple[int, int]] = []
+    for place in order:
+        task, worker = divmod(int(place), value.shape[1])
+        if free[task] and load[worker] < limit:
+            pairs.append((task, worker))
+            free[task] = False
+            load[worker] += 1
+            if len(pairs) == n:
+                break
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _say_how_many(wanted: int, found: int, n_tasks: int, what: str) -> None:
+    if found == 0:
+        warnings.warn(
+            f"no {what} are left to ask: of {n_tasks} tasks all are settled, excluded or at their limit.",
+            DataWarning,
+            stacklevel=3,
+        )
+    elif found < wanted:
+        warnings.warn(
+            f"{wanted} {what} were asked for, {found} are left.", DataWarning, stacklevel=3
+        )

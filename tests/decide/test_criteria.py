@@ -1,0 +1,93 @@
+"""Criteria of what to ask, against loops over all outcomes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deem_crowd.decide import criteria
+
+
+@st.composite
+def beliefs(draw, k=None):
+    k = draw(st.integers(2, 5)) if k is None else k
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    posterior = rng.dirichlet(np.full(k, draw(st.sampled_from([0.1, 1.0, 10.0]))), size=6)
+    table = rng.dirichlet(np.ones(k), size=k).T  # columns sum to 1: p(answer | label)
+    return posterior, table
+
+
+def h(p):
+    return -sum(x * math.log(x) for x in p if x > 0)
+
+
+@given(beliefs())
+def test_uncertainty_by_brute_force(case) -> None:
+    posterior, _ = case
+    for row, least, gap, nats in zip(
+        posterior,
+        criteria.least_confidence(posterior),
+        criteria.margin(posterior),
+        criteria.entropy(posterior),
+        strict=True,
+    ):
+        first, second = sorted(row, reverse=True)[:2]
+        assert least == pytest.approx(1 - first, abs=1e-12)
+        assert gap == pytest.approx(1 - (first - second), abs=1e-12)
+        assert nats == pytest.approx(h(row), abs=1e-12)
+
+
+@given(st.permutations(range(1, 50)))
+def test_two_classes_are_ranked_alike_by_all_three(order) -> None:
+    p = 0.5 + np.array(order) / 100
+    posterior = np.column_stack([p, 1 - p])
+    for criterion in criteria.UNCERTAINTY.values():
+        assert np.argsort(-criterion(posterior)).tolist() == np.argsort(p).tolist()
+
+
+@given(beliefs())
+def test_value_by_enumerating_the_next_answer(case) -> None:
+    posterior, table = case
+    gains = criteria.expected_error_reduction(posterior, table)
+    bits = criteria.expected_information(posterior, table)
+    for p, gain, information in zip(posterior, gains, bits, strict=True):
+        right, left = 0.0, 0.0
+        for a in range(len(table)):
+            chance = sum(p[y] * table[a, y] for y in range(len(p)))
+            after = [p[y] * table[a, y] / chance for y in range(len(p))]
+            right += chance * max(after)
+            left += chance * h(after)
+        assert gain == pytest.approx(right - max(p), abs=1e-12)
+        assert information == pytest.approx(h(p) - left, abs=1e-12)
+
+
+@given(beliefs())
+def test_bounds_of_value(case) -> None:
+    posterior, table = case
+    k = posterior.shape[1]
+    assert (
+        criteria.expected_information(posterior, table) <= criteria.entropy(posterior) + 1e-12
+    ).all()
+    assert (
+        criteria.expected_error_reduction(posterior, table)
+        <= criteria.least_confidence(posterior) + 1e-12
+    ).all()
+    perfect, useless = np.eye(k), np.full((k, k), 1 / k)
+    assert criteria.expected_information(posterior, perfect) == pytest.approx(
+        criteria.entropy(posterior), abs=1e-12
+    )
+    assert criteria.expected_error_reduction(posterior, perfect) == pytest.approx(
+        criteria.least_confidence(posterior), abs=1e-12
+    )
+    assert criteria.expected_information(posterior, useless) == pytest.approx(0, abs=1e-12)
+
+
+def test_certain_rows_have_no_uncertainty() -> None:
+    sure = np.eye(3)
+    for criterion in criteria.UNCERTAINTY.values():
+        assert criterion(sure).tolist() == [0, 0, 0]
+    assert criteria.entropy(np.full((1, 4), 0.25)) == pytest.approx(math.log(4))

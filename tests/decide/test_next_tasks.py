@@ -1,0 +1,307 @@
+"""next_tasks and next_pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from crowds import consensus, crowd
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.exceptions import NotFittedError
+
+from deem_crowd import DEEM, DataError, DataWarning, DEEMAggregator, ParameterError
+from deem_crowd.decide import Consensus, criteria, diversity, next_pairs, next_tasks
+from deem_crowd.decide.tasks import STRATEGIES
+from deem_crowd.exceptions import FormError
+
+FRAME, TRUTH = crowd()
+
+
+@pytest.fixture(scope="module")
+def agg():
+    return DEEMAggregator().fit(FRAME)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_gives_distinct_tasks_in_order(agg, strategy) -> None:
+    rows = next_tasks(agg, 20, strategy, answers=FRAME)
+    assert list(rows.columns) == ["task", "label", "confidence", "score", "expected_gain"]
+    assert rows["task"].is_unique
+    assert len(rows) == 20
+    assert rows["label"].tolist() == agg.labels_[rows["task"]].tolist()
+    assert rows["confidence"].to_numpy() == pytest.approx(agg.probas_.max(axis=1)[rows["task"]])
+    assert (rows["expected_gain"] >= 0).all()
+    if strategy != "fusion":
+        assert rows["score"].is_monotonic_decreasing
+    again = next_tasks(agg, 20, strategy, answers=FRAME)
+    pd.testing.assert_frame_equal(rows, again)
+
+
+def test_least_confidence_takes_the_least_confident(agg) -> None:
+    rows = next_tasks(agg, 30)
+    worst = agg.probas_.max(axis=1).sort_values().iloc[:30]
+    assert rows["confidence"].to_numpy() == pytest.approx(worst.to_numpy())
+
+
+def test_least_confidence_per_answer_divides_by_what_was_paid(agg) -> None:
+    rows = next_tasks(agg, 200, "least_confidence_per_answer", answers=FRAME)
+    paid = FRAME.groupby("task").size()[rows["task"]].to_numpy()
+    assert rows["score"].to_numpy() == pytest.approx((1 - rows["confidence"]) / (1 + paid))
+
+
+def test_fusion_stays_within_the_best_half_of_each_criterion() -> None:
+    rng = np.random.default_rng(0)
+    posterior = rng.dirichlet(np.full(10, 0.7), size=3000)
+    best = {
+        name: set(np.argsort(-criterion(posterior))[:20])
+        for name, criterion in criteria.UNCERTAINTY.items()
+    }
+    union = {f"t{i}" for i in set.union(*best.values())}
+    assert len(union) > 40  # so that nothing has to be filled up, and there is a choice
+    first = next_tasks(consensus(posterior), 40, "fusion")
+    assert len(first) == 40
+    assert set(first["task"]) <= union
+    other = next_tasks(consensus(posterior), 40, "fusion", random_state=1)
+    assert set(other["task"]) != set(first["task"])
+
+
+def test_fusion_is_filled_up_where_the_criteria_agree() -> None:
+    posterior = np.column_stack([np.linspace(0.5, 0.99, 50), 1 - np.linspace(0.5, 0.99, 50)])
+    rows = next_tasks(consensus(posterior), 10, "fusion")
+    assert sorted(rows["task"]) == sorted(f"t{i}" for i in range(10))
+
+
+def test_expected_gain_of_a_named_worker() -> None:
+    posterior = [[0.6, 0.4], [0.9, 0.1]]
+    tables = [np.eye(2), np.full((2, 2), 0.5)]
+    view = consensus(posterior, tables)
+    perfect = next_tasks(view, 2, "expected_error_reduction", worker="w0")
+    assert perfect["task"].tolist() == ["t0", "t1"]
+    assert perfect["expected_gain"].to_numpy() == pytest.approx([0.4, 0.1])
+    guess = next_tasks(view, 2, "expected_error_reduction", worker="w1")
+    assert guess["expected_gain"].to_numpy() == pytest.approx([0, 0])
+    typical = next_tasks(view, 2, "expected_error_reduction")
+    # table [[.75, .25], [.25, .75]]: 0.45 + 0.30 − 0.60 and nothing
+    assert typical["expected_gain"].to_numpy() == pytest.approx([0.15, 0.0])
+    with pytest.raises(DataError, match="'nobody' is not one of the 2"):
+        next_tasks(view, 1, worker="nobody")
+
+
+def test_the_typical_worker_is_weighted_by_answers() -> None:
+    frame = pd.DataFrame(
+        [("t0", "w0", "c0"), ("t1", "w0", "c1"), ("t1", "w1", "c0")],
+        columns=["task", "worker", "label"],
+    )
+    tables = np.array([np.eye(2), np.full((2, 2), 0.5)])
+    view = Consensus.of(consensus([[0.6, 0.4], [0.5, 0.5]], tables), frame)
+    assert view.typical_table() == pytest.approx((2 * tables[0] + tables[1]) / 3)
+
+
+def test_tasks_nobody_answered(agg) -> None:
+    rows = next_tasks(agg, 203, unanswered=["new1", "new2", "new3"])
+    new = rows[rows["task"].str.startswith("new")]
+    assert len(new) == 3
+    assert new["label"].isna().all()
+    assert new["confidence"].to_numpy() == pytest.approx(agg.priors_.max())
+    with pytest.raises(DataError, match="1 tasks that have a posterior already: 't0'"):
+        next_tasks(agg, 1, unanswered=["t0", "new"])
+
+
+def test_a_callable_strategy(agg) -> None:
+    mine = next_tasks(agg, 10, lambda posterior: 1 - posterior.max(axis=1))
+    pd.testing.assert_frame_equal(mine, next_tasks(agg, 10))
+    with pytest.raises(ParameterError, match="strategy returned an array of shape"):
+        next_tasks(agg, 10, lambda posterior: posterior)
+
+
+def test_exclude_limit_and_costs(agg) -> None:
+    first = next_tasks(agg, 10)
+    second = next_tasks(agg, 10, exclude=[*first["task"], "no such task"])
+    assert not set(first["task"]) & set(second["task"])
+    counts = FRAME.groupby("task").size()
+    more = pd.concat([FRAME, FRAME.head(1).assign(worker="extra")])
+    fuller = DEEMAggregator().fit(more)
+    with pytest.warns(DataWarning, match="199|200"):
+        some = next_tasks(fuller, 300, per_task_limit=5, answers=more)
+    assert FRAME["task"].iloc[0] not in set(some["task"])
+    assert len(some) == len(counts) - 1
+    dear = pd.Series(1.0, index=agg.probas_.index)
+    dear[first["task"]] = 1e6
+    assert not set(next_tasks(agg, 10, costs=dear)["task"]) & set(first["task"])
+    scaled = next_tasks(agg, 10, costs=2.0)
+    assert scaled["score"].to_numpy() == pytest.approx(first["score"] / 2)
+
+
+def test_gold_is_settled_and_all_settled_is_an_empty_frame() -> None:
+    known = TRUTH.iloc[:50]
+    agg = DEEMAggregator().fit(FRAME, true_labels=known)
+    rows = next_tasks(agg, 100)
+    assert not set(rows["task"]) & set(known.index)
+    everything = DEEMAggregator().fit(FRAME, true_labels=TRUTH)
+    with pytest.warns(DataWarning, match="no tasks are left to ask: of 200 tasks all are settled"):
+        rows = next_tasks(everything, 5)
+    assert len(rows) == 0
+    assert list(rows.columns) == ["task", "label", "confidence", "score", "expected_gain"]
+    with pytest.warns(DataWarning, match="no pairs are left"):
+        assert len(next_pairs(everything, 5)) == 0
+
+
+def test_settled_is_a_threshold_on_the_entropy(agg) -> None:
+    entropy = criteria.entropy(agg.probas_.to_numpy())
+    limit = float(np.median(entropy))
+    with pytest.warns(DataWarning, match="are left"):
+        rows = next_tasks(agg, 200, settled=limit)
+    assert set(rows["task"]) == set(agg.probas_.index[entropy > limit])
+
+
+@pytest.mark.parametrize("method", ["k-center", "k-means++"])
+def test_batches_are_diverse(method) -> None:
+    # five places, a hundred uncertain tasks at each: a batch of five takes one from each
+    features = np.repeat(np.arange(5.0)[:, None] * 100, 100, axis=0)
+    rng = np.random.default_rng(1)
+    p = 0.5 + 0.001 * rng.random(500)
+    view = consensus(np.column_stack([p, 1 - p]))
+    rows = next_tasks(view, 5, features=features[:500], diversify=method)
+    plain = next_tasks(view, 5)
+    spots = {features[int(task[1:]), 0] for task in rows["task"]}
+    pool = next_tasks(view, 25)["task"]
+    reachable = {features[int(task[1:]), 0] for task in pool}
+    assert spots == reachable or len(spots) == 5
+    assert rows["task"].iloc[0] == plain["task"].iloc[0]
+    indexed = pd.DataFrame(features, index=view.tasks).sample(frac=1, random_state=0)
+    again = next_tasks(view, 5, features=indexed, diversify=method)
+    assert again["task"].tolist() == rows["task"].tolist()
+
+
+@given(st.integers(0, 10_000), st.integers(2, 12))
+def test_k_center_is_within_twice_of_every_choice(seed, n) -> None:
+    """Gonzalez: the chosen points lie at least as far apart as any point lies from them."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(40, 2))
+    chosen = diversity.diverse(features, rng.random(40), n, "k-center", rng)
+    assert len(set(chosen.tolist())) == n
+    distance = np.linalg.norm(features[:, None] - features[chosen], axis=2)
+    radius = distance.min(axis=1).max()
+    gaps = [distance[chosen[i], j] for i in range(n) for j in range(i)]
+    assert min(gaps) >= radius - 1e-12
+
+
+def test_pairs_prefer_the_better_worker_and_respect_limits(agg) -> None:
+    pairs = next_pairs(agg, 15, answers=FRAME)
+    assert list(pairs.columns) == [
+        "task", "worker", "label", "confidence", "score", "expected_gain",
+    ]  # fmt: skip
+    assert pairs["task"].is_unique
+    assert pairs["score"].is_monotonic_decreasing
+    done = set(zip(FRAME["task"], FRAME["worker"], strict=True))
+    assert not done & set(zip(pairs["task"], pairs["worker"], strict=True))
+    assert agg.skills_[pairs["worker"]].mean() > agg.skills_.mean()
+    few = next_pairs(agg, 15, answers=FRAME, per_worker_limit=2)
+    assert few["worker"].value_counts().max() <= 2
+    some = next_pairs(agg, 5, workers=["w0", "w1"])
+    assert set(some["worker"]) <= {"w0", "w1"}
+    cost = dict.fromkeys(agg.skills_.index, 1.0) | {pairs["worker"].iloc[0]: 1e6}
+    assert pairs["worker"].iloc[0] not in set(next_pairs(agg, 15, costs=cost)["worker"])
+
+
+def test_pairs_by_brute_force() -> None:
+    rng = np.random.default_rng(3)
+    posterior = rng.dirichlet(np.ones(3), size=5)
+    tables = np.array([rng.dirichlet(np.ones(3), size=3).T for _ in range(4)])
+    rows = next_pairs(consensus(posterior, tables), 1, "expected_error_reduction")
+    values = {
+        (f"t{n}", f"w{i}"): criteria.expected_error_reduction(posterior[[n]], tables[i])[0]
+        for n in range(5)
+        for i in range(4)
+    }
+    assert (rows["task"][0], rows["worker"][0]) == max(values, key=values.get)
+    assert rows["score"][0] == pytest.approx(max(values.values()))
+
+
+def test_deem_with_its_answers() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=100)
+    predictions = np.where(
+        rng.random((100, 6)) < 0.7, truth[:, None], rng.integers(3, size=(100, 6))
+    )
+    model = DEEM().fit(predictions)
+    rows = next_tasks(model, 10, answers=predictions)
+    proba = model.predict_proba(predictions).max(axis=1)
+    assert rows["confidence"].to_numpy() == pytest.approx(np.sort(proba)[:10])
+    assert rows["label"].tolist() == model.predict(predictions)[rows["task"]].tolist()
+    with pytest.raises(ParameterError, match="keeps neither answers nor posteriors: pass answers="):
+        next_tasks(model, 10)
+
+
+def test_crowdkit_aggregators_and_frames() -> None:
+    from crowdkit.aggregation import DawidSkene, MajorityVote
+
+    ds = DawidSkene(n_iter=20).fit(FRAME)
+    rows = next_tasks(ds, 5, "expected_error_reduction", answers=FRAME)
+    assert (rows["expected_gain"] >= 0).all()
+    vote = MajorityVote().fit(FRAME)
+    bare = next_tasks(vote.probas_, 5)
+    assert bare["expected_gain"].isna().all()
+    with pytest.raises(
+        ParameterError, match="there are none: pass a fitted aggregator with errors_"
+    ):
+        next_tasks(vote.probas_, 5, "expected_information")
+
+
+def test_a_loaded_model_decides_as_before(agg, tmp_path) -> None:
+    agg.save(tmp_path / "m.safetensors")
+    loaded = DEEMAggregator.load(tmp_path / "m.safetensors")
+    pd.testing.assert_frame_equal(next_tasks(loaded, 9), next_tasks(agg, 9))
+
+
+def test_one_worker() -> None:
+    alone = FRAME.drop_duplicates("task").assign(worker="only")
+    agg = DEEMAggregator().fit(alone)
+    assert len(next_tasks(agg, 3, "expected_error_reduction")) == 3
+    with pytest.warns(DataWarning, match="no pairs are left"):
+        assert len(next_pairs(agg, 3, answers=alone)) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n": 0}, ParameterError, "n must be a whole number of at least 1, not 0"),
+        ({"n": 2.5}, ParameterError, "n must be a whole number"),
+        ({"strategy": "margins"}, ParameterError, "strategy 'margins' is not known"),
+        ({"per_task_limit": 3}, ParameterError, "per_task_limit needs the answers"),
+        ({"strategy": "least_confidence_per_answer"}, ParameterError, "needs the answers"),
+        ({"costs": {"t0": 1.0}}, DataError, "costs are missing for 199 of 200 tasks: 't1'"),
+        ({"costs": -1.0}, DataError, "costs of 200 tasks are not above 0"),
+        ({"costs": pd.Series(0.0, index=TRUTH.index)}, DataError, "not above 0"),
+        ({"settled": -1}, ParameterError, "settled must be a number of at least 0"),
+        ({"features": np.zeros((3, 2))}, FormError, "features have shape"),
+        ({"features": np.full((200, 2), np.nan)}, DataError, "of 200 tasks are missing or infinite"),
+        ({"features": pd.DataFrame({"x": [1.0]}, index=["t0"])}, DataError, "no row for 199 of 200"),
+        ({"features": np.zeros((200, 1)), "diversify": "k"}, ParameterError, "must be 'k-center'"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(agg, arguments, error, message) -> None:
+    with pytest.raises(error, match=message):
+        next_tasks(agg, **{"n": 5, **arguments})
+
+
+def test_bad_sources(agg) -> None:
+    with pytest.raises(NotFittedError, match="this DEEMAggregator is not fitted yet"):
+        next_tasks(DEEMAggregator(), 5)
+    with pytest.raises(NotFittedError, match="this DEEM is not fitted yet"):
+        next_tasks(DEEM(), 5)
+    with pytest.raises(FormError, match="a list holds no posterior"):
+        next_tasks([0.5, 0.5], 5)
+    with pytest.raises(DataError, match="1 rows that are no distributions"):
+        next_tasks(pd.DataFrame([[0.5, 0.5], [0.9, 0.9]]), 5)
+    strange = FRAME.assign(task="elsewhere")
+    with pytest.raises(DataError, match="answers name 1 tasks that the model was not fitted to"):
+        next_tasks(agg, 5, answers=strange.drop_duplicates("worker"))
+    with pytest.raises(ParameterError, match="strategy must be one of"):
+        next_pairs(agg, 5, "margin")
+
+
+def test_more_than_there_is(agg) -> None:
+    with pytest.warns(DataWarning, match="1000 tasks were asked for, 200 are left"):
+        assert len(next_tasks(agg, 1000)) == 200
