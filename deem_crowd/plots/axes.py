@@ -1,0 +1,62 @@
+"""What all plots share: axes to draw on, colours, and how names are shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deem_crowd.exceptions import UnsupportedError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8c8c8c"
+SHEET = "cividis"
+"""The colour map of heat maps."""
+
+
+def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
+    """Return the Axes given, or those of a new figure of that size in inches.
+
+    Raises
+    ------
+    UnsupportedError
+        If matplotlib is not installed.
+    """
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise UnsupportedError("plots need matplotlib: pip install 'deem-crowd[plots]'.") from error
+    _, made = plt.subplots(figsize=(width, height), layout="constrained")
+    return made
+
+
+def plain(name: str) -> str:
+    """Return a name that matplotlib shows as it is, without reading it as a formula."""
+    return name.replace("$", r"\$")
+
+
+def title(ax: Axes, text: str, left_out: str = "") -> None:
+    """Set a title, with a second line on what the plot leaves out."""
+    ax.set_title(f"{text}\n{left_out}" if left_out else text, loc="left", fontsize="medium")
+
+
+def heat_map(ax: Axes, values: Any, low: float, high: float, label: str) -> None:
+    """Draw a matrix in colours with a bar, and with numbers in the cells where they are few."""
+    image = ax.imshow(values, cmap=SHEET, vmin=low, vmax=high, aspect="auto")
+    ax.figure.colorbar(image, ax=ax, label=label)
+    if values.size <= 144:
+        middle = (low + high) / 2
+        for (row, column), value in _cells(values):
+            if value == value:  # NaN stays blank
+                colour = "black" if value > middle else "white"
+                ax.text(
+                    column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour
+                )
+
+
+def _cells(values: Any) -> Any:
+    import numpy as np
+
+    return np.ndenumerate(values)
