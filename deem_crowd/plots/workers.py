@@ -61,7 +61,7 @@ def skills(
     ax.set_xlim(0, 1)
     ax.set_xlabel("chance of the right answer")
     ax.grid(axis="x", alpha=0.3)
-    ax.legend(loc="lower left", fontsize="small", frameon=False)
+    ax.legend(loc="upper left", fontsize="small", frameon=False)
     text = f"{most // 2} lowest and {most - most // 2} highest; {left_out:,} in between left out"
     title(ax, f"Skills of {n:,} workers", text if left_out else "")
     return ax
@@ -115,8 +115,8 @@ def agreement(
 ) -> Axes:
     """Draw the chance-corrected agreement (Cohen's κ) of workers in pairs.
 
-    Workers that repeat one another stand side by side, framed. Of more than ``most`` workers, members of such groups come
-    first and then those with most answers. See :func:`skills` for the parameters.
+    Workers that repeat one another stand side by side, framed. Of more than ``most`` workers, members of such
+    groups come first and then those with most answers. See :func:`skills` for the parameters.
     """
     from matplotlib.patches import Rectangle
 
