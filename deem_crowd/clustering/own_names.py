@@ -1,0 +1,116 @@
+"""Answers whose labels mean something within a source only: one column for each (source, own name)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataError, FormError, first_few
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OwnNames:
+    """Who called which task what.
+
+    Attributes
+    ----------
+    answers : Answers
+        N tasks, D sources.
+    indicator : csr_matrix, shape (N, C)
+        1 where a task was given an own name; C is the number of (source, own name) pairs that occur.
+    source, label : integers, shape (C,)
+        The source of each column, and the position of its name in ``answers.classes``.
+    """
+
+    answers: Answers
+    indicator: sparse.csr_matrix
+    source: IntArray
+    label: IntArray
+
+    @classmethod
+    def of(cls, data: Any) -> OwnNames:
+        """Read a frame (task, worker, label), a matrix (N, D) with −1 for missing, or :class:`Answers`.
+
+        Raises
+        ------
+        DataError
+            If there are no answers, or fewer than two sources gave any.
+        FormError
+            If the answers are soft.
+        """
+        answers = _read(data)
+        if answers.is_soft:
+            raise FormError(
+                "own names need hard labels, and these answers are probabilities: take the likeliest class of each."
+            )
+        if answers.n_answers == 0:
+            raise DataError("there are no answers: nothing can be aligned.")
+        code = answers.worker.astype(np.int64) * answers.n_classes + answers.hard_label
+        columns, position = np.unique(code, return_inverse=True)
+        shape = (answers.n_tasks, len(columns))
+        ones = np.ones(len(code))
+        indicator = sparse.csr_matrix((ones, (answers.task, position)), shape=shape)
+        own = cls(answers, indicator, columns // answers.n_classes, columns % answers.n_classes)
+        if len(np.unique(own.source)) < 2:
+            name = answers.workers[own.source[0]]
+            raise DataError(
+                f"all answers come from one source ({name!r}): names can be matched between two sources or more."
+            )
+        return own
+
+    def components(self) -> IntArray:
+        """Return the connected component of each source that answered, by common tasks, shape (D,); −1 for others."""
+        d = self.answers.n_workers
+        to_source = sparse.csr_matrix(
+            (np.ones(len(self.source)), (np.arange(len(self.source)), self.source)),
+            shape=(len(self.source), d),
+        )
+        given = self.indicator @ to_source
+        _, label = sparse.csgraph.connected_components(given.T @ given, directed=False)
+        found = np.full(d, -1, dtype=np.int64)
+        answered = np.unique(self.source)
+        found[answered] = np.unique(label[answered], return_inverse=True)[1]
+        return found
+
+    def require_connected(self) -> None:
+        """Refuse sources that fall into parts without a common task.
+
+        Raises
+        ------
+        DataError
+            It names a source of each part.
+        """
+        component = self.components()
+        n = int(component.max()) + 1
+        if n > 1:
+            one_each = [self.answers.workers[np.flatnonzero(component == c)[0]] for c in range(n)]
+            raise DataError(
+                f"the sources fall into {n} parts without a common task (a source of each: {first_few(one_each)}): "
+                "names of different parts cannot be matched. Align each part on its own, or add tasks that both saw."
+            )
+
+
+def _read(data: Any) -> Answers:
+    if isinstance(data, Answers):
+        return data
+    if isinstance(data, pd.DataFrame):
+        return Answers.from_frame(data)
+    matrix = np.asarray(data)
+    if matrix.ndim != 2 or matrix.dtype.kind not in "iu":
+        raise FormError(
+            "own names are read from a frame (task, worker, label), from Answers, or from a matrix of integers "
+            f"(tasks × sources) with −1 for missing; got {type(data).__name__} of shape {matrix.shape} and dtype "
+            f"{matrix.dtype}."
+        )
+    return Answers.from_dense(
+        matrix, max(int(matrix.max(initial=0)) + 1, 1)
+    )  # own names may have gaps
