@@ -7,7 +7,8 @@ from pathlib import Path
 
 import processes
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_example_prints_what_the_readme_says() -> None:
@@ -38,3 +39,13 @@ def test_every_other_python_block_of_the_readme_runs() -> None:
     code = "\n".join([prelude, blocks[0], *blocks[2:]])
     done = processes.python("-c", code)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_is_short_and_its_links_work_on_a_package_index() -> None:
+    assert len(README.splitlines()) <= 150
+    targets = re.findall(r"\]\(([^)]+)\)", README)
+    assert targets
+    for target in targets:
+        assert target.startswith("https://"), target
+        if "/blob/main/" in target:
+            assert (ROOT / target.partition("/blob/main/")[2]).is_file(), target
