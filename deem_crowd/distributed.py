@@ -91,14 +91,9 @@ def fit_shared(
     _refuse_torn_tasks(answers.tasks)
     workers = _united(answers.workers, "worker")
     classes = _united(answers.classes, "label")
-    whole = Answers(
-        answers.task_ptr,
-        workers.get_indexer(answers.workers)[answers.worker].astype(np.int32),
-        classes.get_indexer(answers.classes)[answers.hard_label].astype(np.int32),
-        None,
-        answers.tasks,
-        workers,
-        classes,
+    whole = answers.select(
+        workers=(workers.get_indexer(answers.workers), workers),
+        classes=(classes.get_indexer(answers.classes), classes),
     )
     plan = recipe.recipe(settings, settings["n_iter"], None)
     n_states = len(classes) * plan.settings.n_subtypes

@@ -346,3 +346,58 @@ def test_dictionaries_of_arrow_within_pandas() -> None:
     answers = Answers.from_frame(pd.DataFrame({"task": [1, 2], "worker": [1, 1], "label": label}))
     assert answers.to_frame()["label"].tolist() == ["b", "a"]
     assert answers.classes.tolist() == ["a", "b"]
+
+
+# ------------------------------------------------------------------------- select
+
+
+@given(st.integers(0, 10**6), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_select_is_a_choice_of_rows_of_the_frame(seed, soft) -> None:
+    rng = np.random.default_rng(seed)
+    cells = rng.integers(-1, 3, (7, 5))
+    if soft:
+        probabilities = rng.dirichlet(np.ones(3), (7, 5)).transpose(0, 2, 1)
+        probabilities[np.broadcast_to(cells[:, None] < 0, (7, 3, 5))] = 0
+        whole = Answers.from_soft(probabilities, warn_empty=())
+    else:
+        whole = Answers.from_dense(cells, 3, warn_empty=())
+    tasks, workers = rng.permutation(7)[:4], rng.permutation(5)[:3]
+    place = np.full(5, -1)
+    place[workers] = np.arange(3)
+    part = whole.select(tasks=tasks, workers=(place, whole.workers.take(workers)))
+    frame = whole.to_frame()
+    kept = frame["task"].isin(tasks) & frame["worker"].isin(workers)
+    found = part.to_frame().sort_values(["task", "worker"], ignore_index=True)
+    pd.testing.assert_frame_equal(found, frame[kept].reset_index(drop=True))
+    assert part.tasks.tolist() == tasks.tolist()
+    assert part.workers.tolist() == workers.tolist()
+    key = part.task.astype(int) * 3 + part.worker
+    assert (np.diff(key) > 0).all()
+    rows = rng.random(whole.n_answers) < 0.5
+    pd.testing.assert_frame_equal(
+        whole.select(rows=rows).to_frame(), frame[rows].reset_index(drop=True)
+    )
+    between = whole.select(tasks=slice(2, 5)).to_frame()
+    pd.testing.assert_frame_equal(
+        between, frame[frame["task"].between(2, 4)].reset_index(drop=True), check_index_type=False
+    )
+
+
+def test_select_leaves_out_classes() -> None:
+    frame = pd.DataFrame({"task": [1, 1, 2], "worker": ["a", "b", "a"], "label": ["x", "y", "z"]})
+    part = Answers.from_frame(frame).select(classes=(np.array([1, -1, 0]), pd.Index(["z", "x"])))
+    assert part.to_frame().to_numpy().tolist() == [[1, "a", "x"], [2, "a", "z"]]
+    assert part.classes.tolist() == ["z", "x"]
+
+
+def test_columns_by_name() -> None:
+    frame = pd.DataFrame({"item": [1, 1], "rater": ["a", "b"], "task": ["x", "y"]})
+    answers = Answers.from_frame(frame, task="item", worker="rater", label="task")
+    assert answers.to_frame().to_numpy().tolist() == [[1, "a", "x"], [1, "b", "y"]]
+    assert answers.tasks.name == "task"
+    with pytest.raises(KeyError, match="missing columns 'rather'; found 'item', 'rater', 'task'"):
+        Answers.from_frame(frame, task="item", worker="rather", label="task")
+    frame.loc[0, "item"] = None
+    with pytest.raises(DataError, match="column 'item' is missing in 1 of 2 rows"):
+        Answers.from_frame(frame, task="item", worker="rater", label="task")

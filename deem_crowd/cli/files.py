@@ -83,7 +83,7 @@ def read_gold(path: str, format: str | None, answers: Any) -> pd.Series:
     """
     from deem_crowd_adapters.files import read_table
 
-    from deem_crowd.data.answers import require_columns
+    from deem_crowd.data.frames import require_columns
 
     frame = read_table(path, _format(path, format))
     try:

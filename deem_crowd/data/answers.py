@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.data import index as ids
-from deem_crowd.data.arrays import checked_soft, matrix_classes, numeric_array, whole_numbers
-from deem_crowd.exceptions import (
-    DataError,
-    DataWarning,
-    FormError,
-    MissingColumnError,
-    ParameterError,
-    first_few,
+from deem_crowd.data import arrays, frames
+from deem_crowd.data.assembly import Duplicates as Duplicates
+from deem_crowd.data.assembly import Missing as Missing
+from deem_crowd.data.assembly import (
+    check_choice,
+    class_codes,
+    named,
+    pointers,
+    sorted_rows,
 )
+from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
 from deem_crowd.memory import require
 
 if TYPE_CHECKING:
     import torch
 
-Duplicates = Literal["error", "last", "first"]
-Missing = Literal["error", "drop"]
-COLUMNS = ("task", "worker", "label")
+Coded = tuple[npt.NDArray[np.integer[Any]], pd.Index]
+"""Numbers, and the Index that they point into."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,6 +119,9 @@ class Answers:
         cls,
         data: pd.DataFrame,
         *,
+        task: Hashable = "task",
+        worker: Hashable = "worker",
+        label: Hashable = "label",
         missing: Missing = "error",
         duplicates: Duplicates = "last",
         classes: Sequence[Hashable] | pd.Index | None = None,
@@ -131,6 +132,8 @@ class Answers:
         ----------
         data : DataFrame, R rows
             Other columns, the order of the columns and the index do not matter.
+        task, worker, label : hashable
+            The names of the three columns, where they are called otherwise.
         missing : 'error' or 'drop'
             What to do with rows whose label is missing. A task all of whose labels are dropped stays, without
             answers. A missing task or worker is always an error.
@@ -144,25 +147,9 @@ class Answers:
         ------
         MissingColumnError, FormError, DataError, ParameterError
         """
-        columns = require_columns(data)
-        task, worker, label = (columns[name] for name in COLUMNS)
-        for name in ("task", "worker"):
-            absent = ids.missing_rows(columns[name])
-            if len(absent):
-                raise DataError(
-                    f"column '{name}' is missing in {len(absent)} of {len(data)} rows (rows "
-                    f"{first_few(absent)}). Drop or repair those rows: df.dropna(subset=['{name}'])."
-                )
-        task_codes, tasks = ids.factorize(task, "task")
-        worker_codes, workers = ids.factorize(worker, "worker")
-        label_codes, labels = ids.factorize(label, "label")
+        names = {"task": task, "worker": worker, "label": label}
         return cls.from_codes(
-            (task_codes, tasks),
-            (worker_codes, workers),
-            (label_codes, labels),
-            missing=missing,
-            duplicates=duplicates,
-            classes=classes,
+            *frames.long_codes(data, names), missing=missing, duplicates=duplicates, classes=classes
         )
 
     @classmethod
@@ -170,8 +157,9 @@ class Answers:
         cls,
         task: tuple[npt.NDArray[Any], pd.Index],
         worker: tuple[npt.NDArray[Any], pd.Index],
-        label: tuple[npt.NDArray[Any], pd.Index],
+        label: tuple[npt.NDArray[Any], pd.Index] | None = None,
         *,
+        soft: tuple[npt.NDArray[np.float64], pd.Index] | None = None,
         missing: Missing = "error",
         duplicates: Duplicates = "last",
         classes: Sequence[Hashable] | pd.Index | None = None,
@@ -184,6 +172,8 @@ class Answers:
             Codes into the Index, none of them negative.
         label : (integers, Index)
             −1 where it is missing.
+        soft : (floats, Index), in place of ``label``
+            Distributions, shape (R, K), whose rows sum to 1, and their K classes.
         missing, duplicates, classes
             As in :meth:`from_frame`.
 
@@ -191,10 +181,16 @@ class Answers:
         ------
         DataError, ParameterError
         """
-        _choice("missing", missing, ("error", "drop"))
+        check_choice("missing", missing, ("error", "drop"))
+        check_choice("duplicates", duplicates, ("error", "last", "first"))
         (task_codes, tasks), (worker_codes, workers) = task, worker
-        label_codes, label_index = _classes(*label, classes)
-        given = label_codes >= 0
+        if soft is not None:
+            values, label_index = soft[0], named(soft[1], "label")
+        elif label is not None:
+            values, label_index = class_codes(*label, classes)
+        else:
+            raise ParameterError("from_codes takes label=(codes, index) or soft=(values, index).")
+        given = values >= 0 if soft is None else np.ones(len(values), dtype=bool)
         if not given.all():
             absent = np.flatnonzero(~given)
             if missing == "error":
@@ -202,10 +198,18 @@ class Answers:
                     f"column 'label' is missing in {len(absent)} of {len(given)} rows (rows "
                     f"{first_few(absent)}). Drop those rows, or pass missing='drop' to leave them out."
                 )
-            task_codes, worker_codes = task_codes[given], worker_codes[given]
-            label_codes = label_codes[given]
-        return cls._assemble(
-            task_codes, worker_codes, label_codes, None, tasks, workers, label_index, duplicates
+            task_codes, worker_codes, values = task_codes[given], worker_codes[given], values[given]
+        order = sorted_rows(task_codes, worker_codes, values, tasks, workers, duplicates)
+        if order is not None:
+            task_codes, worker_codes, values = task_codes[order], worker_codes[order], values[order]
+        return cls(
+            task_ptr=pointers(task_codes, len(tasks)),
+            worker=worker_codes.astype(np.int32, copy=False),
+            label=values.astype(np.int32, copy=False) if soft is None else None,
+            soft=None if soft is None else values,
+            tasks=named(tasks, "task"),
+            workers=named(workers, "worker"),
+            classes=label_index,
         )
 
     @classmethod
@@ -261,7 +265,7 @@ class Answers:
         """
         from deem_crowd.data.merging import merged
 
-        _choice("duplicates", duplicates, ("error", "last", "first"))
+        check_choice("duplicates", duplicates, ("error", "last", "first"))
         return merged(self, new, duplicates)
 
     @classmethod
@@ -286,53 +290,8 @@ class Answers:
         ------
         MissingColumnError, FormError, DataError
         """
-        columns = require_columns(data, ("task", "worker"))
-        names: list[Hashable] = (
-            [c for c in data.columns if c not in ("task", "worker")]
-            if classes is None
-            else list(classes)
-        )
-        absent = [c for c in names if c not in data.columns]
-        if absent or not names:
-            raise MissingColumnError(
-                f"no probability columns {first_few(absent)}: found columns {first_few(data.columns, 20)}. "
-                "One column per class is needed."
-            )
-        times = Counter(names) + Counter(data.columns)  # once asked for, once there
-        twice = [c for c in names if times[c] != 2 or c in ("task", "worker")]
-        if twice:
-            raise FormError(
-                f"probability columns {first_few(dict.fromkeys(twice))} stand twice, or are the task's or worker's. "
-                "Name each class once in classes=[...]."
-            )
-        for name in ("task", "worker"):
-            rows = ids.missing_rows(columns[name])
-            if len(rows):
-                raise DataError(
-                    f"column '{name}' is missing in {len(rows)} of {len(data)} rows (rows {first_few(rows)}). "
-                    f"Drop or repair those rows: df.dropna(subset=['{name}'])."
-                )
-        try:
-            values = data[names].to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError) as error:
-            raise FormError(
-                f"the probability columns {first_few(names)} are not all numbers: {error}. "
-                "Name the probability columns in classes=[...]."
-            ) from error
-        values = checked_soft(values, "row")
-        task_codes, tasks = ids.factorize(columns["task"], "task")
-        worker_codes, workers = ids.factorize(columns["worker"], "worker")
-        given = ~np.isnan(values[:, 0])
-        return cls._assemble(
-            task_codes[given],
-            worker_codes[given],
-            None,
-            values[given],
-            tasks,
-            workers,
-            pd.Index(names, name="label", tupleize_cols=False),
-            duplicates,
-        )
+        task, worker, soft = frames.soft_codes(data, classes)
+        return cls.from_codes(task, worker, soft=soft, duplicates=duplicates)
 
     @classmethod
     def from_dense(
@@ -365,27 +324,10 @@ class Answers:
         DataError
             If entries are not whole numbers in −1..K-1.
         """
-        matrix = whole_numbers(predictions)
-        n_tasks, n_workers = matrix.shape
-        _check_ids("tasks", tasks, n_tasks)
-        _check_ids("workers", workers, n_workers)
-        if classes is not None:
-            _check_ids("classes", classes, len(classes))
-            n_classes = len(classes)
-        matrix_n_classes = matrix_classes(matrix, n_classes)
-        given = matrix >= 0
-        task_codes, worker_codes = np.nonzero(given)
-        _warn_empty(given, "column", warn_empty)
-        return cls._assemble(
-            task_codes,
-            worker_codes,
-            matrix[given],
-            None,
-            pd.RangeIndex(n_tasks) if tasks is None else tasks,
-            pd.RangeIndex(n_workers) if workers is None else workers,
-            pd.RangeIndex(matrix_n_classes) if classes is None else classes,
-            "error",
+        task, worker, label = arrays.hard_codes(
+            predictions, n_classes, (tasks, workers, classes), warn_empty
         )
+        return cls.from_codes(task, worker, label, classes=label[1], duplicates="error")
 
     @classmethod
     def from_soft(
@@ -416,81 +358,88 @@ class Answers:
         ------
         FormError, DataError
         """
-        array = numeric_array(predictions)
-        if array.ndim != 3:
-            raise FormError(
-                f"soft predictions have axes (tasks, classes, workers); this array has shape {array.shape}."
-            )
-        n_tasks, k, n_workers = array.shape
+        task, worker, soft = arrays.soft_codes(
+            predictions, n_classes, (tasks, workers, classes), warn_empty
+        )
+        return cls.from_codes(task, worker, soft=soft, duplicates="error")
+
+    # ------------------------------------------------------------------- parts
+
+    def select(
+        self,
+        *,
+        tasks: slice | npt.NDArray[Any] | None = None,
+        workers: Coded | None = None,
+        classes: Coded | None = None,
+        rows: npt.NDArray[np.bool_] | None = None,
+    ) -> Answers:
+        """Return some of the answers, or the same answers over other workers or classes.
+
+        Parameters
+        ----------
+        tasks : slice, or integers or booleans over N, optional
+            The tasks to keep, in this order.
+        workers, classes : (integers of shape (D,) or (K,), Index), optional
+            The new numbers of the workers or classes, and the Index that they point into. Answers of a worker or with
+            a class numbered −1 are left out; a soft answer keeps the probabilities of the other classes, and is left
+            out if all of them are zero.
+        rows : booleans, shape (R,), optional
+            The answers to keep. Their tasks, workers and classes stay.
+
+        Returns
+        -------
+        Answers
+        """
+        if isinstance(tasks, slice) and workers is None and classes is None and rows is None:
+            start, stop, step = tasks.indices(self.n_tasks)
+            if step == 1:
+                return self._between(start, max(start, stop))
+        task, worker, label, soft = self.task, self.worker, self.label, self.soft
+        keep = np.ones(self.n_answers, dtype=bool) if rows is None else rows.copy()
+        task_index, worker_index, class_index = self.tasks, self.workers, self.classes
+        if tasks is not None:
+            chosen = np.arange(self.n_tasks)[tasks]
+            place = np.full(self.n_tasks, -1, dtype=np.int32)
+            place[chosen] = np.arange(len(chosen), dtype=np.int32)
+            task, task_index = place[task], self.tasks.take(chosen)
+            keep &= task >= 0
+        if workers is not None:
+            worker, worker_index = workers[0].astype(np.int32)[worker], workers[1].rename("worker")
+            keep &= worker >= 0
         if classes is not None:
-            n_classes = len(classes)
-        if n_classes is not None and n_classes != k:
-            raise DataError(
-                f"soft predictions of shape {array.shape} have {k} classes on axis 1, but n_classes={n_classes}."
-            )
-        _check_ids("tasks", tasks, n_tasks)
-        _check_ids("workers", workers, n_workers)
-        _check_ids("classes", classes, k)
-        rows = array.transpose(0, 2, 1).reshape(n_tasks * n_workers, k).astype(np.float64)
-        rows = checked_soft(rows, "slice", array)
-        given = ~np.isnan(rows[:, 0]) if k else np.zeros(len(rows), dtype=bool)
-        task_codes, worker_codes = np.divmod(np.flatnonzero(given), max(n_workers, 1))
-        grid = given.reshape(n_tasks, n_workers)
-        _warn_empty(grid, "slice", warn_empty)
-        return cls._assemble(
-            task_codes,
-            worker_codes,
-            None,
-            rows[given],
-            pd.RangeIndex(n_tasks) if tasks is None else tasks,
-            pd.RangeIndex(n_workers) if workers is None else workers,
-            pd.RangeIndex(k) if classes is None else classes,
-            "error",
+            number, class_index = classes[0], classes[1].rename("label")
+            if soft is None:
+                label = number.astype(np.int32)[self.hard_label]
+                keep &= label >= 0
+            else:
+                spread = np.zeros((self.n_answers, len(class_index)))
+                spread[:, number[number >= 0]] = soft[:, number >= 0]
+                soft, keep = spread, keep & (spread.sum(axis=1) > 0)
+        picked: npt.NDArray[Any] | slice = slice(None) if keep.all() else np.flatnonzero(keep)
+        key = task.astype(np.int64)[picked] * len(worker_index) + worker[picked]
+        if (key[1:] < key[:-1]).any():
+            picked = np.arange(self.n_answers)[picked][np.argsort(key, kind="stable")]
+        return Answers(
+            task_ptr=pointers(task[picked], len(task_index)),
+            worker=worker[picked],
+            label=None if label is None else label[picked],
+            soft=None if soft is None else soft[picked],
+            tasks=task_index,
+            workers=worker_index,
+            classes=class_index,
         )
 
-    @classmethod
-    def _assemble(
-        cls,
-        task: npt.NDArray[Any],
-        worker: npt.NDArray[Any],
-        label: npt.NDArray[Any] | None,
-        soft: npt.NDArray[np.float64] | None,
-        tasks: pd.Index,
-        workers: pd.Index,
-        classes: Sequence[Hashable] | pd.Index,
-        duplicates: Duplicates,
-    ) -> Answers:
-        """Sort coded answers by (task, worker), settle repeated ones, and store them."""
-        _choice("duplicates", duplicates, ("error", "last", "first"))
-        # Two stable counting sorts; both are skipped where the rows stand in order already.
-        order: npt.NDArray[Any] | None = None
-        key = task.astype(np.int64) * len(workers) + worker
-        if len(key) and not (key[1:] > key[:-1]).all():
-            _, by_worker = ids.counting_sort(worker, len(workers))
-            _, by_task = ids.counting_sort(task[by_worker], len(tasks))
-            order = by_worker[by_task]
-            key = key[order]
-            repeated = key[1:] == key[:-1]
-            if repeated.any():
-                keep = _settle(
-                    order, repeated, label, soft, task, worker, tasks, workers, duplicates
-                )
-                order = order[keep]
-        if order is not None:
-            task, worker = task[order], worker[order]
-            label = None if label is None else label[order]
-            soft = None if soft is None else soft[order]
-        index: type[np.signedinteger[Any]] = np.int32 if len(task) < 2**31 - 1 else np.int64
-        task_ptr = np.zeros(len(tasks) + 1, dtype=index)
-        np.cumsum(np.bincount(task, minlength=len(tasks)), out=task_ptr[1:])
-        return cls(
-            task_ptr=task_ptr,
-            worker=worker.astype(np.int32, copy=False),
-            label=None if label is None else label.astype(np.int32, copy=False),
-            soft=soft,
-            tasks=_named(tasks, "task"),
-            workers=_named(workers, "worker"),
-            classes=_named(classes, "label"),
+    def _between(self, start: int, stop: int) -> Answers:
+        """Return the answers to tasks start:stop as views, in O(1) beside the ids."""
+        part = slice(int(self.task_ptr[start]), int(self.task_ptr[stop]))
+        return Answers(
+            task_ptr=self.task_ptr[start : stop + 1] - self.task_ptr[start],
+            worker=self.worker[part],
+            label=None if self.label is None else self.label[part],
+            soft=None if self.soft is None else self.soft[part],
+            tasks=self.tasks[start:stop],
+            workers=self.workers,
+            classes=self.classes,
         )
 
     # ------------------------------------------------------------------ views
@@ -564,155 +513,22 @@ class Answers:
         return pd.concat([frame, soft], axis=1)
 
 
-# -------------------------------------------------------------------- helpers
-
-
-def _named(values: Sequence[Hashable] | pd.Index, name: str) -> pd.Index:
-    index = values if isinstance(values, pd.Index) else pd.Index(list(values), tupleize_cols=False)
-    return index.rename(name)
-
-
-def _check_ids(name: str, values: Sequence[Hashable] | pd.Index | None, length: int) -> None:
-    """Refuse ids for an axis that are too many or too few, missing, or there twice."""
-    if values is None:
-        return
-    index = _named(values, name)
-    if len(index) != length:
-        raise ParameterError(f"{name} holds {len(index)} ids for {length} places of the array.")
-    if index.hasnans:
-        raise ParameterError(
-            f"{name} holds {int(np.count_nonzero(index.isna()))} missing values. Name each."
-        )
-    if index.has_duplicates:
-        again = index[index.duplicated()].unique()
-        raise ParameterError(f"{name} holds values twice: {first_few(again)}.")
-
-
-def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ParameterError(f"{name}={value!r} is not one of {first_few(allowed)}.")
-
-
-def _warn_empty(given: npt.NDArray[np.bool_], column: str, wanted: tuple[str, ...]) -> None:
-    """Warn of rows and columns of ``given``, shape (N, D), without answers."""
-    kinds = (
-        ("task", "row", 1, "gets a missing label"),
-        ("worker", column, 0, "counts as an average worker"),
-    )
-    for what, where, axis, then in kinds:
-        positions = np.flatnonzero(~given.any(axis=axis))
-        if what in wanted and len(positions) and len(given):
-            warnings.warn(
-                f"{len(positions)} {what}{'s' if len(positions) > 1 else ''} without answers "
-                f"({where} {first_few(positions)}): each {then}.",
-                DataWarning,
-                stacklevel=5,
-            )
-
-
-def require_columns(data: pd.DataFrame, names: Sequence[str] = COLUMNS) -> dict[str, pd.Series]:
-    """Return the columns asked for, or say which are missing and what to call instead.
-
-    Raises
-    ------
-    FormError
-        If this is no DataFrame, or a column stands there more than once.
-    MissingColumnError
-        If a column is not there.
-    """
-    if not isinstance(data, pd.DataFrame):
-        raise FormError(
-            f"expected a DataFrame with columns {first_few(names)}, got {type(data).__name__}. "
-            "For arrays use deem_crowd.DEEM, for other tables and files deem_crowd_adapters."
-        )
-    absent = [name for name in names if name not in data.columns]
-    if absent:
-        in_index = [name for name in absent if name in data.index.names]
-        if in_index:
-            hint = f"{first_few(in_index)} is in the index: call df.reset_index() first."
-        elif len(absent) == len(names) and data.shape[1] > 1:
-            hint = (
-                "For a wide frame (one row a task, one column a worker) use "
-                "deem_crowd_adapters.from_wide(df)."
-            )
-        else:
-            hint = "Rename the columns: df.rename(columns={…: '" + absent[0] + "'})."
-        raise MissingColumnError(
-            f"missing columns {first_few(absent)}; found {first_few(data.columns, 20)}. {hint}"
-        )
-    columns: dict[str, pd.Series] = {}
-    for name in names:
-        column = data[name]
-        if not isinstance(column, pd.Series):
-            raise FormError(
-                f"column '{name}' stands {column.shape[1]} times in the frame. Keep one of them."
-            )
-        columns[name] = column
-    return columns
-
-
-def _classes(
-    codes: npt.NDArray[Any], found: pd.Index, classes: Sequence[Hashable] | pd.Index | None
-) -> tuple[npt.NDArray[Any], pd.Index]:
-    """Bring label codes from order of appearance to the canonical order, or to the given classes."""
-    if classes is None:
-        order = ids.sorted_order(found)
-        index = found.take(order)
-        rank = np.empty(len(found) + 1, dtype=np.int32)
-        rank[order] = np.arange(len(found), dtype=np.int32)
-    else:
-        _check_ids("classes", classes, len(classes))
-        index = _named(classes, "label")
-        rank = np.append(index.get_indexer(found), -1).astype(np.int32)
-        unknown = np.flatnonzero(rank[:-1] < 0)
-        if len(unknown):
-            rows = int(np.isin(codes, unknown).sum())
+def as_answers(
+    predictions: npt.ArrayLike | Answers,
+    n_classes: int | None,
+    warn_empty: tuple[str, ...] = ("task", "worker"),
+) -> Answers:
+    """Read integers of shape (N, D), distributions of shape (N, K, D), or take answers as they are."""
+    if isinstance(predictions, Answers):
+        if n_classes is not None and predictions.n_classes != n_classes:
             raise DataError(
-                f"column 'label' holds {len(unknown)} labels in {rows} rows that are not among the classes: "
-                f"{first_few(found.take(unknown))}. Known classes: {first_few(index, 10)}."
+                f"the answers have {predictions.n_classes} classes, but n_classes={n_classes}."
             )
-    rank[-1] = -1  # where codes of missing labels point
-    return rank[codes], index
-
-
-def _settle(
-    order: npt.NDArray[Any],
-    repeated: npt.NDArray[np.bool_],
-    label: npt.NDArray[Any] | None,
-    soft: npt.NDArray[Any] | None,
-    task: npt.NDArray[Any],
-    worker: npt.NDArray[Any],
-    tasks: pd.Index,
-    workers: pd.Index,
-    duplicates: Duplicates,
-) -> npt.NDArray[np.bool_]:
-    """Return which of the sorted rows to keep where (task, worker) pairs repeat; warn or raise."""
-    before, after = order[:-1][repeated], order[1:][repeated]
-    if label is not None:
-        differs = label[before] != label[after]
-    elif soft is not None:
-        differs = (soft[before] != soft[after]).any(axis=1)
-    else:
-        differs = np.ones(len(before), dtype=bool)
-    n_other = int(differs.sum())
-    n_same = len(differs) - n_other
-    if n_other:
-        rows = after[differs]
-        pairs = zip(tasks.take(task[rows]), workers.take(worker[rows]), strict=True)
-        shown = first_few([f"task {t}, worker {w}" for t, w in pairs], 3)
-        message = f"{n_other} answers repeat a (task, worker) pair with another label ({shown})"
-        if duplicates == "error":
-            raise DataError(
-                f"{message}. Keep one answer of each pair, or pass duplicates='last' or 'first'."
-            )
-        warnings.warn(f"{message}: the {duplicates} one counts.", DataWarning, stacklevel=5)
-    if n_same:
-        warnings.warn(
-            f"{n_same} answers repeat a (task, worker) pair with the same label: each counts once.",
-            DataWarning,
-            stacklevel=5,
-        )
-    edge = np.ones(1, dtype=bool)
-    if duplicates == "first":
-        return np.concatenate([edge, ~repeated])
-    return np.concatenate([~repeated, edge])
+        return predictions
+    try:
+        n_axes = predictions.ndim if hasattr(predictions, "ndim") else np.ndim(predictions)
+    except ValueError:  # ragged: from_dense says so
+        n_axes = 2
+    if n_axes == 3:
+        return Answers.from_soft(predictions, n_classes, warn_empty=warn_empty)
+    return Answers.from_dense(predictions, n_classes, warn_empty=warn_empty)

@@ -2,15 +2,97 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
+from deem_crowd.data.assembly import check_ids, named
+from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
 
 SOFT_SUM_TOLERANCE = 1e-3
+
+
+Ids = Sequence[Hashable] | pd.Index | None
+Coded = tuple[npt.NDArray[Any], pd.Index]
+
+
+def hard_codes(
+    predictions: npt.ArrayLike,
+    n_classes: int | None,
+    names: tuple[Ids, Ids, Ids],
+    warn_of: tuple[str, ...],
+) -> tuple[Coded, Coded, Coded]:
+    """Return tasks, workers and labels of a matrix of labels, shape (N, D); ``names`` are those of its axes.
+
+    Raises
+    ------
+    FormError, DataError, ParameterError
+    """
+    tasks, workers, classes = names
+    matrix = whole_numbers(predictions)
+    check_ids("tasks", tasks, matrix.shape[0])
+    check_ids("workers", workers, matrix.shape[1])
+    if classes is not None:
+        check_ids("classes", classes, len(classes))
+        n_classes = len(classes)
+    n_classes = matrix_classes(matrix, n_classes)
+    given = matrix >= 0
+    task, worker = np.nonzero(given)
+    warn_empty(given, "column", warn_of)
+    return (
+        (task, _named(tasks, "task", matrix.shape[0])),
+        (worker, _named(workers, "worker", matrix.shape[1])),
+        (matrix[given], _named(classes, "label", n_classes)),
+    )
+
+
+def soft_codes(
+    predictions: npt.ArrayLike,
+    n_classes: int | None,
+    names: tuple[Ids, Ids, Ids],
+    warn_of: tuple[str, ...],
+) -> tuple[Coded, Coded, tuple[npt.NDArray[np.float64], pd.Index]]:
+    """Return tasks, workers and distributions, shape (R, K), of an array of shape (N, K, D).
+
+    Raises
+    ------
+    FormError, DataError, ParameterError
+    """
+    tasks, workers, classes = names
+    array = numeric_array(predictions)
+    if array.ndim != 3:
+        raise FormError(
+            f"soft predictions have axes (tasks, classes, workers); this array has shape {array.shape}."
+        )
+    n_tasks, k, n_workers = array.shape
+    if classes is not None:
+        n_classes = len(classes)
+    if n_classes is not None and n_classes != k:
+        raise DataError(
+            f"soft predictions of shape {array.shape} have {k} classes on axis 1, but n_classes={n_classes}."
+        )
+    check_ids("tasks", tasks, n_tasks)
+    check_ids("workers", workers, n_workers)
+    check_ids("classes", classes, k)
+    rows = array.transpose(0, 2, 1).reshape(n_tasks * n_workers, k).astype(np.float64)
+    rows = checked_soft(rows, "slice", array)
+    given = ~np.isnan(rows[:, 0]) if k else np.zeros(len(rows), dtype=bool)
+    task, worker = np.divmod(np.flatnonzero(given), max(n_workers, 1))
+    warn_empty(given.reshape(n_tasks, n_workers), "slice", warn_of)
+    return (
+        (task, _named(tasks, "task", n_tasks)),
+        (worker, _named(workers, "worker", n_workers)),
+        (rows[given], _named(classes, "label", k)),
+    )
+
+
+def _named(values: Ids, name: str, length: int) -> pd.Index:
+    """Return the ids of an axis, 0, 1, 2 … where there are none."""
+    return named(pd.RangeIndex(length) if values is None else values, name)
 
 
 def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -199,3 +281,19 @@ def _cells(bad: npt.NDArray[np.bool_]) -> str:
     return "first at " + first_few(
         [tuple(int(x) for x in cell) for cell in np.argwhere(bad)[:3]], 3
     )
+
+
+def warn_empty(given: npt.NDArray[np.bool_], column: str, wanted: tuple[str, ...]) -> None:
+    """Warn of rows and columns of ``given``, shape (N, D), without answers."""
+    for what, where, axis, then in (
+        ("task", "row", 1, "gets a missing label"),
+        ("worker", column, 0, "counts as an average worker"),
+    ):
+        positions = np.flatnonzero(~given.any(axis=axis))
+        if what in wanted and len(positions) and len(given):
+            warnings.warn(
+                f"{len(positions)} {what}{'s' if len(positions) > 1 else ''} without answers "
+                f"({where} {first_few(positions)}): each {then}.",
+                DataWarning,
+                stacklevel=5,
+            )

@@ -86,3 +86,30 @@ def positions(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.in
             "Keep one of them."
         )
     return cast("npt.NDArray[np.int64]", gold)
+
+
+def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDArray[np.int64]:
+    """Check a vector of classes, shape (N,), −1 where unknown."""
+    if hasattr(values, "detach"):  # a tensor, perhaps on another device
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values)
+    if array.ndim != 1 or len(array) != answers.n_tasks:
+        raise FormError(
+            f"{name} has shape {array.shape}; one class per task is needed: shape ({answers.n_tasks},)."
+        )
+    whole = array.dtype.kind in "iub" or (
+        array.dtype.kind == "f" and bool(np.isfinite(array).all() and (array % 1 == 0).all())
+    )
+    if not whole:
+        raise FormError(
+            f"{name} has dtype {array.dtype}; classes are whole numbers 0..{answers.n_classes - 1}, "
+            "−1 where unknown."
+        )
+    array = array.astype(np.int64)
+    bad = (array < -1) | (array >= answers.n_classes)
+    if bad.any():
+        raise DataError(
+            f"{name} holds {int(bad.sum())} values that are no class: {first_few(np.unique(array[bad]))} "
+            f"(rows {first_few(np.flatnonzero(bad))}). Classes are 0..{answers.n_classes - 1}."
+        )
+    return array

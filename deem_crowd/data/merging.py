@@ -52,8 +52,13 @@ def merged(old: Answers, new: Answers, duplicates: Duplicates) -> Answers:
     all_workers = joined(old.worker, coming_worker.astype(np.int32))
     if again:  # which answer stands is settled where it always is
         all_tasks = np.concatenate([old.task, coming_task])
-        return Answers._assemble(
-            all_tasks, all_workers, label_codes, soft, tasks, workers, classes, duplicates
+        return Answers.from_codes(
+            (all_tasks, tasks),
+            (all_workers, workers),
+            None if label_codes is None else (label_codes, classes),
+            soft=None if soft is None else (soft, classes),
+            classes=classes,
+            duplicates=duplicates,
         )
     lengths = np.bincount(coming_task, minlength=len(tasks))
     lengths[: old.n_tasks] += np.diff(old.task_ptr)

@@ -423,18 +423,7 @@ class DEEMAggregator(Insights, Persistent, BaseClassificationAggregator):
                 f"{message}. They count as the average worker.", DataWarning, stacklevel=3
             )
         posterior = model.posterior(answers, known_workers, known_classes)
-        return _output(_over(answers, known_classes, classes), posterior, None)
-
-
-def _over(answers: Answers, place: npt.NDArray[np.intp], classes: pd.Index) -> Answers:
-    """Return answers over other classes, where each of theirs stands at ``place``."""
-    label, soft = answers.label, None
-    if label is not None:
-        label = place.astype(np.int32)[label]
-    elif answers.soft is not None:
-        soft = np.zeros((answers.n_answers, len(classes)))
-        soft[:, place] = answers.soft
-    return replace(answers, label=label, soft=soft, classes=classes)
+        return _output(answers.select(classes=(known_classes, classes)), posterior, None)
 
 
 def _attributes(

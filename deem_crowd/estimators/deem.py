@@ -14,8 +14,8 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd.data import inputs
-from deem_crowd.data.answers import Answers
+from deem_crowd.data.answers import Answers, as_answers
+from deem_crowd.data.gold import class_vector
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
@@ -23,8 +23,9 @@ from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, FormError, ParameterError
 from deem_crowd.model import votes as initialization
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.training import contrastive
 from deem_crowd.training import likelihood as training
 
@@ -261,9 +262,9 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
                 raise parameters.unknown_parameter("DEEM.fit", name, settings)
         settings.update(overrides)
         parameters.check(settings)
-        answers = inputs.as_answers(predictions, settings["n_classes"])
-        known = None if gold is None else inputs.class_vector(gold, answers, "gold")
-        truth = None if labels is None else inputs.class_vector(labels, answers, "labels")
+        answers = as_answers(predictions, settings["n_classes"])
+        known = None if gold is None else class_vector(gold, answers, "gold")
+        truth = None if labels is None else class_vector(labels, answers, "labels")
         seen = Memory(answers, known)
         model, posterior = _trained(seen, settings, None)
         history = dict(model.history)
@@ -309,8 +310,8 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         n_classes = settings["n_classes"] if before is None else before.answers.n_classes
         # a source that says nothing in a later part is nothing to be told about
         watched = ("task", "worker") if before is None else ("task",)
-        answers = inputs.as_answers(predictions, n_classes, watched)
-        known = None if gold is None else inputs.class_vector(gold, answers, "gold")
+        answers = as_answers(predictions, n_classes, watched)
+        known = None if gold is None else class_vector(gold, answers, "gold")
         if before is None:
             seen, present = Memory(answers, known), None
         else:
@@ -391,7 +392,7 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         posterior, answers = self._posterior(predictions)
         labels = fitted.best_class(posterior, answers)
         if align_to is not None:
-            mapping = initialization.match(inputs.agreement(posterior, align_to, answers))
+            mapping = initialization.match(_agreement(posterior, align_to, answers))
             renamed = np.empty_like(posterior)
             renamed[:, mapping] = posterior
             posterior = renamed
@@ -416,7 +417,7 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         if true_labels is None:
             raise ParameterError("score needs true_labels, an array of N classes.")
         posterior, answers = self._posterior(predictions)
-        truth = inputs.class_vector(true_labels, answers, "true_labels")
+        truth = class_vector(true_labels, answers, "true_labels")
         rated = truth >= 0
         if not rated.any():
             raise DataError("true_labels holds no class (all −1): nothing can be scored.")
@@ -523,7 +524,7 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
     ) -> tuple[npt.NDArray[np.float64], Answers]:
         model = self._model()
         # a source without a single answer among new tasks is nothing to be told about
-        answers = inputs.as_answers(predictions, self.n_classes_, warn_empty=("task",))
+        answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
         self._same_sources(answers)
         workers = np.arange(answers.n_workers)
         return model.posterior(answers, workers, np.arange(self.n_classes_)), answers
@@ -559,3 +560,18 @@ def _model_file(folder: Any) -> Path:
     place = Path(checkpoint.require_path(folder))
     place.mkdir(parents=True, exist_ok=True)
     return place / f"deem{checkpoint.SUFFIX}"
+
+
+def _agreement(
+    posterior: npt.NDArray[np.float64], align_to: npt.ArrayLike, answers: Answers
+) -> npt.NDArray[np.float64]:
+    """Return how much of the posterior falls on each class of a reference, shape (K, K) as [class, reference]."""
+    if np.ndim(align_to) < 2:
+        return initialization.agreement(posterior, class_vector(align_to, answers, "align_to"))
+    voters = as_answers(align_to, answers.n_classes, warn_empty=())
+    if voters.n_tasks != len(posterior):
+        raise FormError(
+            f"align_to is about {voters.n_tasks} tasks, and there are {len(posterior)}."
+        )
+    design = DesignMatrix(voters, torch.device("cpu"), torch.float64)
+    return posterior.T @ initialization.vote_shares(design).numpy()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -302,12 +301,9 @@ def _only_used_classes(answers: Answers, gold: IntArray | None) -> tuple[Answers
     used = np.flatnonzero(mass > 0)
     if len(used) == k or not len(used):  # where nobody answered anything, all are alike
         return answers, np.arange(k)
-    classes = answers.classes.take(used)
-    if soft is not None:
-        return replace(answers, soft=soft[:, used], classes=classes), used
-    position = np.zeros(k, dtype=np.int32)
-    position[used] = np.arange(len(used), dtype=np.int32)
-    return replace(answers, label=position[answers.hard_label], classes=classes), used
+    place = np.full(k, -1, dtype=np.int64)
+    place[used] = np.arange(len(used))
+    return answers.select(classes=(place, answers.classes.take(used))), used
 
 
 def _prefers_no_label(

@@ -186,7 +186,8 @@ class FittedModel:
                 DataWarning,
                 stacklevel=4,
             )
-        answers = replace(keep_answers(answers, known), workers=answers.workers[:-1])
+        places = np.append(np.arange(len(self.skills)), -1)
+        answers = answers.select(workers=(places, answers.workers[:-1]))
         device = resolve_device(self.device)
         network = self.network if device.type == "cpu" else copy.deepcopy(self.network).to(device)
         batches = Batches(answers, device, network.bias.dtype, dense=True)
@@ -249,41 +250,15 @@ def _recode(
 
     Answers with a class of which the model knows nothing say nothing and are left out, with a warning.
     """
-    worker = np.where(workers < 0, n_workers, workers)[answers.worker].astype(np.int32)
-    label, soft = answers.label, answers.soft
-    if soft is not None:
-        spread = np.zeros((len(soft), n_classes))
-        spread[:, classes[classes >= 0]] = soft[:, classes >= 0]
-        keep = spread.sum(axis=1) > 0
-        soft = spread
-    else:
-        label = classes[answers.hard_label].astype(np.int32)
-        keep = label >= 0
-    if not keep.all():
+    recoded = answers.select(
+        workers=(np.where(workers < 0, n_workers, workers), pd.RangeIndex(n_workers + 1)),
+        classes=(classes, pd.RangeIndex(n_classes)),
+    )
+    n_unknown = answers.n_answers - recoded.n_answers
+    if n_unknown:
         warnings.warn(
-            f"{int((~keep).sum())} answers give a class that nobody gave when the model was fitted: "
-            "they are left out.",
+            f"{n_unknown} answers give a class that nobody gave when the model was fitted: they are left out.",
             DataWarning,
             stacklevel=5,
         )
-    recoded = replace(
-        answers,
-        worker=worker,
-        label=label,
-        soft=soft,
-        workers=pd.RangeIndex(n_workers + 1),
-        classes=pd.RangeIndex(n_classes),
-    )
-    return recoded if keep.all() else keep_answers(recoded, keep)
-
-
-def keep_answers(answers: Answers, keep: npt.NDArray[np.bool_]) -> Answers:
-    """Return the answers that are True in ``keep``, shape (R,); all tasks, workers and classes stay."""
-    kept = np.concatenate([[0], np.cumsum(keep)])
-    return replace(
-        answers,
-        task_ptr=kept[answers.task_ptr].astype(answers.task_ptr.dtype),
-        worker=answers.worker[keep],
-        label=None if answers.label is None else answers.label[keep],
-        soft=None if answers.soft is None else answers.soft[keep],
-    )
+    return recoded

@@ -106,9 +106,7 @@ class Results:
         if true_labels is None:
             return None
         if isinstance(true_labels, np.ndarray | list | tuple):
-            from deem_crowd.data import inputs
-
-            return inputs.class_vector(true_labels, self.answers, "gold")
+            return known_labels.class_vector(true_labels, self.answers, "gold")
         return known_labels.positions(known_labels.pairs(true_labels), self.answers)
 
 
@@ -163,9 +161,9 @@ def results_of(model: Model, answers: AnswersLike = None) -> Results:
 
 def _read(model: Model, answers: Any) -> Answers:
     if isinstance(model, DEEM):
-        from deem_crowd.data import inputs
+        from deem_crowd.data.answers import as_answers
 
-        return inputs.as_answers(answers, model.n_classes_, warn_empty=())
+        return as_answers(answers, model.n_classes_, warn_empty=())
     if isinstance(answers, Answers):
         return answers
     return Answers.from_frame(answers, missing=model.missing, duplicates=model.duplicates)

@@ -189,7 +189,7 @@ class OffloadedDesign(DesignMatrix):
             reach = answers.task_ptr[start] + self._batch
             end = int(np.searchsorted(answers.task_ptr, reach, side="right")) - 1
             end = min(max(end, start + 1), answers.n_tasks)
-            part = _tasks(answers, start, end)
+            part = answers.select(tasks=slice(start, end))
             host = DesignMatrix(part, torch.device("cpu"), self.dtype, portable=True)
             self._batches.append((slice(start, end), host))
             start = end
@@ -272,20 +272,6 @@ def _table_bytes(answers: Answers, n_states: int, precision: torch.dtype) -> int
     """Return the bytes of the tables and posteriors of a fit."""
     tables = 8 * answers.n_workers * answers.n_classes * n_states
     return 8 * tables + 3 * precision.itemsize * answers.n_tasks * n_states
-
-
-def _tasks(answers: Answers, start: int, end: int) -> Answers:
-    """Return the answers to tasks start:end; workers and classes stay."""
-    first, last = int(answers.task_ptr[start]), int(answers.task_ptr[end])
-    return Answers(
-        answers.task_ptr[start : end + 1] - answers.task_ptr[start],
-        answers.worker[first:last],
-        None if answers.label is None else answers.label[first:last],
-        None if answers.soft is None else answers.soft[first:last],
-        answers.tasks[start:end],
-        answers.workers,
-        answers.classes,
-    )
 
 
 def _codes(answers: Answers, index: type) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:

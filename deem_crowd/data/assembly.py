@@ -1,0 +1,156 @@
+"""Coded answers → stored by task: classes in order, rows sorted, repeated answers settled."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data import index as ids
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+
+Duplicates = Literal["error", "last", "first"]
+Missing = Literal["error", "drop"]
+Values = npt.NDArray[Any]
+
+
+def sorted_rows(
+    task: Values,
+    worker: Values,
+    values: Values,
+    tasks: pd.Index,
+    workers: pd.Index,
+    duplicates: Duplicates,
+) -> Values | None:
+    """Return the rows to store, by (task, worker), where repeated answers are settled; None if all in order.
+
+    Parameters
+    ----------
+    task, worker : integers, shape (R,)
+    values : labels, shape (R,), or distributions, shape (R, K)
+    tasks, workers : Index
+    duplicates : 'last', 'first' or 'error'
+
+    Raises
+    ------
+    DataError
+        If answers repeat a pair with another label and ``duplicates`` is 'error'.
+    """
+    key = task.astype(np.int64) * len(workers) + worker
+    if not len(key) or (key[1:] > key[:-1]).all():
+        return None
+    # Two stable counting sorts.
+    _, by_worker = ids.counting_sort(worker, len(workers))
+    _, by_task = ids.counting_sort(task[by_worker], len(tasks))
+    order = by_worker[by_task]
+    key = key[order]
+    repeated = key[1:] == key[:-1]
+    if repeated.any():
+        order = order[
+            _settled(order, repeated, values, (task, worker), (tasks, workers), duplicates)
+        ]
+    return order
+
+
+def pointers(task: Values, n_tasks: int) -> Values:
+    """Return where the answers of each task begin, shape (N + 1,), given sorted tasks, shape (R,)."""
+    index: type[np.signedinteger[Any]] = np.int32 if len(task) < 2**31 - 1 else np.int64
+    task_ptr = np.zeros(n_tasks + 1, dtype=index)
+    np.cumsum(np.bincount(task, minlength=n_tasks), out=task_ptr[1:])
+    return task_ptr
+
+
+def class_codes(
+    codes: npt.NDArray[Any], labels: pd.Index, classes: Sequence[Hashable] | pd.Index | None
+) -> tuple[npt.NDArray[Any], pd.Index]:
+    """Bring label codes from order of appearance to the canonical order, or to the given classes."""
+    if classes is None:
+        order = ids.sorted_order(labels)
+        index = labels.take(order)
+        rank = np.empty(len(labels) + 1, dtype=np.int32)
+        rank[order] = np.arange(len(labels), dtype=np.int32)
+    else:
+        check_ids("classes", classes, len(classes))
+        index = named(classes, "label")
+        rank = np.append(index.get_indexer(labels), -1).astype(np.int32)
+        unknown = np.flatnonzero(rank[:-1] < 0)
+        if len(unknown):
+            rows = int(np.isin(codes, unknown).sum())
+            raise DataError(
+                f"column 'label' holds {len(unknown)} labels in {rows} rows that are not among the classes: "
+                f"{first_few(labels.take(unknown))}. Known classes: {first_few(index, 10)}."
+            )
+    rank[-1] = -1  # where codes of missing labels point
+    return rank[codes], index
+
+
+def _settled(
+    order: Values,
+    repeated: npt.NDArray[np.bool_],
+    values: Values,
+    codes: tuple[Values, Values],
+    names: tuple[pd.Index, pd.Index],
+    duplicates: Duplicates,
+) -> npt.NDArray[np.bool_]:
+    """Return which of the sorted rows to keep where (task, worker) pairs repeat; warn or raise."""
+    before, after = order[:-1][repeated], order[1:][repeated]
+    differs = values[before] != values[after]
+    if values.ndim == 2:
+        differs = differs.any(axis=1)
+    n_other = int(differs.sum())
+    n_same = len(differs) - n_other
+    if n_other:
+        rows = after[differs]
+        tasks, workers = (
+            index.take(column[rows]) for index, column in zip(names, codes, strict=True)
+        )
+        pairs = zip(tasks, workers, strict=True)
+        shown = first_few([f"task {t}, worker {w}" for t, w in pairs], 3)
+        message = f"{n_other} answers repeat a (task, worker) pair with another label ({shown})"
+        if duplicates == "error":
+            raise DataError(
+                f"{message}. Keep one answer of each pair, or pass duplicates='last' or 'first'."
+            )
+        warnings.warn(f"{message}: the {duplicates} one counts.", DataWarning, stacklevel=5)
+    if n_same:
+        warnings.warn(
+            f"{n_same} answers repeat a (task, worker) pair with the same label: each counts once.",
+            DataWarning,
+            stacklevel=5,
+        )
+    edge = np.ones(1, dtype=bool)
+    if duplicates == "first":
+        return np.concatenate([edge, ~repeated])
+    return np.concatenate([~repeated, edge])
+
+
+def named(values: Sequence[Hashable] | pd.Index, name: str) -> pd.Index:
+    """Return ids as an Index of this name."""
+    index = values if isinstance(values, pd.Index) else pd.Index(list(values), tupleize_cols=False)
+    return index.rename(name)
+
+
+def check_ids(name: str, values: Sequence[Hashable] | pd.Index | None, length: int) -> None:
+    """Refuse ids for an axis that are too many or too few, missing, or there twice."""
+    if values is None:
+        return
+    index = named(values, name)
+    if len(index) != length:
+        raise ParameterError(f"{name} holds {len(index)} ids for {length} places of the array.")
+    if index.hasnans:
+        raise ParameterError(
+            f"{name} holds {int(np.count_nonzero(index.isna()))} missing values. Name each."
+        )
+    if index.has_duplicates:
+        again = index[index.duplicated()].unique()
+        raise ParameterError(f"{name} holds values twice: {first_few(again)}.")
+
+
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise :class:`ParameterError` if a parameter's value is not one of those allowed."""
+    if value not in allowed:
+        raise ParameterError(f"{name}={value!r} is not one of {first_few(allowed)}.")

@@ -1,0 +1,143 @@
+"""Long frames, hard and soft → coded columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data import index as ids
+from deem_crowd.data.arrays import checked_soft
+from deem_crowd.exceptions import DataError, FormError, MissingColumnError, first_few
+
+COLUMNS = ("task", "worker", "label")
+
+Coded = tuple[npt.NDArray[Any], pd.Index]
+"""Codes, shape (R,), −1 where missing, and the distinct values that they stand for."""
+
+
+def long_codes(data: pd.DataFrame, names: Mapping[str, Hashable]) -> tuple[Coded, Coded, Coded]:
+    """Return tasks, workers and labels of a long frame of R rows; ``names`` says what its columns are called.
+
+    Raises
+    ------
+    MissingColumnError, FormError, DataError
+    """
+    columns = require_columns(data, names=names)
+    _refuse_missing(columns, names)
+    task, worker, label = (ids.factorize(columns[part], part) for part in COLUMNS)
+    return task, worker, label
+
+
+def soft_codes(
+    data: pd.DataFrame, classes: Sequence[Hashable] | None
+) -> tuple[Coded, Coded, tuple[npt.NDArray[np.float64], pd.Index]]:
+    """Return tasks, workers and distributions, shape (R, K), of a long frame with one column per class.
+
+    Rows whose probabilities are missing are left out; their tasks and workers stay.
+
+    Raises
+    ------
+    MissingColumnError, FormError, DataError
+    """
+    columns = require_columns(data, ("task", "worker"))
+    names: list[Hashable] = (
+        [c for c in data.columns if c not in ("task", "worker")]
+        if classes is None
+        else list(classes)
+    )
+    absent = [c for c in names if c not in data.columns]
+    if absent or not names:
+        raise MissingColumnError(
+            f"no probability columns {first_few(absent)}: found columns {first_few(data.columns, 20)}. "
+            "One column per class is needed."
+        )
+    times = Counter(names) + Counter(data.columns)  # once asked for, once in the frame
+    twice = [c for c in names if times[c] != 2 or c in ("task", "worker")]
+    if twice:
+        raise FormError(
+            f"probability columns {first_few(dict.fromkeys(twice))} stand twice, or are the task's or worker's. "
+            "Name each class once in classes=[...]."
+        )
+    _refuse_missing(columns, {})
+    try:
+        values = data[names].to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise FormError(
+            f"the probability columns {first_few(names)} are not all numbers: {error}. "
+            "Name the probability columns in classes=[...]."
+        ) from error
+    values = checked_soft(values, "row")
+    task_codes, tasks = ids.factorize(columns["task"], "task")
+    worker_codes, workers = ids.factorize(columns["worker"], "worker")
+    given = ~np.isnan(values[:, 0])
+    index = pd.Index(names, name="label", tupleize_cols=False)
+    return (task_codes[given], tasks), (worker_codes[given], workers), (values[given], index)
+
+
+def _refuse_missing(columns: Mapping[str, pd.Series], names: Mapping[str, Hashable]) -> None:
+    for part in ("task", "worker"):
+        rows = ids.missing_rows(columns[part])
+        if len(rows):
+            name = names.get(part, part)
+            raise DataError(
+                f"column '{name}' is missing in {len(rows)} of {len(columns[part])} rows (rows {first_few(rows)}). "
+                f"Drop or repair those rows: df.dropna(subset=['{name}'])."
+            )
+
+
+def require_columns(
+    data: pd.DataFrame,
+    parts: Sequence[str] = COLUMNS,
+    names: Mapping[str, Hashable] | None = None,
+) -> dict[str, pd.Series]:
+    """Return the columns that play the parts, or say which are missing and what to call instead.
+
+    Parameters
+    ----------
+    data : DataFrame
+    parts : sequence of 'task', 'worker', 'label'
+    names : mapping, optional
+        What the columns of those parts are called, where they are not called so.
+
+    Raises
+    ------
+    FormError
+        If this is no DataFrame, or a column stands there more than once.
+    MissingColumnError
+        If a column is not there.
+    """
+    if not isinstance(data, pd.DataFrame):
+        raise FormError(
+            f"expected a DataFrame with columns {first_few(parts)}, got {type(data).__name__}. "
+            "For arrays use deem_crowd.DEEM, for other tables and files deem_crowd_adapters."
+        )
+    called = {part: (names or {}).get(part, part) for part in parts}
+    absent = [name for name in called.values() if name not in data.columns]
+    if absent:
+        in_index = [name for name in absent if name in data.index.names]
+        if in_index:
+            hint = f"{first_few(in_index)} is in the index: call df.reset_index() first."
+        elif len(absent) == len(parts) and data.shape[1] > 1:
+            hint = (
+                "For a wide frame (one row a task, one column a worker) use "
+                "deem_crowd_adapters.from_wide(df)."
+            )
+        else:
+            hint = f"Rename the columns: df.rename(columns={{…: '{absent[0]}'}})."
+        raise MissingColumnError(
+            f"missing columns {first_few(absent)}; found {first_few(data.columns, 20)}. {hint}"
+        )
+    columns: dict[str, pd.Series] = {}
+    for part, name in called.items():
+        column = data[name]
+        if not isinstance(column, pd.Series):
+            raise FormError(
+                f"column '{name}' stands {column.shape[1]} times in the frame. Keep one of them."
+            )
+        columns[part] = column
+    return columns
