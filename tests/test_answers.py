@@ -38,6 +38,7 @@ def matrices(draw) -> np.ndarray:
 
 @pytest.mark.filterwarnings("ignore:.*without answers")
 @given(matrices())
+@settings(deadline=None)
 def test_matrix_to_answers_to_matrix_is_the_identity(matrix: np.ndarray) -> None:
     answers = Answers.from_dense(matrix, n_classes=4)
     assert answers.n_answers == (matrix >= 0).sum()
@@ -46,6 +47,7 @@ def test_matrix_to_answers_to_matrix_is_the_identity(matrix: np.ndarray) -> None
 
 @pytest.mark.filterwarnings("ignore:.*without answers")
 @given(matrices())
+@settings(deadline=None)
 def test_one_hot_has_zeros_exactly_where_answers_are_missing(matrix: np.ndarray) -> None:
     one_hot = Answers.from_dense(matrix, n_classes=4).one_hot(torch.float64)
     assert torch.equal(one_hot.sum(1), torch.from_numpy((matrix >= 0).astype(float)))
@@ -56,6 +58,7 @@ def test_one_hot_has_zeros_exactly_where_answers_are_missing(matrix: np.ndarray)
 
 
 @given(st.permutations(range(12)))
+@settings(deadline=None)
 def test_frame_to_answers_to_frame_keeps_every_row_in_any_order(order: list[int]) -> None:
     frame = pd.DataFrame(
         {
@@ -298,6 +301,7 @@ def test_a_dense_view_that_cannot_fit_is_refused_with_its_bytes(monkeypatch) -> 
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
+@settings(deadline=None)
 def test_answers_do_not_depend_on_the_order_of_rows(seed: int) -> None:
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
