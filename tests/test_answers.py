@@ -299,7 +299,6 @@ def test_a_dense_view_that_cannot_fit_is_refused_with_its_bytes(monkeypatch) -> 
         answers.dense()
 
 
-@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 @settings(deadline=None)
 def test_answers_do_not_depend_on_the_order_of_rows(seed: int) -> None:
