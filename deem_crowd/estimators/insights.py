@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,17 @@ class Insights:
         NotFittedError, MissingAnswersError
         """
         return str(_insight("findings").summary(self))
+
+    def report(
+        self, path: str | os.PathLike[str], *, gold: Any = None, answers: Any = None
+    ) -> None:
+        """Write one HTML file about the answers; see :func:`deem_crowd.insight.report.write_report`.
+
+        Raises
+        ------
+        NotFittedError, MissingAnswersError, DataError, FormError, OSError
+        """
+        _insight("report").write_report(self, path, gold=gold, answers=answers)
 
     def __repr__(self) -> str:
         changed = ", ".join(f"{name}={value!r}" for name, value in _changed(self).items())

@@ -56,8 +56,10 @@ class Reliability:
 
     Attributes
     ----------
+    worse : integers
+        The interval of the skill lies below what their label frequencies give by chance.
     at_chance : integers
-        The interval of the skill does not lie above what their label frequencies give by chance.
+        The interval holds what chance gives.
     below : integers
         Better than chance, but the interval lies below the panel's median skill.
     few : integers
@@ -66,6 +68,7 @@ class Reliability:
         Of the skills of workers with enough answers; NaN if nobody has.
     """
 
+    worse: IntArray
     at_chance: IntArray
     below: IntArray
     few: IntArray
@@ -77,12 +80,17 @@ def reliability(results: Results) -> Reliability:
     number = results.n_answers_of_worker
     low, high = results.intervals.T
     enough = number >= ENOUGH
-    chance = low <= results.chance
+    worse = high < results.chance
+    chance = (low <= results.chance) & ~worse
     median = float(np.median(results.skills[enough])) if enough.any() else float("nan")
     order = np.argsort(results.skills, kind="stable")
-    below = enough & ~chance & (high < median)
+    below = enough & ~chance & ~worse & (high < median)
     return Reliability(
-        order[(enough & chance)[order]], order[below[order]], order[~enough[order]], median
+        order[(enough & worse)[order]],
+        order[(enough & chance)[order]],
+        order[below[order]],
+        order[~enough[order]],
+        median,
     )
 
 
@@ -263,7 +271,7 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
     rated = reliability(results)
     lines.append(
         f"Skills: {table['skill'].min():.3f} to {table['skill'].max():.3f}, median {table['skill'].median():.3f}; "
-        f"{len(rated.at_chance)} no better than chance, {len(rated.few)} with too few answers to say"
+        f"{len(rated.worse) + len(rated.at_chance)} no better than chance, {len(rated.few)} with too few answers to say"
     )
     shown_rows = table if len(table) <= 7 else pd.concat([table.head(3), table.tail(3)])
     for worker, row in shown_rows.iterrows():

@@ -110,12 +110,13 @@ class Results:
         return known_labels.positions(known_labels.pairs(true_labels), self.answers)
 
 
-def results_of(model: Model, answers: AnswersLike = None) -> Results:
+def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
     """Read the results of a fitted object through its public attributes.
 
     Parameters
     ----------
     model : DEEMAggregator or DEEM
+        Results are returned as they are.
     answers : DataFrame, Answers or array, optional
         The answers that the model was fitted to; needed where the object does not remember them, after ``load``.
 
@@ -129,6 +130,8 @@ def results_of(model: Model, answers: AnswersLike = None) -> Results:
     DataError
         If the answers given name tasks, workers or labels that the model does not know.
     """
+    if isinstance(model, Results):
+        return model
     if not isinstance(model, DEEMAggregator | DEEM):
         raise FormError(
             f"tables, plots and reports are made of a fitted DEEMAggregator or DEEM; this is a {type(model).__name__}."

@@ -44,19 +44,20 @@ def title(ax: Axes, text: str, left_out: str = "") -> None:
 
 def heat_map(ax: Axes, values: Any, low: float, high: float, label: str) -> None:
     """Draw a matrix in colours with a bar, and with numbers in the cells where they are few."""
-    image = ax.imshow(values, cmap=SHEET, vmin=low, vmax=high, aspect="auto")
-    ax.figure.colorbar(image, ax=ax, label=label)
+    import numpy as np
+
+    rows, columns = (np.arange(n + 1) - 0.5 for n in values.shape)
+    # cells as shapes: no picture is embedded where the plot is written as SVG
+    sheet = ax.pcolormesh(columns, rows, values, cmap=SHEET, vmin=low, vmax=high)
+    ax.set_ylim(len(values) - 0.5, -0.5)
+    bar = ax.figure.colorbar(sheet, ax=ax, label=label)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(False)
     if values.size <= 144:
         middle = (low + high) / 2
-        for (row, column), value in _cells(values):
+        for (row, column), value in np.ndenumerate(values):
             if value == value:  # NaN stays blank
                 colour = "black" if value > middle else "white"
                 ax.text(
                     column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour
                 )
-
-
-def _cells(values: Any) -> Any:
-    import numpy as np
-
-    return np.ndenumerate(values)

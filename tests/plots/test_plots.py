@@ -88,11 +88,11 @@ def test_confusion_has_the_true_label_in_rows(small) -> None:
     model, *_ = small
     for worker in range(5):
         ax = plots.confusion(model, worker=worker)
-        shown = np.asarray(ax.images[0].get_array())
+        shown = np.asarray(ax.collections[0].get_array())
         assert shown == pytest.approx(model.confusion_[worker].T)
         assert shown.sum(axis=1) == pytest.approx(1)
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("answer", "true label")
-    pooled = np.asarray(plots.confusion(model).images[0].get_array())
+    pooled = np.asarray(plots.confusion(model).collections[0].get_array())
     assert pooled == pytest.approx(model.confusion_.mean(0).T)
     grid = plots.confusion(model, worker=[0, 1, 2, 3, 4])
     assert [ax.get_title(loc="left") for ax in grid.flat if ax.get_visible()] == list("01234")
@@ -110,7 +110,7 @@ def test_agreement_puts_copies_side_by_side() -> None:
     names = [t.get_text() for t in ax.get_xticklabels()]
     assert {frozenset(names[:2]), frozenset(names[2:4])} == {frozenset("07"), frozenset("38")}
     assert len(ax.patches) == 2
-    kappa = np.ma.filled(ax.images[0].get_array(), np.nan)
+    kappa = np.ma.filled(ax.collections[0].get_array(), np.nan)
     table = model.agreement_["kappa"]
     for i, first in enumerate(names):
         for j, second in enumerate(names):

@@ -1,0 +1,338 @@
+"""What a person asks of the answers, and what they say to it, section by section of the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deem_crowd import __version__, plots
+from deem_crowd.exceptions import DataError
+from deem_crowd.insight.agreement import has_order
+from deem_crowd.insight.coefficients import panel_coefficients, vote_patterns
+from deem_crowd.insight.details import Table, contested_rows, table_of
+from deem_crowd.insight.figures import Figure, draw
+from deem_crowd.insight.findings import (
+    ENOUGH,
+    confused_classes,
+    count,
+    listed,
+    merged_classes,
+    reliability,
+    shown,
+    wilson,
+)
+from deem_crowd.insight.pairs import Panel
+from deem_crowd.insight.results import Results
+from deem_crowd.insight.tables import confusion_counts
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass
+class Section:
+    """A question, sentences that answer it, tables and figures."""
+
+    heading: str
+    sentences: list[str]
+    tables: list[Table] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+
+def facts(results: Results, truth: IntArray | None) -> str:
+    """Return what the report is about, in a line."""
+    data = results.answers
+    text = (
+        f"{count(data.n_tasks, 'task')}, {count(data.n_workers, 'worker')}, {count(data.n_answers, 'answer')}, "
+        f"{count(data.n_classes, 'class', 'classes')}"
+    )
+    if truth is not None:
+        text += f", {count(int((truth >= 0).sum()), 'task')} with gold"
+    return f"{text}. {type(results.model).__name__}, deem-crowd {__version__}."
+
+
+def sections(results: Results, panel: Panel, truth: IntArray | None) -> list[Section]:
+    """Return the sections in the order in which a person asks."""
+    return [
+        trust(results, panel, truth),
+        unreliable(results),
+        copies(results, panel),
+        classes(results),
+        look_again(results, panel),
+        retrain(results),
+    ]
+
+
+def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
+    """How many labels can I trust?"""
+    labelled = results.label >= 0
+    sure = results.confidence[labelled]
+    sentences = []
+    if not len(sure):
+        return Section("How many labels can I trust?", ["No task has a label."])
+    sentences.append(
+        f"{count(int((sure >= 0.95).sum()), 'label')} of {len(sure):,} ({_percent((sure >= 0.95).mean())}) have a "
+        f"confidence of 0.95 or more. The model expects {_percent(sure.mean())} of all labels to be right."
+    )
+    if truth is not None:
+        rated = (truth >= 0) & labelled
+        right = int((results.label == truth)[rated].sum())
+        low, high = wilson(right, int(rated.sum()))
+        expected = float(results.confidence[rated].mean()) if rated.any() else float("nan")
+        told = "the confidence can be taken at its word"
+        if expected > high:
+            told = "the model is too sure of itself"
+        elif expected < low:
+            told = "the model is more careful than it needs to be"
+        sentences.append(
+            f"On {count(int(rated.sum()), 'task')} with gold {_percent(right / max(int(rated.sum()), 1))} are right "
+            f"(95 % interval {_percent(float(low))} to {_percent(float(high))}), where the model expects "
+            f"{_percent(expected)}: {told}."
+        )
+    elif panel.groups:
+        sentences.append(
+            "Some workers repeat one another (see below). Errors that they share look like agreement, so that fewer "
+            "labels may be right than the model expects: check a few against gold."
+        )
+    else:
+        sentences.append(
+            "This assumes that workers do not err together; errors that all of them share cannot be seen without gold."
+        )
+    missing = int((~labelled).sum())
+    if missing:
+        sentences.append(f"{count(missing, 'task')} {'has' if missing == 1 else 'have'} no label.")
+    coefficient = _panel_agreement(results)
+    if coefficient:
+        sentences.append(coefficient)
+    section = Section("How many labels can I trust?", sentences, [_kept(results, truth)])
+    section.figures += _figure(
+        "Confidence of the labels",
+        "How many labels have which confidence.",
+        plots.confidence,
+        results,
+    )
+    section.figures += _figure(
+        "Accuracy against coverage",
+        "What accuracy to expect if only the most certain labels are kept.",
+        plots.coverage,
+        results,
+        gold=truth,
+    )
+    return section
+
+
+def _kept(results: Results, truth: IntArray | None) -> Table:
+    """Return what remains, and how much of it is right, if labels under a confidence are left out."""
+    header = ["confidence at least", "labels kept", "share of tasks", "expected to be right"]
+    if truth is not None:
+        header += ["right on gold", "tasks with gold"]
+    rows = []
+    for least in (0.0, 0.8, 0.9, 0.95, 0.99):
+        kept = (results.label >= 0) & (results.confidence >= least)
+        number = int(kept.sum())
+        expected = _percent(results.confidence[kept].mean()) if number else "–"
+        row = [f"{least:.2f}", f"{number:,}", _percent(number / len(kept)), expected]
+        if truth is not None:
+            rated = kept & (truth >= 0)
+            hits = _percent((results.label == truth)[rated].mean()) if rated.any() else "–"
+            row += [hits, f"{int(rated.sum()):,}"]
+        rows.append(row)
+    return Table("Labels kept, by confidence", header, rows)
+
+
+def _panel_agreement(results: Results) -> str:
+    if results.answers.is_soft:
+        return ""
+    patterns = vote_patterns(results.answers)
+    if not patterns.n_tasks:
+        return "No task has two answers, so that nothing is known of how far workers agree."
+    ordered = has_order(results.answers.classes)
+    found = panel_coefficients(patterns, ordered, 200, 0.95, np.random.default_rng(0))
+    alpha = found["alpha_nominal"]
+    if not np.isfinite(alpha.value):
+        return "All answers are the same."
+    text = f"Krippendorff's alpha is {alpha.value:.2f} ({alpha.low:.2f} to {alpha.high:.2f})"
+    ordinal = found["alpha_ordinal"]
+    if np.isfinite(ordinal.value) and results.answers.n_classes > 2:
+        text += f", and {ordinal.value:.2f} if the classes are taken as ordered"
+    return text + "."
+
+
+def unreliable(results: Results) -> Section:
+    """Who is unreliable?"""
+    rated, workers = reliability(results), results.answers.workers
+    sentences = []
+    if len(rated.worse):
+        n = len(rated.worse)
+        sentences.append(
+            f"{count(n, 'worker')} {'is' if n == 1 else 'are'} worse than chance: {listed(workers[rated.worse])}."
+        )
+    if len(rated.at_chance):
+        n = len(rated.at_chance)
+        sentences.append(
+            f"{count(n, 'worker')} {'is' if n == 1 else 'are'} not seen to be better than chance: "
+            f"{listed(workers[rated.at_chance])}."
+        )
+    if len(rated.below):
+        n = len(rated.below)
+        sentences.append(
+            f"{count(n, 'worker')} {'is' if n == 1 else 'are'} better than chance, but below the median skill of "
+            f"{rated.median:.2f}, beyond doubt: {listed(workers[rated.below])}."
+        )
+    if not sentences:
+        sentences.append("Nobody with enough answers stands out as unreliable.")
+    if len(rated.few):
+        n = len(rated.few)
+        sentences.append(
+            f"{count(n, 'worker')} {'has' if n == 1 else 'have'} fewer than {ENOUGH} answers: too few to say."
+        )
+    figures = _figure(
+        "Skills of the workers",
+        "Each worker's chance of the right answer with a 95 % interval; the grey mark is what chance gives.",
+        plots.skills,
+        results,
+        most=30,
+        size=(4.8, max(2.2, 0.21 * min(len(workers), 30) + 1.2)),
+    )
+    return Section("Who is unreliable?", sentences, [], figures)
+
+
+def copies(results: Results, panel: Panel) -> Section:
+    """Who repeats whom?"""
+    workers, n = results.answers.workers, panel.n_workers
+    groups = panel.groups
+    sentences = [
+        f"{listed(workers[group])} repeat one another: {_group_agreement(panel, group)}"
+        for group in groups[:10]
+    ]
+    if len(groups) > 10:
+        sentences.append(f"{len(groups) - 10:,} more groups repeat one another.")
+    compared = int(np.isfinite(panel.excess.explained).sum()) // 2
+    if not compared:
+        sentences.append("No two workers share enough tasks to tell.")
+    else:
+        if not groups:
+            sentences.append(
+                f"Nobody: none of {count(compared, 'pair')} with ten common tasks or more agrees much beyond what the "
+                "skills of the two explain."
+            )
+        sentences.append(
+            f"The {count(n, 'worker')} are worth at most {panel.effective_sources:.1f} independent sources."
+        )
+    if panel.left_out:
+        sentences.append(f"{count(panel.left_out, 'worker')} with few answers were not compared.")
+    figures = []
+    if compared:
+        figures = _figure(
+            "Agreement in pairs",
+            "Chance-corrected agreement of each pair; workers that repeat one another stand side by side, framed.",
+            plots.agreement,
+            results,
+            most=30,
+            size=(4.8, 4.4),
+        )
+    return Section("Who repeats whom?", sentences, [], figures)
+
+
+def _group_agreement(panel: Panel, group: IntArray) -> str:
+    place = np.searchsorted(panel.counts.chosen, group)
+    inner = np.ix_(place, place)
+    pairs = panel.repeats[inner]
+    common = panel.counts.common[inner][pairs]
+    observed = float((panel.counts.agreed[inner][pairs] * common).sum() / common.sum())
+    room = 1 - panel.counts.chance[inner][pairs]
+    explained = panel.excess.explained[inner][pairs] * room + 1 - room
+    return (
+        f"where they do, {_percent(observed)} of their answers to common tasks agree, and their skills explain "
+        f"{_percent(float((explained * common).sum() / common.sum()))}."
+    )
+
+
+def classes(results: Results) -> Section:
+    """Which classes are confused?"""
+    names = results.answers.classes
+    confused, merged = confused_classes(results), merged_classes(results)
+    sentences = [
+        f"Nobody tells {shown(names[first])} and {shown(names[second])} apart."
+        for first, second in merged[:10]
+    ]
+    for label, said, share in confused[:5]:
+        sentences.append(
+            f"Where the label is {shown(names[label])}, {_percent(share)} of the answers are {shown(names[said])}."
+        )
+    if not sentences:
+        sentences.append(
+            "None: no class gets a tenth or more of the answers to tasks with another label."
+        )
+    figures = _figure(
+        "Confusion of all workers",
+        "Rows are the true label as the model sees it, columns the answer; each row sums to 1.",
+        plots.confusion,
+        results,
+        most=12,
+        size=(4.8, 3.6),
+    )
+    return Section("Which classes are confused?", sentences, [], figures)
+
+
+def look_again(results: Results, panel: Panel) -> Section:
+    """Which tasks need another look?"""
+    frame, number = contested_rows(results, panel, 50)
+    total = results.answers.n_tasks
+    if not number:
+        return Section("Which tasks need another look?", ["None: every label is certain enough."])
+    sentence = (
+        f"{count(number, 'task')} of {total:,} ({_percent(number / total)}): the label is unsure, tied, missing, or "
+        "rests on workers that repeat one another."
+    )
+    note = "The least certain first."
+    if number > len(frame):
+        note = f"The {len(frame)} least certain of {number:,}; contested_ has all of them."
+    table = table_of("Contested tasks", frame, note)
+    return Section("Which tasks need another look?", [sentence], [table])
+
+
+def retrain(results: Results) -> Section:
+    """Whom should I retrain or drop?"""
+    rated, data = reliability(results), results.answers
+    sentences = []
+    if len(rated.worse):
+        sentences.append(
+            f"Ask {listed(data.workers[rated.worse])} how they understand the labels: their answers go against the "
+            "labels more often than chance would, as if classes were mixed up. The model reads them "
+            "the other way round."
+        )
+    if len(rated.at_chance):
+        sentences.append(
+            f"Consider dropping {listed(data.workers[rated.at_chance])}: nothing shows that they do better than chance."
+        )
+    worker, label, said, times = confusion_counts(results)
+    total = np.bincount(worker, weights=times, minlength=data.n_workers)
+    for place in rated.below[:10]:
+        mine = np.flatnonzero(worker == place)
+        if not len(mine):
+            continue
+        top = mine[np.argmax(times[mine])]
+        share = times[top] / total[place]
+        sentences.append(
+            f"Consider retraining {shown(data.workers[place])} (skill {results.skills[place]:.2f}): the most frequent "
+            f"error, {_percent(share)} of all, is {shown(data.classes[said[top]])} where the consensus is "
+            f"{shown(data.classes[label[top]])}."
+        )
+    if len(rated.below) > 10:
+        sentences.append(f"{len(rated.below) - 10:,} more are below the median beyond doubt.")
+    return Section("Whom should I retrain or drop?", sentences or ["Nobody, by these answers."])
+
+
+def _figure(title: str, caption: str, plot: Any, results: Results, **options: Any) -> list[Figure]:
+    """Return a figure, or none where there is nothing to draw."""
+    try:
+        return [draw(title, caption, plot, results, **options)]
+    except DataError:
+        return []
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f} %"

@@ -1,0 +1,76 @@
+"""The report of a fitted object: one HTML file that opens with what a person asks."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from deem_crowd.atomic import atomic_write
+from deem_crowd.exceptions import DataError
+from deem_crowd.insight import questions
+from deem_crowd.insight.details import details
+from deem_crowd.insight.findings import warnings_of
+from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
+from deem_crowd.insight.tables import compare
+
+TITLE = "What the answers say"
+
+
+def write_report(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    gold: Any = None,
+    answers: AnswersLike = None,
+) -> None:
+    """Write one HTML file about a fitted object, whole or not at all; it fetches nothing and runs nothing.
+
+    It opens with what a person asks: how many labels can be trusted, who is unreliable, who repeats whom, which classes
+    are confused, which tasks need another look, whom to retrain or to drop.
+
+    Parameters
+    ----------
+    model : DEEMAggregator or DEEM, fitted
+    path : path
+    gold : Series, dict, DataFrame or array, optional
+        Known labels, as fit takes them: the report compares with them.
+    answers : DataFrame, Answers or array, optional
+        What the model was fitted to; only a model that comes from a file needs it.
+
+    Raises
+    ------
+    NotFittedError, MissingAnswersError, DataError, FormError, OSError
+    """
+    text = html(results_of(model, answers), gold)
+    with atomic_write(Path(path)) as file:
+        file.write(text.encode("utf-8", errors="replace"))
+
+
+def html(results: Results, gold: Any = None) -> str:
+    """Return the report as text.
+
+    Raises
+    ------
+    DataError
+        If there are no answers to report on, or no task with gold.
+    """
+    data = results.answers
+    if not data.n_answers:
+        raise DataError("there are no answers to report on.")
+    truth = results.gold(gold)
+    if truth is not None and not (truth >= 0).any():
+        raise DataError("gold names none of the tasks: there is nothing to compare with.")
+    panel = compare(results)
+    source = importlib.resources.files("deem_crowd.insight") / "report.html.j2"
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(source.read_text(encoding="utf-8")).render(
+        title=TITLE,
+        facts=questions.facts(results, truth),
+        warnings=warnings_of(results, panel, truth),
+        sections=questions.sections(results, panel, truth),
+        details=details(results, panel, truth),
+    )

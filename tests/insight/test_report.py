@@ -1,0 +1,287 @@
+"""The report: what it says, that it fetches and runs nothing, and how a browser lays it out."""
+
+from __future__ import annotations
+
+import html as entities
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from deem_crowd import DEEM, DataError, DEEMAggregator
+from deem_crowd.insight.report import write_report
+
+pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def crowd(n: int = 300, d: int = 8, k: int = 3, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(k, size=n)
+    skills = np.linspace(0.35, 0.9, d)
+    right = rng.random((n, d)) < skills
+    matrix = np.where(right, truth[:, None], (truth[:, None] + rng.integers(1, k, (n, d))) % k)
+    matrix = np.column_stack(
+        [matrix, matrix[:, -2]]
+    )  # the last one repeats the one before the best
+    task, worker = np.nonzero(matrix >= 0)
+    df = pd.DataFrame({"task": task, "worker": worker, "label": matrix[task, worker]})
+    df["worker"] = [f"w{i}" for i in df["worker"]]
+    return df, pd.Series(truth, name="label")
+
+
+class Page(HTMLParser):
+    """Tags and text of a page; fails on a tag that is not closed in order."""
+
+    VOID = frozenset({"meta", "br", "link", "img", "use", "path", "rect", "line"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def text_of(page: str) -> str:
+    bare = re.sub(r"(?s)<style.*?</style>|<svg.*?</svg>", "", page)
+    return " ".join(entities.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    df, gold = crowd()
+    agg = DEEMAggregator().fit(df)
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    agg.report(path, gold=gold)
+    return path, agg, df, gold
+
+
+def test_it_says_what_the_tables_say(written) -> None:
+    path, agg, _, gold = written
+    text = text_of(path.read_text(encoding="utf-8"))
+    tasks = agg.tasks_
+    sure = tasks["confidence"] >= 0.95
+    assert f"{sure.sum()} labels of 300" in text
+    right = (agg.labels_ == gold.reindex(agg.labels_.index)).mean()
+    assert f"On 300 tasks with gold {100 * right:.0f} %" in text or f"{100 * right:.1f} %" in text
+    assert "w6 and w8 repeat one another" in text
+    contested = int(agg.contested_.sum())
+    assert f"{contested} tasks of 300" in text
+    worst = agg.workers_["skill"].idxmin()
+    unreliable = text[text.index("Who is unreliable?", text.index("Details")) :]
+    assert worst in unreliable[: unreliable.index("Who repeats whom?")]
+
+
+def test_it_fetches_and_runs_nothing(written) -> None:
+    text = written[0].read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "link", "img", "image", "iframe", "object", "embed", "form"}
+    policy = [a["content"] for t, a in page.tags if a.get("http-equiv")]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
+    for tag, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in {"href", "src", "xlink:href"}:
+                assert value.startswith("#"), (tag, value)
+    assert not re.search(r"url\((?!#)", text.replace('"', "").replace("'", ""))
+    assert "@import" not in text
+
+
+def test_headings_and_pictures_have_texts(written) -> None:
+    page = Page(written[0].read_text(encoding="utf-8"))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
+    pictures = [a for _, a in page.tags if a.get("role") == "img"]
+    assert len(pictures) >= 4
+    assert all(len(a["aria-label"]) > 20 for a in pictures)
+    assert sum(tag == "svg" for tag, _ in page.tags) == len(pictures)
+    targets = {a["id"] for _, a in page.tags if a.get("id")}
+    links = [a["href"][1:] for t, a in page.tags if t == "a"]
+    assert len(links) >= 6
+    assert set(links) <= targets
+    assert [a["lang"] for t, a in page.tags if t == "html"] == ["en"]
+
+
+FORMS = {
+    "one task": pd.DataFrame({"task": [1, 1], "worker": ["a", "b"], "label": ["x", "y"]}),
+    "one worker": pd.DataFrame({"task": [1, 2], "worker": ["a", "a"], "label": ["x", "y"]}),
+    "one class": pd.DataFrame({"task": [1, 1, 2], "worker": ["a", "b", "a"], "label": ["x"] * 3}),
+    "one answer": pd.DataFrame({"task": [1], "worker": ["a"], "label": ["x"]}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_small_data_are_reported(form, tmp_path) -> None:
+    DEEMAggregator().fit(FORMS[form]).report(tmp_path / "r.html", gold={1: "x"})
+    assert "How many labels can I trust?" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_reported_says_why_and_writes_nothing(tmp_path) -> None:
+    path = tmp_path / "r.html"
+    df, gold = crowd(60)
+    empty = DEEMAggregator().fit(df[:0])
+    with pytest.raises(DataError, match="no answers"):
+        empty.report(path)
+    with pytest.raises(NotFittedError):
+        DEEM().report(path)
+    agg = DEEMAggregator().fit(df)
+    with pytest.raises(DataError, match="gold"):
+        agg.report(path, gold=gold[:0])
+    agg.save(tmp_path / "model")
+    loaded = DEEMAggregator.load(tmp_path / "model")
+    with pytest.raises(DataError, match="answers=df"):
+        loaded.report(path)
+    assert not path.exists()
+    loaded.report(path, answers=df)
+    agg.report(tmp_path / "again.html")
+    assert path.read_text(encoding="utf-8") == (tmp_path / "again.html").read_text(encoding="utf-8")
+    partial = DEEMAggregator().partial_fit(df[:300]).partial_fit(df[300:])
+    partial.report(path)
+    assert "60 tasks" in path.read_text(encoding="utf-8")
+
+
+def test_hostile_ids_are_escaped_and_shortened(tmp_path) -> None:
+    hostile = [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "\u202egnp.exe\x00\x1b[31m\r\n",
+        "y" * 10_000,
+        "{{ 7 * 7 }}",
+    ]
+    rng = np.random.default_rng(0)
+    rows = [(t, w, hostile[rng.integers(3)]) for t in hostile for w in hostile]
+    agg = DEEMAggregator().fit(pd.DataFrame(rows, columns=["task", "worker", "label"]))
+    agg.report(tmp_path / "r.html")
+    raw = (tmp_path / "r.html").read_bytes()
+    text = raw.decode("utf-8")
+    names = {tag for tag, _ in Page(text).tags}
+    assert not names & {"script", "img"}
+    assert "&lt;script&gt;" in text
+    assert "{{ 7 * 7 }}" in text
+    assert "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy" not in text
+    assert not set(text) & {"\u202e", "\x00", "\x1b", "\r"}
+
+
+def test_a_large_report_stays_small(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    n, d = 100_000, 300
+    truth = rng.integers(3, size=n).repeat(3)
+    label = np.where(rng.random(3 * n) < 0.6, truth, rng.integers(3, size=3 * n))
+    df = pd.DataFrame(
+        {"task": np.arange(n).repeat(3), "worker": rng.integers(d, size=3 * n), "label": label}
+    ).drop_duplicates(["task", "worker"])
+    agg = DEEMAggregator(auto_hyperparameters=False, n_iter=5).fit(df)
+    agg.report(tmp_path / "r.html")
+    assert (tmp_path / "r.html").stat().st_size < 5e6
+
+
+MEASURE = """<script>
+window.addEventListener("load", () => {
+  const wide = [...document.querySelectorAll("body *")].filter(e => {
+    if (e.closest(".wide") && !e.classList.contains("wide")) return false;
+    if (e.closest("svg") && e.tagName !== "svg") return false;
+    return e.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
+  }).map(e => e.tagName);
+  const clipped = [...document.querySelectorAll("svg")].flatMap(s => {
+    const b = s.getBoundingClientRect();
+    return [...s.querySelectorAll("text")].filter(t => {
+      const r = t.getBoundingClientRect();
+      return r.width && (r.left < b.left - 2 || r.right > b.right + 2 || r.top < b.top - 2 || r.bottom > b.bottom + 2);
+    }).map(t => t.textContent);
+  });
+  const page = getComputedStyle(document.body);
+  parent.document.title = JSON.stringify({
+    width: document.documentElement.clientWidth, scroll: document.documentElement.scrollWidth,
+    wide, clipped, ink: page.color, ground: page.backgroundColor,
+    axis: getComputedStyle(document.querySelector("svg text")).fill,
+    texts: document.querySelectorAll("svg text").length,
+  });
+});
+</script>"""
+
+
+def laid_out(path: Path, width: int, dark: bool, folder: Path) -> dict:
+    """Return what chromium measures of a page, in a frame of that width."""
+    text = path.read_text(encoding="utf-8")
+    probe = folder / "probe.html"
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    inner = entities.escape(text.replace("</head>", MEASURE + "</head>"))
+    # in a frame, because chromium's windows have a least width
+    probe.write_text(
+        f'<!doctype html><html style="color-scheme: light dark"><title></title><iframe srcdoc="{inner}" '
+        f'style="border: 0; width: {width}px; height: 900px"></iframe></html>',
+        encoding="utf-8",
+    )
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={folder / 'profile'}",
+        "--window-size=1500,1000",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+        "--virtual-time-budget=3000",
+        "--dump-dom",
+        probe.as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    title = re.search(r"<title>(.*?)</title>", done.stdout, re.S)
+    assert title is not None, done.stderr[-500:]
+    return json.loads(entities.unescape(title[1]))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_a_browser_lays_it_out_without_overflow(written, width, dark, tmp_path) -> None:
+    seen = laid_out(written[0], width, dark, tmp_path)
+    assert seen["scroll"] <= seen["width"]
+    assert width - 20 <= seen["width"] <= width
+    assert seen["wide"] == []
+    assert seen["clipped"] == []
+    assert seen["texts"] > 20
+    lightness = [sum(map(int, re.findall(r"\d+", seen[key])[:3])) / 3 for key in ("ink", "ground")]
+    assert (lightness[0] > lightness[1]) is dark
+    assert abs(lightness[0] - lightness[1]) > 150
+    assert seen["axis"] == seen["ink"]
+
+
+@pytest.mark.parametrize("name", ["crowd/web", "ensemble/csgo", "judges/llmbar_adversarial"])
+def test_real_sets_are_reported(name, tmp_path) -> None:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"{name} is not among the shared data")
+    df = pd.read_csv(folder / "labels.csv.gz")
+    gold = pd.read_csv(folder / "truth.csv.gz").set_index("task")["label"]
+    gold = gold[gold.isin(df["label"].unique())]
+    agg = DEEMAggregator().fit(df)
+    write_report(agg, tmp_path / "r.html", gold=gold)
+    right = (agg.labels_.reindex(gold.index) == gold).mean()
+    text = text_of((tmp_path / "r.html").read_text(encoding="utf-8"))
+    said = re.search(r"On [\d,]+ tasks with gold ([\d.]+) % are right", text)
+    assert float(said[1]) == pytest.approx(100 * right, abs=0.51)
