@@ -9,6 +9,7 @@ from .exceptions import PluginError as PluginError
 from .exceptions import PluginWarning as PluginWarning
 from .hookspecs import hookimpl as hookimpl
 from .insight.agreement import agreement as agreement
+from .insight.judges import judge_report as judge_report
 from .registry import adapters as adapters
 from .registry import aggregators as aggregators
 from .registry import create as create
@@ -32,5 +33,6 @@ __all__ = [
     "agreement",
     "create",
     "hookimpl",
+    "judge_report",
     "samplers",
 ]

@@ -182,7 +182,8 @@ def _one_confusion(
     ax = axes(ax, side + 1, side)
     heat_map(ax, part, 0.0, 1.0, "share of the row")
     names = [plain(shown(c, 16)) for c in results.answers.classes[kept]]
-    ax.set_xticks(np.arange(len(kept)), names, rotation=90 if len(kept) > 4 else 0)
+    upright = len(kept) > 4 or max(map(len, names)) > 6
+    ax.set_xticks(np.arange(len(kept)), names, rotation=90 if upright else 0)
     ax.set_yticks(np.arange(len(kept)), names)
     ax.set_xlabel("answer")
     ax.set_ylabel("true label")
