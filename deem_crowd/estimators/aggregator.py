@@ -255,16 +255,33 @@ class DEEMAggregator(Insights, Persistent, BaseClassificationAggregator):
 
     # -------------------------------------------------------------- predicting
 
-    def predict(self, data: pd.DataFrame | Answers) -> pd.Series:
+    def predict(self, data: pd.DataFrame | Answers, contested: str = "keep") -> pd.Series:
         """Return the labels of tasks, new ones as well, from the answers of the workers known since fit.
 
         The model stays as it is. Workers it has not seen count as the average worker, with a warning.
 
+        Parameters
+        ----------
+        data : DataFrame or Answers
+            As in :meth:`fit`.
+        contested : 'keep' or 'missing'
+            What becomes of labels that need another look, for the reasons of ``contested_``.
+
         Raises
         ------
-        NotFittedError, MissingColumnError, DataError
+        NotFittedError, MissingColumnError, DataError, ParameterError
         """
-        return self._predict(data)[0]
+        if not self._drops_contested(contested):
+            return self._predict(data)[0]
+        answers = self._read(data)
+        labels, probas = self._predict(answers)
+        classes = probas.columns
+        codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
+        codes = np.where(labels.isna(), -1, codes)
+        marks = self._contested_of(answers, codes, probas.to_numpy(), classes)
+        settled = ids.take(classes, np.where(marks, -1, codes), "agg_label")
+        settled.index = labels.index
+        return settled
 
     def predict_proba(self, data: pd.DataFrame | Answers) -> pd.DataFrame:
         """Return p(label | answers), shape (N, K), as :meth:`predict` finds it."""

@@ -372,6 +372,7 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         predictions: npt.ArrayLike | Answers,
         return_probs: bool = False,
         align_to: npt.ArrayLike | None = None,
+        contested: str = "keep",
     ) -> Any:
         """Return the most probable class of each task, shape (N,); −1 for tasks without answers.
 
@@ -384,13 +385,18 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         align_to : integers, shape (N,) or (N, D), optional
             Rename the classes, for this call, by the Hungarian algorithm so that they agree best with these labels;
             of a matrix of answers, with its majority vote.
+        contested : 'keep' or 'missing'
+            What becomes of labels that need another look, for the reasons of ``contested_``: −1 if 'missing'.
 
         Raises
         ------
-        NotFittedError, DataError, FormError
+        NotFittedError, DataError, FormError, ParameterError
         """
+        drops = self._drops_contested(contested)
         posterior, answers = self._posterior(predictions)
         labels = fitted.best_class(posterior, answers)
+        if drops:
+            labels = np.where(self._contested_of(answers, labels, posterior), -1, labels)
         if align_to is not None:
             mapping = initialization.match(_agreement(posterior, align_to, answers))
             renamed = np.empty_like(posterior)

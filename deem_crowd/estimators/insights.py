@@ -8,7 +8,10 @@ import os
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+
+from deem_crowd.exceptions import ParameterError
 
 
 def _insight(module: str) -> Any:
@@ -58,6 +61,17 @@ class Insights:
         """Whether the label of each task needs another look, booleans; see :func:`deem_crowd.insight.contested`."""
         self._require_fit("contested_")
         marks: pd.Series = _insight("contested").contested(self)["contested"]
+        return marks
+
+    def _drops_contested(self, contested: str) -> bool:
+        """Check the parameter of ``predict``; whether contested labels are to be left out."""
+        if contested not in ("keep", "missing"):
+            raise ParameterError(f"contested={contested!r} is not one of 'keep', 'missing'.")
+        return contested == "missing"
+
+    def _contested_of(self, *prediction: Any) -> npt.NDArray[np.bool_]:
+        """Tell which of some predictions are contested, shape (N,)."""
+        marks: npt.NDArray[np.bool_] = _insight("contested").predicted_contested(self, *prediction)
         return marks
 
     def summary(self) -> str:

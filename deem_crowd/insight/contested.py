@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.deem import DEEM
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.insight.pairs import Panel
-from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
+from deem_crowd.insight.pairs import Excess, PairCounts, Panel
+from deem_crowd.insight.results import AnswersLike, Model, Results, coded_classes, results_of
 from deem_crowd.insight.tables import compare
 
 BELOW = 0.8
@@ -69,6 +74,56 @@ def contested_table(results: Results, panel: Panel, below: float = BELOW) -> pd.
         table[results.known >= 0] = False
     table.insert(0, "contested", table.any(axis=1))
     return table
+
+
+def predicted_contested(
+    model: Model,
+    answers: Answers,
+    label: npt.NDArray[np.int64],
+    posterior: npt.NDArray[np.float64],
+    classes: pd.Index | None = None,
+) -> npt.NDArray[np.bool_]:
+    """Tell which predictions are contested, shape (N,), for :meth:`predict` with ``contested='missing'``.
+
+    Which workers repeat one another is known from the answers that the model was fitted to; a model from a file has
+    none, and there the other reasons decide.
+
+    Parameters
+    ----------
+    model : DEEMAggregator or DEEM, fitted
+    answers : Answers
+        About N tasks that may be new.
+    label : integers, shape (N,)
+        The class predicted, −1 for none.
+    posterior : shape (N, K)
+    classes : Index, optional
+        What the K classes are, where the answers may know fewer.
+    """
+    if isinstance(model, DEEM):
+        workers, place = answers.workers, np.arange(answers.n_workers)
+    else:
+        workers = model.skills_.index
+        place = workers.get_indexer(answers.workers)
+    strangers = pd.RangeIndex(len(workers) + 1)  # one more: workers that the model does not know
+    coded = replace(
+        answers,
+        worker=np.where(place < 0, len(workers), place).astype(np.int32)[answers.worker],
+        workers=strangers,
+    )
+    if classes is not None:
+        coded = coded_classes(coded, classes)
+    fitted_on = model.__dict__.get("_fitted_on")
+    none = np.zeros((len(workers) + 1, 0))
+    results = Results(
+        model, coded, label, posterior, none[0], none.sum(1), none, none[:, :, None], [], None
+    )
+    if fitted_on is None:
+        empty = np.zeros((0, 0))
+        counts = PairCounts(np.zeros(0, dtype=np.int64), empty, empty, empty)
+        panel = Panel(counts, Excess(empty, empty, empty > 0), 0)
+    else:
+        panel = compare(results_of(model))
+    return contested_table(results, panel)["contested"].to_numpy()
 
 
 def rests_on_repetition(results: Results, panel: Panel) -> np.ndarray:

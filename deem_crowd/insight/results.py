@@ -209,14 +209,7 @@ def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
     if len(answers.workers) != len(workers) or not answers.workers.equals(workers):
         worker = workers.get_indexer(answers.workers).astype(np.int32)[answers.worker]
         answers = replace(answers, worker=worker, workers=workers)
-    if len(answers.classes) != len(classes) or not answers.classes.equals(classes):
-        place = classes.get_indexer(answers.classes)
-        hard = None if answers.label is None else place.astype(np.int32)[answers.label]
-        soft = None
-        if answers.soft is not None:
-            soft = np.zeros((answers.n_answers, len(classes)))
-            soft[:, place] = answers.soft
-        answers = replace(answers, label=hard, soft=soft, classes=classes)
+    answers = coded_classes(answers, classes)
     row = probas.index.get_indexer(answers.tasks)
     codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
     codes = np.where(labels.isna().to_numpy(), -1, codes).astype(np.int64)
@@ -233,3 +226,16 @@ def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
         list(model.loss_history_),
         None,
     )
+
+
+def coded_classes(answers: Answers, classes: pd.Index) -> Answers:
+    """Return answers whose classes are coded by another index, which holds all of theirs."""
+    if len(answers.classes) == len(classes) and answers.classes.equals(classes):
+        return answers
+    place = classes.get_indexer(answers.classes)
+    if answers.soft is None:
+        label = place.astype(np.int32)[answers.hard_label]
+        return replace(answers, label=label, classes=classes)
+    soft = np.zeros((answers.n_answers, len(classes)))
+    soft[:, place] = answers.soft
+    return replace(answers, soft=soft, classes=classes)

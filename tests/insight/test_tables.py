@@ -288,3 +288,32 @@ def test_ids_of_any_kind_are_shown_safely() -> None:
     assert findings.shown("x" * 10_000) == "x" * 39 + "…"
     assert findings.listed([1, 2, 3]) == "1, 2 and 3"
     assert findings.listed(range(20), 2) == "0, 1 and 18 more"
+
+
+def test_predict_leaves_out_what_is_contested(tmp_path) -> None:
+    matrix, _ = crowd(400, (0.75, 0.75, 0.75, 0.75, 0.6), k=2)
+    df = long(np.column_stack([matrix] + [matrix[:, 4]] * 3))
+    agg = DEEMAggregator(auto_hyperparameters=False).fit(df)
+    kept, left = agg.predict(df), agg.predict(df, contested="missing")
+    marks = agg.contested_
+    assert marks.any()
+    assert (left.isna() == marks.reindex(left.index)).all()
+    assert (left[~marks] == kept[~marks]).all()
+    some = df[df["task"].isin(kept.index[:50])]
+    part = agg.predict(some.replace({"worker": {"w0": "new"}}), contested="missing")
+    assert len(part) == 50
+    model = DEEM().fit(matrix)
+    labels = model.predict(matrix, contested="missing")
+    assert ((labels < 0) == model.contested_).all()
+    model.save(tmp_path / "model")
+    loaded = DEEM.load(tmp_path / "model")
+    unsure = model.predict_proba(matrix).max(axis=1) < 0.8
+    assert ((loaded.predict(matrix, contested="missing") < 0) == unsure).all()
+    for fitted in (agg, model):
+        with pytest.raises(ValueError, match="contested"):
+            fitted.predict(df, contested="drop")
+    integers = df.assign(label=df["label"].map({"a": 1, "b": 2}))
+    numbers = DEEMAggregator().fit(integers).predict(integers, contested="missing")
+    assert numbers.isna().any()
+    assert set(numbers.dropna()) == {1, 2}
+    assert numbers.dtype == "Int64"
