@@ -147,10 +147,14 @@ class Answers:
         ------
         MissingColumnError, FormError, DataError, ParameterError
         """
+        from deem_crowd.data.doubts import warn_of_doubts
+
         names = {"task": task, "worker": worker, "label": label}
-        return cls.from_codes(
+        answers = cls.from_codes(
             *frames.long_codes(data, names), missing=missing, duplicates=duplicates, classes=classes
         )
+        warn_of_doubts(answers, classes_given=classes is not None)
+        return answers
 
     @classmethod
     def from_codes(
@@ -237,12 +241,15 @@ class Answers:
         ------
         MissingColumnError, FormError, DataError, ParameterError, FileNotFoundError
         """
+        from deem_crowd.data.doubts import warn_of_doubts
         from deem_crowd.data.parquet import read_columns
 
         task, worker, label = read_columns(paths)
-        return cls.from_codes(
+        answers = cls.from_codes(
             task, worker, label, missing=missing, duplicates=duplicates, classes=classes
         )
+        warn_of_doubts(answers, classes_given=classes is not None)
+        return answers
 
     def extended(self, new: Answers, *, duplicates: Duplicates = "last") -> Answers:
         """Return these answers and others together; ids are united, old ones first, classes in canonical order.

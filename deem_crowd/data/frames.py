@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,16 @@ from deem_crowd.data.arrays import checked_soft
 from deem_crowd.exceptions import DataError, FormError, MissingColumnError, first_few
 
 COLUMNS = ("task", "worker", "label")
+
+SYNONYMS = {
+    "task": "item item_id task_id id example example_id sample_id question question_id unit_id instance_id hitid "
+    "document_id text_id row_id index",
+    "worker": "worker_id annotator annotator_id rater rater_id user user_id judge judge_id coder labeler labeller "
+    "labeler_id source model lf performer workerid assessor expert completed_by",
+    "label": "annotation answer response verdict rating class category judgment judgement value vote choice output "
+    "label_id prediction",
+}
+"""Well-known other names of the columns, in lower case; they are suggested, never taken."""
 
 Coded = tuple[npt.NDArray[Any], pd.Index]
 """Codes, shape (R,), −1 where missing, and the distinct values that they stand for."""
@@ -122,11 +132,13 @@ def require_columns(
         in_index = [name for name in absent if name in data.index.names]
         if in_index:
             hint = f"{first_few(in_index)} is in the index: call df.reset_index() first."
-        elif len(absent) == len(parts) and data.shape[1] > 1:
+        elif len(absent) == len(parts) and not synonyms(data.columns, absent) and data.shape[1] > 1:
             hint = (
                 "For a wide frame (one row a task, one column a worker) use "
                 "deem_crowd_adapters.from_wide(df)."
             )
+        elif suggested := synonyms(data.columns, absent):
+            hint = f"If these are meant, rename them: df.rename(columns={suggested!r})."
         else:
             hint = f"Rename the columns: df.rename(columns={{…: '{absent[0]}'}})."
         raise MissingColumnError(
@@ -141,3 +153,15 @@ def require_columns(
             )
         columns[part] = column
     return columns
+
+
+def synonyms(columns: Iterable[Any], parts: Iterable[Any]) -> dict[Any, str]:
+    """Return those columns that are well-known names of missing parts, each with its part; one column a part."""
+    suggested: dict[Any, str] = {}
+    for part in parts:
+        names = SYNONYMS.get(part, "").split()
+        plain = {str(column).strip().casefold(): column for column in columns}
+        column = next((plain[name] for name in names if name in plain), None)
+        if column is not None:
+            suggested.setdefault(column, part)
+    return suggested

@@ -1,0 +1,133 @@
+"""Answers that can be read but look like something else: said in a warning, with the remedy."""
+
+from __future__ import annotations
+
+import unicodedata
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataWarning, first_few
+
+FREE_TEXT_CLASSES = 50
+"""Text with fewer distinct labels is never taken for free text."""
+RATINGS = 10
+"""Real numbers with fewer distinct values are never taken for ratings."""
+
+
+def warn_of_doubts(answers: Answers, *, classes_given: bool, stacklevel: int = 3) -> None:
+    """Warn of labels and ids that look alike, and of labels that look like no classes.
+
+    Costs a look at the distinct tasks, workers and classes, none at the R answers.
+
+    Parameters
+    ----------
+    answers : Answers
+        Hard ones, as read.
+    classes_given : bool
+        Whether the caller named the label space; then only lookalikes are doubtful.
+    stacklevel : int
+        As in :func:`warnings.warn`.
+    """
+    messages = [
+        _lookalikes("label", answers.classes, _same_word),
+        _lookalikes("worker", answers.workers, _same_id),
+        _lookalikes("task", answers.tasks, _same_id),
+    ]
+    if not classes_given:
+        messages += [_free_text(answers), _ratings(answers.classes), _minus_one(answers.classes)]
+    for message in messages:
+        if message:
+            warnings.warn(message, DataWarning, stacklevel=stacklevel + 1)
+
+
+def _same_id(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _same_word(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _texts(index: pd.Index) -> list[str]:
+    if index.dtype.kind in "iufbMmc":
+        return []
+    return [value for value in index.tolist() if isinstance(value, str)]
+
+
+def _plain(index: pd.Index) -> bool:
+    """Tell whether ids are ASCII without blanks at their ends, so that those that differ do so in earnest."""
+    if isinstance(
+        index.dtype, pd.StringDtype
+    ):  # Arrow looks at them without making objects of them
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        unusual = pc.match_substring_regex(pa.array(index.array), r"^\s|\s$|[^\x00-\x7F]")
+        return not pc.any(unusual).as_py()
+    return all(text.isascii() and text == text.strip() for text in _texts(index))
+
+
+def _lookalikes(part: str, index: pd.Index, same: Callable[[str], str]) -> str:
+    if part != "label" and _plain(index):
+        return ""
+    texts = _texts(index)
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        groups.setdefault(same(text), []).append(text)
+    alike = [group for group in groups.values() if len(group) > 1]
+    if not alike:
+        return ""
+    how = "case, spaces or Unicode form" if part == "label" else "spaces or Unicode form"
+    remedy = "normalize('NFC').str.strip()" + (".str.casefold()" if part == "label" else "")
+    groups_differ = (
+        "1 group of {}s differs" if len(alike) == 1 else f"{len(alike)} groups of {{}}s differ"
+    )
+    return (
+        f"{groups_differ.format(part)} only by {how}; each counts as a {part} of its own: {_shown(alike)}. "
+        f"If they are meant as one: df['{part}'].str.{remedy}."
+    )
+
+
+def _shown(groups: list[list[str]]) -> str:
+    """Show three groups; what is not ASCII by its code, since Unicode forms look the same."""
+    shown = [" and ".join(ascii(text) for text in group[:3]) for group in groups[:3]]
+    return "; ".join(shown) + ("; …" if len(groups) > 3 else "")
+
+
+def _free_text(answers: Answers) -> str:
+    k, n = answers.n_classes, answers.n_answers
+    if k < FREE_TEXT_CLASSES or k < 0.5 * n or not _texts(answers.classes):
+        return ""
+    return (
+        f"{k} of {n} labels are distinct ({first_few(answers.classes[:3])}): they look like free text, and labels that "
+        "nobody repeats cannot be aggregated. Use a column with a few classes, or classify the texts first."
+    )
+
+
+def _ratings(classes: pd.Index) -> str:
+    if classes.dtype.kind != "f" or len(classes) < RATINGS:
+        return ""
+    values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
+    if (values == np.floor(values)).mean() > 0.5:
+        return ""
+    return (
+        f"the labels are {len(values)} real numbers ({first_few(values[:3])}): they look like ratings, and each "
+        "number counts as a class of its own. Round them to a few classes, or average them instead."
+    )
+
+
+def _minus_one(classes: pd.Index) -> str:
+    if classes.dtype.kind not in "if" or not len(classes):
+        return ""
+    values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
+    if not (values.min() == -1 and 0 in values):
+        return ""
+    return (
+        "label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != -1]; if it is "
+        f"a class, name the classes: classes={[int(v) if v == int(v) else float(v) for v in values[:5]]}"
+        f"{'' if len(values) <= 5 else ' and so on'}."
+    )

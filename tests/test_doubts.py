@@ -1,0 +1,98 @@
+"""What looks like something else is said; ordinary answers are read in silence."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deem_crowd import Answers
+from deem_crowd.exceptions import DataWarning, MissingColumnError
+
+SETS = Path(__file__).parents[2] / "shared" / "data"
+
+
+def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
+    n = len(labels)
+    return pd.DataFrame(
+        {
+            "task": np.arange(n) // 2 if tasks is None else tasks,
+            "worker": np.arange(n) % 2 if workers is None else workers,
+            "label": labels,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (frame(["Yes", "yes", "no", "no"]), "group of labels differs only by case.*'Yes' and 'yes'"),
+        (frame(["yes", "yes ", "no", "no"]), "group of labels differs only by case, spaces"),
+        (frame(["caf\xe9", "cafe\u0301", "no", "no"]), r"labels differs.*'caf.*' and 'caf"),
+        (
+            frame(["a", "a", "b", "b"], workers=["\xe9", "e\u0301", "x", "y"]),
+            "group of workers differs only by spaces or Unicode form",
+        ),
+        (frame(["a", "a", "b", "b"], tasks=["x", " x", "y", "z"]), "group of tasks differs.*' x'"),
+        (frame([f"the text of answer {i}" for i in range(100)]), "100 of 100 labels.*free text"),
+        (frame(np.linspace(0, 1, 40).tolist()), "40 real numbers.*look like ratings"),
+        (frame([-1, 0, 1, 1]), r"label −1 counts as a class.*classes=\[-1, 0, 1\]"),
+    ],
+    ids=["case", "blank", "unicode", "worker", "task", "text", "ratings", "minus one"],
+)  # fmt: skip
+def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
+    with pytest.warns(DataWarning, match=words):
+        Answers.from_frame(data)
+    data.to_parquet(tmp_path / "x.parquet")
+    with pytest.warns(DataWarning, match=words):
+        Answers.from_parquet(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        frame(["a", "b", "A b", "c"]),
+        frame(["a", "a", "b", "b"], workers=["aB", "Ab", "ab", "AB"]),
+        frame([1.0, 1.5, 2.0, 2.5]),
+        frame([-1, 1, 1, -1]),
+        frame([f"text {i}" for i in range(20)]),
+        frame([f"text {i % 60}" for i in range(600)]),
+        frame([]),
+    ],
+    ids=["labels", "ids of mixed case", "halves", "signs", "few", "many classes", "empty"],
+)
+def test_ordinary_answers_are_read_in_silence(data) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Answers.from_frame(data)
+
+
+def test_named_classes_leave_no_doubt() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Answers.from_frame(frame([-1, 0, 1, 1]), classes=[-1, 0, 1])
+
+
+@pytest.mark.skipif(not SETS.is_dir(), reason="the collection of real label sets is not here")
+def test_no_real_label_set_is_doubtful() -> None:
+    paths = sorted(SETS.rglob("labels.csv.gz"))
+    assert paths
+    for path in paths:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            Answers.from_frame(pd.read_csv(path), missing="drop")
+        assert all("repeat a (task, worker) pair" in str(w.message) for w in said), path
+
+
+def test_well_known_names_are_suggested_and_not_taken() -> None:
+    data = frame(["a", "b"]).rename(
+        columns={"task": "item_id", "worker": "Annotator", "label": "verdict"}
+    )
+    with pytest.raises(MissingColumnError) as error:
+        Answers.from_frame(data)
+    suggested = {"item_id": "task", "Annotator": "worker", "verdict": "label"}
+    assert f"df.rename(columns={suggested!r})" in str(error.value)
+    assert Answers.from_frame(data.rename(columns=suggested)).n_answers == 2
