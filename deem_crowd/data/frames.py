@@ -138,7 +138,7 @@ def require_columns(
                 "deem_crowd_adapters.from_wide(df)."
             )
         elif suggested := synonyms(data.columns, absent):
-            hint = f"If these are meant, rename them: df.rename(columns={suggested!r})."
+            hint = f"Rename the columns: df.rename(columns={suggested!r}), if these are meant."
         else:
             hint = f"Rename the columns: df.rename(columns={{…: '{absent[0]}'}})."
         raise MissingColumnError(

@@ -51,7 +51,7 @@ def test_the_rest_is_refused(data, words: str) -> None:
 def test_row_wide_frame_is_not_guessed_at() -> None:
     """A long frame with other column names looks like a wide frame of three workers."""
     renamed = pd.DataFrame({"question": [1, 2], "user": [1, 2], "answer": [0, 1]})
-    with pytest.raises(MissingColumnError, match=r"from_wide"):
+    with pytest.raises(MissingColumnError, match=r"df.rename"):
         adapters.to_answers(renamed)
 
 

@@ -92,7 +92,7 @@ FRAMES = [
     Fault("all columns missing: a wide frame", fit(pd.DataFrame({"ann": ["x"], "bob": ["y"]})),
           MissingColumnError, "missing columns 'task', 'worker', 'label'; found 'ann', 'bob'. For a wide frame (one row a task, one column a worker) use deem_crowd_adapters.from_wide(df)."),
     Fault("a column renamed", fit(frame().rename(columns={"label": "answer"})),
-          MissingColumnError, "missing columns 'label'; found 'task', 'worker', 'answer'. Rename the columns: df.rename(columns={…: 'label'})."),
+          MissingColumnError, "missing columns 'label'; found 'task', 'worker', 'answer'. Rename the columns: df.rename(columns={'answer': 'label'}), if these are meant."),
     Fault("a column in the index", fit(frame().set_index("task")),
           MissingColumnError, "missing columns 'task'; found 'worker', 'label'. 'task' is in the index: call df.reset_index() first."),
     Fault("a column twice", fit(pd.concat([frame(), frame()[["label"]]], axis=1)),
