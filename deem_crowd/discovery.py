@@ -7,12 +7,15 @@ the others.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.metadata
 import os
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -28,8 +31,13 @@ HOOKS: Mapping[str, Kind] = {
     "deem_crowd_aggregators": "aggregator",
     "deem_crowd_samplers": "sampler",
 }
+COMMANDS = "deem_crowd_commands"
+"""The hook that adds commands to the shell."""
 DENY = "DEEM_CROWD_PLUGINS_DENY"
 STRICT = "DEEM_CROWD_PLUGINS_STRICT"
+SECONDS = "DEEM_CROWD_PLUGINS_SECONDS"
+"""The environment variable that sets the time limit of an import in seconds; 0 is none."""
+_DEFAULT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,9 @@ class Entry:
             return self.target
         subject = f"{self.kind} {self.name!r} of {self.distribution} {self.version}"
         try:
-            found = pkgutil.resolve_name(self.target)
-        except (Exception, SystemExit) as error:
+            with time_limit():
+                found = pkgutil.resolve_name(self.target)
+        except (Exception, SystemExit, ImportTimeout) as error:
             raise PluginError(
                 f"{subject} cannot be imported from {self.target!r}: {_cause(error)}"
             ) from error
@@ -85,11 +94,53 @@ class Plugin:
     """What is wrong with it; empty when all is well. A broken plugin offers nothing."""
     denied: bool = False
     """Kept out by ``DEEM_CROWD_PLUGINS_DENY``."""
+    add_commands: Callable[[Any], None] | None = field(default=None, repr=False, compare=False)
+    """Adds its commands to a ``typer.Typer``; None where it brings none."""
 
     @property
     def label(self) -> str:
         """The plugin and the distribution it comes from, as messages name them."""
         return f"plugin {self.name!r} of {self.distribution} {self.version}"
+
+
+class ImportTimeout(BaseException):
+    """An import takes too long. Not an Exception, which a plugin might catch on the way."""
+
+
+@contextlib.contextmanager
+def time_limit() -> Iterator[None]:
+    """End an import that hangs; only in the main thread, and where the system has timers (not on Windows).
+
+    Raises
+    ------
+    ImportTimeout
+    """
+    seconds = _seconds()
+    main = threading.current_thread() is threading.main_thread()
+    if not (seconds and main and hasattr(signal, "setitimer")):
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise ImportTimeout(
+            f"its import is not done after {seconds:g} s ({SECONDS} sets the limit)"
+        )
+
+    handler = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again, should it be swallowed
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def _seconds() -> float:
+    text = os.environ.get(SECONDS, "").strip()
+    try:
+        return max(float(text), 0.0) if text else _DEFAULT_SECONDS
+    except ValueError:
+        raise PluginError(f"{SECONDS}={text!r} is not a number of seconds.") from None
 
 
 class _BrokenPluginError(Exception):
@@ -111,8 +162,9 @@ def discover() -> tuple[Plugin, ...]:
             plugin = replace(plugin, denied=True)
         else:
             try:
-                plugin = replace(plugin, entries=tuple(_load(plugin, point)))
-            except _BrokenPluginError as error:
+                with time_limit():
+                    plugin = _load(plugin, point)
+            except (_BrokenPluginError, ImportTimeout) as error:
                 if strict:
                     raise PluginError(
                         f"{plugin.label} is broken: {error} ({STRICT} is set)"
@@ -140,7 +192,7 @@ def _describe(point: importlib.metadata.EntryPoint) -> Plugin:
     )
 
 
-def _load(plugin: Plugin, point: importlib.metadata.EntryPoint) -> list[Entry]:
+def _load(plugin: Plugin, point: importlib.metadata.EntryPoint) -> Plugin:
     """Import the plugin and ask its hooks. All or nothing: one bad hook makes a broken plugin."""
     manager = pluggy.PluginManager(hookspecs.NAMESPACE)
     manager.add_hookspecs(hookspecs)
@@ -167,7 +219,9 @@ def _load(plugin: Plugin, point: importlib.metadata.EntryPoint) -> list[Entry]:
         # pluggy leaves None out of the results
         offered = _checked_offers(hook, results[0] if results else None)
         entries += [_entry(plugin, kind, name, offer) for name, offer in offered.items()]
-    return entries
+    caller = getattr(manager.hook, COMMANDS)
+    adds = (lambda cli: caller(cli=cli)) if caller.get_hookimpls() else None
+    return replace(plugin, entries=tuple(entries), add_commands=adds)
 
 
 def _check_hooks(manager: pluggy.PluginManager, implementation: Any) -> None:
@@ -176,13 +230,15 @@ def _check_hooks(manager: pluggy.PluginManager, implementation: Any) -> None:
     for caller in callers:
         if not caller.has_spec() and not all(impl.optionalhook for impl in caller.get_hookimpls()):
             raise _BrokenPluginError(
-                f"it implements an unknown hook {caller.name}{hint(caller.name, HOOKS)}"
+                f"it implements an unknown hook {caller.name}{hint(caller.name, (*HOOKS, COMMANDS))}"
             )
     marked = {caller.name for caller in callers}
-    if unmarked := [hook for hook in HOOKS if hook not in marked and hasattr(implementation, hook)]:
+    if unmarked := [
+        hook for hook in (*HOOKS, COMMANDS) if hook not in marked and hasattr(implementation, hook)
+    ]:
         raise _BrokenPluginError(f"{', '.join(unmarked)} lacks the decorator @deem_crowd.hookimpl")
     if not marked:
-        raise _BrokenPluginError(f"it implements none of the hooks {', '.join(HOOKS)}")
+        raise _BrokenPluginError(f"it implements none of the hooks {', '.join((*HOOKS, COMMANDS))}")
 
 
 def _checked_offers(hook: str, offered: Any) -> Mapping[str, hookspecs.Offer]:
@@ -221,4 +277,8 @@ def _canonical(name: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # somebody else's __str__
+        text = "(its message cannot be shown)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

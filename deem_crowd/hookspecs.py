@@ -43,3 +43,11 @@ def deem_crowd_aggregators() -> Mapping[str, Offer]:  # type: ignore[empty-body]
 @hookspec
 def deem_crowd_samplers() -> Mapping[str, Offer]:  # type: ignore[empty-body]
     """Offer samplers: each draws answers from an energy, given the mask of those that exist."""
+
+
+@hookspec
+def deem_crowd_commands(cli: Any) -> None:
+    """Add commands to ``deem-crowd``: ``cli`` is a ``typer.Typer`` of the plugin's own, ``cli.command()`` adds one.
+
+    It is called when the shell is asked for help or for a command that is not built in, and never for the others.
+    """

@@ -27,6 +27,7 @@ __all__ = [
     "adapters",
     "aggregators",
     "broken",
+    "clashes",
     "create",
     "get_adapter",
     "get_sampler",
@@ -42,8 +43,8 @@ class _Catalogue:
 
     plugins: tuple[Plugin, ...]
     entries: Mapping[Kind, Mapping[str, Entry]]
-    clashes: Mapping[Kind, str]
-    """By kind, the message about the names that several plugins claim."""
+    clashes: Mapping[Kind, Mapping[str, str]]
+    """By kind and name, the message about a name that several plugins claim."""
 
 
 _lock = threading.RLock()
@@ -52,28 +53,28 @@ _discovering = False
 
 
 def adapters() -> Mapping[str, Entry]:
-    """Return the adapters there are, by name.
+    """Return the adapters there are, by name; those that two plugins claim are left out.
 
     Raises:
-        PluginError: two plugins claim one name, or (strict mode) a plugin is broken.
+        PluginError: a plugin is broken, in strict mode only.
     """
     return _entries("adapter")
 
 
 def aggregators() -> Mapping[str, Entry]:
-    """Return the aggregators there are, by name.
+    """Return the aggregators there are, by name; those that two plugins claim are left out.
 
     Raises:
-        PluginError: two plugins claim one name, or (strict mode) a plugin is broken.
+        PluginError: a plugin is broken, in strict mode only.
     """
     return _entries("aggregator")
 
 
 def samplers() -> Mapping[str, Entry]:
-    """Return the samplers there are, by name.
+    """Return the samplers there are, by name; those that two plugins claim are left out.
 
     Raises:
-        PluginError: two plugins claim one name, or (strict mode) a plugin is broken.
+        PluginError: a plugin is broken, in strict mode only.
     """
     return _entries("sampler")
 
@@ -96,14 +97,23 @@ def broken() -> tuple[Plugin, ...]:
     return tuple(plugin for plugin in plugins() if plugin.problem)
 
 
+def clashes() -> tuple[str, ...]:
+    """Return a message about each name that two plugins claim, which neither of them gets.
+
+    Raises:
+        PluginError: a plugin is broken, in strict mode only.
+    """
+    return tuple(text for names in _discovered().clashes.values() for text in names.values())
+
+
 def create(name: str, /, **params: Any) -> Any:
     """Build the aggregator called ``name`` with the parameters of its own class.
 
     Raises:
         ParameterError: there is no such aggregator, or it does not take these parameters.
-        PluginError: it cannot be imported, or as for :func:`aggregators`.
+        PluginError: two plugins claim the name, it cannot be imported, or as for :func:`aggregators`.
     """
-    factory = _find("aggregator", name).load()
+    factory = find("aggregator", name).load()
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):  # some callables written in C do not tell theirs
@@ -120,9 +130,9 @@ def get_sampler(name: str) -> Any:
 
     Raises:
         ParameterError: there is no such sampler.
-        PluginError: it cannot be imported, or as for :func:`samplers`.
+        PluginError: two plugins claim the name, it cannot be imported, or as for :func:`samplers`.
     """
-    return _find("sampler", name).load()
+    return find("sampler", name).load()
 
 
 def get_adapter(name: str) -> Any:
@@ -130,9 +140,9 @@ def get_adapter(name: str) -> Any:
 
     Raises:
         ParameterError: there is no such adapter.
-        PluginError: it cannot be imported, or as for :func:`adapters`.
+        PluginError: two plugins claim the name, it cannot be imported, or as for :func:`adapters`.
     """
-    return _find("adapter", name).load()
+    return find("adapter", name).load()
 
 
 def reload() -> None:
@@ -147,21 +157,35 @@ def reload() -> None:
 
 
 def _entries(kind: Kind) -> Mapping[str, Entry]:
-    catalogue = _discovered()
-    if kind in catalogue.clashes:
-        raise PluginError(catalogue.clashes[kind])
-    return catalogue.entries[kind]
+    return _discovered().entries[kind]
 
 
-def _find(kind: Kind, name: str) -> Entry:
+def find(kind: Kind, name: str) -> Entry:
+    """Return what is called ``name``, not yet imported.
+
+    Raises:
+        ParameterError: there is none.
+        PluginError: two plugins claim the name, or (strict mode) a plugin is broken.
+    """
     known = _entries(kind)
     if name in known:
         return known[name]
+    require_unclaimed(kind, name)
     listed = ", ".join(known) or "none"
     message = f"no {kind} is called {name!r}{hint(str(name), known)}; there are: {listed}"
     if skipped := broken():
         message += f" (skipped as broken: {', '.join(plugin.label for plugin in skipped)})"
     raise ParameterError(message)
+
+
+def require_unclaimed(kind: Kind, name: str) -> None:
+    """Check that no two plugins claim ``name``.
+
+    Raises:
+        PluginError: they do, or (strict mode) a plugin is broken.
+    """
+    if message := _discovered().clashes[kind].get(name):
+        raise PluginError(message)
 
 
 def _misfit(name: str, signature: inspect.Signature, params: Mapping[str, Any], reason: str) -> str:
@@ -208,17 +232,15 @@ def _catalogued(found: tuple[Plugin, ...]) -> _Catalogue:
         for entry in plugin.entries:
             claims[entry.kind].setdefault(entry.name, []).append((plugin, entry))
     entries: dict[Kind, Mapping[str, Entry]] = {}
-    clashes: dict[Kind, str] = {}
+    clashes: dict[Kind, Mapping[str, str]] = {}
     for kind, names in claims.items():
-        entries[kind] = MappingProxyType({name: names[name][0][1] for name in sorted(names)})
-        disputes = [
-            f"{kind} {name!r} comes from " + " and from ".join(plugin.label for plugin, _ in rivals)
+        single = {name: names[name][0][1] for name in sorted(names) if len(names[name]) == 1}
+        entries[kind] = MappingProxyType(single)
+        clashes[kind] = {
+            name: f"{kind} {name!r} comes from "
+            + " and from ".join(plugin.label for plugin, _ in rivals)
+            + f". Uninstall one of them, or name it in the environment variable {discovery.DENY}"
             for name, rivals in names.items()
             if len(rivals) > 1
-        ]
-        if disputes:
-            clashes[kind] = (
-                f"{'; '.join(disputes)}. Uninstall one of them, or name it in the environment "
-                f"variable {discovery.DENY}"
-            )
+        }
     return _Catalogue(found, entries, clashes)

@@ -372,11 +372,12 @@ def test_a_name_claimed_twice_is_an_error_that_names_both(site: Site) -> None:
         "bolt", VOTE.replace('"walk"', '"jump"').replace("csvish", "jsonish"), version="2.2"
     )
     both = r"'vote' comes from plugin 'acme' of acme 1\.1 and from plugin 'bolt' of bolt 2\.2"
-    for ask in (deem_crowd.aggregators, lambda: deem_crowd.create("vote")):
-        with pytest.raises(PluginError, match=both) as caught:
-            ask()
-        assert DENY in str(caught.value)
-    # Other kinds, where nothing clashes, go on working, and the table can still be drawn.
+    with pytest.raises(PluginError, match=both) as caught:
+        deem_crowd.create("vote")
+    assert DENY in str(caught.value)
+    assert registry.clashes() == (str(caught.value),)
+    # Nobody gets the name, and what does not clash goes on working.
+    assert "vote" not in deem_crowd.aggregators()
     assert list(deem_crowd.samplers()) == ["jump", "walk"]
     assert [plugin.name for plugin in registry.plugins() if plugin.entries] == ["acme", "bolt"]
 
@@ -523,3 +524,47 @@ def test_importing_and_listing_import_nothing_heavy(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+# Commands, and imports that do not end
+
+COMMAND = """
+from deem_crowd import hookimpl
+
+@hookimpl
+def deem_crowd_commands(cli):
+    @cli.command()
+    def greet(name: str = "you") -> None:
+        \'\'\'Say hello.\'\'\'
+        print("hello", name)
+
+    @cli.command()
+    def aggregate() -> None:
+        \'\'\'Take the place of ours.\'\'\'
+""".replace("\\'", "'")
+
+
+def test_a_plugin_brings_commands(site: Site) -> None:
+    from typer.testing import CliRunner
+
+    from deem_crowd.cli.app import app
+
+    site.install("acme", COMMAND)
+    result = CliRunner().invoke(app, ["greet", "--name", "them"])
+    assert (result.exit_code, result.stdout) == (0, "hello them\n")
+    assert "command 'aggregate'" in " ".join(result.stderr.split())
+    shown = CliRunner().invoke(app, ["--help"])
+    assert "greet" in shown.stdout
+    assert "Take the place of ours" not in shown.stdout
+
+
+def test_an_import_that_does_not_end_is_ended_and_named(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEM_CROWD_PLUGINS_SECONDS", "0.5")
+    site.install("sleepy", "import time\nwhile True:\n    time.sleep(60)\n")
+    site.install("acme", VOTE)
+    with pytest.warns(
+        PluginWarning, match=r"'sleepy' of sleepy 1\.0 is skipped: .*not done after 0\.5 s"
+    ):
+        assert "vote" in deem_crowd.aggregators()

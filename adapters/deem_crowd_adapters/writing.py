@@ -11,6 +11,7 @@ import json
 import lzma
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
@@ -23,7 +24,7 @@ from deem_crowd_adapters import formats
 
 _ROWS = 65536
 """Rows that are turned into text at a time."""
-_FORMULA = frozenset("=+-@\t\r")
+_FORMULA = frozenset("=+-@")
 """What a formula begins with, to spreadsheets; see OWASP, *CSV Injection*."""
 
 
@@ -50,7 +51,8 @@ def write_table(
         By the name's suffix if omitted; CSV on standard output.
     spreadsheet : bool
         Put an apostrophe before texts of CSV and TSV that a spreadsheet would take for formulas: those that begin with
-        ``=``, ``+``, ``-``, ``@``, a tab or a carriage return. What is read back then has it, too.
+        ``=``, ``+``, ``-`` or ``@``, also in full width or after whitespace and control characters, and those that
+        begin with a tab or a line end. What is read back then has it, too.
 
     Raises
     ------
@@ -119,7 +121,7 @@ def _write_text(table: pd.DataFrame, delimiter: str, file: BinaryIO, spreadsheet
     def shown(value: Any) -> str:
         text = _as_text(value)
         number = isinstance(value, (int, float, np.number))
-        if spreadsheet and not number and text[:1] in _FORMULA:
+        if spreadsheet and not number and _is_formula(text):
             text = "'" + text
         return quoted(text)
 
@@ -134,6 +136,14 @@ def _write_text(table: pd.DataFrame, delimiter: str, file: BinaryIO, spreadsheet
             # A row of one missing value would be a blank line, which readers skip: "," is not possible there.
             cells = [["" if v is None else shown(v) for v in c] for c in columns]
             out.writelines(delimiter.join(row) + "\n" for row in zip(*cells, strict=True))
+
+
+def _is_formula(text: str) -> bool:
+    """Tell whether a spreadsheet might take a text for a formula, whatever it skips or converts on the way."""
+    if text[:1] in {"\t", "\r", "\n"}:
+        return True
+    first = next((c for c in text if unicodedata.category(c)[0] not in "CZ"), "")
+    return unicodedata.normalize("NFKC", first)[:1] in _FORMULA
 
 
 def _write_jsonl(table: pd.DataFrame, file: BinaryIO) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from deem_crowd import registry
-from deem_crowd.exceptions import DataWarning, DeemCrowdError, FormError
+from deem_crowd import contract, registry
+from deem_crowd.exceptions import DataWarning
 from deem_crowd_benchmarks import measures
 
 
@@ -78,8 +78,8 @@ def _run(
             right = None if gold is None else measures.accuracy(_or(probas, labels), gold)
             loss = None if gold is None or probas is None else measures.log_loss(probas, gold)
             result = Result(method, labels, probas, seconds, right, loss)
-        except Exception as error:  # a peer may fail in any way
-            result = Result(method, error=explain(error))
+        except (Exception, SystemExit) as error:  # a peer may fail in any way
+            result = Result(method, error=contract.described(error))
     said = tuple(dict.fromkeys(str(w.message) for w in caught if matters(w.category)))
     return Result(**{**result.__dict__, "warnings": said})
 
@@ -92,23 +92,12 @@ def _fit(
     start = time.perf_counter()
     labels = aggregator.fit_predict(own)
     seconds = time.perf_counter() - start
-    if not isinstance(labels, pd.Series):
-        raise FormError(f"fit_predict returned a {type(labels).__name__}, not a Series of labels")
-    return labels, probabilities(aggregator), seconds
-
-
-def probabilities(aggregator: Any) -> pd.DataFrame | None:
-    """Return the ``probas_`` of a fitted aggregator, shape (N, K), if it has any."""
-    probas = getattr(aggregator, "probas_", None)
-    return probas if isinstance(probas, pd.DataFrame) else None
-
-
-def explain(error: BaseException) -> str:
-    """Return what an error says, in one line, with its type unless it is one of our own."""
-    text = " ".join(str(error).split())
-    if isinstance(error, DeemCrowdError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    tasks = pd.Index(data["task"].unique())
+    contract.require(method, contract.fault(labels, tasks, data["label"].unique()))
+    probas = contract.probabilities(aggregator)
+    if probas is not None:
+        contract.require(method, contract.improper(probas, tasks))
+    return labels, probas, seconds
 
 
 def _or(probas: pd.DataFrame | None, labels: pd.Series) -> pd.DataFrame | pd.Series:

@@ -16,12 +16,12 @@ import pandas as pd
 import psutil
 import threadpoolctl  # type: ignore[import-untyped]
 
+from deem_crowd import contract
 from deem_crowd.exceptions import (
     DataError,
     ParameterError,
     PluginError,
     UnsupportedError,
-    first_few,
 )
 from deem_crowd_benchmarks import comparison, measures
 from deem_crowd_benchmarks.label_sets import LabelSet, Source
@@ -109,7 +109,8 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
             return _failed(found, error)
     said = (str(w.message) for w in caught if comparison.matters(w.category))
     found.warnings = list(dict.fromkeys(said))
-    if wrong := _fault(labels, answers):
+    tasks = pd.Index(answers["task"].unique())
+    if wrong := contract.fault(labels, tasks, answers["label"].unique()):
         found.status, found.reason = "invalid", wrong
         return found
     found.measures = {"seconds": seconds}
@@ -151,7 +152,7 @@ def _sizes(label_set: LabelSet) -> dict[str, int]:
 
 
 def _failed(found: Evaluation, error: Exception) -> Evaluation:
-    text = comparison.explain(error)
+    text = contract.described(error)
     if "can't allocate memory" in text:
         raise MemoryError(text) from error
     refusals = (DataError, ParameterError, PluginError, UnsupportedError, NotImplementedError)
@@ -161,26 +162,10 @@ def _failed(found: Evaluation, error: Exception) -> Evaluation:
     return found
 
 
-def _fault(labels: Any, answers: pd.DataFrame) -> str:
-    """Say what is wrong with what ``fit_predict`` returned, if something is."""
-    if not isinstance(labels, pd.Series):
-        return f"fit_predict returned a {type(labels).__name__}, not a Series of labels"
-    if not labels.index.is_unique:
-        twice = labels.index[labels.index.duplicated()].unique()
-        return f"{len(twice)} tasks have more than one label ({first_few(twice)})"
-    asked = pd.Index(answers["task"].unique())
-    if len(lost := asked[~asked.isin(labels.index)]):
-        return f"{len(lost)} tasks have no label ({first_few(lost)})"
-    if len(strange := labels.dropna()[~labels.dropna().isin(answers["label"].unique())]):
-        kinds = strange.unique()
-        return f"{len(kinds)} labels are none that a worker gave ({first_few(kinds)}), for {len(strange)} tasks"
-    return ""
-
-
 def _measure(found: Evaluation, label_set: LabelSet, labels: pd.Series, aggregator: Any) -> None:
     gold, into = label_set.gold, found.measures
-    probas = comparison.probabilities(aggregator)
-    if probas is not None and (wrong := _improper(probas, gold)):
+    probas = contract.probabilities(aggregator)
+    if probas is not None and (wrong := contract.improper(probas, gold.index)):
         found.warnings.append(f"probabilities are not scored: {wrong}")
         probas = None
     hits = measures.hits(labels if probas is None else probas, gold)
@@ -198,18 +183,6 @@ def _measure(found: Evaluation, label_set: LabelSet, labels: pd.Series, aggregat
     if isinstance(skills, pd.Series):
         into["skill_correlation"] = measures.skill_correlation(skills, label_set.answers, gold)
     found.workers = _confusions(label_set, aggregator)
-
-
-def _improper(probas: pd.DataFrame, gold: pd.Series) -> str:
-    """Say what is wrong with probabilities of the tasks with gold, if something is."""
-    rows = probas.reindex(gold.index[gold.index.isin(probas.index)])
-    values = rows.to_numpy(dtype=np.float64)
-    bad = ~(np.isfinite(values).all(axis=1) & (values >= -1e-6).all(axis=1))
-    bad |= ~(np.abs(values.sum(axis=1) - 1) < 1e-3)
-    if bad.any():
-        where = rows.index[bad]
-        return f"those of {int(bad.sum())} tasks are no distribution ({first_few(where)})"
-    return ""
 
 
 def _confusions(label_set: LabelSet, aggregator: Any) -> list[dict[str, Any]]:

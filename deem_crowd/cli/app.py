@@ -10,29 +10,34 @@ import io
 import signal
 import sys
 import warnings
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import deem_crowd
 from deem_crowd.cli import files, shell
+from deem_crowd.cli.options import (
+    AdapterOption,
+    AnswersArgument,
+    Duplicates,
+    DuplicatesOption,
+    FormatOption,
+    Missing,
+    MissingOption,
+    SetOption,
+)
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
     DeemCrowdError,
-    OverwriteError,
     ParameterError,
-    PluginError,
     PluginWarning,
     first_few,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
-    from deem_crowd_benchmarks.comparison import Result
 
-    from deem_crowd.cli.tables import Column
     from deem_crowd.data.answers import Answers
 
 app = typer.Typer(
@@ -43,70 +48,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="What is true, when several fallible sources label the same things.",
 )
-
-
-class Format(str, Enum):
-    """File formats."""
-
-    csv = "csv"
-    tsv = "tsv"
-    jsonl = "jsonl"
-    parquet = "parquet"
-
-
-class Missing(str, Enum):
-    """What becomes of answers without a label."""
-
-    error = "error"
-    drop = "drop"
-
-
-class Duplicates(str, Enum):
-    """Which answer counts where a worker answered a task twice."""
-
-    last = "last"
-    first = "first"
-    error = "error"
-
-
-AnswersArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ANSWERS",
-        help="Answers in the long format: one row an answer, columns task, worker, label. CSV, TSV, JSON lines or "
-        "parquet; - is standard input.",
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="A parameter of the method, as often as needed; METHOD.NAME=VALUE where there are several methods. "
-        "VALUE is read as JSON where it is such, else as text: --set hidden_dim=2 --set sampler=gibbs.",
-    ),
-]
-AdapterOption = Annotated[
-    str | None,
-    typer.Option(
-        "--adapter",
-        help="An adapter that `deem-crowd plugins` lists, to read ANSWERS with, instead of by --format.",
-    ),
-]
-FormatOption = Annotated[
-    Format | None,
-    typer.Option(
-        "--format",
-        help="Format of ANSWERS, and of standard output and files whose names tell none.",
-    ),
-]
-MissingOption = Annotated[
-    Missing, typer.Option(help="Answers without a label: refuse them, or leave them out.")
-]
-DuplicatesOption = Annotated[
-    Duplicates,
-    typer.Option(help="Where a worker answered a task twice: the answer that counts."),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -126,32 +67,6 @@ def options(
     ] = False,
 ) -> None:
     """Take the options that stand before the command; see :class:`deem_crowd.cli.shell.Shell`."""
-
-
-@app.command()
-def demo(seed: Annotated[int, typer.Option(min=0, help="Draws another ensemble.")] = 0) -> None:
-    """Real classifiers on real data: DEEM beside Dawid-Skene and majority vote."""
-    from deem_crowd_benchmarks.demo import run
-
-    from deem_crowd.cli.tables import ACCURACY, LOG_LOSS, SECONDS, comparison_table
-
-    out = shell.console()
-    out.print(
-        "Classifiers are trained on one part of each data set of scikit-learn; each answers a random part of the rest."
-    )
-    for ensemble, results in run(seed):
-        single = ensemble.accuracies
-        title = (
-            f"{ensemble.name}: {len(ensemble.gold):,} tasks, {len(single)} classifiers "
-            f"({single.min():.0%} to {single.max():.0%} right), {len(ensemble.answers):,} answers, "
-            f"{ensemble.gold.nunique()} classes"
-        )
-        out.print(f"\n[bold]{title}[/bold]", highlight=False)
-        out.print(comparison_table(results, (ACCURACY, LOG_LOSS, SECONDS)))
-        _say_warnings(results)
-    out.print(
-        "* best in its column. Accuracy: ties settled by a fair draw. Log-loss: lower is better."
-    )
 
 
 @app.command()
@@ -223,141 +138,6 @@ def aggregate(
 
 
 @app.command()
-def compare(
-    answers: AnswersArgument,
-    gold: Annotated[
-        str | None,
-        typer.Option(help="True labels to score by (no method sees them): columns task, label."),
-    ] = None,
-    methods: Annotated[
-        str, typer.Option(help="Aggregators that `deem-crowd plugins` lists, with commas.")
-    ] = "deem,ds,mv",
-    parameters: SetOption = None,
-    adapter: AdapterOption = None,
-    missing: MissingOption = Missing.error,
-    duplicates: DuplicatesOption = Duplicates.last,
-    format: FormatOption = None,
-) -> None:
-    """Run several methods on the same answers, in a table: accuracy with gold, agreement without."""
-    from deem_crowd_benchmarks.comparison import each
-
-    from deem_crowd.cli.tables import ACCURACY, LOG_LOSS, SECONDS, comparison_table
-    from deem_crowd.data.answers import Answers
-
-    named = [name.strip() for name in methods.split(",") if name.strip()]
-    if not named:
-        raise typer.BadParameter("name one method at least", param_hint="--methods")
-    names = shell.checked_methods(named, "--methods")
-    chosen = shell.method_parameters(parameters, names)
-    kind = format.value if format else None
-    frame = files.read_answers(answers, kind, adapter)
-    known = None if gold is None else files.read_gold(gold, kind, frame)
-    settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
-    if not settled.n_answers:
-        raise DataError("there are no answers to compare methods on.")
-    if known is not None and not len(known):
-        raise DataError("gold has no label for any task that has answers.")
-    rows = settled.to_frame()
-    results: list[Result] = []
-    with shell.console(err=True).status("") as status:
-        # Without gold the vote is the yardstick, asked for or not.
-        wanted = names if gold is not None or "mv" in names else [*names, "mv"]
-        for name in wanted:
-            status.update(f"{name} …")
-            results += each(rows, [name], known, chosen)
-    shown = [result for result in results if result.method in names]
-    measured = _agreements(results) if known is None else [ACCURACY, LOG_LOSS]
-    title = (
-        f"{settled.n_tasks:,} tasks, {settled.n_workers:,} workers, {settled.n_answers:,} answers, "
-        f"{settled.n_classes:,} classes"
-    )
-    if known is not None:
-        title += f"; {len(known):,} tasks with gold"
-    out = shell.console()
-    out.print(f"[bold]{title}[/bold]", highlight=False)
-    out.print(comparison_table(shown, [*measured, SECONDS]))
-    _say_warnings(shown)
-
-
-@app.command()
-def benchmark(
-    suite: Annotated[
-        str | None,
-        typer.Argument(
-            help="quick (a minute; the default), crowd, ensemble, laws, scaling or samplers; not needed with --data."
-        ),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--data",
-            help="What to compare on, as often as needed: a folder of folders with labels.csv[.gz] and truth.csv[.gz] "
-            "(or .parquet); crowdkit:NAME; sklearn[:NAME]; sklearn-soft[:NAME]; law[:NAME].",
-        ),
-    ] = None,
-    methods: Annotated[
-        str | None,
-        typer.Option(
-            help="Aggregators that `deem-crowd plugins` lists, with commas; parameters in brackets: "
-            "'ds, deem, two=deem(hidden_dim=2)'. Others are compared with the first. For samplers: their names."
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(min=1, help="How many seeds, for data that are drawn and methods that draw."),
-    ] = None,
-    out: Annotated[
-        str, typer.Option(help="Folder of the results; a run that was stopped goes on from there.")
-    ] = "benchmark",
-    limit_seconds: Annotated[
-        float, typer.Option(min=0, help="Time limit of each run; 0 is none.")
-    ] = 600,
-    limit_gb: Annotated[
-        float, typer.Option(min=0, help="Memory limit of each run, in 10⁹ bytes; 0 is none.")
-    ] = 8,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of each run; by default cores / jobs.")
-    ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Do again what failed before.")] = False,
-) -> None:
-    """Compare aggregators on many label sets: a table here, results.jsonl, report.md and report.html in --out."""
-    from deem_crowd_benchmarks import reports, suites
-
-    with shell.progress() as bar:
-
-        def begin(total: int) -> None:
-            bar.start(total)
-
-        try:
-            summary = suites.benchmark(
-                suite,
-                data=data or None,
-                methods=methods,
-                seeds=seeds,
-                out=out,
-                limit_seconds=limit_seconds or None,
-                limit_gb=limit_gb or None,
-                jobs=jobs,
-                threads=threads,
-                retry=retry,
-                begin=begin,
-                report=lambda name, row: bar.step(name, row["status"], row["reason"]),
-            )
-        except (ParameterError, OverwriteError) as error:
-            raise typer.BadParameter(str(error)) from error
-    console = shell.console()
-    for table in reports.tables_of(summary):
-        console.print(reports.rich_table(table))
-        if table.note:
-            console.print(table.note, style="dim", highlight=False)
-    console.print(
-        f"\nWritten: {out}/{reports.HTML}, {out}/{reports.MARKDOWN}, {out}/results.jsonl",
-        highlight=False,
-    )
-
-
-@app.command()
 def plugins() -> None:
     """List the adapters, aggregators and samplers there are, and the plugins that could not be used."""
     from deem_crowd import discovery, registry
@@ -365,16 +145,14 @@ def plugins() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # the second table says it
-        found = registry.plugins()
+        with shell.plugin_output():
+            found = registry.plugins()
     out = shell.console()
     out.print(entry_table(found))
     if skipped := [plugin for plugin in found if plugin.problem or plugin.denied]:
         out.print(skipped_table(skipped, discovery.DENY))
-    for question in (registry.adapters, registry.aggregators, registry.samplers):
-        try:
-            question()
-        except PluginError as error:  # two plugins claim one name
-            shell.warn(str(error))
+    for message in registry.clashes():
+        shell.warn(message)
 
 
 def main() -> None:
@@ -418,13 +196,14 @@ def _fit(
     """Return the fitted aggregator and its labels, index task."""
     import pandas as pd
 
-    from deem_crowd import registry
+    from deem_crowd import contract, registry
 
-    try:
-        aggregator = registry.create(method, **parameters)
-    except ParameterError as error:
-        raise typer.BadParameter(str(error), param_hint="--set") from error
-    taken = inspect.signature(aggregator.fit_predict).parameters
+    with shell.plugin_output():
+        try:
+            aggregator = registry.create(method, **parameters)
+        except ParameterError as error:
+            raise typer.BadParameter(str(error), param_hint="--set") from error
+        taken = inspect.signature(aggregator.fit_predict).parameters
     truth = taken.get("true_labels")
     if gold is not None and truth is None:
         message = f"method {method!r} does not learn from known labels"
@@ -437,16 +216,25 @@ def _fit(
     try:
         # ours reads Answers; others get a frame
         rows = answers if getattr(aggregator, "takes_soft", False) else answers.to_frame()
-        labels = aggregator.fit_predict(rows, **extra)
+        with shell.plugin_output():
+            labels = aggregator.fit_predict(rows, **extra)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error
     except DeemCrowdError:
         raise
-    except Exception as error:  # somebody else's code, which may fail in any way
+    except (Exception, SystemExit) as error:  # somebody else's code, which may fail in any way
         raise DataError(
-            f"method {method!r} failed on these answers: {type(error).__name__}: {error}"
+            f"method {method!r} failed on these answers: {contract.described(error)}"
         ) from error
+    contract.require(method, contract.fault(labels, _answered(answers), answers.classes))
     return aggregator, labels
+
+
+def _answered(answers: Answers) -> pd.Index:
+    """Return the tasks that have answers."""
+    import numpy as np
+
+    return answers.tasks[np.bincount(answers.task, minlength=answers.n_tasks) > 0]
 
 
 def _labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
@@ -469,9 +257,13 @@ def _labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
 def _probabilities(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
     """Return task and one column a class, shape (N, 1 + K); the prior where a task has no answers."""
     import pandas as pd
-    from deem_crowd_benchmarks.comparison import probabilities
 
-    probas = probabilities(aggregator)
+    from deem_crowd import contract
+
+    with shell.plugin_output():
+        probas = contract.probabilities(aggregator)
+    if probas is not None and answers.n_answers:
+        contract.require(method, contract.improper(probas, _answered(answers)))
     if probas is None:
         if answers.n_answers:
             raise DataError(f"method {method!r} gives no probabilities: leave out --proba.")
@@ -497,7 +289,8 @@ def _workers(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    skills = getattr(aggregator, "skills_", None)
+    with shell.plugin_output():
+        skills = getattr(aggregator, "skills_", None)
     if not isinstance(skills, pd.Series):
         warnings.warn(
             f"method {method!r} gives no skills: that column is empty.", DataWarning, stacklevel=2
@@ -520,31 +313,3 @@ def _check_gold_labels(gold: pd.Series, answers: Answers) -> None:
             f"gold holds {len(strange)} labels that no worker gave: {first_few(strange)}. "
             f"Labels given: {first_few(answers.classes, 10)}."
         )
-
-
-def _agreements(results: list[Result]) -> list[Column]:
-    """Return the columns that say how often each method agrees with majority vote and with the first method."""
-    from deem_crowd_benchmarks.measures import agreement
-
-    from deem_crowd.cli.tables import Column
-
-    def column(heading: str, reference: pd.Series | pd.DataFrame) -> Column:
-        def share(result: Result) -> float | None:
-            return None if result.labels is None else agreement(result.labels, reference)
-
-        return Column(heading, share, ".4f")
-
-    columns = []
-    vote = next((result for result in results if result.method == "mv"), None)
-    if vote is not None and vote.probas is not None:
-        columns.append(column("agrees with mv", vote.probas))
-    first = results[0]
-    if first.method != "mv" and first.labels is not None:
-        columns.append(column(f"agrees with {first.method}", first.labels))
-    return columns
-
-
-def _say_warnings(results: list[Result]) -> None:
-    for result in results:
-        for message in result.warnings:
-            shell.warn(f"{result.method}: {message}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from deem_crowd.cli.shell import plugin_output
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -36,6 +37,7 @@ LONG_ONLY = (
 def _adapted(path: str, adapter: str) -> pd.DataFrame:
     """Return the answers that a registered adapter reads, as a long frame."""
     from deem_crowd import registry
+    from deem_crowd.contract import described
     from deem_crowd.data.answers import Answers
 
     try:
@@ -43,12 +45,13 @@ def _adapted(path: str, adapter: str) -> pd.DataFrame:
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--adapter") from error
     try:
-        answers = read(path)
+        with plugin_output():
+            answers = read(path)
     except DeemCrowdError:
         raise
-    except Exception as error:  # somebody else's code, which may fail in any way
+    except (Exception, SystemExit) as error:  # somebody else's code, which may fail in any way
         raise DataError(
-            f"adapter {adapter!r} failed on {_name(path, 'input')}: {type(error).__name__}: {error}"
+            f"adapter {adapter!r} failed on {_name(path, 'input')}: {described(error)}"
         ) from error
     if not isinstance(answers, Answers):
         raise PluginError(
@@ -148,6 +151,14 @@ def check_outputs(
     from deem_crowd_adapters.files import format_of
 
     given = [path for path in inputs if path is not None]
+    if given.count("-") > 1:
+        raise typer.BadParameter(
+            "standard input is already where ANSWERS come from", param_hint="--gold"
+        )
+    if "-" in given and sys.stdin is None:
+        raise typer.BadParameter("standard input is closed: name a file of answers")
+    if "-" in outputs.values() and sys.stdout is None:
+        raise typer.BadParameter("standard output is closed: name a file with --output")
     read: dict[Any, str] = {identity: path for path in given for identity in _identities(path)}
     taken: dict[Any, str] = {}
     for option, path in outputs.items():

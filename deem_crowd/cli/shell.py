@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import io
 import json
 import os
 import re
 import sys
 import traceback
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -24,10 +27,18 @@ from deem_crowd.exceptions import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+T = TypeVar("T")
+
 BAD_DATA = 1
 INTERRUPTED, TERMINATED = 130, 143
 _WIDE = 150
 """Columns of a table where there is no terminal that says how many it has."""
+
+_UsageError: Any = typer.BadParameter.__base__
+"""click's, whether typer uses the one that is installed or a copy of its own."""
+
+_OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of Unicode that a terminal obeys instead of showing."""
 
 # Not Exception: bad usage is typer's to report.
 _BUGS = (
@@ -45,7 +56,56 @@ class Terminated(KeyboardInterrupt):
 
 
 class Shell(TyperGroup):
-    """The group of commands: turns what they raise into messages and exit statuses."""
+    """The group of commands: turns what they raise into messages and exit statuses.
+
+    Plugins add commands (hook ``deem_crowd_commands``). They are loaded when help or a command that is not built in
+    is asked for, so that the others do not wait for them.
+    """
+
+    _plugins_asked = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands, those of plugins among them."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PluginWarning)  # help is no place for it
+            self._add_plugin_commands()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name; None if there is none."""
+        if cmd_name not in self.commands:
+            self._add_plugin_commands()
+        return super().get_command(ctx, cmd_name)
+
+    def _add_plugin_commands(self) -> None:
+        if self._plugins_asked:
+            return
+        self._plugins_asked = True
+        from deem_crowd import registry
+
+        with plugin_output():
+            for plugin in registry.plugins():
+                if plugin.add_commands is None:
+                    continue
+                cli = typer.Typer()
+                try:
+                    plugin.add_commands(cli)
+                    added = typer.main.get_group(cli).commands
+                except (Exception, SystemExit) as error:  # somebody else's code
+                    reason = f"its commands cannot be added: {_one_line(error)}"
+                    warnings.warn(f"{plugin.label}: {reason}", PluginWarning, stacklevel=2)
+                    continue
+                for name, command in added.items():
+                    if name in self.commands:
+                        reason = f"there is a command {name!r} already"
+                        warnings.warn(f"{plugin.label}: {reason}", PluginWarning, stacklevel=2)
+                    else:
+                        self.commands[name] = command
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        with _printable_usage():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that ``ctx`` holds."""
@@ -54,7 +114,8 @@ class Shell(TyperGroup):
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = _shown(debug)
             try:
-                result = super().invoke(ctx)
+                with _printable_usage():
+                    result = super().invoke(ctx)
                 sys.stdout.flush()
                 return result
             except (typer.Exit, typer.Abort):
@@ -75,6 +136,96 @@ class Shell(TyperGroup):
                     f"unexpected {type(error).__name__}: {error} (deem-crowd --debug … shows where)"
                 )
                 _fail(message, BAD_DATA, debug)
+
+
+@contextlib.contextmanager
+def _printable_usage() -> Iterator[None]:
+    """Escape what a message about bad usage quotes."""
+    try:
+        yield
+    except _UsageError as error:
+        error.message = printable(error.message)
+        raise
+
+
+def printable(text: str) -> str:
+    """Return text with all that a terminal obeys instead of showing replaced by its escape, line ends excepted.
+
+    These are control characters, marks that change the direction of writing, and halves of surrogate pairs.
+    """
+    return "".join(
+        c if c == "\n" or unicodedata.category(c) not in _OBEYED else ascii(c)[1:-1] for c in text
+    )
+
+
+def cell(text: str) -> str:
+    """Return text for one cell of a table: printable, on one line, not read as markup."""
+    from rich.markup import escape
+
+    return escape(printable(text).replace("\n", "\\n"))
+
+
+@contextlib.contextmanager
+def plugin_output() -> Iterator[None]:
+    """Send what the block writes to standard output to standard error, from C as well.
+
+    Standard output holds the result of a command and nothing else; plugins are imported and run within this.
+    """
+    _flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # a closed stream: nothing can be written to it
+        kept = None
+    stdout = sys.stdout
+    sys.stdout = _ToStderr()
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
+        _flush()
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def plugin_results(results: Iterator[T]) -> Iterator[T]:
+    """Yield what ``results`` yields, with :func:`plugin_output` while it works and without it in between."""
+    while True:
+        with plugin_output():
+            try:
+                result = next(results)
+            except StopIteration:
+                return
+        yield result
+
+
+class _ToStderr(io.TextIOBase):
+    """Standard error under another name, which a plugin may close without harm."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(printable(text))
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def fileno(self) -> int:
+        return 1
+
+    @property
+    def buffer(self) -> Any:
+        return sys.stderr.buffer
+
+
+def _flush() -> None:
+    """Empty the buffers of Python and of C, so that what is in them goes where it was meant to go."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError, OSError, AttributeError):
+            stream.flush()
+    if os.name == "posix":
+        ctypes.CDLL(None).fflush(None)
 
 
 def console(*, err: bool = False) -> Console:
@@ -99,13 +250,11 @@ class Bar:
 
     def step(self, name: str, status: str, reason: str) -> None:
         """Go on by a step; one that failed says why."""
-        from rich.markup import escape
-
         if status != "ok":
             self._progress.console.print(
-                f"[yellow]{escape(name)}: {status}: {escape(reason)}[/yellow]", highlight=False
+                f"[yellow]{cell(name)}: {status}: {cell(reason)}[/yellow]", highlight=False
             )
-        self._progress.update(self._task, advance=1, description=escape(name))
+        self._progress.update(self._task, advance=1, description=cell(name))
 
 
 @contextlib.contextmanager
@@ -126,7 +275,7 @@ def progress() -> Iterator[Bar]:
 
 def warn(message: str) -> None:
     """Say ``message`` on standard error as a warning."""
-    typer.echo(f"warning: {_in_shell_words(message)}", err=True)
+    typer.echo(printable(f"warning: {_in_shell_words(message)}"), err=True)
 
 
 def checked_methods(names: Sequence[str], option: str) -> list[str]:
@@ -134,7 +283,10 @@ def checked_methods(names: Sequence[str], option: str) -> list[str]:
     from deem_crowd import registry
     from deem_crowd.discovery import hint
 
-    known = registry.aggregators()
+    with plugin_output():
+        known = registry.aggregators()
+        for name in names:
+            registry.require_unclaimed("aggregator", name)
     for name in names:
         if name not in known:
             listed = ", ".join(known) or "none"
@@ -163,6 +315,10 @@ def method_parameters(given: list[str] | None, methods: list[str]) -> dict[str, 
             )
         try:
             found[method][name] = json.loads(text)
+        except RecursionError:
+            raise typer.BadParameter(
+                f"the value of {name!r} is nested too deeply", param_hint="--set"
+            ) from None
         except ValueError:
             found[method][name] = text
     return found
@@ -189,7 +345,7 @@ def _described(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(": ")
 
 
@@ -230,6 +386,6 @@ def _in_shell_words(message: str) -> str:
 
 def _fail(message: str, status: int, debug: bool) -> NoReturn:
     if debug:
-        typer.echo(traceback.format_exc().rstrip(), err=True)
-    typer.echo(f"error: {_in_shell_words(message)}", err=True)
+        typer.echo(printable(traceback.format_exc().rstrip()), err=True)
+    typer.echo(printable(f"error: {_in_shell_words(message)}"), err=True)
     raise typer.Exit(status)

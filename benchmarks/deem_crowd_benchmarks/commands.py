@@ -1,0 +1,219 @@
+"""The commands ``demo``, ``compare`` and ``benchmark``, which the benchmarks add to ``deem-crowd``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deem_crowd.cli import files, shell
+from deem_crowd.cli.options import (
+    AdapterOption,
+    AnswersArgument,
+    Duplicates,
+    DuplicatesOption,
+    FormatOption,
+    Missing,
+    MissingOption,
+    SetOption,
+)
+from deem_crowd.exceptions import DataError, OverwriteError, ParameterError
+from deem_crowd.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deem_crowd_benchmarks.comparison import Result
+    from deem_crowd_benchmarks.comparison_table import Column
+
+
+@hookimpl
+def deem_crowd_commands(cli: typer.Typer) -> None:
+    """Add the commands; what they run is imported when they are called."""
+    for command in (demo, compare, benchmark):
+        cli.command()(command)
+
+
+def demo(seed: Annotated[int, typer.Option(min=0, help="Draws another ensemble.")] = 0) -> None:
+    """Real classifiers on real data: DEEM beside Dawid-Skene and majority vote."""
+    from deem_crowd_benchmarks.comparison_table import ACCURACY, LOG_LOSS, SECONDS, comparison_table
+    from deem_crowd_benchmarks.demo import run
+
+    out = shell.console()
+    out.print(
+        "Classifiers are trained on one part of each data set of scikit-learn; each answers a random part of the rest."
+    )
+    for ensemble, results in shell.plugin_results(run(seed)):
+        single = ensemble.accuracies
+        title = (
+            f"{ensemble.name}: {len(ensemble.gold):,} tasks, {len(single)} classifiers "
+            f"({single.min():.0%} to {single.max():.0%} right), {len(ensemble.answers):,} answers, "
+            f"{ensemble.gold.nunique()} classes"
+        )
+        out.print(f"\n[bold]{title}[/bold]", highlight=False)
+        out.print(comparison_table(results, (ACCURACY, LOG_LOSS, SECONDS)))
+        _warn(results)
+    out.print(
+        "* best in its column. Accuracy: ties settled by a fair draw. Log-loss: lower is better."
+    )
+
+
+def compare(
+    answers: AnswersArgument,
+    gold: Annotated[
+        str | None,
+        typer.Option(help="True labels to score by (no method sees them): columns task, label."),
+    ] = None,
+    methods: Annotated[
+        str, typer.Option(help="Aggregators that `deem-crowd plugins` lists, with commas.")
+    ] = "deem,ds,mv",
+    parameters: SetOption = None,
+    adapter: AdapterOption = None,
+    missing: MissingOption = Missing.error,
+    duplicates: DuplicatesOption = Duplicates.last,
+    format: FormatOption = None,
+) -> None:
+    """Run several methods on the same answers, in a table: accuracy with gold, agreement without."""
+    from deem_crowd.data.answers import Answers
+    from deem_crowd_benchmarks.comparison import each
+    from deem_crowd_benchmarks.comparison_table import ACCURACY, LOG_LOSS, SECONDS, comparison_table
+
+    named = [name.strip() for name in methods.split(",") if name.strip()]
+    if not named:
+        raise typer.BadParameter("name one method at least", param_hint="--methods")
+    names = shell.checked_methods(named, "--methods")
+    chosen = shell.method_parameters(parameters, names)
+    kind = format.value if format else None
+    frame = files.read_answers(answers, kind, adapter)
+    known = None if gold is None else files.read_gold(gold, kind, frame)
+    settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
+    if not settled.n_answers:
+        raise DataError("there are no answers to compare methods on.")
+    if known is not None and not len(known):
+        raise DataError("gold has no label for any task that has answers.")
+    rows = settled.to_frame()
+    results: list[Result] = []
+    with shell.console(err=True).status("") as status:
+        # Without gold the vote is the yardstick, asked for or not.
+        wanted = names if gold is not None or "mv" in names else [*names, "mv"]
+        for name in wanted:
+            status.update(f"{name} …")
+            with shell.plugin_output():
+                results += each(rows, [name], known, chosen)
+    shown = [result for result in results if result.method in names]
+    measured = _agreements(results) if known is None else [ACCURACY, LOG_LOSS]
+    title = (
+        f"{settled.n_tasks:,} tasks, {settled.n_workers:,} workers, {settled.n_answers:,} answers, "
+        f"{settled.n_classes:,} classes"
+    )
+    if known is not None:
+        title += f"; {len(known):,} tasks with gold"
+    out = shell.console()
+    out.print(f"[bold]{title}[/bold]", highlight=False)
+    out.print(comparison_table(shown, [*measured, SECONDS]))
+    _warn(shown)
+
+
+def benchmark(
+    suite: Annotated[
+        str | None,
+        typer.Argument(
+            help="quick (a minute; the default), crowd, ensemble, laws, scaling or samplers; not needed with --data."
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            help="What to compare on, as often as needed: a folder of folders with labels.csv[.gz] and truth.csv[.gz] "
+            "(or .parquet); crowdkit:NAME; sklearn[:NAME]; sklearn-soft[:NAME]; law[:NAME].",
+        ),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Aggregators that `deem-crowd plugins` lists, with commas; parameters in brackets: "
+            "'ds, deem, two=deem(hidden_dim=2)'. Others are compared with the first. For samplers: their names."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many seeds, for data that are drawn and methods that draw."),
+    ] = None,
+    out: Annotated[
+        str, typer.Option(help="Folder of the results; a run that was stopped goes on from there.")
+    ] = "benchmark",
+    limit_seconds: Annotated[
+        float, typer.Option(min=0, help="Time limit of each run; 0 is none.")
+    ] = 600,
+    limit_gb: Annotated[
+        float, typer.Option(min=0, help="Memory limit of each run, in 10⁹ bytes; 0 is none.")
+    ] = 8,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of each run; by default cores / jobs.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Do again what failed before.")] = False,
+) -> None:
+    """Compare aggregators on many label sets: a table here, results.jsonl, report.md and report.html in --out."""
+    from deem_crowd_benchmarks import reports, suites
+
+    with shell.progress() as bar:
+
+        def begin(total: int) -> None:
+            bar.start(total)
+
+        try:
+            with shell.plugin_output():
+                summary = suites.benchmark(
+                    suite,
+                    data=data or None,
+                    methods=methods,
+                    seeds=seeds,
+                    out=out,
+                    limit_seconds=limit_seconds or None,
+                    limit_gb=limit_gb or None,
+                    jobs=jobs,
+                    threads=threads,
+                    retry=retry,
+                    begin=begin,
+                    report=lambda name, row: bar.step(name, row["status"], row["reason"]),
+                )
+        except (ParameterError, OverwriteError) as error:
+            raise typer.BadParameter(str(error)) from error
+    console = shell.console()
+    for table in reports.tables_of(summary):
+        console.print(reports.rich_table(table))
+        if table.note:
+            console.print(table.note, style="dim", highlight=False)
+    console.print(
+        f"\nWritten: {out}/{reports.HTML}, {out}/{reports.MARKDOWN}, {out}/results.jsonl",
+        highlight=False,
+    )
+
+
+def _agreements(results: list[Result]) -> list[Column]:
+    """Return the columns that say how often each method agrees with majority vote and with the first method."""
+    from deem_crowd_benchmarks.comparison_table import Column
+    from deem_crowd_benchmarks.measures import agreement
+
+    def column(heading: str, reference: pd.Series | pd.DataFrame) -> Column:
+        def share(result: Result) -> float | None:
+            return None if result.labels is None else agreement(result.labels, reference)
+
+        return Column(heading, share, ".4f")
+
+    columns = []
+    vote = next((result for result in results if result.method == "mv"), None)
+    if vote is not None and vote.probas is not None:
+        columns.append(column("agrees with mv", vote.probas))
+    first = results[0]
+    if first.method != "mv" and first.labels is not None:
+        columns.append(column(f"agrees with {first.method}", first.labels))
+    return columns
+
+
+def _warn(results: list[Result]) -> None:
+    for result in results:
+        for message in result.warnings:
+            shell.warn(f"{result.method}: {message}")
