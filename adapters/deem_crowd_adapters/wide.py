@@ -12,11 +12,14 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
 from deem_crowd_adapters import roles
 
 EXACT_IN_FLOAT = 2**53
 """Up to here float64 holds every whole number."""
+FEW = 10
+"""A column with fewer answers is not judged by its values."""
 
 
 class _Cells(NamedTuple):
@@ -29,7 +32,11 @@ class _Cells(NamedTuple):
 
 
 def from_wide(
-    frame: pd.DataFrame, *, classes: Sequence[Hashable] | pd.Index | None = None
+    frame: pd.DataFrame,
+    *,
+    task: Hashable | None = None,
+    workers: Sequence[Hashable] | None = None,
+    classes: Sequence[Hashable] | pd.Index | None = None,
 ) -> Answers:
     """Read a wide frame: one row a task, one column a worker, NaN where there is no answer.
 
@@ -40,7 +47,12 @@ def from_wide(
     Parameters
     ----------
     frame : DataFrame, shape (N, D)
-        The index holds the tasks, or a column called ``task`` does; the (other) columns are the workers.
+        The index holds the tasks, or a column does; the other columns are the workers.
+    task : hashable, optional
+        The column of the tasks; ``task`` where there is such a column, else the index.
+    workers : sequence of column names, optional
+        The workers; every column besides the task's if omitted. A column whose values are nearly all distinct, or
+        that shares no value with the others, is then refused: it holds ids or notes.
     classes : sequence, optional
         The label space, where it is wider than what was answered or its order matters.
 
@@ -53,56 +65,94 @@ def from_wide(
     ------
     FormError
         If this is no frame, or a long one.
+    MissingColumnError
+        If a column that was named is not there.
     DataError
-        If ids are missing or repeat, or labels of different kinds collide.
+        If ids are missing or repeat, labels of different kinds collide, or a column looks like no worker.
     """
-    frame = _checked_form(frame)
+    named = workers is not None
+    frame = _checked_form(frame, task, workers)
     tasks = _ids(frame.index, "task", "index")
-    workers = _ids(frame.columns, "worker", "columns")
+    names = _ids(frame.columns, "worker", "columns")
     groups = list(_groups(frame))
     labels = _one_series([g.label for g in groups], sum(g.n_missing for g in groups))
-    codes, index = _coded(labels, classes)
+    codes, found = ids.factorize(labels, "label")
     row = np.concatenate([g.row for g in groups] or [np.zeros(0, np.int64)])
     column = np.concatenate([g.column for g in groups] or [np.zeros(0, np.int64)])
-    key = row * np.int64(len(workers)) + column
-    if not (key[1:] > key[:-1]).all():
-        order = np.argsort(key, kind="stable")
-        row, column, codes = row[order], column[order], codes[order]
-    per_task = np.bincount(row, minlength=len(tasks))
-    _warn_empty("task", tasks, per_task, "gets a missing label")
+    if not named:
+        _refuse_odd_columns(column, codes, names, len(found))
+    _warn_empty("task", tasks, np.bincount(row, minlength=len(tasks)), "gets a missing label")
     if len(tasks):
-        per_worker = np.bincount(column, minlength=len(workers))
-        _warn_empty("worker", workers, per_worker, "counts as an average worker")
-    index_dtype: type[np.signedinteger[Any]] = np.int32 if len(row) < 2**31 - 1 else np.int64
-    pointers = np.zeros(len(tasks) + 1, dtype=index_dtype)
-    np.cumsum(per_task, out=pointers[1:])
-    return Answers(
-        task_ptr=pointers,
-        worker=column.astype(np.int32),
-        label=codes.astype(np.int32),
-        soft=None,
-        tasks=tasks,
-        workers=workers,
-        classes=index,
+        per_worker = np.bincount(column, minlength=len(names))
+        _warn_empty("worker", names, per_worker, "counts as an average worker")
+    answers = Answers.from_codes((row, tasks), (column, names), (codes, found), classes=classes)
+    warn_of_doubts(answers, classes_given=classes is not None)
+    return answers
+
+
+def _refuse_odd_columns(
+    column: npt.NDArray[Any], codes: npt.NDArray[Any], names: pd.Index, n_codes: int
+) -> None:
+    """Raise if a column with ten answers or more holds ids or notes, to judge by its values beside the others'."""
+    d = len(names)
+    n_answers = np.bincount(column, minlength=d)
+    if d < 2 or n_answers.max(initial=0) < FEW:
+        return
+    holder, value = np.divmod(pd.unique(column.astype(np.int64) * n_codes + codes), n_codes)
+    n_distinct = np.bincount(holder, minlength=d)
+    is_shared = np.bincount(value, minlength=n_codes) > 1
+    n_shared = np.bincount(holder, weights=is_shared[value], minlength=d)
+    repeats = n_distinct <= n_answers / 2
+    distinct = (n_distinct > 0.9 * n_answers) & repeats.any()
+    alone = (n_shared == 0) & (n_shared > 0).any()
+    odd = np.flatnonzero((n_answers >= FEW) & (distinct | alone))
+    if not len(odd):
+        return
+    name, rest = (
+        names[odd[0]],
+        [other for i, other in enumerate(names) if i not in set(odd.tolist())],
+    )
+    raise DataError(
+        f"{len(odd)} of {d} columns look like no workers: {first_few(names.take(odd))}. {n_distinct[odd[0]]} of the "
+        f"{n_answers[odd[0]]} values of {name!r} are distinct, and {int(n_shared[odd[0]])} of these stand in another "
+        f"column. If it holds the tasks, pass task={name!r}; else name the columns of the workers: "
+        f"workers={rest[:3]!r}{'' if len(rest) <= 3 else ' and so on'}."
     )
 
 
-def _checked_form(frame: pd.DataFrame) -> pd.DataFrame:
+def _checked_form(
+    frame: pd.DataFrame, task: Hashable | None, workers: Sequence[Hashable] | None
+) -> pd.DataFrame:
+    """Return the frame with the tasks as its index and the workers as its columns."""
     if not isinstance(frame, pd.DataFrame):
         raise FormError(
             f"expected a DataFrame (tasks × workers), got {type(frame).__name__}. "
             "For a matrix of labels use deem_crowd_adapters.from_dense(x)."
         )
     names = list(frame.columns)
-    if all(name in names for name in roles.LONG):
+    if workers is None and all(name in names for name in roles.LONG):
         raise FormError(
             "this frame has columns task, worker and label: it is the long format. Use "
             "deem_crowd_adapters.from_long(df) or DEEMAggregator().fit(df)."
         )
-    times = names.count("task")
-    if times > 1:
-        raise FormError(f"column 'task' stands {times} times in the frame. Keep one of them.")
-    return frame.set_index("task") if times else frame
+    key: Hashable = "task" if task is None else task
+    if task is not None or key in names:
+        roles.find(names, ["task"], {"task": key}, where="the frame")
+        frame = frame.set_index(key)
+    if workers is None:
+        return frame
+    chosen = list(workers)
+    if isinstance(workers, str) or len(set(chosen)) != len(chosen) or key in chosen:
+        raise ParameterError(
+            f"workers={workers!r} is no list of columns, each once and without the task's. Name each worker's column."
+        )
+    roles.find(
+        list(frame.columns),
+        [str(name) for name in chosen],
+        dict(zip(map(str, chosen), chosen, strict=True)),
+        where="the frame",
+    )
+    return frame[chosen]
 
 
 def _ids(index: pd.Index, name: str, where: str) -> pd.Index:
@@ -216,31 +266,6 @@ def _plain(dtype: Any) -> np.dtype[Any]:
 def _is_whole(part: pd.Series) -> bool:
     values = part.to_numpy()
     return bool((np.abs(values) <= EXACT_IN_FLOAT).all() and (values == np.floor(values)).all())
-
-
-def _coded(
-    labels: pd.Series, classes: Sequence[Hashable] | pd.Index | None
-) -> tuple[npt.NDArray[Any], pd.Index]:
-    codes, found = ids.factorize(labels, "label")
-    if classes is None:
-        order = ids.sorted_order(found)
-        index = found.take(order)
-        rank = np.empty(len(found), dtype=np.int32)
-        rank[order] = np.arange(len(found), dtype=np.int32)
-        return rank[codes], index
-    index = (
-        classes if isinstance(classes, pd.Index) else pd.Index(list(classes), tupleize_cols=False)
-    ).rename("label")
-    if index.has_duplicates:
-        raise ParameterError(f"classes holds values twice: {first_few(index[index.duplicated()])}.")
-    rank = index.get_indexer(found).astype(np.int32)
-    unknown = np.flatnonzero(rank < 0)
-    if len(unknown):
-        raise DataError(
-            f"{len(unknown)} labels in {int(np.isin(codes, unknown).sum())} cells are not among the classes: "
-            f"{first_few(found.take(unknown))}. Known classes: {first_few(index, 10)}."
-        )
-    return rank[codes], index
 
 
 def _warn_empty(what: str, names: pd.Index, counts: npt.NDArray[Any], then: str) -> None:

@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    MissingColumnError,
+    ParameterError,
+)
 
 BIG = 2**60 + 1  # a float64 cannot hold it
 
@@ -131,7 +137,7 @@ def test_row_wide_frame_long_one_refused_with_the_right_call() -> None:
 def test_classes_beyond_those_answered() -> None:
     frame = pd.DataFrame({"v": ["b", "a"]})
     assert adapters.from_wide(frame, classes=["c", "b", "a"]).dense().tolist() == [[1], [2]]
-    with pytest.raises(DataError, match=r"1 labels in 1 cells are not among the classes: 'a'"):
+    with pytest.raises(DataError, match=r"1 labels in 1 rows that are not among the classes: 'a'"):
         adapters.from_wide(frame, classes=["b", "c"])
     with pytest.raises(ParameterError, match=r"twice: 'b'"):
         adapters.from_wide(frame, classes=["b", "b", "a"])
@@ -150,3 +156,45 @@ def test_memory_beside_the_frame_is_two_bytes_a_cell() -> None:
     assert (
         peak < 2.5 * n_tasks * n_workers
     )  # one column of Python objects for the cells would be 40 MB
+
+
+def spreadsheet(n: int = 120) -> pd.DataFrame:
+    """Return a sheet as people keep it: ids first, then annotators, then notes."""
+    rng = np.random.default_rng(0)
+    sheet = pd.DataFrame(rng.integers(0, 3, (n, 4)), columns=list("abcd"))
+    sheet.insert(0, "item_id", np.arange(n))
+    return sheet
+
+
+def test_ids_are_not_taken_for_a_worker() -> None:
+    sheet = spreadsheet()
+    with pytest.raises(DataError, match=r"look like no workers: 'item_id'.*task='item_id'"):
+        adapters.from_wide(sheet)
+    answers = adapters.from_wide(sheet, task="item_id")
+    assert answers.tasks.tolist() == sheet["item_id"].tolist()
+    assert answers.workers.tolist() == list("abcd")
+    assert answers.classes.tolist() == [0, 1, 2]
+
+
+def test_notes_are_not_taken_for_a_worker() -> None:
+    sheet = spreadsheet().astype({"item_id": str})
+    sheet["source"] = np.where(sheet.index < 60, "web", "book")
+    with pytest.raises(DataError, match=r"no workers: 'source'.*workers=\['a', 'b', 'c'\] and"):
+        adapters.from_wide(sheet, task="item_id")
+    answers = adapters.from_wide(sheet, task="item_id", workers=["b", "a"])
+    assert answers.workers.tolist() == ["b", "a"]
+
+
+def test_a_named_column_that_is_missing() -> None:
+    sheet = spreadsheet()
+    with pytest.raises(MissingColumnError, match=r"missing columns 'item'"):
+        adapters.from_wide(sheet, task="item")
+    with pytest.raises(MissingColumnError, match=r"missing columns 'z'"):
+        adapters.from_wide(sheet, task="item_id", workers=["a", "z"])
+    with pytest.raises(ParameterError, match=r"each once"):
+        adapters.from_wide(sheet, task="item_id", workers=["a", "a"])
+
+
+def test_a_worker_who_used_one_label_that_others_used_too_is_a_worker() -> None:
+    sheet = spreadsheet().assign(d=1).set_index("item_id")
+    assert adapters.from_wide(sheet).n_workers == 4
