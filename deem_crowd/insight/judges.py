@@ -134,7 +134,7 @@ def judge_report(
         confusion=pd.DataFrame(table, index=data.classes, columns=columns),
         source_confusion=source_confusion,
         prevalence=_prevalence(results, truth, level),
-        effective_sources=_independent_errors(results, truth),
+        effective_sources=independent_errors(results, truth),
         n_gold=n_gold,
         level=level,
     )
@@ -231,7 +231,7 @@ def prediction_powered_mean(
     return mean, np.sqrt(variance)
 
 
-def _independent_errors(results: Results, truth: IntArray) -> float:
+def independent_errors(results: Results, truth: IntArray) -> float:
     """Return Kish's effective number of sources by the correlation of their errors on gold."""
     data = results.answers
     true_label = truth[data.task]

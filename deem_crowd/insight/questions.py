@@ -24,6 +24,7 @@ from deem_crowd.insight.findings import (
     shown,
     wilson,
 )
+from deem_crowd.insight.judges import independent_errors
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.results import Results
 from deem_crowd.insight.tables import confusion_counts
@@ -58,7 +59,7 @@ def sections(results: Results, panel: Panel, truth: IntArray | None) -> list[Sec
     return [
         trust(results, panel, truth),
         unreliable(results),
-        copies(results, panel),
+        copies(results, panel, truth),
         classes(results),
         look_again(results, panel),
         retrain(results),
@@ -178,8 +179,8 @@ def unreliable(results: Results) -> Section:
     if len(rated.below):
         n = len(rated.below)
         sentences.append(
-            f"{count(n, 'worker')} {'is' if n == 1 else 'are'} better than chance, but below the median skill of "
-            f"{rated.median:.2f}, beyond doubt: {listed(workers[rated.below])}."
+            f"{count(n, 'worker')} {'is' if n == 1 else 'are'} better than chance, but by more than the "
+            f"interval of the skill below the median of {rated.median:.2f}: {listed(workers[rated.below])}."
         )
     if not sentences:
         sentences.append("Nobody with enough answers stands out as unreliable.")
@@ -199,7 +200,7 @@ def unreliable(results: Results) -> Section:
     return Section("Who is unreliable?", sentences, [], figures)
 
 
-def copies(results: Results, panel: Panel) -> Section:
+def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     """Who repeats whom?"""
     workers, n = results.answers.workers, panel.n_workers
     groups = panel.groups
@@ -220,6 +221,14 @@ def copies(results: Results, panel: Panel) -> Section:
             )
         sentences.append(
             f"The {count(n, 'worker')} are worth at most {panel.effective_sources:.1f} independent sources."
+        )
+    if truth is not None:
+        sentences.append(
+            f"By their errors on gold they are worth {independent_errors(results, truth):.1f}."
+        )
+    elif compared:
+        sentences.append(
+            "Errors that all of them share look like skill: a few gold labels would tell how much fewer they are."
         )
     if panel.left_out:
         sentences.append(f"{count(panel.left_out, 'worker')} with few answers were not compared.")
@@ -322,7 +331,9 @@ def retrain(results: Results) -> Section:
             f"{shown(data.classes[label[top]])}."
         )
     if len(rated.below) > 10:
-        sentences.append(f"{len(rated.below) - 10:,} more are below the median beyond doubt.")
+        sentences.append(
+            f"{len(rated.below) - 10:,} more are below the median by more than their interval."
+        )
     return Section("Whom should I retrain or drop?", sentences or ["Nobody, by these answers."])
 
 

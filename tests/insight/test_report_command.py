@@ -1,0 +1,47 @@
+"""``deem-crowd report``: the command writes what the method does."""
+
+from __future__ import annotations
+
+import pandas as pd
+import typer
+from typer.testing import CliRunner
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.insight.commands import deem_crowd_commands
+
+ROWS = [(t, w, "ab"[(t + (w == "z" and t % 3 == 0)) % 2]) for t in range(30) for w in "uvwxyz"]
+
+
+def run(*arguments: str):
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    deem_crowd_commands(app)
+    return CliRunner().invoke(app, ["report", *arguments])
+
+
+def test_the_command_writes_what_the_method_writes(tmp_path) -> None:
+    df = pd.DataFrame(ROWS, columns=["task", "worker", "label"])
+    gold = pd.Series({t: "ab"[t % 2] for t in range(10)})
+    df.to_csv(tmp_path / "answers.csv", index=False)
+    gold.rename_axis("task").rename("label").to_csv(tmp_path / "gold.csv")
+    done = run(
+        str(tmp_path / "answers.csv"),
+        "-o",
+        str(tmp_path / "r.html"),
+        "--gold",
+        str(tmp_path / "gold.csv"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "Written" in done.stderr
+    assert done.stdout == ""
+    DEEMAggregator().fit(df).report(tmp_path / "same.html", gold=gold)
+    assert (tmp_path / "r.html").read_text() == (tmp_path / "same.html").read_text()
+
+
+def test_no_file_of_answers_is_overwritten(tmp_path) -> None:
+    path = tmp_path / "answers.csv"
+    pd.DataFrame(ROWS, columns=["task", "worker", "label"]).to_csv(path, index=False)
+    before = path.read_bytes()
+    done = run(str(path), "-o", str(path))
+    assert done.exit_code == 2
+    assert path.read_bytes() == before
