@@ -549,3 +549,50 @@ def spoils(data: pd.DataFrame) -> Answers:
 def test_broken_adapters(read, write, ids, words) -> None:
     with pytest.raises(ConformanceError, match=words):
         check_adapter(read, write, ids=ids)
+
+
+# Skills, errors and priors
+
+
+def spoilt(**changes):
+    """Return a class of Dawid-Skene aggregators whose attributes are changed after the fit."""
+    from crowdkit.aggregation import DawidSkene
+
+    class Spoilt(DawidSkene):
+        def fit(self, data, *args, **kwargs):
+            super().fit(data, *args, **kwargs)
+            right = data["label"].to_numpy() == self.labels_.reindex(data["task"]).to_numpy()
+            self.skills_ = pd.Series(right).groupby(data["worker"].to_numpy()).mean()
+            for name, change in changes.items():
+                setattr(self, name, change(getattr(self, name)))
+            return self
+
+    return Spoilt
+
+
+@pytest.mark.parametrize(
+    ("check", "changes"),
+    [
+        ("skills", {"skills_": lambda s: -s}),
+        ("skills", {"skills_": lambda s: 1 / s * float("nan")}),
+        ("skills", {"skills_": lambda s: s[1:]}),
+        ("errors", {"errors_": lambda e: 1 - e}),
+        ("errors", {"errors_": lambda e: e * 2}),
+        ("errors", {"errors_": lambda e: e.iloc[2:]}),
+        ("priors", {"priors_": lambda p: p * 3}),
+        ("priors", {"priors_": lambda p: p.rename({"cat": "horse"})}),
+    ],
+)
+def test_spoilt_skills_errors_and_priors_are_found(check, changes) -> None:
+    others = {name: "not this one" for name in check_names() if name != check}
+    assert check_aggregator(spoilt(), skip=others) == [check]
+    with pytest.raises(ConformanceError) as error:
+        check_aggregator(spoilt(**changes), skip=others)
+    assert error.value.check == check
+
+
+def check_names() -> list[str]:
+    from deem_crowd.testing import aggregators
+
+    members = vars(aggregators._AggregatorChecks).values()
+    return [m.check_name for m in members if hasattr(m, "check_name")]

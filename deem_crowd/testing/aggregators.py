@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deem_crowd.testing.conformance import Checks, global_randomness, name_of
+from deem_crowd.testing.conformance import Checks, check, global_randomness, name_of
 
 
 def _crowd() -> tuple[pd.DataFrame, pd.Series]:
@@ -65,28 +65,7 @@ def check_aggregator(
         Naming the check, what was seen and what to mend.
     """
     checks = Checks(name_of(factory), skip)
-    kit = _AggregatorChecks(checks, factory, accuracy)
-    checks.run("labels", kit.labels)
-    checks.run("accuracy", kit.right)
-    checks.run("probabilities", kit.probabilities)
-    checks.run("fit and fit_predict agree", kit.fit)
-    checks.run("repeatable", kit.repeatable)
-    checks.run("order of rows", kit.rows)
-    checks.run("ties", kit.ties)
-    checks.run("extra columns", kit.columns)
-    checks.run("index of the frame", kit.index)
-    checks.run("input unchanged", kit.input)
-    checks.run("other dtypes", kit.dtypes)
-    checks.run("awkward labels", kit.awkward)
-    checks.run("missing column", kit.missing_column)
-    checks.run("missing label", kit.missing_label)
-    checks.run("missing task or worker", kit.missing_id)
-    checks.run("repeated answers", kit.repeated)
-    checks.run("empty frame", kit.empty)
-    checks.run("one task", kit.one_task)
-    checks.run("one label", kit.one_label)
-    checks.run("one answer a task", kit.one_answer)
-    checks.run("copy", kit.copies)
+    checks.run_all(_AggregatorChecks(checks, factory, accuracy))
     return checks.finish()
 
 
@@ -104,6 +83,7 @@ class _AggregatorChecks:
         )
         return found
 
+    @check("labels")
     def labels(self) -> None:
         found = self.labelled(self.data)
         tasks = set(self.data["task"])
@@ -123,6 +103,7 @@ class _AggregatorChecks:
             not strangers, f"labels nobody gave: {sorted(map(repr, strangers))}.", "Give labels."
         )
 
+    @check("accuracy")
     def right(self) -> None:
         share = float((self.labelled(self.data).reindex(self.truth.index) == self.truth).mean())
         self.checks.require(
@@ -131,6 +112,7 @@ class _AggregatorChecks:
             f"{self.accuracy:.0%} are expected; if classes have come out exchanged, align them with the vote.",
         )
 
+    @check("probabilities")
     def probabilities(self) -> None:
         made = self.factory().fit(self.data.copy())
         probas = getattr(made, "probas_", None)
@@ -159,6 +141,89 @@ class _AggregatorChecks:
             "Take labels and probabilities from one posterior.",
         )
 
+    def fitted(self, attribute: str, kind: type) -> Any:
+        """Return an attribute of an aggregator fitted to the easy crowd; None if it has no such thing of that type."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = getattr(self.factory().fit(self.data.copy()), attribute, None)
+        return value if isinstance(value, kind) else None
+
+    @check("skills")
+    def skills(self) -> None:
+        skills = self.fitted("skills_", pd.Series)
+        if skills is None:
+            return
+        right = self.data["label"].to_numpy() == self.truth.reindex(self.data["task"]).to_numpy()
+        accuracy = pd.Series(right).groupby(self.data["worker"].to_numpy()).mean()
+        self.checks.require(
+            set(skills.index) == set(accuracy.index) and skills.index.is_unique,
+            f"skills_ has {len(skills)} entries for {len(accuracy)} workers.",
+            "Give every worker one skill, under their own id.",
+        )
+        values = skills.reindex(accuracy.index).to_numpy(dtype=float)
+        self.checks.require(
+            bool(np.isfinite(values).all()),
+            "skills_ holds values that are not finite.",
+            "Give numbers.",
+        )
+        if np.ptp(values) > 0:
+            correlation = float(
+                pd.Series(values).rank().corr(accuracy.reset_index(drop=True).rank())
+            )
+            self.checks.require(
+                correlation > 0,
+                f"the rank correlation of skills_ with the workers' accuracy is {correlation:.2f}.",
+                "A higher skill stands for a better worker; errors belong in errors_.",
+            )
+
+    @check("errors")
+    def errors(self) -> None:
+        errors = self.fitted("errors_", pd.DataFrame)
+        if errors is None:
+            return
+        classes = set(self.data["label"])
+        self.checks.require(
+            errors.index.nlevels == 2
+            and set(errors.index.get_level_values(0)) == set(self.data["worker"])
+            and set(errors.index.get_level_values(1)) <= classes
+            and set(errors.columns) == classes,
+            f"errors_ has index levels {list(errors.index.names)} and columns {list(errors.columns)}.",
+            "Index it by worker and given label, with one column per true label.",
+        )
+        values = errors.to_numpy(dtype=float)
+        self.checks.require(
+            bool((np.isfinite(values) & (values >= -1e-9)).all()),
+            "errors_ holds values that are no probabilities.",
+            "Probabilities are finite and not negative.",
+        )
+        sums = errors.groupby(level=0).sum().to_numpy(dtype=float)
+        self.checks.require(
+            bool((np.abs(sums - 1) < 1e-6).all()),
+            f"for one worker and true label errors_ sums to {sums.flat[np.abs(sums - 1).argmax()]:.3g}.",
+            "For each true label the probabilities of what a worker gives sum to 1.",
+        )
+        right = np.mean([errors.xs(label, level=1)[label].mean() for label in sorted(classes)])
+        self.checks.require(
+            right > 1 / len(classes),
+            f"by errors_ the workers of an easy crowd are right with probability {right:.2f}.",
+            "Rows are what was given, columns what is true; check that they are not exchanged.",
+        )
+
+    @check("priors")
+    def priors(self) -> None:
+        priors = self.fitted("priors_", pd.Series)
+        if priors is None:
+            return
+        values = priors.to_numpy(dtype=float)
+        self.checks.require(
+            set(priors.index) == set(self.data["label"])
+            and bool((np.isfinite(values) & (values >= -1e-9)).all())
+            and abs(values.sum() - 1) < 1e-6,
+            f"priors_ is {priors.to_dict()}.",
+            "Give every label its share; shares are not negative and sum to 1.",
+        )
+
+    @check("fit and fit_predict agree")
     def fit(self) -> None:
         made = self.factory()
         self.checks.require(
@@ -168,6 +233,7 @@ class _AggregatorChecks:
         self.checks.require(returned is made, "fit does not return self.", "Return self.")
         pd.testing.assert_series_equal(made.labels_, self.labelled(self.data))
 
+    @check("repeatable")
     def repeatable(self) -> None:
         made = self.factory()
         first = made.fit_predict(self.data.copy()).copy()
@@ -180,6 +246,7 @@ class _AggregatorChecks:
         with global_randomness(self.checks):
             self.labelled(self.data)
 
+    @check("order of rows")
     def rows(self) -> None:
         first = self.labelled(self.data)
         for seed in range(3):
@@ -191,6 +258,7 @@ class _AggregatorChecks:
                 "Let nothing depend on the order of rows: sort ids, break ties by label.",
             )
 
+    @check("ties")
     def ties(self) -> None:
         data = _undecided()
         made = self.factory()
@@ -215,11 +283,13 @@ class _AggregatorChecks:
                     "Start from something that belongs to tasks and workers, not to rows.",
                 )
 
+    @check("extra columns")
     def columns(self) -> None:
         more = self.data.assign(extra=1)[["label", "extra", "task", "worker"]]
         same = self.labelled(more).equals(self.labelled(self.data))
         self.checks.require(same, "further columns change the labels.", "Use columns by name.")
 
+    @check("index of the frame")
     def index(self) -> None:
         expected = self.labelled(self.data)
         one = self.data.set_axis(pd.Index([0] * len(self.data), name="task"), axis=0)
@@ -228,11 +298,13 @@ class _AggregatorChecks:
             same, "the index of the frame changes the labels.", "Use columns; reset the index."
         )
 
+    @check("input unchanged")
     def input(self) -> None:
         data = self.data.copy()
         self.factory().fit_predict(data)
         self.checks.require(data.equals(self.data), "the frame was changed.", "Work on a copy.")
 
+    @check("other dtypes")
     def dtypes(self) -> None:
         numbers = self.data.assign(
             task=pd.factorize(self.data["task"])[0] * 10,
@@ -256,6 +328,7 @@ class _AggregatorChecks:
             "Give ids and labels back in the dtype they came in.",
         )
 
+    @check("awkward labels")
     def awkward(self) -> None:
         names = self.labelled(self.data)
         for cat, dog in (("", "task"), ("label", "a\tb\n"), ("é", "agg_label")):
@@ -268,6 +341,7 @@ class _AggregatorChecks:
                 "Any text is a label; keep labels out of column names.",
             )
 
+    @check("missing column")
     def missing_column(self) -> None:
         for column in ("task", "worker", "label"):
             raised: BaseException | None = None
@@ -282,6 +356,7 @@ class _AggregatorChecks:
                 "Raise a KeyError that names the column.",
             )
 
+    @check("missing label")
     def missing_label(self) -> None:
         data = self.data.astype({"label": object})
         data.loc[3, "label"] = None
@@ -294,6 +369,7 @@ class _AggregatorChecks:
             not invented, f"a missing label became {invented}.", "Refuse it, or leave the row out."
         )
 
+    @check("missing task or worker")
     def missing_id(self) -> None:
         for column in ("task", "worker"):
             data = self.data.astype({column: object})
@@ -308,6 +384,7 @@ class _AggregatorChecks:
                 "Refuse it, or leave the row out.",
             )
 
+    @check("repeated answers")
     def repeated(self) -> None:
         data = pd.concat([self.data, self.data.iloc[:9]], ignore_index=True)
         try:
@@ -322,10 +399,12 @@ class _AggregatorChecks:
             "Count the answer once, or refuse it with a ValueError that names task and worker.",
         )
 
+    @check("empty frame")
     def empty(self) -> None:
         found = self.labelled(self.data.iloc[:0])
         self.checks.require(len(found) == 0, "an empty frame got labels.", "Return none.")
 
+    @check("one task")
     def one_task(self) -> None:
         data = pd.DataFrame(
             {"task": ["t"] * 3, "worker": ["a", "b", "c"], "label": ["yes", "yes", "no"]}
@@ -337,6 +416,7 @@ class _AggregatorChecks:
             "With nothing else to go by the majority is right.",
         )
 
+    @check("one label")
     def one_label(self) -> None:
         found = self.labelled(self.data.assign(label="yes"))
         self.checks.require(
@@ -345,6 +425,7 @@ class _AggregatorChecks:
             "Where all agree they are right.",
         )
 
+    @check("one answer a task")
     def one_answer(self) -> None:
         data = self.data.drop_duplicates("task")
         found = self.labelled(data)
@@ -355,6 +436,7 @@ class _AggregatorChecks:
             "With nothing else to go by the answer is the label.",
         )
 
+    @check("copy")
     def copies(self) -> None:
         made = self.factory()
         made.fit_predict(self.data)

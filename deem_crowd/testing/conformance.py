@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,19 @@ class ConformanceError(AssertionError):
 def name_of(plugin: Any) -> str:
     """Return what to call a plugin in a message."""
     return str(getattr(plugin, "__name__", type(plugin).__name__))
+
+
+Check = TypeVar("Check", bound=Callable[..., None])
+
+
+def check(name: str) -> Callable[[Check], Check]:
+    """Mark a method as a check; :meth:`Checks.run_all` runs those of an object in the order of their definition."""
+
+    def mark(method: Check) -> Check:
+        method.check_name = name  # type: ignore[attr-defined]
+        return method
+
+    return mark
 
 
 class Checks:
@@ -69,6 +82,17 @@ class Checks:
                 "It has to get through this without an error.",
             ) from error
         self.passed.append(name)
+
+    def run_all(self, kit: object) -> None:
+        """Run the methods of ``kit`` that :func:`check` marks.
+
+        Raises
+        ------
+        ConformanceError
+        """
+        for attribute, method in vars(type(kit)).items():
+            if name := getattr(method, "check_name", None):
+                self.run(name, getattr(kit, attribute))
 
     def require(self, condition: bool, seen: str, remedy: str) -> None:
         """Fail the current check unless ``condition`` holds."""
