@@ -17,6 +17,9 @@ from deem_crowd_adapters import roles
 def from_arrow(
     data: Any,
     *,
+    task: Hashable | None = None,
+    worker: Hashable | None = None,
+    label: Hashable | None = None,
     columns: roles.Columns | None = None,
     missing: Missing = "error",
     duplicates: Duplicates = "last",
@@ -27,6 +30,8 @@ def from_arrow(
     Parameters
     ----------
     data : pyarrow Table, RecordBatch or RecordBatchReader, or what offers Arrow's C interface; R rows
+    task, worker, label : hashable, optional
+        The names of single columns, as in ``columns``.
     columns : mapping, optional
         What ``task``, ``worker`` and ``label`` are called here.
     missing, duplicates, classes
@@ -41,6 +46,7 @@ def from_arrow(
     ------
     MissingColumnError, FormError, DataError, ParameterError
     """
+    columns = roles.named(columns, task=task, worker=worker, label=label)
     frame = arrow_to_frame(data, roles.LONG, columns)
     return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeAlias
@@ -178,6 +179,9 @@ def from_file(
     path_or_buffer: Place,
     format: str | None = None,
     *,
+    task: Hashable | None = None,
+    worker: Hashable | None = None,
+    label: Hashable | None = None,
     columns: FileColumns | None = None,
     missing: Missing = "error",
     duplicates: Duplicates = "last",
@@ -189,6 +193,8 @@ def from_file(
     ----------
     path_or_buffer, format, columns
         As in :func:`read_long`.
+    task, worker, label : str, optional
+        The names of single columns, as in ``columns``.
     missing, duplicates, classes
         As in :meth:`deem_crowd.Answers.from_frame`.
 
@@ -201,84 +207,23 @@ def from_file(
     ------
     MissingColumnError, DataError, ParameterError, OSError
     """
+    columns = roles.named(columns, task=task, worker=worker, label=label)
     frame = read_long(path_or_buffer, format, columns)
     return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
 
 
-def from_csv(
-    path_or_buffer: Place,
-    *,
-    columns: FileColumns | None = None,
-    missing: Missing = "error",
-    duplicates: Duplicates = "last",
-    classes: Sequence[Hashable] | pd.Index | None = None,
-) -> Answers:
-    """Read a CSV file of answers; see :func:`from_file`."""
-    return from_file(
-        path_or_buffer,
-        format="csv",
-        columns=columns,
-        missing=missing,
-        duplicates=duplicates,
-        classes=classes,
-    )
+def _for_format(format: str) -> functools.partial[Answers]:
+    """Return :func:`from_file` for files of one format."""
+    reader = functools.partial(from_file, format=format)
+    functools.update_wrapper(reader, from_file, assigned=("__module__", "__doc__"), updated=())
+    reader.__dict__["__name__"] = f"from_{format}"
+    return reader
 
 
-def from_tsv(
-    path_or_buffer: Place,
-    *,
-    columns: FileColumns | None = None,
-    missing: Missing = "error",
-    duplicates: Duplicates = "last",
-    classes: Sequence[Hashable] | pd.Index | None = None,
-) -> Answers:
-    """Read a tab-separated file of answers; see :func:`from_file`."""
-    return from_file(
-        path_or_buffer,
-        format="tsv",
-        columns=columns,
-        missing=missing,
-        duplicates=duplicates,
-        classes=classes,
-    )
-
-
-def from_jsonl(
-    path_or_buffer: Place,
-    *,
-    columns: roles.Columns | None = None,
-    missing: Missing = "error",
-    duplicates: Duplicates = "last",
-    classes: Sequence[Hashable] | pd.Index | None = None,
-) -> Answers:
-    """Read a file of answers as JSON objects, one a line; see :func:`from_file`."""
-    return from_file(
-        path_or_buffer,
-        format="jsonl",
-        columns=columns,
-        missing=missing,
-        duplicates=duplicates,
-        classes=classes,
-    )
-
-
-def from_parquet(
-    path_or_buffer: Place,
-    *,
-    columns: roles.Columns | None = None,
-    missing: Missing = "error",
-    duplicates: Duplicates = "last",
-    classes: Sequence[Hashable] | pd.Index | None = None,
-) -> Answers:
-    """Read a parquet file of answers; see :func:`from_file`."""
-    return from_file(
-        path_or_buffer,
-        format="parquet",
-        columns=columns,
-        missing=missing,
-        duplicates=duplicates,
-        classes=classes,
-    )
+from_csv = _for_format("csv")
+from_tsv = _for_format("tsv")
+from_jsonl = _for_format("jsonl")
+from_parquet = _for_format("parquet")
 
 
 def _read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ def _rows(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
             if not text.strip():
                 continue
             try:
-                row = json.loads(text.decode())
+                row = json.loads(text.decode(), object_pairs_hook=_object)
             except UnicodeDecodeError as error:
                 raise source.undecodable() or error from error
             except (json.JSONDecodeError, RecursionError) as error:
@@ -85,6 +86,10 @@ def _rows(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise DataError(
                     f"{source.name}, line {line_number}, is not JSON: {error}. One object a line is needed."
                 ) from error
+            except KeyError as error:
+                raise DataError(
+                    f"{source.name}, line {line_number}, holds the key {error} twice. Keep one of them."
+                ) from None
             except ValueError as error:  # an integer of thousands of digits
                 raise DataError(
                     f"{source.name}, line {line_number}, is not JSON that can be read: {error}."
@@ -98,6 +103,15 @@ def _rows(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
             yield n_rows, row
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; raise KeyError with the name of a key that stands there twice."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise KeyError(next(name for name in names if names.count(name) > 1))
+    return row
+
+
 def _typed(values: list[Any], part: str, where: str) -> pd.Series:
     """Return JSON values, shape (R,), as a Series; integers and booleans beside null stay what they are."""
     kinds = {type(value) for value in values} - {type(None)}
@@ -107,6 +121,14 @@ def _typed(values: list[Any], part: str, where: str) -> pd.Series:
         if bad is not None:
             raise DataError(
                 f"{where}, row {bad}: {part!r} is {values[bad]!a}, which is half of a character (a lone surrogate)."
+            )
+    if float in kinds:
+        bad = next(
+            (i for i, v in enumerate(values) if isinstance(v, float) and math.isinf(v)), None
+        )
+        if bad is not None:
+            raise DataError(
+                f"{where}, row {bad}: {part!r} is a number too large for a float, or infinite. Write it as text."
             )
     if kinds == {int} and all(v is None or -(2**63) <= v < 2**63 for v in values):
         return pd.Series(values, dtype="Int64" if absent else "int64")

@@ -15,6 +15,9 @@ from deem_crowd_adapters.tables import to_frame
 def from_long(
     data: Any,
     *,
+    task: Hashable | None = None,
+    worker: Hashable | None = None,
+    label: Hashable | None = None,
     columns: roles.Columns | None = None,
     missing: Missing = "error",
     duplicates: Duplicates = "last",
@@ -26,6 +29,8 @@ def from_long(
     ----------
     data : pandas DataFrame, polars DataFrame or LazyFrame, Arrow table, batch or stream; R rows
         Columns ``task``, ``worker`` and ``label`` of any dtypes; others are ignored.
+    task, worker, label : hashable, optional
+        The names of single columns, as in ``columns``.
     columns : mapping, optional
         What those columns are called here, e.g. ``{"worker": "annotator"}``.
     missing, duplicates, classes
@@ -40,6 +45,7 @@ def from_long(
     ------
     MissingColumnError, FormError, DataError, ParameterError
     """
+    columns = roles.named(columns, task=task, worker=worker, label=label)
     if columns is not None or not isinstance(data, pd.DataFrame):
         data = to_frame(data, roles.LONG, columns)
     return Answers.from_frame(data, missing=missing, duplicates=duplicates, classes=classes)
@@ -49,6 +55,8 @@ def from_soft_long(
     data: Any,
     classes: Sequence[Hashable] | None = None,
     *,
+    task: Hashable | None = None,
+    worker: Hashable | None = None,
     columns: roles.Columns | None = None,
     duplicates: Duplicates = "last",
 ) -> Answers:
@@ -59,6 +67,8 @@ def from_soft_long(
     data : pandas DataFrame, polars DataFrame or LazyFrame, Arrow table, batch or stream; R rows
     classes : sequence of column names, optional
         The probability columns, K of them; every column besides the task's and the worker's if omitted.
+    task, worker : hashable, optional
+        The names of single columns, as in ``columns``.
     columns : mapping, optional
         What ``task`` and ``worker`` are called here.
     duplicates : 'last', 'first' or 'error'
@@ -74,6 +84,7 @@ def from_soft_long(
     MissingColumnError, FormError, DataError, ParameterError
     """
     frame = to_frame(data)
+    columns = roles.named(columns, task=task, worker=worker)
     if columns is not None:
         names = roles.find(list(frame.columns), roles.SOFT, columns)
         frame = frame.rename(columns={name: part for part, name in names.items()})

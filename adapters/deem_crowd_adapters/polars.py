@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 def from_polars(
     data: polars.DataFrame | polars.LazyFrame,
     *,
+    task: Hashable | None = None,
+    worker: Hashable | None = None,
+    label: Hashable | None = None,
     columns: roles.Columns | None = None,
     missing: Missing = "error",
     duplicates: Duplicates = "last",
@@ -33,6 +36,8 @@ def from_polars(
     Parameters
     ----------
     data : polars DataFrame or LazyFrame, R rows
+    task, worker, label : hashable, optional
+        The names of single columns, as in ``columns``.
     columns : mapping, optional
         What ``task``, ``worker`` and ``label`` are called here.
     missing, duplicates, classes
@@ -47,6 +52,7 @@ def from_polars(
     ------
     MissingColumnError, FormError, DataError, ParameterError
     """
+    columns = roles.named(columns, task=task, worker=worker, label=label)
     frame = polars_to_frame(data, roles.LONG, columns)
     return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from deem_crowd.data.frames import synonyms
 from deem_crowd.exceptions import FormError, MissingColumnError, ParameterError, first_few
 
 LONG = ("task", "worker", "label")
@@ -67,6 +68,27 @@ def find(
     return names
 
 
+def named(columns: Any = None, **parts: Hashable | None) -> Any:
+    """Return ``columns`` with the names of single parts, such as ``task="item"``, put in.
+
+    Raises
+    ------
+    ParameterError
+        If a part is named in both ways.
+    """
+    given = {part: name for part, name in parts.items() if name is not None}
+    if not given:
+        return columns
+    if columns is not None and not isinstance(columns, Mapping):
+        raise ParameterError(
+            f"{first_few(given)} cannot be named beside columns={list(columns)!r}, which names every column."
+        )
+    twice = [part for part in given if part in (columns or {})]
+    if twice:
+        raise ParameterError(f"{first_few(twice)} is named twice, by itself and in columns.")
+    return {**(columns or {}), **given}
+
+
 def _checked(columns: Columns | None, needed: Sequence[str]) -> Columns:
     if columns is None:
         return {}
@@ -95,5 +117,8 @@ def _advice(names: Mapping[str, Any], found: Sequence[Any], remedy: str) -> str:
     }
     if alike:
         return f"Did you mean columns={alike!r}?"
+    suggested = {part: name for name, part in synonyms(found, absent).items()}
+    if suggested:
+        return f"If these are meant, pass columns={suggested!r}."
     part = next(iter(absent))
     return remedy or f"If a column has another name, say so: columns={{{part!r}: …}}."

@@ -350,3 +350,33 @@ def test_equal_tables_make_equal_archives(tmp_path) -> None:
     for name in ("a.csv.gz", "b.csv.gz"):
         adapters.write_table(FRAME, tmp_path / name)
     assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_columns_by_name_in_every_format(tmp_path, suffix: str) -> None:
+    frame = pd.DataFrame({"item": [1, 1, 2], "rater": ["a", "b", "a"], "verdict": ["x", "y", "y"]})
+    path = tmp_path / f"answers.{suffix}"
+    adapters.write_table(frame, path)
+    names = {"task": "item", "worker": "rater", "label": "verdict"}
+    for answers in (
+        adapters.to_answers(path, **names),
+        adapters.to_answers(path, format=suffix, **names),
+        adapters.to_answers(frame, **names),
+        adapters.from_file(path, columns={"task": "item"}, worker="rater", label="verdict"),
+    ):
+        assert answers.to_frame().to_numpy().tolist() == frame.to_numpy().tolist()
+    with pytest.raises(ParameterError, match="'task' is named twice"):
+        adapters.from_file(path, task="item", columns={"task": "item"})
+    with pytest.raises(MissingColumnError, match="If these are meant.*'worker': 'rater'"):
+        adapters.from_file(path)
+
+
+def test_json_that_would_be_read_silently_wrong(tmp_path) -> None:
+    path = tmp_path / "x.jsonl"
+    row = '{"task": 1, "worker": 2, "label": "a"}\n'
+    path.write_text(row + '{"task": 1, "worker": 3, "label": "a", "label": "b"}\n')
+    with pytest.raises(DataError, match=r"x.jsonl, line 2, holds the key 'label' twice"):
+        adapters.from_file(path)
+    path.write_text('{"task": 1, "worker": 2, "label": 1e400}\n')
+    with pytest.raises(DataError, match=r"x.jsonl, row 0: 'label' is a number too large"):
+        adapters.from_file(path)
