@@ -71,5 +71,7 @@ def test_row_50000_workers_refused_with_the_bytes_before_anything_is_allocated(m
 def test_options_reach_the_adapter() -> None:
     wide = pd.DataFrame({"v": ["x", "y"], "w": ["x", None]}, index=["t", "u"])
     assert adapters.to_dense(wide, format="wide").predictions.tolist() == [[0, 0], [1, -1]]
-    with pytest.raises(ParameterError, match=r"mising.*It takes 'task', 'worker', 'label', 'columns', 'missing'"):
+    with pytest.raises(
+        ParameterError, match=r"mising.*It takes 'task', 'worker', 'label', 'columns', 'missing'"
+    ):
         adapters.to_dense(FRAME, mising="drop")
