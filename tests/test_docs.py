@@ -18,7 +18,7 @@ predictions = np.where(_rng.random((100, 6)) < 0.7, _truth[:, None], _rng.intege
 
 
 @pytest.mark.parametrize("page", ["write-a-sampler.md", "add-an-aggregator.md", "models.md"])
-def test_the_code_of_a_page_runs(page) -> None:
+def test_the_code_of_a_page_runs(page, tmp_path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S)
     assert len(blocks) >= 2
     code = PRELUDE + "\n".join(blocks)

@@ -239,7 +239,7 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
             "Chance-corrected agreement of each pair; workers that repeat one another stand side by side, framed.",
             plots.agreement,
             results,
-            most=30,
+            most=16,
             size=(4.8, 4.4),
         )
     return Section("Who repeats whom?", sentences, [], figures)

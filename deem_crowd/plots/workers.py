@@ -57,12 +57,12 @@ def skills(
         skill, place, xerr=reach, fmt="o", color=BLUE, markersize=4, label="skill, 95 % interval"
     )
     ax.plot(results.chance[kept], place, "|", color=GREY, markersize=9, label="by chance")
-    ax.set_yticks(place, [plain(shown(w, 28)) for w in results.answers.workers[kept]])
+    ax.set_yticks(place, [plain(shown(w, 24)) for w in results.answers.workers[kept]])
     ax.set_xlim(0, 1)
     ax.set_xlabel("chance of the right answer")
     ax.grid(axis="x", alpha=0.3)
     ax.legend(loc="upper left", fontsize="small", frameon=False)
-    text = f"{most // 2} lowest and {most - most // 2} highest; {left_out:,} in between left out"
+    text = f"{most // 2} lowest and {most - most // 2} highest\n{left_out:,} in between left out"
     title(ax, f"Skills of {n:,} workers", text if left_out else "")
     return ax
 
@@ -133,7 +133,7 @@ def agreement(
     side = max(3.0, 0.22 * len(order) + 1.8)
     ax = axes(ax, side + 1, side)
     heat_map(ax, kappa, -0.2, 1.0, "chance-corrected agreement (κ)")
-    names = [plain(shown(w, 20)) for w in results.answers.workers[panel.counts.chosen[order]]]
+    names = [plain(shown(w, 16)) for w in results.answers.workers[panel.counts.chosen[order]]]
     ax.set_xticks(np.arange(len(order)), names, rotation=90, fontsize="small")
     ax.set_yticks(np.arange(len(order)), names, fontsize="small")
     start = 0
@@ -147,7 +147,7 @@ def agreement(
         start += len(group)
     left_out = panel.n_workers - len(order)
     framed = "framed: repeat one another" if start else "nobody repeats another"
-    title(ax, f"Agreement in pairs; {framed}", f"{left_out:,} workers left out" if left_out else "")
+    title(ax, f"Agreement in pairs\n{framed}", f"{left_out:,} workers left out" if left_out else "")
     return ax
 
 

@@ -271,6 +271,19 @@ def test_a_browser_lays_it_out_without_overflow(written, width, dark, tmp_path) 
     assert seen["axis"] == seen["ink"]
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [1400, 400])
+def test_long_names_of_many_workers_are_not_clipped(width, tmp_path) -> None:
+    df, _ = crowd(60, 50)
+    df["worker"] = "a_judge_with_a_name_that_is_long/" + df["worker"].astype(str)
+    df["label"] = "a class with a long name " + df["label"].astype(str)
+    DEEMAggregator().fit(df).report(tmp_path / "r.html")
+    seen = laid_out(tmp_path / "r.html", width, False, tmp_path)
+    assert seen["scroll"] <= seen["width"]
+    assert seen["wide"] == []
+    assert seen["clipped"] == []
+
+
 @pytest.mark.parametrize("name", ["crowd/web", "ensemble/csgo", "judges/llmbar_adversarial"])
 def test_real_sets_are_reported(name, tmp_path) -> None:
     folder = SHARED / name
