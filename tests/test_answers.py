@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deem_crowd import Answers
+from deem_crowd import Answers, DEEMAggregator
+from deem_crowd.data.answers import as_answers
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -404,3 +406,29 @@ def test_columns_by_name() -> None:
     frame.loc[0, "item"] = None
     with pytest.raises(DataError, match="column 'item' is missing in 1 of 2 rows"):
         Answers.from_frame(frame, task="item", worker="rater", label="task")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"label": np.array([0, 9, 1], np.int32)}, r"label holds numbers outside 0..1"),
+        ({"worker": np.array([0, 0, 1], np.int32)}, "a worker stands twice in a task"),
+        ({"worker": np.array([0, 2, 1], np.int32)}, r"worker holds numbers outside 0..1"),
+        ({"task_ptr": np.array([0, 3, 2])}, "task_ptr does not have"),
+        ({"tasks": pd.Index(["t", "t"])}, "an id stands twice"),
+        ({"label": None, "soft": np.full((3, 2), 1.0)}, "soft holds rows that are no distribution"),
+        ({"soft": np.full((3, 2), 0.5)}, "one of the two"),
+    ],
+    ids=["label", "twice", "worker", "pointers", "tasks", "soft", "both"],
+)
+def test_answers_built_by_hand_are_checked(change, words) -> None:
+    frame = pd.DataFrame({"task": ["t", "t", "u"], "worker": [1, 2, 2], "label": ["x", "y", "y"]})
+    answers = Answers.from_frame(frame)
+    assert answers.checked() is answers
+    spoilt = replace(answers, **change)
+    with pytest.raises(DataError, match=words):
+        spoilt.checked()
+    with pytest.raises(DataError, match=words):
+        as_answers(spoilt, None)
+    with pytest.raises(DataError, match=words):
+        DEEMAggregator().fit(spoilt)

@@ -410,7 +410,7 @@ class DEEMAggregator(Insights, Persistent, BaseClassificationAggregator):
     def _read(self, data: pd.DataFrame | Answers) -> Answers:
         parameters.check(self.get_params())
         if isinstance(data, Answers):
-            return data
+            return data.checked()
         return Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
 
     def _predict(self, data: pd.DataFrame | Answers) -> tuple[pd.Series, pd.DataFrame]:
