@@ -75,6 +75,8 @@ def read_text(
     if not header:
         return pd.DataFrame({part: pd.Series([], dtype=object) for part in names})
     table = _table(source, delimiter, list(names.values()), given)
+    if given is None:
+        _refuse_repeated_header(table, source.name)
     return pd.DataFrame(
         {
             part: _typed(table.column(name), None if like is None else like.get(part))
@@ -174,6 +176,25 @@ def _table(source: Source, delimiter: str, names: list[str], given: list[str] | 
     if counted.count % 2:
         _refuse_open_quote(source, delimiter)
     return table
+
+
+def _refuse_repeated_header(table: pa.Table, where: str) -> None:
+    """Raise if rows of two columns or more repeat the names of the columns, as in files that were joined."""
+    if table.num_columns < 2:
+        return
+    rows: Any = None
+    for name in reversed(table.column_names):  # the label's column has the fewest distinct values
+        column = table.column(name).unify_dictionaries()
+        if not column.num_chunks or pc.index(column.chunk(0).dictionary, name).as_py() < 0:
+            return
+        equal = pc.fill_null(pc.equal(column.cast(pa.string()), name), False)
+        rows = equal if rows is None else pc.and_(rows, equal)
+    repeated = np.flatnonzero(rows.to_numpy())
+    if len(repeated):
+        raise DataError(
+            f"{where}: {len(repeated)} rows repeat the header (rows {first_few(repeated)}), as in files that were "
+            "joined. Remove those lines."
+        )
 
 
 def _explained(source: Source, kind: str, error: Exception) -> DataError:

@@ -380,3 +380,13 @@ def test_json_that_would_be_read_silently_wrong(tmp_path) -> None:
     path.write_text('{"task": 1, "worker": 2, "label": 1e400}\n')
     with pytest.raises(DataError, match=r"x.jsonl, row 0: 'label' is a number too large"):
         adapters.from_file(path)
+
+
+def test_a_header_among_the_rows_of_joined_files(tmp_path) -> None:
+    path = tmp_path / "x.csv"
+    part = "task,worker,label\n1,a,x\n2,a,y\n"
+    path.write_text(part + part.replace(",a,", ",b,"))
+    with pytest.raises(DataError, match=r"x.csv: 1 rows repeat the header \(rows 2\)"):
+        adapters.from_file(path)
+    path.write_text("task,worker,label\ntask,a,x\nu,worker,label\n")
+    assert adapters.from_file(path).n_answers == 2
