@@ -10,6 +10,7 @@ import io
 import signal
 import sys
 import warnings
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,6 +70,13 @@ def options(
     """Take the options that stand before the command; see :class:`deem_crowd.cli.shell.Shell`."""
 
 
+class Contested(str, Enum):
+    """What becomes of labels that need another look."""
+
+    keep = "keep"
+    missing = "missing"
+
+
 @app.command()
 def aggregate(
     answers: AnswersArgument,
@@ -90,6 +98,10 @@ def aggregate(
         str | None,
         typer.Option(help="Labels that are known, to learn from: columns task, label."),
     ] = None,
+    contested: Annotated[
+        Contested,
+        typer.Option(help="Labels that need another look: keep them, or leave them missing."),
+    ] = Contested.keep,
     parameters: SetOption = None,
     adapter: AdapterOption = None,
     missing: MissingOption = Missing.error,
@@ -133,7 +145,10 @@ def aggregate(
         tables.append((_probabilities(aggregator, settled, method), proba))
     if workers is not None:
         tables.append((_workers(aggregator, settled, method), workers))
-    tables.append((_labels(labels, settled), output))
+    table = _labels(labels, settled)
+    if contested is Contested.missing:
+        table = _without_contested(table, aggregator, method)
+    tables.append((table, output))
     files.write(tables, kind, spreadsheet)
 
 
@@ -252,6 +267,16 @@ def _labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
     else:
         labels = labels.loc[answers.tasks]
     return pd.DataFrame({"task": answers.tasks, "label": labels.array})
+
+
+def _without_contested(table: pd.DataFrame, aggregator: Any, method: str) -> pd.DataFrame:
+    """Return the labels without those that the aggregator says need another look."""
+    if not hasattr(aggregator, "contested_"):
+        raise typer.BadParameter(
+            f"{method} does not say which labels are contested", param_hint="--contested"
+        )
+    marks = aggregator.contested_.reindex(table["task"], fill_value=False).to_numpy()
+    return table.assign(label=table["label"].astype(object).mask(marks, None))
 
 
 def _probabilities(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:

@@ -45,3 +45,25 @@ def test_no_file_of_answers_is_overwritten(tmp_path) -> None:
     done = run(str(path), "-o", str(path))
     assert done.exit_code == 2
     assert path.read_bytes() == before
+
+
+def test_contested_labels_may_be_left_out(tmp_path) -> None:
+    from deem_crowd.cli.app import app
+
+    rows = [(t, w, (t + (w in "xy" and t % 3 == 0)) % 2) for t in range(30) for w in "uvxy"]
+    df = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    df.to_csv(tmp_path / "answers.csv", index=False)
+    common = ["aggregate", str(tmp_path / "answers.csv"), "-o", str(tmp_path / "labels.csv")]
+    done = CliRunner().invoke(app, [*common, "--contested", "missing"])
+    assert done.exit_code == 0, done.output
+    found = pd.read_csv(tmp_path / "labels.csv", dtype={"label": "Int64"}).set_index("task")[
+        "label"
+    ]
+    agg = DEEMAggregator().fit(df)
+    marks = agg.contested_
+    assert 0 < marks.sum() < len(marks)
+    assert (found.isna() == marks).all()
+    assert (found[~marks] == agg.labels_[~marks]).all()
+    done = CliRunner().invoke(app, [*common, "--contested", "missing", "--method", "mv"])
+    assert done.exit_code == 2
+    assert "contested" in done.output
