@@ -458,40 +458,9 @@ class Answers:
             If pointers fall, numbers point outside the ids, a worker stands twice in a task or out of order, ids
             repeat, or soft answers are no distributions.
         """
-        sizes = np.diff(self.task_ptr)
-        values = self.soft if self.label is None else self.label
-        label = np.zeros(0, np.int32) if self.label is None else self.label
-        faults = {
-            f"task_ptr does not have N + 1 = {self.n_tasks + 1} entries that rise from 0 to R = {self.n_answers}": len(
-                self.task_ptr
-            )
-            != self.n_tasks + 1
-            or self.task_ptr[0] != 0
-            or self.task_ptr[-1] != self.n_answers
-            or bool((sizes < 0).any()),
-            "label and soft do not hold R answers, one of the two": (self.label is None)
-            == (self.soft is None)
-            or values is None
-            or len(values) != self.n_answers,
-            f"worker holds numbers outside 0..{self.n_workers - 1}": _outside(
-                self.worker, self.n_workers
-            ),
-            f"label holds numbers outside 0..{self.n_classes - 1}": _outside(label, self.n_classes),
-            "an id stands twice among the tasks, workers or classes": any(
-                index.has_duplicates for index in (self.tasks, self.workers, self.classes)
-            ),
-        }
-        fault = next((words for words, is_so in faults.items() if is_so), None)
-        if fault is None:
-            key = self.task.astype(np.int64) * self.n_workers + self.worker
-            if (key[1:] <= key[:-1]).any():
-                fault = "a worker stands twice in a task, or workers of a task are not in ascending order"
-        if fault is None and self.soft is not None:
-            sums = self.soft.sum(axis=1)
-            if self.soft.shape[1] != self.n_classes or not (
-                (self.soft >= 0).all() and (np.abs(sums - 1) <= arrays.SOFT_SUM_TOLERANCE).all()
-            ):
-                fault = "soft holds rows that are no distribution over the classes"
+        from deem_crowd.data.consistency import fault_of
+
+        fault = fault_of(self)
         if fault is not None:
             raise DataError(
                 f"these Answers are inconsistent: {fault}. Build them with Answers.from_codes."
@@ -567,10 +536,6 @@ class Answers:
         frame = pd.DataFrame(ids_)
         soft = pd.DataFrame(self.soft, columns=pd.Index(list(self.classes), tupleize_cols=False))
         return pd.concat([frame, soft], axis=1)
-
-
-def _outside(numbers: npt.NDArray[Any], n: int) -> bool:
-    return bool(len(numbers) and (numbers.min() < 0 or numbers.max() >= n))
 
 
 def as_answers(
