@@ -57,6 +57,10 @@ class DataWarning(UserWarning):
     """The data are usable, but something in them deserves a look."""
 
 
+class ParameterWarning(UserWarning):
+    """A parameter was given that has no part in the fit."""
+
+
 class PluginWarning(UserWarning):
     """A plugin was skipped."""
 

@@ -68,6 +68,7 @@ def accuracy(labels: pd.Series, truth: pd.Series) -> float:
 # ----------------------------------------------------------------------- the evidence
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_evidence_of_tables_is_that_of_scipy(seed) -> None:
     """Against the Dirichlet-multinomial of scipy, less the number of sequences with the same counts."""
@@ -101,7 +102,7 @@ def test_a_centre_is_a_table(centre) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("k", "per_task", "n", "d"),
-    [(4, 3, 1000, 20), (10, 3, 1000, 20), (10, 5, 1000, 20), (2, 5, 800, 20)],
+    [(3, 4, 1500, 20), (4, 3, 1000, 20), (10, 3, 1000, 20), (10, 5, 1000, 20)],
 )
 def test_one_accuracy_a_worker_is_found(k, per_task, n, d) -> None:
     """On one-coin data the default is near the one-coin model, and skills are the true ones."""
@@ -113,7 +114,7 @@ def test_one_accuracy_a_worker_is_found(k, per_task, n, d) -> None:
         theirs.append(accuracy(OneCoinDawidSkene(n_iter=100).fit_predict(frame), truth))
         correlations.append(np.corrcoef(agg.skills_, skill.loc[agg.skills_.index])[0, 1])
     assert np.mean(ours) > np.mean(theirs) - 0.01
-    assert np.mean(correlations) > (0.9 if k > 2 else 0.85)  # two classes say less
+    assert np.mean(correlations) > 0.9
 
 
 def test_strength_tells_one_accuracy_from_tables_of_their_own() -> None:
@@ -167,7 +168,7 @@ def test_names_have_no_order() -> None:
         DEEM(ordered=True, hidden_dim=2).fit(np.zeros((3, 3), dtype=int))
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000))
 def test_the_order_of_rows_and_idle_workers_change_nothing(seed) -> None:
     rng = np.random.default_rng(seed)
@@ -231,6 +232,7 @@ def test_correlation_is_none_where_sources_are_independent_and_some_where_tasks_
     assert some == pytest.approx(expected, abs=0.03)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(0, 1000))
 def test_tempering_keeps_labels_and_shrinks_odds(correlation, seed) -> None:
     rng = np.random.default_rng(seed)

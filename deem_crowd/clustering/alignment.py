@@ -166,7 +166,7 @@ def _described(
     met = table[np.arange(len(target)), target]
     mapping = pd.DataFrame(
         {"name": names, "probability": met / n_tasks, "n_tasks": n_tasks}, index=index
-    )
+    ).iloc[np.lexsort((own.label, own.source))]
     answers = own.answers
     by_code = np.full((answers.n_workers, answers.n_classes), -1, dtype=np.int32)
     by_code[own.source, own.label] = common[target]

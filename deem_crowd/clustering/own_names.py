@@ -55,7 +55,12 @@ class OwnNames:
         if answers.n_answers == 0:
             raise DataError("there are no answers: nothing can be aligned.")
         code = answers.worker.astype(np.int64) * answers.n_classes + answers.hard_label
-        columns, position = np.unique(code, return_inverse=True)
+        columns, first, position = np.unique(code, return_index=True, return_inverse=True)
+        # a source's names in the order in which the tasks bring them up: renaming them then changes no tie
+        order = np.lexsort((first, columns // answers.n_classes))
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        columns, position = columns[order], rank[position]
         shape = (answers.n_tasks, len(columns))
         ones = np.ones(len(code))
         indicator = sparse.csr_matrix((ones, (answers.task, position)), shape=shape)

@@ -24,7 +24,7 @@ from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storag
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.insights import Insights
-from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory
+from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
 from deem_crowd.exceptions import (
@@ -222,15 +222,16 @@ class DEEMAggregator(Insights, Persistent, BaseClassificationAggregator):
             If the model comes from :meth:`fit` or a file, which remember no answers.
         MissingColumnError, DataError, FormError, MemoryNeedError
         """
-        before = Memory.before(self.__dict__)
-        answers, known = self._read(data), known_labels.pairs(true_labels)
-        if before is None:
-            seen, present = Memory(answers, known), None
-        else:
-            seen = before.with_pairs(answers, known, self.duplicates)
-            present = self.__dict__["_fitted"][0]
-        found = self._trained(seen, present, keep=True)
-        self.__dict__ = {**self.__dict__, **found, MEMORY: seen, FITTED_ON: seen}
+        with exclusive(self):
+            before = Memory.before(self.__dict__)
+            answers, known = self._read(data), known_labels.pairs(true_labels)
+            if before is None:
+                seen, present = Memory(answers, known), None
+            else:
+                seen = before.with_pairs(answers, known, self.duplicates)
+                present = self.__dict__["_fitted"][0]
+            found = self._trained(seen, present, keep=True)
+            self.__dict__ = {**self.__dict__, **found, MEMORY: seen, FITTED_ON: seen}
         return self
 
     def fit_predict(
@@ -303,7 +304,8 @@ class DEEMAggregator(Insights, Persistent, BaseClassificationAggregator):
             codes=[np.repeat(np.arange(d), k).tolist(), np.tile(np.arange(k), d).tolist()],
             names=["worker", "label"],
         )
-        return pd.DataFrame(full.reshape(d * k, k), index=index, columns=classes)
+        columns = classes.rename(None)  # as crowd-kit has it, so that stack().reset_index() works
+        return pd.DataFrame(full.reshape(d * k, k), index=index, columns=columns)
 
     @property
     def selection_(self) -> pd.DataFrame | None:

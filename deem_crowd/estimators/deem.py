@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd.data.answers import Answers, as_answers
@@ -20,10 +21,10 @@ from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storag
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.insights import Insights
-from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory
+from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
-from deem_crowd.exceptions import DataError, FormError, ParameterError
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.training import contrastive
@@ -31,7 +32,7 @@ from deem_crowd.training import likelihood as training
 
 
 @parameters.named_parameters
-class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
+class DEEM(Insights, Persistent, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Learn from the answers of D sources which of K classes each of N tasks has, without any truth.
 
     An energy model of the answers that exist: one multinomial hidden unit is the label, further units take up
@@ -144,6 +145,10 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         Which hidden unit carries the label.
     unit_scores_, unit_skills_ : arrays of shapes (H,), (H, D)
         What speaks for each unit being the label, and how well each source tells it; empty for one unit.
+    labels_, probas_ : arrays of shapes (N,), (N, K)
+        Of the tasks of the last fit; ``gold`` settles its tasks. A loaded model has neither.
+    classes_, n_features_in_ : array 0..K-1, and D
+        As scikit-learn names them.
     is_fitted_ : bool
     """
 
@@ -274,8 +279,24 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
             history["accuracy"] = (
                 [float((best[rated] == truth[rated]).mean())] if rated.any() else []
             )
-        self._take(replace(model, history=history, warm_starts={}), seen, settings["model_dir"])
+        model = replace(model, history=history, warm_starts={})
+        self._take(model, posterior, seen, settings["model_dir"])
         return self
+
+    def fit_predict(
+        self,
+        predictions: npt.ArrayLike | Answers,
+        y: npt.ArrayLike | None = None,
+        *,
+        gold: npt.ArrayLike | None = None,
+    ) -> npt.NDArray[np.int64]:
+        """Fit, and return ``labels_``, shape (N,): the known class where ``gold`` has one.
+
+        ``y`` is for monitoring alone, as in :meth:`fit`.
+        """
+        self.fit(predictions, y, gold=gold)
+        labels: npt.NDArray[np.int64] = self.__dict__["labels_"].copy()
+        return labels
 
     def partial_fit(
         self, predictions: npt.ArrayLike | Answers, *, gold: npt.ArrayLike | None = None
@@ -306,22 +327,23 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         """
         settings = self.get_params(deep=False)
         parameters.check(settings)
-        before = Memory.before(self.__dict__)
-        n_classes = settings["n_classes"] if before is None else before.answers.n_classes
-        # a source that says nothing in a later part is nothing to be told about
-        watched = ("task", "worker") if before is None else ("task",)
-        answers = as_answers(predictions, n_classes, watched)
-        known = None if gold is None else class_vector(gold, answers, "gold")
-        if before is None:
-            seen, present = Memory(answers, known), None
-        else:
-            self._same_sources(answers)
-            if not isinstance(predictions, Answers):
-                first = before.answers.n_tasks
-                answers = replace(answers, tasks=pd.RangeIndex(first, first + answers.n_tasks))
-            seen, present = before.with_vector(answers, known), self._model()
-        model, _ = _trained(seen, settings, present)
-        self._take(model, seen, settings["model_dir"], goes_on=True)
+        with exclusive(self):
+            before = Memory.before(self.__dict__)
+            n_classes = settings["n_classes"] if before is None else before.answers.n_classes
+            # a source that says nothing in a later part is nothing to be told about
+            watched = ("task", "worker") if before is None else ("task",)
+            answers = as_answers(predictions, n_classes, watched)
+            known = None if gold is None else class_vector(gold, answers, "gold")
+            if before is None:
+                seen, present = Memory(answers, known), None
+            else:
+                self._same_sources(answers)
+                if not isinstance(predictions, Answers):
+                    first = before.answers.n_tasks
+                    answers = replace(answers, tasks=pd.RangeIndex(first, first + answers.n_tasks))
+                seen, present = before.with_vector(answers, known), self._model()
+            model, posterior = _trained(seen, settings, present)
+            self._take(model, posterior, seen, settings["model_dir"], goes_on=True)
         return self
 
     @property
@@ -384,7 +406,8 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
             Return (labels, probabilities) instead; both carry the same mapping.
         align_to : integers, shape (N,) or (N, D), optional
             Rename the classes, for this call, by the Hungarian algorithm so that they agree best with these labels;
-            of a matrix of answers, with its majority vote.
+            of a matrix of answers, of these tasks or of others of the same sources, with its majority vote. The call
+            changes nothing: ``class_map_`` is found in fit.
         contested : 'keep' or 'missing'
             What becomes of labels that need another look, for the reasons of ``contested_``: −1 if 'missing'.
 
@@ -398,7 +421,7 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         if drops:
             labels = np.where(self._contested_of(answers, labels, posterior), -1, labels)
         if align_to is not None:
-            mapping = initialization.match(_agreement(posterior, align_to, answers))
+            mapping = initialization.match(_agreement(self, posterior, align_to, answers))
             renamed = np.empty_like(posterior)
             renamed[:, mapping] = posterior
             posterior = renamed
@@ -449,8 +472,15 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         ------
         NotFittedError
         """
-        model = self._model()
-        model = model.with_class_map(np.arange(len(model.used)))
+        before = self._model()
+        model = before.with_class_map(np.arange(len(before.used)))
+        if "probas_" in self.__dict__:
+            renamed = np.arange(model.n_classes)
+            renamed[before.used[before.class_map]] = model.used[model.class_map]
+            moved = np.empty_like(self.__dict__["probas_"])
+            moved[:, renamed] = self.__dict__["probas_"]
+            labels = np.append(renamed, -1)[self.__dict__["labels_"]]
+            self.__dict__.update(probas_=moved, labels_=labels)
         self.__dict__.update(
             _fitted=model,
             class_map_=model.class_map,
@@ -505,11 +535,18 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         return model
 
     def _take(
-        self, model: fitted.FittedModel, seen: Memory, folder: Any, goes_on: bool = False
+        self,
+        model: fitted.FittedModel,
+        posterior: npt.NDArray[np.float64],
+        seen: Memory,
+        folder: Any,
+        goes_on: bool = False,
     ) -> None:
         """Take on a model, and write it where it is to be written; at once, or not at all."""
         fresh = {k: v for k, v in self.__dict__.items() if k != MEMORY} | _attributes(model)
         fresh[FITTED_ON] = seen
+        fresh["probas_"] = posterior
+        fresh["labels_"] = fitted.best_class(posterior, seen.answers, seen.known)
         if goes_on:
             fresh[MEMORY] = seen
         if folder is not None:
@@ -529,11 +566,57 @@ class DEEM(Insights, Persistent, BaseEstimator):  # type: ignore[misc]
         self, predictions: npt.ArrayLike | Answers
     ) -> tuple[npt.NDArray[np.float64], Answers]:
         model = self._model()
+        classes = np.arange(self.n_classes_)
+        remembered: Memory | None = self.__dict__.get(FITTED_ON)
+        if isinstance(predictions, Answers) and remembered is not None:
+            answers, workers = _by_ids(predictions, remembered.answers)
+            return model.posterior(answers, workers, classes), answers
         # a source without a single answer among new tasks is nothing to be told about
         answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
         self._same_sources(answers)
-        workers = np.arange(answers.n_workers)
-        return model.posterior(answers, workers, np.arange(self.n_classes_)), answers
+        return model.posterior(answers, np.arange(answers.n_workers), classes), answers
+
+
+def _by_ids(new: Answers, fitted_on: Answers) -> tuple[Answers, npt.NDArray[np.int64]]:
+    """Return answers with the classes of those that were fitted, and the number of each of their workers, −1 for new.
+
+    Raises
+    ------
+    DataError
+        If no worker or no class is known.
+    """
+    places = []
+    for name, ids, known in (
+        ("worker", new.workers, fitted_on.workers),
+        ("label", new.classes, fitted_on.classes),
+    ):
+        place = known.get_indexer(ids)
+        if len(ids) and not (place >= 0).any():
+            raise DataError(
+                f"none of the {len(ids)} ids in {name} ({first_few(ids)}) was there in fit, which had "
+                f"{first_few(known)}: give the answers the ids of the fitted ones."
+            )
+        places.append(place.astype(np.int64))
+    workers, classes = places
+    if (workers < 0).any():
+        strangers = new.workers.take(np.flatnonzero(workers < 0))
+        warnings.warn(
+            f"{len(strangers)} workers were not there in fit ({first_few(strangers)}): "
+            "each counts as the average worker.",
+            DataWarning,
+            stacklevel=4,
+        )
+    if np.array_equal(classes, np.arange(fitted_on.n_classes)):
+        return new, workers
+    lost = int((classes[new.hard_label] < 0).sum()) if not new.is_soft else 0
+    if lost:
+        unknown = new.classes.take(np.flatnonzero(classes < 0))
+        warnings.warn(
+            f"{lost} answers give a class that was not there in fit ({first_few(unknown)}): they are left out.",
+            DataWarning,
+            stacklevel=4,
+        )
+    return new.select(classes=(classes, fitted_on.classes)), workers
 
 
 def _trained(
@@ -554,6 +637,8 @@ def _attributes(model: fitted.FittedModel) -> dict[str, Any]:
         "class_map_": model.class_map,
         "n_classes_": model.n_classes,
         "n_classifiers_": len(model.skills),
+        "n_features_in_": len(model.skills),
+        "classes_": np.arange(model.n_classes),
         "history_": model.history,
         "priors_": model.priors,
         "skills_": model.skills,
@@ -569,15 +654,18 @@ def _model_file(folder: Any) -> Path:
 
 
 def _agreement(
-    posterior: npt.NDArray[np.float64], align_to: npt.ArrayLike, answers: Answers
+    model: DEEM,
+    posterior: npt.NDArray[np.float64],
+    align_to: npt.ArrayLike,
+    answers: Answers,
 ) -> npt.NDArray[np.float64]:
     """Return how much of the posterior falls on each class of a reference, shape (K, K) as [class, reference]."""
     if np.ndim(align_to) < 2:
         return initialization.agreement(posterior, class_vector(align_to, answers, "align_to"))
     voters = as_answers(align_to, answers.n_classes, warn_empty=())
-    if voters.n_tasks != len(posterior):
-        raise FormError(
-            f"align_to is about {voters.n_tasks} tasks, and there are {len(posterior)}."
-        )
+    if voters.n_tasks != len(
+        posterior
+    ):  # other tasks of the same sources: their own labels say which class is which
+        posterior = model._posterior(voters)[0]
     design = DesignMatrix(voters, torch.device("cpu"), torch.float64)
     return posterior.T @ initialization.vote_shares(design).numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,17 @@ MEMORY = "_memory"
 """The attribute that holds it."""
 FITTED_ON = "_fitted_on"
 """The attribute that holds the same after any fit, for tables of the answers; files of models leave it out."""
+
+
+_LOCKS = tuple(threading.Lock() for _ in range(64))
+
+
+def exclusive(estimator: Any) -> threading.Lock:
+    """Return the lock of an object, so that calls of ``partial_fit`` from several threads come one after the other.
+
+    It stands beside the object, which can then be copied and pickled; two objects may share one.
+    """
+    return _LOCKS[id(estimator) // 16 % len(_LOCKS)]
 
 
 @dataclass(frozen=True)

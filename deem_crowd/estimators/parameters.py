@@ -139,9 +139,19 @@ def check(parameters: Mapping[str, Any]) -> None:
         )
 
 
+_PUBLISHED = {
+    "verbose": "progress=True shows how far a fit is, and history_ and selection_ say afterwards what it did",
+    "val_predictions": "early_stopping=True holds out a share of the tasks, validation_fraction",
+    "val_labels": "labels are never trained on; score(predictions, true_labels) rates a fitted model",
+}
+"""Parameters of the published package ``deem`` that are called otherwise here."""
+
+
 def unknown_parameter(owner: str, name: str, known: Iterable[str]) -> ParameterError:
     """Return the error for a parameter that ``owner`` does not have."""
     known = list(known)
+    if name in _PUBLISHED:
+        return ParameterError(f"{owner} has no parameter {name!r}: {_PUBLISHED[name]}.")
     return ParameterError(
         f"{owner} has no parameter {name!r}.{close_to(name, known)} It has: {', '.join(known)}."
     )

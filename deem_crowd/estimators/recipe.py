@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deem_crowd.exceptions import ParameterError, UnsupportedError
+from deem_crowd.exceptions import ParameterError, ParameterWarning, UnsupportedError
 from deem_crowd.model import layers, votes
 from deem_crowd.samplers.base import Sampler
 from deem_crowd.training import contrastive
@@ -125,6 +126,7 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
             "ordered=True is for the model that is chosen from the answers: leave out what names another one "
             "(auto_hyperparameters=False, hidden_dim, subtypes, layers, ...), or leave out ordered."
         )
+    _warn_idle(parameters, automatic, several)
     n_steps = parameters["sampler_steps"]
     hard_start = parameters["sampler_oh_mode"] is False
     given = {
@@ -178,6 +180,45 @@ _UNASKED: dict[str, Any] = {
     "preprocessing_layers": None,
     "preprocessing_layer_widths": None,
 }
+
+
+# What only training by samples uses, and the values at which nothing is asked for.
+_BY_SAMPLES: dict[str, Any] = {
+    "cd_k": 10,
+    "sampler_steps": None,
+    "sampler_oh_mode": None,
+    "deterministic": True,
+    "learning_rate": None,
+    "learning_rate_schedule": "cosine",
+    "momentum": None,
+    "batch_size": None,
+    "restart": contrastive.DivergenceSettings.restart,
+    "early_stopping": False,
+    "validation_fraction": contrastive.DivergenceSettings.validation_fraction,
+}
+
+
+def _warn_idle(parameters: Mapping[str, Any], automatic: bool, several: bool) -> None:
+    """Warn of parameters that have no part in an exact fit of one unit."""
+    if several or parameters["sampler"] != "auto":
+        return
+    idle = [
+        f"{name}={parameters[name]!r}"
+        for name, value in _BY_SAMPLES.items()
+        if parameters[name] is not value and parameters[name] != value
+    ]
+    if idle:
+        part = (
+            "ordered, gold and n_iter (epochs)"
+            if automatic
+            else "n_iter (epochs), tol, penalty, gauge and subtypes"
+        )
+        warnings.warn(
+            f"{', '.join(idle)} have no part in this fit: its likelihood is exact, and nothing is sampled. What counts "
+            f"here: {part}. Samples are drawn with sampler='gibbs' (or another), or with layers.",
+            ParameterWarning,
+            stacklevel=5,
+        )
 
 
 def _automatic(parameters: Mapping[str, Any], n_iter: int) -> bool:

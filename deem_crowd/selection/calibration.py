@@ -54,7 +54,7 @@ def tempered(posterior: torch.Tensor, design: DesignMatrix, correlation: float) 
     if correlation <= 0 or design.n_classes < 2:
         return posterior
     ones = torch.ones((design.n_workers, design.n_classes, 1), dtype=torch.float64)
-    answers = design.logits(ones).clamp_min(1)
+    answers = design.logits(ones).double().clamp_min(1)
     effective = answers / (1 + (answers - 1) * correlation)
-    scaled = posterior.clamp_min(1e-30).log() / (1 + (effective - 1) * correlation)
-    return torch.softmax(scaled, 1).to(posterior.dtype)
+    scaled = posterior.double().clamp_min(1e-30).log() / (1 + (effective - 1) * correlation)
+    return torch.softmax(scaled, 1)

@@ -135,6 +135,46 @@ def _telling(common: FloatArray, beyond: FloatArray) -> tuple[npt.NDArray[np.boo
     return _with_partners(told), scatter
 
 
+def departure(answers: Answers) -> float:
+    """Return by how many standard deviations pairs of sources agree otherwise than by chance; 0 for soft answers.
+
+    Without a label the number of agreements of a pair is binomial, with the chance that the sources' shares of answers
+    give; the sum of squared deviations has mean and variance of a χ². Of more than :data:`MAX_SOURCES` sources those
+    with most answers are asked.
+    """
+    if answers.soft is not None:
+        return 0.0
+    n_answers = np.bincount(answers.worker, minlength=answers.n_workers)
+    chosen = np.sort(np.argsort(-n_answers, kind="stable")[:MAX_SOURCES])
+    chosen = chosen[n_answers[chosen] > 0]
+    place = np.full(answers.n_workers, -1)
+    place[chosen] = np.arange(len(chosen))
+    source = place[answers.worker]
+    asked = source >= 0
+    source, task, label = source[asked], answers.task[asked], answers.hard_label[asked]
+    shape = (answers.n_tasks, len(chosen))
+    common, agreed = np.zeros((len(chosen),) * 2), np.zeros((len(chosen),) * 2)
+    share = np.zeros((len(chosen), answers.n_classes))
+    np.add.at(share, (source, label), 1.0)
+    share /= share.sum(1, keepdims=True)
+    given = sparse.csr_matrix((np.ones(len(task)), (task, source)), shape=shape)
+    common += (given.T @ given).toarray()
+    for k in range(answers.n_classes):
+        rows = label == k
+        one = sparse.csr_matrix((np.ones(rows.sum()), (task[rows], source[rows])), shape=shape)
+        agreed += (one.T @ one).toarray()
+    chance = share @ share.T
+    variance = common * chance * (1 - chance)
+    pairs = np.triu(variance > 1e-9, 1)
+    if not pairs.any():
+        return 0.0
+    square = (agreed - common * chance)[pairs] ** 2 / variance[pairs]
+    p = chance[pairs]
+    # the fourth moment of a binomial: 3 + (1 − 6 p (1 − p)) / (n p (1 − p))
+    spread = 2 + (1 - 6 * p * (1 - p)) / variance[pairs]
+    return float((square.sum() - pairs.sum()) / np.sqrt(max(spread.sum(), 1e-9)))
+
+
 def _pairs(
     answers: Answers, chosen: npt.NDArray[np.intp]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

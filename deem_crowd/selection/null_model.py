@@ -8,6 +8,8 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
 
+_CONCENTRATIONS = tuple(4.0**j for j in range(1, 11))
+
 
 def label_evidence(
     counts: torch.Tensor,
@@ -46,15 +48,26 @@ def label_evidence(
     return with_label - float(_log_marginal(marginal, alone).sum())
 
 
-def evidence_without_label(design: DesignMatrix) -> float:
-    """Return the log evidence, in nats, of a model in which a worker's answers do not depend on the task.
+def evidence_without_label(design: DesignMatrix) -> tuple[float, float]:
+    """Return the log evidence, in nats, of two models in which a worker's answers do not depend on the task.
 
-    A worker's answers are draws from one distribution of its own, under a Dirichlet prior fitted to all workers.
+    In both a worker's answers are draws from one distribution of its own under a Dirichlet prior. The first prior is
+    fitted to all workers, and leaves each some freedom; the second may also be the shares of all answers with any
+    concentration, up to workers that are all alike. What beats the second has found a label; between the two pairs of
+    workers have to be asked (:func:`deem_crowd.selection.dependence.departure`).
     """
     ones = torch.ones((design.n_tasks, 1), dtype=design.dtype, device=design.device)
     counts = design.expected_counts(ones).cpu()
     counts = counts[counts.sum((1, 2)) > 0]
-    return float(_log_marginal(counts, _fit_dirichlet(counts)).sum()) if len(counts) else 0.0
+    if not len(counts):
+        return 0.0, 0.0
+    fitted = float(_log_marginal(counts, _fit_dirichlet(counts)).sum())
+    shares = counts.sum(0) + 0.5
+    alike = [
+        float(_log_marginal(counts, concentration * shares / shares.sum()).sum())
+        for concentration in _CONCENTRATIONS
+    ]
+    return fitted, max(fitted, *alike)
 
 
 def prefers_no_label(

@@ -36,6 +36,9 @@ from deem_crowd.training.hierarchical import (
 WORK = 6e7
 """Answers × classes that a member may go through, pass by pass."""
 LEAST_PASSES = 15
+_ANSWERS_A_CLASS = 10
+_DEPARTURE = 2.0
+"""Standard deviations from which pairs of workers are seen to agree otherwise than by chance."""
 
 
 @dataclass(frozen=True)
@@ -195,20 +198,36 @@ def select(
         parts,
         ordered,
     )
-    tables, hierarchy = training.tables(), training.hierarchy()
+    tables = training.tables()
+    # with more classes than that the confusion of errors, K² numbers, has nothing to be learned from
+    asked = design.n_answers_in_all >= _ANSWERS_A_CLASS * design.n_classes
+    hierarchy = training.hierarchy() if asked else None
     name, structured = training.structured()
     if gold is None:
-        bound = max(hierarchy.bound, structured.bound if ordered else hierarchy.bound)
-        if bound <= null_model.evidence_without_label(design):
+        if hierarchy is None:
+            shown = not null_model.prefers_no_label(design, tables.states, tables.pseudo_answers)
+        else:
+            bound = max(hierarchy.bound, structured.bound if ordered else hierarchy.bound)
+            shown = _shows_label(bound, answers, design)
+        if not shown:
             rater = Rater(design, tables)
-            why = "overruled"
-            considered = [(name, structured), (rows.TABLES, tables), (rows.HIERARCHY, hierarchy)]
-            return Selected([rater.candidate(n, member, why) for n, member in considered], tables)
+            considered = [(name, structured), (rows.TABLES, tables)]
+            return Selected(
+                [rater.candidate(n, member, "overruled") for n, member in considered], tables
+            )
     between = dependence.measure(answers)
-    skills = em.chance_corrected_skills(design, hierarchy)
+    skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
     if parts.dependence and between.contradicts(skills):
         return _copies(training, tables, between, between.correlation(skills))
     return _pooled(training, tables, hierarchy, name, structured)
+
+
+def _shows_label(bound: float, answers: Answers, design: DesignMatrix) -> bool:
+    """Whether a model's bound of the evidence says that the answers show a label."""
+    free, alike = null_model.evidence_without_label(design)
+    if free < bound <= alike:
+        return dependence.departure(answers) > _DEPARTURE
+    return bound > free
 
 
 def _copies(
@@ -232,21 +251,37 @@ def _copies(
 
 
 def _pooled(
-    training: _Training, tables: Member, hierarchy: Hierarchical, name: str, structured: Member
+    training: _Training,
+    tables: Member,
+    hierarchy: Hierarchical | None,
+    name: str,
+    structured: Member,
 ) -> Selected:
     """Pool the structured member, the better tables, and the member with the largest bound."""
-    drawn = training.parts.hierarchy and hierarchy.bound > tables.bound
-    better = hierarchy if drawn else tables
+    # beside known labels plain tables: a few that contradict the answers would turn accuracies, and labels with them
+    taught = training.gold is not None and bool((training.gold >= 0).any())
+    drawn = (
+        training.parts.hierarchy
+        and not taught
+        and hierarchy is not None
+        and hierarchy.bound > tables.bound
+    )
+    better = hierarchy if drawn and hierarchy is not None else tables
     best = better
     if training.ordered and structured.bound > best.bound:
         best = structured
-    elif drawn and not training.ordered and hierarchy.strength == STRENGTHS[-1]:
+    elif (
+        isinstance(better, Hierarchical)
+        and not training.ordered
+        and better.strength == STRENGTHS[-1]
+    ):
         best = structured  # the evidence says that workers follow their accuracies: one coin a worker says the same
     described = [
         (name, structured, "always a member"),
-        (rows.TABLES, tables, _verdict(not drawn)),
-        (rows.HIERARCHY, hierarchy, _verdict(drawn)),
+        (rows.TABLES, tables, _verdict(not drawn) if hierarchy is not None else "always a member"),
     ]
+    if hierarchy is not None:
+        described.append((rows.HIERARCHY, hierarchy, _verdict(drawn)))
     if training.parts.subtypes:
         largest = max(better.bound, best.bound) if training.ordered else better.bound
         subtypes = training.subtypes(largest)

@@ -29,7 +29,7 @@ from deem_crowd_benchmarks import (
 from rich.console import Console
 from typer.testing import CliRunner
 
-from deem_crowd.cli import app
+from deem_crowd.cli.app import app
 from deem_crowd.exceptions import DataError, ParameterError
 
 CHROMIUM = next(

@@ -1,0 +1,209 @@
+"""DEEM among scikit-learn's estimators, and by the examples of the published package."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import StackingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
+from sklearn.model_selection import cross_val_predict, cross_val_score
+from sklearn.tree import DecisionTreeClassifier
+
+from deem_crowd import DEEM, Answers, DEEMAggregator
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, ParameterWarning
+
+RNG = np.random.default_rng(0)
+Y = RNG.integers(2, size=200)
+X = np.where(RNG.random((200, 6)) < 0.8, Y[:, None], 1 - Y[:, None])
+FRAME = pd.DataFrame(
+    {
+        "task": np.repeat(np.arange(200), 6),
+        "worker": np.tile(list("abcdef"), 200),
+        "label": np.where(X.ravel() == 1, "yes", "no"),
+    }
+)
+
+
+# ----------------------------------------------------------------------- scikit-learn
+
+
+def test_it_is_a_classifier() -> None:
+    model = DEEM().fit(X)
+    assert is_classifier(model)
+    assert model.classes_.tolist() == [0, 1]
+    assert model.n_features_in_ == 6
+    assert is_classifier(clone(model))
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss", "roc_auc"])
+def test_scores_of_cross_validation(scoring) -> None:
+    scores = cross_val_score(DEEM(), X, Y, scoring=scoring, cv=3)
+    assert np.isfinite(scores).all()
+    assert scores.mean() > (-0.35 if scoring == "neg_log_loss" else 0.85)
+
+
+def test_meta_estimators_and_displays() -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    assert cross_val_predict(DEEM(), X, Y, cv=3, method="predict_proba").shape == (200, 2)
+    calibrated = CalibratedClassifierCV(DEEM(), cv=3).fit(X, Y)
+    assert (calibrated.predict(X) == Y).mean() > 0.85
+    stack = StackingClassifier(
+        [("deem", DEEM()), ("tree", DecisionTreeClassifier(max_depth=2))], LogisticRegression()
+    )
+    assert (stack.fit(X, Y).predict(X) == Y).mean() > 0.85
+    model = DEEM().fit(X)
+    assert RocCurveDisplay.from_estimator(model, X, Y).roc_auc > 0.9
+    matrix = ConfusionMatrixDisplay.from_estimator(model, X, Y).confusion_matrix
+    assert matrix.sum() == 200
+
+
+def test_labels_of_the_fit_honour_gold() -> None:
+    gold = np.full(200, -1)
+    gold[:10] = 1 - Y[:10]
+    model = DEEM()
+    labels = model.fit_predict(X, gold=gold)
+    assert (labels[:10] == gold[:10]).all()
+    assert model.probas_[:10].max(axis=1).min() == 1
+    np.testing.assert_array_equal(model.labels_, labels)
+    labels[:] = 7  # the caller's own
+    assert model.labels_.max() == 1
+    plain = DEEM().fit(X)
+    np.testing.assert_array_equal(plain.labels_, plain.predict(X))
+    np.testing.assert_allclose(plain.probas_, plain.predict_proba(X), atol=1e-12)
+
+
+def test_labels_follow_a_reset_mapping() -> None:
+    shifted = (X + 1) % 2
+    model = DEEM(init_method="rand", random_state=3).fit(shifted)
+    model.reset_class_mapping()
+    np.testing.assert_array_equal(model.labels_, model.predict(shifted))
+
+
+@pytest.mark.parametrize("make", [lambda: DEEM(hidden_dim=2), DEEM])
+def test_every_public_attribute_can_be_read(make, tmp_path) -> None:
+    half = X[:100], X[100:]
+    stages = {"fit": make().fit(X), "partial": make().partial_fit(half[0]).partial_fit(half[1])}
+    stages["fit"].save(tmp_path / "model")
+    stages |= {
+        "loaded": DEEM.load(tmp_path / "model"),
+        "copied": copy.deepcopy(stages["partial"]),
+        "pickled": pickle.loads(pickle.dumps(stages["partial"])),
+    }
+    for stage, model in stages.items():
+        for name in ("selection_", "skill_intervals_", "label_unit_", "unit_scores_", "unit_skills_", "confusion_",
+                     "priors_", "skills_", "history_", "class_map_", "classes_", "n_features_in_"):  # fmt: skip
+            assert getattr(model, name) is not NotImplemented, (stage, name)
+    agg = DEEMAggregator(progress=False).partial_fit(FRAME[:600]).partial_fit(FRAME[600:])
+    for name in (
+        "labels_",
+        "probas_",
+        "skills_",
+        "errors_",
+        "priors_",
+        "loss_history_",
+        "selection_",
+        "skill_intervals_",
+    ):
+        assert getattr(agg, name) is not None
+
+
+# -------------------------------------------------------------------- answers by their ids
+
+
+def test_answers_go_by_ids_and_not_by_position() -> None:
+    rng = np.random.default_rng(1)
+    n, truth = 300, rng.integers(2, size=300)
+    skill = np.array([0.95, 0.9, 0.9, 0.1, 0.15, 0.6])  # two say the contrary
+    said = np.where(rng.random((n, 6)) < skill, truth[:, None], 1 - truth[:, None])
+    frame = pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(n), 6),
+            "worker": np.tile(list("abcdef"), n),
+            "label": said.ravel(),
+        }
+    )
+    model = DEEM().fit(Answers.from_frame(frame))
+    expected = model.predict(Answers.from_frame(frame))
+    assert (expected == truth).mean() > 0.95
+    turned = frame.sort_values(["task", "worker"], ascending=[True, False], ignore_index=True)
+    other = Answers.from_frame(turned)
+    assert list(other.workers) == list("fedcba")
+    np.testing.assert_array_equal(model.predict(other), expected)
+    few = Answers.from_frame(frame[frame["worker"].isin(["a", "d"])])
+    assert model.predict(few).shape == (n,)
+    named = frame.assign(label=np.where(frame["label"] == 1, "y", "n"))
+    by_name = DEEM().fit(Answers.from_frame(named))
+    just_yes = named[named["label"] == "y"]
+    assert set(by_name.predict(Answers.from_frame(just_yes))) <= {0, 1}
+
+
+def test_strangers_among_answers_are_said() -> None:
+    model = DEEM().fit(Answers.from_frame(FRAME))
+    new = FRAME.head(12).assign(worker=["a", "b", "c", "zoe", "e", "f"] * 2)
+    with pytest.warns(DataWarning, match=r"1 workers were not there in fit \('zoe'\)"):
+        model.predict(Answers.from_frame(new))
+    with pytest.raises(DataError, match="none of the 1 ids in worker"):
+        model.predict(Answers.from_frame(new.assign(worker="zoe")[::6]))
+
+
+# ------------------------------------------------------------ the published package's README
+
+
+def test_align_to_answers_about_other_tasks() -> None:
+    """``predict(test, align_to=train)``: the classes get the names that the votes of the other tasks give them."""
+    gold = np.where(np.arange(200) < 60, 1 - Y, -1)  # classes are named the other way round
+    model = DEEM().fit(X, gold=gold)
+    assert (model.predict(X[100:]) == 1 - Y[100:]).mean() > 0.9
+    aligned = model.predict(X[150:], align_to=X[:150])
+    np.testing.assert_array_equal(aligned, 1 - model.predict(X[150:]))
+    np.testing.assert_array_equal(model.predict(X[150:]), DEEM().fit(X, gold=gold).predict(X[150:]))
+
+
+def test_what_is_called_otherwise_here_is_said() -> None:
+    with pytest.raises(ParameterError, match=r"no parameter 'verbose': progress=True"):
+        DEEM().fit(X, verbose=True)
+    with pytest.raises(ParameterError, match=r"no parameter 'val_predictions': early_stopping"):
+        DEEM().fit(X, val_predictions=X)
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_parameters_without_a_part_in_the_fit_are_named(chosen) -> None:
+    with pytest.warns(
+        ParameterWarning, match=r"cd_k=3, learning_rate=0.1, batch_size=7 have no part"
+    ):
+        DEEM(auto_hyperparameters=chosen, batch_size=7, learning_rate=0.1, cd_k=3).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ParameterWarning)
+        DEEM(auto_hyperparameters=chosen).fit(X)
+        DEEM(sampler="gibbs", hidden_dim=2, cd_k=2, epochs=1).fit(X)
+
+
+# ------------------------------------------------------------------------------ the rest
+
+
+def test_confusion_matrices_stack_as_crowd_kits_do() -> None:
+    rows = DEEMAggregator(progress=False).fit(FRAME).errors_.stack().reset_index()
+    assert len(rows) == 6 * 4
+    assert list(rows.columns[:2]) == ["worker", "label"]
+
+
+def test_threads_lose_no_answers() -> None:
+    agg = DEEMAggregator(progress=False)
+    parts = [FRAME[FRAME["task"] % 6 == i] for i in range(6)]
+    threads = [threading.Thread(target=agg.partial_fit, args=(part,)) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(agg.labels_) == 200
