@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.data.answers import Answers
 from deem_crowd.data.arrays import SOFT_SUM_TOLERANCE
+
+if TYPE_CHECKING:
+    from deem_crowd.data.answers import Answers
 
 
 def fault_of(answers: Answers) -> str | None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import unicodedata
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning, first_few
+
+if TYPE_CHECKING:
+    from deem_crowd.data.answers import Answers
 
 FREE_TEXT_CLASSES = 50
 """Text with fewer distinct labels is never taken for free text."""

@@ -86,13 +86,15 @@ class Insights:
     def report(
         self, path: str | os.PathLike[str], *, gold: Any = None, answers: Any = None
     ) -> None:
-        """Write one HTML file about the answers; see :func:`deem_crowd.insight.report.write_report`.
+        """Write one HTML file about the answers; see :func:`deem_crowd.report.page.write_report`.
 
         Raises
         ------
         NotFittedError, MissingAnswersError, DataError, FormError, OSError
         """
-        _insight("report").write_report(self, path, gold=gold, answers=answers)
+        importlib.import_module("deem_crowd.report.page").write_report(
+            self, path, gold=gold, answers=answers
+        )
 
     def __repr__(self) -> str:
         changed = ", ".join(f"{name}={value!r}" for name, value in _changed(self).items())

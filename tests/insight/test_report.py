@@ -17,7 +17,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DataError, DEEMAggregator
-from deem_crowd.insight.report import write_report
+from deem_crowd.report.page import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

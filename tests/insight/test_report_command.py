@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from deem_crowd import DEEMAggregator
-from deem_crowd.insight.commands import deem_crowd_commands
+from deem_crowd.report.commands import deem_crowd_commands
 
 ROWS = [(t, w, "ab"[(t + (w == "z" and t % 3 == 0)) % 2]) for t in range(30) for w in "uvwxyz"]
 

@@ -12,8 +12,6 @@ from deem_crowd import __version__, plots
 from deem_crowd.exceptions import DataError
 from deem_crowd.insight.agreement import has_order
 from deem_crowd.insight.coefficients import panel_coefficients, vote_patterns
-from deem_crowd.insight.details import Table, contested_rows, table_of
-from deem_crowd.insight.figures import Figure, draw
 from deem_crowd.insight.findings import (
     ENOUGH,
     confused_classes,
@@ -28,6 +26,8 @@ from deem_crowd.insight.judges import independent_errors
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.results import Results
 from deem_crowd.insight.tables import confusion_counts
+from deem_crowd.report.details import Table, contested_rows, table_of
+from deem_crowd.report.figures import Figure, draw
 
 IntArray = npt.NDArray[np.int64]
 

@@ -11,11 +11,11 @@ import jinja2
 
 from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError
-from deem_crowd.insight import questions
-from deem_crowd.insight.details import details
 from deem_crowd.insight.findings import warnings_of
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.tables import compare
+from deem_crowd.report import questions
+from deem_crowd.report.details import details
 
 TITLE = "What the answers say"
 
@@ -65,7 +65,7 @@ def html(results: Results, gold: Any = None) -> str:
     if truth is not None and not (truth >= 0).any():
         raise DataError("gold names none of the tasks: there is nothing to compare with.")
     panel = compare(results)
-    source = importlib.resources.files("deem_crowd.insight") / "report.html.j2"
+    source = importlib.resources.files("deem_crowd.report") / "page.html.j2"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(source.read_text(encoding="utf-8")).render(
         title=TITLE,
