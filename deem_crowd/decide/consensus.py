@@ -83,13 +83,17 @@ class Consensus:
         NotFittedError, FormError, DataError, ParameterError
         """
         if isinstance(source, Consensus):
-            return source if answers is None else source.with_answers(_read(answers, source))
+            return source if answers is None else source.with_answers(read_answers(answers, source))
         probas = source if isinstance(source, pd.DataFrame) else getattr(source, "probas_", None)
         if probas is not None:
             consensus = cls._from_frame(source, probas)
             if answers is None:
                 answers = getattr(source, "answers_", None)
-            return consensus if answers is None else consensus.with_answers(_read(answers, source))
+            return (
+                consensus
+                if answers is None
+                else consensus.with_answers(read_answers(answers, source))
+            )
         if hasattr(source, "confusion_"):
             return cls._from_arrays(source, answers)
         if hasattr(source, "fit"):
@@ -128,7 +132,7 @@ class Consensus:
                 f"{type(source).__name__} keeps neither answers nor posteriors: pass answers=, the array or Answers "
                 "it was fitted to."
             )
-        read = _read(answers, source)
+        read = read_answers(answers, source)
         posterior = np.asarray(source.predict_proba(read), dtype=np.float64)
         labels = np.asarray(source.predict(read), dtype=np.int64)
         classes: pd.Index = read.classes
@@ -300,7 +304,7 @@ class Consensus:
         return self.answers
 
 
-def _read(answers: Any, source: Any) -> Answers:
+def read_answers(answers: Any, source: Any) -> Answers:
     """Return answers in any form as Answers, read as the aggregator reads them."""
     if isinstance(answers, Answers):
         return answers

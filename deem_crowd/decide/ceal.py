@@ -1,0 +1,308 @@
+"""CEAL: questions where the classifier is unsure, its own predictions as labels where it is sure.
+
+Wang, Zhang, Li, Zhang and Lin, Cost-effective active learning for deep image classification, IEEE TCSVT 27 (2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.decide import checks, criteria
+from deem_crowd.decide.consensus import Consensus
+from deem_crowd.decide.oracles import Oracle
+from deem_crowd.decide.suspects import label_values
+from deem_crowd.decide.tasks import next_tasks
+from deem_crowd.exceptions import FormError, ParameterError
+
+Schedule = Literal["quadratic", "linear"] | Callable[[int], float]
+STRATEGIES = (*criteria.UNCERTAINTY, "fusion", "random")
+
+
+def thresholds(
+    delta0: float, decay: float, rounds: int, schedule: Schedule = "quadratic"
+) -> npt.NDArray[np.float64]:
+    """Return δ_0 … δ_(rounds − 1), in nats, shape (rounds,).
+
+    The paper's δ_t = δ_(t−1) − r t is quadratic: δ_0 − r t (t + 1) / 2. 'linear' is δ_0 − r t. They may be negative,
+    which is as good as 0: no prediction is that sure.
+
+    Parameters
+    ----------
+    delta0, decay : float
+        δ_0 and r.
+    schedule : 'quadratic', 'linear', or callable from t to δ_t
+    """
+    t = np.arange(rounds)
+    if callable(schedule):
+        return np.array([schedule(int(step)) for step in t], dtype=np.float64)
+    if schedule == "quadratic":
+        return np.asarray(delta0 - decay * t * (t + 1) / 2)
+    if schedule == "linear":
+        return np.asarray(delta0 - decay * t)
+    raise ParameterError(f"schedule must be 'quadratic', 'linear' or a callable, not {schedule!r}.")
+
+
+def pseudo_labels(
+    agg: Any,
+    threshold: float = 0.05,
+    decay: float = 0.0033,
+    round: int = 0,
+    *,
+    schedule: Schedule = "quadratic",
+    exclude: Iterable[Any] = (),
+    answers: Any = None,
+) -> pd.Series:
+    """Return the labels of tasks whose posterior has less entropy than δ_round, to be used as if they were known.
+
+    Parameters
+    ----------
+    agg : fitted DEEMAggregator or DEEM, aggregator with ``probas_``, or DataFrame
+        See :meth:`Consensus.of`.
+    threshold, decay, schedule
+        δ_0 in nats, r, and how the threshold falls; see :func:`thresholds`.
+    round : int
+        t, from 0.
+    exclude : task ids
+        Tasks to leave out, such as those of known label.
+
+    Returns
+    -------
+    Series
+        ``agg_label``, index ``task``, in the order of the tasks.
+
+    Raises
+    ------
+    NotFittedError, ParameterError, DataError
+    """
+    checks.non_negative("threshold", threshold)
+    checks.non_negative("decay", decay)
+    checks.count("round", round, 0)
+    consensus = Consensus.of(agg, answers)
+    delta = thresholds(threshold, decay, round + 1, schedule)[-1]
+    sure = criteria.entropy(consensus.posterior) < delta
+    sure &= ~consensus.tasks.isin(list(exclude)) & (consensus.labels >= 0)
+    chosen = np.flatnonzero(sure)
+    labels = label_values(consensus, consensus.labels[chosen]).rename("agg_label")
+    labels.index = consensus.tasks.take(chosen)
+    return labels
+
+
+class CEAL:
+    """Active learning of a classifier, with pseudo-labels from its confident majority.
+
+    Parameters
+    ----------
+    estimator : scikit-learn classifier with ``predict_proba``
+        It is cloned and fitted anew in each round.
+    strategy : 'least_confidence', 'margin', 'entropy', 'fusion' or 'random'
+        See :func:`deem_crowd.decide.next_tasks`.
+    delta0, decay : float
+        δ_0, in nats, and r. With ``delta0=0`` there are no pseudo-labels, and this is plain active learning.
+    schedule : 'quadratic', 'linear' or callable
+        See :func:`thresholds`.
+    per_round : int
+        Questions a round.
+    n_initial : int
+        Random questions before the first round.
+    rounds : int
+        Most rounds; fewer if no example is left.
+    random_state : int, optional
+        None is 0.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        Fitted to all that was labelled at the end, and to the last pseudo-labels.
+    classes_ : shape (K,)
+    labels_ : Series
+        What the oracle said, index is the row of X, in the order of asking.
+    history_ : DataFrame
+        A row a training: ``round``, 0 is the start; ``threshold``; ``asked``, in this round; ``labelled``, so far;
+        ``pseudo_labelled``; where given, ``pseudo_accuracy`` (missing if there are none) and ``test_accuracy``.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        strategy: str = "margin",
+        delta0: float = 0.05,
+        decay: float = 0.0033,
+        schedule: Schedule = "quadratic",
+        per_round: int = 20,
+        n_initial: int = 30,
+        rounds: int = 20,
+        random_state: int | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.strategy = strategy
+        self.delta0 = delta0
+        self.decay = decay
+        self.schedule = schedule
+        self.per_round = per_round
+        self.n_initial = n_initial
+        self.rounds = rounds
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        oracle: Any,
+        *,
+        truth: npt.ArrayLike | None = None,
+        test: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        record: dict[Any, Any] | None = None,
+    ) -> CEAL:
+        """Run the whole loop.
+
+        Parameters
+        ----------
+        X : shape (N, P)
+        oracle : callable, Series, mapping, or array of shape (N,)
+            Gives the label of a row of X; None where it cannot say. It is called once for a row.
+        truth : shape (N,), optional
+            True labels, with which ``history_`` rates the pseudo-labels; nothing is learned from them.
+        test : (X, y), optional
+            With which ``history_`` rates the classifier.
+        record : dict, optional
+            Answers by row given before; new ones are written into it at once.
+
+        Raises
+        ------
+        OracleError
+            If the oracle fails; its ``record`` holds what was said before. The object stays as it was.
+        ParameterError, FormError
+        """
+        self._check()
+        features = np.asarray(X)
+        if features.ndim != 2:
+            raise FormError(f"X has shape {features.shape}; needed is (N, number of features).")
+        if isinstance(oracle, (np.ndarray, list, tuple)):
+            oracle = pd.Series(np.asarray(oracle))
+        asker = Oracle(oracle, record=record)
+        rng = np.random.default_rng(self.random_state or 0)
+        deltas = thresholds(self.delta0, self.decay, self.rounds + 1, self.schedule)
+        asked = rng.permutation(len(features))[: self.n_initial].tolist()
+        said = asker.ask(asked)
+        model = self._trained(features, said, {})
+        rows = [self._row(0, deltas[0], len(said), said, {}, model, truth, test)]
+        for step in range(1, self.rounds + 1):
+            pool = np.setdiff1d(np.arange(len(features)), asked)
+            if not len(pool):
+                break
+            posterior = pd.DataFrame(model.predict_proba(features[pool]), index=pool)
+            batch = self._questions(posterior, rng)
+            asked.extend(batch)
+            said |= asker.ask(batch)
+            rest = posterior.drop(index=batch)
+            sure = criteria.entropy(rest.to_numpy()) < deltas[step - 1]
+            best = model.classes_[rest.to_numpy()[sure].argmax(axis=1)]
+            pseudo = dict(zip(rest.index[sure], best, strict=True))
+            model = self._trained(features, said, pseudo)
+            rows.append(
+                self._row(step, deltas[step - 1], len(batch), said, pseudo, model, truth, test)
+            )
+        given = {row: label for row, label in said.items() if label is not None}
+        self.estimator_ = model
+        self.classes_ = model.classes_
+        self.labels_ = pd.Series(given, name="label")
+        self.history_ = pd.DataFrame(rows)
+        return self
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return the classifier's labels, shape (n,)."""
+        return np.asarray(self._fitted_estimator().predict(X))
+
+    def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the classifier's probabilities, shape (n, K), columns as ``classes_``."""
+        return np.asarray(self._fitted_estimator().predict_proba(X))
+
+    def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
+        """Return the accuracy of :meth:`predict`."""
+        return float((self.predict(X) == np.asarray(y)).mean())
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        names = (
+            "estimator", "strategy", "delta0", "decay", "schedule", "per_round", "n_initial", "rounds", "random_state",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def set_params(self, **params: Any) -> CEAL:
+        """Set constructor arguments.
+
+        Raises
+        ------
+        ParameterError
+            For a name that is none.
+        """
+        for name in params:
+            if name not in self.get_params():
+                raise ParameterError(f"CEAL has no parameter {name!r}.")
+        self.__dict__.update(params)
+        return self
+
+    # ---------------------------------------------------------------- helpers
+
+    def _check(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise ParameterError(f"strategy must be one of {STRATEGIES}, not {self.strategy!r}.")
+        for name in ("per_round", "n_initial"):
+            checks.count(name, getattr(self, name))
+        checks.count("rounds", self.rounds, 0)
+        checks.non_negative("delta0", self.delta0)
+        checks.non_negative("decay", self.decay)
+
+    def _fitted_estimator(self) -> Any:
+        if "estimator_" not in self.__dict__:
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError("this CEAL is not fitted yet: call fit(X, oracle) first.")
+        return self.estimator_
+
+    def _questions(self, posterior: pd.DataFrame, rng: np.random.Generator) -> list[int]:
+        """Return the rows to ask about in this round; ties fall by the generator."""
+        n = min(self.per_round, len(posterior))
+        seed = int(rng.integers(1, 2**31))
+        open_ = criteria.entropy(posterior.to_numpy()) > 0
+        if open_.sum() < n:  # rows that the classifier is certain of come last
+            surest = rng.permutation(posterior.index[~open_])[: n - open_.sum()]
+            return [*posterior.index[open_].tolist(), *surest.tolist()]
+        rows = next_tasks(posterior, n, self.strategy, random_state=seed)  # type: ignore[arg-type]
+        return [int(row) for row in rows["task"]]
+
+    def _trained(self, X: npt.NDArray[Any], said: dict[Any, Any], pseudo: dict[Any, Any]) -> Any:
+        from sklearn.base import clone
+
+        labels = {row: label for row, label in said.items() if label is not None} | pseudo
+        return clone(self.estimator).fit(X[list(labels)], np.array(list(labels.values())))
+
+    def _row(
+        self,
+        step: int,
+        delta: float,
+        asked: int,
+        said: dict[Any, Any],
+        pseudo: dict[Any, Any],
+        model: Any,
+        truth: npt.ArrayLike | None,
+        test: tuple[npt.ArrayLike, npt.ArrayLike] | None,
+    ) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "round": step,
+            "threshold": max(float(delta), 0.0),
+            "asked": asked,
+            "labelled": sum(label is not None for label in said.values()),
+            "pseudo_labelled": len(pseudo),
+        }
+        if truth is not None:
+            true = np.asarray(truth)
+            right = [true[n] == label for n, label in pseudo.items()]
+            row["pseudo_accuracy"] = float(np.mean(right)) if right else np.nan
+        if test is not None:
+            row["test_accuracy"] = float(np.mean(model.predict(test[0]) == np.asarray(test[1])))
+        return row

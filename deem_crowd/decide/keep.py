@@ -1,0 +1,239 @@
+"""Which labels to keep: the largest set of tasks with a given precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from deem_crowd.decide import checks
+from deem_crowd.decide.consensus import Consensus
+from deem_crowd.decide.diversity import feature_matrix
+from deem_crowd.decide.suspects import label_codes, label_values
+from deem_crowd.exceptions import ParameterError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reliable:
+    """The tasks whose labels are kept.
+
+    Attributes
+    ----------
+    labels : Series
+        Label of each kept task, index ``task``, the surest first.
+    confidence : Series
+        Posterior of each of these labels.
+    coverage : float
+        Share of all tasks that is kept.
+    expected_precision : float
+        Expected share of right labels among them; NaN if none is kept.
+    lower_bound : float
+        The precision is at least this with the confidence asked for.
+    threshold : float
+        The least confidence among them; NaN if none is kept.
+    """
+
+    labels: pd.Series
+    confidence: pd.Series
+    coverage: float
+    expected_precision: float
+    lower_bound: float
+    threshold: float
+
+
+def reliable(
+    agg: Any,
+    precision: float = 0.95,
+    *,
+    confidence: float = 0.95,
+    gold: Any = None,
+    answers: Any = None,
+    features: Any = None,
+    n_neighbours: int = 10,
+) -> Reliable:
+    """Return the largest set of tasks whose expected precision is at least ``precision``.
+
+    The surest tasks are taken as long as the mean of their posteriors is at least ``precision``. Without gold the lower
+    bound takes the posteriors at their word: the number of right labels is a sum of independent draws with these
+    chances, and Hoeffding's and the normal approximation's smaller deviation is subtracted. It cannot tell that a model
+    is too sure of itself, as models are where workers err together. With gold the posterior only orders the tasks: of
+    ten sets of increasing size the largest is kept whose precision on the gold tasks in it has a lower Clopper-Pearson
+    bound of at least ``precision``; the bounds hold for all ten at once (Bonferroni).
+
+    Parameters
+    ----------
+    agg : fitted DEEMAggregator or DEEM, aggregator with ``probas_``, or DataFrame
+        See :meth:`Consensus.of`.
+    precision : float
+        Between 0 and 1.
+    confidence : float
+        Of the lower bound, between 0 and 1.
+    gold : Series or mapping from task to label, optional
+        True labels of a random sample of tasks, which the model was not fitted with.
+    answers : DataFrame, Answers or array, optional
+        Of a DEEM, what it was fitted to.
+    features : array of shape (N, P), or DataFrame indexed by task, optional
+        The posterior of a task is multiplied by the mean posterior of its nearest neighbours over the prior, so that
+        tasks whose neighbours have the same label are surer.
+    n_neighbours : int
+
+    Raises
+    ------
+    NotFittedError, ParameterError, DataError, FormError
+    """
+    checks.share("precision", precision)
+    checks.share("confidence", confidence)
+    consensus = Consensus.of(agg, answers)
+    sureness, order = _surest_first(consensus, features, n_neighbours)
+    sizes = np.arange(1, len(order) + 1)
+    expected = np.cumsum(sureness[order]) / sizes
+    if gold is None:
+        lower = _lower_bounds(sureness[order], confidence)
+        kept = int(sizes[expected >= precision].max(initial=0))
+    else:
+        right, rated = _on_gold(gold, consensus, order)
+        ends = _candidate_sizes(sureness[order])
+        lower = _clopper_pearson(right, rated, 1 - (1 - confidence) / len(ends))
+        kept = int(ends[lower[ends - 1] >= precision].max(initial=0))
+    chosen = order[:kept]
+    index = consensus.tasks.take(chosen)
+    labels = label_values(consensus, consensus.labels[chosen]).rename("agg_label")
+    labels.index = index
+    return Reliable(
+        labels,
+        pd.Series(sureness[chosen], index=index, name="confidence"),
+        kept / consensus.n_tasks if consensus.n_tasks else 0.0,
+        float(expected[kept - 1]) if kept else np.nan,
+        float(lower[kept - 1]) if kept else np.nan,
+        float(sureness[chosen[-1]]) if kept else np.nan,
+    )
+
+
+def coverage_curve(
+    agg: Any,
+    gold: Any = None,
+    *,
+    confidence: float = 0.95,
+    answers: Any = None,
+    features: Any = None,
+    n_neighbours: int = 10,
+) -> pd.DataFrame:
+    """Return the precision for every number of tasks that may be kept, the surest first.
+
+    Parameters
+    ----------
+    agg, confidence, answers, features, n_neighbours
+        As in :func:`reliable`.
+    gold : Series or mapping from task to label, optional
+        True labels of all tasks or some.
+
+    Returns
+    -------
+    DataFrame
+        A row for each size of the set: ``coverage``; ``threshold``, the least confidence in it;
+        ``expected_precision`` and its ``lower_bound``, both by the posterior; with gold ``precision``, over the gold
+        tasks in the set (missing where there are none).
+
+    Raises
+    ------
+    NotFittedError, ParameterError, DataError, FormError
+    """
+    checks.share("confidence", confidence)
+    consensus = Consensus.of(agg, answers)
+    sureness, order = _surest_first(consensus, features, n_neighbours)
+    sizes = np.arange(1, len(order) + 1)
+    curve = pd.DataFrame(
+        {
+            "coverage": sizes / max(consensus.n_tasks, 1),
+            "threshold": sureness[order],
+            "expected_precision": np.cumsum(sureness[order]) / sizes,
+            "lower_bound": _lower_bounds(sureness[order], confidence),
+        }
+    )
+    if gold is not None:
+        right, rated = _on_gold(gold, consensus, order)
+        curve["precision"] = np.where(rated > 0, right / np.maximum(rated, 1), np.nan)
+    return curve
+
+
+# ------------------------------------------------------------------ helpers
+
+
+def _surest_first(
+    consensus: Consensus, features: Any, n_neighbours: int
+) -> tuple[FloatArray, IntArray]:
+    """Return how sure each task's label is, shape (N,), and the tasks with a label, the surest first."""
+    posterior = consensus.posterior
+    if features is not None:
+        matrix = feature_matrix(features, consensus.tasks)
+        posterior = _sharpened(posterior, matrix, n_neighbours)
+    labelled = np.flatnonzero(consensus.labels >= 0)
+    sureness = np.zeros(consensus.n_tasks)
+    sureness[labelled] = posterior[labelled, consensus.labels[labelled]]
+    return sureness, labelled[np.argsort(-sureness[labelled], kind="stable")]
+
+
+def _sharpened(posterior: FloatArray, features: FloatArray, n_neighbours: int) -> FloatArray:
+    """Return p(label | answers, neighbours), shape (N, K): features and answers independent given the label.
+
+    What the neighbours say of a task is their mean posterior, with one pseudo-neighbour at the mean of all; where
+    features tell nothing it is that mean, and the posterior stays.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    n = min(checks.count("n_neighbours", n_neighbours), len(features) - 1)
+    if n < 1:
+        return posterior
+    nearest = NearestNeighbors(n_neighbors=n).fit(features).kneighbors(return_distance=False)
+    overall = posterior.mean(axis=0)
+    local = (posterior[nearest].sum(axis=1) + overall) / (n + 1)
+    ratio = np.divide(local, overall, out=np.zeros_like(local), where=overall > 0)
+    sharpened = posterior * ratio
+    return np.asarray(sharpened / sharpened.sum(axis=1, keepdims=True))
+
+
+def _lower_bounds(sureness: FloatArray, confidence: float) -> FloatArray:
+    """Return a lower bound of the mean of independent draws, for each beginning of a list of chances, shape (m,).
+
+    The normal approximation, with the variance of a Poisson binomial and half a unit of continuity; Hoeffding's bound
+    where that is nearer the mean.
+    """
+    sizes = np.arange(1, len(sureness) + 1)
+    mean = np.cumsum(sureness) / sizes
+    variance = np.cumsum(sureness * (1 - sureness))
+    deviation = stats.norm.ppf(confidence) * np.sqrt(variance) / sizes + 0.5 / sizes
+    hoeffding = np.sqrt(np.log(1 / (1 - confidence)) / (2 * sizes))
+    return np.asarray(np.clip(mean - np.minimum(deviation, hoeffding), 0.0, 1.0))
+
+
+def _on_gold(
+    gold: Any, consensus: Consensus, order: IntArray
+) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Return, for each beginning of ``order``, how many gold tasks are right in it, and how many there are."""
+    truth = label_codes(gold, consensus)[order]
+    if not (truth >= 0).any():
+        raise ParameterError("gold names no task that has a label here.")
+    right = (truth >= 0) & (truth == consensus.labels[order])
+    return np.cumsum(right).astype(np.float64), np.cumsum(truth >= 0).astype(np.int64)
+
+
+def _clopper_pearson(
+    right: FloatArray, rated: npt.NDArray[np.int64], confidence: float
+) -> FloatArray:
+    """Return the lower Clopper-Pearson bound of a share, one-sided, shape (m,); 0 where nothing is right."""
+    bound = stats.beta.ppf(1 - confidence, np.maximum(right, 1), rated - right + 1)
+    return np.asarray(np.where(right > 0, bound, 0.0))
+
+
+def _candidate_sizes(sureness: FloatArray) -> IntArray:
+    """Return up to ten sizes, in tenths of a list from the surest to the least sure, that split no ties."""
+    tenths = np.ceil(np.linspace(0.1, 1.0, 10) * len(sureness)).astype(np.int64)
+    last = np.flatnonzero(np.diff(sureness, append=-1.0)) + 1
+    return np.unique(last[np.searchsorted(last, tenths)])

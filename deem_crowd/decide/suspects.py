@@ -1,0 +1,226 @@
+"""Which answers, and which labels, are likely wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data import index
+from deem_crowd.decide import checks
+from deem_crowd.decide.consensus import Consensus
+from deem_crowd.exceptions import DataError, FormError, first_few
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def suspect_answers(agg: Any, n: int | None = None, *, answers: Any = None) -> pd.DataFrame:
+    """Return the n answers that are most likely wrong, the worst first; all of them if n is omitted.
+
+    An answer is wrong with the probability that its task has another label. It is scored by the mean of two posteriors:
+    the model's own, and the one that the workers' tables give without any other model beside them,
+    p(h) ∝ π_h Π_i t_i[a_i, h]. The second tells close answers apart where the first is an average that keeps a share of
+    plain votes.
+
+    Parameters
+    ----------
+    agg : fitted DEEMAggregator or DEEM, or aggregator with ``probas_`` and ``errors_``
+        See :meth:`Consensus.of`.
+    n : int, optional
+    answers : DataFrame, Answers or array
+        What the model was fitted to.
+
+    Returns
+    -------
+    DataFrame
+        ``task``, ``worker``, ``label``, the answer; ``suggested``, the label of the task; ``score`` in [0, 1];
+        ``expected_precision``, the share of this and all earlier rows that is expected to be wrong, by the model's
+        posterior; ``reason``, what the others answered and the worker's record.
+
+    Raises
+    ------
+    NotFittedError, ParameterError, DataError
+    """
+    consensus = Consensus.of(agg, answers)
+    given = consensus.required_answers("suspect_answers")
+    by_model = 1.0 - consensus.posterior[given.task, given.label]
+    score = by_model
+    if consensus.confusion is not None and len(consensus.confusion):
+        score = (by_model + 1.0 - _by_tables(consensus)[given.task, given.label]) / 2
+    score = np.clip(score, 0.0, 1.0)
+    order = _worst(score, n)
+    task, worker, label = given.task[order], given.worker[order], given.label[order]
+    return pd.DataFrame(
+        {
+            "task": consensus.tasks.take(task),
+            "worker": consensus.workers.take(worker),
+            "label": label_values(consensus, label),
+            "suggested": label_values(consensus, consensus.labels[task]),
+            "score": score[order],
+            "expected_precision": _running_mean(by_model[order]),
+            "reason": _reasons(consensus, task, worker, label),
+        }
+    )
+
+
+def suspect_labels(
+    agg: Any, n: int | None = None, *, labels: Any = None, answers: Any = None
+) -> pd.DataFrame:
+    """Return the n tasks whose given label is most likely wrong, the worst first; all of them if n is omitted.
+
+    Parameters
+    ----------
+    agg : fitted DEEMAggregator or DEEM, aggregator with ``probas_``, or DataFrame
+        See :meth:`Consensus.of`.
+    n : int, optional
+    labels : Series indexed by task, or mapping from task to label, optional
+        Labels from elsewhere, of all tasks or some; missing ones are passed over. Omitted: the model's own.
+    answers : DataFrame, Answers or array, optional
+        With them the reason says how many answered what.
+
+    Returns
+    -------
+    DataFrame
+        ``task``, ``label``, ``suggested``, ``score``, ``expected_precision``, ``reason``; see :func:`suspect_answers`.
+        The score is the posterior probability that the task has another label.
+
+    Raises
+    ------
+    NotFittedError, ParameterError, DataError, FormError
+    """
+    consensus = Consensus.of(agg, answers)
+    codes = consensus.labels if labels is None else label_codes(labels, consensus)
+    tasks = np.flatnonzero(codes >= 0)
+    score = np.clip(1.0 - consensus.posterior[tasks, codes[tasks]], 0.0, 1.0)
+    order = _worst(score, n)
+    chosen = tasks[order]
+    best = consensus.posterior[chosen].argmax(axis=1)
+    return pd.DataFrame(
+        {
+            "task": consensus.tasks.take(chosen),
+            "label": label_values(consensus, codes[chosen]),
+            "suggested": label_values(consensus, best),
+            "score": score[order],
+            "expected_precision": _running_mean(score[order]),
+            "reason": _label_reasons(consensus, chosen, codes[chosen]),
+        }
+    )
+
+
+# ------------------------------------------------------------------ helpers
+
+
+def _by_tables(consensus: Consensus) -> FloatArray:
+    """Return the posterior of independent answers by the workers' tables, shape (N, K).
+
+    Tasks whose posterior is certain, such as those of known label, keep it.
+    """
+    given = consensus.required_answers("suspect_answers")
+    tables = np.log(np.clip(consensus.required_confusion(), 1e-12, None))
+    logits = np.tile(np.log(np.clip(consensus.priors, 1e-12, None)), (consensus.n_tasks, 1))
+    for k in range(logits.shape[1]):
+        logits[:, k] += np.bincount(
+            given.task, tables[given.worker, given.label, k], minlength=consensus.n_tasks
+        )
+    logits -= logits.max(axis=1, keepdims=True)
+    posterior = np.exp(logits)
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    certain = consensus.posterior.max(axis=1) >= 1.0
+    posterior[certain] = consensus.posterior[certain]
+    return posterior
+
+
+def _worst(score: FloatArray, n: int | None) -> IntArray:
+    """Return the places of the n highest scores, in order; ties in the order of the data."""
+    limit = len(score) if n is None else checks.count("n", n)
+    return np.argsort(-score, kind="stable")[:limit]
+
+
+def _running_mean(values: FloatArray) -> FloatArray:
+    return np.asarray(np.cumsum(values) / np.arange(1, len(values) + 1))
+
+
+def label_values(consensus: Consensus, codes: IntArray) -> pd.Series:
+    """Return labels of some codes in the caller's own dtype, missing where the code is −1."""
+    return index.take(consensus.classes, codes, "label").reset_index(drop=True)
+
+
+def label_codes(labels: Any, consensus: Consensus) -> IntArray:
+    """Return given labels as codes, shape (N,), −1 where none is given."""
+    if isinstance(labels, Mapping):
+        labels = pd.Series(dict(labels))
+    if not isinstance(labels, pd.Series):
+        raise FormError(
+            f"labels is a {type(labels).__name__}; pass a Series indexed by task, or a dict task → label."
+        )
+    labels = labels[labels.notna()]
+    place = consensus.tasks.get_indexer(labels.index)
+    code = consensus.classes.get_indexer(pd.Index(labels, tupleize_cols=False))
+    for name, where, ids in (("tasks", place, labels.index), ("labels", code, labels)):
+        strange = np.flatnonzero(where < 0)
+        if len(strange):
+            named = dict.fromkeys(ids.take(strange))
+            raise DataError(
+                f"labels hold {len(strange)} {name} that the model does not know: {first_few(named)}. Leave them out, "
+                "or fit the model with them."
+            )
+    codes = np.full(consensus.n_tasks, -1, dtype=np.int64)
+    codes[place] = code
+    return codes
+
+
+def _reasons(consensus: Consensus, task: IntArray, worker: IntArray, label: IntArray) -> list[str]:
+    """Say of each answer how many others gave it, and how far its worker can be relied on."""
+    given = consensus.required_answers("suspect_answers")
+    counts = _counts(consensus, task)
+    total = np.bincount(given.worker, minlength=len(consensus.workers))
+    agrees = given.label == consensus.labels[given.task]
+    agreed = np.bincount(given.worker, agrees, minlength=len(consensus.workers))
+    reasons = []
+    for row, (n, i, answer) in enumerate(zip(task, worker, label, strict=True)):
+        others = counts[row].copy()
+        others[answer] -= 1
+        record = (
+            f"the worker's answers agree with the labels in {int(agreed[i])} of {int(total[i])}"
+        )
+        if not others.sum():
+            reasons.append(f"nobody else answered; {record}")
+            continue
+        same = f"{int(others[answer])} of {int(others.sum())} others agree"
+        own = consensus.labels[n]
+        rival = (
+            ""
+            if own in (answer, -1)
+            else f", {int(others[own])} answered {consensus.classes[own]!s}"
+        )
+        reasons.append(f"{same}{rival}; {record}")
+    return reasons
+
+
+def _label_reasons(consensus: Consensus, tasks: IntArray, codes: IntArray) -> list[str]:
+    """Say of each given label how probable it is, and who answered it where the answers are known."""
+    chance = consensus.posterior[tasks, codes]
+    texts = [f"posterior {p:.3f}" for p in chance]
+    if consensus.answers is None:
+        return texts
+    counts = _counts(consensus, tasks)
+    return [
+        f"{text}; {int(row[code])} of {int(row.sum())} answers give it"
+        for text, row, code in zip(texts, counts, codes, strict=True)
+    ]
+
+
+def _counts(consensus: Consensus, tasks: IntArray) -> FloatArray:
+    """Return how many gave each class, a row for each of ``tasks``, which may repeat, shape (M, K)."""
+    given = consensus.required_answers("suspect_answers")
+    distinct, row = np.unique(tasks, return_inverse=True)
+    place = np.full(consensus.n_tasks, -1)
+    place[distinct] = np.arange(len(distinct))
+    about = place[given.task] >= 0
+    counts = np.zeros((len(distinct), len(consensus.classes)))
+    np.add.at(counts, (place[given.task[about]], given.label[about]), 1.0)
+    return np.asarray(counts[row])

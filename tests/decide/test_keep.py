@@ -1,0 +1,131 @@
+"""reliable and coverage_curve."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from crowds import consensus, crowd
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from deem_crowd import DEEMAggregator, ParameterError
+from deem_crowd.decide import coverage_curve, reliable
+
+
+def view_of(p):
+    return consensus(np.column_stack([p, 1 - np.asarray(p)]))
+
+
+@given(st.lists(st.floats(0.5, 1.0), min_size=1, max_size=12), st.floats(0.55, 0.99))
+def test_the_largest_set_by_trying_all_sizes(p, precision) -> None:
+    """Of all sets of a size the surest tasks have the highest mean, so trying sizes tries all sets."""
+    kept = reliable(view_of(p), precision)
+    best = sorted(p, reverse=True)
+    sizes = [m for m in range(1, len(p) + 1) if np.mean(best[:m]) >= precision]
+    close = [m for m in range(1, len(p) + 1) if abs(np.mean(best[:m]) - precision) < 1e-9]
+    if not close:
+        assert len(kept.labels) == max(sizes, default=0)
+        assert kept.coverage == len(kept.labels) / len(p)
+    if len(kept.labels):
+        assert kept.lower_bound <= kept.expected_precision
+        assert kept.threshold == kept.confidence.min()
+
+
+def test_the_lower_bound_holds_where_the_posterior_is_right() -> None:
+    """Tasks right with the very chance stated: the bound at 90 % fails in at most 10 % of draws, and 4 s.e."""
+    rng = np.random.default_rng(0)
+    p = rng.beta(8, 2, size=300).clip(0.5)
+    kept = reliable(view_of(p), 0.85, confidence=0.9)
+    held = [
+        (rng.random(len(kept.confidence)) < kept.confidence.to_numpy()).mean() >= kept.lower_bound
+        for _ in range(2000)
+    ]
+    assert np.mean(held) >= 0.9 - 4 * np.sqrt(0.09 / 2000)
+
+
+def test_gold_corrects_an_overconfident_posterior() -> None:
+    """Everything is said to be 99 % sure and 80 % of it is right: nothing may be kept at 95 %."""
+    rng = np.random.default_rng(1)
+    view = view_of(np.full(1000, 0.99))
+    truth = pd.Series(np.where(rng.random(1000) < 0.8, "c0", "c1"), index=view.tasks)
+    assert reliable(view, 0.95).coverage == 1
+    assert reliable(view, 0.95, gold=truth.iloc[:300]).coverage == 0
+    kept = reliable(view, 0.7, gold=truth.iloc[:300])
+    assert kept.coverage == 1
+    right = int((truth.iloc[:300] == "c0").sum())
+    exact = stats.binomtest(right, 300, alternative="greater").proportion_ci(0.95).low
+    assert kept.lower_bound == pytest.approx(exact)
+
+
+def test_gold_bound_holds() -> None:
+    """Falsely kept sets (true precision below the target) come in at most 10 % of draws, and 4 s.e."""
+    rng = np.random.default_rng(2)
+    p = np.sort(rng.uniform(0.5, 1, 400))[::-1]
+    true = np.clip(p - 0.1, 0, 1)  # overconfident by ten points
+    view = view_of(p)
+    wrong = 0
+    for _ in range(200):
+        gold = pd.Series(np.where(rng.random(400) < true, "c0", "c1"), index=view.tasks)
+        sample = gold.iloc[rng.choice(400, 150, replace=False)]
+        kept = reliable(view, 0.8, confidence=0.9, gold=sample)
+        size = len(kept.labels)
+        wrong += size > 0 and true[:size].mean() < 0.8
+    assert wrong / 200 <= 0.1 + 4 * np.sqrt(0.09 / 200)
+
+
+def test_curve() -> None:
+    frame, truth = crowd(n=150, seed=5)
+    agg = DEEMAggregator().fit(frame)
+    curve = coverage_curve(agg, truth)
+    assert list(curve.columns) == [
+        "coverage", "threshold", "expected_precision", "lower_bound", "precision",
+    ]  # fmt: skip
+    assert curve["coverage"].iloc[-1] == 1
+    assert curve["expected_precision"].is_monotonic_decreasing
+    assert curve["precision"].iloc[-1] == pytest.approx((agg.labels_ == truth).mean())
+    assert (curve["lower_bound"] <= curve["expected_precision"]).all()
+    kept = reliable(agg, 0.9)
+    row = curve.iloc[len(kept.labels) - 1]
+    assert kept.expected_precision == pytest.approx(row["expected_precision"])
+    assert kept.labels.equals(agg.labels_[kept.labels.index])
+    half = coverage_curve(agg, truth.iloc[75:])
+    first = half["precision"].first_valid_index()
+    assert half["precision"][first:].notna().all()
+
+
+def test_neighbours_sharpen_and_noise_does_not() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=400)
+    p = np.where(truth == 0, 0.75, 0.25)
+    view = view_of(p)
+    telling = np.column_stack([truth * 10.0, np.zeros(400)]) + rng.normal(size=(400, 2))
+    plain = coverage_curve(view)["expected_precision"].iloc[-1]
+    sharp = coverage_curve(view, features=telling)["expected_precision"].iloc[-1]
+    noise = coverage_curve(view, features=rng.normal(size=(400, 2)))["expected_precision"].iloc[-1]
+    assert plain == pytest.approx(0.75)
+    # ten neighbours and one at the mean: 0.75 · (10 · 0.75 + 0.5) / 11 against 0.25 · (10 · 0.25 + 0.5) / 11
+    assert sharp == pytest.approx(0.75 * 8 / (0.75 * 8 + 0.25 * 3), abs=0.01)
+    assert abs(noise - plain) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"precision": 1.5}, "precision must be a number between 0 and 1, not 1.5"),
+        ({"confidence": 0}, "confidence must be"),
+        ({"features": np.zeros((2, 1)), "n_neighbours": 0}, "n_neighbours must be"),
+        ({"gold": {}}, "gold names no task"),
+    ],
+)
+def test_bad_arguments(arguments, message) -> None:
+    with pytest.raises(ParameterError, match=message):
+        reliable(view_of([0.9, 0.8]), **arguments)
+
+
+def test_nothing_reaches_the_precision() -> None:
+    kept = reliable(view_of([0.6, 0.6]), 0.95)
+    assert kept.coverage == 0
+    assert kept.labels.empty
+    assert np.isnan(kept.lower_bound)

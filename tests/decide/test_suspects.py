@@ -1,0 +1,192 @@
+"""suspect_answers, suspect_labels, clean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from crowds import consensus, crowd
+from sklearn.metrics import roc_auc_score
+
+from deem_crowd import DataError, DEEMAggregator, ParameterError
+from deem_crowd.decide import Consensus, OracleError, clean, suspect_answers, suspect_labels
+from deem_crowd.exceptions import FormError
+
+FRAME, TRUTH = crowd(n=300, per_task=5, seed=2)
+
+
+@pytest.fixture(scope="module")
+def agg():
+    return DEEMAggregator().fit(FRAME)
+
+
+def test_every_answer_is_scored_once(agg) -> None:
+    rows = suspect_answers(agg, answers=FRAME)
+    assert len(rows) == len(FRAME)
+    assert rows["score"].between(0, 1).all()
+    assert rows["score"].is_monotonic_decreasing
+    key = ["task", "worker", "label"]
+    assert set(map(tuple, rows[key].to_numpy())) == set(map(tuple, FRAME[key].to_numpy()))
+    assert rows["suggested"].tolist() == agg.labels_[rows["task"]].tolist()
+    pd.testing.assert_frame_equal(suspect_answers(agg, 10, answers=FRAME), rows.head(10))
+
+
+def test_the_score_is_the_chance_of_another_label() -> None:
+    """One task, two workers: by the tables p = (0.9·0.4, 0.1·0.6)/0.42; the model's own posterior is given."""
+    frame = pd.DataFrame(
+        [("t0", "w0", "c0"), ("t0", "w1", "c1")], columns=["task", "worker", "label"]
+    )
+    tables = [[[0.9, 0.1], [0.1, 0.9]], [[0.6, 0.4], [0.4, 0.6]]]
+    view = Consensus.of(consensus([[0.7, 0.3]], tables), frame)
+    rows = suspect_answers(view).set_index("worker")
+    by_tables = 0.9 * 0.4 / (0.9 * 0.4 + 0.1 * 0.6)
+    assert rows.loc["w1", "score"] == pytest.approx((0.7 + by_tables) / 2)
+    assert rows.loc["w0", "score"] == pytest.approx((0.3 + 1 - by_tables) / 2)
+    assert rows.loc["w1", "expected_precision"] == pytest.approx(0.7)
+    assert rows.loc["w0", "expected_precision"] == pytest.approx((0.7 + 0.3) / 2)
+    assert rows.loc["w1", "reason"] == (
+        "0 of 1 others agree, 1 answered c0; the worker's answers agree with the labels in 0 of 1"
+    )
+
+
+def test_wrong_answers_are_found_better_than_by_disagreement(agg) -> None:
+    rows = suspect_answers(agg, answers=FRAME)
+    wrong = rows["label"] != TRUTH[rows["task"]].to_numpy()
+    shares = FRAME.groupby("task")["label"].value_counts(normalize=True)
+    vote = [1 - shares[pair] for pair in zip(rows["task"], rows["label"], strict=True)]
+    assert roc_auc_score(wrong, rows["score"]) > roc_auc_score(wrong, vote)
+
+
+def test_the_expected_precision_is_near_the_true_one() -> None:
+    """Answers drawn from the very model, so the posterior is calibrated: within four standard errors."""
+    rng = np.random.default_rng(0)
+    n, d = 3000, 5
+    truth = rng.integers(2, size=n)
+    skill = np.array([0.6, 0.7, 0.8, 0.7, 0.6])
+    said = np.where(rng.random((n, d)) < skill, truth[:, None], 1 - truth[:, None])
+    tables = np.array([[[s, 1 - s], [1 - s, s]] for s in skill])
+    logit = (np.where(said == 1, 1, -1) * np.log(skill / (1 - skill))).sum(axis=1)
+    p = 1 / (1 + np.exp(-logit))
+    view = consensus(np.column_stack([1 - p, p]), tables)
+    frame = pd.DataFrame(
+        {
+            "task": np.repeat(view.tasks, d),
+            "worker": np.tile(view.workers, n),
+            "label": view.classes.take(said.ravel()),
+        }
+    )
+    rows = suspect_answers(Consensus.of(view, frame))
+    place = rows["task"].str[1:].astype(int)
+    wrong = rows["label"].str[1:].astype(int).to_numpy() != truth[place]
+    for m in (500, 2000, 10_000):
+        expected = rows["expected_precision"][m - 1]
+        assert wrong[:m].mean() == pytest.approx(expected, abs=4 * np.sqrt(0.25 / m * d))
+
+
+def test_labels_from_elsewhere(agg) -> None:
+    given = TRUTH.copy()
+    flipped = given.index[:30]
+    given[flipped] = given[flipped].map({"c0": "c1", "c1": "c2", "c2": "c0"})
+    rows = suspect_labels(agg, labels=given, answers=FRAME)
+    assert len(rows) == 300
+    assert rows["score"].is_monotonic_decreasing
+    assert roc_auc_score(rows["task"].isin(flipped), rows["score"]) > 0.9
+    first = rows.iloc[0]
+    assert first["score"] == pytest.approx(1 - agg.probas_.loc[first["task"], first["label"]])
+    assert "answers give it" in first["reason"]
+    own = suspect_labels(agg, 5)
+    assert own["score"].to_numpy() == pytest.approx(1 - np.sort(agg.probas_.max(axis=1))[:5])
+    some = suspect_labels(agg, labels={"t1": "c0", "t2": None})
+    assert some["task"].tolist() == ["t1"]
+
+
+def test_clean_asks_the_worst_and_learns(agg) -> None:
+    asked = []
+
+    def oracle(task):
+        asked.append(task)
+        return TRUTH[task]
+
+    before = agg.probas_.copy()
+    done = clean(agg, oracle, 40, answers=FRAME, per_round=10)
+    assert len(asked) == len(set(asked)) == 40
+    assert done.stopped == "budget"
+    assert done.gold.to_dict() == {task: TRUTH[task] for task in asked}
+    assert (done.labels[asked] == TRUTH[asked]).all()
+    assert set(asked[:10]) == set(suspect_labels(agg, 10)["task"])
+    assert (done.labels == TRUTH).mean() > (agg.labels_ == TRUTH).mean()
+    assert done.history["asked"].tolist() == [10] * 4
+    assert done.history["corrected"].iloc[0] == (agg.labels_[asked[:10]] != TRUTH[asked[:10]]).sum()
+    pd.testing.assert_frame_equal(agg.probas_, before)  # the model that was handed in stays
+
+
+def test_clean_stops_when_it_no_longer_pays(agg) -> None:
+    done = clean(agg, TRUTH, 300, answers=FRAME, cost=0.3, per_round=20)
+    assert done.stopped == "gain"
+    left = suspect_labels(done.aggregator)
+    assert (left[~left["task"].isin(done.gold.index)]["score"] <= 0.3).all()
+    everything = clean(agg, TRUTH, 1000, answers=FRAME, per_round=300)
+    assert everything.stopped == "tasks"
+    assert (everything.labels == TRUTH).all()
+    nothing = clean(agg, TRUTH, 0, answers=FRAME)
+    assert nothing.gold.empty
+    assert nothing.labels.equals(agg.labels_)
+
+
+def test_an_oracle_that_cannot_say(agg) -> None:
+    done = clean(agg, lambda task: None, 10, answers=FRAME, per_round=5)
+    assert done.gold.empty
+    assert done.history["corrected"].sum() == 0
+
+
+@pytest.mark.parametrize("fault", ["raises", "unknown"])
+def test_nothing_is_lost_of_what_the_oracle_said(agg, fault) -> None:
+    said = {}
+
+    def oracle(task):
+        if len(said) == 7:
+            if fault == "raises":
+                raise ConnectionError("gone")
+            return "c9"
+        said[task] = TRUTH[task]
+        return TRUTH[task]
+
+    record: dict = {}
+    message = "ConnectionError: gone" if fault == "raises" else "'c9'.*none of the labels 'c0'"
+    with pytest.raises(OracleError, match=message) as caught:
+        clean(agg, oracle, 20, answers=FRAME, per_round=5, record=record)
+    assert caught.value.record == said == record
+    went_on = clean(agg, TRUTH, 20, answers=FRAME, per_round=5, record=record)
+    assert set(said) <= set(went_on.gold.index)
+
+
+def test_bad_input(agg) -> None:
+    with pytest.raises(ParameterError, match="suspect_answers needs the answers"):
+        suspect_answers(agg)
+    with pytest.raises(ParameterError, match="clean needs the answers"):
+        clean(agg, TRUTH, 5)
+    with pytest.raises(ParameterError, match="budget must be a whole number"):
+        clean(agg, TRUTH, -1, answers=FRAME)
+    with pytest.raises(FormError, match="oracle is a int"):
+        clean(agg, 3, 5, answers=FRAME)
+    with pytest.raises(FormError, match="pass a DEEMAggregator"):
+        clean(agg.probas_, TRUTH, 5, answers=FRAME)
+    with pytest.raises(DataError, match="1 labels that the model does not know: 'dog'"):
+        suspect_labels(agg, labels={"t0": "dog"})
+    with pytest.raises(DataError, match="1 tasks that the model does not know: 'moon'"):
+        suspect_labels(agg, labels={"moon": "c0"})
+    with pytest.raises(FormError, match="pass a Series indexed by task"):
+        suspect_labels(agg, labels=["c0"])
+    with pytest.raises(ParameterError, match="n must be"):
+        suspect_answers(agg, 0, answers=FRAME)
+
+
+def test_one_worker_and_all_settled() -> None:
+    alone = FRAME.drop_duplicates("task").assign(worker="only")
+    rows = suspect_answers(DEEMAggregator().fit(alone), 3, answers=alone)
+    assert rows["reason"].str.startswith("nobody else answered").all()
+    settled = DEEMAggregator().fit(FRAME, true_labels=TRUTH)
+    rows = suspect_answers(settled, answers=FRAME)
+    wrong = rows["label"] != TRUTH[rows["task"]].to_numpy()
+    assert rows["score"].to_numpy() == pytest.approx(wrong.to_numpy().astype(float))
+    assert clean(settled, TRUTH, 5, answers=FRAME).stopped == "tasks"
