@@ -85,7 +85,7 @@ class Consensus:
         if isinstance(source, Consensus):
             return source if answers is None else source.with_answers(read_answers(answers, source))
         probas = source if isinstance(source, pd.DataFrame) else getattr(source, "probas_", None)
-        if probas is not None:
+        if isinstance(probas, pd.DataFrame):
             consensus = cls._from_frame(source, probas)
             if answers is None:
                 answers = getattr(source, "answers_", None)
