@@ -395,7 +395,7 @@ class Wanders(Vote):
 
 
 def test_the_vote_keeps_the_contract() -> None:
-    assert len(check_aggregator(Vote)) == 21
+    assert len(check_aggregator(Vote)) == 24
 
 
 @pytest.mark.parametrize(

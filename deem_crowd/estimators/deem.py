@@ -24,7 +24,7 @@ from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
-from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.training import contrastive
@@ -663,9 +663,12 @@ def _agreement(
     if np.ndim(align_to) < 2:
         return initialization.agreement(posterior, class_vector(align_to, answers, "align_to"))
     voters = as_answers(align_to, answers.n_classes, warn_empty=())
-    if voters.n_tasks != len(
-        posterior
-    ):  # other tasks of the same sources: their own labels say which class is which
+    if voters.n_tasks != len(posterior):
+        # other tasks of the same sources: their own labels say which class is which
+        if voters.n_workers != model.n_classifiers_:
+            raise FormError(
+                f"align_to has {voters.n_workers} columns (sources), the model was fitted with {model.n_classifiers_}."
+            )
         posterior = model._posterior(voters)[0]
     design = DesignMatrix(voters, torch.device("cpu"), torch.float64)
     return posterior.T @ initialization.vote_shares(design).numpy()

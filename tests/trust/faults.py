@@ -228,8 +228,8 @@ ARRAYS = [
           ParameterError, "score needs true_labels, an array of N classes."),
     Fault("score with no known truth", lambda: DEEM().fit(matrix()).score(matrix(), [-1] * 6),
           DataError, "true_labels holds no class (all −1): nothing can be scored."),
-    Fault("align_to another number of tasks", lambda: DEEM().fit(matrix()).predict(matrix(), align_to=matrix()[:2]),
-          FormError, "align_to is about 2 tasks, and there are 6."),
+    Fault("align_to other tasks and another number of sources", lambda: DEEM().fit(matrix()).predict(matrix(), align_to=matrix()[:2, :2]),
+          FormError, "align_to has 2 columns (sources), the model was fitted with 3."),
 ]  # fmt: skip
 
 
