@@ -229,7 +229,7 @@ ARRAYS = [
     Fault("score with no known truth", lambda: DEEM().fit(matrix()).score(matrix(), [-1] * 6),
           DataError, "true_labels holds no class (all −1): nothing can be scored."),
     Fault("align_to other tasks and another number of sources", lambda: DEEM().fit(matrix()).predict(matrix(), align_to=matrix()[:2, :2]),
-          FormError, "align_to has 2 columns (sources), the model was fitted with 3."),
+          FormError, "align_to has 2 columns (sources), the model was fitted with 4."),
 ]  # fmt: skip
 
 
