@@ -19,7 +19,13 @@ from sklearn.model_selection import cross_val_predict, cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
 from deem_crowd import DEEM, Answers, DEEMAggregator
-from deem_crowd.exceptions import DataError, DataWarning, ParameterError, ParameterWarning
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    MissingAnswersError,
+    ParameterError,
+    ParameterWarning,
+)
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(2, size=200)
@@ -90,32 +96,35 @@ def test_labels_follow_a_reset_mapping() -> None:
     np.testing.assert_array_equal(model.labels_, model.predict(shifted))
 
 
-@pytest.mark.parametrize("make", [lambda: DEEM(hidden_dim=2), DEEM])
+OF_THE_ANSWERS = {"tasks_", "workers_", "agreement_", "effective_sources_", "contested_"}
+"""What a model that was read from a file cannot show, since files hold no answers."""
+
+
+@pytest.mark.parametrize(
+    "make", [DEEM, lambda: DEEM(hidden_dim=2), lambda: DEEMAggregator(progress=False)]
+)
 def test_every_public_attribute_can_be_read(make, tmp_path) -> None:
-    half = X[:100], X[100:]
-    stages = {"fit": make().fit(X), "partial": make().partial_fit(half[0]).partial_fit(half[1])}
-    stages["fit"].save(tmp_path / "model")
-    stages |= {
-        "loaded": DEEM.load(tmp_path / "model"),
-        "copied": copy.deepcopy(stages["partial"]),
-        "pickled": pickle.loads(pickle.dumps(stages["partial"])),
-    }
-    for stage, model in stages.items():
-        for name in ("selection_", "skill_intervals_", "label_unit_", "unit_scores_", "unit_skills_", "confusion_",
-                     "priors_", "skills_", "history_", "class_map_", "classes_", "n_features_in_"):  # fmt: skip
-            assert getattr(model, name) is not NotImplemented, (stage, name)
-    agg = DEEMAggregator(progress=False).partial_fit(FRAME[:600]).partial_fit(FRAME[600:])
-    for name in (
-        "labels_",
-        "probas_",
-        "skills_",
-        "errors_",
-        "priors_",
-        "loss_history_",
-        "selection_",
-        "skill_intervals_",
-    ):
-        assert getattr(agg, name) is not None
+    """After fit, partial_fit, save and load, copy and pickle; an attribute that shadows a method breaks this."""
+    whole, parts = (
+        (X, (X[:100], X[100:])) if isinstance(make(), DEEM) else (FRAME, (FRAME[:600], FRAME[600:]))
+    )
+    fitted = make().fit(whole)
+    fitted.save(tmp_path / "model")
+    grown = make().partial_fit(parts[0]).partial_fit(parts[1])
+    stages = [fitted, grown, copy.deepcopy(grown), pickle.loads(pickle.dumps(grown))]
+    for model in stages:
+        names = [n for n in dir(model) if n.endswith("_") and not n.startswith("_")]
+        assert {"selection_", "skill_intervals_", "skills_", "labels_", "probas_"} <= set(names)
+        for name in names:
+            getattr(model, name)
+    loaded = type(fitted).load(tmp_path / "model")
+    for name in {
+        n for n in dir(loaded) if n.endswith("_") and not n.startswith("_")
+    } - OF_THE_ANSWERS:
+        getattr(loaded, name)
+    for name in OF_THE_ANSWERS:
+        with pytest.raises(MissingAnswersError):
+            getattr(loaded, name)
 
 
 # -------------------------------------------------------------------- answers by their ids
@@ -146,6 +155,18 @@ def test_answers_go_by_ids_and_not_by_position() -> None:
     by_name = DEEM().fit(Answers.from_frame(named))
     just_yes = named[named["label"] == "y"]
     assert set(by_name.predict(Answers.from_frame(just_yes))) <= {0, 1}
+
+
+def test_a_model_from_a_file_says_that_it_goes_by_position(tmp_path) -> None:
+    answers = Answers.from_frame(FRAME)
+    DEEM().fit(answers).save(tmp_path / "model")
+    loaded = DEEM.load(tmp_path / "model")
+    with pytest.warns(DataWarning, match="files of DEEM hold no ids"):
+        loaded.predict(answers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        loaded.predict(X)
+        loaded.predict(Answers.from_dense(X))
 
 
 def test_strangers_among_answers_are_said() -> None:

@@ -1,6 +1,6 @@
 """Other people's formats → :class:`deem_crowd.Answers`, and back.
 
-``to_answers(data)`` recognises what it is given; the other functions are there for whoever knows what he has.
+``to_answers(data)`` recognises what it is given; the other functions read one form each.
 ``to_dense(data)`` is the bridge for people with a model of their own. Names are imported on first use.
 """
 

@@ -23,7 +23,7 @@ def from_dense(
     Parameters
     ----------
     predictions : integers, shape (N, D)
-        Entry (n, i) is the class 0..K-1 that worker i gave task n, −1 where he gave none.
+        Entry (n, i) is the class 0..K-1 that worker i gave task n, −1 where they gave none.
     n_classes : int, optional
         K. Without it K is the largest label + 1 and every label up to it must occur.
     tasks, workers, classes : Index, optional

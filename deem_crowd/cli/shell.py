@@ -120,7 +120,7 @@ class Shell(TyperGroup):
                 return result
             except (typer.Exit, typer.Abort):
                 raise
-            except BrokenPipeError:  # `deem-crowd … | head`: the reader has what he wanted
+            except BrokenPipeError:  # `deem-crowd … | head`: the reader has what they wanted
                 _abandon_stdout()
                 raise typer.Exit(BAD_DATA) from None
             except Terminated:

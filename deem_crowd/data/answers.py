@@ -48,7 +48,7 @@ class Answers:
     soft : float64, shape (R, K), or None
         The distribution answered; rows sum to 1.
     tasks, workers, classes : Index, lengths N, D, K
-        The caller's own ids, in his dtype, named ``task``, ``worker`` and ``label``. Tasks and workers stand in
+        The caller's own ids, in their dtype, named ``task``, ``worker`` and ``label``. Tasks and workers stand in
         order of first appearance, classes in canonical order (sorted where they can be).
     """
 
@@ -316,7 +316,7 @@ class Answers:
         Parameters
         ----------
         predictions : integers, shape (N, D)
-            Entry (n, i) is the class 0..K-1 that worker i gave task n, −1 where he gave none.
+            Entry (n, i) is the class 0..K-1 that worker i gave task n, −1 where they gave none.
         n_classes : int, optional
             K. Without it K is the largest label + 1 and every label up to it must occur.
         tasks, workers, classes : Index, optional
@@ -353,7 +353,7 @@ class Answers:
         ----------
         predictions : floats, shape (N, K, D)
             ``[n, :, i]`` is worker i's distribution over the K classes for task n; all zeros or all NaN where
-            he gave none. Sums within 1e-3 of 1 are normalised.
+            they gave none. Sums within 1e-3 of 1 are normalised.
         n_classes : int, optional
             K, checked against the array.
         tasks, workers, classes : Index, optional

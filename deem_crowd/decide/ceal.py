@@ -15,6 +15,7 @@ import pandas as pd
 from deem_crowd.decide import checks, criteria
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.oracles import Oracle
+from deem_crowd.decide.parameters import ConstructorParameters
 from deem_crowd.decide.suspects import label_values
 from deem_crowd.decide.tasks import next_tasks
 from deem_crowd.exceptions import FormError, ParameterError
@@ -92,7 +93,7 @@ def pseudo_labels(
     return labels
 
 
-class CEAL:
+class CEAL(ConstructorParameters):
     """Active learning of a classifier, with pseudo-labels from its confident majority.
 
     Parameters
@@ -224,27 +225,6 @@ class CEAL:
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """Return the accuracy of :meth:`predict`."""
         return float((self.predict(X) == np.asarray(y)).mean())
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        names = (
-            "estimator", "strategy", "delta0", "decay", "schedule", "per_round", "n_initial", "rounds", "random_state",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
-
-    def set_params(self, **params: Any) -> CEAL:
-        """Set constructor arguments.
-
-        Raises
-        ------
-        ParameterError
-            For a name that is none.
-        """
-        for name in params:
-            if name not in self.get_params():
-                raise ParameterError(f"CEAL has no parameter {name!r}.")
-        self.__dict__.update(params)
-        return self
 
     # ---------------------------------------------------------------- helpers
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from deem_crowd.decide import checks
 from deem_crowd.decide.oracles import Oracle
+from deem_crowd.decide.parameters import ConstructorParameters
 from deem_crowd.exceptions import FormError, ParameterError
 
 Variant = Literal["base", "voting", "active", "slim"]
@@ -59,7 +60,7 @@ def verdicts(
     return np.where(clean | (classifier == given), KEEP, rest)
 
 
-class RAD:
+class RAD(ConstructorParameters):
     """A classifier that decides, batch by batch, which labels to learn from.
 
     Two classifiers learn from what was accepted so far: ``quality`` judges labels, which are clean where it predicts
@@ -246,25 +247,6 @@ class RAD:
         if "_by_class" not in self.__dict__:
             raise AttributeError("classes_report_ is there after fit")
         return pd.DataFrame(self._by_class, columns=self.classes_).reset_index(drop=True)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        names = ("quality", "classifier", "variant", "oracle", "budget", "random_state")
-        return {name: getattr(self, name) for name in names}
-
-    def set_params(self, **params: Any) -> RAD:
-        """Set constructor arguments.
-
-        Raises
-        ------
-        ParameterError
-            For a name that is none.
-        """
-        for name in params:
-            if name not in self.get_params():
-                raise ParameterError(f"RAD has no parameter {name!r}.")
-        self.__dict__.update(params)
-        return self
 
     # ---------------------------------------------------------------- helpers
 

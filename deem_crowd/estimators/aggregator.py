@@ -78,7 +78,7 @@ class DEEMAggregator(Insights, Persistent, BaseClassificationAggregator):
     init_method: InitMethod = attr.ib(default="mv")
     """The start: 'mv' (majority vote), 'mv_rand', 'mv_lo' (with noise) or 'rand'."""
     use_weighted: bool = attr.ib(default=True)
-    """Scale a worker's start by his agreement with the votes of the others."""
+    """Scale a worker's start by their agreement with the votes of the others."""
     auto_hyperparameters: bool | None = attr.ib(default=None)
     """Choose the model from the answers (see ``selection_``); None: unless a parameter names one or ``n_iter`` is 0.
 

@@ -60,7 +60,7 @@ class DEEM(Insights, Persistent, ClassifierMixin, BaseEstimator):  # type: ignor
     init_method : {'mv', 'mv_rand', 'mv_lo', 'rand'}
         The start: majority vote; with noise; with low-rank noise; noise alone.
     use_weighted : bool
-        Scale a worker's start by his agreement with the votes of the others.
+        Scale a worker's start by their agreement with the votes of the others.
     ordered : bool, optional
         Whether the classes are ordered, as ratings are: errors then fall off with distance. None: if ``Answers``
         with an ordered categorical are fitted. For the model that is chosen from the answers.
@@ -111,7 +111,7 @@ class DEEM(Insights, Persistent, ClassifierMixin, BaseEstimator):  # type: ignor
         Whether the weights are tables that sum to 1 (Dawid-Skene), or which sources answered tells something, too.
         'auto' is 'normalised' for one unit and 'free' for several and for layers, which have no other.
     penalty : 'learned', float or None
-        Pseudo-answers every worker starts with, in each cell of his table: learned from all workers, given, or none.
+        Pseudo-answers every worker starts with, in each cell of their table: learned from all workers, given, or none.
         With several units or layers it is the precision of a normal prior on what a worker's weights are away from
         the average's (1 if 'learned').
     tol : float
@@ -330,7 +330,7 @@ class DEEM(Insights, Persistent, ClassifierMixin, BaseEstimator):  # type: ignor
         with exclusive(self):
             before = Memory.before(self.__dict__)
             n_classes = settings["n_classes"] if before is None else before.answers.n_classes
-            # a source that says nothing in a later part is nothing to be told about
+            # no warning of sources that are silent in a later part
             watched = ("task", "worker") if before is None else ("task",)
             answers = as_answers(predictions, n_classes, watched)
             known = None if gold is None else class_vector(gold, answers, "gold")
@@ -571,7 +571,16 @@ class DEEM(Insights, Persistent, ClassifierMixin, BaseEstimator):  # type: ignor
         if isinstance(predictions, Answers) and remembered is not None:
             answers, workers = _by_ids(predictions, remembered.answers)
             return model.posterior(answers, workers, classes), answers
-        # a source without a single answer among new tasks is nothing to be told about
+        if isinstance(predictions, Answers) and not np.array_equal(
+            predictions.workers, np.arange(predictions.n_workers)
+        ):
+            warnings.warn(
+                "this model was read from a file, and files of DEEM hold no ids: workers and classes are taken by "
+                "position. Give them in the order of the fit, or use DEEMAggregator, whose files hold ids.",
+                DataWarning,
+                stacklevel=3,
+            )
+        # no warning of sources that are silent among new tasks
         answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
         self._same_sources(answers)
         return model.posterior(answers, np.arange(answers.n_workers), classes), answers

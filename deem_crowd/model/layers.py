@@ -9,7 +9,7 @@ form). The activations onto the simplex are sparsemax (Martins and Astudillo, IC
 α = 3, 'ultramax' (Peters, Niculae, Martins, ACL 2019), from the ``entmax`` package, and softmax.
 
 A missing answer contributes nothing. Where a layer has as many outputs as inputs, output j stands for worker j and is
-missing where his answer is; otherwise an output is missing only for tasks without any answer.
+missing where that worker's answer is; otherwise an output is missing only for tasks without any answer.
 """
 
 from __future__ import annotations

@@ -34,12 +34,12 @@ def within_task_correlation(
     k = design.n_classes
     right = torch.diagonal(tables, dim1=1, dim2=2)
     eye = torch.eye(k, dtype=torch.float64)
+    votes = design.votes.to(torch.float64)
 
     def by_task(values: torch.Tensor) -> torch.Tensor:
         """Sum values of (worker, label), shape (D, K), over the workers of a task: shape (N, K)."""
         return design.logits(values[:, None, :].expand(-1, k, -1).contiguous()).to(torch.float64)
 
-    votes = design.logits(eye.expand(design.n_workers, k, k).contiguous()).to(torch.float64)
     squares = eye * (1 - 2 * right)[:, None, :] + right.square()[:, None, :]
     product = (votes - by_task(right)).square() - design.logits(squares).to(torch.float64)
     deviation = (right * (1 - right)).clamp_min(0).sqrt()
@@ -53,8 +53,7 @@ def tempered(posterior: torch.Tensor, design: DesignMatrix, correlation: float) 
     """Return a posterior, shape (N, K), with the log-probabilities of each task divided by its design effect."""
     if correlation <= 0 or design.n_classes < 2:
         return posterior
-    ones = torch.ones((design.n_workers, design.n_classes, 1), dtype=torch.float64)
-    answers = design.logits(ones).double().clamp_min(1)
+    answers = design.votes.double().sum(1, keepdim=True).clamp_min(1)
     effective = answers / (1 + (answers - 1) * correlation)
     scaled = posterior.double().clamp_min(1e-30).log() / (1 + (effective - 1) * correlation)
     return torch.softmax(scaled, 1)

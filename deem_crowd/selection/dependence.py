@@ -12,6 +12,7 @@ is dependence. An answer of source i then counts power 1 / (1 + Σ_j e_ij): c ex
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,7 +140,7 @@ def departure(answers: Answers) -> float:
     """Return by how many standard deviations pairs of sources agree otherwise than by chance; 0 for soft answers.
 
     Without a label the number of agreements of a pair is binomial, with the chance that the sources' shares of answers
-    give; the sum of squared deviations has mean and variance of a χ². Of more than :data:`MAX_SOURCES` sources those
+    give, and the squares of its standardised deviations have mean 1. Of more than :data:`MAX_SOURCES` sources those
     with most answers are asked.
     """
     if answers.soft is not None:
@@ -147,64 +148,72 @@ def departure(answers: Answers) -> float:
     n_answers = np.bincount(answers.worker, minlength=answers.n_workers)
     chosen = np.sort(np.argsort(-n_answers, kind="stable")[:MAX_SOURCES])
     chosen = chosen[n_answers[chosen] > 0]
-    place = np.full(answers.n_workers, -1)
-    place[chosen] = np.arange(len(chosen))
-    source = place[answers.worker]
-    asked = source >= 0
-    source, task, label = source[asked], answers.task[asked], answers.hard_label[asked]
-    shape = (answers.n_tasks, len(chosen))
-    common, agreed = np.zeros((len(chosen),) * 2), np.zeros((len(chosen),) * 2)
-    share = np.zeros((len(chosen), answers.n_classes))
-    np.add.at(share, (source, label), 1.0)
-    share /= share.sum(1, keepdims=True)
-    given = sparse.csr_matrix((np.ones(len(task)), (task, source)), shape=shape)
-    common += (given.T @ given).toarray()
-    for k in range(answers.n_classes):
-        rows = label == k
-        one = sparse.csr_matrix((np.ones(rows.sum()), (task[rows], source[rows])), shape=shape)
-        agreed += (one.T @ one).toarray()
-    chance = share @ share.T
+    given, by_label = _indicators(answers, chosen)
+    common = (given.T @ given).toarray()
+    agreed = np.zeros_like(common)
+    shares = np.zeros((len(chosen), answers.n_classes))
+    for label, named in by_label:
+        agreed += (named.T @ named).toarray()
+        shares[:, label] = np.asarray(named.sum(0)).ravel()
+    shares /= shares.sum(1, keepdims=True)
+    chance = shares @ shares.T
     variance = common * chance * (1 - chance)
     pairs = np.triu(variance > 1e-9, 1)
     if not pairs.any():
         return 0.0
-    square = (agreed - common * chance)[pairs] ** 2 / variance[pairs]
+    squares = (agreed - common * chance)[pairs] ** 2 / variance[pairs]
     p = chance[pairs]
-    # the fourth moment of a binomial: 3 + (1 − 6 p (1 − p)) / (n p (1 − p))
+    # the variance of the square, by the fourth moment of a binomial: 2 + (1 − 6 p (1 − p)) / (n p (1 − p))
     spread = 2 + (1 - 6 * p * (1 - p)) / variance[pairs]
-    return float((square.sum() - pairs.sum()) / np.sqrt(max(spread.sum(), 1e-9)))
+    return float((squares.sum() - len(squares)) / np.sqrt(max(spread.sum(), 1e-9)))
+
+
+def _indicators(
+    answers: Answers, chosen: npt.NDArray[np.intp]
+) -> tuple[sparse.csr_matrix, Iterator[tuple[int, sparse.csr_matrix]]]:
+    """Return who of n chosen sources answered which task, shape (N, n), and with what mass each label was named.
+
+    Labels that nobody named are left out of the second.
+    """
+    place = np.full(answers.n_workers, -1)
+    place[chosen] = np.arange(len(chosen))
+    source = place[answers.worker]
+    asked = source >= 0
+    source, task = source[asked], answers.task[asked]
+    shape = (answers.n_tasks, len(chosen))
+
+    def by_label() -> Iterator[tuple[int, sparse.csr_matrix]]:
+        for label in range(answers.n_classes):
+            if answers.soft is not None:
+                mass = answers.soft[asked, label]
+                rows = mass > 0
+            else:
+                rows = answers.hard_label[asked] == label
+                mass = np.ones(len(task))
+            if rows.any():
+                yield (
+                    label,
+                    sparse.csr_matrix((mass[rows], (task[rows], source[rows])), shape=shape),
+                )
+
+    given = sparse.csr_matrix((np.ones(len(task)), (task, source)), shape=shape)
+    return given, by_label()
 
 
 def _pairs(
     answers: Answers, chosen: npt.NDArray[np.intp]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return for pairs of chosen sources: common tasks, share of agreement, share expected by chance, (n, n) each."""
-    n, k = len(chosen), answers.n_classes
-    place = np.full(answers.n_workers, -1)
-    place[chosen] = np.arange(n)
-    source = place[answers.worker]
-    here = source >= 0
-    task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))[here]
-    source = source[here]
-    shape = (answers.n_tasks, n)
-    given = sparse.csr_matrix((np.ones(len(task)), (task, source)), shape=shape)
+    n = len(chosen)
+    given, by_label = _indicators(answers, chosen)
     common = (given.T @ given).toarray()
     agreed, chance = np.zeros((n, n)), np.zeros((n, n))
     if (common >= MIN_COMMON).sum() == n:  # each with itself alone
         return common, agreed, chance
-    for label in range(k):
-        if answers.soft is not None:
-            mass = answers.soft[here, label]
-            rows = mass > 0
-        else:
-            rows = answers.hard_label[here] == label
-            mass = np.ones(len(task))
-        if not rows.any():
-            continue
-        one = sparse.csr_matrix((mass[rows], (task[rows], source[rows])), shape=shape)
-        agreed += (one.T @ one).toarray()
-        # how often i says it on the tasks he shares with j
-        share = (one.T @ given).toarray() / np.maximum(common, 1)
+    for _, named in by_label:
+        agreed += (named.T @ named).toarray()
+        # how often i says it on the tasks that i shares with j
+        share = (named.T @ given).toarray() / np.maximum(common, 1)
         chance += share * share.T
     return common, agreed / np.maximum(common, 1), chance
 

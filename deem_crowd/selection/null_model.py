@@ -22,7 +22,7 @@ def label_evidence(
 
     With the label, each worker's column of answers given a state is a draw from a Dirichlet with parameters α; the
     bound is the variational one at the given posterior, in which tables and class prior are integrated out
-    (Attias, UAI 1999). Without it, a worker's answers are draws from one distribution of his own, under a Dirichlet
+    (Attias, UAI 1999). Without it, a worker's answers are draws from one distribution of their own, under a Dirichlet
     whose parameters are fitted to all workers: that evidence is exact.
 
     Parameters

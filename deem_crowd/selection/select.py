@@ -199,7 +199,7 @@ def select(
         ordered,
     )
     tables = training.tables()
-    # with more classes than that the confusion of errors, K² numbers, has nothing to be learned from
+    # With fewer answers a class there is nothing to learn a shared confusion of errors, K² numbers, from.
     asked = design.n_answers_in_all >= _ANSWERS_A_CLASS * design.n_classes
     hierarchy = training.hierarchy() if asked else None
     name, structured = training.structured()
@@ -258,7 +258,7 @@ def _pooled(
     structured: Member,
 ) -> Selected:
     """Pool the structured member, the better tables, and the member with the largest bound."""
-    # beside known labels plain tables: a few that contradict the answers would turn accuracies, and labels with them
+    # A few known labels that contradict the answers would invert workers' accuracies, so gold leaves plain tables.
     taught = training.gold is not None and bool((training.gold >= 0).any())
     drawn = (
         training.parts.hierarchy

@@ -33,7 +33,7 @@ TOLERANCE = 1e-4
 """Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""
 LEAST_PASSES, _LOOK = 5, 10
 _CONTINUED_PASSES = 5
-"""At most, of a fit that goes on from where another stopped."""
+"""The most passes of a fit that continues an earlier one."""
 _RIGHT, _WRONG = 2.0, 0.8
 """Pseudo-answers of a worker before anything is learned: for the label itself, for all others together."""
 ERROR_CONCENTRATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix, column_total
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.training.em import (
     LEAST_PASSES,
@@ -308,4 +308,4 @@ def _bound(
     value = log_evidence_of_tables(counts, prior)
     value += math.lgamma(k) + float(torch.lgamma(expected + 1).sum())
     value -= float(torch.lgamma(expected.sum() + k))
-    return value - float(design.reduce(column_total(torch.xlogy(states, states))).sum())
+    return value - float(design.total(torch.xlogy(states, states)).sum())

@@ -6,7 +6,7 @@ Maximised over the weights W and the bias b is::
 
 with log p(x_n) = − F_O(n)(x_n) − log Z_O(n) from :mod:`deem_crowd.model.energy`; a task with gold has its hidden
 unit clamped to the states of that label in the first of the two terms. α are pseudo-answers that every
-worker starts with (a Dirichlet prior on the columns of his table), κ pseudo-tasks per state. Ā, the worker's
+worker starts with (a Dirichlet prior on the columns of their table), κ pseudo-tasks per state. Ā, the worker's
 log-partition centred over h, is zero in the normalised gauge; in the free gauge it is learned under a
 standard normal prior.
 
@@ -304,7 +304,7 @@ def train(
         if settings.gauge == "normalised":
             at = _normalised(at)
     population = _mean_table(at.weight[design.answered])
-    # of a worker without answers nothing is known but that he is one of them
+    # a worker without answers is taken for an average one
     weight = torch.where(design.answered[:, None, None], at.weight, population)
     energy = Energy(at.bias, weight, population, settings.n_subtypes)
     return Fit(

@@ -1,0 +1,33 @@
+"""Constructor arguments as scikit-learn's ``clone`` and searches expect them, without importing it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+from deem_crowd.exceptions import ParameterError
+
+Self = TypeVar("Self", bound="ConstructorParameters")
+
+
+class ConstructorParameters:
+    """``get_params`` and ``set_params`` of a class whose constructor stores its arguments under their names."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name != "self"}
+
+    def set_params(self: Self, **params: Any) -> Self:
+        """Set constructor arguments.
+
+        Raises
+        ------
+        ParameterError
+            For a name that is none.
+        """
+        for name in params:
+            if name not in self.get_params():
+                raise ParameterError(f"{type(self).__name__} has no parameter {name!r}.")
+        self.__dict__.update(params)
+        return self
