@@ -101,10 +101,14 @@ def all_or_none() -> Iterator[None]:
 
 def _replace(group: list[_Staged]) -> None:
     """Move temporary files to their targets; undo what was moved if one of them fails."""
+    if len(group) == 1:  # a rename is whole by itself, and without a backup nothing may be undone
+        with _naming(group[0].name):
+            os.replace(group[0].temporary, group[0].target)
+        return
     replaced: list[tuple[_Staged, str | None]] = []
     try:
         for staged in group:
-            backup = _linked(staged.target) if len(group) > 1 else None
+            backup = _linked(staged.target)
             replaced.append((staged, backup))
             with _naming(staged.name):
                 os.replace(staged.temporary, staged.target)

@@ -355,3 +355,59 @@ def test_a_benchmark_that_was_stopped_before_its_first_result_goes_on(tmp_path: 
     (out / "results.jsonl").touch()
     suites.benchmark(data="sklearn:wine", methods="mv", out=out)
     assert len(runs.read_rows(out)) == 1
+
+
+# -------------------------------------------------- an interrupt at the worst moment
+
+
+def write_all(paths: list[Path]) -> None:
+    with all_or_none():
+        for path in paths:
+            with atomic_write(path) as file:
+                file.write(b"new")
+
+
+@pytest.mark.parametrize("n_files", [1, 2, 3])
+@pytest.mark.parametrize("stands", [True, False])
+def test_an_interrupt_right_after_a_replacement_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_files: int, stands: bool
+) -> None:
+    """The old content or the new one is there; of several files all are old, or all are new."""
+    paths = [tmp_path / f"{i}.csv" for i in range(n_files)]
+    for after in range(1, n_files + 1):
+        for path in paths:
+            path.unlink(missing_ok=True)
+            if stands:
+                path.write_bytes(b"old")
+        moved = []
+
+        def interrupted(source: str, target: str, after=after, moved=moved) -> None:
+            os.rename(source, target)
+            moved.append(target)
+            if len(moved) == after:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic.os, "replace", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                write_all(paths)
+        found = {path.read_bytes() if path.exists() else None for path in paths}
+        assert len(found) == 1
+        assert found <= ({b"old", b"new"} if stands else {None, b"new"})
+        assert set(tmp_path.iterdir()) <= set(paths)
+
+
+def test_an_interrupted_save_keeps_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = DEEM().fit([[0, 0, 1], [1, 1, 1], [0, 1, 0], [0, 0, 0]])
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+
+    def interrupted(source: str, target: str) -> None:
+        os.rename(source, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic.os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.save(path)
+    assert DEEM.load(path).n_classes_ == 2
