@@ -26,6 +26,7 @@ from deem_crowd.cli.options import (
     Missing,
     MissingOption,
     SetOption,
+    SpreadsheetOption,
 )
 from deem_crowd.exceptions import (
     DataError,
@@ -107,37 +108,23 @@ def aggregate(
     missing: MissingOption = Missing.error,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
-    spreadsheet: Annotated[
-        bool,
-        typer.Option(
-            "--spreadsheet",
-            help="CSV and TSV for a spreadsheet: texts that it would take for formulas get an apostrophe before them.",
-        ),
-    ] = False,
+    spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """Turn answers into one label for each task.
 
     Takes the long format only (task, worker, label); tables tasks × workers and probabilities are for Python. Parquet
     is read in pieces: a folder, or a pattern in quotes such as 'answers-*.parquet', names many files.
     """
-    from deem_crowd.data.answers import Answers
-
     (method,) = shell.checked_methods([method], "--method")
     kind = format.value if format else None
     outputs = {"--output": output, "--proba": proba, "--workers": workers}
     files.check_outputs(outputs, [answers, gold], kind)
     chosen = shell.method_parameters(parameters, [method])
-    if adapter is None and files.is_parquet(answers, kind):
-        settled = Answers.from_parquet(answers, missing=missing.value, duplicates=duplicates.value)
-        ids: Any = {"task": settled.tasks.to_series(), "label": settled.classes.to_series()}
-    else:
-        ids = frame = files.read_answers(answers, kind, adapter)
-        settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
-        del frame
+    settled, ids = files.settled_answers(answers, kind, adapter, missing.value, duplicates.value)
     known = None if gold is None else files.read_gold(gold, kind, ids)
     del ids
     if known is not None:
-        _check_gold_labels(known, settled)
+        files.check_gold_labels(known, settled)
     aggregator, labels = _fit(method, settled, known, chosen[method])
     # All is worked out before anything is written.
     tables: list[tuple[pd.DataFrame, str]] = []
@@ -328,13 +315,3 @@ def _workers(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
             "answers": np.bincount(answers.worker, minlength=answers.n_workers),
         }
     )
-
-
-def _check_gold_labels(gold: pd.Series, answers: Answers) -> None:
-    """Refuse known labels that no worker gave: no method could learn what they look like."""
-    strange = gold[~gold.isin(answers.classes)].unique()
-    if len(strange):
-        raise DataError(
-            f"gold holds {len(strange)} labels that no worker gave: {first_few(strange)}. "
-            f"Labels given: {first_few(answers.classes, 10)}."
-        )

@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -27,6 +27,8 @@ from deem_crowd.exceptions import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from deem_crowd.data.answers import Answers
 
 LONG_ONLY = (
     "The shell reads the long format only: one row an answer, columns task, worker, label. For wide tables (tasks × "
@@ -67,28 +69,97 @@ def is_parquet(path: str, format: str | None) -> bool:
     return path != "-" and (path.endswith(".parquet") or format == "parquet" or is_pattern(path))
 
 
-def read_answers(path: str, format: str | None, adapter: str | None = None) -> pd.DataFrame:
+def columns_of(task: str | None, worker: str | None, label: str | None) -> dict[str, str]:
+    """Return what is called otherwise than it is here: from our name to the file's."""
+    given = {"task": task, "worker": worker, "label": label}
+    return {part: name for part, name in given.items() if name is not None}
+
+
+def read_answers(
+    path: str,
+    format: str | None,
+    adapter: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Return the answers in a file as a long frame of R rows."""
     if adapter is not None:
+        if columns:
+            message = f"an adapter finds its columns itself; {first_few(columns.values())} cannot be named beside it"
+            raise typer.BadParameter(message, param_hint="--adapter")
         return _adapted(path, adapter)
     from deem_crowd_adapters.files import read_long
 
     try:
-        return read_long(path, format)
+        return read_long(path, format, columns or None)
     except MissingColumnError as error:
         raise MissingColumnError(f"{error}\n{LONG_ONLY}") from error
 
 
-def read_gold(path: str, format: str | None, answers: Any) -> pd.Series:
+def settled_answers(
+    path: str,
+    format: str | None,
+    adapter: str | None,
+    missing: Any,
+    duplicates: Any,
+    columns: Mapping[str, str] | None = None,
+) -> tuple[Answers, Any]:
+    """Return the answers in a file, each once, and their ids under ``task`` and ``label``.
+
+    Parquet is read in pieces, unless columns are named.
+    """
+    from deem_crowd.data.answers import Answers
+
+    if adapter is None and is_parquet(path, format) and not columns:
+        answers = Answers.from_parquet(path, missing=missing, duplicates=duplicates)
+        return answers, {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
+    frame = read_answers(path, format, adapter, columns)
+    return Answers.from_frame(frame, missing=missing, duplicates=duplicates), frame
+
+
+def read_ids(
+    path: str, format: str | None, needed: Sequence[str], like: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the columns of a file that are needed; ids that are written like those of ``like`` become these."""
+    from deem_crowd_adapters.files import read_table
+
+    from deem_crowd.data.frames import require_columns
+
+    frame = read_table(path, _format(path, format))
+    try:
+        require_columns(frame, needed)
+    except MissingColumnError as error:
+        raise MissingColumnError(f"{_name(path, 'input')}: {error}") from error
+    return frame[list(needed)].assign(
+        **{name: _like(frame[name], like[name]) for name in needed if name in like}
+    )
+
+
+def check_gold_labels(gold: pd.Series, answers: Answers) -> None:
+    """Refuse known labels that no worker gave: no method could learn what they look like."""
+    strange = gold[~gold.isin(answers.classes)].unique()
+    if len(strange):
+        raise DataError(
+            f"gold holds {len(strange)} labels that no worker gave: {first_few(strange)}. "
+            f"Labels given: {first_few(answers.classes, 10)}."
+        )
+
+
+def read_gold(
+    path: str, format: str | None, answers: Any, columns: Mapping[str, str] | None = None
+) -> pd.Series:
     """Return the known labels in a file: a Series, index task, of those tasks that are in ``answers["task"]``.
 
-    Ids and labels that are written like those of ``answers`` become these, whatever their type in the file.
+    Ids and labels that are written like those of ``answers`` become these, whatever their type in the file. Columns may
+    be called as those of the answers are.
     """
     from deem_crowd_adapters.files import read_table
 
     from deem_crowd.data.frames import require_columns
 
     frame = read_table(path, _format(path, format))
+    for part, name in (columns or {}).items():
+        if part not in frame and name in frame:
+            frame = frame.rename(columns={name: part})
     try:
         require_columns(frame, ("task", "label"))
     except MissingColumnError as error:

@@ -70,3 +70,19 @@ DuplicatesOption = Annotated[
     Duplicates,
     typer.Option(help="Where a worker answered a task twice: the answer that counts."),
 ]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", metavar="COLUMN", help="The column that holds the task.")
+]
+WorkerOption = Annotated[
+    str | None, typer.Option("--worker", metavar="COLUMN", help="The column that holds the worker.")
+]
+LabelOption = Annotated[
+    str | None, typer.Option("--label", metavar="COLUMN", help="The column that holds the label.")
+]
+SpreadsheetOption = Annotated[
+    bool,
+    typer.Option(
+        "--spreadsheet",
+        help="CSV and TSV for a spreadsheet: texts that it would take for formulas get an apostrophe before them.",
+    ),
+]

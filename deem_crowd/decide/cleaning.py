@@ -13,7 +13,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.decide import checks
-from deem_crowd.decide.consensus import Consensus, read_answers
+from deem_crowd.decide.consensus import Consensus, read_answers, remembered
 from deem_crowd.decide.oracles import Oracle
 from deem_crowd.decide.suspects import suspect_labels
 from deem_crowd.exceptions import DataWarning, FormError
@@ -68,8 +68,8 @@ def clean(
         From task to its true label; a callable returns None where it cannot say. It is asked once a task.
     budget : int
         Most questions.
-    answers : DataFrame or Answers
-        What ``agg`` was fitted to.
+    answers : DataFrame or Answers, optional
+        What ``agg`` was fitted to; needed where it comes from a file.
     cost : float
         Of a question, in units of one corrected label: it ends when no question is expected to correct more.
     per_round : int, optional
@@ -89,7 +89,7 @@ def clean(
     step = max(1, budget // 10) if per_round is None else checks.count("per_round", per_round)
     consensus = Consensus.of(agg, answers)
     if answers is None:
-        answers = getattr(agg, "answers_", None)
+        answers = getattr(agg, "answers_", remembered(agg))
     consensus.required_answers("clean")
     if not hasattr(agg, "partial_fit") or not hasattr(agg, "probas_"):
         raise FormError(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.memory import FITTED_ON, Memory
 from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
 
 FloatArray = npt.NDArray[np.float64]
@@ -75,8 +76,8 @@ class Consensus:
             Beside ``probas_`` (index task, columns label) the attributes ``labels_``, ``priors_`` and ``errors_`` are
             read where they exist; a DataFrame is taken as ``probas_`` itself.
         answers : DataFrame, Answers or array, optional
-            The answers the model was fitted to. A DEEM needs them, since it keeps no posterior. An aggregator that
-            offers ``answers_`` needs none.
+            The answers the model was fitted to. A DEEM or DEEMAggregator that was fitted here has them, one that comes
+            from a file does not. Other aggregators may offer them as ``answers_``.
 
         Raises
         ------
@@ -88,7 +89,7 @@ class Consensus:
         if isinstance(probas, pd.DataFrame):
             consensus = cls._from_frame(source, probas)
             if answers is None:
-                answers = getattr(source, "answers_", None)
+                answers = getattr(source, "answers_", remembered(source))
             return (
                 consensus
                 if answers is None
@@ -125,16 +126,18 @@ class Consensus:
 
     @classmethod
     def _from_arrays(cls, source: Any, answers: Any) -> Consensus:
-        if answers is None:
-            answers = getattr(source, "answers_", None)
-        if answers is None:
+        read = remembered(source) if answers is None else read_answers(answers, source)
+        if read is None:
             raise ParameterError(
-                f"{type(source).__name__} keeps neither answers nor posteriors: pass answers=, the array or Answers "
-                "it was fitted to."
+                f"this {type(source).__name__} does not have its answers (a file of a model holds none): pass "
+                "answers=, the array or Answers it was fitted to."
             )
-        read = read_answers(answers, source)
-        posterior = np.asarray(source.predict_proba(read), dtype=np.float64)
-        labels = np.asarray(source.predict(read), dtype=np.int64)
+        if answers is None:  # what fit found, with the labels that it knew
+            posterior = np.asarray(source.probas_, dtype=np.float64)
+            labels = np.asarray(source.labels_, dtype=np.int64)
+        else:
+            posterior = np.asarray(source.predict_proba(read), dtype=np.float64)
+            labels = np.asarray(source.predict(read), dtype=np.int64)
         classes: pd.Index = read.classes
         if len(classes) != posterior.shape[1]:
             classes = pd.RangeIndex(posterior.shape[1])
@@ -234,7 +237,7 @@ class Consensus:
             if len(table) != len(full) or not table.index.equals(full):
                 table = table.reindex(full)
             k = len(self.classes)
-            values = table.fillna(0.0).to_numpy(dtype=np.float64).reshape(-1, k, k)
+            values = table.fillna(0.0).to_numpy(dtype=np.float64).reshape(len(self.workers), k, k)
         else:
             values = np.asarray(self.errors, dtype=np.float64)
         return values
@@ -298,10 +301,16 @@ class Consensus:
         """
         if self.answers is None:
             raise ParameterError(
-                f"{purpose} needs the answers, which fit does not keep: pass answers=, the frame the model was fitted "
-                "to."
+                f"{purpose} needs the answers, which are not there (a file of a model holds none): pass answers=, the "
+                "frame the model was fitted to."
             )
         return self.answers
+
+
+def remembered(source: Any) -> Answers | None:
+    """Return the answers that a DEEM or DEEMAggregator was fitted to; None where it does not have them."""
+    seen: Memory | None = getattr(source, "__dict__", {}).get(FITTED_ON)
+    return None if seen is None else seen.answers
 
 
 def read_answers(answers: Any, source: Any) -> Answers:

@@ -31,8 +31,8 @@ def suspect_answers(agg: Any, n: int | None = None, *, answers: Any = None) -> p
     agg : fitted DEEMAggregator or DEEM, or aggregator with ``probas_`` and ``errors_``
         See :meth:`Consensus.of`.
     n : int, optional
-    answers : DataFrame, Answers or array
-        What the model was fitted to.
+    answers : DataFrame, Answers or array, optional
+        What the model was fitted to; needed where it comes from a file, and for other aggregators.
 
     Returns
     -------

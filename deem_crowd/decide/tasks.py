@@ -119,7 +119,8 @@ def next_tasks(
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     matrix = None if features is None else diversity.feature_matrix(features, consensus.tasks)
     posterior = consensus.posterior[open_]
-    if strategy in criteria.VALUE or consensus.confusion is not None:
+    known = consensus.confusion is not None and len(consensus.confusion)
+    if len(open_) and (strategy in criteria.VALUE or known):
         table = consensus.typical_table() if worker is None else consensus.table_of(worker)
         gain = criteria.expected_error_reduction(posterior, table)
     else:
@@ -204,7 +205,10 @@ def next_pairs(
     )
     cost = checks.costs_of(costs, asked, "worker")
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
-    typical = criteria.expected_information(consensus.posterior[open_], consensus.typical_table())
+    typical = np.zeros(len(open_))
+    if len(open_):
+        table = consensus.typical_table()
+        typical = criteria.expected_information(consensus.posterior[open_], table)
     best = _ranking(typical, np.zeros(len(open_)), rng)[: max(_PAIR_TASKS, 10 * n)]
     tasks = open_[best]
     posterior = consensus.posterior[tasks]
@@ -295,11 +299,12 @@ def _scores(
         return criteria.least_confidence(posterior) / (1 + consensus.n_answers[tasks]), level
     if strategy == "fusion":
         return criteria.least_confidence(posterior), level
-    if strategy in criteria.VALUE:
-        assert table is not None
+    if strategy in criteria.VALUE and table is not None:
         return criteria.VALUE[strategy](posterior, table), criteria.expected_information(
             posterior, table
         )
+    if not len(tasks):
+        return level, level
     return criteria.UNCERTAINTY[strategy](posterior), level
 
 

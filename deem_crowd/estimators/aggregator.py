@@ -23,6 +23,7 @@ from deem_crowd.data.gold import TrueLabels
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
+from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.persistence import Persistent
@@ -39,7 +40,7 @@ from deem_crowd.training import likelihood as training
 
 @parameters.named_parameters
 @attr.s(eq=False, repr=False)
-class DEEMAggregator(Insights, Persistent, BaseClassificationAggregator):
+class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregator):
     r"""Consensus labels, worker skills and confusion matrices by an exact energy model of the answers.
 
     One multinomial hidden unit, the true label, explains the answers that exist; a missing answer is absent

@@ -20,6 +20,7 @@ from deem_crowd.data.gold import class_vector
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
+from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.persistence import Persistent
@@ -32,7 +33,7 @@ from deem_crowd.training import likelihood as training
 
 
 @parameters.named_parameters
-class DEEM(Insights, Persistent, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Learn from the answers of D sources which of K classes each of N tasks has, without any truth.
 
     An energy model of the answers that exist: one multinomial hidden unit is the label, further units take up

@@ -230,8 +230,7 @@ def test_deem_with_its_answers() -> None:
     proba = model.predict_proba(predictions).max(axis=1)
     assert rows["confidence"].to_numpy() == pytest.approx(np.sort(proba)[:10])
     assert rows["label"].tolist() == model.predict(predictions)[rows["task"]].tolist()
-    with pytest.raises(ParameterError, match="keeps neither answers nor posteriors: pass answers="):
-        next_tasks(model, 10)
+    pd.testing.assert_frame_equal(next_tasks(model, 10), rows)  # it has them itself
 
 
 def test_crowdkit_aggregators_and_frames() -> None:
@@ -252,7 +251,41 @@ def test_crowdkit_aggregators_and_frames() -> None:
 def test_a_loaded_model_decides_as_before(agg, tmp_path) -> None:
     agg.save(tmp_path / "m.safetensors")
     loaded = DEEMAggregator.load(tmp_path / "m.safetensors")
-    pd.testing.assert_frame_equal(next_tasks(loaded, 9), next_tasks(agg, 9))
+    pd.testing.assert_frame_equal(next_tasks(loaded, 9, answers=FRAME), next_tasks(agg, 9))
+    columns = ["task", "label", "confidence", "score"]
+    pd.testing.assert_frame_equal(next_tasks(loaded, 9)[columns], next_tasks(agg, 9)[columns])
+    for arguments, message in (
+        ({"per_task_limit": 3}, "per_task_limit needs the answers, which are not there"),
+        ({"strategy": "least_confidence_per_answer"}, "needs the answers"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            next_tasks(loaded, 5, **arguments)
+    predictions = np.random.default_rng(0).integers(2, size=(30, 4))
+    DEEM().fit(predictions).save(tmp_path / "d.safetensors")
+    model = DEEM.load(tmp_path / "d.safetensors")
+    with pytest.raises(ParameterError, match="this DEEM does not have its answers"):
+        next_tasks(model, 5)
+    assert len(next_tasks(model, 5, answers=predictions)) == 5
+
+
+def test_known_labels_of_a_deem_are_settled() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=60)
+    predictions = np.where(rng.random((60, 5)) < 0.7, truth[:, None], 1 - truth[:, None])
+    known = np.where(np.arange(60) < 20, truth, -1)
+    model = DEEM().fit(predictions, gold=known)
+    with pytest.warns(DataWarning, match="100 tasks were asked for, 40 are left"):
+        rows = next_tasks(model, 100)
+    assert rows["task"].min() == 20
+
+
+def test_no_answers_at_all() -> None:
+    empty = DEEMAggregator().fit(FRAME[:0])
+    for strategy in STRATEGIES:
+        with pytest.warns(DataWarning, match="no tasks are left to ask: of 0 tasks"):
+            assert next_tasks(empty, 5, strategy).empty
+    with pytest.warns(DataWarning, match="no pairs are left"):
+        assert next_pairs(empty, 5).empty
 
 
 def test_one_worker() -> None:
@@ -269,8 +302,7 @@ def test_one_worker() -> None:
         ({"n": 0}, ParameterError, "n must be a whole number of at least 1, not 0"),
         ({"n": 2.5}, ParameterError, "n must be a whole number"),
         ({"strategy": "margins"}, ParameterError, "strategy 'margins' is not known"),
-        ({"per_task_limit": 3}, ParameterError, "per_task_limit needs the answers"),
-        ({"strategy": "least_confidence_per_answer"}, ParameterError, "needs the answers"),
+        ({"per_task_limit": 0}, ParameterError, "per_task_limit must be a whole number"),
         ({"costs": {"t0": 1.0}}, DataError, "costs are missing for 199 of 200 tasks: 't1'"),
         ({"costs": -1.0}, DataError, "costs of 200 tasks are not above 0"),
         ({"costs": pd.Series(0.0, index=TRUTH.index)}, DataError, "not above 0"),

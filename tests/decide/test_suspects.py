@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from crowds import consensus, crowd
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 
 from deem_crowd import DataError, DEEMAggregator, ParameterError
@@ -160,11 +161,18 @@ def test_nothing_is_lost_of_what_the_oracle_said(agg, fault) -> None:
     assert set(said) <= set(went_on.gold.index)
 
 
-def test_bad_input(agg) -> None:
+def test_bad_input(agg, tmp_path) -> None:
+    agg.save(tmp_path / "m.safetensors")
+    loaded = DEEMAggregator.load(tmp_path / "m.safetensors")
     with pytest.raises(ParameterError, match="suspect_answers needs the answers"):
-        suspect_answers(agg)
+        suspect_answers(loaded)
     with pytest.raises(ParameterError, match="clean needs the answers"):
-        clean(agg, TRUTH, 5)
+        clean(loaded, TRUTH, 5)
+    for call in (suspect_answers, suspect_labels):
+        with pytest.raises(NotFittedError, match="call fit first"):
+            call(DEEMAggregator())
+    with pytest.raises(NotFittedError, match="call fit first"):
+        clean(DEEMAggregator(), TRUTH, 5)
     with pytest.raises(ParameterError, match="budget must be a whole number"):
         clean(agg, TRUTH, -1, answers=FRAME)
     with pytest.raises(FormError, match="oracle is a int"):
@@ -190,3 +198,18 @@ def test_one_worker_and_all_settled() -> None:
     wrong = rows["label"] != TRUTH[rows["task"]].to_numpy()
     assert rows["score"].to_numpy() == pytest.approx(wrong.to_numpy().astype(float))
     assert clean(settled, TRUTH, 5, answers=FRAME).stopped == "tasks"
+
+
+def test_a_model_from_a_file_is_given_its_answers(agg, tmp_path) -> None:
+    agg.save(tmp_path / "m.safetensors")
+    loaded = DEEMAggregator.load(tmp_path / "m.safetensors")
+    pd.testing.assert_frame_equal(
+        suspect_answers(loaded, answers=FRAME), suspect_answers(agg), check_dtype=False
+    )
+    done = clean(loaded, TRUTH, 10, answers=FRAME, per_round=5)
+    assert (done.labels[done.gold.index] == done.gold).all()
+
+
+def test_more_than_there_is(agg) -> None:
+    assert len(suspect_answers(agg, 10**6)) == len(FRAME)
+    assert len(suspect_labels(agg, 10**6)) == 300

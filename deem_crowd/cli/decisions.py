@@ -1,0 +1,320 @@
+"""The commands ``deem-crowd next``, ``suspects`` and ``keep``: what to do with the answers there are."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deem_crowd.cli.options import (
+    AdapterOption,
+    AnswersArgument,
+    Duplicates,
+    DuplicatesOption,
+    Format,
+    FormatOption,
+    LabelOption,
+    Missing,
+    MissingOption,
+    SpreadsheetOption,
+    TaskOption,
+    WorkerOption,
+)
+from deem_crowd.exceptions import ParameterError
+from deem_crowd.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deem_crowd.estimators.aggregator import DEEMAggregator
+
+
+class Strategy(str, Enum):
+    """How tasks are ranked; see :func:`deem_crowd.decide.next_tasks`."""
+
+    least_confidence = "least_confidence"
+    margin = "margin"
+    entropy = "entropy"
+    fusion = "fusion"
+    expected_error_reduction = "expected_error_reduction"
+    expected_information = "expected_information"
+    least_confidence_per_answer = "least_confidence_per_answer"
+    random = "random"
+
+
+OutputOption = Annotated[
+    str, typer.Option("--output", "-o", help="Where the table goes; - is standard output.")
+]
+KnownOption = Annotated[
+    str | None,
+    typer.Option("--gold", help="Labels that are known, to learn from: columns task, label."),
+]
+
+
+@hookimpl
+def deem_crowd_commands(cli: typer.Typer) -> None:
+    """Add the commands; what they run is imported when they are called."""
+    cli.command("next")(next_)
+    cli.command()(suspects)
+    cli.command()(keep)
+
+
+def next_(
+    answers: AnswersArgument,
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many tasks.")] = 100,
+    output: OutputOption = "-",
+    strategy: Annotated[
+        Strategy | None,
+        typer.Option(
+            help="How tasks are ranked; least_confidence if omitted. With --pairs: expected_information (if omitted) "
+            "or expected_error_reduction."
+        ),
+    ] = None,
+    pairs: Annotated[
+        bool,
+        typer.Option("--pairs", help="Say as well which of the workers known so far to ask."),
+    ] = False,
+    per_task_limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Leave out tasks that have this many answers already."),
+    ] = None,
+    costs: Annotated[
+        str | None,
+        typer.Option(
+            help="What an answer costs: columns task, cost; with --pairs worker, cost. 1 each if omitted."
+        ),
+    ] = None,
+    exclude: Annotated[str | None, typer.Option(help="Tasks to leave out: column task.")] = None,
+    unanswered: Annotated[
+        str | None, typer.Option(help="Tasks nobody has answered yet: column task.")
+    ] = None,
+    gold: KnownOption = None,
+    task: TaskOption = None,
+    worker: WorkerOption = None,
+    label: LabelOption = None,
+    adapter: AdapterOption = None,
+    missing: MissingOption = Missing.error,
+    duplicates: DuplicatesOption = Duplicates.last,
+    format: FormatOption = None,
+    spreadsheet: SpreadsheetOption = False,
+) -> None:
+    """Say which tasks to have answered next, the most useful answer first.
+
+    Columns task, label (the present one), confidence, score, expected_gain (by how much one more answer raises the
+    chance that the label is right); with --pairs also worker.
+    """
+    from deem_crowd import decide
+
+    columns = {"task": task, "worker": worker, "label": label}
+    settings = _Settings(answers, output, gold, format, columns)
+    settings.check(costs, exclude, unanswered)
+    aggregator = settings.fitted(adapter, missing, duplicates)
+    options: dict[str, Any] = {
+        "per_task_limit": per_task_limit,
+        "exclude": settings.tasks(exclude),
+        "unanswered": settings.tasks(unanswered),
+    }
+    with _usage("--strategy"):
+        if pairs:
+            options["costs"] = settings.costs(costs, "worker")
+            chosen = strategy or Strategy.expected_information
+            table = decide.next_pairs(aggregator, number, chosen.value, **options)  # type: ignore[arg-type]
+        else:
+            options["costs"] = settings.costs(costs, "task")
+            chosen = strategy or Strategy.least_confidence
+            table = decide.next_tasks(aggregator, number, chosen.value, **options)
+    settings.write(table, spreadsheet)
+
+
+def suspects(
+    answers: AnswersArgument,
+    number: Annotated[
+        int | None, typer.Option("--number", "-n", min=1, help="How many; all if omitted.")
+    ] = None,
+    output: OutputOption = "-",
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels to check instead of the answers, such as those in use: columns task, label."
+        ),
+    ] = None,
+    gold: KnownOption = None,
+    task: TaskOption = None,
+    worker: WorkerOption = None,
+    label: LabelOption = None,
+    adapter: AdapterOption = None,
+    missing: MissingOption = Missing.error,
+    duplicates: DuplicatesOption = Duplicates.last,
+    format: FormatOption = None,
+    spreadsheet: SpreadsheetOption = False,
+) -> None:
+    """Say which answers are likely wrong, the worst first.
+
+    Columns task, worker (not with --labels), label, suggested, score (the chance that it is wrong), expected_precision
+    (the share of this and all earlier rows that is expected to be wrong), reason.
+    """
+    from deem_crowd import decide
+
+    settings = _Settings(
+        answers, output, gold, format, {"task": task, "worker": worker, "label": label}
+    )
+    settings.check(labels)
+    aggregator = settings.fitted(adapter, missing, duplicates)
+    if labels is None:
+        table = decide.suspect_answers(aggregator, number)
+    else:
+        table = decide.suspect_labels(aggregator, number, labels=settings.labels(labels))
+    if table.empty:
+        typer.echo("Nothing to check: there are no answers.", err=True)
+    settings.write(table, spreadsheet)
+
+
+def keep(
+    answers: AnswersArgument,
+    precision: Annotated[
+        float,
+        typer.Option(help="The share of the labels kept that is to be right, between 0 and 1."),
+    ] = 0.95,
+    output: OutputOption = "-",
+    confidence: Annotated[
+        float, typer.Option(help="Of the lower bound of the precision, between 0 and 1.")
+    ] = 0.95,
+    gold: Annotated[
+        str | None,
+        typer.Option(
+            help="True labels of a random sample of tasks, which the fit does not see: the bound then rests on them. "
+            "Columns task, label."
+        ),
+    ] = None,
+    task: TaskOption = None,
+    worker: WorkerOption = None,
+    label: LabelOption = None,
+    adapter: AdapterOption = None,
+    missing: MissingOption = Missing.error,
+    duplicates: DuplicatesOption = Duplicates.last,
+    format: FormatOption = None,
+    spreadsheet: SpreadsheetOption = False,
+) -> None:
+    """Give the largest set of labels that has a given precision, the surest first.
+
+    Columns task, label, confidence.
+    """
+    import pandas as pd
+
+    from deem_crowd import decide
+
+    settings = _Settings(
+        answers, output, gold, format, {"task": task, "worker": worker, "label": label}
+    )
+    settings.check()
+    aggregator = settings.fitted(adapter, missing, duplicates, learn=False)
+    with _usage():
+        kept = decide.reliable(aggregator, precision, confidence=confidence, gold=settings.known)
+    table = pd.DataFrame(
+        {"task": kept.labels.index, "label": kept.labels.array, "confidence": kept.confidence.array}
+    )
+    settings.write(table, spreadsheet)
+    if table.empty:
+        word = f"No label is kept: no set of them is shown to have a precision of {precision:g}."
+    else:
+        word = (
+            f"{len(table):,} of {len(aggregator.labels_):,} labels kept: expected precision "
+            f"{kept.expected_precision:.3f}, at least {kept.lower_bound:.3f} with confidence {confidence:g}."
+        )
+    typer.echo(word, err=True)
+
+
+class _Settings:
+    """What the three commands have in common: the files, and the model fitted to the answers.
+
+    Parameters
+    ----------
+    answers, output, gold : path
+    format : Format
+    columns : dict
+        From our name to the file's, None where it is the same.
+    """
+
+    def __init__(
+        self,
+        answers: str,
+        output: str,
+        gold: str | None,
+        format: Format | None,
+        columns: dict[str, str | None],
+    ) -> None:
+        from deem_crowd.cli import files
+
+        self.answers, self.output, self.gold = answers, output, gold
+        self.kind = format.value if format else None
+        self.columns = files.columns_of(**columns)
+        self.ids: Any = None
+        self.known: pd.Series | None = None
+
+    def check(self, *inputs: str | None) -> None:
+        """Refuse an output that would destroy what is read."""
+        from deem_crowd.cli import files
+
+        files.check_outputs(
+            {"--output": self.output}, [self.answers, self.gold, *inputs], self.kind
+        )
+
+    def fitted(
+        self, adapter: str | None, missing: Missing, duplicates: Duplicates, learn: bool = True
+    ) -> DEEMAggregator:
+        """Return the default model of the answers; it learns from gold unless ``learn`` is false."""
+        from deem_crowd.cli import files
+        from deem_crowd.estimators.aggregator import DEEMAggregator
+
+        settled, ids = files.settled_answers(
+            self.answers, self.kind, adapter, missing.value, duplicates.value, self.columns
+        )
+        self.ids = {
+            "task": settled.tasks.to_series(),
+            "worker": settled.workers.to_series(),
+            "label": settled.classes.to_series(),
+        }
+        if self.gold is not None:
+            self.known = files.read_gold(self.gold, self.kind, ids, self.columns)
+            files.check_gold_labels(self.known, settled)
+        return DEEMAggregator().fit(settled, self.known if learn else None)
+
+    def tasks(self, path: str | None) -> list[Any]:
+        """Return the ids in the column ``task`` of a file; none of no file."""
+        from deem_crowd.cli import files
+
+        if path is None:
+            return []
+        return files.read_ids(path, self.kind, ["task"], self.ids)["task"].tolist()
+
+    def labels(self, path: str) -> pd.Series:
+        """Return the labels in a file, index task."""
+        from deem_crowd.cli import files
+
+        return files.read_gold(path, self.kind, self.ids, self.columns)
+
+    def costs(self, path: str | None, what: str) -> pd.Series | None:
+        """Return the costs in a file, by task or worker."""
+        from deem_crowd.cli import files
+
+        if path is None:
+            return None
+        return files.read_ids(path, self.kind, [what, "cost"], self.ids).set_index(what)["cost"]
+
+    def write(self, table: pd.DataFrame, spreadsheet: bool) -> None:
+        """Write the table, whole or not at all."""
+        from deem_crowd.cli import files
+
+        files.write([(table, self.output)], self.kind, spreadsheet)
+
+
+@contextlib.contextmanager
+def _usage(option: str | None = None) -> Iterator[None]:
+    """Report parameters that are wrong as bad usage."""
+    try:
+        yield
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error

@@ -1,0 +1,183 @@
+"""``deem-crowd next``, ``suspects`` and ``keep`` write what the functions return."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from crowds import crowd
+from typer.testing import CliRunner, Result
+
+from deem_crowd import DEEMAggregator, decide
+from deem_crowd.cli.app import app
+
+FRAME, TRUTH = crowd(n=90, d=8, per_task=4, seed=5)
+GOLD = TRUTH.rename_axis("task").rename("label").reset_index()
+COMMANDS = ("next", "suspects", "keep")
+
+
+@pytest.fixture(scope="module")
+def agg() -> DEEMAggregator:
+    return DEEMAggregator().fit(FRAME)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    FRAME.to_csv(tmp_path / "answers.csv", index=False)
+    GOLD.to_csv(tmp_path / "gold.csv", index=False)
+    return tmp_path
+
+
+def call(line: str) -> Result:
+    return CliRunner().invoke(app, line.split())
+
+
+def table(line: str) -> pd.DataFrame:
+    """Return what a command writes to standard output."""
+    done = call(line)
+    assert done.exit_code == 0, done.output
+    return pd.read_csv(io.StringIO(done.stdout))
+
+
+def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    expected = expected.reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=False, rtol=1e-9)
+
+
+def test_next_writes_what_next_tasks_returns(folder, agg) -> None:
+    done = call("next answers.csv -n 12 -o next.csv")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == ""
+    same(pd.read_csv("next.csv"), decide.next_tasks(agg, 12))
+    same(table("next answers.csv -n 5 --strategy entropy"), decide.next_tasks(agg, 5, "entropy"))
+
+
+def test_next_takes_what_to_leave_out_what_is_new_and_what_it_costs(folder, agg) -> None:
+    first = decide.next_tasks(agg, 10)
+    first[["task"]].to_csv("asked.csv", index=False)
+    pd.DataFrame({"task": ["new1", "new2"]}).to_csv("new.csv", index=False)
+    costs = pd.Series({t: 1.0 + i for i, t in enumerate([*TRUTH.index, "new1", "new2"])})
+    costs.rename_axis("task").rename("cost").to_csv("costs.csv")
+    line = "next answers.csv -n 20 --exclude asked.csv --unanswered new.csv --costs costs.csv"
+    expected = decide.next_tasks(
+        agg, 20, exclude=first["task"], unanswered=["new1", "new2"], costs=costs
+    )
+    same(table(f"{line} --per-task-limit 9"), expected)
+
+
+def test_next_says_whom_to_ask(folder, agg) -> None:
+    same(table("next answers.csv -n 6 --pairs"), decide.next_pairs(agg, 6))
+    costs = pd.Series({f"w{i}": 1.0 + i for i in range(8)})
+    costs.rename_axis("worker").rename("cost").to_csv("costs.csv")
+    by_cost = decide.next_pairs(agg, 6, "expected_error_reduction", costs=costs)
+    line = "next answers.csv -n 6 --pairs --costs costs.csv --strategy expected_error_reduction"
+    same(table(line), by_cost)
+
+
+def test_suspects_writes_what_the_functions_return(folder, agg) -> None:
+    same(table("suspects answers.csv -n 15"), decide.suspect_answers(agg, 15))
+    assert len(table("suspects answers.csv")) == len(FRAME)
+    labels = decide.suspect_labels(agg, 8, labels=TRUTH)
+    same(table("suspects answers.csv --labels gold.csv -n 8"), labels)
+
+
+def test_keep_writes_what_reliable_returns(folder, agg) -> None:
+    for option, arguments in (
+        ("--precision 0.9", {"precision": 0.9}),
+        ("--precision 0.7 --gold gold.csv", {"precision": 0.7, "gold": TRUTH}),
+    ):
+        done = call(f"keep answers.csv {option} -o keep.csv")
+        assert done.exit_code == 0, done.output
+        kept = decide.reliable(agg, **arguments)
+        assert 0 < len(kept.labels) <= 90
+        found = pd.read_csv("keep.csv").set_index("task")
+        assert found["label"].to_dict() == kept.labels.to_dict()
+        assert found["confidence"].to_numpy() == pytest.approx(kept.confidence.to_numpy())
+        assert f"{len(found)} of 90 labels kept" in done.stderr
+        assert f"at least {kept.lower_bound:.3f}" in done.stderr
+
+
+def test_known_labels_are_learned_from(folder) -> None:
+    GOLD.head(30).to_csv("some.csv", index=False)
+    taught = DEEMAggregator().fit(FRAME, true_labels=TRUTH.head(30))
+    same(table("next answers.csv -n 9 --gold some.csv"), decide.next_tasks(taught, 9))
+    same(table("suspects answers.csv -n 9 --gold some.csv"), decide.suspect_answers(taught, 9))
+
+
+def test_where_nothing_is_to_do_there_is_an_empty_table_and_a_word(folder) -> None:
+    done = call("next answers.csv --gold gold.csv -o next.csv")
+    assert done.exit_code == 0, done.output
+    assert len(pd.read_csv("next.csv")) == 0
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("warning: no tasks are left to ask: of 90 tasks all are settled")
+    done = call("keep answers.csv --precision 0.999999 -o keep.csv")
+    assert done.exit_code == 0, done.output
+    assert list(pd.read_csv("keep.csv").columns) == ["task", "label", "confidence"]
+    assert "No label is kept" in done.stderr
+    Path("none.csv").write_text("task,worker,label\n")
+    for command in COMMANDS:
+        done = call(f"{command} none.csv")
+        assert done.exit_code == 0, done.output
+        assert len(done.stdout.splitlines()) == 1
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_more_than_there_is_comes_with_a_word(folder) -> None:
+    done = call("next answers.csv -n 100000 -o next.csv")
+    assert "100000 tasks were asked for" in done.stderr
+    assert len(table("suspects answers.csv -n 100000")) == len(FRAME)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_columns_may_have_other_names(folder, command) -> None:
+    names = {"task": "item", "worker": "who", "label": "said"}
+    FRAME.rename(columns=names).to_csv("other.csv", index=False)
+    GOLD.rename(columns=names).to_csv("gold2.csv", index=False)
+    line = f"{command} other.csv --task item --worker who --label said --gold gold2.csv"
+    same(table(line), table(f"{command} answers.csv --gold gold.csv"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_input_is_overwritten(folder, command) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for line in ("answers.csv -o answers.csv", "answers.csv --gold gold.csv -o gold.csv"):
+        done = call(f"{command} {line}")
+        assert done.exit_code == 2
+        assert "overwrite" in done.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        ("next answers.csv -n 0", 2, "greater than or equal to 1"),
+        ("next answers.csv --pairs --strategy margin", 2, "--strategy"),
+        ("next answers.csv --costs gold.csv", 1, "cost"),
+        ("next answers.csv --costs few.csv", 1, "costs are missing for 88 of 90 tasks"),
+        ("next answers.csv --costs negative.csv", 1, "not above 0"),
+        ("next answers.csv --costs words.csv", 1, "costs are missing for 1 of 90 tasks: 't0'"),
+        ("next answers.csv --unanswered gold.csv", 1, "have a posterior already"),
+        ("next answers.csv --exclude few.csv -o few.csv", 2, "overwrite"),
+        ("next answers.csv --adapter csv --task item", 2, "--adapter"),
+        ("next answers.csv --worker nobody", 1, "nobody"),
+        ("suspects answers.csv --labels few.csv", 1, "label"),
+        ("keep answers.csv --precision 1.5", 2, "precision must be a number between 0 and 1"),
+        ("keep answers.csv --confidence 0", 2, "confidence must be a number between 0 and 1"),
+        ("keep answers.csv --gold strange.csv", 1, "labels that no worker gave: 'c9'"),
+        ("keep nowhere.csv", 1, "nowhere.csv"),
+    ],
+)
+def test_bad_usage_and_bad_files(folder, line, status, message) -> None:
+    costs = pd.DataFrame({"task": TRUTH.index, "cost": 1.0})
+    costs.head(2).to_csv("few.csv", index=False)
+    costs.assign(cost=-1.0).to_csv("negative.csv", index=False)
+    costs.assign(cost=["much", *costs["cost"][1:]]).to_csv("words.csv", index=False)
+    GOLD.head(1).assign(label="c9").to_csv("strange.csv", index=False)
+    done = call(line)
+    assert done.exit_code == status, done.output
+    flat = " ".join(done.stderr.replace("│", " ").split())
+    assert message in flat
+    assert "Traceback" not in done.output
