@@ -221,7 +221,7 @@ def keep(
         word = f"No label is kept: no set of them is shown to have a precision of {precision:g}."
     else:
         word = (
-            f"{len(table):,} of {len(aggregator.labels_):,} labels kept: expected precision "
+            f"{len(table):,} of {len(aggregator.probas_):,} labels kept: expected precision "
             f"{kept.expected_precision:.3f}, at least {kept.lower_bound:.3f} with confidence {confidence:g}."
         )
     typer.echo(word, err=True)
