@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import psutil
-import threadpoolctl  # type: ignore[import-untyped]
 
 from deem_crowd import contract
 from deem_crowd.exceptions import (
@@ -64,6 +63,7 @@ def evaluate_alone(
 ) -> Evaluation:
     """Do what :func:`evaluate` does, in a process made for it (see :mod:`deem_crowd_benchmarks.isolation`)."""
     label_set = data.load(seed) if isinstance(data, Source) else data
+    import threadpoolctl  # type: ignore[import-untyped]
     import torch
 
     torch.set_num_threads(threads)

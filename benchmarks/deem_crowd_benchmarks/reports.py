@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import numpy as np
 from rich import box
 from rich.markup import escape
@@ -17,7 +16,7 @@ from rich.table import Table as RichTable
 
 from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError
-from deem_crowd_benchmarks import figures, statistics
+from deem_crowd_benchmarks import statistics
 from deem_crowd_benchmarks.runs import RESULTS, Row, cores, read_rows
 from deem_crowd_benchmarks.summary import SCALE, Summary, Table, summarise
 
@@ -132,6 +131,8 @@ def markdown(summary: Summary, rows: Sequence[Row]) -> str:
 
 def html(summary: Summary, rows: Sequence[Row], out: Path, reference: str | None = None) -> str:
     """Return the report as one HTML file that needs nothing else and runs nothing."""
+    import jinja2
+
     source = importlib.resources.files("deem_crowd_benchmarks") / "templates" / "report.html.j2"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(source.read_text(encoding="utf-8"))
@@ -152,6 +153,8 @@ def pictures(
     summary: Summary, rows: Sequence[Row], out: Path, reference: str | None = None
 ) -> list[Picture]:
     """Return the figures that the rows allow."""
+    from deem_crowd_benchmarks import figures
+
     found = []
     accuracies = summary.accuracies
     scored = [row for row in rows if "method" in row and row["kind"] != SCALE]
@@ -225,6 +228,8 @@ def facts(rows: Sequence[Row]) -> str:
 
 def _confusions(rows: Sequence[Row], shown: Sequence[str]) -> list[Picture]:
     """Return confusion matrices for the largest set with few classes, of the first shown method that has some."""
+    from deem_crowd_benchmarks import figures
+
     for method in shown:
         mine = [row for row in rows if row["method"] == method and row.get("workers")]
         if mine:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deem_crowd import registry
+from deem_crowd import extras, registry
 from deem_crowd.discovery import hint
 from deem_crowd.exceptions import ParameterError
 from deem_crowd_benchmarks import label_sets, mixing, reports, runs
@@ -138,7 +138,10 @@ def benchmark(
         If a label set cannot be had.
     OverwriteError
         If ``out`` holds anything but the results of a benchmark.
+    UnsupportedError
+        If the packages of the extra ``benchmarks`` are not installed.
     """
+    extras.require("benchmarks", "benchmarks")
     from deem_crowd_benchmarks.methods import methods as methods_of
 
     plan = _suite(suite, data, methods)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deem_crowd.exceptions import UnsupportedError
+from deem_crowd import extras
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,10 +24,9 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
     """
     if ax is not None:
         return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise UnsupportedError("plots need matplotlib: pip install 'deem-crowd[plots]'.") from error
+    extras.require("plots", "plots")
+    import matplotlib.pyplot as plt
+
     _, made = plt.subplots(figsize=(width, height), layout="constrained")
     return made
 

@@ -37,12 +37,14 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML file about the answers: whom and what to trust, and where to look again."""
+    from deem_crowd import extras
     from deem_crowd.cli import files
     from deem_crowd.data.answers import Answers
     from deem_crowd.estimators.aggregator import DEEMAggregator
 
     if not output.endswith((".html", ".htm")):  # so that no file of answers is overwritten
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
+    extras.require("report", "reports")  # before the fit
     frame = files.read_answers(answers, None, adapter)
     truth = None if gold is None else files.read_gold(gold, None, frame)
     aggregator = DEEMAggregator().fit(Answers.from_frame(frame))

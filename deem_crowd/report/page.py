@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from deem_crowd import extras
 from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError
 from deem_crowd.insight.findings import warnings_of
@@ -43,8 +42,11 @@ def write_report(
 
     Raises
     ------
+    UnsupportedError
+        If jinja2 or matplotlib is not installed.
     NotFittedError, MissingAnswersError, DataError, FormError, OSError
     """
+    extras.require("report", "reports")
     text = html(results_of(model, answers), gold)
     with atomic_write(Path(path)) as file:
         file.write(text.encode("utf-8", errors="replace"))
@@ -58,6 +60,8 @@ def html(results: Results, gold: Any = None) -> str:
     DataError
         If there are no answers to report on, or no task with gold.
     """
+    import jinja2
+
     data = results.answers
     if not data.n_answers:
         raise DataError("there are no answers to report on.")
