@@ -179,6 +179,9 @@ class _Edges:
         shared = np.arange(d + 1)
         self._positive = _thresholds(settings.positive, shared, own, agree=True)
         self._negative = _thresholds(settings.negative, shared, own, agree=False)
+        # rows are distinct: where all sources have to agree, and all answered, each has a positive edge to itself alone
+        complete = bool(self._given.all()) and settings.min_shared <= d
+        self._alone = complete and int(self._positive[d]) == d
         if not (self._given.sum(1) >= settings.min_shared).any():
             raise DataError(
                 f"no task has answers from {settings.min_shared} sources (min_shared): nothing can agree. "
@@ -210,6 +213,8 @@ class _Edges:
 
     def degrees(self, rows: IntArray, alive: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Return the number of alive tasks with a positive edge to each row, itself included."""
+        if self._alone:
+            return np.asarray(self._weight[rows] * alive[rows])
         size = max(1, _BLOCK // max(self.n_rows, 1))
         found = np.zeros(len(rows))
         for begin in range(0, len(rows), size):
@@ -219,8 +224,11 @@ class _Edges:
 
     def towards(self, removed: IntArray) -> npt.NDArray[np.float64]:
         """Return how many of some rows' tasks have a positive edge to each row, shape (n_rows,)."""
-        size = max(1, _BLOCK // max(self.n_rows, 1))
         found = np.zeros(self.n_rows)
+        if self._alone:
+            found[removed] = self._weight[removed]
+            return found
+        size = max(1, _BLOCK // max(self.n_rows, 1))
         for begin in range(0, len(removed), size):
             part = removed[begin : begin + size]
             found += self._weight[part] @ self._both(part)[0]

@@ -1,0 +1,1 @@
+"""Clusterings learned from features: Kingdra, HUME, DEC, and an autoencoder with k-means."""
