@@ -317,11 +317,12 @@ def test_parameters(bad) -> None:
 
 
 def test_a_constant_feature_does_no_harm() -> None:
-    X, truth = blobs()
+    X, _ = blobs(60)
     wide = np.column_stack([X, np.full(len(X), 7.0)])
-    model = Kingdra(3, n_models=3, n_iter=2, layers=(32,), unsupervised=1.0, epochs=6, noise=0.2)
-    assert matched_accuracy(model.fit(wide).labels_, truth) > 0.9
-    assert np.isfinite(model.predict_proba(wide)).all()
+    model = Kingdra(3, n_models=3, n_iter=1, layers=(8,), epochs=2)
+    labels = model.fit(X).labels_
+    np.testing.assert_array_equal(model.fit(wide).labels_, labels)
+    np.testing.assert_array_equal(model.predict(wide), labels)
 
 
 @pytest.mark.gpu

@@ -42,8 +42,12 @@ def features(X: Any, name: str = "X", n_features: int | None = None) -> npt.NDAr
     return array
 
 
-def require_clusters(array: npt.NDArray[np.float32], n_clusters: int, name: str = "X") -> None:
-    """Check that there are as many distinct rows as clusters.
+def varying(
+    array: npt.NDArray[np.float32], n_clusters: int, name: str = "X"
+) -> npt.NDArray[np.bool_]:
+    """Check that there are as many distinct rows as clusters, and return the features that are not constant.
+
+    A constant feature tells no rows apart, and far from the others' scale it would rule a reconstruction error.
 
     Raises
     ------
@@ -65,6 +69,7 @@ def require_clusters(array: npt.NDArray[np.float32], n_clusters: int, name: str 
             f"n_clusters={n_clusters} and only {distinct} distinct rows in {name}: rows that are alike cannot be told "
             f"apart. Ask for {distinct} clusters at most."
         )
+    return np.asarray(~constant)
 
 
 def require(name: str, value: Any, least: float, whole: bool = True) -> None:

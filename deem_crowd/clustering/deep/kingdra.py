@@ -28,9 +28,9 @@ from deem_crowd.clustering.deep.features import (
     generator_of,
     matched_accuracy,
     require,
-    require_clusters,
     require_layers,
     seed_of,
+    varying,
 )
 from deem_crowd.clustering.deep.ladder import Term, Weights
 from deem_crowd.exceptions import DataError, ParameterError
@@ -101,8 +101,8 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     history_ : DataFrame
         A row for each round: ``round``, 0 being that without pseudo-labels; ``coverage`` and ``n_clusters`` of the
         graph that the models give after it; ``agreement``, the share of pairs of models that agree under common names
-        (of one model, 1). With ``truth``: ``purity`` of the pseudo-labels (the share that is of the largest class of its
-        cluster; missing without any), ``model_accuracy`` (mean over the models) and ``accuracy`` (of the average), both
+        (of one model, 1). With ``truth``: ``purity`` of the pseudo-labels (the share that is of the largest class of
+        its cluster; missing without any), ``model_accuracy`` (mean over the models) and ``accuracy`` (of the average), both
         over the best one-to-one map.
     n_features_in_ : int
 
@@ -163,7 +163,7 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : shape (N, P)
-            Features; for ladder networks on a scale where the noise makes sense, such as [0, 1].
+            Features, of which constant ones are left out; for ladder networks on a scale where the noise makes sense, such as [0, 1].
         y : ignored
         truth : shape (N,), optional
             True classes, with which ``history_`` rates the rounds; nothing is learned from them.
@@ -177,7 +177,8 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check()
         rows = features(X)
-        require_clusters(rows, self.n_clusters)
+        used = varying(rows, self.n_clusters)
+        n_features, rows = rows.shape[1], rows[:, used]
         known = None if truth is None else _classes(truth, len(rows))
         ensemble = self._ensemble(rows)
         history: list[dict[str, Any]] = []
@@ -201,13 +202,13 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.sources_ = np.stack([renaming[m][answers[:, m]] for m in range(self.n_models)], axis=1)
         self.pseudo_labels_ = _named(pseudo, self.labels_, self.n_clusters)
         self.history_ = pd.DataFrame(history)
-        self.n_features_in_ = rows.shape[1]
+        self.n_features_in_, self._used = n_features, used
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Return the mean of the models' probabilities under common names, shape (n, K)."""
         check_is_fitted(self, "labels_")
-        rows = features(X, n_features=self.n_features_in_)
+        rows = features(X, n_features=self.n_features_in_)[:, self._used]
         return _average(self._ensemble_.probabilities(rows), self._renaming)
 
     def predict(self, X: npt.ArrayLike) -> IntArray:
