@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from deem_crowd import DEEM
+from deem_crowd.clustering import Kingdra
 
 pytestmark = [
     pytest.mark.gpu,
@@ -63,3 +64,13 @@ def test_a_model_from_cuda_predicts_on_the_cpu(tmp_path) -> None:
     model.save(tmp_path / "model")
     other = DEEM.load(tmp_path / "model").set_params(device="cpu")
     np.testing.assert_allclose(other.predict_proba(matrix), model.predict_proba(matrix), atol=1e-4)
+
+
+def test_ladder_networks_train_on_cuda() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=240)
+    X = np.clip(rng.random((3, 6))[truth] + rng.normal(0, 0.05, (240, 6)), 0, 1)
+    settings = {"layers": (32,), "epochs": 6, "noise": 0.2, "unsupervised": 1.0, "n_iter": 3}
+    model = Kingdra(3, n_models=3, device="cuda", **settings).fit(X, truth=truth)
+    assert model.history_["accuracy"].iloc[-1] > 0.9
+    np.testing.assert_array_equal(model.predict(X), model.labels_)

@@ -323,10 +323,3 @@ def test_a_constant_feature_does_no_harm() -> None:
     labels = model.fit(X).labels_
     np.testing.assert_array_equal(model.fit(wide).labels_, labels)
     np.testing.assert_array_equal(model.predict(wide), labels)
-
-
-@pytest.mark.gpu
-def test_on_a_gpu() -> None:
-    X, truth = blobs()
-    model = Kingdra(3, n_models=3, n_iter=2, layers=(32,), unsupervised=1.0, device="cuda").fit(X)
-    assert matched_accuracy(model.labels_, truth) > 0.9

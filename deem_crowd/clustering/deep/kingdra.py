@@ -102,8 +102,8 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         A row for each round: ``round``, 0 being that without pseudo-labels; ``coverage`` and ``n_clusters`` of the
         graph that the models give after it; ``agreement``, the share of pairs of models that agree under common names
         (of one model, 1). With ``truth``: ``purity`` of the pseudo-labels (the share that is of the largest class of
-        its cluster; missing without any), ``model_accuracy`` (mean over the models) and ``accuracy`` (of the average), both
-        over the best one-to-one map.
+        its cluster; missing without any), ``model_accuracy`` (mean over the models) and ``accuracy`` (of the average),
+        both over the best one-to-one map.
     n_features_in_ : int
 
     Examples
@@ -163,7 +163,8 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : shape (N, P)
-            Features, of which constant ones are left out; for ladder networks on a scale where the noise makes sense, such as [0, 1].
+            Features, of which constant ones are left out; for ladder networks on a scale where the noise makes sense,
+            such as [0, 1].
         y : ignored
         truth : shape (N,), optional
             True classes, with which ``history_`` rates the rounds; nothing is learned from them.
