@@ -47,11 +47,7 @@ def suspect_answers(agg: Any, n: int | None = None, *, answers: Any = None) -> p
     """
     consensus = Consensus.of(agg, answers)
     given = consensus.required_answers("suspect_answers")
-    by_model = 1.0 - consensus.posterior[given.task, given.label]
-    score = by_model
-    if consensus.confusion is not None and len(consensus.confusion):
-        score = (by_model + 1.0 - _by_tables(consensus)[given.task, given.label]) / 2
-    score = np.clip(score, 0.0, 1.0)
+    score, by_model = answer_scores(consensus)
     order = _worst(score, n)
     task, worker, label = given.task[order], given.worker[order], given.label[order]
     return pd.DataFrame(
@@ -112,6 +108,16 @@ def suspect_labels(
 
 
 # ------------------------------------------------------------------ helpers
+
+
+def answer_scores(consensus: Consensus) -> tuple[FloatArray, FloatArray]:
+    """Return how suspect each of R answers is, in [0, 1], and the chance by the model that it is wrong; shapes (R,)."""
+    given = consensus.required_answers("suspect_answers")
+    by_model = np.clip(1.0 - consensus.posterior[given.task, given.label], 0.0, 1.0)
+    if consensus.confusion is None or not len(consensus.confusion):
+        return by_model, by_model
+    score = (by_model + 1.0 - _by_tables(consensus)[given.task, given.label]) / 2
+    return np.clip(score, 0.0, 1.0), by_model
 
 
 def _by_tables(consensus: Consensus) -> FloatArray:

@@ -61,7 +61,9 @@ def table_of(title: str, frame: pd.DataFrame, note: str = "", most: int = _ROWS)
 
 
 _WORDS = {
+    "answer",
     "label",
+    "worker",
     "second",
     "confused label",
     "confused answer",

@@ -15,6 +15,7 @@ from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.tables import compare
 from deem_crowd.report import questions
 from deem_crowd.report.details import details
+from deem_crowd.report.next_steps import next_steps
 
 TITLE = "What the answers say"
 
@@ -29,7 +30,8 @@ def write_report(
     """Write one HTML file about a fitted object, whole or not at all; it fetches nothing and runs nothing.
 
     It opens with what a person asks: how many labels can be trusted, who is unreliable, who repeats whom, which classes
-    are confused, which tasks need another look, whom to retrain or to drop.
+    are confused, which tasks need another look, whom to retrain or to drop; then which labels to keep, which answers to
+    doubt and which tasks to have answered next.
 
     Parameters
     ----------
@@ -75,6 +77,6 @@ def html(results: Results, gold: Any = None) -> str:
         title=TITLE,
         facts=questions.facts(results, truth),
         warnings=warnings_of(results, panel, truth),
-        sections=questions.sections(results, panel, truth),
+        sections=[*questions.sections(results, panel, truth), *next_steps(results, truth)],
         details=details(results, panel, truth),
     )

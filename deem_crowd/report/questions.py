@@ -74,8 +74,8 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     if not len(sure):
         return Section("How many labels can I trust?", ["No task has a label."])
     sentences.append(
-        f"{count(int((sure >= 0.95).sum()), 'label')} of {len(sure):,} ({_percent((sure >= 0.95).mean())}) have a "
-        f"confidence of 0.95 or more. The model expects {_percent(sure.mean())} of all labels to be right."
+        f"{count(int((sure >= 0.95).sum()), 'label')} of {len(sure):,} ({percent((sure >= 0.95).mean())}) have a "
+        f"confidence of 0.95 or more. The model expects {percent(sure.mean())} of all labels to be right."
     )
     if truth is not None:
         rated = (truth >= 0) & labelled
@@ -88,9 +88,9 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         elif expected < low:
             told = "the model is more careful than it needs to be"
         sentences.append(
-            f"On {count(int(rated.sum()), 'task')} with gold {_percent(right / max(int(rated.sum()), 1))} are right "
-            f"(95 % interval {_percent(float(low))} to {_percent(float(high))}), where the model expects "
-            f"{_percent(expected)}: {told}."
+            f"On {count(int(rated.sum()), 'task')} with gold {percent(right / max(int(rated.sum()), 1))} are right "
+            f"(95 % interval {percent(float(low))} to {percent(float(high))}), where the model expects "
+            f"{percent(expected)}: {told}."
         )
     elif panel.groups:
         sentences.append(
@@ -133,11 +133,11 @@ def _kept(results: Results, truth: IntArray | None) -> Table:
     for least in (0.0, 0.8, 0.9, 0.95, 0.99):
         kept = (results.label >= 0) & (results.confidence >= least)
         number = int(kept.sum())
-        expected = _percent(results.confidence[kept].mean()) if number else "–"
-        row = [f"{least:.2f}", f"{number:,}", _percent(number / len(kept)), expected]
+        expected = percent(results.confidence[kept].mean()) if number else "–"
+        row = [f"{least:.2f}", f"{number:,}", percent(number / len(kept)), expected]
         if truth is not None:
             rated = kept & (truth >= 0)
-            hits = _percent((results.label == truth)[rated].mean()) if rated.any() else "–"
+            hits = percent((results.label == truth)[rated].mean()) if rated.any() else "–"
             row += [hits, f"{int(rated.sum()):,}"]
         rows.append(row)
     return Table("Labels kept, by confidence", header, rows)
@@ -254,8 +254,8 @@ def _group_agreement(panel: Panel, group: IntArray) -> str:
     room = 1 - panel.counts.chance[inner][pairs]
     explained = panel.excess.explained[inner][pairs] * room + 1 - room
     return (
-        f"where they do, {_percent(observed)} of their answers to common tasks agree, and their skills explain "
-        f"{_percent(float((explained * common).sum() / common.sum()))}."
+        f"where they do, {percent(observed)} of their answers to common tasks agree, and their skills explain "
+        f"{percent(float((explained * common).sum() / common.sum()))}."
     )
 
 
@@ -269,7 +269,7 @@ def classes(results: Results) -> Section:
     ]
     for label, said, share in confused[:5]:
         sentences.append(
-            f"Where the label is {shown(names[label])}, {_percent(share)} of the answers are {shown(names[said])}."
+            f"Where the label is {shown(names[label])}, {percent(share)} of the answers are {shown(names[said])}."
         )
     if not sentences:
         sentences.append(
@@ -293,7 +293,7 @@ def look_again(results: Results, panel: Panel) -> Section:
     if not number:
         return Section("Which tasks need another look?", ["None: every label is certain enough."])
     sentence = (
-        f"{count(number, 'task')} of {total:,} ({_percent(number / total)}): the label is unsure, tied, missing, or "
+        f"{count(number, 'task')} of {total:,} ({percent(number / total)}): the label is unsure, tied, missing, or "
         "rests on workers that repeat one another."
     )
     note = "The least certain first."
@@ -327,7 +327,7 @@ def retrain(results: Results) -> Section:
         share = times[top] / total[place]
         sentences.append(
             f"Consider retraining {shown(data.workers[place])} (skill {results.skills[place]:.2f}): the most frequent "
-            f"error, {_percent(share)} of all, is {shown(data.classes[said[top]])} where the consensus is "
+            f"error, {percent(share)} of all, is {shown(data.classes[said[top]])} where the consensus is "
             f"{shown(data.classes[label[top]])}."
         )
     if len(rated.below) > 10:
@@ -345,5 +345,6 @@ def _figure(title: str, caption: str, plot: Any, results: Results, **options: An
         return []
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return '62 %', and '3.4 %' or '96.6 %' near the ends."""
     return f"{100 * share:.1f} %" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f} %"

@@ -127,6 +127,45 @@ def test_headings_and_pictures_have_texts(written) -> None:
     assert [a["lang"] for t, a in page.tags if t == "html"] == ["en"]
 
 
+def test_it_says_what_to_do_next(written) -> None:
+    path, agg, _, gold = written
+    text = text_of(path.read_text(encoding="utf-8"))
+    text = text[text.index("Details") :]  # behind the contents
+    kept = agg.reliable(0.9)
+    truth = gold.reindex(kept.labels.index)
+    share = (
+        f"{100 * kept.coverage:.0f} %" if kept.coverage > 0.1 else f"{100 * kept.coverage:.1f} %"
+    )
+    section = text[text.index("Which labels can be kept?") :]
+    assert 0 < len(kept.labels) < 300
+    assert f"0.90 {len(kept.labels)} {share}" in section[: section.index("0.95 ")]
+    right = f"{100 * (kept.labels == truth).mean():.1f}"
+    assert right.removesuffix(".0") in section[: section.index("0.95 ")]
+    suspects = agg.suspect_answers()
+    section = text[text.index("Which answers are suspect?") :]
+    assert f"{(suspects['score'] > 0.5).sum():,} answers of {len(suspects):,}" in section
+    worst = suspects.iloc[0]
+    row = f"{worst['task']} {worst['worker']} {worst['label']} {worst['suggested']} "
+    assert row + f"{worst['score']:.3f}" in section
+    tasks = agg.next_tasks(20)
+    section = text[text.index("Which tasks should be answered next?") :]
+    gain = tasks["expected_gain"].sum()
+    word = f"expected to set {gain:.1f} labels right" if gain >= 0.05 else "No single answer"
+    assert word in section
+    first = next(tasks.itertuples())
+    assert f"{first.task} {first.label} {first.confidence:.3f} 9 " in section
+
+
+def test_where_all_labels_are_known_nothing_is_asked(tmp_path) -> None:
+    df, gold = crowd(60)
+    agg = DEEMAggregator().fit(df, true_labels=gold)
+    agg.report(tmp_path / "r.html")
+    text = text_of((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "Which tasks should be answered next? None: every label is known." in text
+    wrong = int((df["label"] != gold.reindex(df["task"]).to_numpy()).sum())
+    assert f"{wrong} answers of {len(df)}" in text
+
+
 FORMS = {
     "one task": pd.DataFrame({"task": [1, 1], "worker": ["a", "b"], "label": ["x", "y"]}),
     "one worker": pd.DataFrame({"task": [1, 2], "worker": ["a", "a"], "label": ["x", "y"]}),
