@@ -65,6 +65,11 @@ class PluginWarning(UserWarning):
     """A plugin was skipped."""
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun for a message: 1 label, 1,200 labels."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def first_few(values: Iterable[Any], limit: int = 5) -> str:
     """Return the first ``limit`` of ``values`` as text for a message, with an ellipsis if cut."""
     shown: list[str] = []

@@ -127,14 +127,14 @@ def test_known_labels_clamp_in_every_form(form: str) -> None:
 
 
 def test_row_gold_that_cannot_be() -> None:
-    with pytest.raises(DataError, match="true_labels holds 1 labels that no worker gave: 'cow'"):
+    with pytest.raises(DataError, match="gold holds 1 label that no worker gave: 'cow'"):
         DEEMAggregator().fit(FRAME, {"t1": "cow"})
-    with pytest.warns(DataWarning, match="1 tasks that have no answers here .*'nowhere'"):
+    with pytest.warns(DataWarning, match="gold names 1 task without answers here .*'nowhere'"):
         DEEMAggregator().fit(FRAME, {"nowhere": "cat"})
     with pytest.raises(FormError, match="Series indexed by task, a dict"):
         DEEMAggregator().fit(FRAME, ["cat"] * 80)
     twice = pd.DataFrame({"task": ["t1", "t1"], "label": ["cat", "dog"]})
-    with pytest.raises(DataError, match="1 tasks more than one label: 't1'"):
+    with pytest.raises(DataError, match="1 task more than one label: 't1'"):
         DEEMAggregator().fit(FRAME, twice)
     unknown = DEEMAggregator().fit(FRAME, pd.Series({"t1": None, "t2": None}, dtype=object))
     pd.testing.assert_frame_equal(unknown.probas_, DEEMAggregator().fit(FRAME).probas_)

@@ -351,7 +351,7 @@ def test_row_gold_of_the_wrong_length_or_form() -> None:
     matrix = np.array([[0, 1], [1, 1], [0, 0]])
     with pytest.raises(FormError, match=r"gold has shape \(2,\).*shape \(3,\)"):
         DEEM().fit(matrix, gold=[0, 1])
-    with pytest.raises(FormError, match=r"true_labels.*Series indexed by task"):
+    with pytest.raises(FormError, match=r"gold.*Series indexed by task"):
         DEEMAggregator().fit(SMALL, np.array(["x", "y"]))
 
 

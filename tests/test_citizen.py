@@ -228,3 +228,34 @@ def test_threads_lose_no_answers() -> None:
     for thread in threads:
         thread.join()
     assert len(agg.labels_) == 200
+
+
+# ------------------------------------------------------------------------ one word for gold
+
+
+def test_former_names_of_gold_and_y_work_with_a_warning() -> None:
+    known = {0: "yes", 1: "no", 2: "yes"}
+    expected = DEEMAggregator(progress=False).fit(FRAME, gold=known).probas_
+    for call in (
+        lambda: DEEMAggregator(progress=False).fit(FRAME, true_labels=known).probas_,
+        lambda: DEEMAggregator(progress=False).partial_fit(FRAME, true_labels=known).probas_,
+        lambda: DEEMAggregator(progress=False).fit_predict_proba(FRAME, true_labels=known),
+    ):
+        with pytest.warns(FutureWarning, match="true_labels= is called gold= now") as caught:
+            pd.testing.assert_frame_equal(call(), expected)
+        assert caught[0].filename == __file__
+    with pytest.raises(ParameterError, match="true_labels is the former name of gold"):
+        DEEMAggregator(progress=False).fit(FRAME, known, true_labels=known)
+    with pytest.warns(FutureWarning, match="labels= is called y= now"):
+        watched = DEEM().fit(X, labels=Y)
+    assert watched.history_["accuracy"] == [watched.score(X, Y)]
+    with pytest.warns(FutureWarning, match="true_labels= is called y= now"):
+        assert watched.score(X, true_labels=Y) == watched.score(X, Y)
+
+
+def test_y_is_never_learned_from_and_gold_is() -> None:
+    wrong = np.where(np.arange(200) < 40, 1 - Y, -1)
+    plain = DEEM().fit(X)
+    np.testing.assert_array_equal(DEEM().fit(X, wrong).probas_, plain.probas_)
+    np.testing.assert_array_equal(DEEM().partial_fit(X, wrong).labels_, plain.labels_)
+    assert (DEEM().fit(X, gold=wrong).labels_[:40] == wrong[:40]).all()

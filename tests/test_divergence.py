@@ -208,7 +208,7 @@ def test_gold_clamps_the_label() -> None:
     data, truth = copies(0, n=600)
     gold = np.where(np.arange(600) < 200, truth, -1)
     for options in ({"sampler": "gibbs"}, {"use_preprocessing": True, "epochs": 5}):
-        model = DEEM(**options).fit(data, gold=gold, labels=truth)
+        model = DEEM(**options).fit(data, y=truth, gold=gold)
         assert model.history_["accuracy"][0] >= 200 / 600
     plain = DEEM(sampler="gibbs").fit(data)
     taught = DEEM(sampler="gibbs").fit(data, gold=gold)

@@ -101,7 +101,7 @@ def test_labels_are_for_monitoring_alone(model) -> None:
 def test_gold_may_be_a_class_that_nobody_answered(auto) -> None:
     gold = np.full(len(X), -1)
     gold[5] = 3
-    model = DEEM(n_classes=5, auto_hyperparameters=auto).fit(X, gold=gold, labels=gold)
+    model = DEEM(n_classes=5, auto_hyperparameters=auto).fit(X, y=gold, gold=gold)
     assert model.history_["accuracy"] == [1.0]
     assert model.priors_[3] > 0
     assert model.priors_[4] == 0

@@ -206,7 +206,9 @@ def _fit(
         except ParameterError as error:
             raise typer.BadParameter(str(error), param_hint="--set") from error
         taken = inspect.signature(aggregator.fit_predict).parameters
-    truth = taken.get("true_labels")
+    # crowd-kit's aggregators call it true_labels
+    name = "gold" if "gold" in taken else "true_labels"
+    truth = taken.get(name)
     if gold is not None and truth is None:
         message = f"method {method!r} does not learn from known labels"
         raise typer.BadParameter(message, param_hint="--gold")
@@ -214,7 +216,7 @@ def _fit(
         raise typer.BadParameter(f"method {method!r} needs --gold", param_hint="--method")
     if not answers.n_answers:
         return aggregator, pd.Series([], index=answers.tasks[:0], dtype=object)
-    extra = {} if gold is None else {"true_labels": gold}
+    extra = {} if gold is None else {name: gold}
     try:
         # ours reads Answers; others get a frame
         rows = answers if getattr(aggregator, "takes_soft", False) else answers.to_frame()

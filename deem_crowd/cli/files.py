@@ -22,6 +22,7 @@ from deem_crowd.exceptions import (
     MissingColumnError,
     ParameterError,
     PluginError,
+    counted,
     first_few,
 )
 
@@ -139,7 +140,7 @@ def check_gold_labels(gold: pd.Series, answers: Answers) -> None:
     strange = gold[~gold.isin(answers.classes)].unique()
     if len(strange):
         raise DataError(
-            f"gold holds {len(strange)} labels that no worker gave: {first_few(strange)}. "
+            f"gold holds {counted(len(strange), 'label')} that no worker gave: {first_few(strange)}. "
             f"Labels given: {first_few(answers.classes, 10)}."
         )
 

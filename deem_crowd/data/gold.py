@@ -17,33 +17,34 @@ from deem_crowd.exceptions import (
     DataWarning,
     FormError,
     MissingColumnError,
+    counted,
     first_few,
 )
 
-TrueLabels = pd.Series | Mapping[Any, Any] | pd.DataFrame | None
+Gold = pd.Series | Mapping[Any, Any] | pd.DataFrame | None
 
 
 def pairs(
-    true_labels: pd.Series | Mapping[Any, Any] | pd.DataFrame | None,
+    gold: pd.Series | Mapping[Any, Any] | pd.DataFrame | None,
 ) -> pd.DataFrame | None:
     """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in."""
-    if true_labels is None:
+    if gold is None:
         return None
-    if isinstance(true_labels, pd.DataFrame):
-        if not {"task", "label"} <= set(true_labels.columns):
+    if isinstance(gold, pd.DataFrame):
+        if not {"task", "label"} <= set(gold.columns):
             raise MissingColumnError(
-                "true_labels as a frame needs columns 'task' and 'label'; found "
-                f"{first_few(true_labels.columns, 20)}."
+                "gold as a frame needs columns 'task' and 'label'; found "
+                f"{first_few(gold.columns, 20)}."
             )
-        return true_labels[["task", "label"]].reset_index(drop=True)
-    if isinstance(true_labels, pd.Series):
-        tasks, labels = true_labels.index, true_labels
-    elif isinstance(true_labels, Mapping):
-        tasks = pd.Index(list(true_labels), tupleize_cols=False)
-        labels = pd.Series(list(true_labels.values()), dtype=None if len(tasks) else object)
+        return gold[["task", "label"]].reset_index(drop=True)
+    if isinstance(gold, pd.Series):
+        tasks, labels = gold.index, gold
+    elif isinstance(gold, Mapping):
+        tasks = pd.Index(list(gold), tupleize_cols=False)
+        labels = pd.Series(list(gold.values()), dtype=None if len(tasks) else object)
     else:
         raise FormError(
-            f"true_labels is a {type(true_labels).__name__} of unknown order; pass a Series indexed by task, a dict "
+            f"gold is a {type(gold).__name__} of unknown order; pass a Series indexed by task, a dict "
             "task → label, or a DataFrame with columns 'task' and 'label'."
         )
     return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
@@ -56,7 +57,7 @@ def positions(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.in
     tasks, labels = frame["task"], frame["label"]
     for name, column in (("task", tasks), ("label", labels)):
         if column.dtype == object:
-            index.require_hashable(column, f"true_labels ({name})")
+            index.require_hashable(column, f"gold ({name})")
     given = labels.notna().to_numpy()
     position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
     known = pd.Index(labels[given], tupleize_cols=False)
@@ -64,14 +65,14 @@ def positions(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.in
     unknown = np.flatnonzero(classes < 0)
     if len(unknown):
         raise DataError(
-            f"true_labels holds {len(unknown)} labels that no worker gave: "
+            f"gold holds {counted(len(unknown), 'label')} that no worker gave: "
             f"{first_few(dict.fromkeys(known.take(unknown)))}. Labels given: {first_few(answers.classes, 10)}."
         )
     elsewhere = np.flatnonzero(position < 0)
     if len(elsewhere):
         warnings.warn(
-            f"true_labels names {len(elsewhere)} tasks that have no answers here "
-            f"({first_few(tasks.to_numpy()[given][elsewhere])}): they are ignored.",
+            f"gold names {counted(len(elsewhere), 'task')} without answers here "
+            f"({first_few(tasks.to_numpy()[given][elsewhere])}): ignored.",
             DataWarning,
             stacklevel=3,
         )
@@ -82,7 +83,7 @@ def positions(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.in
     if len(torn):
         tasks_torn = answers.tasks.take(np.unique(position[here][torn]))
         raise DataError(
-            f"true_labels gives {len(tasks_torn)} tasks more than one label: {first_few(tasks_torn)}. "
+            f"gold gives {counted(len(tasks_torn), 'task')} more than one label: {first_few(tasks_torn)}. "
             "Keep one of them."
         )
     return cast("npt.NDArray[np.int64]", gold)

@@ -147,7 +147,7 @@ def _refitted(model: Any, answers: Answers, known: dict[Hashable, Any], first: b
     if first:
         parameters = {name: copy.copy(value) for name, value in model.get_params().items()}
         fresh = type(model)(**parameters)
-        return fresh.partial_fit(answers, true_labels=known_labels)
+        return fresh.partial_fit(answers, gold=known_labels)
     model = copy.copy(model)
     nothing = replace(
         answers,
@@ -159,4 +159,4 @@ def _refitted(model: Any, answers: Answers, known: dict[Hashable, Any], first: b
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # nothing new is said of the same answers
-        return model.partial_fit(nothing, true_labels=known_labels)
+        return model.partial_fit(nothing, gold=known_labels)

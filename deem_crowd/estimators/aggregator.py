@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
-from deem_crowd.data.gold import TrueLabels
+from deem_crowd.data.gold import Gold
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
@@ -164,7 +164,9 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
     def fit(
         self,
         data: pd.DataFrame | Answers,
-        true_labels: TrueLabels = None,
+        gold: Gold = None,
+        *,
+        true_labels: Gold = None,
     ) -> DEEMAggregator:
         """Fit the model.
 
@@ -173,9 +175,11 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         data : DataFrame
             One row an answer: columns ``task``, ``worker``, ``label``, of any dtypes; other columns are ignored. An
             :class:`deem_crowd.Answers` is taken, too.
-        true_labels : Series, dict or DataFrame, optional
+        gold : Series, dict or DataFrame, optional
             Labels that are known, by task (a frame has columns ``task`` and ``label``): those tasks have their hidden
             unit clamped, and all others learn from them. Missing values mean unknown.
+        true_labels : optional
+            The former name of ``gold``.
 
         Returns
         -------
@@ -186,7 +190,8 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         ------
         MissingColumnError, DataError, FormError, ParameterError, MemoryNeedError
         """
-        seen = Memory(self._read(data), known_labels.pairs(true_labels))
+        gold = parameters.renamed("true_labels", true_labels, "gold", gold)
+        seen = Memory(self._read(data), known_labels.pairs(gold))
         found = self._trained(seen, None)
         # One assignment, so that an interrupt leaves either the old state or the new one.
         kept = {k: v for k, v in self.__dict__.items() if k != MEMORY}
@@ -196,7 +201,9 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
     def partial_fit(
         self,
         data: pd.DataFrame | Answers,
-        true_labels: TrueLabels = None,
+        gold: Gold = None,
+        *,
+        true_labels: Gold = None,
     ) -> DEEMAggregator:
         """Add answers: new tasks, new workers, more answers to old tasks.
 
@@ -209,8 +216,10 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         ----------
         data : DataFrame or Answers
             As in :meth:`fit`. Where a worker answered a task before, ``duplicates`` says which answer stands.
-        true_labels : Series, dict or DataFrame, optional
+        gold : Series, dict or DataFrame, optional
             Further labels that are known; those of earlier calls stay known.
+        true_labels : optional
+            The former name of ``gold``.
 
         Returns
         -------
@@ -223,9 +232,10 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
             If the model comes from :meth:`fit` or a file, which remember no answers.
         MissingColumnError, DataError, FormError, MemoryNeedError
         """
+        gold = parameters.renamed("true_labels", true_labels, "gold", gold)
         with exclusive(self):
             before = Memory.before(self.__dict__)
-            answers, known = self._read(data), known_labels.pairs(true_labels)
+            answers, known = self._read(data), known_labels.pairs(gold)
             if before is None:
                 seen, present = Memory(answers, known), None
             else:
@@ -238,22 +248,27 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
     def fit_predict(
         self,
         data: pd.DataFrame | Answers,
-        true_labels: TrueLabels = None,
+        gold: Gold = None,
+        *,
+        true_labels: Gold = None,
     ) -> pd.Series:
         """Fit and return ``labels_``: a Series ``agg_label``, index ``task``, in the dtype of the input labels.
 
         Tasks stand in order of first appearance. See :meth:`fit`.
         """
-        self.fit(data, true_labels)
+        self.fit(data, parameters.renamed("true_labels", true_labels, "gold", gold))
         return self.__dict__["labels_"]
 
     def fit_predict_proba(
         self,
         data: pd.DataFrame | Answers,
-        true_labels: TrueLabels = None,
+        gold: Gold = None,
+        *,
+        true_labels: Gold = None,
     ) -> pd.DataFrame:
         """Fit and return ``probas_``, shape (N, K): rows sum to 1. See :meth:`fit`."""
-        return self.fit(data, true_labels).probas_
+        gold = parameters.renamed("true_labels", true_labels, "gold", gold)
+        return self.fit(data, gold).probas_
 
     # -------------------------------------------------------------- predicting
 

@@ -137,7 +137,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
     n_classes_, n_classifiers_ : int
         K and D.
     history_ : dict of lists
-        ``log_likelihood`` per task at each pass, in nats; ``accuracy`` as well if fit was given labels. Training by
+        ``log_likelihood`` per task at each pass, in nats; ``accuracy`` as well if fit was given ``y``. Training by
         samples notes, epoch by epoch, ``loss``, ``learning_rate``, ``acceptance``, ``step_size``,
         ``free_energy_gap``, as far as they apply, and ``log_likelihood`` where it is tractable.
     priors_, skills_, confusion_ : arrays of shapes (K,), (D,), (D, K, K)
@@ -234,9 +234,10 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
     def fit(
         self,
         predictions: npt.ArrayLike | Answers,
-        labels: npt.ArrayLike | None = None,
+        y: npt.ArrayLike | None = None,
         *,
         gold: npt.ArrayLike | None = None,
+        labels: npt.ArrayLike | None = None,
         **overrides: Any,
     ) -> DEEM:
         """Fit the model.
@@ -246,10 +247,13 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         predictions : array or Answers
             Integers, shape (N, D), −1 where a source gave no answer; or floats, shape (N, K, D), one distribution
             over the classes per source, all zeros or NaN where it gave none.
-        labels : integers, shape (N,), optional
-            True classes, for monitoring alone: ``history_['accuracy']`` follows them, training never sees them.
+        y : integers, shape (N,), optional
+            True classes, −1 where unknown, to rate the fit by: ``history_['accuracy']`` follows them, and training
+            never sees them, so that scikit-learn's cross-validation rates labels that nothing was learned from.
         gold : integers, shape (N,), optional
-            Classes that are known, −1 elsewhere: those tasks have their hidden unit clamped.
+            Classes that are known, −1 elsewhere, to learn from: those tasks have their hidden unit clamped.
+        labels : optional
+            The former name of ``y``.
         **overrides
             Parameters of the constructor to use for this fit only.
 
@@ -262,6 +266,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         ------
         DataError, FormError, ParameterError, UnsupportedError, MemoryNeedError
         """
+        y = parameters.renamed("labels", labels, "y", y)
         settings = self.get_params(deep=False)
         for name in overrides:
             if name not in settings:
@@ -270,7 +275,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         parameters.check(settings)
         answers = as_answers(predictions, settings["n_classes"])
         known = None if gold is None else class_vector(gold, answers, "gold")
-        truth = None if labels is None else class_vector(labels, answers, "labels")
+        truth = None if y is None else class_vector(y, answers, "y")
         seen = Memory(answers, known)
         model, posterior = _trained(seen, settings, None)
         history = dict(model.history)
@@ -293,14 +298,18 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
     ) -> npt.NDArray[np.int64]:
         """Fit, and return ``labels_``, shape (N,): the known class where ``gold`` has one.
 
-        ``y`` is for monitoring alone, as in :meth:`fit`.
+        ``y`` rates the fit and ``gold`` is learned from, as in :meth:`fit`.
         """
         self.fit(predictions, y, gold=gold)
         labels: npt.NDArray[np.int64] = self.__dict__["labels_"].copy()
         return labels
 
     def partial_fit(
-        self, predictions: npt.ArrayLike | Answers, *, gold: npt.ArrayLike | None = None
+        self,
+        predictions: npt.ArrayLike | Answers,
+        y: Any = None,
+        *,
+        gold: npt.ArrayLike | None = None,
     ) -> DEEM:
         """Add tasks: further rows of the same sources.
 
@@ -312,6 +321,8 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         predictions : array or Answers
             As in :meth:`fit`. The rows of an array are new tasks; answers with ids may be about old ones. The first
             call settles K, if ``n_classes`` does not.
+        y : ignored
+            scikit-learn passes it; known classes are ``gold``.
         gold : integers, shape (N,), optional
             Classes that are known of these tasks, −1 elsewhere; those of earlier calls stay known.
 
@@ -430,27 +441,34 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         return (labels, posterior) if return_probs else labels
 
     def score(
-        self, predictions: npt.ArrayLike | Answers, true_labels: npt.ArrayLike | None = None
+        self,
+        predictions: npt.ArrayLike | Answers,
+        y: npt.ArrayLike | None = None,
+        *,
+        true_labels: npt.ArrayLike | None = None,
     ) -> float:
         """Return the accuracy on the tasks whose true class is given, under the mapping found by majority vote.
 
         Parameters
         ----------
         predictions : array or Answers
-        true_labels : integers, shape (N,)
-            −1 where unknown. The mapping of classes is never fitted to them.
+        y : integers, shape (N,)
+            The true classes, −1 where unknown. The mapping of classes is never fitted to them.
+        true_labels : optional
+            The former name of ``y``.
 
         Raises
         ------
         NotFittedError, DataError, FormError
         """
-        if true_labels is None:
-            raise ParameterError("score needs true_labels, an array of N classes.")
+        y = parameters.renamed("true_labels", true_labels, "y", y)
+        if y is None:
+            raise ParameterError("score needs y, an array of N true classes.")
         posterior, answers = self._posterior(predictions)
-        truth = class_vector(true_labels, answers, "true_labels")
+        truth = class_vector(y, answers, "y")
         rated = truth >= 0
         if not rated.any():
-            raise DataError("true_labels holds no class (all −1): nothing can be scored.")
+            raise DataError("y holds no class (all −1): nothing can be scored.")
         best = fitted.best_class(posterior, answers)
         return float((best[rated] == truth[rated]).mean())
 

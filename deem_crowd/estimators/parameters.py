@@ -7,6 +7,7 @@ import functools
 import inspect
 import math
 import numbers
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from deem_crowd.exceptions import ParameterError
 
 T = TypeVar("T", bound=type)
+T2 = TypeVar("T2")
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def check(parameters: Mapping[str, Any]) -> None:
 _PUBLISHED = {
     "verbose": "progress=True shows how far a fit is, and history_ and selection_ say afterwards what it did",
     "val_predictions": "early_stopping=True holds out a share of the tasks, validation_fraction",
-    "val_labels": "labels are never trained on; score(predictions, true_labels) rates a fitted model",
+    "val_labels": "labels are never trained on; score(predictions, y) rates a fitted model",
 }
 """Parameters of the published package ``deem`` that are called otherwise here."""
 
@@ -155,6 +157,24 @@ def unknown_parameter(owner: str, name: str, known: Iterable[str]) -> ParameterE
     return ParameterError(
         f"{owner} has no parameter {name!r}.{close_to(name, known)} It has: {', '.join(known)}."
     )
+
+
+def renamed(old: str, old_value: T2, new: str, value: T2) -> T2:
+    """Return an argument of a public method whose name has changed, with a warning where the old name was used.
+
+    Raises
+    ------
+    ParameterError
+        If both names were used.
+    """
+    if old_value is None:
+        return value
+    if value is not None:
+        raise ParameterError(f"{old} is the former name of {new}: give {new} alone.")
+    warnings.warn(
+        f"{old}= is called {new}= now; the old name works until 0.3.", FutureWarning, stacklevel=3
+    )
+    return old_value
 
 
 def named_parameters(cls: T) -> T:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from deem_crowd.exceptions import counted
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
@@ -43,11 +44,6 @@ def listed(values: Iterable[Any], limit: int = 8) -> str:
     if len(texts) > limit:
         return f"{', '.join(texts[:limit])} and {len(texts) - limit:,} more"
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-
-
-def count(number: int, singular: str, plural: str | None = None) -> str:
-    """Return '1 task', '2,000 tasks'."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 @dataclass(frozen=True)
@@ -224,7 +220,7 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
         for worker, row in wrong.sort_values("right").head(5).iterrows():
             sentences.append(
                 f"Gold contradicts the skill of {shown(worker)}: {row['skill']:.2f} by the model, {row['right']:.2f} "
-                f"on {count(int(row['gold_answers']), 'task')} with gold."
+                f"on {counted(int(row['gold_answers']), 'task')} with gold."
             )
         if len(wrong) > 5:
             sentences.append(f"Gold contradicts the skills of {len(wrong) - 5:,} more workers.")
@@ -247,8 +243,8 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
     panel = compare(results)
     data = results.answers
     lines = [
-        f"{count(data.n_tasks, 'task')}, {count(data.n_workers, 'worker')}, {count(data.n_answers, 'answer')}, "
-        f"{count(data.n_classes, 'class', 'classes')}"
+        f"{counted(data.n_tasks, 'task')}, {counted(data.n_workers, 'worker')}, {counted(data.n_answers, 'answer')}, "
+        f"{counted(data.n_classes, 'class', 'classes')}"
     ]
     if not data.n_answers:
         return "\n".join([*lines, "There are no answers."])
@@ -258,7 +254,7 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
     lines += [
         f"Confidence: {confidence.mean():.3f} on average; {_percent((confidence >= 0.95).mean())} of the labels have "
         "0.95 or more",
-        f"Contested: {count(int(open_.sum()), 'task')} ({_percent(open_.mean())}); see contested_",
+        f"Contested: {counted(int(open_.sum()), 'task')} ({_percent(open_.mean())}); see contested_",
     ]
     frequency = np.bincount(results.label[labelled], minlength=data.n_classes) / labelled.sum()
     named = [

@@ -96,18 +96,18 @@ class Results:
         """How often each worker would be right by chance, keeping to the frequencies of their labels, shape (D,)."""
         return np.asarray((self.confusion @ self.priors) @ self.priors)
 
-    def gold(self, true_labels: Any) -> IntArray | None:
+    def gold(self, known: Any) -> IntArray | None:
         """Return known labels in any form as a class for each task, shape (N,), −1 where unknown.
 
         Raises
         ------
         DataError, FormError, MissingColumnError
         """
-        if true_labels is None:
+        if known is None:
             return None
-        if isinstance(true_labels, np.ndarray | list | tuple):
-            return known_labels.class_vector(true_labels, self.answers, "gold")
-        return known_labels.positions(known_labels.pairs(true_labels), self.answers)
+        if isinstance(known, np.ndarray | list | tuple):
+            return known_labels.class_vector(known, self.answers, "gold")
+        return known_labels.positions(known_labels.pairs(known), self.answers)
 
 
 def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:

@@ -10,8 +10,7 @@ import pandas as pd
 
 from deem_crowd.decide import Consensus, next_tasks, reliable, suspect_answers
 from deem_crowd.decide.suspects import answer_scores
-from deem_crowd.exceptions import DataWarning
-from deem_crowd.insight.findings import count
+from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.insight.results import Results
 from deem_crowd.report.details import Table, table_of
 from deem_crowd.report.questions import Section, percent
@@ -75,7 +74,7 @@ def suspects(consensus: Consensus) -> Section:
         return Section("Which answers are suspect?", [sentence])
     frame = suspect_answers(consensus, min(_ROWS, likely)).set_index("task")
     sentence = (
-        f"{count(likely, 'answer')} of {total:,} ({percent(likely / total)}) "
+        f"{counted(likely, 'answer')} of {total:,} ({percent(likely / total)}) "
         f"{'is' if likely == 1 else 'are'} more likely wrong than right. Of the {len(frame)} below "
         f"{percent(float(frame['expected_precision'].iloc[-1]))} are expected to be wrong."
     )
@@ -102,7 +101,7 @@ def ask_next(consensus: Consensus) -> Section:
         return Section(heading, ["None: every label is known."])
     gain = float(frame["expected_gain"].sum())
     sentence = (
-        f"One more answer to each of the {count(len(frame), 'task')} below is expected to set "
+        f"One more answer to each of the {counted(len(frame), 'task')} below is expected to set "
         f"{gain:.1f} labels right."
     )
     if gain < 0.05:

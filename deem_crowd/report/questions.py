@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from deem_crowd import __version__, plots
-from deem_crowd.exceptions import DataError
+from deem_crowd.exceptions import DataError, counted
 from deem_crowd.insight.agreement import has_order
 from deem_crowd.insight.coefficients import panel_coefficients, vote_patterns
 from deem_crowd.insight.findings import (
     ENOUGH,
     confused_classes,
-    count,
     listed,
     merged_classes,
     reliability,
@@ -46,11 +45,11 @@ def facts(results: Results, truth: IntArray | None) -> str:
     """Return what the report is about, in a line."""
     data = results.answers
     text = (
-        f"{count(data.n_tasks, 'task')}, {count(data.n_workers, 'worker')}, {count(data.n_answers, 'answer')}, "
-        f"{count(data.n_classes, 'class', 'classes')}"
+        f"{counted(data.n_tasks, 'task')}, {counted(data.n_workers, 'worker')}, {counted(data.n_answers, 'answer')}, "
+        f"{counted(data.n_classes, 'class', 'classes')}"
     )
     if truth is not None:
-        text += f", {count(int((truth >= 0).sum()), 'task')} with gold"
+        text += f", {counted(int((truth >= 0).sum()), 'task')} with gold"
     return f"{text}. {type(results.model).__name__}, deem-crowd {__version__}."
 
 
@@ -74,7 +73,7 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     if not len(sure):
         return Section("How many labels can I trust?", ["No task has a label."])
     sentences.append(
-        f"{count(int((sure >= 0.95).sum()), 'label')} of {len(sure):,} ({percent((sure >= 0.95).mean())}) have a "
+        f"{counted(int((sure >= 0.95).sum()), 'label')} of {len(sure):,} ({percent((sure >= 0.95).mean())}) have a "
         f"confidence of 0.95 or more. The model expects {percent(sure.mean())} of all labels to be right."
     )
     if truth is not None:
@@ -88,7 +87,7 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         elif expected < low:
             told = "the model is more careful than it needs to be"
         sentences.append(
-            f"On {count(int(rated.sum()), 'task')} with gold {percent(right / max(int(rated.sum()), 1))} are right "
+            f"On {counted(int(rated.sum()), 'task')} with gold {percent(right / max(int(rated.sum()), 1))} are right "
             f"(95 % interval {percent(float(low))} to {percent(float(high))}), where the model expects "
             f"{percent(expected)}: {told}."
         )
@@ -103,7 +102,9 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         )
     missing = int((~labelled).sum())
     if missing:
-        sentences.append(f"{count(missing, 'task')} {'has' if missing == 1 else 'have'} no label.")
+        sentences.append(
+            f"{counted(missing, 'task')} {'has' if missing == 1 else 'have'} no label."
+        )
     coefficient = _panel_agreement(results)
     if coefficient:
         sentences.append(coefficient)
@@ -168,18 +169,18 @@ def unreliable(results: Results) -> Section:
     if len(rated.worse):
         n = len(rated.worse)
         sentences.append(
-            f"{count(n, 'worker')} {'is' if n == 1 else 'are'} worse than chance: {listed(workers[rated.worse])}."
+            f"{counted(n, 'worker')} {'is' if n == 1 else 'are'} worse than chance: {listed(workers[rated.worse])}."
         )
     if len(rated.at_chance):
         n = len(rated.at_chance)
         sentences.append(
-            f"{count(n, 'worker')} {'is' if n == 1 else 'are'} not seen to be better than chance: "
+            f"{counted(n, 'worker')} {'is' if n == 1 else 'are'} not seen to be better than chance: "
             f"{listed(workers[rated.at_chance])}."
         )
     if len(rated.below):
         n = len(rated.below)
         sentences.append(
-            f"{count(n, 'worker')} {'is' if n == 1 else 'are'} better than chance, but by more than the "
+            f"{counted(n, 'worker')} {'is' if n == 1 else 'are'} better than chance, but by more than the "
             f"interval of the skill below the median of {rated.median:.2f}: {listed(workers[rated.below])}."
         )
     if not sentences:
@@ -187,7 +188,7 @@ def unreliable(results: Results) -> Section:
     if len(rated.few):
         n = len(rated.few)
         sentences.append(
-            f"{count(n, 'worker')} {'has' if n == 1 else 'have'} fewer than {ENOUGH} answers: too few to say."
+            f"{counted(n, 'worker')} {'has' if n == 1 else 'have'} fewer than {ENOUGH} answers: too few to say."
         )
     figures = _figure(
         "Skills of the workers",
@@ -216,11 +217,11 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     else:
         if not groups:
             sentences.append(
-                f"Nobody: none of {count(compared, 'pair')} with ten common tasks or more agrees much beyond what the "
-                "skills of the two explain."
+                f"Nobody: none of {counted(compared, 'pair')} with ten common tasks or more agrees much beyond what "
+                "the skills of the two explain."
             )
         sentences.append(
-            f"The {count(n, 'worker')} are worth at most {panel.effective_sources:.1f} independent sources."
+            f"The {counted(n, 'worker')} are worth at most {panel.effective_sources:.1f} independent sources."
         )
     if truth is not None:
         sentences.append(
@@ -231,7 +232,7 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
             "Errors that all of them share look like skill: a few gold labels would tell how much fewer they are."
         )
     if panel.left_out:
-        sentences.append(f"{count(panel.left_out, 'worker')} with few answers were not compared.")
+        sentences.append(f"{counted(panel.left_out, 'worker')} with few answers were not compared.")
     figures = []
     if compared:
         figures = _figure(
@@ -293,7 +294,7 @@ def look_again(results: Results, panel: Panel) -> Section:
     if not number:
         return Section("Which tasks need another look?", ["None: every label is certain enough."])
     sentence = (
-        f"{count(number, 'task')} of {total:,} ({percent(number / total)}): the label is unsure, tied, missing, or "
+        f"{counted(number, 'task')} of {total:,} ({percent(number / total)}): the label is unsure, tied, missing, or "
         "rests on workers that repeat one another."
     )
     note = "The least certain first."

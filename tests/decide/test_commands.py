@@ -102,7 +102,7 @@ def test_keep_writes_what_reliable_returns(folder, agg) -> None:
 
 def test_known_labels_are_learned_from(folder) -> None:
     GOLD.head(30).to_csv("some.csv", index=False)
-    taught = DEEMAggregator().fit(FRAME, true_labels=TRUTH.head(30))
+    taught = DEEMAggregator().fit(FRAME, gold=TRUTH.head(30))
     same(table("next answers.csv -n 9 --gold some.csv"), decide.next_tasks(taught, 9))
     same(table("suspects answers.csv -n 9 --gold some.csv"), decide.suspect_answers(taught, 9))
 
@@ -166,7 +166,7 @@ def test_no_input_is_overwritten(folder, command) -> None:
         ("suspects answers.csv --labels few.csv", 1, "label"),
         ("keep answers.csv --precision 1.5", 2, "precision must be a number between 0 and 1"),
         ("keep answers.csv --confidence 0", 2, "confidence must be a number between 0 and 1"),
-        ("keep answers.csv --gold strange.csv", 1, "labels that no worker gave: 'c9'"),
+        ("keep answers.csv --gold strange.csv", 1, "label that no worker gave: 'c9'"),
         ("keep nowhere.csv", 1, "nowhere.csv"),
     ],
 )

@@ -135,10 +135,10 @@ def test_exclude_limit_and_costs(agg) -> None:
 
 def test_gold_is_settled_and_all_settled_is_an_empty_frame() -> None:
     known = TRUTH.iloc[:50]
-    agg = DEEMAggregator().fit(FRAME, true_labels=known)
+    agg = DEEMAggregator().fit(FRAME, gold=known)
     rows = next_tasks(agg, 100)
     assert not set(rows["task"]) & set(known.index)
-    everything = DEEMAggregator().fit(FRAME, true_labels=TRUTH)
+    everything = DEEMAggregator().fit(FRAME, gold=TRUTH)
     with pytest.warns(DataWarning, match="no tasks are left to ask: of 200 tasks all are settled"):
         rows = next_tasks(everything, 5)
     assert len(rows) == 0

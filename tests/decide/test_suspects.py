@@ -193,7 +193,7 @@ def test_one_worker_and_all_settled() -> None:
     alone = FRAME.drop_duplicates("task").assign(worker="only")
     rows = suspect_answers(DEEMAggregator().fit(alone), 3, answers=alone)
     assert rows["reason"].str.startswith("nobody else answered").all()
-    settled = DEEMAggregator().fit(FRAME, true_labels=TRUTH)
+    settled = DEEMAggregator().fit(FRAME, gold=TRUTH)
     rows = suspect_answers(settled, answers=FRAME)
     wrong = rows["label"] != TRUTH[rows["task"]].to_numpy()
     assert rows["score"].to_numpy() == pytest.approx(wrong.to_numpy().astype(float))

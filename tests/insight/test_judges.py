@@ -114,7 +114,7 @@ def test_gold_that_fit_has_seen_is_left_out() -> None:
     task, worker = np.nonzero(matrix >= 0)
     df = pd.DataFrame({"task": task, "worker": worker, "label": matrix[task, worker]})
     gold = pd.Series(truth)
-    agg = DEEMAggregator().fit(df, true_labels=gold[:100])
+    agg = DEEMAggregator().fit(df, gold=gold[:100])
     with pytest.warns(UserWarning, match="100 tasks with gold were given to fit"):
         report = judge_report(agg, gold[:150])
     assert report.n_gold == 50

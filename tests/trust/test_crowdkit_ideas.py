@@ -94,7 +94,7 @@ def test_gold() -> None:
     model = DEEMAggregator().fit(TOY, gold)
     assert model.labels_[["t1", "t3"]].tolist() == ["yes", "yes"]
     assert model.labels_["t2"] == "yes"
-    with pytest.raises(DataError, match="true_labels holds 1 labels that no worker gave: 'maybe'"):
+    with pytest.raises(DataError, match="gold holds 1 label that no worker gave: 'maybe'"):
         DEEMAggregator().fit(TOY, pd.Series({"t1": "maybe"}))
 
 
