@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import adjusted_rand_score
 
 from deem_crowd import DEEM
-from deem_crowd.clustering import Kingdra
+from deem_crowd.clustering import DEC, HUME, Kingdra
 
 pytestmark = [
     pytest.mark.gpu,
@@ -74,3 +75,18 @@ def test_ladder_networks_train_on_cuda() -> None:
     model = Kingdra(3, n_models=3, device="cuda", **settings).fit(X, truth=truth)
     assert model.history_["accuracy"].iloc[-1] > 0.9
     np.testing.assert_array_equal(model.predict(X), model.labels_)
+
+
+def test_dec_and_hume_fit_on_cuda() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=300)
+    first = 3 * np.eye(6)[truth] + rng.normal(0, 0.3, (300, 6))
+    second = 3 * np.eye(3)[truth] @ rng.normal(size=(3, 5)) + rng.normal(0, 0.3, (300, 5))
+    small = {"layers": (16, 4), "pretrain_epochs": 20, "update_interval": 5, "max_iter": 20}
+    dec = DEC(3, device="cuda", **small).fit(first)
+    np.testing.assert_array_equal(dec.predict(first), dec.labels_)
+    fast = {"n_labelings": 3, "n_steps": 40, "inner_steps": 20, "cv": 3}
+    hume = HUME(3, device="cuda", **fast).fit(first - first.mean(0), second)
+    np.testing.assert_array_equal(hume.predict(first - first.mean(0)), hume.labels_)
+    for labels in (dec.labels_, hume.labels_):
+        assert adjusted_rand_score(truth, labels) > 0.8
