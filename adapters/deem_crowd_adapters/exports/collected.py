@@ -1,0 +1,238 @@
+"""What a reader finds in a file: answers to questions, what is no answer, and gold."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+
+Multiple = Literal["error", "drop"]
+
+FEW_CLASSES = 50
+"""A question with at most so many distinct answers is one of classes, however few answers there are."""
+
+MULTILABEL = (
+    "A task with several labels is several yes-or-no questions: crowd-kit's BinaryRelevance asks them one by one, with "
+    "DEEMAggregator() inside (docs/your-data.md). To leave these answers out instead: multiple='drop'."
+)
+
+
+@dataclass
+class Question:
+    """The answers to one question; entry r of each list is answer r."""
+
+    tasks: list[Hashable] = field(default_factory=list)
+    workers: list[Hashable] = field(default_factory=list)
+    labels: list[Any] = field(default_factory=list)
+    gold: dict[Hashable, Any] = field(default_factory=dict)
+    several: list[Hashable] = field(default_factory=list)
+    """Tasks of answers that hold several labels at once."""
+    free_text: bool = False
+    """Whether the tool says that its answers are text in the answerer's own words."""
+
+    def is_doubtful(self) -> bool:
+        """Tell whether the answers look like text or measurements instead of classes."""
+        distinct = set(map(_plain, self.labels))
+        if self.free_text or not distinct:
+            return True
+        fractions = [v for v in distinct if isinstance(v, float) and v != int(v)]
+        if len(fractions) > len(distinct) / 2 and len(distinct) > 5:
+            return True
+        return len(distinct) > max(FEW_CLASSES, len(self.labels) / 2) or (
+            len(distinct) > 0.8 * len(self.labels) > 5
+        )
+
+
+class Collected:
+    """Answers of one file (or several, joined), by question.
+
+    Parameters
+    ----------
+    tool : str
+        Whose format it is, and which version, for messages: ``'Label Studio JSON'``.
+    file : str
+        How messages call the file.
+    """
+
+    def __init__(self, tool: str, file: str) -> None:
+        self.tool = tool
+        self.file = file
+        self.questions: dict[str, Question] = {}
+        self.left_out: Counter[str] = Counter()
+        self.notes: list[str] = []
+        self.content: dict[Hashable, str] = {}
+        """Task → its text or address, by which the same task is known in another file."""
+        self.hint = ""
+        """What to do about it where there are no answers at all."""
+        self.workers_are_global = False
+        """Whether a worker's id means the same person in every file (an e-mail address, a model's name)."""
+
+    def question(self, name: str) -> Question:
+        """Return the question of that name; a new one has no answers."""
+        return self.questions.setdefault(name, Question())
+
+    def add(self, question: str, task: Hashable, worker: Hashable, label: Any) -> None:
+        """Add an answer. A list of labels is an answer with several labels; an empty one is none."""
+        if isinstance(label, (list, tuple)):
+            if len(label) != 1:
+                self.several(question, task) if label else self.skip("empty answers")
+                return
+            label = label[0]
+        if label is None or label == "" or (isinstance(label, float) and label != label):
+            self.skip("empty answers")
+            return
+        if isinstance(label, (dict, set)):
+            raise DataError(
+                f"{self.file}, task {task!r}: the answer to {question!r} is a {type(label).__name__} "
+                f"({str(label)[:60]}), not a label. Choose another question, or export the labels alone."
+            )
+        into = self.question(question)
+        into.tasks.append(task)
+        into.workers.append(worker)
+        into.labels.append(label)
+
+    def several(self, question: str, task: Hashable) -> None:
+        """Remember an answer that holds several labels at once."""
+        self.question(question).several.append(task)
+
+    def skip(self, reason: str, n: int = 1) -> None:
+        """Count what is no answer; ``reason`` is a plural: ``'rejected assignments'``."""
+        if n:
+            self.left_out[reason] += n
+
+    def known(self, question: str, task: Hashable, label: Any) -> None:
+        """Remember the true label that the export holds for a task."""
+        self.question(question).gold[task] = label
+
+    # ------------------------------------------------------------------ at the end
+
+    def chosen(self, asked: str | None, multiple: Multiple = "error") -> Question:
+        """Return the question to aggregate: the one asked for, the only one, or the only one with classes.
+
+        Raises
+        ------
+        ParameterError
+            If there is no question of the name asked for.
+        DataError
+            If the choice is open, there are no answers, or they hold several labels each.
+        """
+        given = {
+            name: question
+            for name, question in self.questions.items()
+            if question.labels or question.several
+        }
+        if not given:
+            besides = f", besides {_counts(self.left_out)}" if self.left_out else ""
+            raise DataError(
+                f"{self.file} ({self.tool}) holds no answers{besides}. "
+                f"{self.hint or 'Export it again, with the annotations of people.'}"
+            )
+        if asked is not None:
+            if asked not in given:
+                raise ParameterError(
+                    f"question={asked!r}: {self.file} ({self.tool}) has no answers to it. Questions: "
+                    f"{first_few(given, 10)}."
+                )
+            name = asked
+        elif len(given) == 1:
+            name = next(iter(given))
+        else:
+            name = self._only_classes(given)
+        chosen = given[name]
+        if chosen.several and multiple == "error":
+            raise DataError(
+                f"{self.file} ({self.tool}): {len(chosen.several)} of "
+                f"{len(chosen.labels) + len(chosen.several)} answers "
+                f"to {name!r} hold several labels (tasks {first_few(dict.fromkeys(chosen.several))}). {MULTILABEL}"
+            )
+        self.skip("answers with several labels", len(chosen.several))
+        others = [other for other in given if other != name]
+        if others:
+            self.notes.append(f"question {name!r} is read; left out: {first_few(others, 10)}")
+        if chosen.free_text or (
+            len(given) == 1 and chosen.is_doubtful() and len(chosen.labels) > 20
+        ):
+            self._refuse_text(name, chosen)
+        return chosen
+
+    def _only_classes(self, given: dict[str, Question]) -> str:
+        clear = [name for name, question in given.items() if not question.is_doubtful()]
+        if len(clear) == 1:
+            return clear[0]
+        shown = ", ".join(
+            f"{name!r} ({len(q.labels) + len(q.several)} answers, e.g. "
+            f"{first_few(dict.fromkeys(map(_plain, q.labels)), 2)})"
+            for name, q in list(given.items())[:8]
+        )
+        best = (clear or list(given))[0]
+        raise DataError(
+            f"{self.file} ({self.tool}) holds {len(given)} questions: {shown}. Choose one: question={best!r} "
+            "(in the shell: "
+            f"--adapter-set question={_quoted(best)})."
+        )
+
+    def _refuse_text(self, name: str, chosen: Question) -> None:
+        distinct = dict.fromkeys(map(_plain, chosen.labels))
+        if chosen.free_text and len(distinct) < 0.5 * len(chosen.labels):
+            return  # a text field that people used for a few words
+        raise DataError(
+            f"{self.file} ({self.tool}): the answers to {name!r} are free text or measurements, no classes: "
+            f"{len(distinct)} of {len(chosen.labels)} are distinct ({first_few(distinct, 3)}). Aggregating "
+            "needs a question "
+            "with a few classes; texts can be classified first."
+        )
+
+    def warn(self, stacklevel: int = 2) -> None:
+        """Say in one warning what was left out and how the file was read, if there is something to say."""
+        said = list(self.notes)
+        if self.left_out:
+            said.append(f"left out: {_counts(self.left_out)}")
+        if said:
+            warnings.warn(
+                f"{self.file} ({self.tool}): {'; '.join(said)}.",
+                DataWarning,
+                stacklevel=stacklevel + 1,
+            )
+
+
+def frame_of(question: Question) -> pd.DataFrame:
+    """Return the answers as a long frame: task, worker, label, R rows."""
+    kinds = set(map(type, question.labels))
+    labels: Any = question.labels
+    if kinds == {int, float}:
+        labels = [int(v) if v == int(v) else v for v in labels]
+    elif len(kinds) > 1 and kinds <= {int, float, str, bool}:
+        labels = [str(v) for v in labels]
+    return pd.DataFrame(
+        {
+            "task": _series(question.tasks),
+            "worker": _series(question.workers),
+            "label": _series(labels),
+        }
+    )
+
+
+def _series(values: list[Any]) -> pd.Series:
+    """Return ids as a Series; integers beside text become text, so that both are found."""
+    kinds = set(map(type, values))
+    if len(kinds) > 1 and kinds <= {int, str}:
+        values = [str(value) for value in values]
+    return pd.Series(values, dtype=object).infer_objects()
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{n:,} {reason}" for reason, n in counter.most_common())
+
+
+def _plain(label: Any) -> Hashable:
+    return label if isinstance(label, Hashable) else str(label)
+
+
+def _quoted(name: str) -> str:
+    return name if name.replace("_", "").isalnum() else f"'{name}'"

@@ -1,0 +1,278 @@
+"""A file of any kind, opened: JSON records, one JSON object, a table, arrays, XML or an archive of files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any, Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.exceptions import DataError, first_few
+from deem_crowd_adapters.formats import COMPRESSED, PARQUET_MARK, UTF8_MARK
+from deem_crowd_adapters.source import Place, Source
+
+Kind = Literal["records", "object", "table", "arrays", "xml", "archive", "sheets"]
+
+MAX_JSON_BYTES = 4 * 2**30
+"""A larger JSON document is refused before it is parsed; JSON lines and tables have no such bound."""
+MAX_ARCHIVE_BYTES = 16 * 2**30
+"""Decompressed bytes that the files of an archive may claim together."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """One file, opened once.
+
+    ``value`` is a list of dicts (``records``), a dict (``object``), a DataFrame of every column (``table``), a dict
+    name → array (``arrays``; a single array has the name ``""``), text (``xml``), a list of :class:`Content`
+    (``archive``) or a dict sheet → DataFrame (``sheets``).
+    """
+
+    name: str
+    """How messages call it."""
+    kind: Kind
+    value: Any = field(repr=False)
+
+    @cached_property
+    def stem(self) -> str:
+        """The file's name without folders and suffixes: the name of a source that has no other."""
+        base = PurePath(self.name).name
+        while PurePath(base).suffix and not PurePath(base).suffix[1:].isdigit():
+            base = PurePath(base).stem
+        return base or self.name
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The keys of the object, of the first fifty records, or the columns of the table."""
+        if self.kind == "records":
+            return frozenset(key for record in self.value[:50] for key in record)
+        if self.kind in ("object", "table", "arrays", "sheets"):
+            return frozenset(str(key) for key in self.value)
+        return frozenset()
+
+    def damaged(self, place: str, what: str, remedy: str = "") -> DataError:
+        """Return the error that says what is wrong at a place of this file."""
+        return DataError(f"{self.name}, {place}: {what}.{' ' + remedy if remedy else ''}")
+
+
+def open_content(place: Place, sheet: Any = None) -> Content:
+    """Open a file by what it holds; its name only breaks ties.
+
+    Parameters
+    ----------
+    place : path, '-' or open file
+        Compressed content (gzip, bzip2, xz) is recognised.
+    sheet : str or int, optional
+        Of a workbook, the only sheet to read.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read as what it looks like; names the file and the place in it.
+    OSError
+    """
+    return _content(Source(place), sheet)
+
+
+def _content(source: Source, sheet: Any = None) -> Content:
+    head = source.head()
+    text = head.removeprefix(UTF8_MARK).lstrip()
+    if head.startswith(b"PK\x03\x04"):
+        return _archive(source, sheet)
+    if head.startswith(b"\x93NUMPY"):
+        with source.open() as file:
+            return Content(source.name, "arrays", {"": _array(file.read(), source.name)})
+    if head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        raise DataError(
+            f"{source.name} is a Python pickle, which runs code when it is opened. Save the answers as CSV, JSON, "
+            "npy or parquet."
+        )
+    if head.startswith(PARQUET_MARK):
+        from deem_crowd_adapters.parquet import read_parquet
+
+        return Content(source.name, "table", read_parquet(source, None))
+    if text.startswith((b"{", b"[")):
+        return _json(source)
+    if text.startswith(b"<"):
+        with source.open() as file:
+            return Content(source.name, "xml", _decoded(file.read(), source))
+    from deem_crowd_adapters.text import read_text
+
+    line = text.partition(b"\n")[0]
+    delimiter = "\t" if line.count(b"\t") > line.count(b",") else ","
+    return Content(source.name, "table", read_text(source, delimiter, None))
+
+
+def _decoded(content: bytes, source: Source) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise source.undecodable() or error from error
+
+
+def _json(source: Source) -> Content:
+    """Read a JSON document, or JSON lines where the first line is a whole object and more follows."""
+    with source.open() as file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise DataError(
+            f"{source.name} is a JSON document of more than {MAX_JSON_BYTES // 2**30} GiB. Export JSON lines "
+            "or parquet."
+        )
+    text = _decoded(content, source)
+    if PurePath(source.name).suffix.lower() in (".jsonl", ".ndjson") or _is_lines(text):
+        return Content(source.name, "records", list(_lines(text, source.name)))
+    value = parse_json(text, source.name)
+    if isinstance(value, dict):
+        return Content(source.name, "object", value)
+    strange = [i for i, record in enumerate(value) if not isinstance(record, dict)]
+    if strange:
+        raise DataError(
+            f"{source.name}: {len(strange)} of {len(value)} entries of the list are no JSON objects (entries "
+            f"{first_few(strange)}; the first is a {type(value[strange[0]]).__name__}). One object a record is needed."
+        )
+    return Content(source.name, "records", value)
+
+
+def _is_lines(text: str) -> bool:
+    """Tell whether the first line is a whole object and another one begins after it."""
+    first, _, rest = text.lstrip().partition("\n")
+    if not (
+        first.rstrip().endswith("}") and first.startswith("{") and rest.lstrip().startswith("{")
+    ):
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _lines(text: str, name: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        record = parse_json(line, f"{name}, line {number}")
+        if not isinstance(record, dict):
+            raise DataError(
+                f"{name}, line {number}, is not a JSON object but {type(record).__name__}. One object a line is needed."
+            )
+        yield record
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Parse JSON; a key twice in an object and a number that no float holds are errors.
+
+    Raises
+    ------
+    DataError
+        Names ``where``, and line and column in the text.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        record = dict(pairs)
+        if len(record) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DataError(
+                f"{where} holds the key {twice!r} twice in one object. Keep one of them."
+            )
+        return record
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except RecursionError as error:
+        raise DataError(f"{where} is nested too deeply to be read.") from error
+    except DataError:
+        raise
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{where} is not JSON: {error}. Fetch or export the file again; it may be cut off."
+        ) from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"{where} is not JSON that can be read: {error}.") from error
+
+
+def _array(content: bytes, name: str) -> Any:
+    try:
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError) as error:
+        if "pickle" in str(error) or "Object arrays" in str(error):
+            raise DataError(
+                f"{name} holds objects, and reading them would run code (a pickle). Save numbers: "
+                "np.save(path, matrix.astype(np.int64))."
+            ) from error
+        raise DataError(f"{name} is no complete npy array: {error}. Save it again.") from error
+
+
+def _archive(source: Source, sheet: Any) -> Content:
+    """Read an archive: a workbook, arrays (npz), or files of which each is read by itself."""
+    with source.open() as file:
+        data = file.read()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+            size = sum(info.file_size for info in archive.infolist())
+            if size > MAX_ARCHIVE_BYTES or size > 1000 * max(len(data), 2**20):
+                raise DataError(
+                    f"{source.name} is an archive of {len(data):,} bytes that claims {size:,} once unpacked. Unpack it "
+                    "yourself if it is meant."
+                )
+            if "xl/workbook.xml" in names:
+                return Content(source.name, "sheets", _sheets(data, source.name, sheet))
+            if names and all(name.endswith(".npy") for name in names):
+                arrays = {
+                    name.removesuffix(".npy"): _array(archive.read(name), f"{source.name}, {name}")
+                    for name in names
+                }
+                return Content(source.name, "arrays", arrays)
+            parts = [
+                _member(archive, name, source.name)
+                for name in names
+                if not name.startswith("__MACOSX/") and not os.path.basename(name).startswith(".")
+            ]
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+        raise DataError(
+            f"{source.name} is not a complete zip archive: {error}. Fetch or export it again."
+        ) from error
+    return Content(source.name, "archive", parts)
+
+
+def _member(archive: zipfile.ZipFile, name: str, where: str) -> Content:
+    file = io.BytesIO(archive.read(name))
+    file.name = f"{where}/{name}"
+    return _content(Source(cast("Any", file)))
+
+
+def _sheets(data: bytes, name: str, sheet: Any) -> dict[str, pd.DataFrame]:
+    try:
+        import openpyxl  # noqa: F401
+    except ImportError as error:
+        raise DataError(
+            f"{name} is an Excel workbook, and reading it needs openpyxl: pip install 'deem-crowd[excel]'. Or save the "
+            "sheet as CSV."
+        ) from error
+    try:
+        sheets = pd.read_excel(
+            io.BytesIO(data), sheet_name=sheet, keep_default_na=False, na_values=[""]
+        )
+    except ValueError as error:
+        raise DataError(f"{name}: {error}.") from error
+    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{name} is not a readable Excel workbook: {error}. Save it again."
+        ) from error
+    return {str(sheet): sheets} if isinstance(sheets, pd.DataFrame) else sheets
+
+
+def is_compressed(name: str) -> bool:
+    """Tell whether a name ends like that of a compressed file."""
+    return name.lower().endswith(COMPRESSED)

@@ -1,0 +1,52 @@
+"""The formats that are known, and how a file is recognised as one of them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from deem_crowd_adapters.exports.collected import Collected
+from deem_crowd_adapters.exports.content import Content
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of one tool."""
+
+    name: str
+    """As an adapter is called: ``'label-studio'``. Several formats of a tool share it."""
+    title: str
+    """For messages, with the version that the reader follows: ``'Label Studio JSON'``."""
+    recognises: Callable[[Content], bool]
+    """Tell by the structure of a file whether it is of this format."""
+    read: Callable[..., None]
+    """``read(content, collected, **options)`` adds the answers of the file."""
+    options: tuple[str, ...] = ()
+    """Options of its own, beside those of :func:`deem_crowd_adapters.exports.read.read_export`."""
+
+
+MODULES = ("label_studio",)
+"""The more special a format's marks are, the earlier it stands."""
+
+
+def formats(name: str | None = None) -> list[Format]:
+    """Return the known formats, those of one tool if it is named."""
+    found: list[Format] = []
+    for module in MODULES:
+        offered: Any = importlib.import_module(f"deem_crowd_adapters.exports.{module}")
+        found += offered.FORMATS
+    return [each for each in found if name is None or each.name == name]
+
+
+def recognised(content: Content, name: str | None = None) -> Format | None:
+    """Return the first format that a file has, None if none is known."""
+    return next((each for each in formats(name) if each.recognises(content)), None)
+
+
+def read_one(content: Content, format: Format, options: dict[str, Any]) -> Collected:
+    """Return what one file holds."""
+    collected = Collected(format.title, content.name)
+    format.read(content, collected, **{k: v for k, v in options.items() if k in format.options})
+    return collected

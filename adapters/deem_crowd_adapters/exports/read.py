@@ -1,0 +1,208 @@
+"""Files of a labelling tool or an evaluation → answers, gold, and a word about what is no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, cast
+
+import pandas as pd
+
+from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd_adapters.exports import known, several
+from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of
+from deem_crowd_adapters.exports.content import Content, open_content
+
+
+class Export(NamedTuple):
+    """What an export holds."""
+
+    answers: pd.DataFrame
+    """One row an answer: columns ``task``, ``worker``, ``label``, R rows."""
+    gold: pd.Series
+    """True labels that the export holds, index ``task``; empty where it holds none."""
+    format: str
+    """The tool and the version of its format, e.g. ``'Label Studio JSON'``."""
+    left_out: dict[str, int]
+    """What is no answer, and how often: skipped tasks, rejected assignments, predictions of models …"""
+
+
+def read_export(
+    data: Any,
+    tool: str | None = None,
+    *,
+    question: str | None = None,
+    multiple: Multiple = "error",
+    **options: Any,
+) -> Export:
+    """Read what labelling tools, crowd platforms and evaluation harnesses export.
+
+    The format is recognised by the content. What is no answer (a skipped task, a rejected assignment, a prediction of a
+    model) is left out and counted in one warning.
+
+    Parameters
+    ----------
+    data : path, folder, pattern, sequence of paths, or open file
+        Several files become one: docs/your-data.md says when ids in two files mean the same.
+    tool : str, optional
+        The adapter's name, e.g. ``'label-studio'``, where the content does not tell.
+    question : str, optional
+        The question (control, field, column) to read, where the export holds several.
+    multiple : 'error' or 'drop'
+        What becomes of answers that hold several labels at once.
+    options
+        Further options of the format, e.g. ``abstain=0`` for label matrices.
+
+    Returns
+    -------
+    Export
+        ``answers``, ``gold``, ``format``, ``left_out``.
+
+    Raises
+    ------
+    DataError
+        If the format is not known, the files cannot be read, or a choice is open; the message names the choice and the
+        option that settles it.
+    ParameterError, OSError
+    """
+    if multiple not in ("error", "drop"):
+        raise ParameterError(f"multiple={multiple!r} is neither 'error' nor 'drop'.")
+    contents = _opened(data, options.get("sheet"))
+    export = _export(contents, tool, question, multiple, options)
+    if export is None:
+        content = contents[0]
+        raise DataError(
+            f"{content.name} is of no format that is known: {_looks(content)}. Known: "
+            f"{first_few(dict.fromkeys(f.title for f in known.formats(tool)), 40)}. Or turn it into a table "
+            "with columns "
+            "task, worker, label."
+        )
+    return export
+
+
+def attempt(data: Any, options: dict[str, Any]) -> Export | None:
+    """Return what :func:`read_export` returns, None if the format is not known or the file is no export at all."""
+    try:
+        contents = _opened(data, options.get("sheet"))
+    except DataError:
+        return None
+    if not all(known.recognised(content) for content in _flat(contents)):
+        return None
+    rest = {name: value for name, value in options.items() if name not in ("question", "multiple")}
+    return _export(contents, None, options.get("question"), options.get("multiple", "error"), rest)
+
+
+def from_export(
+    data: Any,
+    tool: str | None = None,
+    *,
+    question: str | None = None,
+    multiple: Multiple = "error",
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+    **options: Any,
+) -> Answers:
+    """Read an export as :func:`read_export` does, as Answers.
+
+    Parameters
+    ----------
+    data, tool, question, multiple, options
+        As in :func:`read_export`.
+    missing, duplicates, classes
+        As in :meth:`deem_crowd.Answers.from_frame`.
+
+    Returns
+    -------
+    Answers
+        R answers by N tasks and D workers, K classes.
+
+    Raises
+    ------
+    DataError, ParameterError, OSError
+    """
+    export = read_export(data, tool, question=question, multiple=multiple, **options)
+    return Answers.from_frame(
+        export.answers, missing=missing, duplicates=duplicates, classes=classes
+    )
+
+
+def for_tool(tool: str) -> Callable[..., Answers]:
+    """Return :func:`from_export` for the files of one tool; the adapters of that name."""
+
+    def read(data: Any, **options: Any) -> Answers:
+        return from_export(data, tool, **options)
+
+    read.__name__ = f"from_{tool.replace('-', '_')}"
+    read.__doc__ = from_export.__doc__
+    return read
+
+
+def _opened(data: Any, sheet: Any) -> list[Content]:
+    if hasattr(data, "read") or hasattr(data, "open"):
+        return [open_content(data, sheet)]
+    return [open_content(path, sheet) for path in several.expand(cast("several.Paths", data))]
+
+
+def _flat(contents: Sequence[Content]) -> list[Content]:
+    """Return the files, with those of archives in their place unless the archive as a whole is a format."""
+    flat: list[Content] = []
+    for content in contents:
+        if content.kind == "archive" and known.recognised(content) is None:
+            flat += _flat(content.value)
+        else:
+            flat.append(content)
+    return flat
+
+
+def _export(
+    contents: Sequence[Content],
+    tool: str | None,
+    question: str | None,
+    multiple: Multiple,
+    options: dict[str, Any],
+) -> Export | None:
+    pieces: list[Collected] = []
+    taken: set[str] = set()
+    for content in _flat(contents):
+        format = known.recognised(content, tool)
+        if format is None:
+            if not pieces and len(contents) == 1:
+                return None
+            raise DataError(
+                f"{content.name} is of no format that is known ({_looks(content)}), beside files that are. "
+                "Leave it out."
+            )
+        taken |= set(format.options)
+        pieces.append(known.read_one(content, format, options))
+    strange = [name for name in options if name not in taken and options[name] is not None]
+    if strange:
+        raise ParameterError(
+            f"{pieces[0].tool} has no options {first_few(strange)}; it takes "
+            f"{first_few(['question', 'multiple', *sorted(taken)], 10)}."
+        )
+    whole = several.join(pieces)
+    chosen = whole.chosen(question, multiple)
+    whole.warn(stacklevel=4)
+    gold = pd.Series(
+        list(chosen.gold.values()),
+        index=pd.Index(list(chosen.gold), name="task"),
+        name="label",
+        dtype=object,
+    )
+    return Export(frame_of(chosen), gold.infer_objects(), whole.tool, dict(whole.left_out))
+
+
+def _looks(content: Content) -> str:
+    """Describe a file for somebody who wonders why it is not read."""
+    kinds = {
+        "records": "JSON records with keys",
+        "object": "a JSON object with keys",
+        "table": "a table with columns",
+        "arrays": "arrays",
+        "sheets": "a workbook with sheets",
+        "xml": "XML",
+        "archive": "an archive of files",
+    }
+    keys = sorted(content.keys)
+    return f"{kinds[content.kind]} {first_few(keys, 12)}" if keys else kinds[content.kind]
