@@ -17,6 +17,9 @@ Multiple = Literal["error", "drop"]
 FEW_CLASSES = 50
 """A question with at most so many distinct answers is one of classes, however few answers there are."""
 
+WORDY = 60
+"""Labels of more characters in the mean are sentences."""
+
 MULTILABEL = (
     "A task with several labels is several yes-or-no questions: crowd-kit's BinaryRelevance asks them one by one, with "
     "DEEMAggregator() inside (docs/your-data.md). To leave these answers out instead: multiple='drop'."
@@ -33,6 +36,8 @@ class Question:
     gold: dict[Hashable, Any] = field(default_factory=dict)
     several: list[Hashable] = field(default_factory=list)
     """Tasks of answers that hold several labels at once."""
+    empty: int = 0
+    """How many answers are empty."""
     free_text: bool = False
     """Whether the tool says that its answers are text in the answerer's own words."""
 
@@ -40,6 +45,9 @@ class Question:
         """Tell whether the answers look like text or measurements instead of classes."""
         distinct = set(map(_plain, self.labels))
         if self.free_text or not distinct:
+            return True
+        texts = [label for label in distinct if isinstance(label, str)]
+        if texts and sum(map(len, texts)) > WORDY * len(texts):
             return True
         fractions = [v for v in distinct if isinstance(v, float) and v != int(v)]
         if len(fractions) > len(distinct) / 2 and len(distinct) > 5:
@@ -81,11 +89,14 @@ class Collected:
         """Add an answer. A list of labels is an answer with several labels; an empty one is none."""
         if isinstance(label, (list, tuple)):
             if len(label) != 1:
-                self.several(question, task) if label else self.skip("empty answers")
+                if label:
+                    self.question(question).several.append(task)
+                else:
+                    self.question(question).empty += 1
                 return
             label = label[0]
         if label is None or label == "" or (isinstance(label, float) and label != label):
-            self.skip("empty answers")
+            self.question(question).empty += 1
             return
         if isinstance(label, (dict, set)):
             raise DataError(
@@ -96,10 +107,6 @@ class Collected:
         into.tasks.append(task)
         into.workers.append(worker)
         into.labels.append(label)
-
-    def several(self, question: str, task: Hashable) -> None:
-        """Remember an answer that holds several labels at once."""
-        self.question(question).several.append(task)
 
     def skip(self, reason: str, n: int = 1) -> None:
         """Count what is no answer; ``reason`` is a plural: ``'rejected assignments'``."""
@@ -128,6 +135,7 @@ class Collected:
             if question.labels or question.several
         }
         if not given:
+            self.skip("empty answers", sum(each.empty for each in self.questions.values()))
             besides = f", besides {_counts(self.left_out)}" if self.left_out else ""
             raise DataError(
                 f"{self.file} ({self.tool}) holds no answers{besides}. "
@@ -152,6 +160,7 @@ class Collected:
                 f"to {name!r} hold several labels (tasks {first_few(dict.fromkeys(chosen.several))}). {MULTILABEL}"
             )
         self.skip("answers with several labels", len(chosen.several))
+        self.skip("empty answers", chosen.empty)
         others = [other for other in given if other != name]
         if others:
             self.notes.append(f"question {name!r} is read; left out: {first_few(others, 10)}")
@@ -227,7 +236,7 @@ def _series(values: list[Any]) -> pd.Series:
 
 
 def _counts(counter: Counter[str]) -> str:
-    return ", ".join(f"{n:,} {reason}" for reason, n in counter.most_common())
+    return ", ".join(f"{reason} ({n:,})" for reason, n in counter.most_common())
 
 
 def _plain(label: Any) -> Hashable:

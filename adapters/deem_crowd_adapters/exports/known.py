@@ -27,7 +27,7 @@ class Format:
     """Options of its own, beside those of :func:`deem_crowd_adapters.exports.read.read_export`."""
 
 
-MODULES = ("label_studio",)
+MODULES = ("label_studio", "prodigy", "argilla", "toloka", "mechanical_turk", "doccano", "sheets")
 """The more special a format's marks are, the earlier it stands."""
 
 

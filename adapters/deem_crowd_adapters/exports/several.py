@@ -91,6 +91,7 @@ def join(pieces: Sequence[Collected]) -> Collected:
             into.workers += [workers[i].get(worker, worker) for worker in question.workers]
             into.labels += question.labels
             into.several += question.several
+            into.empty += question.empty
             into.gold.update({tasks[i].get(t, t): label for t, label in question.gold.items()})
     return joined
 

@@ -1,0 +1,312 @@
+"""Wide tables: one row a task, one column a source, beside ids, texts and notes; also with several questions."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.data.frames import synonyms
+from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd_adapters.exports.collected import Collected
+from deem_crowd_adapters.exports.content import Content
+from deem_crowd_adapters.exports.known import Format
+
+_MOST_CLASSES = 50
+_NO_PERSON = re.compile(
+    r"(^|[^a-z])(gold|golden|truth|true|correct|majority|mv|vote|consensus|adjudicat\w*|final|agreed|aggregat\w*|resolved"
+    r"|pred|predicted|prediction|predictions|model|baseline|target|reference|ref)([^a-z]|$)",
+    re.IGNORECASE,
+)
+"""Names of columns that are no independent source, though they hold the same values."""
+_TRUTH = re.compile(r"(^|[^a-z])(gold|golden|truth|true|correct)([^a-z]|$)", re.IGNORECASE)
+_ID = re.compile(
+    r"(^|[_\s.-])(id|ids|key|task|item|uid|uuid|index|idx|hash|url|name|no|nr|number)$",
+    re.IGNORECASE,
+)
+_SLOT = re.compile(
+    r"^(worker|annotator|ann|rater|coder|label|labeler|judge|answer|a|r)[\s_.-]*\d+$", re.IGNORECASE
+)
+_PARTS = re.compile(r"[_\s.-]+")
+
+
+@dataclass
+class Plan:
+    """How a wide table is to be read."""
+
+    task: Hashable | None
+    """The column of the tasks; None is the row's number."""
+    groups: dict[str, list[Hashable]] = field(default_factory=dict)
+    """Question → the columns of its sources."""
+    gold: dict[str, Hashable] = field(default_factory=dict)
+    """Question → the column of its true labels."""
+    no_person: list[Hashable] = field(default_factory=list)
+    """Columns that hold the same values and were left out for their names."""
+
+
+def _values(frame: pd.DataFrame, name: Hashable) -> set[str]:
+    return set(frame[name].dropna().map(str))
+
+
+def _is_categorical(column: pd.Series) -> bool:
+    """Tell whether a column holds a few names or whole numbers, repeated, and not ids, texts or measurements."""
+    given = column.dropna()
+    distinct = given.nunique()
+    if not distinct or distinct > _MOST_CLASSES:
+        return False
+    if given.dtype.kind == "f" and not (given == given.round()).all():
+        return False
+    texts = given[given.map(lambda v: isinstance(v, str))]
+    if len(texts) and texts.map(len).mean() > 40:
+        return False
+    return distinct <= max(2, len(given) / 2) or (distinct < len(given) and len(given) <= 12)
+
+
+def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
+    """Return how a table is to be read as a wide one; None if no two of its columns share their values.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        N rows; columns of ids, texts, sources and whatever else.
+    task : hashable, optional
+        The column of the tasks.
+    """
+    n = len(frame)
+    chosen = task
+    if chosen is None:
+        distinct: list[Hashable] = [
+            c for c in frame.columns if n > 1 and frame[c].notna().all() and frame[c].nunique() == n
+        ]
+        named = [c for c in distinct if _ID.search(str(c))]
+        chosen = next(iter(named or distinct), None)
+    values: dict[Hashable, set[str]] = {
+        c: _values(frame, c) for c in frame.columns if c != chosen and _is_categorical(frame[c])
+    }
+    groups = [group for group in _shared(values) if not _is_long(frame, group)]
+    if not groups:
+        return None
+    made = Plan(chosen)
+    for columns in groups:
+        for question, members in _questions(columns).items():
+            people = [c for c in members if not _NO_PERSON.search(str(c))]
+            others = [c for c in members if c not in people]
+            truth = [c for c in others if _TRUTH.search(str(c))]
+            if len(people) < 2:
+                continue
+            if question in made.groups:
+                question = f"{question} ({people[0]})"
+            made.groups[question] = people
+            made.no_person += others
+            if len(truth) == 1:
+                made.gold[question] = truth[0]
+    return made if made.groups else None
+
+
+def _shared(values: dict[Hashable, set[str]]) -> list[list[Hashable]]:
+    """Return groups of columns that share half of all their values or more."""
+    groups: list[tuple[set[str], list[Hashable]]] = []
+    for column, mine in values.items():
+        for held, members in groups:
+            if len(mine & held) >= 0.5 * len(mine | held):
+                members.append(column)
+                held |= mine
+                break
+        else:
+            groups.append((set(mine), [column]))
+    return [members for _, members in groups if len(members) > 1]
+
+
+def _questions(columns: Sequence[Hashable]) -> dict[str, list[Hashable]]:
+    """Divide columns by the question that their names tell: tag_ann1 and subtag_ann1 answer two.
+
+    Names that are made of a question and a source, with each source in each question, are so divided.
+    """
+    pairs = [_PARTS.split(str(c)) for c in columns]
+    for at in (-1, 0):  # the source is the last part of the name, or the first
+        table: dict[str, dict[str, Hashable]] = defaultdict(dict)
+        for column, parts in zip(columns, pairs, strict=True):
+            if len(parts) < 2:
+                break
+            rest = parts[:-1] if at else parts[1:]
+            table["_".join(rest)][parts[at]] = column
+        else:
+            sources = {frozenset(row) for row in table.values()}
+            if len(table) > 1 and len(sources) == 1 and len(next(iter(sources))) > 1:
+                return {question: list(row.values()) for question, row in table.items()}
+    names = [str(c) for c in columns]
+    backwards = _common([name[::-1] for name in names])[::-1]
+    common = _common(names).rstrip("_-. 0123456789") or backwards.lstrip("_-. ")
+    return {common or "label": list(columns)}
+
+
+def _common(names: Sequence[str]) -> str:
+    """Return the letters with which all names begin."""
+    first, last = min(names), max(names)
+    n = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:n]
+
+
+def _is_long(frame: pd.DataFrame, group: Sequence[Hashable]) -> bool:
+    """Tell whether the rows are answers: some column repeats, and with one of ``group`` names each row once."""
+    n = len(frame)
+    return any(
+        1 < frame[x].nunique() <= n / 1.5 and not frame.duplicated([x, c]).any()
+        for c in group
+        for x in frame.columns
+        if x != c and n > 3
+    )
+
+
+def _stem(name: Hashable) -> str:
+    """Return what columns of one family have in common: their name without its number or last part."""
+    text = str(name)
+    bare = re.sub(r"[\s_.-]*\d+$", "", text)
+    if bare != text:
+        return bare
+    parts = _PARTS.split(text)
+    return parts[0] if len(parts) > 1 else ""
+
+
+def _is_wide(content: Content) -> bool:
+    """Tell whether columns share their values and none has the name of a long table's workers."""
+    return (
+        content.kind == "table"
+        and not synonyms(content.keys, ["worker"])
+        and "worker" not in content.keys
+        and plan(content.value) is not None
+    )
+
+
+def read(content: Content, collected: Collected, task: Any = None, workers: Any = None) -> None:
+    """Add the answers of a wide table, whose columns are told apart by their values and names."""
+    read_table(content.value, content.name, collected, task, workers)
+
+
+def read_table(
+    frame: pd.DataFrame, name: str, collected: Collected, task: Any = None, workers: Any = None
+) -> None:
+    """Add the answers of a wide table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        N rows.
+    name : str
+        How messages call it.
+    collected : Collected
+    task, workers
+        The columns of the tasks and of the sources (a list, or names with commas), where they are not to be found.
+
+    Raises
+    ------
+    DataError
+        If it is open which columns are sources; the message names the option that settles it.
+    ParameterError
+        If a column that was named is not there.
+    """
+    named = [w.strip() for w in workers.split(",")] if isinstance(workers, str) else workers
+    absent = [c for c in [task, *(named or ())] if c is not None and c not in frame.columns]
+    if absent:
+        raise ParameterError(
+            f"{name} has no columns {first_few(absent)}; found {first_few(frame.columns, 20)}."
+        )
+    if named:
+        made = Plan(task, {"label": list(named)})
+        if task is None:
+            guess = plan(frame)
+            made.task = None if guess is None or guess.task in named else guess.task
+    else:
+        guess = plan(frame, task)
+        if guess is None:
+            raise DataError(
+                f"{name} shows no two columns with the same few values, so that no column looks like a "
+                "source. Name them: "
+                "task='…', workers=['…', '…']."
+            )
+        made = guess
+        _refuse_mixed(made, name)
+    _say(made, name, collected, named is not None)
+    tasks: list[Hashable] = (
+        list(range(len(frame))) if made.task is None else frame[made.task].tolist()
+    )
+    _refuse_bad_tasks(tasks, made.task, name)
+    for question, columns in made.groups.items():
+        for column in columns:
+            values = frame[column].astype(object).where(frame[column].notna(), None)
+            for row, label in enumerate(values):
+                collected.add(question, tasks[row], str(column), _whole(label))
+        if question in made.gold:
+            for row, label in enumerate(frame[made.gold[question]]):
+                if not pd.isna(label):
+                    collected.known(question, tasks[row], _whole(label))
+
+
+def _whole(label: Any) -> Any:
+    """Return a whole number that stood beside empty cells as the integer it was."""
+    return (
+        int(label) if isinstance(label, float) and label == label and label == int(label) else label
+    )
+
+
+def _refuse_mixed(made: Plan, name: str) -> None:
+    """Raise if most of the columns of a question form a family of names and some do not."""
+    for columns in made.groups.values():
+        families: dict[str, list[Hashable]] = defaultdict(list)
+        for column in columns:
+            families[_stem(column)].append(column)
+        largest = max(families.values(), key=len)
+        rest = [column for column in columns if column not in largest]
+        if rest and _stem(largest[0]) and len(largest) > 1:
+            shown = ",".join(map(str, largest))
+            raise DataError(
+                f"{name} is a wide table, and it is open whether {first_few(rest)} are sources like "
+                f"{first_few(largest)}: all hold the same values. Name the sources: workers='{shown}'"
+                f"{'' if made.task is None else f', task={made.task!r}'} (in the shell: --adapter wide "
+                f"--adapter-set workers='{shown}')."
+            )
+
+
+def _refuse_bad_tasks(tasks: list[Hashable], column: Hashable | None, name: str) -> None:
+    missing = np.flatnonzero(pd.isna(pd.Series(tasks, dtype=object)))
+    if len(missing):
+        raise DataError(
+            f"{name}: column {column!r} is missing in {len(missing)} rows (rows {first_few(missing)}). Fill "
+            "it, or leave "
+            "those rows out."
+        )
+    if len(set(tasks)) < len(tasks):
+        twice = pd.Series(tasks, dtype=object)
+        twice = twice[twice.duplicated()]
+        raise DataError(
+            f"{name}: {len(twice)} tasks stand in several rows of column {column!r} "
+            f"({first_few(twice.unique())}). A wide "
+            "table has one row a task."
+        )
+
+
+def _say(made: Plan, name: str, collected: Collected, named: bool) -> None:
+    if not named:
+        where = "the row's number" if made.task is None else f"column {made.task!r}"
+        columns = [c for members in made.groups.values() for c in members]
+        collected.notes.append(
+            f"read as a wide table: tasks are {where}, sources {first_few(columns, 8)}"
+        )
+    if made.no_person:
+        collected.notes.append(
+            f"left out for their names, as no independent sources: {first_few(made.no_person)}"
+        )
+    slots = [c for members in made.groups.values() for c in members if _SLOT.match(str(c))]
+    if len(slots) > 1:
+        collected.notes.append(
+            f"columns such as {str(slots[0])!r} are taken for people; if they are slots that different people filled, "
+            "their skills mean nothing: use a table with the people's ids"
+        )
+
+
+FORMATS = (Format("wide", "wide table", _is_wide, read, ("task", "workers")),)
