@@ -13,13 +13,12 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.doubts import warn_of_doubts
+from deem_crowd.data.wide import odd_columns
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
 from deem_crowd_adapters import roles
 
 EXACT_IN_FLOAT = 2**53
 """Up to here float64 holds every whole number."""
-FEW = 10
-"""A column with fewer answers is not judged by its values."""
 
 
 class _Cells(NamedTuple):
@@ -94,28 +93,14 @@ def _refuse_odd_columns(
     column: npt.NDArray[Any], codes: npt.NDArray[Any], names: pd.Index, n_codes: int
 ) -> None:
     """Raise if a column with ten answers or more holds ids or notes, to judge by its values beside the others'."""
-    d = len(names)
-    n_answers = np.bincount(column, minlength=d)
-    if d < 2 or n_answers.max(initial=0) < FEW:
+    found = odd_columns(column, codes, names, n_codes)
+    if found is None:
         return
-    holder, value = np.divmod(pd.unique(column.astype(np.int64) * n_codes + codes), n_codes)
-    n_distinct = np.bincount(holder, minlength=d)
-    is_shared = np.bincount(value, minlength=n_codes) > 1
-    n_shared = np.bincount(holder, weights=is_shared[value], minlength=d)
-    repeats = n_distinct <= n_answers / 2
-    distinct = (n_distinct > 0.9 * n_answers) & repeats.any()
-    alone = (n_shared == 0) & (n_shared > 0).any()
-    odd = np.flatnonzero((n_answers >= FEW) & (distinct | alone))
-    if not len(odd):
-        return
-    name, rest = (
-        names[odd[0]],
-        [other for i, other in enumerate(names) if i not in set(odd.tolist())],
-    )
+    odd, text = found
+    name = names[odd[0]]
+    rest = [other for i, other in enumerate(names) if i not in set(odd.tolist())]
     raise DataError(
-        f"{len(odd)} of {d} columns look like no workers: {first_few(names.take(odd))}. {n_distinct[odd[0]]} of the "
-        f"{n_answers[odd[0]]} values of {name!r} are distinct, and {int(n_shared[odd[0]])} of these stand in another "
-        f"column. If it holds the tasks, pass task={name!r}; else name the columns of the workers: "
+        f"{text} If it holds the tasks, pass task={name!r}; else name the columns of the workers: "
         f"workers={rest[:3]!r}{'' if len(rest) <= 3 else ' and so on'}."
     )
 

@@ -551,7 +551,7 @@ def as_answers(
             )
         return predictions.checked()
     try:
-        n_axes = predictions.ndim if hasattr(predictions, "ndim") else np.ndim(predictions)
+        n_axes = getattr(predictions, "ndim", None) or np.asarray(predictions).ndim
     except ValueError:  # ragged: from_dense says so
         n_axes = 2
     if n_axes == 3:

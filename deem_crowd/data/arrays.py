@@ -110,6 +110,13 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
             "got a DataFrame where an array is expected. Long format (task, worker, label): "
             "DEEMAggregator().fit(df). Wide format (tasks × workers): deem_crowd_adapters.from_wide(df)."
         )
+    if hasattr(
+        predictions, "tocsr"
+    ):  # a sparse matrix, without importing scipy.sparse for the question
+        raise FormError(
+            "sparse input is not supported, since a zero that is not stored would be class 0. Answers that are mostly "
+            "missing cost only what is stored in the long format: DEEMAggregator, or Answers.from_frame."
+        )
     if isinstance(predictions, np.ma.MaskedArray) and np.ma.is_masked(predictions):
         hidden = int(np.ma.getmaskarray(predictions).sum())
         raise FormError(
@@ -123,6 +130,10 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
         raise FormError(f"predictions are not a regular array: {said}.") from error
     if array.dtype == bool:
         array = array.astype(np.int8)
+    if array.dtype.kind == "c":
+        raise FormError(
+            "Complex data not supported: labels are whole numbers, distributions are real ones."
+        )
     if array.dtype.kind not in "iuf":
         raise FormError(
             f"predictions are numbers, got dtype {array.dtype}. For labels of other kinds use "
@@ -143,9 +154,10 @@ def whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """
     array = numeric_array(predictions)
     if array.ndim != 2:
+        hint = " Reshape your data: one row is x.reshape(1, -1)." if array.ndim == 1 else ""
         raise FormError(
             f"a matrix of labels has shape (tasks, workers), soft predictions (tasks, classes, workers); "
-            f"this array has shape {array.shape}."
+            f"this array has shape {array.shape}.{hint}"
         )
     if array.dtype.kind == "f":
         bad = np.isnan(array)
@@ -153,6 +165,11 @@ def whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:
             raise DataError(
                 f"{int(bad.sum())} entries are NaN ({_cells(bad)}). Write −1 where an answer is missing: "
                 "np.nan_to_num(x, nan=-1).astype(int)."
+            )
+        bad = np.isinf(array)
+        if bad.any():
+            raise DataError(
+                f"{int(bad.sum())} entries are infinite ({_cells(bad)}). Labels are 0..K-1 and −1 is missing."
             )
         bad = array != np.floor(array)
         if bad.any():

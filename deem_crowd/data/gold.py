@@ -102,8 +102,13 @@ def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDAr
         array.dtype.kind == "f" and bool(np.isfinite(array).all() and (array % 1 == 0).all())
     )
     if not whole:
+        kind = (
+            f"continuous values (dtype {array.dtype})"
+            if array.dtype.kind == "f"
+            else f"dtype {array.dtype}"
+        )
         raise FormError(
-            f"{name} has dtype {array.dtype}; classes are whole numbers 0..{answers.n_classes - 1}, "
+            f"{name} has {kind}; classes are whole numbers 0..{answers.n_classes - 1}, "
             "−1 where unknown."
         )
     array = array.astype(np.int64)

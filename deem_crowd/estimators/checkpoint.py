@@ -104,14 +104,16 @@ class Reader:
         """Return the error to raise for a file whose content does not hold together."""
         return FormError(f"{str(self.path)!r} is damaged: {why}.")
 
-    def get(self, name: str, kind: type | tuple[type, ...]) -> Any:
-        """Return an entry of the JSON part, of that type.
+    def get(self, name: str, kind: type | tuple[type, ...], *, optional: bool = False) -> Any:
+        """Return an entry of the JSON part, of that type; None if it is ``optional`` and not there.
 
         Raises
         ------
         FormError
         """
         if name not in self._content:
+            if optional:
+                return None
             raise self.damaged(f"entry {name!r} is missing")
         value = self._content[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):

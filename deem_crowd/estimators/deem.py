@@ -6,7 +6,7 @@ import copy
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
+from deem_crowd.data.wide import frame_matrix, is_frame
 from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
@@ -25,11 +26,23 @@ from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
-from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    ParameterError,
+    counted,
+    first_few,
+)
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.training import contrastive
 from deem_crowd.training import likelihood as training
+
+Predictions: TypeAlias = npt.ArrayLike | pd.DataFrame | Answers
+
+COLUMNS = "_columns"
+"""The attribute that holds the columns of the frame that was fitted, if it was one."""
 
 
 @parameters.named_parameters
@@ -150,6 +163,8 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         Of the tasks of the last fit; ``gold`` settles its tasks. A loaded model has neither.
     classes_, n_features_in_ : array 0..K-1, and D
         As scikit-learn names them.
+    feature_names_in_ : array of str, shape (D,)
+        The columns of the frame that was fitted; there if it was a frame and they are all text.
     is_fitted_ : bool
     """
 
@@ -233,7 +248,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
 
     def fit(
         self,
-        predictions: npt.ArrayLike | Answers,
+        predictions: Predictions,
         y: npt.ArrayLike | None = None,
         *,
         gold: npt.ArrayLike | None = None,
@@ -244,9 +259,10 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
 
         Parameters
         ----------
-        predictions : array or Answers
+        predictions : array, DataFrame or Answers
             Integers, shape (N, D), −1 where a source gave no answer; or floats, shape (N, K, D), one distribution
-            over the classes per source, all zeros or NaN where it gave none.
+            over the classes per source, all zeros or NaN where it gave none. A frame of pandas or polars has a row a
+            task and a column a source, NaN or null where it gave no answer; its columns are remembered by name.
         y : integers, shape (N,), optional
             True classes, −1 where unknown, to rate the fit by: ``history_['accuracy']`` follows them, and training
             never sees them, so that scikit-learn's cross-validation rates labels that nothing was learned from.
@@ -273,7 +289,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
                 raise parameters.unknown_parameter("DEEM.fit", name, settings)
         settings.update(overrides)
         parameters.check(settings)
-        answers = as_answers(predictions, settings["n_classes"])
+        answers, columns = _read(predictions, settings["n_classes"])
         known = None if gold is None else class_vector(gold, answers, "gold")
         truth = None if y is None else class_vector(y, answers, "y")
         seen = Memory(answers, known)
@@ -286,12 +302,12 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
                 [float((best[rated] == truth[rated]).mean())] if rated.any() else []
             )
         model = replace(model, history=history, warm_starts={})
-        self._take(model, posterior, seen, settings["model_dir"])
+        self._take(model, posterior, seen, columns, settings["model_dir"])
         return self
 
     def fit_predict(
         self,
-        predictions: npt.ArrayLike | Answers,
+        predictions: Predictions,
         y: npt.ArrayLike | None = None,
         *,
         gold: npt.ArrayLike | None = None,
@@ -306,7 +322,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
 
     def partial_fit(
         self,
-        predictions: npt.ArrayLike | Answers,
+        predictions: Predictions,
         y: Any = None,
         *,
         gold: npt.ArrayLike | None = None,
@@ -318,9 +334,9 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
 
         Parameters
         ----------
-        predictions : array or Answers
-            As in :meth:`fit`. The rows of an array are new tasks; answers with ids may be about old ones. The first
-            call settles K, if ``n_classes`` does not.
+        predictions : array, DataFrame or Answers
+            As in :meth:`fit`. The rows of an array or a frame are new tasks; answers with ids may be about old ones.
+            The first call settles K, if ``n_classes`` does not.
         y : ignored
             scikit-learn passes it; known classes are ``gold``.
         gold : integers, shape (N,), optional
@@ -344,7 +360,12 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
             n_classes = settings["n_classes"] if before is None else before.answers.n_classes
             # no warning of sources that are silent in a later part
             watched = ("task", "worker") if before is None else ("task",)
-            answers = as_answers(predictions, n_classes, watched)
+            columns: pd.Index | None = None
+            if before is None:
+                answers, columns = _read(predictions, n_classes, watched)
+            else:
+                answers = as_answers(self._ordered(predictions), n_classes, watched)
+                columns = self.__dict__.get(COLUMNS)
             known = None if gold is None else class_vector(gold, answers, "gold")
             if before is None:
                 seen, present = Memory(answers, known), None
@@ -352,10 +373,14 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
                 self._same_sources(answers)
                 if not isinstance(predictions, Answers):
                     first = before.answers.n_tasks
-                    answers = replace(answers, tasks=pd.RangeIndex(first, first + answers.n_tasks))
+                    answers = replace(
+                        answers,
+                        tasks=pd.RangeIndex(first, first + answers.n_tasks),
+                        workers=before.answers.workers,
+                    )
                 seen, present = before.with_vector(answers, known), self._model()
             model, posterior = _trained(seen, settings, present)
-            self._take(model, posterior, seen, settings["model_dir"], goes_on=True)
+            self._take(model, posterior, seen, columns, settings["model_dir"], goes_on=True)
         return self
 
     @property
@@ -388,9 +413,17 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
     def __sklearn_is_fitted__(self) -> bool:
         return self.is_fitted_
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.categorical = True  # classes 0..K-1 that sources answered
+        tags.input_tags.three_d_array = True  # or distributions over them
+        tags.target_tags.required = False
+        tags.classifier_tags.poor_score = True  # of y nothing is learned
+        return tags
+
     # -------------------------------------------------------------- predicting
 
-    def predict_proba(self, predictions: npt.ArrayLike | Answers) -> npt.NDArray[np.float64]:
+    def predict_proba(self, predictions: Predictions) -> npt.NDArray[np.float64]:
         """Return p(label | answers) for tasks old or new, shape (N, K).
 
         A task without answers gets the class prior.
@@ -403,7 +436,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
 
     def predict(
         self,
-        predictions: npt.ArrayLike | Answers,
+        predictions: Predictions,
         return_probs: bool = False,
         align_to: npt.ArrayLike | None = None,
         contested: str = "keep",
@@ -412,8 +445,8 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
 
         Parameters
         ----------
-        predictions : array or Answers
-            As in :meth:`fit`, of the same D sources.
+        predictions : array, DataFrame or Answers
+            As in :meth:`fit`, of the same D sources. The columns of a frame are put in the order of the fit.
         return_probs : bool
             Return (labels, probabilities) instead; both carry the same mapping.
         align_to : integers, shape (N,) or (N, D), optional
@@ -442,7 +475,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
 
     def score(
         self,
-        predictions: npt.ArrayLike | Answers,
+        predictions: Predictions,
         y: npt.ArrayLike | None = None,
         *,
         true_labels: npt.ArrayLike | None = None,
@@ -539,11 +572,22 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
     # ---------------------------------------------------------- save and load
 
     def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
-        return storage.pack(self._model()) if self.is_fitted_ else None
+        if not self.is_fitted_:
+            return None
+        content, tensors = storage.pack(self._model())
+        columns = self.__dict__.get(COLUMNS)
+        if columns is not None:
+            content["columns"] = checkpoint.plain_index(columns, "column")
+        return content, tensors
 
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
-        return _attributes(storage.unpack(reader))
+        model = storage.unpack(reader)
+        stored = reader.get("columns", dict, optional=True)
+        if stored is None:
+            return _attributes(model)
+        columns = checkpoint.read_index(stored, len(model.skills), reader, "column")
+        return _attributes(model) | _names_of(columns)
 
     # ---------------------------------------------------------------- helpers
 
@@ -558,11 +602,14 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         model: fitted.FittedModel,
         posterior: npt.NDArray[np.float64],
         seen: Memory,
+        columns: pd.Index | None,
         folder: Any,
         goes_on: bool = False,
     ) -> None:
         """Take on a model, and write it where it is to be written; at once, or not at all."""
-        fresh = {k: v for k, v in self.__dict__.items() if k != MEMORY} | _attributes(model)
+        former = (MEMORY, COLUMNS, "feature_names_in_")
+        fresh = {k: v for k, v in self.__dict__.items() if k not in former}
+        fresh |= _attributes(model) | _names_of(columns)
         fresh[FITTED_ON] = seen
         fresh["probas_"] = posterior
         fresh["labels_"] = fitted.best_class(posterior, seen.answers, seen.known)
@@ -574,6 +621,48 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
             there.save(_model_file(folder))
         self.__dict__ = fresh
 
+    def _ordered(self, predictions: Any) -> Any:
+        """Return predictions, but a frame as its matrix with the columns in the order of the fit.
+
+        Raises
+        ------
+        DataError
+            If its columns are others than those of the fit.
+        """
+        fitted_on: pd.Index | None = self.__dict__.get(COLUMNS)
+        if not is_frame(predictions):
+            if "feature_names_in_" in self.__dict__ and not isinstance(predictions, Answers):
+                warnings.warn(
+                    "X does not have valid feature names, but DEEM was fitted with feature names: columns are taken by "
+                    "position.",
+                    DataWarning,
+                    stacklevel=4,
+                )
+            return predictions
+        matrix, columns = frame_matrix(predictions)
+        if fitted_on is None:
+            if not columns.equals(pd.RangeIndex(len(columns))):
+                warnings.warn(
+                    "X has feature names, but DEEM was fitted without feature names: columns are taken by position.",
+                    DataWarning,
+                    stacklevel=4,
+                )
+            return matrix
+        place = columns.get_indexer(fitted_on)
+        lost = fitted_on[place < 0]
+        new = columns[~columns.isin(fitted_on)]
+        if len(lost) or len(new):
+            listed = [
+                f"{text} {counted(len(names), 'column')} ({first_few(names)})"
+                for text, names in (("lacks", lost), ("has besides", new))
+                if len(names)
+            ]
+            raise DataError(
+                f"the frame has other columns than the one that DEEM was fitted with: it {' and '.join(listed)}. Give "
+                "one column per source, NaN or −1 where it did not answer."
+            )
+        return matrix[:, place]
+
     def _same_sources(self, answers: Answers) -> None:
         if answers.n_workers != self.n_classifiers_:
             raise DataError(
@@ -581,9 +670,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
                 f"{self.n_classifiers_}. Give one column per source, −1 where it did not answer."
             )
 
-    def _posterior(
-        self, predictions: npt.ArrayLike | Answers
-    ) -> tuple[npt.NDArray[np.float64], Answers]:
+    def _posterior(self, predictions: Predictions) -> tuple[npt.NDArray[np.float64], Answers]:
         model = self._model()
         classes = np.arange(self.n_classes_)
         remembered: Memory | None = self.__dict__.get(FITTED_ON)
@@ -600,9 +687,30 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
                 stacklevel=3,
             )
         # no warning of sources that are silent among new tasks
+        predictions = self._ordered(predictions)
         answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
         self._same_sources(answers)
         return model.posterior(answers, np.arange(answers.n_workers), classes), answers
+
+
+def _read(
+    predictions: Any, n_classes: int | None, warn_empty: tuple[str, ...] = ("task", "worker")
+) -> tuple[Answers, pd.Index | None]:
+    """Return the answers, and the columns of the frame where they come as one."""
+    if not is_frame(predictions):
+        return as_answers(predictions, n_classes, warn_empty), None
+    matrix, columns = frame_matrix(predictions)
+    answers = Answers.from_dense(matrix, n_classes, workers=columns, warn_empty=warn_empty)
+    return answers, columns
+
+
+def _names_of(columns: pd.Index | None) -> dict[str, Any]:
+    """Return the attributes that hold the columns of a frame; scikit-learn's are for names that are text."""
+    if columns is None:
+        return {}
+    texts = len(columns) and all(isinstance(name, str) for name in columns)
+    names = {"feature_names_in_": np.array(columns, dtype=object)} if texts else {}
+    return {COLUMNS: columns, **names}
 
 
 def _by_ids(new: Answers, fitted_on: Answers) -> tuple[Answers, npt.NDArray[np.int64]]:

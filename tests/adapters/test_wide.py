@@ -168,7 +168,7 @@ def spreadsheet(n: int = 120) -> pd.DataFrame:
 
 def test_ids_are_not_taken_for_a_worker() -> None:
     sheet = spreadsheet()
-    with pytest.raises(DataError, match=r"look like no workers: 'item_id'.*task='item_id'"):
+    with pytest.raises(DataError, match=r"looks like no worker: 'item_id'.*task='item_id'"):
         adapters.from_wide(sheet)
     answers = adapters.from_wide(sheet, task="item_id")
     assert answers.tasks.tolist() == sheet["item_id"].tolist()
@@ -179,7 +179,7 @@ def test_ids_are_not_taken_for_a_worker() -> None:
 def test_notes_are_not_taken_for_a_worker() -> None:
     sheet = spreadsheet().astype({"item_id": str})
     sheet["source"] = np.where(sheet.index < 60, "web", "book")
-    with pytest.raises(DataError, match=r"no workers: 'source'.*workers=\['a', 'b', 'c'\] and"):
+    with pytest.raises(DataError, match=r"no worker: 'source'.*workers=\['a', 'b', 'c'\] and"):
         adapters.from_wide(sheet, task="item_id")
     answers = adapters.from_wide(sheet, task="item_id", workers=["b", "a"])
     assert answers.workers.tolist() == ["b", "a"]

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.cli.files import LONG_ONLY
 from deem_crowd.exceptions import (
     DataError,
@@ -177,13 +178,23 @@ ARRAYS = [
     Fault("text", fit_array([["a", "b"], ["b", "a"]]),
           FormError, "predictions are numbers, got dtype <U1. For labels of other kinds use DEEMAggregator (long format) or deem_crowd_adapters.from_wide (wide format)."),
     Fault("one dimension", fit_array([0, 1, 1]),
-          FormError, "a matrix of labels has shape (tasks, workers), soft predictions (tasks, classes, workers); this array has shape (3,)."),
+          FormError, "a matrix of labels has shape (tasks, workers), soft predictions (tasks, classes, workers); this array has shape (3,). Reshape your data: one row is x.reshape(1, -1)."),
     Fault("four dimensions", fit_array(np.zeros((2, 2, 2, 2))),
           FormError, "a matrix of labels has shape (tasks, workers), soft predictions (tasks, classes, workers); this array has shape (2, 2, 2, 2)."),
     Fault("ragged", fit_array([[0, 1], [1]]),
           FormError, "predictions are not a regular array: {*}."),
     Fault("a frame", fit_array(frame()),
+          FormError, "this DataFrame has columns task, worker and label, the long format: use DEEMAggregator().fit(df), or DEEM().fit(Answers.from_frame(df))."),
+    Fault("a frame where an array is read", lambda: Answers.from_dense(frame()),
           FormError, "got a DataFrame where an array is expected. Long format (task, worker, label): DEEMAggregator().fit(df). Wide format (tasks × workers): deem_crowd_adapters.from_wide(df)."),
+    Fault("a frame with ids", fit_array(pd.DataFrame({"id": range(12), "ann": [0, 1, 2] * 4, "bob": [0, 1, 2] * 4})),
+          DataError, "1 of 3 columns looks like no worker: 'id'. 12 of the 12 values of 'id' are distinct, and 3 of these stand in another column. If it holds no answers, leave it out: df.drop(columns=['id']); if it does, pass the array: df.to_numpy()."),
+    Fault("a frame of texts", fit_array(pd.DataFrame({"ann": ["x", "y"], "bob": [0, 1]})),
+          FormError, "columns 'ann' of the frame hold no numbers ({*}). DEEM takes classes 0..K-1, one column a source; for other labels pass deem_crowd_adapters.from_wide(df), which takes task= for a column of ids."),
+    Fault("sparse answers", fit_array(sparse.csr_matrix(np.eye(3))),
+          FormError, "sparse input is not supported, since a zero that is not stored would be class 0. Answers that are mostly missing cost only what is stored in the long format: DEEMAggregator, or Answers.from_frame."),
+    Fault("infinite answers", fit_array(np.array([[0, np.inf], [1, 0]])),
+          DataError, "1 entries are infinite (first at (0, 1)). Labels are 0..K-1 and −1 is missing."),
     Fault("n_classes=1.5", fit_array(matrix(), n_classes=1.5),
           ParameterError, "n_classes=1.5 is not allowed: n_classes is an integer >= 1 or None."),
     Fault("soft rows that do not sum to 1", fit_array(soft(lambda a: a.__imul__(2))),
