@@ -26,5 +26,32 @@ def deem_crowd_adapters() -> Mapping[str, Offer]:
         "tsv": ("files:from_tsv", "TSV file or '-', also compressed: task, worker, label"),
         "jsonl": ("files:from_jsonl", "JSON lines, also compressed: task, worker, label"),
         "parquet": ("files:from_parquet", "parquet file: task, worker, label"),
+        "promptfoo": (
+            "exports.tools:from_promptfoo",
+            "promptfoo results: an output, a grader, pass or fail",
+        ),
+        "inspect": (
+            "exports.tools:from_inspect",
+            "Inspect logs (.eval, .json): a sample, a scorer, its value",
+        ),
+        "mt-bench": ("exports.tools:from_mt_bench", "MT-Bench judgments, of models and of people"),
+        "alpaca-eval": ("exports.tools:from_alpaca_eval", "AlpacaEval annotations.json"),
+        "llmbar": ("exports.tools:from_llmbar", "LLMBar evaluators' result.json"),
+        "judgebench": (
+            "exports.tools:from_judgebench",
+            "JudgeBench outputs, second order mapped back",
+        ),
+        "wrench": ("exports.tools:from_wrench", "WRENCH JSON with weak_labels"),
+        "snorkel": ("exports.tools:from_snorkel", "label matrix in npy, npz or JSON (abstain=)"),
+        "cvat": ("exports.tools:from_cvat", "CVAT for images 1.1: tags of images"),
+        "labelbox": (
+            "exports.tools:from_labelbox",
+            "Labelbox classifications, JSON, CSV or NDJSON",
+        ),
+        "figure-eight": ("exports.tools:from_figure_eight", "Figure Eight (Appen) full report"),
+        "excel": (
+            "exports.tools:from_excel",
+            "Excel workbook: a long sheet, or a sheet an annotator (extra: excel)",
+        ),
     }
     return {name: (f"{package}.{where}", line) for name, (where, line) in offers.items()}

@@ -49,7 +49,7 @@ class Question:
         texts = [label for label in distinct if isinstance(label, str)]
         if texts and sum(map(len, texts)) > WORDY * len(texts):
             return True
-        fractions = [v for v in distinct if isinstance(v, float) and v != int(v)]
+        fractions = [v for v in distinct if isinstance(v, float) and v % 1 != 0]
         if len(fractions) > len(distinct) / 2 and len(distinct) > 5:
             return True
         return len(distinct) > max(FEW_CLASSES, len(self.labels) / 2) or (
@@ -210,29 +210,56 @@ class Collected:
             )
 
 
-def frame_of(question: Question) -> pd.DataFrame:
-    """Return the answers as a long frame: task, worker, label, R rows."""
+def frame_of(question: Question, where: str = "the export") -> pd.DataFrame:
+    """Return the answers as a long frame: task, worker, label, R rows.
+
+    Raises
+    ------
+    DataError
+        If a text is no valid Unicode; ``where`` names the file.
+    """
     kinds = set(map(type, question.labels))
     labels: Any = question.labels
     if kinds == {int, float}:
-        labels = [int(v) if v == int(v) else v for v in labels]
+        labels = [int(v) if v % 1 == 0 else v for v in labels]
     elif len(kinds) > 1 and kinds <= {int, float, str, bool}:
         labels = [str(v) for v in labels]
     return pd.DataFrame(
         {
-            "task": _series(question.tasks),
-            "worker": _series(question.workers),
-            "label": _series(labels),
+            "task": _series(question.tasks, "tasks", where),
+            "worker": _series(question.workers, "workers", where),
+            "label": _series(labels, "labels", where),
         }
     )
 
 
-def _series(values: list[Any]) -> pd.Series:
+def gold_of(question: Question, where: str = "the export") -> pd.Series:
+    """Return the true labels that the export holds, by task.
+
+    Raises
+    ------
+    DataError
+        As :func:`frame_of` does.
+    """
+    labels = _series(list(question.gold.values()), "gold labels", where).rename("label")
+    tasks = _series(list(question.gold), "tasks", where).rename("task")
+    return labels.set_axis(pd.Index(tasks))
+
+
+def _series(values: list[Any], what: str, where: str) -> pd.Series:
     """Return ids as a Series; integers beside text become text, so that both are found."""
     kinds = set(map(type, values))
     if len(kinds) > 1 and kinds <= {int, str}:
         values = [str(value) for value in values]
-    return pd.Series(values, dtype=object).infer_objects()
+    try:
+        return pd.Series(values, dtype=object).infer_objects()
+    except UnicodeEncodeError as error:
+        odd = [
+            v for v in values if isinstance(v, str) and any("\ud800" <= c <= "\udfff" for c in v)
+        ]
+        raise DataError(
+            f"{where}: {len(odd)} {what} are no valid Unicode text ({first_few(odd, 2)}). Mend them in the file."
+        ) from error
 
 
 def _counts(counter: Counter[str]) -> str:

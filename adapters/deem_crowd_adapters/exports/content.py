@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,8 @@ MAX_JSON_BYTES = 4 * 2**30
 """A larger JSON document is refused before it is parsed; JSON lines and tables have no such bound."""
 MAX_ARCHIVE_BYTES = 16 * 2**30
 """Decompressed bytes that the files of an archive may claim together."""
+_DATA = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".xml", ".npy", ".npz", ".parquet", ".xlsx")
+"""Ends of the names of an archive's files that are read; others are pictures, texts and the like."""
 
 
 @dataclass(frozen=True)
@@ -237,9 +240,16 @@ def _archive(source: Source, sheet: Any) -> Content:
             parts = [
                 _member(archive, name, source.name)
                 for name in names
-                if not name.startswith("__MACOSX/") and not os.path.basename(name).startswith(".")
+                if not name.startswith("__MACOSX/")
+                and not os.path.basename(name).startswith(".")
+                and name.lower().endswith(_DATA)
             ]
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+    except NotImplementedError as error:
+        raise DataError(
+            f"{source.name} is compressed in a way that this Python cannot read: {error}. Write it in another way: "
+            "for a log of Inspect, inspect log convert --to json."
+        ) from error
+    except (zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:
         raise DataError(
             f"{source.name} is not a complete zip archive: {error}. Fetch or export it again."
         ) from error

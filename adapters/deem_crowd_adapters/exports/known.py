@@ -27,7 +27,24 @@ class Format:
     """Options of its own, beside those of :func:`deem_crowd_adapters.exports.read.read_export`."""
 
 
-MODULES = ("label_studio", "prodigy", "argilla", "toloka", "mechanical_turk", "doccano", "sheets")
+MODULES = (
+    "label_studio",
+    "prodigy",
+    "argilla",
+    "toloka",
+    "mechanical_turk",
+    "promptfoo",
+    "inspect_logs",
+    "mt_bench",
+    "judge_benchmarks",
+    "label_matrices",
+    "cvat",
+    "labelbox",
+    "figure_eight",
+    "workbook",
+    "doccano",
+    "sheets",
+)
 """The more special a format's marks are, the earlier it stands."""
 
 

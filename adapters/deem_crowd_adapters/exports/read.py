@@ -10,7 +10,7 @@ import pandas as pd
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.exceptions import DataError, ParameterError, first_few
 from deem_crowd_adapters.exports import known, several
-from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of
+from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of, gold_of
 from deem_crowd_adapters.exports.content import Content, open_content
 
 
@@ -139,7 +139,7 @@ def for_tool(tool: str) -> Callable[..., Answers]:
 
 
 def _opened(data: Any, sheet: Any) -> list[Content]:
-    if hasattr(data, "read") or hasattr(data, "open"):
+    if hasattr(data, "read"):
         return [open_content(data, sheet)]
     return [open_content(path, sheet) for path in several.expand(cast("several.Paths", data))]
 
@@ -184,13 +184,8 @@ def _export(
     whole = several.join(pieces)
     chosen = whole.chosen(question, multiple)
     whole.warn(stacklevel=4)
-    gold = pd.Series(
-        list(chosen.gold.values()),
-        index=pd.Index(list(chosen.gold), name="task"),
-        name="label",
-        dtype=object,
-    )
-    return Export(frame_of(chosen), gold.infer_objects(), whole.tool, dict(whole.left_out))
+    answers, gold = frame_of(chosen, whole.file), gold_of(chosen, whole.file)
+    return Export(answers, gold, whole.tool, dict(whole.left_out))
 
 
 def _looks(content: Content) -> str:

@@ -1,0 +1,179 @@
+"""Labelbox: classifications of whole data rows, of the first export (JSON, CSV) and of the second (NDJSON)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from typing import Any
+
+from deem_crowd_adapters.exports.collected import Collected
+from deem_crowd_adapters.exports.content import Content, parse_json
+from deem_crowd_adapters.exports.known import Format
+from deem_crowd_adapters.exports.rows import canonical, hashable, listed, mapped, rows_of
+
+_OBJECTS = "Boxes, polygons and entities are regions; only classifications of whole data rows are aggregated."
+
+
+def _is_v1(content: Content) -> bool:
+    return content.kind in ("records", "table") and {"Created By", "Label"} <= content.keys
+
+
+def _is_v2(content: Content) -> bool:
+    if content.kind == "object":
+        return {"data_row", "projects"} <= content.keys
+    return content.kind == "records" and {"data_row", "projects"} <= content.keys
+
+
+def read_v1(content: Content, collected: Collected) -> None:
+    """Add the classifications of each label; the annotator is ``Created By``, and ``Skip`` is no label.
+
+    A task is the data row. Radio buttons hold one answer, checklists several; nested questions are ``question/nested``.
+    A benchmark label is gold, too.
+    """
+    collected.hint = _OBJECTS
+    for number, row in enumerate(rows_of(content)):
+        place = f"record {number}"
+        key = next((row[k] for k in ("DataRow ID", "External ID", "ID") if row.get(k)), number)
+        task = hashable(key, content, place, "'DataRow ID'")
+        collected.content[task] = canonical(row.get("External ID"), row.get("Labeled Data"))
+        label = row.get("Label")
+        if isinstance(label, str) and label.strip()[:1] in ("{", "["):
+            label = parse_json(label, f"{content.name}, {place}, column 'Label'")
+        if label in ("Skip", "skip", "Skipped") or row.get("Skipped") is True:
+            collected.skip("skipped data rows")
+            continue
+        if label in (None, "", {}):
+            collected.skip("data rows without a label")
+            continue
+        worker = row.get("Created By") or content.stem
+        gold = row.get("Is Benchmark") in (1, True, "1", "true")
+        if isinstance(label, str):  # an old text label
+            _add("Label", label, task, worker, gold, collected)
+            continue
+        label = mapped(label, content, place, "'Label'")
+        collected.skip("objects (boxes, polygons, entities)", _n_objects(label, content, place))
+        if "classifications" in label or "objects" in label:
+            given = listed(label.get("classifications"), content, place, "'classifications'")
+            _classifications(given, "", (task, worker, gold), collected, content, place)
+        else:
+            _simple(label, (task, worker, gold), collected)
+
+
+def _n_objects(label: dict[str, Any], content: Content, place: str) -> int:
+    return len(listed(label.get("objects"), content, place, "'objects'"))
+
+
+def _simple(label: dict[str, Any], by: tuple[Hashable, Any, bool], collected: Collected) -> None:
+    """Add the labels of the simplest export: question → answer, or class → geometries."""
+    task, worker, gold = by
+    for question, answer in label.items():
+        if isinstance(answer, (dict, list)) and _is_geometry(answer):
+            collected.skip("objects (boxes, polygons, entities)")
+        else:
+            _add(question, answer, task, worker, gold, collected)
+
+
+def _is_geometry(answer: Any) -> bool:
+    text = json.dumps(answer)
+    return any(mark in text for mark in ('"geometry"', '"x"', '"bbox"', '"start"'))
+
+
+def read_v2(content: Content, collected: Collected) -> None:
+    """Add the classifications of each label of the second export; the annotator is ``label_details.created_by``."""
+    collected.hint = _OBJECTS
+    records = [content.value] if content.kind == "object" else content.value
+    for number, record in enumerate(records):
+        place = f"record {number}"
+        data = mapped(record.get("data_row"), content, place, "'data_row'")
+        key = data.get("id", data.get("global_key", number))
+        task = hashable(key, content, place, "'data_row.id'")
+        collected.content[task] = canonical(data.get("external_id"), data.get("row_data"))
+        projects = mapped(record.get("projects"), content, place, "'projects'")
+        for name, project in projects.items():
+            project = mapped(project, content, place, f"project {name!r}")
+            labels = listed(project.get("labels"), content, place, "'labels'")
+            if not labels:
+                collected.skip("data rows without a label")
+            for label in labels:
+                _label(mapped(label, content, place, "a label"), task, collected, content, place)
+        experiments = mapped(record.get("experiments"), content, place, "'experiments'")
+        collected.skip("predictions of models", len(experiments))
+
+
+def _label(
+    label: dict[str, Any], task: Hashable, collected: Collected, content: Content, place: str
+) -> None:
+    details = mapped(label.get("label_details"), content, place, "'label_details'")
+    performance = mapped(label.get("performance_details"), content, place, "'performance_details'")
+    if performance.get("skipped"):
+        collected.skip("skipped data rows")
+        return
+    annotations = mapped(label.get("annotations"), content, place, "'annotations'")
+    collected.skip("objects (boxes, polygons, entities)", _n_objects(annotations, content, place))
+    given = listed(annotations.get("classifications"), content, place, "'classifications'")
+    if not given and not annotations.get("objects"):
+        collected.skip("labels without an answer")
+    worker = details.get("created_by") or content.stem
+    gold = bool(details.get("is_benchmark_reference"))
+    _classifications(given, "", (task, worker, gold), collected, content, place)
+
+
+def _classifications(
+    given: list[Any],
+    parent: str,
+    by: tuple[Hashable, Any, bool],
+    collected: Collected,
+    content: Content,
+    place: str,
+) -> None:
+    """Add classifications and those nested in their answers, of either export."""
+    task, worker, gold = by
+    for each in given:
+        each = mapped(each, content, place, "a classification")
+        name = str(each.get("name") or each.get("title") or each.get("value") or "label")
+        question = f"{parent}/{name}" if parent else name
+        text = each.get("text_answer")
+        if text is not None:
+            collected.question(question).free_text = True
+            text = text.get("content") if isinstance(text, dict) else text
+            _add(question, text, task, worker, gold, collected)
+            continue
+        one = each.get("radio_answer", each.get("answer"))
+        many = each.get("checklist_answers", each.get("dropdown_answers", each.get("answers")))
+        if isinstance(one, str):  # text in the first export
+            collected.question(question).free_text = True
+            _add(question, one, task, worker, gold, collected)
+            continue
+        answers = [one] if one is not None else listed(many, content, place, f"{name!r}")
+        answers = [
+            answer
+            if isinstance(answer, str)
+            else mapped(answer, content, place, f"an answer to {name!r}")
+            for answer in answers
+        ]
+        labels = [
+            a if isinstance(a, str) else a.get("name") or a.get("title") or a.get("value")
+            for a in answers
+        ]
+        _add(question, labels, task, worker, gold, collected)
+        for answer in answers:
+            nested = answer.get("classifications") if isinstance(answer, dict) else None
+            if nested:
+                _classifications(
+                    listed(nested, content, place, "'classifications'"),
+                    question, by, collected, content, place,
+                )  # fmt: skip
+
+
+def _add(
+    question: str, answer: Any, task: Hashable, worker: Any, gold: bool, collected: Collected
+) -> None:
+    if gold and (not isinstance(answer, list) or len(answer) == 1):
+        collected.known(question, task, answer[0] if isinstance(answer, list) else answer)
+    collected.add(question, task, worker, answer)
+
+
+FORMATS = (
+    Format("labelbox", "Labelbox export (version 1)", _is_v1, read_v1),
+    Format("labelbox", "Labelbox export (version 2)", _is_v2, read_v2),
+)

@@ -1,0 +1,108 @@
+"""What readers of several tools need: rows of a file as dicts, names of judges, short names of long texts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Iterator
+from pathlib import PurePath
+from typing import Any
+
+import pandas as pd
+
+from deem_crowd_adapters.exports.content import Content
+
+_NO_NAME = frozenset(
+    {"result", "results", "annotations", "annotation", "output", "outputs", "judgments", "data"}
+)
+"""What many files are called, so that their folder tells whose they are."""
+
+
+def rows_of(content: Content) -> Iterator[dict[str, Any]]:
+    """Yield the records of a list of objects, or the rows of a table with None where a cell is empty."""
+    if content.kind == "records":
+        yield from content.value
+        return
+    frame: pd.DataFrame = content.value.astype(object)
+    frame = frame.where(frame.notna(), None)
+    for row in frame.to_dict("records"):
+        yield {str(key): value for key, value in row.items()}
+
+
+def is_rows(content: Content, *keys: str) -> bool:
+    """Tell whether a file holds records or a table with all of these keys."""
+    return content.kind in ("records", "table") and set(keys) <= content.keys
+
+
+def name_of_file(content: Content) -> str:
+    """Return what a file says by its name, or by its folders where the name is one of those that all files have."""
+    stem = content.stem
+    if stem.lower() not in _NO_NAME:
+        return stem
+    folders = [part for part in PurePath(content.name).parent.parts if part not in ("/", ".", "..")]
+    if "evaluators" in folders:
+        after = folders[folders.index("evaluators") + 1 :]
+        return "/".join(after) or stem
+    return "/".join(folders[-2:]) or stem
+
+
+def short(text: str, *rest: Any, length: int = 60) -> str:
+    """Return the beginning of a text, and a hash of all of it and of ``rest``, as the id of a task."""
+    whole = json.dumps([text, *rest], ensure_ascii=False, sort_keys=True, default=str)
+    mark = hashlib.sha1(whole.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+    line = " ".join(text.split())
+    return f"{line[:length]}{'…' if len(line) > length else ''} [{mark[:10]}]"
+
+
+def canonical(*data: Any) -> str:
+    """Return data as text by which a task is known in another file."""
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def hashable(value: Any, content: Content, place: str, what: str) -> Hashable:
+    """Return an id, which is text, a number or a truth value.
+
+    Raises
+    ------
+    DataError
+        If it is something else; names the file, the place and what should be there.
+    """
+    if isinstance(value, (str, int, float, bool)):
+        return value
+    raise content.damaged(place, f"{what} is {_shown(value)} and no text or number")
+
+
+def listed(value: Any, content: Content, place: str, what: str) -> list[Any]:
+    """Return a list; None counts as an empty one.
+
+    Raises
+    ------
+    DataError
+    """
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return value
+    if hasattr(value, "tolist"):  # an array in a parquet file
+        found = value.tolist()
+        if isinstance(found, list):
+            return found
+    raise content.damaged(place, f"{what} is {_shown(value)} and no list")
+
+
+def mapped(value: Any, content: Content, place: str, what: str) -> dict[str, Any]:
+    """Return an object; None counts as an empty one.
+
+    Raises
+    ------
+    DataError
+    """
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise content.damaged(place, f"{what} is {_shown(value)} and no object")
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else f"{type(value).__name__} ({str(value)[:40]})"

@@ -1,0 +1,312 @@
+"""Excel workbooks: a long sheet, a sheet for each annotator, or a wide sheet."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+from collections import defaultdict
+from collections.abc import Hashable
+from typing import Any
+
+import pandas as pd
+
+from deem_crowd.data.frames import COLUMNS, synonyms
+from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd_adapters.exports.collected import Collected
+from deem_crowd_adapters.exports.content import Content
+from deem_crowd_adapters.exports.known import Format
+
+_NO_PERSON = re.compile(
+    r"(^|[^a-z])(control|check|notes?|readme|instructions?|guidelines?|codebook|legend|key|summary|stats|statistics|results?"
+    r"|gold|golden|truth|true|correct|majority|consensus|adjudicat\w*|final|agreed|aggregat\w*|resolved|pred\w*|model)"
+    r"([^a-z]|$)",
+    re.IGNORECASE,
+)
+"""Names of sheets that are no annotator's, though they may have the same columns."""
+_TRUTH = re.compile(r"(^|[^a-z])(gold|golden|truth|true|correct)([^a-z]|$)", re.IGNORECASE)
+_ID = re.compile(
+    r"(^|[_\s.-])(id|ids|key|task|item|uid|uuid|index|idx|no|nr|number)$", re.IGNORECASE
+)
+
+Sheets = dict[str, pd.DataFrame]
+
+
+def _is_workbook(content: Content) -> bool:
+    return content.kind == "sheets"
+
+
+def read(
+    content: Content,
+    collected: Collected,
+    task: Any = None,
+    worker: Any = None,
+    label: Any = None,
+    workers: Any = None,
+    sheet: Any = None,
+) -> None:
+    """Add the answers of a workbook.
+
+    A sheet with columns task, worker and label is read as such, several of them as one. Two sheets or more with equal
+    columns are one annotator's each: the sheet's name is the annotator, sheets called gold, control, notes and the
+    like are left out, and gold is gold. Else a single sheet is read as a wide table.
+
+    Parameters
+    ----------
+    content : Content
+    collected : Collected
+    task, worker, label : str, optional
+        The names of the columns, where they are others.
+    workers : list of str, or names with commas, optional
+        The annotators' columns of a wide sheet.
+    sheet : str or int, optional
+        The only sheet to read.
+
+    Raises
+    ------
+    DataError, ParameterError
+    """
+    sheets = {name: _tidy(frame) for name, frame in content.value.items()}
+    sheets = {name: frame for name, frame in sheets.items() if len(frame)}
+    names = {"task": task or "task", "worker": worker or "worker", "label": label or "label"}
+    long = {n: f for n, f in sheets.items() if set(names.values()) <= set(f.columns)}
+    alike = {} if workers is not None else _alike(sheets)
+    if long:
+        _say_left_out(sheets, long, collected)
+        for name, frame in long.items():
+            _add_long(frame, names, content, name, collected)
+    elif len(alike) > 1:
+        _say_left_out(sheets, alike, collected)
+        _add_by_sheet(sheets, alike, task, label, content, collected)
+    else:
+        _add_wide(sheets, task, workers, content, collected)
+
+
+def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a sheet without empty rows and without empty columns that have no name."""
+    frame = frame.dropna(how="all")
+    frame = frame.set_axis([str(c).strip() for c in frame.columns], axis=1)
+    unnamed = [c for c in frame.columns if c.startswith("Unnamed:") and frame[c].isna().all()]
+    return frame.drop(columns=unnamed)
+
+
+def _alike(sheets: Sheets) -> Sheets:
+    """Return the annotators' sheets: the largest group with equal columns, without those that are no person's."""
+    groups: dict[frozenset[str], Sheets] = defaultdict(dict)
+    for name, frame in sheets.items():
+        if not _NO_PERSON.search(name) and frame.shape[1] > 1:
+            groups[frozenset(frame.columns)][name] = frame
+    return max(groups.values(), key=len, default={})
+
+
+def _say_left_out(sheets: Sheets, used: Sheets, collected: Collected) -> None:
+    others = [name for name in sheets if name not in used]
+    if others:
+        collected.notes.append(f"sheets left out: {first_few(others)}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as it was typed: a whole number beside empty cells is an integer, an empty cell None."""
+    if value is None or value != value:
+        return None
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and value == int(value):
+        return int(value)
+    return value.strip() if isinstance(value, str) else value
+
+
+def _cells(frame: pd.DataFrame, column: str) -> list[Any]:
+    return [_plain(value) for value in frame[column].astype(object)]
+
+
+def _ids(frame: pd.DataFrame, column: str, where: str) -> list[Hashable]:
+    ids = _cells(frame, column)
+    empty = [row + 2 for row, value in enumerate(ids) if value is None]
+    if empty:
+        raise DataError(
+            f"{where}: column {column!r} is empty in {len(empty)} rows (rows {first_few(empty)}). Fill them, or "
+            "leave the "
+            "rows out."
+        )
+    return ids
+
+
+def _add_long(
+    frame: pd.DataFrame, names: dict[str, str], content: Content, sheet: str, collected: Collected
+) -> None:
+    where = f"{content.name}, sheet {sheet!r}"
+    tasks, workers = _ids(frame, names["task"], where), _ids(frame, names["worker"], where)
+    for task, worker, label in zip(tasks, workers, _cells(frame, names["label"]), strict=True):
+        collected.add("label", task, worker, label)
+
+
+def _add_by_sheet(
+    sheets: Sheets,
+    alike: Sheets,
+    task: str | None,
+    label: str | None,
+    content: Content,
+    collected: Collected,
+) -> None:
+    columns = list(next(iter(alike.values())).columns)
+    for name, chosen in (("task", task), ("label", label)):
+        if chosen is not None and chosen not in columns:
+            raise ParameterError(
+                f"{name}={chosen!r}: the sheets {first_few(alike, 3)} of {content.name} have no such column; they have "
+                f"{first_few(columns, 20)}."
+            )
+    key = task or _id_column(alike, columns, content)
+    rows: dict[str, dict[Hashable, Any]] = {}
+    tables: dict[str, tuple[list[Hashable], pd.DataFrame]] = {}
+    for name, frame in alike.items():
+        ids = _ids(frame, key, f"{content.name}, sheet {name!r}")
+        twice = pd.Series(ids, dtype=object)
+        twice = twice[twice.duplicated()]
+        if len(twice):
+            raise DataError(
+                f"{content.name}, sheet {name!r}: {len(twice)} tasks stand in several rows of column {key!r} "
+                f"({first_few(twice.unique())}). Keep one row a task."
+            )
+        tables[name] = (ids, frame)
+    for column in columns:
+        if column != key:
+            rows[column] = _values(tables, column)
+    questions = [label] if label else _questions(tables, columns, key, rows, content)
+    collected.notes.append(
+        f"each sheet is read as an annotator's ({first_few(alike, 8)}); tasks are column {key!r}"
+    )
+    for question in questions:
+        for name, (ids, frame) in tables.items():
+            for each, answer in zip(ids, _cells(frame, question), strict=True):
+                collected.add(question, each, name, answer)
+        for name, frame in sheets.items():
+            if _TRUTH.search(name) and {key, question} <= set(frame.columns):
+                for each, answer in zip(_cells(frame, key), _cells(frame, question), strict=True):
+                    if each is not None and answer is not None:
+                        collected.known(question, each, answer)
+
+
+def _values(
+    tables: dict[str, tuple[list[Hashable], pd.DataFrame]], column: str
+) -> dict[Hashable, set[Any]]:
+    """Return the distinct values that the sheets hold for each task in a column."""
+    found: dict[Hashable, set[Any]] = defaultdict(set)
+    for ids, frame in tables.values():
+        for each, value in zip(ids, _cells(frame, column), strict=True):
+            if value is not None:
+                found[each].add(value)
+    return found
+
+
+def _id_column(alike: Sheets, columns: list[str], content: Content) -> str:
+    """Return the column of the tasks: distinct in each sheet, and shared by the sheets."""
+    fitting = []
+    for column in columns:
+        values = [set(_cells(frame, column)) - {None} for frame in alike.values()]
+        distinct = all(len(v) == len(f) for v, f in zip(values, alike.values(), strict=True))
+        shared = values[0].intersection(set().union(*values[1:]))
+        if distinct and shared:
+            fitting.append(column)
+    named = [column for column in fitting if _ID.search(column)]
+    if not fitting:
+        raise DataError(
+            f"{content.name}: the sheets {first_few(alike, 3)} look like one for each annotator, and none of their "
+            "columns "
+            f"{first_few(columns, 20)} holds ids that are distinct in each sheet and shared by several. Name the "
+            "column of "
+            f"the tasks: task={columns[0]!r} (in the shell: --adapter excel --adapter-set task={columns[0]})."
+        )
+    return (named or fitting)[0]
+
+
+def _questions(
+    tables: dict[str, tuple[list[Hashable], pd.DataFrame]],
+    columns: list[str],
+    key: str,
+    rows: dict[str, dict[Hashable, Any]],
+    content: Content,
+) -> list[str]:
+    """Return the columns that differ between sheets for one task, and are not the annotator's own name."""
+
+    def is_constant(column: str) -> bool:
+        return all(len(f) > 1 and f[column].nunique() <= 1 for _, f in tables.values())
+
+    differ = [
+        c
+        for c in columns
+        if c != key and any(len(v) > 1 for v in rows[c].values()) and not is_constant(c)
+    ]
+    named = [c for c in columns if c == "label" or synonyms([c], ["label"])]
+    if differ or named:
+        return differ or named
+    rest = [c for c in columns if c != key]
+    raise DataError(
+        f"{content.name}: no column differs between the sheets {first_few(tables, 3)}, so that none looks like the "
+        "answer. "
+        f"Name it: label={rest[0]!r} (in the shell: --adapter excel --adapter-set label={rest[0]})."
+    )
+
+
+def _add_wide(
+    sheets: Sheets, task: Any, workers: Any, content: Content, collected: Collected
+) -> None:
+    """Add the answers of the only sheet that is a wide table; say what is missing if there is none."""
+    wide: Any = None
+    with contextlib.suppress(ModuleNotFoundError):
+        wide = importlib.import_module("deem_crowd_adapters.exports.sheets")
+    fitting = (
+        [] if wide is None else [n for n, f in sheets.items() if workers or wide.plan(f, task)]
+    )
+    if wide is not None and len(fitting) == 1 and not _long_names(sheets[fitting[0]]):
+        _say_left_out(sheets, {fitting[0]: sheets[fitting[0]]}, collected)
+        name = f"{content.name}, sheet {fitting[0]!r}"
+        wide.read_table(sheets[fitting[0]], name, collected, task, workers)
+        return
+    shown = "; ".join(
+        f"{name!r} ({len(frame)} rows: {first_few(frame.columns, 8)})"
+        for name, frame in list(sheets.items())[:6]
+    )
+    for frame in sheets.values():
+        found = _long_names(frame)
+        if found:
+            options = ", ".join(f"{part}={name!r}" for part, name in found.items())
+            raise DataError(
+                f"{content.name}: columns task, worker and label are needed. If these are meant: {options}. Sheets: "
+                f"{shown}."
+            )
+    many = (
+        "several sheets fit; name one: sheet='…'"
+        if len(fitting) > 1
+        else "name the columns: task='…', worker='…', label='…'"
+    )
+    raise DataError(
+        f"{content.name} is a workbook in which no sheet is clearly one of answers: "
+        f"{shown or 'all sheets are empty'}. A long "
+        "sheet has columns task, worker, label; a wide one a column for each annotator; or each annotator has a "
+        "sheet with "
+        f"the same columns. If it is there, {many}."
+    )
+
+
+def _long_names(frame: pd.DataFrame) -> dict[str, str]:
+    """Return which columns of a sheet look like task, worker and label under other names; empty unless all three do."""
+    found = {part: part for part in COLUMNS if part in frame.columns}
+    missing = [part for part in COLUMNS if part not in found]
+    other = {part: name for name, part in synonyms(list(frame.columns), missing).items()}
+    return (
+        {**found, **other}
+        if len({**found, **other}) == len(COLUMNS) and "worker" in {**found, **other}
+        else {}
+    )
+
+
+FORMATS = (
+    Format(
+        "excel",
+        "Excel workbook",
+        _is_workbook,
+        read,
+        ("task", "worker", "label", "workers", "sheet"),
+    ),
+)

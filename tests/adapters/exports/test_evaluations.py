@@ -1,0 +1,348 @@
+"""promptfoo's results and Inspect's logs, after the documentation of both."""
+
+from __future__ import annotations
+
+import copy
+import json
+import zipfile
+
+import pytest
+from by_hand import read, rows, write
+
+from deem_crowd.exceptions import DataError, ParameterError
+
+
+def component(passed, kind="llm-rubric", reason="because", **assertion):
+    return {
+        "pass": passed,
+        "score": float(passed),
+        "reason": reason,
+        "assertion": {"type": kind, **assertion},
+    }
+
+
+def result(test, provider, components, prompt=0, **more):
+    return {
+        "promptIdx": prompt,
+        "testIdx": test,
+        "testCase": {"vars": {"q": f"question {test}"}},
+        "provider": {"id": provider, "label": ""},
+        "prompt": {"raw": f"Answer {{{{q}}}} {prompt}", "label": "p"},
+        "vars": {"q": f"question {test}"},
+        "response": {"output": f"{provider} says {test}"},
+        "success": all(c["pass"] for c in components),
+        "failureReason": 0,
+        "gradingResult": {"pass": True, "score": 1, "reason": "", "componentResults": components},
+        **more,
+    }
+
+
+def promptfoo(results):
+    return {
+        "evalId": "eval-1",
+        "results": {"version": 3, "timestamp": "2026", "prompts": [], "results": results},
+        "config": {},
+    }
+
+
+def judged(passed, failed):
+    """Return two judges' verdicts and a deterministic assertion."""
+    return [
+        component(passed, metric="helpful"),
+        component(failed, "factuality", metric="true"),
+        component(True, "contains"),
+    ]
+
+
+def test_promptfoo_gives_an_answer_for_each_output_and_grader(tmp_path) -> None:
+    results = [
+        result(0, "openai:a", judged(True, False)),
+        result(0, "openai:b", judged(False, False)),
+        result(1, "openai:a", judged(True, True)),
+        # the call failed; a grading error; no grading at all
+        result(1, "openai:b", [], failureReason=2, error="429", success=False),
+        result(2, "openai:a", [component(False, reason="API error: 500"), component(True, metric="true")]),
+        result(2, "openai:b", []),
+    ]  # fmt: skip
+    export, said = read(write(tmp_path / "results.json", promptfoo(results)))
+    assert rows(export) == {
+        ("test 0, openai:a", "helpful", "pass"),
+        ("test 0, openai:a", "true", "fail"),
+        ("test 0, openai:b", "helpful", "fail"),
+        ("test 0, openai:b", "true", "fail"),
+        ("test 1, openai:a", "helpful", "pass"),
+        ("test 1, openai:a", "true", "pass"),
+        ("test 2, openai:a", "true", "pass"),
+    }
+    assert export.format.startswith("promptfoo")
+    assert export.left_out == {
+        "results of deterministic assertions (assertions='all' reads them)": 3,
+        "outputs that failed": 1,
+        "graders that failed": 1,
+        "outputs without graded assertions": 1,
+    }
+    assert "1 outputs that failed" in said
+
+
+def test_promptfoo_has_the_same_answers_as_lines_and_as_a_table(tmp_path) -> None:
+    results = [result(t, "p", judged(t % 2 == 0, True)) for t in range(3)]
+    whole, _ = read(write(tmp_path / "a.json", promptfoo(results)))
+    lines, _ = read(write(tmp_path / "b.jsonl", results))
+    bare, _ = read(write(tmp_path / "c.json", {"version": 3, "results": results, "stats": {}}))
+    cells = [
+        {"testIdx": r["testIdx"], "vars": ["x"], "outputs": [{"gradingResult": r["gradingResult"], "text": "t"}]}
+        for r in results
+    ]  # fmt: skip
+    table = {
+        "table": {"head": {"prompts": [{"raw": "x", "provider": "p"}], "vars": ["q"]}, "body": cells},
+        "totalCount": 3,
+        "version": 4,
+    }  # fmt: skip
+    served, _ = read(write(tmp_path / "d.json", table))
+    assert rows(whole) == rows(lines) == rows(bare) == rows(served)
+    assert len(whole.answers) == 6
+
+
+def test_promptfoo_takes_graders_of_one_metric_as_sources_and_numbers_what_repeats(
+    tmp_path,
+) -> None:
+    three = [
+        component(True, provider="openai:x"),
+        component(False, provider={"id": "anthropic:y"}),
+        component(True),
+    ]
+    export, _ = read(write(tmp_path / "a.json", promptfoo([result(0, "p", three)])))
+    assert rows(export) == {
+        ("test 0, p", "openai:x", "pass"),
+        ("test 0, p", "anthropic:y", "fail"),
+        ("test 0, p", "default grader", "pass"),
+    }
+    twice = [component(True), component(False)]
+    export, _ = read(write(tmp_path / "b.json", promptfoo([result(0, "p", twice)])))
+    assert set(export.answers["worker"]) == {"llm-rubric 1", "llm-rubric 2"}
+    # several metrics, each with several graders, are several questions
+    four = [component(True, metric=m, provider=p) for m in ("polite", "right") for p in ("x", "y")]
+    path = write(tmp_path / "c.json", promptfoo([result(t, "p", four) for t in range(2)]))
+    with pytest.raises(DataError, match="2 questions.*question="):
+        read(path)
+    export, _ = read(path, question="right")
+    assert set(export.answers["worker"]) == {"x", "y"}
+    assert len(export.answers) == 4
+
+
+def test_promptfoo_tells_prompts_and_repeated_runs_apart_and_opens_sets(tmp_path) -> None:
+    parts = [component(True), component(True, "g-eval")]
+    inner = {"pass": True, "score": 1, "reason": "", "componentResults": parts}
+    results = [
+        result(0, "p", [inner]),
+        result(0, "p", [inner], prompt=1),
+        result(0, "p", [inner], prompt=1),
+    ]
+    export, _ = read(write(tmp_path / "a.json", promptfoo(results)))
+    assert set(export.answers["task"]) == {
+        "test 0, p, prompt 0",
+        "test 0, p, prompt 1",
+        "test 0, p, prompt 1, run 2",
+    }
+    assert set(export.answers["worker"]) == {"llm-rubric", "g-eval"}
+
+
+def test_promptfoo_reads_deterministic_assertions_where_there_is_no_second_judge(tmp_path) -> None:
+    results = [result(0, "p", [component(True, "contains"), component(False, "is-json")])]
+    path = write(tmp_path / "a.json", promptfoo(results))
+    export, said = read(path)
+    assert set(export.answers["worker"]) == {"contains", "is-json"}
+    assert "deterministic" in said
+    with pytest.raises(DataError, match="holds no answers, besides 2 results of deterministic"):
+        read(path, assertions="judges")
+    with pytest.raises(ParameterError, match="assertions='some'"):
+        read(path, assertions="some")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda r: r[0]["gradingResult"]["componentResults"][0].update({"pass": "yes"}), "result 0.*'pass'"),
+        (lambda r: r[0].update(gradingResult=[1]), "result 0.*'gradingResult' is list"),
+        (lambda r: r[0]["gradingResult"].update(componentResults={"a": 1}), "result 0.*no list"),
+        (lambda r: r.append(7), "result 1.*int"),
+    ],
+)  # fmt: skip
+def test_promptfoo_names_the_result_that_is_wrong(tmp_path, damage, says) -> None:
+    results = [result(0, "p", judged(True, True))]
+    damage(results)
+    with pytest.raises(DataError, match=f"a.json, {says}"):
+        read(write(tmp_path / "a.json", promptfoo(results)))
+
+
+def test_two_files_of_promptfoo_share_outputs_that_are_the_same(tmp_path) -> None:
+    def run(*metrics):
+        return [result(t, "p", [component(True, metric=m) for m in metrics]) for t in range(3)]
+
+    first, second = run("x", "y"), run("z", "v")
+    other = copy.deepcopy(second)
+    for r in other:
+        r["response"]["output"] = "another"
+    a, b, c = (
+        write(tmp_path / f"{name}.json", promptfoo(results))
+        for name, results in (("a", first), ("b", second), ("c", other))
+    )
+    export, _ = read([a, b])
+    assert export.answers["task"].nunique() == 3
+    assert export.answers["worker"].nunique() == 4
+    export, said = read([a, c])
+    assert export.answers["task"].nunique() == 6
+    assert "no task is shared" in said
+
+
+# ------------------------------------------------------------------ Inspect
+
+
+def sample(key, scores, epoch=1, **more):
+    return {
+        "id": key,
+        "epoch": epoch,
+        "input": f"input {key}",
+        "target": "x",
+        "output": {"model": "m", "choices": [{"message": {"content": f"out {key} {epoch}"}}]},
+        "scores": {name: {"value": value, "answer": "a"} for name, value in scores.items()},
+        **more,
+    }
+
+
+def log(samples, status="success", model="openai/m"):
+    return {
+        "version": 2,
+        "status": status,
+        "eval": {"task": "t", "model": model, "run_id": "r"},
+        "plan": {},
+        "results": {},
+        "stats": {},
+        "samples": samples,
+    }
+
+
+def write_eval(path, whole, header=True):
+    """Write an .eval file: a zip of the header, of each sample, and of the journal."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        start = {"version": 2, "eval": whole["eval"], "plan": {}}
+        archive.writestr("_journal/start.json", json.dumps(start))
+        archive.writestr("_journal/summaries/1.json", json.dumps([{"id": 1, "epoch": 1}]))
+        for one in whole["samples"]:
+            archive.writestr(f"samples/{one['id']}_epoch_{one['epoch']}.json", json.dumps(one))
+        archive.writestr("summaries.json", json.dumps([{"id": 1}]))
+        if header:
+            rest = {key: value for key, value in whole.items() if key != "samples"}
+            archive.writestr("header.json", json.dumps(rest))
+    return path
+
+
+SAMPLES = [
+    sample(1, {"judge_a": "C", "judge_b": "I"}),
+    sample(1, {"judge_a": "C", "judge_b": "C"}, epoch=2),
+    sample(2, {"judge_a": "I", "judge_b": "I"}),
+    sample(2, {}, epoch=2, error={"message": "timed out", "traceback": ""}),
+    sample("3", {"judge_a": "P"}),
+    sample("3", {}, epoch=2),
+]
+
+
+@pytest.mark.parametrize("kind", ["json", "eval"])
+def test_inspect_gives_an_answer_for_each_sample_epoch_and_scorer(tmp_path, kind) -> None:
+    path = tmp_path / f"2026-11-24_t.{kind}"
+    write(path, log(SAMPLES)) if kind == "json" else write_eval(path, log(SAMPLES))
+    export, said = read(path)
+    assert rows(export) == {
+        ("1, epoch 1", "judge_a", "C"),
+        ("1, epoch 1", "judge_b", "I"),
+        ("1, epoch 2", "judge_a", "C"),
+        ("1, epoch 2", "judge_b", "C"),
+        ("2, epoch 1", "judge_a", "I"),
+        ("2, epoch 1", "judge_b", "I"),
+        ("3, epoch 1", "judge_a", "P"),
+    }
+    assert export.left_out == {"samples that failed": 1, "samples without a score": 1}
+    assert "samples that failed" in said
+
+
+def test_inspect_reads_what_a_cancelled_run_had_scored_and_says_so(tmp_path) -> None:
+    whole = log(SAMPLES[:2], status="cancelled")
+    export, said = read(write(tmp_path / "a.json", whole))
+    assert len(export.answers) == 4
+    assert "'cancelled'" in said
+    export, said = read(write_eval(tmp_path / "b.eval", whole, header=False))
+    assert len(export.answers) == 4
+    assert "'started'" in said
+
+
+def test_inspect_takes_the_values_of_a_dict_as_questions(tmp_path) -> None:
+    samples = [
+        sample(i, {"rubric": {"style": i % 2, "truth": 1}, "other": {"style": 1, "truth": 0}})
+        for i in range(4)
+    ]
+    path = write(tmp_path / "a.json", log(samples))
+    with pytest.raises(DataError, match="2 questions: 'style'.*'truth'.*question='style'"):
+        read(path)
+    export, said = read(path, question="truth")
+    assert rows(export) == {(i, w, v) for i in range(4) for w, v in (("rubric", 1), ("other", 0))}
+    assert "'style'" in said
+
+
+def test_inspect_reads_letters_and_numbers_of_scorers_as_one_coding(tmp_path) -> None:
+    samples = [
+        sample(i, {"graded": "CI"[i % 2], "exact": [1.0, 0.0][i % 2], "f1": i / 7})
+        for i in range(7)
+    ]
+    export, said = read(write(tmp_path / "a.json", log(samples)))
+    assert set(export.answers["worker"]) == {"graded", "exact"}
+    assert set(export.answers["label"]) == {"C", "I"}
+    by_worker = export.answers.pivot(index="task", columns="worker", values="label")
+    assert (by_worker["graded"] == by_worker["exact"]).all()
+    assert "'exact'" in said
+    assert "'f1'" in said
+
+
+def test_inspect_leaves_out_scores_that_are_not_given(tmp_path) -> None:
+    samples = [sample(1, {"a": "C", "b": None}), sample(2, {"a": float("nan"), "b": "I"})]
+    export, _ = read(write(tmp_path / "a.json", log(samples)))
+    assert rows(export) == {(1, "a", "C"), (2, "b", "I")}
+    assert export.left_out == {"empty answers": 2}
+
+
+def test_files_of_inspect_are_other_tasks_for_other_models_and_the_same_for_another_scorer(
+    tmp_path,
+) -> None:
+    first = write(tmp_path / "one.json", log([sample(i, {"a": "C"}) for i in range(3)]))
+    rescored = write(tmp_path / "two.json", log([sample(i, {"b": "I"}) for i in range(3)]))
+    other = write(tmp_path / "three.json", log([sample(i, {"a": "I"}) for i in range(3)], model="n"))  # fmt: skip
+    export, _ = read([first, rescored])
+    assert export.answers["task"].nunique() == 3
+    assert export.answers["worker"].nunique() == 2
+    export, _ = read([first, other])
+    assert export.answers["task"].nunique() == 6
+    assert export.answers["worker"].nunique() == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [
+        ([7], "sample 0: it is int"),
+        ([sample([1], {"a": "C"})], "sample 0: 'id' is list"),
+        ([{**sample(1, {}), "scores": {"a": {"answer": "x"}}}], "sample 0: the score of 'a' has no 'value'"),
+        ([{**sample(1, {}), "scores": "C"}], "sample 0: 'scores' is str"),
+        (None, "holds no answers"),
+        ("x", "'samples' is str"),
+    ],
+)  # fmt: skip
+def test_inspect_names_the_sample_that_is_wrong(tmp_path, samples, says) -> None:
+    with pytest.raises(DataError, match=says):
+        read(write(tmp_path / "a.json", log(samples)))
+
+
+def test_an_eval_file_that_is_cut_off_is_one_error(tmp_path) -> None:
+    whole = write_eval(tmp_path / "whole.eval", log(SAMPLES)).read_bytes()
+    for size in range(40, len(whole), 97):
+        path = tmp_path / "part.eval"
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError, match="part.eval"):
+            read(path)

@@ -1,0 +1,115 @@
+"""Excel workbooks: a long sheet, and a sheet for each annotator."""
+
+from __future__ import annotations
+
+import sys
+
+import pandas as pd
+import pytest
+from by_hand import read, rows
+
+from deem_crowd.exceptions import DataError, ParameterError
+
+pytest.importorskip("openpyxl")
+
+LONG = pd.DataFrame(
+    {"task": [1, 1, 2, 2], "worker": ["a", "b", "a", "b"], "label": ["x", "y", None, "x"]}
+)
+LONG_ANSWERS = {(1, "a", "x"), (1, "b", "y"), (2, "b", "x")}
+
+
+def book(path, **sheets):
+    with pd.ExcelWriter(path) as writer:
+        for name, frame in sheets.items():
+            frame.to_excel(writer, sheet_name=name, index=False)
+    return path
+
+
+def sheet(labels, **more):
+    n = len(labels)
+    columns = {"item_id": range(1, n + 1), "text": [f"text {i}" for i in range(n)], **more}
+    return pd.DataFrame({**columns, "tag": labels})
+
+
+def test_a_long_sheet_is_read_beside_others_that_are_named(tmp_path) -> None:
+    notes = pd.DataFrame({"note": ["read the guidelines"]})
+    export, said = read(book(tmp_path / "a.xlsx", answers=LONG, notes=notes))
+    assert rows(export) == LONG_ANSWERS
+    assert export.left_out == {"empty answers": 1}
+    assert "sheets left out: 'notes'" in said
+    renamed = LONG.rename(columns={"task": "item", "worker": "annotator", "label": "tag"})
+    path = book(tmp_path / "b.xlsx", answers=renamed)
+    export, _ = read(path, task="item", worker="annotator", label="tag")
+    assert rows(export) == LONG_ANSWERS
+
+
+def test_columns_with_other_names_are_suggested(tmp_path) -> None:
+    renamed = LONG.rename(columns={"task": "item_id", "worker": "annotator", "label": "verdict"})
+    with pytest.raises(
+        DataError, match="task='item_id', worker='annotator', label='verdict'.*'answers' \\(4 rows"
+    ):
+        read(book(tmp_path / "a.xlsx", answers=renamed))
+
+
+def test_each_annotator_may_have_a_sheet(tmp_path) -> None:
+    path = book(
+        tmp_path / "a.xlsx",
+        anna=sheet(["x", "y", "x"], annotator=["anna"] * 3),
+        ben=sheet(["x", "x", None], annotator=["ben"] * 3),
+        gold=sheet(["x", "y", "y"], annotator=["boss"] * 3),
+        Control=sheet(["y", "y", "y"], annotator=["boss"] * 3),
+        Notes=pd.DataFrame({"a": [1], "b": [2]}),
+    )
+    export, said = read(path)
+    assert rows(export) == {
+        (1, "anna", "x"), (2, "anna", "y"), (3, "anna", "x"), (1, "ben", "x"), (2, "ben", "x"),
+    }  # fmt: skip
+    assert export.gold.to_dict() == {1: "x", 2: "y", 3: "y"}
+    assert "sheets left out: 'gold', 'Control', 'Notes'" in said
+    assert "'anna', 'ben'" in said
+
+
+def test_sheets_may_overlap_and_hold_several_questions(tmp_path) -> None:
+    first, second = sheet(["x", "y", "x"]), sheet(["y", "y", "x"]).iloc[1:]
+    first["subtag"], second["subtag"] = [1, 2, 3], [2, 1]
+    path = book(tmp_path / "a.xlsx", anna=first, ben=second.iloc[::-1])
+    with pytest.raises(DataError, match="2 questions: 'tag'.*'subtag'"):
+        read(book(tmp_path / "b.xlsx", anna=first, ben=second.assign(tag=["x", "x"])))
+    export, _ = read(path, label="tag")
+    assert len(export.answers) == 5
+    assert set(export.answers.query("worker == 'ben'")["task"]) == {2, 3}
+
+
+def test_sheets_without_shared_ids_and_tasks_twice_are_refused(tmp_path) -> None:
+    one, two = sheet(["x", "y", "x"]), sheet(["x", "y", "y"])
+    two["item_id"] += 10
+    two["text"] = ["other", "texts", "here"]
+    with pytest.raises(DataError, match="none of their columns .*task="):
+        read(book(tmp_path / "a.xlsx", anna=one, ben=two))
+    twice = pd.concat([one, one.iloc[:1]])
+    with pytest.raises(DataError, match="sheet 'anna': 1 tasks stand in several rows"):
+        read(book(tmp_path / "b.xlsx", anna=twice, ben=one), task="item_id")
+    with pytest.raises(ParameterError, match="task='nope'"):
+        read(book(tmp_path / "c.xlsx", anna=one, ben=one), task="nope")
+    hole = one.assign(item_id=[1, None, 3])
+    with pytest.raises(DataError, match=r"sheet 'anna': column 'item_id' is empty in 1 rows"):
+        read(book(tmp_path / "d.xlsx", anna=hole, ben=one), task="item_id")
+
+
+def test_a_workbook_that_is_damaged_is_one_error(tmp_path) -> None:
+    whole = book(tmp_path / "a.xlsx", answers=LONG).read_bytes()
+    for size in range(30, len(whole) - 1, 331):
+        (tmp_path / "part.xlsx").write_bytes(whole[:size])
+        with pytest.raises(DataError, match="part.xlsx"):
+            read(tmp_path / "part.xlsx")
+    with pytest.raises(DataError, match=r"a.xlsx.*nope"):
+        read(tmp_path / "a.xlsx", sheet="nope")
+    with pytest.raises(DataError, match="all sheets are empty"):
+        read(book(tmp_path / "empty.xlsx", answers=LONG.iloc[:0]))
+
+
+def test_without_openpyxl_the_extra_is_named(tmp_path, monkeypatch) -> None:
+    path = book(tmp_path / "a.xlsx", answers=LONG)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(DataError, match=r"deem-crowd\[excel\]"):
+        read(path)
