@@ -66,7 +66,7 @@ def read(content: Content, collected: Collected) -> None:
             if len(gold) == 1 and row.get("_golden") in (*_TRUE, None):
                 collected.known(question, task, gold[0])
         if row.get("_tainted") in _TRUE:
-            collected.skip("judgments of contributors who failed test questions (_tainted)")
+            collected.skip("judgments of contributors who failed test questions")
             continue
         for question in questions:
             collected.add(question, task, worker, _parts(row.get(question)))

@@ -14,7 +14,7 @@ from deem_crowd_adapters.exports.known import Format
 from deem_crowd_adapters.exports.mt_bench import SWAPPED, is_abstention
 from deem_crowd_adapters.exports.rows import is_rows, listed, mapped, name_of_file, rows_of, short
 
-_ABSTAINED = "abstentions (null, error)"
+_ABSTAINED = "abstentions such as error or null"
 _TURNED = {"A>B": "B>A", "B>A": "A>B", "A=B": "A=B"}
 
 
@@ -152,7 +152,7 @@ def read_judgebench(content: Content, collected: Collected) -> None:
             judgment = mapped(judgment, content, place, "a judgment")
             decision = _decision(judgment.get("decision"))
             if decision is None:
-                collected.skip("abstentions (null, or no decision that can be read)")
+                collected.skip("abstentions such as error or null")
                 continue
             judge = _judge(row, judgment, content)
             source = judge + SWAPPED if i else judge

@@ -51,7 +51,7 @@ def read_v1(content: Content, collected: Collected) -> None:
             _add("Label", label, task, worker, gold, collected)
             continue
         label = mapped(label, content, place, "'Label'")
-        collected.skip("objects (boxes, polygons, entities)", _n_objects(label, content, place))
+        collected.skip("boxes, polygons and entities", _n_objects(label, content, place))
         if "classifications" in label or "objects" in label:
             given = listed(label.get("classifications"), content, place, "'classifications'")
             _classifications(given, "", (task, worker, gold), collected, content, place)
@@ -68,7 +68,7 @@ def _simple(label: dict[str, Any], by: tuple[Hashable, Any, bool], collected: Co
     task, worker, gold = by
     for question, answer in label.items():
         if isinstance(answer, (dict, list)) and _is_geometry(answer):
-            collected.skip("objects (boxes, polygons, entities)")
+            collected.skip("boxes, polygons and entities")
         else:
             _add(question, answer, task, worker, gold, collected)
 
@@ -109,7 +109,7 @@ def _label(
         collected.skip("skipped data rows")
         return
     annotations = mapped(label.get("annotations"), content, place, "'annotations'")
-    collected.skip("objects (boxes, polygons, entities)", _n_objects(annotations, content, place))
+    collected.skip("boxes, polygons and entities", _n_objects(annotations, content, place))
     given = listed(annotations.get("classifications"), content, place, "'classifications'")
     if not given and not annotations.get("objects"):
         collected.skip("labels without an answer")

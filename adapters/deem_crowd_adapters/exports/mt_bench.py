@@ -113,7 +113,7 @@ def _add(
     place: str,
 ) -> None:
     if is_abstention(verdict):
-        collected.skip("abstentions (error, $ERROR$, null)")
+        collected.skip("abstentions such as error or null")
         return
     if not isinstance(verdict, str):
         raise content.damaged(place, f"a winner is {verdict!r} and no text")
@@ -145,7 +145,7 @@ def read_single(content: Content, collected: Collected) -> None:
             none[judge] += 1
             continue
         collected.add("score", task, f"{judge}/{prompt}" if judge in several else judge, score)
-    collected.skip("judgments without a score (−1)", none.total())
+    collected.skip("judgments without a score", none.total())
 
 
 def _score(value: Any, content: Content, place: str) -> float | int | None:

@@ -273,7 +273,7 @@ def _chosen(
             "(assertions='judges' leaves them out)"
         )
         return verdicts
-    collected.skip("results of deterministic assertions (assertions='all' reads them)", n_others)
+    collected.skip("results of deterministic assertions, which assertions='all' reads", n_others)
     return judged
 
 

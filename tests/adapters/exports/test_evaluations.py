@@ -76,12 +76,12 @@ def test_promptfoo_gives_an_answer_for_each_output_and_grader(tmp_path) -> None:
     }
     assert export.format.startswith("promptfoo")
     assert export.left_out == {
-        "results of deterministic assertions (assertions='all' reads them)": 3,
+        "results of deterministic assertions, which assertions='all' reads": 3,
         "outputs that failed": 1,
         "graders that failed": 1,
         "outputs without graded assertions": 1,
     }
-    assert "1 outputs that failed" in said
+    assert "outputs that failed (1)" in said
 
 
 def test_promptfoo_has_the_same_answers_as_lines_and_as_a_table(tmp_path) -> None:
@@ -153,7 +153,7 @@ def test_promptfoo_reads_deterministic_assertions_where_there_is_no_second_judge
     export, said = read(path)
     assert set(export.answers["worker"]) == {"contains", "is-json"}
     assert "deterministic" in said
-    with pytest.raises(DataError, match="holds no answers, besides 2 results of deterministic"):
+    with pytest.raises(DataError, match="holds no answers, besides results of deterministic"):
         read(path, assertions="judges")
     with pytest.raises(ParameterError, match="assertions='some'"):
         read(path, assertions="some")

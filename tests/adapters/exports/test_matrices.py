@@ -22,7 +22,7 @@ def test_minus_one_abstains_in_an_npy_of_any_dtype(tmp_path, dtype) -> None:
     assert rows(export) == EXPECTED
     assert export.answers["label"].dtype.kind == "i"
     assert list(export.left_out.values()) == [3]
-    assert "abstentions (-1) of 9 votes" in said
+    assert "votes of -1, which abstain, among 9 (3)" in said
 
 
 def test_nan_is_missing_and_words_are_labels(tmp_path) -> None:
