@@ -16,6 +16,7 @@ from deem_crowd.exceptions import counted
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
+from deem_crowd.insight.swapped import swapped_labels
 from deem_crowd.insight.tables import compare, workers_table
 
 IntArray = npt.NDArray[np.int64]
@@ -179,7 +180,8 @@ def against_gold(results: Results, gold: IntArray) -> pd.DataFrame:
 def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> list[str]:
     """Return warnings about the answers, as sentences with names; an empty list where nothing stands out.
 
-    Workers that repeat one another; gold that contradicts a learned skill; classes that nobody tells apart.
+    Workers that repeat one another; workers whose labels are swapped; gold that contradicts a learned skill; classes
+    that nobody tells apart.
 
     Parameters
     ----------
@@ -209,6 +211,7 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
         )
     if len(groups) > 5:
         sentences.append(f"{len(groups) - 5} more groups of workers repeat one another.")
+    sentences += _swaps(results)
     for first, second in merged_classes(results)[:5]:
         sentences.append(
             f"Nobody tells {shown(classes[first])} and {shown(classes[second])} apart: answers to tasks of the two "
@@ -224,6 +227,24 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
             )
         if len(wrong) > 5:
             sentences.append(f"Gold contradicts the skills of {len(wrong) - 5:,} more workers.")
+    return sentences
+
+
+def _swaps(results: Results) -> list[str]:
+    workers, classes = results.answers.workers, results.answers.classes
+    swaps = swapped_labels(results)
+    sentences = []
+    for swap in swaps[:5]:
+        pairs = [
+            f"{shown(classes[given])} for {shown(classes[meant])}"
+            for given, meant in zip(swap.given, swap.meant, strict=True)
+        ]
+        sentences.append(
+            f"{shown(workers[swap.worker])} seems to have labels swapped: {listed(pairs)}, in {swap.n_moved:,} of "
+            f"{counted(swap.n_answers, 'answer')}. Ask them; align_sources matches the names."
+        )
+    if len(swaps) > 5:
+        sentences.append(f"{len(swaps) - 5:,} more workers seem to have labels swapped.")
     return sentences
 
 

@@ -6,6 +6,7 @@ numbers are those of the paper.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,18 +81,19 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         D, steps of gradient descent of the inner classifier.
     entropy : float
         η, the weight of the entropy of the mean labelling: without it one class would do, and with it classes tend to
-        be of equal size.
+        be of equal size. The paper's image features took 10.
     temperature : float
-        T of the labelling; it and the outer rate are divided by 10 after ``anneal`` of the steps, twice.
+        T of the labelling.
     learning_rate : float
         Of the outer steps.
     inner_rate : float
-        Of the inner steps, in units of 1 / L, L being the largest curvature; above 2 gradient descent may diverge.
+        Of the inner steps, in units of 1 / L, L being a bound of the curvature; above 2 they may diverge.
     subset : int
         Rows of an outer step, drawn anew each time.
     train_share : float
         Share of them that the inner classifier is trained on.
-    anneal : two shares of the outer steps
+    anneal : sequence of float
+        After these shares of the outer steps, temperature and outer rate are divided by 10.
     cv : int
         Folds of the score of a labelling.
     n_neighbors : int
@@ -124,15 +126,15 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         n_clusters: int = 10,
         n_labelings: int = 20,
         *,
-        n_steps: int = 300,
-        inner_steps: int = 100,
-        entropy: float = 10.0,
+        n_steps: int = 800,
+        inner_steps: int = 40,
+        entropy: float = 3.0,
         temperature: float = 0.1,
-        learning_rate: float = 0.02,
-        inner_rate: float = 1.0,
-        subset: int = 10_000,
+        learning_rate: float = 0.05,
+        inner_rate: float = 2.0,
+        subset: int = 500,
         train_share: float = 0.9,
-        anneal: tuple[float, float] = (0.5, 0.75),
+        anneal: Sequence[float] = (),
         cv: int = 10,
         n_neighbors: int = 10,
         agreement: float = 0.9,

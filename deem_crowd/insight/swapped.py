@@ -1,0 +1,104 @@
+"""Workers whose labels stand for one another: somebody swapped two buttons, or counts classes in another order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import linear_sum_assignment
+
+from deem_crowd.insight.results import IntArray, Results
+
+_ENOUGH = 10
+"""Answers that a label needs before anything is said of it."""
+_MOST_CLASSES = 100
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Labels that a worker uses in a circle.
+
+    Attributes
+    ----------
+    worker : int
+        Position.
+    given, meant : integers, shape (length of the circle,)
+        Classes: what the worker answers, and what the tasks are.
+    n_answers : int
+        Answers of the worker with these labels to tasks of these classes.
+    n_moved : int
+        Those among them that become right when the labels are renamed.
+    """
+
+    worker: int
+    given: IntArray
+    meant: IntArray
+    n_answers: int
+    n_moved: int
+
+
+def swapped_labels(results: Results) -> list[Swap]:
+    """Return the circles of labels that workers use for one another, the most answers first.
+
+    Each worker's labels are matched one to one to the classes of the tasks they were given to (Hungarian algorithm on
+    the counts). A circle counts where, for each of its labels, answers mean the other class rather than the label's
+    own more often than not, at a level that one panel in a hundred misses by chance.
+
+    Parameters
+    ----------
+    results : Results
+        N tasks, D workers, K classes.
+    """
+    answers = results.answers
+    k = answers.n_classes
+    if not 2 <= k <= _MOST_CLASSES or not answers.n_answers:
+        return []
+    label = results.label[answers.task]
+    rated = label >= 0
+    code = (answers.worker[rated].astype(np.int64) * k + results.hard_answer[rated]) * k
+    counts = _tables(code + label[rated], answers.n_workers, k)
+    level = 0.01 / max(len(counts) * k, 1)
+    found = [swap for worker, table in counts.items() for swap in _circles(worker, table, level)]
+    return sorted(found, key=lambda swap: -swap.n_moved)
+
+
+def _tables(code: IntArray, n_workers: int, k: int) -> dict[int, IntArray]:
+    """Return answers × classes of each worker who can be judged, by position."""
+    size = k * k
+    kinds, times = np.unique(code, return_counts=True)
+    number = np.bincount(kinds // size, weights=times, minlength=n_workers)
+    off = kinds // k % k != kinds % k
+    moved = np.bincount(kinds[off] // size, weights=times[off], minlength=n_workers)
+    tables = {}
+    # a circle needs two labels that are wrong more often than right
+    for worker in np.flatnonzero((number >= 2 * _ENOUGH) & (moved >= _ENOUGH)):
+        begin, end = np.searchsorted(kinds, [worker * size, (worker + 1) * size])
+        table = np.zeros(size, dtype=np.int64)
+        table[kinds[begin:end] - worker * size] = times[begin:end]
+        tables[int(worker)] = table.reshape(k, k)
+    return tables
+
+
+def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
+    rows, target = linear_sum_assignment(table, maximize=True)
+    found = []
+    seen: set[int] = set()
+    for begin in rows:
+        circle = [int(begin)]
+        while (following := int(target[circle[-1]])) != begin:
+            circle.append(following)
+        if len(circle) < 2 or seen & set(circle):
+            continue
+        seen |= set(circle)
+        given = np.array(circle)
+        meant = target[given]
+        moved, kept = table[given, meant], table[given, given]
+        both = moved + kept
+        if (both < _ENOUGH).any():
+            continue
+        chance = stats.binom.sf(moved - 1, both, 0.5)  # of as many, were the two equally frequent
+        if (chance < level).all():
+            total = int(table[np.ix_(given, given)].sum())
+            found.append(Swap(worker, given, meant, total, int(moved.sum())))
+    return found
