@@ -15,6 +15,8 @@ from .files import read_soft_long as read_soft_long
 from .files import read_table as read_table
 from .long import from_long as from_long
 from .long import from_soft_long as from_soft_long
+from .pairwise import from_pairwise as from_pairwise
+from .pairwise import position_bias as position_bias
 from .polars import from_polars as from_polars
 from .wide import from_wide as from_wide
 from .writing import write_table as write_table
@@ -27,12 +29,14 @@ __all__ = [
     "from_file",
     "from_jsonl",
     "from_long",
+    "from_pairwise",
     "from_parquet",
     "from_polars",
     "from_soft",
     "from_soft_long",
     "from_tsv",
     "from_wide",
+    "position_bias",
     "read_gold",
     "read_long",
     "read_soft_long",

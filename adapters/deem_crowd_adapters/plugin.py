@@ -26,6 +26,10 @@ def deem_crowd_adapters() -> Mapping[str, Offer]:
         "tsv": ("files:from_tsv", "TSV file or '-', also compressed: task, worker, label"),
         "jsonl": ("files:from_jsonl", "JSON lines, also compressed: task, worker, label"),
         "parquet": ("files:from_parquet", "parquet file: task, worker, label"),
+        "pairwise": (
+            "pairwise:from_pairwise",
+            "verdicts on pairs, some of them swapped: task, worker, label, order",
+        ),
         "promptfoo": (
             "exports.tools:from_promptfoo",
             "promptfoo results: an output, a grader, pass or fail",

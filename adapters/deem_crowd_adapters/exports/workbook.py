@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import re
 from collections import defaultdict
 from collections.abc import Hashable
@@ -13,6 +11,7 @@ import pandas as pd
 
 from deem_crowd.data.frames import COLUMNS, synonyms
 from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd_adapters.exports import sheets as wide
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
@@ -252,13 +251,13 @@ def _add_wide(
     sheets: Sheets, task: Any, workers: Any, content: Content, collected: Collected
 ) -> None:
     """Add the answers of the only sheet that is a wide table; say what is missing if there is none."""
-    wide: Any = None
-    with contextlib.suppress(ModuleNotFoundError):
-        wide = importlib.import_module("deem_crowd_adapters.exports.sheets")
-    fitting = (
-        [] if wide is None else [n for n, f in sheets.items() if workers or wide.plan(f, task)]
-    )
-    if wide is not None and len(fitting) == 1 and not _long_names(sheets[fitting[0]]):
+    named = {w.strip() for w in (workers.split(",") if isinstance(workers, str) else workers or ())}
+    fitting = [
+        name
+        for name, frame in sheets.items()
+        if (named <= set(frame.columns) if named else wide.plan(frame, task))
+    ]
+    if len(fitting) == 1 and (named or not _long_names(sheets[fitting[0]])):
         _say_left_out(sheets, {fitting[0]: sheets[fitting[0]]}, collected)
         name = f"{content.name}, sheet {fitting[0]!r}"
         wide.read_table(sheets[fitting[0]], name, collected, task, workers)

@@ -96,6 +96,17 @@ def test_sheets_without_shared_ids_and_tasks_twice_are_refused(tmp_path) -> None
         read(book(tmp_path / "d.xlsx", anna=hole, ben=one), task="item_id")
 
 
+def test_a_wide_sheet_is_read_as_a_wide_table(tmp_path) -> None:
+    wide = pd.DataFrame({"id": range(1, 7), "anna": list("xyxyxy"), "ben": [*list("xxxyy"), None]})
+    path = book(tmp_path / "a.xlsx", answers=wide, notes=pd.DataFrame({"note": ["hello"]}))
+    export, said = read(path)
+    assert len(export.answers) == 11
+    assert set(export.answers["worker"]) == {"anna", "ben"}
+    assert set(export.answers["task"]) == set(range(1, 7))
+    assert "sheets left out: 'notes'" in said
+    assert rows(read(path, task="id", workers="anna,ben")[0]) == rows(export)
+
+
 def test_a_workbook_that_is_damaged_is_one_error(tmp_path) -> None:
     whole = book(tmp_path / "a.xlsx", answers=LONG).read_bytes()
     for size in range(30, len(whole) - 1, 331):
