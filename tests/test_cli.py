@@ -244,7 +244,7 @@ def test_no_answers_at_all_is_an_empty_result(folder: Path) -> None:
 def test_a_missing_column_names_what_is_there_and_the_form_expected(folder: Path) -> None:
     (folder / "wide.csv").write_text("task,w1,w2\nt1,a,b\n")
     said = failed(call("aggregate", "wide.csv"), 1)
-    for word in ("wide.csv", "worker", "label", "w1", "long format only", "from_wide"):
+    for word in ("wide.csv", "worker", "label", "w1", "one column a worker", "--adapter wide"):
         assert word in said
 
 
@@ -312,7 +312,7 @@ def test_a_bug_is_one_line_too(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: object) -> None:
         raise AttributeError("oh")
 
-    monkeypatch.setattr(files, "read_answers", broken)
+    monkeypatch.setattr(files, "settled_answers", broken)
     assert "unexpected AttributeError: oh" in failed(call("aggregate", "answers.csv"), 1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,19 +12,23 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import FormError, ParameterError, first_few
-from deem_crowd_adapters import arrays, files, long, roles
-from deem_crowd_adapters.tables import is_arrow, is_polars
+from deem_crowd_adapters import arrays, long, reading, roles
+from deem_crowd_adapters.tables import is_arrow, is_place, is_polars
 
 _TAKEN = (
     "Answers; a long table (task, worker, label) of pandas, polars or Arrow; a table of soft answers "
     "(task, worker, one column per class); a wide DataFrame, with format='wide'; an array of labels, "
-    "shape (tasks, workers), or of distributions, shape (tasks, classes, workers); a path or open file of "
-    "CSV, TSV, JSON lines or parquet"
+    "shape (tasks, workers), or of distributions, shape (tasks, classes, workers); a list of dicts; a Hugging Face "
+    "Dataset; a path or open file of CSV, TSV, JSON lines or parquet, or what a labelling tool exports"
 )
 
 
 def to_answers(data: Any, *, format: str | None = None, **options: Any) -> Answers:
     """Read answers in any form that is known.
+
+    A file may be an export of a labelling tool, which is recognised by its content (docs/your-data.md lists them);
+    several
+    files, a folder or a pattern become one.
 
     A frame is never taken for a wide one by guess, since a long frame with other column names looks alike:
     say ``format="wide"``.
@@ -68,13 +72,33 @@ def to_answers(data: Any, *, format: str | None = None, **options: Any) -> Answe
 def _adapter(data: Any) -> Callable[..., Answers]:
     if isinstance(data, pd.DataFrame) or is_polars(data) or is_arrow(data):
         return long.from_soft_long if _is_soft(data) else long.from_long
-    if isinstance(data, (str, os.PathLike)) or hasattr(data, "read"):
-        return files.from_file
+    if is_place(data) or reading.is_several(data):
+        return reading.from_file
+    if is_dataset(data):
+        return _from_dataset
+    if isinstance(data, (list, tuple)) and data and all(isinstance(row, dict) for row in data):
+        return _from_records
     if isinstance(data, (np.ndarray, list, tuple)) or hasattr(data, "detach"):
         return _for_array(data)
     raise FormError(
         f"a {type(data).__name__} is none of the forms that can be read. Taken: {_TAKEN}."
     )
+
+
+def is_dataset(data: Any) -> bool:
+    """Tell whether ``data`` is a ``Dataset`` of Hugging Face, without importing that library for the question."""
+    datasets = sys.modules.get("datasets")
+    return datasets is not None and isinstance(data, datasets.Dataset)
+
+
+def _from_dataset(data: Any, **options: Any) -> Answers:
+    """Read a Hugging Face dataset with one row an answer."""
+    return _call(_adapter(table := data.with_format("arrow")[:]), table, options)
+
+
+def _from_records(data: Any, **options: Any) -> Answers:
+    """Read a list of dicts, one an answer."""
+    return _call(_adapter(table := pd.DataFrame(list(data))), table, options)
 
 
 def _is_soft(table: Any) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeAlias
 
 import pandas as pd
 
-from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.exceptions import ParameterError
 from deem_crowd_adapters import formats, roles
 from deem_crowd_adapters.source import Place, Source
@@ -17,11 +15,6 @@ from deem_crowd_adapters.writing import write_table
 
 __all__ = [
     "format_of",
-    "from_csv",
-    "from_file",
-    "from_jsonl",
-    "from_parquet",
-    "from_tsv",
     "read_gold",
     "read_long",
     "read_soft_long",
@@ -173,57 +166,6 @@ def read_soft_long(
 
         frame = numbers(frame, chosen, source.name)
     return frame
-
-
-def from_file(
-    path_or_buffer: Place,
-    format: str | None = None,
-    *,
-    task: Hashable | None = None,
-    worker: Hashable | None = None,
-    label: Hashable | None = None,
-    columns: FileColumns | None = None,
-    missing: Missing = "error",
-    duplicates: Duplicates = "last",
-    classes: Sequence[Hashable] | pd.Index | None = None,
-) -> Answers:
-    """Read a file of answers in the long format.
-
-    Parameters
-    ----------
-    path_or_buffer, format, columns
-        As in :func:`read_long`.
-    task, worker, label : str, optional
-        The names of single columns, as in ``columns``.
-    missing, duplicates, classes
-        As in :meth:`deem_crowd.Answers.from_frame`.
-
-    Returns
-    -------
-    Answers
-        R answers by N tasks and D workers, K classes.
-
-    Raises
-    ------
-    MissingColumnError, DataError, ParameterError, OSError
-    """
-    columns = roles.named(columns, task=task, worker=worker, label=label)
-    frame = read_long(path_or_buffer, format, columns)
-    return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
-
-
-def _for_format(format: str) -> functools.partial[Answers]:
-    """Return :func:`from_file` for files of one format."""
-    reader = functools.partial(from_file, format=format)
-    functools.update_wrapper(reader, from_file, assigned=("__module__", "__doc__"), updated=())
-    reader.__dict__["__name__"] = f"from_{format}"
-    return reader
-
-
-from_csv = _for_format("csv")
-from_tsv = _for_format("tsv")
-from_jsonl = _for_format("jsonl")
-from_parquet = _for_format("parquet")
 
 
 def _read(

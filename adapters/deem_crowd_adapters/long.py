@@ -9,7 +9,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd_adapters import roles
-from deem_crowd_adapters.tables import to_frame
+from deem_crowd_adapters.tables import is_place, to_frame
 
 
 def from_long(
@@ -27,7 +27,7 @@ def from_long(
 
     Parameters
     ----------
-    data : pandas DataFrame, polars DataFrame or LazyFrame, Arrow table, batch or stream; R rows
+    data : pandas DataFrame, polars DataFrame or LazyFrame, Arrow table, batch or stream, or a path; R rows
         Columns ``task``, ``worker`` and ``label`` of any dtypes; others are ignored.
     task, worker, label : hashable, optional
         The names of single columns, as in ``columns``.
@@ -46,6 +46,10 @@ def from_long(
     MissingColumnError, FormError, DataError, ParameterError
     """
     columns = roles.named(columns, task=task, worker=worker, label=label)
+    if is_place(data):
+        from deem_crowd_adapters.files import read_long
+
+        data, columns = read_long(data, None, columns), None
     if columns is not None or not isinstance(data, pd.DataFrame):
         data = to_frame(data, roles.LONG, columns)
     return Answers.from_frame(data, missing=missing, duplicates=duplicates, classes=classes)
@@ -83,8 +87,13 @@ def from_soft_long(
     ------
     MissingColumnError, FormError, DataError, ParameterError
     """
-    frame = to_frame(data)
     columns = roles.named(columns, task=task, worker=worker)
+    if is_place(data):
+        from deem_crowd_adapters.files import read_soft_long
+
+        text_classes = None if classes is None else [str(name) for name in classes]
+        data, columns = read_soft_long(data, None, text_classes, columns), None
+    frame = to_frame(data)
     if columns is not None:
         names = roles.find(list(frame.columns), roles.SOFT, columns)
         frame = frame.rename(columns={name: part for part, name in names.items()})

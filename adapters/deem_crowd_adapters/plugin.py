@@ -12,6 +12,7 @@ def deem_crowd_adapters() -> Mapping[str, Offer]:
     """Offer the adapters by name, each with a line about what it takes."""
     package = __name__.rpartition(".")[0]
     offers = {
+        "any": ("dispatch:to_answers", "whatever is recognised: tables, arrays, files, exports"),
         "long": ("long:from_long", "table of answers: task, worker, label (pandas, polars, Arrow)"),
         "wide": ("wide:from_wide", "DataFrame, one row a task, one column a worker, NaN missing"),
         "dense": ("arrays:from_dense", "matrix of labels, shape (N, D), −1 missing"),
@@ -20,12 +21,21 @@ def deem_crowd_adapters() -> Mapping[str, Offer]:
             "long:from_soft_long",
             "table of soft answers: task, worker, one probability column per class",
         ),
-        "polars": ("polars:from_polars", "polars DataFrame or LazyFrame: task, worker, label"),
-        "arrow": ("arrow:from_arrow", "Arrow table, batch or stream: task, worker, label"),
-        "csv": ("files:from_csv", "CSV file or '-', also compressed: task, worker, label"),
-        "tsv": ("files:from_tsv", "TSV file or '-', also compressed: task, worker, label"),
-        "jsonl": ("files:from_jsonl", "JSON lines, also compressed: task, worker, label"),
-        "parquet": ("files:from_parquet", "parquet file: task, worker, label"),
+        "polars": ("long:from_long", "polars DataFrame or LazyFrame: task, worker, label"),
+        "arrow": ("long:from_long", "Arrow table, batch or stream: task, worker, label"),
+        "csv": ("reading:from_csv", "CSV file or '-', also compressed: task, worker, label"),
+        "tsv": ("reading:from_tsv", "TSV file or '-', also compressed: task, worker, label"),
+        "jsonl": ("reading:from_jsonl", "JSON lines, also compressed: task, worker, label"),
+        "parquet": ("reading:from_parquet", "parquet file: task, worker, label"),
+        "label-studio": ("exports.tools:from_label_studio", "Label Studio: JSON, JSON-MIN, CSV"),
+        "prodigy": ("exports.tools:from_prodigy", "Prodigy: JSON lines of db-out"),
+        "argilla": ("exports.tools:from_argilla", "Argilla: records or dataset with responses"),
+        "doccano": (
+            "exports.tools:from_doccano",
+            "doccano: JSON lines, JSON or CSV, a file a user",
+        ),
+        "mturk": ("exports.tools:from_mturk", "Mechanical Turk: batch results, CSV"),
+        "toloka": ("exports.tools:from_toloka", "Toloka: assignments, TSV"),
         "pairwise": (
             "pairwise:from_pairwise",
             "verdicts on pairs, some of them swapped: task, worker, label, order",

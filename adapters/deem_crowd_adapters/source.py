@@ -16,8 +16,8 @@ from typing import IO, Any, BinaryIO, TypeAlias, cast
 
 from deem_crowd.exceptions import DataError, FormError
 
-Place: TypeAlias = "str | os.PathLike[str] | IO[bytes] | IO[str]"
-"""A path, ``-`` for standard input, or an open file."""
+Place: TypeAlias = "str | os.PathLike[str] | IO[bytes] | IO[str] | Source"
+"""A path, ``-`` for standard input, an open file, or a source that was opened before."""
 
 _COMPRESSIONS: dict[bytes, tuple[str, Any]] = {
     b"\x1f\x8b": ("gzip", gzip.open),
@@ -45,7 +45,9 @@ class Source:
     def __init__(self, place: Place) -> None:
         self._path: str | None = None
         self._content = b""
-        if isinstance(place, (str, os.PathLike)):
+        if isinstance(place, Source):
+            self.name, self._path, self._content = place.name, place._path, place._content
+        elif isinstance(place, (str, os.PathLike)):
             self.name = os.fspath(place)
             if self.name == "-":
                 self.name, self._content = "standard input", sys.stdin.buffer.read()

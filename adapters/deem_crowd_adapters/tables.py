@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,11 @@ import pandas as pd
 
 from deem_crowd.exceptions import FormError
 from deem_crowd_adapters import roles
+
+
+def is_place(data: Any) -> bool:
+    """Tell whether ``data`` is a path or an open file."""
+    return isinstance(data, (str, os.PathLike)) or hasattr(data, "read")
 
 
 def is_polars(data: Any) -> bool:

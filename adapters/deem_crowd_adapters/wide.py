@@ -16,6 +16,7 @@ from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.data.wide import odd_columns
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
 from deem_crowd_adapters import roles
+from deem_crowd_adapters.tables import is_place
 
 EXACT_IN_FLOAT = 2**53
 """Up to here float64 holds every whole number."""
@@ -31,7 +32,7 @@ class _Cells(NamedTuple):
 
 
 def from_wide(
-    frame: pd.DataFrame,
+    frame: Any,
     *,
     task: Hashable | None = None,
     workers: Sequence[Hashable] | None = None,
@@ -45,7 +46,7 @@ def from_wide(
 
     Parameters
     ----------
-    frame : DataFrame, shape (N, D)
+    frame : DataFrame, shape (N, D), or a path
         The index holds the tasks, or a column does; the other columns are the workers.
     task : hashable, optional
         The column of the tasks; ``task`` where there is such a column, else the index.
@@ -69,6 +70,10 @@ def from_wide(
     DataError
         If ids are missing or repeat, labels of different kinds collide, or a column looks like no worker.
     """
+    if is_place(frame):
+        from deem_crowd_adapters.exports.read import from_export
+
+        return from_export(frame, "wide", task=task, workers=workers, classes=classes)
     named = workers is not None
     frame = _checked_form(frame, task, workers)
     tasks = _ids(frame.index, "task", "index")

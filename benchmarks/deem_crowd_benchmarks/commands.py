@@ -9,13 +9,19 @@ import typer
 from deem_crowd.cli import files, shell
 from deem_crowd.cli.options import (
     AdapterOption,
+    AdapterSetOption,
     AnswersArgument,
     Duplicates,
     DuplicatesOption,
     FormatOption,
+    GoldLabelOption,
+    GoldTaskOption,
+    LabelOption,
     Missing,
     MissingOption,
     SetOption,
+    TaskOption,
+    WorkerOption,
 )
 from deem_crowd.exceptions import DataError, OverwriteError, ParameterError
 from deem_crowd.hookspecs import hookimpl
@@ -68,13 +74,18 @@ def compare(
         str, typer.Option(help="Aggregators that `deem-crowd plugins` lists, with commas.")
     ] = "deem,ds,mv",
     parameters: SetOption = None,
+    task: TaskOption = None,
+    worker: WorkerOption = None,
+    label: LabelOption = None,
+    gold_task: GoldTaskOption = None,
+    gold_label: GoldLabelOption = None,
     adapter: AdapterOption = None,
+    adapter_set: AdapterSetOption = None,
     missing: MissingOption = Missing.error,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
 ) -> None:
     """Run several methods on the same answers, in a table: accuracy with gold, agreement without."""
-    from deem_crowd.data.answers import Answers
     from deem_crowd_benchmarks.comparison import each
     from deem_crowd_benchmarks.comparison_table import ACCURACY, LOG_LOSS, SECONDS, comparison_table
 
@@ -83,10 +94,11 @@ def compare(
         raise typer.BadParameter("name one method at least", param_hint="--methods")
     names = shell.checked_methods(named, "--methods")
     chosen = shell.method_parameters(parameters, names)
-    kind = format.value if format else None
-    frame = files.read_answers(answers, kind, adapter)
-    known = None if gold is None else files.read_gold(gold, kind, frame)
-    settled = Answers.from_frame(frame, missing=missing.value, duplicates=duplicates.value)
+    columns = {"task": task, "worker": worker, "label": label}
+    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
+    settled, ids = files.settled_answers(reading)
+    named_gold = files.columns_of(gold_task or task, None, gold_label or label)
+    known = None if gold is None else files.read_gold(gold, reading.format, ids, named_gold)
     if not settled.n_answers:
         raise DataError("there are no answers to compare methods on.")
     if known is not None and not len(known):

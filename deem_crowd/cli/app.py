@@ -19,14 +19,20 @@ import deem_crowd
 from deem_crowd.cli import files, shell
 from deem_crowd.cli.options import (
     AdapterOption,
+    AdapterSetOption,
     AnswersArgument,
     Duplicates,
     DuplicatesOption,
     FormatOption,
+    GoldLabelOption,
+    GoldTaskOption,
+    LabelOption,
     Missing,
     MissingOption,
     SetOption,
     SpreadsheetOption,
+    TaskOption,
+    WorkerOption,
 )
 from deem_crowd.exceptions import (
     DataError,
@@ -104,7 +110,13 @@ def aggregate(
         typer.Option(help="Labels that need another look: keep them, or leave them missing."),
     ] = Contested.keep,
     parameters: SetOption = None,
+    task: TaskOption = None,
+    worker: WorkerOption = None,
+    label: LabelOption = None,
+    gold_task: GoldTaskOption = None,
+    gold_label: GoldLabelOption = None,
     adapter: AdapterOption = None,
+    adapter_set: AdapterSetOption = None,
     missing: MissingOption = Missing.error,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
@@ -112,16 +124,19 @@ def aggregate(
 ) -> None:
     """Turn answers into one label for each task.
 
-    Takes the long format only (task, worker, label); tables tasks × workers and probabilities are for Python. Parquet
-    is read in pieces: a folder, or a pattern in quotes such as 'answers-*.parquet', names many files.
+    Exports of labelling tools are recognised by their content; docs/your-data.md lists them. Parquet is read in pieces.
     """
     (method,) = shell.checked_methods([method], "--method")
     kind = format.value if format else None
     outputs = {"--output": output, "--proba": proba, "--workers": workers}
-    files.check_outputs(outputs, [answers, gold], kind)
+    files.check_outputs(outputs, [*answers, gold], kind)
     chosen = shell.method_parameters(parameters, [method])
-    settled, ids = files.settled_answers(answers, kind, adapter, missing.value, duplicates.value)
-    known = None if gold is None else files.read_gold(gold, kind, ids)
+    columns = {"task": task, "worker": worker, "label": label}
+    settled, ids = files.settled_answers(
+        files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
+    )
+    named = files.columns_of(gold_task or task, None, gold_label or label)
+    known = None if gold is None else files.read_gold(gold, kind, ids, named)
     del ids
     if known is not None:
         files.check_gold_labels(known, settled)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deem_crowd.cli import files
 from deem_crowd.cli.options import (
     AdapterOption,
+    AdapterSetOption,
     AnswersArgument,
     Duplicates,
     DuplicatesOption,
-    Format,
     FormatOption,
+    GoldLabelOption,
+    GoldTaskOption,
     LabelOption,
     Missing,
     MissingOption,
@@ -95,7 +98,10 @@ def next_(
     task: TaskOption = None,
     worker: WorkerOption = None,
     label: LabelOption = None,
+    gold_task: GoldTaskOption = None,
+    gold_label: GoldLabelOption = None,
     adapter: AdapterOption = None,
+    adapter_set: AdapterSetOption = None,
     missing: MissingOption = Missing.error,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
@@ -109,9 +115,10 @@ def next_(
     from deem_crowd import decide
 
     columns = {"task": task, "worker": worker, "label": label}
-    settings = _Settings(answers, output, gold, format, columns)
+    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
+    settings = _Settings(reading, output, gold, (gold_task, gold_label))
     settings.check(costs, exclude, unanswered)
-    aggregator = settings.fitted(adapter, missing, duplicates)
+    aggregator = settings.fitted()
     options: dict[str, Any] = {
         "per_task_limit": per_task_limit,
         "exclude": settings.tasks(exclude),
@@ -145,7 +152,10 @@ def suspects(
     task: TaskOption = None,
     worker: WorkerOption = None,
     label: LabelOption = None,
+    gold_task: GoldTaskOption = None,
+    gold_label: GoldLabelOption = None,
     adapter: AdapterOption = None,
+    adapter_set: AdapterSetOption = None,
     missing: MissingOption = Missing.error,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
@@ -158,11 +168,11 @@ def suspects(
     """
     from deem_crowd import decide
 
-    settings = _Settings(
-        answers, output, gold, format, {"task": task, "worker": worker, "label": label}
-    )
+    columns = {"task": task, "worker": worker, "label": label}
+    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
+    settings = _Settings(reading, output, gold, (gold_task, gold_label))
     settings.check(labels)
-    aggregator = settings.fitted(adapter, missing, duplicates)
+    aggregator = settings.fitted()
     if labels is None:
         table = decide.suspect_answers(aggregator, number)
     else:
@@ -192,7 +202,10 @@ def keep(
     task: TaskOption = None,
     worker: WorkerOption = None,
     label: LabelOption = None,
+    gold_task: GoldTaskOption = None,
+    gold_label: GoldLabelOption = None,
     adapter: AdapterOption = None,
+    adapter_set: AdapterSetOption = None,
     missing: MissingOption = Missing.error,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
@@ -206,11 +219,11 @@ def keep(
 
     from deem_crowd import decide
 
-    settings = _Settings(
-        answers, output, gold, format, {"task": task, "worker": worker, "label": label}
-    )
+    columns = {"task": task, "worker": worker, "label": label}
+    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
+    settings = _Settings(reading, output, gold, (gold_task, gold_label))
     settings.check()
-    aggregator = settings.fitted(adapter, missing, duplicates, learn=False)
+    aggregator = settings.fitted(learn=False)
     with _usage():
         kept = decide.reliable(aggregator, precision, confidence=confidence, gold=settings.known)
     table = pd.DataFrame(
@@ -232,82 +245,66 @@ class _Settings:
 
     Parameters
     ----------
-    answers, output, gold : path
-    format : Format
-    columns : dict
-        From our name to the file's, None where it is the same.
+    reading : Reading
+        What is read, and how.
+    output, gold : path
+    gold_columns : (str or None, str or None)
+        What task and label are called in the file of gold, where it is not as in the answers.
     """
 
     def __init__(
         self,
-        answers: str,
+        reading: files.Reading,
         output: str,
         gold: str | None,
-        format: Format | None,
-        columns: dict[str, str | None],
+        gold_columns: tuple[str | None, str | None],
     ) -> None:
-        from deem_crowd.cli import files
-
-        self.answers, self.output, self.gold = answers, output, gold
-        self.kind = format.value if format else None
-        self.columns = files.columns_of(**columns)
+        self.reading, self.output, self.gold = reading, output, gold
+        self.kind = reading.format
+        task, label = gold_columns
+        self.gold_columns = {**reading.columns, **files.columns_of(task, None, label)}
         self.ids: Any = None
         self.known: pd.Series | None = None
 
     def check(self, *inputs: str | None) -> None:
         """Refuse an output that would destroy what is read."""
-        from deem_crowd.cli import files
-
         files.check_outputs(
-            {"--output": self.output}, [self.answers, self.gold, *inputs], self.kind
+            {"--output": self.output}, [*self.reading.paths, self.gold, *inputs], self.kind
         )
 
-    def fitted(
-        self, adapter: str | None, missing: Missing, duplicates: Duplicates, learn: bool = True
-    ) -> DEEMAggregator:
+    def fitted(self, learn: bool = True) -> DEEMAggregator:
         """Return the default model of the answers; it learns from gold unless ``learn`` is false."""
-        from deem_crowd.cli import files
         from deem_crowd.estimators.aggregator import DEEMAggregator
 
-        settled, ids = files.settled_answers(
-            self.answers, self.kind, adapter, missing.value, duplicates.value, self.columns
-        )
+        settled, ids = files.settled_answers(self.reading)
         self.ids = {
             "task": settled.tasks.to_series(),
             "worker": settled.workers.to_series(),
             "label": settled.classes.to_series(),
         }
         if self.gold is not None:
-            self.known = files.read_gold(self.gold, self.kind, ids, self.columns)
+            self.known = files.read_gold(self.gold, self.kind, ids, self.gold_columns)
             files.check_gold_labels(self.known, settled)
         return DEEMAggregator().fit(settled, self.known if learn else None)
 
     def tasks(self, path: str | None) -> list[Any]:
         """Return the ids in the column ``task`` of a file; none of no file."""
-        from deem_crowd.cli import files
-
         if path is None:
             return []
         return files.read_ids(path, self.kind, ["task"], self.ids)["task"].tolist()
 
     def labels(self, path: str) -> pd.Series:
         """Return the labels in a file, index task."""
-        from deem_crowd.cli import files
-
-        return files.read_gold(path, self.kind, self.ids, self.columns)
+        return files.read_gold(path, self.kind, self.ids, self.gold_columns)
 
     def costs(self, path: str | None, what: str) -> pd.Series | None:
         """Return the costs in a file, by task or worker."""
-        from deem_crowd.cli import files
-
         if path is None:
             return None
         return files.read_ids(path, self.kind, [what, "cost"], self.ids).set_index(what)["cost"]
 
     def write(self, table: pd.DataFrame, spreadsheet: bool) -> None:
         """Write the table, whole or not at all."""
-        from deem_crowd.cli import files
-
         files.write([(table, self.output)], self.kind, spreadsheet)
 
 

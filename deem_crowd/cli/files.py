@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import glob
+import inspect
 import os
 import stat
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from deem_crowd.cli.shell import plugin_output
+from deem_crowd.cli.shell import method_parameters, plugin_output
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -31,43 +33,117 @@ if TYPE_CHECKING:
 
     from deem_crowd.data.answers import Answers
 
-LONG_ONLY = (
-    "The shell reads the long format only: one row an answer, columns task, worker, label. For wide tables (tasks × "
-    "workers) and for probabilities there are deem_crowd_adapters.from_wide and from_soft_long in Python."
+HOW_TO_READ = (
+    "Columns of other names: --task, --worker, --label. A table with one row a task and one column a worker: "
+    "--adapter wide "
+    "--adapter-set task=COLUMN. `deem-crowd plugins` lists the adapters."
 )
 
 
-def _adapted(path: str, adapter: str) -> pd.DataFrame:
-    """Return the answers that a registered adapter reads, as a long frame."""
+@dataclass(frozen=True)
+class Reading:
+    """What is read as answers, and how."""
+
+    paths: Sequence[str]
+    format: str | None = None
+    adapter: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the adapter."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name of a column → the file's, where they differ."""
+    missing: Any = "error"
+    duplicates: Any = "last"
+
+    @property
+    def path(self) -> str | list[str]:
+        """The only path, or the list of them."""
+        return self.paths[0] if len(self.paths) == 1 else list(self.paths)
+
+
+def reading(
+    paths: Sequence[str],
+    format: Any = None,
+    adapter: str | None = None,
+    adapter_set: Sequence[str] | None = None,
+    columns: Mapping[str, str | None] | None = None,
+    missing: Any = None,
+    duplicates: Any = None,
+) -> Reading:
+    """Return how to read answers, from the options of a command.
+
+    Raises
+    ------
+    typer.BadParameter
+    """
+    given = columns_of(**(columns or {}))
+    if adapter is not None and given:
+        message = (
+            f"an adapter finds its columns itself; {first_few(given.values())} cannot be named beside it, except by "
+            "--adapter-set"
+        )
+        raise typer.BadParameter(message, param_hint="--adapter")
+    return Reading(
+        list(paths),
+        format.value if format else None,
+        adapter,
+        method_parameters(list(adapter_set or ()), ["adapter"], "--adapter-set")["adapter"],
+        given,
+        missing.value if missing else "error",
+        duplicates.value if duplicates else "last",
+    )
+
+
+def _adapted(asked: Reading) -> Answers:
+    """Return the answers that a registered adapter reads."""
     from deem_crowd import registry
     from deem_crowd.contract import described
     from deem_crowd.data.answers import Answers
 
+    adapter = str(asked.adapter)
     try:
         read = registry.get_adapter(adapter)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--adapter") from error
     try:
         with plugin_output():
-            answers = read(path)
+            answers = read(asked.path, **asked.options, **_taken(read, asked))
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
     except DeemCrowdError:
         raise
     except (Exception, SystemExit) as error:  # somebody else's code, which may fail in any way
         raise DataError(
-            f"adapter {adapter!r} failed on {_name(path, 'input')}: {described(error)}"
+            f"adapter {adapter!r} failed on {_name(asked.paths[0], 'input')}: {described(error)}"
         ) from error
     if not isinstance(answers, Answers):
         raise PluginError(
             f"adapter {adapter!r} returned a {type(answers).__name__}, not deem_crowd.Answers."
         )
-    return answers.to_frame()
+    return answers
 
 
-def is_parquet(path: str, format: str | None) -> bool:
+def _taken(read: Any, asked: Reading) -> dict[str, Any]:
+    """Return what an adapter takes of --missing and --duplicates."""
+    try:
+        parameters = inspect.signature(read).parameters
+    except (TypeError, ValueError):
+        return {}
+    given = {"missing": asked.missing, "duplicates": asked.duplicates}
+    default = {"missing": "error", "duplicates": "last"}
+    return {
+        name: value
+        for name, value in given.items()
+        if value != default[name] and name in parameters and name not in asked.options
+    }
+
+
+def is_parquet(asked: Reading) -> bool:
     """Tell whether answers stand in parquet files, which are read in pieces."""
-    from deem_crowd.data.parquet import is_pattern
+    if asked.format is not None or "-" in asked.paths:
+        return asked.format == "parquet" and "-" not in asked.paths
+    from deem_crowd_adapters.exports.several import expand
 
-    return path != "-" and (path.endswith(".parquet") or format == "parquet" or is_pattern(path))
+    return all(name.endswith((".parquet", ".pq")) for name in expand(asked.paths))
 
 
 def columns_of(task: str | None, worker: str | None, label: str | None) -> dict[str, str]:
@@ -76,45 +152,31 @@ def columns_of(task: str | None, worker: str | None, label: str | None) -> dict[
     return {part: name for part, name in given.items() if name is not None}
 
 
-def read_answers(
-    path: str,
-    format: str | None,
-    adapter: str | None = None,
-    columns: Mapping[str, str] | None = None,
-) -> pd.DataFrame:
-    """Return the answers in a file as a long frame of R rows."""
-    if adapter is not None:
-        if columns:
-            message = f"an adapter finds its columns itself; {first_few(columns.values())} cannot be named beside it"
-            raise typer.BadParameter(message, param_hint="--adapter")
-        return _adapted(path, adapter)
-    from deem_crowd_adapters.files import read_long
-
-    try:
-        return read_long(path, format, columns or None)
-    except MissingColumnError as error:
-        raise MissingColumnError(f"{error}\n{LONG_ONLY}") from error
-
-
-def settled_answers(
-    path: str,
-    format: str | None,
-    adapter: str | None,
-    missing: Any,
-    duplicates: Any,
-    columns: Mapping[str, str] | None = None,
-) -> tuple[Answers, Any]:
-    """Return the answers in a file, each once, and their ids under ``task`` and ``label``.
+def settled_answers(asked: Reading) -> tuple[Answers, Any]:
+    """Return the answers, each once, and their ids under ``task`` and ``label``.
 
     Parquet is read in pieces, unless columns are named.
     """
     from deem_crowd.data.answers import Answers
 
-    if adapter is None and is_parquet(path, format) and not columns:
-        answers = Answers.from_parquet(path, missing=missing, duplicates=duplicates)
-        return answers, {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
-    frame = read_answers(path, format, adapter, columns)
-    return Answers.from_frame(frame, missing=missing, duplicates=duplicates), frame
+    how = {"missing": asked.missing, "duplicates": asked.duplicates}
+    if asked.adapter is not None:
+        answers = _adapted(asked)
+    elif not asked.columns and not asked.options and is_parquet(asked):
+        answers = Answers.from_parquet(asked.path, **how)
+    else:
+        from deem_crowd_adapters.reading import read_answers
+
+        try:
+            frame = read_answers(asked.path, asked.format, asked.columns or None, **asked.options)
+        except MissingColumnError as error:
+            raise MissingColumnError(f"{error}\n{HOW_TO_READ}") from error
+        except ParameterError as error:
+            if not asked.options:
+                raise
+            raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
+        return Answers.from_frame(frame, **how), frame
+    return answers, {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
 
 
 def read_ids(
@@ -153,11 +215,9 @@ def read_gold(
     Ids and labels that are written like those of ``answers`` become these, whatever their type in the file. Columns may
     be called as those of the answers are.
     """
-    from deem_crowd_adapters.files import read_table
-
     from deem_crowd.data.frames import require_columns
 
-    frame = read_table(path, _format(path, format))
+    frame = _gold_table(path, _format(path, format))
     for part, name in (columns or {}).items():
         if part not in frame and name in frame:
             frame = frame.rename(columns={name: part})
@@ -190,6 +250,21 @@ def read_gold(
             stacklevel=2,
         )
     return gold[here]
+
+
+def _gold_table(path: str, format: str | None) -> pd.DataFrame:
+    """Return a table of known labels; of an export, those that it holds."""
+    from deem_crowd_adapters.exports.read import attempt
+    from deem_crowd_adapters.files import read_table
+
+    document = format is None and path.endswith((".json", ".zip", ".xlsx", ".xml"))
+    frame = None if document else read_table(path, format)
+    if frame is not None and {"task", "label"} & set(frame.columns):
+        return frame
+    export = attempt(path, {}) if format is None and path != "-" else None
+    if export is None or export.gold.empty:
+        return read_table(path, format) if frame is None else frame
+    return export.gold.rename("label").rename_axis("task").reset_index()
 
 
 def write(

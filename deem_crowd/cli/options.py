@@ -33,11 +33,11 @@ class Duplicates(str, Enum):
 
 
 AnswersArgument = Annotated[
-    str,
+    list[str],
     typer.Argument(
-        metavar="ANSWERS",
-        help="Answers in the long format: one row an answer, columns task, worker, label. CSV, TSV, JSON lines or "
-        "parquet; - is standard input.",
+        metavar="ANSWERS...",
+        help="A table of answers (task, worker, label; CSV, TSV, JSON lines or parquet) or what a labelling tool "
+        "exports. One file or several, a folder, or a pattern in quotes; - is standard input.",
     ),
 ]
 SetOption = Annotated[
@@ -54,6 +54,14 @@ AdapterOption = Annotated[
     typer.Option(
         "--adapter",
         help="An adapter that `deem-crowd plugins` lists, to read ANSWERS with, instead of by --format.",
+    ),
+]
+AdapterSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter-set",
+        metavar="NAME=VALUE",
+        help="A parameter of the adapter, as often as needed: --adapter-set question=sentiment.",
     ),
 ]
 FormatOption = Annotated[
@@ -78,6 +86,16 @@ WorkerOption = Annotated[
 ]
 LabelOption = Annotated[
     str | None, typer.Option("--label", metavar="COLUMN", help="The column that holds the label.")
+]
+GoldTaskOption = Annotated[
+    str | None,
+    typer.Option("--gold-task", metavar="COLUMN", help="The column of --gold that holds the task."),
+]
+GoldLabelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gold-label", metavar="COLUMN", help="The column of --gold that holds the label."
+    ),
 ]
 SpreadsheetOption = Annotated[
     bool,

@@ -295,8 +295,10 @@ def checked_methods(names: Sequence[str], option: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def method_parameters(given: list[str] | None, methods: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the parameters of each method from NAME=VALUE, or METHOD.NAME=VALUE, as given to --set.
+def method_parameters(
+    given: list[str] | None, methods: list[str], option: str = "--set"
+) -> dict[str, dict[str, Any]]:
+    """Return the parameters of each method from NAME=VALUE, or METHOD.NAME=VALUE, as given to ``option``.
 
     Raises
     ------
@@ -311,13 +313,13 @@ def method_parameters(given: list[str] | None, methods: list[str]) -> dict[str, 
         if not equals or not name or method not in found:
             example = "NAME=VALUE" if len(methods) == 1 else f"{methods[0]}.NAME=VALUE"
             raise typer.BadParameter(
-                f"{item!r} is no {example} of {', '.join(methods)}", param_hint="--set"
+                f"{item!r} is no {example} of {', '.join(methods)}", param_hint=option
             )
         try:
             found[method][name] = json.loads(text)
         except RecursionError:
             raise typer.BadParameter(
-                f"the value of {name!r} is nested too deeply", param_hint="--set"
+                f"the value of {name!r} is nested too deeply", param_hint=option
             ) from None
         except ValueError:
             found[method][name] = text

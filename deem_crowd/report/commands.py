@@ -6,6 +6,21 @@ from typing import Annotated
 
 import typer
 
+from deem_crowd.cli.options import (
+    AdapterOption,
+    AdapterSetOption,
+    AnswersArgument,
+    Duplicates,
+    DuplicatesOption,
+    FormatOption,
+    GoldLabelOption,
+    GoldTaskOption,
+    LabelOption,
+    Missing,
+    MissingOption,
+    TaskOption,
+    WorkerOption,
+)
 from deem_crowd.hookspecs import hookimpl
 
 
@@ -16,13 +31,7 @@ def deem_crowd_commands(cli: typer.Typer) -> None:
 
 
 def report(
-    answers: Annotated[
-        str,
-        typer.Argument(
-            metavar="ANSWERS",
-            help="Answers in the long format: one row an answer, columns task, worker, label.",
-        ),
-    ],
+    answers: AnswersArgument,
     output: Annotated[
         str, typer.Option("--output", "-o", help="The HTML file to write: its name ends in .html.")
     ],
@@ -32,21 +41,30 @@ def report(
             help="True labels to compare with (the fit does not see them): columns task, label."
         ),
     ] = None,
-    adapter: Annotated[
-        str | None, typer.Option("--adapter", help="An adapter to read ANSWERS with.")
-    ] = None,
+    task: TaskOption = None,
+    worker: WorkerOption = None,
+    label: LabelOption = None,
+    gold_task: GoldTaskOption = None,
+    gold_label: GoldLabelOption = None,
+    adapter: AdapterOption = None,
+    adapter_set: AdapterSetOption = None,
+    missing: MissingOption = Missing.error,
+    duplicates: DuplicatesOption = Duplicates.last,
+    format: FormatOption = None,
 ) -> None:
     """Write one HTML file about the answers: whom and what to trust, and where to look again."""
     from deem_crowd import extras
     from deem_crowd.cli import files
-    from deem_crowd.data.answers import Answers
     from deem_crowd.estimators.aggregator import DEEMAggregator
 
     if not output.endswith((".html", ".htm")):  # so that no file of answers is overwritten
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
     extras.require("report", "reports")  # before the fit
-    frame = files.read_answers(answers, None, adapter)
-    truth = None if gold is None else files.read_gold(gold, None, frame)
-    aggregator = DEEMAggregator().fit(Answers.from_frame(frame))
+    columns = {"task": task, "worker": worker, "label": label}
+    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
+    settled, ids = files.settled_answers(reading)
+    named = files.columns_of(gold_task or task, None, gold_label or label)
+    truth = None if gold is None else files.read_gold(gold, reading.format, ids, named)
+    aggregator = DEEMAggregator().fit(settled)
     aggregator.report(output, gold=truth)
     typer.echo(f"Written: {output}", err=True)

@@ -16,8 +16,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import DEEM, Answers, DEEMAggregator
-from deem_crowd.cli.files import LONG_ONLY
+from deem_crowd import DEEM, Answers, DEEMAggregator, adapters
+from deem_crowd.cli.files import HOW_TO_READ
 from deem_crowd.exceptions import (
     DataError,
     FormError,
@@ -260,7 +260,7 @@ SOUND = "task,worker,label\na,1,x\na,2,y\nb,1,y\nb,2,x\n"
 
 def shell(row: str, arguments: str, status: int, message: str, **files: str | bytes) -> ShellFault:
     named = {name.replace("_", "."): text for name, text in files.items()}
-    return ShellFault(row, arguments, status, message.replace("{LONG}", "\n" + LONG_ONLY), named)
+    return ShellFault(row, arguments, status, message.replace("{LONG}", "\n" + HOW_TO_READ), named)
 
 
 AGGREGATE = "aggregate a.csv -o out.csv"
@@ -269,8 +269,6 @@ SHELL = [
           "nowhere.csv: No such file or directory"),
     shell("a folder that is none", "aggregate a.csv -o nowhere/out.csv", 1,
           "there is no folder to write nowhere/out.csv into (--output)", a_csv=SOUND),
-    shell("a name without a format", "aggregate a.dat -o out.csv", 1,
-          "the name of 'a.dat' tells no format. Name it .csv, .tsv, .jsonl or .parquet, or give the format: 'csv', 'tsv', 'jsonl', 'parquet'.", a_dat=SOUND),
     shell("an output without a format", "aggregate a.csv -o out.dat", 2,
           "Invalid value for --output: the name of 'out.dat' tells no format. Name it .csv, .tsv, .jsonl or .parquet, or give the format: 'csv', 'tsv', 'jsonl', 'parquet'.", a_csv=SOUND),
     shell("empty file", AGGREGATE, 1,
@@ -320,7 +318,7 @@ SHELL = [
     shell("--set without a value", AGGREGATE + " --set n_iter", 2,
           "Invalid value for --set: 'n_iter' is no NAME=VALUE of deem", a_csv=SOUND),
     shell("no adapter of that name", AGGREGATE + " --adapter csvv", 2,
-          "Invalid value for --adapter: no adapter is called 'csvv' (did you mean 'csv'?); there are: arrow, csv, dense, jsonl, long, parquet, polars, soft, soft-long, tsv, wide", a_csv=SOUND),
+          "Invalid value for --adapter: no adapter is called 'csvv' (did you mean 'csv'?); there are: " + ", ".join(sorted(adapters())), a_csv=SOUND),
     shell("one output for two tables", "aggregate a.csv -o out.csv --proba out.csv", 2,
           "Invalid value for --proba: 'out.csv' is already where --output goes", a_csv=SOUND),
     shell("probabilities of a method without", AGGREGATE + " --method kos --proba p.csv", 1,

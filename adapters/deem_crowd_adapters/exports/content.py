@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import zipfile
 import zlib
@@ -171,6 +172,10 @@ def _lines(text: str, name: str) -> Iterator[dict[str, Any]]:
         yield record
 
 
+_CONSTANTS = {"NaN": None}
+"""What stands for NaN and the infinities, which are no JSON: missing."""
+
+
 def parse_json(text: str, where: str) -> Any:
     """Parse JSON; a key twice in an object and a number that no float holds are errors.
 
@@ -190,8 +195,15 @@ def parse_json(text: str, where: str) -> Any:
             )
         return record
 
+    def finite(digits: str) -> float:
+        if math.isinf(number := float(digits)):
+            raise DataError(f"{where} holds the number {digits[:20]}, which no float can hold.")
+        return number
+
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return json.loads(
+            text, object_pairs_hook=unique, parse_float=finite, parse_constant=_CONSTANTS.get
+        )
     except RecursionError as error:
         raise DataError(f"{where} is nested too deeply to be read.") from error
     except DataError:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from deem_crowd.exceptions import DataError, DeemCrowdError
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 
@@ -43,6 +44,7 @@ MODULES = (
     "figure_eight",
     "workbook",
     "doccano",
+    "long_files",
     "sheets",
 )
 """The more special a format's marks are, the earlier it stands."""
@@ -65,5 +67,21 @@ def recognised(content: Content, name: str | None = None) -> Format | None:
 def read_one(content: Content, format: Format, options: dict[str, Any]) -> Collected:
     """Return what one file holds."""
     collected = Collected(format.title, content.name)
-    format.read(content, collected, **{k: v for k, v in options.items() if k in format.options})
+    mine = {name: value for name, value in options.items() if name in format.options}
+    try:
+        format.read(content, collected, **mine)
+    except DeemCrowdError:
+        raise
+    except (
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise DataError(
+            f"{content.name} looks like {format.title} and is not built like it ({type(error).__name__}: "
+            f"{str(error)[:200]}). Export it again, or turn it into a table with columns task, worker, label."
+        ) from error
     return collected

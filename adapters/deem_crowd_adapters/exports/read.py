@@ -12,6 +12,7 @@ from deem_crowd.exceptions import DataError, ParameterError, first_few
 from deem_crowd_adapters.exports import known, several
 from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of, gold_of
 from deem_crowd_adapters.exports.content import Content, open_content
+from deem_crowd_adapters.source import Source
 
 
 class Export(NamedTuple):
@@ -86,7 +87,8 @@ def attempt(data: Any, options: dict[str, Any]) -> Export | None:
         contents = _opened(data, options.get("sheet"))
     except DataError:
         return None
-    if not all(known.recognised(content) for content in _flat(contents)):
+    flat = _flat(contents)
+    if not all(_format_of(content, None, len(flat)) for content in flat):
         return None
     rest = {name: value for name, value in options.items() if name not in ("question", "multiple")}
     return _export(contents, None, options.get("question"), options.get("multiple", "error"), rest)
@@ -139,7 +141,7 @@ def for_tool(tool: str) -> Callable[..., Answers]:
 
 
 def _opened(data: Any, sheet: Any) -> list[Content]:
-    if hasattr(data, "read"):
+    if hasattr(data, "read") or isinstance(data, Source):
         return [open_content(data, sheet)]
     return [open_content(path, sheet) for path in several.expand(cast("several.Paths", data))]
 
@@ -155,6 +157,14 @@ def _flat(contents: Sequence[Content]) -> list[Content]:
     return flat
 
 
+def _format_of(content: Content, tool: str | None, n_files: int) -> known.Format | None:
+    """Return the format of a file; a table without workers names one only as one of several files."""
+    if tool == "wide" and content.kind == "table":
+        return known.formats("wide")[0]
+    format = known.recognised(content, tool)
+    return None if format is not None and format.name == "files" and n_files == 1 else format
+
+
 def _export(
     contents: Sequence[Content],
     tool: str | None,
@@ -164,10 +174,11 @@ def _export(
 ) -> Export | None:
     pieces: list[Collected] = []
     taken: set[str] = set()
-    for content in _flat(contents):
-        format = known.recognised(content, tool)
+    flat = _flat(contents)
+    for content in flat:
+        format = _format_of(content, tool, len(flat))
         if format is None:
-            if not pieces and len(contents) == 1:
+            if not pieces and len(flat) == 1:
                 return None
             raise DataError(
                 f"{content.name} is of no format that is known ({_looks(content)}), beside files that are. "

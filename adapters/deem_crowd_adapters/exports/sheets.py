@@ -18,6 +18,8 @@ from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
 
 _MOST_CLASSES = 50
+FEW = 10
+"""A table of fewer rows is not taken for a wide one by its values."""
 _NO_PERSON = re.compile(
     r"(^|[^a-z])(gold|golden|truth|true|correct|majority|mv|vote|consensus|adjudicat\w*|final|agreed|aggregat\w*|resolved"
     r"|pred|predicted|prediction|predictions|model|baseline|target|reference|ref)([^a-z]|$)",
@@ -174,9 +176,10 @@ def _stem(name: Hashable) -> str:
 
 
 def _is_wide(content: Content) -> bool:
-    """Tell whether columns share their values and none has the name of a long table's workers."""
+    """Tell whether columns of ten rows or more share their values and none is called like a long table's workers."""
     return (
         content.kind == "table"
+        and len(content.value) >= FEW
         and not synonyms(content.keys, ["worker"])
         and "worker" not in content.keys
         and plan(content.value) is not None

@@ -1,4 +1,4 @@
-"""The adapter of each tool, by the name it is offered under."""
+"""The adapters of tools: one for each name in :mod:`.known`, for callers who say which tool a file comes from."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ from_cvat = for_tool("cvat")
 from_labelbox = for_tool("labelbox")
 from_figure_eight = for_tool("figure-eight")
 from_excel = for_tool("excel")
+from_prodigy = for_tool("prodigy")
+from_argilla = for_tool("argilla")
+from_doccano = for_tool("doccano")
+from_mturk = for_tool("mturk")
+from_toloka = for_tool("toloka")

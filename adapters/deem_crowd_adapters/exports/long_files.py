@@ -1,0 +1,64 @@
+"""Plain tables as files: the long format beside other files, and a file for each annotator."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable
+from typing import Any
+
+import pandas as pd
+
+from deem_crowd.data.frames import synonyms
+from deem_crowd_adapters import roles
+from deem_crowd_adapters.exports.collected import Collected
+from deem_crowd_adapters.exports.content import Content
+from deem_crowd_adapters.exports.known import Format
+
+
+def _is_long(content: Content) -> bool:
+    return content.kind in ("records", "table") and set(roles.LONG) <= content.keys
+
+
+def _is_one_annotators(content: Content) -> bool:
+    """Tell whether a table has tasks and labels, and no column that could name a worker."""
+    return (
+        content.kind in ("records", "table")
+        and set(roles.GOLD) <= content.keys
+        and not synonyms(content.keys, ["worker"])
+    )
+
+
+def read_long(content: Content, collected: Collected) -> None:
+    """Add the answers of a table with columns task, worker, label."""
+    collected.workers_are_global = True
+    _add(content, collected, "worker")
+
+
+def read_one_annotators(content: Content, collected: Collected) -> None:
+    """Add the answers of a table with columns task and label, by the annotator that the file is named after."""
+    collected.workers_are_global = True
+    _add(content, collected, None)
+
+
+def _add(content: Content, collected: Collected, worker: str | None) -> None:
+    columns = [_column(content, name) for name in ("task", "label")]
+    people: Any = itertools.repeat(content.stem) if worker is None else _column(content, worker)
+    for task, label, who in zip(*columns, people, strict=False):
+        if task is None or who is None:
+            raise content.damaged(
+                "a row", "task or worker is missing", "Fill it, or leave the row out."
+            )
+        collected.add("label", task, who, label)
+
+
+def _column(content: Content, name: str) -> list[Hashable]:
+    if content.kind == "records":
+        return [record.get(name) for record in content.value]
+    column: pd.Series = content.value[name].astype(object)
+    return column.where(column.notna(), None).tolist()
+
+
+FORMATS = (
+    Format("long", "long table", _is_long, read_long),
+    Format("files", "table of one annotator", _is_one_annotators, read_one_annotators),
+)

@@ -1,0 +1,176 @@
+"""Files, whatever they are → one row an answer: the long format read as it is, everything else as an export."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.exceptions import MissingColumnError, ParameterError
+from deem_crowd_adapters import formats, roles
+from deem_crowd_adapters.files import FileColumns, read_long
+from deem_crowd_adapters.source import Place, Source
+
+_DOCUMENTS = (b"[", b"<", b"PK\x03\x04", b"\x93NUMPY", b"\x80")
+"""How a file begins that is no table of rows: a list, XML, an archive, an array, a pickle."""
+_NAMES = (
+    ".json",
+    ".zip",
+    ".eval",
+    ".npy",
+    ".npz",
+    ".xlsx",
+    ".xlsm",
+    ".xml",
+    ".pkl",
+    ".pickle",
+    ".pt",
+)
+"""What the name of such a file ends with."""
+
+
+def is_several(data: Any) -> bool:
+    """Tell whether paths, a folder or a pattern name several files."""
+    from deem_crowd.data.parquet import is_pattern
+
+    if isinstance(data, (str, os.PathLike)):
+        return is_pattern(os.fspath(data))
+    return (
+        isinstance(data, (list, tuple))
+        and len(data) > 0
+        and all(isinstance(each, (str, os.PathLike)) for each in data)
+    )
+
+
+def read_answers(
+    data: Any, format: str | None = None, columns: FileColumns | None = None, **options: Any
+) -> pd.DataFrame:
+    """Read answers from a file, several files, a pattern or a folder, in the long format or as a tool exports them.
+
+    Parameters
+    ----------
+    data : path, folder, pattern, sequence of paths, '-' or open file
+    format, columns
+        As in :func:`read_long`: with either, the files are in the long format.
+    options
+        As in :func:`read_export`: ``question``, ``multiple`` and what the format takes.
+
+    Returns
+    -------
+    DataFrame
+        R rows, columns ``task``, ``worker``, ``label``.
+
+    Raises
+    ------
+    MissingColumnError, DataError, ParameterError, OSError
+    """
+    from deem_crowd_adapters.exports import read, several
+
+    if is_several(data):
+        if format is None and columns is None:
+            return read.read_export(data, **options).answers
+        parts = [read_long(path, format, columns) for path in several.expand(data)]
+        return pd.concat(parts, ignore_index=True)
+    if format is not None or columns is not None:
+        _refuse_options(options)
+        return read_long(data, format, columns)
+    if _is_document_name(data):
+        return read.read_export(data, **options).answers
+    _check_name(data)
+    source = Source(data)
+    if options or _is_document(source):
+        return read.read_export(source, **options).answers
+    try:
+        return read_long(source)
+    except MissingColumnError:
+        export = read.attempt(source, options)
+        if export is None:
+            raise
+        return export.answers
+
+
+def from_file(
+    path_or_buffer: Any,
+    format: str | None = None,
+    *,
+    task: Hashable | None = None,
+    worker: Hashable | None = None,
+    label: Hashable | None = None,
+    columns: FileColumns | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+    **options: Any,
+) -> Answers:
+    """Read a file of answers, in the long format or as a tool exports them.
+
+    Parameters
+    ----------
+    path_or_buffer : path, folder, pattern, sequence of paths, '-' or open file
+    format, columns
+        As in :func:`read_long`; with either, the file is in the long format.
+    task, worker, label : str, optional
+        The names of single columns, as in ``columns``.
+    missing, duplicates, classes
+        As in :meth:`deem_crowd.Answers.from_frame`.
+    options
+        As in :func:`read_export`, e.g. ``question="sentiment"`` where an export holds several questions.
+
+    Returns
+    -------
+    Answers
+        R answers by N tasks and D workers, K classes.
+
+    Raises
+    ------
+    MissingColumnError, DataError, ParameterError, OSError
+    """
+    columns = roles.named(columns, task=task, worker=worker, label=label)
+    frame = read_answers(path_or_buffer, format, columns, **options)
+    return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
+
+
+def _for_format(format: str) -> functools.partial[Answers]:
+    """Return :func:`from_file` for files of one format."""
+    reader = functools.partial(from_file, format=format)
+    functools.update_wrapper(reader, from_file, assigned=("__module__", "__doc__"), updated=())
+    reader.__dict__["__name__"] = f"from_{format}"
+    return reader
+
+
+from_csv = _for_format("csv")
+from_tsv = _for_format("tsv")
+from_jsonl = _for_format("jsonl")
+from_parquet = _for_format("parquet")
+
+
+def _refuse_options(options: dict[str, Any]) -> None:
+    if options:
+        raise ParameterError(
+            f"{', '.join(options)}: the long format has no such options. Leave out the format and the "
+            "columns, so that the "
+            "file is read as what it is."
+        )
+
+
+def _is_document_name(data: Any) -> bool:
+    return isinstance(data, (str, os.PathLike)) and os.fspath(data).lower().endswith(_NAMES)
+
+
+def _check_name(data: Place) -> None:
+    """Let a file whose name tells no format be opened only if it is there."""
+    if isinstance(data, (str, os.PathLike)) and not os.path.exists(data) and os.fspath(data) != "-":
+        formats.of(os.fspath(data))
+
+
+def _is_document(source: Source) -> bool:
+    """Tell whether a file is one document: by its first bytes, or because its first line is no whole JSON object."""
+    head = source.head().removeprefix(formats.UTF8_MARK).lstrip()
+    line, newline, _ = head.partition(b"\n")
+    return head.startswith(_DOCUMENTS) or (
+        line.startswith(b"{") and bool(newline) and not line.rstrip().endswith(b"}")
+    )
