@@ -73,6 +73,7 @@ def read_nested(content: Content, collected: Collected) -> None:
     """Add the answers of records whose ``responses`` hold them."""
     for number, record in enumerate(content.value):
         task = _task(record, number, collected)
+        collected.skip("suggestions of models", len(record.get("suggestions") or ()))
         responses = record.get("responses") or {}
         if isinstance(responses, dict):
             for question, answers in responses.items():
@@ -91,7 +92,6 @@ def read_nested(content: Content, collected: Collected) -> None:
             for question, answer in (response.get("values") or {}).items():
                 worker = _user(response.get("user_id"), content)
                 collected.add(question, task, worker, _value(answer))
-        _count_suggestions(record, collected)
 
 
 def read_flat(content: Content, collected: Collected) -> None:
@@ -185,12 +185,6 @@ def _task(record: dict[str, Any], number: int, collected: Collected) -> Hashable
     collected.content[task] = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
     collected.workers_are_global = True  # ids of users are made to be unique everywhere
     return task
-
-
-def _count_suggestions(record: dict[str, Any], collected: Collected) -> None:
-    suggestions = record.get("suggestions")
-    if suggestions:
-        collected.skip("suggestions of models", len(suggestions))
 
 
 FORMATS = (

@@ -1,0 +1,220 @@
+"""Wide tables in files: read where their columns leave no doubt, refused with the option that settles it where they
+do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import deem_crowd_adapters as adapters
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.cli.app import app
+from deem_crowd.exceptions import DataError, DataWarning, MissingColumnError
+
+N = 60
+
+
+def sheet(seed: int = 0, **more: Any) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    truth = draw.integers(3, size=N)
+    names = np.array(["a", "b", "c"])
+    frame = pd.DataFrame(
+        {"item_id": [f"i{k}" for k in range(N)], "text": [f"words {k} " * 5 for k in range(N)]}
+    )
+    for worker, skill in (("ann1", 0.9), ("ann2", 0.8), ("ann3", 0.7)):
+        frame[worker] = names[np.where(draw.random(N) < skill, truth, draw.integers(3, size=N))]
+    return frame.assign(gold=names[truth], **more)
+
+
+def path_of(folder: Path, frame: pd.DataFrame, name: str = "x.csv") -> Path:
+    frame.to_csv(folder / name, index=False)
+    return folder / name
+
+
+def long_of(frame: pd.DataFrame, task: str, workers: list[str]) -> set[tuple[Any, ...]]:
+    melted = frame.melt(task, workers, var_name="worker", value_name="label").dropna()
+    return set(melted.itertuples(index=False, name=None))
+
+
+def triples(frame: pd.DataFrame) -> set[tuple[Any, ...]]:
+    return set(frame.itertuples(index=False, name=None))
+
+
+def test_a_sheet_is_read_without_an_option_and_says_how(tmp_path: Path) -> None:
+    frame = sheet()
+    frame.loc[3, "ann2"] = None
+    with pytest.warns(DataWarning) as caught:
+        export = adapters.read_export(path_of(tmp_path, frame))
+    assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3"])
+    assert export.gold.tolist() == frame["gold"].tolist()
+    said = str(caught[0].message)
+    for words in (
+        "tasks are column 'item_id'",
+        "'ann1', 'ann2', 'ann3'",
+        "no independent sources: 'gold'",
+        "slots",
+    ):
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    "name", ["majority_vote", "adjudicated", "model_prediction", "truth", "final_label"]
+)
+def test_columns_that_are_no_sources_are_left_out_by_name(tmp_path: Path, name: str) -> None:
+    frame = sheet().rename(columns={"gold": name})
+    with pytest.warns(DataWarning, match=f"no independent sources: '{name}'"):
+        export = adapters.read_export(path_of(tmp_path, frame))
+    assert set(export.answers["worker"]) == {"ann1", "ann2", "ann3"}
+
+
+def test_a_column_that_may_or_may_not_be_a_source_is_asked_about(tmp_path: Path) -> None:
+    frame = sheet(extra=sheet(1)["ann1"])
+    path = path_of(tmp_path, frame)
+    with pytest.raises(
+        DataError, match=r"'extra'.*workers='ann1,ann2,ann3'.*--adapter-set"
+    ) as caught:
+        adapters.read_export(path)
+    assert "task='item_id'" in str(caught.value)
+    with pytest.warns(DataWarning):
+        export = adapters.read_export(path, workers="ann1,ann2,ann3,extra")
+    assert export.answers["worker"].nunique() == 4
+    assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3", "extra"])
+
+
+def test_two_questions_in_one_sheet(tmp_path: Path) -> None:
+    frame = (
+        sheet()
+        .drop(columns=["gold", "text", "ann3"])
+        .rename(columns={"ann1": "tag_ann1", "ann2": "tag_ann2"})
+    )
+    for worker in ("ann1", "ann2"):
+        frame[f"subtag_{worker}"] = "s" + frame[f"tag_{worker}"]
+    path = path_of(tmp_path, frame)
+    with pytest.raises(
+        DataError, match=r"2 questions: 'tag_ann'.*'subtag_ann'.*question='tag_ann'"
+    ):
+        adapters.read_export(path)
+    with pytest.warns(DataWarning):
+        export = adapters.read_export(path, question="subtag_ann")
+    assert set(export.answers["label"]) == {"sa", "sb", "sc"}
+
+
+def test_a_long_table_of_other_names_is_not_taken_for_a_wide_one(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "unit": np.repeat(np.arange(20), 3),
+            "person": np.tile([1, 2, 3], 20),
+            "score": draw.integers(1, 4, 60),
+        }
+    )
+    with pytest.raises(MissingColumnError, match="missing columns 'task', 'worker', 'label'"):
+        adapters.to_answers(path_of(tmp_path, frame))
+    answers = adapters.to_answers(tmp_path / "x.csv", task="unit", worker="person", label="score")
+    assert triples(answers.to_frame()) == triples(frame)
+
+
+@given(order=st.permutations(range(N)), columns=st.permutations(range(6)))
+@settings(max_examples=15, deadline=None)
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+def test_rows_and_columns_in_another_order_are_the_same_answers(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], columns: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("sheets")
+    frame = sheet()
+    moved = frame.iloc[order, columns]
+    one = adapters.read_export(path_of(folder, frame, "one.csv")).answers
+    other = adapters.read_export(path_of(folder, moved, "other.csv")).answers
+    assert triples(one) == triples(other)
+
+
+def test_tasks_twice_or_missing_are_refused(tmp_path: Path) -> None:
+    frame = sheet()
+    frame.loc[5, "item_id"] = "i4"
+    with pytest.raises(
+        DataError, match=r"1 tasks stand in several rows of column 'item_id' \('i4'\)"
+    ):
+        adapters.from_wide(path_of(tmp_path, frame), task="item_id")
+    frame.loc[5, "item_id"] = None
+    with pytest.raises(DataError, match=r"column 'item_id' is missing in 1 rows \(rows 5\)"):
+        adapters.from_wide(path_of(tmp_path, frame), task="item_id")
+
+
+def test_the_shell_reads_a_sheet_and_takes_what_settles_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = sheet()
+    path_of(tmp_path, frame)
+    result = CliRunner().invoke(app, ["aggregate", "x.csv", "-o", "out.csv"])
+    assert result.exit_code == 0, result.stderr
+    assert "read as a wide table" in result.stderr
+    long = frame.melt("item_id", ["ann1", "ann2", "ann3"], var_name="worker", value_name="label")
+    expected = DEEMAggregator().fit_predict(long.rename(columns={"item_id": "task"}))
+    written = pd.read_csv("out.csv").set_index("task")["label"]
+    assert written.to_dict() == expected.to_dict()
+    line = "aggregate x.csv -o two.csv --adapter wide --adapter-set task=item_id --adapter-set workers=ann1,ann2"
+    result = CliRunner().invoke(app, line.split())
+    assert result.exit_code == 0, result.stderr
+    line = "aggregate x.csv -o two.csv --adapter wide --adapter-set task=nobody"
+    result = CliRunner().invoke(app, line.split())
+    assert result.exit_code == 2
+    assert "nobody" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["aggregate", "compare"])
+def test_columns_by_name_in_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = sheet().melt(
+        "item_id", ["ann1", "ann2", "ann3"], var_name="annotator", value_name="verdict"
+    )
+    path_of(tmp_path, frame, "long.csv")
+    path_of(tmp_path, sheet()[["item_id", "gold"]].head(20), "gold.csv")
+    plain = CliRunner().invoke(app, [command, "long.csv"])
+    assert plain.exit_code == 1
+    assert "--task" in plain.stderr
+    names = ["--task", "item_id", "--worker", "annotator", "--label", "verdict"]
+    named = CliRunner().invoke(
+        app, [command, "long.csv", "--gold", "gold.csv", "--gold-label", "gold", *names]
+    )
+    assert named.exit_code == 0, named.stderr
+
+
+def test_every_array_and_table_adapter_takes_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = np.array([[0, 1, -1], [1, 1, 0], [0, 0, 0], [1, 0, 1]])
+    np.save("hard.npy", labels)
+    pd.DataFrame(labels).to_csv("hard.csv", index=False)
+    soft = np.stack([np.full((4, 3), 0.75), np.full((4, 3), 0.25)], axis=1)
+    np.save("soft.npy", soft)
+    rows = pd.DataFrame(
+        {"task": [1, 1, 2], "worker": [1, 2, 1], "yes": [0.5, 0.9, 0.2], "no": [0.5, 0.1, 0.8]}
+    )
+    rows.to_csv("soft.csv", index=False)
+    long = adapters.from_dense(labels).to_frame()
+    long.to_csv("long.csv", index=False)
+    lines = [
+        ("dense", "hard.npy"), ("dense", "hard.csv"), ("soft", "soft.npy"), ("soft-long", "soft.csv"),
+        ("long", "long.csv"), ("polars", "long.csv"), ("arrow", "long.csv"), ("csv", "long.csv"), ("any", "long.csv"),
+    ]  # fmt: skip
+    for adapter, name in lines:
+        result = CliRunner().invoke(app, ["aggregate", name, "--adapter", adapter])
+        assert result.exit_code == 0, (adapter, result.stderr)
+    assert (adapters.from_dense("hard.npy").dense().numpy() == labels).all()
+    assert (adapters.from_dense("hard.csv").dense().numpy() == labels).all()
+
+
+def test_lists_of_dicts_are_rows() -> None:
+    rows = [{"task": 1, "worker": "a", "label": "x"}, {"task": 1, "worker": "b", "label": "y"}]
+    assert triples(adapters.to_answers(rows).to_frame()) == {(1, "a", "x"), (1, "b", "y")}
