@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Hashable
@@ -98,6 +99,11 @@ class Collected:
         if label is None or label == "" or (isinstance(label, float) and label != label):
             self.question(question).empty += 1
             return
+        if isinstance(label, float) and math.isinf(label):
+            raise DataError(
+                f"{self.file}, task {task!r}: the answer to {question!r} is infinite, which is no label. "
+                "Correct or remove it."
+            )
         if isinstance(label, (dict, set)):
             raise DataError(
                 f"{self.file}, task {task!r}: the answer to {question!r} is a {type(label).__name__} "

@@ -172,8 +172,8 @@ def _lines(text: str, name: str) -> Iterator[dict[str, Any]]:
         yield record
 
 
-_CONSTANTS = {"NaN": None}
-"""What stands for NaN and the infinities, which are no JSON: missing."""
+_CONSTANTS = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}
+"""What Python writes though JSON has no such numbers; NaN is missing."""
 
 
 def parse_json(text: str, where: str) -> Any:
