@@ -13,8 +13,15 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from deem_crowd import DEEM, DEEMAggregator
-from deem_crowd.clustering import AgreementClusters, ClusteringAggregator, align_sources
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.clustering import (
+    AgreementClusters,
+    ClusteringAggregator,
+    align_sources,
+    consensus,
+    naming,
+)
+from deem_crowd.clustering.own_names import OwnNames
+from deem_crowd.exceptions import DataError, FormError, ParameterError
 
 # Rows are tasks 0 to 10, columns three models.
 HAND = np.array(
@@ -287,3 +294,104 @@ def test_what_has_no_consensus_is_said() -> None:
     for bad in ({"n_classes": 0}, {"n_classes": []}, {"n_starts": -1}):
         with pytest.raises(ParameterError, match=next(iter(bad))):
             ClusteringAggregator(**bad).fit(HAND)
+
+
+def test_classes_are_named_from_the_vocabulary() -> None:
+    """Two sources name halves of four classes, two name all: the consensus of four takes no number for a name."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=300)
+    matrix = np.column_stack([truth // 2, truth // 2, truth, (truth + 1) % 4])
+    agg = ClusteringAggregator(4).fit(matrix)
+    assert sorted(agg.probas_.columns) == [0, 1, 2, 3]
+    assert accuracy(agg.labels_, truth) == 1
+    frame = pd.DataFrame(
+        [(n, i, "abcd"[matrix[n, i]]) for n in range(300) for i in range(4)],
+        columns=["task", "worker", "label"],
+    )
+    assert sorted(ClusteringAggregator(4).fit(frame).probas_.columns) == list("abcd")
+
+
+def test_starts_are_tried_on_a_part_of_many_answers(monkeypatch) -> None:
+    private, common, truth = sources(2, 4, 8, 0.7, n=3000, missing=0.1)
+    whole = ClusteringAggregator(4).fit(private)
+    monkeypatch.setattr(consensus, "_SEARCHED", 2000)
+    monkeypatch.setattr(consensus, "_OF_A_NAME", 1)
+    part = ClusteringAggregator(4).fit(private)
+    assert len(part.labels_) == len(private)
+    assert not np.allclose(part.selection_["bound"], whole.selection_["bound"])
+    assert adjusted_rand_score(part.labels_, whole.labels_) > 0.99
+    with_common = accuracy(DEEM(n_classes=4).fit(common).predict(common), truth)
+    assert accuracy(part.labels_, truth) > with_common - 0.005
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_bound_of_tables_around_a_naming(seed) -> None:
+    """Without excess it is the bound of free tables; EM ends where naming and posterior agree."""
+    private, _, _ = sources(seed, 3, 5, 0.7, n=80, missing=0.2)
+    own = OwnNames.of(private)
+    start = np.random.default_rng(seed).dirichlet(np.ones(3), 80)
+    fit = naming.centred(own, start, "")
+    np.testing.assert_allclose(fit.posterior.sum(1), 1)
+    np.testing.assert_allclose(fit.counts, own.indicator.T @ fit.posterior)
+    named = naming._naming(fit.counts, naming.columns_of(own))
+    for place in naming.columns_of(own):
+        assert named[place].sum(0).max(initial=0) <= 1
+        best = max(
+            sum(fit.counts[place[i], c] for i, c in enumerate(p) if i < len(place))
+            for p in itertools.permutations(range(3))
+        )
+        assert (named[place] * fit.counts[place]).sum() == pytest.approx(best)
+
+
+def test_sparse_sources_lean_on_what_the_others_show() -> None:
+    """Many sources with few answers each: tables around a naming beat free tables of K × K cells."""
+    gains = []
+    for seed in range(3):
+        private, _, truth = sources(seed, 5, 150, 0.75, n=600, missing=0.97)
+        answered = (private >= 0).any(1)
+        free = ClusteringAggregator(5, refine=False).fit(private[answered])
+        drawn = ClusteringAggregator(5).fit(private[answered])
+        gains.append(
+            accuracy(drawn.labels_, truth[answered]) - accuracy(free.labels_, truth[answered])
+        )
+    assert min(gains) > 0
+
+
+@pytest.mark.parametrize(
+    ("matrix", "text"),
+    [
+        ([[0], [1]], "all answers come from one source"),
+        ([[0, 1, -1, -1], [1, 0, -1, -1], [-1, -1, 0, 1], [-1, -1, 1, 1]], "2 parts without"),
+        ([[0, 1], [0, 1], [1, 0]], "n_classes=3 and only 2 distinct rows"),
+        ([[0, 1], [1, 0]], "n_classes=3 and only 2 distinct rows"),
+    ],
+    ids=["one source", "no common tasks", "patterns", "fewer tasks than classes"],
+)
+def test_bad_input_leaves_a_fit_as_it_was(matrix, text) -> None:
+    private, _, _ = sources(1, 3, 4, 0.8, n=60)
+    agg = ClusteringAggregator(3).fit(private)
+    labels = agg.labels_
+    with pytest.raises(DataError, match=text):
+        agg.fit(np.array(matrix))
+    assert agg.labels_ is labels
+
+
+def test_all_labels_distinct() -> None:
+    """Sources that give each task a label of its own agree on nothing; a consensus is still a partition."""
+    matrix = np.column_stack([np.arange(12), np.arange(12)[::-1], np.arange(12)])
+    agg = ClusteringAggregator(2).fit(matrix)
+    assert agg.labels_.notna().all()
+    assert set(agg.labels_) <= set(agg.probas_.columns)
+    aligned = align_sources(matrix).answers.to_frame()
+    assert (aligned.groupby("task")["label"].nunique() == 1).all()
+    grown = AgreementClusters().fit(matrix)
+    assert grown.sizes_.tolist() == [1] * 12  # every task is a cluster of its own
+
+
+def test_missing_values_in_a_matrix_are_named() -> None:
+    with pytest.raises(FormError, match="matrix of integers"):
+        ClusteringAggregator(2).fit(np.array([[0.0, np.nan], [1.0, 0.0]]))
+    frame = pd.DataFrame({"task": [1, 1, 2], "worker": ["a", "b", "a"], "label": ["x", None, "y"]})
+    with pytest.raises(DataError, match="label"):
+        ClusteringAggregator(2).fit(frame)

@@ -1,0 +1,148 @@
+r"""One name of each source for each class: tables drawn around a naming, and labels under the common names.
+
+    T_i[·, k] ~ Dirichlet(a + b · [own name that stands for k])
+
+Each source's naming is the one-to-one map with the largest expected agreement. The prior tells a source with few
+answers what the others show: that sources are right more often than not. Where answers are sparse, that finds
+partitions that free tables miss.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from scipy.special import digamma, gammaln, xlogy
+
+from deem_crowd.clustering.latent import Fit, source_sums
+from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
+from deem_crowd.exceptions import DataWarning
+
+PASSES, _TOLERANCE = 150, 1e-6
+_FLOORS, _EXCESSES = (0.1, 0.3, 1.0), (0.0, 1.0, 3.0, 10.0, 30.0)
+"""a and b are among these, chosen by the bound."""
+_CHOSEN_AT = (4, 15, 40, 80)
+_CONTENDERS = 4
+
+
+def columns_of(own: OwnNames) -> list[IntArray]:
+    """Return the columns of each source."""
+    return [np.flatnonzero(own.source == i) for i in range(own.answers.n_workers)]
+
+
+def centred(own: OwnNames, start: FloatArray, name: str, passes: int = PASSES) -> Fit:
+    """Fit tables around a naming by variational EM.
+
+    Parameters
+    ----------
+    own : OwnNames
+        N tasks, C columns.
+    start : shape (N, K)
+    name : str
+        Of the start.
+    passes : int
+        At most.
+    """
+    x, xt, by_source = own.indicator, own.indicator.T.tocsr(), source_sums(own)
+    columns, k = columns_of(own), start.shape[1]
+    seen = np.asarray(by_source.sum(1)).ravel() > 0
+    posterior, floor, excess, before = start, 1.0, 3.0, -np.inf
+    naming = np.zeros((len(own.source), k))
+
+    def evidence(counts: FloatArray, a: float, b: float) -> float:
+        prior = a + b * naming
+        cells = (gammaln(counts + prior) - gammaln(prior)).sum()
+        sums = by_source @ prior
+        totals = by_source @ counts
+        return float(cells - (gammaln(totals + sums) - gammaln(sums))[seen].sum())
+
+    for number in range(passes):
+        counts = np.asarray(xt @ posterior)
+        if number < 20 or number % 5 == 0:
+            naming = _naming(counts, columns)
+        if number in _CHOSEN_AT:
+            pairs = [(a, b) for a in _FLOORS for b in _EXCESSES]
+            floor, excess = max(pairs, key=lambda pair: evidence(counts, *pair))
+        total = counts + floor + excess * naming
+        shares = posterior.sum(0) + 1.0
+        table = digamma(total) - digamma(by_source @ total)[own.source]
+        logits = np.asarray(x @ table) + digamma(shares) - digamma(shares.sum())
+        logits -= logits.max(1, keepdims=True)
+        posterior = np.exp(logits)
+        posterior /= posterior.sum(1, keepdims=True)
+        if number <= _CHOSEN_AT[-1] and number < passes - 1:
+            continue
+        bound = _bound(evidence(np.asarray(xt @ posterior), floor, excess), posterior)
+        if bound - before < _TOLERANCE * own.answers.n_answers:
+            break
+        before = bound
+    counts = np.asarray(xt @ posterior)
+    shares = posterior.sum(0) + 1.0
+    return Fit(posterior, counts, shares / shares.sum(), bound, name)
+
+
+def _bound(evidence: float, posterior: FloatArray) -> float:
+    k, sizes = posterior.shape[1], posterior.sum(0)
+    prior = gammaln(k) + gammaln(sizes + 1).sum() - gammaln(sizes.sum() + k)
+    return float(evidence + prior - xlogy(posterior, posterior).sum())
+
+
+def _naming(counts: FloatArray, columns: Sequence[IntArray]) -> FloatArray:
+    """Return 1 where an own name stands for a class, one to one in each source, shape (C, K)."""
+    found = np.zeros_like(counts)
+    for place in columns:
+        if len(place):
+            rows, classes = linear_sum_assignment(counts[place], maximize=True)
+            found[place[rows], classes] = 1.0
+    return found
+
+
+def best_named(own: OwnNames, fits: Sequence[Fit], compare: bool) -> FloatArray:
+    """Return the default model's probabilities under common names, shape (N, K).
+
+    Tables are drawn around a naming from each of the fits. With ``compare``, the default model is fitted under the
+    namings of the best different partitions, and the one with the largest bound of its evidence is kept.
+    """
+    drawn = [centred(own, fit.posterior, fit.start) for fit in fits]
+    kept: list[Fit] = []
+    for fit in sorted(drawn, key=lambda fit: -fit.bound):
+        if len(kept) < (_CONTENDERS if compare else 1) and not any(_same(fit, k) for k in kept):
+            kept.append(fit)
+    found = [relabelled(own, fit.posterior) for fit in kept]
+    return max(found, key=lambda one: one[1])[0]
+
+
+def _same(one: Fit, other: Fit) -> bool:
+    """Tell whether two fits part the tasks alike."""
+    a, b = one.posterior.argmax(1), other.posterior.argmax(1)
+    pairs = len(np.unique(a * one.posterior.shape[1] + b))
+    return pairs == len(np.unique(a)) == len(np.unique(b))
+
+
+def relabelled(own: OwnNames, posterior: FloatArray) -> tuple[FloatArray, float]:
+    """Rename every source's names one to one, and let the default model label.
+
+    Returns
+    -------
+    probabilities, shape (N, K), and the bound of the evidence in nats per answer
+    """
+    from deem_crowd import DEEM
+
+    answers, k = own.answers, posterior.shape[1]
+    naming = _naming(np.asarray(own.indicator.T @ posterior), columns_of(own))
+    renamed = np.full((answers.n_workers, answers.n_classes), -1, dtype=np.int32)
+    renamed[own.source, own.label] = naming.argmax(1)
+    label = renamed[answers.worker, answers.hard_label]
+    common = replace(answers, label=label, classes=pd.RangeIndex(k))
+    with warnings.catch_warnings():
+        # of tasks and sources without answers: said by the caller's data
+        warnings.simplefilter("ignore", DataWarning)
+        model = DEEM(n_classes=k).fit(common)
+        probabilities = np.asarray(model.predict_proba(common))
+    if model.selection_ is None or model.selection_["score"].isna().all():
+        return probabilities, -np.inf
+    return probabilities, float(model.selection_["score"].max())
