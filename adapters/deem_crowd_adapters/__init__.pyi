@@ -4,9 +4,12 @@ from .arrow import from_arrow as from_arrow
 from .bridge import DensePredictions as DensePredictions
 from .bridge import to_dense as to_dense
 from .dispatch import to_answers as to_answers
+from .exports.hugging_face import write_hf_dataset as write_hf_dataset
 from .exports.read import Export as Export
 from .exports.read import from_export as from_export
 from .exports.read import read_export as read_export
+from .exports.writers import write_argilla as write_argilla
+from .exports.writers import write_label_studio as write_label_studio
 from .files import read_gold as read_gold
 from .files import read_long as read_long
 from .files import read_soft_long as read_soft_long
@@ -49,5 +52,8 @@ __all__ = [
     "read_table",
     "to_answers",
     "to_dense",
+    "write_argilla",
+    "write_hf_dataset",
+    "write_label_studio",
     "write_table",
 ]
