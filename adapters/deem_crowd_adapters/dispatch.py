@@ -12,7 +12,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import FormError, ParameterError, first_few
-from deem_crowd_adapters import arrays, long, reading, roles
+from deem_crowd_adapters import arrays, long, reading, roles, wide
 from deem_crowd_adapters.tables import is_arrow, is_place, is_polars
 
 _TAKEN = (
@@ -31,7 +31,7 @@ def to_answers(data: Any, *, format: str | None = None, **options: Any) -> Answe
     files, a folder or a pattern become one.
 
     A frame is never taken for a wide one by guess, since a long frame with other column names looks alike:
-    say ``format="wide"``.
+    say ``format="wide"``. A frame that was pivoted, whose axes are named task and worker, says so itself.
 
     Parameters
     ----------
@@ -70,6 +70,8 @@ def to_answers(data: Any, *, format: str | None = None, **options: Any) -> Answe
 
 
 def _adapter(data: Any) -> Callable[..., Answers]:
+    if isinstance(data, pd.DataFrame) and _is_pivoted(data):
+        return wide.from_wide
     if isinstance(data, pd.DataFrame) or is_polars(data) or is_arrow(data):
         return long.from_soft_long if _is_soft(data) else long.from_long
     if is_place(data) or reading.is_several(data):
@@ -83,6 +85,11 @@ def _adapter(data: Any) -> Callable[..., Answers]:
     raise FormError(
         f"a {type(data).__name__} is none of the forms that can be read. Taken: {_TAKEN}."
     )
+
+
+def _is_pivoted(frame: pd.DataFrame) -> bool:
+    """Tell whether a frame comes from ``pivot(index="task", columns="worker")``: its axes say so."""
+    return frame.index.name == "task" and frame.columns.name == "worker"
 
 
 def is_dataset(data: Any) -> bool:

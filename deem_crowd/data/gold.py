@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -26,11 +26,19 @@ Gold = pd.Series | Mapping[Any, Any] | pd.DataFrame | None
 
 def pairs(
     gold: pd.Series | Mapping[Any, Any] | pd.DataFrame | None,
+    task: Hashable | None = None,
+    label: Hashable | None = None,
 ) -> pd.DataFrame | None:
-    """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in."""
+    """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in.
+
+    ``task`` and ``label`` are what these columns may be called instead.
+    """
     if gold is None:
         return None
     if isinstance(gold, pd.DataFrame):
+        named = {"task": task, "label": label}
+        other = {name: part for part, name in named.items() if part not in gold and name in gold}
+        gold = gold.rename(columns=other)
         if not {"task", "label"} <= set(gold.columns):
             raise MissingColumnError(
                 "gold as a frame needs columns 'task' and 'label'; found "

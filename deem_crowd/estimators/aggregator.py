@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.gold import Gold
-from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
+from deem_crowd.estimators import checkpoint, fitted, inputs, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
@@ -163,21 +164,27 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
 
     def fit(
         self,
-        data: pd.DataFrame | Answers,
+        data: Any,
         gold: Gold = None,
         *,
+        task: Hashable | None = None,
+        worker: Hashable | None = None,
+        label: Hashable | None = None,
         true_labels: Gold = None,
     ) -> DEEMAggregator:
         """Fit the model.
 
         Parameters
         ----------
-        data : DataFrame
-            One row an answer: columns ``task``, ``worker``, ``label``, of any dtypes; other columns are ignored. An
-            :class:`deem_crowd.Answers` is taken, too.
+        data : DataFrame, or whatever ``deem_crowd_adapters.to_answers`` takes
+            One row an answer: columns ``task``, ``worker``, ``label``, of any dtypes; other columns are ignored.
+            :class:`deem_crowd.Answers`, tables of polars and Arrow, lists of dicts, a Hugging Face ``Dataset``, a frame
+            that was pivoted to tasks × workers, files and exports of labelling tools are taken, too.
         gold : Series, dict or DataFrame, optional
             Labels that are known, by task (a frame has columns ``task`` and ``label``): those tasks have their hidden
             unit clamped, and all others learn from them. Missing values mean unknown.
+        task, worker, label : hashable, optional
+            What these columns are called in ``data`` (and in ``gold``, if it has such columns).
         true_labels : optional
             The former name of ``gold``.
 
@@ -191,7 +198,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         MissingColumnError, DataError, FormError, ParameterError, MemoryNeedError
         """
         gold = parameters.renamed("true_labels", true_labels, "gold", gold)
-        seen = Memory(self._read(data), known_labels.pairs(gold))
+        seen = Memory(self._read(data, task, worker, label), known_labels.pairs(gold, task, label))
         found = self._trained(seen, None)
         # One assignment, so that an interrupt leaves either the old state or the new one.
         kept = {k: v for k, v in self.__dict__.items() if k != MEMORY}
@@ -200,9 +207,12 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
 
     def partial_fit(
         self,
-        data: pd.DataFrame | Answers,
+        data: Any,
         gold: Gold = None,
         *,
+        task: Hashable | None = None,
+        worker: Hashable | None = None,
+        label: Hashable | None = None,
         true_labels: Gold = None,
     ) -> DEEMAggregator:
         """Add answers: new tasks, new workers, more answers to old tasks.
@@ -235,7 +245,10 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         gold = parameters.renamed("true_labels", true_labels, "gold", gold)
         with exclusive(self):
             before = Memory.before(self.__dict__)
-            answers, known = self._read(data), known_labels.pairs(gold)
+            answers, known = (
+                self._read(data, task, worker, label),
+                known_labels.pairs(gold, task, label),
+            )
             if before is None:
                 seen, present = Memory(answers, known), None
             else:
@@ -247,39 +260,54 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
 
     def fit_predict(
         self,
-        data: pd.DataFrame | Answers,
+        data: Any,
         gold: Gold = None,
         *,
+        task: Hashable | None = None,
+        worker: Hashable | None = None,
+        label: Hashable | None = None,
         true_labels: Gold = None,
     ) -> pd.Series:
         """Fit and return ``labels_``: a Series ``agg_label``, index ``task``, in the dtype of the input labels.
 
         Tasks stand in order of first appearance. See :meth:`fit`.
         """
-        self.fit(data, parameters.renamed("true_labels", true_labels, "gold", gold))
+        gold = parameters.renamed("true_labels", true_labels, "gold", gold)
+        self.fit(data, gold, task=task, worker=worker, label=label)
         return self.__dict__["labels_"]
 
     def fit_predict_proba(
         self,
-        data: pd.DataFrame | Answers,
+        data: Any,
         gold: Gold = None,
         *,
+        task: Hashable | None = None,
+        worker: Hashable | None = None,
+        label: Hashable | None = None,
         true_labels: Gold = None,
     ) -> pd.DataFrame:
         """Fit and return ``probas_``, shape (N, K): rows sum to 1. See :meth:`fit`."""
         gold = parameters.renamed("true_labels", true_labels, "gold", gold)
-        return self.fit(data, gold).probas_
+        return self.fit(data, gold, task=task, worker=worker, label=label).probas_
 
     # -------------------------------------------------------------- predicting
 
-    def predict(self, data: pd.DataFrame | Answers, contested: str = "keep") -> pd.Series:
+    def predict(
+        self,
+        data: Any,
+        contested: str = "keep",
+        *,
+        task: Hashable | None = None,
+        worker: Hashable | None = None,
+        label: Hashable | None = None,
+    ) -> pd.Series:
         """Return the labels of tasks, new ones as well, from the answers of the workers known since fit.
 
         The model stays as it is. Workers it has not seen count as the average worker, with a warning.
 
         Parameters
         ----------
-        data : DataFrame or Answers
+        data, task, worker, label
             As in :meth:`fit`.
         contested : 'keep' or 'missing'
             What becomes of labels that need another look, for the reasons of ``contested_``.
@@ -288,9 +316,11 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         ------
         NotFittedError, MissingColumnError, DataError, ParameterError
         """
-        if not self._drops_contested(contested):
-            return self._predict(data)[0]
-        answers = self._read(data)
+        drops = self._drops_contested(contested)
+        self._require_fitted()
+        answers = self._read(data, task, worker, label)
+        if not drops:
+            return self._predict(answers)[0]
         labels, probas = self._predict(answers)
         classes = probas.columns
         codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
@@ -300,9 +330,17 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         settled.index = labels.index
         return settled
 
-    def predict_proba(self, data: pd.DataFrame | Answers) -> pd.DataFrame:
+    def predict_proba(
+        self,
+        data: Any,
+        *,
+        task: Hashable | None = None,
+        worker: Hashable | None = None,
+        label: Hashable | None = None,
+    ) -> pd.DataFrame:
         """Return p(label | answers), shape (N, K), as :meth:`predict` finds it."""
-        return self._predict(data)[1]
+        self._require_fitted()
+        return self._predict(self._read(data, task, worker, label))[1]
 
     @property
     def errors_(self) -> pd.DataFrame:
@@ -425,17 +463,24 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         labels, probas = _output(answers, posterior, gold)
         return _attributes(model, labels, probas, answers.workers, answers.classes)
 
-    def _read(self, data: pd.DataFrame | Answers) -> Answers:
+    def _read(
+        self,
+        data: Any,
+        task: Hashable | None = None,
+        worker: Hashable | None = None,
+        label: Hashable | None = None,
+    ) -> Answers:
         parameters.check(self.get_params())
-        if isinstance(data, Answers):
-            return data.checked()
-        return Answers.from_frame(data, missing=self.missing, duplicates=self.duplicates)
+        return inputs.read(
+            data, self.missing, self.duplicates, task=task, worker=worker, label=label
+        )
 
-    def _predict(self, data: pd.DataFrame | Answers) -> tuple[pd.Series, pd.DataFrame]:
+    def _require_fitted(self) -> None:
         if "_fitted" not in self.__dict__:
             raise NotFittedError("this DEEMAggregator is not fitted yet: call fit(df) first.")
+
+    def _predict(self, answers: Answers) -> tuple[pd.Series, pd.DataFrame]:
         model, workers, classes = self.__dict__["_fitted"]
-        answers = self._read(data)
         known_classes = classes.get_indexer(answers.classes)
         unknown = np.flatnonzero(known_classes < 0)
         if len(unknown):

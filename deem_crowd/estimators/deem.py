@@ -18,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
 from deem_crowd.data.wide import frame_matrix, is_frame
-from deem_crowd.estimators import checkpoint, fitted, parameters, recipe, storage
+from deem_crowd.estimators import checkpoint, fitted, inputs, parameters, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
@@ -364,7 +364,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
             if before is None:
                 answers, columns = _read(predictions, n_classes, watched)
             else:
-                answers = as_answers(self._ordered(predictions), n_classes, watched)
+                answers = as_answers(self._ordered(inputs.opened(predictions)), n_classes, watched)
                 columns = self.__dict__.get(COLUMNS)
             known = None if gold is None else class_vector(gold, answers, "gold")
             if before is None:
@@ -687,7 +687,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
                 stacklevel=3,
             )
         # no warning of sources that are silent among new tasks
-        predictions = self._ordered(predictions)
+        predictions = self._ordered(inputs.opened(predictions))
         answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
         self._same_sources(answers)
         return model.posterior(answers, np.arange(answers.n_workers), classes), answers
@@ -697,6 +697,7 @@ def _read(
     predictions: Any, n_classes: int | None, warn_empty: tuple[str, ...] = ("task", "worker")
 ) -> tuple[Answers, pd.Index | None]:
     """Return the answers, and the columns of the frame where they come as one."""
+    predictions = inputs.opened(predictions)
     if not is_frame(predictions):
         return as_answers(predictions, n_classes, warn_empty), None
     matrix, columns = frame_matrix(predictions)

@@ -1,0 +1,88 @@
+"""What a caller hands in → Answers: a frame or Answers at once, everything else by the adapter that recognises it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from typing import Any
+
+import pandas as pd
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import ParameterError, first_few
+
+ANY = "any"
+"""The adapter that recognises what it is given; the package of adapters offers it."""
+
+
+def read(
+    data: Any,
+    missing: Any,
+    duplicates: Any,
+    *,
+    task: Hashable | None = None,
+    worker: Hashable | None = None,
+    label: Hashable | None = None,
+) -> Answers:
+    """Return answers, whatever they come in.
+
+    Parameters
+    ----------
+    data
+        A long frame of pandas, Answers, or what ``to_answers`` of the adapters takes.
+    missing, duplicates
+        As in :meth:`Answers.from_frame`.
+    task, worker, label : hashable, optional
+        What the columns are called, where they are called otherwise.
+
+    Raises
+    ------
+    MissingColumnError, FormError, DataError, ParameterError, OSError
+    """
+    given = {"task": task, "worker": worker, "label": label}
+    columns = {part: name for part, name in given.items() if name is not None}
+    if isinstance(data, Answers):
+        if columns:
+            raise ParameterError(
+                f"Answers have no columns, so that {first_few(columns)} would do nothing. Leave them out."
+            )
+        return data.checked()
+    if is_foreign(data):
+        how = {"missing": missing, "duplicates": duplicates}
+        default = {"missing": "error", "duplicates": "last"}
+        options = {name: value for name, value in how.items() if value != default[name]}
+        return adapted(data, **options, **columns)
+    return Answers.from_frame(data, missing=missing, duplicates=duplicates, **columns)  # type: ignore[arg-type]
+
+
+def is_foreign(data: Any) -> bool:
+    """Tell whether an adapter reads this: a path, an open file, rows, a table that is not of pandas, or a pivoted
+    frame."""
+    if isinstance(data, pd.DataFrame):
+        return data.index.name == "task" and data.columns.name == "worker"
+    if isinstance(data, (list, tuple)):
+        return len(data) > 0 and all(isinstance(each, (dict, str, os.PathLike)) for each in data)
+    return (
+        isinstance(data, (str, os.PathLike))
+        or hasattr(data, "read")
+        or hasattr(data, "__arrow_c_stream__")
+        or hasattr(data, "collect_schema")  # a lazy frame
+        or type(data).__module__.partition(".")[0] == "datasets"
+    )
+
+
+def opened(predictions: Any) -> Any:
+    """Return the answers of a file, of rows or of a long table by Arrow; arrays and wide frames as they are."""
+    if isinstance(predictions, (str, os.PathLike)) or hasattr(predictions, "read"):
+        return adapted(predictions)
+    if isinstance(predictions, (list, tuple)) and is_foreign(predictions):
+        return adapted(predictions)
+    return predictions
+
+
+def adapted(data: Any, **options: Any) -> Answers:
+    """Return what the adapter that recognises anything makes of ``data``."""
+    from deem_crowd.registry import get_adapter
+
+    answers: Answers = get_adapter(ANY)(data, **options)
+    return answers

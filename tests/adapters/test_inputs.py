@@ -1,0 +1,123 @@
+"""DEEMAggregator and DEEM take what the adapters recognise, and columns by name."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from deem_crowd import DEEM, Answers, DEEMAggregator
+from deem_crowd.exceptions import FormError, MissingColumnError, ParameterError
+
+ROWS = [("t1", "ann", "cat"), ("t1", "bob", "cat"), ("t1", "cid", "dog"), ("t2", "ann", "dog"), ("t2", "bob", "dog"),
+        ("t3", "ann", "cat"), ("t3", "cid", "cat"), ("t3", "bob", "dog")]  # fmt: skip
+FRAME = pd.DataFrame(ROWS, columns=["task", "worker", "label"])
+FORMS = [
+    "answers",
+    "polars",
+    "lazy",
+    "arrow",
+    "rows",
+    "path",
+    "text",
+    "json",
+    "file",
+    "several",
+    "pattern",
+    "pivoted",
+]
+
+
+def forms(folder: Path) -> dict[str, Any]:
+    FRAME.to_csv(folder / "a.csv", index=False)
+    FRAME.to_json(folder / "a.json", orient="records")
+    FRAME.iloc[:4].to_csv(folder / "part0.csv", index=False)
+    FRAME.iloc[4:].to_csv(folder / "part1.csv", index=False)
+    return {
+        "answers": Answers.from_frame(FRAME),
+        "polars": pl.DataFrame(FRAME.to_dict("list")),
+        "lazy": pl.DataFrame(FRAME.to_dict("list")).lazy(),
+        "arrow": pa.Table.from_pandas(FRAME),
+        "rows": FRAME.to_dict("records"),
+        "path": folder / "a.csv",
+        "text": str(folder / "a.csv"),
+        "json": folder / "a.json",
+        "file": io.BytesIO((folder / "a.csv").read_bytes()),
+        "several": [folder / "part0.csv", folder / "part1.csv"],
+        "pattern": str(folder / "part*.csv"),
+        "pivoted": FRAME.pivot(index="task", columns="worker", values="label"),
+    }
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_what_the_frame_gives(tmp_path: Path, form: str) -> None:
+    expected = DEEMAggregator().fit(FRAME)
+    fitted = DEEMAggregator().fit(forms(tmp_path)[form])
+    pd.testing.assert_frame_equal(
+        fitted.probas_.sort_index(), expected.probas_, check_exact=False, atol=1e-12, check_index_type=False,
+        check_column_type=False, check_names=False, check_dtype=False,
+    )  # fmt: skip
+    again = forms(tmp_path)[form]
+    assert fitted.predict(again).to_dict() == expected.predict(FRAME).to_dict()
+
+
+@pytest.mark.parametrize("form", ["path", "rows", "json", "several"])
+def test_deem_takes_files_and_rows(tmp_path: Path, form: str) -> None:
+    given = forms(tmp_path)[form]
+    expected = DEEM().fit(Answers.from_frame(FRAME))
+    fitted = DEEM().fit(given)
+    assert (fitted.predict(given) == expected.predict(Answers.from_frame(FRAME))).all()
+
+
+def test_columns_by_name_in_every_call() -> None:
+    names = {"task": "item", "worker": "annotator", "label": "verdict"}
+    renamed = FRAME.rename(columns=names)
+    expected = DEEMAggregator().fit(FRAME)
+    fitted = DEEMAggregator().fit(renamed, **names)
+    pd.testing.assert_frame_equal(fitted.probas_, expected.probas_)
+    assert fitted.predict(renamed, **names).equals(expected.predict(FRAME))
+    assert fitted.predict_proba(renamed, **names).equals(expected.predict_proba(FRAME))
+    assert DEEMAggregator().fit_predict(renamed, **names).equals(expected.labels_)
+    assert DEEMAggregator().fit_predict_proba(renamed, **names).equals(expected.probas_)
+    more = DEEMAggregator().partial_fit(renamed, **names)
+    assert more.labels_.equals(DEEMAggregator().partial_fit(FRAME).labels_)
+    with pytest.raises(MissingColumnError, match="missing columns 'task', 'worker', 'label'"):
+        fitted.predict(renamed)
+
+
+def test_gold_may_have_the_names_of_the_answers() -> None:
+    names = {"task": "item", "worker": "annotator", "label": "verdict"}
+    gold = pd.DataFrame({"item": ["t1"], "verdict": ["dog"]})
+    plain = DEEMAggregator().fit(FRAME, gold.set_axis(["task", "label"], axis=1))
+    named = DEEMAggregator().fit(FRAME.rename(columns=names), gold, **names)
+    assert named.labels_["t1"] == "dog"
+    assert named.labels_.equals(plain.labels_)
+
+
+def test_names_of_columns_that_answers_do_not_have() -> None:
+    answers = Answers.from_frame(FRAME)
+    with pytest.raises(ParameterError, match="Answers have no columns"):
+        DEEMAggregator().fit(answers, task="item")
+
+
+@pytest.mark.parametrize("data", [[[0, 1], [1, 1]], 7, None, {"task": [1]}])
+def test_what_is_no_table_is_refused_as_before(data: Any) -> None:
+    with pytest.raises(
+        FormError, match="expected a DataFrame with columns 'task', 'worker', 'label'"
+    ):
+        DEEMAggregator().fit(data)
+
+
+def test_a_failed_read_leaves_the_object_as_it_was(tmp_path: Path) -> None:
+    fitted = DEEMAggregator().fit(FRAME)
+    before = fitted.probas_.copy()
+    with pytest.raises(FileNotFoundError):
+        fitted.fit(tmp_path / "nowhere.csv")
+    with pytest.raises(MissingColumnError):
+        fitted.fit([{"task": 1, "label": 2}])
+    assert fitted.probas_.equals(before)
