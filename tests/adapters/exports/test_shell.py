@@ -1,0 +1,60 @@
+"""Every format of evaluations, judges, matrices and services is read in the shell by its content alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from by_hand import write
+from test_damage import FILES
+from test_evaluations import SAMPLES, log, write_eval
+from test_labelling_services import ANNA, FULL, cvat, tag
+from test_matrices import VOTES
+from test_workbook import LONG, book
+from typer.testing import CliRunner
+
+from deem_crowd.cli.app import app
+
+OTHERS = {
+    "a.eval": lambda path: write_eval(path, log(SAMPLES)),
+    "a.xml": lambda path: write(path, cvat({"a.jpg": tag("cat"), "b.jpg": tag("dog")}, ANNA)),
+    "a.npy": lambda path: np.save(path, VOTES),
+    "a.npz": lambda path: np.savez(path, L=VOTES),
+    "a.xlsx": lambda path: book(path, answers=LONG),
+}
+
+
+def aggregate(*arguments):
+    done = CliRunner().invoke(app, ["aggregate", *map(str, arguments), "--method", "mv"])
+    rows = list(csv.DictReader(io.StringIO(done.stdout))) if done.exit_code == 0 else []
+    return done, rows
+
+
+@pytest.mark.parametrize("name", [*FILES, *OTHERS])
+def test_a_file_is_read_without_an_option(tmp_path, name) -> None:
+    path = tmp_path / name
+    if name in FILES:
+        write(path, FILES[name])
+    else:
+        OTHERS[name](path)
+    done, rows = aggregate(path)
+    assert done.exit_code == 0, done.output
+    assert rows
+    assert all(row["label"] for row in rows)
+
+
+def test_a_choice_that_is_open_is_settled_with_what_the_message_says(tmp_path) -> None:
+    path = write(tmp_path / "report.csv", FULL)
+    done, _ = aggregate(path)
+    assert done.exit_code == 1
+    assert "--adapter-set question=sentiment" in " ".join(done.output.split())
+    done, rows = aggregate(path, "--adapter-set", "question=relevant")
+    assert done.exit_code == 0, done.output
+    assert len(rows) == 3
+    np.save(tmp_path / "L.npy", np.array([[-1, 0, 1], [1, 1, -1]]))
+    done, _ = aggregate(tmp_path / "L.npy")
+    assert "--adapter-set abstain=-1" in " ".join(done.output.split())
+    done, rows = aggregate(tmp_path / "L.npy", "--adapter-set", "abstain=-1")
+    assert [row["label"] for row in rows][1] == "1"  # the first is a tie of 0 and 1
