@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attr
 import numpy as np
@@ -37,6 +37,9 @@ from deem_crowd.exceptions import (
 from deem_crowd.model.votes import InitMethod
 from deem_crowd.training import contrastive
 from deem_crowd.training import likelihood as training
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @parameters.named_parameters
@@ -171,7 +174,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         worker: Hashable | None = None,
         label: Hashable | None = None,
         true_labels: Gold = None,
-    ) -> DEEMAggregator:
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -214,7 +217,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         worker: Hashable | None = None,
         label: Hashable | None = None,
         true_labels: Gold = None,
-    ) -> DEEMAggregator:
+    ) -> Self:
         """Add answers: new tasks, new workers, more answers to old tasks.
 
         The answers of earlier calls are remembered (8 bytes each, and ids) and merged with the new ones, and the model
@@ -393,7 +396,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         names = inspect.signature(type(self).__init__).parameters
         return {name: getattr(self, name) for name in names if name != "self"}
 
-    def set_params(self, **params: Any) -> DEEMAggregator:
+    def set_params(self, **params: Any) -> Self:
         """Set constructor arguments.
 
         Raises

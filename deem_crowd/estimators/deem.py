@@ -6,7 +6,7 @@ import copy
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +36,12 @@ from deem_crowd.exceptions import (
 )
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.energy import Energy
 from deem_crowd.training import contrastive
 from deem_crowd.training import likelihood as training
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Predictions: TypeAlias = npt.ArrayLike | pd.DataFrame | Answers
 
@@ -168,6 +172,19 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
     is_fitted_ : bool
     """
 
+    model_: Energy
+    class_map_: npt.NDArray[np.int64]
+    n_classes_: int
+    n_classifiers_: int
+    history_: dict[str, list[float]]
+    priors_: npt.NDArray[np.float64]
+    skills_: npt.NDArray[np.float64]
+    labels_: npt.NDArray[np.int64]
+    probas_: npt.NDArray[np.float64]
+    classes_: npt.NDArray[np.int64]
+    n_features_in_: int
+    feature_names_in_: npt.NDArray[np.object_]
+
     def __init__(
         self,
         n_classes: int | None = None,
@@ -254,7 +271,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         gold: npt.ArrayLike | None = None,
         labels: npt.ArrayLike | None = None,
         **overrides: Any,
-    ) -> DEEM:
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -317,8 +334,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         ``y`` rates the fit and ``gold`` is learned from, as in :meth:`fit`.
         """
         self.fit(predictions, y, gold=gold)
-        labels: npt.NDArray[np.int64] = self.__dict__["labels_"].copy()
-        return labels
+        return self.labels_.copy()
 
     def partial_fit(
         self,
@@ -326,7 +342,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         y: Any = None,
         *,
         gold: npt.ArrayLike | None = None,
-    ) -> DEEM:
+    ) -> Self:
         """Add tasks: further rows of the same sources.
 
         What came before is remembered, and the model is fitted to all of it, from its present weights: it ends near
@@ -434,13 +450,40 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         """
         return self._posterior(predictions)[0]
 
+    @overload
+    def predict(
+        self,
+        predictions: Predictions,
+        return_probs: Literal[False] = False,
+        align_to: npt.ArrayLike | None = None,
+        contested: str = "keep",
+    ) -> npt.NDArray[np.int64]: ...
+
+    @overload
+    def predict(
+        self,
+        predictions: Predictions,
+        return_probs: Literal[True],
+        align_to: npt.ArrayLike | None = None,
+        contested: str = "keep",
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...
+
+    @overload
+    def predict(
+        self,
+        predictions: Predictions,
+        return_probs: bool,
+        align_to: npt.ArrayLike | None = None,
+        contested: str = "keep",
+    ) -> npt.NDArray[np.int64] | tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...
+
     def predict(
         self,
         predictions: Predictions,
         return_probs: bool = False,
         align_to: npt.ArrayLike | None = None,
         contested: str = "keep",
-    ) -> Any:
+    ) -> npt.NDArray[np.int64] | tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return the most probable class of each task, shape (N,); −1 for tasks without answers.
 
         Parameters
@@ -517,7 +560,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         model = self._model()
         return {j: int(model.used[c]) for j, c in enumerate(model.class_map)}
 
-    def reset_class_mapping(self) -> DEEM:
+    def reset_class_mapping(self) -> Self:
         """Read the hidden states under their own numbers; labels, probabilities and tables all follow.
 
         Raises

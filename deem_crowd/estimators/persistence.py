@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
@@ -49,7 +49,7 @@ class _Load:
 class Persistent:
     """What has parameters and a fitted state, and can be written to a file."""
 
-    load: ClassVar[Any] = _Load()
+    load = _Load()
 
     if TYPE_CHECKING:  # the public classes have these, by whatever base
 

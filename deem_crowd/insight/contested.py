@@ -10,7 +10,6 @@ import pandas as pd
 from scipy import sparse
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators.deem import DEEM
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.insight.pairs import Excess, PairCounts, Panel
 from deem_crowd.insight.results import AnswersLike, Model, Results, coded_classes, results_of
@@ -99,11 +98,12 @@ def predicted_contested(
     classes : Index, optional
         What the K classes are, where the answers may know fewer.
     """
-    if isinstance(model, DEEM):
-        workers, place = answers.workers, np.arange(answers.n_workers)
-    else:
-        workers = model.skills_.index
+    skills = model.skills_
+    if isinstance(skills, pd.Series):  # DEEM has an array, and goes by position
+        workers = skills.index
         place = workers.get_indexer(answers.workers)
+    else:
+        workers, place = answers.workers, np.arange(answers.n_workers)
     strangers = pd.RangeIndex(len(workers) + 1)  # one more: workers that the model does not know
     coded = replace(
         answers,
