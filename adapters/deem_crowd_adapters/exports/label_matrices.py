@@ -196,6 +196,8 @@ def _add(
     votes = _whole(matrix, where)
     gold = _checked_gold(gold, where)
     none = _abstention(votes, gold, where, abstain, documented)
+    if abstain is None and none is None and any(0 in row for row in votes):
+        collected.notes.append("0 is read as a class, and nothing as an abstention")
     tasks = list(range(len(matrix))) if tasks is None else tasks
     names = [f"LF {i}" for i in range(matrix.shape[1])] if names is None else names
     collected.workers_are_global = True
@@ -278,19 +280,32 @@ def _abstention(
         )
     if -1 in values:
         return -1
-    zeros = sum(v == 0 for row in votes for v in row)
-    total = sum(v is not None for row in votes for v in row)
-    if zeros > _DOUBTFUL_ZEROS * total:
-        if 0 in truth:
-            return None
-        if truth:
-            return 0
+    if 0 not in values or 0 in truth:
+        return None
+    if truth:
+        return 0
+    if _are_zeros_doubtful(votes, values):
+        zeros = sum(v == 0 for row in votes for v in row)
         raise DataError(
-            f"{where}: {zeros:,} of {total:,} votes are 0 and none is −1, so that 0 may be a class or stand for no "
-            "vote. Say "
-            "which: abstain=0, or abstain='none' if 0 is a class (in the shell: --adapter-set abstain=0)."
+            f"{where}: {zeros:,} of {sum(map(len, votes)):,} votes are 0 and none is −1, so that 0 may be a class "
+            "or stand "
+            "for no vote. Say which: abstain=0, or abstain='none' if 0 is a class (in the shell: --adapter-set "
+            "abstain=0)."
         )
     return None
+
+
+def _are_zeros_doubtful(votes: list[list[Any]], values: set[Any]) -> bool:
+    """Tell whether 0 may be an abstention: most votes are 0, or most functions know one other class alone."""
+    given = [v for row in votes for v in row if v is not None]
+    if given.count(0) > _DOUBTFUL_ZEROS * len(given):
+        return True
+    if len(values - {0}) < 2:
+        return False
+    columns = [set(column) - {None} for column in zip(*votes, strict=True)]
+    voting = [column for column in columns if column - {0}]
+    narrow = [column for column in voting if len(column - {0}) == 1 and 0 in column]
+    return len(narrow) > len(voting) / 2
 
 
 def _given(abstain: Any, values: set[Any], texts: bool) -> Any:

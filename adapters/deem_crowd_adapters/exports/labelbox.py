@@ -13,6 +13,9 @@ from deem_crowd_adapters.exports.rows import canonical, hashable, listed, mapped
 
 _OBJECTS = "Boxes, polygons and entities are regions; only classifications of whole data rows are aggregated."
 
+_TASK = ("DataRow ID", "External ID", "Labeled Data", "ID")
+"""Columns that tell the data row, the first that is there; ``ID`` is the label's own."""
+
 
 def _is_v1(content: Content) -> bool:
     return content.kind in ("records", "table") and {"Created By", "Label"} <= content.keys
@@ -33,7 +36,7 @@ def read_v1(content: Content, collected: Collected) -> None:
     collected.hint = _OBJECTS
     for number, row in enumerate(rows_of(content)):
         place = f"record {number}"
-        key = next((row[k] for k in ("DataRow ID", "External ID", "ID") if row.get(k)), number)
+        key = next((row[k] for k in _TASK if row.get(k)), number)
         task = hashable(key, content, place, "'DataRow ID'")
         collected.content[task] = canonical(row.get("External ID"), row.get("Labeled Data"))
         label = row.get("Label")

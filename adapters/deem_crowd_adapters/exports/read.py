@@ -9,7 +9,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.exceptions import DataError, ParameterError, first_few
-from deem_crowd_adapters.exports import known, several
+from deem_crowd_adapters.exports import known, several, workbook
 from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of, gold_of
 from deem_crowd_adapters.exports.content import Content, open_content
 from deem_crowd_adapters.source import Source
@@ -174,7 +174,7 @@ def _export(
 ) -> Export | None:
     pieces: list[Collected] = []
     taken: set[str] = set()
-    flat = _flat(contents)
+    flat = workbook.by_file(_flat(contents), tool)
     for content in flat:
         format = _format_of(content, tool, len(flat))
         if format is None:

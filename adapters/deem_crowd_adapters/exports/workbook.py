@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from deem_crowd.data.frames import COLUMNS, synonyms
 from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd_adapters.exports import known, several
 from deem_crowd_adapters.exports import sheets as wide
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
@@ -79,6 +80,44 @@ def read(
         _add_by_sheet(sheets, alike, task, label, content, collected)
     else:
         _add_wide(sheets, task, workers, content, collected)
+
+
+def by_file(contents: Sequence[Content], tool: str | None = None) -> Sequence[Content]:
+    """Return files of one sheet each with equal columns as one workbook, a sheet for each file; others as they are.
+
+    So a file for each annotator is read like a sheet for each. Tables that another format knows are not taken.
+    """
+    frames = []
+    for content in contents:
+        if content.kind == "sheets":
+            usable = {name: _tidy(frame) for name, frame in content.value.items()}
+            found = [
+                f
+                for n, f in usable.items()
+                if len(f) and (len(usable) == 1 or not _NO_PERSON.search(n))
+            ]
+        elif (
+            content.kind == "table"
+            and tool in (None, "excel")
+            and known.recognised(content) is None
+        ):
+            found = [_tidy(content.value)]
+        else:
+            return contents
+        if len(found) != 1:
+            return contents
+        frames += found
+    columns = {frozenset(frame.columns) for frame in frames}
+    if len(contents) < 2 or len(columns) > 1 or set(COLUMNS) <= set(frames[0].columns):
+        return contents
+    names = several.short_names([content.name for content in contents])
+    return [
+        Content(
+            f"{len(names)} files ({first_few(names, 3)})",
+            "sheets",
+            dict(zip(names, frames, strict=True)),
+        )
+    ]
 
 
 def _tidy(frame: pd.DataFrame) -> pd.DataFrame:

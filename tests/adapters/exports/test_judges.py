@@ -71,7 +71,8 @@ def test_mt_bench_human_judgments_of_a_pair_meet_whatever_its_order(tmp_path) ->
     export, _ = read(write(tmp_path / "human.jsonl", votes))
     assert rows(export) == expected
     assert export.left_out == {"verdicts that flip with the order": 1}
-    pd.DataFrame(votes).to_parquet(tmp_path / "human.parquet")
+    talk = [[{"role": "user", "content": "hello"}]] * len(votes)
+    pd.DataFrame(votes).assign(conversation_a=talk).to_parquet(tmp_path / "human.parquet")
     assert rows(read(tmp_path / "human.parquet")[0]) == expected
 
 

@@ -83,9 +83,22 @@ def test_a_matrix_of_mostly_zeros_is_a_question_and_a_dense_one_is_not(tmp_path)
     assert len(read(tmp_path / "L.npy", abstain=0)[0].answers) == 2
     assert len(read(tmp_path / "L.npy", abstain="none")[0].answers) == 8
     np.save(tmp_path / "dense.npy", np.array([[0, 1], [2, 1]]))
-    assert len(read(tmp_path / "dense.npy")[0].answers) == 4
+    export, said = read(tmp_path / "dense.npy")
+    assert len(export.answers) == 4
+    assert "0 is read as a class" in said
     np.save(tmp_path / "from_one.npy", np.array([[1, 2], [2, 2]]))
     assert len(read(tmp_path / "from_one.npy")[0].answers) == 4
+
+
+def test_functions_that_know_one_class_each_make_zeros_doubtful(tmp_path) -> None:
+    votes = np.array([[1, 0, 3], [1, 2, 3], [0, 2, 3], [1, 2, 0]])
+    np.save(tmp_path / "L.npy", votes)
+    with pytest.raises(DataError, match="3 of 12 votes are 0"):
+        read(tmp_path / "L.npy")
+    np.savez(tmp_path / "gold.npz", L=votes, Y=np.array([1, 2, 3, 1]))
+    assert set(read(tmp_path / "gold.npz")[0].answers["label"]) == {1, 2, 3}
+    np.savez(tmp_path / "zero.npz", L=votes, Y=np.array([0, 1, 2, 3]))
+    assert set(read(tmp_path / "zero.npz")[0].answers["label"]) == {0, 1, 2, 3}
 
 
 def test_what_is_no_matrix_of_votes_is_refused(tmp_path) -> None:

@@ -96,6 +96,38 @@ def test_sheets_without_shared_ids_and_tasks_twice_are_refused(tmp_path) -> None
         read(book(tmp_path / "d.xlsx", anna=hole, ben=one), task="item_id")
 
 
+@pytest.mark.parametrize("kind", ["xlsx", "csv"])
+def test_each_annotator_may_have_a_file(tmp_path, kind) -> None:
+    frames = {
+        "anna": sheet(["x", "y", "x"]),
+        "ben": sheet(["x", "x", None]),
+        "gold": sheet(["x", "y", "y"]),
+    }
+    for name, frame in frames.items():
+        if kind == "csv":
+            frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        else:
+            book(tmp_path / f"{name}.xlsx", Sheet1=frame)
+    export, said = read(tmp_path)
+    assert rows(export) == {
+        (1, "anna", "x"), (2, "anna", "y"), (3, "anna", "x"), (1, "ben", "x"), (2, "ben", "x"),
+    }  # fmt: skip
+    assert export.gold.to_dict() == {1: "x", 2: "y", 3: "y"}
+    assert "'gold'" in said
+
+
+def test_workbooks_of_several_sheets_are_joined_by_their_annotators(tmp_path) -> None:
+    first = book(tmp_path / "a.xlsx", anna=sheet(["x", "y", "x"]), ben=sheet(["x", "x", "y"]))
+    anna, ben = (
+        sheet(labels).assign(item_id=[4, 5, 6], text=["p", "q", "r"])
+        for labels in (["y", "y", "x"], ["y", "x", "x"])
+    )
+    second = book(tmp_path / "b.xlsx", anna=anna, ben=ben)
+    export, _ = read([first, second])
+    assert export.answers["task"].nunique() == 6
+    assert set(export.answers["worker"]) == {"anna", "ben"}
+
+
 def test_a_wide_sheet_is_read_as_a_wide_table(tmp_path) -> None:
     wide = pd.DataFrame({"id": range(1, 7), "anna": list("xyxyxy"), "ben": [*list("xxxyy"), None]})
     path = book(tmp_path / "a.xlsx", answers=wide, notes=pd.DataFrame({"note": ["hello"]}))
