@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -75,6 +75,9 @@ def read_answers(
             return read.read_export(data, **options).answers
         parts = [read_long(path, format, columns) for path in several.expand(data)]
         return pd.concat(parts, ignore_index=True)
+    if format is None and isinstance(columns, Mapping) and _is_workbook_name(data):
+        named: dict[str, Any] = {**columns, **options}
+        return read.read_export(data, "excel", **named).answers
     if format is not None or columns is not None:
         _refuse_options(options)
         return read_long(data, format, columns)
@@ -91,6 +94,12 @@ def read_answers(
         if export is None:
             raise
         return export.answers
+
+
+def _is_workbook_name(data: Any) -> bool:
+    return isinstance(data, (str, os.PathLike)) and os.fspath(data).lower().endswith(
+        (".xlsx", ".xlsm")
+    )
 
 
 def from_file(

@@ -58,3 +58,13 @@ def test_a_choice_that_is_open_is_settled_with_what_the_message_says(tmp_path) -
     assert "--adapter-set abstain=-1" in " ".join(done.output.split())
     done, rows = aggregate(tmp_path / "L.npy", "--adapter-set", "abstain=-1")
     assert [row["label"] for row in rows][1] == "1"  # the first is a tie of 0 and 1
+
+
+def test_columns_of_a_workbook_are_named_like_those_of_a_table(tmp_path) -> None:
+    names = {"task": "item_id", "worker": "annotator", "label": "verdict"}
+    path = book(tmp_path / "a.xlsx", answers=LONG.rename(columns=names))
+    done, _ = aggregate(path)
+    assert "task='item_id', worker='annotator'" in " ".join(done.output.split())
+    done, rows = aggregate(path, *(f"--{part}={name}" for part, name in names.items()))
+    assert done.exit_code == 0, done.output
+    assert [row["task"] for row in rows] == ["1", "2"]
