@@ -19,15 +19,15 @@ from deem_crowd.exceptions import (
     first_few,
 )
 from deem_crowd_adapters import roles
+from deem_crowd_adapters.exports.mt_bench import SWAPPED
+from deem_crowd_adapters.exports.read import Export
 from deem_crowd_adapters.tables import to_frame
 
 Flips = Literal["missing", "tie", "sources"]
 
-SWAPPED = " (swapped)"
-"""What is put after a judge's name for its verdicts on pairs in the other order."""
 _VERDICTS: dict[str, str | None] = {
-    **dict.fromkeys(("a", "[[a]]"), "A"),
-    **dict.fromkeys(("b", "[[b]]"), "B"),
+    **dict.fromkeys(("a", "[[a]]", "a>b"), "A"),
+    **dict.fromkeys(("b", "[[b]]", "b>a"), "B"),
     **dict.fromkeys(("tie", "[[tie]]", "c", "[[c]]", "draw", "equal", "a=b"), "tie"),
     **dict.fromkeys(("", "error", "$error$", "null", "none", "nan", "n/a", "invalid", "abstain", "skip"), None),
     **dict.fromkeys(("cannot tell", "can't tell", "cannot say", "unknown", "unsure", "unclear"), None),
@@ -38,6 +38,8 @@ _ORDERS = {
     **dict.fromkeys(("true", "1", "yes", "ba", "b,a", "swapped", "swap", "reversed"), True),
 }
 _TURNED = {"A": "B", "B": "A", "tie": "tie"}
+_OF_EXPORTS = {"1": "A", "2": "B", "model_1": "A", "model_2": "B", "model_a": "A", "model_b": "B"}
+"""What the judges of MT-Bench, AlpacaEval and LLMBar say."""
 
 
 def from_pairwise(
@@ -62,8 +64,10 @@ def from_pairwise(
 
     Parameters
     ----------
-    data : table of pandas, polars or Arrow, R rows, or the path of a file
-        Columns ``task`` (the pair), ``worker`` (the judge), ``label`` (the verdict) and the order.
+    data : table of pandas, polars or Arrow, R rows, the path of such a table, or an Export
+        Columns ``task`` (the pair), ``worker`` (the judge), ``label`` (the verdict) and the order. What
+        :func:`read_export` returns for MT-Bench, LLMBar or JudgeBench has its verdicts mapped back and tells the
+        order by its sources, ``judge`` and ``judge (swapped)``; it needs no other option.
     swap : hashable
         The column that tells the order: truth values, 0 and 1, ``AB`` and ``BA``, or ``original`` and ``swapped``.
     swapped : hashable, optional
@@ -189,6 +193,8 @@ def _shown(
     columns: roles.Columns | None,
 ) -> pd.DataFrame:
     """Return task, worker, label (mapped back, None is missing) and swapped, one row a pair, judge and order."""
+    if isinstance(data, Export):
+        return _of_export(data, verdicts)
     if isinstance(data, (str, os.PathLike)):
         from deem_crowd_adapters.files import read_table
 
@@ -226,6 +232,22 @@ def _shown(
             stacklevel=3,
         )
     return frame[~twice].reset_index(drop=True)
+
+
+def _of_export(export: Export, verdicts: Mapping[Any, str | None] | None) -> pd.DataFrame:
+    """Return the verdicts of an export, which are mapped back, as :func:`_shown` does."""
+    table = export.answers
+    names = table["worker"].map(str)
+    order = names.str.endswith(SWAPPED)
+    said = _said(table["label"], "label", {**_OF_EXPORTS, **(verdicts or {})})
+    return pd.DataFrame(
+        {
+            "task": table["task"].to_numpy(),
+            "worker": [name.removesuffix(SWAPPED) for name in names],
+            "label": pd.Series(said, dtype=object),
+            "swapped": order.to_numpy(dtype=bool),
+        }
+    )
 
 
 def _orders(values: pd.Series, name: Hashable, swapped: Hashable | None) -> list[bool]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from deem_crowd_adapters import from_pairwise, position_bias
+from deem_crowd_adapters import from_pairwise, position_bias, read_export
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,6 +143,23 @@ def test_columns_and_words_may_be_others_and_tables_polars_or_files(tmp_path) ->
     adapter = deem_crowd.adapters()["pairwise"].load()
     assert answers_of(BY_HAND) == AGREED
     assert adapter is from_pairwise
+
+
+def test_verdicts_of_an_export_are_mapped_back_already(tmp_path) -> None:
+    def judged(key, first, second):
+        judgments = [{"decision": d, "judgment": {"judge_model": "m"}} for d in (first, second)]
+        return {"pair_id": key, "label": "A>B", "judge_name": "j", "judgments": judgments}
+
+    # agrees on p1 (the second decision is about the swapped pair), goes to the first position on p2
+    records = [judged("p1", "A>B", "B>A"), judged("p2", "A>B", "A>B"), judged("p3", "A=B", None)]
+    path = tmp_path / "outputs.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        export = read_export(path)
+    assert answers_of(export) == {("p1", "j/m"): "A", ("p3", "j/m"): "tie"}
+    bias = position_bias(export).loc["j/m"]
+    assert (bias["pairs"], bias["flips"], bias["first_twice"], bias["first"]) == (2, 0.5, 0.5, 0.75)
 
 
 def test_what_is_open_or_wrong_is_named_with_the_option() -> None:

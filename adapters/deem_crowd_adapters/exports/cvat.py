@@ -10,7 +10,7 @@ from deem_crowd.exceptions import DataError
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical
+from deem_crowd_adapters.exports.rows import canonical, name_of_file
 
 _ROOT = re.compile(r"<annotations[\s>/]")
 _DECLARATIONS = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
@@ -55,7 +55,7 @@ def read(content: Content, collected: Collected) -> None:
         )
     root = _parsed(content)
     collected.hint = _REGIONS
-    worker = _assignee(root) or content.stem
+    worker = _assignee(root) or name_of_file(content)
     for shape, count in Counter(e.tag for e in root.iter() if e.tag in _SHAPES).items():
         collected.skip(_SHAPES[shape], count)
     images = root.findall("image")

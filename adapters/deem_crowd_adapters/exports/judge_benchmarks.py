@@ -84,7 +84,7 @@ def read_llmbar(content: Content, collected: Collected) -> None:
     judge and ``judge (swapped)``. The last round is the verdict. A judge is called after the folders of its file,
     ``GPT-4/Vanilla``. Ratings that are equal or unreadable, for which the files hold a made-up verdict, are left out.
     """
-    judge = name_of_file(content)
+    judge = name_of_file(content, levels=2)
     for number, row in enumerate(rows_of(content)):
         place = f"record {number}"
         task = short(str(row.get("input")), row.get("output_1"), row.get("output_2"))

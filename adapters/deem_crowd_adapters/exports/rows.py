@@ -34,16 +34,25 @@ def is_rows(content: Content, *keys: str) -> bool:
     return content.kind in ("records", "table") and set(keys) <= content.keys
 
 
-def name_of_file(content: Content) -> str:
-    """Return what a file says by its name, or by its folders where the name is one of those that all files have."""
+def name_of_file(content: Content, levels: int = 1) -> str:
+    """Return what a file says by its name; where all files have that name, its archive or folders say it.
+
+    Parameters
+    ----------
+    content : Content
+    levels : int
+        How many folders make the name; those below a folder ``evaluators`` do in any case.
+    """
     stem = content.stem
     if stem.lower() not in _NO_NAME:
         return stem
     folders = [part for part in PurePath(content.name).parent.parts if part not in ("/", ".", "..")]
+    if folders and folders[-1].lower().endswith(".zip"):
+        return PurePath(folders[-1]).stem
     if "evaluators" in folders:
-        after = folders[folders.index("evaluators") + 1 :]
-        return "/".join(after) or stem
-    return "/".join(folders[-2:]) or stem
+        folders = folders[folders.index("evaluators") + 1 :]
+        levels = len(folders)
+    return "/".join(folders[-levels:]) or stem
 
 
 def short(text: str, *rest: Any, length: int = 60) -> str:

@@ -134,10 +134,10 @@ def test_annotators_of_alpaca_eval_meet_in_several_files_and_outputs_tell_tasks_
     c = write(tmp_path / "other" / "judge_b" / "annotations.json", other)
     export, _ = read([a, b])
     assert export.answers["task"].nunique() == 3
-    assert set(export.answers["worker"]) == {"model/judge_a", "b"}
+    assert set(export.answers["worker"]) == {"judge_a", "b"}
     export, _ = read([a, b, c])
     assert export.answers["task"].nunique() == 6
-    assert set(export.answers["worker"]) == {"model/judge_a", "b"}
+    assert set(export.answers["worker"]) == {"judge_a", "b"}
 
 
 def test_outputs_of_alpaca_eval_in_the_other_order_are_turned(tmp_path) -> None:

@@ -45,10 +45,10 @@ def test_cvat_tags_are_answers_of_the_assignee(tmp_path) -> None:
 
 def test_cvat_files_and_archives_are_called_after_their_annotator(tmp_path) -> None:
     xml = cvat({"a.jpg": tag("cat"), "b.jpg": tag("dog")})
-    anna = write(tmp_path / "anna.xml", xml)
+    anna = write(tmp_path / "anna" / "annotations.xml", xml)
     with zipfile.ZipFile(tmp_path / "ben.zip", "w") as archive:
         archive.writestr("images/a.jpg", b"\xff\xd8 no text")
-        archive.writestr("ben.xml", xml.replace("dog", "cat"))
+        archive.writestr("annotations.xml", xml.replace("dog", "cat"))
     export, _ = read([anna, tmp_path / "ben.zip"])
     assert rows(export) == {
         ("a.jpg", "anna", "cat"),
