@@ -130,7 +130,8 @@ def benchmark(
     suite: Annotated[
         str | None,
         typer.Argument(
-            help="quick (a minute; the default), crowd, ensemble, laws, scaling or samplers; not needed with --data."
+            help="quick (a minute; the default), crowd, ensemble, laws, scaling, shapes, samplers, labelling, "
+            "suspects or coverage; not needed with --data."
         ),
     ] = None,
     data: Annotated[
@@ -145,7 +146,9 @@ def benchmark(
         str | None,
         typer.Option(
             help="Aggregators that `deem-crowd plugins` lists, with commas; parameters in brackets: "
-            "'ds, deem, two=deem(hidden_dim=2)'. Others are compared with the first. For samplers: their names."
+            "'ds, deem, two=deem(hidden_dim=2)'. Others are compared with the first. For samplers: their "
+            "names; for labelling, suspects and coverage: "
+            "strategies or methods, all if omitted."
         ),
     ] = None,
     seeds: Annotated[

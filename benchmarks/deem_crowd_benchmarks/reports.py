@@ -18,7 +18,8 @@ from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError
 from deem_crowd_benchmarks import statistics
 from deem_crowd_benchmarks.runs import RESULTS, Row, cores, read_rows
-from deem_crowd_benchmarks.summary import SCALE, Summary, Table, summarise
+from deem_crowd_benchmarks.summary import SCALE, Summary, summarise
+from deem_crowd_benchmarks.tables import Table
 
 MARKDOWN, HTML = "report.md", "report.html"
 TITLE = "Aggregators side by side"
@@ -72,6 +73,7 @@ def tables_of(summary: Summary) -> list[Table]:
         *summary.details[:1],
         summary.scaling,
         summary.samplers,
+        *summary.decisions,
         summary.failures,
     ]
     return [table for table in shown if table is not None]
@@ -107,6 +109,7 @@ def markdown(summary: Summary, rows: Sequence[Row]) -> str:
         *summary.details,
         summary.scaling,
         summary.samplers,
+        *summary.decisions,
         summary.failures,
     ]
     for table in tables:
@@ -136,7 +139,8 @@ def html(summary: Summary, rows: Sequence[Row], out: Path, reference: str | None
     source = importlib.resources.files("deem_crowd_benchmarks") / "templates" / "report.html.j2"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    others = [table for table in (summary.scaling, summary.samplers) if table is not None]
+    found = (summary.scaling, summary.samplers, *summary.decisions)
+    others = [table for table in found if table is not None]
     return template.render(
         title=TITLE,
         facts=facts(rows),

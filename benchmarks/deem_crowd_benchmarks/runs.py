@@ -192,9 +192,13 @@ def write_rows(out: Path, rows: Sequence[Row]) -> None:
     (out / HITS).mkdir(parents=True, exist_ok=True)
     with _writing(out) as write:
         for row in rows:
-            names = [str(v) for k, v in row.items() if k in ("sampler", "model", "seed")]
+            names = [str(v) for k, v in row.items() if k in _NAMES]
             key = hashlib.blake2b("\x1f".join(names).encode(), digest_size=8).hexdigest()
             write({"key": key, **row})
+
+
+_NAMES = ("sampler", "model", "decision", "kind", "set", "strategy", "seed")
+"""What tells rows apart that were made at once."""
 
 
 def read_hits(out: Path, row: Row) -> Any:

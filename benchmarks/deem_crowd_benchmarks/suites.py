@@ -9,7 +9,7 @@ from pathlib import Path
 from deem_crowd import extras, registry
 from deem_crowd.discovery import hint
 from deem_crowd.exceptions import ParameterError
-from deem_crowd_benchmarks import label_sets, mixing, reports, runs
+from deem_crowd_benchmarks import decisions, label_sets, mixing, reports, runs
 from deem_crowd_benchmarks.isolation import Limits
 from deem_crowd_benchmarks.label_sets import CrowdOf, LabelSet, Source
 from deem_crowd_benchmarks.methods import Method
@@ -74,6 +74,14 @@ SUITES = {
         ),
         "deem, plain=deem(auto_hyperparameters=false), ds, mv",
     ),
+    "labelling": Suite(
+        "buys recorded answers one round after the other, by every strategy (--data, or four laws)",
+        decisions.LAWS,
+        None,
+        seeds=3,
+    ),
+    "suspects": Suite("wrong answers found, against gold (--data, or four laws)", decisions.LAWS, None),
+    "coverage": Suite("risk against coverage (--data, or four laws)", decisions.LAWS, None),
     "samplers": Suite("acceptance, effective samples a second, gradient error", (), ""),
 }  # fmt: skip
 
@@ -150,6 +158,11 @@ def benchmark(
     if plan.data == () and data is None:
         rows = _mixing(folder, methods, _seeds(seeds, plan), begin, report)
         return reports.write_report(folder, rows=rows)
+    if suite is not None and suite in decisions.SUITES:
+        told = label_sets.sources(data if data is not None else plan.data or ())
+        names = _split(methods, suite)
+        found = decisions.rows(suite, told, names, _seeds(seeds, plan), folder, begin, report)
+        return reports.write_report(folder, rows=found)
     _check(limit_seconds, limit_gb, jobs, threads)
     chosen = methods if methods is not None else plan.methods
     wanted = methods_of(everything() if chosen is None else chosen)
@@ -203,12 +216,17 @@ def _check(seconds: float | None, gb: float | None, jobs: int, threads: int | No
             raise ParameterError(f"{name}={value!r} has to be above 0.")
 
 
+def _split(names: object, suite: str) -> list[str] | None:
+    """Return names that are given with commas."""
+    if names is not None and not isinstance(names, str):
+        raise ParameterError(f"the suite {suite!r} takes names, with commas.")
+    return None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+
+
 def _mixing(
     folder: Path, names: object, seeds: list[int], begin: Callable[[int], None], report: Report
 ) -> list[Row]:
-    if names is not None and not isinstance(names, str):
-        raise ParameterError("the suite 'samplers' takes names of samplers, with commas.")
-    wanted = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+    wanted = _split(names, "samplers")
     if wanted is None:
         wanted = list(registry.samplers())
     begin(len(wanted) * len(mixing.MODELS) * len(seeds))

@@ -9,28 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deem_crowd_benchmarks import statistics
+from deem_crowd_benchmarks import decision_tables, statistics
 from deem_crowd_benchmarks.evaluation import LOWER_IS_BETTER
 from deem_crowd_benchmarks.runs import Row
+from deem_crowd_benchmarks.tables import DASH, Table, number
 
 SCALE = "scale"
 """The kind of the sets that are there to measure time and memory on."""
 
-DASH = "–"
 _STATUS = {"time": "time limit", "memory": "memory limit"}
-
-
-@dataclass
-class Table:
-    """Text in rows and columns; the first column is a heading, the others are numbers."""
-
-    title: str
-    header: list[str]
-    rows: list[list[str]] = field(default_factory=list)
-    note: str = ""
-    best: set[tuple[int, int]] = field(default_factory=set)
-    """(row, column) of the cells to set off."""
-    text_columns: set[int] = field(default_factory=lambda: {0})
 
 
 @dataclass
@@ -45,6 +32,8 @@ class Summary:
     scaling, samplers, failures : Table or None
     ranking : statistics.Ranking
     accuracies : DataFrame, index (kind, set), columns methods
+    decisions : list of Table
+        Of the suites ``labelling``, ``suspects`` and ``coverage``.
     """
 
     overview: Table | None
@@ -54,6 +43,7 @@ class Summary:
     failures: Table | None
     ranking: statistics.Ranking
     accuracies: pd.DataFrame
+    decisions: list[Table] = field(default_factory=list)
 
 
 def summarise(rows: Sequence[Row], out: Path, reference: str | None = None) -> Summary:
@@ -88,6 +78,7 @@ def summarise(rows: Sequence[Row], out: Path, reference: str | None = None) -> S
         _failures(rows),
         statistics.ranking(accuracies) if len(accuracies) else statistics.ranking(pd.DataFrame()),
         accuracies,
+        decision_tables.tables(rows),
     )
 
 
@@ -140,17 +131,17 @@ def _overview(rows: Sequence[Row], out: Path, accuracies: pd.DataFrame, base: st
         cells.append(
             DASH
             if interval is None
-            else "{} [{}, {}]".format(*(_number(100 * value, "+.1f") for value in interval))
+            else "{} [{}, {}]".format(*(number(100 * value, "+.1f") for value in interval))
         )
         p = p_values.get(method, float("nan"))
-        cells.append(_number(p, ".3f"))
-        cells.append(_number(ranking.mean_ranks.get(method, float("nan")), ".2f"))
+        cells.append(number(p, ".3f"))
+        cells.append(number(ranking.mean_ranks.get(method, float("nan")), ".2f"))
         cells.append(str(int(wins[method])) if n else DASH)
-        cells.append(_number(others["log_loss"][method].mean(), ".3f"))
-        cells.append(_number(100 * others["ece"][method].mean(), ".1f"))
+        cells.append(number(others["log_loss"][method].mean(), ".3f"))
+        cells.append(number(100 * others["ece"][method].mean(), ".1f"))
         seconds = others["seconds"][method].dropna()
         cells.append(
-            _number(float(np.exp(np.log(seconds).mean())) if len(seconds) else np.nan, ".3f")
+            number(float(np.exp(np.log(seconds).mean())) if len(seconds) else np.nan, ".3f")
         )
         table.rows.append(cells)
     return table
@@ -201,10 +192,10 @@ def _whole_mean(values: pd.DataFrame) -> pd.Series:
 
 
 def _add(table: Table, name: str, values: pd.Series, form: str, lower: bool) -> None:
-    cells = [_number(v, form) for v in values]
+    cells = [number(v, form) for v in values]
     there = values.dropna()
     if len(there):
-        best = _number(there.min() if lower else there.max(), form)
+        best = number(there.min() if lower else there.max(), form)
         table.best |= {(len(table.rows), i + 1) for i, c in enumerate(cells) if c == best}
     table.rows.append([name, *cells])
 
@@ -226,8 +217,8 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
         cells = [name.replace(" answers", "")]
         for method in methods:
             same = [row for row in rows if row["set"] == name and row["method"] == method]
-            cells.append(_number(_median(same, "seconds"), ".3f"))
-            cells.append(_number(_median(same, "peak_mb"), ".0f"))
+            cells.append(number(_median(same, "seconds"), ".3f"))
+            cells.append(number(_median(same, "peak_mb"), ".0f"))
         table.rows.append(cells)
     if not plain:  # shapes, not sizes
         table.title = "Time and memory"
@@ -240,7 +231,7 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
         chosen = large if len(large) > 1 else points
         if len({n for n, _, _ in chosen}) > 1:
             found = statistics.slope([n for n, _, _ in chosen], [s for _, s, _ in chosen])
-            cells += [_number(found, ".2f"), ""]
+            cells += [number(found, ".2f"), ""]
         else:
             cells += [DASH, ""]
     table.rows.append(cells)
@@ -300,7 +291,7 @@ def _failures(rows: Sequence[Row]) -> Table | None:
     grouped: dict[tuple[str, str, str], list[str]] = {}
     for row in failed:
         key = (
-            str(row.get("method", row.get("sampler"))),
+            str(row.get("method", row.get("sampler", row.get("strategy")))),
             _STATUS.get(row["status"], str(row["status"])),
             str(row["reason"]),
         )
@@ -320,7 +311,3 @@ def _mean(column: pd.Series, n_all: int | None, scale: float) -> str:
 
 def _sets(n: int) -> str:
     return f"{n} set" if n == 1 else f"{n} sets"
-
-
-def _number(value: float, form: str) -> str:
-    return DASH if value != value else format(value, form).replace("-", "−")

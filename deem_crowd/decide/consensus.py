@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.memory import FITTED_ON, Memory
 from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
 
@@ -37,6 +38,35 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """A fitted model, the ids it goes by, and the answers.
+
+    Attributes
+    ----------
+    model : FittedModel
+    workers, classes : Index
+        In the model's order.
+    answers : Answers, optional
+    """
+
+    model: FittedModel
+    workers: pd.Index
+    classes: pd.Index
+    answers: Answers | None = None
+
+    @classmethod
+    def of(cls, fitted: Any) -> Source | None:
+        """Return that of a DEEM or DEEMAggregator; None of anything else, and where the ids are not known."""
+        found = getattr(fitted, "__dict__", {}).get("_fitted")
+        if isinstance(found, tuple):
+            return cls(*found)
+        seen = remembered(fitted)
+        if isinstance(found, FittedModel) and seen is not None:
+            return cls(found, seen.workers, seen.classes)
+        return None
+
+
+@dataclass(frozen=True, eq=False)
 class Consensus:
     """The posterior of N tasks over K classes, and D workers' tables.
 
@@ -55,6 +85,8 @@ class Consensus:
         Workers' confusion matrices: as ``errors_`` of an aggregator, or of shape (D, K, K) as
         [worker, answer, label].
     answers : Given, optional
+    source : Source, optional
+        The model and its answers, where it is a DEEM or DEEMAggregator.
     """
 
     posterior: FloatArray
@@ -65,6 +97,7 @@ class Consensus:
     workers: pd.Index
     errors: Any = None
     answers: Given | None = None
+    source: Source | None = None
 
     @classmethod
     def of(cls, source: Any, answers: Any = None) -> Consensus:
@@ -122,7 +155,16 @@ class Consensus:
             prior = posterior.mean(axis=0) if len(tasks) else np.full(len(classes), np.nan)
         errors = getattr(source, "errors_", None)
         workers = pd.Index([]) if errors is None else errors.index.get_level_values(0).unique()
-        return cls(posterior, labels.astype(np.int64), tasks, classes, prior, workers, errors)
+        return cls(
+            posterior,
+            labels.astype(np.int64),
+            tasks,
+            classes,
+            prior,
+            workers,
+            errors,
+            source=Source.of(source),
+        )
 
     @classmethod
     def _from_arrays(cls, source: Any, answers: Any) -> Consensus:
@@ -149,6 +191,7 @@ class Consensus:
             np.asarray(source.priors_, dtype=np.float64),
             read.workers,
             source.confusion_,
+            source=Source.of(source),
         )
         return consensus.with_answers(read)
 
@@ -179,7 +222,8 @@ class Consensus:
         task, worker, label = places
         said = answers.hard_label if answers.soft is None else answers.soft.argmax(axis=1)
         given = Given(task[answers.task], worker[answers.worker], label[said])
-        return replace(self, answers=given, workers=worker_index)
+        source = None if self.source is None else replace(self.source, answers=answers)
+        return replace(self, answers=given, workers=worker_index, source=source)
 
     def with_unanswered(self, tasks: Iterable[Hashable]) -> Consensus:
         """Return the consensus with further tasks that nobody answered; their posterior is the class prior.
@@ -241,6 +285,29 @@ class Consensus:
         else:
             values = np.asarray(self.errors, dtype=np.float64)
         return values
+
+    @cached_property
+    def evidence(self) -> FloatArray | None:
+        """What the members of the model's pool say, for ranking, shape (N, K); None where there is no pool.
+
+        Tasks of known label and tasks without answers keep their posterior. See
+        :meth:`deem_crowd.selection.opinion_pool.OpinionPool.evidence`.
+        """
+        if self.source is None or self.source.answers is None:
+            return None
+        read = self.source.answers
+        found = self.source.model.evidence(
+            read,
+            self.source.workers.get_indexer(read.workers).astype(np.int64),
+            self.source.classes.get_indexer(read.classes).astype(np.int64),
+        )
+        if found is None:
+            return None
+        evidence = self.posterior.copy()
+        place = self.tasks.get_indexer(read.tasks)
+        open_ = (np.diff(read.task_ptr) > 0) & (evidence[place].max(axis=1, initial=0.0) < 1.0)
+        evidence[place[open_]] = found[open_]
+        return evidence
 
     def typical_table(self) -> FloatArray:
         """Return p(answer | label) of the worker who gives the next answer, if nobody says who, shape (K, K).

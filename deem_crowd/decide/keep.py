@@ -61,11 +61,15 @@ def reliable(
     """Return the largest set of tasks whose expected precision is at least ``precision``.
 
     The surest tasks are taken as long as the mean of their posteriors is at least ``precision``. Without gold the lower
-    bound takes the posteriors at their word: the number of right labels is a sum of independent draws with these
-    chances, and Hoeffding's and the normal approximation's smaller deviation is subtracted. It cannot tell that a model
-    is too sure of itself, as models are where workers err together. With gold the posterior only orders the tasks: of
-    ten sets of increasing size the largest is kept whose precision on the gold tasks in it has a lower Clopper-Pearson
-    bound of at least ``precision``; the bounds hold for all ten at once (Bonferroni).
+    bound is the lower of two. The first takes the posteriors at their word: the number of right labels is a sum of
+    independent draws with these chances, and Hoeffding's and the normal approximation's smaller deviation is
+    subtracted. The second, where the answers are known, does the same with the share of a task's answers that give the
+    label, smoothed as (votes + 1/K) / (m + 1): where workers err independently, a further answer agrees with a label at
+    most as often as the label is right. Neither can see errors that most workers share; only gold can.
+
+    With gold the posterior only orders the tasks: of ten sets of increasing size the largest is kept whose precision on
+    the gold tasks in it has a lower Clopper-Pearson bound of at least ``precision``; the bounds hold for all ten at
+    once (Bonferroni).
 
     Parameters
     ----------
@@ -95,7 +99,7 @@ def reliable(
     sizes = np.arange(1, len(order) + 1)
     expected = np.cumsum(sureness[order]) / sizes
     if gold is None:
-        lower = _lower_bounds(sureness[order], confidence)
+        lower = _without_gold(consensus, sureness, order, confidence)
         kept = int(sizes[expected >= precision].max(initial=0))
     else:
         right, rated = _on_gold(gold, consensus, order)
@@ -138,7 +142,7 @@ def coverage_curve(
     -------
     DataFrame
         A row for each size of the set: ``coverage``; ``threshold``, the least confidence in it;
-        ``expected_precision`` and its ``lower_bound``, both by the posterior; with gold ``precision``, over the gold
+        ``expected_precision`` and its ``lower_bound``, without gold; with gold ``precision``, over the gold
         tasks in the set (missing where there are none).
 
     Raises
@@ -154,7 +158,7 @@ def coverage_curve(
             "coverage": sizes / max(consensus.n_tasks, 1),
             "threshold": sureness[order],
             "expected_precision": np.cumsum(sureness[order]) / sizes,
-            "lower_bound": _lower_bounds(sureness[order], confidence),
+            "lower_bound": _without_gold(consensus, sureness, order, confidence),
         }
     )
     if gold is not None:
@@ -197,6 +201,22 @@ def _sharpened(posterior: FloatArray, features: FloatArray, n_neighbours: int) -
     ratio = np.divide(local, overall, out=np.zeros_like(local), where=overall > 0)
     sharpened = posterior * ratio
     return np.asarray(sharpened / sharpened.sum(axis=1, keepdims=True))
+
+
+def _without_gold(
+    consensus: Consensus, sureness: FloatArray, order: IntArray, confidence: float
+) -> FloatArray:
+    """Return the lower bound for each beginning of ``order``: by the posteriors, or by the votes if that is lower."""
+    by_model = _lower_bounds(sureness[order], confidence)
+    if consensus.answers is None:
+        return by_model
+    given, k = consensus.answers, len(consensus.classes)
+    agree = given.label == consensus.labels[given.task]
+    votes = np.bincount(given.task, agree, minlength=consensus.n_tasks)
+    answers = np.bincount(given.task, minlength=consensus.n_tasks)
+    support = (votes + 1 / max(k, 1)) / (answers + 1)
+    support = np.where((answers > 0) & (sureness < 1.0), support, sureness)
+    return np.minimum(by_model, _lower_bounds(support[order], confidence))
 
 
 def _lower_bounds(sureness: FloatArray, confidence: float) -> FloatArray:

@@ -21,10 +21,11 @@ IntArray = npt.NDArray[np.int64]
 def suspect_answers(agg: Any, n: int | None = None, *, answers: Any = None) -> pd.DataFrame:
     """Return the n answers that are most likely wrong, the worst first; all of them if n is omitted.
 
-    An answer is wrong with the probability that its task has another label. It is scored by the mean of two posteriors:
-    the model's own, and the one that the workers' tables give without any other model beside them,
-    p(h) ∝ π_h Π_i t_i[a_i, h]. The second tells close answers apart where the first is an average that keeps a share of
-    plain votes.
+    An answer is wrong with the probability that its task has another label. Of the default model it is scored by the
+    members of its pool, without the share of plain votes that the posterior keeps, and with the m answers to a task
+    counted as m / (1 + (m − 1) ρ) independent ones: that tells close answers apart, and tasks with many answers from
+    tasks with few. Of other models by the mean of two posteriors: the model's own, and the one that the workers' tables
+    give, p(h) ∝ π_h Π_i t_i[a_i, h].
 
     Parameters
     ----------
@@ -114,6 +115,9 @@ def answer_scores(consensus: Consensus) -> tuple[FloatArray, FloatArray]:
     """Return how suspect each of R answers is, in [0, 1], and the chance by the model that it is wrong; shapes (R,)."""
     given = consensus.required_answers("suspect_answers")
     by_model = np.clip(1.0 - consensus.posterior[given.task, given.label], 0.0, 1.0)
+    evidence = consensus.evidence
+    if evidence is not None:
+        return np.clip(1.0 - evidence[given.task, given.label], 0.0, 1.0), by_model
     if consensus.confusion is None or not len(consensus.confusion):
         return by_model, by_model
     score = (by_model + 1.0 - _by_tables(consensus)[given.task, given.label]) / 2

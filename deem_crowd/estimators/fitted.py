@@ -16,7 +16,7 @@ from scipy import stats
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import votes as initialization
-from deem_crowd.model.design import make_design, resolve_device
+from deem_crowd.model.design import DesignMatrix, make_design, resolve_device
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
@@ -162,19 +162,36 @@ class FittedModel:
         classes : integers, shape (number of classes in ``answers``,)
             The class, 0..K-1, that each stands for.
         """
-        position = np.full(self.n_classes, -1, dtype=np.int64)
-        position[self.used] = np.arange(len(self.used))
-        recoded = _recode(answers, workers, position[classes], len(self.skills), len(self.used))
+        recoded = self._recoded(answers, workers, classes)
         if self.network is not None:
             return self.spread(self._through_layers(recoded))
         if self.pool is not None:
-            pool = replace(self.pool, energies=tuple(map(_with_stranger, self.pool.energies)))
-            states = max((energy.n_states for energy in pool.energies), default=0)
-            design = make_design(recoded, self.device, self.dtype, states)
+            pool, design = self._pool_of(self.pool, recoded)
             return self.spread(pool.posterior(design))
         energy = _with_stranger(self.energy)
         design = make_design(recoded, self.device, self.dtype, energy.n_states)
         return self.spread(energy.posterior(design))
+
+    def evidence(self, answers: Answers, workers: IntArray, classes: IntArray) -> FloatArray | None:
+        """Return what the members of the pool say of tasks, for ranking, shape (N, K); None where there is no pool.
+
+        Parameters are those of :meth:`posterior`; see :meth:`OpinionPool.evidence`.
+        """
+        if self.pool is None:
+            return None
+        pool, design = self._pool_of(self.pool, self._recoded(answers, workers, classes))
+        return self.spread(pool.evidence(design))
+
+    def _recoded(self, answers: Answers, workers: IntArray, classes: IntArray) -> Answers:
+        position = np.full(self.n_classes, -1, dtype=np.int64)
+        position[self.used] = np.arange(len(self.used))
+        return _recode(answers, workers, position[classes], len(self.skills), len(self.used))
+
+    def _pool_of(self, pool: OpinionPool, answers: Answers) -> tuple[OpinionPool, DesignMatrix]:
+        """Return the pool with a place for workers it does not know, and the answers laid out for it."""
+        pool = replace(pool, energies=tuple(map(_with_stranger, pool.energies)))
+        states = max((energy.n_states for energy in pool.energies), default=0)
+        return pool, make_design(answers, self.device, self.dtype, states)
 
     def _through_layers(self, answers: Answers) -> torch.Tensor:
         """Return p(state group | x), shape (N, K'); workers the layers have no place for are left out."""

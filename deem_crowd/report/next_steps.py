@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.decide import Consensus, next_tasks, reliable, suspect_answers
+from deem_crowd.decide.consensus import Source
 from deem_crowd.decide.suspects import answer_scores
 from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.insight.results import Results
@@ -32,6 +33,7 @@ def next_steps(results: Results, truth: IntArray | None) -> list[Section]:
         results.priors,
         data.workers,
         results.confusion,
+        source=Source.of(results.model),
     ).with_answers(data)
     return [keep(consensus, truth), suspects(consensus), ask_next(consensus)]
 

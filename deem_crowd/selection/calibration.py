@@ -57,3 +57,16 @@ def tempered(posterior: torch.Tensor, design: DesignMatrix, correlation: float) 
     effective = answers / (1 + (answers - 1) * correlation)
     scaled = posterior.double().clamp_min(1e-30).log() / (1 + (effective - 1) * correlation)
     return torch.softmax(scaled, 1)
+
+
+def discounted(posterior: torch.Tensor, design: DesignMatrix, correlation: float) -> torch.Tensor:
+    """Return a posterior, shape (N, K), in which m answers to a task count as m / (1 + (m − 1) ρ) independent ones.
+
+    The log-probabilities are divided by the whole design effect (Kish, 1965). That ranks tasks with many answers beside
+    tasks with few; as probabilities, :func:`tempered` ones are nearer the truth.
+    """
+    if correlation <= 0 or design.n_classes < 2:
+        return posterior
+    answers = design.votes.double().sum(1, keepdim=True).clamp_min(1)
+    scaled = posterior.double().clamp_min(1e-300).log() / (1 + (answers - 1) * correlation)
+    return torch.softmax(scaled, 1)

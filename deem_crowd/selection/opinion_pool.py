@@ -20,7 +20,7 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix, column_total
 from deem_crowd.model.energy import Energy
-from deem_crowd.selection.calibration import tempered
+from deem_crowd.selection.calibration import discounted, tempered
 
 FLOOR = 0.1
 """What the votes count at least."""
@@ -53,6 +53,14 @@ class OpinionPool:
         """Return p(label | x_n), shape (N, K); a task without answers gets the members' mean prior."""
         mean = self.mean([energy.posterior(design) for energy in self.energies])
         return tempered(with_floor(mean, design, self.floor), design, self.correlation)
+
+    def evidence(self, design: DesignMatrix) -> torch.Tensor:
+        """Return the members' mean without the votes, shape (N, K), each discounted for answers that err together.
+
+        For ranking: see :func:`deem_crowd.selection.calibration.discounted`.
+        """
+        found = [energy.posterior(design) for energy in self.energies]
+        return self.mean([discounted(one.double(), design, self.correlation) for one in found])
 
     def prior(self) -> torch.Tensor:
         """Return the members' mean class prior, float64, shape (K,): what a task without answers gets."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from deem_crowd import DEEMAggregator, ParameterError
-from deem_crowd.decide import coverage_curve, reliable
+from deem_crowd.decide import Consensus, coverage_curve, reliable
 
 
 def view_of(p):
@@ -93,6 +93,34 @@ def test_curve() -> None:
     half = coverage_curve(agg, truth.iloc[75:])
     first = half["precision"].first_valid_index()
     assert half["precision"][first:].notna().all()
+
+
+def test_votes_lower_the_bound_of_an_overconfident_model() -> None:
+    """100 tasks, 3 of 4 answers give the label, and a model that is 99 % sure: the bound is that of (3 + ½) / 5."""
+    frame = pd.DataFrame(
+        [(f"t{t}", f"w{w}", "c0" if w else "c1") for t in range(100) for w in range(4)],
+        columns=["task", "worker", "label"],
+    )
+    bare = view_of(np.full(100, 0.99))
+    view = Consensus.of(bare, frame)
+    kept = reliable(view, 0.95)
+    assert kept.coverage == 1
+    assert kept.expected_precision == pytest.approx(0.99)
+    deviation = stats.norm.ppf(0.95) * np.sqrt(0.7 * 0.3 / 100) + 0.005
+    assert deviation < np.sqrt(np.log(20) / 200)  # Hoeffding's is the wider one here
+    assert kept.lower_bound == pytest.approx(0.7 - deviation)
+    assert kept.lower_bound < reliable(bare, 0.95).lower_bound
+    known = Consensus.of(view_of(np.ones(100)), frame)  # labels that are known need no votes
+    assert reliable(known, 0.95).lower_bound == pytest.approx(1 - 0.005)
+
+
+def test_the_bound_of_independent_answers_holds() -> None:
+    """Answers drawn as the model has it: the precision is above the bound in each of 20 draws."""
+    for seed in range(20):
+        frame, truth = crowd(n=120, per_task=5, seed=seed, low=0.6)
+        kept = reliable(DEEMAggregator(auto_hyperparameters=False).fit(frame), 0.9)
+        assert len(kept.labels) > 20
+        assert (kept.labels == truth[kept.labels.index]).mean() >= kept.lower_bound
 
 
 def test_neighbours_sharpen_and_noise_does_not() -> None:

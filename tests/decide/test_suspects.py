@@ -50,6 +50,32 @@ def test_the_score_is_the_chance_of_another_label() -> None:
     )
 
 
+def test_the_members_of_the_pool_score(agg) -> None:
+    """Each member's posterior by Bayes' rule from its own tables, divided by Kish's design effect, and averaged."""
+    model, workers, classes = agg._fitted
+    assert model.class_map.tolist() == [0, 1, 2]
+    n, k = 300, 3
+    task = agg.probas_.index.get_indexer(FRAME["task"])
+    worker, label = workers.get_indexer(FRAME["worker"]), classes.get_indexer(FRAME["label"])
+    answers = np.bincount(task, minlength=n)
+    effect = 1 + (answers - 1) * model.pool.correlation
+    mean = np.zeros((n, k))
+    for energy, weight in zip(model.pool.energies, model.pool.weights, strict=True):
+        states = energy.weight.double().numpy()  # (D, K answers, S states)
+        logits = np.tile(energy.bias.double().numpy(), (n, 1))
+        np.add.at(logits, task, states[worker, label])
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        odds = odds.reshape(n, k, -1).sum(axis=2)  # hidden states of a class side by side
+        log = np.log(odds / odds.sum(axis=1, keepdims=True)) / effect[:, None]
+        part = np.exp(log - log.max(axis=1, keepdims=True))
+        mean += weight * part / part.sum(axis=1, keepdims=True)
+    assert model.pool.correlation > 0
+    rows = suspect_answers(agg)
+    place = agg.probas_.index.get_indexer(rows["task"])
+    expected = 1 - mean[place, classes.get_indexer(rows["label"])]
+    assert rows["score"].to_numpy() == pytest.approx(expected, abs=1e-5)
+
+
 def test_wrong_answers_are_found_better_than_by_disagreement(agg) -> None:
     rows = suspect_answers(agg, answers=FRAME)
     wrong = rows["label"] != TRUTH[rows["task"]].to_numpy()

@@ -1,0 +1,204 @@
+"""How well wrong answers are found, and how accuracy grows as labels are left out: DEEM beside others."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.decide import reliable, suspect_answers
+from deem_crowd.estimators.aggregator import DEEMAggregator
+from deem_crowd_benchmarks.label_sets import LabelSet
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+PRECISION = 0.95
+"""What ``reliable`` is asked for."""
+_FIRST = 0.05
+
+
+class Scored:
+    """A label set with what several methods say of it, each worked out once.
+
+    Parameters
+    ----------
+    label_set : LabelSet
+    """
+
+    def __init__(self, label_set: LabelSet) -> None:
+        rows = label_set.answers.drop_duplicates(["task", "worker"], keep="last")
+        self.rows = rows.reset_index(drop=True)[["task", "worker", "label"]]
+        self.answers = Answers.from_frame(self.rows)
+        self.gold = label_set.gold[label_set.gold.index.isin(self.answers.tasks)]
+        self._models: dict[str, Any] = {}
+
+    def model(self, name: str) -> Any:
+        """Return a fitted aggregator: 'deem', 'plain' or 'ds'."""
+        if name not in self._models:
+            if name == "ds":
+                from crowdkit.aggregation import DawidSkene
+
+                fitted: Any = DawidSkene(n_iter=100).fit(self.rows)
+            else:
+                automatic = None if name == "deem" else False
+                fitted = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+                fitted = fitted.fit(self.rows)
+            self._models[name] = fitted
+        return self._models[name]
+
+    def posterior(self, name: str) -> pd.DataFrame:
+        """Return p(label | answers) by an aggregator, or the shares of votes by 'vote'."""
+        if name == "vote":
+            counts = self.rows.groupby(["task", "label"]).size().unstack(fill_value=0)
+            return counts.div(counts.sum(axis=1), axis=0)
+        found: pd.DataFrame = self.model(name).probas_
+        return found
+
+    def quality(self) -> tuple[FloatArray, pd.DataFrame]:
+        """Return cleanlab's quality of each answer, shape (R,), and of each task's consensus, with DEEM's posterior.
+
+        Goh, Tkachenko and Mueller, CROWDLAB (2022).
+        """
+        if "quality" not in self._models:
+            from cleanlab.multiannotator import get_label_quality_multiannotator
+
+            data, probas = self.answers, self.posterior("deem")
+            wide = np.full((data.n_tasks, data.n_workers), np.nan)
+            wide[data.task, data.worker] = data.hard_label
+            frame = pd.DataFrame(wide)
+            predicted = probas.reindex(index=data.tasks, columns=data.classes).to_numpy()
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                found = get_label_quality_multiannotator(frame, predicted, verbose=False)
+            detailed = found["detailed_label_quality"].to_numpy()
+            place = pd.MultiIndex.from_arrays(
+                [data.tasks.take(data.task), data.workers.take(data.worker)]
+            ).get_indexer(pd.MultiIndex.from_frame(self.rows[["task", "worker"]]))
+            consensus = found["label_quality"]
+            labels = data.classes.take(consensus["consensus_label"].astype(int))
+            self._models["quality"] = (
+                detailed[data.task, data.worker][place],
+                pd.DataFrame(
+                    {"label": labels, "sure": consensus["consensus_quality_score"].to_numpy()},
+                    index=data.tasks,
+                ),
+            )
+        found_: tuple[FloatArray, pd.DataFrame] = self._models["quality"]
+        return found_
+
+    def wrong(self) -> tuple[BoolArray, BoolArray]:
+        """Return which answers are wrong, and of which it is known, shapes (R,)."""
+        truth = self.gold.reindex(self.rows["task"]).to_numpy()
+        known = ~pd.isna(truth)
+        return (self.rows["label"].to_numpy() != truth) & known, known
+
+
+def _chance(name: str) -> Callable[[Scored], FloatArray]:
+    """Return a score: one minus the posterior of the answer."""
+
+    def score(scored: Scored) -> FloatArray:
+        posterior = scored.posterior(name)
+        row = posterior.index.get_indexer(pd.Index(scored.rows["task"]))
+        column = posterior.columns.get_indexer(pd.Index(scored.rows["label"]))
+        return np.asarray(1.0 - posterior.to_numpy()[row, column])
+
+    return score
+
+
+def _suspect(scored: Scored) -> FloatArray:
+    found = suspect_answers(scored.model("deem")).set_index(["task", "worker"])["score"]
+    return found.reindex(pd.MultiIndex.from_frame(scored.rows[["task", "worker"]])).to_numpy()
+
+
+SUSPECTS: dict[str, Callable[[Scored], FloatArray]] = {
+    "suspect_answers": _suspect,
+    "deem posterior": _chance("deem"),
+    "plain": _chance("plain"),
+    "ds": _chance("ds"),
+    "disagreement": _chance("vote"),
+    "cleanlab": lambda scored: 1.0 - scored.quality()[0],
+}
+"""How suspect each answer is, shape (R,): DEEM's score, posteriors, shares of votes, cleanlab's quality."""
+
+COVERAGE = ("deem", "plain", "ds", "vote", "cleanlab")
+"""Whose labels, the surest first."""
+
+
+def there(name: str) -> bool:
+    """Tell whether a method's package is installed."""
+    return name != "cleanlab" or importlib.util.find_spec("cleanlab") is not None
+
+
+def suspects(scored: Scored, name: str) -> dict[str, float]:
+    """Return how well a score finds wrong answers, on tasks with gold.
+
+    ``auc``, the area under the ROC curve; ``precision``, the share of wrong answers among the first twentieth;
+    ``r_precision``, among as many as are wrong. Ties count by their expectation.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    wrong, known = scored.wrong()
+    score, wrong = SUSPECTS[name](scored)[known], wrong[known]
+    auc = float(roc_auc_score(wrong, score)) if 0 < wrong.sum() < len(wrong) else float("nan")
+    return {
+        "auc": auc,
+        "precision": precision_at(score, wrong, max(1, round(_FIRST * len(score)))),
+        "r_precision": precision_at(score, wrong, max(1, int(wrong.sum()))),
+        "wrong": float(wrong.mean()),
+    }
+
+
+def precision_at(score: FloatArray, wrong: BoolArray, k: int) -> float:
+    """Return the expected share of wrong ones among the k highest scores, ties drawn at random."""
+    least = np.sort(score)[-k]
+    above, tied = score > least, score == least
+    share = wrong[tied].mean() * (k - above.sum())
+    return float((wrong[above].sum() + share) / k)
+
+
+def coverage(scored: Scored, name: str) -> dict[str, float]:
+    """Return how accuracy grows as the least sure labels are left out, on tasks with gold.
+
+    ``aurc``, the area under risk against coverage: the mean over all sizes of the share of wrong labels among the
+    surest (Geifman and El-Yaniv, NeurIPS 2017); ``accuracy`` of all labels; of DEEM also what ``reliable(0.95)`` keeps:
+    ``kept``, ``kept_precision`` and ``kept_bound``, without gold.
+    """
+    label, sure = _labels(scored, name)
+    truth = scored.gold
+    right = (label.reindex(truth.index) == truth).to_numpy()
+    found = {"aurc": aurc(sure.reindex(truth.index).to_numpy(), right), "accuracy": right.mean()}
+    if name == "deem":
+        kept = reliable(scored.model("deem"), PRECISION)
+        rated = kept.labels[kept.labels.index.isin(truth.index)]
+        found |= {"kept": kept.coverage, "kept_rated": float(len(rated))}
+        if len(rated):
+            hits = (rated == truth.reindex(rated.index)).to_numpy()
+            found |= {"kept_precision": float(hits.mean()), "kept_bound": kept.lower_bound}
+    return {key: float(value) for key, value in found.items()}
+
+
+def aurc(sure: FloatArray, right: BoolArray) -> float:
+    """Return the mean over m of the expected share of wrong ones among the m surest, ties drawn at random."""
+    order = np.argsort(-sure, kind="stable")
+    _, start, size = np.unique(-sure[order], return_index=True, return_counts=True)
+    wrong = np.add.reduceat((~right[order]).astype(float), start)
+    even = np.repeat(wrong / size, size)  # each of a tie counts as the mean of the tie
+    return float((np.cumsum(even) / np.arange(1, len(sure) + 1)).mean())
+
+
+def _labels(scored: Scored, name: str) -> tuple[pd.Series, pd.Series]:
+    """Return the labels of a method and how sure they are, index task."""
+    if name == "cleanlab":
+        frame = scored.quality()[1]
+        return frame["label"], frame["sure"]
+    posterior = scored.posterior(name)
+    return posterior.idxmax(axis=1), posterior.max(axis=1)
