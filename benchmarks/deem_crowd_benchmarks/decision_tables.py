@@ -17,6 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 
 REFERENCE = "random"
 _LEVELS = 20
+_LEAST_GAIN = 0.01
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
@@ -46,9 +47,9 @@ def _labelling(rows: Sequence[Row]) -> Table:
         "Buying answers",
         ["strategy", "area %", "above random, points", "saved, of all %", "saved, of those after the first %"],
         note="Area: mean accuracy of DEEM's labels along the budget, which starts from one answer a task. Saved: how "
-        "many fewer answers reach the accuracy that random buying reaches, the mean over levels of its curve from its "
-        "middle on; a level that is not reached counts as if it were at the end of the budget. Means over sets and "
-        "seeds, with a 95 % bootstrap interval that draws sets and, within them, seeds.",
+        "many fewer answers reach the accuracy that random buying reaches in the second half of its budget, on sets on "
+        "which that gains a point at least; what is not reached counts as if it were at the end of the budget. Means "
+        "over sets and seeds, with a 95 % bootstrap interval that draws sets and, within them, seeds.",
     )  # fmt: skip
     for name in areas.columns:
         cells = [name, number(100 * float(areas[name].groupby("set").mean().mean()), ".2f")]
@@ -66,29 +67,40 @@ def _labelling(rows: Sequence[Row]) -> Table:
 def savings(rows: Sequence[Row]) -> dict[tuple[str, str], pd.Series]:
     """Return the share of answers saved against random buying, by (strategy, 'all' or 'after_first').
 
-    Each is a Series, index (set, seed). Curves are made monotone first (isotonic regression).
+    Each is a Series, index ``set``; sets on which random buying gains less than a point are left out. Curves are made
+    monotone first (isotonic regression), and answers are added up over seeds.
     """
     by_run = {(row["set"], row["seed"], row["strategy"]): row for row in rows}
-    found: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
+    spent: dict[tuple[str, str], list[FloatArray]] = {}
+    gains: dict[str, list[float]] = {}
     for (name, seed, strategy), row in by_run.items():
         base = by_run.get((name, seed, REFERENCE))
-        if base is None or strategy == REFERENCE:
+        if strategy == REFERENCE:
+            curve = _monotone(row["accuracy"])
+            gains.setdefault(name, []).append(float(curve[-1] - curve[0]))
+        elif base is not None:
+            spent.setdefault((strategy, name), []).append(needed(base, row))
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for (strategy, name), parts in spent.items():
+        if np.mean(gains[name]) < _LEAST_GAIN:
             continue
-        every, after = saved(base, row)
-        found.setdefault((strategy, "all"), {})[name, seed] = every
-        found.setdefault((strategy, "after_first"), {})[name, seed] = after
-    return {key: pd.Series(values).rename_axis(["set", "seed"]) for key, values in found.items()}
+        plain, mine, first = np.sum(parts, axis=0)
+        found.setdefault((strategy, "all"), {})[name] = 1 - mine / plain
+        found.setdefault((strategy, "after_first"), {})[name] = 1 - (mine - first) / (plain - first)
+    return {key: pd.Series(values).rename_axis("set") for key, values in found.items()}
 
 
-def saved(base: Row, row: Row) -> tuple[float, float]:
-    """Return by how much a curve needs fewer answers than another: of all answers, and of those after the first."""
-    first = base["answers"][0]
-    grid = np.linspace(np.mean([first, base["answers"][-1]]), base["answers"][-1], _LEVELS)
-    levels = np.interp(grid, base["answers"], _monotone(base["accuracy"]))
-    needed = _reached(np.array(row["answers"], dtype=float), _monotone(row["accuracy"]), levels)
-    plain = _reached(np.array(base["answers"], dtype=float), _monotone(base["accuracy"]), levels)
-    later = np.maximum(plain - first, 1.0)
-    return float(np.mean(1 - needed / plain)), float(np.mean(1 - (needed - first) / later))
+def needed(base: Row, row: Row) -> FloatArray:
+    """Return how many answers two curves need for the same accuracy, in the mean over levels, and the first ones.
+
+    Levels are what ``base`` has reached with so many answers, from the middle of its budget to the end. Shape (3,).
+    """
+    first, last = base["answers"][0], base["answers"][-1]
+    grid = np.linspace((first + last) / 2, last, _LEVELS)
+    curves = [(np.array(r["answers"], dtype=float), _monotone(r["accuracy"])) for r in (base, row)]
+    levels = np.interp(grid, *curves[0])
+    plain, mine = (_reached(answers, accuracy, levels).mean() for answers, accuracy in curves)
+    return np.array([plain, mine, first])
 
 
 def _reached(answers: FloatArray, accuracy: FloatArray, levels: FloatArray) -> FloatArray:

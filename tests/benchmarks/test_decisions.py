@@ -107,13 +107,22 @@ def test_area_and_saved_answers_by_hand() -> None:
     # random gains 0.01 an answer from 100 answers on, the other twice that: half of the later ones are saved
     base = {"answers": [100, 110, 120, 130, 140], "accuracy": [0.5, 0.6, 0.7, 0.8, 0.9]}
     fast = {"answers": [100, 110, 120, 130, 140], "accuracy": [0.5, 0.7, 0.9, 0.9, 0.9]}
-    every, later = decision_tables.saved(base, fast)
-    assert later == pytest.approx(0.5)
     grid = np.linspace(120, 140, 20)
-    assert every == pytest.approx(np.mean(1 - (100 + (grid - 100) / 2) / grid))
-    assert decision_tables.saved(base, base) == pytest.approx((0.0, 0.0))
+    plain, mine, first = decision_tables.needed(base, fast)
+    assert (plain, mine, first) == pytest.approx((grid.mean(), 100 + (grid - 100).mean() / 2, 100))
     never = {**base, "accuracy": [0.5] * 5}
-    assert decision_tables.saved(base, never)[1] == pytest.approx(np.mean(1 - 40 / (grid - 100)))
+    assert decision_tables.needed(base, never)[1] == pytest.approx(140)
+
+    def row(strategy, curve, name="x", seed=0):
+        return {"set": name, "seed": seed, "strategy": strategy, **curve}
+
+    flat = {**base, "accuracy": [0.9, 0.9, 0.9, 0.9, 0.9]}
+    rows = [row("random", base), row("fast", fast), row("same", base)]
+    rows += [row("random", flat, "nothing to gain"), row("fast", flat, "nothing to gain")]
+    saved = decision_tables.savings(rows)
+    assert saved["fast", "after_first"].to_dict() == pytest.approx({"x": 0.5})
+    assert saved["fast", "all"]["x"] == pytest.approx(1 - mine / plain)
+    assert saved["same", "all"]["x"] == pytest.approx(0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6), st.data())
