@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from deem_crowd.exceptions import DataError, first_few
+from deem_crowd_adapters.exports.zips import unpacked
 from deem_crowd_adapters.formats import COMPRESSED, PARQUET_MARK, UTF8_MARK
 from deem_crowd_adapters.source import Place, Source
 
@@ -245,12 +246,14 @@ def _archive(source: Source, sheet: Any) -> Content:
                 return Content(source.name, "sheets", _sheets(data, source.name, sheet))
             if names and all(name.endswith(".npy") for name in names):
                 arrays = {
-                    name.removesuffix(".npy"): _array(archive.read(name), f"{source.name}, {name}")
+                    name.removesuffix(".npy"): _array(
+                        unpacked(archive, data, name), f"{source.name}, {name}"
+                    )
                     for name in names
                 }
                 return Content(source.name, "arrays", arrays)
             parts = [
-                _member(archive, name, source.name)
+                _member(unpacked(archive, data, name), name, source.name)
                 for name in names
                 if not name.startswith("__MACOSX/")
                 and not os.path.basename(name).startswith(".")
@@ -258,8 +261,7 @@ def _archive(source: Source, sheet: Any) -> Content:
             ]
     except NotImplementedError as error:
         raise DataError(
-            f"{source.name} is compressed in a way that this Python cannot read: {error}. Write it in another way: "
-            "for a log of Inspect, inspect log convert --to json."
+            f"{source.name} is packed in a way that cannot be read: {error}. Unpack it and read its files."
         ) from error
     except (zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:
         raise DataError(
@@ -268,8 +270,8 @@ def _archive(source: Source, sheet: Any) -> Content:
     return Content(source.name, "archive", parts)
 
 
-def _member(archive: zipfile.ZipFile, name: str, where: str) -> Content:
-    file = io.BytesIO(archive.read(name))
+def _member(content: bytes, name: str, where: str) -> Content:
+    file = io.BytesIO(content)
     file.name = f"{where}/{name}"
     return _content(Source(cast("Any", file)))
 

@@ -18,6 +18,8 @@ from deem_crowd_adapters.exports.rows import canonical, hashable, listed, mapped
 _NUMBERS = {1: "C", 0: "I", 0.5: "P"}
 """Numbers beside letters, as Inspect's own ``value_to_float`` reads the letters: correct, incorrect, partly."""
 _LETTERS = frozenset("CIPN")
+_NO_GRADE = "Grade not found in model output"
+"""How the explanation begins where a model-graded scorer gave no grade; older versions of Inspect then wrote I."""
 
 
 @dataclass
@@ -130,6 +132,9 @@ def _values(
             if "value" not in score:
                 raise content.damaged(place, f"the score of {scorer!r} has no 'value'")
             value = score["value"]
+            if str(score.get("explanation") or "").startswith(_NO_GRADE):
+                collected.skip("graders that failed")
+                continue
         if isinstance(value, dict):
             for name, each in value.items():
                 if isinstance(each, (dict, list)):

@@ -67,7 +67,7 @@ def outcome(path):
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(data=st.data())
 def test_a_hostile_value_is_an_error_that_names_the_file_or_no_error(tmp_path, name, data) -> None:
     whole = FILES[name]

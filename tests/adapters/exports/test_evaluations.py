@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+import struct
 import zipfile
+import zlib
 
+import pyarrow as pa
 import pytest
 from by_hand import read, rows, write
 
@@ -337,6 +341,50 @@ def test_files_of_inspect_are_other_tasks_for_other_models_and_the_same_for_anot
 def test_inspect_names_the_sample_that_is_wrong(tmp_path, samples, says) -> None:
     with pytest.raises(DataError, match=says):
         read(write(tmp_path / "a.json", log(samples)))
+
+
+def test_inspect_leaves_out_graders_that_gave_no_grade(tmp_path) -> None:
+    failed = sample(2, {"a": "I", "b": "C"})
+    failed["scores"]["a"]["explanation"] = "Grade not found in model output: I cannot say"
+    export, _ = read(write(tmp_path / "a.json", log([sample(1, {"a": "C", "b": "I"}), failed])))
+    assert rows(export) == {(1, "a", "C"), (1, "b", "I"), (2, "b", "C")}
+    assert export.left_out == {"graders that failed": 1}
+
+
+def zstandard(data):
+    """Return a zip archive with its stored files packed by Zstandard, each in two frames."""
+    codec = pa.Codec("zstd")
+    with zipfile.ZipFile(io.BytesIO(data)) as source:
+        files = [(info.filename, source.read(info)) for info in source.infolist()]
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files:
+            halves = content[:50], content[50:]
+            archive.writestr(name, b"".join(codec.compress(h, asbytes=True) for h in halves if h))
+        places = [info.header_offset for info in archive.infolist()]
+    packed = bytearray(out.getvalue())
+    central = packed.index(b"PK\x01\x02")
+    for (name, content), local in zip(files, places, strict=True):
+        for start in (local, central + 2):  # the fields stand two bytes later in the directory
+            struct.pack_into("<H", packed, start + 8, 93)
+            struct.pack_into("<I", packed, start + 14, zlib.crc32(content))
+            struct.pack_into("<I", packed, start + 22, len(content))
+        central += 46 + len(name.encode())
+    return bytes(packed)
+
+
+def test_an_eval_file_may_be_packed_with_zstandard(tmp_path) -> None:
+    whole = write_eval(tmp_path / "a.eval", log(SAMPLES)).read_bytes()
+    packed = zstandard(whole)
+    (tmp_path / "b.eval").write_bytes(packed)
+    assert rows(read(tmp_path / "b.eval")[0]) == rows(read(tmp_path / "a.eval")[0])
+    damaged = bytearray(packed)
+    damaged[damaged.index(b"\x28\xb5\x2f\xfd") + 20] ^= 255
+    (tmp_path / "c.eval").write_bytes(bytes(damaged))
+    with pytest.raises(
+        DataError, match="c.eval is not a complete zip archive: the file .* is damaged"
+    ):
+        read(tmp_path / "c.eval")
 
 
 def test_an_eval_file_that_is_cut_off_is_one_error(tmp_path) -> None:
