@@ -80,7 +80,7 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
     Parameters
     ----------
     label_set : LabelSet
-        Gold scores alone; the aggregator does not see it.
+        Gold scores alone; the aggregator does not see it, unless it is a ceiling (``sees_gold``).
     method : Method
     seed : int
         For the method.
@@ -100,7 +100,8 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
             _reset_peak()
             before = psutil.Process().memory_info().rss
             start = time.perf_counter()
-            labels = aggregator.fit_predict(data)
+            more = (label_set.gold,) if method.sees_gold else ()
+            labels = aggregator.fit_predict(data, *more)
             seconds = time.perf_counter() - start
             peak = _peak()
         except MemoryError:
@@ -164,6 +165,13 @@ def _failed(found: Evaluation, error: Exception) -> Evaluation:
 
 def _measure(found: Evaluation, label_set: LabelSet, labels: pd.Series, aggregator: Any) -> None:
     gold, into = label_set.gold, found.measures
+    if not label_set.named:  # gold names the classes, and nothing that goes by names is measured
+        hits = measures.hits(measures.named_by(gold, labels), gold)
+        found.hits = hits.astype(np.float32) if len(hits) else None
+        into["accuracy"] = float(hits.mean()) if len(hits) else np.nan
+        blind = measures.of_labels(labels, gold)
+        into.update({name: blind[name] for name in ("clustering_accuracy", "nmi", "ari")})
+        return
     probas = contract.probabilities(aggregator)
     if probas is not None and (wrong := contract.improper(probas, gold.index)):
         found.warnings.append(f"probabilities are not scored: {wrong}")

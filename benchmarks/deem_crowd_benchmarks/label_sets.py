@@ -33,6 +33,9 @@ class LabelSet:
     soft : DataFrame, R rows, optional
         The same answers as probabilities: ``task``, ``worker``, a column for each class. ``answers`` then holds the
         likeliest classes, for aggregators that take no probabilities.
+    named : bool
+        Whether a label means the same to all workers. Where it does not, labels are scored under the best one-to-one
+        map to the true classes.
     """
 
     name: str
@@ -40,6 +43,7 @@ class LabelSet:
     gold: pd.Series
     kind: str = "data"
     soft: pd.DataFrame | None = None
+    named: bool = True
 
     @property
     def digest(self) -> str:
@@ -53,6 +57,7 @@ class LabelSet:
         return f"{int((mixed ^ order).sum(dtype=np.uint64)):016x}"
 
 
+_RENAMED = "renamed:"
 _COLUMNS = ("task", "worker", "label")
 
 
@@ -151,7 +156,8 @@ def sources(
         a folder of label sets or one label set's folder (``labels.csv[.gz]`` or ``.parquet`` with columns task, worker,
         label; ``truth`` likewise with columns task, label); ``crowdkit:NAME`` (downloads once); ``sklearn`` or
         ``sklearn:NAME`` (classifiers' labels, out of fold), ``sklearn-soft:NAME`` (their probabilities); ``law`` or
-        ``law:NAME``; a :class:`LabelSet`; a :class:`Source`.
+        ``law:NAME``; ``clusterings`` or ``clusterings:NAME``; ``renamed:`` before any of these, for names shuffled for
+        each worker; a :class:`LabelSet`; a :class:`Source`.
 
     Raises
     ------
@@ -175,6 +181,10 @@ def sources(
 def _of(given: str | Path | LabelSet | Source) -> Iterator[Source]:
     if isinstance(given, Source):
         yield given
+    elif isinstance(given, str) and given.startswith(_RENAMED):
+        from deem_crowd_benchmarks.clusterings import renamed_source
+
+        yield from map(renamed_source, _of(given.removeprefix(_RENAMED)))
     elif isinstance(given, LabelSet):
         yield Source(given.name, given.kind, _Constant(given))
     elif Path(given).is_dir():
@@ -300,6 +310,13 @@ def _law(name: str) -> Iterator[Source]:
         yield Source(one, "law", LAWS[one], drawn=True)
 
 
+def _clusterings(name: str) -> Iterator[Source]:
+    from deem_crowd_benchmarks.clusterings import Clustered, available
+
+    for one in _chosen(name, available(), "clusterings"):
+        yield Source(f"clusterings of {one}", "clusterings", Clustered(one), drawn=True)
+
+
 def _chosen(name: str, known: tuple[str, ...], scheme: str) -> tuple[str, ...]:
     if not name:
         return known
@@ -315,4 +332,5 @@ _SCHEMES: dict[str, Callable[[str], Iterator[Source]]] = {
     "sklearn": _sklearn,
     "sklearn-soft": lambda name: _sklearn(name, soft=True),
     "law": _law,
+    "clusterings": _clusterings,
 }

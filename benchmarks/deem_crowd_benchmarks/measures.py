@@ -60,6 +60,32 @@ def hits(predicted: pd.Series | pd.DataFrame, gold: pd.Series) -> npt.NDArray[np
     return np.asarray(hit / tied.sum(axis=1), dtype=np.float64)
 
 
+def named_by(gold: pd.Series, labels: pd.Series) -> pd.Series:
+    """Return the labels under the one-to-one map to true classes that makes most of them right.
+
+    Labels that are left over become missing, and count as wrong.
+
+    Parameters
+    ----------
+    gold : Series
+        Index task; missing values mean unknown.
+    labels : Series
+        Index task.
+    """
+    known, rows = _known(labels.index, gold)
+    if not len(known):
+        return labels
+    given, names = pd.factorize(labels)
+    true, classes = pd.factorize(known)
+    table = np.zeros((len(names), len(classes)))
+    inside = given[rows] >= 0
+    np.add.at(table, (given[rows][inside], true[inside]), 1.0)
+    place, cols = linear_sum_assignment(table, maximize=True)
+    target = np.full(len(names) + 1, None, dtype=object)
+    target[place] = np.asarray(classes, dtype=object)[cols]
+    return pd.Series(target[given], index=labels.index, name=labels.name)
+
+
 def of_labels(labels: pd.Series, gold: pd.Series) -> dict[str, float]:
     r"""Return what can be said of labels alone, over the tasks with gold.
 

@@ -27,11 +27,14 @@ class Method:
         A name in the registry, or a class or function that makes an aggregator. It has to be one that other processes
         can import.
     parameters : dict
+    sees_gold : bool
+        Whether ``fit_predict`` is handed the gold labels, too: a ceiling, not a method.
     """
 
     label: str
     make: str | Callable[..., Any]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    sees_gold: bool = False
 
     def create(self, seed: int) -> Any:
         """Return an unfitted aggregator; ``seed`` goes to its parameter ``random_state`` or ``seed`` if it has one.

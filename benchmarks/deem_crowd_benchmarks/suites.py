@@ -9,7 +9,7 @@ from pathlib import Path
 from deem_crowd import extras, registry
 from deem_crowd.discovery import hint
 from deem_crowd.exceptions import ParameterError
-from deem_crowd_benchmarks import decisions, label_sets, mixing, reports, runs
+from deem_crowd_benchmarks import consensus_peers, decisions, label_sets, mixing, reports, runs
 from deem_crowd_benchmarks.isolation import Limits
 from deem_crowd_benchmarks.label_sets import CrowdOf, LabelSet, Source
 from deem_crowd_benchmarks.methods import Method
@@ -28,7 +28,7 @@ class Suite:
     description: str
     data: tuple[Data, ...] | None
     """None: the caller has to say."""
-    methods: str | None
+    methods: str | tuple[str | Method, ...] | None
     """None: every aggregator that is installed and needs nothing but answers."""
     seeds: int = 1
 
@@ -82,14 +82,29 @@ SUITES = {
     ),
     "suspects": Suite("wrong answers found, against gold (--data, or four laws)", decisions.LAWS, None),
     "coverage": Suite("risk against coverage (--data, or four laws)", decisions.LAWS, None),
+    "clusterings": Suite(
+        "consensus of sources without common names: clusterings, and renamed classes",
+        ("clusterings", "renamed:sklearn"),
+        (
+            "clusterings",
+            Method("clusterings, K given", consensus_peers.Consensus),
+            Method("k-means on co-association", consensus_peers.CoAssociationKMeans),
+            *(
+                Method(solver.upper(), consensus_peers.ClusterEnsembles, {"solver": solver})
+                for solver in ("cspa", "hgpa", "mcla", "hbgf", "nmf")
+            ),
+            Method("HBGF (ccHBGF)", consensus_peers.HybridBipartite),
+            Method("best single, by gold", consensus_peers.BestSingle, sees_gold=True),
+        ),
+    ),
     "samplers": Suite("acceptance, effective samples a second, gradient error", (), ""),
 }  # fmt: skip
 
 
 def everything() -> str:
-    """Return the names of all aggregators that need nothing but answers, DEEM first."""
+    """Return the names of the aggregators that need answers alone, under common names; DEEM first."""
     names = sorted(registry.aggregators(), key=lambda name: (name != "deem", name))
-    return ", ".join(name for name in names if name != "gold-mv")
+    return ", ".join(name for name in names if name not in ("gold-mv", "clusterings"))
 
 
 def benchmark(

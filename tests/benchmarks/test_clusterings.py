@@ -1,0 +1,133 @@
+"""The suite of sources without common names: what is drawn, how it is scored, and the peers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd_benchmarks import (
+    clusterings,
+    consensus_peers,
+    evaluation,
+    label_sets,
+    measures,
+    suites,
+)
+from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.methods import Method, methods
+
+from deem_crowd.exceptions import ParameterError, PluginError
+
+
+def small() -> LabelSet:
+    """Five sources of names 0 to 2; the last one is the truth under other names, with one task wrong."""
+    truth = np.arange(30) % 3
+    rng = np.random.default_rng(0)
+    columns = [np.where(rng.random(30) < 0.7, truth, rng.integers(3, size=30)) for _ in range(4)]
+    last = np.array([2, 0, 1])[truth]
+    last[0] = 0
+    matrix = np.column_stack([*columns, last])
+    frame = pd.DataFrame(
+        [(n, i, matrix[n, i]) for n in range(30) for i in range(5)],
+        columns=["task", "worker", "label"],
+    )
+    gold = pd.Series(truth, index=pd.RangeIndex(30, name="task"), name="label")
+    return LabelSet("small", frame, gold, named=False)
+
+
+def test_clusterings_are_drawn_by_their_seed() -> None:
+    one, two = clusterings.clustered("wine", 0), clusterings.clustered("wine", 0)
+    pd.testing.assert_frame_equal(one.answers, two.answers)
+    assert not one.answers.equals(clusterings.clustered("wine", 1).answers)
+    assert not one.named
+    assert one.answers["worker"].nunique() == 20
+    assert len(one.answers) == 20 * len(one.gold)
+    names = one.answers.groupby("worker")["label"].nunique()
+    assert names.median() == 3
+    assert set(names) == {2, 3, 4}
+
+
+def test_renamed_answers_part_the_tasks_of_each_worker_alike() -> None:
+    (source,) = label_sets.sources("renamed:law:independent")
+    assert source.name == "independent, renamed"
+    assert source.drawn
+    found = source.load(3)
+    (plain,) = label_sets.sources("law:independent")
+    before = plain.load(3)
+    assert not found.named
+    for worker in before.answers["worker"].unique()[:5]:
+        mine = before.answers["worker"] == worker
+        pairs = set(zip(before.answers["label"][mine], found.answers["label"][mine], strict=True))
+        assert len(pairs) == before.answers["label"][mine].nunique()
+    changed = before.answers["label"].to_numpy() != found.answers["label"].to_numpy()
+    assert changed.mean() > 0.3
+    assert set(found.answers["label"]) <= set(before.answers["label"])
+    pd.testing.assert_series_equal(found.gold, before.gold)
+
+
+def test_names_by_gold() -> None:
+    gold = pd.Series(list("aabbb"), index=range(5))
+    labels = pd.Series([7, 7, 8, 8, 9], index=range(5))
+    assert measures.named_by(gold, labels).fillna("none").tolist() == ["a", "a", "b", "b", "none"]
+    some = pd.Series(["a", None, "b"], index=[0, 1, 3])
+    assert measures.named_by(some, labels).fillna("none").tolist() == ["a", "a", "b", "b", "none"]
+
+
+def test_sets_without_names_are_scored_under_the_best_map() -> None:
+    found = evaluation.evaluate(small(), Method("best", consensus_peers.BestSingle, sees_gold=True))
+    assert found.status == "ok", found.reason
+    assert found.measures["accuracy"] == pytest.approx(29 / 30)
+    assert found.measures["clustering_accuracy"] == pytest.approx(29 / 30)
+    assert found.hits.sum() == 29
+    assert not set(found.measures) & {"log_loss", "label_accuracy", "skill_correlation"}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [consensus_peers.Consensus, consensus_peers.CoAssociationKMeans],
+    ids=lambda m: m.__name__,
+)
+def test_a_consensus_beats_its_sources(make) -> None:
+    label_set = clusterings.clustered("wine", 0)
+    found = evaluation.evaluate(label_set, Method("m", make), 0)
+    assert found.status == "ok", found.reason
+    singles = [
+        measures.of_labels(part.set_index("task")["label"], label_set.gold)["nmi"]
+        for _, part in label_set.answers.groupby("worker")
+    ]
+    assert found.measures["nmi"] > np.mean(singles)
+
+
+@pytest.mark.parametrize(
+    ("package", "peer"),
+    [
+        ("ensembleclustering", consensus_peers.ClusterEnsembles("nmf")),
+        ("ccHBGF", consensus_peers.HybridBipartite()),
+    ],
+)
+def test_packages_of_others(package, peer) -> None:
+    answers = small().answers
+    try:
+        __import__(package)
+    except ModuleNotFoundError:
+        with pytest.raises(PluginError, match=package):
+            peer.fit_predict(answers)
+        pytest.skip(f"{package} is not installed")
+    labels = peer.fit_predict(answers)
+    assert labels.index.tolist() == list(range(30))
+    assert measures.of_labels(labels, small().gold)["nmi"] > 0.5
+
+
+def test_what_peers_refuse() -> None:
+    holes = small().answers.iloc[1:]
+    with pytest.raises(ParameterError, match="no missing answers"):
+        consensus_peers.HybridBipartite().fit_predict(holes)
+    assert consensus_peers.median_names(np.array([[0, 0, 1], [1, 1, -1], [2, 0, 1]])) == 2
+
+
+def test_the_suite_has_its_ceiling_last() -> None:
+    wanted = methods(suites.SUITES["clusterings"].methods)
+    assert [m.label for m in wanted if m.sees_gold] == ["best single, by gold"]
+    assert wanted[0].make == "clusterings"
+    with pytest.raises(ParameterError, match="there is no clusterings:iris"):
+        label_sets.sources("clusterings:iris")
