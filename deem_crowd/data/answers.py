@@ -50,6 +50,17 @@ class Answers:
     tasks, workers, classes : Index, lengths N, D, K
         The caller's own ids, in their dtype, named ``task``, ``worker`` and ``label``. Tasks and workers stand in
         order of first appearance, classes in canonical order (sorted where they can be).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from deem_crowd import Answers
+    >>> rows = [["t1", "ann", "cat"], ["t1", "bob", "dog"], ["t2", "ann", "dog"]]
+    >>> answers = Answers.from_frame(pd.DataFrame(rows, columns=["task", "worker", "label"]))
+    >>> answers
+    Answers(3 answers, 2 tasks, 2 workers, 2 classes)
+    >>> answers.dense().tolist()
+    [[0, 1], [1, -1]]
     """
 
     task_ptr: npt.NDArray[np.integer[Any]]

@@ -170,6 +170,20 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
     feature_names_in_ : array of str, shape (D,)
         The columns of the frame that was fitted; there if it was a frame and they are all text.
     is_fitted_ : bool
+
+    Examples
+    --------
+    Four sources answer three tasks; −1 is an answer that was not given.
+
+    >>> import numpy as np
+    >>> from deem_crowd import DEEM
+    >>> answers = np.array([[0, 0, 1, 0], [1, 1, 0, -1], [1, 1, 1, 1]])
+    >>> model = DEEM().fit(answers)
+    >>> model.labels_.tolist()
+    [0, 1, 1]
+    >>> labels, probabilities = model.predict(np.array([[0, -1, -1, 0]]), return_probs=True)
+    >>> labels.tolist(), probabilities.shape
+    ([0], (1, 2))
     """
 
     model_: Energy

@@ -111,6 +111,18 @@ def agreement(
     FormError
         For soft answers.
     ParameterError
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from deem_crowd import agreement
+    >>> rows = [["t1", "ann", "cat"], ["t1", "bob", "cat"], ["t2", "ann", "dog"],
+    ...         ["t2", "bob", "dog"], ["t3", "ann", "cat"], ["t3", "bob", "dog"]]
+    >>> found = agreement(pd.DataFrame(rows, columns=["task", "worker", "label"]), n_resamples=0)
+    >>> print(f"{found.alpha_nominal.value:.2f}")
+    0.44
+    >>> found.disputed.index.tolist()
+    ['t3']
     """
     if not 0 < level < 1:
         raise ParameterError(f"level={level!r} is not between 0 and 1, such as 0.95.")

@@ -1,9 +1,6 @@
-"""Checks for authors of plugins: one line in their test suite.
+"""Checks for authors of plugins: one line in their test suite, ``check_sampler(MySampler)`` or one of its siblings.
 
->>> from deem_crowd.testing import check_aggregator, check_adapter, check_sampler  # doctest: +SKIP
->>> def test_it_is_a_sampler(): check_sampler(MySampler)  # doctest: +SKIP
-
-Each check that fails raises a :class:`ConformanceError` that says what was seen and what to mend.
+Each check that fails raises a :class:`ConformanceError` that says what was seen and what to correct.
 """
 
 from __future__ import annotations
