@@ -31,8 +31,8 @@ import typer
 from deem_crowd.data import index as ids
 from deem_crowd.data import parquet as streaming
 from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.estimators import declaration, fitted, recipe
 from deem_crowd.estimators import fit as inference
-from deem_crowd.estimators import fitted, parameters, recipe
 from deem_crowd.exceptions import DataError, DeemCrowdError, FormError, first_few
 from deem_crowd.model.design import DesignMatrix, placement
 from deem_crowd.training import likelihood
@@ -268,7 +268,7 @@ def main(
     dist.init_process_group(backend, timeout=datetime.timedelta(minutes=_MINUTES))
     status = 0
     try:
-        parameters.check(settings | {"missing": missing, "duplicates": duplicates})
+        declaration.check(settings | {"missing": missing, "duplicates": duplicates}, DEEMAggregator)
         run(answers, output, settings, missing, duplicates)  # type: ignore[arg-type]
     except (DeemCrowdError, OSError) as error:
         if dist.get_rank() == 0:

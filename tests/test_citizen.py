@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+import pydoc
+import re
 import threading
 import warnings
 
@@ -376,3 +379,26 @@ def test_scikit_learns_checks() -> None:
     assert not failed
     assert {r["check_name"] for r in results if r["status"] == "xfail"} == set(EXPECTED_FAILURES)
     assert sum(r["status"] == "passed" for r in results) > 40
+
+
+# --------------------------------------------------------------------- each parameter once
+
+
+@pytest.mark.parametrize("cls", [DEEM, DEEMAggregator])
+def test_help_documents_every_parameter_with_its_default(cls) -> None:
+    text = pydoc.plain(pydoc.render_doc(cls))
+    section = text[text.index("Parameters\n |  ----------") :]
+    for name, parameter in inspect.signature(cls).parameters.items():
+        entry = re.search(rf"^ \|  {name} : .*, default (.*)\n \|      \S", section, re.M)
+        assert entry is not None, name
+        assert entry[1] == repr(parameter.default)
+
+
+def test_both_classes_share_what_they_both_have() -> None:
+    ours, theirs = (inspect.signature(cls).parameters for cls in (DEEM, DEEMAggregator))
+    shared = set(ours) & set(theirs)
+    assert set(ours) - shared == {"n_classes", "epochs", "model_dir"}
+    assert set(theirs) - shared == {"n_iter", "missing", "duplicates", "unknown_workers"}
+    for name in shared:
+        assert ours[name].default == theirs[name].default
+        assert ours[name].annotation == theirs[name].annotation

@@ -21,30 +21,76 @@ from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.gold import Gold
-from deem_crowd.estimators import checkpoint, fitted, inputs, parameters, recipe, storage
+from deem_crowd.estimators import checkpoint, declaration, fitted, inputs, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
+from deem_crowd.estimators.declaration import parameter
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
+from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
+from deem_crowd.estimators.rules import Choice, Number
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
     first_few,
 )
-from deem_crowd.model.votes import InitMethod
-from deem_crowd.training import contrastive
 from deem_crowd.training import likelihood as training
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-@parameters.named_parameters
-@attr.s(eq=False, repr=False)
-class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregator):
+_ORDER = (
+    "n_iter",
+    "tol",
+    "subtypes",
+    "gauge",
+    "penalty",
+    "init_method",
+    "use_weighted",
+    "auto_hyperparameters",
+    "ordered",
+    "hidden_dim",
+    "sampler",
+    "cd_k",
+    "sampler_steps",
+    "sampler_oh_mode",
+    "deterministic",
+    "learning_rate",
+    "learning_rate_schedule",
+    "momentum",
+    "batch_size",
+    "restart",
+    "early_stopping",
+    "validation_fraction",
+    "use_preprocessing",
+    "preprocessing_layers",
+    "preprocessing_layer_widths",
+    "preprocessing_activation",
+    "preprocessing_init",
+    "preprocessing_one_hot",
+    "preprocessing_use_softmax",
+    "preprocessing_jitter",
+    "missing",
+    "duplicates",
+    "unknown_workers",
+)
+"""Of the constructor; what is added comes after."""
+
+
+@declaration.named_parameters
+@declaration.documented
+@attr.s(
+    eq=False,
+    repr=False,
+    auto_attribs=True,
+    collect_by_mro=True,
+    field_transformer=declaration.in_order(*_ORDER),
+)
+class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassificationAggregator):
     r"""Consensus labels, worker skills and confusion matrices by an exact energy model of the answers.
 
     One multinomial hidden unit, the true label, explains the answers that exist; a missing answer is absent
@@ -55,6 +101,21 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
 
     Source of the model: Maymon, Buznah, Shaham, arXiv 2601.20556; with normalised tables it is Dawid and
     Skene's (1979), here with what all workers have in common as a prior for each.
+
+    Attributes
+    ----------
+    labels_ : Series ``agg_label``, index ``task``, length N
+        In the dtype of the input labels.
+    probas_ : DataFrame, index ``task``, columns ``label``, shape (N, K)
+        p(label | answers). Tasks without answers get the class prior.
+    skills_ : Series, index ``worker``, length D
+        Chance of the right answer, in [0, 1].
+    priors_ : Series, index ``label``, length K
+        Class prior.
+    errors_ : DataFrame, index (``worker``, ``label``), columns the true label, shape (D·K, K)
+        Confusion matrices.
+    loss_history_ : list of float
+        Log-likelihood per task, in nats, at each pass; higher is better.
 
     Examples
     --------
@@ -69,96 +130,31 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
     {'t1': 'cat', 't2': 'dog'}
     """
 
-    n_iter: int = attr.ib(default=training.Settings.n_iter)
-    """Most passes over the answers; 0 gives the weighted-vote start."""
-    tol: float = attr.ib(default=training.Settings.tol)
-    """Training stops when a pass gains less than this, in nats per answer."""
-    subtypes: int = attr.ib(default=1)
-    """M hidden states per class, for tasks of one class that are answered in different ways."""
-    gauge: str = attr.ib(default="auto")
-    """'normalised' tables (Dawid-Skene), or 'free': which workers answered tells something about the label, too;
-    'auto' is 'free' for several units and for layers."""
-    penalty: training.Penalty = attr.ib(default="learned")
-    """Pseudo-answers in each cell of a worker's table: 'learned' from all workers, a number, or None."""
-    init_method: InitMethod = attr.ib(default="mv")
-    """The start: 'mv' (majority vote), 'mv_rand', 'mv_lo' (with noise) or 'rand'."""
-    use_weighted: bool = attr.ib(default=True)
-    """Scale a worker's start by their agreement with the votes of the others."""
-    auto_hyperparameters: bool | None = attr.ib(default=None)
-    """Choose the model from the answers (see ``selection_``); None: unless a parameter names one or ``n_iter`` is 0.
-
-    False is the plain model, one table a worker. What names a model: hidden_dim, subtypes, gauge, penalty, tol,
-    init_method, use_weighted, sampler, layers."""
-    ordered: bool | None = attr.ib(default=None)
-    """Whether the classes are ordered, as ratings are: errors then fall off with distance. None: if the labels are an
-    ordered categorical. For the model that is chosen from the answers."""
-    hidden_dim: int = attr.ib(default=1)
-    """H hidden units: one carries the label, the others take up dependence between workers that it does not explain."""
-    sampler: Any = attr.ib(default="auto")
-    """'auto': none where the likelihood is exact; else the name of a registered sampler, or a sampler."""
-    cd_k: int = attr.ib(default=10)
-    """Steps of the sampler before each step of the optimiser."""
-    sampler_steps: int | None = attr.ib(default=None)
-    """The same; it goes before ``cd_k``."""
-    sampler_oh_mode: bool | None = attr.ib(default=None)
-    """For soft input: learn from one-hot labels drawn from it (None, True), or from the distributions (False)."""
-    deterministic: bool = attr.ib(default=True)
-    """Whether hidden units enter the gradient of training by samples by their expectation; else by a draw."""
-    learning_rate: float | None = attr.ib(default=None)
-    """Of training by samples."""
-    learning_rate_schedule: contrastive.Schedule = attr.ib(default="cosine")
-    """'cosine', 'linear' or 'constant'."""
-    momentum: float | None = attr.ib(default=None)
-    """Of training by samples."""
-    batch_size: int | None = attr.ib(default=None)
-    """Tasks in a batch of training by samples."""
-    restart: float = attr.ib(default=contrastive.DivergenceSettings.restart)
-    """Share of the chains that start from the data again at each step."""
-    early_stopping: bool = attr.ib(default=False)
-    """Hold out tasks, and stop training by samples when their free energy rises against that of the others."""
-    validation_fraction: float = attr.ib(default=contrastive.DivergenceSettings.validation_fraction)
-    """The share of tasks held out."""
-    use_preprocessing: bool = attr.ib(default=False)
-    """Put multinomial layers in front of the hidden units: for ensembles of up to some hundreds of workers."""
-    preprocessing_layers: int | None = attr.ib(default=None)
-    """How many; 1 if ``use_preprocessing``."""
-    preprocessing_layer_widths: Any = attr.ib(default=None)
-    """Outputs of each layer; as many as workers if omitted."""
-    preprocessing_activation: str = attr.ib(default="sparsemax")
-    """'sparsemax', 'entmax', 'ultramax', 'softmax', 'relu', 'gelu' or 'silu'."""
-    preprocessing_init: str = attr.ib(default="identity")
-    """'identity', 'rand', 'mv' or 'default'."""
-    preprocessing_one_hot: bool = attr.ib(default=False)
-    """Round the layers' output to one-hot."""
-    preprocessing_use_softmax: bool = attr.ib(default=True)
-    """Put a softmax behind activations that do not end on the simplex."""
-    preprocessing_jitter: float | None = attr.ib(default=None)
-    """Standard deviation of the noise on the layers' start."""
-    missing: Missing = attr.ib(default="error")
-    """What to do with rows whose label is missing: 'error' or 'drop'."""
-    duplicates: Duplicates = attr.ib(default="last")
-    """Which answer counts where a worker answered a task twice: 'last', 'first', or 'error'."""
-    unknown_workers: str = attr.ib(default="average")
-    """Workers that predict has not seen in fit: 'average' (the population's table) or 'error'."""
-    device: str | torch.device = attr.ib(default="auto")
-    """'auto', 'cpu', 'cuda' …"""
-    dtype: str = attr.ib(default="auto")
-    """Of the passes: 'float32', 'float64'; 'auto' is float32, and float64 where the data are few."""
-    random_state: int | None = attr.ib(default=None)
-    """Seed for noisy starts; None is 0. Global random states are neither read nor written."""
-    progress: bool = attr.ib(default=True)
-    """Show a progress bar on a terminal for fits that take long."""
+    n_iter: int = parameter(
+        training.Settings.n_iter,
+        Number(0, whole=True),
+        doc="Most passes over the answers; 0 gives the weighted-vote start.",
+    )
+    missing: Missing = parameter(
+        "error",
+        Choice(("error", "drop")),
+        doc="What to do with rows whose label is missing.",
+    )
+    duplicates: Duplicates = parameter(
+        "last",
+        Choice(("error", "last", "first")),
+        doc="Which answer counts where a worker answered a task twice, or that this is an error.",
+    )
+    unknown_workers: str = parameter(
+        "average",
+        Choice(("average", "error")),
+        doc="Workers that predict has not seen in fit: average ones, with the table of all workers, or an error.",
+    )
 
     probas_: pd.DataFrame = attr.ib(init=False)
-    """p(label | answers): float64, index ``task``, columns ``label``, shape (N, K).
-
-    Tasks without answers get the class prior."""
     skills_: pd.Series[Any] = named_series_attrib(name="skill")
-    """Chance of the right answer, in [0, 1], index ``worker``, shape (D,)."""
     priors_: pd.Series[Any] = named_series_attrib(name="prior")
-    """Class prior, index ``label``, shape (K,)."""
     loss_history_: list[float] = attr.ib(init=False)
-    """Log-likelihood per task, in nats, at each pass; higher is better."""
 
     takes_soft = True
     """That ``fit`` takes :class:`deem_crowd.Answers` with probabilities; the benchmark asks for it."""
@@ -200,7 +196,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         ------
         MissingColumnError, DataError, FormError, ParameterError, MemoryNeedError
         """
-        gold = parameters.renamed("true_labels", true_labels, "gold", gold)
+        gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         seen = Memory(self._read(data, task, worker, label), known_labels.pairs(gold, task, label))
         found = self._trained(seen, None)
         # One assignment, so that an interrupt leaves either the old state or the new one.
@@ -245,7 +241,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
             If the model comes from :meth:`fit` or a file, which remember no answers.
         MissingColumnError, DataError, FormError, MemoryNeedError
         """
-        gold = parameters.renamed("true_labels", true_labels, "gold", gold)
+        gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         with exclusive(self):
             before = Memory.before(self.__dict__)
             answers, known = (
@@ -275,7 +271,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
 
         Tasks stand in order of first appearance. See :meth:`fit`.
         """
-        gold = parameters.renamed("true_labels", true_labels, "gold", gold)
+        gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         self.fit(data, gold, task=task, worker=worker, label=label)
         return self.__dict__["labels_"]
 
@@ -290,7 +286,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         true_labels: Gold = None,
     ) -> pd.DataFrame:
         """Fit and return ``probas_``, shape (N, K): rows sum to 1. See :meth:`fit`."""
-        gold = parameters.renamed("true_labels", true_labels, "gold", gold)
+        gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         return self.fit(data, gold, task=task, worker=worker, label=label).probas_
 
     # -------------------------------------------------------------- predicting
@@ -407,7 +403,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         known = self.get_params()
         for name in params:
             if name not in known:
-                raise parameters.unknown_parameter(type(self).__name__, name, known)
+                raise declaration.unknown_parameter(type(self).__name__, name, known)
         self.__dict__.update(params)
         return self
 
@@ -473,7 +469,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, BaseClassificationAggregat
         worker: Hashable | None = None,
         label: Hashable | None = None,
     ) -> Answers:
-        parameters.check(self.get_params())
+        declaration.check(self.get_params(), type(self))
         return inputs.read(
             data, self.missing, self.duplicates, task=task, worker=worker, label=label
         )

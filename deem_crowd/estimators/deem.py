@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+import attr
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -18,14 +19,17 @@ from sklearn.exceptions import NotFittedError
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
 from deem_crowd.data.wide import frame_matrix, is_frame
-from deem_crowd.estimators import checkpoint, fitted, inputs, parameters, recipe, storage
+from deem_crowd.estimators import checkpoint, declaration, fitted, inputs, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
+from deem_crowd.estimators.declaration import parameter
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
+from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
+from deem_crowd.estimators.rules import NONE, Number
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -37,7 +41,6 @@ from deem_crowd.exceptions import (
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.training import contrastive
 from deem_crowd.training import likelihood as training
 
 if TYPE_CHECKING:
@@ -49,100 +52,61 @@ COLUMNS = "_columns"
 """The attribute that holds the columns of the frame that was fitted, if it was one."""
 
 
-@parameters.named_parameters
-class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+_ORDER = (
+    "n_classes",
+    "hidden_dim",
+    "cd_k",
+    "deterministic",
+    "learning_rate",
+    "momentum",
+    "epochs",
+    "batch_size",
+    "device",
+    "init_method",
+    "use_weighted",
+    "ordered",
+    "auto_hyperparameters",
+    "model_dir",
+    "random_state",
+    "use_preprocessing",
+    "preprocessing_layers",
+    "preprocessing_layer_widths",
+    "preprocessing_activation",
+    "preprocessing_init",
+    "preprocessing_one_hot",
+    "preprocessing_use_softmax",
+    "preprocessing_jitter",
+    "sampler",
+    "sampler_steps",
+    "sampler_oh_mode",
+    "subtypes",
+    "learning_rate_schedule",
+    "restart",
+    "early_stopping",
+    "validation_fraction",
+    "gauge",
+    "penalty",
+    "tol",
+    "dtype",
+)
+"""Of the constructor, as the published package has it; what is added comes after."""
+
+
+@declaration.named_parameters
+@declaration.documented
+@attr.s(
+    eq=False,
+    repr=False,
+    auto_attribs=True,
+    collect_by_mro=True,
+    field_transformer=declaration.in_order(*_ORDER),
+)
+class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Learn from the answers of D sources which of K classes each of N tasks has, without any truth.
 
     An energy model of the answers that exist: one multinomial hidden unit is the label, further units take up
     dependence between sources, and multinomial layers may stand in front (arXiv 2601.20556). The likelihood is exact
     wherever it is tractable; beyond that training goes by samples.
-
-    Parameters
-    ----------
-    n_classes : int, optional
-        K; found from the data if omitted.
-    hidden_dim : int
-        H hidden units, 1 to 16. One carries the label, found from the answers alone; the others take up what sources
-        have in common besides the label. Exact up to 1,024 joint states, by samples beyond.
-    cd_k : int
-        Steps of the sampler before each step of the optimiser, in training by samples.
-    deterministic : bool
-        Whether hidden units enter the gradient of training by samples by their expectation; else by a draw.
-    learning_rate, momentum : float, optional
-        Of Adam, in training by samples: 0.03 and 0.9 if omitted.
-    epochs : int, optional
-        Most passes over the answers in exact training, 500 if omitted; in training by samples passes over the tasks,
-        as many as make 600 steps, within 20 and 600, if omitted. 0 gives the weighted-vote start.
-    batch_size : int, optional
-        Tasks in a batch of training by samples; 512 if omitted.
-    init_method : {'mv', 'mv_rand', 'mv_lo', 'rand'}
-        The start: majority vote; with noise; with low-rank noise; noise alone.
-    use_weighted : bool
-        Scale a worker's start by their agreement with the votes of the others.
-    ordered : bool, optional
-        Whether the classes are ordered, as ratings are: errors then fall off with distance. None: if ``Answers``
-        with an ordered categorical are fitted. For the model that is chosen from the answers.
-    auto_hyperparameters : bool, optional
-        Choose the model from the answers (see ``selection_``). If omitted, this is done where no parameter names one
-        (hidden_dim, subtypes, gauge, penalty, tol, init_method, use_weighted, sampler, layers) and epochs is not 0;
-        False is the plain model, one table a source.
-    model_dir : path, optional
-        Folder into which fit writes the model, as ``deem.safetensors``; see :meth:`load`.
-    use_preprocessing : bool
-        Put multinomial layers in front of the hidden units; also done by giving any of the next two.
-    preprocessing_layers : int, optional
-        How many; 1 if omitted.
-    preprocessing_layer_widths : list of int, optional
-        Outputs of each layer; D if omitted.
-    preprocessing_activation : {'sparsemax', 'entmax', 'ultramax', 'softmax', 'relu', 'gelu', 'silu'}
-        Over the classes of each output.
-    preprocessing_init : {'identity', 'rand', 'mv', 'default', 'units'}
-        The layers' start: each output repeats a source; noise; the vote; as a linear layer of torch; hidden units
-        trained first (for sources that fall into groups; then no training by samples follows unless ``epochs`` is
-        given).
-    preprocessing_one_hot : bool
-        Round the layers' output to one-hot, with straight-through gradients.
-    preprocessing_use_softmax : bool
-        Put a softmax behind relu, gelu and silu, so that outputs are distributions.
-    preprocessing_jitter : float, optional
-        Standard deviation of the noise on the starts 'identity' and 'mv'; 0.005 if omitted.
-    sampler : str or Sampler
-        'auto': none where the likelihood is exact, 'gibbs' for many units, 'dlp' behind layers. Else a registered
-        name (:func:`deem_crowd.samplers`), a sampler class, or a sampler, of which fit uses a copy.
-    sampler_steps : int, optional
-        Goes before ``cd_k``.
-    sampler_oh_mode : bool, optional
-        For soft input: one-hot labels, drawn from it, are what chains start from and what layers learn from (None,
-        True); or chains start from its likeliest labels, and layers learn from the distributions (False).
-    learning_rate_schedule : {'cosine', 'linear', 'constant'}
-        How the learning rate of training by samples falls.
-    restart : float
-        Share of the chains that start from the data again at each step.
-    early_stopping : bool
-        Hold out a share of the tasks and stop training by samples when their free energy rises against that of the
-        others.
-    validation_fraction : float
-        That share.
-    subtypes : int
-        M hidden states per class, for tasks of one class that are answered in different ways.
-    gauge : {'auto', 'normalised', 'free'}
-        Whether the weights are tables that sum to 1 (Dawid-Skene), or which sources answered tells something, too.
-        'auto' is 'normalised' for one unit and 'free' for several and for layers, which have no other.
-    penalty : 'learned', float or None
-        Pseudo-answers every worker starts with, in each cell of their table: learned from all workers, given, or none.
-        With several units or layers it is the precision of a normal prior on what a worker's weights are away from
-        the average's (1 if 'learned').
-    tol : float
-        Stop when a pass gains less than this, in nats per answer.
-    device : str or torch.device
-        'auto', 'cpu', 'cuda', 'cuda:1' …
-    dtype : {'auto', 'float32', 'float64'}
-        Of the passes over the answers. 'auto' is float32, but float64 where the data are so few that it is free.
-    random_state : int, optional
-        Seed of the generators for noisy starts and for sampling; None is 0. The global random state is neither read
-        nor written.
-    progress : bool
-        Show a progress bar on standard error for fits that take long, where that is a terminal.
 
     Attributes
     ----------
@@ -186,94 +150,34 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
     ([0], (1, 2))
     """
 
-    model_: Energy
-    class_map_: npt.NDArray[np.int64]
-    n_classes_: int
-    n_classifiers_: int
-    history_: dict[str, list[float]]
-    priors_: npt.NDArray[np.float64]
-    skills_: npt.NDArray[np.float64]
-    labels_: npt.NDArray[np.int64]
-    probas_: npt.NDArray[np.float64]
-    classes_: npt.NDArray[np.int64]
-    n_features_in_: int
-    feature_names_in_: npt.NDArray[np.object_]
+    n_classes: int | None = parameter(
+        None, Number(1, whole=True), NONE, doc="K; found from the data if omitted."
+    )
+    epochs: int | None = parameter(
+        None,
+        Number(0, whole=True),
+        NONE,
+        doc="Most passes over the answers in exact training, 500 if omitted; in training by samples passes over the "
+        "tasks, as many as make 600 steps, within 20 and 600, if omitted. 0 gives the weighted-vote start.",
+    )
+    model_dir: str | None = parameter(
+        None,
+        kind="path",
+        doc="Folder into which fit writes the model, as ``deem.safetensors``; see :meth:`load`.",
+    )
 
-    def __init__(
-        self,
-        n_classes: int | None = None,
-        hidden_dim: int = 1,
-        cd_k: int = 10,
-        deterministic: bool = True,
-        learning_rate: float | None = None,
-        momentum: float | None = None,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        device: str | torch.device = "auto",
-        init_method: initialization.InitMethod = "mv",
-        use_weighted: bool = True,
-        ordered: bool | None = None,
-        auto_hyperparameters: bool | None = None,
-        model_dir: str | None = None,
-        random_state: int | None = None,
-        use_preprocessing: bool = False,
-        preprocessing_layers: int | None = None,
-        preprocessing_layer_widths: Any = None,
-        preprocessing_activation: str = "sparsemax",
-        preprocessing_init: str = "identity",
-        preprocessing_one_hot: bool = False,
-        preprocessing_use_softmax: bool = True,
-        preprocessing_jitter: float | None = None,
-        sampler: Any = "auto",
-        sampler_steps: int | None = None,
-        sampler_oh_mode: bool | None = None,
-        subtypes: int = 1,
-        learning_rate_schedule: contrastive.Schedule = "cosine",
-        restart: float = contrastive.DivergenceSettings.restart,
-        early_stopping: bool = False,
-        validation_fraction: float = contrastive.DivergenceSettings.validation_fraction,
-        gauge: str = "auto",
-        penalty: training.Penalty = "learned",
-        tol: float = 1e-6,
-        dtype: str = "auto",
-        progress: bool = True,
-    ) -> None:
-        self.n_classes = n_classes
-        self.hidden_dim = hidden_dim
-        self.cd_k = cd_k
-        self.deterministic = deterministic
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.device = device
-        self.init_method = init_method
-        self.use_weighted = use_weighted
-        self.ordered = ordered
-        self.auto_hyperparameters = auto_hyperparameters
-        self.model_dir = model_dir
-        self.random_state = random_state
-        self.use_preprocessing = use_preprocessing
-        self.preprocessing_layers = preprocessing_layers
-        self.preprocessing_layer_widths = preprocessing_layer_widths
-        self.preprocessing_activation = preprocessing_activation
-        self.preprocessing_init = preprocessing_init
-        self.preprocessing_one_hot = preprocessing_one_hot
-        self.preprocessing_use_softmax = preprocessing_use_softmax
-        self.preprocessing_jitter = preprocessing_jitter
-        self.sampler = sampler
-        self.sampler_steps = sampler_steps
-        self.sampler_oh_mode = sampler_oh_mode
-        self.subtypes = subtypes
-        self.learning_rate_schedule = learning_rate_schedule
-        self.restart = restart
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.gauge = gauge
-        self.penalty = penalty
-        self.tol = tol
-        self.dtype = dtype
-        self.progress = progress
+    model_: Energy = attr.ib(init=False)
+    class_map_: npt.NDArray[np.int64] = attr.ib(init=False)
+    n_classes_: int = attr.ib(init=False)
+    n_classifiers_: int = attr.ib(init=False)
+    history_: dict[str, list[float]] = attr.ib(init=False)
+    priors_: npt.NDArray[np.float64] = attr.ib(init=False)
+    skills_: npt.NDArray[np.float64] = attr.ib(init=False)
+    labels_: npt.NDArray[np.int64] = attr.ib(init=False)
+    probas_: npt.NDArray[np.float64] = attr.ib(init=False)
+    classes_: npt.NDArray[np.int64] = attr.ib(init=False)
+    n_features_in_: int = attr.ib(init=False)
+    feature_names_in_: npt.NDArray[np.object_] = attr.ib(init=False)
 
     # ---------------------------------------------------------------- fitting
 
@@ -313,13 +217,13 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         ------
         DataError, FormError, ParameterError, UnsupportedError, MemoryNeedError
         """
-        y = parameters.renamed("labels", labels, "y", y)
+        y = declaration.renamed("labels", labels, "y", y)
         settings = self.get_params(deep=False)
         for name in overrides:
             if name not in settings:
-                raise parameters.unknown_parameter("DEEM.fit", name, settings)
+                raise declaration.unknown_parameter("DEEM.fit", name, settings)
         settings.update(overrides)
-        parameters.check(settings)
+        declaration.check(settings, type(self))
         answers, columns = _read(predictions, settings["n_classes"])
         known = None if gold is None else class_vector(gold, answers, "gold")
         truth = None if y is None else class_vector(y, answers, "y")
@@ -384,7 +288,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         DataError, FormError, UnsupportedError, MemoryNeedError
         """
         settings = self.get_params(deep=False)
-        parameters.check(settings)
+        declaration.check(settings, type(self))
         with exclusive(self):
             before = Memory.before(self.__dict__)
             n_classes = settings["n_classes"] if before is None else before.answers.n_classes
@@ -551,7 +455,7 @@ class DEEM(Insights, Decisions, Persistent, ClassifierMixin, BaseEstimator):  # 
         ------
         NotFittedError, DataError, FormError
         """
-        y = parameters.renamed("true_labels", true_labels, "y", y)
+        y = declaration.renamed("true_labels", true_labels, "y", y)
         if y is None:
             raise ParameterError("score needs y, an array of N true classes.")
         posterior, answers = self._posterior(predictions)

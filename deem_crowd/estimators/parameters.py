@@ -1,194 +1,238 @@
-"""One table of what each parameter may be; checked when fitting, so that a constructor only stores."""
+"""Every parameter that DEEM and DEEMAggregator share, once: its default, what it may be, and what it is for."""
 
 from __future__ import annotations
 
-import difflib
-import functools
-import inspect
-import math
-import numbers
-import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from deem_crowd.exceptions import ParameterError
+import attr
+import torch
 
-T = TypeVar("T", bound=type)
-T2 = TypeVar("T2")
+from deem_crowd.estimators.declaration import parameter
+from deem_crowd.estimators.rules import BOOL, NONE, Choice, Number
+from deem_crowd.model.votes import InitMethod
+from deem_crowd.training import likelihood
+from deem_crowd.training.contrastive import DivergenceSettings, Schedule
 
 
-@dataclass(frozen=True)
-class Number:
-    """A number in a range; ``whole`` asks for an integer."""
+@attr.s(eq=False, repr=False, auto_attribs=True)
+class Parameters:
+    """What decides a fit, for either public class; :mod:`deem_crowd.estimators.recipe` reads it."""
 
-    low: float = -math.inf
-    high: float = math.inf
-    whole: bool = False
-    open_low: bool = False
-
-    def allows(self, value: Any) -> bool:
-        """Whether ``value`` is such a number."""
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            return False
-        if self.whole and not isinstance(value, numbers.Integral):
-            return False
-        number = float(value)
-        above = number > self.low if self.open_low else number >= self.low
-        return above and number <= self.high  # NaN is neither
-
-    def __str__(self) -> str:
-        kind = "an integer" if self.whole else "a number"
-        if self.low == -math.inf and self.high == math.inf:
-            return kind
-        sign = ">" if self.open_low else ">="
-        text = f"{kind} {sign} {self.low:g}"
-        return text if self.high == math.inf else f"{text} and <= {self.high:g}"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of some strings."""
-
-    options: tuple[str, ...]
-
-    def allows(self, value: Any) -> bool:
-        """Whether ``value`` is among them."""
-        return isinstance(value, str) and value in self.options
-
-    def __str__(self) -> str:
-        return "one of " + ", ".join(repr(o) for o in self.options)
-
-
-@dataclass(frozen=True)
-class Instance:
-    """An object of some type."""
-
-    kinds: tuple[type, ...]
-
-    def allows(self, value: Any) -> bool:
-        """Whether ``value`` is one."""
-        return isinstance(value, self.kinds)
-
-    def __str__(self) -> str:
-        return " or ".join("None" if k is type(None) else k.__name__ for k in self.kinds)
-
-
-NONE = Instance((type(None),))
-BOOL = Instance((bool,))
-
-Rule = Number | Choice | Instance
-TABLE: dict[str, tuple[Rule, ...]] = {
-    "n_classes": (Number(1, whole=True), NONE),
-    "n_iter": (Number(0, whole=True),),
-    "epochs": (Number(0, whole=True), NONE),
-    "tol": (Number(0),),
-    "subtypes": (Number(1, whole=True),),
-    "gauge": (Choice(("auto", "normalised", "free")),),
-    "hidden_dim": (Number(1, 16, whole=True),),
-    "cd_k": (Number(1, whole=True),),
-    "deterministic": (BOOL,),
-    "learning_rate": (Number(0, open_low=True), NONE),
-    "learning_rate_schedule": (Choice(("cosine", "linear", "constant")),),
-    "momentum": (Number(0, 0.9999), NONE),
-    "batch_size": (Number(1, whole=True), NONE),
-    "restart": (Number(0, 1),),
-    "early_stopping": (BOOL,),
-    "validation_fraction": (Number(0, 0.5, open_low=True),),
-    "auto_hyperparameters": (BOOL, NONE),
-    "use_preprocessing": (BOOL,),
-    "preprocessing_layers": (Number(0, 16, whole=True), NONE),
-    "preprocessing_activation": (
+    hidden_dim: int = parameter(
+        1,
+        Number(1, 16, whole=True),
+        names_model=True,
+        doc="H hidden units. One carries the label, found from the answers alone; the others take up what "
+        "workers have in common besides the label. Exact up to 1,024 joint states, by samples beyond.",
+    )
+    subtypes: int = parameter(
+        1,
+        Number(1, whole=True),
+        names_model=True,
+        doc="M hidden states per class, for tasks of one class that are answered in different ways.",
+    )
+    gauge: str = parameter(
+        "auto",
+        Choice(("auto", "normalised", "free")),
+        names_model=True,
+        doc="Whether the weights are tables that sum to 1 (Dawid-Skene), or which workers answered tells "
+        "something, too ('free'). 'auto' is 'normalised' for one unit and 'free' for several and for "
+        "layers, which have no other.",
+    )
+    penalty: likelihood.Penalty = parameter(
+        "learned",
+        Choice(("learned",)),
+        Number(0, open_low=True, high=1e12),
+        NONE,
+        names_model=True,
+        doc="Pseudo-answers every worker starts with, in each cell of their table: learned from all workers, "
+        "given, or none. With several units or layers it is the precision of a normal prior on what a "
+        "worker's weights are away from the average's (1 if 'learned').",
+    )
+    tol: float = parameter(
+        likelihood.Settings.tol,
+        Number(0),
+        names_model=True,
+        doc="Training stops when a pass gains less than this, in nats per answer.",
+    )
+    init_method: InitMethod = parameter(
+        "mv",
+        Choice(("mv", "mv_rand", "mv_lo", "rand")),
+        names_model=True,
+        doc="The start: majority vote; with noise; with low-rank noise; noise alone.",
+    )
+    use_weighted: bool = parameter(
+        True,
+        BOOL,
+        names_model=True,
+        doc="Scale a worker's start by their agreement with the votes of the others.",
+    )
+    ordered: bool | None = parameter(
+        None,
+        BOOL,
+        NONE,
+        doc="Whether the classes are ordered, as ratings are: errors then fall off with distance. None: if the "
+        "labels are an ordered categorical. For the model that is chosen from the answers.",
+    )
+    auto_hyperparameters: bool | None = parameter(
+        None,
+        BOOL,
+        NONE,
+        doc="Choose the model from the answers (see ``selection_``). None: unless a parameter names one "
+        "(hidden_dim, subtypes, gauge, penalty, tol, init_method, use_weighted, sampler, layers) or no pass "
+        "is allowed. False is the plain model, one table a worker.",
+    )
+    sampler: Any = parameter(
+        "auto",
+        kind="str or Sampler",
+        names_model=True,
+        doc="'auto': none where the likelihood is exact, 'gibbs' for many units, 'dlp' behind layers. Else a "
+        "registered name (:func:`deem_crowd.samplers`), a sampler class, or a sampler, of which fit uses a "
+        "copy.",
+    )
+    use_preprocessing: bool = parameter(
+        False,
+        BOOL,
+        names_model=True,
+        doc="Put multinomial layers in front of the hidden units, for ensembles of up to some hundreds of "
+        "workers; also done by giving any of the next two.",
+    )
+    preprocessing_layers: int | None = parameter(
+        None,
+        Number(0, 16, whole=True),
+        NONE,
+        names_model=True,
+        doc="How many layers; 1 if omitted.",
+    )
+    preprocessing_layer_widths: Any = parameter(
+        None,
+        kind="list of int or None",
+        names_model=True,
+        doc="Outputs of each layer; D if omitted.",
+    )
+    preprocessing_activation: str = parameter(
+        "sparsemax",
         Choice(("sparsemax", "entmax", "ultramax", "softmax", "relu", "gelu", "silu")),
-    ),
-    "preprocessing_init": (Choice(("identity", "rand", "mv", "default", "units")),),
-    "preprocessing_one_hot": (BOOL,),
-    "preprocessing_use_softmax": (BOOL,),
-    "preprocessing_jitter": (Number(0), NONE),
-    "sampler_steps": (Number(1, whole=True), NONE),
-    "sampler_oh_mode": (BOOL, NONE),
-    "penalty": (Choice(("learned",)), Number(0, open_low=True, high=1e12), NONE),
-    "init_method": (Choice(("mv", "mv_rand", "mv_lo", "rand")),),
-    "use_weighted": (BOOL,),
-    "ordered": (BOOL, NONE),
-    "dtype": (Choice(("auto", "float32", "float64")),),
-    "random_state": (Number(0, 2**63 - 1, whole=True), NONE),
-    "missing": (Choice(("error", "drop")),),
-    "duplicates": (Choice(("error", "last", "first")),),
-    "unknown_workers": (Choice(("average", "error")),),
-    "progress": (BOOL,),
-}
-
-
-def close_to(name: str, options: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` if something close to ``name`` is among ``options``, else nothing."""
-    near = difflib.get_close_matches(str(name), list(options), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
-def check(parameters: Mapping[str, Any]) -> None:
-    """Raise :class:`ParameterError` for the first value that :data:`TABLE` does not allow."""
-    for name, value in parameters.items():
-        rules = TABLE.get(name)
-        if rules is None or any(rule.allows(value) for rule in rules):
-            continue
-        hint = ""
-        if isinstance(value, str):
-            options = [o for rule in rules if isinstance(rule, Choice) for o in rule.options]
-            hint = close_to(value, options)
-        raise ParameterError(
-            f"{name}={value!r} is not allowed: {name} is {' or '.join(map(str, rules))}.{hint}"
-        )
-
-
-_PUBLISHED = {
-    "verbose": "progress=True shows how far a fit is, and history_ and selection_ say afterwards what it did",
-    "val_predictions": "early_stopping=True holds out a share of the tasks, validation_fraction",
-    "val_labels": "labels are never trained on; score(predictions, y) rates a fitted model",
-}
-"""Parameters of the published package ``deem`` that are called otherwise here."""
-
-
-def unknown_parameter(owner: str, name: str, known: Iterable[str]) -> ParameterError:
-    """Return the error for a parameter that ``owner`` does not have."""
-    known = list(known)
-    if name in _PUBLISHED:
-        return ParameterError(f"{owner} has no parameter {name!r}: {_PUBLISHED[name]}.")
-    return ParameterError(
-        f"{owner} has no parameter {name!r}.{close_to(name, known)} It has: {', '.join(known)}."
+        doc="Over the classes of each output.",
     )
-
-
-def renamed(old: str, old_value: T2, new: str, value: T2) -> T2:
-    """Return an argument of a public method whose name has changed, with a warning where the old name was used.
-
-    Raises
-    ------
-    ParameterError
-        If both names were used.
-    """
-    if old_value is None:
-        return value
-    if value is not None:
-        raise ParameterError(f"{old} is the former name of {new}: give {new} alone.")
-    warnings.warn(
-        f"{old}= is called {new}= now; the old name works until 0.3.", FutureWarning, stacklevel=3
+    preprocessing_init: str = parameter(
+        "identity",
+        Choice(("identity", "rand", "mv", "default", "units")),
+        doc="The layers' start: each output repeats a worker; noise; the vote; as a linear layer of torch; "
+        "hidden units trained first (for workers that fall into groups; then no training by samples follows "
+        "unless ``epochs`` is given).",
     )
-    return old_value
-
-
-def named_parameters(cls: T) -> T:
-    """Class decorator: an unknown keyword given to the constructor is an error that says what was meant."""
-    inner: Callable[..., None] = cls.__init__  # type: ignore[misc]
-    signature = inspect.signature(inner)
-    known = [name for name in signature.parameters if name != "self"]
-
-    @functools.wraps(inner)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        for name in kwargs:
-            if name not in known:
-                raise unknown_parameter(cls.__name__, name, known)
-        inner(self, *args, **kwargs)
-
-    cls.__init__ = __init__  # type: ignore[misc]
-    return cls
+    preprocessing_one_hot: bool = parameter(
+        False,
+        BOOL,
+        doc="Round the layers' output to one-hot, with straight-through gradients.",
+    )
+    preprocessing_use_softmax: bool = parameter(
+        True,
+        BOOL,
+        doc="Put a softmax behind relu, gelu and silu, so that outputs are distributions.",
+    )
+    preprocessing_jitter: float | None = parameter(
+        None,
+        Number(0),
+        NONE,
+        doc="Standard deviation of the noise on the starts 'identity' and 'mv'; 0.005 if omitted.",
+    )
+    cd_k: int = parameter(
+        10,
+        Number(1, whole=True),
+        sampled=True,
+        doc="Steps of the sampler before each step of the optimiser, in training by samples.",
+    )
+    sampler_steps: int | None = parameter(
+        None,
+        Number(1, whole=True),
+        NONE,
+        sampled=True,
+        doc="The same; it goes before ``cd_k``.",
+    )
+    sampler_oh_mode: bool | None = parameter(
+        None,
+        BOOL,
+        NONE,
+        sampled=True,
+        doc="For soft input: one-hot labels, drawn from it, are what chains start from and what layers learn "
+        "from (None, True); or chains start from its likeliest labels, and layers learn from the "
+        "distributions (False).",
+    )
+    deterministic: bool = parameter(
+        True,
+        BOOL,
+        sampled=True,
+        doc="Whether hidden units enter the gradient of training by samples by their expectation; else by a "
+        "draw.",
+    )
+    learning_rate: float | None = parameter(
+        None,
+        Number(0, open_low=True),
+        NONE,
+        sampled=True,
+        doc="Of Adam, in training by samples; 0.03 if omitted.",
+    )
+    learning_rate_schedule: Schedule = parameter(
+        "cosine",
+        Choice(("cosine", "linear", "constant")),
+        sampled=True,
+        doc="How the learning rate of training by samples falls.",
+    )
+    momentum: float | None = parameter(
+        None,
+        Number(0, 0.9999),
+        NONE,
+        sampled=True,
+        doc="Of Adam, in training by samples; 0.9 if omitted.",
+    )
+    batch_size: int | None = parameter(
+        None,
+        Number(1, whole=True),
+        NONE,
+        sampled=True,
+        doc="Tasks in a batch of training by samples; 512 if omitted.",
+    )
+    restart: float = parameter(
+        DivergenceSettings.restart,
+        Number(0, 1),
+        sampled=True,
+        doc="Share of the chains that start from the data again at each step.",
+    )
+    early_stopping: bool = parameter(
+        False,
+        BOOL,
+        sampled=True,
+        doc="Hold out a share of the tasks and stop training by samples when their free energy rises against "
+        "that of the others.",
+    )
+    validation_fraction: float = parameter(
+        DivergenceSettings.validation_fraction,
+        Number(0, 0.5, open_low=True),
+        sampled=True,
+        doc="That share.",
+    )
+    device: str | torch.device = parameter(
+        "auto",
+        kind="str or torch.device",
+        doc="'auto', 'cpu', 'cuda', 'cuda:1' …",
+    )
+    dtype: str = parameter(
+        "auto",
+        Choice(("auto", "float32", "float64")),
+        doc="Of the passes over the answers. 'auto' is float32, but float64 where the data are so few that it "
+        "is free.",
+    )
+    random_state: int | None = parameter(
+        None,
+        Number(0, 2**63 - 1, whole=True),
+        NONE,
+        doc="Seed of the generators for noisy starts and for sampling; None is 0. The global random state is "
+        "neither read nor written.",
+    )
+    progress: bool = parameter(
+        True,
+        BOOL,
+        doc="Show a progress bar on standard error for fits that take long, where that is a terminal.",
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from deem_crowd.estimators import checkpoint, parameters
+from deem_crowd.estimators import checkpoint, declaration
 from deem_crowd.estimators.checkpoint import Reader
 
 T = TypeVar("T", bound="Persistent")
@@ -34,7 +34,7 @@ class _Load:
             reader = Reader(checkpoint.destination(checkpoint.require_path(path)), owner.__name__)
             blank = owner()
             found = checkpoint.known_parameters(reader, blank.get_params())
-            parameters.check(found)
+            declaration.check(found, owner)
             state = owner._restore(reader)
             reader.close()
             loaded = blank if instance is None else instance

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from deem_crowd.estimators.declaration import declared
+from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.exceptions import ParameterError, ParameterWarning, UnsupportedError
 from deem_crowd.model import layers, votes
 from deem_crowd.samplers.base import Sampler
@@ -166,47 +168,22 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
     )
 
 
-# What names a model: at these values nothing is asked for.
-_UNASKED: dict[str, Any] = {
-    "hidden_dim": 1,
-    "subtypes": 1,
-    "gauge": "auto",
-    "penalty": "learned",
-    "tol": training.Settings.tol,
-    "init_method": "mv",
-    "use_weighted": True,
-    "sampler": "auto",
-    "use_preprocessing": False,
-    "preprocessing_layers": None,
-    "preprocessing_layer_widths": None,
-}
-
-
-# What only training by samples uses, and the values at which nothing is asked for.
-_BY_SAMPLES: dict[str, Any] = {
-    "cd_k": 10,
-    "sampler_steps": None,
-    "sampler_oh_mode": None,
-    "deterministic": True,
-    "learning_rate": None,
-    "learning_rate_schedule": "cosine",
-    "momentum": None,
-    "batch_size": None,
-    "restart": contrastive.DivergenceSettings.restart,
-    "early_stopping": False,
-    "validation_fraction": contrastive.DivergenceSettings.validation_fraction,
-}
+def _given(parameters: Mapping[str, Any], role: str) -> list[str]:
+    """Return the parameters of a role (see ``parameter``) that are not at their default, as NAME=VALUE."""
+    return [
+        f"{name}={parameters[name]!r}"
+        for name, field in declared(Parameters).items()
+        if field.metadata[role]
+        and parameters[name] is not field.default
+        and parameters[name] != field.default
+    ]
 
 
 def _warn_idle(parameters: Mapping[str, Any], automatic: bool, several: bool) -> None:
     """Warn of parameters that have no part in an exact fit of one unit."""
     if several or parameters["sampler"] != "auto":
         return
-    idle = [
-        f"{name}={parameters[name]!r}"
-        for name, value in _BY_SAMPLES.items()
-        if parameters[name] is not value and parameters[name] != value
-    ]
+    idle = _given(parameters, "sampled")
     if idle:
         part = (
             "ordered, gold and n_iter (epochs)"
@@ -230,11 +207,7 @@ def _automatic(parameters: Mapping[str, Any], n_iter: int) -> bool:
         If it is asked for, and a model as well.
     """
     wanted = parameters["auto_hyperparameters"]
-    asked = [
-        f"{name}={parameters[name]!r}"
-        for name, value in _UNASKED.items()
-        if parameters[name] is not value and parameters[name] != value
-    ]
+    asked = _given(parameters, "names_model")
     if wanted and asked:
         raise ParameterError(
             f"auto_hyperparameters=True chooses the model, and {', '.join(asked)} names one: leave one of them out."
