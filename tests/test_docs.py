@@ -26,6 +26,19 @@ def test_the_code_of_a_page_runs(page, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_page_on_what_next_prints_what_it_shows() -> None:
+    text = (DOCS / "what-next.md").read_text(encoding="utf-8")
+    found = re.search(
+        r"<!-- example -->\n```python\n(.*?)```.*?<!-- output -->\n```text\n(.*?)```", text, re.S
+    )
+    assert found is not None
+    done = processes.python("-c", found[1])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == found[2]
+    half, whole = (float(share) for share in re.findall(r"([\d.]+)% right", found[2])[:2])
+    assert half > whole
+
+
 def test_the_sampler_is_as_short_as_its_title_says() -> None:
     text = (DOCS / "write-a-sampler.md").read_text(encoding="utf-8")
     first = re.search(r"```python\n(.*?)```", text, re.S)

@@ -146,7 +146,7 @@ def _kept(rows: Sequence[Row]) -> Table:
     table = Table(
         "What reliable(0.95) keeps, without gold",
         ["set", "share of tasks", "precision on gold", "lower bound", "bound held"],
-        note="The bound is one of 95 %, if the model's confidences can be taken at their word.",
+        note="The bound is one of 95 %, by the model or by the votes, whichever is lower.",
         text_columns={0, 4},
     )
     mine = [row for row in rows if row["strategy"] == "deem"]

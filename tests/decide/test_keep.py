@@ -9,6 +9,7 @@ from crowds import consensus, crowd
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEMAggregator, ParameterError
 from deem_crowd.decide import Consensus, coverage_curve, reliable
@@ -157,3 +158,34 @@ def test_nothing_reaches_the_precision() -> None:
     assert kept.coverage == 0
     assert kept.labels.empty
     assert np.isnan(kept.lower_bound)
+
+
+def test_one_worker_known_labels_and_no_answers() -> None:
+    frame, truth = crowd(n=40, d=1, per_task=1, seed=6)
+    alone = DEEMAggregator().fit(frame)
+    assert len(coverage_curve(alone)) == 40
+    # nobody to compare with: each label is as likely as any other
+    assert reliable(alone, 0.5).labels.empty
+    assert len(reliable(alone, 0.3).labels) == 40
+    known = DEEMAggregator().fit(frame, true_labels=truth)
+    kept = reliable(known, 0.999)
+    assert kept.labels.to_dict() == truth.to_dict()
+    assert kept.expected_precision == 1
+    nothing = DEEMAggregator().fit(frame[:0])
+    assert reliable(nothing, 0.9).labels.empty
+    assert coverage_curve(nothing).empty
+
+
+def test_a_model_that_is_not_fitted_and_one_from_a_file(tmp_path) -> None:
+    for call in (reliable, coverage_curve):
+        with pytest.raises(NotFittedError, match="call fit first"):
+            call(DEEMAggregator())
+    frame, _ = crowd(n=60, seed=7)
+    agg = DEEMAggregator().fit(frame)
+    agg.save(tmp_path / "m.safetensors")
+    loaded = DEEMAggregator.load(tmp_path / "m.safetensors")
+    same = coverage_curve(loaded, answers=frame)
+    pd.testing.assert_frame_equal(same, coverage_curve(agg))
+    bare = coverage_curve(loaded)  # without the answers there are no votes to lower the bound
+    assert (bare["lower_bound"] >= same["lower_bound"]).all()
+    assert bare["expected_precision"].equals(same["expected_precision"])

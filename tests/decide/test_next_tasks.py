@@ -318,6 +318,29 @@ def test_bad_arguments(agg, arguments, error, message) -> None:
         next_tasks(agg, **{"n": 5, **arguments})
 
 
+@pytest.mark.parametrize(
+    ("costs", "message"),
+    [
+        ({"w0": 1.0}, "costs are missing for 11 of 12 workers"),
+        (-2.0, "costs of 12 workers are not above 0"),
+        (
+            pd.Series(np.inf, index=[f"w{i}" for i in range(12)]),
+            "costs of 12 workers are not above 0",
+        ),
+    ],
+)
+def test_bad_costs_of_workers(agg, costs, message) -> None:
+    with pytest.raises(DataError, match=message):
+        next_pairs(agg, 5, costs=costs)
+
+
+def test_more_pairs_than_there_are(agg) -> None:
+    with pytest.warns(DataWarning, match=r"1000 pairs were asked for, \d+ are left"):
+        pairs = next_pairs(agg, 1000)
+    assert pairs["task"].is_unique
+    assert len(pairs) <= 200
+
+
 def test_bad_sources(agg) -> None:
     with pytest.raises(NotFittedError, match="this DEEMAggregator is not fitted yet"):
         next_tasks(DEEMAggregator(), 5)

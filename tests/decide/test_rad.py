@@ -135,6 +135,23 @@ def test_a_failing_oracle_changes_nothing() -> None:
     assert rad.report_.equals(report)
 
 
+def test_what_the_oracle_said_before_it_failed_is_kept() -> None:
+    y = noisy(0.5)
+    calls = []
+
+    def oracle(position):
+        if len(calls) == 3:
+            raise TimeoutError("gone")
+        calls.append(position)
+        return Y[200 + position]
+
+    rad = stream("slim", oracle=oracle).fit(X[:200], Y[:200])
+    with pytest.raises(OracleError, match="TimeoutError: gone") as caught:
+        rad.partial_fit(X[200:300], y[200:300])
+    assert caught.value.record == {position: Y[200 + position] for position in calls}
+    assert len(rad.report_) == 0
+
+
 def test_bad_input() -> None:
     with pytest.raises(NotFittedError, match="call fit with a first batch"):
         stream().partial_fit(X[:5], Y[:5])
