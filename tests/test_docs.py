@@ -43,3 +43,31 @@ def test_the_sampler_is_as_short_as_its_title_says() -> None:
     text = (DOCS / "write-a-sampler.md").read_text(encoding="utf-8")
     first = re.search(r"```python\n(.*?)```", text, re.S)
     assert len([line for line in first[1].splitlines() if line.strip()]) <= 40
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "your-data.md",
+        "from-crowd-kit.md",
+        "labelling-functions.md",
+        "classifiers.md",
+        "write-an-adapter.md",
+    ],
+)
+def test_a_page_shows_what_its_code_prints(page: str, tmp_path: Path) -> None:
+    """Each text block is the output of the code block before it."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```(python|text)\n(.*?)```", text, re.S)
+    assert sum(kind == "text" for kind, _ in blocks) >= 1
+    mark = "\x01"
+    code = [f"{block}\nprint({mark!r}, end='')\n" for kind, block in blocks if kind == "python"]
+    done = processes.python("-c", "\n".join(code), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = iter(done.stdout.split(mark))
+    last = ""
+    for kind, block in blocks:
+        if kind == "python":
+            last = next(printed)
+        else:
+            assert block.rstrip() == last.rstrip()

@@ -33,15 +33,16 @@ def read_parquet(
     """
     with source.seekable() as file:
         try:
-            reader = parquet.ParquetFile(file)
+            reader = parquet.ParquetFile(file, page_checksum_verification=True)
             found = reader.schema_arrow.names
             names = roles.find(
                 found, found if needed is None else needed, columns, where=source.name
             )
             table = reader.read(columns=list(names.values()))
+            table.validate(full=True)  # text that is no UTF-8
+            return arrow_to_frame(table, list(names), names, where=source.name)
         except (pa.ArrowException, OSError) as error:
             raise DataError(
                 f"{source.name} is not a readable parquet file: {str(error).strip()}. Fetch or write the file again, "
                 "or name its format."
             ) from error
-    return arrow_to_frame(table, list(names), names, where=source.name)

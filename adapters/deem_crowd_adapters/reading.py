@@ -139,6 +139,10 @@ def from_file(
     MissingColumnError, DataError, ParameterError, OSError
     """
     columns = roles.named(columns, task=task, worker=worker, label=label)
+    if options.get("multiple") == "lists":
+        raise ParameterError(
+            "multiple='lists' gives lists of labels, which are no classes: call read_export."
+        )
     frame = read_answers(path_or_buffer, format, columns, **options)
     return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
 

@@ -91,6 +91,7 @@ def read_columns(paths: Paths) -> tuple[Coded, Coded, Coded]:
                 for batch in file.iter_batches(batch_size=ROWS, columns=list(COLUMNS)):
                     for name in COLUMNS:
                         column = batch.column(name)
+                        column.validate(full=True)  # text that is no UTF-8
                         if name != "label":
                             _refuse_missing(column, name, coders[name].n_rows, path)
                         coders[name].add(column, path)

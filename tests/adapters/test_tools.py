@@ -13,8 +13,10 @@ from typing import Any
 import deem_crowd_adapters as adapters
 import pandas as pd
 import pytest
+from crowdkit.aggregation import BinaryRelevance
 from deem_crowd_adapters.exports import known
 
+from deem_crowd import DEEMAggregator
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError
 
 # ------------------------------------------------------------------- files, by hand
@@ -361,6 +363,12 @@ def test_several_labels_at_once_name_the_way_out(tmp_path: Path) -> None:
     export, _ = read(path, multiple="drop")
     assert len(export.answers) == 2
     assert export.left_out["answers with several labels"] == 1
+    export, _ = read(path, multiple="lists")
+    assert sorted(export.answers["label"]) == [["neg"], ["pos"], ["pos", "neg"]]
+    aggregated = BinaryRelevance(DEEMAggregator()).fit_predict(export.answers)
+    assert set(aggregated.index) == {11, 12}
+    with pytest.raises(ParameterError, match="call read_export"):
+        adapters.to_answers(path, multiple="lists")
 
 
 def test_an_open_choice_between_questions_is_named_with_the_option(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import struct
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,86 @@ def written(kind: str) -> bytes:
     return file.getvalue()
 
 
+def exported(kind: str) -> bytes:
+    """Return what a tool exports, in small: tasks 0 to 9, three people."""
+    people, labels = ("ann", "bob", "cid"), ("x", "y", "x")
+    pairs = [
+        (task, who, label) for task in range(10) for who, label in zip(people, labels, strict=True)
+    ]
+    if kind == "studio.json":
+        made: object = [
+            {
+                "id": task,
+                "data": {"text": f"text {task}"},
+                "annotations": [
+                    {
+                        "completed_by": {"email": who},
+                        "result": [
+                            {"from_name": "c", "type": "choices", "value": {"choices": [label]}}
+                        ],
+                    }
+                    for who, label in zip(people, labels, strict=True)
+                ],
+            }
+            for task in range(10)
+        ]
+    elif kind == "argilla.json":
+        made = [
+            {
+                "id": str(task),
+                "fields": {"text": f"text {task}"},
+                "responses": {
+                    "q": [{"user_id": w, "value": v} for w, v in zip(people, labels, strict=True)]
+                },
+            }
+            for task in range(10)
+        ]
+    elif kind == "prodigy.jsonl":
+        lines = [
+            {
+                "text": f"t{t}",
+                "_input_hash": t,
+                "_session_id": w,
+                "options": [],
+                "accept": [v],
+                "answer": "accept",
+            }
+            for t, w, v in pairs
+        ]
+        return "".join(json.dumps(line) + "\n" for line in lines).encode()
+    elif kind == "toloka.tsv":
+        rows = [f"i{t}\t{v}\t{w}\tt{t}\tAPPROVED\n" for t, w, v in pairs]
+        head = "INPUT:a\tOUTPUT:b\tASSIGNMENT:worker_id\tASSIGNMENT:task_id\tASSIGNMENT:status\n"
+        return (head + "".join(rows)).encode()
+    elif kind == "turk.csv":
+        return (
+            "HITId,WorkerId,Answer.q\n" + "".join(f"h{t},{w},{v}\n" for t, w, v in pairs)
+        ).encode()
+    elif kind == "matrix.npy":
+        file = io.BytesIO()
+        np.save(file, np.array([[0, 1, -1], [2, 1, 0]] * 20))
+        return file.getvalue()
+    else:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for who in people:
+                rows = [{"id": t, "text": f"t{t}", "label": [v]} for t, w, v in pairs if w == who]
+                archive.writestr(f"{who}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        return file.getvalue()
+    return json.dumps(made).encode()
+
+
 FILES = {kind: written(kind) for kind in ("csv", "tsv", "jsonl", "parquet", "csv.gz")}
+EXPORTS = (
+    "studio.json",
+    "argilla.json",
+    "prodigy.jsonl",
+    "toloka.tsv",
+    "turk.csv",
+    "matrix.npy",
+    "doccano.zip",
+)
+FILES |= {kind: exported(kind) for kind in EXPORTS}
 
 
 @st.composite

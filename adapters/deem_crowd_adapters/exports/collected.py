@@ -13,7 +13,7 @@ import pandas as pd
 
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
 
-Multiple = Literal["error", "drop"]
+Multiple = Literal["error", "drop", "lists"]
 
 FEW_CLASSES = 50
 """A question with at most so many distinct answers is one of classes, however few answers there are."""
@@ -23,7 +23,9 @@ WORDY = 60
 
 MULTILABEL = (
     "A task with several labels is several yes-or-no questions: crowd-kit's BinaryRelevance asks them one by one, with "
-    "DEEMAggregator() inside (docs/your-data.md). To leave these answers out instead: multiple='drop'."
+    "DEEMAggregator() inside, and read_export(path, multiple='lists').answers is what it takes "
+    "(docs/your-data.md). To leave "
+    "these answers out instead: multiple='drop'."
 )
 
 
@@ -35,8 +37,8 @@ class Question:
     workers: list[Hashable] = field(default_factory=list)
     labels: list[Any] = field(default_factory=list)
     gold: dict[Hashable, Any] = field(default_factory=dict)
-    several: list[Hashable] = field(default_factory=list)
-    """Tasks of answers that hold several labels at once."""
+    several: list[tuple[Hashable, Hashable, list[Any]]] = field(default_factory=list)
+    """Task, worker and labels of answers that hold several labels at once."""
     empty: int = 0
     """How many answers are empty."""
     free_text: bool = False
@@ -91,7 +93,7 @@ class Collected:
         if isinstance(label, (list, tuple)):
             if len(label) != 1:
                 if label:
-                    self.question(question).several.append(task)
+                    self.question(question).several.append((task, worker, list(label)))
                 else:
                     self.question(question).empty += 1
                 return
@@ -163,9 +165,11 @@ class Collected:
             raise DataError(
                 f"{self.file} ({self.tool}): {len(chosen.several)} of "
                 f"{len(chosen.labels) + len(chosen.several)} answers "
-                f"to {name!r} hold several labels (tasks {first_few(dict.fromkeys(chosen.several))}). {MULTILABEL}"
+                f"to {name!r} hold several labels (tasks "
+                f"{first_few(dict.fromkeys(task for task, _, _ in chosen.several))}). {MULTILABEL}"
             )
-        self.skip("answers with several labels", len(chosen.several))
+        if multiple != "lists":
+            self.skip("answers with several labels", len(chosen.several))
         self.skip("empty answers", chosen.empty)
         others = [other for other in given if other != name]
         if others:
@@ -216,14 +220,26 @@ class Collected:
             )
 
 
-def frame_of(question: Question, where: str = "the export") -> pd.DataFrame:
-    """Return the answers as a long frame: task, worker, label, R rows.
+def frame_of(question: Question, where: str = "the export", lists: bool = False) -> pd.DataFrame:
+    """Return the answers as a long frame: task, worker, label, R rows; with ``lists`` a label is a list of labels.
 
     Raises
     ------
     DataError
         If a text is no valid Unicode; ``where`` names the file.
     """
+    if lists:
+        several = question.several
+        lists_of = [[label] for label in question.labels] + [labels for _, _, labels in several]
+        tasks = [*question.tasks, *(task for task, _, _ in several)]
+        workers = [*question.workers, *(worker for _, worker, _ in several)]
+        return pd.DataFrame(
+            {
+                "task": _series(tasks, "tasks", where),
+                "worker": _series(workers, "workers", where),
+                "label": pd.Series(lists_of, dtype=object),
+            }
+        )
     kinds = set(map(type, question.labels))
     labels: Any = question.labels
     if kinds == {int, float}:

@@ -6,13 +6,14 @@ import io
 import json
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,7 @@ def _decoded(content: bytes, source: Source) -> str:
 def _json(source: Source) -> Content:
     """Read a JSON document, or JSON lines where the first line is a whole object and more follows."""
     with source.open() as file:
-        content = file.read(MAX_JSON_BYTES + 1)
+        content = _at_most(file, MAX_JSON_BYTES + 1)
     if len(content) > MAX_JSON_BYTES:
         raise DataError(
             f"{source.name} is a JSON document of more than {MAX_JSON_BYTES // 2**30} GiB. Export JSON lines "
@@ -145,6 +146,28 @@ def _json(source: Source) -> Content:
             f"{first_few(strange)}; the first is a {type(value[strange[0]]).__name__}). One object a record is needed."
         )
     return Content(source.name, "records", value)
+
+
+_DAMAGED_ZIP = (
+    LookupError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OSError,
+)
+"""What opening a damaged archive raises."""
+
+
+def _at_most(file: BinaryIO, size: int) -> bytes:
+    """Return up to ``size`` bytes, without asking for memory that the file does not fill."""
+    pieces: list[bytes] = []
+    while size > 0 and (piece := file.read(min(size, 2**24))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def _is_lines(text: str) -> bool:
@@ -220,7 +243,7 @@ def parse_json(text: str, where: str) -> Any:
 def _array(content: bytes, name: str) -> Any:
     try:
         return np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
+    except (ValueError, EOFError, OSError, SyntaxError, MemoryError, tokenize.TokenError) as error:
         if "pickle" in str(error) or "Object arrays" in str(error):
             raise DataError(
                 f"{name} holds objects, and reading them would run code (a pickle). Save numbers: "
@@ -263,7 +286,9 @@ def _archive(source: Source, sheet: Any) -> Content:
         raise DataError(
             f"{source.name} is packed in a way that cannot be read: {error}. Unpack it and read its files."
         ) from error
-    except (zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:
+    except DataError:
+        raise
+    except _DAMAGED_ZIP as error:
         raise DataError(
             f"{source.name} is not a complete zip archive: {error}. Fetch or export it again."
         ) from error

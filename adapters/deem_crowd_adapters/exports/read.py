@@ -49,8 +49,9 @@ def read_export(
         The adapter's name, e.g. ``'label-studio'``, where the content does not tell.
     question : str, optional
         The question (control, field, column) to read, where the export holds several.
-    multiple : 'error' or 'drop'
-        What becomes of answers that hold several labels at once.
+    multiple : 'error', 'drop' or 'lists'
+        What becomes of answers that hold several labels at once; with 'lists' every label is a list, as crowd-kit's
+        BinaryRelevance takes it.
     options
         Further options of the format, e.g. ``abstain=0`` for label matrices.
 
@@ -66,8 +67,8 @@ def read_export(
         option that settles it.
     ParameterError, OSError
     """
-    if multiple not in ("error", "drop"):
-        raise ParameterError(f"multiple={multiple!r} is neither 'error' nor 'drop'.")
+    if multiple not in ("error", "drop", "lists"):
+        raise ParameterError(f"multiple={multiple!r} is not one of 'error', 'drop', 'lists'.")
     contents = _opened(data, options.get("sheet"))
     export = _export(contents, tool, question, multiple, options)
     if export is None:
@@ -123,6 +124,10 @@ def from_export(
     ------
     DataError, ParameterError, OSError
     """
+    if multiple == "lists":
+        raise ParameterError(
+            "multiple='lists' gives lists of labels, which are no classes: call read_export."
+        )
     export = read_export(data, tool, question=question, multiple=multiple, **options)
     return Answers.from_frame(
         export.answers, missing=missing, duplicates=duplicates, classes=classes
@@ -195,7 +200,7 @@ def _export(
     whole = several.join(pieces)
     chosen = whole.chosen(question, multiple)
     whole.warn(stacklevel=4)
-    answers, gold = frame_of(chosen, whole.file), gold_of(chosen, whole.file)
+    answers, gold = frame_of(chosen, whole.file, multiple == "lists"), gold_of(chosen, whole.file)
     return Export(answers, gold, whole.tool, dict(whole.left_out))
 
 

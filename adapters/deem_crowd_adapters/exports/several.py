@@ -90,7 +90,10 @@ def join(pieces: Sequence[Collected]) -> Collected:
             into.tasks += [tasks[i].get(task, task) for task in question.tasks]
             into.workers += [workers[i].get(worker, worker) for worker in question.workers]
             into.labels += question.labels
-            into.several += question.several
+            into.several += [
+                (tasks[i].get(task, task), workers[i].get(worker, worker), labels)
+                for task, worker, labels in question.several
+            ]
             into.empty += question.empty
             into.gold.update({tasks[i].get(t, t): label for t, label in question.gold.items()})
     return joined
