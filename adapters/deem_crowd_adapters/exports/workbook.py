@@ -29,7 +29,18 @@ _ID = re.compile(
     r"(^|[_\s.-])(id|ids|key|task|item|uid|uuid|index|idx|no|nr|number)$", re.IGNORECASE
 )
 
+_BY_FILE = "a table for each annotator"
+_NOUN = ("sheet", "file")
+
 Sheets = dict[str, pd.DataFrame]
+
+
+class _Files(Sheets):
+    """Sheets that are files of their own."""
+
+
+def _where(content: Content, name: str) -> str:
+    return name if isinstance(content.value, _Files) else f"{content.name}, sheet {name!r}"
 
 
 def _is_workbook(content: Content) -> bool:
@@ -47,7 +58,7 @@ def read(
 ) -> None:
     """Add the answers of a workbook.
 
-    A sheet with columns task, worker and label is read as such, several of them as one. Two sheets or more with equal
+    A sheet with columns task, worker and label is read as such, several of them as one. Two sheets or more with common
     columns are one annotator's each: the sheet's name is the annotator, sheets called gold, control, notes and the
     like are left out, and gold is gold. Else a single sheet is read as a wide table.
 
@@ -66,6 +77,8 @@ def read(
     ------
     DataError, ParameterError
     """
+    if isinstance(content.value, _Files):
+        collected.tool = _BY_FILE
     sheets = {name: _tidy(frame) for name, frame in content.value.items()}
     sheets = {name: frame for name, frame in sheets.items() if len(frame)}
     names = {"task": task or "task", "worker": worker or "worker", "label": label or "label"}
@@ -83,7 +96,7 @@ def read(
 
 
 def by_file(contents: Sequence[Content], tool: str | None = None) -> Sequence[Content]:
-    """Return files of one sheet each with equal columns as one workbook, a sheet for each file; others as they are.
+    """Return files of one sheet each with common columns as one workbook, a sheet for each file; others as they are.
 
     So a file for each annotator is read like a sheet for each. Tables that another format knows are not taken.
     """
@@ -107,17 +120,16 @@ def by_file(contents: Sequence[Content], tool: str | None = None) -> Sequence[Co
         if len(found) != 1:
             return contents
         frames += found
-    columns = {frozenset(frame.columns) for frame in frames}
-    if len(contents) < 2 or len(columns) > 1 or set(COLUMNS) <= set(frames[0].columns):
+    if len(frames) < 2 or any(set(COLUMNS) <= set(frame.columns) for frame in frames):
+        return contents
+    if len(set(frames[0].columns).intersection(*(frame.columns for frame in frames[1:]))) < 2:
         return contents
     names = several.short_names([content.name for content in contents])
-    return [
-        Content(
-            f"{len(names)} files ({first_few(names, 3)})",
-            "sheets",
-            dict(zip(names, frames, strict=True)),
-        )
-    ]
+    files = _Files(zip(names, frames, strict=True))
+    alike = _alike(files)
+    if len(alike) < 2 or not _id_columns(alike):
+        return contents
+    return [Content(f"{len(names)} files ({first_few(names, 3)})", "sheets", files)]
 
 
 def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
@@ -129,18 +141,27 @@ def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _alike(sheets: Sheets) -> Sheets:
-    """Return the annotators' sheets: the largest group with equal columns, without those that are no person's."""
-    groups: dict[frozenset[str], Sheets] = defaultdict(dict)
-    for name, frame in sheets.items():
-        if not _NO_PERSON.search(name) and frame.shape[1] > 1:
-            groups[frozenset(frame.columns)][name] = frame
-    return max(groups.values(), key=len, default={})
+    """Return the annotators' sheets, cut to the columns that all of them have.
+
+    These are the most sheets that share the columns of one of them, some of which repeat values as labels do; sheets
+    that are no person's by their name are left out.
+    """
+    people = {n: f for n, f in sheets.items() if not _NO_PERSON.search(n) and f.shape[1] > 1}
+    found = []
+    for base in people.values():
+        columns = list(base.columns)
+        members = {n: f[columns] for n, f in people.items() if set(columns) <= set(f.columns)}
+        repeats = any(f[c].nunique() < f[c].count() for f in members.values() for c in columns)
+        found.append((repeats and len(members) > 1, len(members), len(columns), members))
+    return max(found, key=lambda each: each[:3])[3] if found else {}
 
 
 def _say_left_out(sheets: Sheets, used: Sheets, collected: Collected) -> None:
     others = [name for name in sheets if name not in used]
     if others:
-        collected.notes.append(f"sheets left out: {first_few(others)}")
+        collected.notes.append(
+            f"{_NOUN[collected.tool == _BY_FILE]}s left out: {first_few(others)}"
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -173,7 +194,7 @@ def _ids(frame: pd.DataFrame, column: str, where: str) -> list[Hashable]:
 def _add_long(
     frame: pd.DataFrame, names: dict[str, str], content: Content, sheet: str, collected: Collected
 ) -> None:
-    where = f"{content.name}, sheet {sheet!r}"
+    where = _where(content, sheet)
     tasks, workers = _ids(frame, names["task"], where), _ids(frame, names["worker"], where)
     for task, worker, label in zip(tasks, workers, _cells(frame, names["label"]), strict=True):
         collected.add("label", task, worker, label)
@@ -198,12 +219,12 @@ def _add_by_sheet(
     rows: dict[str, dict[Hashable, Any]] = {}
     tables: dict[str, tuple[list[Hashable], pd.DataFrame]] = {}
     for name, frame in alike.items():
-        ids = _ids(frame, key, f"{content.name}, sheet {name!r}")
+        ids = _ids(frame, key, _where(content, name))
         twice = pd.Series(ids, dtype=object)
         twice = twice[twice.duplicated()]
         if len(twice):
             raise DataError(
-                f"{content.name}, sheet {name!r}: {len(twice)} tasks stand in several rows of column {key!r} "
+                f"{_where(content, name)}: {len(twice)} tasks stand in several rows of column {key!r} "
                 f"({first_few(twice.unique())}). Keep one row a task."
             )
         tables[name] = (ids, frame)
@@ -212,7 +233,8 @@ def _add_by_sheet(
             rows[column] = _values(tables, column)
     questions = [label] if label else _questions(tables, columns, key, rows, content)
     collected.notes.append(
-        f"each sheet is read as an annotator's ({first_few(alike, 8)}); tasks are column {key!r}"
+        f"each {_NOUN[collected.tool == _BY_FILE]} is read as an annotator's ({first_few(alike, 8)}); tasks are column "
+        f"{key!r}"
     )
     for question in questions:
         for name, (ids, frame) in tables.items():
@@ -237,25 +259,27 @@ def _values(
     return found
 
 
-def _id_column(alike: Sheets, columns: list[str], content: Content) -> str:
-    """Return the column of the tasks: distinct in each sheet, and shared by the sheets."""
+def _id_columns(alike: Sheets) -> list[str]:
+    """Return the columns that may be the tasks', the likeliest first: distinct in each sheet and shared by sheets."""
     fitting = []
-    for column in columns:
+    for column in next(iter(alike.values())).columns:
         values = [set(_cells(frame, column)) - {None} for frame in alike.values()]
         distinct = all(len(v) == len(f) for v, f in zip(values, alike.values(), strict=True))
-        shared = values[0].intersection(set().union(*values[1:]))
-        if distinct and shared:
+        if distinct and values[0].intersection(set().union(*values[1:])):
             fitting.append(column)
-    named = [column for column in fitting if _ID.search(column)]
+    return sorted(fitting, key=lambda column: not _ID.search(column))
+
+
+def _id_column(alike: Sheets, columns: list[str], content: Content) -> str:
+    """Return the column of the tasks."""
+    fitting = _id_columns(alike)
     if not fitting:
         raise DataError(
             f"{content.name}: the sheets {first_few(alike, 3)} look like one for each annotator, and none of their "
-            "columns "
-            f"{first_few(columns, 20)} holds ids that are distinct in each sheet and shared by several. Name the "
-            "column of "
-            f"the tasks: task={columns[0]!r} (in the shell: --adapter excel --adapter-set task={columns[0]})."
+            f"columns {first_few(columns, 20)} holds ids that are distinct in each sheet and shared by several. Name "
+            f"the column of the tasks: task={columns[0]!r} (in the shell: --task {columns[0]})."
         )
-    return (named or fitting)[0]
+    return fitting[0]
 
 
 def _questions(
@@ -282,7 +306,7 @@ def _questions(
     raise DataError(
         f"{content.name}: no column differs between the sheets {first_few(tables, 3)}, so that none looks like the "
         "answer. "
-        f"Name it: label={rest[0]!r} (in the shell: --adapter excel --adapter-set label={rest[0]})."
+        f"Name it: label={rest[0]!r} (in the shell: --label {rest[0]})."
     )
 
 

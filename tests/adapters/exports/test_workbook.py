@@ -96,6 +96,21 @@ def test_sheets_without_shared_ids_and_tasks_twice_are_refused(tmp_path) -> None
         read(book(tmp_path / "d.xlsx", anna=hole, ben=one), task="item_id")
 
 
+def test_annotators_may_have_columns_of_their_own(tmp_path) -> None:
+    path = book(
+        tmp_path / "a.xlsx",
+        texts=sheet(["x", "y", "x"])[["item_id", "text"]],
+        anna=sheet(["x", "y", "x"]),
+        ben=sheet(["x", "x", "x"], remarks=["why?", None, None]),
+        cara=sheet(["y", "x", "x"], remarks=[None, None, "hm"]),
+    )
+    export, said = read(path)
+    assert len(export.answers) == 9
+    assert set(export.answers["worker"]) == {"anna", "ben", "cara"}
+    assert set(export.answers["label"]) == {"x", "y"}
+    assert "sheets left out: 'texts'" in said
+
+
 @pytest.mark.parametrize("kind", ["xlsx", "csv"])
 def test_each_annotator_may_have_a_file(tmp_path, kind) -> None:
     frames = {
@@ -113,7 +128,16 @@ def test_each_annotator_may_have_a_file(tmp_path, kind) -> None:
         (1, "anna", "x"), (2, "anna", "y"), (3, "anna", "x"), (1, "ben", "x"), (2, "ben", "x"),
     }  # fmt: skip
     assert export.gold.to_dict() == {1: "x", 2: "y", 3: "y"}
-    assert "'gold'" in said
+    assert "a table for each annotator" in said
+    assert "files left out: 'gold'" in said
+
+
+def test_tables_that_share_no_tasks_are_no_files_of_annotators(tmp_path) -> None:
+    sheet(["x", "y", "x"]).to_csv(tmp_path / "a.csv", index=False)
+    other = sheet(["x", "y", "x"]).assign(item_id=[7, 8, 9], text=["p", "q", "r"])
+    other.to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(DataError, match="a.csv is of no format that is known"):
+        read(tmp_path)
 
 
 def test_workbooks_of_several_sheets_are_joined_by_their_annotators(tmp_path) -> None:
