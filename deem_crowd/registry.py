@@ -118,8 +118,9 @@ def create(name: str, /, **params: Any) -> Any:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):  # some callables written in C do not tell theirs
         return factory(**params)
+    also = getattr(factory, "also_called", {})
     try:
-        signature.bind(**params)
+        signature.bind(**{also.get(name, name): value for name, value in params.items()})
     except TypeError as error:
         raise ParameterError(_misfit(name, signature, params, str(error))) from error
     return factory(**params)

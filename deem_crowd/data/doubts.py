@@ -40,6 +40,7 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool, stacklevel: int = 3
         _lookalikes("worker", answers.workers, _same_id),
         _lookalikes("task", answers.tasks, _same_id),
     ]
+    messages.append(_one_source(answers))
     if not classes_given:
         messages += [_free_text(answers), _ratings(answers.classes), _minus_one(answers.classes)]
     for message in messages:
@@ -99,6 +100,16 @@ def _shown(groups: list[list[str]]) -> str:
     """Show three groups; what is not ASCII by its code, since Unicode forms look the same."""
     shown = [" and ".join(ascii(text) for text in group[:3]) for group in groups[:3]]
     return "; ".join(shown) + ("; …" if len(groups) > 3 else "")
+
+
+def _one_source(answers: Answers) -> str:
+    if answers.n_workers == 1 and answers.n_tasks > 1:
+        return (
+            f"all {answers.n_answers} answers come from one source ({first_few(answers.workers)}): nothing "
+            "can tell how good it "
+            "is, and the labels are its answers. If this is a wide table, name its columns of workers."
+        )
+    return ""
 
 
 def _free_text(answers: Answers) -> str:

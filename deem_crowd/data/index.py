@@ -143,6 +143,12 @@ def _torn_apart(
 def require_hashable(values: Iterable[Any], what: str) -> None:
     """Raise :class:`FormError` if some values cannot be ids or labels; ``what`` says whose they are."""
     bad = [v for v in values if not _is_hashable(v)]
+    if bad and all(isinstance(value, (list, set)) for value in bad) and "label" in what:
+        raise FormError(
+            f"{what} holds {len(bad)} lists ({first_few(bad)}): several labels in one answer. Aggregate them "
+            "with crowd-kit's "
+            "BinaryRelevance(DEEMAggregator()), one yes-or-no question a label, or give one row a label."
+        )
     if bad:
         raise FormError(
             f"{what} holds {len(bad)} values that cannot be ids or labels because they are "

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attr
 import numpy as np
@@ -156,6 +156,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
     priors_: pd.Series[Any] = named_series_attrib(name="prior")
     loss_history_: list[float] = attr.ib(init=False)
 
+    also_called: ClassVar[dict[str, str]] = {"epochs": "n_iter"}
     takes_soft = True
     """That ``fit`` takes :class:`deem_crowd.Answers` with probabilities; the benchmark asks for it."""
 

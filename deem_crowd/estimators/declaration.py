@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import attr
 
 from deem_crowd.estimators.rules import Choice, Rule
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import ParameterError, ParameterWarning
 
 T = TypeVar("T", bound=type)
 T2 = TypeVar("T2")
@@ -143,15 +143,28 @@ def renamed(old: str, old_value: T2, new: str, value: T2) -> T2:
 
 
 def named_parameters(cls: T) -> T:
-    """Class decorator: an unknown keyword given to the constructor is an error that says what was meant."""
+    """Class decorator: an unknown keyword given to the constructor is an error that says what was meant.
+
+    A class may have ``also_called``, a dict from another class's name of a parameter to its own: that name is taken,
+    and
+    a :class:`ParameterWarning` says the own one.
+    """
+    also: dict[str, str] = getattr(cls, "also_called", {})
     inner: Callable[..., None] = cls.__init__  # type: ignore[misc]
     signature = inspect.signature(inner)
     known = [name for name in signature.parameters if name != "self"]
 
     @functools.wraps(inner)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        for name in kwargs:
-            if name not in known:
+        for name in list(kwargs):
+            if name in also and name not in known:
+                own = also[name]
+                if own in kwargs:
+                    raise ParameterError(f"{name} is called {own} here: give {own} alone.")
+                kwargs[own] = kwargs.pop(name)
+                message = f"{name} is called {own} in {cls.__name__}, and was taken for it."
+                warnings.warn(message, ParameterWarning, stacklevel=2)
+            elif name not in known:
                 raise unknown_parameter(cls.__name__, name, known)
         inner(self, *args, **kwargs)
 

@@ -6,7 +6,7 @@ import copy
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, overload
 
 import attr
 import numpy as np
@@ -170,6 +170,8 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
     class_map_: npt.NDArray[np.int64] = attr.ib(init=False)
     n_classes_: int = attr.ib(init=False)
     n_classifiers_: int = attr.ib(init=False)
+    also_called: ClassVar[dict[str, str]] = {"n_iter": "epochs"}
+
     history_: dict[str, list[float]] = attr.ib(init=False)
     priors_: npt.NDArray[np.float64] = attr.ib(init=False)
     skills_: npt.NDArray[np.float64] = attr.ib(init=False)

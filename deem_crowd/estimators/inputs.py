@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import ParameterError, first_few
+from deem_crowd.exceptions import DataWarning, ParameterError, first_few
 
 ANY = "any"
 """The adapter that recognises what it is given; the package of adapters offers it."""
@@ -52,7 +53,14 @@ def read(
         default = {"missing": "error", "duplicates": "last"}
         options = {name: value for name, value in how.items() if value != default[name]}
         return adapted(data, **options, **columns)
-    return Answers.from_frame(data, missing=missing, duplicates=duplicates, **columns)  # type: ignore[arg-type]
+    answers = Answers.from_frame(data, missing=missing, duplicates=duplicates, **columns)  # type: ignore[arg-type]
+    if not answers.n_answers:
+        warnings.warn(
+            "the frame holds no answers: there is nothing to learn from, and no label to give.",
+            DataWarning,
+            stacklevel=4,
+        )
+    return answers
 
 
 def is_foreign(data: Any) -> bool:

@@ -11,8 +11,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from deem_crowd import DEEM, Answers, DEEMAggregator
-from deem_crowd.exceptions import FormError, MissingColumnError, ParameterError
+from deem_crowd import DEEM, Answers, DEEMAggregator, create
+from deem_crowd.exceptions import (
+    DataWarning,
+    FormError,
+    MissingColumnError,
+    ParameterError,
+    ParameterWarning,
+)
 
 ROWS = [("t1", "ann", "cat"), ("t1", "bob", "cat"), ("t1", "cid", "dog"), ("t2", "ann", "dog"), ("t2", "bob", "dog"),
         ("t3", "ann", "cat"), ("t3", "cid", "cat"), ("t3", "bob", "dog")]  # fmt: skip
@@ -111,6 +117,42 @@ def test_what_is_no_table_is_refused_as_before(data: Any) -> None:
         FormError, match="expected a DataFrame with columns 'task', 'worker', 'label'"
     ):
         DEEMAggregator().fit(data)
+
+
+def test_a_hugging_face_dataset_is_a_table_of_answers() -> None:
+    datasets = pytest.importorskip("datasets")
+    dataset = datasets.Dataset.from_pandas(FRAME)
+    expected = DEEMAggregator().fit_predict(FRAME)
+    assert DEEMAggregator().fit_predict(dataset).to_dict() == expected.to_dict()
+    renamed = dataset.rename_column("label", "verdict")
+    assert DEEMAggregator().fit_predict(renamed, label="verdict").to_dict() == expected.to_dict()
+
+
+def test_what_tells_too_little_is_said() -> None:
+    one = FRAME[FRAME["worker"] == "ann"]
+    with pytest.warns(DataWarning, match=r"all 3 answers come from one source \('ann'\)"):
+        DEEMAggregator().fit(one)
+    with pytest.warns(DataWarning, match="the frame holds no answers"):
+        DEEMAggregator().fit(FRAME.iloc[:0])
+
+
+def test_lists_as_labels_name_the_way_out() -> None:
+    frame = pd.DataFrame({"task": [1, 1], "worker": ["a", "b"], "label": [["x"], ["x", "y"]]})
+    with pytest.raises(
+        FormError, match=r"column 'label' holds 2 lists.*BinaryRelevance\(DEEMAggregator\(\)\)"
+    ):
+        DEEMAggregator().fit(frame)
+
+
+def test_epochs_and_n_iter_are_taken_for_one_another_with_a_hint() -> None:
+    with pytest.warns(ParameterWarning, match="epochs is called n_iter in DEEMAggregator"):
+        assert DEEMAggregator(epochs=3).n_iter == 3
+    with pytest.warns(ParameterWarning, match="n_iter is called epochs in DEEM"):
+        assert DEEM(n_iter=3).epochs == 3
+    with pytest.warns(ParameterWarning):
+        assert create("deem", epochs=3).n_iter == 3
+    with pytest.raises(ParameterError, match="give n_iter alone"):
+        DEEMAggregator(n_iter=2, epochs=3)
 
 
 def test_a_failed_read_leaves_the_object_as_it_was(tmp_path: Path) -> None:
