@@ -17,7 +17,9 @@ predictions = np.where(_rng.random((100, 6)) < 0.7, _truth[:, None], _rng.intege
 """
 
 
-@pytest.mark.parametrize("page", ["write-a-sampler.md", "add-an-aggregator.md", "models.md"])
+@pytest.mark.parametrize(
+    "page", ["write-a-sampler.md", "add-an-aggregator.md", "models.md", "clusterings.md"]
+)
 def test_the_code_of_a_page_runs(page, tmp_path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S)
     assert len(blocks) >= 2

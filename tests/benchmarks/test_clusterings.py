@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from deem_crowd_benchmarks import (
     clusterings,
+    companions,
     consensus_peers,
     evaluation,
     label_sets,
@@ -131,3 +132,27 @@ def test_the_suite_has_its_ceiling_last() -> None:
     assert wanted[0].make == "clusterings"
     with pytest.raises(ParameterError, match="there is no clusterings:iris"):
         label_sets.sources("clusterings:iris")
+
+
+def test_names_shuffled_against_true_names(tmp_path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=120)
+    matrix = np.where(rng.random((120, 6)) < 0.8, truth[:, None], rng.integers(3, size=(120, 6)))
+    task, worker = np.nonzero(matrix >= 0)
+    label = np.array(list("abc"))[matrix[task, worker]]
+    folder = tmp_path / "easy"
+    folder.mkdir()
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": label})
+    frame.to_csv(folder / "labels.csv", index=False)
+    gold = pd.DataFrame({"task": range(120), "label": np.array(list("abc"))[truth]})
+    gold.to_csv(folder / "truth.csv", index=False)
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    frame[(frame["worker"] < 3) == (frame["task"] < 60)].to_csv(apart / "labels.csv", index=False)
+    gold.to_csv(apart / "truth.csv", index=False)
+    found = companions.names([str(folder), str(apart)]).set_index("set")
+    assert found.loc["easy", "difference"] >= -1
+    assert found.loc["easy", "true names"] > 90
+    assert "2 parts without a common task" in found.loc["apart", "reason"]
+    companions.main(["names", str(folder)])
+    assert "easy" in capsys.readouterr().out

@@ -1,0 +1,171 @@
+"""What the companions of the consensus reach on small data: ``python -m deem_crowd_benchmarks.companions NAME``.
+
+``names FOLDER …``: names shuffled for each worker against true names; ``kingdra``, ``dec``, ``hume``: on scikit-learn's
+digits. The figures of docs/clusterings.md come from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from sklearn import metrics
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+from deem_crowd.exceptions import DataError
+from deem_crowd_benchmarks.clusterings import renamed
+from deem_crowd_benchmarks.label_sets import LabelSet, sources
+from deem_crowd_benchmarks.measures import of_labels
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def names(folders: Sequence[str], seeds: int = 1) -> pd.DataFrame:
+    """Return the accuracy under the best one-to-one map with true and with shuffled names, a row a set and seed.
+
+    True names go to DEEMAggregator, shuffled ones to ClusteringAggregator with the number of classes.
+    """
+    rows = []
+    for source in sources(list(folders)):
+        for seed in range(seeds):
+            label_set = source.load(seed)
+            row = {"set": source.name, "seed": seed, "answers": len(label_set.answers)}
+            try:
+                rows.append({**row, **_own_against_true(label_set, seed)})
+            except DataError as error:
+                rows.append({**row, "reason": str(error)})
+    return pd.DataFrame(rows)
+
+
+def _own_against_true(label_set: LabelSet, seed: int) -> dict[str, float]:
+    from deem_crowd import DEEMAggregator
+    from deem_crowd.clustering import ClusteringAggregator
+
+    k = label_set.answers["label"].nunique()
+    private = renamed(label_set, seed).answers
+    found = ClusteringAggregator(k, random_state=seed).fit_predict(private)
+    common = DEEMAggregator(progress=False).fit_predict(label_set.answers)
+    true, own = (
+        100 * of_labels(labels, label_set.gold)["clustering_accuracy"] for labels in (common, found)
+    )
+    return {"true names": true, "shuffled": own, "difference": own - true}
+
+
+def kingdra(seeds: int = 5) -> pd.DataFrame:
+    """Return the first and the last round of Kingdra with five models and five rounds, and of training alone."""
+    from deem_crowd.clustering import Kingdra
+
+    X, y = _digits()
+    rows = []
+    for seed in range(seeds):
+        history = Kingdra(10, n_models=5, n_iter=5, random_state=seed).fit(X, truth=y).history_
+        first, last = history.iloc[0], history.iloc[-1]
+        alone = Kingdra(10, n_models=5, n_iter=0, epochs=30, random_state=seed).fit(X, truth=y)
+        rows.append(
+            {
+                "seed": seed,
+                "one model": first["model_accuracy"],
+                "ensemble": first["accuracy"],
+                "one model, iterated": last["model_accuracy"],
+                "Kingdra": last["accuracy"],
+                "ensemble, as many epochs without pseudo-labels": alone.history_["accuracy"].iloc[
+                    0
+                ],
+                "coverage, first": first["coverage"],
+                "coverage, last": last["coverage"],
+                "purity, first": first["purity"],
+                "purity, last": last["purity"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def dec(seeds: int = 10) -> pd.DataFrame:
+    """Return ACC, NMI and ARI of k-means, the autoencoder with k-means, and DEC."""
+    from deem_crowd.clustering import DEC
+
+    X, y = _digits()
+    rows = []
+    for seed in range(seeds):
+        model = DEC(
+            10, (200, 200, 800, 10), batch_size=64, update_interval=28, max_iter=280,
+            random_state=seed,
+        ).fit(X)  # fmt: skip
+        plain = KMeans(10, n_init=20, random_state=seed).fit_predict(X)
+        parts = {
+            "k-means": plain,
+            "autoencoder + k-means": model.initial_labels_,
+            "DEC": model.labels_,
+        }
+        row: dict[str, Any] = {"seed": seed}
+        for name, labels in parts.items():
+            row[f"{name} ACC"] = _accuracy(labels, y)
+            row[f"{name} NMI"] = metrics.normalized_mutual_info_score(y, labels)
+            row[f"{name} ARI"] = metrics.adjusted_rand_score(y, labels)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def hume(n_labelings: int = 50) -> pd.DataFrame:
+    """Return score and ACC of each labelling of HUME; in the last rows those of the vote and of reliable rows."""
+    from deem_crowd.clustering import HUME
+
+    X, y = _digits()
+    model = HUME(10, n_labelings).fit(*representations(X))
+    single = [_accuracy(labels, y) for labels in model.labelings_.T]
+    frame = pd.DataFrame({"what": "labelling", "score": model.scores_, "ACC": single})
+    reliable = model.reliable_
+    more = [
+        ("correlation of score and ACC", np.nan, float(np.corrcoef(model.scores_, single)[0, 1])),
+        ("mean labelling", model.scores_.mean(), float(np.mean(single))),
+        ("vote", np.nan, _accuracy(model.labels_, y)),
+        ("reliable rows, share", np.nan, float(reliable.mean())),
+        ("reliable rows", np.nan, _accuracy(model.labels_[reliable], y[reliable])),
+    ]
+    return pd.concat([frame, pd.DataFrame(more, columns=frame.columns)], ignore_index=True)
+
+
+def representations(X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return 20 whitened principal components of 8 × 8 images, and pooled features of 32 random 3 × 3 filters."""
+    first = PCA(20, whiten=True, random_state=0).fit_transform(X)
+    drawn = np.random.default_rng(0).normal(size=(32, 1, 3, 3))
+    filters = torch.tensor(drawn, dtype=torch.float32)
+    images = torch.tensor(X.reshape(-1, 1, 8, 8), dtype=torch.float32)
+    found = torch.relu(torch.nn.functional.conv2d(images - images.mean(), filters, padding=1))
+    return first, torch.nn.functional.avg_pool2d(found, 4).flatten(1).numpy()
+
+
+def _digits() -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    X, y = load_digits(return_X_y=True)
+    return X / 16, y
+
+
+def _accuracy(labels: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> float:
+    tasks = pd.RangeIndex(len(y))
+    return of_labels(pd.Series(labels, tasks), pd.Series(y, tasks))["clustering_accuracy"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one of them and write its table to standard output."""
+    runs: dict[str, Callable[[int], pd.DataFrame]] = {"kingdra": kingdra, "dec": dec, "hume": hume}
+    parser = argparse.ArgumentParser(prog="deem_crowd_benchmarks.companions")
+    parser.add_argument("name", choices=["names", *runs])
+    parser.add_argument("folders", nargs="*", help="label sets, for names")
+    parser.add_argument("--seeds", type=int, help="how many (labelings, for hume)")
+    given = parser.parse_args(arguments)
+    more = [] if given.seeds is None else [given.seeds]
+    run = runs.get(given.name)
+    frame = names(given.folders, *more) if run is None else run(*more)
+    sys.stdout.write(frame.round(4).to_string() + "\n")
+
+
+if __name__ == "__main__":
+    main()
