@@ -22,7 +22,7 @@ from deem_crowd import DEEM
 from deem_crowd.clustering import AgreementClusters, Kingdra
 from deem_crowd.clustering.deep import ladder
 from deem_crowd.clustering.deep.features import matched_accuracy
-from deem_crowd.exceptions import DataError, FormError, ParameterError
+from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
 
 
 def blobs(n: int = 240, k: int = 3, seed: int = 0):
@@ -247,6 +247,29 @@ def test_a_round_trains_on_what_the_graph_says() -> None:
     for m, told in enumerate(later):
         assert ((told >= 0) == (cluster >= 0)).all()
         assert (told[cluster >= 0] == answers[cluster >= 0, m]).all()  # all models agreed
+
+
+def test_without_all_clusters_no_pseudo_labels_are_taken_and_that_is_said() -> None:
+    """Two models that share one boundary of two cannot grow three clusters that differ in both."""
+
+    class Fixed(KMeans):
+        calls: ClassVar[int] = 0
+
+        def fit(self, X, y=None, sample_weight=None):
+            assert y is None
+            Fixed.calls += 1
+            cut = 0.4 if Fixed.calls % 2 else 0.6
+            self.labels_ = (X[:, 0] > 0.2).astype(int) + (X[:, 0] > cut)
+            return self
+
+        def predict(self, X, sample_weight=None):
+            return self.labels_
+
+    X = np.column_stack([np.repeat([0.1, 0.3, 0.5], 10), np.random.default_rng(0).random(30)])
+    with pytest.warns(DataWarning, match=r"no round grew 3 clusters \(at most 2\)"):
+        model = Kingdra(3, n_models=2, n_iter=2, base=Fixed(3), negative=1.0).fit(X)
+    assert model.history_["n_clusters"].tolist() == [2, 2, 2]
+    assert (model.pseudo_labels_ >= 0).mean() == model.history_["coverage"].iloc[-1]
 
 
 def test_unanimous_edges_are_the_same_with_and_without_the_short_way() -> None:

@@ -5,6 +5,7 @@ Gupta, Ramjee, Kwatra, Sivathanu, *Unsupervised clustering using pseudo-semi-sup
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from deem_crowd.clustering.deep.features import (
     varying,
 )
 from deem_crowd.clustering.deep.ladder import Term, Weights
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError
 
 _TERMS: dict[str, Term] = {"ladder-im": "information", "ladder-dot": "dot"}
 
@@ -57,7 +58,8 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     M models cluster the rows. Where they agree, :class:`deem_crowd.clustering.AgreementClusters` grows K clusters of
     rows; these pseudo-labels train all models on, and so forth. In the end the models' outputs are averaged. Where a
-    round grows fewer than K clusters, the largest number so far serves (the authors' code waits for all K).
+    round grows fewer than K clusters, the last full set serves; before there is one, training goes on without labels
+    (so the authors' code).
 
     Parameters
     ----------
@@ -184,7 +186,6 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         ensemble = self._ensemble(rows)
         history: list[dict[str, Any]] = []
         best: _Pseudo | None = None
-        least = min(2, self.n_clusters)  # one cluster of several teaches nothing
         ensemble.train(None, None)
         for number in range(self.n_iter + 1):
             probabilities = ensemble.probabilities(rows)
@@ -194,9 +195,15 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             if best is None or pseudo.size >= best.size:
                 best = pseudo
             if number < self.n_iter:
-                ensemble.train(
-                    *((best.cluster, best.names) if best.size >= least else (None, None))
-                )
+                grown = best.size == self.n_clusters
+                ensemble.train(*((best.cluster, best.names) if grown else (None, None)))
+        if self.n_iter and best.size < self.n_clusters:
+            warnings.warn(
+                f"no round grew {self.n_clusters} clusters (at most {best.size}), so that no model was trained on "
+                "pseudo-labels. Lower negative or positive, take fewer clusters, or train longer.",
+                DataWarning,
+                stacklevel=2,
+            )
         renaming = _common_names(answers, self.n_clusters)
         self._ensemble_, self._renaming = ensemble, renaming
         self.labels_ = _average(probabilities, renaming).argmax(1)
