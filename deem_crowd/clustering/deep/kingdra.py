@@ -197,7 +197,7 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             if number < self.n_iter:
                 grown = best.size == self.n_clusters
                 ensemble.train(*((best.cluster, best.names) if grown else (None, None)))
-        if self.n_iter and best.size < self.n_clusters:
+        if self.n_iter and best is not None and best.size < self.n_clusters:
             warnings.warn(
                 f"no round grew {self.n_clusters} clusters (at most {best.size}), so that no model was trained on "
                 "pseudo-labels. Lower negative or positive, take fewer clusters, or train longer.",
