@@ -21,7 +21,15 @@ from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.gold import Gold
-from deem_crowd.estimators import checkpoint, declaration, fitted, inputs, recipe, storage
+from deem_crowd.estimators import (
+    checkpoint,
+    declaration,
+    featured,
+    fitted,
+    inputs,
+    recipe,
+    storage,
+)
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
@@ -90,7 +98,9 @@ _ORDER = (
     collect_by_mro=True,
     field_transformer=declaration.in_order(*_ORDER),
 )
-class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassificationAggregator):
+class DEEMAggregator(
+    Insights, Decisions, featured.WithFeatures, Persistent, Parameters, BaseClassificationAggregator
+):
     r"""Consensus labels, worker skills and confusion matrices by an exact energy model of the answers.
 
     One multinomial hidden unit, the true label, explains the answers that exist; a missing answer is absent
@@ -170,6 +180,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
         task: Hashable | None = None,
         worker: Hashable | None = None,
         label: Hashable | None = None,
+        features: Any = None,
         true_labels: Gold = None,
     ) -> Self:
         """Fit the model.
@@ -185,6 +196,10 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
             unit clamped, and all others learn from them. Missing values mean unknown.
         task, worker, label : hashable, optional
             What these columns are called in ``data`` (and in ``gold``, if it has such columns).
+        features : DataFrame, array, scipy sparse matrix or torch tensor, optional
+            Of the tasks, shape (N, p): a classifier of them is learned together with the labels (``classifier_``). A
+            frame is indexed by task (or has a column ``task``) and may lack tasks; anything else has one row a task, in
+            order of first appearance. ``features_use_`` says how they are used, and why.
         true_labels : optional
             The former name of ``gold``.
 
@@ -199,9 +214,10 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
         """
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         seen = Memory(self._read(data, task, worker, label), known_labels.pairs(gold, task, label))
-        found = self._trained(seen, None)
+        found = self._trained(seen, None, features=features)
         # One assignment, so that an interrupt leaves either the old state or the new one.
-        kept = {k: v for k, v in self.__dict__.items() if k != MEMORY}
+        gone = (MEMORY, featured.FEATURES)
+        kept = {k: v for k, v in self.__dict__.items() if k not in gone}
         self.__dict__ = {**kept, **found, FITTED_ON: seen}
         return self
 
@@ -266,6 +282,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
         task: Hashable | None = None,
         worker: Hashable | None = None,
         label: Hashable | None = None,
+        features: Any = None,
         true_labels: Gold = None,
     ) -> pd.Series:
         """Fit and return ``labels_``: a Series ``agg_label``, index ``task``, in the dtype of the input labels.
@@ -273,7 +290,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
         Tasks stand in order of first appearance. See :meth:`fit`.
         """
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
-        self.fit(data, gold, task=task, worker=worker, label=label)
+        self.fit(data, gold, task=task, worker=worker, label=label, features=features)
         return self.__dict__["labels_"]
 
     def fit_predict_proba(
@@ -284,11 +301,13 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
         task: Hashable | None = None,
         worker: Hashable | None = None,
         label: Hashable | None = None,
+        features: Any = None,
         true_labels: Gold = None,
     ) -> pd.DataFrame:
         """Fit and return ``probas_``, shape (N, K): rows sum to 1. See :meth:`fit`."""
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
-        return self.fit(data, gold, task=task, worker=worker, label=label).probas_
+        self.fit(data, gold, task=task, worker=worker, label=label, features=features)
+        return self.probas_
 
     # -------------------------------------------------------------- predicting
 
@@ -300,6 +319,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
         task: Hashable | None = None,
         worker: Hashable | None = None,
         label: Hashable | None = None,
+        features: Any = None,
     ) -> pd.Series:
         """Return the labels of tasks, new ones as well, from the answers of the workers known since fit.
 
@@ -311,17 +331,20 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
             As in :meth:`fit`.
         contested : 'keep' or 'missing'
             What becomes of labels that need another look, for the reasons of ``contested_``.
+        features : optional
+            Of these tasks, as in :meth:`fit`, of a model that was fitted with features. Things without any answer are
+            for ``classifier_.predict``.
 
         Raises
         ------
-        NotFittedError, MissingColumnError, DataError, ParameterError
+        NotFittedError, MissingColumnError, DataError, ParameterError, UnsupportedError
         """
         drops = self._drops_contested(contested)
         self._require_fitted()
         answers = self._read(data, task, worker, label)
         if not drops:
-            return self._predict(answers)[0]
-        labels, probas = self._predict(answers)
+            return self._predict(answers, features)[0]
+        labels, probas = self._predict(answers, features)
         classes = probas.columns
         codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
         codes = np.where(labels.isna(), -1, codes)
@@ -337,10 +360,11 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
         task: Hashable | None = None,
         worker: Hashable | None = None,
         label: Hashable | None = None,
+        features: Any = None,
     ) -> pd.DataFrame:
         """Return p(label | answers), shape (N, K), as :meth:`predict` finds it."""
         self._require_fitted()
-        return self._predict(self._read(data, task, worker, label))[1]
+        return self._predict(self._read(data, task, worker, label), features)[1]
 
     @property
     def errors_(self) -> pd.DataFrame:
@@ -450,7 +474,11 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
         return "_fitted" in self.__dict__
 
     def _trained(
-        self, seen: Memory, present: fitted.FittedModel | None, keep: bool = False
+        self,
+        seen: Memory,
+        present: fitted.FittedModel | None,
+        keep: bool = False,
+        features: Any = None,
     ) -> dict[str, Any]:
         """Return the fitted attributes for all answers seen; ``keep`` what a fit of more answers may go on from."""
         answers = seen.answers
@@ -460,8 +488,14 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
             model, posterior = inference.fit_answers(answers, plan, gold, show, present)
         if not keep:
             model = replace(model, warm_starts={})
+        made = None
+        if features is not None:
+            model, posterior, made, gold = featured.add_features(
+                answers, gold, features, self.get_params(), model, posterior, answers.classes
+            )
         labels, probas = _output(answers, posterior, gold)
-        return _attributes(model, labels, probas, answers.workers, answers.classes)
+        found = _attributes(model, labels, probas, answers.workers, answers.classes)
+        return found if made is None else {**found, featured.FEATURES: made}
 
     def _read(
         self,
@@ -479,7 +513,7 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
         if "_fitted" not in self.__dict__:
             raise NotFittedError("this DEEMAggregator is not fitted yet: call fit(df) first.")
 
-    def _predict(self, answers: Answers) -> tuple[pd.Series, pd.DataFrame]:
+    def _predict(self, answers: Answers, features: Any = None) -> tuple[pd.Series, pd.DataFrame]:
         model, workers, classes = self.__dict__["_fitted"]
         known_classes = classes.get_indexer(answers.classes)
         unknown = np.flatnonzero(known_classes < 0)
@@ -502,8 +536,12 @@ class DEEMAggregator(Insights, Decisions, Persistent, Parameters, BaseClassifica
             warnings.warn(
                 f"{message}. They count as the average worker.", DataWarning, stacklevel=3
             )
-        posterior = model.posterior(answers, known_workers, known_classes)
-        return _output(answers.select(classes=(known_classes, classes)), posterior, None)
+        posterior, settled = model.posterior(answers, known_workers, known_classes), None
+        if features is not None:
+            told = featured.require(self.__dict__)
+            posterior, there = told.posterior(posterior, answers, features)
+            settled = np.where(there, 0, -1)
+        return _output(answers.select(classes=(known_classes, classes)), posterior, settled)
 
 
 def _attributes(

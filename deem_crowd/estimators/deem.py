@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
 from deem_crowd.data.wide import frame_matrix, is_frame
-from deem_crowd.estimators import checkpoint, declaration, fitted, inputs, recipe, storage
+from deem_crowd.estimators import checkpoint, declaration, featured, fitted, inputs, recipe, storage
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
@@ -101,7 +101,15 @@ _ORDER = (
     collect_by_mro=True,
     field_transformer=declaration.in_order(*_ORDER),
 )
-class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class DEEM(
+    Insights,
+    Decisions,
+    featured.WithFeatures,
+    Persistent,
+    Parameters,
+    ClassifierMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """Learn from the answers of D sources which of K classes each of N tasks has, without any truth.
 
     An energy model of the answers that exist: one multinomial hidden unit is the label, further units take up
@@ -189,6 +197,7 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
         y: npt.ArrayLike | None = None,
         *,
         gold: npt.ArrayLike | None = None,
+        features: Any = None,
         labels: npt.ArrayLike | None = None,
         **overrides: Any,
     ) -> Self:
@@ -205,6 +214,9 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
             never sees them, so that scikit-learn's cross-validation rates labels that nothing was learned from.
         gold : integers, shape (N,), optional
             Classes that are known, −1 elsewhere, to learn from: those tasks have their hidden unit clamped.
+        features : array, DataFrame, scipy sparse matrix or torch tensor, shape (N, p), optional
+            Of the tasks, row by row (a frame by the tasks' ids, which are 0, 1, 2 … for arrays, and may lack some): a
+            classifier of them is learned together with the labels. ``features_use_`` says how they are used.
         labels : optional
             The former name of ``y``.
         **overrides
@@ -231,6 +243,11 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
         truth = None if y is None else class_vector(y, answers, "y")
         seen = Memory(answers, known)
         model, posterior = _trained(seen, settings, None)
+        made, settled = None, known
+        if features is not None:
+            model, posterior, made, settled = featured.add_features(
+                answers, known, features, settings, model, posterior, np.arange(answers.n_classes)
+            )
         history = dict(model.history)
         if truth is not None:
             best = fitted.best_class(posterior, answers, known)
@@ -239,7 +256,7 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
                 [float((best[rated] == truth[rated]).mean())] if rated.any() else []
             )
         model = replace(model, history=history, warm_starts={})
-        self._take(model, posterior, seen, columns, settings["model_dir"])
+        self._take(model, posterior, seen, columns, settings["model_dir"], False, made, settled)
         return self
 
     def fit_predict(
@@ -248,12 +265,13 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
         y: npt.ArrayLike | None = None,
         *,
         gold: npt.ArrayLike | None = None,
+        features: Any = None,
     ) -> npt.NDArray[np.int64]:
         """Fit, and return ``labels_``, shape (N,): the known class where ``gold`` has one.
 
         ``y`` rates the fit and ``gold`` is learned from, as in :meth:`fit`.
         """
-        self.fit(predictions, y, gold=gold)
+        self.fit(predictions, y, gold=gold, features=features)
         return self.labels_.copy()
 
     def partial_fit(
@@ -359,16 +377,28 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
 
     # -------------------------------------------------------------- predicting
 
-    def predict_proba(self, predictions: Predictions) -> npt.NDArray[np.float64]:
+    def predict_proba(
+        self, predictions: Predictions, *, features: Any = None
+    ) -> npt.NDArray[np.float64]:
         """Return p(label | answers) for tasks old or new, shape (N, K).
 
-        A task without answers gets the class prior.
+        A task without answers gets the class prior. ``features`` are those of the tasks, as in :meth:`fit`, of a model
+        that was fitted with some.
 
         Raises
         ------
-        NotFittedError, DataError, FormError
+        NotFittedError, DataError, FormError, UnsupportedError
         """
-        return self._posterior(predictions)[0]
+        return self._with_features(*self._posterior(predictions), features)[0]
+
+    def _with_features(
+        self, posterior: npt.NDArray[np.float64], answers: Answers, features: Any
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64] | None]:
+        """Return the posterior with features, and 0 for tasks that these give a label, answers or not, else −1."""
+        if features is None:
+            return posterior, None
+        posterior, there = featured.require(self.__dict__).posterior(posterior, answers, features)
+        return posterior, np.where(there, 0, -1)
 
     @overload
     def predict(
@@ -377,6 +407,8 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
         return_probs: Literal[False] = False,
         align_to: npt.ArrayLike | None = None,
         contested: str = "keep",
+        *,
+        features: Any = None,
     ) -> npt.NDArray[np.int64]: ...
 
     @overload
@@ -386,6 +418,8 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
         return_probs: Literal[True],
         align_to: npt.ArrayLike | None = None,
         contested: str = "keep",
+        *,
+        features: Any = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...
 
     @overload
@@ -395,6 +429,8 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
         return_probs: bool,
         align_to: npt.ArrayLike | None = None,
         contested: str = "keep",
+        *,
+        features: Any = None,
     ) -> npt.NDArray[np.int64] | tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...
 
     def predict(
@@ -403,6 +439,8 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
         return_probs: bool = False,
         align_to: npt.ArrayLike | None = None,
         contested: str = "keep",
+        *,
+        features: Any = None,
     ) -> npt.NDArray[np.int64] | tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return the most probable class of each task, shape (N,); −1 for tasks without answers.
 
@@ -418,6 +456,8 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
             changes nothing: ``class_map_`` is found in fit.
         contested : 'keep' or 'missing'
             What becomes of labels that need another look, for the reasons of ``contested_``: −1 if 'missing'.
+        features : optional
+            Of these tasks, as in :meth:`fit`, of a model that was fitted with features.
 
         Raises
         ------
@@ -425,7 +465,8 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
         """
         drops = self._drops_contested(contested)
         posterior, answers = self._posterior(predictions)
-        labels = fitted.best_class(posterior, answers)
+        posterior, settled = self._with_features(posterior, answers, features)
+        labels = fitted.best_class(posterior, answers, settled)
         if drops:
             labels = np.where(self._contested_of(answers, labels, posterior), -1, labels)
         if align_to is not None:
@@ -568,14 +609,19 @@ class DEEM(Insights, Decisions, Persistent, Parameters, ClassifierMixin, BaseEst
         columns: pd.Index | None,
         folder: Any,
         goes_on: bool = False,
+        made: featured.FeatureModel | None = None,
+        settled: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """Take on a model, and write it where it is to be written; at once, or not at all."""
-        former = (MEMORY, COLUMNS, "feature_names_in_")
+        former = (MEMORY, COLUMNS, "feature_names_in_", featured.FEATURES)
         fresh = {k: v for k, v in self.__dict__.items() if k not in former}
         fresh |= _attributes(model) | _names_of(columns)
         fresh[FITTED_ON] = seen
         fresh["probas_"] = posterior
-        fresh["labels_"] = fitted.best_class(posterior, seen.answers, seen.known)
+        known = seen.known if settled is None else settled
+        fresh["labels_"] = fitted.best_class(posterior, seen.answers, known)
+        if made is not None:
+            fresh[featured.FEATURES] = made
         if goes_on:
             fresh[MEMORY] = seen
         if folder is not None:

@@ -66,7 +66,7 @@ def fit_answers(
     """
     compact, used = answers, np.arange(answers.n_classes)
     if design is None:
-        compact, used = _only_used_classes(answers, gold)
+        compact, used = only_used_classes(answers, gold)
         n_states = _n_states(recipe, len(used))
         design = make_design(compact, recipe.device, recipe.dtype, n_states)
     known: torch.Tensor | None = None
@@ -117,7 +117,7 @@ def fit_answers(
         readings=found.readings,
         pool=pool,
         candidates=candidates,
-        information=_information(design, found.posterior),
+        information=answer_information(design, found.posterior),
         warm_starts=ends,
     )
     if not np.array_equal(class_map, identity):
@@ -209,7 +209,7 @@ def _outcome(
     )
 
 
-def _information(design: DesignMatrix, posterior: torch.Tensor) -> FloatArray:
+def answer_information(design: DesignMatrix, posterior: torch.Tensor) -> FloatArray:
     """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
     p = posterior.to(design.device, design.dtype)
     n = design.expected_counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
@@ -291,7 +291,7 @@ def _taught(weight: torch.Tensor, design: DesignMatrix, gold: torch.Tensor, m: i
     return torch.where(counts.sum(1, keepdim=True) > 0, taught, weight)
 
 
-def _only_used_classes(answers: Answers, gold: IntArray | None) -> tuple[Answers, IntArray]:
+def only_used_classes(answers: Answers, gold: IntArray | None) -> tuple[Answers, IntArray]:
     """Leave out classes that neither an answer nor gold names: they have no evidence, and no share in anything."""
     k = answers.n_classes
     soft = answers.soft

@@ -236,3 +236,9 @@ class Parameters:
         BOOL,
         doc="Show a progress bar on standard error for fits that take long, where that is a terminal.",
     )
+    classifier: Any = parameter(
+        None,
+        kind="scikit-learn classifier or None",
+        doc="With predict_proba: what learns from ``features``, on copies. A regularised logistic regression if "
+        "omitted.",
+    )

@@ -242,7 +242,7 @@ def fit_hierarchical(
         counts = design.expected_counts(states).cpu()
         middle = centre.update(counts, strength)
         if number in _STRENGTH_LEARNED_AT and design.n_classes > 1:
-            strength = _learned_strength(counts, middle, strength)
+            strength = learned_strength(counts, middle, strength)
         cells = counts + strength * middle
         table = torch.log(cells / cells.sum(1, keepdim=True))
         bias = class_log_prior(states, design.n_classes, 1)
@@ -271,7 +271,7 @@ def fit_hierarchical(
     )
 
 
-def _learned_strength(counts: torch.Tensor, middle: torch.Tensor, strength: float) -> float:
+def learned_strength(counts: torch.Tensor, middle: torch.Tensor, strength: float) -> float:
     """Climb from ``strength`` to the s of :data:`STRENGTHS` at a maximum of the evidence."""
     place = STRENGTHS.index(strength)
     evidence = {place: log_evidence_of_tables(counts, strength * middle)}

@@ -1,0 +1,261 @@
+"""Models that know features of the tasks, too: from a model of the answers to one of both."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.fit import answer_information, only_used_classes
+from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
+from deem_crowd.exceptions import DataError, DataWarning, UnsupportedError
+from deem_crowd.features import rows as feature_rows
+from deem_crowd.model.design import make_design
+from deem_crowd.model.energy import Energy
+from deem_crowd.selection.opinion_pool import OpinionPool
+from deem_crowd.training.em import log_average_table
+
+FEATURES = "_features"
+"""The attribute that holds a :class:`FeatureModel` after a fit with features."""
+
+
+@dataclass(frozen=True)
+class FeatureModel:
+    """What predictions need beside the model of the answers.
+
+    Attributes
+    ----------
+    classifier : object with predict and predict_proba
+        What users see as ``classifier_``.
+    use : str
+        How features are used, and why.
+    predictor, scaling
+        What a classifier says, and what that counts; see :mod:`deem_crowd.features`.
+    used : integers, shape (K',)
+        The classes, of K, that they are about.
+    log_prior : shape (K',)
+        Of the classes before any answer.
+    correlation : float, or None
+        ρ by which the model shrinks odds; None where its prior has to be taken as it is.
+    n_columns : int
+        Of the features.
+    """
+
+    classifier: Any
+    use: str
+    predictor: Any
+    scaling: Any
+    used: IntArray
+    log_prior: FloatArray
+    correlation: float | None
+    n_columns: int
+
+    def posterior(
+        self, by_answers: FloatArray, answers: Answers, features: Any
+    ) -> tuple[FloatArray, Any]:
+        """Return p(label | answers, features), shape (N, K), and which tasks have features, shape (N,).
+
+        Parameters
+        ----------
+        by_answers : shape (N, K)
+            Posterior of the model of the answers.
+        answers : Answers
+            Of these N tasks.
+        features
+            As in fit.
+
+        Raises
+        ------
+        FormError, DataError
+        """
+        found = feature_rows.read(features, answers.tasks)
+        if found.x.shape[1] != self.n_columns:
+            raise DataError(
+                f"features have {found.x.shape[1]} columns, and the model was fitted with {self.n_columns}."
+            )
+        word = self.scaling(self.predictor.log_proba(found.x))
+        log_word = found.spread(word, self.log_prior)
+        power = np.ones((answers.n_tasks, 1))
+        if self.correlation:
+            number = np.maximum(np.diff(answers.task_ptr), 1)[:, None]
+            effective = number / (1 + (number - 1) * self.correlation)
+            power = 1 / (1 + (effective - 1) * self.correlation)
+        logits = (
+            np.log(np.maximum(by_answers[:, self.used], 1e-30)) - power * self.log_prior + log_word
+        )
+        logits -= logits.max(axis=1, keepdims=True)
+        joint = np.zeros_like(by_answers)
+        joint[:, self.used] = np.exp(logits)
+        joint /= joint.sum(axis=1, keepdims=True)
+        there = np.zeros(answers.n_tasks, dtype=bool)
+        there[found.place] = True
+        return joint, there
+
+
+def add_features(
+    answers: Answers,
+    gold: IntArray | None,
+    features: Any,
+    settings: Mapping[str, Any],
+    model: FittedModel,
+    posterior: FloatArray,
+    labels: Any,
+) -> tuple[FittedModel, FloatArray, FeatureModel | None, IntArray | None]:
+    """Learn labels and a classifier together.
+
+    Parameters
+    ----------
+    answers : Answers
+        N tasks, K classes.
+    gold : integers, shape (N,), optional
+        Known classes, −1 where unknown.
+    features
+        See :func:`deem_crowd.features.rows.read`.
+    settings : mapping
+        ``classifier``, ``device``, ``dtype`` and ``random_state``.
+    model : FittedModel
+    posterior : shape (N, K)
+        Of the answers alone.
+    labels : array, shape (K,)
+        What the classifier calls the classes.
+
+    Returns
+    -------
+    FittedModel
+    posterior : shape (N, K)
+    FeatureModel, or None
+        None where there is too little to learn a classifier from; a warning has said so.
+    settled : integers, shape (N,), or None
+        As ``gold``, but no −1 where the features of a task tell its label.
+
+    Raises
+    ------
+    FormError, DataError, ParameterError
+    """
+    from deem_crowd.features.learned import TOGETHER, WITHOUT, learn
+
+    rows = feature_rows.read(features, answers.tasks)
+    compact, used = only_used_classes(answers, gold)
+    known = None
+    if gold is not None and len(used):
+        position = np.full(answers.n_classes + 1, -1, dtype=np.int64)
+        position[used] = np.arange(len(used))
+        known = torch.from_numpy(position[gold])
+    design = make_design(compact, settings["device"], settings["dtype"], len(used))
+    prior = np.maximum(model.priors[used], 1e-12)
+    found = learn(
+        compact,
+        design,
+        rows,
+        posterior[:, used],
+        prior / prior.sum(),
+        settings["classifier"],
+        known,
+        settings["random_state"] or 0,
+    )
+    if found is None:
+        return model, posterior, None, gold
+    if found.reading == WITHOUT:
+        warnings.warn(f"the features are not used: {found.why}.", DataWarning, stacklevel=4)
+    log_prior = np.log(prior / prior.sum())
+    if found.together is not None:
+        log_prior = np.log(found.together.prior)
+        model = _with_tables(model, answers, design, used, found)
+    whole = np.zeros_like(posterior)
+    whole[:, used] = found.posterior
+    made = FeatureModel(
+        classifier=found.classifier(np.asarray(labels)[used]),
+        use=f"{found.reading}: {found.why}",
+        predictor=found.predictor,
+        scaling=found.scaling,
+        used=used,
+        log_prior=log_prior,
+        correlation=found.together.correlation
+        if found.reading == TOGETHER and found.together
+        else None,
+        n_columns=rows.x.shape[1],
+    )
+    settled = gold
+    if found.reading != WITHOUT:
+        settled = np.full(answers.n_tasks, -1, dtype=np.int64) if gold is None else gold.copy()
+        settled[rows.place] = np.maximum(settled[rows.place], 0)
+    return model, whole, made, settled
+
+
+def _with_tables(
+    model: FittedModel, answers: Answers, design: Any, used: IntArray, found: Any
+) -> FittedModel:
+    """Return the model whose tables were learned together with a classifier."""
+    joint = found.together
+    energy = Energy(
+        torch.log(torch.from_numpy(joint.prior)),
+        joint.tables,
+        log_average_table(joint.tables, design),
+    )
+    priors = np.zeros(answers.n_classes)
+    priors[used] = joint.prior
+    confusion = joint.tables.exp()
+    right = torch.diagonal(confusion, dim1=1, dim2=2).numpy()
+    states = torch.from_numpy(joint.posterior)
+    return replace(
+        model,
+        energy=energy,
+        used=used,
+        class_map=np.arange(len(used)),
+        priors=priors,
+        confusion=confusion.numpy(),
+        skills=(right * joint.prior).sum(axis=1),
+        history={"log_likelihood": joint.history},
+        network=None,
+        units=None,
+        label_unit=0,
+        readings=(),
+        pool=OpinionPool((energy,), (1.0,), 0.0, joint.correlation),
+        candidates=(),
+        information=answer_information(design, states),
+        warm_starts={},
+    )
+
+
+def require(state: Mapping[str, Any]) -> FeatureModel:
+    """Return what a fitted object knows of features.
+
+    Raises
+    ------
+    UnsupportedError
+        If it was fitted without, or read from a file.
+    """
+    found: FeatureModel | None = state.get(FEATURES)
+    if found is None:
+        raise UnsupportedError(
+            "this model knows no features: it was fitted without, or read from a file, which holds no classifier. Call "
+            "fit(..., features=...), or leave features out."
+        )
+    return found
+
+
+def seen(state: Mapping[str, Any], name: str) -> FeatureModel:
+    """Return the same for an attribute ``name`` that is there after a fit with features."""
+    found: FeatureModel | None = state.get(FEATURES)
+    if found is None:
+        raise AttributeError(f"{name} is there after fit(..., features=...)")
+    return found
+
+
+class WithFeatures:
+    """What a fit with features leaves beside the rest."""
+
+    @property
+    def classifier_(self) -> Any:
+        """The classifier that was learned from features; its ``predict`` takes new things without any answer."""
+        return seen(self.__dict__, "classifier_").classifier
+
+    @property
+    def features_use_(self) -> str:
+        """How features are used, and why: 'joint', 'product' or 'answers alone', and a reason."""
+        return seen(self.__dict__, "features_use_").use

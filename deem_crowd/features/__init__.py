@@ -1,0 +1,1 @@
+"""Features of tasks beside their answers: labels and a classifier learned together."""

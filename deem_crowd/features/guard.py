@@ -1,0 +1,117 @@
+"""Whether features say anything of the labels: held-out answers tell, without any gold.
+
+The likelihood that training climbs cannot: a classifier is trained on a posterior that it has shaped itself, and even
+out of fold that posterior holds something of what it said. So labels and classifier are learned on a part of the tasks
+alone, and asked about the answers to the rest. What they have to beat is the better of two models that ignore features:
+tables and a class prior, and no label at all (answers that depend on who gave them alone).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.features import joint, learners
+from deem_crowd.features.joint import Problem
+from deem_crowd.features.learners import Learner
+from deem_crowd.features.rows import Rows
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.training.hierarchical import STRENGTHS
+
+FloatArray = npt.NDArray[np.float64]
+
+PARTS = 5
+"""The tasks are divided into so many parts, and each is held out once."""
+MOST_TASKS = 20_000
+"""With more tasks a random part of so many is asked."""
+_ROUNDS = 3
+
+
+def held_out_gain(
+    answers: Answers, problem: Problem, make: Callable[[], Learner], seed: int
+) -> FloatArray:
+    """Return by how much features make each held-out task's answers likelier, in nats, shape (tasks asked,).
+
+    Parameters
+    ----------
+    answers : Answers
+        Of the problem.
+    problem : Problem
+    make : callable
+        Returns a new learner.
+    seed : int
+        Draws the parts.
+    """
+    rng = np.random.default_rng([seed, PARTS])
+    asked = np.flatnonzero(np.diff(answers.task_ptr) > 0)
+    rng.shuffle(asked)
+    asked = asked[:MOST_TASKS]
+    row = np.full(answers.n_tasks, -1, dtype=np.int64)
+    row[problem.rows.place] = np.arange(len(problem.rows.place))
+    found: list[FloatArray] = []
+    for number in range(PARTS):
+        held = np.sort(asked[number::PARTS])
+        others = np.sort(np.concatenate([asked[j::PARTS] for j in range(PARTS) if j != number]))
+        train, test = (_part(answers, problem, row, tasks) for tasks in (others, held))
+        found.append(_with_features(train, test, make) - _without(train, test))
+    return np.concatenate(found)
+
+
+def _part(
+    answers: Answers, problem: Problem, row: npt.NDArray[np.int64], tasks: npt.NDArray[np.int64]
+) -> Problem:
+    """Return the problem over some tasks; ``row`` is the row of features of each task, −1 for none."""
+    whole = problem.design
+    design = DesignMatrix(answers.select(tasks=tasks), whole.device, whole.dtype)
+    place = np.flatnonzero(row[tasks] >= 0)
+    picked = row[tasks[place]]
+    rows = Rows(problem.rows.x[picked], place, len(tasks))
+    gold = None if problem.gold is None else problem.gold[torch.from_numpy(tasks)]
+    fold = np.empty(len(picked), dtype=np.int64)  # even folds, in the order of the whole
+    fold[np.argsort(problem.fold[picked], kind="stable")] = (
+        np.arange(len(picked)) * (int(problem.fold.max()) + 1) // max(len(picked), 1)
+    )
+    return Problem(design, rows, fold, gold)
+
+
+def _with_features(train: Problem, test: Problem, make: Callable[[], Learner]) -> FloatArray:
+    """Return the log-likelihood of each task's answers in ``test``, by what ``train`` teaches."""
+    learner = make()
+    x, place, weights = train.rows.x, train.rows.place, train.taught()
+    log_q = learners.settled(learner, x, train.votes()[place], weights, train.fold)
+    fit = joint.fit(train, learner, log_q, _ROUNDS)
+    predictor = learner.fit(x, fit.posterior[place], weights)
+    word = (
+        fit.scaling(predictor.log_proba(test.rows.x)) if len(test.rows.place) else np.zeros((0, 1))
+    )
+    log_prior = np.log(fit.prior) if not len(word) else test.rows.spread(word, np.log(fit.prior))
+    return _log_likelihood(test.design, fit.tables, torch.from_numpy(log_prior))
+
+
+def _without(train: Problem, test: Problem) -> FloatArray:
+    """Return the same by the better of two models that ignore features."""
+    fit = joint.fit(train, None, None, _ROUNDS)
+    found = [_log_likelihood(test.design, fit.tables, torch.from_numpy(np.log(fit.prior)))]
+    ones = torch.ones(
+        (train.design.n_tasks, 1), dtype=train.design.dtype, device=train.design.device
+    )
+    counts = train.design.expected_counts(ones).cpu()
+    shares = counts.sum(0) + 0.5
+    for strength in STRENGTHS:
+        cells = counts + strength * shares / shares.sum()
+        table = torch.log(cells / cells.sum(1, keepdim=True))
+        found.append(_log_likelihood(test.design, table, torch.zeros(1, dtype=torch.float64)))
+    return max(found, key=lambda values: float(values.mean()))
+
+
+def _log_likelihood(
+    design: DesignMatrix, tables: torch.Tensor, log_prior: torch.Tensor
+) -> FloatArray:
+    evidence = design.logits(tables.to(design.device))
+    word = log_prior.to(design.device, design.dtype)
+    found: FloatArray = torch.logsumexp(evidence + word, 1).cpu().double().numpy()
+    return found

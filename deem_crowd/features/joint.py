@@ -1,0 +1,248 @@
+r"""Labels and a classifier learned together: EM in which p(label | features) takes the place of the class prior.
+
+    p(x_n, h | f_n) = q(h | f_n) Π_{i∈O(n)} T_i[x_ni, h]
+
+(Raykar et al., JMLR 11, 2010, with a classifier of any kind.) EM alternates between the workers' tables and the
+classifier, which is trained on the posterior and predicts out of fold, so that it cannot confirm itself.
+
+- The start is the votes: the classifier learns from them first. With one answer a task the posterior of the tables says
+  nothing, and would teach it nothing.
+- The weight of its word, and an offset for each class, are part of the likelihood and out of fold. They are found first
+  with one accuracy that all workers share, so that classes keep their names.
+- Tables are drawn around each worker's own accuracy (:mod:`deem_crowd.training.hierarchical`).
+- Where workers err together (ρ of :mod:`deem_crowd.selection.calibration`), the odds of a task's answers shrink by its
+  design effect; they do not where answers are independent given the label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deem_crowd.features import learners
+from deem_crowd.features.learners import Learner, Predictor
+from deem_crowd.features.rows import Rows
+from deem_crowd.features.scaling import Scaling
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.selection.calibration import within_task_correlation
+from deem_crowd.training import em
+from deem_crowd.training.em import Clamp
+from deem_crowd.training.hierarchical import AccuracyCentre, learned_strength
+
+FloatArray = npt.NDArray[np.float64]
+
+ROUNDS = 8
+"""The classifier is trained anew at most so often."""
+_PASSES, _LATER_PASSES = 30, 10
+"""Of tables and posterior, before the classifier is trained anew: at first, and later."""
+_COIN_PASSES = 60
+_SETTLED = 2e-3
+"""Stop where the posterior of a task changes by less from round to round, in the mean of the largest change."""
+_SETTLE_ROUNDS = 2
+"""Rounds in which the classifier's settings are chosen anew."""
+_STRENGTH_LEARNED_AT = frozenset((2, 5, 10))
+_FIRST_STRENGTH = 8.0
+_MOST_SCALED = 20_000
+"""Tasks that the weight of the classifier's word is found from."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is learned from.
+
+    Attributes
+    ----------
+    design : DesignMatrix
+        The answers: N tasks, D workers, K classes.
+    rows : Rows
+        Features of M tasks.
+    fold : integers, shape (M,)
+    gold : LongTensor, shape (N,), optional
+        Known classes, −1 where unknown.
+    """
+
+    design: DesignMatrix
+    rows: Rows
+    fold: npt.NDArray[np.int64]
+    gold: torch.Tensor | None = None
+
+    def taught(self) -> FloatArray:
+        """Return the weight of each row in training, shape (M,): 1 where its task has answers, or a known label."""
+        told = self.design.votes.sum(1).cpu().numpy() > 0
+        if self.gold is not None:
+            told |= (self.gold >= 0).numpy()
+        return told[self.rows.place].astype(np.float64)
+
+    def votes(self) -> FloatArray:
+        """Return shares of votes, known labels in their place, shape (N, K)."""
+        shares = em.vote_start(self.design).cpu().double().numpy().copy()
+        if self.gold is not None:
+            known = np.flatnonzero(self.gold.numpy() >= 0)
+            shares[known] = np.eye(shares.shape[1])[self.gold.numpy()[known]]
+        return shares
+
+
+@dataclass
+class Joint:
+    """What a fit found.
+
+    Attributes
+    ----------
+    posterior : float64, shape (N, K)
+        p(label | answers, features).
+    tables : float64 Tensor, shape (D, K, K)
+        Logarithms of p(answer | label).
+    prior : float64, shape (K,)
+        Shares of the classes.
+    correlation : float
+        ρ of the answers to a task given its label.
+    history : list of float
+        Log-likelihood of a task's answers at each pass, in nats.
+    log_q : float64, shape (M, K), or None
+        What the classifier says of the rows, out of fold, and
+    scaling : Scaling
+        what that counts.
+    """
+
+    posterior: FloatArray
+    tables: torch.Tensor
+    prior: FloatArray
+    correlation: float
+    history: list[float]
+    log_q: FloatArray | None
+    scaling: Scaling
+
+
+def fit(
+    problem: Problem, learner: Learner | None, log_q: FloatArray | None, rounds: int = ROUNDS
+) -> Joint:
+    """Fit tables and classifier.
+
+    Parameters
+    ----------
+    problem : Problem
+    learner : Learner, optional
+        None: without the features, for comparison.
+    log_q : shape (M, K), optional
+        What the learner says of the rows after training on the votes, out of fold.
+    rounds : int
+        The classifier is trained anew at most so often.
+    """
+    design, rows = problem.design, problem.rows
+    k = design.n_classes
+    if learner is None or log_q is None:
+        states = torch.from_numpy(problem.votes()).to(design.device, design.dtype)
+        scaling = Scaling.none(k, 0.0)
+    else:
+        states, scaling = _with_one_accuracy(problem, log_q)
+    em_ = _EM(problem, scaling)
+    starts: list[Predictor] | None = None
+    weights, before = problem.taught(), None
+    for number in range(rounds):
+        states = em_.passes(states, log_q, first=number == 0)
+        em_.correlation = within_task_correlation(design, states, em_.tables.exp())
+        if before is not None and float((states - before).abs().amax(1).mean()) < _SETTLED:
+            break
+        before = states
+        if learner is None:
+            continue
+        targets = states.cpu().double().numpy()[rows.place]
+        found = None
+        if number < _SETTLE_ROUNDS:
+            found = learner.settle(rows.x, targets, weights, problem.fold)
+        if found is None:
+            found, starts = learners.out_of_fold(
+                learner, rows.x, targets, weights, problem.fold, starts
+            )
+        log_q, em_.scaling = found, Scaling.none(k)
+    return Joint(
+        posterior=states.cpu().double().numpy(),
+        tables=em_.tables,
+        prior=np.exp(em.class_log_prior(states, k, 1).numpy()),
+        correlation=em_.correlation,
+        history=em_.history,
+        log_q=log_q,
+        scaling=em_.scaling,
+    )
+
+
+def _with_one_accuracy(problem: Problem, log_q: FloatArray) -> tuple[torch.Tensor, Scaling]:
+    """Return the posterior if all workers had one accuracy, shape (N, K), and the scaling that goes with it."""
+    design, k = problem.design, problem.design.n_classes
+    votes = design.votes.cpu().double().numpy()
+    clamp, scaling, accuracy = Clamp(design, problem.gold), Scaling.none(k, 2.0), 0.6
+    sample = _sample(problem)
+    for _ in range(_COIN_PASSES):
+        odds = np.log(accuracy) - np.log((1 - accuracy) / max(k - 1, 1))
+        log_prior = problem.rows.spread(scaling(log_q), np.full(k, -np.log(k)))
+        logits = torch.from_numpy(log_prior + odds * votes).to(design.device, design.dtype)
+        states = torch.softmax(clamp(logits), 1)
+        p = states.cpu().double().numpy()
+        right, total = float((p * votes).sum()), float(votes.sum())
+        accuracy, last = float(np.clip((right + 1) / (total + 2), 1 / k + 0.02, 0.99)), accuracy
+        scaling = scaling.fitted(
+            log_q[sample], p[problem.rows.place[sample]], problem.taught()[sample]
+        )
+        if abs(accuracy - last) < 1e-5:
+            break
+    return states, scaling
+
+
+def _sample(problem: Problem) -> npt.NDArray[np.int64]:
+    """Return the rows that scalings are found from: all, or every so many of them."""
+    m = len(problem.rows.place)
+    return np.arange(0, m, max(1, -(-m // _MOST_SCALED)))
+
+
+class _EM:
+    """The passes between tables and posterior, the classifier's word given."""
+
+    def __init__(self, problem: Problem, scaling: Scaling) -> None:
+        self.problem, self.design, self.scaling = problem, problem.design, scaling
+        self.correlation, self.history = 0.0, list[float]()
+        self.tables = torch.zeros(())
+        self._clamp, self._sample = Clamp(problem.design, problem.gold), _sample(problem)
+        self._weights = problem.taught()
+        self._centre, self._strength = AccuracyCentre(), _FIRST_STRENGTH
+        self._log_prior = torch.zeros(())
+
+    def passes(self, states: torch.Tensor, log_q: FloatArray | None, first: bool) -> torch.Tensor:
+        """Return the posterior when tables and scaling have come to rest, shape (N, K)."""
+        design = self.design
+        answers = design.votes.double().sum(1, keepdim=True).clamp_min(1)
+        effective = answers / (1 + (answers - 1) * self.correlation)
+        power = (1 / (1 + (effective - 1) * self.correlation)).to(design.dtype)
+        for number in range(_PASSES if first else _LATER_PASSES):
+            counts = design.expected_counts(states).cpu()
+            middle = self._centre.update(counts, self._strength)
+            learned = number in _STRENGTH_LEARNED_AT or (number == 0 and not first)
+            if learned and design.n_classes > 1:
+                self._strength = learned_strength(counts, middle, self._strength)
+            cells = counts + self._strength * middle
+            self.tables = torch.log(cells / cells.sum(1, keepdim=True))
+            self._log_prior = self._word(states, log_q)
+            evidence = design.logits(self.tables.to(design.device))
+            logits = evidence * power + self._log_prior
+            likelihood = torch.logsumexp(evidence + self._log_prior, 1)
+            self.history.append(float(design.total(likelihood)) / max(design.n_tasks, 1))
+            moved = torch.softmax(self._clamp(logits), 1)
+            change = float((moved - states).abs().amax(1).mean())
+            states = moved
+            if change < em.TOLERANCE:
+                break
+        return states
+
+    def _word(self, states: torch.Tensor, log_q: FloatArray | None) -> torch.Tensor:
+        """Return log p(label) of each task before its answers, shape (N, K)."""
+        design, rows = self.design, self.problem.rows
+        prior = em.class_log_prior(states, design.n_classes, 1)
+        if log_q is None:
+            return prior.expand(len(states), -1).to(design.device, design.dtype)
+        p = states.cpu().double().numpy()[rows.place]
+        some = self._sample
+        self.scaling = self.scaling.fitted(log_q[some], p[some], self._weights[some])
+        word = rows.spread(self.scaling(log_q), prior.numpy())
+        return torch.from_numpy(word).to(design.device, design.dtype)

@@ -1,0 +1,244 @@
+"""Which of the ways to use features is safe here, and what came of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataWarning
+from deem_crowd.features import guard, joint, learners
+from deem_crowd.features.learners import Learner, LogisticLearner, Predictor, SklearnLearner
+from deem_crowd.features.logistic import log_softmax, moments
+from deem_crowd.features.rows import Rows
+from deem_crowd.features.scaling import Scaling
+from deem_crowd.model.design import DesignMatrix
+
+FloatArray = npt.NDArray[np.float64]
+
+FOLDS = 5
+STANDARD_ERRORS = 1.0
+"""By how many standard errors features have to make held-out answers likelier: within one the simpler model stands (the
+one-standard-error rule of Breiman et al., *Classification and Regression Trees*, 1984)."""
+ONE_SIDED = 0.5
+"""The share of answers by sources that only ever name one class, from which tables say nothing."""
+_CHANCE = 0.05
+_ONE_THREAD_UP_TO = 10**8
+"""Rows × columns × classes up to which threads cost more than they save."""
+
+WITHOUT, PRODUCT, TOGETHER = "answers alone", "product", "joint"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What features add.
+
+    Attributes
+    ----------
+    reading : str
+        'answers alone', 'product' (the posterior of the answers times the classifier) or 'joint'.
+    why : str
+    posterior : float64, shape (N, K)
+        p(label | answers, features).
+    together : Joint, optional
+        Tables, where they were learned with the features.
+    learner, predictor : Learner, Predictor
+        The classifier, trained on the posterior of all tasks.
+    scaling : Scaling
+        What its word counts.
+    """
+
+    reading: str
+    why: str
+    posterior: FloatArray
+    together: joint.Joint | None
+    learner: Learner
+    predictor: Predictor
+    scaling: Scaling
+    classifier: Callable[[npt.NDArray[Any]], Any]
+    """From the names of the classes, shape (K,), to a fitted classifier of scikit-learn's."""
+
+
+def learn(
+    answers: Answers,
+    design: DesignMatrix,
+    rows: Rows,
+    alone: FloatArray,
+    prior: FloatArray,
+    classifier: Any = None,
+    gold: torch.Tensor | None = None,
+    random_state: int = 0,
+) -> Learned | None:
+    """Learn labels and a classifier together, where that is safe.
+
+    Parameters
+    ----------
+    answers : Answers
+        N tasks, K classes, each of them answered or known for some task.
+    design : DesignMatrix
+        The same.
+    rows : Rows
+        Features of M tasks.
+    alone, prior : shapes (N, K) and (K,)
+        Posterior and class prior by the answers alone.
+    classifier : scikit-learn classifier, optional
+    gold : LongTensor, shape (N,), optional
+    random_state : int
+        Draws the folds.
+
+    Returns
+    -------
+    Learned, or None
+        None, with a warning, where there is too little to learn from.
+
+    Raises
+    ------
+    ParameterError
+        If the classifier has no predict_proba.
+    """
+    seed = int(random_state or 0)
+
+    def make() -> Learner:
+        return LogisticLearner() if classifier is None else SklearnLearner(classifier, seed)
+
+    make()  # refuses what is no classifier
+    lack = _lack(design, rows, gold)
+    if lack is not None:
+        warnings.warn(f"{lack}: the fit goes by the answers alone.", DataWarning, stacklevel=6)
+        return None
+    fold = np.arange(len(rows.place)) % FOLDS
+    np.random.default_rng(seed).shuffle(fold)
+    problem = joint.Problem(design, rows, fold, gold)
+    small = rows.x.shape[0] * rows.x.shape[1] * design.n_classes < _ONE_THREAD_UP_TO
+    with threadpool_limits(1 if small else None):
+        return _chosen(answers, problem, make, alone, prior, seed)
+
+
+def _chosen(
+    answers: Answers,
+    problem: joint.Problem,
+    make: Callable[[], Learner],
+    alone: FloatArray,
+    prior: FloatArray,
+    seed: int,
+) -> Learned:
+    """Choose among the ways to use features, by what answers say of them."""
+    learner, rows, fold = make(), problem.rows, problem.fold
+    weights, votes = problem.taught(), problem.votes()
+    log_q = learners.settled(learner, rows.x, votes[rows.place], weights, fold)
+    shares = (weights[:, None] * votes[rows.place]).sum(0) / max(weights.sum(), 1)
+    by_votes = (votes[rows.place] * (log_q - np.log(shares + 1e-9))).sum(1)[weights > 0]
+    one_sided = one_sided_share(answers)
+    if by_votes.mean() <= 0:
+        why = (
+            "out of fold the classifier tells votes no better than their shares do "
+            f"({by_votes.mean():+.3f} nats a task)"
+        )
+        return _plain(problem, learner, alone, why)
+    if one_sided >= ONE_SIDED:
+        if not _clear(by_votes):
+            return _plain(problem, learner, alone, _said("votes", by_votes, "not clearly "))
+        why = (
+            f"{one_sided:.0%} of the answers come from sources that only ever name one class; "
+            + _said("votes", by_votes)
+        )
+        return _product(problem, learner, alone, prior, log_q, why)
+    gain = guard.held_out_gain(answers, problem, make, seed)
+    if not _clear(gain):
+        return _plain(problem, learner, alone, _said("held-out answers", gain, "not clearly "))
+    why = _said("held-out answers", gain)
+    together = joint.fit(problem, learner, log_q)
+    return _finished(problem, learner, TOGETHER, why, together.posterior, together)
+
+
+def _lack(design: DesignMatrix, rows: Rows, gold: torch.Tensor | None) -> str | None:
+    """Say what is missing for a classifier to be learned; None if nothing is."""
+    told = int(joint.Problem(design, rows, np.zeros(0, dtype=np.int64), gold).taught().sum())
+    if design.n_classes < 2:
+        return "all answers name one class, so there is nothing for a classifier to tell apart"
+    if told < 2 * FOLDS:
+        return (
+            f"{told} tasks have both answers and features, and a classifier that predicts out of {FOLDS} folds needs "
+            f"{2 * FOLDS}"
+        )
+    mean, variance = moments(rows.x)
+    if not (np.sqrt(variance) > 1e-6 * np.abs(mean) + 1e-12).any():
+        return f"the features are constant ({rows.x.shape[1]} columns)"
+    return None
+
+
+def one_sided_share(answers: Answers) -> float:
+    """Return the share of answers by workers who only ever name one class, and not by chance (5 % over all workers)."""
+    if answers.soft is not None or answers.n_answers == 0:
+        return 0.0
+    counts = np.zeros((answers.n_workers, answers.n_classes))
+    np.add.at(counts, (answers.worker, answers.hard_label), 1.0)
+    total, share = counts.sum(axis=1), counts.sum(axis=0) / counts.sum()
+    named = counts.argmax(axis=1)
+    chance = total * np.log(np.maximum(share[named], 1e-300))
+    certain = (counts.max(axis=1) == total) & (total > 0) & (chance < np.log(_CHANCE / len(total)))
+    return float(total[certain].sum() / total.sum())
+
+
+def _clear(gain: FloatArray) -> bool:
+    """Whether a gain, in nats a task, lies more than :data:`STANDARD_ERRORS` above zero."""
+    error = float(gain.std() / np.sqrt(max(len(gain), 1)))
+    return float(gain.mean()) > STANDARD_ERRORS * error
+
+
+def _said(what: str, gain: FloatArray, how: str = "") -> str:
+    error = float(gain.std() / np.sqrt(max(len(gain), 1)))
+    return f"features make {what} {how}likelier: {gain.mean():+.3f} nats a task, standard error {error:.3f}"
+
+
+def _plain(problem: joint.Problem, learner: Learner, alone: FloatArray, why: str) -> Learned:
+    return _finished(problem, learner, WITHOUT, why, alone, None)
+
+
+def _product(
+    problem: joint.Problem,
+    learner: Learner,
+    alone: FloatArray,
+    prior: FloatArray,
+    log_q: FloatArray,
+    why: str,
+) -> Learned:
+    """Multiply the posterior of the answers by the classifier over its class shares."""
+    base = np.log(np.maximum(prior, 1e-12))
+    shares = np.log(np.exp(log_q).mean(axis=0))
+    word = problem.rows.spread(log_q - shares + base, base)
+    posterior = np.exp(log_softmax(np.log(np.maximum(alone, 1e-12)) - base + word))
+    if problem.gold is not None:
+        known = problem.gold.numpy() >= 0
+        posterior[known] = alone[known]
+    return _finished(problem, learner, PRODUCT, why, posterior, None)
+
+
+def _finished(
+    problem: joint.Problem,
+    learner: Learner,
+    reading: str,
+    why: str,
+    posterior: FloatArray,
+    together: joint.Joint | None,
+) -> Learned:
+    """Train the classifier on the posterior of all tasks, and scale its word out of fold."""
+    rows, weights = problem.rows, problem.taught()
+    targets = posterior[rows.place]
+    log_q = learners.settled(learner, rows.x, targets, weights, problem.fold)
+    calibrated = scaling = Scaling.none(targets.shape[1]).fitted(log_q, targets, weights)
+    if reading == WITHOUT:  # its word counts nothing beside answers
+        scaling = Scaling(0.0, np.log(np.maximum(posterior.mean(axis=0), 1e-12)))
+    predictor = learner.fit(rows.x, targets, weights)
+
+    def classifier(labels: npt.NDArray[Any]) -> Any:
+        return learner.public(predictor, calibrated, rows.x, targets, weights, labels)
+
+    return Learned(reading, why, posterior, together, learner, predictor, scaling, classifier)

@@ -1,0 +1,263 @@
+"""Classifiers that learn from a posterior, with one interface: the built-in regression, and any of scikit-learn's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from deem_crowd.exceptions import ParameterError
+from deem_crowd.features import logistic
+from deem_crowd.features.logistic import Coefficients, Scaler
+from deem_crowd.features.scaling import Scaling
+
+FloatArray = npt.NDArray[np.float64]
+
+_RARE = 0.01
+"""Classes of a target that are less likely are not shown to a classifier of hard labels."""
+_SMOOTHING = 1e-3
+"""The share of even probabilities in what a classifier of somebody else says, so that none is zero."""
+
+
+class Predictor(Protocol):
+    """A trained classifier."""
+
+    def log_proba(self, x: Any) -> FloatArray:
+        """Return log p(label | x), shape (N, K)."""
+
+
+class Learner(Protocol):
+    """Makes classifiers of one kind."""
+
+    def settle(
+        self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+    ) -> FloatArray | None:
+        """Choose settings by the out-of-fold likelihood of targets; return its log-probabilities, shape (M, K)."""
+
+    def fit(
+        self, x: Any, targets: FloatArray, weights: FloatArray, start: Predictor | None = None
+    ) -> Predictor:
+        """Train on soft targets, shape (M, K), with weights of the rows, shape (M,)."""
+
+    def public(
+        self,
+        predictor: Predictor,
+        scaling: Scaling,
+        x: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        labels: Any,
+    ) -> Any:
+        """Return a fitted classifier of scikit-learn's whose classes are ``labels``, shape (K,)."""
+
+
+@dataclass
+class _Linear:
+    scaler: Scaler
+    coefficients: Coefficients
+
+    def log_proba(self, x: Any) -> FloatArray:
+        """Return log p(label | x), shape (N, K)."""
+        return self.coefficients.log_proba(self.scaler(x))
+
+
+class LogisticLearner:
+    """Regularised logistic regression; whether each column is scaled, and the penalty, are chosen out of fold."""
+
+    def __init__(self) -> None:
+        self._each: bool | None = None
+        self._ridge = logistic.RIDGES[0]
+
+    def settle(
+        self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+    ) -> FloatArray | None:
+        """See :class:`Learner`. The scaling is settled at the first call."""
+        best, found = -np.inf, None
+        each_way = (False, True) if self._each is None else (self._each,)
+        for each in each_way:
+            top, starts = -np.inf, None
+            for ridge in reversed(logistic.RIDGES):
+                log_q, starts = self._out_of_fold(x, targets, weights, fold, each, ridge, starts)
+                score = float((weights[:, None] * targets * log_q).sum())
+                if score > best:
+                    best, found = score, log_q
+                    self._each, self._ridge = each, ridge
+                if score < top:
+                    break
+                top = score
+        return found
+
+    def _out_of_fold(
+        self,
+        x: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        fold: npt.NDArray[Any],
+        each: bool,
+        ridge: float,
+        starts: list[Coefficients] | None,
+    ) -> tuple[FloatArray, list[Coefficients]]:
+        scaled = Scaler.of(x, each)(x)
+        log_q, ends = np.zeros(targets.shape), []
+        for number in range(int(fold.max()) + 1):
+            rows, held = (
+                np.flatnonzero((fold != number) & (weights > 0)),
+                np.flatnonzero(fold == number),
+            )
+            start = None if starts is None else starts[number]
+            found = logistic.fit_soft(scaled[rows], targets[rows], ridge, weights[rows], start)
+            log_q[held] = found.log_proba(scaled[held])
+            ends.append(found)
+        return log_q, ends
+
+    def fit(
+        self, x: Any, targets: FloatArray, weights: FloatArray, start: Predictor | None = None
+    ) -> Predictor:
+        """See :class:`Learner`."""
+        scaler = Scaler.of(x, bool(self._each))
+        begin = start.coefficients if isinstance(start, _Linear) else None
+        return _Linear(scaler, logistic.fit_soft(scaler(x), targets, self._ridge, weights, begin))
+
+    def public(
+        self,
+        predictor: Predictor,
+        scaling: Scaling,
+        x: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        labels: Any,
+    ) -> Any:
+        """Return a ``LogisticRegression`` on the features as they are, with scale and weight of its word folded in."""
+        from sklearn.linear_model import LogisticRegression
+
+        assert isinstance(predictor, _Linear)
+        scaler, found = predictor.scaler, predictor.coefficients
+        weight = scaling.weight * found.weight.astype(np.float64) / scaler.scale[:, None]
+        intercept = scaling.weight * found.intercept + scaling.offset
+        if scaler.centre is not None:
+            intercept = intercept - scaler.centre @ weight
+        if len(labels) == 2:
+            weight, intercept = weight[:, 1:] - weight[:, :1], intercept[1:] - intercept[:1]
+        model = LogisticRegression()
+        model.classes_, model.n_features_in_ = np.asarray(labels), weight.shape[0]
+        model.coef_, model.intercept_ = np.ascontiguousarray(weight.T), intercept
+        model.n_iter_ = np.zeros(1, dtype=np.int32)
+        return model
+
+
+@dataclass
+class _Foreign:
+    estimator: Any
+    n_classes: int
+
+    def log_proba(self, x: Any) -> FloatArray:
+        """Return log p(label | x), shape (N, K)."""
+        told = np.asarray(self.estimator.predict_proba(x), dtype=np.float64)
+        found = np.zeros((len(told), self.n_classes))
+        found[:, np.asarray(self.estimator.classes_, dtype=np.int64)] = told
+        return np.asarray(np.log((1 - _SMOOTHING) * found + _SMOOTHING / self.n_classes))
+
+
+class SklearnLearner:
+    """Any classifier with ``fit``, ``predict_proba`` and ``classes_``; fits are made on copies.
+
+    One that takes ``sample_weight`` sees each row once a class, weighted by the target; any other sees labels drawn
+    from the targets.
+    """
+
+    def __init__(self, estimator: Any, random_state: int = 0) -> None:
+        for name in ("fit", "predict_proba", "get_params"):
+            if not hasattr(estimator, name):
+                raise ParameterError(
+                    f"classifier={type(estimator).__name__} has no {name}: pass a scikit-learn classifier with "
+                    "predict_proba, such as LogisticRegression() (for an SVC, SVC(probability=True))."
+                )
+        self.estimator, self._seed = estimator, random_state
+
+    def settle(
+        self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+    ) -> FloatArray | None:
+        """See :class:`Learner`; there is nothing to choose."""
+        return None
+
+    def fit(
+        self, x: Any, targets: FloatArray, weights: FloatArray, start: Predictor | None = None
+    ) -> Predictor:
+        """See :class:`Learner`."""
+        return _Foreign(
+            self.fitted(x, targets, weights, np.arange(targets.shape[1])), targets.shape[1]
+        )
+
+    def public(
+        self,
+        predictor: Predictor,
+        scaling: Scaling,
+        x: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        labels: Any,
+    ) -> Any:
+        """Return a copy of the estimator, fitted to the posterior."""
+        return self.fitted(x, targets, weights, np.asarray(labels))
+
+    def fitted(self, x: Any, targets: FloatArray, weights: FloatArray, labels: Any) -> Any:
+        """Return a fitted copy of the estimator whose classes are ``labels``, shape (K,)."""
+        from sklearn.base import clone
+
+        model = clone(self.estimator)
+        name = _weight_name(model)
+        if name is None:
+            rng = np.random.default_rng(self._seed)
+            rows = np.flatnonzero(weights > 0)
+            above = rng.random(len(rows))[:, None] > targets[rows].cumsum(axis=1)
+            drawn = np.minimum(above.sum(axis=1), targets.shape[1] - 1)
+            model.fit(x[rows], labels[drawn])
+            return model
+        share = np.where(targets >= _RARE, targets, 0.0) * weights[:, None]
+        rows, label = np.nonzero(share)
+        model.fit(x[rows], labels[label], **{name: share[rows, label]})
+        return model
+
+
+def _weight_name(estimator: Any) -> str | None:
+    """Return how an estimator, or the last step of a pipeline, is handed weights of rows; None if it takes none."""
+    import inspect
+
+    if hasattr(estimator, "steps"):
+        last, step = estimator.steps[-1]
+        inner = _weight_name(step)
+        return None if inner is None else f"{last}__{inner}"
+    taken = inspect.signature(estimator.fit).parameters
+    return "sample_weight" if "sample_weight" in taken else None
+
+
+def out_of_fold(
+    learner: Learner,
+    x: Any,
+    targets: FloatArray,
+    weights: FloatArray,
+    fold: npt.NDArray[Any],
+    starts: list[Predictor] | None = None,
+) -> tuple[FloatArray, list[Predictor]]:
+    """Return log p(label | x) of each row by a classifier that has not seen it, shape (M, K), and the classifiers."""
+    log_q, made = np.zeros(targets.shape), []
+    for number in range(int(fold.max()) + 1):
+        rows, held = (
+            np.flatnonzero((fold != number) & (weights > 0)),
+            np.flatnonzero(fold == number),
+        )
+        start = None if starts is None else starts[number]
+        found = learner.fit(x[rows], targets[rows], weights[rows], start)
+        log_q[held] = found.log_proba(x[held])
+        made.append(found)
+    return log_q, made
+
+
+def settled(
+    learner: Learner, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+) -> FloatArray:
+    """Choose the settings of a learner, and return log p(label | x) out of fold, shape (M, K)."""
+    found = learner.settle(x, targets, weights, fold)
+    return out_of_fold(learner, x, targets, weights, fold)[0] if found is None else found

@@ -1,0 +1,148 @@
+"""Features in any form a caller has them, as rows that belong to tasks."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data import index as ids
+from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The features of those tasks that have some.
+
+    Attributes
+    ----------
+    x : array or CSR array, shape (M, p)
+    place : integers, shape (M,)
+        The task, 0..N-1, of each row.
+    n_tasks : int
+        N.
+    """
+
+    x: Any
+    place: npt.NDArray[np.int64]
+    n_tasks: int
+
+    def spread(self, values: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return values by row, shape (M, K), as values by task, shape (N, K); ``other`` where there is no row."""
+        found = np.empty((self.n_tasks, values.shape[1]))
+        found[:] = other
+        found[self.place] = values
+        return found
+
+
+def read(features: Any, tasks: pd.Index) -> Rows:
+    """Bring features to tasks.
+
+    Parameters
+    ----------
+    features : DataFrame, array, scipy sparse matrix or torch tensor
+        A frame is indexed by task (a column ``task`` goes before its index); rows may be missing, and rows of tasks
+        that are not asked about are left out, with a warning. Anything else has one row a task, in the order of
+        ``tasks``.
+    tasks : Index, length N
+
+    Raises
+    ------
+    FormError
+        If this is no table of numbers.
+    DataError
+        If rows match no task, a task has two rows, or values are missing or infinite.
+    """
+    if isinstance(features, pd.DataFrame):
+        return _of_frame(features, tasks)
+    x = matrix(features)
+    if x.shape[0] != len(tasks):
+        raise DataError(
+            f"features have {x.shape[0]} rows, and there are {len(tasks)} tasks: without ids there has to be one row "
+            "a task, tasks in order of first appearance among the answers. Pass a DataFrame indexed by task instead."
+        )
+    return Rows(_finite(x, tasks), np.arange(len(tasks)), len(tasks))
+
+
+def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
+    if "task" in frame.columns:
+        frame = frame.set_index("task")
+    names = frame.index
+    if isinstance(names, pd.MultiIndex):
+        names = names.to_flat_index()
+    ids.refuse_collisions(tasks, names, "task")
+    twice = names[names.duplicated()]
+    if len(twice):
+        raise DataError(
+            f"features give {len(twice.unique())} tasks more than one row: {first_few(twice.unique())}. "
+            "Keep one of them."
+        )
+    row = names.get_indexer(tasks)
+    place = np.flatnonzero(row >= 0)
+    if not len(place):
+        raise DataError(
+            f"none of the {len(frame)} rows of features ({first_few(names)}) is about one of the {len(tasks)} tasks "
+            f"({first_few(tasks)}): index the frame by task, or give it a column 'task'."
+        )
+    unasked = len(frame) - len(place)
+    if unasked:
+        others = names[~names.isin(tasks)]
+        warnings.warn(
+            f"{unasked} rows of features are about tasks that are not among the answers ({first_few(others)}): they "
+            "are left out. classifier_ predicts their labels.",
+            DataWarning,
+            stacklevel=5,
+        )
+    there = frame.iloc[row[place]]
+    wrong = [name for name, kind in there.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    if wrong:
+        raise FormError(
+            f"features hold {len(wrong)} columns that are no numbers: {first_few(wrong)}. Encode or drop them."
+        )
+    x = matrix(there.to_numpy(dtype=np.float32, na_value=np.nan))
+    return Rows(_finite(x, tasks.take(place)), place, len(tasks))
+
+
+def matrix(features: Any) -> Any:
+    """Return features as a float array or a CSR array, shape (N, p).
+
+    Raises
+    ------
+    FormError
+        If they have another form.
+    """
+    if isinstance(features, pd.DataFrame):
+        features = features.to_numpy()
+    if hasattr(features, "detach"):  # a tensor, perhaps on another device
+        features = features.detach().cpu().numpy()
+    if hasattr(features, "tocsr"):
+        from scipy import sparse
+
+        return sparse.csr_array(features, dtype=np.float32)
+    found = np.asarray(features)
+    if found.ndim != 2 or found.dtype.kind not in "biuf":
+        raise FormError(
+            f"features have shape {found.shape} and dtype {found.dtype}; a table of numbers is needed, one row a task."
+        )
+    if found.shape[1] == 0:
+        raise FormError("features have no column.")
+    return found.astype(np.float32)
+
+
+def _finite(x: Any, tasks: pd.Index) -> Any:
+    values = x if isinstance(x, np.ndarray) else x.data
+    if np.isfinite(values).all():
+        return x
+    if isinstance(x, np.ndarray):
+        bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    else:
+        row = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+        bad = np.unique(row[~np.isfinite(x.data)])
+    raise DataError(
+        f"features are missing or infinite (as 32-bit numbers) for {len(bad)} tasks: {first_few(tasks.take(bad))}. "
+        "Fill them in, or leave those rows out of the frame: the tasks then go by their answers alone."
+    )

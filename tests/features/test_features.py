@@ -1,0 +1,364 @@
+"""Labels and a classifier learned together, as users of the two estimators see them."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import optimize, sparse
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression, Perceptron
+from sklearn.neighbors import KNeighborsClassifier
+
+from deem_crowd import DEEM, Answers, DataError, DataWarning, DEEMAggregator, ParameterError
+from deem_crowd.exceptions import FormError, UnsupportedError
+from deem_crowd.features import logistic, rows
+from deem_crowd.features.learned import one_sided_share
+from deem_crowd.features.scaling import Scaling
+
+SETS = Path(__file__).parents[3] / "shared" / "data" / "features"
+
+
+def crowd(truth, n_answers, seed, right=0.75, n_workers=12):
+    """Draw a crowd with even errors over the classes 'no' and 'yes', or 0, 1, 2 …"""
+    rng = np.random.default_rng(seed)
+    k = int(truth.max()) + 1
+    task = np.repeat(np.arange(len(truth)), n_answers)
+    worker = np.concatenate([rng.choice(n_workers, n_answers, replace=False) for _ in truth])
+    wrong = (truth[task] + rng.integers(1, k, len(task))) % k
+    label = np.where(rng.random(len(task)) < right, truth[task], wrong)
+    return pd.DataFrame({"task": task, "worker": worker, "label": label})
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    x, y = load_breast_cancer(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    x, y = x[order], y[order]
+    frame = crowd(y[:300], 2, 1)
+    names = np.array(["no", "yes"])
+    frame["label"] = names[frame["label"]]
+    frame["task"] = "t" + frame["task"].astype(str)
+    features = pd.DataFrame(x, index=[f"t{i}" for i in range(len(y))])
+    return frame, features, pd.Series(names[y], index=features.index)
+
+
+@pytest.fixture(scope="module")
+def fitted(cancer):
+    frame, features, _ = cancer
+    return DEEMAggregator(random_state=0).fit(frame, features=features.iloc[:300])
+
+
+def test_features_settle_what_two_answers_leave_open(cancer, fitted):
+    frame, features, truth = cancer
+    alone = DEEMAggregator(random_state=0).fit_predict(frame)
+    told = truth[fitted.labels_.index]
+    assert fitted.features_use_.startswith("joint: ")
+    assert (fitted.labels_ == told).mean() > (alone == told).mean() + 0.1
+    new = features.iloc[300:]
+    assert (fitted.classifier_.predict(new.to_numpy()) == truth[new.index]).mean() > 0.9
+
+
+def test_results_have_the_form_of_a_fit_without_features(cancer, fitted):
+    frame, _, _ = cancer
+    alone = DEEMAggregator(random_state=0).fit(frame)
+    pd.testing.assert_index_equal(fitted.labels_.index, alone.labels_.index)
+    pd.testing.assert_index_equal(fitted.skills_.index, alone.skills_.index)
+    pd.testing.assert_index_equal(fitted.probas_.columns, alone.probas_.columns)
+    np.testing.assert_allclose(fitted.probas_.sum(axis=1), 1)
+    np.testing.assert_allclose(fitted.errors_.groupby(level="worker").sum(), 1)
+    assert len(fitted.tasks_) == 300
+    assert "300 tasks" in fitted.summary()
+
+
+@pytest.mark.parametrize("form", ["array", "sparse", "tensor", "column", "shuffled"])
+def test_the_form_of_features_changes_nothing(cancer, form):
+    frame, features, _ = cancer
+    tasks = Answers.from_frame(frame.sample(frac=1, random_state=1)).tasks
+    x = features.loc[tasks]
+    given = {
+        "array": x.to_numpy,
+        "sparse": lambda: sparse.csr_matrix(x.to_numpy()),
+        "tensor": lambda: torch.tensor(x.to_numpy()),
+        "column": lambda: x.rename_axis("task").reset_index(),
+        "shuffled": lambda: x.sample(frac=1, random_state=0),
+    }[form]()
+    found = rows.read(given, tasks)
+    values = found.x.toarray() if form == "sparse" else found.x
+    np.testing.assert_array_equal(values, x.to_numpy(dtype=np.float32))
+    np.testing.assert_array_equal(found.place, np.arange(300))
+
+
+def test_sparse_features(cancer):
+    frame, features, truth = cancer
+    x = sparse.csr_matrix(features.to_numpy()[:300] / features.to_numpy().max(axis=0))
+    found = DEEMAggregator(random_state=0).fit(frame, features=x)
+    told = truth[found.labels_.index]
+    assert (found.labels_ == told).mean() > (DEEMAggregator().fit_predict(frame) == told).mean()
+
+
+def test_tasks_without_features_go_by_their_answers(cancer):
+    frame, features, truth = cancer
+    found = DEEMAggregator(random_state=0).fit(frame, features=features.iloc[:200])
+    assert found.labels_.notna().all()
+    told = truth[found.labels_.index]
+    right = found.labels_ == told
+    assert right.iloc[:200].mean() > right.iloc[200:].mean()
+
+
+def test_tasks_without_answers_get_a_label_from_their_features(cancer):
+    frame, features, truth = cancer
+    frame = frame.copy()
+    silent = [f"t{i}" for i in range(20)]
+    frame.loc[frame["task"].isin(silent), "label"] = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        found = DEEMAggregator(random_state=0, missing="drop").fit(
+            frame, features=features.iloc[:300]
+        )
+    assert (found.labels_[silent] == truth[silent]).mean() > 0.8
+
+
+def test_known_labels_stand(cancer):
+    frame, features, truth = cancer
+    gold = truth.iloc[:30].map({"no": "yes", "yes": "no"})  # whatever features and answers say
+    found = DEEMAggregator(random_state=0).fit(frame, gold, features=features.iloc[:300])
+    assert (found.labels_[gold.index] == gold).all()
+
+
+def test_new_tasks_by_answers_and_features(cancer, fitted):
+    _, features, truth = cancer
+    new = crowd((truth.iloc[300:] == "yes").to_numpy().astype(int), 1, 5)
+    new["label"] = np.array(["no", "yes"])[new["label"]]
+    new["task"] = "t" + (new["task"] + 300).astype(str)
+    rows = features.iloc[300:]
+    both = fitted.predict(new, features=rows)
+    told = truth[both.index]
+    assert (both == told).mean() > (fitted.predict(new) == told).mean() + 0.1
+    np.testing.assert_allclose(fitted.predict_proba(new, features=rows).sum(axis=1), 1)
+
+
+def test_arrays(cancer):
+    _, features, truth = cancer
+    x = features.to_numpy()[:300]
+    y = (truth.iloc[:300] == "yes").to_numpy().astype(int)
+    frame = crowd(y, 3, 3, n_workers=6)
+    matrix = np.full((300, 6), -1)
+    matrix[frame["task"], frame["worker"]] = frame["label"]
+    alone = DEEM(random_state=0).fit(matrix)
+    found = DEEM(random_state=0).fit(matrix, features=x)
+    assert (found.labels_ == y).mean() > (alone.labels_ == y).mean() + 0.05
+    assert found.predict_proba(matrix, features=x).shape == (300, 2)
+    assert (found.predict(matrix, features=x) == y).mean() > 0.9
+    assert set(found.classifier_.classes_) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [LogisticRegression(C=0.01, max_iter=20), KNeighborsClassifier(15)],
+)
+def test_any_classifier_of_scikit_learn(cancer, classifier):
+    frame, features, truth = cancer
+    x = (features - features.mean()) / features.std()
+    found = DEEMAggregator(random_state=0, classifier=classifier).fit(frame, features=x.iloc[:300])
+    assert type(found.classifier_) is type(classifier)
+    assert not hasattr(classifier, "classes_")  # fits are made on copies
+    assert set(found.classifier_.classes_) == {"no", "yes"}
+    alone = DEEMAggregator(random_state=0).fit_predict(frame)
+    told = truth[found.labels_.index]
+    assert (found.labels_ == told).mean() > (alone == told).mean()
+
+
+class OnlyNo(LogisticRegression):
+    """Has never heard of the second class."""
+
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y, sample_weight)
+        self.classes_ = self.classes_[:1]
+        return self
+
+    def predict_proba(self, X):
+        return np.ones((len(X), 1))
+
+
+def test_a_classifier_that_misses_a_class_does_no_harm(cancer):
+    frame, features, _ = cancer
+    classifier = OnlyNo(max_iter=10)
+    with pytest.warns(DataWarning, match="features are not used"):
+        found = DEEMAggregator(random_state=0, classifier=classifier).fit(
+            frame, features=features.iloc[:300, :3]
+        )
+    pd.testing.assert_series_equal(found.labels_, DEEMAggregator(random_state=0).fit_predict(frame))
+
+
+def test_random_features_change_nothing(cancer):
+    frame, _, _ = cancer
+    alone = DEEMAggregator(random_state=0).fit(frame)
+    for seed in range(3):
+        noise = np.random.default_rng(seed).normal(size=(300, 30))
+        with pytest.warns(DataWarning, match="the features are not used"):
+            found = DEEMAggregator(random_state=0).fit(frame, features=noise)
+        pd.testing.assert_frame_equal(found.probas_, alone.probas_)
+
+
+def test_duplicate_and_constant_columns_do_no_harm(cancer, fitted):
+    frame, features, _ = cancer
+    x = features.iloc[:300]
+    more = pd.concat([x, x, pd.DataFrame({"one": 1.0}, index=x.index)], axis=1)
+    more.columns = range(more.shape[1])
+    found = DEEMAggregator(random_state=0).fit(frame, features=more)
+    assert (found.labels_ == fitted.labels_).mean() > 0.95
+
+
+def test_too_little_to_learn_from(cancer):
+    frame, features, _ = cancer
+    few = frame[frame["task"].isin([f"t{i}" for i in range(8)])]
+    alone = DEEMAggregator(random_state=0).fit_predict(few)
+    with pytest.warns(DataWarning, match="8 tasks have both answers and features"):
+        found = DEEMAggregator(random_state=0).fit(few, features=features.iloc[:8])
+    pd.testing.assert_series_equal(found.labels_, alone)
+    with pytest.raises(AttributeError, match="classifier_"):
+        _ = found.classifier_
+    with pytest.warns(DataWarning, match="constant"):
+        DEEMAggregator(random_state=0).fit(frame, features=np.ones((300, 3)))
+
+
+def bad(x):
+    holed = x.copy()
+    holed.iloc[[3, 5], 0] = np.nan
+    texts = x.assign(kind="red")
+    return {
+        "strangers": (
+            x.set_axis([f"u{i}" for i in range(len(x))]),
+            DataError,
+            "none of the 300 rows",
+        ),
+        "missing": (holed, DataError, "for 2 tasks: 't3', 't5'"),
+        "infinite": (x.replace(x.iloc[0, 0], np.inf), DataError, "missing or infinite"),
+        "twice": (pd.concat([x, x.iloc[:1]]), DataError, "more than one row: 't0'"),
+        "texts": (texts, FormError, "no numbers: 'kind'"),
+        "rows": (x.to_numpy()[:7], DataError, "7 rows, and there are 300 tasks"),
+        "vector": (np.zeros(300), FormError, "shape"),
+        "no column": (x[[]], FormError, "no column"),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["strangers", "missing", "infinite", "twice", "texts", "rows", "vector", "no column"]
+)
+def test_bad_features_leave_the_object_as_it_was(cancer, name):
+    frame, features, _ = cancer
+    given, error, message = bad(features.iloc[:300])[name]
+    model = DEEMAggregator(random_state=0).fit(frame)
+    before = dict(model.__dict__)
+    with pytest.raises(error, match=message):
+        model.fit(frame, features=given)
+    assert model.__dict__.keys() == before.keys()
+    assert all(model.__dict__[key] is value for key, value in before.items())
+
+
+def test_a_classifier_without_probabilities_is_refused(cancer):
+    frame, features, _ = cancer
+    model = DEEMAggregator(classifier=Perceptron())
+    with pytest.raises(ParameterError, match="Perceptron has no predict_proba"):
+        model.fit(frame, features=features.iloc[:300])
+    assert "labels_" not in model.__dict__
+
+
+def test_features_that_the_model_does_not_know(cancer, fitted):
+    frame, features, _ = cancer
+    alone = DEEMAggregator(random_state=0).fit(frame)
+    with pytest.raises(UnsupportedError, match="knows no features"):
+        alone.predict(frame, features=features.iloc[:300])
+    with pytest.raises(DataError, match="2 columns, and the model was fitted with 30"):
+        fitted.predict(frame, features=features.iloc[:300, :2])
+
+
+def test_a_fit_without_features_forgets_them(cancer, fitted):
+    frame, _, _ = cancer
+    model = copy.copy(fitted)
+    model.fit(frame)
+    with pytest.raises(AttributeError):
+        _ = model.features_use_
+    pd.testing.assert_frame_equal(model.probas_, DEEMAggregator(random_state=0).fit(frame).probas_)
+
+
+def test_a_file_keeps_the_tables(cancer, fitted, tmp_path):
+    frame, features, _ = cancer
+    fitted.save(tmp_path / "model.safetensors")
+    again = DEEMAggregator.load(tmp_path / "model.safetensors")
+    pd.testing.assert_frame_equal(again.predict_proba(frame), fitted.predict_proba(frame))
+    with pytest.raises(UnsupportedError, match="read from a file"):
+        again.predict(frame, features=features.iloc[:300])
+
+
+def test_the_regression_is_at_its_minimum():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    targets = rng.dirichlet(np.ones(3), 60)
+    ridge = 0.05
+
+    def loss(flat):
+        table = flat.reshape(5, 3)
+        log_p = logistic.log_softmax(x @ table[:4] + table[4])
+        return -(targets * log_p).sum(1).mean() + ridge / 2 * (table[:4] ** 2).sum()
+
+    oracle = optimize.minimize(loss, np.zeros(15), method="BFGS", options={"gtol": 1e-8})
+    found = logistic.fit_soft(x, targets, ridge)
+    assert loss(np.append(found.weight.ravel(), found.intercept)) == pytest.approx(
+        oracle.fun, abs=1e-5
+    )
+    sparse_one = logistic.fit_soft(sparse.csr_array(x), targets, ridge)
+    np.testing.assert_allclose(sparse_one.weight, found.weight, atol=2e-3)
+
+
+def test_the_scaling_is_at_its_maximum():
+    rng = np.random.default_rng(1)
+    log_q = logistic.log_softmax(rng.normal(size=(200, 3)))
+    posterior = rng.dirichlet(np.ones(3), 200)
+    found = Scaling.none(3).fitted(log_q, posterior, np.ones(200))
+
+    def loss(at):
+        return -(posterior * logistic.log_softmax(at[0] * log_q + at[1:])).sum(1).mean()
+
+    oracle = optimize.minimize(loss, [1.0, 0, 0, 0]).fun
+    assert loss(np.append(found.weight, found.offset)) == pytest.approx(oracle, abs=1e-5)
+
+
+def test_the_public_regression_says_what_the_fit_says(cancer, fitted):
+    _, features, _ = cancer
+    state = fitted.__dict__["_features"]
+    x = features.to_numpy()[300:].astype(np.float32)
+    inner = np.exp(state.predictor.log_proba(x))
+    assert (fitted.classifier_.predict_proba(x).argmax(1) == inner.argmax(1)).mean() > 0.97
+    assert list(fitted.classifier_.classes_) == ["no", "yes"]
+
+
+def test_one_sided_sources():
+    rng = np.random.default_rng(0)
+    task, label = np.arange(100), rng.integers(0, 2, 100)
+    rules = pd.DataFrame({"task": task, "worker": label, "label": label})  # each names one class
+    assert one_sided_share(Answers.from_frame(rules)) == 1.0
+    crowd_ = pd.DataFrame({"task": task, "worker": task % 5, "label": label})
+    assert one_sided_share(Answers.from_frame(crowd_)) == 0.0
+
+
+def test_youtube_rules_gain_and_do_not_collapse():
+    folder = SETS / "youtube"
+    if not folder.exists():
+        pytest.skip("needs the development data, ../shared/data/features/youtube")
+    labels = pd.read_csv(folder / "labels.csv.gz", dtype=str)
+    truth = pd.read_csv(folder / "truth.csv.gz", dtype=str).set_index("task")["label"]
+    tasks = pd.read_csv(folder / "tasks.csv.gz", dtype=str).iloc[:, 0]
+    x = pd.DataFrame(np.load(folder / "features.npz")["X"].astype(np.float32), index=tasks)
+    some = tasks[tasks.isin(labels["task"])]
+    alone = DEEMAggregator().fit_predict(labels)
+    found = DEEMAggregator().fit(labels, features=x.loc[some])
+    assert found.features_use_.startswith("product")
+    told = truth[alone.index]
+    assert (found.labels_ == told).mean() > (alone == told).mean()
