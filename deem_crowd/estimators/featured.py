@@ -239,23 +239,22 @@ def require(state: Mapping[str, Any]) -> FeatureModel:
     return found
 
 
-def seen(state: Mapping[str, Any], name: str) -> FeatureModel:
-    """Return the same for an attribute ``name`` that is there after a fit with features."""
-    found: FeatureModel | None = state.get(FEATURES)
-    if found is None:
-        raise AttributeError(f"{name} is there after fit(..., features=...)")
-    return found
-
-
 class WithFeatures:
-    """What a fit with features leaves beside the rest."""
+    """What a fit with features leaves beside the rest; None after a fit without."""
 
     @property
     def classifier_(self) -> Any:
         """The classifier that was learned from features; its ``predict`` takes new things without any answer."""
-        return seen(self.__dict__, "classifier_").classifier
+        found = self._known_features("classifier_")
+        return None if found is None else found.classifier
 
     @property
-    def features_use_(self) -> str:
+    def features_use_(self) -> str | None:
         """How features are used, and why: 'joint', 'product' or 'answers alone', and a reason."""
-        return seen(self.__dict__, "features_use_").use
+        found = self._known_features("features_use_")
+        return None if found is None else found.use
+
+    def _known_features(self, name: str) -> FeatureModel | None:
+        if "_fitted" not in self.__dict__:
+            raise AttributeError(f"{name} is there after fit")
+        return self.__dict__.get(FEATURES)

@@ -26,7 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 
 PARTS = 5
 """The tasks are divided into so many parts, and each is held out once."""
-MOST_TASKS = 20_000
+MOST_TASKS = 5_000
 """With more tasks a random part of so many is asked."""
 _ROUNDS = 3
 
