@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import deem_crowd
+from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, shell
 from deem_crowd.cli.options import (
     AdapterOption,
@@ -109,6 +110,19 @@ def aggregate(
         Contested,
         typer.Option(help="Labels that need another look: keep them, or leave them missing."),
     ] = Contested.keep,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="Features of the tasks, to learn from as well: a table or .npz with a column (array) task, or .npy; "
+            "without tasks a row a task, in their order."
+        ),
+    ] = None,
+    save_classifier: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the classifier of features goes: a file .skops, which is no pickle."
+        ),
+    ] = None,
     parameters: SetOption = None,
     task: TaskOption = None,
     worker: WorkerOption = None,
@@ -129,7 +143,12 @@ def aggregate(
     (method,) = shell.checked_methods([method], "--method")
     kind = format.value if format else None
     outputs = {"--output": output, "--proba": proba, "--workers": workers}
-    files.check_outputs(outputs, [*answers, gold], kind)
+    files.check_outputs(outputs, [*answers, gold, features], kind)
+    if save_classifier is not None and features is None:
+        raise typer.BadParameter(
+            "there is no classifier without --features", param_hint="--save-classifier"
+        )
+    feature_files.check_classifier_path(save_classifier, [*answers, gold, *outputs.values()])
     chosen = shell.method_parameters(parameters, [method])
     columns = {"task": task, "worker": worker, "label": label}
     settled, ids = files.settled_answers(
@@ -137,10 +156,11 @@ def aggregate(
     )
     named = files.columns_of(gold_task or task, None, gold_label or label)
     known = None if gold is None else files.read_gold(gold, kind, ids, named)
+    table_of_features = None if features is None else feature_files.read(features, kind, ids)
     del ids
     if known is not None:
         files.check_gold_labels(known, settled)
-    aggregator, labels = _fit(method, settled, known, chosen[method])
+    aggregator, labels = _fit(method, settled, known, chosen[method], table_of_features)
     # All is worked out before anything is written.
     tables: list[tuple[pd.DataFrame, str]] = []
     if proba is not None:
@@ -151,6 +171,8 @@ def aggregate(
     if contested is Contested.missing:
         table = _without_contested(table, aggregator, method)
     tables.append((table, output))
+    if save_classifier is not None:
+        feature_files.save_classifier(aggregator, save_classifier)
     files.write(tables, kind, spreadsheet)
 
 
@@ -208,7 +230,11 @@ def main() -> None:
 
 
 def _fit(
-    method: str, answers: Answers, gold: pd.Series | None, parameters: dict[str, Any]
+    method: str,
+    answers: Answers,
+    gold: pd.Series | None,
+    parameters: dict[str, Any],
+    features: Any = None,
 ) -> tuple[Any, pd.Series]:
     """Return the fitted aggregator and its labels, index task."""
     import pandas as pd
@@ -229,9 +255,15 @@ def _fit(
         raise typer.BadParameter(message, param_hint="--gold")
     if gold is None and truth is not None and truth.default is truth.empty:
         raise typer.BadParameter(f"method {method!r} needs --gold", param_hint="--method")
+    if features is not None and "features" not in taken:
+        raise typer.BadParameter(
+            f"method {method!r} does not learn from features", param_hint="--features"
+        )
     if not answers.n_answers:
         return aggregator, pd.Series([], index=answers.tasks[:0], dtype=object)
     extra = {} if gold is None else {name: gold}
+    if features is not None:
+        extra["features"] = features
     try:
         # ours reads Answers; others get a frame
         rows = answers if getattr(aggregator, "takes_soft", False) else answers.to_frame()

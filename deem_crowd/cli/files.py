@@ -187,13 +187,13 @@ def read_ids(
 
     from deem_crowd.data.frames import require_columns
 
-    frame = read_table(path, _format(path, format))
+    frame = read_table(path, format_asked(path, format))
     try:
         require_columns(frame, needed)
     except MissingColumnError as error:
         raise MissingColumnError(f"{_name(path, 'input')}: {error}") from error
     return frame[list(needed)].assign(
-        **{name: _like(frame[name], like[name]) for name in needed if name in like}
+        **{name: written_like(frame[name], like[name]) for name in needed if name in like}
     )
 
 
@@ -217,7 +217,7 @@ def read_gold(
     """
     from deem_crowd.data.frames import require_columns
 
-    frame = _gold_table(path, _format(path, format))
+    frame = _gold_table(path, format_asked(path, format))
     for part, name in (columns or {}).items():
         if part not in frame and name in frame:
             frame = frame.rename(columns={name: part})
@@ -238,8 +238,8 @@ def read_gold(
         raise DataError(
             f"{_name(path, 'input')}: {len(twice)} tasks have two gold labels ({first_few(twice)}). Keep one for each."
         )
-    gold = _like(frame["label"], answers["label"]).set_axis(
-        _like(frame["task"], answers["task"]).rename("task")
+    gold = written_like(frame["label"], answers["label"]).set_axis(
+        written_like(frame["task"], answers["task"]).rename("task")
     )
     here = gold.index.isin(answers["task"])
     if not here.all():
@@ -277,7 +277,7 @@ def write(
 
     with all_or_none():
         for frame, path in tables:
-            write_table(frame, path, _format(path, format), spreadsheet=spreadsheet)
+            write_table(frame, path, format_asked(path, format), spreadsheet=spreadsheet)
 
 
 def check_outputs(
@@ -319,7 +319,7 @@ def check_outputs(
                 raise typer.BadParameter(message, param_hint=option)
             taken[key] = option
         try:
-            format_of(path, _format(path, format))
+            format_of(path, format_asked(path, format))
         except ParameterError as error:
             raise typer.BadParameter(str(error), param_hint=option) from error
         if reason := _destroys(path, read.get(identity), given):
@@ -376,7 +376,7 @@ def _identity(path: str, stream: Any) -> tuple[int, int] | None:
     return None
 
 
-def _format(path: str, format: str | None) -> str | None:
+def format_asked(path: str, format: str | None) -> str | None:
     """Return the format asked for where the name of a file does not tell one."""
     from deem_crowd_adapters.files import format_of
 
@@ -389,7 +389,7 @@ def _format(path: str, format: str | None) -> str | None:
     return None
 
 
-def _like(values: pd.Series, model: pd.Series) -> pd.Series:
+def written_like(values: pd.Series, model: pd.Series) -> pd.Series:
     """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
     if values.dtype == model.dtype:
         return values

@@ -1,0 +1,152 @@
+"""Features of tasks from a file, and the classifier that was learned from them to a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deem_crowd.cli import files
+from deem_crowd.exceptions import DataError, FormError, first_few
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SKOPS = ".skops"
+_SPARSE = frozenset(("format", "shape", "data"))
+
+
+def read(path: str, format: str | None, ids: Any) -> Any:
+    """Return the features in a file.
+
+    A table (CSV, parquet …) or .npz with a column or array ``task`` gives a frame indexed by task; anything else has
+    one row a task, in the order of the answers. Arrays are read without pickle.
+
+    Parameters
+    ----------
+    path : str
+        .npy, .npz (one array, ``X``, or a sparse matrix that scipy saved), or a table.
+    format : str, optional
+        Of tables whose names tell none.
+    ids : mapping
+        Under ``task`` the ids that those of the file are to become where they are written alike.
+
+    Raises
+    ------
+    DataError, FormError
+    """
+    import pandas as pd
+
+    if path.endswith((".npy", ".npz")):
+        x, task = _arrays(path)
+        if task is None:
+            return x
+        frame = pd.DataFrame(x.toarray() if hasattr(x, "toarray") else x)
+        frame.insert(0, "task", task)
+    else:
+        from deem_crowd_adapters.files import read_table
+
+        frame = read_table(path, files.format_asked(path, format))
+        frame = frame.assign(
+            **{name: _numbers(frame[name]) for name in frame.columns if name != "task"}
+        )
+    if "task" not in frame:
+        return frame.to_numpy()
+    return _by_task(frame, ids)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return a column of text as numbers, if they all are."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    try:
+        return pd.to_numeric(column.where(column != "", None))
+    except (ValueError, TypeError):
+        return column
+
+
+def _by_task(frame: pd.DataFrame, ids: Any) -> pd.DataFrame:
+    task = files.written_like(frame["task"], ids["task"])
+    return frame.drop(columns="task").set_axis(task, axis=0)
+
+
+def _arrays(path: str) -> tuple[Any, Any]:
+    """Return the features, and the tasks if the file names them."""
+    import numpy as np
+
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found, None
+        with found:
+            names = set(found.files)
+            task = found["task"] if "task" in names else None
+            if names >= _SPARSE:
+                from scipy import sparse
+
+                return sparse.load_npz(path), task
+            features = sorted(names - {"task"})
+            name = "X" if "X" in features else features[0] if len(features) == 1 else None
+            if name is None:
+                raise DataError(
+                    f"{path} holds {len(features)} arrays ({first_few(features)}): name the features X, and the ids of "
+                    "tasks task."
+                )
+            return found[name], task
+    except (ValueError, EOFError, OSError) as error:
+        if isinstance(error, DataError | FileNotFoundError):
+            raise
+        raise FormError(
+            f"{path} is no array that can be read without pickle ({error}). "
+            "Save numbers, with numpy.save or numpy.savez."
+        ) from error
+
+
+def check_classifier_path(path: str | None, others: Iterable[str | None]) -> None:
+    """Refuse a file that the classifier cannot be written to.
+
+    Raises
+    ------
+    typer.BadParameter
+    """
+    if path is None:
+        return
+    option = "--save-classifier"
+    if not path.endswith(_SKOPS):
+        raise typer.BadParameter(f"{path!r} has to end in {_SKOPS}", param_hint=option)
+    place = os.path.realpath(path)
+    if any(other is not None and os.path.realpath(other) == place for other in others):
+        raise typer.BadParameter(f"{path!r} is read or written already", param_hint=option)
+    if not os.path.isdir(os.path.dirname(place)):
+        raise FileNotFoundError(f"there is no folder to write {path} into ({option})")
+    try:
+        import skops.io  # noqa: F401
+    except ImportError as error:
+        raise typer.BadParameter(
+            "this needs skops: pip install 'deem-crowd[classifier]'", param_hint=option
+        ) from error
+
+
+def save_classifier(aggregator: Any, path: str) -> None:
+    """Write the classifier that was learned, in the format of skops, which runs no code when it is read.
+
+    Raises
+    ------
+    DataError
+        If none was learned.
+    """
+    import skops.io
+
+    from deem_crowd.atomic import atomic_write
+
+    classifier = getattr(aggregator, "classifier_", None)
+    if classifier is None:
+        raise DataError(
+            "no classifier was learned (a warning says why): leave out --save-classifier."
+        )
+    with atomic_write(path) as file:
+        file.write(skops.io.dumps(classifier))

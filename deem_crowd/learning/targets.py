@@ -1,0 +1,66 @@
+"""What a fitted aggregator gives somebody who trains a network of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.exceptions import NotFittedError
+
+from deem_crowd.exceptions import FormError
+
+
+def soft_targets(agg: Any) -> Any:
+    """Return p(label | answers) of each task: what to train on in the place of labels.
+
+    Parameters
+    ----------
+    agg : fitted DEEMAggregator, DEEM, or any aggregator with ``probas_``
+
+    Returns
+    -------
+    DataFrame, index ``task``, columns the classes, or array: shape (N, K), float64
+        A copy; rows sum to 1.
+
+    Raises
+    ------
+    NotFittedError, FormError
+    """
+    found = getattr(agg, "probas_", None)
+    if found is None:
+        if hasattr(agg, "fit"):
+            raise NotFittedError(f"this {type(agg).__name__} has no probas_: call fit first.")
+        raise FormError(
+            f"a fitted aggregator with probas_ is needed, and this is a {type(agg).__name__}."
+        )
+    return found.copy()
+
+
+def sample_weights(agg: Any) -> Any:
+    """Return how much each task's label is worth in training: 1 where it is certain, 0 where nothing is known.
+
+    1 − H(p) / log K with H the entropy of the label's distribution and K classes: the share of a label's information
+    that answers have given. For training on hard labels; soft targets carry it already.
+
+    Parameters
+    ----------
+    agg
+        As for :func:`soft_targets`.
+
+    Returns
+    -------
+    Series ``weight``, index ``task``, or array: shape (N,), float64
+
+    Raises
+    ------
+    NotFittedError, FormError
+    """
+    targets = soft_targets(agg)
+    p = np.asarray(targets, dtype=np.float64)
+    entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1)
+    weights: npt.NDArray[np.float64] = np.clip(1 - entropy / np.log(max(p.shape[1], 2)), 0.0, 1.0)
+    if isinstance(targets, pd.DataFrame):
+        return pd.Series(weights, index=targets.index, name="weight")
+    return weights

@@ -1,0 +1,95 @@
+"""deem-crowd aggregate --features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_iris
+from typer.testing import CliRunner
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.cli.app import app
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("iris")
+    x, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    x, y = x[order], y[order]
+    rng = np.random.default_rng(1)
+    task = np.repeat(np.arange(len(y)), 2)
+    label = np.where(rng.random(len(task)) < 0.75, y[task], rng.integers(0, 3, len(task)))
+    frame = pd.DataFrame(
+        {"task": task, "worker": np.tile([0, 1, 2, 3], len(y) // 2), "label": label}
+    )
+    frame.to_csv(folder / "answers.csv", index=False)
+    table = pd.DataFrame(x, columns=list("abcd"))
+    table.insert(0, "task", np.arange(len(y)))
+    table.sample(frac=1, random_state=0).to_csv(folder / "features.csv", index=False)
+    table.to_parquet(folder / "features.parquet")
+    np.save(folder / "features.npy", x)
+    np.savez(folder / "named.npz", X=x[::-1], task=np.arange(len(y))[::-1].astype(str))
+    sparse.save_npz(folder / "sparse.npz", sparse.csr_matrix(x))
+    np.save(folder / "pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.savez(folder / "two.npz", a=x, b=x)
+    return folder, frame, x
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["aggregate", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("name", ["features.csv", "features.parquet", "features.npy", "named.npz"])
+def test_the_format_changes_nothing(iris, name, tmp_path):
+    folder, frame, x = iris
+    out = tmp_path / "labels.csv"
+    done = run(folder / "answers.csv", "--features", folder / name, "-o", out)
+    assert done.exit_code == 0, done.output
+    expected = DEEMAggregator().fit_predict(frame, features=x)
+    found = pd.read_csv(out).set_index("task")["label"]
+    assert (found == expected[found.index]).all()
+
+
+def test_a_sparse_matrix(iris, tmp_path):
+    folder, _, _ = iris
+    done = run(
+        folder / "answers.csv", "--features", folder / "sparse.npz", "-o", tmp_path / "l.csv"
+    )
+    assert done.exit_code == 0, done.output
+
+
+def test_the_classifier_comes_back_without_pickle(iris, tmp_path):
+    skops = pytest.importorskip("skops.io")
+    folder, frame, x = iris
+    path = tmp_path / "classifier.skops"
+    out, features = tmp_path / "labels.csv", folder / "features.npy"
+    done = run(folder / "answers.csv", "--features", features, "--save-classifier", path, "-o", out)
+    assert done.exit_code == 0, done.output
+    again = skops.load(path)  # would refuse types that it does not trust
+    model = DEEMAggregator().fit(frame, features=x)
+    np.testing.assert_allclose(
+        again.predict_proba(x), model.classifier_.predict_proba(x), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--features", "pickled.npy"], "without pickle"),
+        (["--features", "two.npz"], "name the features X"),
+        (["--features", "answers.csv"], "more than one row"),
+        (["--features", "features.npy", "--method", "mv"], "does not learn from features"),
+        (["--save-classifier", "c.skops"], "no classifier without --features"),
+        (["--features", "features.npy", "--save-classifier", "c.pkl"], "has to end in .skops"),
+    ],
+)
+def test_what_cannot_be_used(iris, arguments, message, monkeypatch):
+    folder, _, _ = iris
+    monkeypatch.chdir(folder)
+    done = run("answers.csv", *arguments)
+    said = " ".join((done.output + str(done.exception or "")).split())
+    assert done.exit_code != 0
+    assert message in said.replace("│ ", "")
