@@ -13,8 +13,9 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.decide import checks
-from deem_crowd.decide.consensus import Consensus, read_answers, remembered
+from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.oracles import Oracle
+from deem_crowd.decide.source import read_answers, remembered
 from deem_crowd.decide.suspects import suspect_labels
 from deem_crowd.exceptions import DataWarning, FormError
 

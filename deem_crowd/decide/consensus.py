@@ -12,8 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators.fitted import FittedModel
-from deem_crowd.estimators.memory import FITTED_ON, Memory
+from deem_crowd.decide.source import Source, read_answers, remembered
 from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,35 +34,6 @@ class Given:
     task: IntArray
     worker: IntArray
     label: IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A fitted model, the ids it goes by, and the answers.
-
-    Attributes
-    ----------
-    model : FittedModel
-    workers, classes : Index
-        In the model's order.
-    answers : Answers, optional
-    """
-
-    model: FittedModel
-    workers: pd.Index
-    classes: pd.Index
-    answers: Answers | None = None
-
-    @classmethod
-    def of(cls, fitted: Any) -> Source | None:
-        """Return that of a DEEM or DEEMAggregator; None of anything else, and where the ids are not known."""
-        found = getattr(fitted, "__dict__", {}).get("_fitted")
-        if isinstance(found, tuple):
-            return cls(*found)
-        seen = remembered(fitted)
-        if isinstance(found, FittedModel) and seen is not None:
-            return cls(found, seen.workers, seen.classes)
-        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,11 +304,29 @@ class Consensus:
         DataError
             If the model does not know the worker.
         """
+        return self.tables_of(pd.Index([worker], tupleize_cols=False))[0]
+
+    def tables_of(self, workers: pd.Index) -> FloatArray:
+        """Return the tables of some workers, shape (len(workers), K, K) as [worker, answer, label].
+
+        Raises
+        ------
+        DataError
+            If the model does not know one of them.
+        """
+        if not len(workers):
+            return np.zeros((0, len(self.classes), len(self.classes)))
         tables = self.required_confusion()
-        (place,) = self.workers.get_indexer(pd.Index([worker], tupleize_cols=False))
-        if place < 0:
+        place = self.workers.get_indexer(workers)
+        strangers = workers.take(np.flatnonzero(place < 0))
+        if len(strangers) == 1:
             raise DataError(
-                f"worker {worker!r} is not one of the {len(self.workers)} of the model: {first_few(self.workers)}."
+                f"worker {strangers[0]!r} is not one of the {len(self.workers)} of the model: "
+                f"{first_few(self.workers)}."
+            )
+        if len(strangers):
+            raise DataError(
+                f"{len(strangers)} workers are not among the {len(self.workers)} of the model: {first_few(strangers)}."
             )
         return tables[place]
 
@@ -372,23 +360,6 @@ class Consensus:
                 "frame the model was fitted to."
             )
         return self.answers
-
-
-def remembered(source: Any) -> Answers | None:
-    """Return the answers that a DEEM or DEEMAggregator was fitted to; None where it does not have them."""
-    seen: Memory | None = getattr(source, "__dict__", {}).get(FITTED_ON)
-    return None if seen is None else seen.answers
-
-
-def read_answers(answers: Any, source: Any) -> Answers:
-    """Return answers in any form as Answers, read as the aggregator reads them."""
-    if isinstance(answers, Answers):
-        return answers
-    if isinstance(answers, pd.DataFrame):
-        duplicates: Any = getattr(source, "duplicates", "last")
-        return Answers.from_frame(answers, missing="drop", duplicates=duplicates)
-    read = Answers.from_soft if np.ndim(answers) == 3 else Answers.from_dense
-    return read(answers, getattr(source, "n_classes_", None), warn_empty=())
 
 
 def _check_posterior(posterior: FloatArray, tasks: pd.Index) -> None:

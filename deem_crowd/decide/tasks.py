@@ -43,6 +43,10 @@ STRATEGIES = (
 _POOL = 5
 # Pairs are looked for among this many of the tasks that a typical worker's answer would help most.
 _PAIR_TASKS = 2_000
+# So many pairs are weighed at most, so that it takes no longer than a fit of many answers.
+_PAIRS = 500_000
+# Workers are compared on so many of the tasks.
+_SAMPLE = 50
 # Scores that differ by less are tied.
 _DECIMALS = 12
 
@@ -164,7 +168,8 @@ def next_pairs(
     """Return the n pairs of a task and a worker whose answer is worth most per cost, best first, a task at most once.
 
     Pairs are enumerated over the 2,000 tasks that the typical worker's answer would tell most about (over 10 n tasks if
-    these are more).
+    these are more). Where that makes more than half a million pairs, over fewer of the best tasks, at least 2 n, and of
+    the workers whose answers to these tell most.
 
     Parameters
     ----------
@@ -200,18 +205,20 @@ def next_pairs(
     consensus = Consensus.of(agg, answers).with_unanswered(unanswered)
     rng = np.random.default_rng(random_state or 0)
     asked = consensus.workers if workers is None else pd.Index(list(workers), tupleize_cols=False)
-    tables = np.array([consensus.table_of(who) for who in asked]).reshape(
-        len(asked), len(consensus.classes), len(consensus.classes)
-    )
+    tables = consensus.tables_of(asked)
     cost = checks.costs_of(costs, asked, "worker")
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     typical = np.zeros(len(open_))
     if len(open_):
         table = consensus.typical_table()
         typical = criteria.expected_information(consensus.posterior[open_], table)
-    best = _ranking(typical, np.zeros(len(open_)), rng)[: max(_PAIR_TASKS, 10 * n)]
-    tasks = open_[best]
+    most = max(2 * n, min(max(_PAIR_TASKS, 10 * n), _PAIRS // max(len(asked), 1)))
+    tasks = open_[_ranking(typical, np.zeros(len(open_)), rng)[:most]]
     posterior = consensus.posterior[tasks]
+    if len(asked) * len(tasks) > _PAIRS:
+        needed = max(_PAIRS // len(tasks), 2 * -(-n // limit))
+        some = _best_workers(posterior, tables, cost, strategy, needed)
+        asked, tables, cost = asked.take(some), tables[some], cost[some]
     value = np.array([criteria.VALUE[strategy](posterior, table) for table in tables])
     value = value.reshape(len(asked), len(tasks)).T / cost
     value[_answered(consensus, tasks, asked)] = -1.0
@@ -343,11 +350,20 @@ def _answered(consensus: Consensus, tasks: IntArray, workers: pd.Index) -> npt.N
     return done
 
 
+def _best_workers(
+    posterior: FloatArray, tables: FloatArray, cost: FloatArray, strategy: str, n: int
+) -> IntArray:
+    """Return the n workers whose answers to a sample of the tasks are worth most per cost, in their own order."""
+    sample = posterior[np.linspace(0, len(posterior) - 1, _SAMPLE).astype(np.int64)]
+    worth = np.array([criteria.VALUE[strategy](sample, table).mean() for table in tables]) / cost
+    return np.sort(np.argsort(-worth, kind="stable")[:n])
+
+
 def _assign(value: FloatArray, n: int, limit: int, rng: np.random.Generator) -> IntArray:
     """Choose pairs greedily, each task once, each worker at most ``limit`` times; shape (m, 2), m ≤ n."""
     flat = value.ravel()
-    order = _ranking(flat, np.zeros(len(flat)), rng)
-    order = order[flat[order] > 0]
+    there = np.flatnonzero(flat > 0)
+    order = there[_ranking(flat[there], np.zeros(len(there)), rng)]
     free = np.ones(len(value), dtype=bool)
     load = np.zeros(value.shape[1], dtype=np.int64)
     pairs: list[tuple[int, int]] = []

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.decide import Consensus, next_tasks, reliable, suspect_answers
-from deem_crowd.decide.consensus import Source
+from deem_crowd.decide.source import Source
 from deem_crowd.decide.suspects import answer_scores
 from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.insight.results import Results

@@ -219,6 +219,21 @@ def test_pairs_by_brute_force() -> None:
     assert rows["score"][0] == pytest.approx(max(values.values()))
 
 
+def test_where_pairs_are_very_many_the_best_workers_are_weighed(monkeypatch) -> None:
+    """Of workers of growing accuracy on tasks of one posterior the best are asked, and limits still hold."""
+    d, n = 40, 60
+    skill = np.linspace(0.5, 0.99, d)
+    tables = np.array([[[s, 1 - s], [1 - s, s]] for s in skill])
+    view = consensus(np.full((n, 2), 0.5), tables)
+    whole = next_pairs(view, 10, per_worker_limit=2)
+    monkeypatch.setattr("deem_crowd.decide.tasks._PAIRS", 300)
+    few = next_pairs(view, 10, per_worker_limit=2)
+    assert few["score"].to_numpy() == pytest.approx(whole["score"].to_numpy())
+    assert few["worker"].value_counts().to_dict() == {f"w{i}": 2 for i in range(d - 5, d)}
+    costs = dict.fromkeys(view.workers, 1.0) | {f"w{d - 1}": 100.0}
+    assert f"w{d - 1}" not in set(next_pairs(view, 10, costs=costs)["worker"])
+
+
 def test_deem_with_its_answers() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(3, size=100)

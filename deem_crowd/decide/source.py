@@ -1,0 +1,59 @@
+"""A fitted DEEM or DEEMAggregator behind a decision, and the answers it was fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.fitted import FittedModel
+from deem_crowd.estimators.memory import FITTED_ON, Memory
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A fitted model, the ids it goes by, and the answers.
+
+    Attributes
+    ----------
+    model : FittedModel
+    workers, classes : Index
+        In the model's order.
+    answers : Answers, optional
+    """
+
+    model: FittedModel
+    workers: pd.Index
+    classes: pd.Index
+    answers: Answers | None = None
+
+    @classmethod
+    def of(cls, fitted: Any) -> Source | None:
+        """Return that of a DEEM or DEEMAggregator; None of anything else, and where the ids are not known."""
+        found = getattr(fitted, "__dict__", {}).get("_fitted")
+        if isinstance(found, tuple):
+            return cls(*found)
+        seen = remembered(fitted)
+        if isinstance(found, FittedModel) and seen is not None:
+            return cls(found, seen.workers, seen.classes)
+        return None
+
+
+def remembered(source: Any) -> Answers | None:
+    """Return the answers that a DEEM or DEEMAggregator was fitted to; None where it does not have them."""
+    seen: Memory | None = getattr(source, "__dict__", {}).get(FITTED_ON)
+    return None if seen is None else seen.answers
+
+
+def read_answers(answers: Any, source: Any) -> Answers:
+    """Return answers in any form as Answers, read as the aggregator reads them."""
+    if isinstance(answers, Answers):
+        return answers
+    if isinstance(answers, pd.DataFrame):
+        duplicates: Any = getattr(source, "duplicates", "last")
+        return Answers.from_frame(answers, missing="drop", duplicates=duplicates)
+    read = Answers.from_soft if np.ndim(answers) == 3 else Answers.from_dense
+    return read(answers, getattr(source, "n_classes_", None), warn_empty=())
