@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import psutil
 
 from deem_crowd.exceptions import MemoryNeedError
@@ -13,13 +16,48 @@ except ImportError:  # not on Windows
 
 
 def available_bytes() -> int:
-    """Return the bytes this process may still take: free memory, and its address-space limit if it has one."""
-    free = int(psutil.virtual_memory().available)
+    """Return the bytes this process may still take: free memory, within the limits of its container and address
+    space."""
+    free = min([int(psutil.virtual_memory().available), *container_bytes()])
     if resource is not None:
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         if limit != resource.RLIM_INFINITY:
             free = min(free, max(0, limit - int(psutil.Process().memory_info().vms)))
     return free
+
+
+def container_bytes(root: str = "/") -> list[int]:
+    """Return what the container's memory limits leave, one number a limit, of cgroup v2 and v1; none where there is
+    none.
+
+    Parameters
+    ----------
+    root : str
+        Where ``proc`` and ``sys`` are mounted.
+    """
+    try:
+        lines = Path(root, "proc/self/cgroup").read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    left: list[int] = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, inner = rest.partition(":")
+        if controllers == "":
+            base, names = Path(root, "sys/fs/cgroup"), ("memory.max", "memory.current")
+        elif "memory" in controllers.split(","):
+            base = Path(root, "sys/fs/cgroup/memory")
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        else:
+            continue
+        here = base / inner.lstrip("/")
+        for folder in [here, *here.parents]:  # every group above limits, too
+            if folder != base and base not in folder.parents:
+                break
+            with contextlib.suppress(OSError, ValueError):  # "max", or no such file
+                limit, used = (int((folder / name).read_text()) for name in names)
+                left.append(max(0, limit - used))
+    return left
 
 
 def human(n_bytes: float) -> str:

@@ -199,7 +199,7 @@ FAULTS = {
     "missing tensor": ({"tensors": without("weight")}, "tensor 'weight' is missing"),
     "swapped tensors": (
         {"tensors": lambda t: {**t, "bias": t["skills"], "skills": t["bias"]}},
-        "damaged: tensor '.*' has shape",
+        "damaged: (tensor '.*' has shape|.* are no probabilities)",
     ),
     "wrong dtype": (
         {"tensors": lambda t: {**t, "weight": t["weight"].float()}},

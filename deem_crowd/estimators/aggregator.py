@@ -454,7 +454,7 @@ class DEEMAggregator(
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
         model = storage.unpack(reader)
-        probas = reader.tensor("probas", (None, model.n_classes)).numpy()
+        probas = storage.shares(reader, "probas", (None, model.n_classes), axis=1)
         codes = reader.tensor("labels", (len(probas),), torch.int64).numpy()
         stored = reader.get("ids", dict)
         lengths = {"task": len(probas), "worker": len(model.skills), "label": model.n_classes}

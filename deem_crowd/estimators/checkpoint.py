@@ -10,6 +10,7 @@ import datetime
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from deem_crowd import memory
 from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import (
     DataError,
@@ -34,6 +36,8 @@ from deem_crowd.exceptions import (
 FORMAT = "deem-crowd"
 VERSION = 1
 SUFFIX = ".safetensors"
+MAX_HEADER = 10**8
+"""Bytes; safetensors itself reads no longer header."""
 
 
 class Reader:
@@ -57,11 +61,10 @@ class Reader:
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no model file {str(self.path)!r}")
-        data = self.path.read_bytes()
         try:
+            metadata = self._checked_header()
             # Not safe_open: an interrupt within it comes out as an error of the file.
-            self._tensors = load(data)
-            metadata = _metadata(data)
+            self._tensors = load(self.path.read_bytes())
         except (
             SafetensorError,
             AssertionError,
@@ -76,6 +79,33 @@ class Reader:
             ) from error
         self._content = self._read(metadata, kind)
         self._asked: set[str] = set()
+
+    def _checked_header(self) -> dict[str, str]:
+        """Return the texts of the header, before anything else is read.
+
+        Raises
+        ------
+        ValueError
+            If there is no header, it holds a key twice, or the file is longer or shorter than it says.
+        MemoryNeedError
+            If the tensors are larger than the memory.
+        """
+        size = self.path.stat().st_size
+        with self.path.open("rb") as file:
+            prefix = file.read(8)
+            length = int.from_bytes(prefix, "little")
+            if not 0 < length <= min(size - 8, MAX_HEADER):
+                raise ValueError(f"its header would have {length:,} bytes, the file has {size:,}")
+            header = _header(prefix + file.read(length))
+        ends = [
+            entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"
+        ]
+        if 8 + length + max(ends, default=0) != size:
+            raise ValueError(
+                f"its tensors end at byte {8 + length + max(ends, default=0):,}, the file at {size:,}"
+            )
+        memory.require(2 * size, f"reading {str(self.path)!r}", "Read it on a larger machine.")
+        return dict(header.get("__metadata__") or {})
 
     def _read(self, metadata: Mapping[str, str], kind: str) -> dict[str, Any]:
         if metadata.get("format") != FORMAT:
@@ -172,10 +202,32 @@ class Reader:
             raise self.damaged(f"it holds tensors that belong to no model: {first_few(strangers)}")
 
 
+def _header(data: bytes) -> dict[str, Any]:
+    """Return the header of a safetensors file: its length in 8 bytes, little-endian, then JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON object, or holds a key twice.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries = dict(pairs)
+        if len(entries) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"its header holds {twice!r} twice")
+        return entries
+
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")], object_pairs_hook=unique)
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    return header
+
+
 def _metadata(data: bytes) -> dict[str, str]:
-    """Return the texts in the header of a safetensors file: its length in 8 bytes, little-endian, then JSON."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    found: dict[str, str] = header.get("__metadata__") or {}
+    """Return the texts in the header of a safetensors file."""
+    found: dict[str, str] = _header(data).get("__metadata__") or {}
     return found
 
 
@@ -317,6 +369,10 @@ def plain_index(index: pd.Index, what: str) -> dict[str, Any]:
         values: list[Any] = [int(value) for value in index.asi8]
     else:
         values = [_plain_id(value, what) for value in index]
+    if not _is_id_dtype(str(index.dtype)):
+        raise UnsupportedError(
+            f"{what} ids are of dtype {index.dtype}, which a model file cannot hold. Use strings or numbers as ids."
+        )
     return {"dtype": str(index.dtype), "values": values, "name": index.name}
 
 
@@ -345,6 +401,8 @@ def read_index(stored: Any, length: int | None, reader: Reader, what: str) -> pd
     """
     try:
         name, dtype, values = stored["name"], stored["dtype"], stored["values"]
+        if not _is_id_dtype(dtype):
+            raise ValueError(f"ids of dtype {str(dtype)[:60]!r} are not written by this package")
         if dtype == "range":
             index: pd.Index = _read_range(values, name)
         elif dtype == "category":
@@ -364,6 +422,18 @@ def read_index(stored: Any, length: int | None, reader: Reader, what: str) -> pd
     if (length is not None and len(index) != length) or twice:
         raise reader.damaged(f"there are {len(index)} {what}s, not {length} different ones")
     return index
+
+
+_ID_DTYPES = re.compile(
+    r"range|category|object|str|string|bool|boolean|u?int(8|16|32|64)|U?Int(8|16|32|64)|float(16|32|64)|Float(32|64)"
+    r"|(datetime|timedelta)64\[(s|ms|us|ns)(, [\w/+:-]+)?\]|(large_)?string\[(python|pyarrow|pyarrow_numpy)\]"
+    r"|(u?int(8|16|32|64)|halffloat|float|double|bool|date32\[day\]|(timestamp|duration)\[[\w, =/+:-]+\])\[pyarrow\]"
+)
+"""The dtypes of ids that a file may name; others could ask for any amount of memory."""
+
+
+def _is_id_dtype(dtype: Any) -> bool:
+    return isinstance(dtype, str) and _ID_DTYPES.fullmatch(dtype) is not None
 
 
 def _read_range(values: list[int], name: Any) -> pd.Index:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -90,7 +91,7 @@ def unpack(reader: Reader) -> FittedModel:
     class_map = reader.tensor("class_map", (k,), torch.int64).numpy()
     if not np.array_equal(np.sort(class_map), np.arange(k)):
         raise reader.damaged("class_map is no permutation")
-    skills = reader.tensor("skills", (None,)).numpy()
+    skills = shares(reader, "skills", (None,))
     d = len(skills)
     network = _unpack_network(reader, d, k, m)
     n_seen = d if network is None else int(network.own.shape[0])
@@ -100,17 +101,12 @@ def unpack(reader: Reader) -> FittedModel:
     if not 0 <= label_unit < max(1, len(readings)):
         raise reader.damaged(f"label_unit is {label_unit}")
     return FittedModel(
-        energy=Energy(
-            reader.tensor("bias", (k * m,)),
-            reader.tensor("weight", (n_seen, k, k * m)),
-            reader.tensor("population", (k, k * m)),
-            m,
-        ),
+        energy=_energy(reader, "", n_seen, k, m),
         used=used,
         class_map=class_map,
         n_classes=n_classes,
-        priors=reader.tensor("priors", (n_classes,)).numpy(),
-        confusion=reader.tensor("confusion", (d, k, k)).numpy(),
+        priors=shares(reader, "priors", (n_classes,), axis=0),
+        confusion=shares(reader, "confusion", (d, k, k), axis=1),
         skills=skills,
         history=_history(reader),
         device=_device(reader),
@@ -161,16 +157,48 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
     whole = all(isinstance(m, int) and 1 <= m <= 64 for m in subtypes)
     if not (numbers and whole and len(weights) == len(subtypes) and abs(sum(weights) - 1) < 1e-6):
         raise reader.damaged(f"the pool is described as {described!r}")
-    energies = tuple(
-        Energy(
-            reader.tensor(f"pool.{i}.bias", (k * m,)),
-            reader.tensor(f"pool.{i}.weight", (d, k, k * m)),
-            reader.tensor(f"pool.{i}.population", (k, k * m)),
-            m,
-        )
-        for i, m in enumerate(subtypes)
-    )
+    energies = tuple(_energy(reader, f"pool.{i}.", d, k, m) for i, m in enumerate(subtypes))
     return OpinionPool(energies, tuple(map(float, weights)), float(floor), float(correlation))
+
+
+_LARGEST_WEIGHT = 1e4
+"""In nats; a factor of e^10,000 is none that training gives."""
+
+
+def _energy(reader: Reader, prefix: str, d: int, k: int, m: int) -> Energy:
+    """Return the energy whose tensors have that prefix.
+
+    Raises
+    ------
+    FormError
+    """
+    shapes = {"bias": (k * m,), "weight": (d, k, k * m), "population": (k, k * m)}
+    tensors = {name: reader.tensor(prefix + name, shape) for name, shape in shapes.items()}
+    for name, tensor in tensors.items():
+        if tensor.numel() and float(tensor.abs().max()) > _LARGEST_WEIGHT:
+            raise reader.damaged(
+                f"{prefix}{name} holds factors of e^{float(tensor.abs().max()):.3g}"
+            )
+    return Energy(tensors["bias"], tensors["weight"], tensors["population"], m)
+
+
+def shares(
+    reader: Reader, name: str, shape: tuple[int | None, ...], axis: int | None = None
+) -> npt.NDArray[np.float64]:
+    """Return a tensor of probabilities, whose sums along ``axis`` are 1.
+
+    Raises
+    ------
+    FormError
+    """
+    values: npt.NDArray[np.float64] = reader.tensor(name, shape).numpy()
+    if values.size and not (values.min() >= -1e-9 and values.max() <= 1 + 1e-9):
+        raise reader.damaged(
+            f"{name} are no probabilities: they lie between {values.min():.3g} and {values.max():.3g}"
+        )
+    if axis is not None and values.size and not np.allclose(values.sum(axis=axis), 1, atol=1e-5):
+        raise reader.damaged(f"{name} do not sum to 1")
+    return values
 
 
 def _within(values: np.ndarray[Any, Any], n: int) -> bool:
@@ -241,7 +269,7 @@ def _unpack_readings(reader: Reader, d: int) -> tuple[UnitReading, ...]:
         numbers = isinstance(pair, list) and all(isinstance(x, int | float) for x in pair)
         if not numbers or len(pair) != 2:
             raise reader.damaged(f"reading {unit} is {pair!r}")
-        skills = reader.tensor(f"readings.{unit}", (d,)).numpy()
+        skills = shares(reader, f"readings.{unit}", (d,))
         found.append(UnitReading(float(pair[0]), skills, float(pair[1])))
     return tuple(found)
 

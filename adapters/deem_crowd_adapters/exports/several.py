@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path, PurePath
 
 from deem_crowd.exceptions import DataError, first_few
@@ -23,6 +23,8 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def expand(paths: Paths) -> list[str]:
     """Return the files that paths, folders and patterns stand for, those of a folder or pattern sorted by name.
 
+    Of a folder without files of its own, those of its folders are read.
+
     Raises
     ------
     FileNotFoundError
@@ -32,12 +34,7 @@ def expand(paths: Paths) -> list[str]:
     files: list[str] = []
     for path in [os.fspath(each) for each in given]:
         if os.path.isdir(path):
-            entries = sorted(Path(path).iterdir())
-            here = [
-                str(e)
-                for e in entries
-                if e.suffix.lower() in _SUFFIXES and not e.name.startswith(".")
-            ]
+            here = _readable(Path(path).iterdir()) or _readable(Path(path).rglob("*"))
         elif os.path.exists(path) or path == "-" or not glob.has_magic(path):
             here = [path]
         else:
@@ -48,6 +45,15 @@ def expand(paths: Paths) -> list[str]:
     if not files:
         raise FileNotFoundError("no file was named")
     return files
+
+
+def _readable(entries: Iterable[Path]) -> list[str]:
+    """Return the files among ``entries`` that may be answers, sorted."""
+    return sorted(
+        str(e)
+        for e in entries
+        if e.suffix.lower() in _SUFFIXES and not e.name.startswith(".") and e.is_file()
+    )
 
 
 def short_names(files: Sequence[str]) -> list[str]:
@@ -63,9 +69,9 @@ def short_names(files: Sequence[str]) -> list[str]:
 def join(pieces: Sequence[Collected]) -> Collected:
     """Return the answers of several files as one collection.
 
-    A worker's id that stands in several files is made one of each file if it is a number (every server counts from
-    1), or
-    if the same tasks were answered under it in several files with other labels. A task is the same in several files if
+    A worker's id that stands in several files is made one of each file if it is a number (every server counts
+    from 1), or if the same tasks were answered under it in several files with other labels. A task is the same in
+    several files if
     its id is, unless the tasks of equal id hold other data; where no id is shared, tasks of equal data are the same.
     """
     if len(pieces) == 1:
