@@ -113,7 +113,7 @@ def test_gold_clamps() -> None:
     gold[0] = (DEEM().fit(X).predict(X)[0] + 1) % K
     model = DEEM().fit(X, gold=gold)
     assert model.is_fitted_
-    with pytest.raises(DataError, match="gold holds 1 values that are no class: 7"):
+    with pytest.raises(DataError, match="gold holds 1 value that is not a class: 7"):
         DEEM().fit(X, gold=np.where(np.arange(len(Y)) == 3, 7, -1))
 
 

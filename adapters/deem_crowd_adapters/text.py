@@ -131,7 +131,7 @@ def _remedy(header: Sequence[str], delimiter: str, needed: Sequence[str]) -> str
 
 
 class _Quotes(io.RawIOBase):
-    """DesignMatrix a file on, ends its last line if nobody has, and counts its quotation marks."""
+    """Passes a file on, ends its last line if nobody has, and counts its quotation marks."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -204,7 +204,7 @@ def _explained(source: Source, kind: str, error: Exception) -> DataError:
     text = str(error).strip()
     if "straddl" in text:
         text = f"a row is longer than {_BLOCK // 2**20} MiB, or a quotation mark is never closed"
-    return DataError(f"{source.name} is not regular {kind}: {text[:300]}. Mend that row.")
+    return DataError(f"{source.name} is not regular {kind}: {text[:300]}. Correct that row.")
 
 
 def _refuse_open_quote(source: Source, delimiter: str) -> None:

@@ -122,8 +122,10 @@ def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDAr
     array = array.astype(np.int64)
     bad = (array < -1) | (array >= answers.n_classes)
     if bad.any():
+        kinds = "value that is not a class", "values that are not classes"
+        strange = counted(int(bad.sum()), *kinds)
         raise DataError(
-            f"{name} holds {int(bad.sum())} values that are no class: {first_few(np.unique(array[bad]))} "
+            f"{name} holds {strange}: {first_few(np.unique(array[bad]))} "
             f"(rows {first_few(np.flatnonzero(bad))}). Classes are 0..{answers.n_classes - 1}."
         )
     return array

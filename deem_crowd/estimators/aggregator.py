@@ -28,7 +28,7 @@ from deem_crowd.estimators import (
     fitted,
     inputs,
     recipe,
-    storage,
+    saving,
 )
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
@@ -37,9 +37,9 @@ from deem_crowd.estimators.declaration import parameter
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
-from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
 from deem_crowd.estimators.rules import Choice, Number
+from deem_crowd.estimators.saving import Persistent
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -438,7 +438,7 @@ class DEEMAggregator(
         if "_fitted" not in self.__dict__:
             return None
         model, workers, classes = self.__dict__["_fitted"]
-        content, tensors = storage.pack(model)
+        content, tensors = saving.pack(model)
         labels, probas = self.__dict__["labels_"], self.__dict__["probas_"]
         codes = np.where(
             labels.isna(), -1, classes.get_indexer(pd.Index(labels, tupleize_cols=False))
@@ -453,8 +453,8 @@ class DEEMAggregator(
 
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
-        model = storage.unpack(reader)
-        probas = storage.shares(reader, "probas", (None, model.n_classes), axis=1)
+        model = saving.unpack(reader)
+        probas = saving.shares(reader, "probas", (None, model.n_classes), axis=1)
         codes = reader.tensor("labels", (len(probas),), torch.int64).numpy()
         stored = reader.get("ids", dict)
         lengths = {"task": len(probas), "worker": len(model.skills), "label": model.n_classes}

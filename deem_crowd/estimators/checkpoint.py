@@ -25,10 +25,8 @@ from torch import Tensor
 from deem_crowd import memory
 from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import (
-    DataError,
     FormError,
     OverwriteError,
-    ParameterError,
     UnsupportedError,
     first_few,
 )
@@ -464,17 +462,3 @@ def _read_id(value: Any) -> Any:
     if kind == "date":
         return datetime.date.fromisoformat(inner)
     raise ValueError(f"an id of kind {kind!r}")
-
-
-def require_path(path: Any) -> str | os.PathLike[str]:
-    """Return ``path`` if it is one.
-
-    Raises
-    ------
-    ParameterError, DataError
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise ParameterError(f"path={path!r} is not allowed: it is the name of a file.")
-    if not os.fspath(path):
-        raise DataError("path is empty: give the name of a file.")
-    return path

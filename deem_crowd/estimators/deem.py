@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
 from deem_crowd.data.wide import frame_matrix, is_frame
-from deem_crowd.estimators import checkpoint, declaration, featured, fitted, inputs, recipe, storage
+from deem_crowd.estimators import checkpoint, declaration, featured, fitted, inputs, recipe, saving
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
@@ -27,9 +27,9 @@ from deem_crowd.estimators.declaration import parameter
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
-from deem_crowd.estimators.persistence import Persistent
 from deem_crowd.estimators.progress import reporter
 from deem_crowd.estimators.rules import NONE, Number
+from deem_crowd.estimators.saving import Persistent
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -578,7 +578,7 @@ class DEEM(
     def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
         if not self.is_fitted_:
             return None
-        content, tensors = storage.pack(self._model())
+        content, tensors = saving.pack(self._model())
         columns = self.__dict__.get(COLUMNS)
         if columns is not None:
             content["columns"] = checkpoint.plain_index(columns, "column")
@@ -586,7 +586,7 @@ class DEEM(
 
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
-        model = storage.unpack(reader)
+        model = saving.unpack(reader)
         stored = reader.get("columns", dict, optional=True)
         if stored is None:
             return _attributes(model)
@@ -794,7 +794,7 @@ def _attributes(model: fitted.FittedModel) -> dict[str, Any]:
 
 def _model_file(folder: Any) -> Path:
     """Return the file that fit writes into ``model_dir``, which is made if it is not there."""
-    place = Path(checkpoint.require_path(folder))
+    place = Path(saving.require_path(folder))
     place.mkdir(parents=True, exist_ok=True)
     return place / f"deem{checkpoint.SUFFIX}"
 

@@ -50,7 +50,7 @@ def check_adapter(
     Raises
     ------
     ConformanceError
-        Naming the check, what was seen and what to mend.
+        Naming the check, what was seen and what to correct.
     """
     checks = Checks(name_of(read), skip)
     frame = _frame(ids)

@@ -62,7 +62,7 @@ def check_aggregator(
     Raises
     ------
     ConformanceError
-        Naming the check, what was seen and what to mend.
+        Naming the check, what was seen and what to correct.
     """
     checks = Checks(name_of(factory), skip)
     checks.run_all(_AggregatorChecks(checks, factory, accuracy))

@@ -48,7 +48,7 @@ def check_sampler(
     Raises
     ------
     ConformanceError
-        Naming the check, what was seen and what to mend.
+        Naming the check, what was seen and what to correct.
     """
     checks = Checks(name_of(sampler), skip)
     found: list[Sampler] = []

@@ -51,7 +51,7 @@ class DivergenceSettings:
     schedule : 'cosine', 'linear' or 'constant'
         How the learning rate falls to zero.
     epochs : int, optional
-        DesignMatrix over the tasks; as many as make 600 steps, within 20 and 600, if omitted.
+        Passes over the tasks; as many as make 600 steps, within 20 and 600, if omitted.
     batch_size : int, optional
         B; 512 if omitted.
     restart : float

@@ -40,7 +40,7 @@ Gauge = Literal["normalised", "free"]
 Optimizer = Literal["auto", "em", "lbfgs"]
 Penalty = float | Literal["learned"] | None
 
-# DesignMatrix in which pseudo-answers are learned along with the tables, before they are held fixed.
+# Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
 LEARNING_PASSES = 60
 # Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
 PLATEAU_STEPS = 12

@@ -280,7 +280,7 @@ def _series(values: list[Any], what: str, where: str) -> pd.Series:
             v for v in values if isinstance(v, str) and any("\ud800" <= c <= "\udfff" for c in v)
         ]
         raise DataError(
-            f"{where}: {len(odd)} {what} are no valid Unicode text ({first_few(odd, 2)}). Mend them in the file."
+            f"{where}: {len(odd)} {what} are no valid Unicode text ({first_few(odd, 2)}). Correct them in the file."
         ) from error
 
 

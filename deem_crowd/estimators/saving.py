@@ -1,17 +1,22 @@
-"""A fitted model as entries and tensors of a model file, and back."""
+"""What of a fitted object goes into a model file, and back: its parameters, its model, and save and load."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from deem_crowd.estimators import checkpoint, declaration
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.fitted import FittedModel
+from deem_crowd.exceptions import DataError, ParameterError
 from deem_crowd.model import layers
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.layers import ACTIVATIONS, MAX_WEIGHTS, Layers, MultinomialLayer
@@ -19,6 +24,104 @@ from deem_crowd.model.network import Network
 from deem_crowd.model.units import UnitReading, Units
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
+
+T = TypeVar("T", bound="Persistent")
+
+
+class _Load:
+    """``cls.load(path)`` returns a new object; ``obj.load(path)`` loads into the object and returns it."""
+
+    def __get__(self, instance: T | None, owner: type[T]) -> Callable[[str | os.PathLike[str]], T]:
+        def load(path: str | os.PathLike[str]) -> T:
+            """Read a model that :meth:`save` wrote.
+
+            Called on the class it returns a new object; called on an object, that object takes on the file's
+            parameters and fitted state, or stays as it was if the call fails.
+
+            Raises
+            ------
+            FileNotFoundError
+            FormError
+                If the file is no model of this class, is damaged, incomplete or of another version.
+            """
+            reader = Reader(checkpoint.destination(require_path(path)), owner.__name__)
+            blank = owner()
+            found = checkpoint.known_parameters(reader, blank.get_params())
+            declaration.check(found, owner)
+            state = owner._restore(reader)
+            reader.close()
+            loaded = blank if instance is None else instance
+            fresh = {**{name: getattr(blank, name) for name in blank.get_params()}, **found}
+            # one assignment, so that an interrupt leaves either the old state or the new one
+            loaded.__dict__ = {**fresh, **state}
+            return loaded
+
+        return load
+
+
+class Persistent:
+    """What has parameters and a fitted state, and can be written to a file."""
+
+    load = _Load()
+
+    if TYPE_CHECKING:  # the public classes have these, by whatever base
+
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
+
+        def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None: ...
+
+        @classmethod
+        def _restore(cls, reader: Reader) -> dict[str, Any]: ...
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write parameters and fitted state to a file: tensors as safetensors, the rest as JSON.
+
+        Predictions of the loaded model are bit-equal. The file is written beside its place and renamed, so
+        that what stood there before is there until all is written.
+
+        Parameters
+        ----------
+        path : path
+            ``.safetensors`` is added where there is no suffix.
+        overwrite : bool
+            Also replace a file that is not a model of deem-crowd. Models and empty files are replaced in any case.
+
+        Raises
+        ------
+        NotFittedError
+        OverwriteError
+            If ``path`` holds something else than a model and ``overwrite`` is False.
+        UnsupportedError
+            For parameters or ids that cannot be written, a sampler object, say.
+        OSError
+        """
+        state = self._state()
+        if state is None:
+            name = type(self).__name__
+            raise NotFittedError(f"this {name} is not fitted yet: there is no model to save.")
+        content, tensors = state
+        content = {
+            "parameters": checkpoint.plain_parameters(self.get_params(deep=False)),
+            **content,
+        }
+        target = require_path(path)
+        if not overwrite:
+            checkpoint.require_replaceable(target)
+        checkpoint.write(target, type(self).__name__, content, tensors)
+
+
+def require_path(path: Any) -> str | os.PathLike[str]:
+    """Return ``path`` if it is one.
+
+    Raises
+    ------
+    ParameterError, DataError
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ParameterError(f"path={path!r} is not allowed: it is the name of a file.")
+    if not os.fspath(path):
+        raise DataError("path is empty: give the name of a file.")
+    return path
 
 
 def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
