@@ -6,7 +6,7 @@ import copy
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import attr
 import numpy as np
@@ -14,20 +14,21 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
 
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
-from deem_crowd.data.wide import frame_matrix, is_frame
 from deem_crowd.estimators import checkpoint, declaration, featured, fitted, inputs, recipe, saving
 from deem_crowd.estimators import fit as inference
+from deem_crowd.estimators import predictions as taken
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.declaration import parameter
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
+from deem_crowd.estimators.predictions import COLUMNS, Predictions
 from deem_crowd.estimators.progress import reporter
+from deem_crowd.estimators.readings import Readings
 from deem_crowd.estimators.rules import NONE, Number
 from deem_crowd.estimators.saving import Persistent
 from deem_crowd.exceptions import (
@@ -35,8 +36,6 @@ from deem_crowd.exceptions import (
     DataWarning,
     FormError,
     ParameterError,
-    counted,
-    first_few,
 )
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
@@ -45,12 +44,6 @@ from deem_crowd.training import likelihood as training
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-Predictions: TypeAlias = npt.ArrayLike | pd.DataFrame | Answers
-
-COLUMNS = "_columns"
-"""The attribute that holds the columns of the frame that was fitted, if it was one."""
-
 
 _ORDER = (
     "n_classes",
@@ -102,6 +95,7 @@ _ORDER = (
     field_transformer=declaration.in_order(*_ORDER),
 )
 class DEEM(
+    Readings,
     Insights,
     Decisions,
     featured.WithFeatures,
@@ -238,7 +232,7 @@ class DEEM(
                 raise declaration.unknown_parameter("DEEM.fit", name, settings)
         settings.update(overrides)
         declaration.check(settings, type(self))
-        answers, columns = _read(predictions, settings["n_classes"])
+        answers, columns = taken.read(predictions, settings["n_classes"])
         known = None if gold is None else class_vector(gold, answers, "gold")
         truth = None if y is None else class_vector(y, answers, "y")
         seen = Memory(answers, known)
@@ -316,9 +310,11 @@ class DEEM(
             watched = ("task", "worker") if before is None else ("task",)
             columns: pd.Index | None = None
             if before is None:
-                answers, columns = _read(predictions, n_classes, watched)
+                answers, columns = taken.read(predictions, n_classes, watched)
             else:
-                answers = as_answers(self._ordered(inputs.opened(predictions)), n_classes, watched)
+                answers = as_answers(
+                    taken.in_order(inputs.opened(predictions), self.__dict__), n_classes, watched
+                )
                 columns = self.__dict__.get(COLUMNS)
             known = None if gold is None else class_vector(gold, answers, "gold")
             if before is None:
@@ -336,33 +332,6 @@ class DEEM(
             model, posterior = _trained(seen, settings, present)
             self._take(model, posterior, seen, columns, settings["model_dir"], goes_on=True)
         return self
-
-    @property
-    def is_fitted_(self) -> bool:
-        """Whether fit has succeeded."""
-        return "_fitted" in self.__dict__
-
-    @property
-    def confusion_(self) -> npt.NDArray[np.float64]:
-        """p(answer | label), shape (D, K, K) as [source, answer, label]; made when asked for."""
-        if not self.is_fitted_:
-            raise AttributeError("confusion_ is there after fit")
-        return self._model().full_confusion()
-
-    @property
-    def selection_(self) -> pd.DataFrame | None:
-        """What the model was chosen among, a row a candidate; None where it was named.
-
-        Columns ``candidate``; ``score``, a lower bound of the log evidence in nats per answer; ``difference`` and
-        ``standard_error``, how much likelier it makes a task's answers than one table a source does, in nats;
-        ``agreement``, how far its labels are those of the others; ``weight``, what it counts; ``why``.
-        """
-        return self._seen("selection_").selection()
-
-    @property
-    def skill_intervals_(self) -> npt.NDArray[np.float64]:
-        """A 95 % interval of each source's skill, shape (D, 2), from the curvature of the likelihood."""
-        return self._seen("skill_intervals_").skill_intervals()
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.is_fitted_
@@ -509,70 +478,6 @@ class DEEM(
         best = fitted.best_class(posterior, answers)
         return float((best[rated] == truth[rated]).mean())
 
-    # ---------------------------------------------------------- class mapping
-
-    def get_class_mapping(self) -> dict[int, int]:
-        """Return which class each group of hidden states stands for, as {state: class}.
-
-        Raises
-        ------
-        NotFittedError
-        """
-        model = self._model()
-        return {j: int(model.used[c]) for j, c in enumerate(model.class_map)}
-
-    def reset_class_mapping(self) -> Self:
-        """Read the hidden states under their own numbers; labels, probabilities and tables all follow.
-
-        Raises
-        ------
-        NotFittedError
-        """
-        before = self._model()
-        model = before.with_class_map(np.arange(len(before.used)))
-        if "probas_" in self.__dict__:
-            renamed = np.arange(model.n_classes)
-            renamed[before.used[before.class_map]] = model.used[model.class_map]
-            moved = np.empty_like(self.__dict__["probas_"])
-            moved[:, renamed] = self.__dict__["probas_"]
-            labels = np.append(renamed, -1)[self.__dict__["labels_"]]
-            self.__dict__.update(probas_=moved, labels_=labels)
-        self.__dict__.update(
-            _fitted=model,
-            class_map_=model.class_map,
-            priors_=model.priors,
-            skills_=model.skills,
-        )
-        return self
-
-    # ------------------------------------------------------------ hidden units
-
-    @property
-    def label_unit_(self) -> int:
-        """Which hidden unit carries the label, 0..H-1; found from the answers alone."""
-        return self._seen("label_unit_").label_unit
-
-    @property
-    def unit_scores_(self) -> npt.NDArray[np.float64]:
-        """What speaks for each hidden unit being the label, shape (H,); the highest is. Empty for one unit.
-
-        The mean over sources of log(κ + 0.05), κ a source's skill, corrected for chance, at telling that unit.
-        """
-        return np.array([reading.score for reading in self._seen("unit_scores_").readings])
-
-    @property
-    def unit_skills_(self) -> npt.NDArray[np.float64]:
-        """κ of each source for each hidden unit, shape (H, D); empty for one unit."""
-        readings = self._seen("unit_skills_").readings
-        return np.array([reading.skills for reading in readings]).reshape(
-            len(readings), self.n_classifiers_
-        )
-
-    def _seen(self, name: str) -> fitted.FittedModel:
-        if not self.is_fitted_:
-            raise AttributeError(f"{name} is there after fit")
-        return self._model()
-
     # ---------------------------------------------------------- save and load
 
     def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
@@ -591,15 +496,9 @@ class DEEM(
         if stored is None:
             return _attributes(model)
         columns = checkpoint.read_index(stored, len(model.skills), reader, "column")
-        return _attributes(model) | _names_of(columns)
+        return _attributes(model) | taken.names_of(columns)
 
     # ---------------------------------------------------------------- helpers
-
-    def _model(self) -> fitted.FittedModel:
-        if not self.is_fitted_:
-            raise NotFittedError("this DEEM is not fitted yet: call fit(predictions) first.")
-        model: fitted.FittedModel = self.__dict__["_fitted"]
-        return model
 
     def _take(
         self,
@@ -615,7 +514,7 @@ class DEEM(
         """Take on a model, and write it where it is to be written; at once, or not at all."""
         former = (MEMORY, COLUMNS, "feature_names_in_", featured.FEATURES)
         fresh = {k: v for k, v in self.__dict__.items() if k not in former}
-        fresh |= _attributes(model) | _names_of(columns)
+        fresh |= _attributes(model) | taken.names_of(columns)
         fresh[FITTED_ON] = seen
         fresh["probas_"] = posterior
         known = seen.known if settled is None else settled
@@ -630,48 +529,6 @@ class DEEM(
             there.save(_model_file(folder))
         self.__dict__ = fresh
 
-    def _ordered(self, predictions: Any) -> Any:
-        """Return predictions, but a frame as its matrix with the columns in the order of the fit.
-
-        Raises
-        ------
-        DataError
-            If its columns are others than those of the fit.
-        """
-        fitted_on: pd.Index | None = self.__dict__.get(COLUMNS)
-        if not is_frame(predictions):
-            if "feature_names_in_" in self.__dict__ and not isinstance(predictions, Answers):
-                warnings.warn(
-                    "X does not have valid feature names, but DEEM was fitted with feature names: columns are taken by "
-                    "position.",
-                    DataWarning,
-                    stacklevel=4,
-                )
-            return predictions
-        matrix, columns = frame_matrix(predictions)
-        if fitted_on is None:
-            if not columns.equals(pd.RangeIndex(len(columns))):
-                warnings.warn(
-                    "X has feature names, but DEEM was fitted without feature names: columns are taken by position.",
-                    DataWarning,
-                    stacklevel=4,
-                )
-            return matrix
-        place = columns.get_indexer(fitted_on)
-        lost = fitted_on[place < 0]
-        new = columns[~columns.isin(fitted_on)]
-        if len(lost) or len(new):
-            listed = [
-                f"{text} {counted(len(names), 'column')} ({first_few(names)})"
-                for text, names in (("lacks", lost), ("has besides", new))
-                if len(names)
-            ]
-            raise DataError(
-                f"the frame has other columns than the one that DEEM was fitted with: it {' and '.join(listed)}. Give "
-                "one column per source, NaN or −1 where it did not answer."
-            )
-        return matrix[:, place]
-
     def _same_sources(self, answers: Answers) -> None:
         if answers.n_workers != self.n_classifiers_:
             raise DataError(
@@ -684,7 +541,7 @@ class DEEM(
         classes = np.arange(self.n_classes_)
         remembered: Memory | None = self.__dict__.get(FITTED_ON)
         if isinstance(predictions, Answers) and remembered is not None:
-            answers, workers = _by_ids(predictions, remembered.answers)
+            answers, workers = taken.by_ids(predictions, remembered.answers)
             return model.posterior(answers, workers, classes), answers
         if isinstance(predictions, Answers) and not np.array_equal(
             predictions.workers, np.arange(predictions.n_workers)
@@ -696,73 +553,10 @@ class DEEM(
                 stacklevel=3,
             )
         # no warning of sources that are silent among new tasks
-        predictions = self._ordered(inputs.opened(predictions))
+        predictions = taken.in_order(inputs.opened(predictions), self.__dict__)
         answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
         self._same_sources(answers)
         return model.posterior(answers, np.arange(answers.n_workers), classes), answers
-
-
-def _read(
-    predictions: Any, n_classes: int | None, warn_empty: tuple[str, ...] = ("task", "worker")
-) -> tuple[Answers, pd.Index | None]:
-    """Return the answers, and the columns of the frame where they come as one."""
-    predictions = inputs.opened(predictions)
-    if not is_frame(predictions):
-        return as_answers(predictions, n_classes, warn_empty), None
-    matrix, columns = frame_matrix(predictions)
-    answers = Answers.from_dense(matrix, n_classes, workers=columns, warn_empty=warn_empty)
-    return answers, columns
-
-
-def _names_of(columns: pd.Index | None) -> dict[str, Any]:
-    """Return the attributes that hold the columns of a frame; scikit-learn's are for names that are text."""
-    if columns is None:
-        return {}
-    texts = len(columns) and all(isinstance(name, str) for name in columns)
-    names = {"feature_names_in_": np.array(columns, dtype=object)} if texts else {}
-    return {COLUMNS: columns, **names}
-
-
-def _by_ids(new: Answers, fitted_on: Answers) -> tuple[Answers, npt.NDArray[np.int64]]:
-    """Return answers with the classes of those that were fitted, and the number of each of their workers, −1 for new.
-
-    Raises
-    ------
-    DataError
-        If no worker or no class is known.
-    """
-    places = []
-    for name, ids, known in (
-        ("worker", new.workers, fitted_on.workers),
-        ("label", new.classes, fitted_on.classes),
-    ):
-        place = known.get_indexer(ids)
-        if len(ids) and not (place >= 0).any():
-            raise DataError(
-                f"none of the {len(ids)} ids in {name} ({first_few(ids)}) was there in fit, which had "
-                f"{first_few(known)}: give the answers the ids of the fitted ones."
-            )
-        places.append(place.astype(np.int64))
-    workers, classes = places
-    if (workers < 0).any():
-        strangers = new.workers.take(np.flatnonzero(workers < 0))
-        warnings.warn(
-            f"{len(strangers)} workers were not there in fit ({first_few(strangers)}): "
-            "each counts as the average worker.",
-            DataWarning,
-            stacklevel=4,
-        )
-    if np.array_equal(classes, np.arange(fitted_on.n_classes)):
-        return new, workers
-    lost = int((classes[new.hard_label] < 0).sum()) if not new.is_soft else 0
-    if lost:
-        unknown = new.classes.take(np.flatnonzero(classes < 0))
-        warnings.warn(
-            f"{lost} answers give a class that was not there in fit ({first_few(unknown)}): they are left out.",
-            DataWarning,
-            stacklevel=4,
-        )
-    return new.select(classes=(classes, fitted_on.classes)), workers
 
 
 def _trained(
