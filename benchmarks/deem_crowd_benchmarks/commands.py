@@ -130,8 +130,8 @@ def benchmark(
     suite: Annotated[
         str | None,
         typer.Argument(
-            help="quick (a minute; the default), crowd, ensemble, laws, clusterings, scaling, shapes, samplers, "
-            "labelling, suspects or coverage; not needed with --data."
+            help="quick (a minute; the default), crowd, ensemble, laws, clusterings, features, scaling, shapes, "
+            "samplers, labelling, suspects or coverage; not needed with --data."
         ),
     ] = None,
     data: Annotated[
@@ -139,7 +139,7 @@ def benchmark(
         typer.Option(
             "--data",
             help="What to compare on, as often as needed: a folder of folders with labels.csv[.gz] and truth.csv[.gz] "
-            "(or .parquet); crowdkit:NAME; sklearn[:NAME]; sklearn-soft[:NAME]; law[:NAME]; "
+            "(or .parquet); crowdkit:NAME; sklearn[:NAME]; sklearn-soft[:NAME]; law[:NAME]; features[:NAME]; "
             "clusterings[:NAME]; renamed: before any of them shuffles the names of each worker.",
         ),
     ] = None,

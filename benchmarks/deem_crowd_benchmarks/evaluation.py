@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import time
 import warnings
 from collections.abc import Callable
@@ -101,7 +102,7 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
             before = psutil.Process().memory_info().rss
             start = time.perf_counter()
             more = (label_set.gold,) if method.sees_gold else ()
-            labels = aggregator.fit_predict(data, *more)
+            labels = aggregator.fit_predict(data, *more, **_features(label_set, aggregator))
             seconds = time.perf_counter() - start
             peak = _peak()
         except MemoryError:
@@ -120,6 +121,14 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
     _measure(found, label_set, labels, aggregator)
     found.measures = {k: v for k in MEASURES if (v := found.measures.get(k, np.nan)) == v}
     return found
+
+
+def _features(label_set: LabelSet, aggregator: Any) -> dict[str, Any]:
+    """Return the features for an aggregator that takes some."""
+    if label_set.features is None:
+        return {}
+    taken = "features" in inspect.signature(aggregator.fit_predict).parameters
+    return {"features": label_set.features} if taken else {}
 
 
 def _input(label_set: LabelSet, aggregator: Any) -> Any:

@@ -33,6 +33,8 @@ class LabelSet:
     soft : DataFrame, R rows, optional
         The same answers as probabilities: ``task``, ``worker``, a column for each class. ``answers`` then holds the
         likeliest classes, for aggregators that take no probabilities.
+    features : DataFrame, index ``task``, optional
+        For aggregators that take some.
     named : bool
         Whether a label means the same to all workers. Where it does not, labels are scored under the best one-to-one
         map to the true classes.
@@ -44,6 +46,7 @@ class LabelSet:
     kind: str = "data"
     soft: pd.DataFrame | None = None
     named: bool = True
+    features: pd.DataFrame | None = None
 
     @property
     def digest(self) -> str:
@@ -52,6 +55,8 @@ class LabelSet:
         parts.append(pd.util.hash_pandas_object(self.gold.astype(str), index=True))
         if self.soft is not None:
             parts.append(pd.util.hash_pandas_object(self.soft, index=False))
+        if self.features is not None:
+            parts.append(pd.util.hash_pandas_object(self.features, index=True))
         mixed = np.concatenate([p.to_numpy(np.uint64) for p in parts])
         order = np.arange(1, len(mixed) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return f"{int((mixed ^ order).sum(dtype=np.uint64)):016x}"
@@ -251,7 +256,28 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
     twice = gold["task"][gold["task"].duplicated()].unique()
     if len(twice):
         raise DataError(f"{truth}: {len(twice)} tasks have two gold labels ({first_few(twice)}).")
-    return LabelSet(folder.resolve().name, answers, gold.set_index("task")["label"], kind)
+    features = _features_in(folder, answers["task"])
+    return LabelSet(
+        folder.resolve().name, answers, gold.set_index("task")["label"], kind, features=features
+    )
+
+
+def _features_in(folder: Path, tasks: pd.Series) -> pd.DataFrame | None:
+    """Return ``features.npz`` (array X), rows named by the first column of ``tasks.csv[.gz]``; None if it is absent."""
+    arrays, names = folder / "features.npz", _file(folder, "tasks")
+    if not arrays.is_file() or names is None:
+        return None
+    from deem_crowd_adapters import read_table
+
+    with np.load(arrays, allow_pickle=False) as found:
+        x = found["X"].astype(np.float32)
+    index = pd.Index(read_table(str(names)).iloc[:, 0].astype(str), name="task")
+    if len(index) != len(x):
+        raise DataError(
+            f"{folder}: {len(x)} rows of features and {len(index)} tasks in {names.name}."
+        )
+    frame = pd.DataFrame(x, index=index)
+    return frame.loc[frame.index.isin(tasks)]
 
 
 def from_crowdkit(name: str) -> LabelSet:
@@ -310,6 +336,14 @@ def _law(name: str) -> Iterator[Source]:
         yield Source(one, "law", LAWS[one], drawn=True)
 
 
+def _features(name: str) -> Iterator[Source]:
+    from deem_crowd_benchmarks.featured import DATA, simulated
+
+    _chosen(name, DATA, "features")
+    for one in simulated(name):
+        yield Source(one.title, f"{one.data}, {one.noise}", one, drawn=True)
+
+
 def _clusterings(name: str) -> Iterator[Source]:
     from deem_crowd_benchmarks.clusterings import Clustered, available
 
@@ -333,4 +367,5 @@ _SCHEMES: dict[str, Callable[[str], Iterator[Source]]] = {
     "sklearn-soft": lambda name: _sklearn(name, soft=True),
     "law": _law,
     "clusterings": _clusterings,
+    "features": _features,
 }

@@ -9,7 +9,15 @@ from pathlib import Path
 from deem_crowd import extras, registry
 from deem_crowd.discovery import hint
 from deem_crowd.exceptions import ParameterError
-from deem_crowd_benchmarks import consensus_peers, decisions, label_sets, mixing, reports, runs
+from deem_crowd_benchmarks import (
+    consensus_peers,
+    decisions,
+    feature_peers,
+    label_sets,
+    mixing,
+    reports,
+    runs,
+)
 from deem_crowd_benchmarks.isolation import Limits
 from deem_crowd_benchmarks.label_sets import CrowdOf, LabelSet, Source
 from deem_crowd_benchmarks.methods import Method
@@ -95,6 +103,19 @@ SUITES = {
             ),
             Method("HBGF (ccHBGF)", consensus_peers.HybridBipartite),
             Method("best single, by gold", consensus_peers.BestSingle, sees_gold=True),
+        ),
+    ),
+    "features": Suite(
+        "labels from answers and features: simulated crowds about scikit-learn's data, or folders (--data)",
+        ("features",),
+        (
+            Method("deem, features", "deem"),
+            Method("deem", feature_peers.WithoutFeatures),
+            "mv",
+            Method("classifier on votes", feature_peers.ClassifierOnVotes),
+            Method("CROWDLAB", feature_peers.CrowdLab),
+            Method("CROWDLAB, 4 rounds", feature_peers.CrowdLab, {"rounds": 4}),
+            Method("classifier on gold", feature_peers.ClassifierOnGold, sees_gold=True),
         ),
     ),
     "samplers": Suite("acceptance, effective samples a second, gradient error", (), ""),

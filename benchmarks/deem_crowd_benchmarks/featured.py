@@ -1,0 +1,122 @@
+"""Label sets with features: scikit-learn's data under simulated crowds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd_benchmarks.label_sets import LabelSet
+
+DATA = ("digits", "breast-cancer", "wine")
+NOISE = ("class", "instance")
+PER_TASK = (1, 2, 3, 5)
+N_WORKERS = 20
+_SKILL = {2: (8.0, 4.0)}
+_SKILL_OF_MANY = (6.0, 5.5)
+_SPREAD, _STEEPNESS = 0.15, 3.0
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A crowd of 20 workers about one of scikit-learn's data sets.
+
+    Attributes
+    ----------
+    data : str
+        'digits', 'breast-cancer' or 'wine'.
+    noise : str
+        'class': each worker has an accuracy, Beta(6, 5.5) (Beta(8, 4) for two classes), and errors of each class that a
+        Dirichlet(0.5) draw divides. 'instance': each task has a chance of a wrong answer, normal around the same mean
+        with standard deviation 0.15, and where a worker errs to depends on the features by projections of the worker's
+        own (after Xia et al., *Part-dependent label noise*, NeurIPS 2020).
+    per_task : int
+        Answers a task, each by another worker.
+    """
+
+    data: str
+    noise: str
+    per_task: int
+
+    @property
+    def title(self) -> str:
+        """What tells it from others."""
+        return f"{self.data}, {self.noise}, {self.per_task} a task"
+
+    def __call__(self, seed: int) -> LabelSet:
+        """Draw it."""
+        x, y = _data(self.data)
+        rng = np.random.default_rng([seed, self.per_task, NOISE.index(self.noise)])
+        n, k = len(y), int(y.max()) + 1
+        skills = rng.beta(*_SKILL.get(k, _SKILL_OF_MANY), N_WORKERS)
+        worker = np.stack([rng.choice(N_WORKERS, self.per_task, replace=False) for _ in range(n)])
+        task = np.repeat(np.arange(n), self.per_task)
+        chances = self._chances(rng, x, y, skills, task, worker.ravel(), k)
+        bounds = chances.cumsum(axis=1)
+        label = np.minimum((rng.random(len(task))[:, None] > bounds).sum(axis=1), k - 1)
+        answers = pd.DataFrame({"task": task, "worker": worker.ravel(), "label": label})
+        index = pd.RangeIndex(n, name="task")
+        gold = pd.Series(y, index=index, name="label")
+        return LabelSet(
+            self.title,
+            answers,
+            gold,
+            f"{self.data}, {self.noise}",
+            features=pd.DataFrame(x, index),
+        )
+
+    def _chances(
+        self,
+        rng: np.random.Generator,
+        x: npt.NDArray[np.float64],
+        y: npt.NDArray[np.int64],
+        skills: npt.NDArray[np.float64],
+        task: npt.NDArray[np.int64],
+        worker: npt.NDArray[np.int64],
+        k: int,
+    ) -> npt.NDArray[np.float64]:
+        """Return the chance of each label, shape (R, K)."""
+        if self.noise == "class":
+            tables = np.zeros((N_WORKERS, k, k))
+            for i in range(N_WORKERS):
+                for c in range(k):
+                    others = np.arange(k) != c
+                    tables[i, c, others] = (1 - skills[i]) * rng.dirichlet(np.full(k - 1, 0.5))
+                    tables[i, c, c] = skills[i]
+            found: npt.NDArray[np.float64] = tables[worker, y[task]]
+            return found
+        wrong = np.clip(rng.normal(1 - skills.mean(), _SPREAD, len(y)), 0.0, 0.95)[task]
+        scaled = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)
+        towards = rng.normal(size=(N_WORKERS, x.shape[1], k)) * _STEEPNESS / np.sqrt(x.shape[1])
+        scores = np.empty((len(task), k))
+        for i in range(N_WORKERS):
+            own = worker == i
+            scores[own] = scaled[task[own]] @ towards[i]
+        scores[np.arange(len(task)), y[task]] = -np.inf
+        share = np.exp(scores - scores.max(axis=1, keepdims=True))
+        chances = wrong[:, None] * share / share.sum(axis=1, keepdims=True)
+        chances[np.arange(len(task)), y[task]] = 1 - wrong
+        return np.asarray(chances)
+
+
+def _data(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    from sklearn import datasets
+
+    load = {
+        "digits": datasets.load_digits,
+        "breast-cancer": datasets.load_breast_cancer,
+        "wine": datasets.load_wine,
+    }[name]
+    x, y = load(return_X_y=True)
+    return np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.int64)
+
+
+def simulated(name: str) -> Iterator[Simulated]:
+    """Return the crowds about one data set, or about all (an empty name)."""
+    for data in DATA if not name else (name,):
+        for noise in NOISE:
+            for per_task in PER_TASK:
+                yield Simulated(data, noise, per_task)
