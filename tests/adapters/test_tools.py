@@ -542,12 +542,19 @@ def test_a_folder_a_pattern_and_a_list_name_the_same_files(tmp_path: Path) -> No
     for i in range(2):
         written(tmp_path, f"p{i}.jsonl", rows[i::2])
     (tmp_path / "README").write_text("not an export")
+    (tmp_path / "settings.json").write_text('{"questions": []}')
     folder, _ = read(tmp_path)
     pattern, _ = read(str(tmp_path / "p*.jsonl"))
     listed, _ = read([tmp_path / "p0.jsonl", tmp_path / "p1.jsonl"])
     assert triples(folder.answers) == triples(pattern.answers) == triples(listed.answers)
     with pytest.raises(FileNotFoundError):
         adapters.read_export(str(tmp_path / "q*.jsonl"))
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for i in range(2):
+        (tmp_path / f"p{i}.jsonl").rename(inner / f"p{i}.jsonl")
+    nested, _ = read(tmp_path)
+    assert triples(nested.answers) == triples(folder.answers)
 
 
 def test_files_of_two_tools_are_not_mixed(tmp_path: Path) -> None:

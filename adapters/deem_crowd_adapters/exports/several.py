@@ -17,6 +17,9 @@ _SUFFIXES = {
 }
 """Files of a folder that are read; others, such as a README, are not."""
 
+_ABOUT = {"settings.json", "dataset_info.json", "dataset_dict.json", "state.json", "config.json"}
+"""Files that tools put beside answers, about them."""
+
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
@@ -52,7 +55,10 @@ def _readable(entries: Iterable[Path]) -> list[str]:
     return sorted(
         str(e)
         for e in entries
-        if e.suffix.lower() in _SUFFIXES and not e.name.startswith(".") and e.is_file()
+        if e.suffix.lower() in _SUFFIXES
+        and not e.name.startswith(".")
+        and e.name not in _ABOUT
+        and e.is_file()
     )
 
 
