@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import deem_crowd
+from deem_crowd import DEEMAggregator
 from deem_crowd.cli import files, shell
 from deem_crowd.cli.app import app
 
@@ -84,9 +85,10 @@ def failed(result: Result, status: int) -> str:
 
 
 @pytest.mark.parametrize("method", ["deem", "ds", "mv"])
-def test_labels_go_to_a_file_and_nothing_to_the_streams(folder: Path, method: str) -> None:
+def test_labels_go_to_a_file_and_a_word_to_standard_error(folder: Path, method: str) -> None:
     result = call("aggregate", "answers.csv", "-o", "labels.csv", "--method", method)
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    said = (result.exit_code, result.stdout, result.stderr)
+    assert said == (0, "", f"Written: labels.csv ({len(TRUTH)} rows)\n")
     labels = pd.read_csv(folder / "labels.csv")
     assert list(labels.columns) == ["task", "label"]
     assert list(labels["task"]) == list(TRUTH)  # by first appearance
@@ -132,13 +134,16 @@ def test_probabilities_and_workers(folder: Path) -> None:
     result = call(
         "aggregate", "answers.csv", "-o", "l.csv", "--proba", "p.csv", "--workers", "w.tsv"
     )
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "Written: p.csv (12 rows)", "Written: w.tsv (5 rows)", "Written: l.csv (12 rows)"
+    ]  # fmt: skip
     probas = pd.read_csv("p.csv", index_col="task")
     assert list(probas.columns) == ["no", "yes"]
     assert probas.sum(axis=1).to_numpy() == pytest.approx(1)
     assert probas.idxmax(axis=1).to_dict() == TRUTH
     workers = pd.read_csv("w.tsv", sep="\t")
-    assert list(workers.columns) == ["worker", "skill", "answers"]
+    assert list(workers.columns) == ["worker", "skill", "low", "high", "answers"]
     assert list(workers["worker"]) == [f"w{w}" for w in range(5)]
     assert workers["skill"].between(0, 1).all()
     assert (workers["answers"] == 12).all()
@@ -147,7 +152,7 @@ def test_probabilities_and_workers(folder: Path) -> None:
 def test_a_method_without_skills_leaves_the_column_empty_and_says_so(folder: Path) -> None:
     result = call("aggregate", "answers.csv", "--method", "ds", "-o", "l.csv", "--workers", "w.csv")
     assert result.exit_code == 0
-    assert result.stderr == "warning: method 'ds' gives no skills: that column is empty.\n"
+    assert result.stderr.startswith("warning: method 'ds' gives no skills: that column is empty.\n")
     assert pd.read_csv("w.csv")["skill"].isna().all()
 
 
@@ -444,7 +449,7 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(folder: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
 def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
-    many = pd.DataFrame({"task": range(60_000), "worker": 1, "label": "yes"})
+    many = pd.DataFrame({"task": range(60_000), "worker": [1, 2] * 30_000, "label": "yes"})
     (folder / "answers.csv").write_text(csv(many))
     command = [sys.executable, "-m", "deem_crowd.cli", "aggregate", "answers.csv", "--method", "mv"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -460,3 +465,41 @@ def test_a_terminal_that_knows_only_ascii(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PYTHONUTF8", "0")
     done = fresh("compare", "answers.csv", "--methods", "mv,gold-mv")
     assert done.returncode == 0, done.stderr
+
+
+# ------------------------------------------------------------- what Python has, in files
+
+
+def test_confusion_matrices_intervals_and_a_summary(folder: Path) -> None:
+    frame = pd.read_csv(folder / "answers.csv")
+    fitted = DEEMAggregator().fit(frame)
+    result = call(
+        "aggregate",
+        "answers.csv",
+        "-o",
+        "labels.csv",
+        "--errors",
+        "errors.csv",
+        "--workers",
+        "workers.csv",
+        "--summary",
+    )
+    assert result.exit_code == 0, result.stderr
+    errors = pd.read_csv(folder / "errors.csv").set_index(["worker", "label"])
+    assert errors.to_numpy() == pytest.approx(fitted.errors_.to_numpy())
+    assert errors.index.tolist() == fitted.errors_.index.tolist()
+    assert errors.groupby("worker").sum().to_numpy() == pytest.approx(1.0)
+    workers = pd.read_csv(folder / "workers.csv").set_index("worker")
+    expected = fitted.skill_intervals_.loc[workers.index]
+    assert workers[["low", "high"]].to_numpy() == pytest.approx(expected.to_numpy())
+    assert ((workers["low"] <= workers["skill"]) & (workers["skill"] <= workers["high"])).all()
+    assert fitted.summary().splitlines()[0] in result.stderr
+    assert f"Written: errors.csv ({len(errors)} rows)" in result.stderr
+
+
+def test_a_method_without_confusion_matrices_says_so(folder: Path) -> None:
+    said = failed(call("aggregate", "answers.csv", "--method", "mv", "--errors", "e.csv"), 1)
+    assert "gives no confusion matrices: leave out --errors" in said
+    assert not (folder / "e.csv").exists()
+    said = failed(call("aggregate", "answers.csv", "--method", "mv", "--summary"), 2)
+    assert "--summary" in said

@@ -17,7 +17,7 @@ import typer
 
 import deem_crowd
 from deem_crowd.cli import features as feature_files
-from deem_crowd.cli import files, shell
+from deem_crowd.cli import files, results, shell
 from deem_crowd.cli.options import (
     AdapterOption,
     AdapterSetOption,
@@ -37,11 +37,9 @@ from deem_crowd.cli.options import (
 )
 from deem_crowd.exceptions import (
     DataError,
-    DataWarning,
     DeemCrowdError,
     ParameterError,
     PluginWarning,
-    first_few,
 )
 
 if TYPE_CHECKING:
@@ -100,8 +98,19 @@ def aggregate(
     ] = None,
     workers: Annotated[
         str | None,
-        typer.Option(help="Where skills go: columns worker, skill, answers (their number)."),
+        typer.Option(
+            help="Where skills go: columns worker, skill, low, high (a 95 % interval), answers (their number)."
+        ),
     ] = None,
+    errors: Annotated[
+        str | None,
+        typer.Option(
+            help="Where confusion matrices go: columns worker, label (answered), and one for each true class."
+        ),
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Show a summary of the fit on standard error.")
+    ] = False,
     gold: Annotated[
         str | None,
         typer.Option(help="Labels that are known, to learn from: columns task, label."),
@@ -142,7 +151,7 @@ def aggregate(
     """
     (method,) = shell.checked_methods([method], "--method")
     kind = format.value if format else None
-    outputs = {"--output": output, "--proba": proba, "--workers": workers}
+    outputs = {"--output": output, "--proba": proba, "--workers": workers, "--errors": errors}
     files.check_outputs(outputs, [*answers, gold, features], kind)
     if save_classifier is not None and features is None:
         raise typer.BadParameter(
@@ -162,18 +171,26 @@ def aggregate(
         files.check_gold_labels(known, settled)
     aggregator, labels = _fit(method, settled, known, chosen[method], table_of_features)
     # All is worked out before anything is written.
+    about = results.summary(aggregator, method) if summary else ""
     tables: list[tuple[pd.DataFrame, str]] = []
     if proba is not None:
-        tables.append((_probabilities(aggregator, settled, method), proba))
+        tables.append((results.probabilities(aggregator, settled, method), proba))
     if workers is not None:
-        tables.append((_workers(aggregator, settled, method), workers))
-    table = _labels(labels, settled)
+        tables.append((results.workers(aggregator, settled, method), workers))
+    if errors is not None:
+        tables.append((results.errors(aggregator, settled, method), errors))
+    table = results.labels(labels, settled)
     if contested is Contested.missing:
-        table = _without_contested(table, aggregator, method)
+        table = results.without_contested(table, aggregator, method)
     tables.append((table, output))
     if save_classifier is not None:
         feature_files.save_classifier(aggregator, save_classifier)
     files.write(tables, kind, spreadsheet)
+    if about:
+        typer.echo(about, err=True)
+    for rows, path in tables:
+        if path != "-":
+            typer.echo(f"Written: {path} ({len(rows):,} rows)", err=True)
 
 
 @app.command()
@@ -277,90 +294,5 @@ def _fit(
         raise DataError(
             f"method {method!r} failed on these answers: {contract.described(error)}"
         ) from error
-    contract.require(method, contract.fault(labels, _answered(answers), answers.classes))
+    contract.require(method, contract.fault(labels, results.answered(answers), answers.classes))
     return aggregator, labels
-
-
-def _answered(answers: Answers) -> pd.Index:
-    """Return the tasks that have answers."""
-    import numpy as np
-
-    return answers.tasks[np.bincount(answers.task, minlength=answers.n_tasks) > 0]
-
-
-def _labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
-    """Return columns task, label, shape (N, 2), tasks by first appearance, no label where there are no answers."""
-    import pandas as pd
-
-    unanswered = answers.tasks[~answers.tasks.isin(labels.index)]
-    if len(unanswered):
-        warnings.warn(
-            f"{len(unanswered)} tasks have no answers: their label is missing ({first_few(unanswered)}).",
-            DataWarning,
-            stacklevel=2,
-        )
-        labels = labels.astype(object).reindex(answers.tasks)
-    else:
-        labels = labels.loc[answers.tasks]
-    return pd.DataFrame({"task": answers.tasks, "label": labels.array})
-
-
-def _without_contested(table: pd.DataFrame, aggregator: Any, method: str) -> pd.DataFrame:
-    """Return the labels without those that the aggregator says need another look."""
-    if not hasattr(aggregator, "contested_"):
-        raise typer.BadParameter(
-            f"{method} does not say which labels are contested", param_hint="--contested"
-        )
-    marks = aggregator.contested_.reindex(table["task"], fill_value=False).to_numpy()
-    return table.assign(label=table["label"].astype(object).mask(marks, None))
-
-
-def _probabilities(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
-    """Return task and one column a class, shape (N, 1 + K); the prior where a task has no answers."""
-    import pandas as pd
-
-    from deem_crowd import contract
-
-    with shell.plugin_output():
-        probas = contract.probabilities(aggregator)
-    if probas is not None and answers.n_answers:
-        contract.require(method, contract.improper(probas, _answered(answers)))
-    if probas is None:
-        if answers.n_answers:
-            raise DataError(f"method {method!r} gives no probabilities: leave out --proba.")
-        probas = pd.DataFrame(index=answers.tasks[:0])
-    whole = probas.reindex(answers.tasks)
-    priors = getattr(aggregator, "priors_", None)
-    unanswered = ~answers.tasks.isin(probas.index)
-    if unanswered.any() and isinstance(priors, pd.Series):
-        whole.loc[unanswered] = priors.reindex(whole.columns).to_numpy()
-    names = [str(name) for name in whole.columns]
-    if "task" in names or len(set(names)) < len(names):
-        raise DataError(
-            "the classes cannot be names of columns beside 'task': "
-            f"{first_few(whole.columns, 10)}. Rename them, or leave out --proba."
-        )
-    table = whole.set_axis(names, axis=1).reset_index(drop=True)
-    table.insert(0, "task", answers.tasks)
-    return table
-
-
-def _workers(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
-    """Return columns worker, skill, answers, shape (D, 3), workers by first appearance."""
-    import numpy as np
-    import pandas as pd
-
-    with shell.plugin_output():
-        skills = getattr(aggregator, "skills_", None)
-    if not isinstance(skills, pd.Series):
-        warnings.warn(
-            f"method {method!r} gives no skills: that column is empty.", DataWarning, stacklevel=2
-        )
-        skills = pd.Series(dtype=np.float64)
-    return pd.DataFrame(
-        {
-            "worker": answers.workers,
-            "skill": skills.reindex(answers.workers).to_numpy(dtype=np.float64),
-            "answers": np.bincount(answers.worker, minlength=answers.n_workers),
-        }
-    )

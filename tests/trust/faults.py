@@ -308,7 +308,7 @@ SHELL = [
     shell("gold without a column", AGGREGATE + " --gold g.csv", 1,
           "g.csv: missing columns 'label'; found 'task', 'truth'. Rename the column in the file.\nGold has one row a task: columns task, label.", a_csv=SOUND, g_csv="task,truth\na,x\n"),
     shell("no method of that name", AGGREGATE + " --method dem", 2,
-          "Invalid value for --method: no method is called 'dem' (did you mean 'deem'?); there are: deem, ds, glad, gold-mv, kos, mace, mmsr, mv, onecoin-ds, wawa, zbs", a_csv=SOUND),
+          "Invalid value for --method: no method is called 'dem' (did you mean 'deem'?); there are: clusterings, deem, ds, glad, gold-mv, kos, mace, mmsr, mv, onecoin-ds, wawa, zbs", a_csv=SOUND),
     shell("misspelt parameter", AGGREGATE + " --method mv --set n_itr=3", 2,
           "Invalid value for --set: aggregator 'mv' has no parameter 'n_itr'; it takes: default_skill, on_missing_skill", a_csv=SOUND),
     shell("init_method=nope", AGGREGATE + " --set init_method=nope", 2,

@@ -1,0 +1,141 @@
+"""What a fitted aggregator says → the tables that ``deem-crowd aggregate`` writes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deem_crowd.cli import shell
+from deem_crowd.exceptions import DataError, DataWarning, first_few
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deem_crowd.data.answers import Answers
+
+
+def answered(answers: Answers) -> pd.Index:
+    """Return the tasks that have answers."""
+    import numpy as np
+
+    return answers.tasks[np.bincount(answers.task, minlength=answers.n_tasks) > 0]
+
+
+def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
+    """Return columns task, label, shape (N, 2), tasks by first appearance, no label where there are no answers."""
+    import pandas as pd
+
+    unanswered = answers.tasks[~answers.tasks.isin(labels.index)]
+    if len(unanswered):
+        warnings.warn(
+            f"{len(unanswered)} tasks have no answers: their label is missing ({first_few(unanswered)}).",
+            DataWarning,
+            stacklevel=2,
+        )
+        labels = labels.astype(object).reindex(answers.tasks)
+    else:
+        labels = labels.loc[answers.tasks]
+    return pd.DataFrame({"task": answers.tasks, "label": labels.array})
+
+
+def without_contested(table: pd.DataFrame, aggregator: Any, method: str) -> pd.DataFrame:
+    """Return the labels without those that the aggregator says need another look."""
+    if not hasattr(aggregator, "contested_"):
+        raise typer.BadParameter(
+            f"{method} does not say which labels are contested", param_hint="--contested"
+        )
+    marks = aggregator.contested_.reindex(table["task"], fill_value=False).to_numpy()
+    return table.assign(label=table["label"].astype(object).mask(marks, None))
+
+
+def probabilities(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
+    """Return task and one column a class, shape (N, 1 + K); the prior where a task has no answers."""
+    import pandas as pd
+
+    from deem_crowd import contract
+
+    with shell.plugin_output():
+        probas = contract.probabilities(aggregator)
+    if probas is not None and answers.n_answers:
+        contract.require(method, contract.improper(probas, answered(answers)))
+    if probas is None:
+        if answers.n_answers:
+            raise DataError(f"method {method!r} gives no probabilities: leave out --proba.")
+        probas = pd.DataFrame(index=answers.tasks[:0])
+    whole = probas.reindex(answers.tasks)
+    priors = getattr(aggregator, "priors_", None)
+    unanswered = ~answers.tasks.isin(probas.index)
+    if unanswered.any() and isinstance(priors, pd.Series):
+        whole.loc[unanswered] = priors.reindex(whole.columns).to_numpy()
+    names = [str(name) for name in whole.columns]
+    if "task" in names or len(set(names)) < len(names):
+        raise DataError(
+            "the classes cannot be names of columns beside 'task': "
+            f"{first_few(whole.columns, 10)}. Rename them, or leave out --proba."
+        )
+    table = whole.set_axis(names, axis=1).reset_index(drop=True)
+    table.insert(0, "task", answers.tasks)
+    return table
+
+
+def workers(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
+    """Return columns worker, skill, low, high, answers, shape (D, 5), workers by first appearance.
+
+    ``low`` and ``high`` bound a 95 % interval of the skill; they are empty where the method has none.
+    """
+    import numpy as np
+    import pandas as pd
+
+    with shell.plugin_output():
+        skills = getattr(aggregator, "skills_", None)
+        intervals = getattr(aggregator, "skill_intervals_", None)
+    if not isinstance(skills, pd.Series):
+        warnings.warn(
+            f"method {method!r} gives no skills: that column is empty.", DataWarning, stacklevel=2
+        )
+        skills = pd.Series(dtype=np.float64)
+    if not isinstance(intervals, pd.DataFrame):
+        intervals = pd.DataFrame(columns=["low", "high"], dtype=np.float64)
+    bounds = intervals.reindex(answers.workers)
+    return pd.DataFrame(
+        {
+            "worker": answers.workers,
+            "skill": skills.reindex(answers.workers).to_numpy(dtype=np.float64),
+            "low": bounds["low"].to_numpy(dtype=np.float64),
+            "high": bounds["high"].to_numpy(dtype=np.float64),
+            "answers": np.bincount(answers.worker, minlength=answers.n_workers),
+        }
+    )
+
+
+def errors(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
+    """Return columns worker, label, and one a class, shape (D·K, 2 + K): p(label answered | true class).
+
+    Rows are what a worker answered, columns what is true; each worker's columns sum to 1.
+    """
+    import pandas as pd
+
+    with shell.plugin_output():
+        table = getattr(aggregator, "errors_", None)
+    if not isinstance(table, pd.DataFrame) or table.index.nlevels != 2:
+        if answers.n_answers:
+            raise DataError(f"method {method!r} gives no confusion matrices: leave out --errors.")
+        return pd.DataFrame({"worker": [], "label": []})
+    names = [str(name) for name in table.columns]
+    if {"worker", "label"} & set(names) or len(set(names)) < len(names):
+        raise DataError(
+            "the classes cannot be names of columns beside 'worker' and 'label': "
+            f"{first_few(table.columns, 10)}. Rename them, or leave out --errors."
+        )
+    flat = table.set_axis(names, axis=1).reset_index()
+    return flat.set_axis(["worker", "label", *names], axis=1)
+
+
+def summary(aggregator: Any, method: str) -> str:
+    """Return one screen of text about a fit."""
+    if not hasattr(aggregator, "summary"):
+        raise typer.BadParameter(f"{method} has no summary", param_hint="--summary")
+    with shell.plugin_output():
+        return str(aggregator.summary())
