@@ -167,7 +167,7 @@ def test_one_worker_known_labels_and_no_answers() -> None:
     # nobody to compare with: each label is as likely as any other
     assert reliable(alone, 0.5).labels.empty
     assert len(reliable(alone, 0.3).labels) == 40
-    known = DEEMAggregator().fit(frame, true_labels=truth)
+    known = DEEMAggregator().fit(frame, gold=truth)
     kept = reliable(known, 0.999)
     assert kept.labels.to_dict() == truth.to_dict()
     assert kept.expected_precision == 1

@@ -158,7 +158,7 @@ def test_it_says_what_to_do_next(written) -> None:
 
 def test_where_all_labels_are_known_nothing_is_asked(tmp_path) -> None:
     df, gold = crowd(60)
-    agg = DEEMAggregator().fit(df, true_labels=gold)
+    agg = DEEMAggregator().fit(df, gold=gold)
     agg.report(tmp_path / "r.html")
     text = text_of((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert "Which tasks should be answered next? None: every label is known." in text
