@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,6 +14,9 @@ from deem_crowd.exceptions import MissingColumnError, ParameterError
 from deem_crowd_adapters import formats, roles
 from deem_crowd_adapters.files import FileColumns, read_long
 from deem_crowd_adapters.source import Place, Source
+
+if TYPE_CHECKING:
+    from deem_crowd_adapters.exports.read import Export
 
 _DOCUMENTS = (b"[", b"<", b"PK\x03\x04", b"\x93NUMPY", b"\x80")
 """How a file begins that is no table of rows: a list, XML, an archive, an array, a pickle."""
@@ -68,32 +71,40 @@ def read_answers(
     ------
     MissingColumnError, DataError, ParameterError, OSError
     """
+    given = _read(data, format, columns, options)
+    return given if isinstance(given, pd.DataFrame) else given.answers
+
+
+def _read(
+    data: Any, format: str | None, columns: FileColumns | None, options: dict[str, Any]
+) -> pd.DataFrame | Export:
+    """Return a table in the long format, or what an export holds."""
     from deem_crowd_adapters.exports import read, several
 
     if is_several(data):
         if format is None and columns is None:
-            return read.read_export(data, **options).answers
+            return read.read_export(data, **options)
         parts = [read_long(path, format, columns) for path in several.expand(data)]
         return pd.concat(parts, ignore_index=True)
     if format is None and isinstance(columns, Mapping) and _is_workbook_name(data):
         named: dict[str, Any] = {**columns, **options}
-        return read.read_export(data, "excel", **named).answers
+        return read.read_export(data, "excel", **named)
     if format is not None or columns is not None:
         _refuse_options(options)
         return read_long(data, format, columns)
     if _is_document_name(data):
-        return read.read_export(data, **options).answers
+        return read.read_export(data, **options)
     _check_name(data)
     source = Source(data)
     if options or _is_document(source):
-        return read.read_export(source, **options).answers
+        return read.read_export(source, **options)
     try:
         return read_long(source)
     except MissingColumnError:
         export = read.attempt(source, options)
         if export is None:
             raise
-        return export.answers
+        return export
 
 
 def _is_workbook_name(data: Any) -> bool:
@@ -143,8 +154,12 @@ def from_file(
         raise ParameterError(
             "multiple='lists' gives lists of labels, which are no classes: call read_export."
         )
-    frame = read_answers(path_or_buffer, format, columns, **options)
-    return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
+    given = _read(path_or_buffer, format, columns, options)
+    if isinstance(given, pd.DataFrame):
+        return Answers.from_frame(given, missing=missing, duplicates=duplicates, classes=classes)
+    from deem_crowd_adapters.exports.read import answers_of
+
+    return answers_of(given, missing, duplicates, classes)
 
 
 def _for_format(format: str) -> functools.partial[Answers]:

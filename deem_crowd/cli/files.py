@@ -165,17 +165,17 @@ def settled_answers(asked: Reading) -> tuple[Answers, Any]:
     elif not asked.columns and not asked.options and is_parquet(asked):
         answers = Answers.from_parquet(asked.path, **how)
     else:
-        from deem_crowd_adapters.reading import read_answers
+        from deem_crowd_adapters.reading import from_file
 
+        columns = asked.columns or None
         try:
-            frame = read_answers(asked.path, asked.format, asked.columns or None, **asked.options)
+            answers = from_file(asked.path, asked.format, columns=columns, **how, **asked.options)
         except MissingColumnError as error:
             raise MissingColumnError(f"{error}\n{HOW_TO_READ}") from error
         except ParameterError as error:
             if not asked.options:
                 raise
             raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
-        return Answers.from_frame(frame, **how), frame
     return answers, {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
 
 

@@ -218,3 +218,18 @@ def test_every_array_and_table_adapter_takes_a_path(
 def test_lists_of_dicts_are_rows() -> None:
     rows = [{"task": 1, "worker": "a", "label": "x"}, {"task": 1, "worker": "b", "label": "y"}]
     assert triples(adapters.to_answers(rows).to_frame()) == {(1, "a", "x"), (1, "b", "y")}
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+def test_tasks_that_nobody_answered_stay_in_their_order(tmp_path: Path) -> None:
+    frame = sheet()
+    frame.loc[0, ["ann1", "ann2", "ann3"]] = None
+    answers = adapters.to_answers(path_of(tmp_path, frame))
+    assert answers.tasks.tolist() == frame["item_id"].tolist()
+    assert answers.n_answers == 3 * (N - 1)
+    votes = np.where(np.arange(40)[:, None] % 5 > 0, [[2, 1, -1]], -1)
+    np.save(tmp_path / "votes.npy", votes)
+    answers = adapters.to_answers(tmp_path / "votes.npy")
+    assert answers.tasks.tolist() == list(range(40))
+    labels = DEEMAggregator().fit_predict(tmp_path / "votes.npy")
+    assert labels.isna().sum() == 8

@@ -458,6 +458,11 @@ def test_mturk_items_of_one_hit_and_options_as_columns(tmp_path: Path) -> None:
     )
     export, _ = read(written(tmp_path, "boxes.csv", boxes))
     assert triples(export.answers) == {("h1", "A1", "cat"), ("h1", "A2", "dog")}
+    on = boxes.replace("Answer.kind.cat", "Answer.cat.on").replace(
+        "Answer.kind.dog", "Answer.dog.on"
+    )
+    export, _ = read(written(tmp_path, "on.csv", on))
+    assert triples(export.answers) == {("h1", "A1", "cat"), ("h1", "A2", "dog")}
     both = boxes + "h2,A1,Approved,y,true,true\n"
     with pytest.raises(DataError, match="hold several labels"):
         adapters.read_export(written(tmp_path, "both.csv", both))

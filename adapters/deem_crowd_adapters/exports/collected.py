@@ -79,6 +79,8 @@ class Collected:
         self.notes: list[str] = []
         self.content: dict[Hashable, str] = {}
         """Task → its text or address, by which the same task is known in another file."""
+        self.tasks: dict[Hashable, None] = {}
+        """All tasks of the file in their order, where it says which there are, answered or not."""
         self.hint = ""
         """What to do about it where there are no answers at all."""
         self.workers_are_global = False
@@ -189,7 +191,7 @@ class Collected:
             f"{first_few(dict.fromkeys(map(_plain, q.labels)), 2)})"
             for name, q in list(given.items())[:8]
         )
-        best = (clear or list(given))[0]
+        best = max(clear or given, key=lambda name: len(given[name].labels))
         raise DataError(
             f"{self.file} ({self.tool}) holds {len(given)} questions: {shown}. Choose one: question={best!r} "
             "(in the shell: "
@@ -266,6 +268,17 @@ def gold_of(question: Question, where: str = "the export") -> pd.Series:
     labels = _series(list(question.gold.values()), "gold labels", where).rename("label")
     tasks = _series(list(question.gold), "tasks", where).rename("task")
     return labels.set_axis(pd.Index(tasks))
+
+
+def tasks_of(collected: Collected, answers: pd.DataFrame) -> pd.Index:
+    """Return all tasks that the files name, in the dtype of those with ``answers``; none if the files name none."""
+    if not collected.tasks:
+        return pd.Index([], dtype=object)
+    tasks = list(collected.tasks)
+    if all(isinstance(task, str) for task in answers["task"]) and len(answers):
+        tasks = [str(task) for task in tasks]
+    found = pd.Index(pd.Series(tasks, dtype=object).infer_objects(), name="task")
+    return found.astype(answers["task"].dtype) if len(answers) else found
 
 
 def _series(values: list[Any], what: str, where: str) -> pd.Series:

@@ -205,6 +205,7 @@ def _add(
     n_none = 0
     for n, row in enumerate(votes):
         collected.content.setdefault(tasks[n], f"{content.name}/{tasks[n]}")
+        collected.tasks.setdefault(tasks[n])
         for i, vote in enumerate(row):
             if vote is None or vote == none:
                 n_none += 1

@@ -108,9 +108,10 @@ def _boxes(names: list[str], answers: list[dict[str, Any]]) -> dict[str, dict[st
     """Return radio buttons and check boxes, one column an option: question → column → option."""
     groups: dict[str, dict[str, str]] = defaultdict(dict)
     for name in names:
-        stem, dot, option = name.rpartition(".")
-        if dot:
-            groups[stem][name] = option
+        plain = name.removesuffix(".on")  # what a check box without a value adds
+        stem, dot, option = plain.rpartition(".")
+        if dot or plain != name:
+            groups[stem or "boxes"][name] = option
     return {
         stem: options
         for stem, options in groups.items()

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple, cast
 
 import pandas as pd
 
+from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.exceptions import DataError, ParameterError, first_few
 from deem_crowd_adapters.exports import known, several, workbook
-from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of, gold_of
+from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of, gold_of, tasks_of
 from deem_crowd_adapters.exports.content import Content, open_content
 from deem_crowd_adapters.source import Source
 
@@ -26,6 +28,8 @@ class Export(NamedTuple):
     """The tool and the version of its format, e.g. ``'Label Studio JSON'``."""
     left_out: dict[str, int]
     """What is no answer, and how often: skipped tasks, rejected assignments, predictions of models …"""
+    tasks: pd.Index
+    """All tasks in their order where the export says which there are, answered or not; empty where it does not."""
 
 
 def read_export(
@@ -129,9 +133,34 @@ def from_export(
             "multiple='lists' gives lists of labels, which are no classes: call read_export."
         )
     export = read_export(data, tool, question=question, multiple=multiple, **options)
-    return Answers.from_frame(
-        export.answers, missing=missing, duplicates=duplicates, classes=classes
+    return answers_of(export, missing, duplicates, classes)
+
+
+def answers_of(
+    export: Export,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+) -> Answers:
+    """Return the answers of an export; tasks that nobody answered stay, where it names them.
+
+    Raises
+    ------
+    DataError, ParameterError
+    """
+    frame = export.answers
+    if not len(export.tasks):
+        return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
+    answers = Answers.from_codes(
+        (export.tasks.get_indexer(pd.Index(frame["task"])), export.tasks),
+        ids.factorize(frame["worker"], "worker"),
+        ids.factorize(frame["label"], "label"),
+        missing=missing,
+        duplicates=duplicates,
+        classes=classes,
     )
+    warn_of_doubts(answers, classes_given=classes is not None)
+    return answers
 
 
 def for_tool(tool: str) -> Callable[..., Answers]:
@@ -201,7 +230,8 @@ def _export(
     chosen = whole.chosen(question, multiple)
     whole.warn(stacklevel=4)
     answers, gold = frame_of(chosen, whole.file, multiple == "lists"), gold_of(chosen, whole.file)
-    return Export(answers, gold, whole.tool, dict(whole.left_out))
+    tasks = tasks_of(whole, answers)
+    return Export(answers, gold, whole.tool, dict(whole.left_out), tasks)
 
 
 def _looks(content: Content) -> str:

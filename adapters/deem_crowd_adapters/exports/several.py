@@ -94,6 +94,7 @@ def join(pieces: Sequence[Collected]) -> Collected:
     workers = _worker_names(pieces, names, tasks, joined)
     for i, piece in enumerate(pieces):
         joined.left_out.update(piece.left_out)
+        joined.tasks.update({tasks[i].get(task, task): None for task in piece.tasks})
         joined.hint = joined.hint or piece.hint
         joined.notes += [note for note in piece.notes if note not in joined.notes]
         for name, question in piece.questions.items():

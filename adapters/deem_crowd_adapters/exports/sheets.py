@@ -239,6 +239,7 @@ def read_table(
         list(range(len(frame))) if made.task is None else frame[made.task].tolist()
     )
     _refuse_bad_tasks(tasks, made.task, name)
+    collected.tasks.update(dict.fromkeys(tasks))
     for question, columns in made.groups.items():
         for column in columns:
             values = frame[column].astype(object).where(frame[column].notna(), None)

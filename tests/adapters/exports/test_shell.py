@@ -49,7 +49,7 @@ def test_a_choice_that_is_open_is_settled_with_what_the_message_says(tmp_path) -
     path = write(tmp_path / "report.csv", FULL)
     done, _ = aggregate(path)
     assert done.exit_code == 1
-    assert "--adapter-set question=sentiment" in " ".join(done.output.split())
+    assert "--adapter-set question=relevant" in " ".join(done.output.split())
     done, rows = aggregate(path, "--adapter-set", "question=relevant")
     assert done.exit_code == 0, done.output
     assert len(rows) == 3
