@@ -63,19 +63,30 @@ CALLS = {
     "pd.read_pickle", "pandas.read_pickle", "pd.eval", "dist.all_gather_object",
     "dist.broadcast_object_list", "dist.gather_object", "shutil.unpack_archive",
 }  # fmt: skip
+READERS = {
+    "exports/content.py": {
+        "zipfile"
+    },  # read in memory, within a bound; nothing is unpacked to the disk
+    "exports/zips.py": {"zipfile"},
+    "exports/cvat.py": {"xml"},  # a document type or an entity is refused before it is parsed
+}
+"""Modules that read a format of other tools, and what they read it with."""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_no_code_that_executes_data(path) -> None:
+    allowed = READERS.get(f"{path.parent.name}/{path.name}", set())
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            found = {name.split(".")[0] for name in names} & MODULES
+            found = {name.split(".")[0] for name in names} & MODULES - allowed
             assert not found, f"line {node.lineno} imports {found}"
         if isinstance(node, ast.Call):
-            assert ast.unparse(node.func) not in CALLS, f"line {node.lineno}"
+            called = ast.unparse(node.func)
+            assert called not in CALLS, f"line {node.lineno}"
+            assert not called.endswith((".extract", ".extractall")), f"line {node.lineno}"
             given_ = {word.arg: ast.unparse(word.value) for word in node.keywords}
             assert given_.get("shell") in (None, "False"), f"line {node.lineno}"
             assert given_.get("allow_pickle") in (None, "False"), f"line {node.lineno}"
