@@ -138,12 +138,10 @@ def test_rows_and_columns_in_another_order_are_the_same_answers(
 def test_tasks_twice_or_missing_are_refused(tmp_path: Path) -> None:
     frame = sheet()
     frame.loc[5, "item_id"] = "i4"
-    with pytest.raises(
-        DataError, match=r"1 tasks stand in several rows of column 'item_id' \('i4'\)"
-    ):
+    with pytest.raises(DataError, match=r"column 'item_id' holds 1 task a second time \('i4'\)"):
         adapters.from_wide(path_of(tmp_path, frame), task="item_id")
     frame.loc[5, "item_id"] = None
-    with pytest.raises(DataError, match=r"column 'item_id' is missing in 1 rows \(rows 5\)"):
+    with pytest.raises(DataError, match=r"column 'item_id' is missing in 1 row \(rows 5\)"):
         adapters.from_wide(path_of(tmp_path, frame), task="item_id")
 
 

@@ -511,7 +511,7 @@ def test_numbered_annotators_of_several_files_are_different_people(tmp_path: Pat
     export, said = read(paths)
     assert set(export.answers["worker"]) == {"one/1", "two/1"}
     assert set(export.answers["task"]) == {11, 12}
-    assert "annotator ids stand in several files (1)" in said
+    assert "1 annotator id found in several files (1)" in said
 
 
 def test_e_mail_addresses_are_the_same_person_in_every_file(tmp_path: Path) -> None:
@@ -531,7 +531,7 @@ def test_tasks_with_the_same_data_under_other_ids_are_one(tmp_path: Path) -> Non
         record["annotations"] = [{"completed_by": "zoe", "result": [choice("sentiment", "pos")]}]
     export, said = read([written(tmp_path, "a.json", first), written(tmp_path, "b.json", second)])
     assert set(export.answers["task"]) == {11, 12}
-    assert "same data are taken for one (2 times)" in said
+    assert "same data are taken for one (2 of them)" in said
 
 
 def test_equal_ids_of_different_data_are_different_tasks(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def read_export(
         content = contents[0]
         raise DataError(
             f"{content.name} is of no format that is known: {_looks(content)}. Known: "
-            f"{first_few(dict.fromkeys(f.title for f in known.formats(tool)), 40)}. Or turn it into a table "
+            f"{first_few(dict.fromkeys(f.name for f in known.formats(tool)), 40)}. Or turn it into a table "
             "with columns "
             "task, worker, label."
         )

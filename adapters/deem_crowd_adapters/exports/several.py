@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path, PurePath
 
-from deem_crowd.exceptions import DataError, first_few
+from deem_crowd.exceptions import DataError, counted, first_few
 from deem_crowd_adapters.exports.collected import Collected
 
 _SUFFIXES = {
@@ -148,7 +148,7 @@ def _task_names(
         renamed.append(mine)
     if met:
         joined.notes.append(
-            f"the files share no task id, so that tasks with the same data are taken for one ({met} times)"
+            f"the files share no task id, so tasks with the same data are taken for one ({met:,} of them)"
         )
     else:
         joined.notes.append(
@@ -183,8 +183,8 @@ def _worker_names(
                 renamed[i][worker] = f"{names[i]}/{worker}"
     if split:
         joined.notes.append(
-            f"{len(split)} annotator ids stand in several files ({first_few(split, 3)}) and count as one annotator for "
-            f"each file, such as {first_few([renamed[min(seen[split[0]])][split[0]]])}"
+            f"{counted(len(split), 'annotator id')} found in several files ({first_few(split, 3)}): taken for "
+            f"another person in each file, such as {first_few([renamed[min(seen[split[0]])][split[0]]])}"
         )
     return renamed
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from deem_crowd.data.frames import synonyms
-from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
@@ -280,7 +280,7 @@ def _refuse_bad_tasks(tasks: list[Hashable], column: Hashable | None, name: str)
     missing = np.flatnonzero(pd.isna(pd.Series(tasks, dtype=object)))
     if len(missing):
         raise DataError(
-            f"{name}: column {column!r} is missing in {len(missing)} rows (rows {first_few(missing)}). Fill "
+            f"{name}: column {column!r} is missing in {counted(len(missing), 'row')} (rows {first_few(missing)}). Fill "
             "it, or leave "
             "those rows out."
         )
@@ -288,7 +288,7 @@ def _refuse_bad_tasks(tasks: list[Hashable], column: Hashable | None, name: str)
         twice = pd.Series(tasks, dtype=object)
         twice = twice[twice.duplicated()]
         raise DataError(
-            f"{name}: {len(twice)} tasks stand in several rows of column {column!r} "
+            f"{name}: column {column!r} holds {counted(len(twice), 'task')} a second time "
             f"({first_few(twice.unique())}). A wide "
             "table has one row a task."
         )
