@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DeemCrowdError, PluginError, first_few
 
 
@@ -104,3 +105,23 @@ def _unhashable(values: Iterable[Any]) -> str:
         except TypeError:
             kinds.append(type(value).__name__)
     return ", ".join(dict.fromkeys(kinds))
+
+
+def rows_for(aggregator: Any, answers: Answers) -> Answers | pd.DataFrame:
+    """Return the answers in the form that an aggregator takes.
+
+    Answers as they are for one that says ``takes_soft``; for others a long frame, in which a soft answer is its
+    likeliest
+    class (of equal ones the first).
+    """
+    if getattr(aggregator, "takes_soft", False):
+        return answers
+    if answers.soft is None:
+        return answers.to_frame()
+    return pd.DataFrame(
+        {
+            "task": answers.tasks.take(answers.task),
+            "worker": answers.workers.take(answers.worker),
+            "label": answers.classes.take(answers.soft.argmax(axis=1)),
+        }
+    )

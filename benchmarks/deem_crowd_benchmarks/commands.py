@@ -103,7 +103,7 @@ def compare(
         raise DataError("there are no answers to compare methods on.")
     if known is not None and not len(known):
         raise DataError("gold has no label for any task that has answers.")
-    rows = settled.to_frame()
+    rows = settled if settled.is_soft else settled.to_frame()
     results: list[Result] = []
     with shell.console(err=True).status("") as status:
         # Without gold the vote is the yardstick, asked for or not.

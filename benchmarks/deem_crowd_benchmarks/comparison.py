@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from deem_crowd import contract, registry
+from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd_benchmarks import measures
 
@@ -58,18 +60,21 @@ def compare(
 
 
 def each(
-    data: pd.DataFrame,
+    data: pd.DataFrame | Answers,
     methods: Iterable[str],
     gold: pd.Series | None = None,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Result]:
-    """As :func:`compare`, but yield each result as soon as it is there; ``parameters`` are by method."""
+    """As :func:`compare`, but yield each result as soon as it is there; ``parameters`` are by method.
+
+    Soft answers come as ``Answers``; a method that takes no probabilities gets their likeliest classes.
+    """
     for method in methods:
         yield _run(data, method, gold, (parameters or {}).get(method, {}))
 
 
 def _run(
-    data: pd.DataFrame, method: str, gold: pd.Series | None, parameters: Mapping[str, Any]
+    data: pd.DataFrame | Answers, method: str, gold: pd.Series | None, parameters: Mapping[str, Any]
 ) -> Result:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -85,15 +90,19 @@ def _run(
 
 
 def _fit(
-    data: pd.DataFrame, method: str, parameters: Mapping[str, Any]
+    data: pd.DataFrame | Answers, method: str, parameters: Mapping[str, Any]
 ) -> tuple[pd.Series, pd.DataFrame | None, float]:
     aggregator = registry.create(method, **parameters)
-    own = data.copy()  # what a method does to its frame is its own affair
+    if isinstance(data, Answers):
+        own: Any = contract.rows_for(aggregator, data)
+        tasks, classes = data.tasks.take(np.unique(data.task)), pd.Index(data.classes)
+    else:
+        own = data.copy()  # what a method does to its frame is its own affair
+        tasks, classes = pd.Index(data["task"].unique()), pd.Index(data["label"].unique())
     start = time.perf_counter()
     labels = aggregator.fit_predict(own)
     seconds = time.perf_counter() - start
-    tasks = pd.Index(data["task"].unique())
-    contract.require(method, contract.fault(labels, tasks, data["label"].unique()))
+    contract.require(method, contract.fault(labels, tasks, classes))
     probas = contract.probabilities(aggregator)
     if probas is not None:
         contract.require(method, contract.improper(probas, tasks))

@@ -282,8 +282,7 @@ def _fit(
     if features is not None:
         extra["features"] = features
     try:
-        # ours reads Answers; others get a frame
-        rows = answers if getattr(aggregator, "takes_soft", False) else answers.to_frame()
+        rows = contract.rows_for(aggregator, answers)
         with shell.plugin_output():
             labels = aggregator.fit_predict(rows, **extra)
     except ParameterError as error:

@@ -213,6 +213,30 @@ def test_every_array_and_table_adapter_takes_a_path(
     assert (adapters.from_dense("hard.csv").dense().numpy() == labels).all()
 
 
+def test_soft_answers_in_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame(
+        {
+            "task": [1, 1, 2, 2],
+            "worker": [1, 2, 1, 2],
+            "yes": [0.6, 0.9, 0.2, 0.3],
+            "no": [0.4, 0.1, 0.8, 0.7],
+        }
+    )
+    rows.to_csv("soft.csv", index=False)
+    pd.DataFrame({"task": [1, 2], "label": ["yes", "no"]}).to_csv("gold.csv", index=False)
+    for method in ("deem", "mv", "ds"):
+        line = f"aggregate soft.csv --adapter soft-long --method {method} -o {method}.csv"
+        result = CliRunner().invoke(app, line.split())
+        assert result.exit_code == 0, result.stderr
+        assert pd.read_csv(f"{method}.csv")["label"].tolist() == ["yes", "no"]
+    line = "compare soft.csv --adapter soft-long --gold gold.csv --methods deem,mv"
+    result = CliRunner().invoke(app, line.split())
+    assert result.exit_code == 0, result.stderr
+    assert "error" not in result.stdout
+    assert result.stdout.count("1.0000") >= 2
+
+
 def test_lists_of_dicts_are_rows() -> None:
     rows = [{"task": 1, "worker": "a", "label": "x"}, {"task": 1, "worker": "b", "label": "y"}]
     assert triples(adapters.to_answers(rows).to_frame()) == {(1, "a", "x"), (1, "b", "y")}

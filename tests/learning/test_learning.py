@@ -100,7 +100,7 @@ def test_reconstruction_by_hand(batch):
         for k in range(4):
             total -= float(t[n, k]) * np.log(sum((table[k, j] * q[n, j]).item() for j in range(4)))
         total += 0.1 * float(((x[n] - loss.decoder @ q[n]) ** 2).sum().item())
-    assert float(loss(z, t, x)) == pytest.approx(total, rel=1e-9)
+    assert loss(z, t, x).item() == pytest.approx(total, rel=1e-9)
     assert {name for name, _ in loss.named_parameters()} == {"noise", "decoder"}
 
 
@@ -176,14 +176,14 @@ def test_crowd_loss_is_the_likelihood_of_the_model():
 def test_learned_tables_are_parameters(answered):
     tables, answers, z = answered
     loss = CrowdLoss(tables, learn=True)
-    before = float(loss(z, answers))
+    before = loss(z, answers).item()
     optimiser = torch.optim.Adam(loss.parameters(), lr=0.05)
     for _ in range(20):
         optimiser.zero_grad()
         value = loss(z, answers)
         value.backward()
         optimiser.step()
-    assert float(loss(z, answers)) < before
+    assert loss(z, answers).item() < before
     np.testing.assert_allclose(loss.confusion.sum(1), 1, rtol=1e-5)
 
 
