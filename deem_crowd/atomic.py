@@ -80,13 +80,16 @@ def all_or_none() -> Iterator[None]:
     """Let every :func:`atomic_write` within the block take effect at its end, all of them or none.
 
     Files are replaced only when the block ends without an error. If one of them cannot be replaced, those that were
-    replaced before it get their old content back.
+    replaced before it get their old content back. A block within another belongs to the outer one.
 
     Raises
     ------
     OSError
         As the system reports it; it names the path that failed.
     """
+    if _group.get() is not None:
+        yield
+        return
     group: list[_Staged] = []
     token = _group.set(group)
     try:

@@ -336,8 +336,6 @@ def test_frames_that_hold_other_things_are_refused() -> None:
         DEEM().fit(numbered)
     with pytest.raises(FormError, match=r"columns 'ann' of the frame hold no numbers.*from_wide"):
         DEEM().fit(SHEET.assign(ann="yes"))
-    with pytest.raises(FormError, match=r"the long format: use DEEMAggregator\(\).fit"):
-        DEEM().fit(FRAME)
     with pytest.raises(DataError, match="occur more than once: 'ann'"):
         DEEM().fit(SHEET.set_axis(["ann", "ann", *NAMES[2:]], axis=1))
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import deem_crowd
+from deem_crowd.atomic import all_or_none
 from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, results, shell
 from deem_crowd.cli.options import (
@@ -157,7 +158,8 @@ def aggregate(
         raise typer.BadParameter(
             "there is no classifier without --features", param_hint="--save-classifier"
         )
-    feature_files.check_classifier_path(save_classifier, [*answers, gold, *outputs.values()])
+    inputs = [*answers, gold, features]
+    feature_files.check_classifier_path(save_classifier, inputs, outputs.values())
     chosen = shell.method_parameters(parameters, [method])
     columns = {"task": task, "worker": worker, "label": label}
     settled, ids = files.settled_answers(
@@ -183,9 +185,10 @@ def aggregate(
     if contested is Contested.missing:
         table = results.without_contested(table, aggregator, method)
     tables.append((table, output))
-    if save_classifier is not None:
-        feature_files.save_classifier(aggregator, save_classifier)
-    files.write(tables, kind, spreadsheet)
+    with all_or_none():
+        if save_classifier is not None:
+            feature_files.save_classifier(aggregator, save_classifier)
+        files.write(tables, kind, spreadsheet)
     if about:
         typer.echo(about, err=True)
     for rows, path in tables:

@@ -106,7 +106,9 @@ def _arrays(path: str) -> tuple[Any, Any]:
         ) from error
 
 
-def check_classifier_path(path: str | None, others: Iterable[str | None]) -> None:
+def check_classifier_path(
+    path: str | None, inputs: Iterable[str | None], outputs: Iterable[str | None]
+) -> None:
     """Refuse a file that the classifier cannot be written to.
 
     Raises
@@ -119,8 +121,11 @@ def check_classifier_path(path: str | None, others: Iterable[str | None]) -> Non
     if not path.endswith(_SKOPS):
         raise typer.BadParameter(f"{path!r} has to end in {_SKOPS}", param_hint=option)
     place = os.path.realpath(path)
-    if any(other is not None and os.path.realpath(other) == place for other in others):
-        raise typer.BadParameter(f"{path!r} is read or written already", param_hint=option)
+    files.refuse_destroying(option, path, inputs)
+    if any(other is not None and os.path.realpath(other) == place for other in outputs):
+        raise typer.BadParameter(
+            f"{path!r} is already where another output goes", param_hint=option
+        )
     if not os.path.isdir(os.path.dirname(place)):
         raise FileNotFoundError(f"there is no folder to write {path} into ({option})")
     try:

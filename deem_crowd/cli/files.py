@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -306,7 +307,7 @@ def check_outputs(
         raise typer.BadParameter("standard input is closed: name a file of answers")
     if "-" in outputs.values() and sys.stdout is None:
         raise typer.BadParameter("standard output is closed: name a file with --output")
-    read: dict[Any, str] = {identity: path for path in given for identity in _identities(path)}
+    read = _read_files(given)
     taken: dict[Any, str] = {}
     for option, path in outputs.items():
         if path is None:
@@ -322,14 +323,36 @@ def check_outputs(
             format_of(path, format_asked(path, format))
         except ParameterError as error:
             raise typer.BadParameter(str(error), param_hint=option) from error
-        if reason := _destroys(path, read.get(identity), given):
-            raise typer.BadParameter(reason, param_hint=option)
+        _refuse_destroying(option, path, read.get(identity), given)
         if path == "-":
             continue
         if os.path.isdir(place):
             raise IsADirectoryError(f"{path} is a folder, not a file to write to ({option})")
         if not os.path.isdir(os.path.dirname(place)):
             raise FileNotFoundError(f"there is no folder to write {path} into ({option})")
+
+
+def refuse_destroying(option: str, path: str, inputs: Iterable[str | None]) -> None:
+    """Refuse to write to ``path`` if that would destroy or change what is read, whatever its name.
+
+    Raises
+    ------
+    typer.BadParameter
+        Naming ``option``.
+    """
+    given = [each for each in inputs if each is not None]
+    identity = _identity(path, sys.stdout)
+    _refuse_destroying(option, path, _read_files(given).get(identity), given)
+
+
+def _refuse_destroying(option: str, path: str, same: str | None, inputs: Sequence[str]) -> None:
+    if reason := _destroys(path, same, inputs):
+        raise typer.BadParameter(reason, param_hint=option)
+
+
+def _read_files(inputs: Iterable[str]) -> dict[Any, str]:
+    """Return device and inode of every file that is read → the input that names it."""
+    return {identity: path for path in inputs for identity in _identities(path)}
 
 
 def _destroys(path: str, same: str | None, inputs: Sequence[str]) -> str:
@@ -343,7 +366,7 @@ def _destroys(path: str, same: str | None, inputs: Sequence[str]) -> str:
         return ""
     folder, name = os.path.split(os.path.realpath(path))
     for source in inputs:
-        if os.path.isdir(source) and os.path.samefile(source, folder or "."):
+        if os.path.isdir(source) and _is_within(folder, source):
             return f"{path} lies in the folder {source}, which is read. Choose another folder."
         if not os.path.exists(source) and glob.has_magic(source):
             pattern = os.path.join(
@@ -354,12 +377,18 @@ def _destroys(path: str, same: str | None, inputs: Sequence[str]) -> str:
     return ""
 
 
+def _is_within(folder: str, outer: str) -> bool:
+    """Tell whether a folder is another one, or lies in it at any depth: the files of its folders may be read, too."""
+    real = os.path.realpath(outer)
+    return os.path.commonpath([os.path.realpath(folder), real]) == real
+
+
 def _identities(source: str) -> list[tuple[int, int]]:
     """Return device and inode of every file that is read for a path, folder or pattern."""
     if source == "-":
         files = [source]
     elif os.path.isdir(source):
-        files = [entry.path for entry in os.scandir(source)]
+        files = [str(file) for file in Path(source).rglob("*")]
     else:
         files = [source] if os.path.exists(source) else glob.glob(source)
     return [identity for file in files if (identity := _identity(file, sys.stdin))]

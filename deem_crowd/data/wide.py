@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.arrays import whole_numbers
+from deem_crowd.data.frames import COLUMNS
 from deem_crowd.exceptions import DataError, FormError, first_few
 
 FEW = 10
@@ -22,6 +23,13 @@ def is_frame(data: Any) -> bool:
     return isinstance(data, pd.DataFrame) or (
         polars is not None and isinstance(data, (polars.DataFrame, polars.LazyFrame))
     )
+
+
+def is_long(frame: Any) -> bool:
+    """Tell whether a frame of pandas or polars has the columns of the long format."""
+    schema = getattr(frame, "collect_schema", None)
+    names = frame.columns if schema is None else schema().names()
+    return set(COLUMNS) <= set(names)
 
 
 def frame_matrix(data: Any) -> tuple[npt.NDArray[np.int64], pd.Index]:
@@ -41,17 +49,12 @@ def frame_matrix(data: Any) -> tuple[npt.NDArray[np.int64], pd.Index]:
     Raises
     ------
     FormError
-        If the frame is in the long format, or a column holds other things than numbers.
+        If a column holds other things than numbers.
     DataError
         If two columns have one name, numbers are not whole or too large, or a column looks like ids or notes.
     """
     frame = _as_pandas(data)
     names = frame.columns
-    if {"task", "worker", "label"} <= set(names):
-        raise FormError(
-            "this DataFrame has columns task, worker and label, the long format: use DEEMAggregator().fit(df), or "
-            "DEEM().fit(Answers.from_frame(df))."
-        )
     if not names.is_unique:
         twice = names[names.duplicated()].unique()
         raise DataError(f"columns of the frame occur more than once: {first_few(twice)}.")

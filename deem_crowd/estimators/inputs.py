@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.wide import is_frame, is_long
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
 
 ANY = "any"
@@ -64,8 +65,7 @@ def read(
 
 
 def is_foreign(data: Any) -> bool:
-    """Tell whether an adapter reads this: a path, an open file, rows, a table that is not of pandas, or a pivoted
-    frame."""
+    """Tell whether an adapter reads this: a path, an open file, rows, a table not of pandas, or a pivoted frame."""
     if isinstance(data, pd.DataFrame):
         return data.index.name == "task" and data.columns.name == "worker"
     if isinstance(data, (list, tuple)):
@@ -73,19 +73,27 @@ def is_foreign(data: Any) -> bool:
     return (
         isinstance(data, (str, os.PathLike))
         or hasattr(data, "read")
-        or hasattr(data, "__arrow_c_stream__")
+        or (
+            hasattr(data, "__arrow_c_stream__") and not hasattr(data, "dtype")
+        )  # a table, no column
         or hasattr(data, "collect_schema")  # a lazy frame
         or type(data).__module__.partition(".")[0] == "datasets"
     )
 
 
 def opened(predictions: Any) -> Any:
-    """Return the answers of a file, of rows or of a long table by Arrow; arrays and wide frames as they are."""
-    if isinstance(predictions, (str, os.PathLike)) or hasattr(predictions, "read"):
-        return adapted(predictions)
-    if isinstance(predictions, (list, tuple)) and is_foreign(predictions):
-        return adapted(predictions)
-    return predictions
+    """Return the answers of files, of rows and of long tables; arrays and wide frames of class numbers as they are."""
+    if is_frame(predictions):
+        is_table = is_long(predictions) or (
+            is_foreign(predictions) and not _is_numeric(predictions)
+        )
+    else:
+        is_table = is_foreign(predictions)
+    return adapted(predictions) if is_table else predictions
+
+
+def _is_numeric(frame: Any) -> bool:
+    return isinstance(frame, pd.DataFrame) and all(kind.kind in "iufb" for kind in frame.dtypes)
 
 
 def adapted(data: Any, **options: Any) -> Answers:

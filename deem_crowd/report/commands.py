@@ -57,8 +57,9 @@ def report(
     from deem_crowd.cli import files
     from deem_crowd.estimators.aggregator import DEEMAggregator
 
-    if not output.endswith((".html", ".htm")):  # so that no file of answers is overwritten
+    if not output.endswith((".html", ".htm")):
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
+    files.refuse_destroying("--output", output, [*answers, gold])
     extras.require("report", "reports")  # before the fit
     columns = {"task": task, "worker": worker, "label": label}
     reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)

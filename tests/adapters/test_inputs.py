@@ -72,12 +72,21 @@ def test_every_form_gives_what_the_frame_gives(tmp_path: Path, form: str) -> Non
     assert fitted.predict(again).to_dict() == expected.predict(FRAME).to_dict()
 
 
-@pytest.mark.parametrize("form", ["path", "rows", "json", "several"])
-def test_deem_takes_files_and_rows(tmp_path: Path, form: str) -> None:
-    given = forms(tmp_path)[form]
+@pytest.mark.parametrize("form", [*FORMS, "frame"])
+def test_deem_takes_what_the_aggregator_takes(tmp_path: Path, form: str) -> None:
+    given = {**forms(tmp_path), "frame": FRAME}
     expected = DEEM().fit(Answers.from_frame(FRAME))
-    fitted = DEEM().fit(given)
-    assert (fitted.predict(given) == expected.predict(Answers.from_frame(FRAME))).all()
+    fitted = DEEM().fit(given[form])
+    again = {**forms(tmp_path), "frame": FRAME}[form]  # an open file is read once
+    assert (fitted.predict(again) == expected.predict(Answers.from_frame(FRAME))).all()
+
+
+def test_a_pivoted_frame_of_class_numbers_keeps_its_columns() -> None:
+    numbers = FRAME.assign(label=(FRAME["label"] == "dog").astype(int))
+    wide = numbers.pivot(index="task", columns="worker", values="label")
+    fitted = DEEM().fit(wide)
+    assert fitted.feature_names_in_.tolist() == ["ann", "bob", "cid"]
+    assert (fitted.predict(wide[["cid", "ann", "bob"]]) == fitted.predict(wide)).all()
 
 
 def test_columns_by_name_in_every_call() -> None:
@@ -123,6 +132,7 @@ def test_a_hugging_face_dataset_is_a_table_of_answers() -> None:
     datasets = pytest.importorskip("datasets")
     dataset = datasets.Dataset.from_pandas(FRAME)
     expected = DEEMAggregator().fit_predict(FRAME)
+    assert (DEEM().fit(dataset).labels_ == DEEM().fit(FRAME).labels_).all()
     assert DEEMAggregator().fit_predict(dataset).to_dict() == expected.to_dict()
     renamed = dataset.rename_column("label", "verdict")
     assert DEEMAggregator().fit_predict(renamed, label="verdict").to_dict() == expected.to_dict()

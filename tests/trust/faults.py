@@ -183,8 +183,6 @@ ARRAYS = [
           FormError, "a matrix of labels has shape (tasks, workers), soft predictions (tasks, classes, workers); this array has shape (2, 2, 2, 2)."),
     Fault("ragged", fit_array([[0, 1], [1]]),
           FormError, "predictions are not a regular array: {*}."),
-    Fault("a frame", fit_array(frame()),
-          FormError, "this DataFrame has columns task, worker and label, the long format: use DEEMAggregator().fit(df), or DEEM().fit(Answers.from_frame(df))."),
     Fault("a frame where an array is read", lambda: Answers.from_dense(frame()),
           FormError, "got a DataFrame where an array is expected. Long format (task, worker, label): DEEMAggregator().fit(df). Wide format (tasks × workers): deem_crowd_adapters.from_wide(df)."),
     Fault("a frame with ids", fit_array(pd.DataFrame({"id": range(12), "ann": [0, 1, 2] * 4, "bob": [0, 1, 2] * 4})),

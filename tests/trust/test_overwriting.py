@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -355,6 +356,74 @@ def test_a_benchmark_that_was_stopped_before_its_first_result_goes_on(tmp_path: 
     (out / "results.jsonl").touch()
     suites.benchmark(data="sklearn:wine", methods="mv", out=out)
     assert len(runs.read_rows(out)) == 1
+
+
+@pytest.mark.parametrize(
+    "output", ["deep/in/one.csv", "deep/in/new.csv", "deep/new.csv", "deep/other/../new.csv"]
+)
+def test_a_file_of_a_folder_in_the_folder_that_is_read(folder: Path, output: str) -> None:
+    """A folder without files of its own is read with those of its folders."""
+    (folder / "deep" / "in").mkdir(parents=True)
+    (folder / "deep" / "other").mkdir()
+    (folder / "deep" / "in" / "one.csv").write_text(ANSWERS)
+    before = contents(folder)
+    result = call(f"aggregate deep -o {output}")
+    assert result.exit_code == 2
+    assert "which is read" in " ".join(result.stderr.replace("│", " ").split())
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("connect", [link, symlink])
+def test_a_report_that_is_a_link_to_its_input(
+    folder: Path, connect: Callable[[str, str], None]
+) -> None:
+    connect("a.csv", "r.html")
+    connect("g.csv", "s.html")
+    before = contents(folder)
+    for line in ("report a.csv -o r.html", "report a.csv --gold g.csv -o s.html"):
+        result = call(line)
+        assert result.exit_code == 2
+        assert "which is read" in " ".join(result.stderr.replace("│", " ").split())
+    assert contents(folder) == before
+
+
+def test_a_classifier_and_tables_are_written_all_or_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("skops.io")
+    features = pd.DataFrame({"task": ["a", "b"] * 10, "x": range(20)}).assign(
+        task=[f"t{i}" for i in range(20)]
+    )
+    features.to_csv("x.csv", index=False)
+    rows = [(f"t{i}", f"w{j}", "xy"[(i >= 10) ^ (j == i % 5)]) for i in range(20) for j in range(5)]
+    pd.DataFrame(rows, columns=["task", "worker", "label"]).to_csv("many.csv", index=False)
+    line = "aggregate many.csv --features x.csv --save-classifier c.skops -o l.csv"
+    link("many.csv", "d.skops")
+    refused = call(line.replace("c.skops", "d.skops"))
+    assert refused.exit_code == 2
+    before = contents(folder)
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space", "l.csv")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deem_crowd_adapters.files.write_table", broken)
+        assert call(line).exit_code != 0
+    assert contents(folder) == before
+    assert call(line).exit_code == 0
+    assert (folder / "c.skops").exists()
+
+
+def test_a_group_within_a_group_belongs_to_it(tmp_path: Path) -> None:
+    def write_one_and_fail() -> None:
+        with all_or_none():
+            write_all([tmp_path / "one"])
+            assert not (tmp_path / "one").exists()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_one_and_fail()
+    assert not list(tmp_path.iterdir())
 
 
 # -------------------------------------------------- an interrupt at the worst moment
