@@ -84,16 +84,16 @@ def is_foreign(data: Any) -> bool:
 def opened(predictions: Any) -> Any:
     """Return the answers of files, of rows and of long tables; arrays and wide frames of class numbers as they are."""
     if is_frame(predictions):
-        is_table = is_long(predictions) or (
-            is_foreign(predictions) and not _is_numeric(predictions)
-        )
+        is_table = is_long(predictions) or _is_pivoted_names(predictions)
     else:
         is_table = is_foreign(predictions)
     return adapted(predictions) if is_table else predictions
 
 
-def _is_numeric(frame: Any) -> bool:
-    return isinstance(frame, pd.DataFrame) and all(kind.kind in "iufb" for kind in frame.dtypes)
+def _is_pivoted_names(frame: Any) -> bool:
+    """Tell whether a frame was pivoted to tasks × workers and holds other labels than class numbers."""
+    pivoted = isinstance(frame, pd.DataFrame) and is_foreign(frame)
+    return pivoted and not all(kind.kind in "iufb" for kind in frame.dtypes)
 
 
 def adapted(data: Any, **options: Any) -> Answers:
