@@ -9,7 +9,9 @@ from deem_crowd.exceptions import UnsupportedError
 PACKAGES = {
     "plots": ("matplotlib",),
     "report": ("jinja2", "matplotlib"),
-    "benchmarks": ("jinja2", "matplotlib", "threadpoolctl"),
+    "benchmarks": ("jinja2", "matplotlib"),
+    "excel": ("openpyxl",),
+    "classifier": ("skops",),
 }
 """The modules that each extra brings."""
 

@@ -27,7 +27,7 @@ FRAME = pd.DataFrame(
 )
 WITHOUT = """
 import sys
-for name in ("jinja2", "matplotlib", "threadpoolctl", "tqdm"):
+for name in ("jinja2", "matplotlib", "openpyxl", "skops", "tqdm"):
     sys.modules[name] = None
 """
 
@@ -55,7 +55,7 @@ def test_plots_reports_and_benchmarks_say_what_to_install(monkeypatch, tmp_path)
 
 
 def test_the_commands_of_a_bare_install_run_without_them(tmp_path) -> None:
-    """``threadpoolctl`` and ``tqdm`` come with other packages today; nothing here relies on that."""
+    """``tqdm`` comes with other packages today; nothing here relies on that."""
     FRAME.to_csv(tmp_path / "answers.csv", index=False)
     for command in (
         ["aggregate", "answers.csv", "-o", "labels.csv"],

@@ -26,9 +26,8 @@ _TAKEN = (
 def to_answers(data: Any, *, format: str | None = None, **options: Any) -> Answers:
     """Read answers in any form that is known.
 
-    A file may be an export of a labelling tool, which is recognised by its content (docs/your-data.md lists them);
-    several
-    files, a folder or a pattern become one.
+    A file may be an export of a labelling tool, which is recognised by its content (docs/your-data.md lists them).
+    Several files, a folder or a pattern become one.
 
     A frame is never taken for a wide one by guess, since a long frame with other column names looks alike:
     say ``format="wide"``. A frame that was pivoted, whose axes are named task and worker, says so itself.
@@ -100,12 +99,14 @@ def is_dataset(data: Any) -> bool:
 
 def _from_dataset(data: Any, **options: Any) -> Answers:
     """Read a Hugging Face dataset with one row an answer."""
-    return _call(_adapter(table := data.with_format("arrow")[:]), table, options)
+    table = data.with_format("arrow")[:]
+    return _call(_adapter(table), table, options)
 
 
 def _from_records(data: Any, **options: Any) -> Answers:
     """Read a list of dicts, one an answer."""
-    return _call(_adapter(table := pd.DataFrame(list(data))), table, options)
+    table = pd.DataFrame(list(data))
+    return _call(_adapter(table), table, options)
 
 
 def _is_soft(table: Any) -> bool:

@@ -101,7 +101,7 @@ def _read(
     try:
         return read_long(source)
     except MissingColumnError:
-        export = read.attempt(source, options)
+        export = read.attempt(source)
         if export is None:
             raise
         return export
@@ -150,15 +150,12 @@ def from_file(
     MissingColumnError, DataError, ParameterError, OSError
     """
     columns = roles.named(columns, task=task, worker=worker, label=label)
-    if options.get("multiple") == "lists":
-        raise ParameterError(
-            "multiple='lists' gives lists of labels, which are no classes: call read_export."
-        )
+    from deem_crowd_adapters.exports.read import answers_of, refuse_lists
+
+    refuse_lists(options.get("multiple"))
     given = _read(path_or_buffer, format, columns, options)
     if isinstance(given, pd.DataFrame):
         return Answers.from_frame(given, missing=missing, duplicates=duplicates, classes=classes)
-    from deem_crowd_adapters.exports.read import answers_of
-
     return answers_of(given, missing, duplicates, classes)
 
 
@@ -179,9 +176,8 @@ from_parquet = _for_format("parquet")
 def _refuse_options(options: dict[str, Any]) -> None:
     if options:
         raise ParameterError(
-            f"{', '.join(options)}: the long format has no such options. Leave out the format and the "
-            "columns, so that the "
-            "file is read as what it is."
+            f"{', '.join(options)}: the long format has no such options. Leave out the format and the columns, so "
+            "that the file is read as what it is."
         )
 
 

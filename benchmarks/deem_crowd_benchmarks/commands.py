@@ -147,9 +147,8 @@ def benchmark(
         str | None,
         typer.Option(
             help="Aggregators that `deem-crowd plugins` lists, with commas; parameters in brackets: "
-            "'ds, deem, two=deem(hidden_dim=2)'. Others are compared with the first. For samplers: their "
-            "names; for labelling, suspects and coverage: "
-            "strategies or methods, all if omitted."
+            "'ds, deem, two=deem(hidden_dim=2)'. Others are compared with the first. For samplers: their names; "
+            "for labelling, suspects and coverage: strategies or methods, all if omitted."
         ),
     ] = None,
     seeds: Annotated[

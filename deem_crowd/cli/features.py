@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from deem_crowd import extras
 from deem_crowd.cli import files
-from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.exceptions import DataError, FormError, UnsupportedError, first_few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,11 +130,9 @@ def check_classifier_path(
     if not os.path.isdir(os.path.dirname(place)):
         raise FileNotFoundError(f"there is no folder to write {path} into ({option})")
     try:
-        import skops.io  # noqa: F401
-    except ImportError as error:
-        raise typer.BadParameter(
-            "this needs skops: pip install 'deem-crowd[classifier]'", param_hint=option
-        ) from error
+        extras.require("classifier", "classifiers in files")
+    except UnsupportedError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def save_classifier(aggregator: Any, path: str) -> None:

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
 HOW_TO_READ = (
     "Columns of other names: --task, --worker, --label. A table with one row a task and one column a worker: "
-    "--adapter wide "
-    "--adapter-set task=COLUMN. `deem-crowd plugins` lists the adapters."
+    "--adapter wide --adapter-set task=COLUMN. `deem-crowd plugins` lists the adapters."
 )
 
 
@@ -262,7 +261,7 @@ def _gold_table(path: str, format: str | None) -> pd.DataFrame:
     frame = None if document else read_table(path, format)
     if frame is not None and {"task", "label"} & set(frame.columns):
         return frame
-    export = attempt(path, {}) if format is None and path != "-" else None
+    export = attempt(path) if format is None and path != "-" else None
     if export is None or export.gold.empty:
         return read_table(path, format) if frame is None else frame
     return export.gold.rename("label").rename_axis("task").reset_index()

@@ -105,9 +105,8 @@ def _shown(groups: list[list[str]]) -> str:
 def _one_source(answers: Answers) -> str:
     if answers.n_workers == 1 and answers.n_tasks > 1:
         return (
-            f"all {answers.n_answers} answers come from one source ({first_few(answers.workers)}): nothing "
-            "can tell how good it "
-            "is, and the labels are its answers. If this is a wide table, name its columns of workers."
+            f"all {answers.n_answers} answers come from one source ({first_few(answers.workers)}): nothing can tell "
+            "how good it is, and the labels are its answers. If this is a wide table, name its columns of workers."
         )
     return ""
 

@@ -67,9 +67,9 @@ def _refuse_collisions(values: npt.NDArray[np.object_], column: str) -> None:
     if pairs:
         shown = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
         raise DataError(
-            f"column '{column}' mixes kinds that read or compare alike: {shown} "
-            f"({len(pairs)} such pair{'s' if len(pairs) > 1 else ''}). "
-            f"Convert the column to one dtype first, e.g. df['{column}'].astype(str)."
+            f"column '{column}' mixes kinds that read or compare alike: {shown} ({len(pairs)} such "
+            f"pair{'s' if len(pairs) > 1 else ''}). Convert the column to one dtype first, e.g. "
+            f"df['{column}'].astype(str)."
         )
 
 
@@ -145,9 +145,9 @@ def require_hashable(values: Iterable[Any], what: str) -> None:
     bad = [v for v in values if not _is_hashable(v)]
     if bad and all(isinstance(value, (list, set)) for value in bad) and "label" in what:
         raise FormError(
-            f"{what} holds {len(bad)} lists ({first_few(bad)}): several labels in one answer. Aggregate them "
-            "with crowd-kit's "
-            "BinaryRelevance(DEEMAggregator()), one yes-or-no question a label, or give one row a label."
+            f"{what} holds {len(bad)} lists ({first_few(bad)}): several labels in one answer. Aggregate them with "
+            "crowd-kit's BinaryRelevance(DEEMAggregator()), one yes-or-no question a label, or give one row a "
+            "label."
         )
     if bad:
         raise FormError(

@@ -17,6 +17,7 @@ from deem_crowd.exceptions import DataError, DataWarning, UnsupportedError
 from deem_crowd.features import rows as feature_rows
 from deem_crowd.model.design import make_design
 from deem_crowd.model.energy import Energy
+from deem_crowd.selection.calibration import design_effect
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.training.em import log_average_table
 
@@ -80,11 +81,8 @@ class FeatureModel:
             )
         word = self.scaling(self.predictor.log_proba(found.x))
         log_word = found.spread(word, self.log_prior)
-        power = np.ones((answers.n_tasks, 1))
-        if self.correlation:
-            number = np.maximum(np.diff(answers.task_ptr), 1)[:, None]
-            effective = number / (1 + (number - 1) * self.correlation)
-            power = 1 / (1 + (effective - 1) * self.correlation)
+        number = np.maximum(np.diff(answers.task_ptr), 1)[:, None].astype(np.float64)
+        power = 1 / design_effect(number, self.correlation or 0.0)
         logits = (
             np.log(np.maximum(by_answers[:, self.used], 1e-30)) - power * self.log_prior + log_word
         )

@@ -27,7 +27,7 @@ from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.selection.calibration import within_task_correlation
+from deem_crowd.selection.calibration import design_effect, within_task_correlation
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp
 from deem_crowd.training.hierarchical import AccuracyCentre, learned_strength
@@ -213,8 +213,7 @@ class _EM:
         """Return the posterior when tables and scaling have come to rest, shape (N, K)."""
         design = self.design
         answers = design.votes.double().sum(1, keepdim=True).clamp_min(1)
-        effective = answers / (1 + (answers - 1) * self.correlation)
-        power = (1 / (1 + (effective - 1) * self.correlation)).to(design.dtype)
+        power = (1 / design_effect(answers, self.correlation)).to(design.dtype)
         for number in range(_PASSES if first else _LATER_PASSES):
             counts = design.expected_counts(states).cpu()
             middle = self._centre.update(counts, self._strength)

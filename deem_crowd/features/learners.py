@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -101,11 +102,7 @@ class LogisticLearner:
     ) -> tuple[FloatArray, list[Coefficients]]:
         scaled = Scaler.of(x, each)(x)
         log_q, ends = np.zeros(targets.shape), []
-        for number in range(int(fold.max()) + 1):
-            rows, held = (
-                np.flatnonzero((fold != number) & (weights > 0)),
-                np.flatnonzero(fold == number),
-            )
+        for number, (rows, held) in enumerate(_splits(fold, weights)):
             start = None if starts is None else starts[number]
             found = logistic.fit_soft(scaled[rows], targets[rows], ridge, weights[rows], start)
             log_q[held] = found.log_proba(scaled[held])
@@ -233,6 +230,14 @@ def _weight_name(estimator: Any) -> str | None:
     return "sample_weight" if "sample_weight" in taken else None
 
 
+def _splits(
+    fold: npt.NDArray[Any], weights: FloatArray
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Yield the rows to train on, which have weight, and the rows held out, for each fold."""
+    for number in range(int(fold.max()) + 1):
+        yield np.flatnonzero((fold != number) & (weights > 0)), np.flatnonzero(fold == number)
+
+
 def out_of_fold(
     learner: Learner,
     x: Any,
@@ -243,11 +248,7 @@ def out_of_fold(
 ) -> tuple[FloatArray, list[Predictor]]:
     """Return log p(label | x) of each row by a classifier that has not seen it, shape (M, K), and the classifiers."""
     log_q, made = np.zeros(targets.shape), []
-    for number in range(int(fold.max()) + 1):
-        rows, held = (
-            np.flatnonzero((fold != number) & (weights > 0)),
-            np.flatnonzero(fold == number),
-        )
+    for number, (rows, held) in enumerate(_splits(fold, weights)):
         start = None if starts is None else starts[number]
         found = learner.fit(x[rows], targets[rows], weights[rows], start)
         log_q[held] = found.log_proba(x[held])

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.estimators.deem import DEEM
+from deem_crowd.estimators.featured import FEATURES
 from deem_crowd.exceptions import DataError
 
 
@@ -76,7 +77,7 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.aggregator_, self.estimator_ = model, model.classifier_
         self.classes_ = np.asarray(self.estimator_.classes_)
         self.labels_, self.probas_ = model.labels_, model.probas_
-        self.n_features_in_ = int(model.__dict__["_features"].n_columns)
+        self.n_features_in_ = int(model.__dict__[FEATURES].n_columns)
         return self
 
     def predict(self, X: Any) -> Any:

@@ -13,9 +13,15 @@ many answers, 1 + (n_eff − 1) ρ, which lies between 1 and 2: labels stay as t
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from deem_crowd.model.design import DesignMatrix
+
+Values = TypeVar("Values", torch.Tensor, npt.NDArray[np.float64])
 
 
 def within_task_correlation(
@@ -49,13 +55,18 @@ def within_task_correlation(
     return min(max(float(design.total(shared)) / total, 0.0), 1.0) if total > 1e-9 else 0.0
 
 
+def design_effect(n_answers: Values, correlation: float) -> Values:
+    """Return 1 + (n_eff − 1) ρ for tasks with so many answers: what their log-probabilities are divided by."""
+    effective = n_answers / (1 + (n_answers - 1) * correlation)
+    return 1 + (effective - 1) * correlation
+
+
 def tempered(posterior: torch.Tensor, design: DesignMatrix, correlation: float) -> torch.Tensor:
     """Return a posterior, shape (N, K), with the log-probabilities of each task divided by its design effect."""
     if correlation <= 0 or design.n_classes < 2:
         return posterior
     answers = design.votes.double().sum(1, keepdim=True).clamp_min(1)
-    effective = answers / (1 + (answers - 1) * correlation)
-    scaled = posterior.double().clamp_min(1e-30).log() / (1 + (effective - 1) * correlation)
+    scaled = posterior.double().clamp_min(1e-30).log() / design_effect(answers, correlation)
     return torch.softmax(scaled, 1)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
+from deem_crowd_adapters.exports.rows import canonical
 
 _GIVEN = ("submitted", None)
 """A response of another status (discarded, draft, pending) is no answer."""
@@ -172,9 +173,8 @@ def _user(user: Any, content: Content) -> Hashable:
 
 
 def _task(record: dict[str, Any], number: int, collected: Collected) -> Hashable:
-    task: Hashable = record.get("id") or record.get("external_id") or record.get("_server_id")
-    if task is None:
-        task = number
+    names = ("id", "external_id", "_server_id")
+    task: Hashable = next((record[name] for name in names if record.get(name) is not None), number)
     fields = record.get("fields") or {
         key: value
         for key, value in record.items()
@@ -182,7 +182,7 @@ def _task(record: dict[str, Any], number: int, collected: Collected) -> Hashable
     }
     if isinstance(fields, dict):
         fields = {key: value for key, value in fields.items() if key not in ("id", "external_id")}
-    collected.content[task] = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
+    collected.content[task] = canonical(fields)
     collected.workers_are_global = True  # ids of users are made to be unique everywhere
     return task
 

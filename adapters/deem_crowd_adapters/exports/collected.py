@@ -22,10 +22,9 @@ WORDY = 60
 """Labels of more characters in the mean are sentences."""
 
 MULTILABEL = (
-    "A task with several labels is several yes-or-no questions: crowd-kit's BinaryRelevance asks them one by one, with "
-    "DEEMAggregator() inside, and read_export(path, multiple='lists').answers is what it takes "
-    "(docs/your-data.md). To leave "
-    "these answers out instead: multiple='drop'."
+    "A task with several labels is several yes-or-no questions: crowd-kit's BinaryRelevance asks them one by one, "
+    "with DEEMAggregator() inside, and read_export(path, multiple='lists').answers is what it takes "
+    "(docs/your-data.md). To leave these answers out instead: multiple='drop'."
 )
 
 
@@ -165,9 +164,8 @@ class Collected:
         chosen = given[name]
         if chosen.several and multiple == "error":
             raise DataError(
-                f"{self.file} ({self.tool}): {len(chosen.several)} of "
-                f"{len(chosen.labels) + len(chosen.several)} answers "
-                f"to {name!r} hold several labels (tasks "
+                f"{self.file} ({self.tool}): {len(chosen.several)} of {len(chosen.labels) + len(chosen.several)} "
+                f"answers to {name!r} hold several labels (tasks "
                 f"{first_few(dict.fromkeys(task for task, _, _ in chosen.several))}). {MULTILABEL}"
             )
         if multiple != "lists":
@@ -193,9 +191,8 @@ class Collected:
         )
         best = max(clear or given, key=lambda name: len(given[name].labels))
         raise DataError(
-            f"{self.file} ({self.tool}) holds {len(given)} questions: {shown}. Choose one: question={best!r} "
-            "(in the shell: "
-            f"--adapter-set question={_quoted(best)})."
+            f"{self.file} ({self.tool}) holds {len(given)} questions: {shown}. Choose one: question={best!r} (in "
+            f"the shell: --adapter-set question={_quoted(best)})."
         )
 
     def _refuse_text(self, name: str, chosen: Question) -> None:
@@ -204,9 +201,8 @@ class Collected:
             return  # a text field that people used for a few words
         raise DataError(
             f"{self.file} ({self.tool}): the answers to {name!r} are free text or measurements, no classes: "
-            f"{len(distinct)} of {len(chosen.labels)} are distinct ({first_few(distinct, 3)}). Aggregating "
-            "needs a question "
-            "with a few classes; texts can be classified first."
+            f"{len(distinct)} of {len(chosen.labels)} are distinct ({first_few(distinct, 3)}). Aggregating needs a "
+            "question with a few classes; texts can be classified first."
         )
 
     def warn(self, stacklevel: int = 2) -> None:

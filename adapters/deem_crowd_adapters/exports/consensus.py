@@ -34,8 +34,7 @@ def consensus_of(result: Any) -> Consensus:
         if not isinstance(found, (pd.DataFrame, pd.Series)):
             raise FormError(
                 "expected probabilities (a DataFrame: tasks × classes), labels (a Series by task) or a fitted "
-                "aggregator, "
-                f"got {type(result).__name__}."
+                f"aggregator, got {type(result).__name__}."
             )
         result = found
     tasks = [plain(task) for task in result.index]
@@ -54,8 +53,7 @@ def consensus_of(result: Any) -> Consensus:
     except (TypeError, ValueError) as error:
         raise FormError(
             f"the columns {first_few(result.columns)} are no probabilities ({error}). Pass predict_proba's frame, "
-            "or a Series "
-            "of labels."
+            "or a Series of labels."
         ) from error
     known = ~np.isnan(values).any(axis=1)
     odd = result.index[known & ((values < 0) | (values > 1 + 1e-9)).any(axis=1)]

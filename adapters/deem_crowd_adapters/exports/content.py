@@ -18,9 +18,10 @@ from typing import Any, BinaryIO, Literal, cast
 import numpy as np
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, first_few
+from deem_crowd import extras
+from deem_crowd.exceptions import DataError, DeemCrowdError, first_few
 from deem_crowd_adapters.exports.zips import unpacked
-from deem_crowd_adapters.formats import COMPRESSED, PARQUET_MARK, UTF8_MARK
+from deem_crowd_adapters.formats import PARQUET_MARK, UTF8_MARK
 from deem_crowd_adapters.source import Place, Source
 
 Kind = Literal["records", "object", "table", "arrays", "xml", "archive", "sheets"]
@@ -282,12 +283,12 @@ def _archive(source: Source, sheet: Any) -> Content:
                 and not os.path.basename(name).startswith(".")
                 and name.lower().endswith(_DATA)
             ]
+    except DeemCrowdError:
+        raise
     except NotImplementedError as error:
         raise DataError(
             f"{source.name} is packed in a way that cannot be read: {error}. Unpack it and read its files."
         ) from error
-    except DataError:
-        raise
     except _DAMAGED_ZIP as error:
         raise DataError(
             f"{source.name} is not a complete zip archive: {error}. Fetch or export it again."
@@ -302,13 +303,7 @@ def _member(content: bytes, name: str, where: str) -> Content:
 
 
 def _sheets(data: bytes, name: str, sheet: Any) -> dict[str, pd.DataFrame]:
-    try:
-        import openpyxl  # noqa: F401
-    except ImportError as error:
-        raise DataError(
-            f"{name} is an Excel workbook, and reading it needs openpyxl: pip install 'deem-crowd[excel]'. Or save the "
-            "sheet as CSV."
-        ) from error
+    extras.require("excel", f"workbooks such as {name}")
     try:
         sheets = pd.read_excel(
             io.BytesIO(data), sheet_name=sheet, keep_default_na=False, na_values=[""]
@@ -320,8 +315,3 @@ def _sheets(data: bytes, name: str, sheet: Any) -> dict[str, pd.DataFrame]:
             f"{name} is not a readable Excel workbook: {error}. Save it again."
         ) from error
     return {str(sheet): sheets} if isinstance(sheets, pd.DataFrame) else sheets
-
-
-def is_compressed(name: str) -> bool:
-    """Tell whether a name ends like that of a compressed file."""
-    return name.lower().endswith(COMPRESSED)

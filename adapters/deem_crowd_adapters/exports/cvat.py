@@ -27,8 +27,7 @@ _SHAPES = {
 }
 _REGIONS = (
     "Boxes, masks and tracks are regions of an image; only tags of whole images are aggregated. crowd-kit has "
-    "aggregators "
-    "for segmentations."
+    "aggregators for segmentations."
 )
 
 
@@ -50,8 +49,7 @@ def read(content: Content, collected: Collected) -> None:
     if _DECLARATIONS.search(content.value):
         raise DataError(
             f"{content.name} declares a DOCTYPE or entities, which CVAT never writes and which can make a reader "
-            "fetch files "
-            "or run out of memory. Export it again."
+            "fetch files or run out of memory. Export it again."
         )
     root = _parsed(content)
     collected.hint = _REGIONS

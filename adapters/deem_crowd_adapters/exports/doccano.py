@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable
 from typing import Any
 
@@ -12,6 +11,7 @@ from deem_crowd.exceptions import DataError
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
+from deem_crowd_adapters.exports.rows import canonical
 
 _LABELS = ("label", "labels", "cats")
 _NOT_DATA = (
@@ -131,7 +131,7 @@ def _task(record: dict[str, Any], number: int, collected: Collected) -> Hashable
         for key, value in record.items()
         if key not in _NOT_DATA and not (isinstance(value, float) and value != value)
     }
-    collected.content[task] = json.dumps(data, sort_keys=True, ensure_ascii=False, default=str)
+    collected.content[task] = canonical(data)
     return task
 
 

@@ -35,8 +35,7 @@ def refuse(content: Content, collected: Collected) -> None:
     """
     raise DataError(
         f"{content.name} is an aggregated report of Figure Eight: one row a unit, with the answer that the platform "
-        "chose and "
-        "its confidence, without the answers of single contributors. Download the full report."
+        "chose and its confidence, without the answers of single contributors. Download the full report."
     )
 
 

@@ -112,8 +112,7 @@ def _refuse_other_folder(name: str) -> None:
             return
     raise OverwriteError(
         f"{name} is a folder with files in it that write_hf_dataset did not write "
-        f"({first_few(sorted(os.listdir(name)), 3)}). "
-        "Name another folder."
+        f"({first_few(sorted(os.listdir(name)), 3)}). Name another folder."
     )
 
 

@@ -68,8 +68,7 @@ def read_alpaca(content: Content, collected: Collected) -> None:
     if n_real:
         collected.notes.append(
             f"{n_real:,} preferences are real numbers (AlpacaEval 2) and count for the output they prefer: below "
-            "1.5 is 1, "
-            "above is 2"
+            "1.5 is 1, above is 2"
         )
 
 

@@ -239,9 +239,8 @@ def _whole(matrix: Array, where: str) -> list[list[Any]]:
     if len(real):
         raise DataError(
             f"{where}: {len(real):,} of {given.size:,} entries are no whole numbers "
-            f"({first_few(np.unique(real), 3)}), so "
-            "that they are scores or features and no votes. For probabilities of classes use from_soft or a soft "
-            "long table."
+            f"({first_few(np.unique(real), 3)}), so that they are scores or features and no votes. For "
+            "probabilities of classes use from_soft or a soft long table."
         )
     return [[None if v != v else int(v) for v in row] for row in matrix.tolist()]
 
@@ -276,8 +275,8 @@ def _abstention(
             return 0
         raise DataError(
             f"{where}: the votes are {first_few(sorted(values))}, so that −1 may stand for no vote beside classes 0 "
-            "and 1, "
-            "or 0 beside classes −1 and 1. Say which: abstain=-1 or abstain=0 (in the shell: --adapter-set abstain=-1)."
+            "and 1, or 0 beside classes −1 and 1. Say which: abstain=-1 or abstain=0 (in the shell: --adapter-set "
+            "abstain=-1)."
         )
     if -1 in values:
         return -1
@@ -289,9 +288,8 @@ def _abstention(
         zeros = sum(v == 0 for row in votes for v in row)
         raise DataError(
             f"{where}: {zeros:,} of {sum(map(len, votes)):,} votes are 0 and none is −1, so that 0 may be a class "
-            "or stand "
-            "for no vote. Say which: abstain=0, or abstain='none' if 0 is a class (in the shell: --adapter-set "
-            "abstain=0)."
+            "or stand for no vote. Say which: abstain=0, or abstain='none' if 0 is a class (in the shell: "
+            "--adapter-set abstain=0)."
         )
     return None
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any
-
-import pandas as pd
 
 from deem_crowd.exceptions import DataError, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
+from deem_crowd_adapters.exports.rows import canonical, rows_of
 
 _ANSWERS = {
     "choices": "choices",
@@ -63,7 +62,7 @@ def read_json(content: Content, collected: Collected) -> None:
         if not isinstance(annotations, list):
             raise content.damaged(f"record {number}", "'annotations' is no list")
         task = record.get("id", number)
-        collected.content[task] = canonical(record.get("data"))
+        collected.content[task] = _shown(record.get("data"))
         collected.skip(
             "predictions of models", len([p for p in record.get("predictions") or [] if p])
         )
@@ -88,7 +87,7 @@ def _add(
     if not results:
         collected.skip("empty annotations")
         return
-    worker = _annotator(annotation.get("completed_by"), content, collected)
+    worker = _annotator(annotation.get("completed_by"), content)
     regions = {
         result.get("id")
         for result in results
@@ -126,18 +125,18 @@ def _add(
             collected.hint = _REGIONS
 
 
-def _annotator(value: Any, content: Content, collected: Collected) -> Hashable:
+def _annotator(value: Any, content: Content) -> Hashable:
     if isinstance(value, dict):
         named: Any = value.get("email") or value.get("username") or value.get("id")
         return content.stem if named is None else named
     return content.stem if value is None else value
 
 
-def canonical(data: Any) -> str:
+def _shown(data: Any) -> str:
     """Return the data of a task as text by which it is known in another project."""
     if isinstance(data, dict):
         data = {key: value for key, value in data.items() if key not in ("id", "meta")}
-    return _UPLOAD.sub("", json.dumps(data, sort_keys=True, ensure_ascii=False))
+    return _UPLOAD.sub("", canonical(data))
 
 
 def read_flat(content: Content, collected: Collected) -> None:
@@ -145,7 +144,7 @@ def read_flat(content: Content, collected: Collected) -> None:
 
     A column of data is the same in every row of a task; the answers stand between the task's id and the annotator.
     """
-    records = list(_records(content))
+    records = list(rows_of(content))
     columns = list(dict.fromkeys(key for record in records for key in record))
     names = _answer_columns(columns, records, content)
     for number, record in enumerate(records):
@@ -153,22 +152,12 @@ def read_flat(content: Content, collected: Collected) -> None:
         if task is None:
             raise content.damaged(f"record {number}", "there is no task 'id'")
         data = {key: record.get(key) for key in columns if key not in names and key not in _FLAT}
-        collected.content[task] = canonical(data)
+        collected.content[task] = _shown(data)
         worker = record.get("annotator")
         if worker is None:
             worker = content.stem
         for name in names:
             collected.add(name, task, worker, _answer(record.get(name)))
-
-
-def _records(content: Content) -> Iterator[dict[str, Any]]:
-    if content.kind == "records":
-        yield from content.value
-        return
-    frame: pd.DataFrame = content.value.astype(object)
-    frame = frame.where(frame.notna(), None)
-    for row in frame.to_dict("records"):
-        yield {str(key): value for key, value in row.items()}
 
 
 def _answer_columns(
@@ -193,9 +182,9 @@ def _answer_columns(
     if varying:
         return varying
     raise DataError(
-        f"{content.name} (Label Studio) does not show which of the columns {first_few(rest, 10)} is the "
-        "answer: no column "
-        "differs between annotators. Export JSON instead, or name the columns: task='id', worker='annotator', label=…."
+        f"{content.name} (Label Studio) does not show which of the columns {first_few(rest, 10)} is the answer: no "
+        "column differs between annotators. Export JSON instead, or name the columns: task='id', "
+        "worker='annotator', label=…."
     )
 
 

@@ -8,11 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable
 from typing import Any
 
-import pandas as pd
-
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
+from deem_crowd_adapters.exports.rows import rows_of
 
 _JSON = "Answer.taskAnswers"
 """The column in which crowd-form elements put all answers of an assignment."""
@@ -31,14 +30,8 @@ def _is_results(content: Content) -> bool:
 
 def read(content: Content, collected: Collected) -> None:
     """Add the answers of assignments that were not rejected, one for each item of a HIT."""
-    frame: pd.DataFrame = content.value.astype(object)
-    frame = frame.where(frame.notna(), None)
     collected.workers_are_global = True
-    rows = [
-        row
-        for row in ({str(k): v for k, v in row.items()} for row in frame.to_dict("records"))
-        if not _is_rejected(row, collected)
-    ]
+    rows = [row for row in rows_of(content) if not _is_rejected(row, collected)]
     answers = [_answers(row, content, number) for number, row in enumerate(rows)]
     names = list(dict.fromkeys(name for given in answers for name in given))
     items = _items(names, [name for name in content.keys if name.startswith("Input.")])
@@ -56,9 +49,8 @@ def read(content: Content, collected: Collected) -> None:
         for question, ticks in boxes.items():
             ticked = [option for name, option in ticks.items() if _is_ticked(given.get(name))]
             collected.add(question, hit, worker, ticked)
-        for name in given:
-            if name not in items:
-                collected.content[hit] = _shown(row)
+        if any(name not in items for name in given):
+            collected.content[hit] = _shown(row)
 
 
 def _is_rejected(row: dict[str, Any], collected: Collected) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable
 from typing import Any
 
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
+from deem_crowd_adapters.exports.rows import canonical
 
 _NOT_DATA = (
     *(
@@ -108,7 +108,7 @@ def _task(
 ) -> Hashable:
     """Return what a record is about: its input, and with ``of_label`` the label that was asked about."""
     data = {key: value for key, value in record.items() if key not in _NOT_DATA}
-    text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+    text = canonical(data)
     task: Hashable = record.get("_input_hash")
     if task is None:
         task = record.get("text") or record.get("image") or text

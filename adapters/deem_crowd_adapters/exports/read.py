@@ -79,24 +79,19 @@ def read_export(
         content = contents[0]
         raise DataError(
             f"{content.name} is of no format that is known: {_looks(content)}. Known: "
-            f"{first_few(dict.fromkeys(f.name for f in known.formats(tool)), 40)}. Or turn it into a table "
-            "with columns "
-            "task, worker, label."
+            f"{first_few(dict.fromkeys(f.name for f in known.formats(tool)), 40)}. Or turn it into a table with "
+            "columns task, worker, label."
         )
     return export
 
 
-def attempt(data: Any, options: dict[str, Any]) -> Export | None:
+def attempt(data: Any) -> Export | None:
     """Return what :func:`read_export` returns, None if the format is not known or the file is no export at all."""
     try:
-        contents = _opened(data, options.get("sheet"))
+        contents = _opened(data, None)
     except DataError:
         return None
-    flat = _flat(contents)
-    if not all(_format_of(content, None, len(flat)) for content in flat):
-        return None
-    rest = {name: value for name, value in options.items() if name not in ("question", "multiple")}
-    return _export(contents, None, options.get("question"), options.get("multiple", "error"), rest)
+    return _export(contents, None, None, "error", {})
 
 
 def from_export(
@@ -128,12 +123,17 @@ def from_export(
     ------
     DataError, ParameterError, OSError
     """
+    refuse_lists(multiple)
+    export = read_export(data, tool, question=question, multiple=multiple, **options)
+    return answers_of(export, missing, duplicates, classes)
+
+
+def refuse_lists(multiple: Any) -> None:
+    """Raise :class:`ParameterError` where lists of labels are asked for and classes are needed."""
     if multiple == "lists":
         raise ParameterError(
             "multiple='lists' gives lists of labels, which are no classes: call read_export."
         )
-    export = read_export(data, tool, question=question, multiple=multiple, **options)
-    return answers_of(export, missing, duplicates, classes)
 
 
 def answers_of(

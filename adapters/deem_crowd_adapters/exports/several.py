@@ -77,8 +77,8 @@ def join(pieces: Sequence[Collected]) -> Collected:
 
     A worker's id that stands in several files is made one of each file if it is a number (every server counts
     from 1), or if the same tasks were answered under it in several files with other labels. A task is the same in
-    several files if
-    its id is, unless the tasks of equal id hold other data; where no id is shared, tasks of equal data are the same.
+    several files if its id is, unless the tasks of equal id hold other data; where no id is shared, tasks of equal
+    data are the same.
     """
     if len(pieces) == 1:
         return pieces[0]
@@ -86,8 +86,8 @@ def join(pieces: Sequence[Collected]) -> Collected:
     titles = list(dict.fromkeys(piece.tool for piece in pieces))
     if len(titles) > 1:
         raise DataError(
-            f"the files are of different kinds: {first_few(titles)} "
-            f"({first_few(piece.file for piece in pieces)}). Read each kind by itself and join the frames."
+            f"the files are of different kinds: {first_few(titles)} ({first_few(piece.file for piece in pieces)}). "
+            "Read each kind by itself and join the frames."
         )
     joined = Collected(titles[0], f"{len(pieces)} files ({first_few(names, 3)})")
     tasks = _task_names(pieces, names, joined)

@@ -26,11 +26,13 @@ _NO_PERSON = re.compile(
     re.IGNORECASE,
 )
 """Names of columns that are no independent source, though they hold the same values."""
-_TRUTH = re.compile(r"(^|[^a-z])(gold|golden|truth|true|correct)([^a-z]|$)", re.IGNORECASE)
-_ID = re.compile(
+TRUTH = re.compile(r"(^|[^a-z])(gold|golden|truth|true|correct)([^a-z]|$)", re.IGNORECASE)
+"""How true labels are called."""
+ID = re.compile(
     r"(^|[_\s.-])(id|ids|key|task|item|uid|uuid|index|idx|hash|url|name|no|nr|number)$",
     re.IGNORECASE,
 )
+"""How a column of ids is called."""
 _SLOT = re.compile(
     r"^(worker|annotator|ann|rater|coder|label|labeler|judge|answer|a|r)[\s_.-]*\d+$", re.IGNORECASE
 )
@@ -85,7 +87,7 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
         distinct: list[Hashable] = [
             c for c in frame.columns if n > 1 and frame[c].notna().all() and frame[c].nunique() == n
         ]
-        named = [c for c in distinct if _ID.search(str(c))]
+        named = [c for c in distinct if ID.search(str(c))]
         chosen = next(iter(named or distinct), None)
     values: dict[Hashable, set[str]] = {
         c: _values(frame, c) for c in frame.columns if c != chosen and _is_categorical(frame[c])
@@ -98,7 +100,7 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
         for question, members in _questions(columns).items():
             people = [c for c in members if not _NO_PERSON.search(str(c))]
             others = [c for c in members if c not in people]
-            truth = [c for c in others if _TRUTH.search(str(c))]
+            truth = [c for c in others if TRUTH.search(str(c))]
             if len(people) < 2:
                 continue
             if question in made.groups:
@@ -213,14 +215,14 @@ def read_table(
     ParameterError
         If a column that was named is not there.
     """
-    named = [w.strip() for w in workers.split(",")] if isinstance(workers, str) else workers
-    absent = [c for c in [task, *(named or ())] if c is not None and c not in frame.columns]
+    named = names_in(workers)
+    absent = [c for c in [task, *named] if c is not None and c not in frame.columns]
     if absent:
         raise ParameterError(
             f"{name} has no columns {first_few(absent)}; found {first_few(frame.columns, 20)}."
         )
     if named:
-        made = Plan(task, {"label": list(named)})
+        made = Plan(task, {"label": named})
         if task is None:
             guess = plan(frame)
             made.task = None if guess is None or guess.task in named else guess.task
@@ -228,13 +230,12 @@ def read_table(
         guess = plan(frame, task)
         if guess is None:
             raise DataError(
-                f"{name} shows no two columns with the same few values, so that no column looks like a "
-                "source. Name them: "
-                "task='…', workers=['…', '…']."
+                f"{name} shows no two columns with the same few values, so that no column looks like a source. Name "
+                "them: task='…', workers=['…', '…']."
             )
         made = guess
         _refuse_mixed(made, name)
-    _say(made, name, collected, named is not None)
+    _say(made, name, collected, bool(named))
     tasks: list[Hashable] = (
         list(range(len(frame))) if made.task is None else frame[made.task].tolist()
     )
@@ -249,6 +250,13 @@ def read_table(
             for row, label in enumerate(frame[made.gold[question]]):
                 if not pd.isna(label):
                     collected.known(question, tasks[row], _whole(label))
+
+
+def names_in(workers: Any) -> list[Hashable]:
+    """Return the columns that ``workers`` names: a list, names with commas, or nothing."""
+    return (
+        [w.strip() for w in workers.split(",")] if isinstance(workers, str) else list(workers or ())
+    )
 
 
 def _whole(label: Any) -> Any:
@@ -280,17 +288,15 @@ def _refuse_bad_tasks(tasks: list[Hashable], column: Hashable | None, name: str)
     missing = np.flatnonzero(pd.isna(pd.Series(tasks, dtype=object)))
     if len(missing):
         raise DataError(
-            f"{name}: column {column!r} is missing in {counted(len(missing), 'row')} (rows {first_few(missing)}). Fill "
-            "it, or leave "
-            "those rows out."
+            f"{name}: column {column!r} is missing in {counted(len(missing), 'row')} (rows {first_few(missing)}). "
+            "Fill it, or leave those rows out."
         )
     if len(set(tasks)) < len(tasks):
         twice = pd.Series(tasks, dtype=object)
         twice = twice[twice.duplicated()]
         raise DataError(
             f"{name}: column {column!r} holds {counted(len(twice), 'task')} a second time "
-            f"({first_few(twice.unique())}). A wide "
-            "table has one row a task."
+            f"({first_few(twice.unique())}). A wide table has one row a task."
         )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-import pandas as pd
-
 from deem_crowd.exceptions import DataError, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
+from deem_crowd_adapters.exports.rows import rows_of
 
 _LEFT_OUT = ("SKIPPED", "EXPIRED", "REJECTED", "ACTIVE")
 """Assignments of these statuses hold no answers that count."""
@@ -23,9 +22,7 @@ def _is_toloka(content: Content) -> bool:
 
 def read(content: Content, collected: Collected) -> None:
     """Add the answers of assignments that were not skipped, expired, rejected or left unfinished."""
-    frame: pd.DataFrame = content.value.astype(object)
-    frame = frame.where(frame.notna(), None)
-    columns = {str(name): name for name in frame.columns}
+    columns = [str(name) for name in content.value.columns]
     inputs = [name for name in columns if name.startswith("INPUT:")]
     outputs = [name for name in columns if name.startswith("OUTPUT:")]
     assignment = {
@@ -44,7 +41,7 @@ def read(content: Content, collected: Collected) -> None:
             "there is no ASSIGNMENT:worker_id, so that each assignment counts as a worker of its own"
         )
     status_column = assignment.get("status")
-    for number, row in enumerate(frame.to_dict("records")):
+    for number, row in enumerate(rows_of(content)):
         if all(row[name] is None for name in (*inputs, *outputs)):
             continue  # a blank row between suites
         task = _task(row, inputs, assignment, collected)
@@ -64,7 +61,7 @@ def read(content: Content, collected: Collected) -> None:
 
 
 def _task(
-    row: dict[Hashable, Any], inputs: list[str], assignment: dict[str, str], collected: Collected
+    row: dict[str, Any], inputs: list[str], assignment: dict[str, str], collected: Collected
 ) -> Hashable:
     """Return the task's id, or what it shows where there is none."""
     shown = [row[name] for name in inputs]

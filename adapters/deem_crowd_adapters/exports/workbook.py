@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from deem_crowd.data.frames import COLUMNS, synonyms
-from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
 from deem_crowd_adapters.exports import known, several
 from deem_crowd_adapters.exports import sheets as wide
 from deem_crowd_adapters.exports.collected import Collected
@@ -24,10 +24,6 @@ _NO_PERSON = re.compile(
     re.IGNORECASE,
 )
 """Names of sheets that are no annotator's, though they may have the same columns."""
-_TRUTH = re.compile(r"(^|[^a-z])(gold|golden|truth|true|correct)([^a-z]|$)", re.IGNORECASE)
-_ID = re.compile(
-    r"(^|[_\s.-])(id|ids|key|task|item|uid|uuid|index|idx|no|nr|number)$", re.IGNORECASE
-)
 
 _BY_FILE = "a table for each annotator"
 _NOUN = ("sheet", "file")
@@ -184,9 +180,9 @@ def _ids(frame: pd.DataFrame, column: str, where: str) -> list[Hashable]:
     empty = [row + 2 for row, value in enumerate(ids) if value is None]
     if empty:
         raise DataError(
-            f"{where}: column {column!r} is empty in {len(empty)} rows (rows {first_few(empty)}). Fill them, or "
-            "leave the "
-            "rows out."
+            f"{where}: column {column!r} is empty in {counted(len(empty), 'row')} (rows {first_few(empty)}). "
+            "Fill them, or "
+            "leave the rows out."
         )
     return ids
 
@@ -224,7 +220,7 @@ def _add_by_sheet(
         twice = twice[twice.duplicated()]
         if len(twice):
             raise DataError(
-                f"{_where(content, name)}: {len(twice)} tasks stand in several rows of column {key!r} "
+                f"{_where(content, name)}: column {key!r} holds {counted(len(twice), 'task')} a second time "
                 f"({first_few(twice.unique())}). Keep one row a task."
             )
         tables[name] = (ids, frame)
@@ -241,7 +237,7 @@ def _add_by_sheet(
             for each, answer in zip(ids, _cells(frame, question), strict=True):
                 collected.add(question, each, name, answer)
         for name, frame in sheets.items():
-            if _TRUTH.search(name) and {key, question} <= set(frame.columns):
+            if wide.TRUTH.search(name) and {key, question} <= set(frame.columns):
                 for each, answer in zip(_cells(frame, key), _cells(frame, question), strict=True):
                     if each is not None and answer is not None:
                         collected.known(question, each, answer)
@@ -267,7 +263,7 @@ def _id_columns(alike: Sheets) -> list[str]:
         distinct = all(len(v) == len(f) for v, f in zip(values, alike.values(), strict=True))
         if distinct and values[0].intersection(set().union(*values[1:])):
             fitting.append(column)
-    return sorted(fitting, key=lambda column: not _ID.search(column))
+    return sorted(fitting, key=lambda column: not wide.ID.search(column))
 
 
 def _id_column(alike: Sheets, columns: list[str], content: Content) -> str:
@@ -305,8 +301,7 @@ def _questions(
     rest = [c for c in columns if c != key]
     raise DataError(
         f"{content.name}: no column differs between the sheets {first_few(tables, 3)}, so that none looks like the "
-        "answer. "
-        f"Name it: label={rest[0]!r} (in the shell: --label {rest[0]})."
+        f"answer. Name it: label={rest[0]!r} (in the shell: --label {rest[0]})."
     )
 
 
@@ -314,7 +309,7 @@ def _add_wide(
     sheets: Sheets, task: Any, workers: Any, content: Content, collected: Collected
 ) -> None:
     """Add the answers of the only sheet that is a wide table; say what is missing if there is none."""
-    named = {w.strip() for w in (workers.split(",") if isinstance(workers, str) else workers or ())}
+    named = set(wide.names_in(workers))
     fitting = [
         name
         for name, frame in sheets.items()
@@ -344,10 +339,8 @@ def _add_wide(
     )
     raise DataError(
         f"{content.name} is a workbook in which no sheet is clearly one of answers: "
-        f"{shown or 'all sheets are empty'}. A long "
-        "sheet has columns task, worker, label; a wide one a column for each annotator; or each annotator has a "
-        "sheet with "
-        f"the same columns. If it is there, {many}."
+        f"{shown or 'all sheets are empty'}. A long sheet has columns task, worker, label; a wide one a column for "
+        f"each annotator; or each annotator has a sheet with the same columns. If it is there, {many}."
     )
 
 
