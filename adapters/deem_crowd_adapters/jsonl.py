@@ -1,8 +1,8 @@
-"""JSON lines → typed columns. JSON's own types stand: ``"7"`` is text, ``7`` a number, ``null`` is missing."""
+"""JSON lines, or one list of objects → typed columns. JSON's own types stand: ``"7"`` is text, ``7`` a number,
+``null`` is missing."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 from deem_crowd.exceptions import DataError
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.formats import PARQUET_MARK, UTF8_MARK
+from deem_crowd_adapters.json_text import parse_json
 from deem_crowd_adapters.source import Source
 
 
@@ -67,49 +68,47 @@ def read_jsonl(
 
 
 def _rows(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (number of rows so far, object)."""
+    """Yield (number of rows so far, object); of a list in brackets its entries."""
+    named_lines = source.name.lower().endswith((".jsonl", ".ndjson"))
+    if not named_lines and source.head().removeprefix(UTF8_MARK).lstrip().startswith(b"["):
+        yield from _entries(source)
+        return
     n_rows = 0
     with source.open() as file:
         for line_number, line in enumerate(file, 1):
             text = line.removeprefix(UTF8_MARK) if line_number == 1 else line
             if not text.strip():
                 continue
-            try:
-                row = json.loads(text.decode(), object_pairs_hook=_object)
-            except UnicodeDecodeError as error:
-                raise source.undecodable() or error from error
-            except (json.JSONDecodeError, RecursionError) as error:
-                if text.startswith(PARQUET_MARK):
-                    raise DataError(
-                        f"{source.name} holds parquet: pass format='parquet'."
-                    ) from error
-                raise DataError(
-                    f"{source.name}, line {line_number}, is not JSON: {error}. One object a line is needed."
-                ) from error
-            except KeyError as error:
-                raise DataError(
-                    f"{source.name}, line {line_number}, holds the key {error} twice. Keep one of them."
-                ) from None
-            except ValueError as error:  # an integer of thousands of digits
-                raise DataError(
-                    f"{source.name}, line {line_number}, is not JSON that can be read: {error}."
-                ) from error
+            where = f"{source.name}, line {line_number},"
+            if text.startswith(PARQUET_MARK):
+                raise DataError(f"{source.name} holds parquet: pass format='parquet'.")
+            row = parse_json(_decoded(text, source), where, "One object a line is needed.", False)
             if not isinstance(row, dict):
                 raise DataError(
-                    f"{source.name}, line {line_number}, is not a JSON object but {type(row).__name__}. "
+                    f"{where} is not a JSON object but {type(row).__name__}. "
                     'Each line is {"task": …, "worker": …, "label": …}.'
                 )
             n_rows += 1
             yield n_rows, row
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object as a dict; raise KeyError with the name of a key that stands there twice."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise KeyError(next(name for name in names if names.count(name) > 1))
-    return row
+def _entries(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+    with source.open() as file:
+        text = _decoded(file.read().removeprefix(UTF8_MARK), source)
+    for number, row in enumerate(parse_json(text, source.name, finite=False), 1):
+        if not isinstance(row, dict):
+            raise DataError(
+                f"{source.name}, entry {number - 1}, is not a JSON object but {type(row).__name__}. "
+                'Each entry is {"task": …, "worker": …, "label": …}.'
+            )
+        yield number, row
+
+
+def _decoded(content: bytes, source: Source) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise source.undecodable() or error from error
 
 
 def _typed(values: list[Any], part: str, where: str) -> pd.Series:

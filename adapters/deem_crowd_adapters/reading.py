@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -84,14 +85,14 @@ def _read(
     if is_several(data):
         if format is None and columns is None:
             return read.read_export(data, **options)
-        parts = [read_long(path, format, columns) for path in several.expand(data)]
+        parts = [read_answers(path, format, columns, **options) for path in several.expand(data)]
         return pd.concat(parts, ignore_index=True)
     if format is None and isinstance(columns, Mapping) and _is_workbook_name(data):
         named: dict[str, Any] = {**columns, **options}
         return read.read_export(data, "excel", **named)
     if format is not None or columns is not None:
         _refuse_options(options)
-        return read_long(data, format, columns)
+        return read_long(data, format or ("jsonl" if _is_json_name(data) else None), columns)
     if _is_document_name(data):
         return read.read_export(data, **options)
     _check_name(data)
@@ -105,6 +106,10 @@ def _read(
         if export is None:
             raise
         return export
+
+
+def _is_json_name(data: Any) -> bool:
+    return isinstance(data, (str, os.PathLike)) and ".json" in PurePath(data).suffixes
 
 
 def _is_workbook_name(data: Any) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from deem_crowd import DEEM, Answers, DEEMAggregator, create
 from deem_crowd.exceptions import (
+    DataError,
     DataWarning,
     FormError,
     MissingColumnError,
@@ -173,3 +174,16 @@ def test_a_failed_read_leaves_the_object_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(MissingColumnError):
         fitted.fit([{"task": 1, "label": 2}])
     assert fitted.probas_.equals(before)
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.json.gz"])
+def test_records_with_other_keys_in_one_list(tmp_path: Path, name: str) -> None:
+    names = {"task": "item_id", "worker": "annotator", "label": "verdict"}
+    path = tmp_path / name
+    FRAME.rename(columns=names).to_json(path, orient="records")
+    with pytest.raises(
+        DataError, match="name their columns: task='item_id', worker='annotator', label='verdict'"
+    ):
+        DEEMAggregator().fit(path)
+    fitted = DEEMAggregator().fit(path, **names)
+    assert fitted.labels_.to_dict() == DEEMAggregator().fit(FRAME).labels_.to_dict()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import tokenize
 import zipfile
@@ -22,6 +21,7 @@ from deem_crowd import extras
 from deem_crowd.exceptions import DataError, DeemCrowdError, first_few
 from deem_crowd_adapters.exports.zips import unpacked
 from deem_crowd_adapters.formats import PARQUET_MARK, UTF8_MARK
+from deem_crowd_adapters.json_text import parse_json
 from deem_crowd_adapters.source import Place, Source
 
 Kind = Literal["records", "object", "table", "arrays", "xml", "archive", "sheets"]
@@ -189,56 +189,12 @@ def _lines(text: str, name: str) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        record = parse_json(line, f"{name}, line {number}")
+        record = parse_json(line, f"{name}, line {number},")
         if not isinstance(record, dict):
             raise DataError(
                 f"{name}, line {number}, is not a JSON object but {type(record).__name__}. One object a line is needed."
             )
         yield record
-
-
-_CONSTANTS = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}
-"""What Python writes though JSON has no such numbers; NaN is missing."""
-
-
-def parse_json(text: str, where: str) -> Any:
-    """Parse JSON; a key twice in an object and a number that no float holds are errors.
-
-    Raises
-    ------
-    DataError
-        Names ``where``, and line and column in the text.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        record = dict(pairs)
-        if len(record) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(
-                f"{where} holds the key {twice!r} twice in one object. Keep one of them."
-            )
-        return record
-
-    def finite(digits: str) -> float:
-        if math.isinf(number := float(digits)):
-            raise DataError(f"{where} holds the number {digits[:20]}, which no float can hold.")
-        return number
-
-    try:
-        return json.loads(
-            text, object_pairs_hook=unique, parse_float=finite, parse_constant=_CONSTANTS.get
-        )
-    except RecursionError as error:
-        raise DataError(f"{where} is nested too deeply to be read.") from error
-    except DataError:
-        raise
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{where} is not JSON: {error}. Fetch or export the file again; it may be cut off."
-        ) from error
-    except ValueError as error:  # an integer of thousands of digits
-        raise DataError(f"{where} is not JSON that can be read: {error}.") from error
 
 
 def _array(content: bytes, name: str) -> Any:

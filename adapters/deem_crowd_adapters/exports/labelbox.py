@@ -7,9 +7,10 @@ from collections.abc import Hashable
 from typing import Any
 
 from deem_crowd_adapters.exports.collected import Collected
-from deem_crowd_adapters.exports.content import Content, parse_json
+from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
 from deem_crowd_adapters.exports.rows import canonical, hashable, listed, mapped, rows_of
+from deem_crowd_adapters.json_text import parse_json
 
 _OBJECTS = "Boxes, polygons and entities are regions; only classifications of whole data rows are aggregated."
 

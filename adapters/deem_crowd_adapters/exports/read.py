@@ -10,6 +10,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.doubts import warn_of_doubts
+from deem_crowd.data.frames import COLUMNS, synonyms
 from deem_crowd.exceptions import DataError, ParameterError, first_few
 from deem_crowd_adapters.exports import known, several, workbook
 from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of, gold_of, tasks_of
@@ -77,10 +78,13 @@ def read_export(
     export = _export(contents, tool, question, multiple, options)
     if export is None:
         content = contents[0]
+        columns = synonyms(content.keys, COLUMNS) if content.kind in ("records", "table") else {}
+        named = ", ".join(f"{part}={name!r}" for name, part in columns.items())
+        meant = f" If these are the answers, name their columns: {named}." if named else ""
         raise DataError(
-            f"{content.name} is of no format that is known: {_looks(content)}. Known: "
-            f"{first_few(dict.fromkeys(f.name for f in known.formats(tool)), 40)}. Or turn it into a table with "
-            "columns task, worker, label."
+            f"{content.name} is of no format that is known: {_looks(content)}.{meant} Known: "
+            f"{first_few(dict.fromkeys(f.name for f in known.formats(tool)), 40)}. Or turn it into a table "
+            "with columns task, worker, label."
         )
     return export
 
