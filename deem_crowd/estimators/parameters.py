@@ -149,7 +149,7 @@ class Parameters:
         Number(1, whole=True),
         NONE,
         sampled=True,
-        doc="The same; it goes before ``cd_k``.",
+        doc="The same; it takes precedence over ``cd_k``.",
     )
     sampler_oh_mode: bool | None = parameter(
         None,

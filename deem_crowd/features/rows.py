@@ -45,7 +45,8 @@ def read(features: Any, tasks: pd.Index) -> Rows:
     Parameters
     ----------
     features : DataFrame, array, scipy sparse matrix or torch tensor
-        A frame is indexed by task (a column ``task`` goes before its index); rows may be missing, and rows of tasks
+        A frame is indexed by task (a column ``task`` takes precedence over its index); rows may be missing, and rows
+        of tasks
         that are not asked about are left out, with a warning. Anything else has one row a task, in the order of
         ``tasks``.
     tasks : Index, length N

@@ -47,11 +47,18 @@ def changed(path: Path, name: str, change: Callable[[torch.Tensor], torch.Tensor
     save_file(tensors, path, metadata)
 
 
-@pytest.mark.parametrize("name", ["skills", "priors", "confusion", "probas"])
-@pytest.mark.parametrize("factor", [1e300, -1.0, 1.5, 0.5])
+SPOILED = [
+    *(
+        (name, factor)
+        for name in ("priors", "confusion", "probas")
+        for factor in (1e300, -1.0, 1.5, 0.5)
+    ),
+    *(("skills", factor) for factor in (1e300, -1.0, 1.5)),
+]
+
+
+@pytest.mark.parametrize(("name", "factor"), SPOILED)
 def test_probabilities_that_are_none(model: Path, name: str, factor: float) -> None:
-    if name == "skills" and factor == 0.5:
-        return  # half a skill is a skill
     changed(model, name, lambda t: t * factor)
     with pytest.raises(FormError, match=f"{name} (are no probabilities|do not sum to 1)"):
         DEEMAggregator.load(model)
