@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 import deem_crowd
 from deem_crowd import DEEMAggregator
-from deem_crowd.cli import files, shell
+from deem_crowd.cli import intake, shell
 from deem_crowd.cli.app import app
 
 TRUTH = {f"t{t}": ["no", "yes"][t % 2] for t in range(12)}
@@ -317,7 +317,7 @@ def test_a_bug_is_one_line_too(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: object) -> None:
         raise AttributeError("oh")
 
-    monkeypatch.setattr(files, "settled_answers", broken)
+    monkeypatch.setattr(intake, "settled_answers", broken)
     assert "unexpected AttributeError: oh" in failed(call("aggregate", "answers.csv"), 1)
 
 

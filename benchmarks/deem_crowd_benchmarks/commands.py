@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deem_crowd.cli import files, shell
+from deem_crowd.cli import intake, shell
 from deem_crowd.cli.options import (
     AdapterOption,
     AdapterSetOption,
@@ -94,11 +94,12 @@ def compare(
         raise typer.BadParameter("name one method at least", param_hint="--methods")
     names = shell.checked_methods(named, "--methods")
     chosen = shell.method_parameters(parameters, names)
-    columns = {"task": task, "worker": worker, "label": label}
-    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
-    settled, ids = files.settled_answers(reading)
-    named_gold = files.columns_of(gold_task or task, None, gold_label or label)
-    known = None if gold is None else files.read_gold(gold, reading.format, ids, named_gold)
+    columns, of_gold = (task, worker, label), (gold_task, gold_label)
+    reading = intake.reading(
+        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
+    )
+    settled, ids = intake.settled_answers(reading)
+    known = None if gold is None else intake.read_gold(gold, reading, ids)
     if not settled.n_answers:
         raise DataError("there are no answers to compare methods on.")
     if known is not None and not len(known):

@@ -18,7 +18,7 @@ import typer
 import deem_crowd
 from deem_crowd.atomic import all_or_none
 from deem_crowd.cli import features as feature_files
-from deem_crowd.cli import files, results, shell
+from deem_crowd.cli import files, intake, results, shell
 from deem_crowd.cli.options import (
     AdapterOption,
     AdapterSetOption,
@@ -161,16 +161,16 @@ def aggregate(
     inputs = [*answers, gold, features]
     feature_files.check_classifier_path(save_classifier, inputs, outputs.values())
     chosen = shell.method_parameters(parameters, [method])
-    columns = {"task": task, "worker": worker, "label": label}
-    settled, ids = files.settled_answers(
-        files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
+    columns, of_gold = (task, worker, label), (gold_task, gold_label)
+    reading = intake.reading(
+        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
     )
-    named = files.columns_of(gold_task or task, None, gold_label or label)
-    known = None if gold is None else files.read_gold(gold, kind, ids, named)
+    settled, ids = intake.settled_answers(reading)
+    known = None if gold is None else intake.read_gold(gold, reading, ids)
     table_of_features = None if features is None else feature_files.read(features, kind, ids)
     del ids
     if known is not None:
-        files.check_gold_labels(known, settled)
+        intake.check_gold_labels(known, settled)
     aggregator, labels = _fit(method, settled, known, chosen[method], table_of_features)
     # All is worked out before anything is written.
     about = results.summary(aggregator, method) if summary else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deem_crowd.cli import files
+from deem_crowd.cli import files, intake
 from deem_crowd.cli.options import (
     AdapterOption,
     AdapterSetOption,
@@ -114,9 +114,11 @@ def next_(
     """
     from deem_crowd import decide
 
-    columns = {"task": task, "worker": worker, "label": label}
-    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
-    settings = _Settings(reading, output, gold, (gold_task, gold_label))
+    columns, of_gold = (task, worker, label), (gold_task, gold_label)
+    reading = intake.reading(
+        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
+    )
+    settings = _Settings(reading, output, gold)
     settings.check(costs, exclude, unanswered)
     aggregator = settings.fitted()
     options: dict[str, Any] = {
@@ -168,9 +170,11 @@ def suspects(
     """
     from deem_crowd import decide
 
-    columns = {"task": task, "worker": worker, "label": label}
-    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
-    settings = _Settings(reading, output, gold, (gold_task, gold_label))
+    columns, of_gold = (task, worker, label), (gold_task, gold_label)
+    reading = intake.reading(
+        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
+    )
+    settings = _Settings(reading, output, gold)
     settings.check(labels)
     aggregator = settings.fitted()
     if labels is None:
@@ -219,9 +223,11 @@ def keep(
 
     from deem_crowd import decide
 
-    columns = {"task": task, "worker": worker, "label": label}
-    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
-    settings = _Settings(reading, output, gold, (gold_task, gold_label))
+    columns, of_gold = (task, worker, label), (gold_task, gold_label)
+    reading = intake.reading(
+        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
+    )
+    settings = _Settings(reading, output, gold)
     settings.check()
     aggregator = settings.fitted(learn=False)
     with _usage():
@@ -248,21 +254,11 @@ class _Settings:
     reading : Reading
         What is read, and how.
     output, gold : path
-    gold_columns : (str or None, str or None)
-        What task and label are called in the file of gold, where it is not as in the answers.
     """
 
-    def __init__(
-        self,
-        reading: files.Reading,
-        output: str,
-        gold: str | None,
-        gold_columns: tuple[str | None, str | None],
-    ) -> None:
+    def __init__(self, reading: intake.Reading, output: str, gold: str | None) -> None:
         self.reading, self.output, self.gold = reading, output, gold
         self.kind = reading.format
-        task, label = gold_columns
-        self.gold_columns = {**reading.columns, **files.columns_of(task, None, label)}
         self.ids: Any = None
         self.known: pd.Series | None = None
 
@@ -276,32 +272,32 @@ class _Settings:
         """Return the default model of the answers; it learns from gold unless ``learn`` is false."""
         from deem_crowd.estimators.aggregator import DEEMAggregator
 
-        settled, ids = files.settled_answers(self.reading)
+        settled, ids = intake.settled_answers(self.reading)
         self.ids = {
             "task": settled.tasks.to_series(),
             "worker": settled.workers.to_series(),
             "label": settled.classes.to_series(),
         }
         if self.gold is not None:
-            self.known = files.read_gold(self.gold, self.kind, ids, self.gold_columns)
-            files.check_gold_labels(self.known, settled)
+            self.known = intake.read_gold(self.gold, self.reading, ids)
+            intake.check_gold_labels(self.known, settled)
         return DEEMAggregator().fit(settled, self.known if learn else None)
 
     def tasks(self, path: str | None) -> list[Any]:
         """Return the ids in the column ``task`` of a file; none of no file."""
         if path is None:
             return []
-        return files.read_ids(path, self.kind, ["task"], self.ids)["task"].tolist()
+        return intake.read_ids(path, self.kind, ["task"], self.ids)["task"].tolist()
 
     def labels(self, path: str) -> pd.Series:
         """Return the labels in a file, index task."""
-        return files.read_gold(path, self.kind, self.ids, self.gold_columns)
+        return intake.read_gold(path, self.reading, self.ids)
 
     def costs(self, path: str | None, what: str) -> pd.Series | None:
         """Return the costs in a file, by task or worker."""
         if path is None:
             return None
-        return files.read_ids(path, self.kind, [what, "cost"], self.ids).set_index(what)["cost"]
+        return intake.read_ids(path, self.kind, [what, "cost"], self.ids).set_index(what)["cost"]
 
     def write(self, table: pd.DataFrame, spreadsheet: bool) -> None:
         """Write the table, whole or not at all."""

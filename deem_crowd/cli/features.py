@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deem_crowd import extras
-from deem_crowd.cli import files
+from deem_crowd.cli import files, intake
 from deem_crowd.exceptions import DataError, FormError, UnsupportedError, first_few
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 
 def _by_task(frame: pd.DataFrame, ids: Any) -> pd.DataFrame:
-    task = files.written_like(frame["task"], ids["task"])
+    task = intake.written_like(frame["task"], ids["task"])
     return frame.drop(columns="task").set_axis(task, axis=0)
 
 

@@ -54,18 +54,19 @@ def report(
 ) -> None:
     """Write one HTML file about the answers: whom and what to trust, and where to look again."""
     from deem_crowd import extras
-    from deem_crowd.cli import files
+    from deem_crowd.cli import files, intake
     from deem_crowd.estimators.aggregator import DEEMAggregator
 
     if not output.endswith((".html", ".htm")):
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
     files.refuse_destroying("--output", output, [*answers, gold])
     extras.require("report", "reports")  # before the fit
-    columns = {"task": task, "worker": worker, "label": label}
-    reading = files.reading(answers, format, adapter, adapter_set, columns, missing, duplicates)
-    settled, ids = files.settled_answers(reading)
-    named = files.columns_of(gold_task or task, None, gold_label or label)
-    truth = None if gold is None else files.read_gold(gold, reading.format, ids, named)
+    columns, of_gold = (task, worker, label), (gold_task, gold_label)
+    reading = intake.reading(
+        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
+    )
+    settled, ids = intake.settled_answers(reading)
+    truth = None if gold is None else intake.read_gold(gold, reading, ids)
     aggregator = DEEMAggregator().fit(settled)
     aggregator.report(output, gold=truth)
     typer.echo(f"Written: {output}", err=True)

@@ -17,7 +17,7 @@ from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, Answers, DEEMAggregator, adapters
-from deem_crowd.cli.files import HOW_TO_READ
+from deem_crowd.cli.intake import HOW_TO_READ
 from deem_crowd.exceptions import (
     DataError,
     FormError,

@@ -1,0 +1,271 @@
+"""What a command reads: answers in whatever form, known labels, and columns of ids."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deem_crowd.cli.files import called, format_asked
+from deem_crowd.cli.shell import method_parameters, plugin_output
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    DeemCrowdError,
+    MissingColumnError,
+    ParameterError,
+    PluginError,
+    counted,
+    first_few,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deem_crowd.data.answers import Answers
+
+HOW_TO_READ = (
+    "Columns of other names: --task, --worker, --label. A table with one row a task and one column a worker: "
+    "--adapter wide --adapter-set task=COLUMN. `deem-crowd plugins` lists the adapters."
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read as answers, and how."""
+
+    paths: Sequence[str]
+    format: str | None = None
+    adapter: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the adapter."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our name of a column → the file's, where they differ."""
+    gold_columns: Mapping[str, str] = field(default_factory=dict)
+    """The same in a file of gold; where nothing else is said, its columns may be called as those of the answers are."""
+    missing: Any = "error"
+    duplicates: Any = "last"
+
+    @property
+    def path(self) -> str | list[str]:
+        """The only path, or the list of them."""
+        return self.paths[0] if len(self.paths) == 1 else list(self.paths)
+
+
+def reading(
+    paths: Sequence[str],
+    format: Any = None,
+    adapter: str | None = None,
+    adapter_set: Sequence[str] | None = None,
+    columns: tuple[str | None, str | None, str | None] = (None, None, None),
+    gold_columns: tuple[str | None, str | None] = (None, None),
+    missing: Any = None,
+    duplicates: Any = None,
+) -> Reading:
+    """Return how to read answers, from the options of a command.
+
+    ``columns`` are those of task, worker and label, ``gold_columns`` those of task and label in a file of gold.
+
+    Raises
+    ------
+    typer.BadParameter
+    """
+    given = _named(("task", "worker", "label"), columns)
+    if adapter is not None and given:
+        message = (
+            f"an adapter finds its columns itself; {first_few(given.values())} cannot be named beside it, except by "
+            "--adapter-set"
+        )
+        raise typer.BadParameter(message, param_hint="--adapter")
+    return Reading(
+        list(paths),
+        format.value if format else None,
+        adapter,
+        method_parameters(list(adapter_set or ()), ["adapter"], "--adapter-set")["adapter"],
+        given,
+        {**given, **_named(("task", "label"), gold_columns)},
+        missing.value if missing else "error",
+        duplicates.value if duplicates else "last",
+    )
+
+
+def _adapted(asked: Reading) -> Answers:
+    """Return the answers that a registered adapter reads."""
+    from deem_crowd import registry
+    from deem_crowd.contract import described
+    from deem_crowd.data.answers import Answers
+
+    adapter = str(asked.adapter)
+    try:
+        read = registry.get_adapter(adapter)
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--adapter") from error
+    try:
+        with plugin_output():
+            answers = read(asked.path, **asked.options, **_taken(read, asked))
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
+    except DeemCrowdError:
+        raise
+    except (Exception, SystemExit) as error:  # somebody else's code, which may fail in any way
+        raise DataError(
+            f"adapter {adapter!r} failed on {called(asked.paths[0], 'input')}: {described(error)}"
+        ) from error
+    if not isinstance(answers, Answers):
+        raise PluginError(
+            f"adapter {adapter!r} returned a {type(answers).__name__}, not deem_crowd.Answers."
+        )
+    return answers
+
+
+def _taken(read: Any, asked: Reading) -> dict[str, Any]:
+    """Return what an adapter takes of --missing and --duplicates."""
+    try:
+        parameters = inspect.signature(read).parameters
+    except (TypeError, ValueError):
+        return {}
+    given = {"missing": asked.missing, "duplicates": asked.duplicates}
+    default = {"missing": "error", "duplicates": "last"}
+    return {
+        name: value
+        for name, value in given.items()
+        if value != default[name] and name in parameters and name not in asked.options
+    }
+
+
+def is_parquet(asked: Reading) -> bool:
+    """Tell whether answers stand in parquet files, which are read in pieces."""
+    if asked.format is not None or "-" in asked.paths:
+        return asked.format == "parquet" and "-" not in asked.paths
+    from deem_crowd_adapters.exports.several import expand
+
+    return all(name.endswith((".parquet", ".pq")) for name in expand(asked.paths))
+
+
+def _named(parts: Sequence[str], names: Sequence[str | None]) -> dict[str, str]:
+    """Return what is called otherwise than it is here: from our name to the file's."""
+    return {part: name for part, name in zip(parts, names, strict=True) if name is not None}
+
+
+def settled_answers(asked: Reading) -> tuple[Answers, Any]:
+    """Return the answers, each once, and their ids under ``task`` and ``label``.
+
+    Parquet is read in pieces, unless columns are named.
+    """
+    from deem_crowd.data.answers import Answers
+
+    how = {"missing": asked.missing, "duplicates": asked.duplicates}
+    if asked.adapter is not None:
+        answers = _adapted(asked)
+    elif not asked.columns and not asked.options and is_parquet(asked):
+        answers = Answers.from_parquet(asked.path, **how)
+    else:
+        from deem_crowd_adapters.reading import from_file
+
+        columns = asked.columns or None
+        try:
+            answers = from_file(asked.path, asked.format, columns=columns, **how, **asked.options)
+        except MissingColumnError as error:
+            raise MissingColumnError(f"{error}\n{HOW_TO_READ}") from error
+        except ParameterError as error:
+            if not asked.options:
+                raise
+            raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
+    return answers, {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
+
+
+def read_ids(
+    path: str, format: str | None, needed: Sequence[str], like: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the columns of a file that are needed; ids that are written like those of ``like`` become these."""
+    from deem_crowd_adapters.files import read_table
+
+    from deem_crowd.data.frames import require_columns
+
+    frame = read_table(path, format_asked(path, format))
+    try:
+        require_columns(frame, needed)
+    except MissingColumnError as error:
+        raise MissingColumnError(f"{called(path, 'input')}: {error}") from error
+    return frame[list(needed)].assign(
+        **{name: written_like(frame[name], like[name]) for name in needed if name in like}
+    )
+
+
+def check_gold_labels(gold: pd.Series, answers: Answers) -> None:
+    """Refuse known labels that no worker gave: no method could learn what they look like."""
+    strange = gold[~gold.isin(answers.classes)].unique()
+    if len(strange):
+        raise DataError(
+            f"gold holds {counted(len(strange), 'label')} that no worker gave: {first_few(strange)}. "
+            f"Labels given: {first_few(answers.classes, 10)}."
+        )
+
+
+def read_gold(path: str, asked: Reading, answers: Any) -> pd.Series:
+    """Return the known labels in a file: a Series, index task, of those tasks that are in ``answers["task"]``.
+
+    Ids and labels that are written like those of ``answers`` become these, whatever their type in the file.
+    """
+    from deem_crowd.data.frames import require_columns
+
+    frame = _gold_table(path, format_asked(path, asked.format))
+    for part, name in asked.gold_columns.items():
+        if part not in frame and name in frame:
+            frame = frame.rename(columns={name: part})
+    try:
+        require_columns(frame, ("task", "label"))
+    except MissingColumnError as error:
+        raise MissingColumnError(
+            f"{called(path, 'input')}: {error}\nGold has one row a task: columns task, label."
+        ) from error
+    frame = frame[["task", "label"]].dropna(subset=["label"])
+    if frame["task"].isna().any():
+        raise DataError(
+            f"{called(path, 'input')}: column 'task' is missing in {int(frame['task'].isna().sum())} rows."
+        )
+    frame = frame.drop_duplicates()
+    twice = frame["task"][frame["task"].duplicated()].unique()
+    if len(twice):
+        raise DataError(
+            f"{called(path, 'input')}: {len(twice)} tasks have two gold labels ({first_few(twice)}). Keep one for each."
+        )
+    gold = written_like(frame["label"], answers["label"]).set_axis(
+        written_like(frame["task"], answers["task"]).rename("task")
+    )
+    here = gold.index.isin(answers["task"])
+    if not here.all():
+        elsewhere = gold.index[~here]
+        warnings.warn(
+            f"gold names {len(elsewhere)} tasks that have no answers ({first_few(elsewhere)}): they are ignored.",
+            DataWarning,
+            stacklevel=2,
+        )
+    return gold[here]
+
+
+def _gold_table(path: str, format: str | None) -> pd.DataFrame:
+    """Return a table of known labels; of an export, those that it holds."""
+    from deem_crowd_adapters.exports.read import attempt
+    from deem_crowd_adapters.files import read_table
+
+    document = format is None and path.endswith((".json", ".zip", ".xlsx", ".xml"))
+    frame = None if document else read_table(path, format)
+    if frame is not None and {"task", "label"} & set(frame.columns):
+        return frame
+    export = attempt(path) if format is None and path != "-" else None
+    if export is None or export.gold.empty:
+        return read_table(path, format) if frame is None else frame
+    return export.gold.rename("label").rename_axis("task").reset_index()
+
+
+def written_like(values: pd.Series, model: pd.Series) -> pd.Series:
+    """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
+    if values.dtype == model.dtype:
+        return values
+    written = {str(value): value for value in model.dropna().unique()}
+    return values.map(lambda value: written.get(str(value), value))
