@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -346,6 +347,23 @@ def test_compare_without_gold(folder: Path) -> None:
     assert "agrees with deem" in result.stdout
     assert "accuracy" not in result.stdout
     assert "mv" not in [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
+
+
+def test_a_method_agrees_with_itself_and_ties_are_explained(folder: Path) -> None:
+    answers = pd.DataFrame(
+        [(1, "a", "x"), (1, "b", "y"), (2, "a", "x"), (2, "b", "x"), (3, "a", "y"), (3, "c", "y"), (4, "c", "x")],
+        columns=["task", "worker", "label"],
+    )  # fmt: skip
+    answers.to_csv("tied.csv", index=False)
+    result = call("compare", "tied.csv", "--methods", "mv,deem,wawa")
+    rows = dict(re.findall(r"^ *(\w+) +([\d.]+) ", result.stdout, re.M))
+    assert rows["mv"] == "1.0000"
+    assert "The votes of 1 of 4 tasks are tied" in result.stdout
+    answers[1:].to_csv("settled.csv", index=False)
+    result = call("compare", "settled.csv", "--methods", "deem,mv")
+    rows = dict(re.findall(r"^ *(\w+) +([\d. ]+) ", result.stdout, re.M))
+    assert rows["mv"].split()[0] == rows["deem"].split()[1] == "1.0000"
+    assert "No votes are tied." in result.stdout
 
 
 def test_compare_refuses_what_it_cannot_do(folder: Path) -> None:

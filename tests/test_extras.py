@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 from pathlib import Path
@@ -68,25 +67,3 @@ def test_the_commands_of_a_bare_install_run_without_them(tmp_path) -> None:
     assert (tmp_path / "labels.csv").is_file()
     done = processes.python("-c", WITHOUT + "import deem_crowd_benchmarks.demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_long_fit_shows_how_far_it_is(monkeypatch) -> None:
-    from deem_crowd.estimators import progress
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setenv("TERM", "xterm")
-    with progress.reporter(10, True) as show:
-        assert show is None
-    with progress.reporter(10**7, True) as show:
-        assert show is not None
-        show(12, -0.25)
-    shown = sys.stderr.getvalue()
-    assert "12 passes" in shown
-    assert "log-likelihood per task -0.25000" in shown
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with progress.reporter(10**7, True) as show:
-        assert show is None

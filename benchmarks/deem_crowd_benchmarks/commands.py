@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deem_crowd.cli import intake, shell
+from deem_crowd.cli import files, intake, shell
 from deem_crowd.cli.options import (
     AdapterOption,
     AdapterSetOption,
@@ -106,13 +106,14 @@ def compare(
         raise DataError("gold has no label for any task that has answers.")
     rows = settled if settled.is_soft else settled.to_frame()
     results: list[Result] = []
-    with shell.console(err=True).status("") as status:
-        # Without gold the vote is the yardstick, asked for or not.
-        wanted = names if gold is not None or "mv" in names else [*names, "mv"]
+    # Without gold the vote is the yardstick, asked for or not.
+    wanted = names if gold is not None or "mv" in names else [*names, "mv"]
+    with shell.progress("compare", "methods") as bar:
+        bar.start(len(wanted))
         for name in wanted:
-            status.update(f"{name} …")
             with shell.plugin_output():
                 results += each(rows, [name], known, chosen)
+            bar.step(name, "ok", "")
     shown = [result for result in results if result.method in names]
     measured = _agreements(results) if known is None else [ACCURACY, LOG_LOSS]
     title = (
@@ -124,6 +125,8 @@ def compare(
     out = shell.console()
     out.print(f"[bold]{title}[/bold]", highlight=False)
     out.print(comparison_table(shown, [*measured, SECONDS]))
+    if known is None:
+        out.print(_about_agreement(results, settled.n_tasks), highlight=False, style="dim")
     _warn(shown)
 
 
@@ -174,7 +177,7 @@ def benchmark(
     """Compare aggregators on many label sets: a table here, results.jsonl, report.md and report.html in --out."""
     from deem_crowd_benchmarks import reports, suites
 
-    with shell.progress() as bar:
+    with shell.progress("benchmark", "runs") as bar:
 
         def begin(total: int) -> None:
             bar.start(total)
@@ -202,31 +205,42 @@ def benchmark(
         console.print(reports.rich_table(table))
         if table.note:
             console.print(table.note, style="dim", highlight=False)
-    console.print(
-        f"\nWritten: {out}/{reports.HTML}, {out}/{reports.MARKDOWN}, {out}/results.jsonl",
-        highlight=False,
-    )
+    for name in (reports.HTML, reports.MARKDOWN, "results.jsonl"):
+        files.say_written(f"{out}/{name}")
 
 
 def _agreements(results: list[Result]) -> list[Column]:
-    """Return the columns that say how often each method agrees with majority vote and with the first method."""
+    """Return the columns that say how often the labels of each method are those of the vote and of the first method."""
     from deem_crowd_benchmarks.comparison_table import Column
     from deem_crowd_benchmarks.measures import agreement
 
-    def column(heading: str, reference: pd.Series | pd.DataFrame) -> Column:
+    def column(heading: str, reference: pd.Series) -> Column:
         def share(result: Result) -> float | None:
             return None if result.labels is None else agreement(result.labels, reference)
 
         return Column(heading, share, ".4f")
 
-    columns = []
+    references = [result for result in results if result.method == "mv"]
+    if results[0].method != "mv":
+        references.append(results[0])
+    return [column(f"agrees with {r.method}", r.labels) for r in references if r.labels is not None]
+
+
+def _about_agreement(results: list[Result], n_tasks: int) -> str:
+    """Return what a reader of the agreements has to know: what they compare, and what ties do to them."""
+    from deem_crowd_benchmarks.measures import tied_tasks
+
+    text = "Agrees: the share of tasks with the same label; a method agrees with itself to 1."
     vote = next((result for result in results if result.method == "mv"), None)
-    if vote is not None and vote.probas is not None:
-        columns.append(column("agrees with mv", vote.probas))
-    first = results[0]
-    if first.method != "mv" and first.labels is not None:
-        columns.append(column(f"agrees with {first.method}", first.labels))
-    return columns
+    if vote is None or vote.probas is None:
+        return text
+    tied = tied_tasks(vote.probas)
+    if not tied:
+        return f"{text} No votes are tied."
+    return (
+        f"{text} The votes of {tied:,} of {n_tasks:,} tasks are tied: mv takes one of the tied labels there, "
+        f"so that up to {tied / n_tasks:.4f} of a difference from mv is due to ties."
+    )
 
 
 def _warn(results: list[Result]) -> None:

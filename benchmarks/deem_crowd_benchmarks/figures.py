@@ -179,7 +179,10 @@ def reliability_curves(rows: Sequence[Row], shown: Sequence[str]) -> str:
 
 
 def confusion_matrices(row: Row) -> str:
-    """Draw, for the busiest workers of a run, the confusion matrix by gold above the one the method found."""
+    """Draw, for the busiest workers of a run, the confusion matrix by gold above the one the method found.
+
+    Rows are answers, columns true classes, and columns sum to 1.
+    """
     workers: list[dict[str, Any]] = row["workers"]
     n = len(workers)
     classes = workers[0]["classes"]
@@ -191,8 +194,9 @@ def confusion_matrices(row: Row) -> str:
         for j, worker in enumerate(workers):
             counts = np.array(worker["gold"], dtype=float)
             by_gold = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+            # kept with the true class in rows; drawn as errors_ has them
             for i, (title, values) in enumerate(
-                (("by gold", by_gold), (f"by {row['method']}", np.array(worker["estimated"])))
+                (("by gold", by_gold.T), (f"by {row['method']}", np.array(worker["estimated"]).T))
             ):
                 axes = grid[i][j]
                 # as rectangles: pictures inside the file are not shown everywhere
@@ -208,9 +212,9 @@ def confusion_matrices(row: Row) -> str:
                 )
                 axes.set_yticks(ticks, [_short(c, 6) for c in classes] if j == 0 else [])
                 if j == 0:
-                    axes.set_ylabel("true")
+                    axes.set_ylabel("answered")
                 if i == 1:
-                    axes.set_xlabel("answered")
+                    axes.set_xlabel("true")
                 for a in ticks if not small else []:
                     for b in ticks:
                         axes.text(
@@ -220,7 +224,7 @@ def confusion_matrices(row: Row) -> str:
                 if i == 0:
                     empty = counts.sum(1) == 0
                     for a in np.flatnonzero(empty).tolist():
-                        axes.axhspan(a - 0.5, a + 0.5, color="#eeeeee", zorder=2)
+                        axes.axvspan(a - 0.5, a + 0.5, color="#eeeeee", zorder=2)
     return _svg(figure)
 
 

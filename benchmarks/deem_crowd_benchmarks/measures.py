@@ -283,6 +283,15 @@ def agreement(labels: pd.Series, reference: pd.Series | pd.DataFrame) -> float:
     return accuracy(reference, labels)
 
 
+def tied_tasks(probas: pd.DataFrame) -> int:
+    """Return how many tasks have several classes that share the highest probability; ``probas`` has shape (N, K)."""
+    values = probas.to_numpy(dtype=np.float64)
+    if values.size == 0:
+        return 0
+    tied = values >= values.max(axis=1, keepdims=True) - TIE
+    return int((tied.sum(axis=1) > 1).sum())
+
+
 def _known(
     tasks: pd.Index, gold: pd.Series
 ) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.integer]]:

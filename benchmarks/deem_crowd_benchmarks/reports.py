@@ -239,8 +239,8 @@ def _confusions(rows: Sequence[Row], shown: Sequence[str]) -> list[Picture]:
         if mine:
             row = max(mine, key=lambda r: (r["n_classes"] <= 6, r["n_answers"]))
             caption = (
-                f"{row['set']}: the workers with most answers. Rows are the true class, columns the answer, in % of "
-                "the row; above by gold (grey: no gold of that class), below as found without it."
+                f"{row['set']}: the workers with most answers. Rows are answers, columns the true class, in % of "
+                "the column; above by gold (grey: no gold of that class), below as found without it."
             )
             return [Picture("Confusion matrices", caption, figures.confusion_matrices(row))]
     return []

@@ -192,8 +192,9 @@ def aggregate(
     if about:
         typer.echo(about, err=True)
     for rows, path in tables:
-        if path != "-":
-            typer.echo(f"Written: {path} ({len(rows):,} rows)", err=True)
+        files.say_written(path, len(rows))
+    if save_classifier is not None:
+        files.say_written(save_classifier)
 
 
 @app.command()

@@ -302,6 +302,7 @@ class _Settings:
     def write(self, table: pd.DataFrame, spreadsheet: bool) -> None:
         """Write the table, whole or not at all."""
         files.write([(table, self.output)], self.kind, spreadsheet)
+        files.say_written(self.output, len(table))
 
 
 @contextlib.contextmanager

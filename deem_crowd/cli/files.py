@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from deem_crowd.exceptions import (
-    ParameterError,
-)
+from deem_crowd.cli import shell
+from deem_crowd.exceptions import ParameterError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +32,13 @@ def write(
     with all_or_none():
         for frame, path in tables:
             write_table(frame, path, format_asked(path, format), spreadsheet=spreadsheet)
+
+
+def say_written(path: str, n_rows: int | None = None) -> None:
+    """Say on standard error that a file is there; nothing of standard output, which shows what it holds."""
+    if path != "-":
+        rows = "" if n_rows is None else f" ({n_rows:,} rows)"
+        typer.echo(shell.printable(f"Written: {path}{rows}"), err=True)
 
 
 def check_outputs(

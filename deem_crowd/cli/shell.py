@@ -27,6 +27,8 @@ from deem_crowd.exceptions import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from deem_crowd.progress import Progress
+
 T = TypeVar("T")
 
 BAD_DATA = 1
@@ -239,38 +241,30 @@ def console(*, err: bool = False) -> Console:
 
 
 class Bar:
-    """How far a long command is, on standard error; silent but for failures where that is no terminal."""
+    """How far a long command is; failures are said in any case."""
 
-    def __init__(self, progress: Any) -> None:
-        self._progress, self._task = progress, None
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
     def start(self, total: int) -> None:
         """Begin with ``total`` steps ahead."""
-        self._task = self._progress.add_task("", total=total)
+        self._progress.expect(total)
 
     def step(self, name: str, status: str, reason: str) -> None:
         """Go on by a step; one that failed says why."""
         if status != "ok":
-            self._progress.console.print(
-                f"[yellow]{cell(name)}: {status}: {cell(reason)}[/yellow]", highlight=False
-            )
-        self._progress.update(self._task, advance=1, description=cell(name))
+            line = f"{name}: {status}: {reason}".replace("\n", " ")
+            self._progress.say(printable(line))
+        self._progress.update(self._progress.done + 1, printable(name).replace("\n", " "))
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Bar]:
-    """Show a bar while the block runs."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def progress(what: str, unit: str) -> Iterator[Bar]:
+    """Show a bar while the block runs, where it takes long; ``unit`` is what is counted, in the plural."""
+    from deem_crowd.progress import watched
 
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    err = console(err=True)
-    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
-        yield Bar(bar)
+    with watched(what, unit) as found:
+        yield Bar(found)
 
 
 def warn(message: str) -> None:

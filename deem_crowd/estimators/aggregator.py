@@ -37,7 +37,6 @@ from deem_crowd.estimators.declaration import parameter
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
-from deem_crowd.estimators.progress import reporter
 from deem_crowd.estimators.rules import Choice, Number
 from deem_crowd.estimators.saving import Persistent
 from deem_crowd.exceptions import (
@@ -45,6 +44,7 @@ from deem_crowd.exceptions import (
     DataWarning,
     first_few,
 )
+from deem_crowd.progress import watched
 from deem_crowd.training import likelihood as training
 
 if TYPE_CHECKING:
@@ -484,8 +484,8 @@ class DEEMAggregator(
         answers = seen.answers
         gold = known_labels.positions(seen.known, answers)
         plan = recipe.recipe(self.get_params(), self.n_iter, None)
-        with reporter(answers.n_answers, self.progress, not plan.plain) as show:
-            model, posterior = inference.fit_answers(answers, plan, gold, show, present)
+        with watched("deem", plan.unit, self.progress) as progress:
+            model, posterior = inference.fit_answers(answers, plan, gold, progress, present)
         if not keep:
             model = replace(model, warm_starts={})
         made = None

@@ -107,7 +107,7 @@ def check(parameters: Mapping[str, Any], cls: type) -> None:
 
 
 _PUBLISHED = {
-    "verbose": "progress=True shows how far a fit is, and history_ and selection_ say afterwards what it did",
+    "verbose": "progress=True and the logger deem_crowd.progress show how far a fit is, selection_ what it did",
     "val_predictions": "early_stopping=True holds out a share of the tasks, validation_fraction",
     "val_labels": "labels are never trained on; score(predictions, y) rates a fitted model",
 }

@@ -27,7 +27,6 @@ from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.predictions import COLUMNS, Predictions
-from deem_crowd.estimators.progress import reporter
 from deem_crowd.estimators.readings import Readings
 from deem_crowd.estimators.rules import NONE, Number
 from deem_crowd.estimators.saving import Persistent
@@ -40,6 +39,7 @@ from deem_crowd.exceptions import (
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.progress import watched
 from deem_crowd.training import likelihood as training
 
 if TYPE_CHECKING:
@@ -566,7 +566,7 @@ def _trained(
     epochs = settings["epochs"]
     n_iter = training.Settings.n_iter if epochs is None else epochs
     plan = recipe.recipe(settings, n_iter, epochs)
-    with reporter(seen.answers.n_answers, settings["progress"], not plan.plain) as progress:
+    with watched("deem", plan.unit, settings["progress"]) as progress:
         return inference.fit_answers(seen.answers, plan, seen.known, progress, present)
 
 

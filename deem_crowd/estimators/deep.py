@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -16,6 +15,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
+from deem_crowd.progress import Progress, only_stage
 from deem_crowd.samplers import DiscreteLangevin, Gibbs
 from deem_crowd.samplers.base import Sampler
 from deem_crowd.training import contrastive, joint, pretrain
@@ -23,8 +23,6 @@ from deem_crowd.training.likelihood import Likelihood, warn_not_converged
 
 # What a worker's empirical table starts with: answers of the average worker.
 _PRIOR_ANSWERS = 2.0
-
-Progress = Callable[[int, float], None]
 
 
 @dataclass
@@ -75,7 +73,7 @@ def fit(
     generator : torch.Generator
         On the CPU, for starts; training draws from one of its own on the device.
     gold : LongTensor, shape (N,), optional
-    progress : callable, optional
+    progress : Progress, optional
 
     Raises
     ------
@@ -86,7 +84,8 @@ def fit(
         return _layered(answers, design, start, recipe, recipe.layers, generator, gold, progress)
     begin = units.start(start, recipe.hidden_dim, generator, answers)
     if recipe.sampler is None and begin.tractable:
-        found, exact = joint.train_units(design, begin, recipe.settings, gold, progress)
+        report = only_stage(progress, recipe.settings.n_iter)
+        found, exact = joint.train_units(design, begin, recipe.settings, gold, report)
         warn_not_converged(exact, recipe.settings)
         return _several(found, design, recipe, gold, {"log_likelihood": exact.log_likelihood})
     network = Network(begin, None, recipe.settings.gauge == "normalised")
@@ -124,7 +123,7 @@ def _by_samples(
         replace(how, epochs=epochs),
         recipe.generator(design.device),
         gold,
-        progress,
+        only_stage(progress, epochs),
     )
 
 

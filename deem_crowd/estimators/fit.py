@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, make_design
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.units import MAX_JOINT_STATES
+from deem_crowd.progress import Progress, only_stage
 from deem_crowd.selection import null_model, select
 from deem_crowd.selection.candidates import Candidate, fallen_back
 from deem_crowd.selection.opinion_pool import OpinionPool
@@ -32,7 +33,7 @@ def fit_answers(
     answers: Answers,
     recipe: Recipe,
     gold: IntArray | None = None,
-    progress: Callable[[int, float], None] | None = None,
+    progress: Progress | None = None,
     present: FittedModel | None = None,
     design: DesignMatrix | None = None,
 ) -> tuple[FittedModel, FloatArray]:
@@ -45,8 +46,8 @@ def fit_answers(
     recipe : Recipe
     gold : integers, shape (N,), optional
         Known class of each task, −1 where unknown.
-    progress : callable, optional
-        As in :func:`deem_crowd.training.likelihood.train`.
+    progress : Progress, optional
+        What is told how far training is.
     present : FittedModel, optional
         A model of some of these answers, whose workers are the first of these: training goes on from there as far as
         its end does not depend on its start.
@@ -142,7 +143,7 @@ def _chosen(
     recipe: Recipe,
     known: torch.Tensor | None,
     generator: torch.Generator,
-    progress: Callable[[int, float], None] | None,
+    progress: Progress | None,
     warm_starts: Mapping[str, WarmStart],
 ) -> tuple[Outcome, bool, OpinionPool | None, tuple[Candidate, ...], dict[str, WarmStart]]:
     """Choose the model from the answers; also return whether these say nothing about a label."""
@@ -226,11 +227,12 @@ def _plain(
     start: Energy,
     recipe: Recipe,
     known: torch.Tensor | None,
-    progress: Callable[[int, float], None] | None,
+    progress: Progress | None,
     pseudo_answers: torch.Tensor | None,
 ) -> tuple[Outcome, bool, WarmStart]:
     """Fit one unit exactly; also return whether the answers say nothing about a label, and where training stopped."""
-    fit = training.train(design, start, recipe.settings, known, progress, pseudo_answers)
+    report = only_stage(progress, recipe.settings.n_iter)
+    fit = training.train(design, start, recipe.settings, known, report, pseudo_answers)
     warm_start = WarmStart(fit.energy, fit.pseudo_answers)
     likelihood = training.Likelihood(design, recipe.settings, known)
     states = likelihood.posterior_of(fit.energy)

@@ -234,7 +234,8 @@ class Parameters:
     progress: bool = parameter(
         True,
         BOOL,
-        doc="Show a progress bar on standard error for fits that take long, where that is a terminal.",
+        doc="Show a progress bar for fits that take more than two seconds, in terminals and notebooks. The logger "
+        "``deem_crowd.progress`` gets the same at the level INFO, whatever this is.",
     )
     classifier: Any = parameter(
         None,

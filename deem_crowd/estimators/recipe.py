@@ -88,6 +88,12 @@ class Recipe:
         """Whether this is one hidden unit over the answers themselves, trained exactly."""
         return self.hidden_dim == 1 and self.layers is None and self.sampler is None
 
+    @property
+    def unit(self) -> str:
+        """What training counts: passes over all answers, or epochs of mini-batches."""
+        sampled = self.layers is not None or self.sampler is not None
+        return "epochs" if sampled else "passes"
+
     def generator(self, device: torch.device | None = None) -> torch.Generator:
         """Return the generator of a fit."""
         return torch.Generator(device or torch.device("cpu")).manual_seed(

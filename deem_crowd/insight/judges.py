@@ -32,9 +32,10 @@ class JudgeReport:
         Index ``worker``, the same columns for each source that answered tasks with gold: the number of those answers,
         the share that is right with its Wilson interval, and Cohen's κ with gold.
     confusion : DataFrame
-        Counts: index ``label`` (gold), columns the consensus label; rows are the true label, columns what was said.
+        Counts: rows are consensus labels (index ``answer``), columns true labels, by gold (``label``).
     source_confusion : DataFrame
-        The same for each source: index (``worker``, ``label``), columns the answer; only rows that occur.
+        The same for each source, as ``errors_`` has it: index (``worker``, ``answer``), columns true labels, by gold;
+        only rows that occur.
     prevalence : DataFrame
         Index ``label``: ``consensus``, the share of the labels; ``gold``, the share in gold; ``corrected``, the share
         among all tasks by prediction-powered inference, with ``low`` and ``high``. The corrected shares sum to 1.
@@ -125,13 +126,13 @@ def judge_report(
     data = results.answers
     rated = truth >= 0
     k = data.n_classes
-    table = np.bincount(truth[rated] * k + results.label[rated], minlength=k * k).reshape(k, k)
-    columns = pd.Index(data.classes, name="answer")
+    table = np.bincount(results.label[rated] * k + truth[rated], minlength=k * k).reshape(k, k)
+    rows, columns = pd.Index(data.classes, name="answer"), pd.Index(data.classes, name="label")
     sources, source_confusion = _sources(results, truth, z)
     return JudgeReport(
         consensus=_scores(table[None], z).iloc[0].rename("consensus"),
         sources=sources,
-        confusion=pd.DataFrame(table, index=data.classes, columns=columns),
+        confusion=pd.DataFrame(table, index=rows, columns=columns),
         source_confusion=source_confusion,
         prevalence=_prevalence(results, truth, level),
         effective_sources=independent_errors(results, truth),
@@ -141,7 +142,7 @@ def judge_report(
 
 
 def _scores(tables: npt.NDArray[Any], z: float) -> pd.DataFrame:
-    """Return accuracy, its interval and κ for counts [source, gold, answer]."""
+    """Return accuracy, its interval and κ for counts [source, answer, gold]."""
     total = tables.sum(axis=(1, 2)).astype(np.float64)
     right = np.trace(tables, axis1=1, axis2=2)
     accuracy = right / np.maximum(total, 1)
@@ -167,7 +168,7 @@ def _sources(results: Results, truth: IntArray, z: float) -> tuple[pd.DataFrame,
     true_label = truth[data.task]
     rated = true_label >= 0
     workers, place = np.unique(data.worker[rated], return_inverse=True)
-    code = (place * k + true_label[rated]) * k + results.hard_answer[rated]
+    code = (place * k + results.hard_answer[rated]) * k + true_label[rated]
     rows, times = np.unique(code, return_counts=True)
     scores, size = [], max(1, int(2e7) // max(k * k, 1))
     for start in range(0, len(workers), size):  # a bounded number of whole tables at a time
@@ -181,8 +182,8 @@ def _sources(results: Results, truth: IntArray, z: float) -> tuple[pd.DataFrame,
     counts[row, rows % k] = times
     levels: list[Any] = [data.workers, data.classes]
     codes = [workers[pairs // k].tolist(), (pairs % k).tolist()]
-    index = pd.MultiIndex(levels=levels, codes=codes, names=["worker", "label"])
-    columns = pd.Index(data.classes, name="answer")
+    index = pd.MultiIndex(levels=levels, codes=codes, names=["worker", "answer"])
+    columns = pd.Index(data.classes, name="label")
     return found, pd.DataFrame(counts, index=index, columns=columns)
 
 

@@ -75,7 +75,7 @@ def confusion(
     ax: Axes | None = None,
     most: int = 20,
 ) -> Any:
-    """Draw confusion matrices: rows are the true label, columns the answer, and each row sums to 1.
+    """Draw confusion matrices: rows are answers, columns true labels, and each column sums to 1.
 
     Parameters
     ----------
@@ -174,19 +174,19 @@ def _position(results: Results, worker: Any) -> int:
 def _one_confusion(
     results: Results, table: npt.NDArray[np.float64], name: str, ax: Axes | None, most: int
 ) -> Axes:
-    """Draw a table [answer, label] with the label in rows."""
+    """Draw a table [answer, label], shape (K, K)."""
     k = len(table)
     kept = np.sort(np.argsort(-results.priors, kind="stable")[:most])
-    part = table.T[np.ix_(kept, kept)]
+    part = table[np.ix_(kept, kept)]
     side = max(2.6, 0.32 * len(kept) + 1.6)
     ax = axes(ax, side + 1, side)
-    heat_map(ax, part, 0.0, 1.0, "share of the row")
+    heat_map(ax, part, 0.0, 1.0, "share of the column")
     names = [plain(shown(c, 16)) for c in results.answers.classes[kept]]
     upright = len(kept) > 4 or max(map(len, names)) > 6
     ax.set_xticks(np.arange(len(kept)), names, rotation=90 if upright else 0)
     ax.set_yticks(np.arange(len(kept)), names)
-    ax.set_xlabel("answer")
-    ax.set_ylabel("true label")
+    ax.set_xlabel("true label")
+    ax.set_ylabel("answer")
     left_out = f"the {k - len(kept):,} rarest classes left out" if k > len(kept) else ""
     title(ax, plain(name), left_out)
     return ax

@@ -69,4 +69,4 @@ def report(
     truth = None if gold is None else intake.read_gold(gold, reading, ids)
     aggregator = DEEMAggregator().fit(settled)
     aggregator.report(output, gold=truth)
-    typer.echo(f"Written: {output}", err=True)
+    files.say_written(output)

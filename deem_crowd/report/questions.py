@@ -278,7 +278,7 @@ def classes(results: Results) -> Section:
         )
     figures = _figure(
         "Confusion of all workers",
-        "Rows are the true label as the model sees it, columns the answer; each row sums to 1.",
+        "Rows are answers, columns the true label as the model sees it; each column sums to 1.",
         plots.confusion,
         results,
         most=12,

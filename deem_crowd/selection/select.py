@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
+from deem_crowd.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import dependence, null_model
 from deem_crowd.selection.calibration import tempered, within_task_correlation
@@ -115,21 +116,27 @@ class _Training:
     start: torch.Tensor
     gold: torch.Tensor | None
     n_passes: int
-    progress: Callable[[int, float], None] | None
+    progress: Progress | None
     warm_starts: Mapping[str, WarmStart]
     parts: Parts
     ordered: bool
 
+    def report(self) -> Report | None:
+        """Begin a stage of the progress: a member."""
+        return None if self.progress is None else self.progress.stage(self.n_passes)
+
     def tables(self, weight: torch.Tensor | None = None) -> Member:
         return em.fit_confusion(
-            self.design, self.start, 1, weight, self.gold, self.n_passes, self.progress, self.parts.path
+            self.design, self.start, 1, weight, self.gold, self.n_passes, self.report(), self.parts.path
         )  # fmt: skip
 
     def hierarchy(self) -> Hierarchical:
         return self._drawn_around(AccuracyCentre())
 
     def _drawn_around(self, centre: Centre, weight: torch.Tensor | None = None) -> Hierarchical:
-        return fit_hierarchical(self.design, self.start, centre, weight, self.gold, self.n_passes)
+        return fit_hierarchical(
+            self.design, self.start, centre, weight, self.gold, self.n_passes, self.report()
+        )
 
     def structured(self, weight: torch.Tensor | None = None) -> tuple[str, Member]:
         if self.ordered:
@@ -137,15 +144,16 @@ class _Training:
             return rows.ORDERED, self._drawn_around(centre, weight)
         warm_start = self.warm_starts.get(rows.ONE_COIN)
         return rows.ONE_COIN, em.fit_one_coin(
-            self.design, self.start, weight, self.gold, self.n_passes, warm_start
+            self.design, self.start, weight, self.gold, self.n_passes, warm_start, self.report()
         )
 
     def subtypes(self, beat: float) -> Member:
         split = em.margin_start(self.design, self.start)
         warm_start = self.warm_starts.get(rows.SUBTYPES)
         return em.fit_confusion(
-            self.design, split, 2, None, self.gold, self.n_passes, beat=beat, warm_start=warm_start
-        )
+            self.design, split, 2, None, self.gold, self.n_passes, self.report(),
+            beat=beat, warm_start=warm_start,
+        )  # fmt: skip
 
 
 def select(
@@ -154,7 +162,7 @@ def select(
     gold: torch.Tensor | None = None,
     start: torch.Tensor | None = None,
     n_iter: int = em.PASSES,
-    progress: Callable[[int, float], None] | None = None,
+    progress: Progress | None = None,
     warm_starts: Mapping[str, WarmStart] | None = None,
     ordered: bool = False,
     parts: Parts | None = None,
@@ -177,8 +185,8 @@ def select(
         Probabilities to begin with instead of the votes.
     n_iter : int
         Most passes of a member.
-    progress : callable, optional
-        As in :func:`deem_crowd.training.em.fit_confusion`.
+    progress : Progress, optional
+        Each member is a stage of it.
     warm_starts : mapping of str to WarmStart, optional
         Where the members stopped whose end does not depend on their start, in a fit of some of these answers.
     ordered : bool
@@ -198,9 +206,11 @@ def select(
         parts,
         ordered,
     )
-    tables = training.tables()
     # With fewer answers a class there is nothing to learn a shared confusion of errors, K² numbers, from.
     asked = design.n_answers_in_all >= _ANSWERS_A_CLASS * design.n_classes
+    if progress is not None:
+        progress.expect((2 + asked + parts.subtypes) * training.n_passes)
+    tables = training.tables()
     hierarchy = training.hierarchy() if asked else None
     name, structured = training.structured()
     if gold is None:
@@ -235,6 +245,8 @@ def _copies(
 ) -> Selected:
     """Pool members in which sources that repeat others count less."""
     weight = torch.from_numpy(between.power)
+    if training.progress is not None:  # two members more, and no subtypes
+        training.progress.expect(training.progress.total + training.n_passes)
     tables = training.tables(weight)
     name, structured = training.structured(weight)
     left_out = (

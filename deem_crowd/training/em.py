@@ -190,8 +190,9 @@ def fit_one_coin(
     gold: torch.Tensor | None = None,
     n_passes: int = PASSES,
     warm_start: WarmStart | None = None,
+    progress: Callable[[int, float], None] | None = None,
 ) -> Member:
-    """Fit one accuracy a worker and one confusion of errors for all; parameters as for :func:`fit_tables`."""
+    """Fit one accuracy a worker and one confusion of errors for all; parameters as for :func:`fit_confusion`."""
     k = design.n_classes
     wrong = ~torch.eye(k, dtype=torch.bool)
     n_passes, least = _reach(n_passes, warm_start)
@@ -210,6 +211,8 @@ def fit_one_coin(
         weight = weighted(torch.log(table.clamp_min(1e-12)), power)
         bias = class_log_prior(states, k, 1)
         found, task_log_likelihood = expect(design, weight, bias, clamp)
+        if progress is not None:
+            progress(number, float(design.total(task_log_likelihood)) / max(design.n_tasks, 1))
         change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
         states = found
         if number >= least and change < TOLERANCE:

@@ -15,6 +15,7 @@ The energy is the mean over EM's path, as in :func:`deem_crowd.training.em.fit_c
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -210,6 +211,7 @@ def fit_hierarchical(
     weight: torch.Tensor | None = None,
     gold: torch.Tensor | None = None,
     n_passes: int = PASSES,
+    progress: Callable[[int, float], None] | None = None,
 ) -> Hierarchical:
     """Fit one table a worker around a centre by EM.
 
@@ -227,6 +229,8 @@ def fit_hierarchical(
         Known classes, −1 where unknown.
     n_passes : int
         At most.
+    progress : callable, optional
+        Called with (passes so far, log-likelihood per task) after each pass.
 
     Returns
     -------
@@ -248,6 +252,8 @@ def fit_hierarchical(
         bias = class_log_prior(states, design.n_classes, 1)
         moved, task_log_likelihood = expect(design, weighted(table, weight), bias, clamp)
         history.append(float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1))
+        if progress is not None:
+            progress(number, history[-1])
         change = float((moved - states).abs().amax(1).mean()) if len(moved) else 0.0
         states = moved
         path, shares = path + table / number, shares + 1.0 / number

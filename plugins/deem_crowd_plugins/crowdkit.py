@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deem_crowd.hookspecs import Offer, hookimpl
+from deem_crowd.progress import quiet_in_notebooks
 
 _CLASSES = {
     "mv": ("MajorityVote", "majority vote, optionally weighted by given skills"),
@@ -29,6 +30,7 @@ _CLASSES = {
 @hookimpl
 def deem_crowd_aggregators() -> Mapping[str, Offer]:
     """Offer crowd-kit's classes by address, each with a line about it."""
+    quiet_in_notebooks()
     return {
         name: (f"crowdkit.aggregation.classification:{attribute}", f"crowd-kit's {description}")
         for name, (attribute, description) in _CLASSES.items()

@@ -111,7 +111,8 @@ def test_where_nothing_is_to_do_there_is_an_empty_table_and_a_word(folder) -> No
     done = call("next answers.csv --gold gold.csv -o next.csv")
     assert done.exit_code == 0, done.output
     assert len(pd.read_csv("next.csv")) == 0
-    (line,) = done.stderr.strip().splitlines()
+    line, written = done.stderr.strip().splitlines()
+    assert written == "Written: next.csv (0 rows)"
     assert line.startswith("warning: no tasks are left to ask: of 90 tasks all are settled")
     done = call("keep answers.csv --precision 0.999999 -o keep.csv")
     assert done.exit_code == 0, done.output

@@ -30,7 +30,8 @@ def test_scores_are_those_of_scikit_learn() -> None:
     labels = model.predict(matrix)
     rated = (gold >= 0) & (labels >= 0)
     assert report.n_gold == rated.sum()
-    assert (report.confusion.to_numpy() == confusion_matrix(truth[rated], labels[rated])).all()
+    assert (report.confusion.to_numpy() == confusion_matrix(truth[rated], labels[rated]).T).all()
+    assert (report.confusion.index.name, report.confusion.columns.name) == ("answer", "label")
     assert report.consensus["accuracy"] == pytest.approx((labels == truth)[rated].mean())
     assert report.consensus["kappa"] == pytest.approx(
         cohen_kappa_score(truth[rated], labels[rated])
@@ -41,7 +42,7 @@ def test_scores_are_those_of_scikit_learn() -> None:
         assert row["gold_answers"] == mine.sum()
         assert row["accuracy"] == pytest.approx((matrix[mine, i] == truth[mine]).mean())
         assert row["kappa"] == pytest.approx(cohen_kappa_score(truth[mine], matrix[mine, i]))
-        table = confusion_matrix(truth[mine], matrix[mine, i])
+        table = confusion_matrix(truth[mine], matrix[mine, i]).T
         assert (report.source_confusion.loc[i].to_numpy() == table).all()
         assert row["low"] < row["accuracy"] < row["high"]
     assert "right" in repr(report)

@@ -84,16 +84,16 @@ def test_an_axes_that_is_given_is_drawn_on(small) -> None:
     assert plots.calibration(model, gold=truth, ax=ax) is ax
 
 
-def test_confusion_has_the_true_label_in_rows(small) -> None:
+def test_confusion_has_the_true_label_in_columns(small) -> None:
     model, *_ = small
     for worker in range(5):
         ax = plots.confusion(model, worker=worker)
         shown = np.asarray(ax.collections[0].get_array())
-        assert shown == pytest.approx(model.confusion_[worker].T)
-        assert shown.sum(axis=1) == pytest.approx(1)
-        assert (ax.get_xlabel(), ax.get_ylabel()) == ("answer", "true label")
+        assert shown == pytest.approx(model.confusion_[worker])
+        assert shown.sum(axis=0) == pytest.approx(1)
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("true label", "answer")
     pooled = np.asarray(plots.confusion(model).collections[0].get_array())
-    assert pooled == pytest.approx(model.confusion_.mean(0).T)
+    assert pooled == pytest.approx(model.confusion_.mean(0))
     grid = plots.confusion(model, worker=[0, 1, 2, 3, 4])
     assert [ax.get_title(loc="left") for ax in grid.flat if ax.get_visible()] == list("01234")
     with pytest.raises(ParameterError, match="no worker 9"):
