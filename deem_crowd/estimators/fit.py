@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators import deep
+from deem_crowd.estimators import deep, grouped
 from deem_crowd.estimators.deep import Outcome
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.estimators.recipe import Recipe
@@ -160,6 +160,7 @@ def _chosen(
         progress,
         warm_starts,
         _ordered(answers, recipe.ordered),
+        grouped.numbers(recipe.groups, answers.workers),
     )
     history = selected.tables.log_likelihood
     if selected.pool is None or selected.weight is None:

@@ -74,6 +74,13 @@ class Parameters:
         doc="Whether the classes are ordered, as ratings are: errors then fall off with distance. None: if the "
         "labels are an ordered categorical. For the model that is chosen from the answers.",
     )
+    groups: Any = parameter(
+        None,
+        kind="dict of str to list of workers, or None",
+        doc="Workers that share errors, such as prompts of one model: {'llama': ['llama-8b', 'llama-70b'], ...}, by "
+        "their ids (columns of an array: their numbers). The answers of a group count as far as they tell more than "
+        "one member's. For the model that is chosen from the answers.",
+    )
     auto_hyperparameters: bool | None = parameter(
         None,
         BOOL,

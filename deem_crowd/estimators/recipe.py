@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,7 @@ class Recipe:
     init_method: votes.InitMethod = "mv"
     use_weighted: bool = True
     ordered: bool | None = None
+    groups: Mapping[str, Sequence[Hashable]] | None = None
     device: str | torch.device = "auto"
     dtype: str = "auto"
     random_state: int | None = None
@@ -129,11 +130,12 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
             "machine with weights of its own. Use gauge='auto' or 'free'."
         )
     automatic = _automatic(parameters, n_iter)
-    if parameters["ordered"] and not automatic:
-        raise ParameterError(
-            "ordered=True is for the model that is chosen from the answers: leave out what names another one "
-            "(auto_hyperparameters=False, hidden_dim, subtypes, layers, ...), or leave out ordered."
-        )
+    for name in ("ordered", "groups"):
+        if parameters[name] and not automatic:
+            raise ParameterError(
+                f"{name} is for the model that is chosen from the answers: leave out what names another one "
+                f"(auto_hyperparameters=False, hidden_dim, subtypes, layers, ...), or leave out {name}."
+            )
     _warn_idle(parameters, automatic, several)
     n_steps = parameters["sampler_steps"]
     hard_start = parameters["sampler_oh_mode"] is False
@@ -168,6 +170,7 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
         init_method=parameters["init_method"],
         use_weighted=parameters["use_weighted"],
         ordered=parameters["ordered"],
+        groups=parameters["groups"],
         device=parameters["device"],
         dtype=parameters["dtype"],
         random_state=parameters["random_state"],
@@ -192,7 +195,7 @@ def _warn_idle(parameters: Mapping[str, Any], automatic: bool, several: bool) ->
     idle = _given(parameters, "sampled")
     if idle:
         part = (
-            "ordered, gold and n_iter (epochs)"
+            "ordered, groups, gold and n_iter (epochs)"
             if automatic
             else "n_iter (epochs), tol, penalty, gauge and subtypes"
         )

@@ -17,18 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.selection import pairs
+from deem_crowd.selection.pairs import MAX_SOURCES, MIN_COMMON, FloatArray, Pairs
 
-FloatArray = npt.NDArray[np.float64]
-
-MIN_COMMON = 30
-"""Tasks that two sources have to share before their agreement says anything."""
-MAX_SOURCES = 500
-"""Of more than so many, those with most answers are looked at."""
 MIN_PARTNERS = 3
 _SIGNIFICANT, _EXCESS = 2.0, 3.0
+_MOST_ROUNDS = 40
 _LEAST_POWER, _LEAST_CORRELATION = 0.9, 0.0
 """See :func:`Dependence.contradicts`."""
 
@@ -77,8 +73,12 @@ class Dependence:
         return self.mean_power < _LEAST_POWER and self.correlation(skills) < _LEAST_CORRELATION
 
 
-def measure(answers: Answers) -> Dependence:
-    """Compare how often pairs of sources agree with how often independent ones would.
+def measure(answers: Answers) -> tuple[Dependence, Dependence]:
+    """Compare how often pairs of sources agree with how often independent ones would, by two estimates of λ.
+
+    The first is by the pairs that agree significantly more than by chance, on the scale of logarithms: it holds for
+    many sources, most of which may repeat others. The second is by all pairs (:func:`robust_factor`), so that pairs of
+    independent sources count as well where there are few tasks and their agreement is not significant.
 
     Parameters
     ----------
@@ -91,22 +91,52 @@ def measure(answers: Answers) -> Dependence:
     if len(chosen) > MAX_SOURCES:
         chosen = np.sort(chosen[np.argsort(-n_answers[chosen], kind="stable")[:MAX_SOURCES]])
     if len(chosen) <= MIN_PARTNERS:
-        return none
-    common, agreed, chance = _pairs(answers, chosen)
-    beyond = (agreed - chance) / np.maximum(1 - chance, 1e-3)
-    told, scatter = _telling(common, beyond)
+        return none, none
+    counted = pairs.count(answers, chosen)
+    return _by_telling_pairs(counted, none), _by_all_pairs(counted, none)
+
+
+def _by_telling_pairs(counted: Pairs, none: Dependence) -> Dependence:
+    beyond = counted.beyond
+    told, scatter = _telling(counted.common, beyond)
     known = np.flatnonzero(told.any(1))
     if len(known) <= MIN_PARTNERS:
         return none
     part = np.ix_(known, known)
     skill = _one_factor(beyond[part], told[part])
+    sources = counted.sources[known]
+    return _shared(none, sources, skill, beyond[part], told[part], scatter[part])
+
+
+def _by_all_pairs(counted: Pairs, none: Dependence) -> Dependence:
+    asked = counted.common >= MIN_COMMON
+    np.fill_diagonal(asked, False)
+    known = np.flatnonzero(asked.sum(1) >= MIN_PARTNERS)
+    if len(known) <= MIN_PARTNERS:
+        return none
+    part = np.ix_(known, known)
+    common, chance, beyond = counted.common[part], counted.chance[part], counted.beyond[part]
+    skill = robust_factor(common, chance, beyond, asked[part])
+    scatter = expected_scatter(common, chance, np.outer(skill, skill))
+    return _shared(none, counted.sources[known], skill, beyond, asked[part], scatter)
+
+
+def _shared(
+    none: Dependence,
+    sources: npt.NDArray[np.intp],
+    skill: FloatArray,
+    beyond: FloatArray,
+    asked: npt.NDArray[np.bool_],
+    scatter: FloatArray,
+) -> Dependence:
+    """Return the dependence that follows from λ of some sources, shape (n,), and their agreement, (n, n) each."""
     product = np.outer(skill, skill)
-    excess = (beyond[part] - product) / np.maximum(1 - product, 0.02)
-    counted = told[part] & (beyond[part] - product > _EXCESS * scatter[part])
+    excess = (beyond - product) / np.maximum(1 - product, 0.02)
+    counted = asked & (beyond - product > _EXCESS * scatter)
     shared = np.where(counted, np.clip(excess, 0, 1), 0).sum(1)
-    none.power[chosen[known]] = 1 / (1 + shared)
-    none.skill[chosen[known]] = skill
-    return none
+    power, skills = none.power.copy(), none.skill.copy()
+    power[sources], skills[sources] = 1 / (1 + shared), skill
+    return Dependence(power, skills, none.n_answers)
 
 
 def skills_from_pairs(common: FloatArray, beyond: FloatArray) -> FloatArray:
@@ -136,88 +166,6 @@ def _telling(common: FloatArray, beyond: FloatArray) -> tuple[npt.NDArray[np.boo
     return _with_partners(told), scatter
 
 
-def departure(answers: Answers) -> float:
-    """Return by how many standard deviations pairs of sources agree otherwise than by chance; 0 for soft answers.
-
-    Without a label the number of agreements of a pair is binomial, with the chance that the sources' shares of answers
-    give, and the squares of its standardised deviations have mean 1. Of more than :data:`MAX_SOURCES` sources those
-    with most answers are asked.
-    """
-    if answers.soft is not None:
-        return 0.0
-    n_answers = np.bincount(answers.worker, minlength=answers.n_workers)
-    chosen = np.sort(np.argsort(-n_answers, kind="stable")[:MAX_SOURCES])
-    chosen = chosen[n_answers[chosen] > 0]
-    given, by_label = _indicators(answers, chosen)
-    common = (given.T @ given).toarray()
-    agreed = np.zeros_like(common)
-    shares = np.zeros((len(chosen), answers.n_classes))
-    for label, named in by_label:
-        agreed += (named.T @ named).toarray()
-        shares[:, label] = np.asarray(named.sum(0)).ravel()
-    shares /= shares.sum(1, keepdims=True)
-    chance = shares @ shares.T
-    variance = common * chance * (1 - chance)
-    pairs = np.triu(variance > 1e-9, 1)
-    if not pairs.any():
-        return 0.0
-    squares = (agreed - common * chance)[pairs] ** 2 / variance[pairs]
-    p = chance[pairs]
-    # the variance of the square, by the fourth moment of a binomial: 2 + (1 − 6 p (1 − p)) / (n p (1 − p))
-    spread = 2 + (1 - 6 * p * (1 - p)) / variance[pairs]
-    return float((squares.sum() - len(squares)) / np.sqrt(max(spread.sum(), 1e-9)))
-
-
-def _indicators(
-    answers: Answers, chosen: npt.NDArray[np.intp]
-) -> tuple[sparse.csr_matrix, Iterator[tuple[int, sparse.csr_matrix]]]:
-    """Return who of n chosen sources answered which task, shape (N, n), and with what mass each label was named.
-
-    Labels that nobody named are left out of the second.
-    """
-    place = np.full(answers.n_workers, -1)
-    place[chosen] = np.arange(len(chosen))
-    source = place[answers.worker]
-    asked = source >= 0
-    source, task = source[asked], answers.task[asked]
-    shape = (answers.n_tasks, len(chosen))
-
-    def by_label() -> Iterator[tuple[int, sparse.csr_matrix]]:
-        for label in range(answers.n_classes):
-            if answers.soft is not None:
-                mass = answers.soft[asked, label]
-                rows = mass > 0
-            else:
-                rows = answers.hard_label[asked] == label
-                mass = np.ones(len(task))
-            if rows.any():
-                yield (
-                    label,
-                    sparse.csr_matrix((mass[rows], (task[rows], source[rows])), shape=shape),
-                )
-
-    given = sparse.csr_matrix((np.ones(len(task)), (task, source)), shape=shape)
-    return given, by_label()
-
-
-def _pairs(
-    answers: Answers, chosen: npt.NDArray[np.intp]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return for pairs of chosen sources: common tasks, share of agreement, share expected by chance, (n, n) each."""
-    n = len(chosen)
-    given, by_label = _indicators(answers, chosen)
-    common = (given.T @ given).toarray()
-    agreed, chance = np.zeros((n, n)), np.zeros((n, n))
-    if (common >= MIN_COMMON).sum() == n:  # each with itself alone
-        return common, agreed, chance
-    for _, named in by_label:
-        agreed += (named.T @ named).toarray()
-        # how often i says it on the tasks that i shares with j
-        share = (named.T @ given).toarray() / np.maximum(common, 1)
-        chance += share * share.T
-    return common, agreed / np.maximum(common, 1), chance
-
-
 def _with_partners(told: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Keep the sources that have enough partners among those that are kept."""
     while True:
@@ -238,3 +186,52 @@ def _one_factor(beyond: FloatArray, told: npt.NDArray[np.bool_]) -> FloatArray:
             break
         found = 0.5 * (found + moved)
     return np.asarray(np.exp(found))
+
+
+def robust_factor(
+    common: FloatArray, chance: FloatArray, beyond: FloatArray, asked: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """Return λ, shape (n,), with λ_i λ_j ≈ r_ij for most of the pairs asked: λ_i = median_j r_ij / λ_j.
+
+    Medians are weighted by λ_j² and the number of common tasks, the inverse variance of r_ij / λ_j. The descent starts
+    from means over the pairs without those that agree most, a quarter or a half of them, which may be copies; of the
+    two ends the one counts whose squared standardised residuals, cut off at 9, have the smaller sum. All arrays have
+    shape (n, n); sources without a pair asked get the smallest λ.
+    """
+    agreement = np.clip(beyond, -0.3, 0.999)
+    best, least = np.zeros(len(common)), np.inf
+    for start in _starts(agreement, asked):
+        skill = _by_medians(agreement, np.where(asked, common, 0.0), start)
+        residual = agreement - np.outer(skill, skill)
+        scatter = expected_scatter(common, chance, np.outer(skill, skill))
+        misfit = np.minimum((residual / scatter)[asked] ** 2, _EXCESS**2).sum()
+        if misfit < least:
+            best, least = skill, misfit
+    return best
+
+
+def expected_scatter(common: FloatArray, chance: FloatArray, product: FloatArray) -> FloatArray:
+    """Return the standard error of pairs' agreement beyond chance where it is λ_i λ_j, shape (n, n)."""
+    agreed = chance + (1 - chance) * product
+    variance = np.clip(agreed * (1 - agreed), 0.01, None) / np.maximum(common, 1)
+    return np.asarray(np.sqrt(variance) / np.maximum(1 - chance, 1e-3))
+
+
+def _starts(agreement: FloatArray, asked: npt.NDArray[np.bool_]) -> Iterator[FloatArray]:
+    for share in (0.75, 0.5):
+        kept = asked & (agreement <= np.quantile(agreement[asked], share))
+        mean = np.where(kept, np.clip(agreement, 0, 1), 0).sum(1) / np.maximum(kept.sum(1), 1)
+        yield np.clip(mean / np.sqrt(max(mean.mean(), 1e-3)), 0.02, 0.99)
+
+
+def _by_medians(agreement: FloatArray, weight: FloatArray, skill: FloatArray) -> FloatArray:
+    for _ in range(_MOST_ROUNDS):
+        ratio, counts = agreement / skill, weight * skill**2
+        order = np.argsort(ratio, axis=1, kind="stable")
+        mass = np.take_along_axis(counts, order, 1).cumsum(1)
+        middle = order[np.arange(len(order)), (mass >= mass[:, -1:] / 2).argmax(1)]
+        moved = np.clip(ratio[np.arange(len(order)), middle], 0.005, 0.995)
+        if np.abs(moved - skill).max() < 1e-4:
+            break
+        skill = (skill + moved) / 2
+    return skill

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from deem_crowd.data.answers import Answers
@@ -12,10 +14,9 @@ from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
-from deem_crowd.selection import dependence, null_model
+from deem_crowd.selection import dependence, groups, null_model, pairs
 from deem_crowd.selection.calibration import tempered, within_task_correlation
 from deem_crowd.selection.candidates import Candidate, Rater
-from deem_crowd.selection.dependence import Dependence
 from deem_crowd.selection.opinion_pool import (
     FLOOR,
     OpinionPool,
@@ -38,6 +39,8 @@ WORK = 6e7
 """Answers × classes that a member may go through, pass by pass."""
 LEAST_PASSES = 15
 _ANSWERS_A_CLASS = 10
+_KNOWN = "as the groups say that were given"
+_FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _DEPARTURE = 2.0
 """Standard deviations from which pairs of workers are seen to agree otherwise than by chance."""
 
@@ -165,6 +168,7 @@ def select(
     progress: Progress | None = None,
     warm_starts: Mapping[str, WarmStart] | None = None,
     ordered: bool = False,
+    group: npt.NDArray[np.int64] | None = None,
     parts: Parts | None = None,
 ) -> Selected:
     """Fit the candidates and pool them.
@@ -191,6 +195,8 @@ def select(
         Where the members stopped whose end does not depend on their start, in a fit of some of these answers.
     ordered : bool
         Whether the classes are ordered, 0 < 1 < … < K − 1.
+    group : shape (D,), optional
+        Number of each worker's group of sources that share errors, −1 for none (:mod:`deem_crowd.selection.groups`).
     parts : Parts, optional
         All of them if omitted.
     """
@@ -225,10 +231,18 @@ def select(
             return Selected(
                 [rater.candidate(n, member, "overruled") for n, member in considered], tables
             )
-    between = dependence.measure(answers)
+    power, why = np.ones(answers.n_workers), ""
+    if group is not None and (group >= 0).any():
+        power, why = groups.power(answers, group), _KNOWN
     skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
-    if parts.dependence and between.contradicts(skills):
-        return _copies(training, tables, between, between.correlation(skills))
+    for between in dependence.measure(answers) if parts.dependence else ():
+        if between.contradicts(skills):
+            power = np.minimum(power, between.power)
+            found = _FOUND.format(between.correlation(skills))
+            why = f"{why}, {found}" if why else found
+            break
+    if why:
+        return _copies(training, tables, power, why)
     return _pooled(training, tables, hierarchy, name, structured)
 
 
@@ -236,24 +250,26 @@ def _shows_label(bound: float, answers: Answers, design: DesignMatrix) -> bool:
     """Whether a model's bound of the evidence says that the answers show a label."""
     free, alike = null_model.evidence_without_label(design)
     if free < bound <= alike:
-        return dependence.departure(answers) > _DEPARTURE
+        return pairs.departure(answers) > _DEPARTURE
     return bound > free
 
 
 def _copies(
-    training: _Training, plain: Member, between: Dependence, correlation: float
+    training: _Training, plain: Member, power: npt.NDArray[np.float64], why: str
 ) -> Selected:
     """Pool members in which sources that repeat others count less."""
-    weight = torch.from_numpy(between.power)
+    weight = torch.from_numpy(power)
     if training.progress is not None:  # two members more, and no subtypes
         training.progress.expect(training.progress.total + training.n_passes)
     tables = training.tables(weight)
     name, structured = training.structured(weight)
+    ones = torch.ones_like(training.start[:, :1])
+    n_answers = training.design.expected_counts(ones).sum((1, 2)).cpu()
+    mean_power = float((n_answers * weight).sum() / n_answers.sum())
     left_out = (
-        f"left out: sources repeat others (an answer counts {between.mean_power:.2f} on average), and its skills "
-        f"contradict what pairs of sources say (correlation {correlation:.2f})"
+        f"left out: sources repeat others (an answer counts {mean_power:.2f} on average), {why}"
     )
-    chosen = "chosen: pairs of sources agree more than their skills explain"
+    chosen = "chosen: sources count less as far as they repeat others"
     described = [
         (name, structured, "always a member"),
         (rows.TABLES, plain, left_out),
@@ -346,7 +362,7 @@ def _assembled(
         settled = (gold >= 0).to(posterior.device)
         labels = torch.nn.functional.one_hot(gold[gold >= 0], design.n_classes)
         posterior[settled] = labels.to(posterior.device, posterior.dtype)
-        mean[settled] = posterior[settled]
+        mean[settled] = posterior[settled].to(mean.dtype)
     rater = Rater(design, tables)
     for member, agreement, share in zip(members, agreements, shares, strict=True):
         rater.in_pool(member, agreement, (1 - floor) * share)

@@ -1,0 +1,131 @@
+"""Groups of sources that share errors, as the user names them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd_benchmarks import laws
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataWarning, ParameterError
+from deem_crowd.selection import groups
+
+CLIQUE = {"followers": [0, 1, 2, 3]}
+
+
+def accuracy(labels: pd.Series, gold: pd.Series) -> float:
+    return float((labels.loc[gold.index].to_numpy() == gold.to_numpy()).mean())
+
+
+def test_a_group_that_is_named_counts_as_it_should_where_nothing_else_tells() -> None:
+    with_groups, without = [], []
+    for seed in range(4):
+        data = laws.clique(seed + 500, 60)
+        with_groups.append(
+            accuracy(DEEMAggregator(groups=CLIQUE).fit_predict(data.answers), data.gold)
+        )
+        plain = DEEMAggregator(auto_hyperparameters=False)
+        without.append(accuracy(plain.fit_predict(data.answers), data.gold))
+    assert np.mean(with_groups) > np.mean(without) + 0.2, (with_groups, without)
+
+
+def test_a_majority_may_be_a_group() -> None:
+    """Skills come from pairs across groups: six of thirteen sources follow one opinion, three another."""
+    data = laws.tree(510, 300)
+    named = {"a": range(6), "b": range(6, 9), "c": [9, 10], "d": [11, 12]}
+    found = DEEMAggregator(groups={k: list(v) for k, v in named.items()}).fit(data.answers)
+    assert accuracy(found.labels_, data.gold) > 0.75
+    assert "as the groups say" in found.selection_["why"].str.cat()
+
+
+def test_copies_in_a_group_count_as_one_source() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=4000)
+    said = [np.where(rng.random(4000) < 0.7, truth, rng.integers(3, size=4000)) for _ in range(6)]
+    matrix = np.stack([said[0]] * 4 + said[1:], axis=1)
+    group = np.array([0, 0, 0, 0, -1, -1, -1, -1, -1])
+    power = groups.power(Answers.from_dense(matrix, 3), group)
+    np.testing.assert_allclose(power[:4], 0.25, atol=0.02)
+    assert (power[4:] == 1).all()
+
+
+def test_a_group_of_independent_sources_loses_little() -> None:
+    data = laws.independent(3, 4000)
+    answers = Answers.from_frame(data.answers)
+    power = groups.power(answers, np.array([0, 0, 0, -1, -1, -1, -1, -1, -1]))
+    assert power.min() > 0.85
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=8, deadline=None)
+def test_order_and_names_of_groups_do_not_count(seed) -> None:
+    data = laws.tree(2, 120)
+    rng = np.random.default_rng(seed)
+    mixed = data.answers.iloc[rng.permutation(len(data.answers))]
+    first = DEEMAggregator(groups={"a": [0, 1, 2], "b": [6, 7]}).fit(data.answers)
+    other = DEEMAggregator(groups={"x": [7, 6], "y": [2, 0, 1]}).fit(mixed)
+    pd.testing.assert_frame_equal(
+        first.probas_, other.probas_.loc[first.probas_.index], atol=1e-9, check_exact=False
+    )
+
+
+def test_groups_of_columns() -> None:
+    data = laws.clique(501, 100)
+    wide = data.answers.pivot(index="task", columns="worker", values="label")
+    long = DEEMAggregator(groups=CLIQUE).fit(data.answers)
+    for predictions in (wide, wide.to_numpy()):
+        found = DEEM(groups=CLIQUE).fit(predictions)
+        np.testing.assert_allclose(found.probas_, long.probas_.to_numpy(), atol=1e-9)
+
+
+def test_no_group_and_groups_of_one_change_nothing() -> None:
+    data = laws.independent(1, 300)
+    plain = DEEMAggregator().fit(data.answers)
+    for empty in ({}, {"none": []}):
+        found = DEEMAggregator(groups=empty).fit(data.answers)
+        pd.testing.assert_frame_equal(found.probas_, plain.probas_)
+
+
+def test_groups_survive_a_file_and_more_answers(tmp_path) -> None:
+    data = laws.clique(502, 200)
+    found = DEEMAggregator(groups=CLIQUE).fit(data.answers)
+    found.save(tmp_path / "model.deem")
+    loaded = DEEMAggregator.load(tmp_path / "model.deem")
+    assert loaded.groups == CLIQUE
+    pd.testing.assert_series_equal(loaded.predict(data.answers), found.predict(data.answers))
+    half = data.answers["task"] < 100
+    grown = DEEMAggregator(groups=CLIQUE).partial_fit(data.answers[half])
+    grown.partial_fit(data.answers[~half])
+    assert accuracy(grown.labels_, data.gold) == pytest.approx(
+        accuracy(found.labels_, data.gold), abs=0.02
+    )
+
+
+@pytest.mark.parametrize(
+    ("given_groups", "message"),
+    [
+        ([["a", "b"]], "is a dict of lists of workers"),
+        ({"a": "bob"}, "the members of 'a' are 'bob'"),
+        ({"a": [0, 1], "b": [1, 2]}, "1 workers are in more than one group: 1"),
+    ],
+)
+def test_groups_that_are_none(given_groups, message) -> None:
+    model = DEEMAggregator(groups=given_groups)
+    with pytest.raises(ParameterError, match=message):
+        model.fit(laws.clique(0, 50).answers)
+    assert not hasattr(model, "labels_")
+
+
+def test_workers_of_groups_who_are_not_there_are_named() -> None:
+    model = DEEMAggregator(groups={"a": [0, 1, "gpt-9"]})
+    with pytest.warns(DataWarning, match="1 workers are not among the 11 of the answers: 'gpt-9'"):
+        model.fit(laws.clique(0, 50).answers)
+
+
+def test_groups_are_for_the_model_that_is_chosen() -> None:
+    with pytest.raises(ParameterError, match="groups is for the model that is chosen"):
+        DEEMAggregator(groups=CLIQUE, subtypes=2).fit(laws.clique(0, 50).answers)
