@@ -105,11 +105,14 @@ def test_a_voice_that_stands_alone_counts_for_little() -> None:
     rng = np.random.default_rng(0)
     truth = torch.nn.functional.one_hot(torch.from_numpy(rng.integers(3, size=500)), 3).double()
     noise = torch.from_numpy(rng.dirichlet(np.ones(3), 500))
-    weights, agreed = agreement_weights([0.9 * truth + 0.1 / 3, 0.8 * truth + 0.2 / 3, noise])
+    design = DesignMatrix(Answers.from_dense(np.zeros((500, 1), dtype=int), 1), CPU, torch.float64)
+    weights, agreed = agreement_weights(
+        [0.9 * truth + 0.1 / 3, 0.8 * truth + 0.2 / 3, noise], design
+    )
     assert sum(weights) == pytest.approx(1)
     assert weights[2] < 0.05 < weights[1] < weights[0] + 0.2
     assert agreed[2] == pytest.approx(1 / 3, abs=0.05)
-    assert agreement_weights([noise]) == ([1.0], [1.0])
+    assert agreement_weights([noise], design) == ([1.0], [1.0])
 
 
 def test_the_pool_is_what_its_formula_says() -> None:

@@ -26,7 +26,7 @@ from deem_crowd.features import learners
 from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.design import DesignMatrix, column_total
 from deem_crowd.selection.calibration import design_effect, within_task_correlation
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp
@@ -161,7 +161,7 @@ def fit(
     return Joint(
         posterior=states.cpu().double().numpy(),
         tables=em_.tables,
-        prior=np.exp(em.class_log_prior(states, k, 1).numpy()),
+        prior=np.exp(em.class_log_prior(column_total(states), k, 1).numpy()),
         correlation=em_.correlation,
         history=em_.history,
         log_q=log_q,
@@ -237,7 +237,7 @@ class _EM:
     def _word(self, states: torch.Tensor, log_q: FloatArray | None) -> torch.Tensor:
         """Return log p(label) of each task before its answers, shape (N, K)."""
         design, rows = self.design, self.problem.rows
-        prior = em.class_log_prior(states, design.n_classes, 1)
+        prior = em.class_log_prior(design.total(states), design.n_classes, 1)
         if log_q is None:
             return prior.expand(len(states), -1).to(design.device, design.dtype)
         p = states.cpu().double().numpy()[rows.place]

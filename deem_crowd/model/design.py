@@ -122,6 +122,19 @@ class DesignMatrix:
         """
         return value
 
+    def mean(self, values: torch.Tensor) -> float:
+        """Return the mean over the tasks of all processes of one value a task, shape (N,); 0 without tasks."""
+        return float(self.total(values)) / max(self.n_tasks_in_all, 1)
+
+    def anywhere(self, here: bool) -> bool:
+        """Return whether something holds in any process."""
+        return float(self.reduce(torch.tensor(float(here), dtype=torch.float64))) > 0
+
+    def reduce_array(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return :meth:`reduce` of a numpy array, as float64."""
+        found: npt.NDArray[np.float64] = self.reduce(torch.from_numpy(values).double()).numpy()
+        return found
+
     @cached_property
     def votes(self) -> torch.Tensor:
         """How many answers each class got, shape (N, K); soft answers count by their mass. Not to be changed."""

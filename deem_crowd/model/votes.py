@@ -150,10 +150,10 @@ def start(
         skill = skill * agreement / mean
     own = torch.zeros(shape, dtype=torch.float64)
     if method in ("mv_rand", "rand"):
-        own += NOISE * worker_noise(shape, answers, generator)
+        own += NOISE * worker_noise(shape, answers, generator, design.answered)
     elif method == "mv_lo":
-        left = worker_noise((d, k, 1), answers, generator)
-        right = worker_noise((d, 1, shape[2]), answers, generator)
+        left = worker_noise((d, k, 1), answers, generator, design.answered)
+        right = worker_noise((d, 1, shape[2]), answers, generator, design.answered)
         own += (NOISE * left) * (NOISE * right)
     if n_subtypes > 1:
         fade = torch.tensor([0.5 ** (m % n_subtypes) - 1.0 for m in range(shape[2])])
@@ -162,15 +162,20 @@ def start(
 
 
 def worker_noise(
-    shape: tuple[int, ...], answers: Answers, generator: torch.Generator
+    shape: tuple[int, ...],
+    answers: Answers,
+    generator: torch.Generator,
+    answered: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return normal noise, float64, of a shape whose first axis is that of the workers, D.
 
-    It is drawn in the order of the workers' ids, and zero for those without answers: neither the order of the rows nor
-    workers who say nothing change what falls to whom.
+    It is drawn in the order of the workers' ids, and zero for those without answers (``answered`` is False, shape
+    (D,)): neither the order of the rows nor workers who say nothing change what falls to whom.
     """
     order = index.sorted_order(answers.workers)
-    active = order[np.bincount(answers.worker, minlength=answers.n_workers)[order] > 0]
+    if answered is None:
+        answered = torch.from_numpy(np.bincount(answers.worker, minlength=answers.n_workers) > 0)
+    active = order[answered.numpy()[order]]
     noise = torch.zeros(shape, dtype=torch.float64)
     drawn = torch.randn((len(active), *shape[1:]), generator=generator, dtype=torch.float64)
     noise[torch.from_numpy(active.astype(np.int64))] = drawn

@@ -62,7 +62,7 @@ class Rater:
     """Describes candidates next to one table a worker."""
 
     def __init__(self, design: DesignMatrix, tables: Member) -> None:
-        self._n_answers = max(design.n_answers, 1)
+        self._design = design
         self._reference = tables.task_log_likelihood
         self._in_pool: dict[int, tuple[float, float]] = {}
 
@@ -74,11 +74,13 @@ class Rater:
         """Return a row of the table; ``member`` may have been left out of the pool."""
         agreement, weight = self._in_pool.get(id(member), (_NAN, 0.0))
         gap = (member.task_log_likelihood - self._reference).double()
+        n, mean = self._design.n_tasks_in_all, self._design.mean(gap)
+        squares = float(self._design.total((gap - mean).square()))
         return Candidate(
             name,
-            member.bound / self._n_answers,
-            float(gap.mean()) if len(gap) else _NAN,
-            float(gap.std()) / len(gap) ** 0.5 if len(gap) > 1 else _NAN,
+            member.bound / max(self._design.n_answers_in_all, 1),
+            mean if n else _NAN,
+            (squares / (n - 1) / n) ** 0.5 if n > 1 else _NAN,
             agreement,
             weight,
             why,

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.selection import pairs
-from deem_crowd.selection.pairs import MAX_SOURCES, MIN_COMMON, FloatArray, Pairs
+from deem_crowd.selection.pairs import MAX_SOURCES, MIN_COMMON, FloatArray, Pairs, Reduce, alone
 
 MIN_PARTNERS = 3
 _SIGNIFICANT, _EXCESS = 2.0, 3.0
@@ -73,7 +73,7 @@ class Dependence:
         return self.mean_power < _LEAST_POWER and self.correlation(skills) < _LEAST_CORRELATION
 
 
-def measure(answers: Answers) -> tuple[Dependence, Dependence]:
+def measure(answers: Answers, reduce: Reduce = alone) -> tuple[Dependence, Dependence]:
     """Compare how often pairs of sources agree with how often independent ones would, by two estimates of λ.
 
     The first is by the pairs that agree significantly more than by chance, on the scale of logarithms: it holds for
@@ -84,15 +84,17 @@ def measure(answers: Answers) -> tuple[Dependence, Dependence]:
     ----------
     answers : Answers
         Hard or soft; of soft ones the chance that two draws agree counts.
+    reduce : callable
+        Where other processes hold further tasks.
     """
-    n_answers = np.bincount(answers.worker, minlength=answers.n_workers).astype(np.float64)
+    n_answers = reduce(np.bincount(answers.worker, minlength=answers.n_workers))
     none = Dependence(np.ones(len(n_answers)), np.full(len(n_answers), np.nan), n_answers)
     chosen = np.flatnonzero(n_answers >= MIN_COMMON)
     if len(chosen) > MAX_SOURCES:
         chosen = np.sort(chosen[np.argsort(-n_answers[chosen], kind="stable")[:MAX_SOURCES]])
     if len(chosen) <= MIN_PARTNERS:
         return none, none
-    counted = pairs.count(answers, chosen)
+    counted = pairs.count(answers, chosen, reduce)
     return _by_telling_pairs(counted, none), _by_all_pairs(counted, none)
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.selection import dependence, pairs
-from deem_crowd.selection.pairs import MAX_SOURCES, MIN_COMMON, FloatArray, Pairs
+from deem_crowd.selection.pairs import MAX_SOURCES, MIN_COMMON, FloatArray, Pairs, Reduce, alone
 
 IntArray = npt.NDArray[np.int64]
 
@@ -27,7 +27,7 @@ _TOLD = 0.5
 """Share of the agreement that a group shares, before anything is seen."""
 
 
-def power(answers: Answers, group: IntArray) -> FloatArray:
+def power(answers: Answers, group: IntArray, reduce: Reduce = alone) -> FloatArray:
     """Return what an answer of each source should count, shape (D,); 1 for sources that are in no group.
 
     Parameters
@@ -36,8 +36,10 @@ def power(answers: Answers, group: IntArray) -> FloatArray:
         N tasks, D workers.
     group : shape (D,)
         Number of each worker's group, −1 for none.
+    reduce : callable
+        Where other processes hold further tasks.
     """
-    counted = pairs.count(answers, _asked(answers, group))
+    counted = pairs.count(answers, _asked(answers, group, reduce), reduce)
     same = _same(group[counted.sources])
     excess = _excess(counted, same)
     correlation = np.zeros(group.max(initial=-1) + 1)
@@ -47,12 +49,12 @@ def power(answers: Answers, group: IntArray) -> FloatArray:
         told = _TOLD * MIN_COMMON
         correlation[number] = (told + (common * excess).sum() / 2) / (MIN_COMMON + common.sum() / 2)
     shared = np.where(group >= 0, np.append(correlation, 0.0)[group], 0.0)
-    return 1 / (1 + shared * _others(answers, group))
+    return 1 / (1 + shared * _others(answers, group, reduce))
 
 
-def _asked(answers: Answers, group: IntArray) -> npt.NDArray[np.intp]:
+def _asked(answers: Answers, group: IntArray, reduce: Reduce) -> npt.NDArray[np.intp]:
     """Return the sources that pairs are made of: members of groups first, then those with most answers."""
-    n_answers = np.bincount(answers.worker, minlength=answers.n_workers)
+    n_answers = reduce(np.bincount(answers.worker, minlength=answers.n_workers))
     order = np.lexsort((np.arange(len(group)), -n_answers, group < 0))
     chosen = order[n_answers[order] > 0][:MAX_SOURCES]
     return np.sort(chosen)
@@ -84,7 +86,7 @@ def _excess(counted: Pairs, same: npt.NDArray[np.bool_]) -> FloatArray:
     return np.asarray(np.clip((beyond - product) / np.maximum(1 - product, 0.02), 0, 1))
 
 
-def _others(answers: Answers, group: IntArray) -> FloatArray:
+def _others(answers: Answers, group: IntArray, reduce: Reduce) -> FloatArray:
     """Return how many other members of a source's group answered the same task, the mean over its tasks, (D,)."""
     n_groups = int(group.max(initial=-1)) + 1
     member = group[answers.worker]
@@ -92,6 +94,6 @@ def _others(answers: Answers, group: IntArray) -> FloatArray:
     place = answers.task[inside].astype(np.int64) * n_groups + member[inside]
     _, which, times = np.unique(place, return_inverse=True, return_counts=True)
     worker = answers.worker[inside]
-    others = np.bincount(worker, times[which] - 1.0, minlength=len(group))
-    n_answers = np.bincount(worker, minlength=len(group))
+    others = reduce(np.bincount(worker, times[which] - 1.0, minlength=len(group)))
+    n_answers = reduce(np.bincount(worker, minlength=len(group)))
     return np.asarray(others / np.maximum(n_answers, 1))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix, column_total
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.selection.calibration import discounted, tempered
 
@@ -88,15 +88,19 @@ def with_floor(posterior: torch.Tensor, design: DesignMatrix, floor: float) -> t
     return torch.where(answered, (1 - floor) * posterior + floor * votes, posterior)
 
 
-def agreement_weights(posteriors: Sequence[torch.Tensor]) -> tuple[list[float], list[float]]:
+def agreement_weights(
+    posteriors: Sequence[torch.Tensor], design: DesignMatrix
+) -> tuple[list[float], list[float]]:
     """Return the members' weights, and how far each agrees with the others, H.
 
     Parameters
     ----------
     posteriors : list of Tensor, shape (N, K) each
+    design : DesignMatrix
+        Of the same N tasks.
     """
     n = len(posteriors)
-    products = [[_mean_product(a, b) for b in posteriors] for a in posteriors]
+    products = [[design.mean((a * b).sum(1)) for b in posteriors] for a in posteriors]
     weights = [1.0 / n] * n
     agreed = [1.0] * n
     for _ in range(_ROUNDS if n > 1 else 0):
@@ -108,7 +112,3 @@ def agreement_weights(posteriors: Sequence[torch.Tensor]) -> tuple[list[float], 
             odds.append((bounded / (1 - bounded)) ** SHARPNESS)
         weights = [o / sum(odds) for o in odds]
     return weights, agreed
-
-
-def _mean_product(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(column_total((a * b).sum(1))) / max(len(a), 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,15 @@ from scipy import sparse
 from deem_crowd.data.answers import Answers
 
 FloatArray = npt.NDArray[np.float64]
+
+Reduce = Callable[[npt.NDArray[Any]], FloatArray]
+"""Adds the sums of other processes where these hold further tasks: :meth:`DesignMatrix.reduce_array`."""
+
+
+def alone(values: npt.NDArray[Any]) -> FloatArray:
+    """Return the sums as they are: there is one process."""
+    return values.astype(np.float64, copy=False)
+
 
 MIN_COMMON = 30
 """Tasks that two sources have to share before their agreement says anything."""
@@ -46,7 +56,7 @@ class Pairs:
         return (self.agreed - self.chance) / np.maximum(1 - self.chance, 1e-3)
 
 
-def departure(answers: Answers) -> float:
+def departure(answers: Answers, reduce: Reduce = alone) -> float:
     """Return by how many standard deviations pairs of sources agree otherwise than by chance; 0 for soft answers.
 
     Without a label the number of agreements of a pair is binomial, with the chance that the sources' shares of answers
@@ -55,16 +65,17 @@ def departure(answers: Answers) -> float:
     """
     if answers.soft is not None:
         return 0.0
-    n_answers = np.bincount(answers.worker, minlength=answers.n_workers)
+    n_answers = reduce(np.bincount(answers.worker, minlength=answers.n_workers))
     chosen = np.sort(np.argsort(-n_answers, kind="stable")[:MAX_SOURCES])
     chosen = chosen[n_answers[chosen] > 0]
-    given, by_label = _indicators(answers, chosen)
-    common = (given.T @ given).toarray()
+    given, by_label = _indicators(answers, chosen, reduce)
+    common = reduce((given.T @ given).toarray())
     agreed = np.zeros_like(common)
     shares = np.zeros((len(chosen), answers.n_classes))
     for label, named in by_label:
         agreed += (named.T @ named).toarray()
         shares[:, label] = np.asarray(named.sum(0)).ravel()
+    agreed, shares = reduce(agreed), reduce(shares)
     shares /= shares.sum(1, keepdims=True)
     chance = shares @ shares.T
     variance = common * chance * (1 - chance)
@@ -79,11 +90,11 @@ def departure(answers: Answers) -> float:
 
 
 def _indicators(
-    answers: Answers, chosen: npt.NDArray[np.intp]
+    answers: Answers, chosen: npt.NDArray[np.intp], reduce: Reduce
 ) -> tuple[sparse.csr_matrix, Iterator[tuple[int, sparse.csr_matrix]]]:
     """Return who of n chosen sources answered which task, shape (N, n), and with what mass each label was named.
 
-    Labels that nobody named are left out of the second.
+    Labels that nobody named, in any process, are left out of the second.
     """
     place = np.full(answers.n_workers, -1)
     place[chosen] = np.arange(len(chosen))
@@ -91,36 +102,37 @@ def _indicators(
     asked = source >= 0
     source, task = source[asked], answers.task[asked]
     shape = (answers.n_tasks, len(chosen))
+    if answers.soft is not None:
+        mass_of_label = answers.soft[asked].sum(0)
+    else:
+        mass_of_label = np.bincount(answers.hard_label[asked], minlength=answers.n_classes)
 
     def by_label() -> Iterator[tuple[int, sparse.csr_matrix]]:
-        for label in range(answers.n_classes):
+        for label in np.flatnonzero(reduce(mass_of_label)):
             if answers.soft is not None:
                 mass = answers.soft[asked, label]
                 rows = mass > 0
             else:
                 rows = answers.hard_label[asked] == label
                 mass = np.ones(len(task))
-            if rows.any():
-                yield (
-                    label,
-                    sparse.csr_matrix((mass[rows], (task[rows], source[rows])), shape=shape),
-                )
+            cells = (task[rows], source[rows])
+            yield int(label), sparse.csr_matrix((mass[rows], cells), shape=shape)
 
     given = sparse.csr_matrix((np.ones(len(task)), (task, source)), shape=shape)
     return given, by_label()
 
 
-def count(answers: Answers, sources: npt.NDArray[np.intp]) -> Pairs:
+def count(answers: Answers, sources: npt.NDArray[np.intp], reduce: Reduce = alone) -> Pairs:
     """Return what n chosen sources have in common; of soft answers the chance that two draws agree counts."""
     n = len(sources)
-    given, by_label = _indicators(answers, sources)
-    common = (given.T @ given).toarray()
+    given, by_label = _indicators(answers, sources, reduce)
+    common = reduce((given.T @ given).toarray())
     agreed, chance = np.zeros((n, n)), np.zeros((n, n))
     if (common >= MIN_COMMON).sum() == n:  # each with itself alone
         return Pairs(sources, common, agreed, chance)
     for _, named in by_label:
         agreed += (named.T @ named).toarray()
         # how often i says it on the tasks that i shares with j
-        share = (named.T @ given).toarray() / np.maximum(common, 1)
+        share = reduce((named.T @ given).toarray()) / np.maximum(common, 1)
         chance += share * share.T
-    return Pairs(sources, common, agreed / np.maximum(common, 1), chance)
+    return Pairs(sources, common, reduce(agreed) / np.maximum(common, 1), chance)

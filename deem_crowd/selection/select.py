@@ -201,7 +201,7 @@ def select(
         All of them if omitted.
     """
     parts = Parts() if parts is None else parts
-    affordable = int(WORK / max(design.n_answers * design.n_classes, 1))
+    affordable = int(WORK / max(design.n_answers_in_all * design.n_classes, 1))
     training = _Training(
         design,
         em.vote_start(design) if start is None else start,
@@ -233,9 +233,9 @@ def select(
             )
     power, why = np.ones(answers.n_workers), ""
     if group is not None and (group >= 0).any():
-        power, why = groups.power(answers, group), _KNOWN
+        power, why = groups.power(answers, group, design.reduce_array), _KNOWN
     skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
-    for between in dependence.measure(answers) if parts.dependence else ():
+    for between in dependence.measure(answers, design.reduce_array) if parts.dependence else ():
         if between.contradicts(skills):
             power = np.minimum(power, between.power)
             found = _FOUND.format(between.correlation(skills))
@@ -250,7 +250,7 @@ def _shows_label(bound: float, answers: Answers, design: DesignMatrix) -> bool:
     """Whether a model's bound of the evidence says that the answers show a label."""
     free, alike = null_model.evidence_without_label(design)
     if free < bound <= alike:
-        return pairs.departure(answers) > _DEPARTURE
+        return pairs.departure(answers, design.reduce_array) > _DEPARTURE
     return bound > free
 
 
@@ -287,7 +287,9 @@ def _pooled(
 ) -> Selected:
     """Pool the structured member, the better tables, and the member with the largest bound."""
     # A few known labels that contradict the answers would invert workers' accuracies, so gold leaves plain tables.
-    taught = training.gold is not None and bool((training.gold >= 0).any())
+    taught = training.gold is not None and training.design.anywhere(
+        bool((training.gold >= 0).any())
+    )
     drawn = (
         training.parts.hierarchy
         and not taught
@@ -340,7 +342,7 @@ def _assembled(
     heard = [posteriors[i] for i in place]
     if parts.votes:
         heard.append(smoothed_votes(design)[0])
-    weights, agreed = agreement_weights(heard)
+    weights, agreed = agreement_weights(heard, design)
     if not parts.weights:
         weights = [1 / len(heard)] * len(heard)
     by_votes = weights[len(place)] if parts.votes else 0.0

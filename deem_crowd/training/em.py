@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.model.design import DesignMatrix, column_total, softmax
+from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
 
@@ -156,13 +156,13 @@ def fit_confusion(
             alpha = own_label_first(learned_pseudo_answers(counts, alpha, base), own)
         cells = counts + alpha
         weight = torch.log(cells / cells.sum(1, keepdim=True))
-        bias = class_log_prior(states, k, m)
+        bias = class_log_prior(design.total(states), k, m)
         found, task_log_likelihood = expect(design, weighted(weight, power), bias, clamp)
         summed = float(design.total(task_log_likelihood))
-        history.append(summed / max(design.n_tasks, 1))
+        history.append(summed / max(design.n_tasks_in_all, 1))
         if progress is not None:
             progress(number, history[-1])
-        change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
+        change = mean_change(design, found, states)
         states, share = found, 1.0 / number
         if m == 1 and average:
             mean_weight = mean_weight + share * weight
@@ -170,7 +170,7 @@ def fit_confusion(
         if number >= least and change < TOLERANCE:
             break
         if beat is not None and number % _LOOK == 0:
-            reached = _bound(design.expected_counts(states).cpu(), states, alpha, k, m)
+            reached = _bound(design, states, alpha, m)
             if number > _LOOK and reached + 2 * (reached - before) < beat:
                 break
             before = reached
@@ -178,7 +178,7 @@ def fit_confusion(
         rest = sum(1.0 / i for i in range(number + 1, n_passes + 1))
         weight = (mean_weight + rest * weight) / (shares + rest)
     weight = weighted(weight, power)
-    bound = _bound(design.expected_counts(states).cpu(), states, alpha, k, m)
+    bound = _bound(design, states, alpha, m)
     energy = Energy(bias, weight, log_average_table(weight, design), m)
     return Member(energy, alpha, bound, number, states, task_log_likelihood, history)
 
@@ -209,11 +209,13 @@ def fit_one_coin(
         errors, _ = shared_errors(counts.sum(0))
         table = torch.where(wrong, (1 - accuracy)[:, None, None] * errors, accuracy[:, None, None])
         weight = weighted(torch.log(table.clamp_min(1e-12)), power)
-        bias = class_log_prior(states, k, 1)
+        bias = class_log_prior(design.total(states), k, 1)
         found, task_log_likelihood = expect(design, weight, bias, clamp)
         if progress is not None:
-            progress(number, float(design.total(task_log_likelihood)) / max(design.n_tasks, 1))
-        change = float((found - states).abs().amax(1).mean()) if len(found) else 0.0
+            progress(
+                number, float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1)
+            )
+        change = mean_change(design, found, states)
         states = found
         if number >= least and change < TOLERANCE:
             break
@@ -307,9 +309,14 @@ def weighted(weight: torch.Tensor, power: torch.Tensor | None) -> torch.Tensor:
     return weight if power is None else weight * power[:, None, None]
 
 
-def class_log_prior(states: torch.Tensor, k: int, m: int) -> torch.Tensor:
-    """Return log π, shape (K·M,): π[k, m] = π_k ρ_m from expected counts with one pseudo-task a class."""
-    expected = column_total(states) + 1.0 / m
+def mean_change(design: DesignMatrix, after: torch.Tensor, before: torch.Tensor) -> float:
+    """Return the mean over tasks of the largest change of a probability; both have shape (N, S)."""
+    return design.mean((after - before).abs().amax(1))
+
+
+def class_log_prior(expected: torch.Tensor, k: int, m: int) -> torch.Tensor:
+    """Return log π, shape (K·M,): π[k, m] = π_k ρ_m from expected tasks a state with one pseudo-task a class."""
+    expected = expected + 1.0 / m
     if m > 1:
         table = expected.reshape(k, m)
         expected = (table.sum(1, keepdim=True) * table.sum(0, keepdim=True) / table.sum()).ravel()
@@ -350,15 +357,14 @@ def log_average_table(weight: torch.Tensor, design: DesignMatrix) -> torch.Tenso
     return torch.log_softmax(seen, 1).exp().mean(0).clamp_min(1e-30).log()
 
 
-def _bound(
-    counts: torch.Tensor, states: torch.Tensor, alpha: torch.Tensor, k: int, m: int
-) -> float:
+def _bound(design: DesignMatrix, states: torch.Tensor, alpha: torch.Tensor, m: int) -> float:
     """Return the variational bound: evidence of the expected counts, of the states, and their entropy."""
-    cells = counts + alpha
+    k = design.n_classes
+    cells = design.expected_counts(states).cpu() + alpha
     value = (torch.lgamma(cells) - torch.lgamma(alpha)).sum()
     value -= (torch.lgamma(cells.sum(1)) - torch.lgamma(alpha.sum(0))).sum()
-    expected = column_total(states)
+    expected = design.total(states)
     share = torch.tensor(1.0 / m, dtype=torch.float64)
     value += torch.lgamma(torch.tensor(float(k))) - k * m * torch.lgamma(share)
     value += torch.lgamma(expected + share).sum() - torch.lgamma(expected.sum() + k)
-    return float(value) - float(column_total(torch.xlogy(states, states)).sum())
+    return float(value) - float(design.total(torch.xlogy(states, states)).sum())

@@ -33,6 +33,7 @@ from deem_crowd.training.em import (
     expect,
     learned_pseudo_answers,
     log_average_table,
+    mean_change,
     shared_errors,
     weighted,
 )
@@ -249,12 +250,12 @@ def fit_hierarchical(
             strength = learned_strength(counts, middle, strength)
         cells = counts + strength * middle
         table = torch.log(cells / cells.sum(1, keepdim=True))
-        bias = class_log_prior(states, design.n_classes, 1)
+        bias = class_log_prior(design.total(states), design.n_classes, 1)
         moved, task_log_likelihood = expect(design, weighted(table, weight), bias, clamp)
         history.append(float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1))
         if progress is not None:
             progress(number, history[-1])
-        change = float((moved - states).abs().amax(1).mean()) if len(moved) else 0.0
+        change = mean_change(design, moved, states)
         states = moved
         path, shares = path + table / number, shares + 1.0 / number
         if number >= LEAST_PASSES and change < TOLERANCE:

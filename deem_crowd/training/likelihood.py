@@ -210,7 +210,7 @@ class Likelihood:
             model_counts = self.design.expected_counts(prior).sum(1).cpu()
             model_states = self.design.total(prior)
             gap = negative_free_energy.double() - log_partition.double()
-            log_likelihood = float(gap.sum())
+            log_likelihood = float(self.design.total(gap))
             objective = log_likelihood + self.penalty(at)
         by_weight = counts - model_counts[:, None] * tables + alpha - alpha.sum(0) * tables
         if self.activity_penalty:
