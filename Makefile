@@ -9,11 +9,11 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint coverage format wheel-check fuzz audit clean
+.PHONY: help demo test lint docs coverage format wheel-check fuzz audit clean
 
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
-	@echo "also: make lint, make coverage, make format, make wheel-check, make fuzz, make audit, make clean"
+	@echo "also: make docs, make lint, make coverage, make format, make wheel-check, make fuzz, make audit, make clean"
 
 demo: $(VENV)/.runtime
 	$(BIN)/deem-crowd demo
@@ -21,7 +21,11 @@ demo: $(VENV)/.runtime
 # Each test process computes on one thread: two processes with two threads each are slower.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
-	$(MAKE) wheel-check
+	$(MAKE) docs wheel-check
+
+# The site of the documentation, with tutorials run anew; a warning is an error, and so is anything that a page would fetch.
+docs: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python docs/site/build.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -11,8 +11,9 @@ import pytest
 PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## `([\w.]+)`\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M))
 PUBLIC = (
-    "deem_crowd", "deem_crowd.decide", "deem_crowd.exceptions", "deem_crowd.learning",
-    "deem_crowd.samplers", "deem_crowd.samplers.base", "deem_crowd.testing",
+    "deem_crowd", "deem_crowd.clustering", "deem_crowd.decide", "deem_crowd.exceptions",
+    "deem_crowd.insight.contested", "deem_crowd.insight.findings", "deem_crowd.insight.tables", "deem_crowd.learning",
+    "deem_crowd.plots", "deem_crowd.samplers", "deem_crowd.samplers.base", "deem_crowd.testing",
     "deem_crowd_adapters", "deem_crowd_benchmarks",
 )  # fmt: skip
 

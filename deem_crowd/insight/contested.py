@@ -15,6 +15,8 @@ from deem_crowd.insight.pairs import Excess, PairCounts, Panel
 from deem_crowd.insight.results import AnswersLike, Model, Results, coded_classes, results_of
 from deem_crowd.insight.tables import compare
 
+__all__ = ["contested"]
+
 BELOW = 0.8
 """The confidence under which a label is contested."""
 _TIE = 1e-6

@@ -19,6 +19,8 @@ from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.swapped import swapped_labels
 from deem_crowd.insight.tables import compare, workers_table
 
+__all__ = ["findings", "summary"]
+
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 

@@ -145,8 +145,8 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
         if remembered is None:
             raise MissingAnswersError(
                 f"this {type(model).__name__} does not have its answers (a file of a model holds none). Pass them: "
-                "deem_crowd.insight.tasks(model, answers=df), and likewise workers, pair_agreement, contested, "
-                "summary and report."
+                "deem_crowd.insight.tables.tasks(model, answers=df), and likewise workers and pair_agreement there, "
+                "contested.contested, findings.summary, each plot, and report."
             )
         settled, known = remembered.answers, remembered.known
     else:

@@ -11,6 +11,8 @@ from deem_crowd.insight.agreement import pair_index
 from deem_crowd.insight.pairs import Panel, compare_workers
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 
+__all__ = ["effective_sources", "pair_agreement", "tasks", "workers"]
+
 IntArray = npt.NDArray[np.int64]
 
 

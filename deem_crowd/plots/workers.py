@@ -61,7 +61,7 @@ def skills(
     ax.set_xlim(0, 1)
     ax.set_xlabel("chance of the right answer")
     ax.grid(axis="x", alpha=0.3)
-    ax.legend(loc="upper left", fontsize="small", frameon=False)
+    ax.legend(loc="lower right", fontsize="small", frameon=False)
     text = f"{most // 2} lowest and {most - most // 2} highest\n{left_out:,} in between left out"
     title(ax, f"Skills of {n:,} workers", text if left_out else "")
     return ax
