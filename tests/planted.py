@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet
 
 
 def tiny(name: str = "tiny", n: int = 20, seed: int = 0) -> LabelSet:

@@ -2,7 +2,7 @@ from .comparison import Result as Result
 from .comparison import compare as compare
 from .ensembles import Ensemble as Ensemble
 from .ensembles import make_ensemble as make_ensemble
-from .label_sets import LabelSet as LabelSet
+from .label_set import LabelSet as LabelSet
 from .measures import accuracy as accuracy
 from .measures import agreement as agreement
 from .measures import log_loss as log_loss

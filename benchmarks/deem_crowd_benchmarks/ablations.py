@@ -22,7 +22,8 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import null_model
-from deem_crowd.selection.select import Parts, select
+from deem_crowd.selection.parts import Parts
+from deem_crowd.selection.select import select
 from deem_crowd_benchmarks import measures
 from deem_crowd_benchmarks.label_sets import sources
 
@@ -35,6 +36,7 @@ VARIANTS = {
     "without votes at all": Parts(votes=False, floor=False),
     "without tables around accuracies": Parts(hierarchy=False),
     "without dependence from pairs": Parts(dependence=False),
+    "without who answered": Parts(presence=False),
     "equal weights": Parts(weights=False),
     "odds as the model gives them": Parts(tempered=False),
 }

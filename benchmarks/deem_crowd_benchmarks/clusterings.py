@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn import datasets
 
 from deem_crowd.exceptions import DataError
-from deem_crowd_benchmarks.label_sets import LabelSet, Source
+from deem_crowd_benchmarks.label_set import LabelSet, Source
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -22,7 +22,8 @@ from sklearn.decomposition import PCA
 
 from deem_crowd.exceptions import DataError
 from deem_crowd_benchmarks.clusterings import renamed
-from deem_crowd_benchmarks.label_sets import LabelSet, sources
+from deem_crowd_benchmarks.label_set import LabelSet
+from deem_crowd_benchmarks.label_sets import sources
 from deem_crowd_benchmarks.measures import of_labels
 
 FloatArray = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ from typing import Any
 
 from deem_crowd.exceptions import DataWarning, ParameterError
 from deem_crowd_benchmarks import doubts, market, runs, strategies
-from deem_crowd_benchmarks.label_sets import Source
+from deem_crowd_benchmarks.label_set import Source
 from deem_crowd_benchmarks.runs import Row
 
 SUITES = ("labelling", "suspects", "coverage")

@@ -16,7 +16,7 @@ import pandas as pd
 from deem_crowd.data.answers import Answers
 from deem_crowd.decide import reliable, suspect_answers
 from deem_crowd.estimators.aggregator import DEEMAggregator
-from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

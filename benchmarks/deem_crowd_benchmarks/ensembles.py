@@ -29,7 +29,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from deem_crowd.exceptions import ParameterError, first_few
-from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet
 
 _LOADERS: dict[str, Callable[[], Any]] = {
     "digits": datasets.load_digits,

@@ -24,7 +24,7 @@ from deem_crowd.exceptions import (
     UnsupportedError,
 )
 from deem_crowd_benchmarks import comparison, measures
-from deem_crowd_benchmarks.label_sets import LabelSet, Source
+from deem_crowd_benchmarks.label_set import LabelSet, Source
 from deem_crowd_benchmarks.methods import Method
 
 MEASURES = (

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet
 
 DATA = ("digits", "breast-cancer", "wine")
 NOISE = ("class", "instance")

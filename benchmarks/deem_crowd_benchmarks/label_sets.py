@@ -13,81 +13,12 @@ import pandas as pd
 
 from deem_crowd.discovery import hint
 from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd_benchmarks.label_set import COLUMNS, LabelSet, Source
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
-@dataclass(frozen=True)
-class LabelSet:
-    """Answers, and what is true.
-
-    Attributes
-    ----------
-    name : str
-    answers : DataFrame, R rows
-        Long format: ``task``, ``worker``, ``label``.
-    gold : Series
-        True labels of some or all tasks, index ``task``.
-    kind : str
-        What sort of set it is; sets of a kind are averaged together.
-    soft : DataFrame, R rows, optional
-        The same answers as probabilities: ``task``, ``worker``, a column for each class. ``answers`` then holds the
-        likeliest classes, for aggregators that take no probabilities.
-    features : DataFrame, index ``task``, optional
-        For aggregators that take some.
-    named : bool
-        Whether a label means the same to all workers. Where it does not, labels are scored under the best one-to-one
-        map to the true classes.
-    """
-
-    name: str
-    answers: pd.DataFrame
-    gold: pd.Series
-    kind: str = "data"
-    soft: pd.DataFrame | None = None
-    named: bool = True
-    features: pd.DataFrame | None = None
-
-    @property
-    def digest(self) -> str:
-        """A fingerprint of answers and gold: the same for the same content in the same order."""
-        parts = [pd.util.hash_pandas_object(self.answers[list(_COLUMNS)], index=False)]
-        parts.append(pd.util.hash_pandas_object(self.gold.astype(str), index=True))
-        if self.soft is not None:
-            parts.append(pd.util.hash_pandas_object(self.soft, index=False))
-        if self.features is not None:
-            parts.append(pd.util.hash_pandas_object(self.features, index=True))
-        mixed = np.concatenate([p.to_numpy(np.uint64) for p in parts])
-        order = np.arange(1, len(mixed) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        return f"{int((mixed ^ order).sum(dtype=np.uint64)):016x}"
-
-
 _RENAMED = "renamed:"
-_COLUMNS = ("task", "worker", "label")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a label set comes from: it is read or drawn when needed.
-
-    Attributes
-    ----------
-    name : str
-        Of the label set.
-    kind : str
-    load : callable
-        From a seed to the :class:`LabelSet`.
-    drawn : bool
-        Whether the seed makes a difference.
-    large : bool
-        Whether each run draws its own copy in its own process, instead of being handed one.
-    """
-
-    name: str
-    kind: str
-    load: Callable[[int], LabelSet]
-    drawn: bool = False
-    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +67,7 @@ class CrowdOf:
         found = crowd_of(self.n_answers, seed, self.n_classes, self.heavy_tail)
         if not self.strings:
             return found
-        named = {name: f"{name}-" + found.answers[name].astype(str) for name in _COLUMNS}
+        named = {name: f"{name}-" + found.answers[name].astype(str) for name in COLUMNS}
         gold = "label-" + found.gold.astype(str)
         gold.index = "task-" + gold.index.astype(str)
         return LabelSet(found.name, pd.DataFrame(named), gold.rename_axis("task"), found.kind)
@@ -247,7 +178,7 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
     if labels is None or truth is None:
         lacking = "labels" if labels is None else "truth"
         raise DataError(f"{folder} has no {lacking}.csv[.gz] or {lacking}.parquet.")
-    answers = read_long(str(labels))[list(_COLUMNS)].astype(str).drop_duplicates(ignore_index=True)
+    answers = read_long(str(labels))[list(COLUMNS)].astype(str).drop_duplicates(ignore_index=True)
     gold = read_table(str(truth))
     for column in ("task", "label"):
         if column not in gold.columns:
@@ -301,9 +232,9 @@ def from_crowdkit(name: str) -> LabelSet:
             f"crowd-kit's data set {name!r} could not be had ({type(error).__name__}: {error}). It is downloaded at "
             "its first use, to ~/crowdkit_data or where CROWDKIT_DATA says: put it there, or go where a network is."
         ) from error
-    if not set(_COLUMNS) <= set(answers.columns) or not isinstance(gold, pd.Series):
+    if not set(COLUMNS) <= set(answers.columns) or not isinstance(gold, pd.Series):
         raise DataError(f"crowd-kit's data set {name!r} holds no labels of classes with gold.")
-    return LabelSet(name, answers[list(_COLUMNS)], gold.rename_axis("task"), "crowd-kit")
+    return LabelSet(name, answers[list(COLUMNS)], gold.rename_axis("task"), "crowd-kit")
 
 
 def _check_crowdkit(name: str) -> None:
@@ -330,10 +261,16 @@ def _sklearn(name: str, soft: bool = False) -> Iterator[Source]:
 
 
 def _law(name: str) -> Iterator[Source]:
+    from deem_crowd_benchmarks.kinds import JUDGES, WEAK
     from deem_crowd_benchmarks.laws import LAWS
 
-    for one in _chosen(name, tuple(LAWS), "law"):
-        yield Source(one, "law", LAWS[one], drawn=True)
+    if name in ("weak", "judges"):
+        for one, draw in (WEAK if name == "weak" else JUDGES).items():
+            yield Source(one, f"{name}, generated", draw, drawn=True)
+        return
+    known = LAWS if not name else {**LAWS, **WEAK, **JUDGES}
+    for one in _chosen(name, tuple(known), "law"):
+        yield Source(one, "law", known[one], drawn=True)
 
 
 def _features(name: str) -> Iterator[Source]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet
 
 Labels = npt.NDArray[np.int64]
 Table = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.estimators.aggregator import DEEMAggregator
-from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

@@ -21,7 +21,7 @@ import deem_crowd
 from deem_crowd.exceptions import DataError, OverwriteError, ParameterError
 from deem_crowd_benchmarks.evaluation import evaluate_alone
 from deem_crowd_benchmarks.isolation import Limits, Outcome, isolated
-from deem_crowd_benchmarks.label_sets import LabelSet, Source
+from deem_crowd_benchmarks.label_set import LabelSet, Source
 from deem_crowd_benchmarks.methods import Method
 
 RESULTS = "results.jsonl"

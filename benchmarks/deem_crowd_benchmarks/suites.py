@@ -19,7 +19,8 @@ from deem_crowd_benchmarks import (
     runs,
 )
 from deem_crowd_benchmarks.isolation import Limits
-from deem_crowd_benchmarks.label_sets import CrowdOf, LabelSet, Source
+from deem_crowd_benchmarks.label_set import LabelSet, Source
+from deem_crowd_benchmarks.label_sets import CrowdOf
 from deem_crowd_benchmarks.methods import Method
 from deem_crowd_benchmarks.runs import Row
 from deem_crowd_benchmarks.summary import SCALE, Summary
@@ -60,6 +61,18 @@ SUITES = {
         "every aggregator on classifiers: a folder (--data), or scikit-learn's data",
         ("sklearn", "sklearn-soft"),
         None,
+    ),
+    "weak": Suite(
+        "labelling functions, which abstain: a folder (--data), or four laws",
+        ("law:weak",),
+        "deem, plain=deem(auto_hyperparameters=false), ds, mv, onecoin-ds",
+        seeds=3,
+    ),
+    "judges": Suite(
+        "panels of judges that share errors or items: a folder (--data), or four laws",
+        ("law:judges",),
+        "deem, plain=deem(auto_hyperparameters=false), ds, mv, onecoin-ds",
+        seeds=3,
     ),
     "laws": Suite("every law of known truth", ("law",), "deem, ds, mv, wawa", seeds=3),
     "scaling": Suite(

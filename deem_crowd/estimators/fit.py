@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -170,6 +171,8 @@ def _chosen(
     average = weight[design.answered].exp().mean(0).log()
     shown = Energy(torch.log(selected.pool.prior()), weight, average)
     outcome = _outcome(design, shown, history, selected.posterior)
+    if selected.skills is not None:
+        outcome = replace(outcome, skills=selected.skills)
     return outcome, False, selected.pool, tuple(selected.candidates), selected.warm_starts
 
 

@@ -154,6 +154,7 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
             "weights": list(model.pool.weights),
             "floor": model.pool.floor,
             "correlation": model.pool.correlation,
+            "unanswered": model.pool.unanswered,
             "n_subtypes": [energy.n_subtypes for energy in model.pool.energies],
         }
         for i, energy in enumerate(model.pool.energies):
@@ -252,16 +253,21 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
     try:
         weights, subtypes = list(described["weights"]), list(described["n_subtypes"])
         floor, correlation = described["floor"], described.get("correlation", 0.0)
+        unanswered = described.get("unanswered")
+        unanswered = None if unanswered is None else tuple(unanswered)
     except (KeyError, TypeError) as error:
         raise reader.damaged("the description of the pool is incomplete") from error
     numbers = all(
-        isinstance(w, float | int) and 0 <= w <= 1 for w in [*weights, floor, correlation]
-    )
+        isinstance(w, float | int) and 0 <= w <= 1
+        for w in [*weights, floor, correlation, *(unanswered or ())]
+    ) and (unanswered is None or (len(unanswered) == k and abs(sum(unanswered) - 1) < 1e-5))
     whole = all(isinstance(m, int) and 1 <= m <= 64 for m in subtypes)
     if not (numbers and whole and len(weights) == len(subtypes) and abs(sum(weights) - 1) < 1e-6):
         raise reader.damaged(f"the pool is described as {described!r}")
     energies = tuple(_energy(reader, f"pool.{i}.", d, k, m) for i, m in enumerate(subtypes))
-    return OpinionPool(energies, tuple(map(float, weights)), float(floor), float(correlation))
+    return OpinionPool(
+        energies, tuple(map(float, weights)), float(floor), float(correlation), unanswered
+    )
 
 
 _LARGEST_WEIGHT = 1e4

@@ -14,6 +14,7 @@ HIERARCHY = "a table a worker, drawn around its own accuracy"
 ORDERED = "a table a worker, drawn around its bias and noise on ordered classes"
 SUBTYPES = "tables for easy and hard tasks"
 COPIES = "a table a worker, sources that repeat others count less"
+PRESENCE = "who answered, and for which class"
 VOTES = "the votes"
 COMMON = "one skill for all workers"
 

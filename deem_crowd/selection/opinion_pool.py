@@ -42,17 +42,25 @@ class OpinionPool:
         f: what the votes count.
     correlation : float
         ρ of the answers to a task given its label; see :mod:`deem_crowd.selection.calibration`.
+    unanswered : tuple of float, optional
+        Class shares, K numbers: what a task without answers gets where who answered is evidence
+        (:mod:`deem_crowd.selection.presence`), since it may not have been shown to anybody.
     """
 
     energies: tuple[Energy, ...]
     weights: tuple[float, ...]
     floor: float
     correlation: float = 0.0
+    unanswered: tuple[float, ...] | None = None
 
     def posterior(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(label | x_n), shape (N, K); a task without answers gets the members' mean prior."""
         mean = self.mean([energy.posterior(design) for energy in self.energies])
-        return tempered(with_floor(mean, design, self.floor), design, self.correlation)
+        found = tempered(with_floor(mean, design, self.floor), design, self.correlation)
+        if self.unanswered is None:
+            return found
+        answered = design.votes.sum(1, keepdim=True) > 0
+        return torch.where(answered, found, torch.tensor(self.unanswered).to(found))
 
     def evidence(self, design: DesignMatrix) -> torch.Tensor:
         """Return the members' mean without the votes, shape (N, K), each discounted for answers that err together.
@@ -64,6 +72,8 @@ class OpinionPool:
 
     def prior(self) -> torch.Tensor:
         """Return the members' mean class prior, float64, shape (K,): what a task without answers gets."""
+        if self.unanswered is not None:
+            return torch.tensor(self.unanswered, dtype=torch.float64)
         found = [energy.fold(torch.softmax(energy.bias, 0)) for energy in self.energies]
         return self.mean(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
-from deem_crowd.selection import dependence, groups, null_model, pairs
+from deem_crowd.selection import dependence, groups, null_model, pairs, presence
 from deem_crowd.selection.calibration import tempered, within_task_correlation
 from deem_crowd.selection.candidates import Candidate, Rater
 from deem_crowd.selection.opinion_pool import (
@@ -24,6 +25,8 @@ from deem_crowd.selection.opinion_pool import (
     smoothed_votes,
     with_floor,
 )
+from deem_crowd.selection.parts import Parts
+from deem_crowd.selection.presence import Presence
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp, Member, WarmStart
 from deem_crowd.training.hierarchical import (
@@ -45,43 +48,6 @@ _DEPARTURE = 2.0
 """Standard deviations from which pairs of workers are seen to agree otherwise than by chance."""
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Which parts of the default there are; the ablations leave one out at a time.
-
-    Attributes
-    ----------
-    path : bool
-        Tables are the mean over EM's path, instead of its end.
-    structured : bool
-        One accuracy a worker is a voice (for ordered classes: bias and noise).
-    hierarchy : bool
-        Tables drawn around a worker's own accuracy may take the place of tables.
-    subtypes : bool
-        Tables for easy and hard tasks may be a voice.
-    votes : bool
-        The votes are a voice.
-    floor : bool
-        The votes count a tenth at least.
-    dependence : bool
-        Pairs of sources are asked whether they repeat one another.
-    weights : bool
-        Voices count by how far they agree, instead of evenly.
-    tempered : bool
-        Odds shrink where answers to a task are correlated.
-    """
-
-    path: bool = True
-    structured: bool = True
-    hierarchy: bool = True
-    subtypes: bool = True
-    votes: bool = True
-    floor: bool = True
-    dependence: bool = True
-    weights: bool = True
-    tempered: bool = True
-
-
 @dataclass
 class Selected:
     """The chosen pool and how it came about.
@@ -100,6 +66,8 @@ class Selected:
         Log-tables read off ``mean``.
     warm_starts : dict of str to WarmStart
         For a fit of more answers.
+    skills : float64, shape (D,), optional
+        Where tables do not say how often a worker is right: sources that speak for one class are silent on others.
     """
 
     candidates: list[Candidate]
@@ -109,6 +77,7 @@ class Selected:
     mean: torch.Tensor | None = None
     weight: torch.Tensor | None = None
     warm_starts: dict[str, WarmStart] = field(default_factory=dict)
+    skills: torch.Tensor | None = None
 
 
 @dataclass
@@ -227,10 +196,14 @@ def select(
             shown = _shows_label(bound, answers, design)
         if not shown:
             rater = Rater(design, tables)
-            considered = [(name, structured), (rows.TABLES, tables)]
-            return Selected(
-                [rater.candidate(n, member, "overruled") for n, member in considered], tables
-            )
+            considered = [
+                rater.candidate(n, member, "overruled")
+                for n, member in ((name, structured), (rows.TABLES, tables))
+            ]
+            spoken = presence.find(answers, design) if parts.presence else None
+            if spoken is not None:
+                return _by_presence(design, tables, considered, spoken)
+            return Selected(considered, tables)
     power, why = np.ones(answers.n_workers), ""
     if group is not None and (group >= 0).any():
         power, why = groups.power(answers, group, design.reduce_array), _KNOWN
@@ -244,6 +217,28 @@ def select(
     if why:
         return _copies(training, tables, power, why)
     return _pooled(training, tables, hierarchy, name, structured)
+
+
+def _by_presence(
+    design: DesignMatrix, tables: Member, considered: list[Candidate], spoken: Presence
+) -> Selected:
+    """Return what follows from who answered: the words of sources that speak for one class tell nothing more."""
+    shares = tuple(spoken.shares.tolist())
+    pool = OpinionPool((spoken.energy,), (1.0,), FLOOR, unanswered=shares)
+    posterior = pool.posterior(design)
+    why = "chosen: most sources speak for one class, and when they do is explained by a label"
+    n_answers = max(design.n_answers_in_all, 1)
+    candidates = [
+        *considered,
+        Candidate(rows.PRESENCE, spoken.gain / n_answers, nan, nan, nan, 1 - FLOOR, why),
+        rows.without_likelihood(
+            rows.VOTES, FLOOR, f"always a voice, and counts {FLOOR:g} at least"
+        ),
+    ]
+    shown = _read_off(design, posterior, tables)
+    counts = design.expected_counts(posterior).cpu()
+    precision = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / counts.sum((1, 2)).clamp_min(1e-9)
+    return Selected(candidates, tables, pool, posterior, posterior, shown, skills=precision)
 
 
 def _shows_label(bound: float, answers: Answers, design: DesignMatrix) -> bool:

@@ -14,7 +14,7 @@ from deem_crowd_benchmarks import (
     measures,
     suites,
 )
-from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.methods import Method, methods
 
 from deem_crowd.exceptions import ParameterError, PluginError

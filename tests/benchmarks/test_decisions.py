@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from deem_crowd_benchmarks import decision_tables, doubts, market, strategies, suites
-from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from deem_crowd_benchmarks import label_sets, laws, methods
 from deem_crowd_benchmarks.ensembles import out_of_fold
-from deem_crowd_benchmarks.label_sets import LabelSet, sources
+from deem_crowd_benchmarks.label_set import LabelSet
+from deem_crowd_benchmarks.label_sets import sources
 
 from deem_crowd.exceptions import DataError, ParameterError
 

@@ -194,7 +194,8 @@ def test_a_folder_without_results(tmp_path) -> None:
 
 
 def test_scaling_measures_what_follows_the_answers(tmp_path) -> None:
-    from deem_crowd_benchmarks.label_sets import CrowdOf, Source
+    from deem_crowd_benchmarks.label_set import Source
+    from deem_crowd_benchmarks.label_sets import CrowdOf
 
     sizes = (2000, 4000, 8000)
     data = [

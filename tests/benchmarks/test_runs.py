@@ -16,7 +16,7 @@ import pandas as pd
 import planted
 import pytest
 from deem_crowd_benchmarks import evaluation, isolation, label_sets, methods, runs
-from deem_crowd_benchmarks.label_sets import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.methods import Method
 from planted import tiny
 

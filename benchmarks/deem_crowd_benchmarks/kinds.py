@@ -1,0 +1,165 @@
+"""Label sets of known law that are like what labelling functions and panels of language models give.
+
+As in :mod:`deem_crowd_benchmarks.laws`, each function draws one label set from a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd_benchmarks import laws
+from deem_crowd_benchmarks.label_set import LabelSet
+
+Labels = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
+
+
+# -------------------------------------------------------------------------------- labelling functions
+
+
+def unipolar(seed: int, n_tasks: int = 2000) -> LabelSet:
+    """Twenty labelling functions, K = 2, each for one class: it speaks of a task or abstains.
+
+    Precision U(0.6, 0.95), coverage U(0.03, 0.3); given the class, functions speak independently. The class-conditional
+    rule of Ratner et al., *Data Programming*, NeurIPS 2016.
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(2, n_tasks, p=rng.dirichlet([5.0, 5.0]))
+    return _weak("unipolar", _one_sided(rng, truth, 2, 20), truth)
+
+
+def unipolar_four(seed: int, n_tasks: int = 2000) -> LabelSet:
+    """The law of :func:`unipolar` with K = 4."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(4, n_tasks, p=rng.dirichlet([5.0] * 4))
+    return _weak("unipolar-four", _one_sided(rng, truth, 4, 20), truth)
+
+
+def synonyms(seed: int, n_tasks: int = 2000) -> LabelSet:
+    """Twenty labelling functions, K = 2, that share keywords: ten keywords, two functions for each.
+
+    A function speaks where its keyword stands, with probability 0.8, and for its keyword's class; keywords are as the
+    functions of :func:`unipolar`. Dependence as between the functions of WRENCH (Zhang et al., NeurIPS 2021).
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(2, n_tasks, p=rng.dirichlet([5.0, 5.0]))
+    keywords = _one_sided(rng, truth, 2, 10)
+    said = [np.where(rng.random(n_tasks) < 0.8, keyword, -1) for keyword in keywords for _ in "ab"]
+    return _weak("synonyms", said, truth)
+
+
+def rules(seed: int, n_tasks: int = 2000) -> LabelSet:
+    """Twelve rules, K = 3, that may name any class: accuracy U(0.5, 0.9), coverage U(0.1, 0.6), even errors."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(3, n_tasks, p=rng.dirichlet([5.0] * 3))
+    said = []
+    for _ in range(12):
+        right = rng.random(n_tasks) < rng.uniform(0.5, 0.9)
+        answer = np.where(right, truth, (truth + rng.integers(1, 3, n_tasks)) % 3)
+        said.append(np.where(rng.random(n_tasks) < rng.uniform(0.1, 0.6), answer, -1))
+    return _weak("rules", said, truth)
+
+
+# ----------------------------------------------------------------------------------------- judges
+
+
+def family(seed: int, n_tasks: int = 300) -> LabelSet:
+    """Nine judges of pairs, K = 2: four prompts of one model share its verdict, and five are models of their own.
+
+    The model is right in 60 %; a prompt repeats it with probability 0.85, else judges anew. The five are right in
+    U(0.65, 0.8).
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=n_tasks)
+    model = _judged(rng, truth, np.full(n_tasks, 0.6))
+    said = [
+        np.where(rng.random(n_tasks) < 0.85, model, _judged(rng, truth, np.full(n_tasks, 0.6)))
+        for _ in range(4)
+    ]
+    said += [_judged(rng, truth, np.full(n_tasks, rng.uniform(0.65, 0.8))) for _ in range(5)]
+    return laws._dense("family", said, truth)
+
+
+def hard_items(seed: int, n_tasks: int = 500) -> LabelSet:
+    """Nine judges, K = 3, and items that are hard for all of them: P(right) = σ(a_i − d_n).
+
+    a_i ~ N(0.8, 0.5), d_n ~ N(0, 1.5); even errors. The Rasch model with guessing left out.
+    """
+    rng = np.random.default_rng(seed)
+    truth, difficulty = rng.integers(3, size=n_tasks), rng.normal(0, 1.5, n_tasks)
+    said = [
+        _judged(rng, truth, 1 / (1 + np.exp(difficulty - rng.normal(0.8, 0.5))), 3)
+        for _ in range(9)
+    ]
+    return laws._dense("hard-items", said, truth)
+
+
+def tempting(seed: int, n_tasks: int = 500) -> LabelSet:
+    """Nine judges, K = 4: three items in ten have one wrong answer that all find tempting.
+
+    On those a judge gives it with probability U(0.3, 0.6); elsewhere, and else, a judge is right in U(0.6, 0.85), with
+    even errors.
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(4, size=n_tasks)
+    trap, bait = rng.random(n_tasks) < 0.3, (truth + rng.integers(1, 4, n_tasks)) % 4
+    said = []
+    for _ in range(9):
+        free = _judged(rng, truth, np.full(n_tasks, rng.uniform(0.6, 0.85)), 4)
+        said.append(np.where(trap & (rng.random(n_tasks) < rng.uniform(0.3, 0.6)), bait, free))
+    return laws._dense("tempting", said, truth)
+
+
+def few_judges(seed: int, n_tasks: int = 300) -> LabelSet:
+    """Seven judges of whom each sees three items in ten, K = 10, skills Beta(4, 3), even errors."""
+    rng = np.random.default_rng(seed)
+    return laws._sparse("few-judges", rng, n_tasks, 10, 3, rng.beta(4, 3, 7))
+
+
+WEAK: dict[str, Callable[[int], LabelSet]] = {
+    "unipolar": unipolar,
+    "unipolar-four": unipolar_four,
+    "synonyms": synonyms,
+    "rules": rules,
+}
+JUDGES: dict[str, Callable[[int], LabelSet]] = {
+    "family": family,
+    "hard-items": hard_items,
+    "tempting": tempting,
+    "few-judges": few_judges,
+}
+
+
+def _one_sided(
+    rng: np.random.Generator, truth: Labels, n_classes: int, n_functions: int
+) -> list[Labels]:
+    """Draw what functions for one class each say, −1 where they abstain."""
+    shares = np.bincount(truth, minlength=n_classes) / len(truth)
+    said = []
+    for j in range(n_functions):
+        own = j % n_classes
+        precision, coverage = rng.uniform(0.6, 0.95), rng.uniform(0.03, 0.3)
+        here = precision * coverage / max(shares[own], 1e-9)
+        elsewhere = (1 - precision) * coverage / max(1 - shares[own], 1e-9)
+        speaks = rng.random(len(truth)) < np.where(truth == own, here, elsewhere)
+        said.append(np.where(speaks, own, -1))
+    return said
+
+
+def _judged(rng: np.random.Generator, truth: Labels, right: Numbers, n_classes: int = 2) -> Labels:
+    """Draw answers that are right with the probabilities ``right``, shape (N,), and err evenly."""
+    wrong = (truth + rng.integers(1, n_classes, len(truth))) % n_classes
+    return np.where(rng.random(len(truth)) < right, truth, wrong)
+
+
+def _weak(name: str, said: list[Labels], truth: Labels) -> LabelSet:
+    """Return a label set without the answers that are −1; tasks of which nobody speaks have no gold to score."""
+    table = np.stack(said, axis=1)
+    task, worker = np.nonzero(table >= 0)
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": table[task, worker]})
+    gold = pd.Series(truth, index=pd.RangeIndex(len(truth), name="task"), name="label")
+    return LabelSet(name, frame, gold.iloc[np.flatnonzero((table >= 0).any(1))], "law")

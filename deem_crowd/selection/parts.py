@@ -1,0 +1,45 @@
+"""Which parts of the default model there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which parts of the default there are; the ablations leave one out at a time.
+
+    Attributes
+    ----------
+    path : bool
+        Tables are the mean over EM's path, instead of its end.
+    structured : bool
+        One accuracy a worker is a voice (for ordered classes: bias and noise).
+    hierarchy : bool
+        Tables drawn around a worker's own accuracy may take the place of tables.
+    subtypes : bool
+        Tables for easy and hard tasks may be a voice.
+    votes : bool
+        The votes are a voice.
+    floor : bool
+        The votes count a tenth at least.
+    dependence : bool
+        Pairs of sources are asked whether they repeat one another.
+    presence : bool
+        Where the answers show no label, who gave them may.
+    weights : bool
+        Voices count by how far they agree, instead of evenly.
+    tempered : bool
+        Odds shrink where answers to a task are correlated.
+    """
+
+    path: bool = True
+    structured: bool = True
+    hierarchy: bool = True
+    subtypes: bool = True
+    votes: bool = True
+    floor: bool = True
+    dependence: bool = True
+    presence: bool = True
+    weights: bool = True
+    tempered: bool = True

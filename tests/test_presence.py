@@ -1,0 +1,137 @@
+"""Sources that speak for one class: who answered is evidence, where the answers say so."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from deem_crowd_benchmarks import kinds, measures
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.selection import presence
+from deem_crowd.selection.candidates import PRESENCE
+
+
+def design_of(answers: Answers) -> DesignMatrix:
+    return DesignMatrix(answers, torch.device("cpu"), torch.float64)
+
+
+def votes(answers: pd.DataFrame) -> pd.DataFrame:
+    return pd.crosstab(answers["task"], answers["label"], normalize="index")
+
+
+def chosen(model: DEEMAggregator) -> bool:
+    return PRESENCE in set(model.selection_["candidate"])
+
+
+@pytest.mark.parametrize("law", [kinds.unipolar, kinds.unipolar_four])
+def test_who_answered_tells_more_than_the_votes(law) -> None:
+    for seed in range(3):
+        data = law(seed + 700, 1000)
+        model = DEEMAggregator().fit(data.answers)
+        assert chosen(model)
+        gained = measures.accuracy(model.probas_, data.gold) - measures.accuracy(
+            votes(data.answers), data.gold
+        )
+        assert gained > 0.01
+        # a source is as good as the tasks that it spoke of
+        right = data.answers["label"].to_numpy() == data.gold.loc[data.answers["task"]].to_numpy()
+        precision = pd.Series(right).groupby(data.answers["worker"]).mean()
+        assert np.corrcoef(model.skills_, precision.loc[model.skills_.index])[0, 1] > 0.9
+
+
+def test_sources_that_share_keywords_are_refused() -> None:
+    for seed in range(3):
+        assert not chosen(DEEMAggregator().fit(kinds.synonyms(seed, 1000).answers))
+
+
+def test_sources_that_speak_at_random_are_refused() -> None:
+    for seed in range(3):
+        answers = kinds.unipolar(seed, 1000).answers
+        rng = np.random.default_rng(seed)
+        drawn = [
+            part.assign(task=rng.choice(1000, len(part), replace=False))
+            for _, part in answers.groupby("worker")
+        ]
+        with pytest.warns(match="hardly any information"):
+            model = DEEMAggregator().fit(pd.concat(drawn))
+        assert not chosen(model)
+
+
+def test_the_posterior_is_that_of_enumeration() -> None:
+    """By Bayes' rule with each source's chance to speak, silence included."""
+    data = kinds.unipolar_four(3, 400)
+    answers = Answers.from_frame(data.answers)
+    design = design_of(answers)
+    named = design.expected_counts(torch.ones_like(design.votes[:, :1]))[:, :, 0]
+    found = presence.fit(design, named)
+    weight, speaks = found.energy.weight, found.speaks
+    silent = 1 - speaks
+    table = weight.exp() * silent[:, None, :]  # p_i[l, k]
+    np.testing.assert_allclose(table.sum(1), speaks, atol=1e-9)
+    for n in (0, 7, 100):
+        rows = slice(int(answers.task_ptr[n]), int(answers.task_ptr[n + 1]))
+        said = dict(zip(answers.worker[rows], answers.hard_label[rows], strict=True))
+        chance = [
+            float(found.shares[k])
+            * np.prod(
+                [
+                    float(table[i, said[i], k]) if i in said else float(silent[i, k])
+                    for i in range(answers.n_workers)
+                ]
+            )
+            for k in range(4)
+        ]
+        np.testing.assert_allclose(found.posterior[n], np.array(chance) / sum(chance), atol=1e-9)
+
+
+def test_the_gain_is_over_sources_that_speak_at_a_constant_rate() -> None:
+    data = kinds.unipolar(5, 300)
+    answers = Answers.from_frame(data.answers)
+    design = design_of(answers)
+    named = design.expected_counts(torch.ones_like(design.votes[:, :1]))[:, :, 0]
+    found = presence.fit(design, named)
+    constant = 0.0
+    n = answers.n_tasks
+    for i, k in itertools.product(range(answers.n_workers), range(2)):
+        times = int(named[i, k])
+        constant += times * np.log(times / n) if times else 0.0
+    for i in range(answers.n_workers):
+        given = int(named[i].sum())
+        constant += (n - given) * np.log(1 - given / n)
+    assert found.gain == pytest.approx(found.history[-1] * n - constant, rel=1e-9)
+    assert np.all(np.diff(found.history) > -1e-6 * abs(found.history[-1]) - 0.01)
+
+
+def test_order_and_names_do_not_count() -> None:
+    data = kinds.unipolar(8, 600)
+    first = DEEMAggregator().fit(data.answers)
+    rng = np.random.default_rng(0)
+    mixed = data.answers.iloc[rng.permutation(len(data.answers))]
+    mixed = mixed.assign(
+        label=mixed["label"].map({0: "spam", 1: "ham"}), worker="w" + mixed["worker"].astype(str)
+    )
+    other = DEEMAggregator().fit(mixed).probas_.loc[first.probas_.index, ["spam", "ham"]]
+    np.testing.assert_allclose(first.probas_, other, atol=1e-7)
+
+
+def test_a_task_without_answers_gets_the_class_shares(tmp_path) -> None:
+    data = kinds.unipolar(9, 600)
+    model = DEEMAggregator().fit(data.answers)
+    model.save(tmp_path / "model.deem")
+    answers = Answers.from_frame(data.answers)
+    told = answers.select(tasks=slice(0, 5))
+    silent = np.full((3, answers.n_workers), -1)
+    nothing = Answers.from_dense(silent, 2)
+    for one in (model, DEEMAggregator.load(tmp_path / "model.deem")):
+        np.testing.assert_allclose(one.predict_proba(told), model.probas_.iloc[:5], atol=1e-9)
+        with pytest.warns(match="have no answers"):
+            prior = one.predict_proba(nothing)
+        np.testing.assert_allclose(
+            prior, np.broadcast_to(model.priors_.to_numpy(), (3, 2)), atol=1e-9
+        )
