@@ -90,7 +90,7 @@ def find(answers: Answers, design: DesignMatrix) -> Presence | None:
     n_numbers = int(spoken.sum()) * (design.n_classes - 1)
     if found.gain <= 0.5 * n_numbers * math.log(design.n_tasks_in_all):
         return None
-    return found if fits_pairs(answers, found) else None
+    return found if fits_pairs(answers, design, found) else None
 
 
 def fit(design: DesignMatrix, named: torch.Tensor) -> Presence:
@@ -125,7 +125,7 @@ def fit(design: DesignMatrix, named: torch.Tensor) -> Presence:
             design.logits(weight.to(design.device)) + bias.to(design.device, design.dtype)
         )
         history.append(float(design.total(log_likelihood)) / max(n, 1))
-        change = float((moved - posterior).abs().amax(1).mean()) if len(moved) else 0.0
+        change = design.mean((moved - posterior).abs().amax(1))
         posterior = moved
         if number >= LEAST_PASSES and change < TOLERANCE:
             break
@@ -155,17 +155,18 @@ def _constant_rate(named: torch.Tensor, n_tasks: int) -> float:
     return float(torch.xlogy(named, named / n_tasks).sum() + silent.sum())
 
 
-def fits_pairs(answers: Answers, found: Presence) -> bool:
+def fits_pairs(answers: Answers, design: DesignMatrix, found: Presence) -> bool:
     """Tell whether pairs of sources speak together as often as the model says; no, if too few can tell."""
-    n_answers = np.bincount(answers.worker, minlength=answers.n_workers)
+    n_answers = design.reduce_array(np.bincount(answers.worker, minlength=answers.n_workers))
+    n_tasks = design.n_tasks_in_all
     chosen = np.argsort(-n_answers, kind="stable")[: pairs.MAX_SOURCES]
     chosen = np.sort(chosen[n_answers[chosen] > 0])
-    together = pairs.count(answers, chosen).common
+    together = pairs.count(answers, chosen, design.reduce_array).common
     speaks: npt.NDArray[np.float64] = found.speaks.numpy()[chosen]
-    expected = (speaks * (found.shares.numpy() * answers.n_tasks)) @ speaks.T
+    expected = (speaks * (found.shares.numpy() * n_tasks)) @ speaks.T
     asked = np.triu(expected > _LEAST_EXPECTED, 1)
     if asked.sum() < _LEAST_PAIRS:
         return False
-    spread = np.sqrt(expected[asked] * (1 - expected[asked] / answers.n_tasks))
+    spread = np.sqrt(expected[asked] * (1 - expected[asked] / n_tasks))
     deviation = np.abs(together[asked] - expected[asked]) / spread
     return bool(deviation.max() < -ndtri(_LEVEL / 2 / asked.sum()))
