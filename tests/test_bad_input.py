@@ -137,7 +137,9 @@ def test_row_a_minority_of_always_wrong_workers() -> None:
     assert ours > vote + 0.1
 
 
-def test_row_ten_thousand_classes_and_fifty_thousand_workers_are_refused_early(monkeypatch) -> None:
+def test_row_tables_of_ten_thousand_classes_and_fifty_thousand_workers_are_refused_early(
+    monkeypatch,
+) -> None:
     monkeypatch.setattr("deem_crowd.memory.available_bytes", lambda: 8 * 2**30)
     n = 50_000
     frame = pd.DataFrame(
@@ -146,7 +148,11 @@ def test_row_ten_thousand_classes_and_fifty_thousand_workers_are_refused_early(m
     with pytest.raises(
         MemoryNeedError, match=r"50,000 workers × 10,000 answers .* would need .* TiB.*Merge rare"
     ):
-        DEEMAggregator().fit(frame)
+        DEEMAggregator(subtypes=2).fit(frame)
+    with pytest.warns(DataWarning, match="hardly any information"):
+        model = DEEMAggregator().fit(frame)
+    with pytest.raises(MemoryNeedError, match="confusion matrices of 50,000 workers"):
+        _ = model.errors_
     few = frame.assign(label=(np.arange(n) // 5) % 4)
     assert len(DEEMAggregator().fit_predict(few)) == n // 5
 

@@ -88,12 +88,18 @@ SUITES = {
                 CrowdOf(10**6),
                 CrowdOf(10**6, n_classes=2),
                 CrowdOf(10**6, n_classes=10),
-                CrowdOf(10**5, n_classes=100),
                 CrowdOf(10**6, strings=True),
                 CrowdOf(10**6, heavy_tail=True),
             )
         ),
         "deem, plain=deem(auto_hyperparameters=false), ds, mv",
+    ),
+    "many-classes": Suite(
+        "seconds and memory of 100 to 5,000 classes",
+        tuple(
+            _large(CrowdOf(n, n_classes=k)) for n, k in ((10**5, 100), (10**6, 100), (10**6, 5000))
+        ),
+        "deem, plain=deem(auto_hyperparameters=false), ds",
     ),
     "labelling": Suite(
         "buys recorded answers one round after the other, by every strategy (--data, or four laws)",

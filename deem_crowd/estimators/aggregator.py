@@ -27,6 +27,7 @@ from deem_crowd.estimators import (
     featured,
     fitted,
     inputs,
+    model_files,
     recipe,
     saving,
 )
@@ -34,9 +35,12 @@ from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.declaration import parameter
+from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.insights import Insights
+from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
+from deem_crowd.estimators.probabilities import PROBABILITIES, Probabilities, ProbabilitiesToCome
 from deem_crowd.estimators.rules import Choice, Number
 from deem_crowd.estimators.saving import Persistent
 from deem_crowd.exceptions import (
@@ -44,12 +48,15 @@ from deem_crowd.exceptions import (
     DataWarning,
     first_few,
 )
+from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.progress import watched
 from deem_crowd.training import likelihood as training
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+
+Model = FittedModel | SparseModel
 
 _ORDER = (
     "n_iter",
@@ -99,7 +106,13 @@ _ORDER = (
     field_transformer=declaration.in_order(*_ORDER),
 )
 class DEEMAggregator(
-    Insights, Decisions, featured.WithFeatures, Persistent, Parameters, BaseClassificationAggregator
+    Probabilities,
+    Insights,
+    Decisions,
+    featured.WithFeatures,
+    Persistent,
+    Parameters,
+    BaseClassificationAggregator,
 ):
     r"""Consensus labels, worker skills and confusion matrices by an exact energy model of the answers.
 
@@ -161,7 +174,6 @@ class DEEMAggregator(
         doc="Workers that predict has not seen in fit: average ones, with the table of all workers, or an error.",
     )
 
-    probas_: pd.DataFrame = attr.ib(init=False)
     skills_: pd.Series[Any] = named_series_attrib(name="skill")
     priors_: pd.Series[Any] = named_series_attrib(name="prior")
     loss_history_: list[float] = attr.ib(init=False)
@@ -344,7 +356,8 @@ class DEEMAggregator(
         answers = self._read(data, task, worker, label)
         if not drops:
             return self._predict(answers, features)[0]
-        labels, probas = self._predict(answers, features)
+        labels, found = self._predict(answers, features)
+        probas = found if isinstance(found, pd.DataFrame) else found.frame
         classes = probas.columns
         codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
         codes = np.where(labels.isna(), -1, codes)
@@ -364,7 +377,8 @@ class DEEMAggregator(
     ) -> pd.DataFrame:
         """Return p(label | answers), shape (N, K), as :meth:`predict` finds it."""
         self._require_fitted()
-        return self._predict(self._read(data, task, worker, label), features)[1]
+        found = self._predict(self._read(data, task, worker, label), features)[1]
+        return found if isinstance(found, pd.DataFrame) else found.frame
 
     @property
     def errors_(self) -> pd.DataFrame:
@@ -438,23 +452,28 @@ class DEEMAggregator(
         if "_fitted" not in self.__dict__:
             return None
         model, workers, classes = self.__dict__["_fitted"]
-        content, tensors = saving.pack(model)
-        labels, probas = self.__dict__["labels_"], self.__dict__["probas_"]
+        content, tensors = model_files.pack(model)
+        labels, probas = self.__dict__["labels_"], self.__dict__[PROBABILITIES]
         codes = np.where(
             labels.isna(), -1, classes.get_indexer(pd.Index(labels, tupleize_cols=False))
         )
         named = {"task": labels.index, "worker": workers, "label": classes}
         ids_ = {name: checkpoint.plain_index(index, name) for name, index in named.items()}
         tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
-        tensors["probas"] = torch.from_numpy(
-            np.array(probas, order="C")
-        )  # a frame may be read-only
+        if isinstance(probas, ProbabilitiesToCome):
+            tensors |= model_files.pack_named(probas.posterior)
+        else:  # a frame may be read-only
+            tensors["probas"] = torch.from_numpy(np.array(probas, order="C"))
         return {**content, "ids": ids_}, tensors
 
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
-        model = saving.unpack(reader)
-        probas = saving.shares(reader, "probas", (None, model.n_classes), axis=1)
+        model = model_files.unpack(reader)
+        probas: Any
+        if isinstance(model, SparseModel):
+            probas = model_files.unpack_named(reader, model.n_classes)
+        else:
+            probas = saving.shares(reader, "probas", (None, model.n_classes), axis=1)
         codes = reader.tensor("labels", (len(probas),), torch.int64).numpy()
         stored = reader.get("ids", dict)
         lengths = {"task": len(probas), "worker": len(model.skills), "label": model.n_classes}
@@ -466,9 +485,12 @@ class DEEMAggregator(
             raise reader.damaged("labels are no classes")
         labels = ids.take(classes, codes, "agg_label")
         labels.index = tasks
-        return _attributes(
-            model, labels, pd.DataFrame(probas, index=tasks, columns=classes), workers, classes
+        shown = (
+            ProbabilitiesToCome(probas, tasks, classes)
+            if isinstance(probas, NamedPosterior)
+            else pd.DataFrame(probas, index=tasks, columns=classes)
         )
+        return _attributes(model, labels, shown, workers, classes)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in self.__dict__
@@ -476,7 +498,7 @@ class DEEMAggregator(
     def _trained(
         self,
         seen: Memory,
-        present: fitted.FittedModel | None,
+        present: Model | None,
         keep: bool = False,
         features: Any = None,
     ) -> dict[str, Any]:
@@ -485,11 +507,16 @@ class DEEMAggregator(
         gold = known_labels.positions(seen.known, answers)
         plan = recipe.recipe(self.get_params(), self.n_iter, None)
         with watched("deem", plan.unit, self.progress) as progress:
-            model, posterior = inference.fit_answers(answers, plan, gold, progress, present)
-        if not keep:
+            if features is None:
+                model, posterior = inference.fit_any(answers, plan, gold, progress, present)
+            else:
+                model, posterior = inference.fit_answers(answers, plan, gold, progress)
+        if not keep and isinstance(model, FittedModel):
             model = replace(model, warm_starts={})
         made = None
         if features is not None:
+            assert isinstance(model, FittedModel)
+            assert isinstance(posterior, np.ndarray)
             model, posterior, made, gold = featured.add_features(
                 answers, gold, features, self.get_params(), model, posterior, answers.classes
             )
@@ -513,7 +540,9 @@ class DEEMAggregator(
         if "_fitted" not in self.__dict__:
             raise NotFittedError("this DEEMAggregator is not fitted yet: call fit(df) first.")
 
-    def _predict(self, answers: Answers, features: Any = None) -> tuple[pd.Series, pd.DataFrame]:
+    def _predict(
+        self, answers: Answers, features: Any = None
+    ) -> tuple[pd.Series, pd.DataFrame | ProbabilitiesToCome]:
         model, workers, classes = self.__dict__["_fitted"]
         known_classes = classes.get_indexer(answers.classes)
         unknown = np.flatnonzero(known_classes < 0)
@@ -539,22 +568,23 @@ class DEEMAggregator(
         posterior, settled = model.posterior(answers, known_workers, known_classes), None
         if features is not None:
             told = featured.require(self.__dict__)
+            assert isinstance(posterior, np.ndarray)
             posterior, there = told.posterior(posterior, answers, features)
             settled = np.where(there, 0, -1)
         return _output(answers.select(classes=(known_classes, classes)), posterior, settled)
 
 
 def _attributes(
-    model: fitted.FittedModel,
+    model: Model,
     labels: pd.Series,
-    probas: pd.DataFrame,
+    probas: pd.DataFrame | ProbabilitiesToCome,
     workers: pd.Index,
     classes: pd.Index,
 ) -> dict[str, Any]:
     """Return the fitted attributes that show a model and what it said."""
     return {
         "labels_": labels,
-        "probas_": probas,
+        PROBABILITIES: probas,
         "skills_": pd.Series(model.skills, index=workers, name="skill"),
         "priors_": pd.Series(model.priors, index=classes, name="prior"),
         "loss_history_": model.log_likelihood(),
@@ -563,8 +593,10 @@ def _attributes(
 
 
 def _output(
-    answers: Answers, posterior: npt.NDArray[np.float64], gold: npt.NDArray[np.int64] | None
-) -> tuple[pd.Series, pd.DataFrame]:
+    answers: Answers,
+    posterior: npt.NDArray[np.float64] | NamedPosterior,
+    gold: npt.NDArray[np.int64] | None,
+) -> tuple[pd.Series, pd.DataFrame | ProbabilitiesToCome]:
     """Return labels and probabilities under the caller's own ids and dtypes."""
     best = fitted.best_class(posterior, answers, gold)
     unlabelled = int((best < 0).sum())
@@ -577,5 +609,6 @@ def _output(
         )
     labels = ids.take(answers.classes, best, "agg_label")
     labels.index = answers.tasks
-    probas = pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes)
-    return labels, probas
+    if isinstance(posterior, NamedPosterior):
+        return labels, ProbabilitiesToCome(posterior, answers.tasks, answers.classes)
+    return labels, pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes)

@@ -11,14 +11,16 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators import deep, grouped
+from deem_crowd.estimators import deep, grouped, many_classes
 from deem_crowd.estimators.deep import Outcome
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
+from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, make_design
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.named_classes import NamedClasses, NamedPosterior
 from deem_crowd.model.units import MAX_JOINT_STATES
 from deem_crowd.progress import Progress, only_stage
 from deem_crowd.selection import null_model, select
@@ -30,6 +32,52 @@ from deem_crowd.training.em import WarmStart
 _ONE = "one unit"
 
 
+def fit_any(
+    answers: Answers,
+    recipe: Recipe,
+    gold: IntArray | None = None,
+    progress: Progress | None = None,
+    present: FittedModel | SparseModel | None = None,
+) -> tuple[FittedModel | SparseModel, FloatArray | NamedPosterior]:
+    """Fit the model of a recipe: with sparse tables where classes are many (:mod:`.many_classes`), else as
+    :func:`fit_answers`, which says what the parameters are.
+
+    Returns
+    -------
+    FittedModel, or SparseModel
+    posterior : float64, shape (N, K), or NamedPosterior
+    """
+    if many_classes.suits(answers, recipe):
+        compact, used = only_used_classes(answers, gold)
+        if many_classes.suits(compact, recipe):
+            return _of_many_classes(compact, used, answers.n_classes, recipe, gold, progress)
+    goes_on = present if isinstance(present, FittedModel) else None
+    return fit_answers(answers, recipe, gold, progress, goes_on)
+
+
+def _of_many_classes(
+    answers: Answers,
+    used: IntArray,
+    n_classes: int,
+    recipe: Recipe,
+    gold: IntArray | None,
+    progress: Progress | None,
+) -> tuple[SparseModel, NamedPosterior]:
+    known = None
+    if gold is not None:
+        position = np.full(n_classes + 1, -1, dtype=np.int64)
+        position[used] = np.arange(len(used))
+        known = position[gold]
+    model, posterior, uninformed, converged = many_classes.fit(
+        answers, used, n_classes, recipe, known, progress
+    )
+    if not recipe.automatic and not converged:
+        training.warn_passes(len(model.log_likelihood()), recipe.settings)
+    if uninformed:
+        _warn_of_chance(*NamedClasses(answers).pair_agreement())
+    return model, posterior
+
+
 def fit_answers(
     answers: Answers,
     recipe: Recipe,
@@ -38,7 +86,7 @@ def fit_answers(
     present: FittedModel | None = None,
     design: DesignMatrix | None = None,
 ) -> tuple[FittedModel, FloatArray]:
-    """Fit the model of a recipe.
+    """Fit the model of a recipe, with tables of K² numbers a worker.
 
     Parameters
     ----------
@@ -323,8 +371,13 @@ def _prefers_no_label(
 
 def _warn_chance(answers: Answers, design: DesignMatrix) -> None:
     """Warn where two answers to a task agree no more often than answers to different tasks would."""
-    agreed, chance, pairs = null_model.pair_agreement(design)
-    if pairs == 0 or answers.n_classes < 2 or answers.is_soft:
+    if answers.n_classes < 2 or answers.is_soft:
+        return
+    _warn_of_chance(*null_model.pair_agreement(design))
+
+
+def _warn_of_chance(agreed: float, chance: float, pairs: float) -> None:
+    if pairs == 0:
         return
     scatter = float(np.sqrt(chance * (1 - chance) / pairs))
     if agreed <= chance + 2 * scatter and pairs >= 10:
@@ -332,5 +385,5 @@ def _warn_chance(answers: Answers, design: DesignMatrix) -> None:
             f"two answers to one task agree in {agreed:.1%} of cases, and {chance:.1%} are expected by chance: "
             "the answers carry hardly any information about the labels.",
             DataWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from scipy import stats
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix, make_design, resolve_device
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
 from deem_crowd.selection.candidates import Candidate
@@ -127,10 +127,7 @@ class FittedModel:
         Σ_n (r_n − r̄)² / (r̄ (1 − r̄)) ones to tasks of known label: the observed information of the worker's accuracy
         over the complete one (Louis, JRSS B 44, 1982), all else held fixed.
         """
-        strength = self.information + 2.0
-        mean = np.clip(self.skills, 1e-6, 1 - 1e-6)
-        found = stats.beta.ppf([[0.025], [0.975]], mean * strength, (1 - mean) * strength)
-        return np.asarray(found.T, dtype=np.float64)
+        return beta_intervals(self.skills, self.information)
 
     def spread(self, states: torch.Tensor) -> FloatArray:
         """Bring a posterior over K' state groups, shape (N, K'), to the K classes, shape (N, K)."""
@@ -211,17 +208,31 @@ class FittedModel:
         return network_posterior(network, batches, self.label_unit)
 
 
+def beta_intervals(skills: FloatArray, information: FloatArray) -> FloatArray:
+    """Return 95 % intervals of skills, shape (D, 2); see :meth:`FittedModel.skill_intervals`."""
+    from scipy.special import betaincinv
+
+    strength = information + 2.0
+    mean = np.clip(skills, 1e-6, 1 - 1e-6)
+    found = betaincinv(mean * strength, (1 - mean) * strength, [[0.025], [0.975]])
+    return np.asarray(found.T, dtype=np.float64)
+
+
 def _with_stranger(energy: Energy) -> Energy:
     """Return an energy with one worker more, the average one, for answers of workers it does not know."""
     return replace(energy, weight=torch.cat([energy.weight, energy.population[None]]))
 
 
-def best_class(posterior: FloatArray, answers: Answers, gold: IntArray | None = None) -> IntArray:
+def best_class(
+    posterior: FloatArray | NamedPosterior, answers: Answers, gold: IntArray | None = None
+) -> IntArray:
     """Return the most probable class of each task, shape (N,); −1 for tasks with neither answers nor gold.
 
     Ties, within 1e-6, go to the class that the task's answers name most often, then to the first one, so that they do
     not depend on the order of the rows.
     """
+    if isinstance(posterior, NamedPosterior):
+        return posterior.best(initialization.TIE)
     if posterior.shape[1] == 0:
         return np.full(len(posterior), -1, dtype=np.int64)
     tied = posterior >= posterior.max(axis=1, keepdims=True) - initialization.TIE

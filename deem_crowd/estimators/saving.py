@@ -135,7 +135,7 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "label_unit": model.label_unit,
         "readings": [[r.score, r.breadth] for r in model.readings],
         "layers": None,
-        "candidates": [_plain_row(c) for c in model.candidates],
+        "candidates": [plain_row(c) for c in model.candidates],
         "pool": None,
     }
     tensors = {
@@ -190,7 +190,7 @@ def unpack(reader: Reader) -> FittedModel:
     n_classes, m = reader.get("n_classes", int), reader.get("n_subtypes", int)
     used = reader.tensor("used", (None,), torch.int64).numpy()
     k = len(used)
-    if m < 1 or n_classes < k or (np.diff(used) <= 0).any() or (k and not _within(used, n_classes)):
+    if m < 1 or n_classes < k or (np.diff(used) <= 0).any() or (k and not within(used, n_classes)):
         raise reader.damaged(f"classes {used.tolist()} of {n_classes} do not hold together")
     class_map = reader.tensor("class_map", (k,), torch.int64).numpy()
     if not np.array_equal(np.sort(class_map), np.arange(k)):
@@ -212,7 +212,7 @@ def unpack(reader: Reader) -> FittedModel:
         priors=shares(reader, "priors", (n_classes,), axis=0),
         confusion=shares(reader, "confusion", (d, k, k), axis=1),
         skills=skills,
-        history=_history(reader),
+        history=history(reader),
         device=_device(reader),
         dtype=_dtype(reader),
         network=network,
@@ -220,18 +220,24 @@ def unpack(reader: Reader) -> FittedModel:
         label_unit=label_unit,
         readings=readings,
         pool=_unpack_pool(reader, d, k),
-        candidates=_unpack_candidates(reader),
+        candidates=unpack_candidates(reader),
         information=reader.tensor("information", (d,)).numpy(),
     )
 
 
-def _plain_row(candidate: Candidate) -> dict[str, Any]:
+def plain_row(candidate: Candidate) -> dict[str, Any]:
     """Return a candidate for JSON, which has no NaN: those are None."""
     row = vars(candidate)
     return {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
 
 
-def _unpack_candidates(reader: Reader) -> tuple[Candidate, ...]:
+def unpack_candidates(reader: Reader) -> tuple[Candidate, ...]:
+    """Return the candidates in a file.
+
+    Raises
+    ------
+    FormError
+    """
     found = []
     names = [field.name for field in fields(Candidate)]
     for row in reader.get("candidates", list):
@@ -310,8 +316,9 @@ def shares(
     return values
 
 
-def _within(values: np.ndarray[Any, Any], n: int) -> bool:
-    return bool(values.min() >= 0 and values.max() < n)
+def within(values: np.ndarray[Any, Any], n: int) -> bool:
+    """Tell whether numbers lie in 0..n-1."""
+    return not values.size or bool(values.min() >= 0 and values.max() < n)
 
 
 def _layer(stack: Layers, i: int) -> MultinomialLayer:
@@ -383,12 +390,18 @@ def _unpack_readings(reader: Reader, d: int) -> tuple[UnitReading, ...]:
     return tuple(found)
 
 
-def _history(reader: Reader) -> dict[str, list[float]]:
-    history = reader.get("history", dict)
-    for name, values in history.items():
+def history(reader: Reader) -> dict[str, list[float]]:
+    """Return what training noted, as a file has it.
+
+    Raises
+    ------
+    FormError
+    """
+    found = reader.get("history", dict)
+    for name, values in found.items():
         if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
             raise reader.damaged(f"history {name!r} is no list of numbers")
-    return dict(history)
+    return dict(found)
 
 
 def _device(reader: Reader) -> str:

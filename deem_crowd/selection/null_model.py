@@ -129,19 +129,22 @@ def common_skill(design: DesignMatrix, n_subtypes: int) -> Energy:
     ``p² + (1 − p)²/(K − 1)``, with one pair at chance added so that few answers claim little.
     """
     k = design.n_classes
-    agreed, chance, pairs = pair_agreement(design)
-    beyond = max(0.0, (agreed - chance) / (1 - chance)) if chance < 1 else 1.0
-    beyond *= pairs / (pairs + 1)
-    if k > 1:
-        rate = beyond + (1 - beyond) / k
-        skill = (1 + ((k - 1) * max(0.0, k * rate - 1)) ** 0.5) / k
-        # never quite chance, so that the label is still the majority's, nor quite certain
-        skill = min(max(skill, 1 / k + 1e-3), 1 - 1e-6)
-        wrong = (1 - skill) / (k - 1)
-    else:
-        skill = wrong = 1.0
+    skill = skill_from_agreement(*pair_agreement(design), k)
+    wrong = (1 - skill) / (k - 1) if k > 1 else 1.0
     right = diagonal(k, n_subtypes)
     table = (right * skill + (1 - right) * wrong).log()
     weight = table.expand(design.n_workers, *table.shape).clone()
     bias = torch.full((k * n_subtypes,), -float(torch.tensor(float(k * n_subtypes)).log()))
     return Energy(bias.to(torch.float64), weight, table, n_subtypes)
+
+
+def skill_from_agreement(agreed: float, chance: float, pairs: float, k: int) -> float:
+    """Return the p with ``p² + (1 − p)²/(K − 1)`` as :func:`common_skill` has it; 1 for a single class."""
+    beyond = max(0.0, (agreed - chance) / (1 - chance)) if chance < 1 else 1.0
+    beyond *= pairs / (pairs + 1)
+    if k < 2:
+        return 1.0
+    rate = beyond + (1 - beyond) / k
+    skill = (1 + ((k - 1) * max(0.0, k * rate - 1)) ** 0.5) / k
+    # never quite chance, so that the label is still the majority's, nor quite certain
+    return float(min(max(skill, 1 / k + 1e-3), 1 - 1e-6))

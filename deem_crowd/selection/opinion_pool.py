@@ -109,8 +109,13 @@ def agreement_weights(
     design : DesignMatrix
         Of the same N tasks.
     """
-    n = len(posteriors)
     products = [[design.mean((a * b).sum(1)) for b in posteriors] for a in posteriors]
+    return weights_from_products(products)
+
+
+def weights_from_products(products: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    """Return weights and agreement from the means over tasks of Σ_k p_i(k) p_j(k) of all voices i, j."""
+    n = len(products)
     weights = [1.0 / n] * n
     agreed = [1.0] * n
     for _ in range(_ROUNDS if n > 1 else 0):

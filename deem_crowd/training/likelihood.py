@@ -451,11 +451,16 @@ def _lbfgs(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
 def warn_not_converged(fit: Fit, settings: Settings) -> None:
     """Warn, and say what to do, where passes ran out before training had converged."""
     if not fit.converged and fit.n_passes >= settings.n_iter > 0:
-        from sklearn.exceptions import ConvergenceWarning
+        warn_passes(fit.n_passes, settings)
 
-        warnings.warn(
-            f"training stopped after {fit.n_passes} passes before a pass gained less than "
-            f"tol={settings.tol:g} nats an answer. Raise n_iter (epochs), or tol.",
-            ConvergenceWarning,
-            stacklevel=5,
-        )
+
+def warn_passes(n_passes: int, settings: Settings) -> None:
+    """Warn that so many passes did not suffice."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.warn(
+        f"training stopped after {n_passes} passes before a pass gained less than "
+        f"tol={settings.tol:g} nats an answer. Raise n_iter (epochs), or tol.",
+        ConvergenceWarning,
+        stacklevel=6,
+    )

@@ -87,9 +87,6 @@ def test_a_worker_with_a_million_answers(params) -> None:
 @pytest.mark.parametrize("k", [2, 50, 500, 1500, 5000])
 @pytest.mark.parametrize("auto", [None, False])
 def test_up_to_five_thousand_classes(k, auto) -> None:
-    """Tables of K² numbers a worker: 0.4 GB an array for two workers and 5,000 classes."""
-    if k > 1500 and wild.SCALE == 1:
-        pytest.skip("takes two minutes: make fuzz runs it")
     rng = np.random.default_rng(k)
     n, d = (3 * k, 4) if k < 1000 else (k, 2)
     truth = np.concatenate([np.arange(k), rng.integers(k, size=n - k)])

@@ -1,0 +1,253 @@
+"""A fitted model of many classes, or of many workers with few answers each, and what is read off its sparse tables."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.exceptions import DataWarning
+from deem_crowd.memory import require
+from deem_crowd.model.named_classes import (
+    FloatArray,
+    IntArray,
+    NamedClasses,
+    NamedPosterior,
+    summed,
+)
+from deem_crowd.progress import Progress
+from deem_crowd.selection import many_classes
+from deem_crowd.selection.candidates import Candidate
+from deem_crowd.selection.many_classes import SparsePool
+from deem_crowd.training.sparse_tables import SparseTables
+
+FEWEST = 50
+"""Classes from which a task's label is taken to be one that its answers name, or one of the rest."""
+_CELLS_AN_ANSWER, _FEWEST_CELLS = 2, 2**20
+
+
+def suits(answers: Answers, recipe: Recipe) -> bool:
+    """Whether tables of K² numbers a worker would outweigh the answers, and the model is one that can do without.
+
+    Parameters
+    ----------
+    answers : Answers
+        Over the classes that are named.
+    recipe : Recipe
+        The default model, or one unit in the normalised gauge with learned pseudo-answers.
+    """
+    k = answers.n_classes
+    cells = answers.n_workers * k * k
+    if cells < max(_FEWEST_CELLS, _CELLS_AN_ANSWER * answers.n_answers):
+        return False
+    settings = recipe.settings
+    named = (
+        recipe.plain
+        and (settings.n_subtypes, settings.gauge, settings.penalty) == (1, "normalised", "learned")
+        and settings.optimizer != "lbfgs"
+        and recipe.init_method == "mv"
+    )
+    return (
+        not answers.is_soft
+        and answers.n_answers > 0
+        and settings.n_iter > 0
+        and not recipe.ordered
+        and recipe.groups is None
+        and (recipe.automatic or named)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SparseModel:
+    """What :class:`deem_crowd.estimators.fitted.FittedModel` is for few classes.
+
+    Attributes
+    ----------
+    tables : SparseTables
+        What skills and confusion matrices are read off, over the K' classes that were answered.
+    pool : SparsePool
+        What predicts.
+    used : integers, shape (K',)
+        Which of the K classes those are.
+    n_classes : int
+        K.
+    priors : shape (K,)
+    skills, information : shape (D,)
+    candidates : tuple of Candidate
+    history : dict of lists
+    """
+
+    tables: SparseTables
+    pool: SparsePool
+    used: IntArray
+    n_classes: int
+    priors: FloatArray
+    skills: FloatArray
+    information: FloatArray
+    candidates: tuple[Candidate, ...] = ()
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    label_unit = 0
+    readings = ()
+
+    @property
+    def class_map(self) -> IntArray:
+        """Hidden states are named after the votes that they start from: the identity, shape (K',)."""
+        return np.arange(len(self.used))
+
+    @property
+    def warm_starts(self) -> Mapping[str, Any]:
+        """None: a fit of more answers starts anew."""
+        return {}
+
+    def log_likelihood(self) -> list[float]:
+        """Return what training climbed, per task, in nats."""
+        return list(self.history.get("log_likelihood", []))
+
+    def selection(self) -> pd.DataFrame | None:
+        """Return what the model was chosen among, a row a candidate; None if it was not chosen."""
+        if not self.candidates:
+            return None
+        return pd.DataFrame([vars(c) for c in self.candidates]).rename(
+            columns={"name": "candidate"}
+        )
+
+    def skill_intervals(self) -> FloatArray:
+        """Return a 95 % interval of each worker's skill, shape (D, 2)."""
+        from deem_crowd.estimators.fitted import beta_intervals
+
+        return beta_intervals(self.skills, self.information)
+
+    def full_confusion(self) -> FloatArray:
+        """Return p(answer | label) over all K classes, shape (D, K, K) as [worker, answer, label].
+
+        Raises
+        ------
+        MemoryNeedError
+        """
+        d, k = len(self.skills), self.n_classes
+        require(
+            2 * 8 * d * k * k,
+            f"the confusion matrices of {d:,} workers × {k:,} × {k:,} classes",
+            "skills_ and workers are there without them.",
+        )
+        full = np.full((d, k, k), 1.0 / max(k, 1))
+        cells = np.arange(len(self.used))
+        answer, label = (part.ravel() for part in np.meshgrid(cells, cells, indexing="ij"))
+        unused = np.setdiff1d(np.arange(k), self.used)
+        for worker in range(d):
+            who = np.full(len(answer), worker)
+            table = self.tables.probability(who, answer, label).reshape(len(cells), len(cells))
+            full[worker][np.ix_(unused, self.used)] = 0.0
+            full[worker][np.ix_(self.used, self.used)] = table / table.sum(axis=0)
+        return full
+
+    def posterior(self, answers: Answers, workers: IntArray, classes: IntArray) -> NamedPosterior:
+        """Return p(label | answers) for tasks old or new; see :meth:`FittedModel.posterior`."""
+        layout = self._layout(answers, workers, classes)
+        return self._spread(layout, *self.pool.posterior(layout))
+
+    def evidence(self, answers: Answers, workers: IntArray, classes: IntArray) -> FloatArray | None:
+        """Return what the members of the pool say, for ranking, shape (N, K); None where one model was named."""
+        if not self.candidates:
+            return None
+        layout = self._layout(answers, workers, classes)
+        return self._spread(layout, *self.pool.evidence(layout)).dense()
+
+    def _spread(self, layout: NamedClasses, share: FloatArray, rest: FloatArray) -> NamedPosterior:
+        found = layout.posterior(share, rest, self.pool.prior())
+        return found.spread(self.used, self.n_classes)
+
+    def _layout(self, answers: Answers, workers: IntArray, classes: IntArray) -> NamedClasses:
+        d = len(self.skills)
+        position = np.full(self.n_classes, -1, dtype=np.int64)
+        position[self.used] = np.arange(len(self.used))
+        recoded = answers.select(
+            workers=(np.where(workers < 0, d, workers), pd.RangeIndex(d + 1)),
+            classes=(position[classes], pd.RangeIndex(len(self.used))),
+        )
+        left_out = answers.n_answers - recoded.n_answers
+        if left_out:
+            warnings.warn(
+                f"{left_out} answers give a class that nobody gave when the model was fitted: they are left out.",
+                DataWarning,
+                stacklevel=5,
+            )
+        return NamedClasses(recoded, every=_every(recoded))
+
+
+def _every(answers: Answers) -> bool:
+    """Whether the classes are few enough for each to have a probability of its own in every task."""
+    return answers.n_classes < FEWEST
+
+
+def fit(
+    answers: Answers,
+    used: IntArray,
+    n_classes: int,
+    recipe: Recipe,
+    gold: IntArray | None,
+    progress: Progress | None,
+) -> tuple[SparseModel, NamedPosterior, bool, bool]:
+    """Fit a model of many classes.
+
+    Parameters
+    ----------
+    answers : Answers
+        N tasks, D workers, over the K' classes ``used`` of ``n_classes``.
+    recipe : Recipe
+    gold : integers, shape (N,), optional
+        Known classes, 0..K'-1, −1 where unknown.
+    progress : Progress, optional
+
+    Returns
+    -------
+    SparseModel
+    NamedPosterior
+        Over all classes.
+    uninformed, converged : bool
+        Whether the answers say nothing about a label, and whether passes sufficed.
+    """
+    layout = NamedClasses(answers, gold, _every(answers))
+    choose = many_classes.select if recipe.automatic else many_classes.plain
+    found = choose(layout, recipe.settings.n_iter, progress)
+    priors = np.zeros(n_classes)
+    priors[used] = found.pool.prior()
+    model = SparseModel(
+        tables=found.tables,
+        pool=found.pool,
+        used=used,
+        n_classes=n_classes,
+        priors=priors,
+        skills=_skills(found.tables, found.pool.prior()),
+        information=_information(layout, found.share),
+        candidates=found.candidates,
+        history={"log_likelihood": found.log_likelihood},
+    )
+    posterior = model._spread(layout, found.share, found.rest)
+    return model, posterior, found.uninformed, found.converged
+
+
+def _skills(tables: SparseTables, prior: FloatArray) -> FloatArray:
+    """Return Σ_k π[k] · T_i[k, k], shape (D,)."""
+    worker, label = np.divmod(tables.column_key, max(tables.n_classes, 1))
+    d = len(tables.accuracy)
+    seen = summed(worker, prior[label], d)
+    right = tables.probability(worker, label, label)
+    return (1 - seen) * tables.accuracy + summed(worker, prior[label] * right, d)
+
+
+def _information(layout: NamedClasses, share: FloatArray) -> FloatArray:
+    """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
+    worker, p = layout.worker[layout.right], share[layout.pair[layout.right]]
+    n = layout.answers_of_worker.astype(np.float64)
+    right, squared = (summed(worker, v, layout.n_workers) for v in (p, p * p))
+    mean = right / np.maximum(n, 1)
+    spread = np.maximum(squared - n * mean**2, 0)
+    return np.minimum(spread / np.maximum(mean * (1 - mean), 1e-9), n)

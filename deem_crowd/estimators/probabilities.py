@@ -1,0 +1,55 @@
+"""Probabilities as a frame, made when they are asked for where N·K numbers are more than a fit needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from deem_crowd.model.named_classes import NamedPosterior
+
+PROBABILITIES = "probas_"
+"""Where a fitted object holds them in its ``__dict__``: as a frame, or as what one can be made of."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProbabilitiesToCome:
+    """What a frame of probabilities can be made of.
+
+    Attributes
+    ----------
+    posterior : NamedPosterior
+        Of N tasks over K classes.
+    tasks, classes : Index
+    """
+
+    posterior: NamedPosterior
+    tasks: pd.Index
+    classes: pd.Index
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The frame, shape (N, K).
+
+        Raises
+        ------
+        MemoryNeedError
+        """
+        return pd.DataFrame(self.posterior.dense(), index=self.tasks, columns=self.classes)
+
+
+class Probabilities:
+    """``probas_`` of a fitted aggregator."""
+
+    @property
+    def probas_(self) -> pd.DataFrame:
+        """p(label | answers): index ``task``, columns ``label``, shape (N, K); made when asked for of many classes."""
+        found = self.__dict__.get(PROBABILITIES)
+        if found is None:
+            raise AttributeError("probas_ is there after fit")
+        return found.frame if isinstance(found, ProbabilitiesToCome) else found
+
+    @probas_.setter
+    def probas_(self, frame: pd.DataFrame) -> None:
+        self.__dict__[PROBABILITIES] = frame

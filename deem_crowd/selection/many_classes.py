@@ -1,0 +1,289 @@
+"""The default model of many classes: the voices of :mod:`deem_crowd.selection.select` that many classes leave.
+
+One accuracy a worker, tables drawn around it, and the votes, each over the classes that a task names and the rest, are
+pooled by the rules of :mod:`deem_crowd.selection.opinion_pool`, and tempered by those of
+:mod:`deem_crowd.selection.calibration`.
+Tables for easy and hard tasks, and copies among sources, are not asked for: K² numbers a worker tell of neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deem_crowd.model.named_classes import FloatArray, NamedClasses
+from deem_crowd.progress import Progress, only_stage
+from deem_crowd.selection import candidates as rows
+from deem_crowd.selection.calibration import design_effect
+from deem_crowd.selection.candidates import Candidate
+from deem_crowd.selection.null_model import skill_from_agreement
+from deem_crowd.selection.opinion_pool import FLOOR, weights_from_products
+from deem_crowd.training.em import PASSES
+from deem_crowd.training.sparse_tables import (
+    SparseMember,
+    SparseTables,
+    even_tables,
+    fit_sparse_tables,
+    read_off,
+)
+
+Shares = tuple[FloatArray, FloatArray]
+"""Probabilities of pairs, shape (P,), and of the rest, shape (N,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class SparsePool:
+    """Members and what each counts, as :class:`deem_crowd.selection.opinion_pool.OpinionPool` has them.
+
+    Attributes
+    ----------
+    members : tuple of SparseTables
+    weights : tuple of float
+    floor : float
+        What the votes count.
+    correlation : float
+        ρ of the answers to a task given its label.
+    """
+
+    members: tuple[SparseTables, ...]
+    weights: tuple[float, ...]
+    floor: float = 0.0
+    correlation: float = 0.0
+
+    def posterior(self, layout: NamedClasses) -> Shares:
+        """Return p(label | answers)."""
+        found = [tables.posterior(layout)[:2] for tables in self.members]
+        return self.joined(layout, found)
+
+    def joined(self, layout: NamedClasses, found: Sequence[Shares]) -> Shares:
+        """Return the posterior from those of the members."""
+        mixed = _with_floor(layout, self.mean(found), self.floor)
+        return layout.clamped(*_scaled(layout, mixed, self._effect(layout)))
+
+    def evidence(self, layout: NamedClasses) -> Shares:
+        """Return the members' mean without the votes, each discounted, as in :meth:`OpinionPool.evidence`."""
+        whole = 1 + (np.maximum(layout.answers_of_task, 1) - 1) * self.correlation
+        found = [tables.posterior(layout)[:2] for tables in self.members]
+        return self.mean([_scaled(layout, one, whole) for one in found])
+
+    def mean(self, found: Sequence[Shares]) -> Shares:
+        """Return the weighted mean of the members' posteriors."""
+        pairs = sum(w * share for w, (share, _) in zip(self.weights, found, strict=True))
+        rest = sum(w * left for w, (_, left) in zip(self.weights, found, strict=True))
+        return np.asarray(pairs), np.asarray(rest)
+
+    def prior(self) -> FloatArray:
+        """Return the members' mean class prior, shape (K,)."""
+        return np.asarray(sum(w * t.prior for w, t in zip(self.weights, self.members, strict=True)))
+
+    def _effect(self, layout: NamedClasses) -> FloatArray:
+        answers = np.maximum(layout.answers_of_task, 1).astype(np.float64)
+        return np.asarray(design_effect(answers, self.correlation))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was fitted.
+
+    Attributes
+    ----------
+    pool : SparsePool
+    tables : SparseTables
+        What the posterior says of workers; skills and confusion matrices are read off it.
+    share, rest : shapes (P,) and (N,)
+        The posterior.
+    candidates : tuple of Candidate
+    log_likelihood : list of float
+        Per task, pass by pass.
+    n_passes : int
+    converged : bool
+    uninformed : bool
+        Whether the answers say nothing about a label, so that all workers got one skill.
+    """
+
+    pool: SparsePool
+    tables: SparseTables
+    share: FloatArray
+    rest: FloatArray
+    candidates: tuple[Candidate, ...]
+    log_likelihood: list[float]
+    n_passes: int
+    converged: bool
+    uninformed: bool = False
+
+
+def plain(layout: NamedClasses, n_iter: int, progress: Progress | None = None) -> Chosen:
+    """Fit tables alone, to the end of EM's path."""
+    found = fit_sparse_tables(
+        layout,
+        one_coin=False,
+        average=False,
+        n_passes=n_iter,
+        progress=only_stage(progress, n_iter),
+    )
+    if not _shows_label(layout):
+        return _one_skill(layout, found, ())
+    return Chosen(
+        SparsePool((found.tables,), (1.0,)),
+        found.tables,
+        found.share,
+        found.rest,
+        (),
+        found.log_likelihood,
+        found.n_passes,
+        found.converged,
+    )
+
+
+def select(layout: NamedClasses, n_iter: int, progress: Progress | None = None) -> Chosen:
+    """Fit the voices and pool them."""
+    n_passes = min(PASSES, n_iter)
+    if progress is not None:
+        progress.expect(2 * n_passes)
+
+    def fitted(one_coin: bool) -> SparseMember:
+        report = None if progress is None else progress.stage(n_passes)
+        return fit_sparse_tables(
+            layout, one_coin=one_coin, average=not one_coin, n_passes=n_passes, progress=report
+        )
+
+    tables, coin = fitted(one_coin=False), fitted(one_coin=True)
+    described = [(rows.ONE_COIN, coin), (rows.HIERARCHY, tables)]
+    if not _shows_label(layout):
+        considered = tuple(_candidate(layout, n, m, tables, "overruled") for n, m in described)
+        return _one_skill(layout, tables, tuple(rows.fallen_back(considered)))
+    # where workers follow their accuracies one coin a worker says the same; see select
+    best = tables if np.isfinite(tables.tables.strength) else coin
+    voices = [coin, tables, best]
+    heard = [(v.share, v.rest) for v in voices] + [_smoothed_votes(layout)]
+    products = [[_mean_product(layout, a, b) for b in heard] for a in heard]
+    weights, agreed = weights_from_products(products)
+    of_coin = weights[0] + (weights[2] if best is coin else 0.0)
+    by_votes = weights[3]
+    floor = FLOOR + (1 - FLOOR) * by_votes
+    shares = (of_coin / (1 - by_votes), 1 - of_coin / (1 - by_votes))
+    pool = SparsePool((coin.tables, tables.tables), shares, floor)
+    posteriors = [(coin.share, coin.rest), (tables.share, tables.rest)]
+    mean = pool.mean(posteriors)
+    shown = read_off(layout, *layout.clamped(*mean), tables)
+    mixed = layout.clamped(*_with_floor(layout, mean, floor))
+    pool = replace(pool, correlation=_correlation(layout, mixed, shown))
+    share, rest = pool.joined(layout, posteriors)
+    found = [
+        _candidate(layout, n, m, tables, "always a member", agreed[i], (1 - floor) * shares[i])
+        for i, (n, m) in enumerate(described)
+    ]
+    why = f"always a voice, and counts {FLOOR:g} at least"
+    found.append(rows.without_likelihood(rows.VOTES, floor, why, agreed[3]))
+    return Chosen(
+        pool,
+        shown,
+        share,
+        rest,
+        tuple(found),
+        tables.log_likelihood,
+        tables.n_passes,
+        True,
+    )
+
+
+def _shows_label(layout: NamedClasses) -> bool:
+    """Whether two answers to a task agree more often than by chance, by two standard errors; gold is a label, too."""
+    if layout.gold is not None:
+        return True
+    agreed, chance, pairs = layout.pair_agreement()
+    return pairs > 0 and agreed > chance + 2 * float(np.sqrt(chance * (1 - chance) / pairs))
+
+
+def _one_skill(
+    layout: NamedClasses, found: SparseMember, candidates: tuple[Candidate, ...]
+) -> Chosen:
+    skill = skill_from_agreement(*layout.pair_agreement(), layout.n_classes)
+    tables = even_tables(layout, skill)
+    share, rest, _ = tables.posterior(layout)
+    return Chosen(
+        SparsePool((tables,), (1.0,)),
+        tables,
+        share,
+        rest,
+        candidates,
+        found.log_likelihood,
+        found.n_passes,
+        True,
+        uninformed=True,
+    )
+
+
+def _candidate(
+    layout: NamedClasses,
+    name: str,
+    member: SparseMember,
+    reference: SparseMember,
+    why: str,
+    agreement: float = float("nan"),
+    weight: float = 0.0,
+) -> Candidate:
+    gap = member.task_log_likelihood - reference.task_log_likelihood
+    n = len(gap)
+    return Candidate(
+        name,
+        float("nan"),
+        float(gap.mean()) if n else float("nan"),
+        float(gap.std(ddof=1)) / n**0.5 if n > 1 else float("nan"),
+        agreement,
+        weight,
+        why,
+    )
+
+
+def _mean_product(layout: NamedClasses, a: Shares, b: Shares) -> float:
+    """Return the mean over tasks of Σ_k a(k) b(k), the rest spread evenly."""
+    others = np.maximum(layout.n_classes - layout.n_named, 1)
+    total = float(a[0] @ b[0]) + float((a[1] * b[1] / others).sum())
+    return total / max(layout.n_tasks, 1)
+
+
+def _smoothed_votes(layout: NamedClasses) -> Shares:
+    """Return (votes + 1/K) / (m + 1)."""
+    k, size = max(layout.n_classes, 1), layout.answers_of_task + 1.0
+    share = (layout.votes + 1 / k) / size[layout.pair_task]
+    return share, layout.remainder(share)
+
+
+def _with_floor(layout: NamedClasses, mean: Shares, floor: float) -> Shares:
+    """Mix in a share of smoothed votes; tasks without answers stay as they are."""
+    if floor <= 0:
+        return mean
+    votes = _smoothed_votes(layout)
+    mixed = tuple((1 - floor) * a + floor * b for a, b in zip(mean, votes, strict=True))
+    told = layout.answers_of_task > 0
+    return (
+        np.where(told[layout.pair_task], mixed[0], mean[0]),
+        np.where(told, mixed[1], mean[1]),
+    )
+
+
+def _scaled(layout: NamedClasses, shares: Shares, by: FloatArray) -> Shares:
+    """Return probabilities with the logarithms of each task's divided by a number, shape (N,)."""
+    if (by == 1).all():
+        return shares
+    others = np.maximum(layout.n_classes - layout.n_named, 1e-300)
+    log_share = np.log(np.maximum(shares[0], 1e-300)) / by[layout.pair_task]
+    with np.errstate(divide="ignore"):
+        each = np.log(np.maximum(shares[1], 0) / others) / by
+    share, rest, _ = layout.normalised(log_share, each + np.log(others))
+    return share, rest
+
+
+def _correlation(layout: NamedClasses, shares: Shares, tables: SparseTables) -> float:
+    """Return ρ over the classes that are named; see :mod:`deem_crowd.selection.calibration`."""
+    label = layout.pair_label[layout.pair]
+    right = tables.probability(layout.worker, label, label)
+    square = layout.right * (1 - 2 * right) + right**2
+    product = (layout.votes - layout.by_pair(right)) ** 2 - layout.by_pair(square)
+    deviation = np.sqrt(right * (1 - right))
+    possible = layout.by_pair(deviation) ** 2 - layout.by_pair(deviation**2)
+    total = float(shares[0] @ possible)
+    return min(max(float(shares[0] @ product) / total, 0.0), 1.0) if total > 1e-9 else 0.0
