@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from scipy import stats
 from deem_crowd.exceptions import counted
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.pairs import Panel
+from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.swapped import swapped_labels
 from deem_crowd.insight.tables import compare, workers_table
@@ -24,8 +24,10 @@ __all__ = ["findings", "summary"]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-ENOUGH = 20
-"""Answers that a worker needs before anything is said against them."""
+NO_LABEL = (
+    "The answers show no label: they are explained as well without one. The labels are votes, and nothing tells how "
+    "good workers are."
+)
 _SAME = 0.15
 """Mean distance in variation of answers to two classes under which nobody tells them apart."""
 _MOST_CLASSES = 100
@@ -47,50 +49,6 @@ def listed(values: Iterable[Any], limit: int = 8) -> str:
     if len(texts) > limit:
         return f"{', '.join(texts[:limit])} and {len(texts) - limit:,} more"
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Workers sorted by what their answers allow to say, as positions.
-
-    Attributes
-    ----------
-    worse : integers
-        The interval of the skill lies below what their label frequencies give by chance.
-    at_chance : integers
-        The interval holds what chance gives.
-    below : integers
-        Better than chance, but the interval lies below the panel's median skill.
-    few : integers
-        Fewer than 20 answers: too few to say.
-    median : float
-        Of the skills of workers with enough answers; NaN if nobody has.
-    """
-
-    worse: IntArray
-    at_chance: IntArray
-    below: IntArray
-    few: IntArray
-    median: float
-
-
-def reliability(results: Results) -> Reliability:
-    """Sort the workers by reliability, the worst first."""
-    number = results.n_answers_of_worker
-    low, high = results.intervals.T
-    enough = number >= ENOUGH
-    worse = high < results.chance
-    chance = (low <= results.chance) & ~worse
-    median = float(np.median(results.skills[enough])) if enough.any() else float("nan")
-    order = np.argsort(results.skills, kind="stable")
-    below = enough & ~chance & ~worse & (high < median)
-    return Reliability(
-        order[(enough & worse)[order]],
-        order[(enough & chance)[order]],
-        order[below[order]],
-        order[~enough[order]],
-        median,
-    )
 
 
 def merged_classes(results: Results) -> list[tuple[int, int]]:
@@ -182,8 +140,8 @@ def against_gold(results: Results, gold: IntArray) -> pd.DataFrame:
 def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> list[str]:
     """Return warnings about the answers, as sentences with names; an empty list where nothing stands out.
 
-    Workers that repeat one another; workers whose labels are swapped; gold that contradicts a learned skill; classes
-    that nobody tells apart.
+    Answers that show no label; workers that repeat one another; workers whose labels are swapped; gold that contradicts
+    a learned skill; classes that nobody tells apart.
 
     Parameters
     ----------
@@ -204,7 +162,7 @@ def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> lis
 def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) -> list[str]:
     """Return the sentences of :func:`findings` for results at hand."""
     workers, classes = results.answers.workers, results.answers.classes
-    sentences = []
+    sentences = [NO_LABEL] if (no_label := shows_no_label(results)) else []
     groups = panel.groups
     for group in groups[:5]:
         sentences.append(
@@ -213,8 +171,8 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
         )
     if len(groups) > 5:
         sentences.append(f"{len(groups) - 5} more groups of workers repeat one another.")
-    sentences += _swaps(results)
-    for first, second in merged_classes(results)[:5]:
+    sentences += [] if no_label else _swaps(results)
+    for first, second in [] if no_label else merged_classes(results)[:5]:
         sentences.append(
             f"Nobody tells {shown(classes[first])} and {shown(classes[second])} apart: answers to tasks of the two "
             "classes are alike. Merge them, or explain the difference to the workers."
@@ -287,11 +245,14 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
     more = " …" if data.n_classes > 5 else ""
     lines.append(f"Labels: {', '.join(named)}{more}")
     table = workers_table(results).sort_values("skill", ascending=False, kind="stable")
-    rated = reliability(results)
-    lines.append(
-        f"Skills: {table['skill'].min():.3f} to {table['skill'].max():.3f}, median {table['skill'].median():.3f}; "
-        f"{len(rated.worse) + len(rated.at_chance)} no better than chance, {len(rated.few)} with too few answers to say"
-    )
+    rated = reliability(results, panel)
+    skills = f"Skills: {table['skill'].min():.3f} to {table['skill'].max():.3f}, median {table['skill'].median():.3f}"
+    if not shows_no_label(results):
+        skills += (
+            f"; {len(rated.worse) + len(rated.at_chance)} not seen to be better than chance, {len(rated.few)} with too "
+            "few answers to say"
+        )
+    lines.append(skills)
     shown_rows = table if len(table) <= 7 else pd.concat([table.head(3), table.tail(3)])
     for worker, row in shown_rows.iterrows():
         lines.append(

@@ -35,7 +35,7 @@ def next_steps(results: Results, truth: IntArray | None) -> list[Section]:
         results.confusion,
         source=Source.of(results.model),
     ).with_answers(data)
-    return [keep(consensus, truth), suspects(consensus), ask_next(consensus)]
+    return [keep(consensus, truth), suspects(consensus, truth), ask_next(consensus)]
 
 
 def keep(consensus: Consensus, truth: IntArray | None) -> Section:
@@ -67,7 +67,7 @@ def keep(consensus: Consensus, truth: IntArray | None) -> Section:
     )
 
 
-def suspects(consensus: Consensus) -> Section:
+def suspects(consensus: Consensus, truth: IntArray | None) -> Section:
     """Which answers are suspect?"""
     scores, _ = answer_scores(consensus)
     total, likely = len(scores), int((scores > 0.5).sum())
@@ -77,9 +77,19 @@ def suspects(consensus: Consensus) -> Section:
     frame = suspect_answers(consensus, min(_ROWS, likely)).set_index("task")
     sentence = (
         f"{counted(likely, 'answer')} of {total:,} ({percent(likely / total)}) "
-        f"{'is' if likely == 1 else 'are'} more likely wrong than right. Of the {len(frame)} below "
-        f"{percent(float(frame['expected_precision'].iloc[-1]))} are expected to be wrong."
+        f"{'is' if likely == 1 else 'are'} more likely wrong than right, as far as the labels are right themselves. "
+        f"Of the {len(frame)} below {percent(float(frame['expected_precision'].iloc[-1]))} are expected to be wrong."
     )
+    sentences = [sentence]
+    if truth is not None:
+        given = consensus.required_answers("suspect_answers")
+        known = truth[given.task]
+        rated = (scores > 0.5) & (known >= 0)
+        if rated.any():
+            wrong = percent(float((given.label != known)[rated].mean()))
+            sentences.append(
+                f"On gold {wrong} of the {counted(int(rated.sum()), 'answer')} with gold among them are wrong."
+            )
     columns = {
         "label": "answer",
         "suggested": "label",
@@ -89,7 +99,7 @@ def suspects(consensus: Consensus) -> Section:
     shown = frame[["worker", *columns]].rename(columns=columns)
     note = "The worst first; `deem-crowd suspects` and suspect_answers() have all of them."
     return Section(
-        "Which answers are suspect?", [sentence], [table_of("Suspect answers", shown, note)]
+        "Which answers are suspect?", sentences, [table_of("Suspect answers", shown, note)]
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from deem_crowd.report.details import details
 from deem_crowd.report.next_steps import next_steps
 
 TITLE = "What the answers say"
+
+_LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+_RIGHT_TO_LEFT = re.compile(f"{_LETTER}+(?: {_LETTER}+)*")
 
 
 def write_report(
@@ -73,6 +77,7 @@ def html(results: Results, gold: Any = None) -> str:
     panel = compare(results)
     source = importlib.resources.files("deem_crowd.report") / "page.html.j2"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["isolated"] = isolated
     return environment.from_string(source.read_text(encoding="utf-8")).render(
         title=TITLE,
         facts=questions.facts(results, truth),
@@ -80,3 +85,11 @@ def html(results: Results, gold: Any = None) -> str:
         sections=[*questions.sections(results, panel, truth), *next_steps(results, truth)],
         details=details(results, panel, truth),
     )
+
+
+def isolated(text: str) -> Any:
+    """Return text as HTML in which words written from right to left do not reorder what stands beside them."""
+    import markupsafe
+
+    safe = str(markupsafe.escape(text))
+    return markupsafe.Markup(_RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", safe))

@@ -12,17 +12,18 @@ from deem_crowd import __version__, plots
 from deem_crowd.exceptions import DataError, counted
 from deem_crowd.insight.agreement import has_order
 from deem_crowd.insight.coefficients import panel_coefficients, vote_patterns
+from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.findings import (
-    ENOUGH,
+    NO_LABEL,
     confused_classes,
     listed,
     merged_classes,
-    reliability,
     shown,
     wilson,
 )
 from deem_crowd.insight.judges import independent_errors
 from deem_crowd.insight.pairs import Panel
+from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label
 from deem_crowd.insight.results import Results
 from deem_crowd.insight.tables import confusion_counts
 from deem_crowd.report.details import Table, contested_rows, table_of
@@ -57,11 +58,11 @@ def sections(results: Results, panel: Panel, truth: IntArray | None) -> list[Sec
     """Return the sections in the order in which a person asks."""
     return [
         trust(results, panel, truth),
-        unreliable(results),
+        unreliable(results, panel),
         copies(results, panel, truth),
         classes(results),
-        look_again(results, panel),
-        retrain(results),
+        look_again(results, panel, truth),
+        retrain(results, panel),
     ]
 
 
@@ -74,7 +75,7 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         return Section("How many labels can I trust?", ["No task has a label."])
     sentences.append(
         f"{counted(int((sure >= 0.95).sum()), 'label')} of {len(sure):,} ({percent((sure >= 0.95).mean())}) have a "
-        f"confidence of 0.95 or more. The model expects {percent(sure.mean())} of all labels to be right."
+        f"confidence of 0.95 or more. If workers err independently, {percent(sure.mean())} of all labels are right."
     )
     if truth is not None:
         rated = (truth >= 0) & labelled
@@ -93,12 +94,12 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         )
     elif panel.groups:
         sentences.append(
-            "Some workers repeat one another (see below). Errors that they share look like agreement, so that fewer "
-            "labels may be right than the model expects: check a few against gold."
+            "They do not: some repeat one another (see below). Errors that they share look like agreement, so that "
+            "fewer labels may be right; check a few against gold."
         )
     else:
         sentences.append(
-            "This assumes that workers do not err together; errors that all of them share cannot be seen without gold."
+            "Errors that many of them share make it fewer, and cannot be seen without gold: check a few labels."
         )
     missing = int((~labelled).sum())
     if missing:
@@ -162,20 +163,29 @@ def _panel_agreement(results: Results) -> str:
     return text + "."
 
 
-def unreliable(results: Results) -> Section:
+def unreliable(results: Results, panel: Panel) -> Section:
     """Who is unreliable?"""
-    rated, workers = reliability(results), results.answers.workers
+    if shows_no_label(results):
+        return Section("Who is unreliable?", [NO_LABEL])
+    rated, workers = reliability(results, panel), results.answers.workers
     sentences = []
     if len(rated.worse):
         n = len(rated.worse)
         sentences.append(
-            f"{counted(n, 'worker')} {'is' if n == 1 else 'are'} worse than chance: {listed(workers[rated.worse])}."
+            f"{counted(n, 'worker')} {'contradicts' if n == 1 else 'contradict'} the others more often than chance "
+            f"would: {listed(workers[rated.worse])}."
         )
     if len(rated.at_chance):
         n = len(rated.at_chance)
         sentences.append(
             f"{counted(n, 'worker')} {'is' if n == 1 else 'are'} not seen to be better than chance: "
             f"{listed(workers[rated.at_chance])}."
+        )
+    if len(rated.constant):
+        n = len(rated.constant)
+        sentences.append(
+            f"{counted(n, 'worker')} always {'gives' if n == 1 else 'give'} one and the same label, so that agreement "
+            f"says nothing of them: {listed(workers[rated.constant])}."
         )
     if len(rated.below):
         n = len(rated.below)
@@ -188,7 +198,8 @@ def unreliable(results: Results) -> Section:
     if len(rated.few):
         n = len(rated.few)
         sentences.append(
-            f"{counted(n, 'worker')} {'has' if n == 1 else 'have'} fewer than {ENOUGH} answers: too few to say."
+            f"{counted(n, 'worker')} {'has' if n == 1 else 'have'} too few answers to say: fewer than {ENOUGH}, or "
+            "none to tasks that others answered."
         )
     figures = _figure(
         "Skills of the workers",
@@ -263,6 +274,8 @@ def _group_agreement(panel: Panel, group: IntArray) -> str:
 def classes(results: Results) -> Section:
     """Which classes are confused?"""
     names = results.answers.classes
+    if shows_no_label(results):
+        return Section("Which classes are confused?", [NO_LABEL])
     confused, merged = confused_classes(results), merged_classes(results)
     sentences = [
         f"Nobody tells {shown(names[first])} and {shown(names[second])} apart."
@@ -270,7 +283,7 @@ def classes(results: Results) -> Section:
     ]
     for label, said, share in confused[:5]:
         sentences.append(
-            f"Where the label is {shown(names[label])}, {percent(share)} of the answers are {shown(names[said])}."
+            f"Of the answers to tasks labelled {shown(names[label])} {percent(share)} are {shown(names[said])}."
         )
     if not sentences:
         sentences.append(
@@ -287,7 +300,7 @@ def classes(results: Results) -> Section:
     return Section("Which classes are confused?", sentences, [], figures)
 
 
-def look_again(results: Results, panel: Panel) -> Section:
+def look_again(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     """Which tasks need another look?"""
     frame, number = contested_rows(results, panel, 50)
     total = results.answers.n_tasks
@@ -301,22 +314,37 @@ def look_again(results: Results, panel: Panel) -> Section:
     if number > len(frame):
         note = f"The {len(frame)} least certain of {number:,}; contested_ has all of them."
     table = table_of("Contested tasks", frame, note)
-    return Section("Which tasks need another look?", [sentence], [table])
+    sentences = [sentence]
+    if truth is not None:
+        marks = contested_table(results, panel)["contested"].to_numpy()
+        rated, right = (truth >= 0) & (results.label >= 0), results.label == truth
+        if (rated & marks).any() and (rated & ~marks).any():
+            sentences.append(
+                f"On gold {percent(right[rated & marks].mean())} of these labels are right, and "
+                f"{percent(right[rated & ~marks].mean())} of the others."
+            )
+    return Section("Which tasks need another look?", sentences, [table])
 
 
-def retrain(results: Results) -> Section:
+def retrain(results: Results, panel: Panel) -> Section:
     """Whom should I retrain or drop?"""
-    rated, data = reliability(results), results.answers
+    if shows_no_label(results):
+        return Section("Whom should I retrain or drop?", [NO_LABEL])
+    rated, data = reliability(results, panel), results.answers
     sentences = []
     if len(rated.worse):
         sentences.append(
-            f"Ask {listed(data.workers[rated.worse])} how they understand the labels: their answers go against the "
-            "labels more often than chance would, as if classes were mixed up. The model reads them "
-            "the other way round."
+            f"Ask {listed(data.workers[rated.worse])} how they understand the labels: their answers go against those "
+            "of the others more often than chance would, as if classes were mixed up."
         )
     if len(rated.at_chance):
         sentences.append(
             f"Consider dropping {listed(data.workers[rated.at_chance])}: nothing shows that they do better than chance."
+        )
+    if len(rated.constant):
+        sentences.append(
+            f"Ask {listed(data.workers[rated.constant])} why they always give one label: who answers all tasks so "
+            "tells nothing, who answers only tasks of that label tells much."
         )
     worker, label, said, times = confusion_counts(results)
     total = np.bincount(worker, weights=times, minlength=data.n_workers)

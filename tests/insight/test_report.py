@@ -17,6 +17,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DataError, DEEMAggregator
+from deem_crowd.report.page import isolated as page_isolated
 from deem_crowd.report.page import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
@@ -224,6 +225,25 @@ def test_hostile_ids_are_escaped_and_shortened(tmp_path) -> None:
     assert "{{ 7 * 7 }}" in text
     assert "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy" not in text
     assert not set(text) & {"\u202e", "\x00", "\x1b", "\r"}
+
+
+def test_words_from_right_to_left_stay_in_their_place(tmp_path) -> None:
+    names = ["\u05d0\u05dc\u05d3\u05d3 1", "\u0645\u0631\u062d\u0628\u0627", "ann"]
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=60)
+    rows = [
+        (n, who, int(t if rng.random() < p else 1 - t))
+        for n, t in enumerate(truth)
+        for who, p in zip(names, (0.5, 0.9, 0.9), strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    DEEMAggregator().fit(frame).report(tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    bare = re.sub(r"(?s)<svg.*?</svg>", "", text)
+    found = re.findall(r"(<bdi>)?([\u0590-\u06ff]+)(</bdi>)?", bare)
+    assert len(found) > 4
+    assert all(begin and end for begin, _, end in found)
+    assert page_isolated("<b> \u05d0") == "&lt;b&gt; <bdi>\u05d0</bdi>"
 
 
 def test_a_large_report_stays_small(tmp_path) -> None:
