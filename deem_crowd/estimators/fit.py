@@ -23,9 +23,10 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedClasses, NamedPosterior
 from deem_crowd.model.units import MAX_JOINT_STATES
 from deem_crowd.progress import Progress, only_stage
-from deem_crowd.selection import null_model, select
+from deem_crowd.selection import null_model, select, taught
 from deem_crowd.selection.candidates import Candidate, fallen_back
 from deem_crowd.selection.opinion_pool import OpinionPool
+from deem_crowd.selection.select import Selected
 from deem_crowd.training import likelihood as training
 from deem_crowd.training.em import WarmStart
 
@@ -196,21 +197,28 @@ def _chosen(
     warm_starts: Mapping[str, WarmStart],
 ) -> tuple[Outcome, bool, OpinionPool | None, tuple[Candidate, ...], dict[str, WarmStart]]:
     """Choose the model from the answers; also return whether these say nothing about a label."""
-    begin = None
-    if known is not None and bool((known >= 0).any()):  # the start has learned from gold
-        start = _start(answers, design, recipe, known, generator)
-        begin = training.Likelihood(design, recipe.settings, known).posterior_of(start)
-    selected = select.select(
-        answers,
-        design,
-        known,
-        begin,
-        recipe.settings.n_iter,
-        progress,
-        warm_starts,
-        _ordered(answers, recipe.ordered),
-        grouped.numbers(recipe.groups, answers.workers),
-    )
+    ordered = _ordered(answers, recipe.ordered)
+    group = grouped.numbers(recipe.groups, answers.workers)
+
+    def chosen(gold: torch.Tensor | None) -> Selected:
+        first = gold is known
+        begin = None
+        if gold is not None and bool((gold >= 0).any()):  # the start has learned from gold
+            start = _start(answers, design, recipe, gold, generator)
+            begin = training.Likelihood(design, recipe.settings, gold).posterior_of(start)
+        return select.select(
+            answers,
+            design,
+            gold,
+            begin,
+            recipe.settings.n_iter,
+            progress if first else None,
+            warm_starts if first else None,
+            ordered,
+            group,
+        )
+
+    selected = chosen(None) if known is None else taught.select(answers, design, known, chosen)
     history = selected.tables.log_likelihood
     if selected.pool is None or selected.weight is None:
         outcome = _outcome(design, null_model.common_skill(design, 1), history)

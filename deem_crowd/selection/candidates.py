@@ -15,6 +15,8 @@ ORDERED = "a table a worker, drawn around its bias and noise on ordered classes"
 SUBTYPES = "tables for easy and hard tasks"
 COPIES = "a table a worker, sources that repeat others count less"
 PRESENCE = "who answered, and for which class"
+REGRESSION = "a regression on the answers, trained on gold"
+CORRECTED = "the fit without gold, corrected by gold"
 VOTES = "the votes"
 COMMON = "one skill for all workers"
 

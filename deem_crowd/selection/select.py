@@ -208,7 +208,13 @@ def select(
     if group is not None and (group >= 0).any():
         power, why = groups.power(answers, group, design.reduce_array), _KNOWN
     skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
-    for between in dependence.measure(answers, design.reduce_array) if parts.dependence else ():
+    estimates: tuple[dependence.Dependence, ...] = ()
+    if parts.dependence:
+        estimates = dependence.measure(answers, design.reduce_array)
+    if gold is not None and design.anywhere(bool((gold >= 0).any())):
+        # where most sources repeat others the second takes them for the truth, which gold has told from it
+        estimates = estimates[:1]
+    for between in estimates:
         if between.contradicts(skills):
             power = np.minimum(power, between.power)
             found = _FOUND.format(between.correlation(skills))
@@ -235,7 +241,7 @@ def _by_presence(
             rows.VOTES, FLOOR, f"always a voice, and counts {FLOOR:g} at least"
         ),
     ]
-    shown = _read_off(design, posterior, tables)
+    shown = read_off(design, posterior, tables)
     counts = design.expected_counts(posterior).cpu()
     precision = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / counts.sum((1, 2)).clamp_min(1e-9)
     return Selected(candidates, tables, pool, posterior, posterior, shown, skills=precision)
@@ -351,7 +357,7 @@ def _assembled(
     mean = pool.mean(posteriors)
     posterior = with_floor(mean, design, floor)
     if calibrate and parts.tempered:
-        shown = _read_off(design, mean, tables).exp()
+        shown = read_off(design, mean, tables).exp()
         correlation = within_task_correlation(design, posterior, shown)
         pool = OpinionPool(pool.energies, pool.weights, floor, correlation)
         posterior = tempered(posterior, design, correlation)
@@ -369,11 +375,11 @@ def _assembled(
     candidates.append(rows.without_likelihood(rows.VOTES, floor, why, agreement))
     continued = (rows.ONE_COIN, rows.SUBTYPES)
     warm_starts = {n: m.warm_start() for n, m, _ in described if n in continued}
-    shown = _read_off(design, mean, tables)
+    shown = read_off(design, mean, tables)
     return Selected(candidates, tables, pool, posterior, mean, shown, warm_starts)
 
 
-def _read_off(design: DesignMatrix, posterior: torch.Tensor, tables: Member) -> torch.Tensor:
+def read_off(design: DesignMatrix, posterior: torch.Tensor, tables: Member) -> torch.Tensor:
     """Return the log-tables that follow from a posterior, shape (N, K): float64, shape (D, K, K)."""
     cells = design.expected_counts(posterior).cpu() + tables.pseudo_answers
     return torch.log(cells / cells.sum(1, keepdim=True))

@@ -1,0 +1,224 @@
+r"""What a few known labels are worth: they choose between readings of the answers, and correct one of them.
+
+Known labels are clamped in EM; besides that they train two conditional models of the label given a task's answers, both
+multinomial logistic regressions on indicators of (worker, answer), which is the posterior of an energy of one unit:
+
+    p(k | x_n) ∝ exp( b_k + Σ_{i∈O(n)} W[i, x_ni, k] ),
+
+one with W shrunk towards zero, and one with W = a W⁰ + Δ and Δ shrunk towards zero, where W⁰ are the log-tables of the
+fit without gold and a ~ N(a⁰, ½²) rescales them (a⁰ = 1 / the design effect of a mean task): with few labels it is the
+fit without gold. The penalties are chosen, and the three readings weighted, by the log-likelihood of held-out gold in
+three folds: the weights v maximise Σ_n log Σ_j v_j p_j(y_n) under a Dirichlet prior that counts as :data:`_PRIOR`
+(stacking of predictive distributions; Yao et al., *Bayesian Analysis* 13, 2018). Folds are dealt in the order of what
+the fit without gold says of the known labels, so that they depend on no order of rows and on no names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import nan
+
+import numpy as np
+import torch
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.energy import Energy
+from deem_crowd.selection import candidates as rows
+from deem_crowd.selection import null_model
+from deem_crowd.selection.calibration import design_effect
+from deem_crowd.selection.candidates import Candidate
+from deem_crowd.selection.opinion_pool import OpinionPool
+from deem_crowd.selection.regression import FloatArray, IntArray, Regression, indicators
+from deem_crowd.selection.select import Selected, read_off
+
+LEAST_GOLD = 8
+"""Known labels from which they are asked."""
+MOST_WORK = 3e7
+"""Answers × classes up to which the fits of the folds are paid for."""
+_MOST_CELLS = 10**6
+_FOLDS = 3
+_PENALTIES = (3.0, 1.0, 0.3)
+_CORRECTION_PENALTIES = (30.0, 10.0, 3.0, 1.0)
+_PRIOR = (1.2, 0.6, 1.2)
+"""Pseudo-labels for the clamped fit, the regression, and the corrected fit."""
+_LEAST_CHANCE = 1e-6
+_ROUNDS = 200
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What gold says of three readings.
+
+    Attributes
+    ----------
+    weights : tuple of three floats
+        Of the clamped fit, the regression and the corrected fit; they sum to 1.
+    energies : tuple of two Energy
+        The regression and the corrected fit.
+    held_out : tuple of three floats
+        Log-likelihood of a held-out label under each, in nats.
+    """
+
+    weights: tuple[float, float, float]
+    energies: tuple[Energy, Energy]
+    held_out: tuple[float, float, float]
+
+
+def asked(design: DesignMatrix, gold: torch.Tensor | None) -> bool:
+    """Tell whether there is enough gold to ask, and not too much work."""
+    if gold is None or design.n_tasks != design.n_tasks_in_all or design.n_classes < 2:
+        return False
+    cells = design.n_workers * design.n_classes**2
+    work = design.n_answers * design.n_classes
+    return int((gold >= 0).sum()) >= LEAST_GOLD and cells <= _MOST_CELLS and work <= MOST_WORK
+
+
+def select(
+    answers: Answers,
+    design: DesignMatrix,
+    gold: torch.Tensor,
+    fit: Callable[[torch.Tensor | None], Selected],
+) -> Selected:
+    """Fit with gold and without, and let gold choose between these and a regression.
+
+    Parameters
+    ----------
+    answers, design : the same data
+        N tasks, D workers, K classes.
+    gold : LongTensor, shape (N,)
+        Known classes, −1 where unknown.
+    fit : callable
+        From gold, or None, to what is chosen from the answers with it.
+    """
+    known = fit(gold)
+    if not asked(design, gold) or known.pool is None:
+        return known
+    free = fit(None)
+    without = free.posterior
+    if without is None:
+        without = null_model.common_skill(design, 1).posterior(design)
+    tables = read_off(design, without, free.tables) if free.weight is None else free.weight
+
+    def clamped(part: IntArray) -> FloatArray:
+        found = fit(torch.from_numpy(part)).posterior
+        assert found is not None  # with gold there is always a pool
+        return found.double().cpu().numpy()
+
+    told = learn(
+        answers,
+        gold.numpy(),
+        without.double().cpu().numpy(),
+        tables.numpy(),
+        (design.total(without) / max(design.n_tasks_in_all, 1)).clamp_min(1e-9).numpy(),
+        free.pool.correlation if free.pool is not None else 0.0,
+        clamped,
+    )
+    return _combined(design, gold, known, known.pool, told)
+
+
+def _combined(
+    design: DesignMatrix, gold: torch.Tensor, known: Selected, pool: OpinionPool, told: Taught
+) -> Selected:
+    """Return the mixture of a pool, with its share of votes, and the two models that gold trained."""
+    of_pool, regression, corrected = told.weights
+    floor = of_pool * pool.floor
+    shares = [of_pool * (1 - pool.floor) * weight for weight in pool.weights]
+    weights = tuple(share / (1 - floor) for share in (*shares, regression, corrected))
+    mixed = OpinionPool(
+        (*pool.energies, *told.energies), weights, floor, of_pool * pool.correlation
+    )
+    posterior = mixed.posterior(design)
+    settled = gold >= 0
+    labels = torch.nn.functional.one_hot(gold[settled], design.n_classes)
+    posterior[settled.to(posterior.device)] = labels.to(posterior)
+    chosen = [replace(one, weight=of_pool * one.weight) for one in known.candidates]
+    for name, score, weight in (
+        (rows.REGRESSION, told.held_out[1], regression),
+        (rows.CORRECTED, told.held_out[2], corrected),
+    ):
+        why = f"weighed by held-out gold: {score:.3f} nats a label, the clamped fit {told.held_out[0]:.3f}"
+        chosen.append(Candidate(name, nan, nan, nan, nan, weight, why))
+    return replace(
+        known,
+        candidates=chosen,
+        pool=mixed,
+        posterior=posterior,
+        mean=posterior,
+        weight=read_off(design, posterior, known.tables),
+    )
+
+
+def learn(
+    answers: Answers,
+    gold: IntArray,
+    free: FloatArray,
+    tables: FloatArray,
+    prior: FloatArray,
+    correlation: float,
+    clamped: Callable[[IntArray], FloatArray],
+) -> Taught:
+    """Train the conditional models on gold, and weigh them and the clamped fit by held-out gold.
+
+    Parameters
+    ----------
+    answers : Answers
+        N tasks, D workers, K classes.
+    gold : shape (N,)
+        Known classes, −1 where unknown.
+    free : shape (N, K)
+        Posterior of the fit without gold.
+    tables : shape (D, K, K)
+        Log-tables of that fit, [worker, answer, label].
+    prior : shape (K,)
+        Its class shares.
+    correlation : float
+        ρ of the answers to a task given its label.
+    clamped : callable
+        From other gold, shape (N,), to the posterior of the clamped fit, shape (N, K).
+    """
+    places = np.flatnonzero(gold >= 0)
+    known, k = gold[places], answers.n_classes
+    features = indicators(answers, places)
+    sizes = np.diff(answers.task_ptr)[places].astype(np.float64)
+    usual = float(1 / design_effect(np.array(max(sizes.mean(), 1.0)), correlation))
+    base = features @ tables.reshape(-1, k) + np.log(prior)
+    fold = np.empty(len(places), dtype=np.int64)
+    fold[np.lexsort((sizes, free[places, known]))] = np.arange(len(places)) % _FOLDS
+
+    shrunk = [Regression(features, None, 0.0, penalty) for penalty in _PENALTIES]
+    corrected = [Regression(features, base, usual, penalty) for penalty in _CORRECTION_PENALTIES]
+    models = [*shrunk, *corrected]
+    chances = np.empty((len(places), 1 + len(models)))
+    for number in range(_FOLDS):
+        train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if not len(test):
+            continue
+        part = np.full_like(gold, -1)
+        part[places[train]] = known[train]
+        chances[test, 0] = clamped(part)[places[test], known[test]]
+        for j, model in enumerate(models, 1):
+            found = model.fit(train, known[train], k).predict(test)
+            chances[test, j] = found[np.arange(len(test)), known[test]]
+    logs = np.log(np.maximum(chances, _LEAST_CHANCE)).mean(0)
+    first = 1 + int(np.argmax(logs[1 : 1 + len(shrunk)]))
+    second = 1 + len(shrunk) + int(np.argmax(logs[1 + len(shrunk) :]))
+    weights = _stacked(np.maximum(chances[:, [0, first, second]], _LEAST_CHANCE))
+    everything = np.arange(len(places))
+    energies = tuple(
+        models[j - 1].fit(everything, known, k).energy(tables, np.log(prior))
+        for j in (first, second)
+    )
+    return Taught(weights, energies, (logs[0], logs[first], logs[second]))  # type: ignore[arg-type]
+
+
+def _stacked(chances: FloatArray) -> tuple[float, float, float]:
+    """Return the weights of the mixture that makes held-out labels likeliest; ``chances`` has shape (n, 3)."""
+    prior = np.array(_PRIOR)
+    weights = prior / prior.sum()
+    for _ in range(_ROUNDS):
+        share = chances * weights
+        share /= share.sum(1, keepdims=True)
+        weights = (share.sum(0) + prior) / (len(chances) + prior.sum())
+    return float(weights[0]), float(weights[1]), float(weights[2])

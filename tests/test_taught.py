@@ -1,0 +1,161 @@
+"""A few known labels choose between readings of the answers, and correct one of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from deem_crowd_benchmarks import kinds, laws, measures
+from scipy.special import logsumexp
+
+from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.selection import taught
+from deem_crowd.selection.candidates import CORRECTED, REGRESSION
+from deem_crowd.selection.regression import Regression, indicators
+
+
+def split(data, n, seed=0):
+    """Return n known labels, and the others to score on."""
+    chosen = np.random.default_rng(seed).permutation(len(data.gold))
+    return data.gold.iloc[chosen[:n]], data.gold.iloc[chosen[n:]]
+
+
+def test_gold_mends_a_reading_that_is_wrong() -> None:
+    """Sources that are experts of one domain each: no reading without gold is right, and gold finds a better one."""
+    gained = []
+    for seed in range(3):
+        data = laws.experts(seed + 900, 800)
+        known, others = split(data, 150)
+        with_gold = DEEMAggregator().fit(data.answers, known)
+        assert (with_gold.labels_[known.index] == known).all()
+        without = DEEMAggregator().fit(data.answers)
+        gained.append(
+            measures.accuracy(with_gold.probas_, others)
+            - measures.accuracy(without.probas_, others)
+        )
+    assert np.mean(gained) > 0.05, gained
+
+
+def test_gold_does_no_harm_where_the_reading_is_right() -> None:
+    for law in (laws.independent, laws.ten_classes):
+        data = law(910, 600)
+        known, others = split(data, 20)
+        with_gold = measures.accuracy(DEEMAggregator().fit(data.answers, known).probas_, others)
+        without = measures.accuracy(DEEMAggregator().fit(data.answers).probas_, others)
+        assert with_gold > without - 0.015, law
+
+
+def test_it_is_said_what_gold_chose() -> None:
+    data = kinds.family(3)
+    known, _ = split(data, 60)
+    found = DEEMAggregator().fit(data.answers, known).selection_.set_index("candidate")
+    assert found.loc[[REGRESSION, CORRECTED], "why"].str.contains("held-out gold").all()
+    assert found["weight"].sum() == pytest.approx(1, abs=1e-9)
+    few, _ = split(data, taught.LEAST_GOLD - 1)
+    assert REGRESSION not in set(DEEMAggregator().fit(data.answers, few).selection_["candidate"])
+
+
+def test_order_and_names_do_not_count() -> None:
+    data = laws.clique(911, 300)
+    known, _ = split(data, 40)
+    rng = np.random.default_rng(1)
+    names = {0: "zebra", 1: "ant", 2: "mole"}
+    mixed = data.answers.iloc[rng.permutation(len(data.answers))]
+    mixed = mixed.assign(label=mixed["label"].map(names))
+    first = DEEMAggregator().fit(data.answers, known).probas_
+    other = DEEMAggregator().fit(mixed, known.iloc[::-1].map(names)).probas_
+    other = other.loc[first.index, [names[k] for k in first.columns]]
+    np.testing.assert_allclose(first, other, atol=1e-4)
+
+
+def test_files_and_arrays_hold_the_same(tmp_path) -> None:
+    data = laws.clique(912, 200)
+    known, _ = split(data, 30)
+    model = DEEMAggregator().fit(data.answers, known)
+    model.save(tmp_path / "model.deem")
+    loaded = DEEMAggregator.load(tmp_path / "model.deem")
+    np.testing.assert_allclose(
+        loaded.predict_proba(data.answers), model.predict_proba(data.answers), atol=1e-12
+    )
+    open_ = ~data.gold.index.isin(known.index)
+    np.testing.assert_allclose(
+        model.predict_proba(data.answers)[open_], model.probas_[open_], atol=1e-9
+    )
+    wide = data.answers.pivot(index="task", columns="worker", values="label")
+    y = known.reindex(wide.index).fillna(-1).astype(int).to_numpy()
+    arrays = DEEM().fit(wide.to_numpy(), gold=y)
+    np.testing.assert_allclose(arrays.probas_, model.probas_.loc[wide.index], atol=1e-4)
+
+
+def regression(base: bool, penalty: float = 1.0) -> tuple[Regression, Answers, np.ndarray]:
+    data = laws.two_answers(4, 120)
+    answers = Answers.from_frame(data.answers)
+    truth = data.gold.loc[answers.tasks].to_numpy()
+    features = indicators(answers, np.arange(answers.n_tasks))
+    tables = np.random.default_rng(0).normal(size=(answers.n_workers, 4, 4))
+    logits = features @ tables.reshape(-1, 4) if base else None
+    found = Regression(features, logits, 0.7, penalty)
+    return found.fit(np.arange(60), truth[:60], 4), answers, tables
+
+
+@pytest.mark.parametrize("base", [True, False])
+def test_a_regression_is_an_energy(base) -> None:
+    found, answers, tables = regression(base)
+    design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
+    energy = found.energy(tables, np.zeros(4))
+    np.testing.assert_allclose(
+        energy.posterior(design), found.predict(np.arange(answers.n_tasks)), atol=1e-9
+    )
+
+
+def test_a_regression_is_at_its_maximum() -> None:
+    """Against its penalised likelihood, written down again."""
+    found, answers, _ = regression(False, 0.5)
+    truth = laws.two_answers(4, 120).gold.loc[answers.tasks].to_numpy()[:60]
+    features = indicators(answers, np.arange(60)).toarray()
+    weight = found._weight.copy()
+
+    def loss(weight: np.ndarray, bias: np.ndarray) -> float:
+        logits = features @ weight + bias
+        logits -= logsumexp(logits, axis=1, keepdims=True)
+        return (
+            -logits[np.arange(60), truth].sum() + 0.25 * (weight**2).sum() + 0.5 * (bias**2).sum()
+        )
+
+    best = loss(weight, found._bias)
+    rng = np.random.default_rng(0)
+    for size in (1e-3, 1e-2, 0.1):
+        for _ in range(20):
+            moved = loss(
+                weight + size * rng.normal(size=weight.shape),
+                found._bias + size * rng.normal(size=4),
+            )
+            assert moved > best
+
+
+def test_stacking_is_the_best_mixture_of_a_grid() -> None:
+    rng = np.random.default_rng(0)
+    chances = rng.uniform(0.05, 0.95, size=(40, 3))
+    found = np.array(taught._stacked(chances))
+    prior = np.array([1.2, 0.6, 1.2])
+    value = lambda v: np.log(chances @ v).sum() + prior @ np.log(v)  # noqa: E731
+    grid = [
+        np.array([a, b, 1 - a - b])
+        for a in np.arange(0.02, 0.97, 0.02)
+        for b in np.arange(0.02, 0.97 - a, 0.02)
+    ]
+    assert value(found) >= max(map(value, grid)) - 1e-6
+
+
+def test_soft_answers_and_gold() -> None:
+    data = laws.independent(5, 200)
+    wide = data.answers.pivot(index="task", columns="worker", values="label").to_numpy()
+    soft = (0.8 * np.eye(3)[wide] + 0.2 / 3).transpose(0, 2, 1)
+    known = np.full(200, -1)
+    known[:40] = data.gold.to_numpy()[:40]
+    model = DEEM().fit(soft, gold=known)
+    assert (model.labels_[:40] == known[:40]).all()
+    assert pd.Series(model.labels_[40:]).eq(data.gold.to_numpy()[40:]).mean() > 0.8
