@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fit import answer_information, only_used_classes
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
@@ -95,6 +96,7 @@ class FeatureModel:
         return joint, there
 
 
+@undisturbed
 def add_features(
     answers: Answers,
     gold: IntArray | None,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import deep, grouped, many_classes
 from deem_crowd.estimators.deep import Outcome
@@ -33,6 +34,7 @@ from deem_crowd.training.em import WarmStart
 _ONE = "one unit"
 
 
+@undisturbed
 def fit_any(
     answers: Answers,
     recipe: Recipe,
@@ -79,6 +81,7 @@ def _of_many_classes(
     return model, posterior
 
 
+@undisturbed
 def fit_answers(
     answers: Answers,
     recipe: Recipe,

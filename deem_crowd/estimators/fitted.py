@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import votes as initialization
@@ -147,6 +148,7 @@ class FittedModel:
         full[:, self.used[:, None], self.used[None, :]] = self.confusion
         return full
 
+    @undisturbed
     def posterior(self, answers: Answers, workers: IntArray, classes: IntArray) -> FloatArray:
         """Return p(label | answers) for tasks old or new, shape (N, K).
 
@@ -169,6 +171,7 @@ class FittedModel:
         design = make_design(recoded, self.device, self.dtype, energy.n_states)
         return self.spread(energy.posterior(design))
 
+    @undisturbed
     def evidence(self, answers: Answers, workers: IntArray, classes: IntArray) -> FloatArray | None:
         """Return what the members of the pool say of tasks, for ranking, shape (N, K); None where there is no pool.
 

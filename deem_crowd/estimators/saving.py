@@ -13,6 +13,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from deem_crowd.ambient import undisturbed
 from deem_crowd.estimators import checkpoint, declaration
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.fitted import FittedModel
@@ -179,6 +180,7 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return content, {name: tensor.clone() for name, tensor in tensors.items()}
 
 
+@undisturbed
 def unpack(reader: Reader) -> FittedModel:
     """Return the fitted model in a file.
 

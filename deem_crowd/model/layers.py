@@ -180,7 +180,9 @@ class Layers(nn.Module):
 def _rounded(values: Tensor, generator: torch.Generator | None) -> Tensor:
     scores = values.detach()
     if generator is not None:
-        noise = torch.rand(values.shape, generator=generator, device=values.device).to(values.dtype)
+        noise = torch.rand(
+            values.shape, generator=generator, device=values.device, dtype=torch.float32
+        ).to(values.dtype)
         scores = torch.log(scores.clamp_min(1e-12)) - torch.log(
             -torch.log(noise.clamp(1e-12, 1 - 1e-7))
         )

@@ -28,7 +28,7 @@ def vote_shares(design: DesignMatrix, tolerance: float = 1e-6) -> torch.Tensor:
     if votes.shape[1] == 0:
         return votes
     best = (votes >= votes.amax(1, keepdim=True) - tolerance) & (votes.sum(1, keepdim=True) > 0)
-    return best / best.sum(1, keepdim=True).clamp_min(1)
+    return best.to(votes.dtype) / best.sum(1, keepdim=True).clamp_min(1)
 
 
 TIE = 1e-6
@@ -60,7 +60,7 @@ def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.intege
     own = design.expected_counts((shared / others)[:, None])[:, :, 0].sum(1)
     answered = design.expected_counts(shared.to(design.dtype)[:, None])[:, :, 0].sum(1)
     total = answered.sum()
-    mean = (agreed.sum() - own.sum()) / total if total > 0 else torch.tensor(1.0 / max(k, 1))
+    mean = (agreed.sum() - own.sum()) / total if total > 0 else agreed.new_tensor(1.0 / max(k, 1))
     return torch.where(answered > 0, (agreed - own) / answered.clamp_min(1), mean).clamp(0, 1)
 
 
@@ -156,7 +156,7 @@ def start(
         right = worker_noise((d, 1, shape[2]), answers, generator, design.answered)
         own += (NOISE * left) * (NOISE * right)
     if n_subtypes > 1:
-        fade = torch.tensor([0.5 ** (m % n_subtypes) - 1.0 for m in range(shape[2])])
+        fade = own.new_tensor([0.5 ** (m % n_subtypes) - 1.0 for m in range(shape[2])])
         own += skill[:, None, None] * fade * diagonal(k, n_subtypes)
     return skill, own
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from deem_crowd.model.design import DesignMatrix
@@ -134,8 +136,8 @@ def common_skill(design: DesignMatrix, n_subtypes: int) -> Energy:
     right = diagonal(k, n_subtypes)
     table = (right * skill + (1 - right) * wrong).log()
     weight = table.expand(design.n_workers, *table.shape).clone()
-    bias = torch.full((k * n_subtypes,), -float(torch.tensor(float(k * n_subtypes)).log()))
-    return Energy(bias.to(torch.float64), weight, table, n_subtypes)
+    bias = torch.full((k * n_subtypes,), -math.log(k * n_subtypes), dtype=torch.float64)
+    return Energy(bias, weight, table, n_subtypes)
 
 
 def skill_from_agreement(agreed: float, chance: float, pairs: float, k: int) -> float:

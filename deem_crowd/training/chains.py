@@ -40,7 +40,9 @@ class Chains:
         n_steps : int
         """
         state = self._states[:, index]
-        again = torch.rand(len(mask), generator=self._generator, device=mask.device)
+        again = torch.rand(
+            len(mask), generator=self._generator, device=mask.device, dtype=torch.float32
+        )
         state = torch.where((again < self._restart)[:, None], self._data[index], state)
         state = torch.where(mask, state, -1)
         single = self._sampler.n_replicas == 1

@@ -354,8 +354,10 @@ class _Trainer:
             return None
         label = torch.arange(self.network.n_states) // self.network.n_subtypes
         barred = (gold.cpu()[:, None] >= 0) & (label[None, :] != gold.cpu()[:, None])
-        allowed = torch.zeros(barred.shape).masked_fill(barred, -torch.inf)
-        return allowed.to(self.batches.device, self.batches.dtype)
+        allowed = torch.zeros(barred.shape, dtype=self.batches.dtype).masked_fill(
+            barred, -torch.inf
+        )
+        return allowed.to(self.batches.device)
 
     def _shuffled(self, n: int) -> Tensor:
         return torch.randperm(n, generator=self.generator, device=self.batches.device)

@@ -143,11 +143,12 @@ def fit_confusion(
     """
     k, m = design.n_classes, n_subtypes
     own = diagonal(k, m).bool()
-    base = torch.where(own, _RIGHT, _WRONG / max(k - 1, 1)).double()
+    wrong = torch.full(own.shape, _WRONG / max(k - 1, 1), dtype=torch.float64)
+    base = wrong.masked_fill(own, _RIGHT)
     clamp = Clamp(design, gold, m)
     alpha, states = _begin(design, base, start, clamp, warm_start)
     n_passes, least = _reach(n_passes, warm_start)
-    mean_weight, shares = torch.zeros(()), 0.0
+    mean_weight, shares = torch.zeros((), dtype=torch.float64), 0.0
     history: list[float] = []
     before = -math.inf
     for number in range(1, max(n_passes, 1) + 1):
@@ -365,6 +366,6 @@ def _bound(design: DesignMatrix, states: torch.Tensor, alpha: torch.Tensor, m: i
     value -= (torch.lgamma(cells.sum(1)) - torch.lgamma(alpha.sum(0))).sum()
     expected = design.total(states)
     share = torch.tensor(1.0 / m, dtype=torch.float64)
-    value += torch.lgamma(torch.tensor(float(k))) - k * m * torch.lgamma(share)
+    value += math.lgamma(k) - k * m * torch.lgamma(share)
     value += torch.lgamma(expected + share).sum() - torch.lgamma(expected.sum() + k)
     return float(value) - float(design.total(torch.xlogy(states, states)).sum())

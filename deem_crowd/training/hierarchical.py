@@ -241,7 +241,7 @@ def fit_hierarchical(
     """
     clamp, states = Clamp(design, gold), start
     strength = _FIRST_STRENGTH
-    path, shares = torch.zeros(()), 0.0
+    path, shares = torch.zeros((), dtype=torch.float64), 0.0
     history: list[float] = []
     for number in range(1, max(n_passes, 1) + 1):
         counts = design.expected_counts(states).cpu()

@@ -18,6 +18,7 @@ from sklearn.cluster import KMeans
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from deem_crowd.ambient import undisturbed
 from deem_crowd.clustering.deep.features import (
     FloatArray,
     IntArray,
@@ -58,9 +59,13 @@ class Autoencoder(nn.Module):
 def _stack(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
     layers: list[nn.Module] = []
     for a, b in pairwise(widths):
-        layer = nn.Linear(a, b, device="meta").to_empty(device=generator.device)
+        layer = nn.Linear(a, b, device="meta", dtype=torch.float32).to_empty(
+            device=generator.device
+        )
         with torch.no_grad():
-            drawn = torch.rand((b, a), generator=generator, device=generator.device)
+            drawn = torch.rand(
+                (b, a), generator=generator, device=generator.device, dtype=torch.float32
+            )
             layer.weight.copy_((2 * drawn - 1) * a**-0.5)
             layer.bias.zero_()
         layers += [layer, nn.ReLU()]
@@ -150,6 +155,7 @@ class Embedding(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         }
         return x, network, means, generator, kept
 
+    @undisturbed
     def transform(self, X: npt.ArrayLike) -> FloatArray:
         """Return the codes, shape (n, width of the last layer)."""
         check_is_fitted(self, "labels_")
@@ -214,6 +220,7 @@ class AutoencoderKMeans(Embedding):
         self.device = device
         self.random_state = random_state
 
+    @undisturbed
     def fit(self, X: npt.ArrayLike, y: object = None) -> AutoencoderKMeans:
         """Train the autoencoder, and cluster the codes of X, shape (N, P); constant features are left out.
 
@@ -230,6 +237,7 @@ class AutoencoderKMeans(Embedding):
         self.cluster_centers_ = means.cluster_centers_
         return self
 
+    @undisturbed
     def predict(self, X: npt.ArrayLike) -> IntArray:
         """Return the nearest centre of each row's code, shape (n,)."""
         codes = self.transform(X)

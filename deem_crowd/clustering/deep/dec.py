@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from deem_crowd.ambient import undisturbed
 from deem_crowd.clustering.deep.autoencoder import Autoencoder, Embedding, batches, encoded
 from deem_crowd.clustering.deep.features import FloatArray, IntArray, require
 
@@ -120,6 +121,7 @@ class DEC(Embedding):
         self.device = device
         self.random_state = random_state
 
+    @undisturbed
     def fit(self, X: npt.ArrayLike, y: object = None) -> DEC:
         """Train the autoencoder, then codes and centres, on X, shape (N, P); constant features are left out.
 
@@ -178,6 +180,7 @@ class DEC(Embedding):
         history = pd.DataFrame(rows, columns=["step", "loss", "changed"])
         return labels.cpu().numpy().astype(np.int64), history
 
+    @undisturbed
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Return q, shape (n, n_clusters)."""
         codes = torch.as_tensor(self.transform(X))

@@ -132,7 +132,7 @@ class _Members:
         device = self._rows.device
         kind = (torch.arange(n, device=device) + self._next) % len(self._sizes)
         self._next = (self._next + n) % len(self._sizes)
-        share = torch.rand((n_models, n), generator=generator, device=device)
+        share = torch.rand((n_models, n), generator=generator, device=device, dtype=torch.float32)
         place = (share * self._sizes[kind]).long().clamp_max(self._sizes[kind] - 1)
         return self._rows[self._begin[kind] + place], kind
 

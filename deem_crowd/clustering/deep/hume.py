@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from deem_crowd.ambient import undisturbed
 from deem_crowd.clustering.deep.features import (
     FloatArray,
     IntArray,
@@ -158,6 +159,7 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
 
+    @undisturbed
     def fit(self, phi1: npt.ArrayLike, phi2: npt.ArrayLike) -> HUME:
         """Find the labelings.
 
@@ -208,6 +210,7 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """Fit, and return ``labels_``."""
         return self.fit(phi1, phi2).labels_
 
+    @undisturbed
     def predict_proba(self, phi1: npt.ArrayLike) -> FloatArray:
         """Return the share of labelings that name each cluster, shape (n, K), from the first representation."""
         check_is_fitted(self, "labels_")
@@ -260,7 +263,7 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         k, d2 = self.n_clusters, spaces.second.shape[1]
 
         def drawn(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=generator, device=device)
+            return torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
 
         free = nn.Parameter(orthonormal(drawn(n, d1, k)).transpose(-1, -2).contiguous())
         optimiser = torch.optim.Adam([free], lr=self.learning_rate)

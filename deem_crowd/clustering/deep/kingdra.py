@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 
+from deem_crowd.ambient import undisturbed
 from deem_crowd.clustering.agreement_clusters import AgreementClusters, Threshold
 from deem_crowd.clustering.alignment import align_sources
 from deem_crowd.clustering.deep.ensembles import Ensemble, EstimatorEnsemble, LadderEnsemble, Rows
@@ -159,6 +160,7 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
 
+    @undisturbed
     def fit(self, X: npt.ArrayLike, y: object = None, *, truth: Any = None) -> Kingdra:
         """Cluster the rows of X.
 
@@ -213,6 +215,7 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_, self._used = n_features, used
         return self
 
+    @undisturbed
     def predict_proba(self, X: npt.ArrayLike) -> FloatArray:
         """Return the mean of the models' probabilities under common names, shape (n, K)."""
         check_is_fitted(self, "labels_")

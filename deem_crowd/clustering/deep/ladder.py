@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -80,28 +80,31 @@ class LadderNetworks(nn.Module):
         steps = list(pairwise(widths))
         self.up = nn.ParameterList(self._start(n_models, a, b) for a, b in steps)
         self.down = nn.ParameterList(self._start(n_models, b, a) for a, b in steps)
-        device = generator.device
+        kind: Any = {"device": generator.device, "dtype": torch.float32}
         self.shift = nn.ParameterList(
-            nn.Parameter(torch.zeros(n_models, 1, b, device=device)) for b in widths[1:]
+            nn.Parameter(torch.zeros(n_models, 1, b, **kind)) for b in widths[1:]
         )
         #: of each layer, the ten numbers a unit of the combination of noisy activation and decoder
         self.combine = nn.ParameterList(
-            nn.Parameter(_combination(n_models, w, device)) for w in widths
+            nn.Parameter(_combination(n_models, w, kind)) for w in widths
         )
         for i, width in enumerate(widths[1:-1]):
-            self.register_buffer(f"mean{i}", torch.zeros(n_models, 1, width, device=device))
-            self.register_buffer(f"variance{i}", torch.ones(n_models, 1, width, device=device))
+            self.register_buffer(f"mean{i}", torch.zeros(n_models, 1, width, **kind))
+            self.register_buffer(f"variance{i}", torch.ones(n_models, 1, width, **kind))
 
     def _start(self, n_models: int, a: int, b: int) -> nn.Parameter:
         shape = (n_models, a, b)
         device = self._generator.device
-        drawn = torch.randn(shape, generator=self._generator, device=device) / a**0.5
+        drawn = (
+            torch.randn(shape, generator=self._generator, device=device, dtype=torch.float32)
+            / a**0.5
+        )
         return nn.Parameter(drawn)
 
     def _noised(self, x: Tensor, noisy: bool) -> Tensor:
         if not noisy or self.noise == 0:
             return x
-        drawn = torch.randn(x.shape, generator=self._generator, device=x.device)
+        drawn = torch.randn(x.shape, generator=self._generator, device=x.device, dtype=x.dtype)
         return x + self.noise * drawn
 
     def encode(self, x: Tensor, noisy: bool, remember: bool = False) -> Pass:
@@ -153,8 +156,8 @@ class LadderNetworks(nn.Module):
         return torch.softmax(h + self.shift[last], dim=2)
 
 
-def _combination(n_models: int, width: int, device: torch.device) -> Tensor:
-    start = torch.zeros(10, n_models, 1, width, device=device)
+def _combination(n_models: int, width: int, kind: Any) -> Tensor:
+    start = torch.zeros(10, n_models, 1, width, **kind)
     start[1] = start[6] = 1.0
     return start
 
@@ -201,7 +204,7 @@ def consistency_loss(clean: Tensor, noisy: Tensor) -> Tensor:
 
 def denoising_loss(clean: Pass, cleaned: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """Return Σ_l λ_l / width_l · mean over rows of ‖z_l − ẑ_l‖², a number for each model."""
-    total = torch.zeros(clean.logits.shape[0], device=clean.logits.device)
+    total = clean.logits.new_zeros(clean.logits.shape[0])
     for i, (target, found) in enumerate(zip(clean.layers, cleaned, strict=True)):
         total = total + weights[min(i, len(weights) - 1)] * (target - found).square().mean((1, 2))
     return total

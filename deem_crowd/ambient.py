@@ -1,0 +1,34 @@
+"""What callers may have set in torch for themselves, and what must not change our results."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def undisturbed(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function compute with gradients and on the CPU unless told, whatever the caller's modes are.
+
+    ``torch.no_grad``, ``torch.inference_mode`` and a default device are modes of a thread, and come back when it is
+    done. The default dtype belongs to the whole process: it is not touched, and tensors name theirs.
+    """
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            if (
+                torch.get_default_device().type != "cpu"
+            ):  # the mode costs time at every call of torch
+                stack.enter_context(torch.device("cpu"))
+            return function(*args, **kwargs)
+
+    return guarded
