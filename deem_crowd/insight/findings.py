@@ -14,7 +14,7 @@ from scipy import stats
 from deem_crowd.exceptions import counted
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.pairs import Panel
-from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label
+from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label, wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.swapped import swapped_labels
 from deem_crowd.insight.tables import compare, workers_table
@@ -34,9 +34,13 @@ _MOST_CLASSES = 100
 
 
 def shown(value: Any, length: int = 40) -> str:
-    """Return an id or label as text that is safe to show: invisible characters escaped, long texts shortened."""
+    """Return an id or label as text that is safe to show: invisible characters escaped, long texts shortened.
+
+    What is cut out is in the middle: long names often differ at their end.
+    """
     text = str(value)
-    cut = text if len(text) <= length else text[: length - 1] + "…"
+    end = (length - 1) // 3
+    cut = text if len(text) <= length else f"{text[: length - 1 - end]}…{text[len(text) - end :]}"
     return "".join(
         c if unicodedata.category(c)[0] != "C" and c not in "\u2028\u2029" else f"\\u{ord(c):04x}"
         for c in cut
@@ -90,19 +94,6 @@ def confused_classes(results: Results, least: float = 0.1) -> list[tuple[int, in
     wrong = (kinds // max(k, 1) != kinds % max(k, 1)) & (share >= least) & (times >= 5)
     order = np.flatnonzero(wrong)[np.argsort(-times[wrong], kind="stable")]
     return [(int(kinds[i] // k), int(kinds[i] % k), float(share[i])) for i in order]
-
-
-def wilson(
-    right: npt.ArrayLike, total: npt.ArrayLike, z: float = 1.96
-) -> tuple[FloatArray, FloatArray]:
-    """Return Wilson's interval of a rate, elementwise; (0, 1) without observations."""
-    total = np.asarray(total, dtype=np.float64)
-    n = np.maximum(total, 1.0)
-    rate = np.asarray(right, dtype=np.float64) / n
-    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
-    none = total == 0
-    return np.where(none, 0.0, middle - reach), np.where(none, 1.0, middle + reach)
 
 
 def against_gold(results: Results, gold: IntArray) -> pd.DataFrame:

@@ -12,8 +12,8 @@ import pandas as pd
 from scipy import stats
 
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError
-from deem_crowd.insight.findings import wilson
 from deem_crowd.insight.pairs import MAX_WORKERS, MIN_COMMON
+from deem_crowd.insight.reliability import wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 
 FloatArray = npt.NDArray[np.float64]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ from deem_crowd.selection.candidates import COMMON
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.integer[Any]]
 
 ENOUGH = 20
 """Answers that a worker needs before anything is said against them."""
@@ -40,6 +43,8 @@ class Reliability:
         Too few answers to say: fewer than 20, or none to tasks that others answered.
     median : float
         Of the skills of workers with enough answers; NaN if nobody has.
+    n_by_gold : int
+        How many were judged by known labels.
     """
 
     worse: IntArray
@@ -48,18 +53,31 @@ class Reliability:
     below: IntArray
     few: IntArray
     median: float
+    n_by_gold: int
 
 
-def reliability(results: Results, panel: Panel) -> Reliability:
-    """Sort the workers by reliability, the worst first; see :func:`dependence_on_tasks` for what counts as chance."""
-    _, high = results.intervals.T
+def reliability(results: Results, panel: Panel, truth: IntArray | None = None) -> Reliability:
+    """Sort the workers by reliability, the worst first.
+
+    :func:`dependence_on_tasks` says what counts as chance. Workers with 20 answers or more to tasks of known label
+    (``truth``, shape (N,), −1 where unknown) are judged by these alone.
+    """
+    skills, high = results.skills.copy(), results.intervals[:, 1].copy()
+    number = results.n_answers_of_worker
     z, constant = dependence_on_tasks(results, panel)
-    enough = (results.n_answers_of_worker >= ENOUGH) & (np.isfinite(z) | constant)
+    by_gold = np.zeros(len(skills), dtype=bool)
+    if truth is not None:
+        known, right, on_gold = _on_gold(results, truth)
+        by_gold = known >= ENOUGH
+        skills[by_gold] = (right / np.maximum(known, 1))[by_gold]
+        high[by_gold] = wilson(right, known)[1][by_gold]
+        z[by_gold] = on_gold[by_gold]
+    enough = (number >= ENOUGH) & (np.isfinite(z) | constant)
     beyond = float(stats.norm.isf(0.01 / max(int(enough.sum()), 1)))
     worse = enough & (z < -beyond)
     chance = enough & (z <= float(stats.norm.isf(_LEVEL))) & ~worse & ~constant
-    median = float(np.median(results.skills[enough])) if enough.any() else float("nan")
-    order = np.argsort(results.skills, kind="stable")
+    median = float(np.median(skills[enough])) if enough.any() else float("nan")
+    order = np.argsort(skills, kind="stable")
     below = enough & ~chance & ~worse & ~constant & (high < median)
     return Reliability(
         order[worse[order]],
@@ -68,7 +86,21 @@ def reliability(results: Results, panel: Panel) -> Reliability:
         order[below[order]],
         order[~enough[order]],
         median,
+        int((by_gold & enough).sum()),
     )
+
+
+def wilson(
+    right: npt.ArrayLike, total: npt.ArrayLike, z: float = 1.96
+) -> tuple[FloatArray, FloatArray]:
+    """Return Wilson's interval of a rate, elementwise; (0, 1) without observations."""
+    total = np.asarray(total, dtype=np.float64)
+    n = np.maximum(total, 1.0)
+    rate = np.asarray(right, dtype=np.float64) / n
+    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    none = total == 0
+    return np.where(none, 0.0, middle - reach), np.where(none, 1.0, middle + reach)
 
 
 def dependence_on_tasks(results: Results, panel: Panel) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
@@ -89,12 +121,9 @@ def dependence_on_tasks(results: Results, panel: Panel) -> tuple[FloatArray, npt
     """
     answers = results.answers
     d, k, r = answers.n_workers, answers.n_classes, answers.n_answers
-    number = results.n_answers_of_worker
     said = results.hard_answer
-    share = np.zeros((d, k))
-    np.add.at(share, (answers.worker, said), 1.0)
-    share /= np.maximum(number, 1)[:, None]
-    constant = (number > 0) & (share.max(axis=1, initial=0) == 1) & (k > 1)
+    share = _shares(answers.worker, said, d, k)
+    constant = (share.max(axis=1, initial=0) == 1) & (k > 1)
     if not r or k < 2:
         return np.full(d, np.nan), constant
     if r * k > _MOST_WORK:
@@ -105,34 +134,72 @@ def dependence_on_tasks(results: Results, panel: Panel) -> tuple[FloatArray, npt
     circle = np.arange(d)  # a worker and those who repeat them
     for group in panel.groups:
         circle[group] = group[0]
-    _, place = np.unique(
-        circle[answers.worker] * answers.n_tasks + answers.task, return_inverse=True
-    )
+    code = circle[answers.worker] * answers.n_tasks + answers.task
+    _, place = np.unique(code, return_inverse=True)
     votes = sparse.csc_array((weight, (answers.task, said)), shape=(answers.n_tasks, k))
     own = sparse.csc_array((weight, (place, said)), shape=(int(place.max()) + 1, k))
-    score, spread, expected = np.zeros(d), np.zeros(r), np.zeros(r)
+
+    def others(label: int) -> FloatArray:
+        all_of_them = votes[:, [label]].toarray().ravel()[answers.task]
+        return np.asarray(all_of_them - own[:, [label]].toarray().ravel()[place])
+
+    return _scores_over_orders(answers.worker, said, share, others), constant
+
+
+def _on_gold(results: Results, truth: IntArray) -> tuple[Codes, FloatArray, FloatArray]:
+    """Return each worker's answers to tasks of known label, how many are right, and the score over orders."""
+    answers = results.answers
+    rated = truth[answers.task] >= 0
+    worker, said, label = (
+        answers.worker[rated], results.hard_answer[rated], truth[answers.task[rated]],
+    )  # fmt: skip
+    d = answers.n_workers
+    known = np.bincount(worker, minlength=d)
+    right: FloatArray = np.bincount(worker[said == label], minlength=d).astype(np.float64)
+    share = _shares(worker, said, d, answers.n_classes)
+    score = _scores_over_orders(worker, said, share, lambda c: (label == c).astype(np.float64))
+    return known, right, score
+
+
+def _shares(worker: Codes, said: Codes, n_workers: int, n_classes: int) -> FloatArray:
+    """Return how often each worker gives each label, shape (D, K), as shares of their answers."""
+    counts = np.zeros((n_workers, n_classes))
+    np.add.at(counts, (worker, said), 1.0)
+    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+
+def _scores_over_orders(
+    worker: Codes, said: Codes, share: FloatArray, others: Callable[[int], FloatArray]
+) -> FloatArray:
+    """Return (T − mean) / deviation of T = Σ S[n, a_n] over all orders of each worker's answers, shape (D,).
+
+    Parameters
+    ----------
+    worker, said : integers, shape (R,)
+    share : shape (D, K)
+        How often each worker gives each label.
+    others : callable
+        S[:, label] for the R answers.
+    """
+    d, k = share.shape
+    score, mean_square, expected = np.zeros(d), np.zeros(len(said)), np.zeros(len(said))
     columns = np.zeros((d, k))
     for label in range(k):
-        others = (
-            votes[:, [label]].toarray().ravel()[answers.task]
-            - own[:, [label]].toarray().ravel()[place]
-        )
+        column = others(label)
         mine = said == label
-        score += np.bincount(answers.worker[mine], weights=others[mine], minlength=d)
-        columns[:, label] = np.bincount(answers.worker, weights=others, minlength=d)
-        part = share[answers.worker, label]
-        expected += part * others
-        spread += part * others**2
-    n = np.maximum(number, 1)
+        score += np.bincount(worker[mine], weights=column[mine], minlength=d)
+        columns[:, label] = np.bincount(worker, weights=column, minlength=d)
+        part = share[worker, label]
+        expected += part * column
+        mean_square += part * column**2
+    n = np.maximum(np.bincount(worker, minlength=d), 1)
     columns /= n[:, None]
     mean = (share * columns).sum(axis=1)
-    within = np.bincount(answers.worker, weights=spread - expected**2, minlength=d)
+    within = np.bincount(worker, weights=mean_square - expected**2, minlength=d)
     between = n * (share * (columns - mean[:, None]) ** 2).sum(axis=1)
     variance = n / np.maximum(n - 1, 1) * np.maximum(within - between, 0)
-    told = variance > 1e-9 * np.maximum(n, 1)
-    return np.where(
-        told, (score - n * mean) / np.sqrt(np.where(told, variance, 1)), np.nan
-    ), constant
+    told = variance > 1e-9 * n
+    return np.where(told, (score - n * mean) / np.sqrt(np.where(told, variance, 1)), np.nan)
 
 
 def shows_no_label(results: Results) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deem_crowd.exceptions import DataError
-from deem_crowd.insight.findings import shown, wilson
+from deem_crowd.insight.findings import shown
+from deem_crowd.insight.reliability import wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.plots.axes import BLUE, GREY, ORANGE, axes, plain, title
 

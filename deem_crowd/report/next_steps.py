@@ -12,12 +12,15 @@ from deem_crowd.decide import Consensus, next_tasks, reliable, suspect_answers
 from deem_crowd.decide.source import Source
 from deem_crowd.decide.suspects import answer_scores
 from deem_crowd.exceptions import DataWarning, counted
+from deem_crowd.insight.findings import NO_LABEL
+from deem_crowd.insight.reliability import shows_no_label
 from deem_crowd.insight.results import Results
 from deem_crowd.report.details import Table, table_of
-from deem_crowd.report.questions import Section, percent
+from deem_crowd.report.sections import Section, percent
 
 IntArray = npt.NDArray[np.int64]
 
+SUSPECT = "Which answers are suspect?"
 _PRECISIONS = (0.9, 0.95, 0.99)
 _ROWS = 20
 
@@ -35,7 +38,10 @@ def next_steps(results: Results, truth: IntArray | None) -> list[Section]:
         results.confusion,
         source=Source.of(results.model),
     ).with_answers(data)
-    return [keep(consensus, truth), suspects(consensus, truth), ask_next(consensus)]
+    doubtful = Section(SUSPECT, [NO_LABEL])
+    if not shows_no_label(results):
+        doubtful = suspects(consensus, truth)
+    return [keep(consensus, truth), doubtful, ask_next(consensus)]
 
 
 def keep(consensus: Consensus, truth: IntArray | None) -> Section:
@@ -73,7 +79,7 @@ def suspects(consensus: Consensus, truth: IntArray | None) -> Section:
     total, likely = len(scores), int((scores > 0.5).sum())
     if not likely:
         sentence = "None: every answer is more likely right than wrong."
-        return Section("Which answers are suspect?", [sentence])
+        return Section(SUSPECT, [sentence])
     frame = suspect_answers(consensus, min(_ROWS, likely)).set_index("task")
     sentence = (
         f"{counted(likely, 'answer')} of {total:,} ({percent(likely / total)}) "
@@ -98,9 +104,7 @@ def suspects(consensus: Consensus, truth: IntArray | None) -> Section:
     }
     shown = frame[["worker", *columns]].rename(columns=columns)
     note = "The worst first; `deem-crowd suspects` and suspect_answers() have all of them."
-    return Section(
-        "Which answers are suspect?", sentences, [table_of("Suspect answers", shown, note)]
-    )
+    return Section(SUSPECT, sentences, [table_of("Suspect answers", shown, note)])
 
 
 def ask_next(consensus: Consensus) -> Section:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from deem_crowd import __version__, plots
-from deem_crowd.exceptions import DataError, counted
+from deem_crowd.exceptions import counted
 from deem_crowd.insight.agreement import has_order
 from deem_crowd.insight.coefficients import panel_coefficients, vote_patterns
 from deem_crowd.insight.contested import contested_table
@@ -19,27 +16,16 @@ from deem_crowd.insight.findings import (
     listed,
     merged_classes,
     shown,
-    wilson,
 )
 from deem_crowd.insight.judges import independent_errors
 from deem_crowd.insight.pairs import Panel
-from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label
+from deem_crowd.insight.reliability import shows_no_label, wilson
 from deem_crowd.insight.results import Results
-from deem_crowd.insight.tables import confusion_counts
 from deem_crowd.report.details import Table, contested_rows, table_of
-from deem_crowd.report.figures import Figure, draw
+from deem_crowd.report.ratings import retrain, unreliable
+from deem_crowd.report.sections import Section, drawn, percent
 
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass
-class Section:
-    """A question, sentences that answer it, tables and figures."""
-
-    heading: str
-    sentences: list[str]
-    tables: list[Table] = field(default_factory=list)
-    figures: list[Figure] = field(default_factory=list)
 
 
 def facts(results: Results, truth: IntArray | None) -> str:
@@ -58,11 +44,11 @@ def sections(results: Results, panel: Panel, truth: IntArray | None) -> list[Sec
     """Return the sections in the order in which a person asks."""
     return [
         trust(results, panel, truth),
-        unreliable(results, panel),
+        unreliable(results, panel, truth),
         copies(results, panel, truth),
         classes(results),
         look_again(results, panel, truth),
-        retrain(results, panel),
+        retrain(results, panel, truth),
     ]
 
 
@@ -110,13 +96,13 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     if coefficient:
         sentences.append(coefficient)
     section = Section("How many labels can I trust?", sentences, [_kept(results, truth)])
-    section.figures += _figure(
+    section.figures += drawn(
         "Confidence of the labels",
         "How many labels have which confidence.",
         plots.confidence,
         results,
     )
-    section.figures += _figure(
+    section.figures += drawn(
         "Accuracy against coverage",
         "What accuracy to expect if only the most certain labels are kept.",
         plots.coverage,
@@ -163,55 +149,6 @@ def _panel_agreement(results: Results) -> str:
     return text + "."
 
 
-def unreliable(results: Results, panel: Panel) -> Section:
-    """Who is unreliable?"""
-    if shows_no_label(results):
-        return Section("Who is unreliable?", [NO_LABEL])
-    rated, workers = reliability(results, panel), results.answers.workers
-    sentences = []
-    if len(rated.worse):
-        n = len(rated.worse)
-        sentences.append(
-            f"{counted(n, 'worker')} {'contradicts' if n == 1 else 'contradict'} the others more often than chance "
-            f"would: {listed(workers[rated.worse])}."
-        )
-    if len(rated.at_chance):
-        n = len(rated.at_chance)
-        sentences.append(
-            f"{counted(n, 'worker')} {'is' if n == 1 else 'are'} not seen to be better than chance: "
-            f"{listed(workers[rated.at_chance])}."
-        )
-    if len(rated.constant):
-        n = len(rated.constant)
-        sentences.append(
-            f"{counted(n, 'worker')} always {'gives' if n == 1 else 'give'} one and the same label, so that agreement "
-            f"says nothing of them: {listed(workers[rated.constant])}."
-        )
-    if len(rated.below):
-        n = len(rated.below)
-        sentences.append(
-            f"{counted(n, 'worker')} {'is' if n == 1 else 'are'} better than chance, but by more than the "
-            f"interval of the skill below the median of {rated.median:.2f}: {listed(workers[rated.below])}."
-        )
-    if not sentences:
-        sentences.append("Nobody with enough answers stands out as unreliable.")
-    if len(rated.few):
-        n = len(rated.few)
-        sentences.append(
-            f"{counted(n, 'worker')} {'has' if n == 1 else 'have'} too few answers to say: fewer than {ENOUGH}, or "
-            "none to tasks that others answered."
-        )
-    figures = _figure(
-        "Skills of the workers",
-        "Each worker's chance of the right answer with a 95 % interval; the grey mark is what chance gives.",
-        plots.skills,
-        results,
-        most=30,
-        size=(4.8, max(2.2, 0.21 * min(len(workers), 30) + 1.2)),
-    )
-    return Section("Who is unreliable?", sentences, [], figures)
-
-
 def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     """Who repeats whom?"""
     workers, n = results.answers.workers, panel.n_workers
@@ -246,7 +183,7 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         sentences.append(f"{counted(panel.left_out, 'worker')} with few answers were not compared.")
     figures = []
     if compared:
-        figures = _figure(
+        figures = drawn(
             "Agreement in pairs",
             "Chance-corrected agreement of each pair; workers that repeat one another stand side by side, framed.",
             plots.agreement,
@@ -283,13 +220,13 @@ def classes(results: Results) -> Section:
     ]
     for label, said, share in confused[:5]:
         sentences.append(
-            f"Of the answers to tasks labelled {shown(names[label])} {percent(share)} are {shown(names[said])}."
+            f"{percent(share)} of the answers to tasks labelled {shown(names[label])} are {shown(names[said])}."
         )
     if not sentences:
         sentences.append(
             "None: no class gets a tenth or more of the answers to tasks with another label."
         )
-    figures = _figure(
+    figures = drawn(
         "Confusion of all workers",
         "Rows are answers, columns the true label as the model sees it; each column sums to 1.",
         plots.confusion,
@@ -324,56 +261,3 @@ def look_again(results: Results, panel: Panel, truth: IntArray | None) -> Sectio
                 f"{percent(right[rated & ~marks].mean())} of the others."
             )
     return Section("Which tasks need another look?", sentences, [table])
-
-
-def retrain(results: Results, panel: Panel) -> Section:
-    """Whom should I retrain or drop?"""
-    if shows_no_label(results):
-        return Section("Whom should I retrain or drop?", [NO_LABEL])
-    rated, data = reliability(results, panel), results.answers
-    sentences = []
-    if len(rated.worse):
-        sentences.append(
-            f"Ask {listed(data.workers[rated.worse])} how they understand the labels: their answers go against those "
-            "of the others more often than chance would, as if classes were mixed up."
-        )
-    if len(rated.at_chance):
-        sentences.append(
-            f"Consider dropping {listed(data.workers[rated.at_chance])}: nothing shows that they do better than chance."
-        )
-    if len(rated.constant):
-        sentences.append(
-            f"Ask {listed(data.workers[rated.constant])} why they always give one label: who answers all tasks so "
-            "tells nothing, who answers only tasks of that label tells much."
-        )
-    worker, label, said, times = confusion_counts(results)
-    total = np.bincount(worker, weights=times, minlength=data.n_workers)
-    for place in rated.below[:10]:
-        mine = np.flatnonzero(worker == place)
-        if not len(mine):
-            continue
-        top = mine[np.argmax(times[mine])]
-        share = times[top] / total[place]
-        sentences.append(
-            f"Consider retraining {shown(data.workers[place])} (skill {results.skills[place]:.2f}): the most frequent "
-            f"error, {percent(share)} of all, is {shown(data.classes[said[top]])} where the consensus is "
-            f"{shown(data.classes[label[top]])}."
-        )
-    if len(rated.below) > 10:
-        sentences.append(
-            f"{len(rated.below) - 10:,} more are below the median by more than their interval."
-        )
-    return Section("Whom should I retrain or drop?", sentences or ["Nobody, by these answers."])
-
-
-def _figure(title: str, caption: str, plot: Any, results: Results, **options: Any) -> list[Figure]:
-    """Return a figure, or none where there is nothing to draw."""
-    try:
-        return [draw(title, caption, plot, results, **options)]
-    except DataError:
-        return []
-
-
-def percent(share: float) -> str:
-    """Return '62 %', and '3.4 %' or '96.6 %' near the ends."""
-    return f"{100 * share:.1f} %" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f} %"

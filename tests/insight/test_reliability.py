@@ -87,6 +87,25 @@ def test_who_contradicts_the_others_is_worse_than_chance() -> None:
     assert "1 worker contradicts the others more often than chance would: 3." in page
 
 
+def test_gold_overrules_agreement() -> None:
+    # four of five fall for the same tasks, and the fifth, who is right, looks unreliable
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=400)
+    looks = np.where(rng.random(400) < 0.5, 1 - truth, truth)
+    fooled = np.where(rng.random((400, 4)) < 0.9, looks[:, None], 1 - looks[:, None])
+    right = np.where(rng.random(400) < 0.85, truth, 1 - truth)
+    results, panel = rated(np.column_stack([fooled, right]))
+    by_agreement, by_gold = reliability(results, panel), reliability(results, panel, truth)
+    assert 4 in by_agreement.at_chance
+    assert by_gold.n_by_gold == 5
+    assert sorted(by_gold.at_chance) == [0, 1, 2, 3]
+    page = html(results, truth)
+    assert "5 workers with 20 answers or more to tasks with gold were judged by gold" in page
+    assert "This goes by agreement with the others" in html(results)
+    few = np.where(np.arange(400) < 19, truth, -1)
+    assert 4 in reliability(results, panel, few).at_chance
+
+
 def test_who_meets_nobody_is_not_judged() -> None:
     alone = pd.DataFrame(
         {"task": range(60), "worker": np.repeat(["a", "b"], 30), "label": list("xyz") * 20}
@@ -106,7 +125,7 @@ def test_answers_without_a_label_say_so_and_nothing_else() -> None:
     assert findings(model)[0] == NO_LABEL
     assert merged_classes(results)  # which would be said otherwise
     page = html(results)
-    assert page.count(NO_LABEL) == 4
+    assert page.count(NO_LABEL) == 5
     assert "better than chance" not in page
     assert "apart" not in page
     assert "better than chance" not in model.summary()

@@ -285,7 +285,9 @@ def test_unfitted_objects_say_so() -> None:
 
 def test_ids_of_any_kind_are_shown_safely() -> None:
     assert findings.shown("a\x00b\n\u202ec") == "a\\u0000b\\u000a\\u202ec"
-    assert findings.shown("x" * 10_000) == "x" * 39 + "…"
+    assert findings.shown("x" * 10_000) == "x" * 26 + "…" + "x" * 13
+    long = "judge/a-very-long-name-of-a-model/with-a-prompt/"
+    assert findings.shown(long + "1") != findings.shown(long + "2")
     assert findings.listed([1, 2, 3]) == "1, 2 and 3"
     assert findings.listed(range(20), 2) == "0, 1 and 18 more"
 
