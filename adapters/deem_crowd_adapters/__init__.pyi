@@ -24,6 +24,7 @@ from .reading import from_file as from_file
 from .reading import from_jsonl as from_jsonl
 from .reading import from_parquet as from_parquet
 from .reading import from_tsv as from_tsv
+from .scores import from_scores as from_scores
 from .wide import from_wide as from_wide
 from .writing import write_table as write_table
 
@@ -40,6 +41,7 @@ __all__ = [
     "from_pairwise",
     "from_parquet",
     "from_polars",
+    "from_scores",
     "from_soft",
     "from_soft_long",
     "from_tsv",

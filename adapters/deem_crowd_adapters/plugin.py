@@ -40,6 +40,10 @@ def deem_crowd_adapters() -> Mapping[str, Offer]:
             "pairwise:from_pairwise",
             "verdicts on pairs, some of them swapped: task, worker, label, order",
         ),
+        "scores": (
+            "scores:from_scores",
+            "numeric scores of judges, each on a scale of its own: task, worker, score",
+        ),
         "promptfoo": (
             "exports.tools:from_promptfoo",
             "promptfoo results: an output, a grader, pass or fail",

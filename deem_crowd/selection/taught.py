@@ -7,10 +7,11 @@ multinomial logistic regressions on indicators of (worker, answer), which is the
 
 one with W shrunk towards zero, and one with W = a W⁰ + Δ and Δ shrunk towards zero, where W⁰ are the log-tables of the
 fit without gold and a ~ N(a⁰, ½²) rescales them (a⁰ = 1 / the design effect of a mean task): with few labels it is the
-fit without gold. The penalties are chosen, and the three readings weighted, by the log-likelihood of held-out gold in
-three folds: the weights v maximise Σ_n log Σ_j v_j p_j(y_n) under a Dirichlet prior that counts as :data:`_PRIOR`
-(stacking of predictive distributions; Yao et al., *Bayesian Analysis* 13, 2018). Folds are dealt in the order of what
-the fit without gold says of the known labels, so that they depend on no order of rows and on no names.
+fit without gold. The penalties are chosen, and the four readings (the fit without gold is one) weighted, by the
+log-likelihood of held-out gold in three folds: the weights v maximise Σ_n log Σ_j v_j p_j(y_n) under a Dirichlet prior
+that counts as :data:`_PRIOR` (stacking of predictive distributions; Yao et al., *Bayesian Analysis* 13, 2018). Folds
+are dealt in the order of what the fit without gold says of the known labels, so that they depend on no order of rows
+and on no names.
 """
 
 from __future__ import annotations
@@ -41,29 +42,29 @@ _MOST_CELLS = 10**6
 _FOLDS = 3
 _PENALTIES = (3.0, 1.0, 0.3)
 _CORRECTION_PENALTIES = (30.0, 10.0, 3.0, 1.0)
-_PRIOR = (1.2, 0.6, 1.2)
-"""Pseudo-labels for the clamped fit, the regression, and the corrected fit."""
+_PRIOR = (0.8, 1.0, 0.4, 0.8)
+"""Pseudo-labels for the clamped fit, the fit without gold, the regression, and the corrected fit."""
 _LEAST_CHANCE = 1e-6
 _ROUNDS = 200
 
 
 @dataclass(frozen=True)
 class Taught:
-    """What gold says of three readings.
+    """What gold says of four readings: the clamped fit, the fit without gold, the regression and the corrected fit.
 
     Attributes
     ----------
-    weights : tuple of three floats
-        Of the clamped fit, the regression and the corrected fit; they sum to 1.
+    weights : tuple of four floats
+        They sum to 1.
     energies : tuple of two Energy
         The regression and the corrected fit.
-    held_out : tuple of three floats
+    held_out : tuple of four floats
         Log-likelihood of a held-out label under each, in nats.
     """
 
-    weights: tuple[float, float, float]
-    energies: tuple[Energy, Energy]
-    held_out: tuple[float, float, float]
+    weights: tuple[float, ...]
+    energies: tuple[Energy, ...]
+    held_out: tuple[float, ...]
 
 
 def asked(design: DesignMatrix, gold: torch.Tensor | None) -> bool:
@@ -96,9 +97,10 @@ def select(
     if not asked(design, gold) or known.pool is None:
         return known
     free = fit(None)
-    without = free.posterior
-    if without is None:
-        without = null_model.common_skill(design, 1).posterior(design)
+    apart = free.pool
+    if apart is None:
+        apart = OpinionPool((null_model.common_skill(design, 1),), (1.0,), 0.0)
+    without = apart.posterior(design)
     tables = read_off(design, without, free.tables) if free.weight is None else free.weight
 
     def clamped(part: IntArray) -> FloatArray:
@@ -112,32 +114,39 @@ def select(
         without.double().cpu().numpy(),
         tables.numpy(),
         (design.total(without) / max(design.n_tasks_in_all, 1)).clamp_min(1e-9).numpy(),
-        free.pool.correlation if free.pool is not None else 0.0,
+        apart.correlation,
         clamped,
     )
-    return _combined(design, gold, known, known.pool, told)
+    return _combined(design, gold, known, known.pool, apart, told)
 
 
 def _combined(
-    design: DesignMatrix, gold: torch.Tensor, known: Selected, pool: OpinionPool, told: Taught
+    design: DesignMatrix,
+    gold: torch.Tensor,
+    known: Selected,
+    pool: OpinionPool,
+    apart: OpinionPool,
+    told: Taught,
 ) -> Selected:
-    """Return the mixture of a pool, with its share of votes, and the two models that gold trained."""
-    of_pool, regression, corrected = told.weights
-    floor = of_pool * pool.floor
+    """Return the mixture of the pools with gold and without, with their shares of votes, and what gold trained."""
+    of_pool, of_apart, regression, corrected = told.weights
+    floor = of_pool * pool.floor + of_apart * apart.floor
     shares = [of_pool * (1 - pool.floor) * weight for weight in pool.weights]
-    weights = tuple(share / (1 - floor) for share in (*shares, regression, corrected))
+    shares += [of_apart * (1 - apart.floor) * weight for weight in apart.weights]
     mixed = OpinionPool(
-        (*pool.energies, *told.energies), weights, floor, of_pool * pool.correlation
+        (*pool.energies, *apart.energies, *told.energies),
+        tuple(share / (1 - floor) for share in (*shares, regression, corrected)),
+        floor,
+        of_pool * pool.correlation + of_apart * apart.correlation,
+        apart.unanswered,
     )
     posterior = mixed.posterior(design)
     settled = gold >= 0
     labels = torch.nn.functional.one_hot(gold[settled], design.n_classes)
     posterior[settled.to(posterior.device)] = labels.to(posterior)
     chosen = [replace(one, weight=of_pool * one.weight) for one in known.candidates]
-    for name, score, weight in (
-        (rows.REGRESSION, told.held_out[1], regression),
-        (rows.CORRECTED, told.held_out[2], corrected),
-    ):
+    names = (rows.WITHOUT_GOLD, rows.REGRESSION, rows.CORRECTED)
+    for name, score, weight in zip(names, told.held_out[1:], told.weights[1:], strict=True):
         why = f"weighed by held-out gold: {score:.3f} nats a label, the clamped fit {told.held_out[0]:.3f}"
         chosen.append(Candidate(name, nan, nan, nan, nan, weight, why))
     return replace(
@@ -190,7 +199,8 @@ def learn(
     shrunk = [Regression(features, None, 0.0, penalty) for penalty in _PENALTIES]
     corrected = [Regression(features, base, usual, penalty) for penalty in _CORRECTION_PENALTIES]
     models = [*shrunk, *corrected]
-    chances = np.empty((len(places), 1 + len(models)))
+    chances = np.empty((len(places), 2 + len(models)))
+    chances[:, 1] = free[places, known]
     for number in range(_FOLDS):
         train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         if not len(test):
@@ -198,27 +208,28 @@ def learn(
         part = np.full_like(gold, -1)
         part[places[train]] = known[train]
         chances[test, 0] = clamped(part)[places[test], known[test]]
-        for j, model in enumerate(models, 1):
+        for j, model in enumerate(models, 2):
             found = model.fit(train, known[train], k).predict(test)
             chances[test, j] = found[np.arange(len(test)), known[test]]
     logs = np.log(np.maximum(chances, _LEAST_CHANCE)).mean(0)
-    first = 1 + int(np.argmax(logs[1 : 1 + len(shrunk)]))
-    second = 1 + len(shrunk) + int(np.argmax(logs[1 + len(shrunk) :]))
-    weights = _stacked(np.maximum(chances[:, [0, first, second]], _LEAST_CHANCE))
+    first = 2 + int(np.argmax(logs[2 : 2 + len(shrunk)]))
+    second = 2 + len(shrunk) + int(np.argmax(logs[2 + len(shrunk) :]))
+    chosen = [0, 1, first, second]
     everything = np.arange(len(places))
     energies = tuple(
-        models[j - 1].fit(everything, known, k).energy(tables, np.log(prior))
+        models[j - 2].fit(everything, known, k).energy(tables, np.log(prior))
         for j in (first, second)
     )
-    return Taught(weights, energies, (logs[0], logs[first], logs[second]))  # type: ignore[arg-type]
+    weights = _stacked(np.maximum(chances[:, chosen], _LEAST_CHANCE))
+    return Taught(weights, energies, tuple(logs[chosen].tolist()))
 
 
-def _stacked(chances: FloatArray) -> tuple[float, float, float]:
-    """Return the weights of the mixture that makes held-out labels likeliest; ``chances`` has shape (n, 3)."""
+def _stacked(chances: FloatArray) -> tuple[float, ...]:
+    """Return the weights of the mixture that makes held-out labels likeliest; ``chances`` has shape (n, 4)."""
     prior = np.array(_PRIOR)
     weights = prior / prior.sum()
     for _ in range(_ROUNDS):
         share = chances * weights
         share /= share.sum(1, keepdims=True)
         weights = (share.sum(0) + prior) / (len(chances) + prior.sum())
-    return float(weights[0]), float(weights[1]), float(weights[2])
+    return tuple(weights.tolist())

@@ -1,0 +1,146 @@
+"""Numeric scores of judges (ratings, logits, rewards) → soft answers, by the rank of a score among the judge's own."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+from deem_crowd_adapters import roles
+from deem_crowd_adapters.tables import to_frame
+
+_PARTS = ("task", "worker", "score")
+
+
+def from_scores(
+    data: Any,
+    *,
+    classes: Sequence[Hashable] = ("bad", "good"),
+    share: float = 0.5,
+    task: Hashable | None = None,
+    worker: Hashable | None = None,
+    score: Hashable | None = None,
+    columns: roles.Columns | None = None,
+) -> Answers:
+    r"""Read scores, where judges have scales of their own: what counts is how a judge ranks the tasks.
+
+    One judge gives 8 for what another gives 4, and logits have no scale at all, so that a cut at a fixed score is no
+    vote. Of the n scores of a judge, with r the rank of one (the mean rank where scores are equal, 1 the lowest),
+
+    .. math:: p(\text{second class}) = σ( logit((r - 1/2) / n) + logit(share) ).
+
+    A judge that gave all tasks the same score says nothing, and is left out with a warning, as are rows without a
+    score.
+
+    Parameters
+    ----------
+    data : table of pandas, polars or Arrow, R rows, or the path of such a table
+        Columns ``task``, ``worker`` (the judge) and ``score``: numbers, higher for the second class.
+    classes : two hashables
+        What a low and a high score stand for.
+    share : float
+        How often the second class is expected, in (0, 1).
+    task, worker, score : hashable, optional
+        The names of single columns, as in ``columns``.
+    columns : mapping, optional
+        What ``task``, ``worker`` and ``score`` are called here.
+
+    Returns
+    -------
+    Answers
+        Soft ones: N tasks, D judges, K = 2 classes.
+
+    Raises
+    ------
+    MissingColumnError
+        If a column is not there.
+    DataError
+        If scores are no numbers, or infinite, or no judge tells tasks apart.
+    ParameterError
+    """
+    low, high = _classes(classes)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise ParameterError(f"share={share!r} is not allowed: it is a number between 0 and 1.")
+    named = roles.named(columns, task=task, worker=worker, score=score)
+    frame = _table(data, named)
+    values = _numbers(frame["score"])
+    kept = np.isfinite(values)
+    keys = frame.loc[kept, ["task", "worker"]].reset_index(drop=True)
+    by_judge = pd.Series(values[kept]).groupby([keys["worker"]], sort=False, observed=True)
+    level = (by_judge.rank() - 0.5) / by_judge.transform("size")
+    silent = by_judge.transform("nunique") < 2
+    _warn(int((~kept).sum()), keys.loc[silent, "worker"].unique())
+    if silent.all():
+        raise DataError(
+            "column 'score': no judge gives two different scores, so that none tells tasks apart. Is it the right "
+            "column (score=...)?"
+        )
+    odds = np.log(level / (1 - level)) + np.log(share / (1 - share))
+    chance = 1 / (1 + np.exp(-odds))
+    soft = keys.assign(_low=1 - chance, _high=chance)[~silent.to_numpy()]
+    soft.columns = pd.Index(["task", "worker", low, high], dtype=object)
+    return Answers.from_soft_frame(soft)
+
+
+def _classes(classes: Any) -> tuple[Hashable, Hashable]:
+    listed = list(classes) if isinstance(classes, Sequence | np.ndarray | pd.Index) else []
+    if isinstance(classes, str) or len(listed) != 2 or listed[0] == listed[1]:
+        raise ParameterError(
+            f"classes={classes!r} is not allowed: it is two different labels, what a low and a high score stand for."
+        )
+    if set(listed) & {"task", "worker"}:
+        raise ParameterError("classes cannot be called 'task' or 'worker'.")
+    return listed[0], listed[1]
+
+
+def _table(data: Any, named: roles.Columns | None) -> pd.DataFrame:
+    """Return the columns task, worker and score."""
+    if isinstance(data, str | os.PathLike):
+        from deem_crowd_adapters.files import read_table
+
+        data = read_table(data)
+    frame = to_frame(data)
+    names = roles.find(list(frame.columns), _PARTS, named)
+    found = frame[[names[part] for part in _PARTS]]
+    return found.set_axis(list(_PARTS), axis=1)
+
+
+def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
+    """Return scores as floats, NaN where there is none.
+
+    Raises
+    ------
+    DataError
+    """
+    numbers = pd.to_numeric(scores, errors="coerce")
+    wrong = scores.notna() & numbers.isna()
+    if wrong.any():
+        raise DataError(
+            f"column 'score': {int(wrong.sum())} values are no numbers: {first_few(scores[wrong].unique())}. Leave "
+            "them empty where a judge gave no score; verdicts that are words go through to_answers."
+        )
+    found: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    infinite = np.isinf(found)
+    if infinite.any():
+        raise DataError(
+            f"column 'score': {int(infinite.sum())} values are infinite, first in row {int(infinite.argmax())}. Give "
+            "a number, or leave them empty."
+        )
+    return found
+
+
+def _warn(n_missing: int, silent: npt.NDArray[Any]) -> None:
+    parts = []
+    if n_missing:
+        parts.append(f"{n_missing} rows have no score")
+    if len(silent):
+        parts.append(f"{len(silent)} judges give one score throughout ({first_few(silent)})")
+    if parts:
+        warnings.warn(f"{'; '.join(parts)}: they are left out.", DataWarning, stacklevel=3)

@@ -1,0 +1,115 @@
+"""Scores on scales of the judges' own."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd_adapters import from_scores
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.exceptions import DataError, DataWarning, MissingColumnError, ParameterError
+
+
+def panel(seed: int, n: int = 300, m: int = 7) -> tuple[pd.DataFrame, pd.Series]:
+    """Ratings 1 to 10 of judges with offsets and spreads of their own, and what is true."""
+    rng = np.random.default_rng(seed)
+    good = rng.random(n) < 0.5
+    parts = []
+    for j in range(m):
+        seen = rng.uniform(0.5, 1.5) * (good - 0.5) + rng.normal(size=n)
+        score = np.clip(np.round(5 + rng.normal() + rng.uniform(1, 3) * seen), 1, 10)
+        parts.append(pd.DataFrame({"task": np.arange(n), "worker": f"judge {j}", "score": score}))
+    truth = pd.Series(np.where(good, "good", "bad"), index=pd.RangeIndex(n))
+    return pd.concat(parts, ignore_index=True), truth
+
+
+def test_ranks_tell_more_than_a_fixed_cut() -> None:
+    gained = []
+    for seed in range(4):
+        scores, truth = panel(seed)
+        cut = scores.assign(label=np.where(scores["score"] > 5, "good", "bad")).drop(
+            columns="score"
+        )
+        ranked = DEEMAggregator().fit_predict(from_scores(scores)).loc[truth.index]
+        fixed = DEEMAggregator().fit_predict(cut).loc[truth.index]
+        gained.append((ranked == truth).mean() - (fixed == truth).mean())
+    assert np.mean(gained) > 0.02, gained
+
+
+def test_the_numbers_of_one_judge() -> None:
+    table = pd.DataFrame({"task": list("abcd"), "worker": "x", "score": [1.0, 7.0, 7.0, 9.5]})
+    answers = from_scores(table, classes=("no", "yes"))
+    assert answers.classes.tolist() == ["no", "yes"]
+    np.testing.assert_allclose(answers.soft[:, 1], [0.5 / 4, 2 / 4, 2 / 4, 3.5 / 4])
+    rare = from_scores(table, classes=("no", "yes"), share=0.1)
+    odds = answers.soft[:, 1] / answers.soft[:, 0]
+    np.testing.assert_allclose(rare.soft[:, 1] / rare.soft[:, 0], odds / 9)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_scales_and_order_do_not_count(seed) -> None:
+    rng = np.random.default_rng(seed)
+    scores, _ = panel(1, 40, 4)
+    first = from_scores(scores)
+    bent = scores.assign(score=np.exp(0.5 * scores["score"]) * rng.uniform(0.1, 5) + rng.normal())
+    np.testing.assert_allclose(from_scores(bent).soft, first.soft, atol=1e-12)
+    mixed = from_scores(scores.iloc[rng.permutation(len(scores))])
+    one = pd.Series(mixed.soft[:, 1], index=[mixed.tasks[mixed.task], mixed.workers[mixed.worker]])
+    other = pd.Series(
+        first.soft[:, 1], index=[first.tasks[first.task], first.workers[first.worker]]
+    )
+    pd.testing.assert_series_equal(one.sort_index(), other.sort_index(), check_names=False)
+
+
+def test_other_names_and_a_file(tmp_path) -> None:
+    scores, _ = panel(2, 20, 3)
+    renamed = scores.rename(columns={"task": "item", "worker": "judge", "score": "logit"})
+    renamed.to_csv(tmp_path / "scores.csv", index=False)
+    named = {"task": "item", "worker": "judge", "score": "logit"}
+    for found in (
+        from_scores(renamed, **named),
+        from_scores(str(tmp_path / "scores.csv"), columns=named),
+    ):
+        np.testing.assert_allclose(found.soft, from_scores(scores).soft)
+
+
+def test_rows_and_judges_that_say_nothing_are_left_out_and_said() -> None:
+    table = pd.DataFrame(
+        {"task": list("abcabc"), "worker": list("xxxyyy"), "score": [1, 2, None, 3, 3, 3]}
+    )
+    with pytest.warns(DataWarning, match=r"1 rows have no score; 1 judges .* \('y'\)"):
+        answers = from_scores(table)
+    assert answers.workers.tolist() == ["x"]
+    assert answers.n_answers == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"score": ["1", "2", "high"]}, DataError, "1 values are no numbers: 'high'"),
+        ({"score": [1, 2, float("inf")]}, DataError, "1 values are infinite, first in row 2"),
+        ({"score": [4, 4, 4]}, DataError, "no judge gives two different scores"),
+    ],
+)
+def test_scores_that_are_none(change, error, message) -> None:
+    table = pd.DataFrame({"task": list("abc"), "worker": "x", **change})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # of the judge who gives one score
+        with pytest.raises(error, match=message):
+            from_scores(table)
+
+
+def test_parameters_that_are_wrong() -> None:
+    scores, _ = panel(3, 10, 3)
+    with pytest.raises(MissingColumnError, match="missing columns 'score'"):
+        from_scores(scores.drop(columns="score"))
+    with pytest.raises(ParameterError, match="share=1.5"):
+        from_scores(scores, share=1.5)
+    with pytest.raises(ParameterError, match="two different labels"):
+        from_scores(scores, classes=("good", "good"))
