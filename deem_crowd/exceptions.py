@@ -37,6 +37,10 @@ class ParameterError(DeemCrowdError, ValueError):
     """A parameter is unknown, of the wrong type or out of its range."""
 
 
+class ProcessLostError(DeemCrowdError, ConnectionError):
+    """Another process of a fit by several is gone, or does not answer."""
+
+
 class UnsupportedError(DeemCrowdError, NotImplementedError):
     """The combination of parameters is not something this version can do."""
 

@@ -576,6 +576,22 @@ class DEEMAggregator(
         return _output(answers.select(classes=(known_classes, classes)), posterior, settled)
 
 
+def of_model(
+    parameters: dict[str, Any],
+    model: fitted.FittedModel,
+    answers: Answers,
+    posterior: npt.NDArray[np.float64],
+) -> DEEMAggregator:
+    """Return an object of a model that was fitted by several processes, with labels of some tasks."""
+    made = DEEMAggregator(**parameters)
+    labels, probas = _output(answers, posterior, None)
+    found = _attributes(
+        replace(model, warm_starts={}), labels, probas, answers.workers, answers.classes
+    )
+    made.__dict__.update(found)
+    return made
+
+
 def _attributes(
     model: Model,
     labels: pd.Series,

@@ -21,6 +21,7 @@ from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, make_design
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.named_classes import NamedClasses, NamedPosterior
 from deem_crowd.model.units import MAX_JOINT_STATES
 from deem_crowd.progress import Progress, only_stage
@@ -88,7 +89,7 @@ def fit_answers(
     gold: IntArray | None = None,
     progress: Progress | None = None,
     present: FittedModel | None = None,
-    design: DesignMatrix | None = None,
+    group: Group = ALONE,
 ) -> tuple[FittedModel, FloatArray]:
     """Fit the model of a recipe, with tables of K² numbers a worker.
 
@@ -104,8 +105,9 @@ def fit_answers(
     present : FittedModel, optional
         A model of some of these answers, whose workers are the first of these: training goes on from there as far as
         its end does not depend on its start.
-    design : DesignMatrix, optional
-        These answers, where other processes hold further tasks of the same workers and classes; for plain models only.
+    group : Group
+        The processes that hold further tasks of the same workers and classes, and fit with these; for models of one
+        unit only. Whether ``gold`` is None is the same in all.
 
     Returns
     -------
@@ -118,11 +120,9 @@ def fit_answers(
     MemoryNeedError
         Before anything is allocated, if tables and posteriors would not fit.
     """
-    compact, used = answers, np.arange(answers.n_classes)
-    if design is None:
-        compact, used = only_used_classes(answers, gold)
-        n_states = _n_states(recipe, len(used))
-        design = make_design(compact, recipe.device, recipe.dtype, n_states)
+    compact, used = only_used_classes(answers, gold, group)
+    n_states = _n_states(recipe, len(used))
+    design = make_design(compact, recipe.device, recipe.dtype, n_states, group)
     known: torch.Tensor | None = None
     if gold is not None and len(used):
         position = np.full(answers.n_classes + 1, -1, dtype=np.int64)
@@ -206,7 +206,9 @@ def _chosen(
     def chosen(gold: torch.Tensor | None) -> Selected:
         first = gold is known
         begin = None
-        if gold is not None and bool((gold >= 0).any()):  # the start has learned from gold
+        if gold is not None and design.anywhere(
+            bool((gold >= 0).any())
+        ):  # the start has learned from gold
             start = _start(answers, design, recipe, gold, generator)
             begin = training.Likelihood(design, recipe.settings, gold).posterior_of(start)
         return select.select(
@@ -356,14 +358,16 @@ def _taught(weight: torch.Tensor, design: DesignMatrix, gold: torch.Tensor, m: i
     return torch.where(counts.sum(1, keepdim=True) > 0, taught, weight)
 
 
-def only_used_classes(answers: Answers, gold: IntArray | None) -> tuple[Answers, IntArray]:
+def only_used_classes(
+    answers: Answers, gold: IntArray | None, group: Group = ALONE
+) -> tuple[Answers, IntArray]:
     """Leave out classes that neither an answer nor gold names: they have no evidence, and no share in anything."""
     k = answers.n_classes
     soft = answers.soft
     mass = np.bincount(answers.hard_label, minlength=k) if soft is None else soft.sum(axis=0)
     if gold is not None:
         mass = mass + np.bincount(gold[gold >= 0], minlength=k)
-    used = np.flatnonzero(mass > 0)
+    used = np.flatnonzero(group.reduce(torch.from_numpy(mass).double()).numpy() > 0)
     if len(used) == k or not len(used):  # where nobody answered anything, all are alike
         return answers, np.arange(k)
     place = np.full(k, -1, dtype=np.int64)

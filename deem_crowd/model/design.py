@@ -20,6 +20,7 @@ from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.memory import require
+from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.sparse_rows import PIECE, SparseRows
 
 # Below this many answers × states float64 costs no time worth having.
@@ -70,6 +71,9 @@ class DesignMatrix:
         float32 or float64. Sums over long rows are carried in float64 either way.
     portable : bool
         Whether :meth:`to` can bring the matrix to another device; costs speed for float64 on the CPU.
+    group : Group
+        The processes that hold further tasks of the same workers and classes; all make the same calls in the same
+        order, and sums over tasks are sums over the tasks of all.
 
     Notes
     -----
@@ -78,15 +82,23 @@ class DesignMatrix:
     """
 
     def __init__(
-        self, answers: Answers, device: torch.device, dtype: torch.dtype, portable: bool = False
+        self,
+        answers: Answers,
+        device: torch.device,
+        dtype: torch.dtype,
+        portable: bool = False,
+        group: Group = ALONE,
     ) -> None:
         self.n_tasks, self.n_workers = answers.n_tasks, answers.n_workers
+        self.group = group
+        sizes = torch.tensor([answers.n_tasks, answers.n_answers], dtype=torch.float64)
         #: What the likelihood covers: more than ``n_tasks`` where other processes hold further tasks.
-        self.n_tasks_in_all, self.n_answers_in_all = answers.n_tasks, answers.n_answers
+        self.n_tasks_in_all, self.n_answers_in_all = (int(n) for n in group.reduce(sizes))
         self.n_classes, self.n_answers = answers.n_classes, answers.n_answers
         self.device, self.dtype = device, dtype
+        given = torch.from_numpy(np.bincount(answers.worker, minlength=self.n_workers))
         #: Whether each worker gave any answer, shape (D,).
-        self.answered = torch.from_numpy(np.bincount(answers.worker, minlength=self.n_workers) > 0)
+        self.answered = group.reduce(given.double()) > 0
         self._lay_out(answers, portable)
 
     def _lay_out(self, answers: Answers, portable: bool) -> None:
@@ -118,9 +130,9 @@ class DesignMatrix:
     def reduce(self, value: torch.Tensor) -> torch.Tensor:
         """Return a sum over tasks, with the sums of other processes added where they hold further tasks.
 
-        Every sum over tasks that enters a fit goes through this method, for :mod:`deem_crowd.distributed`.
+        Every sum over tasks that enters a fit goes through this method.
         """
-        return value
+        return self.group.reduce(value)
 
     def mean(self, values: torch.Tensor) -> float:
         """Return the mean over the tasks of all processes of one value a task, shape (N,); 0 without tasks."""
@@ -187,13 +199,20 @@ class OffloadedDesign(DesignMatrix):
         As for :class:`DesignMatrix`.
     batch : int
         Answers of a batch; a task is never cut.
+    group : Group
+        As for :class:`DesignMatrix`.
     """
 
     def __init__(
-        self, answers: Answers, device: torch.device, dtype: torch.dtype, batch: int = BATCH
+        self,
+        answers: Answers,
+        device: torch.device,
+        dtype: torch.dtype,
+        batch: int = BATCH,
+        group: Group = ALONE,
     ) -> None:
         self._batch = batch
-        super().__init__(answers, device, dtype)
+        super().__init__(answers, device, dtype, group=group)
 
     def _lay_out(self, answers: Answers, portable: bool) -> None:
         self._batches: list[tuple[slice, DesignMatrix]] = []
@@ -222,7 +241,7 @@ class OffloadedDesign(DesignMatrix):
         counts = torch.zeros(shape, dtype=torch.float64, device=self.device)
         for tasks, part in self._sent():
             counts += part.expected_counts(posterior[tasks])
-        return counts
+        return self.reduce(counts)
 
     def _sent(self) -> Iterator[tuple[slice, DesignMatrix]]:
         for tasks, part in self._batches:
@@ -230,9 +249,9 @@ class OffloadedDesign(DesignMatrix):
 
 
 def placement(
-    answers: Answers, device: str | torch.device, dtype: str, n_states: int
+    answers: Answers, device: str | torch.device, dtype: str, n_states: int, group: Group = ALONE
 ) -> tuple[torch.device, torch.dtype]:
-    """Return the device and the dtype of a design matrix for tables of S states.
+    """Return the device and the dtype of a design matrix for tables of S states; the dtype is that of all processes.
 
     Raises
     ------
@@ -243,7 +262,8 @@ def placement(
     """
     place = resolve_device(device)
     n_entries = _n_entries(answers)
-    precision = resolve_dtype(dtype, n_entries, n_states)
+    in_all = int(group.reduce(torch.tensor(float(n_entries), dtype=torch.float64)))
+    precision = resolve_dtype(dtype, in_all, n_states)
     require(
         _table_bytes(answers, n_states, precision) + 24 * n_entries,
         f"the model of {answers.n_workers:,} workers × {answers.n_classes:,} answers × {n_states:,} states "
@@ -254,7 +274,7 @@ def placement(
 
 
 def make_design(
-    answers: Answers, device: str | torch.device, dtype: str, n_states: int
+    answers: Answers, device: str | torch.device, dtype: str, n_states: int, group: Group = ALONE
 ) -> DesignMatrix:
     """Return the design matrix for tables of S states, offloaded where it does not fit on the GPU beside them.
 
@@ -263,11 +283,11 @@ def make_design(
     MemoryNeedError, ParameterError
         As :func:`placement`.
     """
-    place, precision = placement(answers, device, dtype, n_states)
+    place, precision = placement(answers, device, dtype, n_states, group)
     work = _table_bytes(answers, n_states, precision)
     if place.type == "cuda" and not _fits(place, _n_entries(answers), work):
-        return OffloadedDesign(answers, place, precision)
-    return DesignMatrix(answers, place, precision)
+        return OffloadedDesign(answers, place, precision, group=group)
+    return DesignMatrix(answers, place, precision, group=group)
 
 
 def _fits(device: torch.device, n_entries: int, work: int) -> bool:

@@ -26,6 +26,7 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.group import ALONE
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import null_model
 from deem_crowd.selection.calibration import design_effect
@@ -68,8 +69,8 @@ class Taught:
 
 
 def asked(design: DesignMatrix, gold: torch.Tensor | None) -> bool:
-    """Tell whether there is enough gold to ask, and not too much work."""
-    if gold is None or design.n_tasks != design.n_tasks_in_all or design.n_classes < 2:
+    """Tell whether there is enough gold to ask, not too much work, and all of it in this process."""
+    if gold is None or design.group is not ALONE or design.n_classes < 2:
         return False
     cells = design.n_workers * design.n_classes**2
     work = design.n_answers * design.n_classes

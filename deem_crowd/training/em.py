@@ -146,42 +146,48 @@ def fit_confusion(
     wrong = torch.full(own.shape, _WRONG / max(k - 1, 1), dtype=torch.float64)
     base = wrong.masked_fill(own, _RIGHT)
     clamp = Clamp(design, gold, m)
-    alpha, states = _begin(design, base, start, clamp, warm_start)
     n_passes, least = _reach(n_passes, warm_start)
-    mean_weight, shares = torch.zeros((), dtype=torch.float64), 0.0
-    history: list[float] = []
-    before = -math.inf
-    for number in range(1, max(n_passes, 1) + 1):
+    at = design.group.loop(
+        weight=base,
+        bias=base[0],
+        alpha=base,
+        path=torch.zeros((), dtype=torch.float64),
+        history=[],
+        before=-math.inf,
+    )
+    if at.number:
+        states, task_log_likelihood = expect(design, weighted(at.weight, power), at.bias, clamp)
+    else:
+        at.alpha, states = _begin(design, base, start, clamp, warm_start)
+    for number in at.passes(max(n_passes, 1)):
         counts = design.expected_counts(states).cpu()
         if number > 1 or warm_start is not None:
-            alpha = own_label_first(learned_pseudo_answers(counts, alpha, base), own)
-        cells = counts + alpha
-        weight = torch.log(cells / cells.sum(1, keepdim=True))
-        bias = class_log_prior(design.total(states), k, m)
-        found, task_log_likelihood = expect(design, weighted(weight, power), bias, clamp)
+            at.alpha = own_label_first(learned_pseudo_answers(counts, at.alpha, base), own)
+        cells = counts + at.alpha
+        at.weight = torch.log(cells / cells.sum(1, keepdim=True))
+        at.bias = class_log_prior(design.total(states), k, m)
+        found, task_log_likelihood = expect(design, weighted(at.weight, power), at.bias, clamp)
         summed = float(design.total(task_log_likelihood))
-        history.append(summed / max(design.n_tasks_in_all, 1))
+        at.history = [*at.history, summed / max(design.n_tasks_in_all, 1)]
         if progress is not None:
-            progress(number, history[-1])
+            progress(number, at.history[-1])
         change = mean_change(design, found, states)
-        states, share = found, 1.0 / number
+        states = found
         if m == 1 and average:
-            mean_weight = mean_weight + share * weight
-            shares += share
-        if number >= least and change < TOLERANCE:
-            break
-        if beat is not None and number % _LOOK == 0:
-            reached = _bound(design, states, alpha, m)
-            if number > _LOOK and reached + 2 * (reached - before) < beat:
-                break
-            before = reached
+            at.path = at.path + (1.0 / number) * at.weight
+        at.done = number >= least and change < TOLERANCE
+        if beat is not None and not at.done and number % _LOOK == 0:
+            reached = _bound(design, states, at.alpha, m)
+            at.done = number > _LOOK and reached + 2 * (reached - at.before) < beat
+            at.before = reached
+    weight = at.weight
     if m == 1 and average:  # the rest of the path would have stood still
-        rest = sum(1.0 / i for i in range(number + 1, n_passes + 1))
-        weight = (mean_weight + rest * weight) / (shares + rest)
+        rest = sum(1.0 / i for i in range(at.number + 1, n_passes + 1))
+        weight = (at.path + rest * weight) / (sum(1.0 / i for i in range(1, at.number + 1)) + rest)
     weight = weighted(weight, power)
-    bound = _bound(design, states, alpha, m)
-    energy = Energy(bias, weight, log_average_table(weight, design), m)
-    return Member(energy, alpha, bound, number, states, task_log_likelihood, history)
+    bound = _bound(design, states, at.alpha, m)
+    energy = Energy(at.bias, weight, log_average_table(weight, design), m)
+    return Member(energy, at.alpha, bound, at.number, states, task_log_likelihood, at.history)
 
 
 def fit_one_coin(
@@ -198,30 +204,33 @@ def fit_one_coin(
     wrong = ~torch.eye(k, dtype=torch.bool)
     n_passes, least = _reach(n_passes, warm_start)
     base, clamp = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64), Clamp(design, gold)
-    alpha, states = _begin(design, base, start, clamp, warm_start)
-    for number in range(1, max(n_passes, 1) + 1):
+    at = design.group.loop(weight=base, bias=base, alpha=base)
+    if at.number:
+        states, task_log_likelihood = expect(design, at.weight, at.bias, clamp)
+    else:
+        at.alpha, states = _begin(design, base, start, clamp, warm_start)
+    for number in at.passes(max(n_passes, 1)):
         counts = design.expected_counts(states).cpu()
         right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
         missed = counts.sum((1, 2)) - right
         if number > 1 or warm_start is not None:
             pairs = torch.stack([right, missed], 1)[:, :, None]
-            alpha = learned_pseudo_answers(pairs, alpha[:, None], base[:, None]).ravel()
-        accuracy = (right + alpha[0]) / (right + missed + alpha.sum())
+            at.alpha = learned_pseudo_answers(pairs, at.alpha[:, None], base[:, None]).ravel()
+        accuracy = (right + at.alpha[0]) / (right + missed + at.alpha.sum())
         errors, _ = shared_errors(counts.sum(0))
         table = torch.where(wrong, (1 - accuracy)[:, None, None] * errors, accuracy[:, None, None])
-        weight = weighted(torch.log(table.clamp_min(1e-12)), power)
-        bias = class_log_prior(design.total(states), k, 1)
-        found, task_log_likelihood = expect(design, weight, bias, clamp)
+        at.weight = weighted(torch.log(table.clamp_min(1e-12)), power)
+        at.bias = class_log_prior(design.total(states), k, 1)
+        found, task_log_likelihood = expect(design, at.weight, at.bias, clamp)
         if progress is not None:
             progress(
                 number, float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1)
             )
         change = mean_change(design, found, states)
         states = found
-        if number >= least and change < TOLERANCE:
-            break
-    energy = Energy(bias, weight, log_average_table(weight, design))
-    return Member(energy, alpha, math.nan, number, states, task_log_likelihood)
+        at.done = number >= least and change < TOLERANCE
+    energy = Energy(at.bias, at.weight, log_average_table(at.weight, design))
+    return Member(energy, at.alpha, math.nan, at.number, states, task_log_likelihood)
 
 
 def shared_errors(counts: torch.Tensor) -> tuple[torch.Tensor, float]:

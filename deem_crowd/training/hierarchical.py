@@ -59,6 +59,13 @@ class Centre(Protocol):
     def log_evidence(self) -> float:
         """Return the log marginal likelihood of the centre's numbers less their plug-in likelihood, in nats."""
 
+    @property
+    def carried(self) -> torch.Tensor:
+        """What one update carries to the next."""
+
+    def resume(self, carried: torch.Tensor) -> None:
+        """Go on from there."""
+
 
 @dataclass
 class AccuracyCentre:
@@ -101,6 +108,15 @@ class AccuracyCentre:
     def log_evidence(self) -> float:
         """See :class:`Centre`."""
         return self._gain
+
+    @property
+    def carried(self) -> torch.Tensor:
+        """See :class:`Centre`: the Beta prior of accuracies."""
+        return self.beta
+
+    def resume(self, carried: torch.Tensor) -> None:
+        """See :class:`Centre`."""
+        self.beta, self._first = carried, False
 
 
 def _with_class_offsets(
@@ -204,6 +220,15 @@ class OrderedCentre:
         """See :class:`Centre`."""
         return self._gain
 
+    @property
+    def carried(self) -> torch.Tensor:
+        """See :class:`Centre`: the prior of the grid."""
+        return self._log_prior
+
+    def resume(self, carried: torch.Tensor) -> None:
+        """See :class:`Centre`."""
+        self._log_prior = carried
+
 
 def fit_hierarchical(
     design: DesignMatrix,
@@ -240,41 +265,52 @@ def fit_hierarchical(
         shape (K, K), is s times the mean centre.
     """
     clamp, states = Clamp(design, gold), start
-    strength = _FIRST_STRENGTH
-    path, shares = torch.zeros((), dtype=torch.float64), 0.0
-    history: list[float] = []
-    for number in range(1, max(n_passes, 1) + 1):
+    nothing = torch.zeros((), dtype=torch.float64)
+    at = design.group.loop(
+        table=nothing,
+        bias=nothing,
+        path=nothing,
+        centre=nothing,
+        strength=_FIRST_STRENGTH,
+        history=[],
+    )
+    if at.number:
+        centre.resume(at.centre)
+        states, task_log_likelihood = expect(design, weighted(at.table, weight), at.bias, clamp)
+    for number in at.passes(max(n_passes, 1)):
         counts = design.expected_counts(states).cpu()
-        middle = centre.update(counts, strength)
+        middle = centre.update(counts, at.strength)
+        at.centre = centre.carried
         if number in _STRENGTH_LEARNED_AT and design.n_classes > 1:
-            strength = learned_strength(counts, middle, strength)
-        cells = counts + strength * middle
-        table = torch.log(cells / cells.sum(1, keepdim=True))
-        bias = class_log_prior(design.total(states), design.n_classes, 1)
-        moved, task_log_likelihood = expect(design, weighted(table, weight), bias, clamp)
-        history.append(float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1))
+            at.strength = learned_strength(counts, middle, at.strength)
+        cells = counts + at.strength * middle
+        at.table = torch.log(cells / cells.sum(1, keepdim=True))
+        at.bias = class_log_prior(design.total(states), design.n_classes, 1)
+        moved, task_log_likelihood = expect(design, weighted(at.table, weight), at.bias, clamp)
+        likelihood = float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1)
+        at.history = [*at.history, likelihood]
         if progress is not None:
-            progress(number, history[-1])
+            progress(number, likelihood)
         change = mean_change(design, moved, states)
         states = moved
-        path, shares = path + table / number, shares + 1.0 / number
-        if number >= LEAST_PASSES and change < TOLERANCE:
-            break
-    rest = sum(1.0 / j for j in range(number + 1, n_passes + 1))
-    table = weighted((path + rest * table) / (shares + rest), weight)
+        at.path = at.path + at.table / number
+        at.done = number >= LEAST_PASSES and change < TOLERANCE
+    shares = sum(1.0 / j for j in range(1, at.number + 1))
+    rest = sum(1.0 / j for j in range(at.number + 1, n_passes + 1))
+    table = weighted((at.path + rest * at.table) / (shares + rest), weight)
     counts = design.expected_counts(states).cpu()
-    middle = centre.update(counts, strength)
-    bound = _bound(design, counts, states, strength * middle) + centre.log_evidence()
+    middle = centre.update(counts, at.strength)
+    bound = _bound(design, counts, states, at.strength * middle) + centre.log_evidence()
     average = middle[design.answered].mean(0) if bool(design.answered.any()) else middle.mean(0)
     return Hierarchical(
-        Energy(bias, table, log_average_table(table, design)),
-        strength * average,
+        Energy(at.bias, table, log_average_table(table, design)),
+        at.strength * average,
         bound,
-        number,
+        at.number,
         states,
         task_log_likelihood,
-        history,
-        strength=strength,
+        at.history,
+        strength=at.strength,
     )
 
 

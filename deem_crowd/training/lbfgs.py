@@ -42,6 +42,11 @@ class Monitor:
         self.n_passes = 0
         self.converged = False
 
+    def resume(self, log_likelihood: list[float], objective: list[float]) -> None:
+        """Go on after passes that an interrupted fit has noted, per task."""
+        self.log_likelihood, self.objective = list(log_likelihood), list(objective)
+        self.n_passes = len(log_likelihood)
+
     @property
     def left(self) -> int:
         """How many passes are left."""

@@ -337,16 +337,20 @@ def _closed_step(likelihood: Likelihood, found: _Evaluation) -> Weights:
 
 def _learn(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
     """EM steps between which α is learned, until it rests or LEARNING_PASSES are over."""
-    for _ in range(min(LEARNING_PASSES, log.left)):
-        found = likelihood.evaluate_tables(at)
+    alpha = likelihood.pseudo_answers
+    loop = likelihood.design.group.loop(bias=at.bias, weight=at.weight, alpha=alpha, noted=[])
+    likelihood.pseudo_answers = loop.alpha
+    log.resume(loop.noted, [])
+    for _ in loop.passes(min(LEARNING_PASSES, log.n_iter)):
+        found = likelihood.evaluate_tables(Weights(loop.bias, loop.weight))
         log.passed(found.log_likelihood)
         before = likelihood.pseudo_answers
         likelihood.learn_pseudo_answers(found.counts, steps=2)
-        at = _closed_step(likelihood, found)
+        loop.bias, loop.weight = _closed_step(likelihood, found)
+        loop.alpha, loop.noted = likelihood.pseudo_answers, list(log.log_likelihood)
         change = (likelihood.pseudo_answers / before).log().abs().max()
-        if change < 1e-3:
-            break
-    return at
+        loop.done = bool(change < 1e-3)
+    return Weights(loop.bias, loop.weight)
 
 
 def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
@@ -359,32 +363,43 @@ def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor)
 
     # Without a penalty the likelihood has plateaus on which single steps gain next to nothing.
     patience = 1 if likelihood.settings.penalty is not None else PLATEAU_STEPS
-    longest, small = 1.0, 0
-    while log.left > 0:
+    loop = likelihood.design.group.loop(
+        bias=at.bias,
+        weight=at.weight,
+        longest=1.0,
+        small=0.0,
+        noted=list(log.log_likelihood),
+        climbed=[],
+    )
+    log.resume(loop.noted, loop.climbed)
+    for _ in loop.passes(log.n_iter):
+        at = Weights(loop.bias, loop.weight)
         found, first = step(at)
         log.accept(found.objective)
-        if log.left == 0:
-            return first
-        second_found, second = step(first)
-        log.accept(second_found.objective)
-        small = small + 1 if second_found.objective - found.objective < log.threshold else 0
-        if small == patience:
-            log.converged = True
-            return second
-        length = min(
-            _extrapolation(at, first, second), longest * 4.0, likelihood.settings.longest_step
-        )
-        if length > 1.0 and log.left > 0:
-            far = _extrapolate(at, first, second, length)
-            far_found, after = step(far)
-            if far_found.objective >= second_found.objective:
-                log.accept(far_found.objective)
-                longest = max(longest, length)
-                at = after
-                continue
-            longest = max(1.0, longest / 2.0)
-        at = second
-    return at
+        after = first
+        if log.left > 0:
+            second_found, after = step(first)
+            log.accept(second_found.objective)
+            gained = second_found.objective - found.objective
+            loop.small = loop.small + 1 if gained < log.threshold else 0.0
+            loop.done = loop.small == patience
+            length = min(
+                _extrapolation(at, first, after),
+                loop.longest * 4.0,
+                likelihood.settings.longest_step,
+            )
+            if not loop.done and length > 1.0 and log.left > 0:
+                far_found, reached = step(_extrapolate(at, first, after, length))
+                if far_found.objective >= second_found.objective:
+                    log.accept(far_found.objective)
+                    loop.longest, after = max(loop.longest, length), reached
+                else:
+                    loop.longest = max(1.0, loop.longest / 2.0)
+        loop.bias, loop.weight = after
+        loop.noted, loop.climbed = list(log.log_likelihood), list(log.objective)
+        loop.done = loop.done or log.left <= 0
+    log.converged = loop.small == patience
+    return Weights(loop.bias, loop.weight)
 
 
 def _extrapolation(start: Weights, first: Weights, second: Weights) -> float:

@@ -1,0 +1,134 @@
+"""What processes tell one another: sums, ids, bytes and words; never pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+import torch.distributed as dist
+
+from deem_crowd.exceptions import DataError, ProcessLostError
+
+_SIGNS = ("gloo", "nccl", "connection", "timed out", "timeout", "peer", "socket", "aborted")
+"""Words by which errors of torch tell that another process is gone."""
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Turn torch's error that another process is gone into one that says so.
+
+    Raises
+    ------
+    ProcessLostError
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error).lower() for sign in _SIGNS):
+            raise
+        said = str(error).strip().splitlines()[0][:300]
+        raise ProcessLostError(
+            f"process {dist.get_rank()} lost touch with the others: one of them is gone, or does not answer ({said})."
+        ) from error
+
+
+def place() -> str:
+    """Return the device that the default group's backend sends from."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"
+
+
+def summed(value: torch.Tensor) -> torch.Tensor:
+    """Return the sum of all processes' tensors, on the device of this one's."""
+    shared = value.to(place(), copy=True).contiguous()
+    with together():
+        dist.all_reduce(shared)
+    return shared.to(value.device)
+
+
+def gather_bytes(content: bytes) -> list[bytes]:
+    """Return what each process of the default group gives, in the order of their ranks."""
+    size = torch.tensor([len(content)], dtype=torch.int64, device=place())
+    sizes = [torch.zeros_like(size) for _ in range(dist.get_world_size())]
+    with together():
+        dist.all_gather(sizes, size)
+    padded = torch.zeros(max(*(int(s) for s in sizes), 1), dtype=torch.uint8)
+    padded[: len(content)] = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)[
+        : len(content)
+    ]
+    padded = padded.to(place())
+    parts = [torch.zeros_like(padded) for _ in sizes]
+    with together():
+        dist.all_gather(parts, padded)
+    return [part[: int(s)].cpu().numpy().tobytes() for part, s in zip(parts, sizes, strict=True)]
+
+
+def first_says(content: bytes) -> bytes:
+    """Return what the first process gives, in every process."""
+    size = torch.tensor([len(content)], dtype=torch.int64, device=place())
+    with together():
+        dist.broadcast(size, 0)
+    sent = torch.zeros(max(int(size), 1), dtype=torch.uint8)
+    if dist.get_rank() == 0 and content:
+        sent = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    sent = sent.to(place())
+    with together():
+        dist.broadcast(sent, 0)
+    return sent[: int(size)].cpu().numpy().tobytes()
+
+
+def gather_text(text: str) -> list[str]:
+    """Return the text that each process gives."""
+    return [part.decode() for part in gather_bytes(text.encode())]
+
+
+def exchanged(values: npt.NDArray[np.uint64], to: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """Send each number to the process of that rank; return those that came here. Both have shape (n,)."""
+    size = dist.get_world_size()
+    order = np.argsort(to, kind="stable")
+    going = torch.from_numpy(np.bincount(to, minlength=size).astype(np.int64)).to(place())
+    coming = torch.zeros_like(going)
+    sent = torch.from_numpy(values[order].view(np.int64)).to(place())
+    with together():
+        dist.all_to_all_single(coming, going)
+        found = torch.zeros(int(coming.sum()), dtype=torch.int64, device=place())
+        dist.all_to_all_single(found, sent, coming.tolist(), going.tolist())
+    return found.cpu().numpy().view(np.uint64)
+
+
+def gather_ids(index: pd.Index) -> list[pd.Index]:
+    """Return the ids that each process gives, by way of Arrow.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        For ids of kinds that Arrow does not hold.
+    """
+    import pyarrow as pa
+
+    table = pa.table({"ids": pa.array(index)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    parts = []
+    for part in gather_bytes(sink.getvalue().to_pybytes()):
+        values = pa.ipc.open_stream(part).read_all().column("ids").to_pandas()
+        parts.append(pd.Index(values, name=index.name))
+    return parts
+
+
+def agree(error: BaseException | None) -> None:
+    """Raise an error of one process in all of them.
+
+    Raises
+    ------
+    DataError
+        Says the ranks and what each has to say; the same in every process.
+    """
+    said = "" if error is None else f"process {dist.get_rank()}: {error}"
+    wrong = [part for part in gather_text(said) if part]
+    if wrong:
+        raise DataError("; ".join(wrong)) from error

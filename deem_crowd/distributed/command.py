@@ -1,0 +1,130 @@
+"""Aggregate parquet parts with several processes, on one machine or many, without an engine.
+
+    torchrun --nproc-per-node=2 -m deem_crowd.distributed 'answers-*.parquet' --output labels
+
+The output is a folder with ``labels-00000.parquet`` … (task, label, confidence, a probability a class), one file a
+process, ``workers.parquet`` and ``model.safetensors``. It appears when all is written, or not at all.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch.distributed as dist
+import typer
+
+from deem_crowd.data import parquet as streaming
+from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.distributed import collectives, shared
+from deem_crowd.estimators import declaration
+from deem_crowd.exceptions import DataError, DeemCrowdError, ProcessLostError
+from deem_crowd.training import likelihood
+
+_MINUTES = 30
+
+
+def run(
+    paths: list[str],
+    output: str,
+    settings: dict[str, Any],
+    missing: Missing,
+    duplicates: Duplicates,
+) -> None:
+    """Read, fit and write, as one of the processes of the default group.
+
+    Raises
+    ------
+    DeemCrowdError, OSError
+        In every process, whichever of them it happened in.
+    """
+    rank, n_ranks = dist.get_rank(), dist.get_world_size()
+    target = Path(output)
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    answers: Answers | None = None
+    error: Exception | None = None
+    try:
+        if target.exists():
+            raise FileExistsError(f"{target} is there already")
+        mine = streaming.expand(paths)[rank::n_ranks]
+        if not mine:
+            raise DataError(f"there are fewer files than processes ({n_ranks})")
+        answers = Answers.from_parquet(mine, missing=missing, duplicates=duplicates)
+    except (DeemCrowdError, OSError) as failure:
+        error = failure
+    collectives.agree(error)
+    assert answers is not None
+    found = shared.fit_answers(answers, None, settings)
+    try:
+        if rank == 0:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+        dist.barrier()
+        found.labels.to_parquet(unfinished / f"labels-{rank:05}.parquet", index=False)
+        if rank == 0:
+            found.workers.reset_index().to_parquet(unfinished / "workers.parquet", index=False)
+            found.model.save(unfinished / "model.safetensors")
+    except OSError as failure:
+        error = failure
+    collectives.agree(error)
+    if rank == 0:
+        os.replace(unfinished, target)
+    dist.barrier()
+
+
+def main(
+    answers: Annotated[
+        list[str], typer.Argument(help="Parquet files, folders of such, or patterns.")
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder to make.")],
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="One table a worker, instead of the model that is chosen from the answers.",
+        ),
+    ] = False,
+    subtypes: Annotated[
+        int, typer.Option(min=1, help="Hidden states per class, with --plain.")
+    ] = 1,
+    n_iter: Annotated[int, typer.Option(min=0, help="Most passes.")] = likelihood.Settings.n_iter,
+    tol: Annotated[float, typer.Option(min=0, help="With --plain.")] = likelihood.Settings.tol,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    missing: Annotated[str, typer.Option(help="error or drop.")] = "error",
+    duplicates: Annotated[str, typer.Option(help="last, first or error.")] = "last",
+) -> None:
+    """Turn the answers in parquet parts into labels, with the processes that torchrun starts."""
+    from deem_crowd import DEEMAggregator
+
+    given: dict[str, Any] = {"n_iter": n_iter, "device": device}
+    if plain:
+        given |= {"subtypes": subtypes, "tol": tol, "auto_hyperparameters": False}
+    if device == "cuda":
+        given["device"] = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    settings = DEEMAggregator(progress=False, **given).get_params()
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        if name not in os.environ:
+            raise typer.BadParameter(
+                f"{name} is not set: start this with torchrun --nproc-per-node=2 -m deem_crowd.distributed …"
+            )
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    dist.init_process_group(backend, timeout=datetime.timedelta(minutes=_MINUTES))
+    status = 0
+    try:
+        declaration.check(settings | {"missing": missing, "duplicates": duplicates}, DEEMAggregator)
+        run(answers, output, settings, missing, duplicates)  # type: ignore[arg-type]
+    except ProcessLostError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.stderr.flush()
+        os._exit(1)  # the group cannot be taken down in order any more
+    except (DeemCrowdError, OSError) as error:
+        if dist.get_rank() == 0:
+            typer.echo(f"error: {error}", err=True)
+        status = 1
+    dist.destroy_process_group()
+    if status:
+        sys.exit(status)

@@ -1,0 +1,130 @@
+"""The answers of one process, numbered as in all; what would make a fit wrong is refused in every process."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch.distributed as dist
+
+from deem_crowd.data import index as ids
+from deem_crowd.data.answers import Answers
+from deem_crowd.distributed import collectives
+from deem_crowd.exceptions import DataError, FormError, first_few
+
+
+def united(answers: Answers, partitioned: bool = False) -> Answers:
+    """Return the same answers, with workers and classes numbered as in all processes.
+
+    Parameters
+    ----------
+    answers : Answers
+        What this process holds: its own tasks, with its own numbering of workers and classes.
+    partitioned : bool
+        Whether somebody else has seen to it that a task is in one process only; else that is checked.
+
+    Raises
+    ------
+    DataError
+        If a task has answers in two processes, or ids of one could be mistaken for ids of another. In every process.
+    FormError
+        If answers are soft.
+    """
+    soft = [part == "soft" for part in collectives.gather_text("soft" if answers.is_soft else "")]
+    if any(soft):
+        raise FormError(
+            f"processes {first_few(np.flatnonzero(soft))} hold soft answers, which cannot be shared among processes. "
+            "Pass labels."
+        )
+    _refuse_other_kinds(answers.tasks, "task")
+    if not partitioned:
+        _refuse_torn_tasks(answers.tasks)
+    workers = _united(answers.workers, "worker")
+    classes = _united(answers.classes, "label")
+    return answers.select(
+        workers=(workers.get_indexer(answers.workers), workers),
+        classes=(classes.get_indexer(answers.classes), classes),
+    )
+
+
+def _united(own: pd.Index, column: str) -> pd.Index:
+    """Return the ids of all processes, each once, in canonical order: the same in every process."""
+    _refuse_other_kinds(own, column)
+    parts = [part for part in collectives.gather_ids(own) if len(part)]
+    if not parts:
+        return own
+    if len({str(part.dtype) for part in parts}) > 1 or any(
+        part.dtype != parts[0].dtype for part in parts
+    ):
+        parts = [_values(part) for part in parts]
+    found, *others = parts
+    for part in others:
+        ids.refuse_collisions(found, part, column)
+        found = found.append(part[~part.isin(found)])
+    return found.take(ids.sorted_order(found)).rename(column)
+
+
+def _values(part: pd.Index) -> pd.Index:
+    """Return ids without their categories, which differ from part to part."""
+    if not isinstance(part, pd.CategoricalIndex):
+        return part
+    if part.ordered:
+        raise DataError(
+            "ordered categories of the labels differ between processes: write all partitions with one order."
+        )
+    return pd.Index(part.astype(part.categories.dtype))
+
+
+def _kind(own: pd.Index) -> str:
+    """Name what ids are to Python, nothing for no ids."""
+    if not len(own):
+        return ""
+    values = own.categories if isinstance(own, pd.CategoricalIndex) else own
+    return str(pd.api.types.infer_dtype(values, skipna=True))
+
+
+def _refuse_other_kinds(own: pd.Index, column: str) -> None:
+    """Raise in every process if ids are of one kind in one process and of another in the next."""
+    kinds = collectives.gather_text(_kind(own))
+    first: dict[str, int] = {}
+    for rank, kind in enumerate(kinds):
+        if kind and not kind.startswith("mixed"):
+            first.setdefault(kind, rank)
+    if len(first) > 1:
+        told = ", ".join(f"{kind} in process {rank}" for kind, rank in first.items())
+        raise DataError(
+            f"column '{column}' is not of one type in all partitions: {told}. Convert the column to one type first."
+        )
+
+
+def _refuse_torn_tasks(tasks: pd.Index) -> None:
+    """Raise in every process if a task is in two of them.
+
+    Told by 64-bit hashes of the ids, each of which goes to one process that looks for it twice: 8 bytes a task.
+    """
+    hashed = _hashed(tasks)
+    size = dist.get_world_size()
+    came = np.sort(collectives.exchanged(hashed, (hashed % np.uint64(size)).astype(np.int64)))
+    twice = np.unique(came[1:][came[1:] == came[:-1]])
+    n_torn = sum(int(n) for n in collectives.gather_text(str(len(twice))))
+    if not n_torn:
+        return
+    some = b"".join(collectives.gather_bytes(twice[:5].tobytes()))
+    here = tasks[np.isin(hashed, np.frombuffer(some, dtype=np.uint64))]
+    named = collectives.gather_ids(here[:5])
+    examples = dict.fromkeys(task for part in named for task in part)
+    raise DataError(
+        f"{n_torn} tasks have answers in different processes ({first_few(examples)}): give all answers to a task "
+        "to one process."
+    )
+
+
+def _hashed(tasks: pd.Index) -> npt.NDArray[np.uint64]:
+    """Return 64-bit hashes of ids, the same whatever width their dtype has in a process."""
+    if pd.api.types.is_integer_dtype(tasks.dtype):
+        kind = "uint64" if pd.api.types.is_unsigned_integer_dtype(tasks.dtype) else "int64"
+        return pd.util.hash_array(tasks.to_numpy(dtype=kind).view("uint64"))
+    values = tasks.to_numpy(dtype=object)
+    if pd.api.types.infer_dtype(values) != "string":
+        values = np.array([str(value) for value in values], dtype=object)
+    return pd.util.hash_array(values, categorize=False)
