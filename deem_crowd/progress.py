@@ -11,9 +11,11 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 AFTER = 2.0
 """Seconds of silence, in which most work is done."""
@@ -120,6 +122,14 @@ def watched(what: str, unit: str, shown: bool = True, total: int = 0) -> Iterato
         yield progress
     finally:
         progress.close()
+
+
+def tracked(steps: Sequence[T], what: str, unit: str, shown: bool = True) -> Iterator[T]:
+    """Yield steps of work one after the other, and show how many are done."""
+    with watched(what, unit, shown, len(steps)) as progress:
+        for number, step in enumerate(steps, 1):
+            yield step
+            progress.update(number)
 
 
 def only_stage(progress: Progress | None, most: int) -> Report | None:

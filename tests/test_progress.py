@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deem_crowd import DEEM, DEEMAggregator, progress
+from deem_crowd import DEEM, DEEMAggregator, clustering, progress
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -127,6 +127,27 @@ def test_a_fit_shows_its_bar(monkeypatch) -> None:
     sys.stderr.truncate(0)
     DEEM(progress=False).fit(MATRIX)
     assert sys.stderr.getvalue().strip("\0") == ""
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+def test_features_and_clusterings_go_forward_to_the_end(monkeypatch) -> None:
+    seen: dict[str, list[tuple[int, int]]] = {}
+    monkeypatch.setattr(
+        progress.Progress,
+        "update",
+        lambda self, done, _="": (
+            setattr(self, "done", done),
+            seen.setdefault(self.what, []).append((done, self.total)),
+        ),
+    )
+    features = np.eye(3)[TRUTH] + RNG.normal(size=(60, 3)) / 2
+    DEEM().fit(MATRIX, features=features)
+    assert seen["features"] == [(n, 7) for n in range(1, 7)]
+    clustering.Kingdra(3, n_models=2, n_iter=1, epochs=1, layers=(8,)).fit(features)
+    clustering.DEC(3, layers=(4, 2), pretrain_epochs=2, update_interval=2, max_iter=4).fit(features)
+    assert seen["Kingdra"] == [(1, 2), (2, 2)]
+    assert seen["autoencoder"] == [(1, 2), (2, 2)]
+    assert seen["DEC"][:3] == [(0, 4), (1, 4), (2, 4)]
 
 
 NOTEBOOK = """

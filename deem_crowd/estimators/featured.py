@@ -18,6 +18,7 @@ from deem_crowd.exceptions import DataError, DataWarning, UnsupportedError
 from deem_crowd.features import rows as feature_rows
 from deem_crowd.model.design import make_design
 from deem_crowd.model.energy import Energy
+from deem_crowd.progress import watched
 from deem_crowd.selection.calibration import design_effect
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.training.em import log_average_table
@@ -148,16 +149,18 @@ def add_features(
         known = torch.from_numpy(position[gold])
     design = make_design(compact, settings["device"], settings["dtype"], len(used))
     prior = np.maximum(model.priors[used], 1e-12)
-    found = learn(
-        compact,
-        design,
-        rows,
-        posterior[:, used],
-        prior / prior.sum(),
-        settings["classifier"],
-        known,
-        settings["random_state"] or 0,
-    )
+    with watched("features", "fits", settings["progress"]) as progress:
+        found = learn(
+            compact,
+            design,
+            rows,
+            posterior[:, used],
+            prior / prior.sum(),
+            settings["classifier"],
+            known,
+            settings["random_state"] or 0,
+            progress,
+        )
     if found is None:
         return model, posterior, None, gold
     if found.reading == WITHOUT:

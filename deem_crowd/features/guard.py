@@ -20,6 +20,7 @@ from deem_crowd.features.joint import Problem
 from deem_crowd.features.learners import Learner
 from deem_crowd.features.rows import Rows
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.progress import Progress
 from deem_crowd.training.hierarchical import STRENGTHS
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,7 +33,11 @@ _ROUNDS = 3
 
 
 def held_out_gain(
-    answers: Answers, problem: Problem, make: Callable[[], Learner], seed: int
+    answers: Answers,
+    problem: Problem,
+    make: Callable[[], Learner],
+    seed: int,
+    progress: Progress,
 ) -> FloatArray:
     """Return by how much features make each held-out task's answers likelier, in nats, shape (tasks asked,).
 
@@ -45,6 +50,8 @@ def held_out_gain(
         Returns a new learner.
     seed : int
         Draws the parts.
+    progress : Progress
+        Goes on by a step for each part.
     """
     rng = np.random.default_rng([seed, PARTS])
     asked = np.flatnonzero(np.diff(answers.task_ptr) > 0)
@@ -58,6 +65,7 @@ def held_out_gain(
         others = np.sort(np.concatenate([asked[j::PARTS] for j in range(PARTS) if j != number]))
         train, test = (_part(answers, problem, row, tasks) for tasks in (others, held))
         found.append(_with_features(train, test, make) - _without(train, test))
+        progress.update(progress.done + 1)
     return np.concatenate(found)
 
 

@@ -20,6 +20,7 @@ from deem_crowd.features.logistic import log_softmax, moments
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.progress import Progress
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -75,6 +76,7 @@ def learn(
     classifier: Any = None,
     gold: torch.Tensor | None = None,
     random_state: int = 0,
+    progress: Progress | None = None,
 ) -> Learned | None:
     """Learn labels and a classifier together, where that is safe.
 
@@ -92,6 +94,8 @@ def learn(
     gold : LongTensor, shape (N,), optional
     random_state : int
         Draws the folds.
+    progress : Progress, optional
+        What is told how many of the fits are done.
 
     Returns
     -------
@@ -118,7 +122,9 @@ def learn(
     problem = joint.Problem(design, rows, fold, gold)
     small = rows.x.shape[0] * rows.x.shape[1] * design.n_classes < _ONE_THREAD_UP_TO
     with threadpool_limits(1 if small else None):
-        return _chosen(answers, problem, make, alone, prior, seed)
+        return _chosen(
+            answers, problem, make, alone, prior, seed, progress or Progress("", "", False)
+        )
 
 
 def _chosen(
@@ -128,11 +134,14 @@ def _chosen(
     alone: FloatArray,
     prior: FloatArray,
     seed: int,
+    progress: Progress,
 ) -> Learned:
     """Choose among the ways to use features, by what answers say of them."""
     learner, rows, fold = make(), problem.rows, problem.fold
+    progress.expect(guard.PARTS + 2)
     weights, votes = problem.taught(), problem.votes()
     log_q = learners.settled(learner, rows.x, votes[rows.place], weights, fold)
+    progress.update(1)
     shares = (weights[:, None] * votes[rows.place]).sum(0) / max(weights.sum(), 1)
     by_votes = (votes[rows.place] * (log_q - np.log(shares + 1e-9))).sum(1)[weights > 0]
     one_sided = one_sided_share(answers)
@@ -150,7 +159,7 @@ def _chosen(
             + _said("votes", by_votes)
         )
         return _product(problem, learner, alone, prior, log_q, why)
-    gain = guard.held_out_gain(answers, problem, make, seed)
+    gain = guard.held_out_gain(answers, problem, make, seed, progress)
     if not _clear(gain):
         return _plain(problem, learner, alone, _said("held-out answers", gain, "not clearly "))
     why = _said("held-out answers", gain)

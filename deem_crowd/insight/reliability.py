@@ -43,8 +43,8 @@ class Reliability:
         Too few answers to say: fewer than 20, or none to tasks that others answered.
     median : float
         Of the skills of workers with enough answers; NaN if nobody has.
-    n_by_gold : int
-        How many were judged by known labels.
+    n_judged, n_by_gold : int
+        How many have enough answers, and how many of these were judged by known labels.
     """
 
     worse: IntArray
@@ -53,6 +53,7 @@ class Reliability:
     below: IntArray
     few: IntArray
     median: float
+    n_judged: int
     n_by_gold: int
 
 
@@ -86,6 +87,7 @@ def reliability(results: Results, panel: Panel, truth: IntArray | None = None) -
         order[below[order]],
         order[~enough[order]],
         median,
+        int(enough.sum()),
         int((by_gold & enough).sum()),
     )
 

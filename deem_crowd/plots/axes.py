@@ -52,6 +52,7 @@ def heat_map(ax: Axes, values: Any, low: float, high: float, label: str) -> None
     bar = ax.figure.colorbar(sheet, ax=ax, label=label)
     if bar.solids is not None:
         bar.solids.set_rasterized(False)
+        bar.solids.set_edgecolor("face")  # or light shows between the steps
     if values.size <= 144:
         middle = (low + high) / 2
         for (row, column), value in np.ndenumerate(values):

@@ -61,7 +61,10 @@ def skills(
     ax.set_xlim(0, 1)
     ax.set_xlabel("chance of the right answer")
     ax.grid(axis="x", alpha=0.3)
-    ax.legend(loc="lower right", fontsize="small", frameon=False)
+    # beside the title, where no worker is
+    ax.legend(
+        loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, fontsize="small", frameon=False
+    )
     text = f"{most // 2} lowest and {most - most // 2} highest\n{left_out:,} in between left out"
     title(ax, f"Skills of {n:,} workers", text if left_out else "")
     return ax

@@ -75,10 +75,9 @@ def _by_what(rated: Reliability) -> str:
     )
     if not rated.n_by_gold:
         return f"This goes by {agreement}"
-    return (
-        f"{counted(rated.n_by_gold, 'worker')} with {ENOUGH} answers or more to tasks with gold "
-        f"{'was' if rated.n_by_gold == 1 else 'were'} judged by gold; others by {agreement}"
-    )
+    n, verb = rated.n_by_gold, "was" if rated.n_by_gold == 1 else "were"
+    text = f"{counted(n, 'worker')} with {ENOUGH} answers or more to tasks with gold {verb} judged by gold"
+    return f"{text}." if n == rated.n_judged else f"{text}; others by {agreement}"
 
 
 def retrain(results: Results, panel: Panel, truth: IntArray | None) -> Section:

@@ -100,7 +100,7 @@ def test_gold_overrules_agreement() -> None:
     assert by_gold.n_by_gold == 5
     assert sorted(by_gold.at_chance) == [0, 1, 2, 3]
     page = html(results, truth)
-    assert "5 workers with 20 answers or more to tasks with gold were judged by gold" in page
+    assert "5 workers with 20 answers or more to tasks with gold were judged by gold." in page
     assert "This goes by agreement with the others" in html(results)
     few = np.where(np.arange(400) < 19, truth, -1)
     assert 4 in reliability(results, panel, few).at_chance

@@ -29,6 +29,7 @@ from deem_crowd.clustering.deep.features import (
     require_layers,
     varying,
 )
+from deem_crowd.progress import tracked
 
 _CHUNK = 4096
 """Rows of a block that is encoded at once."""
@@ -91,7 +92,7 @@ def trained(
     network = Autoencoder(widths, generator)
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
     errors = []
-    for _ in range(epochs):
+    for _ in tracked(range(epochs), "autoencoder", "epochs"):
         total = 0.0
         for rows in batches(len(x), batch_size, generator):
             loss = (network(x[rows]) - x[rows]).square().mean()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from deem_crowd.ambient import undisturbed
 from deem_crowd.clustering.deep.autoencoder import Autoencoder, Embedding, batches, encoded
 from deem_crowd.clustering.deep.features import FloatArray, IntArray, require
+from deem_crowd.progress import watched
 
 
 def soft_assignment(codes: Tensor, centres: Tensor, alpha: float = 1.0) -> Tensor:
@@ -161,22 +162,24 @@ class DEC(Embedding):
         labels: Tensor | None = None
         step = 0
         order = _endless(len(x), self.batch_size, generator)
-        while True:
-            if step % self.update_interval == 0 or step >= self.max_iter:
-                q = soft_assignment(encoded(network, x), centres.detach(), self.alpha)
-                p, new = target_distribution(q), q.argmax(1)
-                changed = np.nan if labels is None else float((new != labels).float().mean())
-                rows.append((step, float(divergence(p, q).mean()), changed))
-                labels = new
-                if step >= self.max_iter or changed < self.tol:
-                    break
-            batch = next(order)
-            own = soft_assignment(network.encoder(x[batch]), centres, self.alpha)
-            loss = divergence(p[batch], own).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            step += 1
+        with watched("DEC", "steps", total=self.max_iter) as progress:
+            while True:
+                progress.update(step)
+                if step % self.update_interval == 0 or step >= self.max_iter:
+                    q = soft_assignment(encoded(network, x), centres.detach(), self.alpha)
+                    p, new = target_distribution(q), q.argmax(1)
+                    changed = np.nan if labels is None else float((new != labels).float().mean())
+                    rows.append((step, float(divergence(p, q).mean()), changed))
+                    labels = new
+                    if step >= self.max_iter or changed < self.tol:
+                        break
+                batch = next(order)
+                own = soft_assignment(network.encoder(x[batch]), centres, self.alpha)
+                loss = divergence(p[batch], own).mean()
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                step += 1
         history = pd.DataFrame(rows, columns=["step", "loss", "changed"])
         return labels.cpu().numpy().astype(np.int64), history
 

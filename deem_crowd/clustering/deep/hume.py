@@ -37,6 +37,7 @@ from deem_crowd.clustering.deep.generalisation import (
 )
 from deem_crowd.clustering.deep.inner import LinearFit, largest_rate
 from deem_crowd.exceptions import DataError
+from deem_crowd.progress import tracked
 
 _CELLS = 4_000_000
 """Soft labels that are held at once: labelings beyond that are found in turn."""
@@ -271,7 +272,7 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         temperature = self.temperature
         rows, turns = len(spaces.first), {int(a * self.n_steps) for a in self.anneal}
         size = min(self.subset, rows)
-        for step in range(self.n_steps):
+        for step in tracked(range(self.n_steps), "HUME", "steps"):
             if step in turns and step:
                 temperature /= 10
                 for group in optimiser.param_groups:

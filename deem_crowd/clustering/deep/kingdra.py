@@ -36,6 +36,7 @@ from deem_crowd.clustering.deep.features import (
 )
 from deem_crowd.clustering.deep.ladder import Term, Weights
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError
+from deem_crowd.progress import tracked
 
 _TERMS: dict[str, Term] = {"ladder-im": "information", "ladder-dot": "dot"}
 
@@ -189,7 +190,7 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         history: list[dict[str, Any]] = []
         best: _Pseudo | None = None
         ensemble.train(None, None)
-        for number in range(self.n_iter + 1):
+        for number in tracked(range(self.n_iter + 1), "Kingdra", "rounds"):
             probabilities = ensemble.probabilities(rows)
             answers = probabilities.argmax(2).T
             pseudo = self._agreed(answers)
