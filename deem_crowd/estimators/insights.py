@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import DataError, ParameterError
 
 
 def _insight(module: str) -> Any:
@@ -55,6 +55,24 @@ class Insights:
         """
         self._require_fit("effective_sources_")
         return float(_insight("tables").effective_sources(self))
+
+    @property
+    def median_(self) -> pd.Series:
+        """The middle of what is said of each task, of ordered classes; see :mod:`deem_crowd.insight.ratings`."""
+        return self._of_ratings("median_", "median_labels")
+
+    @property
+    def mean_(self) -> pd.Series:
+        """The mean of what is said of each task, of classes that are numbers or ordered, float64."""
+        return self._of_ratings("mean_", "mean_labels")
+
+    def _of_ratings(self, name: str, function: str) -> pd.Series:
+        self._require_fit(name)
+        try:
+            found: pd.Series = getattr(_insight("ratings"), function)(self)
+        except DataError as error:  # so that hasattr answers
+            raise AttributeError(f"{name}: {error}") from error
+        return found
 
     @property
     def contested_(self) -> pd.Series:

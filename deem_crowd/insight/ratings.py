@@ -1,0 +1,84 @@
+"""Classes that are steps of a scale: the median and the mean beside the likeliest class."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.estimators.deem import DEEM
+from deem_crowd.exceptions import DataError, first_few
+from deem_crowd.insight.agreement import has_order
+from deem_crowd.insight.results import Model, Results, results_of
+
+
+def median_labels(model: Model) -> pd.Series:
+    """Return the posterior median of each task: of all classes the one with the least expected absolute error.
+
+    Parameters
+    ----------
+    model : DEEMAggregator or DEEM
+        Fitted; its classes are numbers or an ordered categorical.
+
+    Returns
+    -------
+    Series ``median``, index ``task``, length N
+        Classes; missing for tasks without a label.
+
+    Raises
+    ------
+    DataError
+        If classes have no order.
+    """
+    results = _ordered(model)
+    reached = results.posterior.cumsum(axis=1) >= 0.5 - 1e-9
+    place = np.where(results.label >= 0, reached.argmax(axis=1), -1)
+    classes = results.answers.classes
+    values = pd.Series(classes.take(np.maximum(place, 0)), index=results.answers.tasks)
+    return values.where(place >= 0).rename("median")
+
+
+def mean_labels(model: Model) -> pd.Series:
+    """Return the posterior mean of each task: the number with the least expected squared error.
+
+    Parameters and errors are those of :func:`median_labels`; of an ordered categorical the steps 0, 1, … are averaged
+    if its categories are no numbers.
+
+    Returns
+    -------
+    Series ``mean``, index ``task``, length N, float64
+        NaN for tasks without a label.
+    """
+    results = _ordered(model)
+    classes = results.answers.classes
+    numbers = pd.to_numeric(pd.Series(classes.astype(object)), errors="coerce").to_numpy(np.float64)
+    values = np.arange(len(classes), dtype=np.float64) if np.isnan(numbers).any() else numbers
+    mean = np.where(results.label >= 0, results.posterior @ values, np.nan)
+    return pd.Series(mean, index=results.answers.tasks, name="mean")
+
+
+def _ordered(model: Model) -> Results:
+    results = results_of(model)
+    classes = results.answers.classes
+    if not has_order(classes):
+        raise DataError(
+            f"the classes have no order ({first_few(classes)}), so that there is no middle. Pass numbers, or an "
+            "ordered categorical: df['label'] = pd.Categorical(df['label'], ['low', 'mid', 'high'], ordered=True)."
+        )
+    return results
+
+
+def hint(results: Results) -> str | None:
+    """Return what to try where labels are numbers, which may be ratings, and no order was asked for; else None.
+
+    Whether numbers are ratings or names of classes cannot be told from the answers: on real ratings errors are often as
+    far as on names.
+    """
+    classes = results.answers.classes
+    asked = results.model.get_params().get("ordered")
+    if asked is not None or len(classes) < 3 or isinstance(classes, pd.CategoricalIndex):
+        return None
+    if not has_order(classes) or isinstance(results.model, DEEM):
+        return None
+    return (
+        "Labels are numbers: if they are ratings, fit with ordered=True, and see median_ and mean_"
+    )

@@ -1,0 +1,72 @@
+"""The median and the mean of ordered classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.exceptions import DataError
+from deem_crowd.insight import ratings
+
+
+def stars(seed: int = 0, n: int = 300) -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(1, 6, n)
+    task, worker = np.repeat(np.arange(n), 4), np.tile(np.arange(4), n)
+    said = np.clip(np.round(truth[task] + rng.normal(0, 1.0 + 0.3 * worker)), 1, 5).astype(int)
+    return pd.DataFrame({"task": task, "worker": worker, "label": said}), pd.Series(truth)
+
+
+def test_median_and_mean_are_those_of_the_probabilities() -> None:
+    answers, truth = stars()
+    model = DEEMAggregator(ordered=True).fit(answers)
+    probas, classes = model.probas_.to_numpy(), model.probas_.columns.to_numpy()
+    np.testing.assert_allclose(model.mean_, probas @ classes)
+    distance = np.abs(classes[:, None] - classes[None, :])
+    best = classes[(probas @ distance).argmin(1)]  # the least expected absolute error
+    assert (model.median_ == best).mean() > 0.99
+    assert np.abs(model.median_ - truth).mean() <= np.abs(model.labels_ - truth).mean() + 0.01
+    assert ((model.mean_ - truth) ** 2).mean() < ((model.labels_ - truth) ** 2).mean()
+
+
+def test_categories_have_a_median_and_steps() -> None:
+    answers, _ = stars(1, 60)
+    words = ["awful", "bad", "fair", "good", "great"]
+    named = pd.Categorical(answers["label"].map(dict(enumerate(words, 1))), words, ordered=True)
+    found = DEEMAggregator().fit(answers.assign(label=named))
+    numbers = DEEMAggregator(ordered=True).fit(answers)
+    assert found.median_.astype(str).tolist() == [words[i - 1] for i in numbers.median_]
+    np.testing.assert_allclose(found.mean_, numbers.mean_ - 1, atol=1e-9)
+
+
+def test_tasks_without_a_label_have_neither() -> None:
+    answers, _ = stars(2, 40)
+    wide = answers.pivot(index="task", columns="worker", values="label").to_numpy() - 1
+    wide[3] = -1
+    with pytest.warns(match="without answers"):
+        model = DEEM(ordered=True).fit(wide)
+    assert model.median_.isna().tolist() == model.mean_.isna().tolist()
+    assert np.flatnonzero(model.mean_.isna()).tolist() == [3]
+
+
+def test_names_have_no_middle() -> None:
+    answers, _ = stars(3, 30)
+    model = DEEMAggregator().fit(answers.assign(label="l" + answers["label"].astype(str)))
+    for name in ("median_", "mean_"):
+        with pytest.raises(AttributeError, match="have no order"):
+            getattr(model, name)
+        assert not hasattr(model, name)
+    with pytest.raises(DataError, match="have no order"):
+        ratings.median_labels(model)
+    with pytest.raises(AttributeError, match="there after fit"):
+        DEEMAggregator().median_  # noqa: B018
+
+
+def test_numbers_come_with_a_hint() -> None:
+    answers, _ = stars(4, 60)
+    assert "ordered=True" in DEEMAggregator().fit(answers).summary()
+    assert "ordered=True" not in DEEMAggregator(ordered=True).fit(answers).summary()
+    names = answers.assign(label="l" + answers["label"].astype(str))
+    assert "ordered=True" not in DEEMAggregator().fit(names).summary()
