@@ -1,9 +1,10 @@
 """More answers later: ``partial_fit`` with the last answers, beside ``fit`` with all of them, in the same run.
 
-    python -m deem_crowd_benchmarks.incremental
+    python -m deem_crowd_benchmarks.incremental [--mixed]
 
-The generated crowd of the scaling suite, K = 4; its last answers are about new tasks. Time is from DataFrame to
-labels. The gap is what the two say differently of p(label | answers).
+The generated crowd of the scaling suite, K = 4; its last answers are about new tasks, or, with ``--mixed``, answers in
+random order, most of them about tasks that have answers. Time is from DataFrame to labels. The gap is what the two say
+differently of p(label | answers). The stream is a tenth of the answers in 100 calls.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -31,9 +33,33 @@ def timed(action: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - began, found
 
 
-def measure(n_answers: int, share: float, automatic: bool | None) -> dict[str, float]:
-    """Return medians of seconds and passes of both ways, and how far apart they end."""
+def rows_of(n_answers: int, mixed: bool) -> pd.DataFrame:
+    """Return the answers, in the order of their tasks or in random order."""
     rows = crowd_of(n_answers, 0).answers
+    return rows.sample(frac=1, random_state=0) if mixed else rows
+
+
+def stream(n_answers: int, automatic: bool | None, mixed: bool) -> dict[str, float]:
+    """Return the seconds of 100 calls with 0.1 % of the answers each, and of one fit of all."""
+    rows = rows_of(n_answers, mixed)
+    pieces = np.array_split(np.arange(round(0.9 * len(rows)), len(rows)), 100)
+    model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    model.partial_fit(rows.iloc[: pieces[0][0]])
+    total = 0.0
+    for piece in pieces:
+        took, _ = timed(lambda part=rows.iloc[piece]: model.partial_fit(part))  # type: ignore[misc]
+        total += took
+    whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    fits = [timed(lambda: whole.fit(rows))[0] for _ in range(3)]
+    same = pd.Series(model.labels_) == pd.Series(whole.labels_).reindex(model.probas_.index)
+    return {"fit": statistics.median(fits), "stream": total, "same labels": float(same.mean())}
+
+
+def measure(
+    n_answers: int, share: float, automatic: bool | None, mixed: bool = False
+) -> dict[str, float]:
+    """Return medians of seconds and passes of both ways, and how far apart they end."""
+    rows = rows_of(n_answers, mixed)
     cut = len(rows) - round(share * len(rows))
     old, new = rows.iloc[:cut], rows.iloc[cut:]
     seconds: dict[str, list[float]] = {"fit": [], "partial": [], "predict": []}
@@ -47,12 +73,13 @@ def measure(n_answers: int, share: float, automatic: bool | None) -> dict[str, f
         whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
         took, _ = timed(lambda whole=whole: whole.fit(rows))  # type: ignore[misc]
         seconds["fit"].append(took)
-    gap = np.abs(grown.probas_.to_numpy() - whole.probas_.to_numpy())
+    order = grown.probas_.index
+    gap = np.abs(grown.probas_.to_numpy() - whole.probas_.reindex(order).to_numpy())
     return {
         **{name: statistics.median(values) for name, values in seconds.items()},
         "largest gap": float(gap.max()),
         "mean gap": float(gap.mean()),
-        "same labels": float((grown.labels_ == whole.labels_).mean()),
+        "same labels": float((grown.labels_ == pd.Series(whole.labels_).reindex(order)).mean()),
     }
 
 
@@ -60,8 +87,9 @@ def main(
     answers: Annotated[
         list[float] | None, typer.Option(help="How many, as often as needed.")
     ] = None,
+    mixed: Annotated[bool, typer.Option(help="Answers in random order.")] = False,
 ) -> None:
-    """Print the table."""
+    """Print the tables."""
     table = Table(
         "answers", "new", "model", "fit s", "partial_fit s", "share of the time", "largest gap",
         "mean gap", "same labels", "predict s",
@@ -70,7 +98,7 @@ def main(
     for n_answers in answers or (1e5, 1e6):
         for share in (0.1, 0.01):
             for name, automatic in (("plain", False), ("default", None)):
-                found = measure(int(n_answers), share, automatic)
+                found = measure(int(n_answers), share, automatic, mixed)
                 table.add_row(
                     f"{int(n_answers):,}",
                     f"{share:.0%}",
@@ -84,6 +112,19 @@ def main(
                     f"{found['predict']:.4f}",
                 )
     Console(width=120).print(table)
+    streams = Table("answers", "model", "fit s", "100 calls s", "in fits", "same labels", box=None)
+    for n_answers in answers or (1e5, 1e6):
+        for name, automatic in (("plain", False), ("default", None)):
+            found = stream(int(n_answers), automatic, mixed)
+            streams.add_row(
+                f"{int(n_answers):,}",
+                name,
+                f"{found['fit']:.3f}",
+                f"{found['stream']:.3f}",
+                f"{found['stream'] / found['fit']:.1f}",
+                f"{found['same labels']:.2%}",
+            )
+    Console(width=120).print(streams)
 
 
 if __name__ == "__main__":

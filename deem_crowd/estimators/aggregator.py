@@ -36,6 +36,7 @@ from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.declaration import parameter
 from deem_crowd.estimators.fitted import FittedModel
+from deem_crowd.estimators.growth import GROWN_WITH, UPDATE, add_answers
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
@@ -139,6 +140,8 @@ class DEEMAggregator(
         Confusion matrices.
     loss_history_ : list of float
         Log-likelihood per task, in nats, at each pass; higher is better.
+    update_ : str
+        After ``partial_fit``: whether all answers were fitted, or what was updated.
 
     Examples
     --------
@@ -230,7 +233,7 @@ class DEEMAggregator(
         seen = Memory(self._read(data, task, worker, label), known_labels.pairs(gold, task, label))
         found = self._trained(seen, None, features=features)
         # One assignment, so that an interrupt leaves either the old state or the new one.
-        gone = (MEMORY, featured.FEATURES)
+        gone = (MEMORY, UPDATE, GROWN_WITH, featured.FEATURES)
         kept = {k: v for k, v in self.__dict__.items() if k not in gone}
         self.__dict__ = {**kept, **found, FITTED_ON: seen}
         return self
@@ -247,10 +250,13 @@ class DEEMAggregator(
     ) -> Self:
         """Add answers: new tasks, new workers, more answers to old tasks.
 
-        The answers of earlier calls are remembered (8 bytes each, and ids) and merged with the new ones, and the model
-        is fitted to all of them, from its present weights: it ends near where :meth:`fit` on all answers would, in a
-        fraction of the time. Of the default model the member that averages over its path from the votes takes that
-        path again; models of several units or with layers are fitted anew.
+        The answers of earlier calls are remembered (some 30 bytes each, and ids). A few more, up to a twentieth of
+        those that all were last fitted to, are added to the model: the tables of the workers and the labels of the
+        tasks that they touch, and from half a percent on then the labels of all tasks. That ends near where
+        :meth:`fit` on all answers would, in a fraction of the time. With more answers, new classes, known labels, an
+        answer that replaces another, or changed parameters the model is fitted to all of them, from its present
+        weights as far as its end does not depend on its start; models of several units or with layers, and of many
+        classes, are fitted anew. ``update_`` says how the last call went about it.
 
         Parameters
         ----------
@@ -279,12 +285,18 @@ class DEEMAggregator(
                 self._read(data, task, worker, label),
                 known_labels.pairs(gold, task, label),
             )
-            if before is None:
-                seen, present = Memory(answers, known), None
+            present = None if before is None else self.__dict__["_fitted"][0]
+            added = None if before is None else self._added(before, answers, known)
+            if added is not None:
+                seen, found = added
             else:
-                seen = before.with_pairs(answers, known, self.duplicates)
-                present = self.__dict__["_fitted"][0]
-            found = self._trained(seen, present, keep=True)
+                seen = (
+                    Memory(answers, known)
+                    if before is None
+                    else before.with_pairs(answers, known, self.duplicates)
+                )
+                found = self._trained(seen, present, keep=True)
+                found |= {UPDATE: "all answers were fitted", GROWN_WITH: self.get_params()}
             self.__dict__ = {**self.__dict__, **found, MEMORY: seen, FITTED_ON: seen}
         return self
 
@@ -510,11 +522,11 @@ class DEEMAggregator(
         plan = recipe.recipe(self.get_params(), self.n_iter, None)
         with watched("deem", plan.unit, self.progress) as progress:
             if features is None:
-                model, posterior = inference.fit_any(answers, plan, gold, progress, present)
+                model, posterior = inference.fit_any(answers, plan, gold, progress, present, keep)
             else:
                 model, posterior = inference.fit_answers(answers, plan, gold, progress)
         if not keep and isinstance(model, FittedModel):
-            model = replace(model, warm_starts={})
+            model = replace(model, warm_starts={}, growth=None)
         made = None
         if features is not None:
             assert isinstance(model, FittedModel)
@@ -525,6 +537,27 @@ class DEEMAggregator(
         labels, probas = _output(answers, posterior, gold)
         found = _attributes(model, labels, probas, answers.workers, answers.classes)
         return found if made is None else {**found, featured.FEATURES: made}
+
+    def _added(
+        self, before: Memory, answers: Answers, known: pd.DataFrame | None
+    ) -> tuple[Memory, dict[str, Any]] | None:
+        """Return all answers and the fitted attributes where a few more can be added to the model, else None."""
+        model = self.__dict__["_fitted"][0]
+        growth = model.growth if isinstance(model, FittedModel) else None
+        settled = self.__dict__.get(GROWN_WITH) == self.get_params()
+        if growth is None or known is not None or not settled:
+            return None
+        assert isinstance(model, FittedModel)
+        found = add_answers(model, before, answers)
+        if found is None:
+            return None
+        model, seen, how = found
+        classes = seen.base.classes
+        labels = ids.take(classes, model.growth.label.numpy(), "agg_label")
+        labels.index = seen.tasks
+        posterior = model.growth.posterior.to(torch.float64).numpy()
+        probas = pd.DataFrame(posterior, index=seen.tasks, columns=classes)
+        return seen, {**_attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
 
     def _read(
         self,

@@ -15,6 +15,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import deep, grouped, many_classes
 from deem_crowd.estimators.deep import Outcome
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
+from deem_crowd.estimators.growth import growth_of, information, worth_of
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.exceptions import DataError, DataWarning, first_few
@@ -42,6 +43,7 @@ def fit_any(
     gold: IntArray | None = None,
     progress: Progress | None = None,
     present: FittedModel | SparseModel | None = None,
+    keep: bool = False,
 ) -> tuple[FittedModel | SparseModel, FloatArray | NamedPosterior]:
     """Fit the model of a recipe: with sparse tables where classes are many (:mod:`.many_classes`), else as
     :func:`fit_answers`, which says what the parameters are.
@@ -56,7 +58,7 @@ def fit_any(
         if many_classes.suits(compact, recipe):
             return _of_many_classes(compact, used, answers.n_classes, recipe, gold, progress)
     goes_on = present if isinstance(present, FittedModel) else None
-    return fit_answers(answers, recipe, gold, progress, goes_on)
+    return fit_answers(answers, recipe, gold, progress, goes_on, keep=keep)
 
 
 def _of_many_classes(
@@ -90,6 +92,7 @@ def fit_answers(
     progress: Progress | None = None,
     present: FittedModel | None = None,
     group: Group = ALONE,
+    keep: bool = False,
 ) -> tuple[FittedModel, FloatArray]:
     """Fit the model of a recipe, with tables of K² numbers a worker.
 
@@ -108,6 +111,8 @@ def fit_answers(
     group : Group
         The processes that hold further tasks of the same workers and classes, and fit with these; for models of one
         unit only. Whether ``gold`` is None is the same in all.
+    keep : bool
+        Whether the model keeps what a few more answers need (:mod:`deem_crowd.estimators.growth`).
 
     Returns
     -------
@@ -134,8 +139,9 @@ def fit_answers(
     pool: OpinionPool | None = None
     candidates: tuple[Candidate, ...] = ()
     ends: dict[str, WarmStart] = {}
+    selected: Selected | None = None
     if recipe.automatic and design.n_answers_in_all > 0:
-        found, uninformed, pool, candidates, ends = _chosen(
+        found, uninformed, pool, candidates, ends, selected = _chosen(
             compact, design, recipe, known, generator, progress, warm_starts
         )
     elif recipe.plain or design.n_answers_in_all == 0:
@@ -151,6 +157,7 @@ def fit_answers(
         vote = votes.vote_shares(design).to("cpu", torch.float64)
         class_map = votes.match(design.reduce(found.posterior.T @ vote).numpy())
     identity = np.arange(len(used))
+    worth = worth_of(design, found.posterior.to(design.device, design.dtype))
     priors = np.zeros(answers.n_classes)
     if len(used):
         priors[used] = found.prior.numpy()
@@ -171,11 +178,14 @@ def fit_answers(
         readings=found.readings,
         pool=pool,
         candidates=candidates,
-        information=answer_information(design, found.posterior),
+        information=information(worth),
         warm_starts=ends,
     )
     if not np.array_equal(class_map, identity):
         model = model.with_class_map(class_map)
+    elif keep and known is None and len(used) == answers.n_classes and not uninformed:
+        growth = growth_of(model, design, found.posterior, selected, recipe, worth, ends.get(_ONE))
+        model = replace(model, growth=growth)
     if uninformed or not recipe.plain or recipe.settings.penalty != "learned":
         _warn_chance(compact, design)
     return model, model.spread(found.posterior)
@@ -198,7 +208,14 @@ def _chosen(
     generator: torch.Generator,
     progress: Progress | None,
     warm_starts: Mapping[str, WarmStart],
-) -> tuple[Outcome, bool, OpinionPool | None, tuple[Candidate, ...], dict[str, WarmStart]]:
+) -> tuple[
+    Outcome,
+    bool,
+    OpinionPool | None,
+    tuple[Candidate, ...],
+    dict[str, WarmStart],
+    Selected,
+]:
     """Choose the model from the answers; also return whether these say nothing about a label."""
     ordered = _ordered(answers, recipe.ordered)
     group = grouped.numbers(recipe.groups, answers.workers)
@@ -227,14 +244,15 @@ def _chosen(
     history = selected.tables.log_likelihood
     if selected.pool is None or selected.weight is None:
         outcome = _outcome(design, null_model.common_skill(design, 1), history)
-        return outcome, True, None, tuple(fallen_back(selected.candidates)), {}
+        return outcome, True, None, tuple(fallen_back(selected.candidates)), {}, selected
     weight = selected.weight
     average = weight[design.answered].exp().mean(0).log()
     shown = Energy(torch.log(selected.pool.prior()), weight, average)
     outcome = _outcome(design, shown, history, selected.posterior)
     if selected.skills is not None:
         outcome = replace(outcome, skills=selected.skills)
-    return outcome, False, selected.pool, tuple(selected.candidates), selected.warm_starts
+    rows = tuple(selected.candidates)
+    return outcome, False, selected.pool, rows, selected.warm_starts, selected
 
 
 def _ordered(answers: Answers, asked: bool | None) -> bool:
@@ -277,14 +295,7 @@ def _outcome(
 
 def answer_information(design: DesignMatrix, posterior: torch.Tensor) -> FloatArray:
     """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
-    p = posterior.to(design.device, design.dtype)
-    n = design.expected_counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
-    right = torch.diagonal(design.expected_counts(p), dim1=1, dim2=2).sum(1).cpu()
-    squared = torch.diagonal(design.expected_counts(p * p), dim1=1, dim2=2).sum(1).cpu()
-    mean = right / n.clamp_min(1)
-    spread = (squared - n * mean**2).clamp_min(0)
-    worth = spread / (mean * (1 - mean)).clamp_min(1e-9)
-    return torch.minimum(worth, n).numpy()
+    return information(worth_of(design, posterior.to(design.device, design.dtype)))
 
 
 def _plain(

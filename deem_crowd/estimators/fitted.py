@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,8 @@ class FittedModel:
         How many answers to tasks with known labels would say as much about each worker's skill.
     warm_starts : mapping of str to WarmStart
         Where training of each part stopped, for a fit of more answers to go on from; files do not hold it.
+    growth : Growth, optional
+        What a few more answers need (:mod:`deem_crowd.estimators.growth`); files do not hold it.
     """
 
     energy: Energy
@@ -87,6 +90,7 @@ class FittedModel:
     candidates: tuple[Candidate, ...] = ()
     information: FloatArray = field(default_factory=lambda: np.zeros(0))
     warm_starts: Mapping[str, WarmStart] = field(default_factory=dict)
+    growth: Any = None
 
     def log_likelihood(self) -> list[float]:
         """Return what training climbed, per task: the log-likelihood in nats, or, out of reach, minus the loss."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers, Duplicates
 from deem_crowd.exceptions import ParameterError
+
+IntArray = npt.NDArray[np.int64]
 
 MEMORY = "_memory"
 """The attribute that holds it."""
@@ -30,18 +33,167 @@ def exclusive(estimator: Any) -> threading.Lock:
     return _LOCKS[id(estimator) // 16 % len(_LOCKS)]
 
 
-@dataclass(frozen=True)
-class Memory:
-    """The answers of all calls so far, and what is known of their labels.
+@dataclass(frozen=True, eq=False)
+class Additional:
+    """A few answers, found among those that are remembered.
 
     Attributes
     ----------
-    answers : Answers
-    known : DataFrame of (task, label), or integers of shape (N,), −1 where unknown; None if nothing is
+    new : Answers
+        Over n tasks and d workers.
+    task, worker : integers, shapes (n,) and (d,)
+        Their numbers in the whole.
+    touched : Answers, optional
+        All answers to these n tasks, where some had answers before, and
+    touched_worker : integers
+        the numbers of its workers.
     """
 
-    answers: Answers
+    new: Answers
+    task: IntArray
+    worker: IntArray
+    touched: Answers | None
+    touched_worker: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Answers that were added, by their numbers in the whole, shape (r,) each."""
+
+    task: IntArray
+    worker: IntArray
+    label: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """The answers of all calls so far, and what is known of their labels.
+
+    Answers that were added a few at a time are put in order when they are asked for.
+
+    Attributes
+    ----------
+    base : Answers
+    known : DataFrame of (task, label), or integers of shape (N,), −1 where unknown; None if nothing is
+    later_tasks, later_workers : Index, optional
+        Ids that came with ``pieces``.
+    pieces : tuple
+    """
+
+    base: Answers
     known: Any = None
+    later_tasks: pd.Index | None = None
+    later_workers: pd.Index | None = None
+    pieces: tuple[_Piece, ...] = ()
+
+    @cached_property
+    def answers(self) -> Answers:
+        """All of them."""
+        if not self.pieces:
+            return self.base
+        columns = [
+            np.concatenate([first, *(getattr(piece, name) for piece in self.pieces)])
+            for name, first in (
+                ("task", self.base.task),
+                ("worker", self.base.worker),
+                ("label", self.base.hard_label),
+            )
+        ]
+        classes = self.base.classes
+        return Answers.from_codes(
+            (columns[0], self.tasks),
+            (columns[1], self.workers),
+            (columns[2], classes),
+            classes=classes,
+        )
+
+    @cached_property
+    def tasks(self) -> pd.Index:
+        """Ids of all tasks, length N."""
+        return _joined(self.base.tasks, self.later_tasks)
+
+    @cached_property
+    def workers(self) -> pd.Index:
+        """Ids of all workers, length D."""
+        return _joined(self.base.workers, self.later_workers)
+
+    @property
+    def n_tasks(self) -> int:
+        """N."""
+        return len(self.tasks)
+
+    @property
+    def n_workers(self) -> int:
+        """D."""
+        return len(self.workers)
+
+    def plus(self, new: Answers) -> tuple[Memory, Additional] | None:
+        """Return this and a few answers more, in time that follows those; None where it takes a merge.
+
+        That is where they are soft, name new classes, have ids of another dtype, or repeat or change what was answered.
+        """
+        base = self.base
+        pairs = ((base.tasks, new.tasks), (base.workers, new.workers), (base.classes, new.classes))
+        if (
+            base.is_soft
+            or new.is_soft
+            or any(a.dtype != b.dtype or a.dtype == object for a, b in pairs)
+        ):
+            return None
+        label = base.classes.get_indexer(new.classes)
+        if (label < 0).any():
+            return None
+        task, later_tasks = _numbered(base.tasks, self.later_tasks, new.tasks)
+        worker, later_workers = _numbered(base.workers, self.later_workers, new.workers)
+        piece = _Piece(task[new.task], worker[new.worker], label.astype(np.int32)[new.hard_label])
+        grown = Memory(base, self.known, later_tasks, later_workers, (*self.pieces, piece))
+        before = self._answers_to(task)
+        relabelled = new.select(classes=(label, base.classes))
+        if not len(before.task):
+            nobody = np.zeros(0, dtype=np.int64)
+            return grown, Additional(relabelled, task, worker, None, nobody)
+        d = grown.n_workers
+        if np.isin(piece.task * d + piece.worker, before.task * d + before.worker).any():
+            return None
+        place = np.full(grown.n_tasks, -1)
+        place[task] = np.arange(len(task))
+        workers, who = np.unique(np.append(before.worker, piece.worker), return_inverse=True)
+        touched = Answers.from_codes(
+            (place[np.append(before.task, piece.task)], new.tasks),
+            (who, pd.RangeIndex(len(workers))),
+            (np.append(before.label, piece.label), base.classes),
+            classes=base.classes,
+        )
+        return grown, Additional(relabelled, task, worker, touched, workers)
+
+    def _answers_to(self, task: IntArray) -> _Piece:
+        """Return the answers to some tasks so far."""
+        base = self.base
+        old = np.sort(task[task < base.n_tasks])
+        lengths = np.diff(base.task_ptr)[old]
+        ends = np.cumsum(lengths)
+        within = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
+        rows = np.repeat(base.task_ptr[old].astype(np.int64), lengths) + within
+        found = [
+            _Piece(
+                np.repeat(old, lengths).astype(np.int64),
+                base.worker[rows].astype(np.int64),
+                base.hard_label[rows],
+            )
+        ]
+        if self.pieces:
+            later = _Piece(
+                np.concatenate([piece.task for piece in self.pieces]),
+                np.concatenate([piece.worker for piece in self.pieces]),
+                np.concatenate([piece.label for piece in self.pieces]),
+            )
+            there = np.isin(later.task, task)
+            found.append(_Piece(later.task[there], later.worker[there], later.label[there]))
+        return _Piece(
+            np.concatenate([one.task for one in found]),
+            np.concatenate([one.worker for one in found]),
+            np.concatenate([one.label for one in found]),
+        )
 
     @classmethod
     def before(cls, state: dict[str, Any]) -> Memory | None:
@@ -80,3 +232,26 @@ class Memory:
             place = answers.tasks.get_indexer(new.tasks)
             together[place[known >= 0]] = known[known >= 0]
         return Memory(answers, together)
+
+
+def _joined(first: pd.Index, later: pd.Index | None) -> pd.Index:
+    return first if later is None else first.append(later).rename(first.name)
+
+
+def _numbered(
+    first: pd.Index, later: pd.Index | None, wanted: pd.Index
+) -> tuple[IntArray, pd.Index | None]:
+    """Return the numbers of ids, known ones and then new ones, and the ids that follow the first."""
+    place = first.get_indexer(wanted).astype(np.int64)
+    strange = np.flatnonzero(place < 0)
+    if not len(strange):
+        return place, later
+    ids = wanted.take(strange)
+    if later is None:
+        place[strange] = len(first) + np.arange(len(ids))
+        return place, ids
+    among = later.get_indexer(ids).astype(np.int64)
+    new = np.flatnonzero(among < 0)
+    among[new] = len(later) + np.arange(len(new))
+    place[strange] = len(first) + among
+    return place, later.append(ids.take(new)) if len(new) else later

@@ -66,6 +66,8 @@ class Selected:
         Log-tables read off ``mean``.
     warm_starts : dict of str to WarmStart
         For a fit of more answers.
+    members : tuple of Member
+        Those of the pool, where more answers may be added to them one by one.
     skills : float64, shape (D,), optional
         Where tables do not say how often a worker is right: sources that speak for one class are silent on others.
     """
@@ -77,6 +79,7 @@ class Selected:
     mean: torch.Tensor | None = None
     weight: torch.Tensor | None = None
     warm_starts: dict[str, WarmStart] = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
     skills: torch.Tensor | None = None
 
 
@@ -376,7 +379,8 @@ def _assembled(
     continued = (rows.ONE_COIN, rows.SUBTYPES)
     warm_starts = {n: m.warm_start() for n, m, _ in described if n in continued}
     shown = read_off(design, mean, tables)
-    return Selected(candidates, tables, pool, posterior, mean, shown, warm_starts)
+    each = tuple(members) if calibrate and gold is None else ()
+    return Selected(candidates, tables, pool, posterior, mean, shown, warm_starts, each)
 
 
 def read_off(design: DesignMatrix, posterior: torch.Tensor, tables: Member) -> torch.Tensor:

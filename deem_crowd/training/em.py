@@ -201,7 +201,6 @@ def fit_one_coin(
 ) -> Member:
     """Fit one accuracy a worker and one confusion of errors for all; parameters as for :func:`fit_confusion`."""
     k = design.n_classes
-    wrong = ~torch.eye(k, dtype=torch.bool)
     n_passes, least = _reach(n_passes, warm_start)
     base, clamp = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64), Clamp(design, gold)
     at = design.group.loop(weight=base, bias=base, alpha=base)
@@ -211,15 +210,12 @@ def fit_one_coin(
         at.alpha, states = _begin(design, base, start, clamp, warm_start)
     for number in at.passes(max(n_passes, 1)):
         counts = design.expected_counts(states).cpu()
-        right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
-        missed = counts.sum((1, 2)) - right
         if number > 1 or warm_start is not None:
+            right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
+            missed = counts.sum((1, 2)) - right
             pairs = torch.stack([right, missed], 1)[:, :, None]
             at.alpha = learned_pseudo_answers(pairs, at.alpha[:, None], base[:, None]).ravel()
-        accuracy = (right + at.alpha[0]) / (right + missed + at.alpha.sum())
-        errors, _ = shared_errors(counts.sum(0))
-        table = torch.where(wrong, (1 - accuracy)[:, None, None] * errors, accuracy[:, None, None])
-        at.weight = weighted(torch.log(table.clamp_min(1e-12)), power)
+        at.weight = weighted(one_coin_table(counts, at.alpha), power)
         at.bias = class_log_prior(design.total(states), k, 1)
         found, task_log_likelihood = expect(design, at.weight, at.bias, clamp)
         if progress is not None:
@@ -231,6 +227,17 @@ def fit_one_coin(
         at.done = number >= least and change < TOLERANCE
     energy = Energy(at.bias, at.weight, log_average_table(at.weight, design))
     return Member(energy, at.alpha, math.nan, at.number, states, task_log_likelihood)
+
+
+def one_coin_table(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """Return log-tables of one accuracy a worker from expected counts, shape (D, K, K); ``alpha`` has shape (2,)."""
+    wrong = ~torch.eye(counts.shape[1], dtype=torch.bool)
+    right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
+    missed = counts.sum((1, 2)) - right
+    accuracy = (right + alpha[0]) / (right + missed + alpha.sum())
+    errors, _ = shared_errors(counts.sum(0))
+    table = torch.where(wrong, (1 - accuracy)[:, None, None] * errors, accuracy[:, None, None])
+    return torch.log(table.clamp_min(1e-12))
 
 
 def shared_errors(counts: torch.Tensor) -> tuple[torch.Tensor, float]:

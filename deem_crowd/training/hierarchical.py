@@ -165,9 +165,11 @@ class Hierarchical(Member):
     ----------
     strength : float
         s, in pseudo-answers.
+    centre : Centre
     """
 
     strength: float = field(kw_only=True)
+    centre: Centre = field(kw_only=True)
 
 
 _BIASES = tuple(-1.5 + 0.25 * j for j in range(13))
@@ -311,6 +313,7 @@ def fit_hierarchical(
         task_log_likelihood,
         at.history,
         strength=at.strength,
+        centre=centre,
     )
 
 

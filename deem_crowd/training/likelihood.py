@@ -45,7 +45,7 @@ LEARNING_PASSES = 60
 # Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
 PLATEAU_STEPS = 12
 _FEW_CLASSES = 10
-_SMALLEST = 1e-10  # what an empty cell of an unpenalised table counts
+SMALLEST = 1e-10  # what an empty cell of an unpenalised table counts
 
 
 @dataclass(frozen=True)
@@ -324,14 +324,14 @@ def _normalised(at: Weights) -> Weights:
 def _mean_table(weight: torch.Tensor) -> torch.Tensor:
     if len(weight) == 0:
         return weight.new_zeros(weight.shape[1:])
-    return torch.log_softmax(weight, 1).exp().mean(0).clamp_min(_SMALLEST).log()
+    return torch.log_softmax(weight, 1).exp().mean(0).clamp_min(SMALLEST).log()
 
 
 def _closed_step(likelihood: Likelihood, found: _Evaluation) -> Weights:
     """Return the maximum of the expected penalised log-likelihood given posterior counts."""
-    cells = found.counts + likelihood.pseudo_answers + _SMALLEST
+    cells = found.counts + likelihood.pseudo_answers + SMALLEST
     weight = torch.log(cells / cells.sum(1, keepdim=True))
-    states = found.states + likelihood.prior_penalty + _SMALLEST
+    states = found.states + likelihood.prior_penalty + SMALLEST
     return Weights(torch.log(states / states.sum()), weight)
 
 
@@ -421,7 +421,7 @@ def _extrapolate(start: Weights, first: Weights, second: Weights, length: float)
         return a + 2 * length * (b - a) + length**2 * (c - 2 * b + a)
 
     # Log-probabilities far below anything that matters are kept there, or they run away.
-    floor = float(np.log(_SMALLEST)) * 2
+    floor = float(np.log(SMALLEST)) * 2
     return _normalised(
         Weights(
             reach(start.bias, first.bias, second.bias).clamp(floor, -floor),

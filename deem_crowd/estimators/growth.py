@@ -1,0 +1,309 @@
+r"""A few answers more, without training anew: tasks and workers that they touch are updated, then all posteriors.
+
+This is incremental EM (Neal and Hinton, *A view of the EM algorithm that justifies incremental, sparse, and other
+variants*, 1998). The expected counts C of each energy are kept. The E-step is taken for the tasks that have new
+answers, their counts are added, and each log-table moves as the M-step does between the two,
+``W + log T(C + ΔC) − log T(C)``: for the end of EM's path that is its next step, and a mean over the path keeps its
+distance from there. Then a pass over all answers brings the posterior of every task up to the new tables, after an EM
+step for a plain model (``POLISH`` says how often). What a pool's members count, its correlation and the priors of
+tables stay, until there are so many more answers that all is fitted again (``MOST``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.fitted import FittedModel, FloatArray
+from deem_crowd.estimators.memory import Memory
+from deem_crowd.estimators.parts import Dirichlet, Part, part_of, single_part
+from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.energy import Energy
+from deem_crowd.model.grown import Addition, GrownDesign
+from deem_crowd.model.votes import TIE
+from deem_crowd.selection.opinion_pool import OpinionPool
+from deem_crowd.selection.select import Selected
+from deem_crowd.training.em import WarmStart
+
+UPDATE, GROWN_WITH = "update_", "_grown_with"
+"""The attributes that say how ``partial_fit`` took the last answers, and with which parameters all were fitted."""
+MOST = 0.05
+"""Share of further answers, of those of the last fit, above which all is fitted again."""
+POLISH = 0.005
+"""Share of further answers, since the last pass over all of them, from which there is one more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """What an update needs beside the model.
+
+    Attributes
+    ----------
+    design : DesignMatrix
+        Of all answers so far.
+    base : DesignMatrix
+        Of those of the last fit.
+    additions : tuple of Addition
+        And those that came since.
+    parts : tuple of Part
+        In the order of the pool's energies; one for a plain model.
+    shown : (float64, float64), or None
+        Counts, shape (D, K, K), and pseudo-answers, shape (K, K), of the tables that a pool shows.
+    worth : float64, shape (3, D)
+        Answers of each worker, and the sums of the chance that each is right and of its square.
+    posterior : shape (N, K)
+        In the dtype of the matrix.
+    label : LongTensor, shape (N,)
+        −1 without answers.
+    waiting : int
+        Answers since the last pass over all of them.
+    """
+
+    design: DesignMatrix
+    base: DesignMatrix
+    additions: tuple[Addition, ...]
+    parts: tuple[Part, ...]
+    shown: tuple[torch.Tensor, torch.Tensor] | None
+    worth: torch.Tensor
+    posterior: torch.Tensor
+    label: torch.Tensor
+    waiting: int = 0
+
+    @classmethod
+    def begun(
+        cls,
+        design: DesignMatrix,
+        parts: tuple[Part, ...],
+        posterior: torch.Tensor,
+        shown: tuple[torch.Tensor, torch.Tensor] | None,
+        worth: torch.Tensor,
+    ) -> Growth:
+        """Return where a fit ends."""
+        label = _labels(posterior, design.votes)
+        return cls(design, design, (), parts, shown, worth, posterior, label)
+
+    @property
+    def n_added(self) -> int:
+        """Answers since the last fit."""
+        return sum(addition.design.n_answers for addition in self.additions)
+
+
+def worth_of(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
+    """Return answers of each worker, and the sums of the chance that each is right and of its square, (3, D)."""
+    n = design.expected_counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
+    right, squared = (
+        torch.diagonal(design.expected_counts(q), dim1=1, dim2=2).sum(1).cpu() for q in (p, p * p)
+    )
+    return torch.stack([n, right, squared])
+
+
+def information(worth: torch.Tensor) -> FloatArray:
+    """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
+    n, right, squared = worth
+    mean = right / n.clamp_min(1)
+    spread = (squared - n * mean**2).clamp_min(0)
+    found: FloatArray = torch.minimum(spread / (mean * (1 - mean)).clamp_min(1e-9), n).numpy()
+    return found
+
+
+def add_answers(
+    model: FittedModel, memory: Memory, new: Answers
+) -> tuple[FittedModel, Memory, str] | None:
+    """Add a few answers to a model.
+
+    Parameters
+    ----------
+    model : FittedModel
+        With its growth.
+    memory : Memory
+        The answers so far, none of whose labels are known.
+    new : Answers
+        Hard ones.
+
+    Returns
+    -------
+    None where they are too many, or change answers that were given, or name classes that the model does not know;
+    else the model, all answers, and how the update was done.
+    """
+    growth: Growth = model.growth
+    share = (growth.n_added + new.n_answers) / max(growth.base.n_answers, 1)
+    if new.n_answers == 0 or share > MOST:
+        return None
+    added = memory.plus(new)
+    if added is None:
+        return None
+    memory, more = added
+    n_tasks, n_workers = memory.n_tasks, memory.n_workers
+    addition = Addition.of(more.new, more.task, more.worker, growth.base)
+    touched = addition
+    if more.touched is not None:
+        touched = Addition.of(more.touched, more.task, more.touched_worker, growth.base)
+    additions = (*growth.additions, addition)
+    design = _design(growth, additions, addition, n_tasks, n_workers)
+    known = growth.design.n_tasks
+    parts = tuple(
+        part.widened(n_workers).grown(addition, touched, design, known) for part in growth.parts
+    )
+    waiting = growth.waiting + new.n_answers
+    whole = waiting >= POLISH * growth.base.n_answers
+    pool = model.pool
+    if pool is not None:
+        pool = replace(pool, energies=tuple(part.energy for part in parts))
+    if whole:
+        if pool is None:
+            for _ in range(2 if share > MOST / 2 else 1):
+                parts = (parts[0].polished(design),)
+        posterior = _posterior(parts, pool, design)
+        label = _labels(posterior, design.votes)
+    else:
+        at = touched.tasks
+        found = _posterior(parts, pool, touched.design, touched.workers).to(growth.posterior.dtype)
+        posterior = _extended(growth.posterior, n_tasks)
+        posterior[at] = found
+        label = _extended(growth.label, n_tasks)
+        label[at] = _labels(found, touched.design.votes)
+    worth = _extended(growth.worth.T, n_workers).T
+    worth.index_add_(1, addition.workers, worth_of(addition.design, posterior[addition.tasks]))
+    shown = growth.shown
+    if shown is not None:
+        counts = _extended(shown[0], n_workers)
+        assert pool is not None
+        addition.add_counts(_mean(parts, pool, touched), counts)
+        shown = counts, shown[1]
+    grown = Growth(
+        design,
+        growth.base,
+        additions,
+        parts,
+        shown,
+        worth,
+        posterior,
+        label,
+        0 if whole else waiting,
+    )
+    what = "all tasks" if whole else f"{len(touched.tasks):,} tasks that have new answers"
+    how = f"tables of {len(addition.workers):,} workers, then labels of {what}"
+    return replace(_model(model, grown, pool, design), growth=grown), memory, how
+
+
+def _extended(values: torch.Tensor, n: int) -> torch.Tensor:
+    """Return a copy with n rows, those that follow zero."""
+    found = values.new_zeros((n, *values.shape[1:]))
+    found[: len(values)] = values
+    return found
+
+
+def _design(
+    growth: Growth,
+    additions: tuple[Addition, ...],
+    addition: Addition,
+    n_tasks: int,
+    n_workers: int,
+) -> GrownDesign:
+    design = GrownDesign(growth.base, list(additions), n_tasks, n_workers)
+    votes = _extended(growth.design.votes, n_tasks)
+    votes.index_add_(0, addition.tasks, addition.design.votes)
+    design.__dict__["votes"] = votes
+    return design
+
+
+def _posterior(
+    parts: tuple[Part, ...],
+    pool: OpinionPool | None,
+    design: DesignMatrix,
+    workers: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return p(label | x_n), shape (N, K), of a matrix over all workers or over some."""
+    energies = [part.energy for part in parts]
+    if workers is not None:
+        energies = [replace(energy, weight=energy.weight[workers]) for energy in energies]
+    if pool is None:
+        return energies[0].posterior(design)
+    return replace(pool, energies=tuple(energies)).posterior(design)
+
+
+def _mean(parts: tuple[Part, ...], pool: OpinionPool, touched: Addition) -> torch.Tensor:
+    """Return the members' mean, without the votes, of the tasks that have new answers."""
+    energies = [replace(part.energy, weight=part.energy.weight[touched.workers]) for part in parts]
+    return pool.mean([energy.posterior(touched.design) for energy in energies])
+
+
+def _model(
+    model: FittedModel, growth: Growth, pool: OpinionPool | None, design: DesignMatrix
+) -> FittedModel:
+    """Return what the parts say of workers and classes."""
+    if growth.shown is None or pool is None:
+        energy = growth.parts[0].energy
+    else:
+        counts, alpha = growth.shown
+        weight = Dirichlet(alpha)(counts)
+        average = weight[design.answered].exp().mean(0).log()
+        energy = Energy(torch.log(pool.prior()), weight, average)
+    prior = energy.class_prior(design).to("cpu", torch.float64)
+    priors = np.zeros(model.n_classes)
+    priors[model.used] = prior.numpy()
+    return replace(
+        model,
+        energy=energy,
+        pool=pool,
+        priors=priors,
+        confusion=energy.confusion(design).numpy(),
+        skills=energy.skills(design).numpy(),
+        information=information(growth.worth),
+    )
+
+
+def _labels(p: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
+    """Return the likeliest class of each task, shape (n,), −1 without answers; ties as in ``best_class``."""
+    tied = p >= p.amax(1, keepdim=True) - TIE
+    best = tied.to(torch.uint8).argmax(1)
+    open_ = torch.nonzero(tied.sum(1) > 1).squeeze(1)
+    if len(open_):
+        best[open_] = torch.where(tied[open_], votes[open_], -1.0).argmax(1)
+    best[votes.sum(1) == 0] = -1
+    return best
+
+
+def growth_of(
+    model: FittedModel,
+    design: DesignMatrix,
+    posterior: torch.Tensor,
+    selected: Selected | None,
+    recipe: Recipe,
+    worth: torch.Tensor,
+    end: WarmStart | None,
+) -> Growth | None:
+    """Return what a few more answers need; None where the model cannot take them alone.
+
+    Parameters
+    ----------
+    model : FittedModel
+    design : DesignMatrix
+    posterior : shape (N, K)
+    selected : Selected, optional
+        How the model was chosen, if it was.
+    recipe : Recipe
+    worth : shape (3, D)
+    end : WarmStart, optional
+        Where a plain model's training ended.
+    """
+    settings, p = recipe.settings, posterior.to(design.dtype)
+    if type(design) is not DesignMatrix or design.device.type != "cpu":
+        return None
+    if selected is not None:
+        if not selected.members or selected.mean is None:
+            return None
+        shown = design.expected_counts(selected.mean), selected.tables.pseudo_answers
+        parts = tuple(part_of(member, design) for member in selected.members)
+        return Growth.begun(design, parts, p, shown, worth)
+    if end is None:
+        return None
+    if settings.gauge != "normalised" or settings.n_subtypes > 1 or settings.n_iter == 0:
+        return None
+    pseudo_tasks = 0.0 if settings.penalty is None else settings.prior_penalty
+    part = single_part(model.energy, end.pseudo_answers, pseudo_tasks, design, p)
+    return Growth.begun(design, (part,), p, None, worth)

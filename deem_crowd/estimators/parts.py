@@ -1,0 +1,155 @@
+"""Energies and what they were learned from, as :mod:`deem_crowd.estimators.growth` moves them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.energy import Energy
+from deem_crowd.model.grown import Addition
+from deem_crowd.training.em import Member, class_log_prior, log_average_table, one_coin_table
+from deem_crowd.training.hierarchical import Centre, Hierarchical
+from deem_crowd.training.likelihood import SMALLEST
+
+_ROUNDS = 2
+
+Table = Callable[[torch.Tensor], torch.Tensor]
+"""An M-step: log-tables from expected counts, both of shape (D, K, S)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """An energy, and what it was learned from.
+
+    Attributes
+    ----------
+    energy : Energy
+    counts : float64, shape (D, K, S)
+        C.
+    expected : float64, shape (S,)
+        Tasks in each state.
+    pseudo_tasks : float, or None
+        Of each state, in the class prior of a plain model, whose tables sum to 1; None for a member of a pool.
+    table : Table
+    """
+
+    energy: Energy
+    counts: torch.Tensor
+    expected: torch.Tensor
+    pseudo_tasks: float | None
+    table: Table
+
+    def widened(self, n_workers: int) -> Part:
+        """Return the same over more workers, the new ones average and without counts."""
+        more = n_workers - len(self.counts)
+        if not more:
+            return self
+        none = self.counts.new_zeros((more, *self.counts.shape[1:]))
+        return replace(
+            self,
+            energy=self.energy.widened(n_workers),
+            counts=torch.cat([self.counts, none]),
+        )
+
+    def grown(self, new: Addition, touched: Addition, design: DesignMatrix, known: int) -> Part:
+        """Return the part after an addition.
+
+        ``touched`` holds all answers to its tasks; those numbered ``known`` or more are new.
+        """
+        energy, before = self.energy, self.table(self.counts)
+        fresh = touched.tasks >= known
+        counts, expected, bias = self.counts, self.expected, energy.bias
+        weight = energy.weight
+        for _ in range(_ROUNDS):
+            states = softmax(touched.logits(weight) + bias.to(design.dtype))[0]
+            counts = self.counts.clone()
+            new.add_counts(states, counts)
+            weight = energy.weight + self.table(counts) - before
+            expected = self.expected + states[fresh].sum(0, dtype=torch.float64)
+            bias = self._log_prior(expected)
+        if self.pseudo_tasks is not None:
+            weight = torch.log_softmax(weight, 1)
+        average = log_average_table(weight, design)
+        moved = Energy(bias, weight, average, energy.n_subtypes)
+        return replace(self, energy=moved, counts=counts, expected=expected)
+
+    def polished(self, design: DesignMatrix) -> Part:
+        """Return the part of a plain model after an EM step over all answers."""
+        energy = self.energy
+        states = energy.state_posterior(design)
+        counts = design.expected_counts(states).cpu()
+        weight = energy.weight + self.table(counts) - self.table(self.counts)
+        weight = torch.log_softmax(weight, 1)
+        expected = design.total(states)
+        average = log_average_table(weight, design)
+        moved = Energy(self._log_prior(expected), weight, average, energy.n_subtypes)
+        return replace(self, energy=moved, counts=counts, expected=expected)
+
+    def _log_prior(self, expected: torch.Tensor) -> torch.Tensor:
+        if self.pseudo_tasks is None:
+            m = self.energy.n_subtypes
+            return class_log_prior(expected, len(expected) // m, m)
+        states = expected + self.pseudo_tasks + SMALLEST
+        return torch.log(states / states.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Dirichlet:
+    """Tables with the same pseudo-answers for all workers."""
+
+    alpha: torch.Tensor
+
+    def __call__(self, counts: torch.Tensor) -> torch.Tensor:
+        """Return log-tables from expected counts, both of shape (D, K, S)."""
+        cells = counts + self.alpha
+        return torch.log(cells / cells.sum(1, keepdim=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """Tables around a centre."""
+
+    centre: Centre
+    strength: float
+
+    def __call__(self, counts: torch.Tensor) -> torch.Tensor:
+        middle = copy.deepcopy(self.centre).update(counts, self.strength)
+        return Dirichlet(self.strength * middle)(counts)
+
+
+@dataclass(frozen=True, eq=False)
+class _OneCoin:
+    """One accuracy a worker."""
+
+    alpha: torch.Tensor
+
+    def __call__(self, counts: torch.Tensor) -> torch.Tensor:
+        return one_coin_table(counts, self.alpha)
+
+
+def part_of(member: Member, design: DesignMatrix) -> Part:
+    """Return a member of a pool as a part."""
+    if isinstance(member, Hierarchical):
+        table: Table = _Around(member.centre, member.strength)
+    elif member.pseudo_answers.ndim == 1:
+        table = _OneCoin(member.pseudo_answers)
+    else:
+        table = Dirichlet(member.pseudo_answers)
+    counts = design.expected_counts(member.states).cpu()
+    return Part(member.energy, counts, design.total(member.states), None, table)
+
+
+def single_part(
+    energy: Energy,
+    alpha: torch.Tensor,
+    pseudo_tasks: float,
+    design: DesignMatrix,
+    states: torch.Tensor,
+) -> Part:
+    """Return the one energy of a plain model, of which ``states``, shape (N, S), is the posterior, as a part."""
+    counts = design.expected_counts(states).cpu()
+    return Part(energy, counts, design.total(states), pseudo_tasks, Dirichlet(alpha + SMALLEST))

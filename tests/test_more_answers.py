@@ -1,0 +1,171 @@
+"""A few answers more: an addition to the model is held against a fit of all answers."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.memory import Memory
+from deem_crowd.exceptions import DataWarning
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.grown import Addition, GrownDesign
+
+MODELS = pytest.mark.parametrize("automatic", [None, False], ids=["default", "plain"])
+ALL = "all answers were fitted"
+
+
+def crowd(n: int = 2000, d: int = 40, k: int = 3, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, k, n)
+    worker = np.argsort(rng.random((n, d)), axis=1)[:, :5]
+    skill = rng.beta(5, 2, d)[worker]
+    label = np.where(rng.random((n, 5)) < skill, truth[:, None], rng.integers(0, k, (n, 5)))
+    return pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(n), 5),
+            "worker": [f"w{i}" for i in worker.ravel()],
+            "label": label.ravel(),
+        }
+    )
+
+
+def grown(frame: pd.DataFrame, share: float, automatic: bool | None) -> DEEMAggregator:
+    cut = round(len(frame) * (1 - share))
+    model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    return model.partial_fit(frame[:cut]).partial_fit(frame[cut:])
+
+
+@st.composite
+def two_parts(draw) -> tuple[pd.DataFrame, pd.DataFrame]:
+    n, d = draw(st.integers(1, 7)), draw(st.integers(1, 5))
+    label = st.lists(st.integers(-1, 2), min_size=n * d, max_size=n * d)
+    cells = np.array(draw(label)).reshape(n, d)
+    rows = [(t, w, cells[t, w]) for t in range(n) for w in range(d) if cells[t, w] >= 0]
+    rows = [(0, 0, 0), (90, 90, 1), (90, 91, 2), *(row for row in rows if row[:2] != (0, 0))]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    late = np.array(draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    late[:3] = False
+    return frame[~late], frame[late]
+
+
+@settings(max_examples=25, deadline=None)
+@given(parts=two_parts())
+def test_memory_and_design_are_those_of_all_answers(parts) -> None:
+    first, second = parts
+    memory = Memory(Answers.from_frame(first))
+    base = DesignMatrix(memory.base, torch.device("cpu"), torch.float64)
+    additions = []
+    for piece in (second[: len(second) // 2], second[len(second) // 2 :]):
+        if not len(piece):
+            continue
+        found = memory.plus(Answers.from_frame(piece))
+        assert found is not None
+        memory, more = found
+        additions.append(Addition.of(more.new, more.task, more.worker, base))
+        if more.touched is not None:
+            mine = more.touched.to_frame()
+            there = pd.concat([first, second]).merge(mine["task"].drop_duplicates())
+            assert set(mine["task"]) == set(piece["task"])
+            assert len(mine) <= len(there)
+    whole = memory.answers
+    columns = ["task", "worker", "label"]
+    expected = pd.concat([first, second]).sort_values(columns).to_numpy()
+    assert (whole.to_frame().sort_values(columns).to_numpy() == expected).all()
+    design = DesignMatrix(whole, torch.device("cpu"), torch.float64)
+    sums = GrownDesign(base, additions, whole.n_tasks, whole.n_workers)
+    table = torch.rand((whole.n_workers, 3, 4), dtype=torch.float64)
+    posterior = torch.rand((whole.n_tasks, 4), dtype=torch.float64)
+    torch.testing.assert_close(sums.logits(table), design.logits(table))
+    torch.testing.assert_close(sums.expected_counts(posterior), design.expected_counts(posterior))
+    torch.testing.assert_close(sums.votes, design.votes)
+    assert (sums.answered == design.answered).all()
+    assert sums.n_answers == design.n_answers
+
+
+@MODELS
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("share", [0.002, 0.01])
+def test_labels_are_those_of_a_fit(automatic, mixed, share) -> None:
+    frame = crowd()
+    if mixed:
+        frame = frame.sample(frac=1, random_state=0)
+    ours = grown(frame, share, automatic)
+    assert "labels of" in ours.update_
+    assert ("all tasks" in ours.update_) == (share == 0.01)
+    whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False).fit(frame)
+    probas = whole.probas_.reindex(ours.probas_.index)
+    assert (ours.labels_ == whole.labels_.reindex(ours.labels_.index)).mean() >= 0.997
+    assert np.abs(ours.probas_ - probas).to_numpy().mean() < 0.003
+    assert ours.probas_.to_numpy().sum(axis=1) == pytest.approx(1.0, abs=1e-6)
+    assert ours.skills_.reindex(whole.skills_.index).to_numpy() == pytest.approx(
+        whole.skills_.to_numpy(), abs=0.02
+    )
+    assert (ours.labels_ == ours.predict(frame)).mean() > 0.997
+    width = ours.skill_intervals_.diff(axis=1)["high"]
+    theirs = whole.skill_intervals_.diff(axis=1)["high"].reindex(width.index)
+    assert width.to_numpy() == pytest.approx(theirs.to_numpy(), rel=0.2)
+
+
+@MODELS
+def test_a_stream_ends_where_a_fit_does(automatic) -> None:
+    frame = crowd(1000)
+    model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    model.partial_fit(frame[:4500])
+    how = []
+    for start in range(4500, 5000, 25):
+        model.partial_fit(frame[start : start + 25])
+        how.append(model.update_)
+    assert 1 <= how.count(ALL) <= 4
+    whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False).fit(frame)
+    assert (model.labels_ == whole.labels_).mean() >= 0.99
+    assert len(model.tasks_) == 1000
+    assert int(model.workers_["answers"].sum()) == 5000
+
+
+@MODELS
+def test_new_workers_are_average_ones_until_they_answer(automatic) -> None:
+    frame = crowd()
+    more = frame[-50:].assign(worker="stranger")
+    model = DEEMAggregator(auto_hyperparameters=automatic, progress=False).partial_fit(frame)
+    more = more.drop_duplicates(["task"])
+    with pytest.warns(DataWarning, match="repeat"):
+        model.partial_fit(pd.concat([more, more[:1]]))
+    assert model.update_ != ALL
+    assert 0 < model.skills_["stranger"] < 1
+    assert len(model.errors_) == 41 * 3
+
+
+def test_what_takes_a_fit_of_all_answers_says_so() -> None:
+    frame = crowd()
+    begun = DEEMAggregator(auto_hyperparameters=False, progress=False).partial_fit(frame)
+    assert begun.update_ == ALL
+    changed = frame[:10].assign(label=(frame["label"][:10] + 1) % 3)
+    with pytest.warns(DataWarning, match="the last one counts"):
+        assert copy.deepcopy(begun).partial_fit(changed).update_ == ALL
+    new = pd.DataFrame({"task": [9000, 9001], "worker": ["w1", "w2"], "label": [2, 1]})
+    assert copy.deepcopy(begun).partial_fit(new.assign(label=[7, 1])).update_ == ALL
+    assert copy.deepcopy(begun).partial_fit(new, {9000: 1}).update_ == ALL
+    assert copy.deepcopy(begun).set_params(tol=1e-7).partial_fit(new).update_ == ALL
+    again = pickle.loads(pickle.dumps(begun)).partial_fit(new)
+    assert again.update_ != ALL
+    assert again.labels_[9000] == 2
+    half = frame[:6000].assign(task=lambda f: f["task"] + 10_000)
+    assert again.partial_fit(half).update_ == ALL
+    fresh = again.fit(frame)
+    assert not hasattr(fresh, "update_")
+
+
+def test_an_addition_can_be_saved(tmp_path) -> None:
+    model = grown(crowd(), 0.01, None)
+    model.save(tmp_path / "model")
+    loaded = DEEMAggregator.load(tmp_path / "model")
+    pd.testing.assert_series_equal(loaded.labels_, model.labels_)
+    frame = crowd()[:50]
+    pd.testing.assert_frame_equal(loaded.predict_proba(frame), model.predict_proba(frame))
