@@ -37,6 +37,7 @@ _ONE = "one unit"
 
 
 @undisturbed
+@undisturbed
 def fit_any(
     answers: Answers,
     recipe: Recipe,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import FittedModel, FloatArray
 from deem_crowd.estimators.memory import Memory
@@ -110,6 +111,7 @@ def information(worth: torch.Tensor) -> FloatArray:
     return found
 
 
+@undisturbed
 def add_answers(
     model: FittedModel, memory: Memory, new: Answers
 ) -> tuple[FittedModel, Memory, str] | None:
