@@ -34,7 +34,7 @@ Some text.
 ```python
 import matplotlib.pyplot as plt
 
-plt.plot([0, 1]);
+plt.plot([0, 1])
 ```
 
 ```text
@@ -47,7 +47,7 @@ from pathlib import Path
 sys.path.insert(0, {str(DOCS / "site")!r})
 import notebooks
 faults = []
-for code in ("1 / 0", "import warnings; warnings.warn('beware')", "import matplotlib.pyplot as p; p.plot([1]);",
+for code in ("1 / 0", "import warnings; warnings.warn('beware')", "import matplotlib.pyplot as p; p.plot([1])",
              "printed"):  # of another page
     try:
         notebooks.run(notebooks.cells_of(f"```python\\n{{code}}\\n```\\n"), Path("faulty"))

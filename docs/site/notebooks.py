@@ -80,8 +80,8 @@ def run(cells: list[Cell], folder: Path) -> None:
             result.raise_error()
             if got.stderr:
                 raise RuntimeError(f"on standard error:\n{got.stderr}\nfrom:\n{cell.text}")
-            quiet = cell.text.rstrip().endswith(";")
-            cell.outputs = _outputs(got.stdout, [] if quiet else got.outputs)
+            # of code that draws, the figure is what it shows
+            cell.outputs = _outputs(got.stdout, [] if cell.alt else got.outputs)
             cell.outputs += (drawn := _figures())
             if bool(drawn) != bool(cell.alt):
                 what = "draws, and has no <!-- figure: … -->" if drawn else "draws nothing"
