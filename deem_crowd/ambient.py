@@ -1,13 +1,18 @@
-"""What callers may have set in torch for themselves, and what must not change our results."""
+"""What callers may have set in torch for themselves, and what must not change our results or end a fit."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
+
+if hasattr(os, "register_at_fork"):
+    # A fork has none of its parent's threads, and OpenMP waits for them: one thread is what it has.
+    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -178,6 +178,33 @@ def test_processes(how) -> None:
     assert tuple(found) == expected
 
 
+def forked_while_fitting() -> None:
+    """Fit in forks of a process that has fitted with two threads, and goes on fitting; for a process of its own."""
+    torch.set_num_threads(2)
+    frame = crowd(1, n=20_000)
+    model = DEEMAggregator(auto_hyperparameters=False, dtype="float32", n_iter=10)
+    with warnings.catch_warnings(), ThreadPoolExecutor(1) as pool:
+        warnings.simplefilter("ignore")
+        expected = model.fit(frame).probas_.to_numpy()
+        beside = pool.submit(lambda: [fit("plain") for _ in range(3)])
+        with multiprocessing.get_context("fork").Pool(2) as children:
+            found = children.map_async(model.fit, [frame] * 2).get(timeout=100)
+        beside.result()
+    for other in found:
+        np.testing.assert_allclose(other.probas_, expected, atol=1e-6)
+    print("fitted")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_of_a_process_with_several_threads_fits() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import test_determinism as t; t.forked_while_fitting()"],
+        env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stdout == "fitted\n", done.stderr
+
+
 def test_array_models_and_samplers_given_as_objects() -> None:
     matrix = np.random.default_rng(0).integers(0, 3, (60, 4))
     sampler = samplers.Gibbs()
