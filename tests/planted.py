@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -55,6 +58,64 @@ class Hangs(Vote):
     def fit_predict(self, data):
         if len(data) > 10:
             time.sleep(600)
+
+
+class HangsAtFirst(Vote):
+    """Hangs in the fit that warms up."""
+
+    def fit_predict(self, data):
+        if len(data) < 10:
+            time.sleep(600)
+        return super().fit_predict(data)
+
+
+class Talks(Vote):
+    """Fails with a message of 50 MB, and says as much."""
+
+    def fit_predict(self, data):
+        print("y" * 50_000_000)
+        raise ValueError("x" * 50_000_000)
+
+
+class TalksLast(Talks):
+    """The same, but not as an Exception."""
+
+    def fit_predict(self, data):
+        raise BaseException("x" * 50_000_000)
+
+
+class Thread(Vote):
+    """Leaves a thread that never ends."""
+
+    def fit_predict(self, data):
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        return super().fit_predict(data)
+
+
+class Leaves(Vote):
+    """Leaves processes in a session of their own, one of them without a parent; ends as it is told."""
+
+    def __init__(self, folder: str, end: str) -> None:
+        self.folder, self.end = folder, end
+
+    def fit_predict(self, data):
+        write = "import os, sys, time; open(f'{sys.argv[1]}/{os.getpid()}', 'w').close(); time.sleep(600)"
+        fork = "import os, sys, subprocess; subprocess.Popen(sys.argv[1:], start_new_session=True)"
+        command = [sys.executable, "-S", "-c", write, self.folder]
+        subprocess.Popen(command, start_new_session=True)
+        subprocess.run([sys.executable, "-S", "-c", fork, *command], check=True)
+        while len(os.listdir(self.folder)) < 2:
+            time.sleep(0.01)
+        if self.end == "hangs":
+            time.sleep(600)
+        if self.end == "dies":
+            os.kill(os.getpid(), 9)
+        return super().fit_predict(data)
+
+
+def leave(begin, folder: str) -> None:
+    """Hang with processes left, for :func:`deem_crowd_benchmarks.isolation.isolated`."""
+    Leaves(folder, "hangs").fit_predict(tiny().answers)
 
 
 class Eats(Vote):

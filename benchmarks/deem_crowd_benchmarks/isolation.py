@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -13,9 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import psutil
+
+from deem_crowd import contract
 
 try:
     import resource
@@ -24,6 +27,11 @@ except ImportError:  # not on Windows
 
 _LOOK = 0.05
 """Seconds between two looks at the memory of a process."""
+_PATIENCE = 10.0
+"""Seconds in which a process has to end what it started."""
+_TAIL = 4096
+"""Bytes at the end of what a process said that are looked at."""
+_PR_SET_CHILD_SUBREAPER = 36
 
 _PRELOAD = [
     "torch",
@@ -50,7 +58,7 @@ class Limits(NamedTuple):
     """What a call may take; None is no limit."""
 
     seconds: float | None = None
-    """From the moment the function calls ``begin``."""
+    """From the last moment the function called ``begin``."""
     memory: float | None = None
     """Bytes of the whole process."""
 
@@ -71,7 +79,7 @@ def isolated(
     ----------
     function : callable
         It can be imported by name. It calls ``begin()`` when its preparations are done: the time limit counts from
-        there, and a memory limit is set on what it takes from there on.
+        there, and a memory limit is set on what it takes from there on. Called again, it lets the clock start anew.
     arguments : anything that can be pickled
     limits : Limits
     stop : Event, optional
@@ -90,22 +98,36 @@ def isolated(
     with tempfile.TemporaryDirectory(prefix="deem-crowd-") as folder:
         said = Path(folder) / "said"
         said.touch()
-        process = context.Process(
-            target=_inside, args=(sending, str(said), limits.memory, function, arguments)
-        )
+        watched, alive = context.Pipe(
+            duplex=False
+        )  # alive ends with this process, however that ends
+        call = (sending, watched, str(said), limits.memory, function, arguments)
+        process = context.Process(target=_inside, args=call)
         with _hidden_main():
             process.start()
         sending.close()
+        watched.close()
         try:
             outcome = _watched(process, receiving, limits, stop)
         finally:
-            _end(process)
+            alive.close()
+            process.join(_PATIENCE)
+            if process.is_alive():
+                _kill_below(process.pid)
+                process.kill()
+                process.join()
             receiving.close()
-        if outcome.status == "crash":
-            words = said.read_text(errors="replace").strip().splitlines()
-            if words:
-                outcome = outcome._replace(reason=f"{outcome.reason}: {words[-1][:300]}")
+        if outcome.status == "crash" and (words := _last_words(said)):
+            outcome = outcome._replace(reason=f"{outcome.reason}: {words}")
     return outcome
+
+
+def _last_words(log: Path) -> str:
+    """Return the end of the last line of a file, which may be a long one."""
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - _TAIL, 0))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else ""
 
 
 def _watched(process: Any, receiving: Any, limits: Limits, stop: threading.Event | None) -> Outcome:
@@ -138,15 +160,64 @@ def _watched(process: Any, receiving: Any, limits: Limits, stop: threading.Event
 
 
 def _inside(
-    sending: Any, log: str, memory: float | None, function: Callable[..., Any], arguments: Any
+    sending: Any,
+    alive: Any,
+    log: str,
+    memory: float | None,
+    function: Callable[..., Any],
+    arguments: Any,
 ) -> None:
-    """Run in the new process: the call, and its outcome through the pipe."""
-    if hasattr(os, "setsid"):
-        os.setsid()  # what the call starts itself ends with it
+    """Run in the new process: the call, in a fork that is watched where there are forks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     place = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(place, stream)
+    if hasattr(os, "fork"):
+        os.setsid()
+        if sys.platform.startswith("linux"):  # whatever the call starts stays below this process
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        worker = os.fork()
+        if worker:
+            sending.close()
+            _guard(worker, alive)
+        os.setsid()
+    _call(sending, memory, function, arguments)
+
+
+def _guard(worker: int, alive: Any) -> NoReturn:
+    """Wait until a process ends or ``alive`` does; end whatever is left, and then as the process did."""
+    status = None
+    while status is None and not connection.wait([alive], timeout=_LOOK):
+        pid, found = os.waitpid(worker, os.WNOHANG)
+        status = found if pid else None
+    _kill_below(os.getpid())
+    code = os.waitstatus_to_exitcode(status or 0)
+    if code < 0:
+        with contextlib.suppress(OSError):  # nobody handles SIGKILL
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _kill_below(pid: int) -> None:
+    """Kill all that a process has started, and what that has started, until nothing is left."""
+    while found := list(_living_below(pid)):
+        for one in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(found, timeout=_LOOK)
+
+
+def _living_below(pid: int) -> Iterator[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for one in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if one.status() != psutil.STATUS_ZOMBIE:
+                    yield one
+
+
+def _call(sending: Any, memory: float | None, function: Callable[..., Any], arguments: Any) -> None:
+    """Send the outcome of the call through the pipe."""
     begun = False
 
     def begin() -> None:
@@ -166,9 +237,9 @@ def _inside(
             return
         if _is_memory(error):
             limit = "" if memory is None else f"the limit is {memory / 1e9:g} GB: "
-            sending.send(("done", ("memory", None, f"{limit}{error}")))
+            sending.send(("done", ("memory", None, f"{limit}{str(error)[:300]}")))
         else:
-            text = f"{type(error).__name__}: {error}"
+            text = contract.described(error)
             sending.send(("done", ("crash", None, text)))
 
 
@@ -191,20 +262,10 @@ def _is_memory(error: BaseException) -> bool:
 def _memory(process: psutil.Process) -> float:
     total = 0
     with contextlib.suppress(psutil.Error):
-        for one in [process, *process.children(recursive=True)]:
+        for one in process.children(recursive=True) or [process]:  # not what only watches
             with contextlib.suppress(psutil.Error):
                 total += one.memory_info().rss
     return total
-
-
-def _end(process: Any) -> None:
-    """Kill the process, and whatever it started, if it still lives."""
-    if process.is_alive() and hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(process.pid) == process.pid:
-                os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.join()
 
 
 def _ending(code: int | None) -> str:

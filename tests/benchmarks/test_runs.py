@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import planted
+import psutil
 import pytest
 from deem_crowd_benchmarks import evaluation, isolation, label_sets, methods, runs
 from deem_crowd_benchmarks.label_set import LabelSet
@@ -46,12 +47,16 @@ def planted_method(kind: type, **parameters) -> Method:
         (planted.Invents, "invalid", "1 labels are none that a worker gave ('unheard of')"),
         (planted.Loses, "invalid", "1 tasks have no label (0)"),
         (planted.Lists, "invalid", "returned a list, not a Series"),
+        (planted.Thread, "ok", ""),
+        (planted.Talks, "failed", "ValueError: xxx"),
+        (planted.TalksLast, "crash", "status 1"),
     ],
 )
 def test_every_end_is_a_row_with_its_reason(tmp_path, kind, status, words) -> None:
     (row,) = perform(tmp_path, tiny(), [planted_method(kind)])
     assert row["status"] == status
     assert words in row["reason"]
+    assert len(row["reason"]) < 1000
     assert runs.read_rows(tmp_path / "out") == [row]
 
 
@@ -63,6 +68,55 @@ def test_time_limit(tmp_path) -> None:
     assert time.monotonic() - began < 60
     assert [row["status"] for row in found] == ["time", "ok"]
     assert found[0]["reason"] == "not done after 2 s"
+
+
+def test_a_first_fit_that_hangs_meets_the_limit(tmp_path) -> None:
+    limits = isolation.Limits(1.0, None)
+    (row,) = perform(tmp_path, tiny(), [planted_method(planted.HangsAtFirst)], limits=limits)
+    assert (row["status"], row["reason"]) == ("time", "not done after 1 s")
+
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's prctl")
+
+
+def gone(folder: Path) -> bool:
+    """Tell whether none of the processes lives that have left their numbers in a folder."""
+    numbers = [int(path.name) for path in folder.iterdir()]
+    assert len(numbers) >= 2
+    living = [n for n in numbers if psutil.pid_exists(n)]
+    return all(psutil.Process(n).status() == psutil.STATUS_ZOMBIE for n in living)
+
+
+@LINUX
+@pytest.mark.parametrize(("end", "status"), [("well", "ok"), ("hangs", "time"), ("dies", "crash")])
+def test_nothing_that_a_method_starts_outlives_its_run(tmp_path, end, status) -> None:
+    (tmp_path / "pids").mkdir()
+    method = planted_method(planted.Leaves, folder=str(tmp_path / "pids"), end=end)
+    (row,) = perform(tmp_path, tiny(), [method], limits=isolation.Limits(3.0, None))
+    assert row["status"] == status, row["reason"]
+    assert gone(tmp_path / "pids")
+
+
+@LINUX
+def test_nothing_outlives_a_harness_that_is_killed(tmp_path) -> None:
+    (tmp_path / "pids").mkdir()
+    program = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(Path(planted.__file__).parent)!r})
+        import planted
+        from deem_crowd_benchmarks.isolation import isolated
+        isolated(planted.leave, {str(tmp_path / "pids")!r})
+        """)
+    process = subprocess.Popen([sys.executable, "-c", program])
+    while len(os.listdir(tmp_path / "pids")) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20
+    while not gone(tmp_path / "pids"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited on Linux")
