@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from deem_crowd.data.answers import Answers, Duplicates, Missing
-from deem_crowd.data.arrow import series
+from deem_crowd.data.arrow import require_plain, series
 from deem_crowd.exceptions import FormError
 from deem_crowd_adapters import roles
 
@@ -71,6 +71,8 @@ def arrow_to_frame(
         names = roles.find(table.column_names, needed, columns, where=where)
     # The frame's index is made here, so that what pandas once wrote into the schema turns no column into one.
     index = pd.RangeIndex(table.num_rows)
+    for part in set(names) & set(roles.LONG):
+        require_plain(table.schema.field(names[part]).type, names[part], where)
     series_ = {part: series(table.column(name)).set_axis(index) for part, name in names.items()}
     return pd.DataFrame(series_, index=index)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import io
 import lzma
 import os
@@ -12,18 +10,14 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, BinaryIO, TypeAlias, cast
+from typing import IO, BinaryIO, TypeAlias
 
 from deem_crowd.exceptions import DataError, FormError
+from deem_crowd_adapters import compressed
 
 Place: TypeAlias = "str | os.PathLike[str] | IO[bytes] | IO[str] | Source"
 """A path, ``-`` for standard input, an open file, or a source that was opened before."""
 
-_COMPRESSIONS: dict[bytes, tuple[str, Any]] = {
-    b"\x1f\x8b": ("gzip", gzip.open),
-    b"BZh": ("bzip2", bz2.open),
-    b"\xfd7zXZ\x00": ("xz", lzma.open),
-}
 _CHUNK = 2**20
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -72,20 +66,17 @@ class Source:
         ------
         OSError
         DataError
-            If compressed content is damaged.
+            If compressed content is damaged, or grows beyond bounds.
         """
         with open(self._path, "rb") if self._path else io.BytesIO(self._content) as raw:
             head = raw.read(8)
             raw.seek(0)
-            found = next(
-                (how for mark, how in _COMPRESSIONS.items() if head.startswith(mark)), None
-            )
-            if found is None:
+            kind = compressed.kind_of(head)
+            if kind is None:
                 yield raw
                 return
-            kind, opener = found
             try:
-                with opener(raw, "rb") as file:
+                with compressed.opened(self.name, raw) as file:
                     yield file
             except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
                 if getattr(error, "errno", None) is not None:
@@ -97,12 +88,9 @@ class Source:
     def seekable(self) -> BinaryIO:
         """Return the decompressed content as a file that can be searched; only what is compressed is held."""
         with self.open() as file:
-            compressed = self._path is None or isinstance(
-                file, (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile)
-            )
-            if compressed:
-                return io.BytesIO(file.read())
-        return open(cast("str", self._path), "rb")
+            if self._path is not None and file.seekable():
+                return open(self._path, "rb")
+            return io.BytesIO(file.read())
 
     def head(self, size: int = 65536) -> bytes:
         """Return the first bytes of the decompressed content."""

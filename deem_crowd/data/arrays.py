@@ -103,8 +103,8 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
     FormError
         If they are a frame, ragged, masked or no numbers.
     """
-    if hasattr(predictions, "detach"):  # a tensor, perhaps on another device
-        predictions = predictions.detach().cpu().numpy()
+    if hasattr(predictions, "detach"):
+        predictions = of_tensor(predictions, "predictions")
     if isinstance(predictions, pd.DataFrame):
         raise FormError(
             "got a DataFrame where an array is expected. Long format (task, worker, label): "
@@ -140,6 +140,30 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
             "DEEMAggregator (long format) or deem_crowd_adapters.from_wide (wide format)."
         )
     return array
+
+
+def of_tensor(tensor: Any, what: str) -> npt.NDArray[Any]:
+    """Return a torch tensor of any device as an array; what numpy has no type for becomes float32, which holds it.
+
+    Raises
+    ------
+    FormError
+        If it is sparse, nested, quantised or holds no data.
+    """
+    layout = str(tensor.layout).removeprefix("torch.")
+    for kind, remedy in (
+        (tensor.is_nested and "nested", "pad it: x.to_padded_tensor(-1)"),
+        (tensor.is_quantized and "quantised", "pass x.dequantize()"),
+        (tensor.is_meta and "meta", "it holds no numbers: pass it from another device"),
+        (layout != "strided" and layout, "pass x.to_dense() if what is not stored is zero"),
+    ):
+        if kind:
+            raise FormError(f"{what} are a {kind} tensor; a dense one is needed: {remedy}.")
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.is_floating_point() and tensor.dtype.itemsize < 4:
+        tensor = tensor.float()
+    found: npt.NDArray[Any] = tensor.numpy()
+    return found
 
 
 def whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:

@@ -26,6 +26,23 @@ _NULLABLE = {
 }
 
 
+def require_plain(kind: pa.DataType, name: str, where: str) -> None:
+    """Check that a column's type is one that ids and labels can have.
+
+    Raises
+    ------
+    FormError
+        For lists, structs, maps, unions, calendar intervals, and dictionaries of such.
+    """
+    encoded = pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
+    inner = kind.value_type if encoded else kind
+    if pa.types.is_nested(inner) or pa.types.is_interval(inner):
+        raise FormError(
+            f"{where}: column {name!r} holds {kind}; ids and labels are plain values. Convert it to text or numbers, "
+            "or give one row a label."
+        )
+
+
 def series(column: pa.ChunkedArray) -> pd.Series:
     """Return an Arrow column, shape (R,), as a Series that holds the same values.
 
@@ -81,6 +98,9 @@ class ColumnCoder:
         self.name = name
         self._type: pa.DataType | None = None  # of the values; the widest so far
         self._is_dictionary = False
+        self._extension: pa.DataType | None = (
+            None  # uuid and the like; values are coded as they are stored
+        )
         self._categories: pa.Array | None = None  # of an ordered dictionary
         self._chunks: list[pa.DictionaryArray] = []
         self._n_distinct = self._n_pending = 0
@@ -96,13 +116,15 @@ class ColumnCoder:
         DataError
             If the kind differs from that of the files before.
         """
+        require_plain(kind, self.name, where)
         if pa.types.is_dictionary(kind):
             self._is_dictionary = True
             kind = kind.value_type
-        if pa.types.is_nested(kind):
-            raise FormError(
-                f"{where}: column {self.name!r} holds {kind}; ids and labels are plain values."
-            )
+        if isinstance(kind, pa.BaseExtensionType):
+            self._extension = kind
+            kind = kind.storage_type
+        if str(kind).startswith(("decimal32", "decimal64")):
+            kind = pa.decimal128(kind.precision, kind.scale)  # Arrow cannot number the short ones
         if self._type is None or pa.types.is_null(self._type):
             common = kind
         elif pa.types.is_null(kind) or kind == self._type:
@@ -130,6 +152,8 @@ class ColumnCoder:
             if column.type.ordered:
                 self._keep_order(column.dictionary, where)
             column = column.cast(column.type.value_type)
+        if isinstance(column, pa.ExtensionArray):
+            column = column.storage
         column = column.cast(self._type)
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
@@ -208,6 +232,8 @@ class ColumnCoder:
             values = pa.DictionaryArray.from_arrays(place, self._categories, ordered=True)
         elif self._is_dictionary:
             values = values.dictionary_encode()
+        elif self._extension is not None:
+            values = pa.ExtensionArray.from_storage(self._extension, values)
         rank, uniques = ids.factorize(series(pa.chunked_array([values])), self.name)
         place = np.append(rank[:n_distinct], -1).astype(np.int32)
         return place[chunk.indices.fill_null(n_distinct).to_numpy(zero_copy_only=False)], uniques

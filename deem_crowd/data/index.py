@@ -104,8 +104,10 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
     FormError
         If values are not hashable.
     """
-    if isinstance(values.dtype, pd.ArrowDtype) and values.dtype.name.startswith("dictionary"):
-        values = values.astype(object).astype("category")  # pandas cannot factorize these
+    if isinstance(values.dtype, pd.ArrowDtype):
+        values = _plain(values, column)
+    if values.dtype == np.longdouble and values.dtype != np.float64:
+        raise _no_ids(column, values.dtype, "df['{}'].astype('float64')")
     if values.dtype == object:
         raw = values.to_numpy()
         try:
@@ -120,9 +122,43 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
     else:
         codes, uniques = pd.factorize(values, use_na_sentinel=True)
         uniques = pd.Index(uniques)
+        if isinstance(uniques, pd.IntervalIndex) and uniques.is_overlapping:
+            what = f"intervals that overlap ({first_few(uniques)})"
+            raise _no_ids(column, what, "df['{}'].astype(str)")
         if isinstance(uniques, pd.CategoricalIndex) and uniques.categories.dtype == object:
             _refuse_collisions(np.asarray(uniques, dtype=object), column)
     return codes, uniques.rename(column)
+
+
+def _plain(values: pd.Series, column: str) -> pd.Series:
+    """Return a column of an Arrow dtype that pandas can number; dictionaries become categories.
+
+    Raises
+    ------
+    FormError
+    """
+    import pyarrow as pa
+    from pyarrow import types
+
+    kind = values.dtype.pyarrow_dtype  # type: ignore[union-attr]
+    inner = kind.value_type if types.is_dictionary(kind) else kind
+    if (
+        types.is_nested(inner)
+        or isinstance(inner, pa.BaseExtensionType)
+        or types.is_float16(inner)
+        or types.is_string_view(inner)
+        or types.is_binary_view(inner)
+        or types.is_interval(inner)
+    ):
+        raise _no_ids(column, kind, "df['{}'].astype(str)")
+    return values.astype(object).astype("category") if types.is_dictionary(kind) else values
+
+
+def _no_ids(column: str, what: Any, remedy: str) -> FormError:
+    return FormError(
+        f"column '{column}' holds {what}, which cannot be ids or labels. Convert it first, e.g. "
+        f"{remedy.format(column)}."
+    )
 
 
 def _torn_apart(

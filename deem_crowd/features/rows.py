@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import index as ids
+from deem_crowd.data.arrays import of_tensor
 from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
 
 
@@ -118,8 +119,8 @@ def matrix(features: Any) -> Any:
     """
     if isinstance(features, pd.DataFrame):
         features = features.to_numpy()
-    if hasattr(features, "detach"):  # a tensor, perhaps on another device
-        features = features.detach().cpu().numpy()
+    if hasattr(features, "detach"):
+        features = of_tensor(features, "features")
     if hasattr(features, "tocsr"):
         from scipy import sparse
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from deem_crowd import extras
 from deem_crowd.exceptions import DataError, DeemCrowdError, first_few
+from deem_crowd_adapters.compressed import within_bounds
 from deem_crowd_adapters.exports.zips import unpacked
 from deem_crowd_adapters.formats import PARQUET_MARK, UTF8_MARK
 from deem_crowd_adapters.json_text import parse_json
@@ -28,8 +29,6 @@ Kind = Literal["records", "object", "table", "arrays", "xml", "archive", "sheets
 
 MAX_JSON_BYTES = 4 * 2**30
 """A larger JSON document is refused before it is parsed; JSON lines and tables have no such bound."""
-MAX_ARCHIVE_BYTES = 16 * 2**30
-"""Decompressed bytes that the files of an archive may claim together."""
 _DATA = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".xml", ".npy", ".npz", ".parquet", ".xlsx")
 """Ends of the names of an archive's files that are read; others are pictures, texts and the like."""
 
@@ -217,11 +216,7 @@ def _archive(source: Source, sheet: Any) -> Content:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
             size = sum(info.file_size for info in archive.infolist())
-            if size > MAX_ARCHIVE_BYTES or size > 1000 * max(len(data), 2**20):
-                raise DataError(
-                    f"{source.name} is an archive of {len(data):,} bytes that claims {size:,} once unpacked. Unpack it "
-                    "yourself if it is meant."
-                )
+            within_bounds(source.name, len(data), size)
             if "xl/workbook.xml" in names:
                 return Content(source.name, "sheets", _sheets(data, source.name, sheet))
             if names and all(name.endswith(".npy") for name in names):
