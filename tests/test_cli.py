@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import processes
 import pytest
@@ -347,6 +348,26 @@ def test_compare_without_gold(folder: Path) -> None:
     assert "agrees with deem" in result.stdout
     assert "accuracy" not in result.stdout
     assert "mv" not in [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
+
+
+def test_sources_that_repeat_one_another_are_said(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=300)
+    judges = {f"judge-{i}": np.where(rng.random(300) < 0.75, truth, 1 - truth) for i in range(5)}
+    one = np.where(rng.random(300) < 0.6, truth, 1 - truth)
+    judges |= {f"prompt-{c}": np.where(rng.random(300) < 0.95, one, 1 - one) for c in "abc"}
+    wide = pd.DataFrame(judges).rename_axis("task").reset_index()
+    wide.melt("task", var_name="worker", value_name="label").to_csv("judges.csv", index=False)
+    said = call("aggregate", "judges.csv", "-o", "labels.csv").stderr
+    assert (
+        "warning: prompt-a, prompt-b and prompt-c repeat one another: they agree more than" in said
+    )
+    summary = call("aggregate", "judges.csv", "-o", "labels.csv", "--summary").stderr
+    assert "warning" not in summary
+    assert "! prompt-a, prompt-b and prompt-c repeat one another" in summary
+    assert (
+        "repeat" not in call("aggregate", "judges.csv", "-o", "labels.csv", "--method", "mv").stderr
+    )
 
 
 def test_a_method_agrees_with_itself_and_ties_are_explained(folder: Path) -> None:

@@ -174,6 +174,7 @@ def aggregate(
     aggregator, labels = _fit(method, settled, known, chosen[method], table_of_features)
     # All is worked out before anything is written.
     about = results.summary(aggregator, method) if summary else ""
+    found = [] if summary else results.findings(aggregator, known)
     tables: list[tuple[pd.DataFrame, str]] = []
     if proba is not None:
         tables.append((results.probabilities(aggregator, settled, method), proba))
@@ -191,6 +192,8 @@ def aggregate(
         files.write(tables, kind, spreadsheet)
     if about:
         typer.echo(about, err=True)
+    for sentence in found:
+        shell.warn(sentence)
     for rows, path in tables:
         files.say_written(path, len(rows))
     if save_classifier is not None:

@@ -139,3 +139,15 @@ def summary(aggregator: Any, method: str) -> str:
         raise typer.BadParameter(f"{method} has no summary", param_hint="--summary")
     with shell.plugin_output():
         return str(aggregator.summary())
+
+
+def findings(aggregator: Any, gold: pd.Series | None) -> list[str]:
+    """Return what a person should be told about the answers, with names; nothing for other aggregators than DEEM."""
+    from deem_crowd.estimators.aggregator import DEEMAggregator
+
+    if not isinstance(aggregator, DEEMAggregator) or not aggregator.__sklearn_is_fitted__():
+        return []
+    from deem_crowd.insight.findings import findings
+
+    known = gold if gold is not None and len(gold) else None
+    return findings(aggregator, gold=known)

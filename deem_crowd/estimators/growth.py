@@ -261,6 +261,8 @@ def _model(
 
 def _labels(p: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     """Return the likeliest class of each task, shape (n,), −1 without answers; ties as in ``best_class``."""
+    if not p.shape[1]:
+        return torch.full((len(p),), -1, dtype=torch.int64, device=p.device)
     tied = p >= p.amax(1, keepdim=True) - TIE
     best = tied.to(torch.uint8).argmax(1)
     open_ = torch.nonzero(tied.sum(1) > 1).squeeze(1)

@@ -19,6 +19,8 @@ MAX_WORKERS = 500
 """Of more workers, those with most answers are compared in pairs."""
 MIN_COMMON = 10
 """Tasks that two workers have to share for their pair to be listed."""
+ENOUGH_COMMON = 20
+"""Tasks that two workers have to share before they are said to repeat one another."""
 _DENSE_CELLS, _DENSE_GAIN = 2e7, 30.0
 _SIGNIFICANT = 3.0
 REPEATS = 0.3
@@ -199,8 +201,9 @@ class Panel:
     def repeats(self) -> npt.NDArray[np.bool_]:
         """Which pairs repeat one another, shape (n, n).
 
-        Their excess is 0.3 or more, and so far beyond its standard error that one such pair in a hundred panels of
-        independent workers is expected (Bonferroni over the pairs).
+        They have 20 common tasks or more: with fewer, good workers agree by luck. Their excess is 0.3 or more, and so
+        far beyond its standard error that one such pair in a hundred panels of independent workers is expected
+        (Bonferroni over the pairs).
         """
         kappa = self.counts.kappa
         explained = self.excess.explained
@@ -208,7 +211,8 @@ class Panel:
         n_pairs = max(int(compared.sum()) // 2, 1)
         needed = max(_SIGNIFICANT, float(stats.norm.isf(0.01 / n_pairs)))
         beyond = kappa - explained > needed * self.counts.standard_error(kappa)
-        return compared & beyond & (self.excess.excess >= REPEATS)
+        often = self.counts.common >= ENOUGH_COMMON
+        return compared & often & beyond & (self.excess.excess >= REPEATS)
 
     @property
     def groups(self) -> list[IntArray]:

@@ -145,9 +145,9 @@ def pair_agreement(model: Model, answers: AnswersLike = None) -> pd.DataFrame:
         Index (``worker``, ``other``). ``common``, the tasks that both answered; ``observed``, the share on which they
         agree; ``kappa``, chance-corrected (Cohen's); ``explained``, the chance-corrected agreement that their skills
         explain; ``excess``, (κ − explained) / (1 − explained), 1 for copies (both NaN with fewer than 10 common
-        tasks); ``repeats``, whether the pair repeat one another: an excess of 0.3 or more that chance does not give.
-        The largest excess stands first. ``attrs['left_out']`` is the number of workers that are not compared, because
-        500 others have more answers.
+        tasks); ``repeats``, whether the pair repeat one another: an excess of 0.3 or more on 20 common tasks or more,
+        which chance does not give. The largest excess stands first. ``attrs['left_out']`` is the number of workers that
+        are not compared, because 500 others have more answers.
 
     See :func:`tasks` for the parameters and errors.
     """
