@@ -22,14 +22,14 @@ from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.gold import Gold
 from deem_crowd.estimators import (
-    checkpoint,
     declaration,
     featured,
     fitted,
     inputs,
     model_files,
+    packing,
     recipe,
-    saving,
+    stored_ids,
 )
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.checkpoint import Reader
@@ -472,7 +472,7 @@ class DEEMAggregator(
             labels.isna(), -1, classes.get_indexer(pd.Index(labels, tupleize_cols=False))
         )
         named = {"task": labels.index, "worker": workers, "label": classes}
-        ids_ = {name: checkpoint.plain_index(index, name) for name, index in named.items()}
+        ids_ = {name: stored_ids.plain_index(index, name) for name, index in named.items()}
         tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
         if isinstance(probas, ProbabilitiesToCome):
             tensors |= model_files.pack_named(probas.posterior)
@@ -487,12 +487,12 @@ class DEEMAggregator(
         if isinstance(model, SparseModel):
             probas = model_files.unpack_named(reader, model.n_classes)
         else:
-            probas = saving.shares(reader, "probas", (None, model.n_classes), axis=1)
+            probas = packing.shares(reader, "probas", (None, model.n_classes), axis=1)
         codes = reader.tensor("labels", (len(probas),), torch.int64).numpy()
         stored = reader.get("ids", dict)
         lengths = {"task": len(probas), "worker": len(model.skills), "label": model.n_classes}
         tasks, workers, classes = (
-            checkpoint.read_index(stored.get(name), length, reader, name)
+            stored_ids.read_index(stored.get(name), length, reader, name)
             for name, length in lengths.items()
         )
         if len(codes) and not (codes.min() >= -1 and codes.max() < model.n_classes):

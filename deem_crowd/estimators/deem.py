@@ -17,7 +17,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
-from deem_crowd.estimators import checkpoint, declaration, featured, fitted, inputs, recipe, saving
+from deem_crowd.estimators import (
+    checkpoint,
+    declaration,
+    featured,
+    fitted,
+    inputs,
+    packing,
+    recipe,
+    saving,
+    stored_ids,
+)
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators import predictions as taken
 from deem_crowd.estimators.checkpoint import Reader
@@ -483,19 +493,19 @@ class DEEM(
     def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
         if not self.is_fitted_:
             return None
-        content, tensors = saving.pack(self._model())
+        content, tensors = packing.pack(self._model())
         columns = self.__dict__.get(COLUMNS)
         if columns is not None:
-            content["columns"] = checkpoint.plain_index(columns, "column")
+            content["columns"] = stored_ids.plain_index(columns, "column")
         return content, tensors
 
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
-        model = saving.unpack(reader)
+        model = packing.unpack(reader)
         stored = reader.get("columns", dict, optional=True)
         if stored is None:
             return _attributes(model)
-        columns = checkpoint.read_index(stored, len(model.skills), reader, "column")
+        columns = stored_ids.read_index(stored, len(model.skills), reader, "column")
         return _attributes(model) | taken.names_of(columns)
 
     # ---------------------------------------------------------------- helpers

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deem_crowd.estimators import saving
+from deem_crowd.estimators import packing
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.many_classes import SparseModel
@@ -28,13 +28,13 @@ _INFINITE = -1.0
 def pack(model: FittedModel | SparseModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what JSON holds of a fitted model, and its tensors."""
     if isinstance(model, FittedModel):
-        return saving.pack(model)
+        return packing.pack(model)
     parts = {"shown": model.tables}
     parts |= {f"pool.{i}": tables for i, tables in enumerate(model.pool.members)}
     content: dict[str, Any] = {
         "n_classes": model.n_classes,
         "history": model.history,
-        "candidates": [saving.plain_row(c) for c in model.candidates],
+        "candidates": [packing.plain_row(c) for c in model.candidates],
         "sparse": {
             "weights": list(model.pool.weights),
             "floor": model.pool.floor,
@@ -62,12 +62,12 @@ def unpack(reader: Reader) -> FittedModel | SparseModel:
     """
     described = reader.get("sparse", dict, optional=True)
     if described is None:
-        return saving.unpack(reader)
+        return packing.unpack(reader)
     n_classes = reader.get("n_classes", int)
     used = reader.tensor("used", (None,), torch.int64).numpy()
-    if (np.diff(used) <= 0).any() or not saving.within(used, n_classes):
+    if (np.diff(used) <= 0).any() or not packing.within(used, n_classes):
         raise reader.damaged("the classes do not hold together")
-    skills = saving.shares(reader, "skills", (None,))
+    skills = packing.shares(reader, "skills", (None,))
     try:
         weights = [float(w) for w in described["weights"]]
         floor, correlation = float(described["floor"]), float(described["correlation"])
@@ -86,11 +86,11 @@ def unpack(reader: Reader) -> FittedModel | SparseModel:
         pool=SparsePool(members, tuple(weights), floor, correlation),
         used=used,
         n_classes=n_classes,
-        priors=saving.shares(reader, "priors", (n_classes,), axis=0),
+        priors=packing.shares(reader, "priors", (n_classes,), axis=0),
         skills=skills,
         information=reader.tensor("information", (len(skills),)).numpy(),
-        candidates=saving.unpack_candidates(reader),
-        history=saving.history(reader),
+        candidates=packing.unpack_candidates(reader),
+        history=packing.history(reader),
     )
 
 
@@ -109,15 +109,15 @@ def unpack_named(reader: Reader, n_classes: int) -> NamedPosterior:
     """
     task = reader.tensor("named.task", (None,), torch.int64).numpy()
     label = reader.tensor("named.label", (len(task),), torch.int64).numpy()
-    rest = saving.shares(reader, "named.rest", (None,))
+    rest = packing.shares(reader, "named.rest", (None,))
     pairs = task * n_classes + label
     if len(task) and not (
-        saving.within(task, len(rest))
-        and saving.within(label, n_classes)
+        packing.within(task, len(rest))
+        and packing.within(label, n_classes)
         and (np.diff(pairs) > 0).all()
     ):
         raise reader.damaged("the classes that tasks name do not hold together")
-    share = saving.shares(reader, "named.share", (len(task),))
+    share = packing.shares(reader, "named.share", (len(task),))
     if not np.allclose(rest + summed(task, share, len(rest)), 1, atol=1e-5):
         raise reader.damaged("probabilities do not sum to 1")
     return NamedPosterior(
@@ -125,7 +125,7 @@ def unpack_named(reader: Reader, n_classes: int) -> NamedPosterior:
         label,
         share,
         rest,
-        saving.shares(reader, "named.prior", (n_classes,), axis=0),
+        packing.shares(reader, "named.prior", (n_classes,), axis=0),
         reader.tensor("named.votes", (len(task),)).numpy(),
     )
 
@@ -151,8 +151,8 @@ def _tables(reader: Reader, name: str, numbers: Any, d: int, k: int) -> SparseTa
     if not (0 <= average <= 1 and strength > 0 and 0 < concentration < np.inf):
         raise reader.damaged(f"{name} has the numbers {numbers!r}")
     found: dict[str, Any] = {
-        "accuracy": saving.shares(reader, f"{name}.accuracy", (d,)),
-        "prior": saving.shares(reader, f"{name}.prior", (k,), axis=0),
+        "accuracy": packing.shares(reader, f"{name}.accuracy", (d,)),
+        "prior": packing.shares(reader, f"{name}.prior", (k,), axis=0),
         "error_total": reader.tensor(f"{name}.error_total", (k,)).numpy(),
     }
     limits = {"error": k * k, "column": d * k, "cell": None}
@@ -160,7 +160,7 @@ def _tables(reader: Reader, name: str, numbers: Any, d: int, k: int) -> SparseTa
         key = reader.tensor(f"{name}.{part}_key", (None,), torch.int64).numpy()
         count = reader.tensor(f"{name}.{part}_count", (len(key),)).numpy()
         most = len(found["column_key"]) * k if limit is None else limit
-        if len(key) and not ((np.diff(key) > 0).all() and saving.within(key, most)):
+        if len(key) and not ((np.diff(key) > 0).all() and packing.within(key, most)):
             raise reader.damaged(f"{name}.{part}_key does not hold together")
         if len(count) and not (count.min() >= 0 and count.max() < np.inf):
             raise reader.damaged(f"{name}.{part}_count holds no counts")

@@ -84,15 +84,16 @@ class Checks:
         self.passed.append(name)
 
     def run_all(self, kit: object) -> None:
-        """Run the methods of ``kit`` that :func:`check` marks.
+        """Run the methods of ``kit`` that :func:`check` marks, its own and then those of its bases.
 
         Raises
         ------
         ConformanceError
         """
-        for attribute, method in vars(type(kit)).items():
-            if name := getattr(method, "check_name", None):
-                self.run(name, getattr(kit, attribute))
+        for owner in type(kit).__mro__:
+            for attribute, method in vars(owner).items():
+                if name := getattr(method, "check_name", None):
+                    self.run(name, getattr(kit, attribute))
 
     def require(self, condition: bool, seen: str, remedy: str) -> None:
         """Fail the current check unless ``condition`` holds."""

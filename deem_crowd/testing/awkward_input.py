@@ -1,0 +1,211 @@
+"""What every aggregator has to do with input as people have it: other columns and dtypes, gaps, repeats, one task."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.testing.conformance import Checks, check
+
+
+def _crowd() -> tuple[pd.DataFrame, pd.Series]:
+    """60 tasks, seven workers who err now and then, two labels; and the truth."""
+    rng = np.random.default_rng(7)
+    truth = pd.Series(
+        np.where(rng.random(60) < 0.5, "cat", "dog"), index=[f"t{n}" for n in range(60)]
+    )
+    other = {"cat": "dog", "dog": "cat"}
+    rows = []
+    for task, label in truth.items():
+        for worker in rng.choice(7, size=5, replace=False):
+            wrong = rng.random() < 0.06 + 0.03 * worker
+            rows.append((task, f"w{worker}", other[str(label)] if wrong else label))
+    return pd.DataFrame(rows, columns=["task", "worker", "label"]), truth
+
+
+class _InputChecks:
+    """Checks of an aggregator on awkward input."""
+
+    def __init__(self, checks: Checks, factory: Callable[[], Any], accuracy: float) -> None:
+        self.checks, self.factory, self.accuracy = checks, factory, accuracy
+        self.data, self.truth = _crowd()
+
+    def labelled(self, data: pd.DataFrame) -> pd.Series:
+        found = self.factory().fit_predict(data.copy())
+        self.checks.require(
+            isinstance(found, pd.Series),
+            f"fit_predict returned a {type(found).__name__}.",
+            "Return a Series of labels, indexed by task.",
+        )
+        return found
+
+    @check("extra columns")
+    def columns(self) -> None:
+        more = self.data.assign(extra=1)[["label", "extra", "task", "worker"]]
+        same = self.labelled(more).equals(self.labelled(self.data))
+        self.checks.require(same, "further columns change the labels.", "Use columns by name.")
+
+    @check("index of the frame")
+    def index(self) -> None:
+        expected = self.labelled(self.data)
+        one = self.data.set_axis(pd.Index([0] * len(self.data), name="task"), axis=0)
+        same = self.labelled(one).equals(expected)
+        self.checks.require(
+            same, "the index of the frame changes the labels.", "Use columns; reset the index."
+        )
+
+    @check("input unchanged")
+    def input(self) -> None:
+        data = self.data.copy()
+        self.factory().fit_predict(data)
+        self.checks.require(data.equals(self.data), "the frame was changed.", "Work on a copy.")
+
+    @check("other dtypes")
+    def dtypes(self) -> None:
+        numbers = self.data.assign(
+            task=pd.factorize(self.data["task"])[0] * 10,
+            worker=pd.factorize(self.data["worker"])[0] + 0.5,
+            label=(self.data["label"] == "cat").astype("int64"),
+        )
+        found = self.labelled(numbers)
+        names = self.labelled(self.data)
+        first = dict(zip(numbers["task"], self.data["task"], strict=True))
+        expected = [int(names[first[task]] == "cat") for task in found.index]
+        wrong = int((found.to_numpy() != np.array(expected)).sum())
+        self.checks.require(
+            wrong == 0,
+            f"with numbers for ids and labels {wrong} labels are others.",
+            "Treat ids and labels as names, whatever their dtype.",
+        )
+        self.checks.require(
+            found.dtype == numbers["label"].dtype and found.index.dtype == numbers["task"].dtype,
+            f"labels of {numbers['label'].dtype} came back as {found.dtype}, tasks of {numbers['task'].dtype} as "
+            f"{found.index.dtype}.",
+            "Give ids and labels back in the dtype they came in.",
+        )
+
+    @check("awkward labels")
+    def awkward(self) -> None:
+        names = self.labelled(self.data)
+        for cat, dog in (("", "task"), ("label", "a\tb\n"), ("é", "agg_label")):
+            other = {"cat": cat, "dog": dog}
+            found = self.labelled(self.data.assign(label=self.data["label"].map(other)))
+            wrong = int((found.reindex(names.index) != names.map(other)).sum())
+            self.checks.require(
+                wrong == 0,
+                f"with labels {cat!r} and {dog!r} {wrong} labels are others.",
+                "Any text is a label; keep labels out of column names.",
+            )
+
+    @check("missing column")
+    def missing_column(self) -> None:
+        for column in ("task", "worker", "label"):
+            raised: BaseException | None = None
+            try:
+                self.factory().fit_predict(self.data.drop(columns=column))
+            except Exception as error:
+                raised = error
+            self.checks.require(
+                isinstance(raised, KeyError | AttributeError),
+                f"without column {column!r} it "
+                + ("went on." if raised is None else f"raised {type(raised).__name__}."),
+                "Raise a KeyError that names the column.",
+            )
+
+    @check("missing label")
+    def missing_label(self) -> None:
+        data = self.data.astype({"label": object})
+        data.loc[3, "label"] = None
+        try:
+            found = self.factory().fit_predict(data)
+        except Exception:
+            return  # refusing is right, whatever the words
+        invented = set(found.dropna()) - {"cat", "dog"}
+        self.checks.require(
+            not invented, f"a missing label became {invented}.", "Refuse it, or leave the row out."
+        )
+
+    @check("missing task or worker")
+    def missing_id(self) -> None:
+        for column in ("task", "worker"):
+            data = self.data.astype({column: object})
+            data.loc[3, column] = None
+            try:
+                found = self.labelled(data)
+            except Exception:
+                continue  # refusing is right, whatever the words
+            self.checks.require(
+                set(found.index) == set(self.data["task"]),
+                f"with a missing {column} the tasks labelled are others.",
+                "Refuse it, or leave the row out.",
+            )
+
+    @check("repeated answers")
+    def repeated(self) -> None:
+        data = pd.concat([self.data, self.data.iloc[:9]], ignore_index=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it may well say so
+                found = self.labelled(data)
+        except ValueError:
+            return  # refusing is an answer
+        self.checks.require(
+            found.index.is_unique and set(found.index) == set(self.data["task"]),
+            "where a worker answered a task twice, tasks are lost or labelled twice.",
+            "Count the answer once, or refuse it with a ValueError that names task and worker.",
+        )
+
+    @check("empty frame")
+    def empty(self) -> None:
+        found = self.labelled(self.data.iloc[:0])
+        self.checks.require(len(found) == 0, "an empty frame got labels.", "Return none.")
+
+    @check("one task")
+    def one_task(self) -> None:
+        data = pd.DataFrame(
+            {"task": ["t"] * 3, "worker": ["a", "b", "c"], "label": ["yes", "yes", "no"]}
+        )
+        found = self.labelled(data)
+        self.checks.require(
+            list(found) == ["yes"],
+            f"two answers 'yes' and one 'no' gave {list(found)}.",
+            "With nothing else to go by the majority is right.",
+        )
+
+    @check("one label")
+    def one_label(self) -> None:
+        found = self.labelled(self.data.assign(label="yes"))
+        self.checks.require(
+            set(found) == {"yes"} and len(found) == len(self.truth),
+            f"where every answer is 'yes' the labels are {sorted(map(repr, set(found)))}.",
+            "Where all agree they are right.",
+        )
+
+    @check("one answer a task")
+    def one_answer(self) -> None:
+        data = self.data.drop_duplicates("task")
+        found = self.labelled(data)
+        wrong = int((found.reindex(data["task"]).to_numpy() != data["label"].to_numpy()).sum())
+        self.checks.require(
+            wrong == 0,
+            f"of tasks with one answer each {wrong} got another label than their answer.",
+            "With nothing else to go by the answer is the label.",
+        )
+
+    @check("copy")
+    def copies(self) -> None:
+        made = self.factory()
+        made.fit_predict(self.data)
+        twin = copy.deepcopy(made)
+        if hasattr(made, "labels_"):
+            same = twin.labels_.equals(made.labels_)
+            self.checks.require(same, "a deep copy has other labels.", "Keep state in attributes.")
+        same = twin.fit_predict(self.data).equals(self.labelled(self.data))
+        self.checks.require(
+            same, "a deep copy fits differently.", "Keep parameters and state in attributes."
+        )
