@@ -17,7 +17,7 @@ from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import votes as initialization
-from deem_crowd.model.design import DesignMatrix, make_design, resolve_device
+from deem_crowd.model.design import DesignMatrix, make_design, resolve_device, row_max
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
@@ -242,10 +242,12 @@ def best_class(
         return posterior.best(initialization.TIE)
     if posterior.shape[1] == 0:
         return np.full(len(posterior), -1, dtype=np.int64)
-    tied = posterior >= posterior.max(axis=1, keepdims=True) - initialization.TIE
-    best = tied.argmax(axis=1).astype(np.int64)
+    values = torch.from_numpy(np.ascontiguousarray(posterior))
+    near = values >= (row_max(values) - initialization.TIE).unsqueeze(-1)
+    tied = near.numpy()
+    best: IntArray = initialization.first_true(near).numpy()
     unanswered = np.diff(answers.task_ptr) == 0
-    open_ = np.flatnonzero((tied.sum(axis=1) > 1) & ~unanswered)
+    open_ = np.flatnonzero((near.sum(1).numpy() > 1) & ~unanswered)
     if len(open_):
         votes = np.where(tied[open_], _votes(answers, open_), -1.0)
         best[open_] = initialization.first_of_best(torch.from_numpy(votes)).numpy()

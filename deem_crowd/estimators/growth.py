@@ -22,10 +22,10 @@ from deem_crowd.estimators.fitted import FittedModel, FloatArray
 from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.parts import Dirichlet, Part, part_of, single_part
 from deem_crowd.estimators.recipe import Recipe
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.design import DesignMatrix, row_max
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.grown import Addition, GrownDesign
-from deem_crowd.model.votes import TIE
+from deem_crowd.model.votes import TIE, first_true
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.select import Selected
 from deem_crowd.training.em import WarmStart
@@ -263,8 +263,8 @@ def _labels(p: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     """Return the likeliest class of each task, shape (n,), −1 without answers; ties as in ``best_class``."""
     if not p.shape[1]:
         return torch.full((len(p),), -1, dtype=torch.int64, device=p.device)
-    tied = p >= p.amax(1, keepdim=True) - TIE
-    best = tied.to(torch.uint8).argmax(1)
+    tied = p >= (row_max(p) - TIE).unsqueeze(-1)
+    best = first_true(tied)
     open_ = torch.nonzero(tied.sum(1) > 1).squeeze(1)
     if len(open_):
         best[open_] = torch.where(tied[open_], votes[open_], -1.0).argmax(1)

@@ -25,6 +25,9 @@ from deem_crowd.model.sparse_rows import PIECE, SparseRows
 
 # Below this many answers × states float64 costs no time worth having.
 _FLOAT64_UP_TO = 2**19
+_SAFE = 80.0
+"""Logits within ± this neither over- nor underflow as float32 exponentials."""
+FEW_COLUMNS = 16
 BATCH = 10**8
 """Answers that an :class:`OffloadedDesign` sends to the device at a time."""
 
@@ -331,14 +334,33 @@ def column_total(values: torch.Tensor) -> torch.Tensor:
     return total.cpu()
 
 
+def row_max(values: torch.Tensor) -> torch.Tensor:
+    """Return the maximum over the last axis, column by column where these are few: several times as fast."""
+    if not 0 < values.shape[-1] <= FEW_COLUMNS or values.device.type != "cpu":
+        return values.amax(-1)
+    first, *others = values.unbind(-1)
+    for column in others:
+        first = torch.maximum(first, column)
+    return first
+
+
 def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ``softmax(logits, -1)``, shape (N, S), and ``logsumexp(logits, -1)``, shape (N,).
 
     Written out because torch's own softmax is several times slower where the last axis is short.
     """
-    if logits.shape[-1] == 0:
+    if logits.shape[-1] == 0 or logits.numel() == 0:
         return logits, logits.new_full(logits.shape[:-1], -torch.inf)
-    top = logits.amax(-1, keepdim=True).clamp_min(torch.finfo(logits.dtype).min)
+    if logits.dtype == torch.float32:
+        low, high = torch.aminmax(logits)
+        if bool(low > -_SAFE) and bool(
+            high < _SAFE
+        ):  # nothing over- or underflows: no need to shift
+            weights = logits.exp()
+            total = weights @ weights.new_ones(weights.shape[-1])
+            weights /= total.unsqueeze(-1)
+            return weights, total.log_()
+    top = row_max(logits).unsqueeze(-1).clamp_min(torch.finfo(logits.dtype).min)
     weights = (logits - top).exp_()
     total = weights.sum(-1, keepdim=True)
     weights /= total

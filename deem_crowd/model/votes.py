@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.design import FEW_COLUMNS, DesignMatrix, row_max
 
 InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
 INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")
@@ -41,8 +41,18 @@ def first_of_best(scores: torch.Tensor, tolerance: float = TIE) -> torch.Tensor:
     The tolerance makes ties break by the order of the classes, not by the last bit of a sum that depends on the
     order of the rows.
     """
-    best = scores.amax(-1, keepdim=True)
-    return (scores >= best - tolerance).to(torch.uint8).argmax(-1)
+    return first_true(scores >= (row_max(scores) - tolerance).unsqueeze(-1))
+
+
+def first_true(marks: torch.Tensor) -> torch.Tensor:
+    """Return the place of the first True in each row, shape (N,), for booleans of shape (N, K), K > 0; 0 for none."""
+    if marks.shape[-1] > FEW_COLUMNS or marks.device.type != "cpu":
+        return marks.to(torch.uint8).argmax(-1)
+    columns = marks.unbind(-1)
+    place = torch.zeros(marks.shape[:-1], dtype=torch.int64)
+    for number in range(len(columns) - 1, 0, -1):
+        place = torch.where(columns[number], number, place)
+    return torch.where(columns[0], 0, place)
 
 
 def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.integer]) -> torch.Tensor:

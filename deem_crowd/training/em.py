@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.design import DesignMatrix, row_max, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
 
@@ -328,7 +328,7 @@ def weighted(weight: torch.Tensor, power: torch.Tensor | None) -> torch.Tensor:
 
 def mean_change(design: DesignMatrix, after: torch.Tensor, before: torch.Tensor) -> float:
     """Return the mean over tasks of the largest change of a probability; both have shape (N, S)."""
-    return design.mean((after - before).abs().amax(1))
+    return design.mean(row_max((after - before).abs_()))
 
 
 def class_log_prior(expected: torch.Tensor, k: int, m: int) -> torch.Tensor:
