@@ -30,6 +30,7 @@ from deem_crowd.selection import null_model, select, taught
 from deem_crowd.selection.candidates import Candidate, fallen_back
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.select import Selected
+from deem_crowd.threads import as_many_threads_as_pay
 from deem_crowd.training import likelihood as training
 from deem_crowd.training.em import WarmStart
 
@@ -37,7 +38,7 @@ _ONE = "one unit"
 
 
 @undisturbed
-@undisturbed
+@as_many_threads_as_pay
 def fit_any(
     answers: Answers,
     recipe: Recipe,
@@ -86,6 +87,7 @@ def _of_many_classes(
 
 
 @undisturbed
+@as_many_threads_as_pay
 def fit_answers(
     answers: Answers,
     recipe: Recipe,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from deem_crowd import threads
 from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
@@ -168,6 +169,10 @@ class FittedModel:
         recoded = self._recoded(answers, workers, classes)
         if self.network is not None:
             return self.spread(self._through_layers(recoded))
+        with threads.chosen(answers.n_answers * max(self.n_classes, 1)):
+            return self._of_answers(recoded)
+
+    def _of_answers(self, recoded: Answers) -> FloatArray:
         if self.pool is not None:
             pool, design = self._pool_of(self.pool, recoded)
             return self.spread(pool.posterior(design))

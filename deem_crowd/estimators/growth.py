@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from deem_crowd import threads
 from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import FittedModel, FloatArray
@@ -132,6 +133,13 @@ def add_answers(
     else the model, all answers, and how the update was done.
     """
     growth: Growth = model.growth
+    with threads.chosen(growth.base.n_answers * growth.base.n_classes):
+        return _added(model, growth, memory, new)
+
+
+def _added(
+    model: FittedModel, growth: Growth, memory: Memory, new: Answers
+) -> tuple[FittedModel, Memory, str] | None:
     share = (growth.n_added + new.n_answers) / max(growth.base.n_answers, 1)
     if new.n_answers == 0 or share > MOST:
         return None

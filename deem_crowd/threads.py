@@ -1,0 +1,187 @@
+"""How many threads a fit uses: no more than its size pays for, and than cores are idle.
+
+torch's threads wait for one another many times in a pass. Beside a process that keeps the cores busy a fit of a million
+answers with two threads takes many times longer than with one. So there are never more threads than torch has been told
+(``torch.set_num_threads``, ``OMP_NUM_THREADS``), than the cores this process may use, and than those nobody else uses;
+what torch had is set again when the fit ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import psutil
+import torch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WORK_A_THREAD = 2**20
+"""Answers × classes of a thread, at least."""
+_LARGE = 2**62
+_WINDOW = 0.2
+"""Seconds over which the load is looked at, at least."""
+
+
+class _Load:
+    """How many cores other processes use, from what all and this one have used since the last look."""
+
+    def __init__(self) -> None:
+        self._before = self._now()
+        self._last = 0.0
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        everywhere = psutil.cpu_times()
+        away = everywhere.idle + getattr(everywhere, "iowait", 0.0)
+        busy = sum(everywhere[: len(everywhere)]) - away
+        for twice in ("guest", "guest_nice"):  # counted in user and nice, too
+            busy -= getattr(everywhere, twice, 0.0)
+        return time.monotonic(), busy, time.process_time()
+
+    def of_others(self) -> float:
+        """Return how many cores other processes use, or wait for just now where the system says so."""
+        now = self._now()
+        elapsed, busy, own = (a - b for a, b in zip(now, self._before, strict=True))
+        if elapsed >= _WINDOW:
+            self._last = max(0.0, (busy - own) / elapsed)
+            self._before = now
+        return max(self._last, _waiting())
+
+
+def _waiting() -> float:
+    """Return how many other threads run or wait for a core at this moment; 0 where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return max(0.0, float(Path("/proc/loadavg").read_text().split()[3].split("/")[0]) - 1)
+    return 0.0
+
+
+def allowed_cores(root: str = "/") -> float:
+    """Return the cores that this process may use: its affinity, within the quota of its container.
+
+    Parameters
+    ----------
+    root : str
+        Where ``sys`` is mounted.
+    """
+    try:
+        cores = float(len(os.sched_getaffinity(0)))
+    except AttributeError:  # not on macOS and Windows
+        cores = float(os.cpu_count() or 1)
+    for quota, period in (_quota_v2(root), _quota_v1(root)):
+        if quota > 0 and period > 0:
+            cores = min(cores, max(1.0, quota / period))
+    return cores
+
+
+def _quota_v2(root: str) -> tuple[float, float]:
+    with contextlib.suppress(OSError, ValueError):  # "max", or no such file
+        quota, period = Path(root, "sys/fs/cgroup/cpu.max").read_text().split()
+        return float(quota), float(period)
+    return 0.0, 0.0
+
+
+def _quota_v1(root: str) -> tuple[float, float]:
+    folder = Path(root, "sys/fs/cgroup/cpu")
+    with contextlib.suppress(OSError, ValueError):
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        quota, period = (float((folder / name).read_text()) for name in names)
+        return quota, period
+    return 0.0, 0.0
+
+
+def suited(work: int, most: int, cores: float, others: float, all_cores: int) -> int:
+    """Return how many threads to use.
+
+    Parameters
+    ----------
+    work : int
+        Answers × classes.
+    most : int
+        What torch has been told.
+    cores : float
+        That this process may use, of
+    all_cores : int
+        that the machine has.
+    others : float
+        Cores that others use or wait for.
+    """
+    idle = max(1.0, all_cores - others)
+    return max(1, min(most, work // WORK_A_THREAD, int(cores), int(idle + 0.5)))
+
+
+class _Fits:
+    """The fits that are on, and what torch had before the first of them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.running = 0
+        self.before = 0
+        self.load = _Load()
+        self.here = threading.local()
+
+
+_fits = _Fits()
+
+
+def _afresh() -> None:
+    """Forget, in a forked process, the fits of its parent."""
+    global _fits
+    _fits = _Fits()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_afresh)
+
+
+@contextlib.contextmanager
+def chosen(work: int) -> Iterator[int]:
+    """Set torch's threads for work of so many answers × classes, and set again what was there.
+
+    Within another such block of the same thread nothing is set.
+    """
+    fits = _fits
+    if getattr(fits.here, "within", False):
+        yield torch.get_num_threads()
+        return
+    with fits.lock:
+        before = torch.get_num_threads() if not fits.running else fits.before
+        fits.before = before
+        fits.running += 1
+    if work < 2 * WORK_A_THREAD or before < 2:
+        number = 1
+    else:
+        others = fits.load.of_others()
+        number = suited(work, before, allowed_cores(), others, os.cpu_count() or 1)
+    fits.here.within = True
+    try:
+        if number != torch.get_num_threads():
+            torch.set_num_threads(number)
+        yield number
+    finally:
+        fits.here.within = False
+        with fits.lock:
+            fits.running -= 1
+        if fits is _fits and torch.get_num_threads() != before:  # a fork keeps its one thread
+            torch.set_num_threads(before)
+
+
+def as_many_threads_as_pay(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function of answers and a recipe use the threads that suit them; sampled training is always large."""
+
+    @functools.wraps(function)
+    def paced(*args: P.args, **kwargs: P.kwargs) -> T:
+        answers: Any = args[0]
+        recipe: Any = args[1]
+        work = answers.n_answers * max(answers.n_classes, 1)
+        with chosen(work if recipe.plain else _LARGE):
+            return function(*args, **kwargs)
+
+    return paced
