@@ -326,7 +326,7 @@ SHELL = [
     shell("no method to compare", "compare a.csv --methods ,", 2,
           "Invalid value for --methods: name one method at least", a_csv=SOUND),
     shell("no suite of that name", "benchmark quik", 2,
-          "Invalid value: there is no suite 'quik' (did you mean 'quick'?); there are: quick, crowd, ensemble, laws, {*}."),
+          "Invalid value: there is no suite 'quik' (did you mean 'quick'?); there are: quick, crowd, ensemble, weak, judges, laws, {*}."),
     shell("no data set of that name", "benchmark --data crowdkit:nope --out b", 2,
           "Invalid value: crowd-kit has no data set 'nope'; there are: {*}"),
     shell("no folder of data", "benchmark --data nowhere --out b", 2,
