@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import threading
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from typing import Any
 from deem_crowd import discovery
 from deem_crowd.discovery import Entry, Kind, Plugin, hint
 from deem_crowd.exceptions import ParameterError, PluginError, PluginWarning
+from deem_crowd.warning import warn
 
 __all__ = [
     "Entry",
@@ -220,7 +220,7 @@ def _discovered() -> _Catalogue:
     for plugin in found.plugins:
         if plugin.problem:
             message = f"{plugin.label} is skipped: {plugin.problem}"
-            warnings.warn(message, PluginWarning, stacklevel=4)
+            warn(message, PluginWarning)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal, get_args
 
@@ -18,6 +17,7 @@ from deem_crowd.exceptions import (
     ParameterError,
     first_few,
 )
+from deem_crowd.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.exports.mt_bench import SWAPPED
 from deem_crowd_adapters.exports.read import Export
@@ -225,11 +225,10 @@ def _shown(
             )
     twice = frame.duplicated(["task", "worker", "swapped"], keep="last")
     if twice.any():
-        warnings.warn(
+        warn(
             f"{int(twice.sum())} verdicts are repeated: the same judge, pair and order (rows "
             f"{first_few(np.flatnonzero(twice))}). The last of each counts.",
             DataWarning,
-            stacklevel=3,
         )
     return frame[~twice].reset_index(drop=True)
 
@@ -340,4 +339,4 @@ def _warn(shown: pd.DataFrame, flips: str) -> None:
             f"{', '.join(turns[:10])}{', …' if len(turns) > 10 else ''}"
         )
     if said:
-        warnings.warn(f"{'; '.join(said)}. See position_bias.", DataWarning, stacklevel=3)
+        warn(f"{'; '.join(said)}. See position_bias.", DataWarning)

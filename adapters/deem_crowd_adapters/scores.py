@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+from deem_crowd.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.tables import to_frame
 
@@ -143,4 +143,4 @@ def _warn(n_missing: int, silent: npt.NDArray[Any]) -> None:
     if len(silent):
         parts.append(f"{len(silent)} judges give one score throughout ({first_few(silent)})")
     if parts:
-        warnings.warn(f"{'; '.join(parts)}: they are left out.", DataWarning, stacklevel=3)
+        warn(f"{'; '.join(parts)}: they are left out.", DataWarning)

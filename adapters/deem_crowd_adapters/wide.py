@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.data.wide import odd_columns
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
+from deem_crowd.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.tables import is_place
 
@@ -261,9 +261,8 @@ def _is_whole(part: pd.Series) -> bool:
 def _warn_empty(what: str, names: pd.Index, counts: npt.NDArray[Any], then: str) -> None:
     empty = np.flatnonzero(counts == 0)
     if len(empty):
-        warnings.warn(
+        warn(
             f"{len(empty)} {what}{'s' if len(empty) > 1 else ''} without answers "
             f"({first_few(names.take(empty[:6]))}): each {then}.",
             DataWarning,
-            stacklevel=3,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from deem_crowd.exceptions import (
     counted,
     first_few,
 )
+from deem_crowd.warning import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,10 +240,9 @@ def read_gold(path: str, asked: Reading, answers: Any) -> pd.Series:
     here = gold.index.isin(answers["task"])
     if not here.all():
         elsewhere = gold.index[~here]
-        warnings.warn(
+        warn(
             f"gold names {len(elsewhere)} tasks that have no answers ({first_few(elsewhere)}): they are ignored.",
             DataWarning,
-            stacklevel=2,
         )
     return gold[here]
 

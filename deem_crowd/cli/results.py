@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from deem_crowd.cli import shell
 from deem_crowd.exceptions import DataError, DataWarning, first_few
+from deem_crowd.warning import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +29,9 @@ def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
 
     unanswered = answers.tasks[~answers.tasks.isin(labels.index)]
     if len(unanswered):
-        warnings.warn(
+        warn(
             f"{len(unanswered)} tasks have no answers: their label is missing ({first_few(unanswered)}).",
             DataWarning,
-            stacklevel=2,
         )
         labels = labels.astype(object).reindex(answers.tasks)
     else:
@@ -92,9 +91,7 @@ def workers(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
         skills = getattr(aggregator, "skills_", None)
         intervals = getattr(aggregator, "skill_intervals_", None)
     if not isinstance(skills, pd.Series):
-        warnings.warn(
-            f"method {method!r} gives no skills: that column is empty.", DataWarning, stacklevel=2
-        )
+        warn(f"method {method!r} gives no skills: that column is empty.", DataWarning)
         skills = pd.Series(dtype=np.float64)
     if not isinstance(intervals, pd.DataFrame):
         intervals = pd.DataFrame(columns=["low", "high"], dtype=np.float64)

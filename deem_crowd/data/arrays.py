@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from deem_crowd.data.assembly import check_ids, named
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
+from deem_crowd.warning import warn
 
 SOFT_SUM_TOLERANCE = 1e-3
 
@@ -332,9 +332,8 @@ def warn_empty(given: npt.NDArray[np.bool_], column: str, wanted: tuple[str, ...
     ):
         positions = np.flatnonzero(~given.any(axis=axis))
         if what in wanted and len(positions) and len(given):
-            warnings.warn(
+            warn(
                 f"{len(positions)} {what}{'s' if len(positions) > 1 else ''} without answers "
                 f"({where} {first_few(positions)}): each {then}.",
                 DataWarning,
-                stacklevel=5,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+from deem_crowd.warning import warn
 
 Duplicates = Literal["error", "last", "first"]
 Missing = Literal["error", "drop"]
@@ -134,12 +134,11 @@ def _settled(
             raise DataError(
                 f"{message}. Keep one answer of each pair, or pass duplicates='last' or 'first'."
             )
-        warnings.warn(f"{message}: the {duplicates} one counts.", DataWarning, stacklevel=5)
+        warn(f"{message}: the {duplicates} one counts.", DataWarning)
     if n_same:
-        warnings.warn(
+        warn(
             f"{n_same} answers repeat a (task, worker) pair with the same label: each counts once.",
             DataWarning,
-            stacklevel=5,
         )
     edge = np.ones(1, dtype=bool)
     if duplicates == "first":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from deem_crowd.exceptions import DataWarning, first_few
+from deem_crowd.warning import warn
 
 if TYPE_CHECKING:
     from deem_crowd.data.answers import Answers
@@ -21,7 +21,7 @@ RATINGS = 10
 """Real numbers with fewer distinct values are never taken for ratings."""
 
 
-def warn_of_doubts(answers: Answers, *, classes_given: bool, stacklevel: int = 3) -> None:
+def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
     """Warn of labels and ids that look alike, and of labels that look like no classes.
 
     Costs a look at the distinct tasks, workers and classes, none at the R answers.
@@ -32,8 +32,6 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool, stacklevel: int = 3
         Hard ones, as read.
     classes_given : bool
         Whether the caller named the label space; then only lookalikes are doubtful.
-    stacklevel : int
-        As in :func:`warnings.warn`.
     """
     messages = [
         _lookalikes("label", answers.classes, _same_word),
@@ -45,7 +43,7 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool, stacklevel: int = 3
         messages += [_free_text(answers), _ratings(answers.classes), _minus_one(answers.classes)]
     for message in messages:
         if message:
-            warnings.warn(message, DataWarning, stacklevel=stacklevel + 1)
+            warn(message, DataWarning)
 
 
 def _same_id(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from deem_crowd.exceptions import (
     counted,
     first_few,
 )
+from deem_crowd.warning import warn
 
 Gold = pd.Series | Mapping[Any, Any] | pd.DataFrame | None
 
@@ -78,11 +78,10 @@ def positions(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.in
         )
     elsewhere = np.flatnonzero(position < 0)
     if len(elsewhere):
-        warnings.warn(
+        warn(
             f"gold names {counted(len(elsewhere), 'task')} without answers here "
             f"({first_few(tasks.to_numpy()[given][elsewhere])}): ignored.",
             DataWarning,
-            stacklevel=3,
         )
     here = position >= 0
     gold = np.full(answers.n_tasks, -1, dtype=np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import pandas as pd
 from deem_crowd.decide import checks, criteria, diversity
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
+from deem_crowd.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -380,12 +380,9 @@ def _assign(value: FloatArray, n: int, limit: int, rng: np.random.Generator) -> 
 
 def _say_how_many(wanted: int, found: int, n_tasks: int, what: str) -> None:
     if found == 0:
-        warnings.warn(
+        warn(
             f"no {what} are left to ask: of {n_tasks} tasks all are settled, excluded or at their limit.",
             DataWarning,
-            stacklevel=3,
         )
     elif found < wanted:
-        warnings.warn(
-            f"{wanted} {what} were asked for, {found} are left.", DataWarning, stacklevel=3
-        )
+        warn(f"{wanted} {what} were asked for, {found} are left.", DataWarning)

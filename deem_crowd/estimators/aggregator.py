@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -52,6 +51,7 @@ from deem_crowd.exceptions import (
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.progress import watched
 from deem_crowd.training import likelihood as training
+from deem_crowd.warning import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -597,9 +597,7 @@ class DEEMAggregator(
                 raise DataError(
                     f"{message}. Fit with their answers, or pass unknown_workers='average'."
                 )
-            warnings.warn(
-                f"{message}. They count as the average worker.", DataWarning, stacklevel=3
-            )
+            warn(f"{message}. They count as the average worker.", DataWarning)
         posterior, settled = model.posterior(answers, known_workers, known_classes), None
         if features is not None:
             told = featured.require(self.__dict__)
@@ -652,11 +650,10 @@ def _output(
     best = fitted.best_class(posterior, answers, gold)
     unlabelled = int((best < 0).sum())
     if unlabelled:
-        warnings.warn(
+        warn(
             f"{unlabelled} tasks have no answers: their label is missing, their probabilities are the prior "
             f"({first_few(answers.tasks.take(np.flatnonzero(best < 0)))}).",
             DataWarning,
-            stacklevel=4,
         )
     labels = ids.take(answers.classes, best, "agg_label")
     labels.index = answers.tasks

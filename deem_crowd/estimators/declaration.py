@@ -6,7 +6,6 @@ import difflib
 import functools
 import inspect
 import textwrap
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ import attr
 
 from deem_crowd.estimators.rules import Choice, Rule
 from deem_crowd.exceptions import ParameterError, ParameterWarning
+from deem_crowd.warning import warn
 
 T = TypeVar("T", bound=type)
 T2 = TypeVar("T2")
@@ -136,9 +136,7 @@ def renamed(old: str, old_value: T2, new: str, value: T2) -> T2:
         return value
     if value is not None:
         raise ParameterError(f"{old} is the former name of {new}: give {new} alone.")
-    warnings.warn(
-        f"{old}= is called {new}= now; the old name works until 0.3.", FutureWarning, stacklevel=3
-    )
+    warn(f"{old}= is called {new}= now; the old name works until 0.3.", FutureWarning)
     return old_value
 
 
@@ -163,7 +161,7 @@ def named_parameters(cls: T) -> T:
                     raise ParameterError(f"{name} is called {own} here: give {own} alone.")
                 kwargs[own] = kwargs.pop(name)
                 message = f"{name} is called {own} in {cls.__name__}, and was taken for it."
-                warnings.warn(message, ParameterWarning, stacklevel=2)
+                warn(message, ParameterWarning)
             elif name not in known:
                 raise unknown_parameter(cls.__name__, name, known)
         inner(self, *args, **kwargs)

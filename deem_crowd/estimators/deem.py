@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
@@ -51,6 +50,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import watched
 from deem_crowd.training import likelihood as training
+from deem_crowd.warning import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -556,11 +556,10 @@ class DEEM(
         if isinstance(predictions, Answers) and not np.array_equal(
             predictions.workers, np.arange(predictions.n_workers)
         ):
-            warnings.warn(
+            warn(
                 "this model was read from a file, and files of DEEM hold no ids: workers and classes are taken by "
                 "position. Give them in the order of the fit, or use DEEMAggregator, whose files hold ids.",
                 DataWarning,
-                stacklevel=3,
             )
         # no warning of sources that are silent among new tasks
         predictions = taken.in_order(inputs.opened(predictions), self.__dict__)

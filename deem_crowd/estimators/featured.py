@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +21,7 @@ from deem_crowd.progress import watched
 from deem_crowd.selection.calibration import design_effect
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.training.em import log_average_table
+from deem_crowd.warning import warn
 
 FEATURES = "_features"
 """The attribute that holds a :class:`FeatureModel` after a fit with features."""
@@ -164,7 +164,7 @@ def add_features(
     if found is None:
         return model, posterior, None, gold
     if found.reading == WITHOUT:
-        warnings.warn(f"the features are not used: {found.why}.", DataWarning, stacklevel=4)
+        warn(f"the features are not used: {found.why}.", DataWarning)
     log_prior = np.log(prior / prior.sum())
     if found.together is not None:
         log_prior = np.log(found.together.prior)

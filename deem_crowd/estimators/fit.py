@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -33,6 +32,7 @@ from deem_crowd.selection.select import Selected
 from deem_crowd.threads import as_many_threads_as_pay
 from deem_crowd.training import likelihood as training
 from deem_crowd.training.em import WarmStart
+from deem_crowd.warning import warn
 
 _ONE = "one unit"
 
@@ -410,9 +410,8 @@ def _warn_of_chance(agreed: float, chance: float, pairs: float) -> None:
         return
     scatter = float(np.sqrt(chance * (1 - chance) / pairs))
     if agreed <= chance + 2 * scatter and pairs >= 10:
-        warnings.warn(
+        warn(
             f"two answers to one task agree in {agreed:.1%} of cases, and {chance:.1%} are expected by chance: "
             "the answers carry hardly any information about the labels.",
             DataWarning,
-            stacklevel=6,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +25,7 @@ from deem_crowd.model.units import UnitReading, Units
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.training.em import WarmStart
+from deem_crowd.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -207,10 +207,9 @@ class FittedModel:
         assert self.network is not None
         known = answers.worker < len(self.skills)
         if not known.all():
-            warnings.warn(
+            warn(
                 f"{int((~known).sum())} answers come from workers that the layers do not know: they are left out.",
                 DataWarning,
-                stacklevel=4,
             )
         places = np.append(np.arange(len(self.skills)), -1)
         answers = answers.select(workers=(places, answers.workers[:-1]))
@@ -298,9 +297,8 @@ def _recode(
     )
     n_unknown = answers.n_answers - recoded.n_answers
     if n_unknown:
-        warnings.warn(
+        warn(
             f"{n_unknown} answers give a class that nobody gave when the model was fitted: they are left out.",
             DataWarning,
-            stacklevel=5,
         )
     return recoded

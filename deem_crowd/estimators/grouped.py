@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
+from deem_crowd.warning import warn
 
 Groups = Mapping[str, Sequence[Hashable]]
 
@@ -50,11 +50,10 @@ def numbers(groups: Groups | None, workers: pd.Index) -> npt.NDArray[np.int64] |
             "Leave each in one; groups that share members are one group."
         )
     if strangers:
-        warnings.warn(
+        warn(
             f"groups: {len(strangers)} workers are not among the {len(workers)} of the answers: "
             f"{first_few(pd.Index(strangers, dtype=object))}. Those that are: {first_few(workers)}.",
             DataWarning,
-            stacklevel=2,
         )
     return found
 

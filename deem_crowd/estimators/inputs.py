@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Hashable
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.wide import is_frame, is_long
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
+from deem_crowd.warning import warn
 
 ANY = "any"
 """The adapter that recognises what it is given; the package of adapters offers it."""
@@ -56,10 +56,9 @@ def read(
         return adapted(data, **options, **columns)
     answers = Answers.from_frame(data, missing=missing, duplicates=duplicates, **columns)  # type: ignore[arg-type]
     if not answers.n_answers:
-        warnings.warn(
+        warn(
             "the frame holds no answers: there is nothing to learn from, and no label to give.",
             DataWarning,
-            stacklevel=4,
         )
     return answers
 

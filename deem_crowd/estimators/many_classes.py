@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +25,7 @@ from deem_crowd.selection import many_classes
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.many_classes import SparsePool
 from deem_crowd.training.sparse_tables import SparseTables
+from deem_crowd.warning import warn
 
 FEWEST = 50
 """Classes from which a task's label is taken to be one that its answers name, or one of the rest."""
@@ -174,10 +174,9 @@ class SparseModel:
         )
         left_out = answers.n_answers - recoded.n_answers
         if left_out:
-            warnings.warn(
+            warn(
                 f"{left_out} answers give a class that nobody gave when the model was fitted: they are left out.",
                 DataWarning,
-                stacklevel=5,
             )
         return NamedClasses(recoded, every=_every(recoded))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.wide import frame_matrix, is_frame
 from deem_crowd.estimators import inputs
 from deem_crowd.exceptions import DataError, DataWarning, counted, first_few
+from deem_crowd.warning import warn
 
 Predictions: TypeAlias = npt.ArrayLike | pd.DataFrame | Answers
 
@@ -59,20 +59,18 @@ def in_order(predictions: Any, state: Mapping[str, Any]) -> Any:
     fitted_on: pd.Index | None = state.get(COLUMNS)
     if not is_frame(predictions):
         if "feature_names_in_" in state and not isinstance(predictions, Answers):
-            warnings.warn(
+            warn(
                 "X does not have valid feature names, but DEEM was fitted with feature names: columns are taken by "
                 "position.",
                 DataWarning,
-                stacklevel=4,
             )
         return predictions
     matrix, columns = frame_matrix(predictions)
     if fitted_on is None:
         if not columns.equals(pd.RangeIndex(len(columns))):
-            warnings.warn(
+            warn(
                 "X has feature names, but DEEM was fitted without feature names: columns are taken by position.",
                 DataWarning,
-                stacklevel=4,
             )
         return matrix
     place = columns.get_indexer(fitted_on)
@@ -114,20 +112,18 @@ def by_ids(new: Answers, fitted_on: Answers) -> tuple[Answers, npt.NDArray[np.in
     workers, classes = places
     if (workers < 0).any():
         strangers = new.workers.take(np.flatnonzero(workers < 0))
-        warnings.warn(
+        warn(
             f"{len(strangers)} workers were not there in fit ({first_few(strangers)}): "
             "each counts as the average worker.",
             DataWarning,
-            stacklevel=4,
         )
     if np.array_equal(classes, np.arange(fitted_on.n_classes)):
         return new, workers
     lost = int((classes[new.hard_label] < 0).sum()) if not new.is_soft else 0
     if lost:
         unknown = new.classes.take(np.flatnonzero(classes < 0))
-        warnings.warn(
+        warn(
             f"{lost} answers give a class that was not there in fit ({first_few(unknown)}): they are left out.",
             DataWarning,
-            stacklevel=4,
         )
     return new.select(classes=(classes, fitted_on.classes)), workers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from deem_crowd.model import layers, votes
 from deem_crowd.samplers.base import Sampler
 from deem_crowd.training import contrastive
 from deem_crowd.training import likelihood as training
+from deem_crowd.warning import warn
 
 # Standard deviation of the noise on the start of layers, relative to the weight of a whole answer.
 JITTER = 0.005
@@ -199,11 +199,10 @@ def _warn_idle(parameters: Mapping[str, Any], automatic: bool, several: bool) ->
             if automatic
             else "n_iter (epochs), tol, penalty, gauge and subtypes"
         )
-        warnings.warn(
+        warn(
             f"{', '.join(idle)} have no part in this fit: its likelihood is exact, and nothing is sampled. What counts "
             f"here: {part}. Samples are drawn with sampler='gibbs' (or another), or with layers.",
             ParameterWarning,
-            stacklevel=5,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.progress import Progress
+from deem_crowd.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def learn(
     make()  # refuses what is no classifier
     lack = _lack(design, rows, gold)
     if lack is not None:
-        warnings.warn(f"{lack}: the fit goes by the answers alone.", DataWarning, stacklevel=6)
+        warn(f"{lack}: the fit goes by the answers alone.", DataWarning)
         return None
     fold = np.arange(len(rows.place)) % FOLDS
     np.random.default_rng(seed).shuffle(fold)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data.arrays import of_tensor
 from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
+from deem_crowd.warning import warn
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,10 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     unasked = len(frame) - len(place)
     if unasked:
         others = names[~names.isin(tasks)]
-        warnings.warn(
+        warn(
             f"{unasked} rows of features are about tasks that are not among the answers ({first_few(others)}): they "
             "are left out. classifier_ predicts their labels.",
             DataWarning,
-            stacklevel=5,
         )
     there = frame.iloc[row[place]]
     wrong = [name for name, kind in there.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]

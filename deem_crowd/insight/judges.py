@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from deem_crowd.exceptions import DataError, DataWarning, ParameterError
 from deem_crowd.insight.pairs import MAX_WORKERS, MIN_COMMON
 from deem_crowd.insight.reliability import wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
+from deem_crowd.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -108,11 +108,10 @@ def judge_report(
     if results.known is not None:
         seen = (truth >= 0) & (results.known >= 0)
         if seen.any():
-            warnings.warn(
+            warn(
                 f"{int(seen.sum())} tasks with gold were given to fit, whose labels are certain to be right: they are "
                 "left out of the comparison.",
                 DataWarning,
-                stacklevel=2,
             )
             truth = np.where(results.known >= 0, -1, truth)
     truth = np.where(results.label >= 0, truth, -1)

@@ -21,7 +21,6 @@ that lowers the objective is taken back. The free gauge has no closed step and u
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -35,6 +34,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
 from deem_crowd.training.em import Clamp, own_label_first
 from deem_crowd.training.lbfgs import Monitor, lbfgs
+from deem_crowd.warning import warn
 
 Gauge = Literal["normalised", "free"]
 Optimizer = Literal["auto", "em", "lbfgs"]
@@ -473,9 +473,8 @@ def warn_passes(n_passes: int, settings: Settings) -> None:
     """Warn that so many passes did not suffice."""
     from sklearn.exceptions import ConvergenceWarning
 
-    warnings.warn(
+    warn(
         f"training stopped after {n_passes} passes before a pass gained less than "
         f"tol={settings.tol:g} nats an answer. Raise n_iter (epochs), or tol.",
         ConvergenceWarning,
-        stacklevel=6,
     )

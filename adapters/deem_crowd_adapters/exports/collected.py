@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+from deem_crowd.warning import warn
 
 Multiple = Literal["error", "drop", "lists"]
 
@@ -205,17 +205,13 @@ class Collected:
             "question with a few classes; texts can be classified first."
         )
 
-    def warn(self, stacklevel: int = 2) -> None:
+    def warn(self) -> None:
         """Say in one warning what was left out and how the file was read, if there is something to say."""
         said = list(self.notes)
         if self.left_out:
             said.append(f"left out: {_counts(self.left_out)}")
         if said:
-            warnings.warn(
-                f"{self.file} ({self.tool}): {'; '.join(said)}.",
-                DataWarning,
-                stacklevel=stacklevel + 1,
-            )
+            warn(f"{self.file} ({self.tool}): {'; '.join(said)}.", DataWarning)
 
 
 def frame_of(question: Question, where: str = "the export", lists: bool = False) -> pd.DataFrame:

@@ -232,7 +232,7 @@ def _export(
         )
     whole = several.join(pieces)
     chosen = whole.chosen(question, multiple)
-    whole.warn(stacklevel=4)
+    whole.warn()
     answers, gold = frame_of(chosen, whole.file, multiple == "lists"), gold_of(chosen, whole.file)
     tasks = tasks_of(whole, answers)
     return Export(answers, gold, whole.tool, dict(whole.left_out), tasks)

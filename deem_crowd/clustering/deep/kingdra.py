@@ -5,7 +5,6 @@ Gupta, Ramjee, Kwatra, Sivathanu, *Unsupervised clustering using pseudo-semi-sup
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,6 +36,7 @@ from deem_crowd.clustering.deep.features import (
 from deem_crowd.clustering.deep.ladder import Term, Weights
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError
 from deem_crowd.progress import tracked
+from deem_crowd.warning import warn
 
 _TERMS: dict[str, Term] = {"ladder-im": "information", "ladder-dot": "dot"}
 
@@ -201,11 +201,10 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
                 grown = best.size == self.n_clusters
                 ensemble.train(*((best.cluster, best.names) if grown else (None, None)))
         if self.n_iter and best is not None and best.size < self.n_clusters:
-            warnings.warn(
+            warn(
                 f"no round grew {self.n_clusters} clusters (at most {best.size}), so that no model was trained on "
                 "pseudo-labels. Lower negative or positive, take fewer clusters, or train longer.",
                 DataWarning,
-                stacklevel=2,
             )
         renaming = _common_names(answers, self.n_clusters)
         self._ensemble_, self._renaming = ensemble, renaming

@@ -1,0 +1,43 @@
+"""Warnings point at the line of the caller, however deep they arise, so that each is shown where it belongs."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd_adapters import from_scores, from_wide
+
+from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.exceptions import DataWarning
+
+NOISE = pd.DataFrame(
+    {"task": np.arange(80) // 2, "worker": list("ab") * 40, "label": [0, 1, 1, 0] * 20}
+)
+WIDE = pd.DataFrame({"task": [1, 2, 3], "ann": [0, 1, None], "bob": [0, 1, None]})
+SCORES = pd.DataFrame({"task": [1, 2, 1, 2], "worker": list("xxyy"), "score": [1, 2, 3, 3]})
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: DEEMAggregator().fit(NOISE),
+        lambda: DEEMAggregator().fit_predict(NOISE),
+        lambda: DEEMAggregator().fit_predict_proba(NOISE),
+        lambda: DEEMAggregator().partial_fit(NOISE),
+        lambda: DEEMAggregator(groups={"x": ["nobody"]}).fit(NOISE),
+        lambda: DEEM().fit(np.array([[0, 1], [1, 0], [-1, -1]] * 20)),
+        lambda: DEEM().fit_predict(np.array([[0, 1], [1, 0], [-1, -1]] * 20)),
+        lambda: from_wide(WIDE),
+        lambda: from_scores(SCORES),
+    ],
+)
+def test_a_warning_is_about_the_callers_line(call) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        call()
+    ours = [one for one in said if issubclass(one.category, DataWarning)]
+    assert ours
+    assert {Path(one.filename).name for one in ours} == {"test_warning.py"}
