@@ -101,7 +101,9 @@ def test_labels_follow_a_reset_mapping() -> None:
     np.testing.assert_array_equal(model.labels_, model.predict(shifted))
 
 
-OF_THE_ANSWERS = {"tasks_", "workers_", "agreement_", "effective_sources_", "contested_"}
+OF_THE_ANSWERS = {
+    "tasks_", "workers_", "agreement_", "effective_sources_", "contested_", "median_", "mean_",
+}  # fmt: skip
 """What a model that was read from a file cannot show, since files hold no answers."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, MissingAnswersError, ParameterError
 
 
 def _insight(module: str) -> Any:
@@ -70,6 +70,8 @@ class Insights:
         self._require_fit(name)
         try:
             found: pd.Series = getattr(_insight("ratings"), function)(self)
+        except MissingAnswersError:
+            raise
         except DataError as error:  # so that hasattr answers
             raise AttributeError(f"{name}: {error}") from error
         return found
