@@ -57,23 +57,29 @@ class Insights:
         return float(_insight("tables").effective_sources(self))
 
     @property
-    def median_(self) -> pd.Series:
-        """The middle of what is said of each task, of ordered classes; see :mod:`deem_crowd.insight.ratings`."""
+    def median_(self) -> pd.Series | None:
+        """The middle of what is said of each task; None where classes have no order.
+
+        See :func:`deem_crowd.insight.ratings.median_labels`.
+        """
         return self._of_ratings("median_", "median_labels")
 
     @property
-    def mean_(self) -> pd.Series:
-        """The mean of what is said of each task, of classes that are numbers or ordered, float64."""
+    def mean_(self) -> pd.Series | None:
+        """The mean of what is said of each task; None where classes are neither numbers nor ordered.
+
+        See :func:`deem_crowd.insight.ratings.mean_labels`.
+        """
         return self._of_ratings("mean_", "mean_labels")
 
-    def _of_ratings(self, name: str, function: str) -> pd.Series:
+    def _of_ratings(self, name: str, function: str) -> pd.Series | None:
         self._require_fit(name)
         try:
             found: pd.Series = getattr(_insight("ratings"), function)(self)
         except MissingAnswersError:
             raise
-        except DataError as error:  # so that hasattr answers
-            raise AttributeError(f"{name}: {error}") from error
+        except DataError:
+            return None
         return found
 
     @property
