@@ -12,6 +12,9 @@ PACKAGES = {
     "benchmarks": ("jinja2", "matplotlib"),
     "excel": ("openpyxl",),
     "classifier": ("skops",),
+    "spark": ("pyspark",),
+    "dask": ("dask", "distributed"),
+    "ray": ("ray",),
 }
 """The modules that each extra brings."""
 

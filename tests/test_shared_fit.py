@@ -243,7 +243,7 @@ def test_an_interrupted_fit_goes_on_from_its_notes(tmp_path, parameters) -> None
         from deem_crowd.distributed import shared
 
         answers = DEEMAggregator()._read(rows)
-        how = shared._parameters(parameters)
+        how = shared.checked(parameters)
         passes: list[list[int]] = []
         whole_passes = Loop.passes
 
@@ -266,7 +266,7 @@ def test_an_interrupted_fit_goes_on_from_its_notes(tmp_path, parameters) -> None
             again = shared.fit_answers(answers, None, how, memory, every=0)
             pd.testing.assert_frame_equal(again.labels, found.labels, rtol=1e-12)
             pd.testing.assert_frame_equal(again.workers, found.workers, rtol=1e-12)
-        other = shared._parameters({**parameters, "random_state": 1})
+        other = shared.checked({**parameters, "random_state": 1})
         passes.append([])
         shared.fit_answers(answers, None, other, memory, every=0)
         return passes
@@ -281,4 +281,4 @@ def test_an_interrupted_fit_goes_on_from_its_notes(tmp_path, parameters) -> None
 
 def test_parameters_that_are_none() -> None:
     with pytest.raises((ParameterError, TypeError, DataError)):
-        distributed.shared._parameters({"tolerance": 1})
+        distributed.shared.checked({"tolerance": 1})

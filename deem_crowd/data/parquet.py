@@ -6,16 +6,12 @@ import glob
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, MissingColumnError, first_few
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from deem_crowd.exceptions import DataError
 
 COLUMNS = ("task", "worker", "label")
 ROWS = 1 << 20
@@ -67,11 +63,10 @@ def read_columns(paths: Paths) -> tuple[Coded, Coded, Coded]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from deem_crowd.data.arrow import ColumnCoder
+    from deem_crowd.data.batches import LongTable
 
-    files = expand(paths)
-    coders = {name: ColumnCoder(name) for name in COLUMNS}
-    for path in files:
+    table = LongTable()
+    for path in expand(paths):
         try:
             file = pq.ParquetFile(path, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
@@ -79,36 +74,10 @@ def read_columns(paths: Paths) -> tuple[Coded, Coded, Coded]:
                 raise  # the system's own: the file, not what is in it
             raise DataError(f"{path} is no parquet file: {str(error).strip()}") from error
         with file:
-            names = file.schema_arrow.names
-            lacking = [name for name in COLUMNS if name not in names]
-            if lacking:
-                raise MissingColumnError(
-                    f"{path}: column {', '.join(map(repr, lacking))} is missing; found {first_few(names, 20)}."
-                )
-            for name in COLUMNS:
-                coders[name].expect(file.schema_arrow.field(name).type, path)
+            table.expect(file.schema_arrow, path)
             try:
                 for batch in file.iter_batches(batch_size=ROWS, columns=list(COLUMNS)):
-                    for name in COLUMNS:
-                        column = batch.column(name)
-                        column.validate(full=True)  # text that is no UTF-8
-                        if name != "label":
-                            _refuse_missing(column, name, coders[name].n_rows, path)
-                        coders[name].add(column, path)
+                    table.add(batch, path)
             except (pa.ArrowException, OSError) as error:
                 raise DataError(f"{path} cannot be read: {str(error).strip()}") from error
-    task, worker, label = (coders[name].coded() for name in COLUMNS)
-    return task, worker, label
-
-
-def _refuse_missing(column: pa.Array, name: str, n_before: int, path: str) -> None:
-    """Raise if ids are missing in a batch that stands after ``n_before`` rows."""
-    import pyarrow.compute as pc
-
-    missing = pc.is_null(column, nan_is_null=True)
-    if pc.any(missing).as_py():
-        rows = n_before + np.flatnonzero(missing.to_numpy(zero_copy_only=False))
-        raise DataError(
-            f"{path}: column {name!r} is missing in {len(rows)} rows (rows {first_few(rows)} of all). "
-            "Drop or repair those rows."
-        )
+    return table.coded()

@@ -98,7 +98,7 @@ def fit(
     answers: Answers | None = None
     error: Exception | None = None
     try:
-        how = _parameters(parameters)
+        how = checked(parameters)
         answers = _read(partition, how, columns)
     except (DeemCrowdError, OSError) as failure:
         error = failure
@@ -124,24 +124,24 @@ def fit_answers(
             "sampler and the parameters of layers, or fit in one process."
         )
     whole = parts.united(answers, partitioned)
-    known: npt.NDArray[np.int64] | None = None
+    labels: npt.NDArray[np.int64] | None = None
     error: Exception | None = None
     try:
-        known = _known(gold, whole)
+        labels = known(gold, whole)
     except DeemCrowdError as failure:
         error = failure
     collectives.agree(error)
     group = ProcessGroup(notes, _fingerprint(whole, parameters), every)
-    model, posterior = inference.fit_answers(whole, plan, known, group=group)
+    model, posterior = inference.fit_answers(whole, plan, labels, group=group)
     fitted = aggregator.of_model(parameters, model, whole.select(tasks=slice(0, 0)), posterior[:0])
     return SharedFit(
-        labels=tables.labels(whole, posterior, known),
-        workers=tables.workers(model, whole, posterior, known, group),
+        labels=tables.labels(whole, posterior, labels),
+        workers=tables.workers(model, whole, posterior, labels, group),
         model=fitted,
     )
 
 
-def _parameters(given: dict[str, Any]) -> dict[str, Any]:
+def checked(given: dict[str, Any]) -> dict[str, Any]:
     """Return all parameters of DEEMAggregator, those given among them, checked."""
     parameters: dict[str, Any] = DEEMAggregator(**{"progress": False, **given}).get_params()
     declaration.check(parameters, DEEMAggregator)
@@ -157,7 +157,7 @@ def _read(given: Any, parameters: dict[str, Any], columns: dict[str, Hashable | 
     return inputs.read(given, how["missing"], how["duplicates"], **columns)
 
 
-def _known(gold: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.int64] | None:
+def known(gold: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.int64] | None:
     """Return the known class of each task here, shape (N,), −1 where unknown; gold may name tasks elsewhere."""
     if gold is None:
         return None
