@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from deem_crowd import exceptions
-from deem_crowd.data import gold as known_labels
 from deem_crowd.data.answers import Answers
-from deem_crowd.data.gold import Gold
 from deem_crowd.distributed import collectives, shared, tables
 from deem_crowd.distributed.group import EVERY
 from deem_crowd.distributed.store import joined
@@ -88,7 +86,7 @@ class Job:
 
     host: str
     port: int
-    columns: dict[str, Hashable]
+    columns: dict[str, str]
     parameters: dict[str, Any]
     gold: pd.DataFrame | None = None
     every: float = field(default=EVERY)
@@ -129,7 +127,7 @@ def labelled(answers: Answers, model: bytes, gold: pd.DataFrame | None) -> pd.Da
     posterior = np.zeros((0, len(fitted.priors_)))
     classes = fitted.priors_.index
     if answers.n_tasks:
-        posterior = fitted.predict_proba(answers).to_numpy()
+        posterior = fitted.predict_proba(answers).to_numpy(copy=True)
     over_all = answers.select(classes=(classes.get_indexer(answers.classes), classes))
     known = shared.known(gold, over_all)
     if known is not None:
@@ -143,11 +141,6 @@ def loaded(model: bytes) -> DEEMAggregator:
         path = Path(folder) / "model.safetensors"
         path.write_bytes(model)
         return DEEMAggregator.load(path)
-
-
-def plain_gold(gold: Gold, task: Hashable, label: Hashable) -> pd.DataFrame | None:
-    """Return known labels as a frame of ``task`` and ``label``, whatever they came in."""
-    return known_labels.pairs(gold, task, label)
 
 
 def _saved(model: DEEMAggregator) -> bytes:

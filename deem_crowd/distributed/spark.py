@@ -14,12 +14,14 @@ import pyarrow as pa
 from deem_crowd import extras
 from deem_crowd.data.batches import answers_from_batches
 from deem_crowd.data.gold import Gold
-from deem_crowd.distributed import shared, store, tables
+from deem_crowd.distributed import driver, store, tables
 from deem_crowd.distributed.group import EVERY
-from deem_crowd.distributed.job import EngineFit, Job, Outcome, labelled, plain_gold
-from deem_crowd.exceptions import MissingColumnError, ProcessLostError, first_few
+from deem_crowd.distributed.job import EngineFit, Job, Outcome, labelled
+from deem_crowd.exceptions import ProcessLostError
 
-_OUTCOME = "model binary, workers binary, error string, kind string"
+_OUTCOME = "piece int, model binary, workers binary, error string, kind string"
+_LOST = ("ProcessLostError", "Python worker exited", "barrier")
+"""What Spark's errors say where tasks died."""
 _PIECE = 64 << 20
 """Bytes of a row in which the model comes to the driver."""
 
@@ -69,18 +71,12 @@ def fit(
         If tasks died more often than Spark starts a stage again.
     """
     extras.require("spark", "fits inside Spark")
-    lacking = [name for name in (task, worker, label) if name not in frame.columns]
-    if lacking:
-        raise MissingColumnError(
-            f"the DataFrame has no column {first_few(lacking)}; found {first_few(frame.columns, 20)}."
-        )
+    columns = driver.columns(frame.columns, task, worker, label)
     session = frame.sparkSession
     size = n_workers or session.sparkContext.defaultParallelism
     host = session.conf.get("spark.driver.host")
     server = store.serve(host)
-    columns = {"task": task, "worker": worker, "label": label}
-    known = plain_gold(gold, task, label)
-    job = Job(host, server.port, columns, shared.checked(parameters), known, every)
+    job = driver.job(server, host, columns, gold, parameters, every)
     answers = frame.select(task, worker, label).repartition(size, task)
     rows = _run(answers, job, size)
     outcome = Outcome(
@@ -95,7 +91,6 @@ def fit(
 
 def _run(answers: Any, job: Job, size: int) -> list[Any]:
     """Run the stage; return the rows of the first process."""
-    from pyspark.errors import PySparkException
     from pyspark.sql.pandas.types import to_arrow_schema
 
     schema = to_arrow_schema(answers.schema)
@@ -119,10 +114,12 @@ def _run(answers: Any, job: Job, size: int) -> list[Any]:
             yield from _in_pieces(outcome)
 
     try:
-        return list(answers.mapInArrow(take_part, _OUTCOME, barrier=True).collect())
-    except PySparkException as error:
-        if "ProcessLostError" in str(error) or "Python worker exited" in str(error):
-            said = str(error).strip().splitlines()[0]
+        stage = answers.mapInArrow(take_part, _OUTCOME, barrier=True)
+        # Spark starts a barrier stage again where a shuffle follows it, and never the last stage of a job.
+        return sorted(stage.repartition(1).collect(), key=lambda row: row.piece)
+    except Exception as error:
+        if any(sign in str(error) for sign in _LOST):
+            said = " ".join(str(error).split())[:500]
             raise ProcessLostError(f"tasks of the fit died again and again: {said}") from error
         raise
 
@@ -132,8 +129,15 @@ def _in_pieces(outcome: Outcome) -> Iterator[pa.RecordBatch]:
     for i in range(pieces):
         part = slice(i * _PIECE, (i + 1) * _PIECE)
         told = (outcome.error, outcome.kind) if i == 0 else ("", "")
-        row = {"model": [outcome.model[part]], "workers": [outcome.workers[part]]}
-        yield pa.RecordBatch.from_pydict(row | {"error": [told[0]], "kind": [told[1]]})
+        yield pa.RecordBatch.from_pydict(
+            {
+                "piece": pa.array([i], pa.int32()),
+                "model": [outcome.model[part]],
+                "workers": [outcome.workers[part]],
+                "error": [told[0]],
+                "kind": [told[1]],
+            }
+        )
 
 
 def _labels(answers: Any, job: Job, content: bytes, model: Any) -> Any:

@@ -7,25 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from deem_crowd.exceptions import ProcessLostError
 
 _PIECE = 4 << 20
 """Bytes of a value; torch's store takes 8 MiB at most."""
 _PATIENCE = datetime.timedelta(seconds=60)
+JOINED = "joined"
+"""Where a store counts the processes that have come, those of attempts that failed among them."""
 SLOWEST = datetime.timedelta(minutes=30)
 """What processes wait for one another at most, in one exchange."""
 
 
-def serve(host: str) -> dist.TCPStore:
-    """Start a store on a free port of this machine, which others reach by the name ``host``; it ends with the object."""
-    return dist.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=_PATIENCE)
+def serve(host: str) -> TCPStore:
+    """Start a store on a free port of this machine, which others reach as ``host``; it ends with the object."""
+    return TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=_PATIENCE)
 
 
 class StoreNotes:
     """Notes of a fit in a store; see :class:`deem_crowd.distributed.Notes`."""
 
-    def __init__(self, store: dist.Store) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def read(self, name: str) -> bytes:
@@ -41,7 +44,7 @@ class StoreNotes:
         version = int(before[0]) + 1 if before else 0
         pieces = [content[at : at + _PIECE] for at in range(0, len(content), _PIECE)]
         for i, piece in enumerate(pieces):
-            self._store.set(f"{name}/{version}/{i}", piece)
+            self._store.set(f"{name}/{version}/{i}", piece)  # type: ignore[arg-type]
         self._store.set(name, f"{version}:{len(pieces)}")
         if before:
             for i in range(int(before[1])):
@@ -58,8 +61,9 @@ def joined(host: str, port: int, attempt: str, rank: int, size: int) -> Iterator
         If the store or the other processes cannot be reached.
     """
     try:
-        store = dist.TCPStore(host, port, is_master=False, timeout=_PATIENCE)
-        meeting = dist.PrefixStore(attempt, store)
+        store = TCPStore(host, port, is_master=False, timeout=_PATIENCE)
+        store.add(JOINED, 1)
+        meeting = PrefixStore(attempt, store)
         dist.init_process_group("gloo", store=meeting, rank=rank, world_size=size, timeout=SLOWEST)
     except (RuntimeError, dist.DistError) as error:
         raise ProcessLostError(
