@@ -106,7 +106,25 @@ def dask() -> Iterator[Engine]:
         )
 
 
-ENGINES = {"spark": spark, "dask": dask}
+def ray() -> Iterator[Engine]:
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'deem-crowd[ray]'")
+    data = pytest.importorskip("ray.data")
+    from deem_crowd.distributed import ray as module
+
+    ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20
+    )
+    data.DataContext.get_current().enable_progress_bars = False
+    yield Engine(
+        module,
+        lambda rows: data.from_pandas(rows),
+        lambda dataset: dataset.to_pandas(),
+        lambda: [p.pid for p in psutil.process_iter() if p.name().startswith("ray::_take_part")],
+    )
+    ray.shutdown()
+
+
+ENGINES = {"spark": spark, "dask": dask, "ray": ray}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -133,8 +151,10 @@ def test_the_result_is_that_of_one_process(engine) -> None:
     assert list(labels.columns) == ["said", "confidence", "p_a", "p_b", "p_c", "p_d"]
     labels = labels.loc[whole.labels_.index]
     assert list(labels["said"]) == list(whole.labels_)
-    np.testing.assert_allclose(labels.filter(like="p_"), whole.probas_, atol=1e-5)
-    np.testing.assert_allclose(labels["confidence"], whole.tasks_["confidence"], atol=1e-5)
+    np.testing.assert_allclose(labels.filter(like="p_").to_numpy(float), whole.probas_, atol=1e-5)
+    np.testing.assert_allclose(
+        labels["confidence"].to_numpy(float), whole.tasks_["confidence"], atol=1e-5
+    )
     workers = found.workers.loc[whole.workers_.index]
     pd.testing.assert_frame_equal(workers, whole.workers_, check_dtype=False, atol=1e-5)
     pd.testing.assert_frame_equal(found.model.selection_, whole.selection_, atol=1e-5)
@@ -151,7 +171,7 @@ def test_the_model_is_saved_and_gold_is_known(engine, tmp_path) -> None:
     )
     whole = DEEMAggregator(progress=False, auto_hyperparameters=False).fit(rows, gold=known)
     labels = engine.table(found.labels).set_index("task").loc[whole.labels_.index]
-    np.testing.assert_allclose(labels.filter(like="p_"), whole.probas_, atol=1e-5)
+    np.testing.assert_allclose(labels.filter(like="p_").to_numpy(float), whole.probas_, atol=1e-5)
     assert (labels["label"].loc[list(known)] == "b").all()
     found.model.save(tmp_path / "model")
     again = DEEMAggregator.load(tmp_path / "model")
@@ -165,7 +185,7 @@ def test_more_processes_than_tasks(engine) -> None:
     found = engine.module.fit(engine.frame(rows), n_workers=2)
     whole = DEEMAggregator(progress=False).fit(rows)
     labels = engine.table(found.labels).set_index("task").loc[whole.labels_.index]
-    np.testing.assert_allclose(labels.filter(like="p_"), whole.probas_, atol=1e-5)
+    np.testing.assert_allclose(labels.filter(like="p_").to_numpy(float), whole.probas_, atol=1e-5)
 
 
 def test_what_is_wrong_is_one_error_at_the_driver(engine) -> None:

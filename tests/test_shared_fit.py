@@ -26,7 +26,6 @@ from deem_crowd.exceptions import (
     DeemCrowdError,
     ParameterError,
     ProcessLostError,
-    UnsupportedError,
 )
 from deem_crowd.model.group import Loop
 
@@ -187,8 +186,8 @@ def test_bad_parts_are_one_error_in_every_process(tmp_path) -> None:
 
 def test_models_of_several_units_are_for_one_process(tmp_path) -> None:
     rows = crowd(60)
-    found = together(tmp_path, lambda rank: distributed.fit(rows[:0], hidden_dim=2))
-    assert all(isinstance(error, UnsupportedError) for error in found)
+    for message in refused(tmp_path, [rows, rows[:0]], hidden_dim=2):
+        assert "process 0: several processes share models of one hidden unit" in message
 
 
 def test_a_dead_process_is_an_error_in_the_others_within_seconds(tmp_path) -> None:

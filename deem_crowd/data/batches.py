@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.arrow import ColumnCoder
 from deem_crowd.exceptions import DataError, MissingColumnError, first_few
 
@@ -68,32 +67,6 @@ class LongTable:
         """Return task, worker and label of all rows, each as codes, shape (R,), and its ids; a missing label is −1."""
         task, worker, label = (self._coders[part].coded() for part in COLUMNS)
         return task, worker, label
-
-
-def answers_from_batches(
-    batches: Iterable[pa.RecordBatch],
-    names: Mapping[str, str] | None = None,
-    missing: Missing = "error",
-    duplicates: Duplicates = "last",
-    schema: pa.Schema | None = None,
-) -> Answers:
-    """Return the answers of Arrow batches in the long format; ``schema`` is for when there may be no batch.
-
-    Raises
-    ------
-    MissingColumnError, FormError, DataError
-    """
-    table = LongTable(names)
-    if schema is not None:
-        table.expect(schema)
-    for batch in batches:
-        table.expect(batch.schema)
-        try:
-            table.add(batch)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"the table cannot be read: {str(error).strip()}") from error
-    task, worker, label = table.coded()
-    return Answers.from_codes(task, worker, label, missing=missing, duplicates=duplicates)
 
 
 def _refuse_missing(column: pa.Array, name: str, n_before: int, where: str) -> None:

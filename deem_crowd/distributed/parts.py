@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import torch.distributed as dist
 
 from deem_crowd.data import index as ids
-from deem_crowd.data.answers import Answers
+from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.data.batches import LongTable
 from deem_crowd.distributed import collectives
 from deem_crowd.exceptions import DataError, FormError, first_few
+
+
+def answers_from_batches(
+    batches: Iterable[pa.RecordBatch],
+    names: Mapping[str, str] | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    schema: pa.Schema | None = None,
+) -> Answers:
+    """Return the answers of Arrow batches in the long format; ``schema`` is for when there may be no batch.
+
+    Raises
+    ------
+    MissingColumnError, FormError, DataError
+    """
+    table = LongTable(names)
+    if schema is not None:
+        table.expect(schema)
+    for batch in batches:
+        table.expect(batch.schema)
+        try:
+            table.add(batch)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"the table cannot be read: {str(error).strip()}") from error
+    task, worker, label = table.coded()
+    return Answers.from_codes(task, worker, label, missing=missing, duplicates=duplicates)
 
 
 def united(answers: Answers, partitioned: bool = False) -> Answers:

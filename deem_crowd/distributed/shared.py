@@ -118,11 +118,6 @@ def fit_answers(
 ) -> SharedFit:
     """Fit to the answers of all processes; ``parameters`` are all of DEEMAggregator's, checked, else as :func:`fit`."""
     plan = recipe.recipe(parameters, parameters["n_iter"], None)
-    if not plan.plain:
-        raise UnsupportedError(
-            "several processes share models of one hidden unit without layers or samplers: leave out hidden_dim, "
-            "sampler and the parameters of layers, or fit in one process."
-        )
     whole = parts.united(answers, partitioned)
     labels: npt.NDArray[np.int64] | None = None
     error: Exception | None = None
@@ -145,6 +140,11 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     """Return all parameters of DEEMAggregator, those given among them, checked."""
     parameters: dict[str, Any] = DEEMAggregator(**{"progress": False, **given}).get_params()
     declaration.check(parameters, DEEMAggregator)
+    if not recipe.recipe(parameters, parameters["n_iter"], None).plain:
+        raise UnsupportedError(
+            "several processes share models of one hidden unit without layers or samplers: leave out hidden_dim, "
+            "sampler and the parameters of layers, or fit in one process."
+        )
     return parameters
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 
 from deem_crowd import extras
-from deem_crowd.data.batches import answers_from_batches
 from deem_crowd.data.gold import Gold
 from deem_crowd.distributed import driver, store, tables
 from deem_crowd.distributed.group import EVERY
 from deem_crowd.distributed.job import EngineFit, Job, Outcome, labelled
+from deem_crowd.distributed.parts import answers_from_batches
 from deem_crowd.exceptions import ProcessLostError
 
 _OUTCOME = "piece int, model binary, workers binary, error string, kind string"
