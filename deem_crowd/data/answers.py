@@ -232,6 +232,10 @@ class Answers:
         cls,
         paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         *,
+        task: str = "task",
+        worker: str = "worker",
+        label: str = "label",
+        where: Any = None,
         missing: Missing = "error",
         duplicates: Duplicates = "last",
         classes: Sequence[Hashable] | pd.Index | None = None,
@@ -243,8 +247,13 @@ class Answers:
         Parameters
         ----------
         paths : path, or list of paths
-            Files, folders of ``*.parquet``, or patterns such as ``'answers-*.parquet'``; read in the order of their
-            names.
+            Files, folders of ``*.parquet``, or patterns such as ``'answers-*.parquet'``, local or by URI (``s3://``,
+            ``gs://``, ``abfss://``, what fsspec knows); read in the order of their names. Folders named ``key=value``
+            are columns.
+        task, worker, label : str
+            What the columns are called.
+        where : pyarrow.dataset.Expression, optional
+            The rows to read, such as ``pyarrow.dataset.field("year") == 2026``.
         missing, duplicates, classes
             As in :meth:`from_frame`; the last of repeated answers is the one in the last row of the last file.
 
@@ -255,9 +264,12 @@ class Answers:
         from deem_crowd.data.doubts import warn_of_doubts
         from deem_crowd.data.parquet import read_columns
 
-        task, worker, label = read_columns(paths)
+        names = {"task": task, "worker": worker, "label": label}
         answers = cls.from_codes(
-            task, worker, label, missing=missing, duplicates=duplicates, classes=classes
+            *read_columns(paths, names, where),
+            missing=missing,
+            duplicates=duplicates,
+            classes=classes,
         )
         warn_of_doubts(answers, classes_given=classes is not None)
         return answers

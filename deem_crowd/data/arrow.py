@@ -25,6 +25,20 @@ _NULLABLE = {
     pa.bool_(): pd.BooleanDtype(),
 }
 
+_PLAIN = frozenset(
+    {
+        pa.int8(),
+        pa.int16(),
+        pa.int32(),
+        pa.int64(),
+        pa.uint8(),
+        pa.uint16(),
+        pa.uint32(),
+        pa.uint64(),
+    }
+    | {pa.string(), pa.large_string()}
+)
+
 
 def require_plain(kind: pa.DataType, name: str, where: str) -> None:
     """Check that a column's type is one that ids and labels can have.
@@ -103,6 +117,7 @@ class ColumnCoder:
         )
         self._categories: pa.Array | None = None  # of an ordered dictionary
         self._chunks: list[pa.DictionaryArray] = []
+        self._integers: list[pa.Array] = []  # in place of chunks, in as few bytes as they fit in
         self._n_distinct = self._n_pending = 0
         self.n_rows = 0
 
@@ -138,6 +153,8 @@ class ColumnCoder:
             )
         if common != self._type:
             self._chunks = [self._recoded(chunk, common, where) for chunk in self._chunks]
+            for part in self._integers:
+                self._widened(part, common, where)
             self._type = common
 
     def add(self, column: pa.Array, where: str) -> None:
@@ -157,6 +174,10 @@ class ColumnCoder:
         column = column.cast(self._type)
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        if pa.types.is_integer(column.type) and not self._chunks:
+            self._integers.append(_narrowed(column))
+            self.n_rows += len(column)
+            return
         if pa.types.is_null(column.type):  # Arrow would make null a value of the dictionary
             indices = pa.nulls(len(column), pa.int32())
             chunk = pa.DictionaryArray.from_arrays(indices, column[:0])
@@ -180,14 +201,17 @@ class ColumnCoder:
         self, chunk: pa.DictionaryArray, kind: pa.DataType, where: str
     ) -> pa.DictionaryArray:
         """Return a chunk with values of a wider type; values that were distinct stay distinct."""
+        values = self._widened(chunk.dictionary, kind, where)
+        return pa.DictionaryArray.from_arrays(chunk.indices, values)
+
+    def _widened(self, values: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
         try:
-            values = chunk.dictionary.cast(kind)
+            return values.cast(kind)
         except pa.ArrowInvalid as error:
             raise DataError(
                 f"{where}: column {self.name!r} is {kind}, and values of the files before do not fit: {error}. "
                 "Write all parts with one type."
             ) from error
-        return pa.DictionaryArray.from_arrays(chunk.indices, values)
 
     def _keep_order(self, categories: pa.Array, where: str) -> None:
         """Remember the order of ordered categories; one list must contain the other in the same order."""
@@ -215,17 +239,14 @@ class ColumnCoder:
         DataError
             If distinct values read or compare alike.
         """
-        if not self._chunks:
+        if not self._chunks and not self._integers:
             kind = self._type or pa.string()
             empty = series(pa.chunked_array([], type=kind))
             return np.zeros(0, dtype=np.int32), ids.factorize(empty, self.name)[1]
-        self._unite()
-        chunk = self._chunks.pop()
-        values: pa.Array = chunk.dictionary
+        codes, values = self._distinct()
         n_distinct = len(values)
-        if (
-            chunk.null_count
-        ):  # the Series needs a type that can be missing, as the whole column's would be
+        if (codes < 0).any():
+            # the Series needs a type that can be missing, as the whole column's would be
             values = pa.concat_arrays([values, pa.nulls(1, values.type)])
         if self._categories is not None:
             place = pc.index_in(values, value_set=self._categories.cast(values.type))
@@ -234,9 +255,39 @@ class ColumnCoder:
             values = values.dictionary_encode()
         elif self._extension is not None:
             values = pa.ExtensionArray.from_storage(self._extension, values)
-        rank, uniques = ids.factorize(series(pa.chunked_array([values])), self.name)
-        place = np.append(rank[:n_distinct], -1).astype(np.int32)
-        return place[chunk.indices.fill_null(n_distinct).to_numpy(zero_copy_only=False)], uniques
+        told = series(pa.chunked_array([values]))
+        if values.type in _PLAIN:  # distinct values of one kind stay distinct
+            return codes, pd.Index(told)[:n_distinct].rename(self.name)
+        rank, uniques = ids.factorize(told, self.name)
+        if np.array_equal(rank[:n_distinct], np.arange(n_distinct)):
+            return codes, uniques
+        return np.append(rank[:n_distinct], -1).astype(np.int32)[codes], uniques
+
+    def _distinct(self) -> tuple[npt.NDArray[np.int32], pa.Array]:
+        """Return the place of each row's value among the distinct ones, shape (R,), −1 where missing, and these."""
+        if not self._integers:
+            self._unite()
+            chunk = self._chunks.pop()
+            return chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False), chunk.dictionary
+        widest = pa.int32() if all(p.type == pa.int32() for p in self._integers) else self._type
+        column = pa.concat_arrays([part.cast(widest) for part in self._integers])
+        self._integers.clear()
+        if not column.null_count:
+            codes, distinct = pd.factorize(column.to_numpy())
+            return codes.astype(np.int32), pa.array(distinct).cast(self._type)
+        there = column.is_valid().to_numpy(zero_copy_only=False)
+        codes = np.full(len(column), -1, dtype=np.int32)
+        codes[there], distinct = pd.factorize(column.drop_null().to_numpy())
+        return codes, pa.array(distinct).cast(self._type)
+
+
+def _narrowed(column: pa.Array) -> pa.Array:
+    """Return integers in 32 bits where they fit."""
+    if column.type == pa.int32():
+        return column
+    least, most = pc.min_max(column).values()
+    fits = not least.is_valid or (least.as_py() >= -(2**31) and most.as_py() < 2**31)
+    return column.cast(pa.int32()) if fits else column
 
 
 def _kind(kind: pa.DataType) -> str:
