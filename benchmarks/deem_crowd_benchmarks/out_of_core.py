@@ -85,7 +85,7 @@ def main(
         command = [
             sys.executable,
             "-m",
-            "deem_crowd.cli.app",
+            "deem_crowd.cli",
             "aggregate",
             pattern,
             "-o",
@@ -98,6 +98,7 @@ def main(
             f"--nproc-per-node={processes}",
             "-m",
             "deem_crowd.distributed",
+            "--plain",
             pattern,
             "--output",
             str(out),
