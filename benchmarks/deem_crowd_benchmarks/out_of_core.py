@@ -74,6 +74,7 @@ def main(
     answers: Annotated[float, typer.Option(help="How many.")] = 1e8,
     strings: Annotated[bool, typer.Option("--strings", help="Ids and labels as text.")] = False,
     processes: Annotated[int, typer.Option(min=1)] = 1,
+    device: Annotated[str, typer.Option(help="Of the passes of one process.")] = "auto",
 ) -> None:
     """Generate, aggregate, say what it took."""
     kind = "text" if strings else "integers"
@@ -91,7 +92,7 @@ def main(
             "-o",
             f"{out}.parquet",
         ]
-        command += ["--set", "auto_hyperparameters=false"]
+        command += ["--set", "auto_hyperparameters=false", "--set", f"device={device}"]
     else:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += [
