@@ -120,7 +120,7 @@ def test_the_combination_of_a_layer() -> None:
         torch.tensor(a)[:, None, None, None],
     )
     np.testing.assert_allclose(found.numpy()[0, 0], (z - mean) * factor + mean)
-    start = ladder._combination(1, 4, torch.device("cpu"))
+    start = ladder._combination(1, 4, {"device": torch.device("cpu"), "dtype": torch.float32})
     assert start[[1, 6]].eq(1).all()
     assert start.sum() == 8
 
