@@ -19,9 +19,10 @@ import psutil
 
 import deem_crowd
 from deem_crowd.exceptions import DataError, OverwriteError, ParameterError
-from deem_crowd_benchmarks.evaluation import evaluate_alone
+from deem_crowd_benchmarks.evaluation import MEASURES, evaluate_alone
 from deem_crowd_benchmarks.isolation import Limits, Outcome, isolated
 from deem_crowd_benchmarks.label_set import LabelSet, Source
+from deem_crowd_benchmarks.measures import Reliability
 from deem_crowd_benchmarks.methods import Method
 
 RESULTS = "results.jsonl"
@@ -150,7 +151,7 @@ def require_own(out: Path) -> None:
             and names <= {HITS, RESULTS, LOCK}
         )
     if own and lock.exists():
-        own = lock.is_file() and re.fullmatch(rb"\d*", lock.read_bytes()) is not None
+        own = lock.is_file() and re.fullmatch(rb"\d{0,9}", lock.read_bytes()) is not None
     if not own:
         raise OverwriteError(
             f"{out} is not a folder of benchmark results; a benchmark would overwrite files in it. Choose a new or "
@@ -164,7 +165,7 @@ def read_rows(out: Path) -> list[Row]:
     Raises
     ------
     DataError
-        If a line in the middle cannot be read.
+        If a line in the middle cannot be read, or holds what no benchmark writes.
     """
     path = out / RESULTS
     if not path.exists():
@@ -175,15 +176,52 @@ def read_rows(out: Path) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = _checked(json.loads(line))
             found[row["key"]] = row
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if number == len(lines):  # no line end: the writer was stopped here
                 break
             raise DataError(
                 f"{path}, line {number}, is no result: remove the line or the file."
             ) from error
     return list(found.values())
+
+
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("key", "kind", "set", "method", "status", "reason", "origin", "digest"), str),
+    **dict.fromkeys(MEASURES, (int, float)),
+    "parameters": dict,
+    "reliability": dict,
+    "seed": int,
+    "warnings": list,
+    "workers": list,
+}
+_TABLES = ("gold", "estimated")
+
+
+def _checked(row: Any) -> Row:
+    """Return a row whose fields, where there are any, are of the kinds that a benchmark writes.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+    """
+    json.dumps(row, ensure_ascii=False, allow_nan=False).encode()  # halves of characters, NaN
+    if not isinstance(row, dict):
+        raise TypeError(type(row))
+    wrong = [
+        name for name, kind in _KINDS.items() if name in row and not isinstance(row[name], kind)
+    ]
+    curve = row.get("reliability", {})
+    if curve:
+        np.array([curve[name] for name in Reliability._fields], dtype=np.float64)
+    for worker in row.get("workers", []):
+        k = len(worker["classes"])
+        tables = np.array([worker[name] for name in _TABLES], dtype=np.float64)
+        wrong += [] if tables.shape == (2, k, k) else ["workers"]
+    if "key" not in row or wrong:
+        raise ValueError(wrong)
+    return row
 
 
 def write_rows(out: Path, rows: Sequence[Row]) -> None:
@@ -205,9 +243,12 @@ def read_hits(out: Path, row: Row) -> Any:
     """Return what each task with gold added to the accuracy of a row, shape (|G|,); None if it was not kept."""
     path = out / HITS / f"{row['key']}.npy"
     try:
-        return np.load(path, allow_pickle=False)
+        found = np.load(
+            path, mmap_mode="r", allow_pickle=False
+        )  # nothing is allocated for what is not there
     except (OSError, ValueError, EOFError):
         return None
+    return np.array(found) if found.ndim == 1 and found.dtype.kind == "f" else None
 
 
 class _Digests:
@@ -300,7 +341,7 @@ def _writing(out: Path) -> Iterator[Callable[[Row], None]]:
 
 
 def _is_row(line: bytes) -> bool:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         return _ROW_START.match(line) is not None and isinstance(json.loads(line), dict)
     return False
 

@@ -226,7 +226,11 @@ def beta_intervals(skills: FloatArray, information: FloatArray) -> FloatArray:
     strength = information + 2.0
     mean = np.clip(skills, 1e-6, 1 - 1e-6)
     found = betaincinv(mean * strength, (1 - mean) * strength, [[0.025], [0.975]])
-    return np.asarray(found.T, dtype=np.float64)
+    low, high = (
+        np.minimum(found[0], skills),
+        np.maximum(found[1], skills),
+    )  # next to 0 and 1 the mean is beyond
+    return np.column_stack([low, high])
 
 
 def _with_stranger(energy: Energy) -> Energy:
