@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -121,35 +122,71 @@ def test_fewer_files_than_processes_and_an_output_that_is_there(tmp_path) -> Non
     assert "out is there already" in output
 
 
-def test_a_process_that_dies_ends_the_run(tmp_path) -> None:
-    parts(tmp_path / "in")
-    process = start(
-        2, tmp_path, "in", "--output", "out",
-        code="""
-        import os, time, typer
-        from deem_crowd.distributed import command
-        from deem_crowd.model.design import DesignMatrix
-        before = DesignMatrix.expected_counts
-        calls = []
-        def counts(self, posterior):
-            calls.append(1)
-            if len(calls) == 4 and os.environ["RANK"] == "1":
-                open(f"pid-{os.getpid()}", "w").close()
-                time.sleep(60)
-            return before(self, posterior)
-        DesignMatrix.expected_counts = counts
-        typer.run(command.main)
-        """,
+DIES = textwrap.dedent("""
+    import os, time, typer
+    from deem_crowd.distributed import command
+    from deem_crowd.model.design import DesignMatrix
+    before = DesignMatrix.expected_counts
+    calls = []
+    def counts(self, posterior):
+        calls.append(1)
+        if len(calls) == 4 and os.environ["RANK"] == "1":
+            open(f"pid-{os.getpid()}", "w").close()
+            time.sleep(60)
+        return before(self, posterior)
+    DesignMatrix.expected_counts = counts
+    typer.run(command.main)
+""")
+"""A program whose second process stops in the middle of a fit."""
+
+
+def alone(
+    rank: int, folder: Path, port: int, *command: str, join: int = 30
+) -> subprocess.Popen[str]:
+    """Start one of two processes without torchrun."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    return subprocess.Popen(
+        [sys.executable, *command, "in", "--output", "out", "--join", str(join)],
+        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, **place, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def test_a_process_that_waits_for_one_that_never_comes_ends(tmp_path) -> None:
+    parts(tmp_path / "in")
+    process = alone(0, tmp_path, free_port(), "-m", "deem_crowd.distributed", join=1)
+    output = said(process, False)
+    assert "process 0 waited" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("torchrun", [True, False])
+def test_a_process_that_dies_ends_the_run(tmp_path, torchrun) -> None:
+    parts(tmp_path / "in")
+    port = free_port()
+    (tmp_path / "program.py").write_text(DIES)
+    processes = (
+        [start(2, tmp_path, "in", "--output", "out", code=DIES)]
+        if torchrun
+        else [alone(rank, tmp_path, port, "program.py") for rank in range(2)]
+    )
     deadline = time.monotonic() + 60
     while not (found := list(tmp_path.glob("pid-*"))):
         assert time.monotonic() < deadline
-        assert process.poll() is None
+        assert processes[0].poll() is None
         time.sleep(0.05)
     os.kill(int(found[0].name.split("-")[1]), signal.SIGKILL)
-    output = said(process, False)
+    output = said(processes[0], False)
     assert "process 0 lost touch with the others" in output or "Signal 9" in output
     assert not (tmp_path / "out").exists()
+    for process in processes[1:]:
+        process.communicate()
 
 
 def test_without_torchrun_it_says_how(tmp_path) -> None:

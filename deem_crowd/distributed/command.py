@@ -12,6 +12,7 @@ import datetime
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,6 +77,27 @@ def run(
     dist.barrier()
 
 
+def _join(backend: str, seconds: float) -> None:
+    """Make the default group; end this process where another one, which may have died, does not come."""
+
+    def give_up() -> None:
+        typer.echo(
+            f"error: process {os.environ['RANK']} waited {seconds:g} s for all {os.environ['WORLD_SIZE']} processes. "
+            "Start each of them, or raise --join.",
+            err=True,
+        )
+        sys.stderr.flush()
+        os._exit(1)  # torch waits where no exception reaches it
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        dist.init_process_group(backend, timeout=datetime.timedelta(minutes=_MINUTES))
+    finally:
+        timer.cancel()
+
+
 def main(
     answers: Annotated[
         list[str], typer.Argument(help="Parquet files, folders of such, or patterns.")
@@ -96,6 +118,9 @@ def main(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
     missing: Annotated[str, typer.Option(help="error or drop.")] = "error",
     duplicates: Annotated[str, typer.Option(help="last, first or error.")] = "last",
+    join: Annotated[
+        float, typer.Option(min=0, help="Seconds in which all processes have to be there.")
+    ] = 60.0,
 ) -> None:
     """Turn the answers in parquet parts into labels, with the processes that torchrun starts."""
     from deem_crowd import DEEMAggregator
@@ -112,7 +137,7 @@ def main(
                 f"{name} is not set: start this with torchrun --nproc-per-node=2 -m deem_crowd.distributed …"
             )
     backend = "nccl" if device.startswith("cuda") else "gloo"
-    dist.init_process_group(backend, timeout=datetime.timedelta(minutes=_MINUTES))
+    _join(backend, join)
     status = 0
     try:
         declaration.check(settings | {"missing": missing, "duplicates": duplicates}, DEEMAggregator)
