@@ -21,6 +21,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEMAggregator
+from deem_crowd.clustering import ClusteringAggregator
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
 from deem_crowd.model.design import DesignMatrix
 
@@ -453,3 +454,13 @@ def test_partial_fit_needs_what_it_has_seen(fitted) -> None:
     model.fit(FRAME)
     with pytest.raises(ParameterError, match="remember no answers"):
         model.partial_fit(FRAME)
+
+
+def test_what_fit_predict_returns_is_the_callers() -> None:
+    frame = pd.DataFrame({"task": [0, 0, 1], "worker": [0, 1, 0], "label": ["x", "x", "y"]})
+    for model in (DEEMAggregator(), ClusteringAggregator()):
+        labels, probas = model.fit_predict(frame), model.fit_predict_proba(frame)
+        before = model.labels_.copy(), model.probas_.copy()
+        labels.iloc[0], probas.iloc[0, 0] = "z", 9.0
+        pd.testing.assert_series_equal(model.labels_, before[0])
+        pd.testing.assert_frame_equal(model.probas_, before[1])

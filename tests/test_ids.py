@@ -119,3 +119,19 @@ def test_a_list_within_a_tuple_is_named() -> None:
 
 def test_taking_keeps_the_name_where_something_is_missing() -> None:
     assert index.take(pd.Index([5]), np.array([0, -1]), "agg_label").name == "agg_label"
+
+
+@given(
+    st.lists(st.frozensets(st.sampled_from("abc1")), min_size=1, max_size=6, unique=True),
+    st.randoms(),
+)
+def test_sets_have_an_order_that_does_not_depend_on_that_of_the_rows(sets, random) -> None:
+    """Of two sets neither need be part of the other: sorting them as they compare follows the rows."""
+    shuffled = random.sample(sets, len(sets))
+    one, other = (pd.Index(found, dtype=object, tupleize_cols=False) for found in (sets, shuffled))
+    assert list(one.take(index.sorted_order(one))) == list(other.take(index.sorted_order(other)))
+    pairs = [(a, 1) for a in sets]
+    one, other = (
+        pd.Index(found, dtype=object, tupleize_cols=False) for found in (pairs, pairs[::-1])
+    )
+    assert list(one.take(index.sorted_order(one))) == list(other.take(index.sorted_order(other)))

@@ -141,11 +141,11 @@ class ClusteringAggregator:
 
     def fit_predict(self, data: Any) -> pd.Series:
         """Fit, and return ``labels_``."""
-        return self.fit(data).labels_
+        return self.fit(data).labels_.copy()
 
     def fit_predict_proba(self, data: Any) -> pd.DataFrame:
         """Fit, and return ``probas_``."""
-        return self.fit(data).probas_
+        return self.fit(data).probas_.copy()
 
     def _numbers(self, own: OwnNames) -> list[int]:
         most = int(np.bincount(own.source).max())

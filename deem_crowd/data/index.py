@@ -204,14 +204,31 @@ def sorted_order(values: pd.Index) -> IntArray:
     """Return the permutation, shape (U,), that puts distinct ``values`` in their canonical order.
 
     Categories keep their declared order, sortable values are sorted, anything else is ordered by kind and text.
+    Sets compare as parts of one another, which is no order to sort by.
     """
     if isinstance(values, pd.CategoricalIndex):
         return np.argsort(values.codes, kind="stable")
     try:
+        if values.dtype == object and any(map(_holds_sets, values)):
+            raise TypeError
         return np.asarray(values.argsort())
     except TypeError:
-        keys = [(_kind(v), str(v)) for v in values]
+        keys = [(_kind(v), _text(v)) for v in values]
         return np.asarray(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+
+
+def _holds_sets(value: Any) -> bool:
+    return isinstance(value, frozenset) or (
+        isinstance(value, tuple) and any(map(_holds_sets, value))
+    )
+
+
+def _text(value: Any) -> str:
+    """Return a text in which sets stand in an order of their own, whatever the seed of hashes."""
+    if isinstance(value, (frozenset, tuple)):
+        parts = [f"{_kind(part)} {_text(part)}" for part in value]
+        return ", ".join(parts if isinstance(value, tuple) else sorted(parts))
+    return str(value)
 
 
 def take(values: pd.Index, codes: IntArray, name: str) -> pd.Series:

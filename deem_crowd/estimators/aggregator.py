@@ -317,7 +317,7 @@ class DEEMAggregator(
         """
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         self.fit(data, gold, task=task, worker=worker, label=label, features=features)
-        return self.__dict__["labels_"]
+        return self.__dict__["labels_"].copy()
 
     def fit_predict_proba(
         self,
@@ -333,7 +333,7 @@ class DEEMAggregator(
         """Fit and return ``probas_``, shape (N, K): rows sum to 1. See :meth:`fit`."""
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         self.fit(data, gold, task=task, worker=worker, label=label, features=features)
-        return self.probas_
+        return self.probas_.copy()
 
     # -------------------------------------------------------------- predicting
 
