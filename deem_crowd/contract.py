@@ -49,13 +49,15 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any]) -> str:
 def improper(probas: pd.DataFrame, tasks: pd.Index) -> str:
     """Say what is wrong with the probabilities of ``tasks``, shape (N, K); empty if nothing is.
 
-    Rows have to be finite, not below −1e-6, and sum to 1 within 1e-3. Tasks without a row are not looked at.
+    Each task has to have a row; rows have to be finite, not below −1e-6, and sum to 1 within 1e-3.
     """
     if kinds := _unhashable(probas.index):
         return f"their ids of tasks are not hashable ({kinds})"
     if not probas.index.is_unique or not probas.columns.is_unique:
         return "their index or their columns hold one name twice"
-    rows = probas.reindex(tasks[tasks.isin(probas.index)])
+    if len(lost := tasks[~tasks.isin(probas.index)]):
+        return f"{len(lost)} tasks have none ({first_few(lost)})"
+    rows = probas.reindex(tasks)
     try:
         values = rows.to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -184,7 +184,8 @@ def _measure(found: Evaluation, label_set: LabelSet, labels: pd.Series, aggregat
         into.update({name: blind[name] for name in ("clustering_accuracy", "nmi", "ari")})
         return
     probas = contract.probabilities(aggregator)
-    if probas is not None and (wrong := contract.improper(probas, gold.index)):
+    answered = gold.index[gold.index.isin(label_set.answers["task"])]
+    if probas is not None and (wrong := contract.improper(probas, answered)):
         found.warnings.append(f"probabilities are not scored: {wrong}")
         probas = None
     hits = measures.hits(labels if probas is None else probas, gold)

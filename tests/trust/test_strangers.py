@@ -75,6 +75,13 @@ class Improper(Vote):
         return labels
 
 
+class Half(Vote):
+    def fit_predict(self, data):
+        labels = super().fit_predict(data)
+        self.probas_ = pd.DataFrame(1.0, index=labels.index[:2], columns=["a"])
+        return labels
+
+
 class Silent(Exception):
     def __str__(self):
         raise RuntimeError("no")
@@ -101,6 +108,7 @@ def deem_crowd_aggregators():
         "unknown": method(lambda x: x.map(lambda y: "zebra")),
         "renumbered": method(lambda x: x.reset_index(drop=True)),
         "improper": Improper,
+        "patchy": Half,
         "prints": Prints,
         "closes": Closes,
         "replaces": Replaces,
@@ -161,13 +169,24 @@ def test_what_is_no_result_is_one_line(folder: Path, method: str) -> None:
 
 
 def test_compare_says_the_same_and_goes_on(folder: Path) -> None:
-    names = [*RETURNED, "improper", "exits", "silent", "long-winded", "closes", "replaces", "good"]
+    names = [
+        *RETURNED,
+        "improper",
+        "patchy",
+        "exits",
+        "silent",
+        "long-winded",
+        "closes",
+        "replaces",
+        "good",
+    ]
     result = call("compare", "a.csv", "--gold", "g.csv", "--methods", ",".join(names))
     assert result.exit_code == 0, result.output
     rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
     for method, words in RETURNED.items():
         assert words in rows[method]
     assert "no distribution" in rows["improper"]
+    assert "2 tasks have none ('t2', 't3')" in rows["patchy"]
     assert "SystemExit" in rows["exits"]
     assert "Silent" in rows["silent"]
     assert len(rows["long-winded"]) < 1000

@@ -57,10 +57,10 @@ class Case:
 
 def families() -> dict[str, list[Case]]:
     """Return all cases by family."""
-    from cases import ambient, compressed, intervals, results, types
+    from cases import ambient, compressed, intervals, results, strangers, types
 
     found: dict[str, list[Case]] = {}
-    for module in (ambient, compressed, intervals, results, types):
+    for module in (ambient, compressed, intervals, results, strangers, types):
         for case in module.CASES:
             found.setdefault(case.family, []).append(case)
     return found
