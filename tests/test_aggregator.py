@@ -93,12 +93,6 @@ def test_loss_history_is_a_list_of_floats_that_rises(fitted) -> None:
     assert fitted.loss_history_[-1] > fitted.loss_history_[0]
 
 
-def test_the_returned_object_is_the_attribute() -> None:
-    agg = DEEMAggregator()
-    assert agg.fit_predict(FRAME) is agg.labels_
-    assert agg.fit_predict_proba(FRAME) is agg.probas_
-
-
 def test_nothing_is_fitted_before_fit_and_public_attributes_are_the_arguments() -> None:
     agg = DEEMAggregator(n_iter=7, tol=0.5)
     fitted_ones = ("labels_", "probas_", "skills_", "errors_", "priors_", "loss_history_")
