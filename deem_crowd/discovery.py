@@ -68,7 +68,9 @@ class Entry:
         try:
             with time_limit():
                 found = pkgutil.resolve_name(self.target)
-        except (Exception, SystemExit, ImportTimeout) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise PluginError(
                 f"{subject} cannot be imported from {self.target!r}: {_cause(error)}"
             ) from error
@@ -202,7 +204,9 @@ def _load(plugin: Plugin, point: importlib.metadata.EntryPoint) -> Plugin:
     except pluggy.PluginValidationError as error:
         message = " ".join(str(error).split())
         raise _BrokenPluginError(f"a hook has a wrong signature: {message}") from error
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, ImportTimeout):
+        raise
+    except BaseException as error:
         raise _BrokenPluginError(
             f"it cannot be imported from {plugin.module!r}: {_cause(error)}"
         ) from error
@@ -214,7 +218,9 @@ def _load(plugin: Plugin, point: importlib.metadata.EntryPoint) -> Plugin:
             continue
         try:
             results = caller()
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, ImportTimeout):
+            raise
+        except BaseException as error:
             raise _BrokenPluginError(f"hook {hook} raised {_cause(error)}") from error
         # pluggy leaves None out of the results
         offered = _checked_offers(hook, results[0] if results else None)

@@ -83,7 +83,9 @@ def _run(
             right = None if gold is None else measures.accuracy(_or(probas, labels), gold)
             loss = None if gold is None or probas is None else measures.log_loss(probas, gold)
             result = Result(method, labels, probas, seconds, right, loss)
-        except (Exception, SystemExit) as error:  # a peer may fail in any way
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a peer may fail in any way
             result = Result(method, error=contract.described(error))
     said = tuple(dict.fromkeys(str(w.message) for w in caught if matters(w.category)))
     return Result(**{**result.__dict__, "warnings": said})

@@ -294,9 +294,9 @@ def _fit(
             labels = aggregator.fit_predict(rows, **extra)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error
-    except DeemCrowdError:
+    except (DeemCrowdError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # somebody else's code, which may fail in any way
+    except BaseException as error:  # somebody else's code, which may fail in any way
         raise DataError(
             f"method {method!r} failed on these answers: {contract.described(error)}"
         ) from error

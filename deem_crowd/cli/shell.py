@@ -171,8 +171,16 @@ def cell(text: str) -> str:
 def plugin_output() -> Iterator[None]:
     """Send what the block writes to standard output to standard error, from C as well.
 
-    Standard output holds the result of a command and nothing else; plugins are imported and run within this.
+    Standard output holds the result of a command and nothing else; plugins are imported and run within this. Within it
+    ``os._exit`` raises SystemExit, but in other processes: what others have found is not lost.
     """
+    leave, here = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != here:
+            leave(status)
+        raise SystemExit(status)
+
     _flush()
     try:
         kept = os.dup(1)
@@ -180,11 +188,11 @@ def plugin_output() -> Iterator[None]:
     except OSError:  # a closed stream: nothing can be written to it
         kept = None
     stdout = sys.stdout
-    sys.stdout = _ToStderr()
+    sys.stdout, os._exit = _ToStderr(), refuse
     try:
         yield
     finally:
-        sys.stdout = stdout
+        sys.stdout, os._exit = stdout, leave
         _flush()
         if kept is not None:
             os.dup2(kept, 1)

@@ -82,6 +82,10 @@ class Half(Vote):
         return labels
 
 
+class Base(BaseException):
+    pass
+
+
 class Silent(Exception):
     def __str__(self):
         raise RuntimeError("no")
@@ -114,6 +118,8 @@ def deem_crowd_aggregators():
         "replaces": Replaces,
         "exits": fails(SystemExit(0)),
         "silent": fails(Silent()),
+        "base": fails(Base("no Exception")),
+        "leaves": method(lambda x: os._exit(0)),
         "long-winded": fails(ValueError("x" * 10**7)),
         "paints": fails(ValueError("\\x1b[2J\\x1b]0;owned\\x07 \\u202e\\rerror")),
     }
@@ -175,6 +181,8 @@ def test_compare_says_the_same_and_goes_on(folder: Path) -> None:
         "patchy",
         "exits",
         "silent",
+        "base",
+        "leaves",
         "long-winded",
         "closes",
         "replaces",
@@ -189,6 +197,8 @@ def test_compare_says_the_same_and_goes_on(folder: Path) -> None:
     assert "2 tasks have none ('t2', 't3')" in rows["patchy"]
     assert "SystemExit" in rows["exits"]
     assert "Silent" in rows["silent"]
+    assert "Base: no Exception" in rows["base"]
+    assert "SystemExit: 0" in rows["leaves"]
     assert len(rows["long-winded"]) < 1000
     for method in ("closes", "replaces", "good"):
         assert "1.0000" in rows[method]
@@ -201,7 +211,7 @@ def test_probabilities_that_are_none_are_not_written(folder: Path) -> None:
     assert not Path("l.csv").exists()
 
 
-@pytest.mark.parametrize("method", ["exits", "silent", "long-winded"])
+@pytest.mark.parametrize("method", ["exits", "silent", "long-winded", "base", "leaves"])
 def test_however_a_method_fails_it_is_one_line(folder: Path, method: str) -> None:
     result = call("aggregate", "a.csv", "--method", method)
     assert result.exit_code == 1

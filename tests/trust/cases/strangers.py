@@ -24,6 +24,8 @@ WORDS = {
     "patchy": "2 tasks have none",
     "exits": "SystemExit",
     "silent": "Silent: (its message cannot be shown)",
+    "base": "Base: no Exception",
+    "leaves": "SystemExit: 0",
     "long-winded": "ValueError: xxx",
     "paints": "ValueError: ",
 }
