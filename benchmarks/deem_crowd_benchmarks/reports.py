@@ -256,8 +256,11 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
 
 def _md(text: str) -> str:
     """Return text that Markdown shows as it is."""
-    for character in "\\`*_[]<>|":
+    for character in "\\`*_[]|":
         text = text.replace(character, "\\" + character)
+    text = html.escape(
+        text, quote=False
+    )  # entities: not every reader of Markdown minds a backslash before <
     return " ".join(text.split())
 
 

@@ -177,7 +177,7 @@ class Page(html.parser.HTMLParser):
 
 
 def test_a_report_on_nasty_data_is_a_page_without_code(tmp_path) -> None:
-    folder = tmp_path / "data" / "<script>alert(2)<script>"
+    folder = tmp_path / "data" / "<script>alert(2)<script><img src=x onerror=alert(3)>"
     folder.mkdir(parents=True)
     frame = nasty_frame()
     write_table(frame, folder / "labels.csv")
@@ -187,6 +187,10 @@ def test_a_report_on_nasty_data_is_a_page_without_code(tmp_path) -> None:
         "benchmark", "--data", "data", "--methods", "mv, <b>x</b>=ds", "--out", "out", folder=tmp_path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / "out" / name).read_text()
+        assert "&lt;img src=x onerror=" in text
+        assert "<img src=x" not in text
     text = (tmp_path / "out" / "report.html").read_text()
     page = Page()
     page.feed(text)
