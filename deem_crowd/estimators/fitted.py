@@ -238,6 +238,7 @@ def _with_stranger(energy: Energy) -> Energy:
     return replace(energy, weight=torch.cat([energy.weight, energy.population[None]]))
 
 
+@undisturbed
 def best_class(
     posterior: FloatArray | NamedPosterior, answers: Answers, gold: IntArray | None = None
 ) -> IntArray:
