@@ -258,9 +258,8 @@ def _md(text: str) -> str:
     """Return text that Markdown shows as it is."""
     for character in "\\`*_[]|":
         text = text.replace(character, "\\" + character)
-    text = html.escape(
-        text, quote=False
-    )  # entities: not every reader of Markdown minds a backslash before <
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(character, entity)  # not every reader minds a backslash here
     return " ".join(text.split())
 
 
