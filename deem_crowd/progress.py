@@ -74,7 +74,7 @@ class Progress:
         return report
 
     def update(self, done: int, text: str = "") -> None:
-        """Say that so many steps are done, and what is to be known of them."""
+        """Say that so many steps are done, with a few words on how it stands."""
         self.done = done
         now = time.monotonic()
         elapsed = now - self._begun

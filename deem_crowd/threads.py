@@ -3,7 +3,7 @@
 torch's threads wait for one another many times in a pass. Beside a process that keeps the cores busy a fit of a million
 answers with two threads takes many times longer than with one. So there are never more threads than torch has been told
 (``torch.set_num_threads``, ``OMP_NUM_THREADS``), than the cores this process may use, and than those nobody else uses;
-what torch had is set again when the fit ends.
+torch's own setting is restored when the fit ends.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ def suited(work: int, most: int, cores: float, others: float, all_cores: int) ->
     most : int
         What torch has been told.
     cores : float
-        That this process may use, of
-    all_cores : int
-        that the machine has.
+        Cores that this process may use.
     others : float
-        Cores that others use or wait for.
+        Cores that other processes use or wait for.
+    all_cores : int
+        Cores that the machine has.
     """
     idle = max(1.0, all_cores - others)
     return max(1, min(most, work // WORK_A_THREAD, int(cores), int(idle + 0.5)))
@@ -143,7 +143,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def chosen(work: int) -> Iterator[int]:
-    """Set torch's threads for work of so many answers × classes, and set again what was there.
+    """Set torch's threads for work of so many answers × classes, and restore what was there.
 
     Within another such block of the same thread nothing is set.
     """

@@ -16,7 +16,7 @@ LIMIT = "DEEM_CROWD_MAX_DECOMPRESSED_GIB"
 _GIB = 16.0
 _RATIO = 1000
 _FREE = 2**20
-"""Bytes as which a smaller file counts: what it may grow to at least is a thousand times that."""
+"""Bytes that a smaller file counts as, so that any file may grow to a thousand times that."""
 _CHUNK = 2**16
 
 
@@ -34,9 +34,9 @@ def within_bounds(name: str, packed: int, size: int) -> None:
     Raises
     ------
     DataError
-        If that is a thousand times as much, or more than 16 GiB. Who sets the limit is asked for that alone.
+        If that is a thousand times as much, or more than 16 GiB. Where the limit is set, it alone counts.
     ParameterError
-        If the limit that is set is no number.
+        If the limit that is set is not a number.
     """
     text = os.environ.get(LIMIT, "").strip()
     try:

@@ -31,8 +31,9 @@ def from_scores(
 ) -> Answers:
     r"""Read scores, where judges have scales of their own: what counts is how a judge ranks the tasks.
 
-    One judge gives 8 for what another gives 4, and logits have no scale at all, so that a cut at a fixed score is no
-    vote. Of the n scores of a judge, with r the rank of one (the mean rank where scores are equal, 1 the lowest),
+    One judge gives 8 for what another gives 4, and logits have no scale at all, so that a cut at a fixed score does not
+    make a vote. Of the n scores of a judge, with r the rank of one (the mean rank where scores are equal, 1 the
+    lowest),
 
     .. math:: p(\text{second class}) = σ( logit((r - 1/2) / n) + logit(share) ).
 
@@ -62,7 +63,7 @@ def from_scores(
     MissingColumnError
         If a column is not there.
     DataError
-        If scores are no numbers, or infinite, or no judge tells tasks apart.
+        If scores are not numbers, or infinite, or no judge tells tasks apart.
     ParameterError
     """
     low, high = _classes(classes)

@@ -134,8 +134,8 @@ def benchmark(
     suite: Annotated[
         str | None,
         typer.Argument(
-            help="quick (a minute; the default), crowd, ensemble, laws, clusterings, features, scaling, shapes, "
-            "samplers, labelling, suspects or coverage; not needed with --data."
+            help="quick (a minute; the default), crowd, ensemble, weak, judges, laws, clusterings, features, scaling, "
+            "shapes, many-classes, samplers, labelling, suspects or coverage; not needed with --data."
         ),
     ] = None,
     data: Annotated[

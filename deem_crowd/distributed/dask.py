@@ -45,7 +45,7 @@ def fit(
     Parameters
     ----------
     frame : dask.dataframe.DataFrame
-        A row an answer. It is read twice: now, and when the labels are; persist it if that is dear.
+        A row an answer. It is read twice: now, and when the labels are; persist it if that is slow.
     task, worker, label : str
         What the columns are called.
     gold : Series, dict or DataFrame, optional

@@ -46,7 +46,7 @@ def fit(
     Parameters
     ----------
     frame : pyspark.sql.DataFrame
-        A row an answer. It is read twice: now, and when the labels are; persist it if that is dear, or if it would not
+        A row an answer. It is read twice: now, and when the labels are; persist it if that is slow, or if it would not
         be the same again.
     task, worker, label : str
         What the columns are called.

@@ -209,8 +209,8 @@ class DEEMAggregator(
         gold : Series, dict or DataFrame, optional
             Labels that are known, by task (a frame has columns ``task`` and ``label``): those tasks have their hidden
             unit clamped, and all others learn from them. From eight on, held-out ones also choose between readings of
-            the answers and correct one (``selection_`` says how); that takes the time of five fits. Missing values
-            mean unknown.
+            the answers and correct one (``selection_`` says how); that takes five to eight times as long. Missing
+            values mean unknown.
         task, worker, label : hashable, optional
             What these columns are called in ``data`` (and in ``gold``, if it has such columns).
         features : DataFrame, array, scipy sparse matrix or torch tensor, optional

@@ -78,8 +78,8 @@ class Parameters:
         None,
         kind="dict of str to list of workers, or None",
         doc="Workers that share errors, such as prompts of one model: {'llama': ['llama-8b', 'llama-70b'], ...}, by "
-        "their ids (columns of an array: their numbers). The answers of a group count as far as they tell more than "
-        "one member's. For the model that is chosen from the answers.",
+        "their ids (columns of an array: their numbers). The answers of a group count only as far as they say more "
+        "than one member would. For the model that is chosen from the answers.",
     )
     auto_hyperparameters: bool | None = parameter(
         None,

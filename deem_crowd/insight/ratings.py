@@ -41,7 +41,7 @@ def mean_labels(model: Model) -> pd.Series:
     """Return the posterior mean of each task: the number with the least expected squared error.
 
     Parameters and errors are those of :func:`median_labels`; of an ordered categorical the steps 0, 1, … are averaged
-    if its categories are no numbers.
+    if its categories are not numbers.
 
     Returns
     -------

@@ -98,8 +98,8 @@ def retrain(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         )
     if len(rated.constant):
         sentences.append(
-            f"Ask {listed(data.workers[rated.constant])} why they always give one label: who answers all tasks so "
-            "tells nothing, who answers only tasks of that label tells much."
+            f"Ask {listed(data.workers[rated.constant])} why they always give one label: someone who answers all tasks "
+            "that way tells nothing, someone who answers only tasks of that label tells a lot."
         )
     sentences += _to_retrain(results, rated, truth)
     return Section(heading, sentences or ["Nobody, by these answers."])
