@@ -53,6 +53,19 @@ def test_copies_in_a_group_count_as_one_source() -> None:
     assert (power[4:] == 1).all()
 
 
+@pytest.mark.parametrize("common", [25, 35])
+def test_copies_of_few_tasks_tell_more_than_what_was_said_of_them(common) -> None:
+    """Whether any two sources share 30 tasks does not decide whether agreement counts."""
+    rng = np.random.default_rng(1)
+    matrix = rng.integers(2, size=(60, 4))
+    matrix[:, 1] = matrix[:, 0]
+    matrix[common:, :2] = -1
+    matrix[:common, 2:] = -1
+    power = groups.power(Answers.from_dense(matrix, 2), np.array([0, 0, -1, -1]))
+    correlation = (15 + common) / (30 + common)
+    np.testing.assert_allclose(power, [1 / (1 + correlation)] * 2 + [1, 1], atol=1e-9)
+
+
 def test_a_group_of_independent_sources_loses_little() -> None:
     data = laws.independent(3, 4000)
     answers = Answers.from_frame(data.answers)
@@ -105,10 +118,54 @@ def test_groups_survive_a_file_and_more_answers(tmp_path) -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore:groups. 2 workers are not among")
+def test_newcomers_of_a_group_are_not_added_alone() -> None:
+    data = laws.independent(3, 400)
+    answers = data.answers.astype({"worker": str})
+    model = DEEMAggregator(groups={"new": ["x", "y"]}).partial_fit(answers)
+    few = answers.drop_duplicates("task")[:30].assign(worker="x")
+    more = pd.concat([few, few.assign(worker="y")])
+    model.partial_fit(more)
+    whole = DEEMAggregator(groups=model.groups).fit(pd.concat([answers, more]))
+    assert "as the groups say" in model.selection_["why"].str.cat()
+    pd.testing.assert_series_equal(model.skills_, whole.skills_, atol=0.01, rtol=0)
+
+
+def test_groups_may_be_arrays() -> None:
+    data = laws.clique(502, 100)
+    listed = DEEMAggregator(groups=CLIQUE).partial_fit(data.answers)
+    array = DEEMAggregator(groups={"a": np.arange(4)}).partial_fit(data.answers)
+    pd.testing.assert_frame_equal(array.probas_, listed.probas_)
+    array.set_params(groups={"a": np.arange(4)})
+    new = data.answers[:1].assign(task="new")
+    assert array.partial_fit(new.astype({"task": object})).labels_.size == listed.labels_.size + 1
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        np.arange(11),
+        [("llama", size) for size in range(11)],
+        list(pd.date_range("2026-01-01", periods=11)),
+    ],
+)
+def test_a_file_holds_groups_of_ids_of_any_kind(ids, tmp_path) -> None:
+    data = laws.clique(502, 40)
+    answers = data.answers.assign(worker=[ids[worker] for worker in data.answers["worker"]])
+    found = DEEMAggregator(groups={"followers": ids[:4]}).fit(answers)
+    found.save(tmp_path / "model.deem")
+    loaded = DEEMAggregator.load(tmp_path / "model.deem")
+    assert loaded.groups == {"followers": list(ids[:4])}
+    again = DEEMAggregator(**loaded.get_params()).fit(answers)
+    pd.testing.assert_frame_equal(again.probas_, found.probas_)
+
+
 @pytest.mark.parametrize(
     ("given_groups", "message"),
     [
         ([["a", "b"]], "is a dict of lists of workers"),
+        (np.array([0, 1]), "is a dict of lists of workers"),
+        ({"a": [[0], [1]]}, "2 members of 'a' are no ids of workers"),
         ({"a": "bob"}, "the members of 'a' are 'bob'"),
         ({"a": [0, 1], "b": [1, 2]}, "1 workers are in more than one group: 1"),
     ],

@@ -230,3 +230,14 @@ def test_a_task_that_names_more_classes_than_are_kept() -> None:
     gold = NamedClasses(answers, np.array([149]))
     assert gold.pair_label[-1] == 149
     assert gold.votes[-1] == 2
+
+
+def test_an_order_of_classes_is_not_left_out(monkeypatch) -> None:
+    frame, _ = crowd(n=200, d=20)
+    monkeypatch.setattr(many_classes, "_FEWEST_CELLS", 1)
+    ordered = frame.assign(label=pd.Categorical(frame["label"], range(K), ordered=True))
+    by_dtype, by_name = fitted(ordered), DEEMAggregator(ordered=True, progress=False).fit(frame)
+    np.testing.assert_allclose(by_dtype.probas_, by_name.probas_, atol=1e-9)
+    assert isinstance(model_of(fitted(frame)), SparseModel)
+    without = DEEMAggregator(ordered=False, progress=False).fit(ordered)
+    assert isinstance(model_of(without), SparseModel)

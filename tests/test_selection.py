@@ -256,6 +256,24 @@ def test_too_little_to_tell() -> None:
             assert not found.contradicts(np.zeros(answers.n_workers))
 
 
+def test_partners_that_are_no_partners_of_others_tell_nothing() -> None:
+    """Five sources share tasks with three others each, who share tasks with nobody else: no λ follows from that."""
+    rng = np.random.default_rng(0)
+    task = np.arange(600)
+    truth = rng.integers(2, size=600)
+    frame = pd.concat(
+        [
+            pd.DataFrame({"task": task, "worker": names, "label": truth ^ (rng.random(600) < 0.2)})
+            for names in ("hub" + pd.Series(task // 120).astype(str), "leaf" + pd.Series(task // 40).astype(str))
+        ]
+    )  # fmt: skip
+    answers = Answers.from_frame(frame)
+    for found in dependence.measure(answers):
+        assert np.isnan(found.skill).all()
+    for groups in (None, {"first": ["leaf0", "leaf1"]}):
+        assert len(DEEMAggregator(groups=groups).fit(frame).labels_) == 600
+
+
 @pytest.mark.parametrize("name", ["copies", "clique", "blind-spots", "tree"])
 def test_sources_that_repeat_others_are_seen_through(name) -> None:
     for seed in range(3):

@@ -73,6 +73,20 @@ def test_order_and_names_do_not_count() -> None:
     np.testing.assert_allclose(first, other, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:two answers to one task agree")
+@pytest.mark.parametrize("seed", [1, 3, 4])
+def test_order_does_not_count_where_the_answers_show_no_label(seed) -> None:
+    """Then the fit without gold says the same of many tasks."""
+    rng = np.random.default_rng(seed)
+    task, worker = np.nonzero(rng.random((80, 6)) > 0.3)
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": rng.integers(2, size=len(task))})
+    assert DEEMAggregator().fit(frame).selection_["why"].str.startswith("overruled").any()
+    known = pd.Series(rng.integers(2, size=40), index=np.arange(40))
+    first = DEEMAggregator().fit(frame, known).probas_
+    other = DEEMAggregator().fit(frame.iloc[rng.permutation(len(frame))], known).probas_
+    np.testing.assert_allclose(first, other.loc[first.index], atol=1e-6)
+
+
 def test_files_and_arrays_hold_the_same(tmp_path) -> None:
     data = laws.clique(912, 200)
     known, _ = split(data, 30)

@@ -544,8 +544,9 @@ class DEEMAggregator(
         """Return all answers and the fitted attributes where a few more can be added to the model, else None."""
         model = self.__dict__["_fitted"][0]
         growth = model.growth if isinstance(model, FittedModel) else None
-        settled = self.__dict__.get(GROWN_WITH) == self.get_params()
-        if growth is None or known is not None or not settled:
+        if growth is None or known is not None or self.groups is not None:
+            return None
+        if self.__dict__.get(GROWN_WITH) != self.get_params():
             return None
         assert isinstance(model, FittedModel)
         found = add_answers(model, before, answers)

@@ -55,7 +55,7 @@ def fit_any(
     FittedModel, or SparseModel
     posterior : float64, shape (N, K), or NamedPosterior
     """
-    if many_classes.suits(answers, recipe):
+    if many_classes.suits(answers, recipe) and not _ordered(answers, recipe.ordered):
         compact, used = only_used_classes(answers, gold)
         if many_classes.suits(compact, recipe):
             return _of_many_classes(compact, used, answers.n_classes, recipe, gold, progress)

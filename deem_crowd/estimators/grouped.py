@@ -58,6 +58,17 @@ def numbers(groups: Groups | None, workers: pd.Index) -> npt.NDArray[np.int64] |
     return found
 
 
+def check(groups: Groups | None) -> None:
+    """Check that ``groups`` is a mapping of lists of ids, or None.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if groups is not None:
+        _lists(groups)
+
+
 def _lists(groups: Groups) -> list[list[Hashable]]:
     if not isinstance(groups, Mapping):
         raise ParameterError(
@@ -68,5 +79,11 @@ def _lists(groups: Groups) -> list[list[Hashable]]:
         if isinstance(members, str) or not isinstance(members, Sequence | pd.Index | np.ndarray):
             raise ParameterError(
                 f"groups: the members of {name!r} are {members!r}; give a list of workers, such as ['llama-8b']."
+            )
+        strange = [member for member in members if not isinstance(member, Hashable)]
+        if strange:
+            raise ParameterError(
+                f"groups: {len(strange)} members of {name!r} are no ids of workers: {first_few(strange)}. Give a flat "
+                "list, such as ['llama-8b', 'llama-70b']."
             )
     return [list(members) for members in groups.values()]

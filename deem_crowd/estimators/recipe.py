@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from deem_crowd.estimators import grouped
 from deem_crowd.estimators.declaration import declared
 from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.exceptions import ParameterError, ParameterWarning, UnsupportedError
@@ -119,6 +120,7 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
     ParameterError, UnsupportedError, PluginError
         For parameters that do not go together, or a sampler that is none.
     """
+    grouped.check(parameters["groups"])
     chosen = _layers(parameters)
     hidden_dim, gauge = parameters["hidden_dim"], parameters["gauge"]
     several = hidden_dim > 1 or chosen is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from deem_crowd.estimators import checkpoint, declaration
+from deem_crowd.estimators import checkpoint, declaration, stored_ids
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.exceptions import DataError, ParameterError
 
@@ -35,6 +35,8 @@ class _Load:
             reader = Reader(checkpoint.destination(require_path(path)), owner.__name__)
             blank = owner()
             found = checkpoint.known_parameters(reader, blank.get_params())
+            if "groups" in found:
+                found["groups"] = stored_ids.read_groups(found["groups"], reader)
             declaration.check(found, owner)
             state = owner._restore(reader)
             reader.close()
@@ -88,8 +90,11 @@ class Persistent:
             name = type(self).__name__
             raise NotFittedError(f"this {name} is not fitted yet: there is no model to save.")
         content, tensors = state
+        parameters = self.get_params(deep=False)
+        if "groups" in parameters:
+            parameters["groups"] = stored_ids.plain_groups(parameters["groups"])
         content = {
-            "parameters": checkpoint.plain_parameters(self.get_params(deep=False)),
+            "parameters": checkpoint.plain_parameters(parameters),
             **content,
         }
         target = require_path(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,37 @@ def read_index(stored: Any, length: int | None, reader: Reader, what: str) -> pd
     if (length is not None and len(index) != length) or twice:
         raise reader.damaged(f"there are {len(index)} {what}s, not {length} different ones")
     return index
+
+
+def plain_groups(groups: Any) -> Any:
+    """Return lists of workers' ids by the name of their group in a form that JSON holds; None as it is.
+
+    Raises
+    ------
+    UnsupportedError
+        For ids of a type that cannot be written.
+    """
+    if not isinstance(groups, Mapping):
+        return groups
+    return {
+        name: [_plain_id(member, "worker") for member in members]
+        for name, members in groups.items()
+    }
+
+
+def read_groups(stored: Any, reader: Reader) -> dict[str, list[Any]] | None:
+    """Return the lists of ids that :func:`plain_groups` stored.
+
+    Raises
+    ------
+    FormError
+    """
+    if stored is None:
+        return None
+    try:
+        return {name: [_read_id(member) for member in members] for name, members in stored.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise reader.damaged(f"the groups cannot be read: {error}") from error
 
 
 _ID_DTYPES = re.compile(

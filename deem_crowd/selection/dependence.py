@@ -113,7 +113,8 @@ def _by_telling_pairs(counted: Pairs, none: Dependence) -> Dependence:
 def _by_all_pairs(counted: Pairs, none: Dependence) -> Dependence:
     asked = counted.common >= MIN_COMMON
     np.fill_diagonal(asked, False)
-    known = np.flatnonzero(asked.sum(1) >= MIN_PARTNERS)
+    asked = with_partners(asked)
+    known = np.flatnonzero(asked.any(1))
     if len(known) <= MIN_PARTNERS:
         return none
     part = np.ix_(known, known)
@@ -165,11 +166,11 @@ def _telling(common: FloatArray, beyond: FloatArray) -> tuple[npt.NDArray[np.boo
     scatter = np.sqrt(np.maximum(1 - np.clip(beyond, 0, 0.99) ** 2, 0.02) / np.maximum(common, 1))
     told = (common >= MIN_COMMON) & (beyond > _SIGNIFICANT * scatter)
     np.fill_diagonal(told, False)
-    return _with_partners(told), scatter
+    return with_partners(told), scatter
 
 
-def _with_partners(told: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Keep the sources that have enough partners among those that are kept."""
+def with_partners(told: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return which pairs, shape (n, n), are of sources that have enough partners among those that are kept."""
     while True:
         enough = told.sum(1) >= MIN_PARTNERS
         kept = told & enough[:, None] & enough[None, :]

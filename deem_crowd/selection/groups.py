@@ -39,7 +39,7 @@ def power(answers: Answers, group: IntArray, reduce: Reduce = alone) -> FloatArr
     reduce : callable
         Where other processes hold further tasks.
     """
-    counted = pairs.count(answers, _asked(answers, group, reduce), reduce)
+    counted = pairs.count(answers, _asked(answers, group, reduce), reduce, least=1)
     same = _same(group[counted.sources])
     excess = _excess(counted, same)
     correlation = np.zeros(group.max(initial=-1) + 1)
@@ -74,8 +74,8 @@ def _excess(counted: Pairs, same: npt.NDArray[np.bool_]) -> FloatArray:
     weight = np.where(across, common, 0.0)
     mean = max(float((weight * beyond).sum() / max(weight.sum(), 1e-9)), 0.0)
     skill = np.full(len(common), np.nan)
-    asked = across & (common >= MIN_COMMON)
-    known = np.flatnonzero(asked.sum(1) >= dependence.MIN_PARTNERS)
+    asked = dependence.with_partners(across & (common >= MIN_COMMON))
+    known = np.flatnonzero(asked.any(1))
     if len(known) > dependence.MIN_PARTNERS:
         part = np.ix_(known, known)
         skill[known] = dependence.robust_factor(

@@ -122,13 +122,21 @@ def _indicators(
     return given, by_label()
 
 
-def count(answers: Answers, sources: npt.NDArray[np.intp], reduce: Reduce = alone) -> Pairs:
-    """Return what n chosen sources have in common; of soft answers the chance that two draws agree counts."""
+def count(
+    answers: Answers,
+    sources: npt.NDArray[np.intp],
+    reduce: Reduce = alone,
+    least: int = MIN_COMMON,
+) -> Pairs:
+    """Return what n chosen sources have in common; of soft answers the chance that two draws agree counts.
+
+    Where no two of them share ``least`` tasks, agreement is not counted, and is 0.
+    """
     n = len(sources)
     given, by_label = _indicators(answers, sources, reduce)
     common = reduce((given.T @ given).toarray())
     agreed, chance = np.zeros((n, n)), np.zeros((n, n))
-    if (common >= MIN_COMMON).sum() == n:  # each with itself alone
+    if not np.triu(common >= least, 1).any():
         return Pairs(sources, common, agreed, chance)
     for _, named in by_label:
         agreed += (named.T @ named).toarray()

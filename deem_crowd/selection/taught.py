@@ -10,7 +10,8 @@ fit without gold and a ~ N(a⁰, ½²) rescales them (a⁰ = 1 / the design effe
 fit without gold. The penalties are chosen, and the four readings (the fit without gold is one) weighted, by the
 log-likelihood of held-out gold in three folds: the weights v maximise Σ_n log Σ_j v_j p_j(y_n) under a Dirichlet prior
 that counts as :data:`_PRIOR` (stacking of predictive distributions; Yao et al., *Bayesian Analysis* 13, 2018). Folds
-are dealt in the order of what the fit without gold says of the known labels, so that they depend on no order of rows
+are dealt in the order of what the fit without gold says of the known labels, and where it says the same of several (it
+does where it sees no label at all) by the answers that they share with others, so that they depend on no order of rows
 and on no names.
 """
 
@@ -21,7 +22,9 @@ from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from scipy import sparse
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
@@ -46,6 +49,7 @@ _CORRECTION_PENALTIES = (30.0, 10.0, 3.0, 1.0)
 _PRIOR = (0.8, 1.0, 0.4, 0.8)
 """Pseudo-labels for the clamped fit, the fit without gold, the regression, and the corrected fit."""
 _LEAST_CHANCE = 1e-6
+_DECIMALS = 6
 _ROUNDS = 200
 
 
@@ -195,7 +199,7 @@ def learn(
     usual = float(1 / design_effect(np.array(max(sizes.mean(), 1.0)), correlation))
     base = features @ tables.reshape(-1, k) + np.log(prior)
     fold = np.empty(len(places), dtype=np.int64)
-    fold[np.lexsort((sizes, free[places, known]))] = np.arange(len(places)) % _FOLDS
+    fold[_order(features, known, sizes, free[places, known])] = np.arange(len(places)) % _FOLDS
 
     shrunk = [Regression(features, None, 0.0, penalty) for penalty in _PENALTIES]
     corrected = [Regression(features, base, usual, penalty) for penalty in _CORRECTION_PENALTIES]
@@ -223,6 +227,21 @@ def learn(
     )
     weights = _stacked(np.maximum(chances[:, chosen], _LEAST_CHANCE))
     return Taught(weights, energies, tuple(logs[chosen].tolist()))
+
+
+def _order(
+    features: sparse.csr_matrix, known: IntArray, sizes: FloatArray, chance: FloatArray
+) -> npt.NDArray[np.intp]:
+    """Return the order of n known labels by their chances, shape (n,), whatever the order of rows and the names.
+
+    Ties, within rounding, go by the number of answers, then by how many answers a task shares with tasks of its label,
+    and with all.
+    """
+    of_label = features.T @ np.eye(int(known.max(initial=0)) + 1)[known]
+    of_all = np.asarray(features.sum(axis=0)).ravel()
+    same = (features @ of_label)[np.arange(len(known)), known]
+    keys = (features @ of_all**2, features @ of_all, same, sizes, chance)
+    return np.lexsort([np.round(key, _DECIMALS) for key in keys])
 
 
 def _stacked(chances: FloatArray) -> tuple[float, ...]:
