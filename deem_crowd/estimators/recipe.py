@@ -132,10 +132,10 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
             "machine with weights of its own. Use gauge='auto' or 'free'."
         )
     automatic = _automatic(parameters, n_iter)
-    for name in ("ordered", "groups"):
+    for name, said in (("ordered", "ordered=True"), ("groups", "groups")):
         if parameters[name] and not automatic:
             raise ParameterError(
-                f"{name} is for the model that is chosen from the answers: leave out what names another one "
+                f"{said} is for the model that is chosen from the answers: leave out what names another one "
                 f"(auto_hyperparameters=False, hidden_dim, subtypes, layers, ...), or leave out {name}."
             )
     _warn_idle(parameters, automatic, several)
