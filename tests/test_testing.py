@@ -594,5 +594,6 @@ def test_spoilt_skills_errors_and_priors_are_found(check, changes) -> None:
 def check_names() -> list[str]:
     from deem_crowd.testing import aggregators
 
-    members = vars(aggregators._AggregatorChecks).values()
+    owners = aggregators._AggregatorChecks.__mro__
+    members = [member for owner in owners for member in vars(owner).values()]
     return [m.check_name for m in members if hasattr(m, "check_name")]

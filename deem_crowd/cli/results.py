@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deem_crowd.cli import shell
-from deem_crowd.exceptions import DataError, DataWarning, first_few
+from deem_crowd.exceptions import DataError, DataWarning, MemoryNeedError, first_few
 from deem_crowd.warning import warn
 
 if TYPE_CHECKING:
@@ -147,4 +147,7 @@ def findings(aggregator: Any, gold: pd.Series | None) -> list[str]:
     from deem_crowd.insight.findings import findings
 
     known = gold if gold is not None and len(gold) else None
-    return findings(aggregator, gold=known)
+    try:
+        return findings(aggregator, gold=known)
+    except MemoryNeedError:
+        return []  # the labels need no confusion matrices, which thousands of workers and classes fill memory with

@@ -138,7 +138,7 @@ def test_what_would_not_fit_is_refused_early_with_the_bytes(tmp_path) -> None:
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"task": np.arange(6000) // 2, "worker": np.arange(6000) % 3000})
     rows.assign(label=rng.integers(600, size=6000)).to_csv(tmp_path / "a.csv", index=False)
-    line = shell("aggregate a.csv -o o.csv")
+    line = shell("aggregate a.csv -o o.csv --set subtypes=2")
     done = limited(line, tmp_path, resource.RLIMIT_AS, 3 * 2**30)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
@@ -152,6 +152,10 @@ def test_what_would_not_fit_is_refused_early_with_the_bytes(tmp_path) -> None:
     assert needed > 100
     assert there <= 3
     assert os.listdir(tmp_path) == ["a.csv"]
+    # the default keeps the cells that answers meet, and its labels need no confusion matrices
+    done = limited(shell("aggregate a.csv -o o.csv"), tmp_path, resource.RLIMIT_AS, 3 * 2**30)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(tmp_path / "o.csv")) == 3000
 
 
 def test_what_cannot_be_foreseen_says_that_memory_is_short(tmp_path) -> None:
