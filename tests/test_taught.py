@@ -87,6 +87,21 @@ def test_order_does_not_count_where_the_answers_show_no_label(seed) -> None:
     np.testing.assert_allclose(first, other.loc[first.index], atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:two answers to one task agree")
+@pytest.mark.parametrize("seed", [6, 21])
+def test_order_does_not_count_where_many_tasks_look_alike(seed) -> None:
+    """Two sources of five classes: many tasks have the same answers, or answers that differ in names alone."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(5, size=80)
+    said = np.where(rng.random((80, 2)) < 0.5, truth[:, None], rng.integers(5, size=(80, 2)))
+    task, worker = np.nonzero(rng.random((80, 2)) > 0.3)
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": said[task, worker]})
+    known = pd.Series(rng.integers(5, size=80)).loc[np.unique(task)[:40]]
+    first = DEEMAggregator().fit(frame, known).probas_
+    other = DEEMAggregator().fit(frame.iloc[rng.permutation(len(frame))], known).probas_
+    np.testing.assert_allclose(first, other.loc[first.index], atol=1e-6)
+
+
 def test_files_and_arrays_hold_the_same(tmp_path) -> None:
     data = laws.clique(912, 200)
     known, _ = split(data, 30)

@@ -11,8 +11,8 @@ fit without gold. The penalties are chosen, and the four readings (the fit witho
 log-likelihood of held-out gold in three folds: the weights v maximise Σ_n log Σ_j v_j p_j(y_n) under a Dirichlet prior
 that counts as :data:`_PRIOR` (stacking of predictive distributions; Yao et al., *Bayesian Analysis* 13, 2018). Folds
 are dealt in the order of what the fit without gold says of the known labels, and where it says the same of several (it
-does where it sees no label at all) by the answers that they share with others, so that they depend on no order of rows
-and on no names.
+does where it sees no label at all) by the clamped fit and by the answers that they share with others, so that they
+depend on no order of rows and on no names.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _CORRECTION_PENALTIES = (30.0, 10.0, 3.0, 1.0)
 _PRIOR = (0.8, 1.0, 0.4, 0.8)
 """Pseudo-labels for the clamped fit, the fit without gold, the regression, and the corrected fit."""
 _LEAST_CHANCE = 1e-6
-_DECIMALS = 6
+_DECIMALS = 4
 _ROUNDS = 200
 
 
@@ -117,6 +117,7 @@ def select(
         answers,
         gold.numpy(),
         without.double().cpu().numpy(),
+        known.pool.posterior(design).double().cpu().numpy(),
         tables.numpy(),
         (design.total(without) / max(design.n_tasks_in_all, 1)).clamp_min(1e-9).numpy(),
         apart.correlation,
@@ -168,6 +169,7 @@ def learn(
     answers: Answers,
     gold: IntArray,
     free: FloatArray,
+    told: FloatArray,
     tables: FloatArray,
     prior: FloatArray,
     correlation: float,
@@ -183,6 +185,8 @@ def learn(
         Known classes, −1 where unknown.
     free : shape (N, K)
         Posterior of the fit without gold.
+    told : shape (N, K)
+        Of the clamped fit, were the tasks' own labels unknown.
     tables : shape (D, K, K)
         Log-tables of that fit, [worker, answer, label].
     prior : shape (K,)
@@ -199,7 +203,8 @@ def learn(
     usual = float(1 / design_effect(np.array(max(sizes.mean(), 1.0)), correlation))
     base = features @ tables.reshape(-1, k) + np.log(prior)
     fold = np.empty(len(places), dtype=np.int64)
-    fold[_order(features, known, sizes, free[places, known])] = np.arange(len(places)) % _FOLDS
+    chance = (told[places, known], free[places, known])
+    fold[_order(features, known, sizes, *chance)] = np.arange(len(places)) % _FOLDS
 
     shrunk = [Regression(features, None, 0.0, penalty) for penalty in _PENALTIES]
     corrected = [Regression(features, base, usual, penalty) for penalty in _CORRECTION_PENALTIES]
@@ -230,17 +235,21 @@ def learn(
 
 
 def _order(
-    features: sparse.csr_matrix, known: IntArray, sizes: FloatArray, chance: FloatArray
+    features: sparse.csr_matrix,
+    known: IntArray,
+    sizes: FloatArray,
+    told: FloatArray,
+    free: FloatArray,
 ) -> npt.NDArray[np.intp]:
-    """Return the order of n known labels by their chances, shape (n,), whatever the order of rows and the names.
+    """Return the order of n known labels by their chances in the fit without gold, (n,), whatever the order of rows.
 
-    Ties, within rounding, go by the number of answers, then by how many answers a task shares with tasks of its label,
-    and with all.
+    Ties, within rounding, go by the number of answers, by the chances in the clamped fit, and then by how many answers
+    a task shares with tasks of its label, and with all.
     """
     of_label = features.T @ np.eye(int(known.max(initial=0)) + 1)[known]
     of_all = np.asarray(features.sum(axis=0)).ravel()
     same = (features @ of_label)[np.arange(len(known)), known]
-    keys = (features @ of_all**2, features @ of_all, same, sizes, chance)
+    keys = (features @ of_all**2, features @ of_all, same, told, sizes, free)
     return np.lexsort([np.round(key, _DECIMALS) for key in keys])
 
 
