@@ -215,7 +215,7 @@ def test_it_goes_on_when_a_process_is_killed(engine, monkeypatch) -> None:
     rows = crowd(200)
     frame = engine.frame(rows)
     # passes for some seconds, so that the second loop is not over before the process is killed
-    how = {"auto_hyperparameters": False, "tol": 0.0, "n_iter": 600, "every": 0.0, "n_workers": 2}
+    how = {"auto_hyperparameters": False, "tol": 0.0, "n_iter": 3000, "every": 0.0, "n_workers": 2}
     servers: list[Any] = []
     killed: list[int] = []
     done = threading.Event()
