@@ -185,7 +185,11 @@ def hint(name: str, known: Iterable[str]) -> str:
 def _describe(point: importlib.metadata.EntryPoint) -> Plugin:
     """Name the plugin and its origin without importing anything."""
     # A damaged installation may lack its metadata, and must not take the others down.
-    metadata: Any = (point.dist.metadata if point.dist is not None else None) or {}
+    metadata: Any = None
+    if point.dist is not None:
+        with contextlib.suppress(FileNotFoundError):  # importlib_metadata, once imported, raises it
+            metadata = point.dist.metadata
+    metadata = metadata or {}
     return Plugin(
         name=point.name,
         distribution=metadata.get("Name", "an unknown distribution"),

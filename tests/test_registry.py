@@ -230,7 +230,10 @@ def test_uninstalling_a_plugin_removes_it(site: Site) -> None:
     assert [plugin.name for plugin in registry.plugins() if not plugin.denied] == []
 
 
-def test_a_damaged_installation_does_not_hide_the_others(site: Site) -> None:
+@pytest.mark.parametrize("finder", ["importlib.metadata", "importlib_metadata"])
+def test_a_damaged_installation_does_not_hide_the_others(site: Site, finder: str) -> None:
+    """Also where a package has imported the backport, whose distributions then stand in for Python's own."""
+    pytest.importorskip(finder)
     site.install("acme", VOTE)
     info = site.folder / "damaged-1.0.dist-info"
     info.mkdir()
