@@ -80,10 +80,12 @@ def spark() -> Iterator[Engine]:
 
 def forked() -> list[int]:
     """Return the processes that Spark has forked for Python."""
-    below = [
-        p for p in psutil.Process().children(recursive=True) if "pyspark.daemon" in p.cmdline()
-    ]
-    return [p.pid for p in below if p.ppid() in {q.pid for q in below}]
+    parents: dict[int, int] = {}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended, and nobody has asked how
+            if "pyspark.daemon" in process.cmdline():
+                parents[process.pid] = process.ppid()
+    return [pid for pid, parent in parents.items() if parent in parents]
 
 
 def dask() -> Iterator[Engine]:
