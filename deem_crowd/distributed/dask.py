@@ -108,6 +108,7 @@ def _run(client: Any, answers: Any, job: Job, size: int) -> Outcome:
     parts = client.compute(answers.to_delayed())
     lost: Exception | None = None
     for _ in range(ATTEMPTS):
+        futures: list[Any] = []
         try:
             client.wait_for_workers(size, timeout=_PATIENCE)
             wait(parts)
