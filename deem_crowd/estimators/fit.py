@@ -71,11 +71,7 @@ def _of_many_classes(
     gold: IntArray | None,
     progress: Progress | None,
 ) -> tuple[SparseModel, NamedPosterior]:
-    known = None
-    if gold is not None:
-        position = np.full(n_classes + 1, -1, dtype=np.int64)
-        position[used] = np.arange(len(used))
-        known = position[gold]
+    known = None if gold is None else _among(used, n_classes)[gold]
     model, posterior, uninformed, converged = many_classes.fit(
         answers, used, n_classes, recipe, known, progress
     )
@@ -133,9 +129,7 @@ def fit_answers(
     design = make_design(compact, recipe.device, recipe.dtype, n_states, group)
     known: torch.Tensor | None = None
     if gold is not None and len(used):
-        position = np.full(answers.n_classes + 1, -1, dtype=np.int64)
-        position[used] = np.arange(len(used))
-        known = torch.from_numpy(position[gold])
+        known = torch.from_numpy(_among(used, answers.n_classes)[gold])
     generator = recipe.generator()
     warm_starts = _continued(present, compact, used, recipe)
     begin = warm_starts.get(_ONE)
@@ -144,9 +138,10 @@ def fit_answers(
     ends: dict[str, WarmStart] = {}
     selected: Selected | None = None
     if recipe.automatic and design.n_answers_in_all > 0:
-        found, uninformed, pool, candidates, ends, selected = _chosen(
-            compact, design, recipe, known, generator, progress, warm_starts
-        )
+        found, selected = _chosen(compact, design, recipe, known, generator, progress, warm_starts)
+        pool, ends, uninformed = selected.pool, selected.warm_starts, selected.pool is None
+        rows = selected.candidates
+        candidates = tuple(fallen_back(rows) if uninformed else rows)
     elif recipe.plain or design.n_answers_in_all == 0:
         start = begin.energy if begin else _start(compact, design, recipe, known, generator)
         alpha = begin.pseudo_answers if begin else None
@@ -194,6 +189,13 @@ def fit_answers(
     return model, model.spread(found.posterior)
 
 
+def _among(used: IntArray, n_classes: int) -> IntArray:
+    """Return the place of each class among the used ones, −1 for others and, at the end, for no class, (K + 1,)."""
+    place = np.full(n_classes + 1, -1, dtype=np.int64)
+    place[used] = np.arange(len(used))
+    return place
+
+
 def _n_states(recipe: Recipe, n_classes: int) -> int:
     """Return how many states the widest table of a fit has."""
     n_states = n_classes * (2 if recipe.automatic else recipe.settings.n_subtypes)
@@ -211,24 +213,16 @@ def _chosen(
     generator: torch.Generator,
     progress: Progress | None,
     warm_starts: Mapping[str, WarmStart],
-) -> tuple[
-    Outcome,
-    bool,
-    OpinionPool | None,
-    tuple[Candidate, ...],
-    dict[str, WarmStart],
-    Selected,
-]:
-    """Choose the model from the answers; also return whether these say nothing about a label."""
+) -> tuple[Outcome, Selected]:
+    """Choose the model from the answers; without a pool, these say nothing about a label."""
     ordered = _ordered(answers, recipe.ordered)
     group = grouped.numbers(recipe.groups, answers.workers)
 
     def chosen(gold: torch.Tensor | None) -> Selected:
         first = gold is known
         begin = None
-        if gold is not None and design.anywhere(
-            bool((gold >= 0).any())
-        ):  # the start has learned from gold
+        if gold is not None and design.anywhere(bool((gold >= 0).any())):
+            # the start has learned from gold
             start = _start(answers, design, recipe, gold, generator)
             begin = training.Likelihood(design, recipe.settings, gold).posterior_of(start)
         return select.select(
@@ -247,15 +241,14 @@ def _chosen(
     history = selected.tables.log_likelihood
     if selected.pool is None or selected.weight is None:
         outcome = _outcome(design, null_model.common_skill(design, 1), history)
-        return outcome, True, None, tuple(fallen_back(selected.candidates)), {}, selected
+        return outcome, selected
     weight = selected.weight
     average = weight[design.answered].exp().mean(0).log()
     shown = Energy(torch.log(selected.pool.prior()), weight, average)
     outcome = _outcome(design, shown, history, selected.posterior)
     if selected.skills is not None:
         outcome = replace(outcome, skills=selected.skills)
-    rows = tuple(selected.candidates)
-    return outcome, False, selected.pool, rows, selected.warm_starts, selected
+    return outcome, selected
 
 
 def _ordered(answers: Answers, asked: bool | None) -> bool:
