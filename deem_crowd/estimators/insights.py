@@ -60,7 +60,7 @@ class Insights:
     def median_(self) -> pd.Series | None:
         """The middle of what is said of each task; None where classes have no order.
 
-        See :func:`deem_crowd.insight.ratings.median_labels`.
+        See :func:`deem_crowd.insight.ordered.median_labels`.
         """
         return self._of_ratings("median_", "median_labels")
 
@@ -68,14 +68,14 @@ class Insights:
     def mean_(self) -> pd.Series | None:
         """The mean of what is said of each task; None where classes are neither numbers nor ordered.
 
-        See :func:`deem_crowd.insight.ratings.mean_labels`.
+        See :func:`deem_crowd.insight.ordered.mean_labels`.
         """
         return self._of_ratings("mean_", "mean_labels")
 
     def _of_ratings(self, name: str, function: str) -> pd.Series | None:
         self._require_fit(name)
         try:
-            found: pd.Series = getattr(_insight("ratings"), function)(self)
+            found: pd.Series = getattr(_insight("ordered"), function)(self)
         except MissingAnswersError:
             raise
         except DataError:

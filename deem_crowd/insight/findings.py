@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from deem_crowd.exceptions import counted
-from deem_crowd.insight import ratings
+from deem_crowd.insight import ordered
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label, wilson
@@ -256,7 +256,7 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
             f"Worth at most {panel.effective_sources:.1f} independent sources, of {panel.n_workers}"
         )
     lines += [f"! {sentence}" for sentence in warnings_of(results, panel)[:4]]
-    advice = ratings.hint(results)
+    advice = ordered.hint(results)
     return "\n".join(lines if advice is None else [*lines, advice])
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.exceptions import DataError
-from deem_crowd.insight import ratings
+from deem_crowd.insight import ordered
 
 
 def stars(seed: int = 0, n: int = 300) -> tuple[pd.DataFrame, pd.Series]:
@@ -57,7 +57,7 @@ def test_names_have_no_middle() -> None:
     assert model.median_ is None
     assert model.mean_ is None
     with pytest.raises(DataError, match="have no order"):
-        ratings.median_labels(model)
+        ordered.median_labels(model)
     with pytest.raises(AttributeError, match="there after fit"):
         DEEMAggregator().median_  # noqa: B018
 
