@@ -92,7 +92,7 @@ def sources(
         a folder of label sets or one label set's folder (``labels.csv[.gz]`` or ``.parquet`` with columns task, worker,
         label; ``truth`` likewise with columns task, label); ``crowdkit:NAME`` (downloads once); ``sklearn`` or
         ``sklearn:NAME`` (classifiers' labels, out of fold), ``sklearn-soft:NAME`` (their probabilities); ``law`` or
-        ``law:NAME``; ``clusterings`` or ``clusterings:NAME``; ``renamed:`` before any of these, for names shuffled for
+        ``law:NAME``, ``law:NAME@TASKS``; ``clusterings`` or ``clusterings:NAME``; ``renamed:`` before any of these, for names shuffled for
         each worker; a :class:`LabelSet`; a :class:`Source`.
 
     Raises
@@ -260,17 +260,36 @@ def _sklearn(name: str, soft: bool = False) -> Iterator[Source]:
         yield Source(title, "classifiers", _OutOfFold(one, soft), drawn=True)
 
 
+@dataclass(frozen=True)
+class _Law:
+    """Draws a law with so many tasks; a class, so that a process of its own can be told to do it."""
+
+    draw: Callable[..., LabelSet]
+    n_tasks: int
+
+    def __call__(self, seed: int) -> LabelSet:
+        return self.draw(seed, n_tasks=self.n_tasks)
+
+
 def _law(name: str) -> Iterator[Source]:
+    """Return laws: all, those of a kind, or one, with as many tasks as follow an @."""
     from deem_crowd_benchmarks.kinds import JUDGES, WEAK
     from deem_crowd_benchmarks.laws import LAWS
 
-    if name in ("weak", "judges"):
-        for one, draw in (WEAK if name == "weak" else JUDGES).items():
-            yield Source(one, f"{name}, generated", draw, drawn=True)
-        return
-    known = LAWS if not name else {**LAWS, **WEAK, **JUDGES}
-    for one in _chosen(name, tuple(known), "law"):
-        yield Source(one, "law", known[one], drawn=True)
+    name, _, tasks = name.partition("@")
+    if tasks and not (tasks.isdecimal() and int(tasks) > 0):
+        raise ParameterError(f"law:{name}@{tasks}: {tasks!r} is no number of tasks, such as 200.")
+    kinds = {"weak": WEAK, "judges": JUDGES}
+    if name in kinds:
+        kind, chosen = f"{name}, generated", kinds[name]
+    else:
+        known = LAWS if not name else {**LAWS, **WEAK, **JUDGES}
+        kind, chosen = "law", {one: known[one] for one in _chosen(name, tuple(known), "law")}
+    for one, draw in chosen.items():
+        if tasks:
+            yield Source(f"{one}, {tasks} tasks", kind, _Law(draw, int(tasks)), drawn=True)
+        else:
+            yield Source(one, kind, draw, drawn=True)
 
 
 def _features(name: str) -> Iterator[Source]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import label_sets, laws, methods
+from deem_crowd_benchmarks import kinds, label_sets, laws, methods
 from deem_crowd_benchmarks.ensembles import out_of_fold
 from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.label_sets import sources
@@ -278,3 +278,15 @@ def test_sources_are_plain_values() -> None:
     for source in sources(["law:tree", "sklearn:wine", "crowdkit:relevance-2"]):
         assert pickle.loads(pickle.dumps(source)).name == source.name
     assert label_sets.CrowdOf(1000)(0).name == "1,000 answers"
+
+
+def test_laws_of_other_sizes_and_kinds() -> None:
+    (small,) = sources("law:clique@50")
+    assert small.name == "clique, 50 tasks"
+    drawn = small.load(3)
+    pd.testing.assert_frame_equal(drawn.answers, laws.clique(3, 50).answers)
+    assert [one.name for one in sources("law:weak")] == list(kinds.WEAK)
+    assert {one.load(0).gold.size for one in sources("law:judges@40")} == {40}
+    for wrong in ("law:clique@many", "law:clique@0"):
+        with pytest.raises(ParameterError, match="is no number of tasks"):
+            sources(wrong)
