@@ -92,7 +92,7 @@ def sources(
         a folder of label sets or one label set's folder (``labels.csv[.gz]`` or ``.parquet`` with columns task, worker,
         label; ``truth`` likewise with columns task, label); ``crowdkit:NAME`` (downloads once); ``sklearn`` or
         ``sklearn:NAME`` (classifiers' labels, out of fold), ``sklearn-soft:NAME`` (their probabilities); ``law`` or
-        ``law:NAME``, with as many tasks as follow an ``@``; ``clusterings`` or ``clusterings:NAME``; ``renamed:`` before
+        ``law:NAME``, with as many tasks as follow an ``@``; ``clusterings``, ``clusterings:NAME``; ``renamed:`` before
         any of these, for names shuffled for each worker; a :class:`LabelSet`; a :class:`Source`.
 
     Raises
