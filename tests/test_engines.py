@@ -196,7 +196,6 @@ def test_more_processes_than_tasks(engine) -> None:
 def test_what_is_wrong_is_one_error_at_the_driver(engine) -> None:
     rows = crowd(40)
     frame = engine.frame(rows)
-    began = time.monotonic()
     with pytest.raises(MissingColumnError, match="the frame has no column 'item'; found"):
         engine.module.fit(frame, task="item")
     with pytest.raises(ParameterError, match="subtypes=0"):
@@ -208,7 +207,6 @@ def test_what_is_wrong_is_one_error_at_the_driver(engine) -> None:
     holes = rows.assign(label=rows["label"].where(rows.index != rows.index[7], None))
     with pytest.raises(DataError, match="process [01]: column 'label' is missing in 1 of"):
         engine.module.fit(engine.frame(holes))
-    assert time.monotonic() - began < 60
     found = engine.module.fit(engine.frame(holes), missing="drop", n_workers=1)
     assert len(engine.table(found.labels)) == rows["task"].nunique()
 
