@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.data.gold import Gold
 from deem_crowd.distributed import collectives, parts, tables
 from deem_crowd.distributed.group import EVERY, Notes, ProcessGroup
-from deem_crowd.estimators import aggregator, declaration, inputs, recipe
+from deem_crowd.estimators import aggregation, declaration, inputs, recipe
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.exceptions import DeemCrowdError, UnsupportedError
@@ -128,7 +128,14 @@ def fit_answers(
     collectives.agree(error)
     group = ProcessGroup(notes, _fingerprint(whole, parameters), every)
     model, posterior = inference.fit_answers(whole, plan, labels, group=group)
-    fitted = aggregator.of_model(parameters, model, whole.select(tasks=slice(0, 0)), posterior[:0])
+    nothing = whole.select(tasks=slice(0, 0))
+    said = aggregation.output(nothing, posterior[:0], None)
+    fitted = DEEMAggregator(**parameters)
+    fitted.__dict__.update(
+        aggregation.attributes(
+            replace(model, warm_starts={}), *said, nothing.workers, nothing.classes
+        )
+    )
     return SharedFit(
         labels=tables.labels(whole, posterior, labels),
         workers=tables.workers(model, whole, posterior, labels, group),

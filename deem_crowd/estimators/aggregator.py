@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Hashable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attr
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from crowdkit.aggregation.base import BaseClassificationAggregator
@@ -20,79 +17,30 @@ from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.gold import Gold
-from deem_crowd.estimators import (
-    declaration,
-    featured,
-    fitted,
-    inputs,
-    model_files,
-    packing,
-    recipe,
-    stored_ids,
-)
-from deem_crowd.estimators import fit as inference
+from deem_crowd.estimators import aggregation, aggregator_files, declaration, featured, inputs
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.declaration import parameter
-from deem_crowd.estimators.fitted import FittedModel
-from deem_crowd.estimators.growth import GROWN_WITH, UPDATE, add_answers
+from deem_crowd.estimators.growth import GROWN_WITH, UPDATE
 from deem_crowd.estimators.insights import Insights
-from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
+from deem_crowd.estimators.named_tables import NamedTables
 from deem_crowd.estimators.parameters import Parameters
-from deem_crowd.estimators.probabilities import PROBABILITIES, Probabilities, ProbabilitiesToCome
+from deem_crowd.estimators.probabilities import Probabilities, ProbabilitiesToCome
 from deem_crowd.estimators.rules import Choice, Number
 from deem_crowd.estimators.saving import Persistent
-from deem_crowd.exceptions import (
-    DataError,
-    DataWarning,
-    first_few,
-)
-from deem_crowd.model.named_classes import NamedPosterior
-from deem_crowd.progress import watched
 from deem_crowd.training import likelihood as training
-from deem_crowd.warning import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-
-Model = FittedModel | SparseModel
-
 _ORDER = (
-    "n_iter",
-    "tol",
-    "subtypes",
-    "gauge",
-    "penalty",
-    "init_method",
-    "use_weighted",
-    "auto_hyperparameters",
-    "ordered",
-    "hidden_dim",
-    "sampler",
-    "cd_k",
-    "sampler_steps",
-    "sampler_oh_mode",
-    "deterministic",
-    "learning_rate",
-    "learning_rate_schedule",
-    "momentum",
-    "batch_size",
-    "restart",
-    "early_stopping",
-    "validation_fraction",
-    "use_preprocessing",
-    "preprocessing_layers",
-    "preprocessing_layer_widths",
-    "preprocessing_activation",
-    "preprocessing_init",
-    "preprocessing_one_hot",
-    "preprocessing_use_softmax",
-    "preprocessing_jitter",
-    "missing",
-    "duplicates",
-    "unknown_workers",
+    "n_iter tol subtypes gauge penalty init_method use_weighted auto_hyperparameters ordered "
+    "hidden_dim sampler cd_k sampler_steps sampler_oh_mode deterministic learning_rate "
+    "learning_rate_schedule momentum batch_size restart early_stopping validation_fraction "
+    "use_preprocessing preprocessing_layers preprocessing_layer_widths "
+    "preprocessing_activation preprocessing_init preprocessing_one_hot "
+    "preprocessing_use_softmax preprocessing_jitter missing duplicates unknown_workers"
 )
 """Of the constructor; what is added comes after."""
 
@@ -104,10 +52,12 @@ _ORDER = (
     repr=False,
     auto_attribs=True,
     collect_by_mro=True,
-    field_transformer=declaration.in_order(*_ORDER),
+    field_transformer=declaration.in_order(_ORDER),
 )
 class DEEMAggregator(
+    declaration.Settable,
     Probabilities,
+    NamedTables,
     Insights,
     Decisions,
     featured.WithFeatures,
@@ -231,11 +181,11 @@ class DEEMAggregator(
         """
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         seen = Memory(self._read(data, task, worker, label), known_labels.pairs(gold, task, label))
-        found = self._trained(seen, None, features=features)
+        result = aggregation.trained(seen, self.get_params(), features=features)
         # One assignment, so that an interrupt leaves either the old state or the new one.
         gone = (MEMORY, UPDATE, GROWN_WITH, featured.FEATURES)
         kept = {k: v for k, v in self.__dict__.items() if k not in gone}
-        self.__dict__ = {**kept, **found, FITTED_ON: seen}
+        self.__dict__ = {**kept, **result, FITTED_ON: seen}
         return self
 
     def partial_fit(
@@ -281,23 +231,21 @@ class DEEMAggregator(
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         with exclusive(self):
             before = Memory.before(self.__dict__)
-            answers, known = (
-                self._read(data, task, worker, label),
-                known_labels.pairs(gold, task, label),
-            )
-            present = None if before is None else self.__dict__["_fitted"][0]
-            added = None if before is None else self._added(before, answers, known)
-            if added is not None:
-                seen, found = added
-            else:
-                seen = (
-                    Memory(answers, known)
-                    if before is None
-                    else before.with_pairs(answers, known, self.duplicates)
-                )
-                found = self._trained(seen, present, keep=True)
-                found |= {UPDATE: "all answers were fitted", GROWN_WITH: self.get_params()}
-            self.__dict__ = {**self.__dict__, **found, MEMORY: seen, FITTED_ON: seen}
+            answers = self._read(data, task, worker, label)
+            known = known_labels.pairs(gold, task, label)
+            parameters = self.get_params()
+            seen, result, present = Memory(answers, known), None, None
+            if before is not None:
+                added = aggregation.added(self.__dict__, parameters, before, answers, known)
+                if added is None:
+                    seen = before.with_pairs(answers, known, self.duplicates)
+                    present = self.__dict__["_fitted"][0]
+                else:
+                    seen, result = added
+            if result is None:
+                result = aggregation.trained(seen, parameters, present, keep=True)
+                result |= {UPDATE: "all answers were fitted", GROWN_WITH: parameters}
+            self.__dict__ = {**self.__dict__, **result, MEMORY: seen, FITTED_ON: seen}
         return self
 
     def fit_predict(
@@ -368,14 +316,14 @@ class DEEMAggregator(
         drops = self._drops_contested(contested)
         self._require_fitted()
         answers = self._read(data, task, worker, label)
+        labels, probas = self._predicted(answers, features)
         if not drops:
-            return self._predict(answers, features)[0]
-        labels, found = self._predict(answers, features)
-        probas = found if isinstance(found, pd.DataFrame) else found.frame
-        classes = probas.columns
+            return labels
+        frame = probas if isinstance(probas, pd.DataFrame) else probas.frame
+        classes = frame.columns
         codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
         codes = np.where(labels.isna(), -1, codes)
-        marks = self._contested_of(answers, codes, probas.to_numpy(), classes)
+        marks = self._contested_of(answers, codes, frame.to_numpy(), classes)
         settled = ids.take(classes, np.where(marks, -1, codes), "agg_label")
         settled.index = labels.index
         return settled
@@ -391,174 +339,22 @@ class DEEMAggregator(
     ) -> pd.DataFrame:
         """Return p(label | answers), shape (N, K), as :meth:`predict` finds it."""
         self._require_fitted()
-        found = self._predict(self._read(data, task, worker, label), features)[1]
-        return found if isinstance(found, pd.DataFrame) else found.frame
+        probas = self._predicted(self._read(data, task, worker, label), features)[1]
+        return probas if isinstance(probas, pd.DataFrame) else probas.frame
 
-    @property
-    def errors_(self) -> pd.DataFrame:
-        """Confusion matrices: index (``worker``, ``label`` answered), columns the true label, shape (D·K, K).
-
-        Each worker's columns sum to 1.
-        """
-        if "_fitted" not in self.__dict__:
-            raise AttributeError("errors_ is there after fit")
-        model, workers, classes = self.__dict__["_fitted"]
-        full = model.full_confusion()
-        d, k = len(workers), len(classes)
-        index = pd.MultiIndex(
-            levels=[workers, classes],
-            codes=[np.repeat(np.arange(d), k).tolist(), np.tile(np.arange(k), d).tolist()],
-            names=["worker", "label"],
-        )
-        columns = classes.rename(None)  # as crowd-kit has it, so that stack().reset_index() works
-        return pd.DataFrame(full.reshape(d * k, k), index=index, columns=columns)
-
-    @property
-    def selection_(self) -> pd.DataFrame | None:
-        """What the model was chosen among, a row a candidate; None where it was named.
-
-        Columns ``candidate``; ``score``, a lower bound of the log evidence in nats per answer; ``difference`` and
-        ``standard_error``, how much likelier it makes a task's answers than one table a worker does, in nats;
-        ``agreement``, how far its labels are those of the others; ``weight``, what it counts; ``why``.
-        """
-        if "_fitted" not in self.__dict__:
-            raise AttributeError("selection_ is there after fit")
-        model, _, _ = self.__dict__["_fitted"]
-        found: pd.DataFrame | None = model.selection()
-        return found
-
-    @property
-    def skill_intervals_(self) -> pd.DataFrame:
-        """A 95 % interval of each worker's skill: index ``worker``, columns ``low``, ``high``, shape (D, 2).
-
-        From the curvature of the likelihood, so that answers to tasks of unsure label say less.
-        """
-        if "_fitted" not in self.__dict__:
-            raise AttributeError("skill_intervals_ is there after fit")
-        model, workers, _ = self.__dict__["_fitted"]
-        return pd.DataFrame(model.skill_intervals(), index=workers, columns=["low", "high"])
-
-    # ------------------------------------------------------------- parameters
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments, as scikit-learn's ``clone`` and searches expect."""
-        names = inspect.signature(type(self).__init__).parameters
-        return {name: getattr(self, name) for name in names if name != "self"}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set constructor arguments.
-
-        Raises
-        ------
-        ParameterError
-            For a name that is none.
-        """
-        known = self.get_params()
-        for name in params:
-            if name not in known:
-                raise declaration.unknown_parameter(type(self).__name__, name, known)
-        self.__dict__.update(params)
-        return self
-
-    # ---------------------------------------------------------------- helpers
+    # ---------------------------------------------------------- save and load
 
     def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
-        if "_fitted" not in self.__dict__:
-            return None
-        model, workers, classes = self.__dict__["_fitted"]
-        content, tensors = model_files.pack(model)
-        labels, probas = self.__dict__["labels_"], self.__dict__[PROBABILITIES]
-        codes = np.where(
-            labels.isna(), -1, classes.get_indexer(pd.Index(labels, tupleize_cols=False))
-        )
-        named = {"task": labels.index, "worker": workers, "label": classes}
-        ids_ = {name: stored_ids.plain_index(index, name) for name, index in named.items()}
-        tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
-        if isinstance(probas, ProbabilitiesToCome):
-            tensors |= model_files.pack_named(probas.posterior)
-        else:  # a frame may be read-only
-            tensors["probas"] = torch.from_numpy(np.array(probas, order="C"))
-        return {**content, "ids": ids_}, tensors
+        return aggregator_files.pack(self.__dict__) if self.__sklearn_is_fitted__() else None
 
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
-        model = model_files.unpack(reader)
-        probas: Any
-        if isinstance(model, SparseModel):
-            probas = model_files.unpack_named(reader, model.n_classes)
-        else:
-            probas = packing.shares(reader, "probas", (None, model.n_classes), axis=1)
-        codes = reader.tensor("labels", (len(probas),), torch.int64).numpy()
-        stored = reader.get("ids", dict)
-        lengths = {"task": len(probas), "worker": len(model.skills), "label": model.n_classes}
-        tasks, workers, classes = (
-            stored_ids.read_index(stored.get(name), length, reader, name)
-            for name, length in lengths.items()
-        )
-        if len(codes) and not (codes.min() >= -1 and codes.max() < model.n_classes):
-            raise reader.damaged("labels are no classes")
-        labels = ids.take(classes, codes, "agg_label")
-        labels.index = tasks
-        shown = (
-            ProbabilitiesToCome(probas, tasks, classes)
-            if isinstance(probas, NamedPosterior)
-            else pd.DataFrame(probas, index=tasks, columns=classes)
-        )
-        return _attributes(model, labels, shown, workers, classes)
+        return aggregator_files.unpack(reader)
+
+    # ---------------------------------------------------------------- helpers
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in self.__dict__
-
-    def _trained(
-        self,
-        seen: Memory,
-        present: Model | None,
-        keep: bool = False,
-        features: Any = None,
-    ) -> dict[str, Any]:
-        """Return the fitted attributes for all answers seen; ``keep`` what a fit of more answers may go on from."""
-        answers = seen.answers
-        gold = known_labels.positions(seen.known, answers)
-        plan = recipe.recipe(self.get_params(), self.n_iter, None)
-        with watched("deem", plan.unit, self.progress) as progress:
-            if features is None:
-                model, posterior = inference.fit_any(answers, plan, gold, progress, present, keep)
-            else:
-                model, posterior = inference.fit_answers(answers, plan, gold, progress)
-        if not keep and isinstance(model, FittedModel):
-            model = replace(model, warm_starts={}, growth=None)
-        made = None
-        if features is not None:
-            assert isinstance(model, FittedModel)
-            assert isinstance(posterior, np.ndarray)
-            model, posterior, made, gold = featured.add_features(
-                answers, gold, features, self.get_params(), model, posterior, answers.classes
-            )
-        labels, probas = _output(answers, posterior, gold)
-        found = _attributes(model, labels, probas, answers.workers, answers.classes)
-        return found if made is None else {**found, featured.FEATURES: made}
-
-    def _added(
-        self, before: Memory, answers: Answers, known: pd.DataFrame | None
-    ) -> tuple[Memory, dict[str, Any]] | None:
-        """Return all answers and the fitted attributes where a few more can be added to the model, else None."""
-        model = self.__dict__["_fitted"][0]
-        growth = model.growth if isinstance(model, FittedModel) else None
-        if growth is None or known is not None or self.groups is not None:
-            return None
-        if self.__dict__.get(GROWN_WITH) != self.get_params():
-            return None
-        assert isinstance(model, FittedModel)
-        found = add_answers(model, before, answers)
-        if found is None:
-            return None
-        model, seen, how = found
-        classes = seen.base.classes
-        labels = ids.take(classes, model.growth.label.numpy(), "agg_label")
-        labels.index = seen.tasks
-        posterior = model.growth.posterior.to(torch.float64).numpy()
-        probas = pd.DataFrame(posterior, index=seen.tasks, columns=classes)
-        return seen, {**_attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
 
     def _read(
         self,
@@ -576,88 +372,7 @@ class DEEMAggregator(
         if "_fitted" not in self.__dict__:
             raise NotFittedError("this DEEMAggregator is not fitted yet: call fit(df) first.")
 
-    def _predict(
-        self, answers: Answers, features: Any = None
+    def _predicted(
+        self, answers: Answers, features: Any
     ) -> tuple[pd.Series, pd.DataFrame | ProbabilitiesToCome]:
-        model, workers, classes = self.__dict__["_fitted"]
-        known_classes = classes.get_indexer(answers.classes)
-        unknown = np.flatnonzero(known_classes < 0)
-        if len(unknown):
-            raise DataError(
-                f"column 'label' holds {len(unknown)} labels that were not there in fit: "
-                f"{first_few(answers.classes.take(unknown))}. Known labels: {first_few(classes, 10)}."
-            )
-        known_workers = workers.get_indexer(answers.workers)
-        strangers = np.flatnonzero(known_workers < 0)
-        if len(strangers):
-            message = (
-                f"{len(strangers)} of {answers.n_workers} workers were not there in fit: "
-                f"{first_few(answers.workers.take(strangers))}"
-            )
-            if self.unknown_workers == "error":
-                raise DataError(
-                    f"{message}. Fit with their answers, or pass unknown_workers='average'."
-                )
-            warn(f"{message}. They count as the average worker.", DataWarning)
-        posterior, settled = model.posterior(answers, known_workers, known_classes), None
-        if features is not None:
-            told = featured.require(self.__dict__)
-            assert isinstance(posterior, np.ndarray)
-            posterior, there = told.posterior(posterior, answers, features)
-            settled = np.where(there, 0, -1)
-        return _output(answers.select(classes=(known_classes, classes)), posterior, settled)
-
-
-def of_model(
-    parameters: dict[str, Any],
-    model: fitted.FittedModel,
-    answers: Answers,
-    posterior: npt.NDArray[np.float64],
-) -> DEEMAggregator:
-    """Return an object of a model that was fitted by several processes, with labels of some tasks."""
-    made = DEEMAggregator(**parameters)
-    labels, probas = _output(answers, posterior, None)
-    found = _attributes(
-        replace(model, warm_starts={}), labels, probas, answers.workers, answers.classes
-    )
-    made.__dict__.update(found)
-    return made
-
-
-def _attributes(
-    model: Model,
-    labels: pd.Series,
-    probas: pd.DataFrame | ProbabilitiesToCome,
-    workers: pd.Index,
-    classes: pd.Index,
-) -> dict[str, Any]:
-    """Return the fitted attributes that show a model and what it said."""
-    return {
-        "labels_": labels,
-        PROBABILITIES: probas,
-        "skills_": pd.Series(model.skills, index=workers, name="skill"),
-        "priors_": pd.Series(model.priors, index=classes, name="prior"),
-        "loss_history_": model.log_likelihood(),
-        "_fitted": (model, workers, classes),
-    }
-
-
-def _output(
-    answers: Answers,
-    posterior: npt.NDArray[np.float64] | NamedPosterior,
-    gold: npt.NDArray[np.int64] | None,
-) -> tuple[pd.Series, pd.DataFrame | ProbabilitiesToCome]:
-    """Return labels and probabilities under the caller's own ids and dtypes."""
-    best = fitted.best_class(posterior, answers, gold)
-    unlabelled = int((best < 0).sum())
-    if unlabelled:
-        warn(
-            f"{unlabelled} tasks have no answers: their label is missing, their probabilities are the prior "
-            f"({first_few(answers.tasks.take(np.flatnonzero(best < 0)))}).",
-            DataWarning,
-        )
-    labels = ids.take(answers.classes, best, "agg_label")
-    labels.index = answers.tasks
-    if isinstance(posterior, NamedPosterior):
-        return labels, ProbabilitiesToCome(posterior, answers.tasks, answers.classes)
-    return labels, pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes)
+        return aggregation.predicted(self.__dict__, answers, self.unknown_workers, features)

@@ -7,13 +7,16 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attr
 
 from deem_crowd.estimators.rules import Choice, Rule
 from deem_crowd.exceptions import ParameterError, ParameterWarning
 from deem_crowd.warning import warn
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T", bound=type)
 T2 = TypeVar("T2")
@@ -58,11 +61,11 @@ def declared(cls: type) -> dict[str, attr.Attribute[Any]]:
     return {field.name: field for field in attr.fields(cls) if "doc" in field.metadata}
 
 
-def in_order(*first: str) -> Callable[[type, list[Any]], list[Any]]:
-    """Return what puts the fields of a class in the order of its constructor: these, and then all others."""
+def in_order(first: str) -> Callable[[type, list[Any]], list[Any]]:
+    """Return what puts the fields of a class in the order of its constructor: these names, and then all others."""
+    place = {name: i for i, name in enumerate(first.split())}
 
     def ordered(cls: type, fields: list[Any]) -> list[Any]:
-        place = {name: i for i, name in enumerate(first)}
         return sorted(fields, key=lambda field: place.get(field.name, len(place)))
 
     return ordered
@@ -168,3 +171,27 @@ def named_parameters(cls: T) -> T:
 
     cls.__init__ = __init__  # type: ignore[misc]
     return cls
+
+
+class Settable:
+    """What scikit-learn's ``clone`` and searches ask of an object, for a class that is no ``BaseEstimator``."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments, as scikit-learn's ``clone`` and searches expect."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name != "self"}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set constructor arguments.
+
+        Raises
+        ------
+        ParameterError
+            For a name that is none.
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise unknown_parameter(type(self).__name__, name, known)
+        self.__dict__.update(params)
+        return self

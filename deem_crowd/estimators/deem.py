@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attr
 import numpy as np
@@ -17,7 +16,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
 from deem_crowd.estimators import (
-    checkpoint,
     declaration,
     featured,
     fitted,
@@ -32,65 +30,27 @@ from deem_crowd.estimators import predictions as taken
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.declaration import parameter
-from deem_crowd.estimators.insights import Insights
+from deem_crowd.estimators.labelling import Labelling
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.predictions import COLUMNS, Predictions
-from deem_crowd.estimators.readings import Readings
 from deem_crowd.estimators.rules import NONE, Number
 from deem_crowd.estimators.saving import Persistent
-from deem_crowd.exceptions import (
-    DataError,
-    DataWarning,
-    FormError,
-    ParameterError,
-)
-from deem_crowd.model import votes as initialization
-from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import watched
 from deem_crowd.training import likelihood as training
-from deem_crowd.warning import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _ORDER = (
-    "n_classes",
-    "hidden_dim",
-    "cd_k",
-    "deterministic",
-    "learning_rate",
-    "momentum",
-    "epochs",
-    "batch_size",
-    "device",
-    "init_method",
-    "use_weighted",
-    "ordered",
-    "auto_hyperparameters",
-    "model_dir",
-    "random_state",
-    "use_preprocessing",
-    "preprocessing_layers",
-    "preprocessing_layer_widths",
-    "preprocessing_activation",
-    "preprocessing_init",
-    "preprocessing_one_hot",
-    "preprocessing_use_softmax",
-    "preprocessing_jitter",
-    "sampler",
-    "sampler_steps",
-    "sampler_oh_mode",
-    "subtypes",
-    "learning_rate_schedule",
-    "restart",
-    "early_stopping",
-    "validation_fraction",
-    "gauge",
-    "penalty",
-    "tol",
-    "dtype",
+    "n_classes hidden_dim cd_k deterministic learning_rate momentum epochs batch_size device "
+    "init_method use_weighted ordered auto_hyperparameters model_dir random_state "
+    "use_preprocessing preprocessing_layers preprocessing_layer_widths "
+    "preprocessing_activation preprocessing_init preprocessing_one_hot "
+    "preprocessing_use_softmax preprocessing_jitter sampler sampler_steps sampler_oh_mode "
+    "subtypes learning_rate_schedule restart early_stopping validation_fraction gauge penalty "
+    "tol dtype"
 )
 """Of the constructor, as the published package has it; what is added comes after."""
 
@@ -102,11 +62,10 @@ _ORDER = (
     repr=False,
     auto_attribs=True,
     collect_by_mro=True,
-    field_transformer=declaration.in_order(*_ORDER),
+    field_transformer=declaration.in_order(_ORDER),
 )
 class DEEM(
-    Readings,
-    Insights,
+    Labelling,
     Decisions,
     featured.WithFeatures,
     Persistent,
@@ -314,21 +273,17 @@ class DEEM(
         settings = self.get_params(deep=False)
         declaration.check(settings, type(self))
         with exclusive(self):
-            before = Memory.before(self.__dict__)
-            n_classes = settings["n_classes"] if before is None else before.answers.n_classes
-            # no warning of sources that are silent in a later part
-            watched = ("task", "worker") if before is None else ("task",)
-            columns: pd.Index | None = None
+            before, present = Memory.before(self.__dict__), None
             if before is None:
-                answers, columns = taken.read(predictions, n_classes, watched)
+                answers, columns = taken.read(predictions, settings["n_classes"])
             else:
-                answers = as_answers(
-                    taken.in_order(inputs.opened(predictions), self.__dict__), n_classes, watched
-                )
                 columns = self.__dict__.get(COLUMNS)
+                rows = taken.in_order(inputs.opened(predictions), self.__dict__)
+                # no warning of sources that are silent in a later part
+                answers = as_answers(rows, before.answers.n_classes, warn_empty=("task",))
             known = None if gold is None else class_vector(gold, answers, "gold")
             if before is None:
-                seen, present = Memory(answers, known), None
+                seen = Memory(answers, known)
             else:
                 self._same_sources(answers)
                 if not isinstance(predictions, Answers):
@@ -353,140 +308,6 @@ class DEEM(
         tags.target_tags.required = False
         tags.classifier_tags.poor_score = True  # of y nothing is learned
         return tags
-
-    # -------------------------------------------------------------- predicting
-
-    def predict_proba(
-        self, predictions: Predictions, *, features: Any = None
-    ) -> npt.NDArray[np.float64]:
-        """Return p(label | answers) for tasks old or new, shape (N, K).
-
-        A task without answers gets the class prior. ``features`` are those of the tasks, as in :meth:`fit`, of a model
-        that was fitted with some.
-
-        Raises
-        ------
-        NotFittedError, DataError, FormError, UnsupportedError
-        """
-        return self._with_features(*self._posterior(predictions), features)[0]
-
-    def _with_features(
-        self, posterior: npt.NDArray[np.float64], answers: Answers, features: Any
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64] | None]:
-        """Return the posterior with features, and 0 for tasks that these give a label, answers or not, else −1."""
-        if features is None:
-            return posterior, None
-        posterior, there = featured.require(self.__dict__).posterior(posterior, answers, features)
-        return posterior, np.where(there, 0, -1)
-
-    @overload
-    def predict(
-        self,
-        predictions: Predictions,
-        return_probs: Literal[False] = False,
-        align_to: npt.ArrayLike | None = None,
-        contested: str = "keep",
-        *,
-        features: Any = None,
-    ) -> npt.NDArray[np.int64]: ...
-
-    @overload
-    def predict(
-        self,
-        predictions: Predictions,
-        return_probs: Literal[True],
-        align_to: npt.ArrayLike | None = None,
-        contested: str = "keep",
-        *,
-        features: Any = None,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...
-
-    @overload
-    def predict(
-        self,
-        predictions: Predictions,
-        return_probs: bool,
-        align_to: npt.ArrayLike | None = None,
-        contested: str = "keep",
-        *,
-        features: Any = None,
-    ) -> npt.NDArray[np.int64] | tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...
-
-    def predict(
-        self,
-        predictions: Predictions,
-        return_probs: bool = False,
-        align_to: npt.ArrayLike | None = None,
-        contested: str = "keep",
-        *,
-        features: Any = None,
-    ) -> npt.NDArray[np.int64] | tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Return the most probable class of each task, shape (N,); −1 for tasks without answers.
-
-        Parameters
-        ----------
-        predictions : array, DataFrame or Answers
-            As in :meth:`fit`, of the same D sources. The columns of a frame are put in the order of the fit.
-        return_probs : bool
-            Return (labels, probabilities) instead; both carry the same mapping.
-        align_to : integers, shape (N,) or (N, D), optional
-            Rename the classes, for this call, by the Hungarian algorithm so that they agree best with these labels;
-            of a matrix of answers, of these tasks or of others of the same sources, with its majority vote. The call
-            changes nothing: ``class_map_`` is found in fit.
-        contested : 'keep' or 'missing'
-            What becomes of labels that need another look, for the reasons of ``contested_``: −1 if 'missing'.
-        features : optional
-            Of these tasks, as in :meth:`fit`, of a model that was fitted with features.
-
-        Raises
-        ------
-        NotFittedError, DataError, FormError, ParameterError
-        """
-        drops = self._drops_contested(contested)
-        posterior, answers = self._posterior(predictions)
-        posterior, settled = self._with_features(posterior, answers, features)
-        labels = fitted.best_class(posterior, answers, settled)
-        if drops:
-            labels = np.where(self._contested_of(answers, labels, posterior), -1, labels)
-        if align_to is not None:
-            mapping = initialization.match(_agreement(self, posterior, align_to, answers))
-            renamed = np.empty_like(posterior)
-            renamed[:, mapping] = posterior
-            posterior = renamed
-            labels = np.append(mapping, -1)[labels]
-        return (labels, posterior) if return_probs else labels
-
-    def score(
-        self,
-        predictions: Predictions,
-        y: npt.ArrayLike | None = None,
-        *,
-        true_labels: npt.ArrayLike | None = None,
-    ) -> float:
-        """Return the accuracy on the tasks whose true class is given, under the mapping found by majority vote.
-
-        Parameters
-        ----------
-        predictions : array or Answers
-        y : integers, shape (N,)
-            The true classes, −1 where unknown. The mapping of classes is never fitted to them.
-        true_labels : optional
-            The former name of ``y``.
-
-        Raises
-        ------
-        NotFittedError, DataError, FormError
-        """
-        y = declaration.renamed("true_labels", true_labels, "y", y)
-        if y is None:
-            raise ParameterError("score needs y, an array of N true classes.")
-        posterior, answers = self._posterior(predictions)
-        truth = class_vector(y, answers, "y")
-        rated = truth >= 0
-        if not rated.any():
-            raise DataError("y holds no class (all −1): nothing can be scored.")
-        best = fitted.best_class(posterior, answers)
-        return float((best[rated] == truth[rated]).mean())
 
     # ---------------------------------------------------------- save and load
 
@@ -536,36 +357,8 @@ class DEEM(
         if folder is not None:
             there = copy.copy(self)
             there.__dict__ = fresh
-            there.save(_model_file(folder))
+            there.save(saving.model_file(folder))
         self.__dict__ = fresh
-
-    def _same_sources(self, answers: Answers) -> None:
-        if answers.n_workers != self.n_classifiers_:
-            raise DataError(
-                f"predictions have {answers.n_workers} columns (sources), the model was fitted with "
-                f"{self.n_classifiers_}. Give one column per source, −1 where it did not answer."
-            )
-
-    def _posterior(self, predictions: Predictions) -> tuple[npt.NDArray[np.float64], Answers]:
-        model = self._model()
-        classes = np.arange(self.n_classes_)
-        remembered: Memory | None = self.__dict__.get(FITTED_ON)
-        if isinstance(predictions, Answers) and remembered is not None:
-            answers, workers = taken.by_ids(predictions, remembered.answers)
-            return model.posterior(answers, workers, classes), answers
-        if isinstance(predictions, Answers) and not np.array_equal(
-            predictions.workers, np.arange(predictions.n_workers)
-        ):
-            warn(
-                "this model was read from a file, and files of DEEM hold no ids: workers and classes are taken by "
-                "position. Give them in the order of the fit, or use DEEMAggregator, whose files hold ids.",
-                DataWarning,
-            )
-        # no warning of sources that are silent among new tasks
-        predictions = taken.in_order(inputs.opened(predictions), self.__dict__)
-        answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
-        self._same_sources(answers)
-        return model.posterior(answers, np.arange(answers.n_workers), classes), answers
 
 
 def _trained(
@@ -593,31 +386,3 @@ def _attributes(model: fitted.FittedModel) -> dict[str, Any]:
         "skills_": model.skills,
         "_fitted": model,
     }
-
-
-def _model_file(folder: Any) -> Path:
-    """Return the file that fit writes into ``model_dir``, which is made if it is not there."""
-    place = Path(saving.require_path(folder))
-    place.mkdir(parents=True, exist_ok=True)
-    return place / f"deem{checkpoint.SUFFIX}"
-
-
-def _agreement(
-    model: DEEM,
-    posterior: npt.NDArray[np.float64],
-    align_to: npt.ArrayLike,
-    answers: Answers,
-) -> npt.NDArray[np.float64]:
-    """Return how much of the posterior falls on each class of a reference, shape (K, K) as [class, reference]."""
-    if np.ndim(align_to) < 2:
-        return initialization.agreement(posterior, class_vector(align_to, answers, "align_to"))
-    voters = as_answers(align_to, answers.n_classes, warn_empty=())
-    if voters.n_tasks != len(posterior):
-        # other tasks of the same sources: their own labels say which class is which
-        if voters.n_workers != model.n_classifiers_:
-            raise FormError(
-                f"align_to has {voters.n_workers} columns (sources), the model was fitted with {model.n_classifiers_}."
-            )
-        posterior = model._posterior(voters)[0]
-    design = DesignMatrix(voters, torch.device("cpu"), torch.float64)
-    return posterior.T @ initialization.vote_shares(design).numpy()

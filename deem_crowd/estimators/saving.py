@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sklearn.exceptions import NotFittedError
@@ -115,3 +116,10 @@ def require_path(path: Any) -> str | os.PathLike[str]:
     if not os.fspath(path):
         raise DataError("path is empty: give the name of a file.")
     return path
+
+
+def model_file(folder: Any) -> Path:
+    """Return the file that fit writes into ``model_dir``, which is made if it is not there."""
+    place = Path(require_path(folder))
+    place.mkdir(parents=True, exist_ok=True)
+    return place / f"deem{checkpoint.SUFFIX}"

@@ -1,0 +1,191 @@
+"""What DEEMAggregator does with answers once they are read: from answers to fitted attributes, and to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from deem_crowd.data import gold as known_labels
+from deem_crowd.data import index as ids
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators import featured, fitted, recipe
+from deem_crowd.estimators import fit as inference
+from deem_crowd.estimators.fitted import FittedModel
+from deem_crowd.estimators.growth import GROWN_WITH, UPDATE, add_answers
+from deem_crowd.estimators.many_classes import SparseModel
+from deem_crowd.estimators.memory import Memory
+from deem_crowd.estimators.probabilities import PROBABILITIES, ProbabilitiesToCome
+from deem_crowd.exceptions import DataError, DataWarning, first_few
+from deem_crowd.model.named_classes import NamedPosterior
+from deem_crowd.progress import watched
+from deem_crowd.warning import warn
+
+
+def trained(
+    seen: Memory,
+    parameters: Mapping[str, Any],
+    present: FittedModel | SparseModel | None = None,
+    keep: bool = False,
+    features: Any = None,
+) -> dict[str, Any]:
+    """Return the fitted attributes for all answers seen.
+
+    Parameters
+    ----------
+    seen : Memory
+    parameters : mapping
+        Of the constructor.
+    present : FittedModel or SparseModel, optional
+        Where training may go on from.
+    keep : bool
+        Whether the model keeps what a fit of more answers may go on from.
+    features : optional
+        As in :meth:`DEEMAggregator.fit`.
+    """
+    answers = seen.answers
+    gold = known_labels.positions(seen.known, answers)
+    plan = recipe.recipe(parameters, parameters["n_iter"], None)
+    with watched("deem", plan.unit, parameters["progress"]) as progress:
+        if features is None:
+            model, posterior = inference.fit_any(answers, plan, gold, progress, present, keep)
+        else:
+            model, posterior = inference.fit_answers(answers, plan, gold, progress)
+    if not keep and isinstance(model, FittedModel):
+        model = replace(model, warm_starts={}, growth=None)
+    made = None
+    if features is not None:
+        assert isinstance(model, FittedModel)
+        assert isinstance(posterior, np.ndarray)
+        model, posterior, made, gold = featured.add_features(
+            answers, gold, features, parameters, model, posterior, answers.classes
+        )
+    labels, probas = output(answers, posterior, gold)
+    result = attributes(model, labels, probas, answers.workers, answers.classes)
+    return result if made is None else {**result, featured.FEATURES: made}
+
+
+def added(
+    state: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    before: Memory,
+    answers: Answers,
+    known: pd.DataFrame | None,
+) -> tuple[Memory, dict[str, Any]] | None:
+    """Return all answers and the fitted attributes where a few more can be added to the model, else None.
+
+    Parameters
+    ----------
+    state : mapping
+        The attributes of a fitted object.
+    parameters : mapping
+        Its parameters, as they are now.
+    before : Memory
+        What it has seen.
+    answers : Answers
+        Those to add.
+    known : DataFrame, optional
+        Labels that are known besides.
+    """
+    model = state["_fitted"][0]
+    growth = model.growth if isinstance(model, FittedModel) else None
+    if growth is None or known is not None or parameters["groups"] is not None:
+        return None
+    if state.get(GROWN_WITH) != parameters:
+        return None
+    assert isinstance(model, FittedModel)
+    grown = add_answers(model, before, answers)
+    if grown is None:
+        return None
+    model, seen, how = grown
+    classes = seen.base.classes
+    labels = ids.take(classes, model.growth.label.numpy(), "agg_label")
+    labels.index = seen.tasks
+    posterior = model.growth.posterior.to(torch.float64).numpy()
+    probas = pd.DataFrame(posterior, index=seen.tasks, columns=classes)
+    return seen, {**attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
+
+
+def predicted(
+    state: Mapping[str, Any], answers: Answers, unknown_workers: str, features: Any = None
+) -> tuple[pd.Series, pd.DataFrame | ProbabilitiesToCome]:
+    """Return labels and probabilities of tasks from the attributes of a fitted object.
+
+    Raises
+    ------
+    DataError
+        If an answer names a class that was not there in fit, or a worker was not and ``unknown_workers`` is 'error'.
+    UnsupportedError
+        If there are features, and the model knows none.
+    """
+    model, workers, classes = state["_fitted"]
+    known_classes = classes.get_indexer(answers.classes)
+    unknown = np.flatnonzero(known_classes < 0)
+    if len(unknown):
+        raise DataError(
+            f"column 'label' holds {len(unknown)} labels that were not there in fit: "
+            f"{first_few(answers.classes.take(unknown))}. Known labels: {first_few(classes, 10)}."
+        )
+    known_workers = workers.get_indexer(answers.workers)
+    strangers = np.flatnonzero(known_workers < 0)
+    if len(strangers):
+        message = (
+            f"{len(strangers)} of {answers.n_workers} workers were not there in fit: "
+            f"{first_few(answers.workers.take(strangers))}"
+        )
+        if unknown_workers == "error":
+            raise DataError(
+                f"{message}. Fit with their answers, or pass unknown_workers='average'."
+            )
+        warn(f"{message}. They count as the average worker.", DataWarning)
+    posterior, settled = model.posterior(answers, known_workers, known_classes), None
+    if features is not None:
+        told = featured.require(state)
+        assert isinstance(posterior, np.ndarray)
+        posterior, there = told.posterior(posterior, answers, features)
+        settled = np.where(there, 0, -1)
+    return output(answers.select(classes=(known_classes, classes)), posterior, settled)
+
+
+def attributes(
+    model: FittedModel | SparseModel,
+    labels: pd.Series,
+    probas: pd.DataFrame | ProbabilitiesToCome,
+    workers: pd.Index,
+    classes: pd.Index,
+) -> dict[str, Any]:
+    """Return the fitted attributes that show a model and what it said."""
+    return {
+        "labels_": labels,
+        PROBABILITIES: probas,
+        "skills_": pd.Series(model.skills, index=workers, name="skill"),
+        "priors_": pd.Series(model.priors, index=classes, name="prior"),
+        "loss_history_": model.log_likelihood(),
+        "_fitted": (model, workers, classes),
+    }
+
+
+def output(
+    answers: Answers,
+    posterior: npt.NDArray[np.float64] | NamedPosterior,
+    gold: npt.NDArray[np.int64] | None,
+) -> tuple[pd.Series, pd.DataFrame | ProbabilitiesToCome]:
+    """Return labels and probabilities under the caller's own ids and dtypes."""
+    best = fitted.best_class(posterior, answers, gold)
+    unlabelled = int((best < 0).sum())
+    if unlabelled:
+        warn(
+            f"{unlabelled} tasks have no answers: their label is missing, their probabilities are the prior "
+            f"({first_few(answers.tasks.take(np.flatnonzero(best < 0)))}).",
+            DataWarning,
+        )
+    labels = ids.take(answers.classes, best, "agg_label")
+    labels.index = answers.tasks
+    if isinstance(posterior, NamedPosterior):
+        return labels, ProbabilitiesToCome(posterior, answers.tasks, answers.classes)
+    return labels, pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes)
