@@ -15,9 +15,9 @@ from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.exceptions import DataWarning, FormError, MemoryNeedError
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.named_classes import NamedClasses
-from deem_crowd.training import em, sparse_tables
+from deem_crowd.training import em, sparse_fit
 from deem_crowd.training.hierarchical import AccuracyCentre, fit_hierarchical
-from deem_crowd.training.sparse_tables import fit_sparse_tables
+from deem_crowd.training.sparse_fit import fit_sparse_tables
 
 K = 60
 
@@ -97,7 +97,7 @@ def test_tables_that_are_looked_up_are_those_of_training(answers) -> None:
 
 @pytest.mark.parametrize("one_coin", [True, False])
 def test_the_dense_model_says_the_same(one_coin, monkeypatch) -> None:
-    monkeypatch.setattr(sparse_tables, "_PRIOR_TASKS", (1.0,))  # as dense models have it
+    monkeypatch.setattr(sparse_fit, "_PRIOR_TASKS", (1.0,))  # as dense models have it
     frame, _ = crowd(n=3000, k=24, d=40)
     answers = Answers.from_frame(frame)
     layout = NamedClasses(answers)

@@ -18,7 +18,8 @@ from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.selection import null_model
-from deem_crowd.training.likelihood import Likelihood, Settings, Weights, train
+from deem_crowd.training.likelihood import Likelihood, Settings, Weights
+from deem_crowd.training.one_unit import train
 
 
 def crowd(seed: int, n: int = 60, d: int = 6, k: int = 3, skill=(0.5, 0.9), missing: float = 0.3):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import FormError, first_few
-from deem_crowd_adapters.tables import is_place
+from deem_crowd_adapters.kinds import is_place
 
 
 def from_dense(

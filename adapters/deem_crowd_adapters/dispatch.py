@@ -13,7 +13,7 @@ import pandas as pd
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import FormError, ParameterError, first_few
 from deem_crowd_adapters import arrays, long, reading, roles, wide
-from deem_crowd_adapters.tables import is_arrow, is_place, is_polars
+from deem_crowd_adapters.kinds import is_arrow, is_place, is_polars
 
 _TAKEN = (
     "Answers; a long table (task, worker, label) of pandas, polars or Arrow; a table of soft answers "

@@ -9,7 +9,8 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd_adapters import roles
-from deem_crowd_adapters.tables import is_place, to_frame
+from deem_crowd_adapters.kinds import is_place
+from deem_crowd_adapters.tables import to_frame
 
 
 def from_long(

@@ -14,7 +14,7 @@ from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.exceptions import FormError
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.arrow import arrow_to_frame
-from deem_crowd_adapters.tables import is_polars
+from deem_crowd_adapters.kinds import is_polars
 
 if TYPE_CHECKING:
     import polars

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,24 +9,7 @@ import pandas as pd
 
 from deem_crowd.exceptions import FormError
 from deem_crowd_adapters import roles
-
-
-def is_place(data: Any) -> bool:
-    """Tell whether ``data`` is a path or an open file."""
-    return isinstance(data, (str, os.PathLike)) or hasattr(data, "read")
-
-
-def is_polars(data: Any) -> bool:
-    """Tell whether ``data`` is a polars frame, without importing polars for the question."""
-    polars = sys.modules.get("polars")  # who holds a polars frame has imported it
-    return polars is not None and isinstance(data, (polars.DataFrame, polars.LazyFrame))
-
-
-def is_arrow(data: Any) -> bool:
-    """Tell whether ``data`` is a table, batch or stream of Arrow, whichever library made it."""
-    return not isinstance(data, pd.DataFrame) and (
-        hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
-    )
+from deem_crowd_adapters.kinds import is_arrow, is_polars
 
 
 def to_frame(

@@ -16,7 +16,7 @@ from deem_crowd.data.wide import odd_columns
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
 from deem_crowd.warning import warn
 from deem_crowd_adapters import roles
-from deem_crowd_adapters.tables import is_place
+from deem_crowd_adapters.kinds import is_place
 
 EXACT_IN_FLOAT = 2**53
 """Up to here float64 holds every whole number."""

@@ -23,6 +23,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal, start
 from deem_crowd.training import likelihood as training
+from deem_crowd.training import one_unit
 from deem_crowd_benchmarks.label_sets import sources
 from deem_crowd_benchmarks.laws import crowd_of
 
@@ -46,7 +47,7 @@ def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, 
         seconds = float("inf")
         for _ in range(3):
             began = time.perf_counter()
-            fit = training.train(passes, begin, settings)
+            fit = one_unit.train(passes, begin, settings)
             seconds = min(seconds, time.perf_counter() - began)
         found[name] = (fit.n_passes, seconds, fit.objective[-1] * passes.n_tasks / passes.n_answers)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,25 +14,15 @@ import pandas as pd
 from deem_crowd.data import arrays, frames
 from deem_crowd.data.assembly import Duplicates as Duplicates
 from deem_crowd.data.assembly import Missing as Missing
-from deem_crowd.data.assembly import (
-    check_choice,
-    class_codes,
-    named,
-    pointers,
-    sorted_rows,
-)
-from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
-from deem_crowd.memory import require
-
-if TYPE_CHECKING:
-    import torch
-
-Coded = tuple[npt.NDArray[np.integer[Any]], pd.Index]
-"""Numbers, and the Index that they point into."""
+from deem_crowd.data.assembly import assembled, check_choice
+from deem_crowd.data.merging import merged
+from deem_crowd.data.parts import Coded, selected
+from deem_crowd.data.views import Views
+from deem_crowd.exceptions import DataError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Answers:
+class Answers(Views):
     """The answers of D workers about N tasks, each one of K classes or a distribution over them.
 
     An answer that was not given is not stored: it is no class, no vote and no count.
@@ -70,58 +60,6 @@ class Answers:
     tasks: pd.Index
     workers: pd.Index
     classes: pd.Index
-
-    # ------------------------------------------------------------------ sizes
-
-    @property
-    def n_tasks(self) -> int:
-        """N."""
-        return len(self.tasks)
-
-    @property
-    def n_workers(self) -> int:
-        """D."""
-        return len(self.workers)
-
-    @property
-    def n_classes(self) -> int:
-        """K."""
-        return len(self.classes)
-
-    @property
-    def n_answers(self) -> int:
-        """R."""
-        return len(self.worker)
-
-    @property
-    def is_soft(self) -> bool:
-        """Whether answers are distributions over the classes."""
-        return self.soft is not None
-
-    @property
-    def hard_label(self) -> npt.NDArray[np.int32]:
-        """The labels, shape (R,), of answers that are not soft.
-
-        Raises
-        ------
-        FormError
-            If the answers are soft.
-        """
-        if self.label is None:
-            raise FormError("soft answers have no labels; use one_hot() or soft.")
-        return self.label
-
-    @property
-    def task(self) -> npt.NDArray[np.int32]:
-        """The task of each answer, shape (R,)."""
-        return np.repeat(np.arange(self.n_tasks, dtype=np.int32), np.diff(self.task_ptr))
-
-    def __repr__(self) -> str:
-        kind = "soft answers" if self.is_soft else "answers"
-        return (
-            f"Answers({self.n_answers:,} {kind}, {self.n_tasks:,} tasks, {self.n_workers:,} workers, "
-            f"{self.n_classes:,} classes)"
-        )
 
     # --------------------------------------------------------------- building
 
@@ -196,35 +134,16 @@ class Answers:
         ------
         DataError, ParameterError
         """
-        check_choice("missing", missing, ("error", "drop"))
-        check_choice("duplicates", duplicates, ("error", "last", "first"))
-        (task_codes, tasks), (worker_codes, workers) = task, worker
-        if soft is not None:
-            values, label_index = soft[0], named(soft[1], "label")
-        elif label is not None:
-            values, label_index = class_codes(*label, classes)
-        else:
-            raise ParameterError("from_codes takes label=(codes, index) or soft=(values, index).")
-        given = values >= 0 if soft is None else np.ones(len(values), dtype=bool)
-        if not given.all():
-            absent = np.flatnonzero(~given)
-            if missing == "error":
-                raise DataError(
-                    f"column 'label' is missing in {len(absent)} of {len(given)} rows (rows "
-                    f"{first_few(absent)}). Drop those rows, or pass missing='drop' to leave them out."
-                )
-            task_codes, worker_codes, values = task_codes[given], worker_codes[given], values[given]
-        order = sorted_rows(task_codes, worker_codes, values, tasks, workers, duplicates)
-        if order is not None:
-            task_codes, worker_codes, values = task_codes[order], worker_codes[order], values[order]
         return cls(
-            task_ptr=pointers(task_codes, len(tasks)),
-            worker=worker_codes.astype(np.int32, copy=False),
-            label=values.astype(np.int32, copy=False) if soft is None else None,
-            soft=None if soft is None else values,
-            tasks=named(tasks, "task"),
-            workers=named(workers, "worker"),
-            classes=label_index,
+            *assembled(
+                task,
+                worker,
+                label,
+                soft=soft,
+                missing=missing,
+                duplicates=duplicates,
+                classes=classes,
+            )
         )
 
     @classmethod
@@ -293,10 +212,8 @@ class Answers:
         DataError
             If ids of one collide with ids of the other (1 and '1').
         """
-        from deem_crowd.data.merging import merged
-
         check_choice("duplicates", duplicates, ("error", "last", "first"))
-        return merged(self, new, duplicates)
+        return Answers(*merged(self, new, duplicates))
 
     @classmethod
     def from_soft_frame(
@@ -420,57 +337,7 @@ class Answers:
         -------
         Answers
         """
-        if isinstance(tasks, slice) and workers is None and classes is None and rows is None:
-            start, stop, step = tasks.indices(self.n_tasks)
-            if step == 1:
-                return self._between(start, max(start, stop))
-        task, worker, label, soft = self.task, self.worker, self.label, self.soft
-        keep = np.ones(self.n_answers, dtype=bool) if rows is None else rows.copy()
-        task_index, worker_index, class_index = self.tasks, self.workers, self.classes
-        if tasks is not None:
-            chosen = np.arange(self.n_tasks)[tasks]
-            place = np.full(self.n_tasks, -1, dtype=np.int32)
-            place[chosen] = np.arange(len(chosen), dtype=np.int32)
-            task, task_index = place[task], self.tasks.take(chosen)
-            keep &= task >= 0
-        if workers is not None:
-            worker, worker_index = workers[0].astype(np.int32)[worker], workers[1].rename("worker")
-            keep &= worker >= 0
-        if classes is not None:
-            number, class_index = classes[0], classes[1].rename("label")
-            if soft is None:
-                label = number.astype(np.int32)[self.hard_label]
-                keep &= label >= 0
-            else:
-                spread = np.zeros((self.n_answers, len(class_index)))
-                spread[:, number[number >= 0]] = soft[:, number >= 0]
-                soft, keep = spread, keep & (spread.sum(axis=1) > 0)
-        picked: npt.NDArray[Any] | slice = slice(None) if keep.all() else np.flatnonzero(keep)
-        key = task.astype(np.int64)[picked] * len(worker_index) + worker[picked]
-        if (key[1:] < key[:-1]).any():
-            picked = np.arange(self.n_answers)[picked][np.argsort(key, kind="stable")]
-        return Answers(
-            task_ptr=pointers(task[picked], len(task_index)),
-            worker=worker[picked],
-            label=None if label is None else label[picked],
-            soft=None if soft is None else soft[picked],
-            tasks=task_index,
-            workers=worker_index,
-            classes=class_index,
-        )
-
-    def _between(self, start: int, stop: int) -> Answers:
-        """Return the answers to tasks start:stop as views, in O(1) beside the ids."""
-        part = slice(int(self.task_ptr[start]), int(self.task_ptr[stop]))
-        return Answers(
-            task_ptr=self.task_ptr[start : stop + 1] - self.task_ptr[start],
-            worker=self.worker[part],
-            label=None if self.label is None else self.label[part],
-            soft=None if self.soft is None else self.soft[part],
-            tasks=self.tasks[start:stop],
-            workers=self.workers,
-            classes=self.classes,
-        )
+        return Answers(*selected(self, tasks, workers, classes, rows))
 
     def checked(self) -> Answers:
         """Return these answers if they are consistent; for whoever builds them by hand. Costs O(R).
@@ -489,76 +356,6 @@ class Answers:
                 f"these Answers are inconsistent: {fault}. Build them with Answers.from_codes."
             )
         return self
-
-    # ------------------------------------------------------------------ views
-
-    def dense(self) -> torch.Tensor:
-        """Return the (N, D) int64 tensor of labels with −1 for missing.
-
-        Raises
-        ------
-        FormError
-            If the answers are soft: use :meth:`one_hot`.
-        MemoryNeedError
-            If N·D entries do not fit: this view is for models that need it, nothing here does.
-        """
-        import torch
-
-        label = self.hard_label
-        require(
-            self.n_tasks * self.n_workers * 8,
-            f"a dense matrix of {self.n_tasks:,} tasks × {self.n_workers:,} workers",
-            "Work on the answers themselves (task_ptr, worker, label).",
-        )
-        matrix = torch.full((self.n_tasks, self.n_workers), -1, dtype=torch.int64)
-        cells = self.task.astype(np.int64) * self.n_workers + self.worker
-        matrix.view(-1)[torch.from_numpy(cells)] = torch.from_numpy(label.astype(np.int64))
-        return matrix
-
-    def one_hot(self, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """Return the (N, K, D) tensor of answers, zeros for missing; soft answers as they are.
-
-        Parameters
-        ----------
-        dtype : torch dtype, optional
-            float32 if omitted.
-
-        Raises
-        ------
-        MemoryNeedError
-        """
-        import torch
-
-        kind = torch.float32 if dtype is None else dtype
-        n, k, d = self.n_tasks, self.n_classes, self.n_workers
-        require(
-            n * k * d * kind.itemsize,
-            f"a dense tensor of {n:,} tasks × {k:,} classes × {d:,} workers",
-            "Work on the answers themselves (task_ptr, worker, label).",
-        )
-        array = torch.zeros((n, k, d), dtype=kind)
-        task, worker = torch.from_numpy(self.task).long(), torch.from_numpy(self.worker).long()
-        if self.soft is not None:
-            array[task, :, worker] = torch.from_numpy(self.soft).to(kind)
-        else:
-            array[task, torch.from_numpy(self.hard_label).long(), worker] = 1
-        return array
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the long format, R rows by task: ``task``, ``worker`` and ``label``.
-
-        Soft answers give one probability column per class instead of ``label``. Tasks and workers without
-        answers have no row.
-        """
-        ids_ = {
-            "task": self.tasks.take(self.task),
-            "worker": self.workers.take(self.worker),
-        }
-        if self.label is not None:
-            return pd.DataFrame({**ids_, "label": self.classes.take(self.label)})
-        frame = pd.DataFrame(ids_)
-        soft = pd.DataFrame(self.soft, columns=pd.Index(list(self.classes), tupleize_cols=False))
-        return pd.concat([frame, soft], axis=1)
 
 
 def as_answers(

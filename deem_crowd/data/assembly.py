@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,61 @@ from deem_crowd.warning import warn
 Duplicates = Literal["error", "last", "first"]
 Missing = Literal["error", "drop"]
 Values = npt.NDArray[Any]
+
+
+class Fields(NamedTuple):
+    """What :class:`deem_crowd.Answers` consist of; it says what each is."""
+
+    task_ptr: npt.NDArray[np.integer[Any]]
+    worker: npt.NDArray[np.int32]
+    label: npt.NDArray[np.int32] | None
+    soft: npt.NDArray[np.float64] | None
+    tasks: pd.Index
+    workers: pd.Index
+    classes: pd.Index
+
+
+def assembled(
+    task: tuple[Values, pd.Index],
+    worker: tuple[Values, pd.Index],
+    label: tuple[Values, pd.Index] | None = None,
+    *,
+    soft: tuple[npt.NDArray[np.float64], pd.Index] | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+) -> Fields:
+    """Return answers whose columns are coded; see :meth:`deem_crowd.Answers.from_codes`."""
+    check_choice("missing", missing, ("error", "drop"))
+    check_choice("duplicates", duplicates, ("error", "last", "first"))
+    (task_codes, tasks), (worker_codes, workers) = task, worker
+    if soft is not None:
+        values, label_index = soft[0], named(soft[1], "label")
+    elif label is not None:
+        values, label_index = class_codes(*label, classes)
+    else:
+        raise ParameterError("from_codes takes label=(codes, index) or soft=(values, index).")
+    given = values >= 0 if soft is None else np.ones(len(values), dtype=bool)
+    if not given.all():
+        absent = np.flatnonzero(~given)
+        if missing == "error":
+            raise DataError(
+                f"column 'label' is missing in {len(absent)} of {len(given)} rows (rows "
+                f"{first_few(absent)}). Drop those rows, or pass missing='drop' to leave them out."
+            )
+        task_codes, worker_codes, values = task_codes[given], worker_codes[given], values[given]
+    order = sorted_rows(task_codes, worker_codes, values, tasks, workers, duplicates)
+    if order is not None:
+        task_codes, worker_codes, values = task_codes[order], worker_codes[order], values[order]
+    return Fields(
+        task_ptr=pointers(task_codes, len(tasks)),
+        worker=worker_codes.astype(np.int32, copy=False),
+        label=values.astype(np.int32, copy=False) if soft is None else None,
+        soft=None if soft is None else values,
+        tasks=named(tasks, "task"),
+        workers=named(workers, "worker"),
+        classes=label_index,
+    )
 
 
 def sorted_rows(

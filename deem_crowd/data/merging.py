@@ -9,16 +9,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import index as ids
+from deem_crowd.data.assembly import Duplicates, Fields, assembled
 from deem_crowd.exceptions import FormError
 
 if TYPE_CHECKING:
-    from deem_crowd.data.answers import Answers, Duplicates
-
-
-def merged(old: Answers, new: Answers, duplicates: Duplicates) -> Answers:
-    """Return both; see :meth:`deem_crowd.Answers.extended`."""
     from deem_crowd.data.answers import Answers
 
+
+def merged(old: Answers, new: Answers, duplicates: Duplicates) -> Fields:
+    """Return both; see :meth:`deem_crowd.Answers.extended`."""
     if old.is_soft != new.is_soft:
         raise FormError(
             "labels and probabilities cannot be put together: turn the labels into probabilities first, or fit "
@@ -52,7 +51,7 @@ def merged(old: Answers, new: Answers, duplicates: Duplicates) -> Answers:
     all_workers = joined(old.worker, coming_worker.astype(np.int32))
     if again:  # which answer stands is settled where it always is
         all_tasks = np.concatenate([old.task, coming_task])
-        return Answers.from_codes(
+        return assembled(
             (all_tasks, tasks),
             (all_workers, workers),
             None if label_codes is None else (label_codes, classes),
@@ -65,7 +64,7 @@ def merged(old: Answers, new: Answers, duplicates: Duplicates) -> Answers:
     index = np.int32 if len(all_workers) < 2**31 - 1 else np.int64
     task_ptr: npt.NDArray[Any] = np.zeros(len(tasks) + 1, dtype=index)
     np.cumsum(lengths, out=task_ptr[1:])
-    return Answers(task_ptr, all_workers, label_codes, soft, tasks, workers, classes)
+    return Fields(task_ptr, all_workers, label_codes, soft, tasks, workers, classes)
 
 
 def _united(old: pd.Index, new: pd.Index, name: str) -> tuple[npt.NDArray[np.int64], pd.Index]:

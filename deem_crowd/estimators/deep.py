@@ -19,7 +19,8 @@ from deem_crowd.progress import Progress, only_stage
 from deem_crowd.samplers import DiscreteLangevin, Gibbs
 from deem_crowd.samplers.base import Sampler
 from deem_crowd.training import contrastive, joint, pretrain
-from deem_crowd.training.likelihood import Likelihood, warn_not_converged
+from deem_crowd.training.likelihood import Likelihood
+from deem_crowd.training.one_unit import warn_not_converged
 
 # What a worker's empirical table starts with: answers of the average worker.
 _PRIOR_ANSWERS = 2.0

@@ -17,6 +17,7 @@ from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.estimators.growth import growth_of, information, worth_of
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.estimators.starts import ONE, continued, first_energy
 from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, make_design
@@ -31,10 +32,9 @@ from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.select import Selected
 from deem_crowd.threads import as_many_threads_as_pay
 from deem_crowd.training import likelihood as training
+from deem_crowd.training import one_unit
 from deem_crowd.training.em import WarmStart
 from deem_crowd.warning import warn
-
-_ONE = "one unit"
 
 
 @undisturbed
@@ -76,7 +76,7 @@ def _of_many_classes(
         answers, used, n_classes, recipe, known, progress
     )
     if not recipe.automatic and not converged:
-        training.warn_passes(len(model.log_likelihood()), recipe.settings)
+        one_unit.warn_passes(len(model.log_likelihood()), recipe.settings)
     if uninformed:
         _warn_of_chance(*NamedClasses(answers).pair_agreement())
     return model, posterior
@@ -131,8 +131,8 @@ def fit_answers(
     if gold is not None and len(used):
         known = torch.from_numpy(_among(used, answers.n_classes)[gold])
     generator = recipe.generator()
-    warm_starts = _continued(present, compact, used, recipe)
-    begin = warm_starts.get(_ONE)
+    warm_starts = continued(present, compact, used, recipe)
+    begin = warm_starts.get(ONE)
     pool: OpinionPool | None = None
     candidates: tuple[Candidate, ...] = ()
     ends: dict[str, WarmStart] = {}
@@ -143,11 +143,11 @@ def fit_answers(
         rows = selected.candidates
         candidates = tuple(fallen_back(rows) if uninformed else rows)
     elif recipe.plain or design.n_answers_in_all == 0:
-        start = begin.energy if begin else _start(compact, design, recipe, known, generator)
+        start = begin.energy if begin else first_energy(compact, design, recipe, known, generator)
         alpha = begin.pseudo_answers if begin else None
-        found, uninformed, ends[_ONE] = _plain(design, start, recipe, known, progress, alpha)
+        found, uninformed, ends[ONE] = _plain(design, start, recipe, known, progress, alpha)
     else:
-        start = _start(compact, design, recipe, known, generator)
+        start = first_energy(compact, design, recipe, known, generator)
         found = deep.fit(compact, design, start, recipe, generator, known, progress)
         uninformed = False
     class_map = np.arange(len(used))
@@ -182,7 +182,7 @@ def fit_answers(
     if not np.array_equal(class_map, identity):
         model = model.with_class_map(class_map)
     elif keep and known is None and len(used) == answers.n_classes and not uninformed:
-        growth = growth_of(model, design, found.posterior, selected, recipe, worth, ends.get(_ONE))
+        growth = growth_of(model, design, found.posterior, selected, recipe, worth, ends.get(ONE))
         model = replace(model, growth=growth)
     if uninformed or not recipe.plain or recipe.settings.penalty != "learned":
         _warn_chance(compact, design)
@@ -223,7 +223,7 @@ def _chosen(
         begin = None
         if gold is not None and design.anywhere(bool((gold >= 0).any())):
             # the start has learned from gold
-            start = _start(answers, design, recipe, gold, generator)
+            start = first_energy(answers, design, recipe, gold, generator)
             begin = training.Likelihood(design, recipe.settings, gold).posterior_of(start)
         return select.select(
             answers,
@@ -304,7 +304,7 @@ def _plain(
 ) -> tuple[Outcome, bool, WarmStart]:
     """Fit one unit exactly; also return whether the answers say nothing about a label, and where training stopped."""
     report = only_stage(progress, recipe.settings.n_iter)
-    fit = training.train(design, start, recipe.settings, known, report, pseudo_answers)
+    fit = one_unit.train(design, start, recipe.settings, known, report, pseudo_answers)
     warm_start = WarmStart(fit.energy, fit.pseudo_answers)
     likelihood = training.Likelihood(design, recipe.settings, known)
     states = likelihood.posterior_of(fit.energy)
@@ -312,57 +312,9 @@ def _plain(
     if uninformed:
         fit.energy = null_model.common_skill(design, recipe.settings.n_subtypes)
         states = likelihood.posterior_of(fit.energy)
-    training.warn_not_converged(fit, recipe.settings)
+    one_unit.warn_not_converged(fit, recipe.settings)
     outcome = _outcome(design, fit.energy, fit.log_likelihood, fit.energy.fold(states))
     return outcome, uninformed, warm_start
-
-
-def _continued(
-    present: FittedModel | None, answers: Answers, used: IntArray, recipe: Recipe
-) -> dict[str, WarmStart]:
-    """Return where the parts of a model stopped that this fit may go on from, with new workers as average ones."""
-    if present is None or not np.array_equal(present.used, used):
-        return {}
-    if not np.array_equal(present.class_map, np.arange(len(used))):
-        return {}
-    ours = recipe.plain and not recipe.automatic
-    return {
-        name: warm_start.widened(answers.n_workers)
-        for name, warm_start in present.warm_starts.items()
-        if warm_start.energy.n_workers <= answers.n_workers
-        and (name != _ONE or (ours and warm_start.energy.n_subtypes == recipe.settings.n_subtypes))
-    }
-
-
-def _start(
-    answers: Answers,
-    design: DesignMatrix,
-    recipe: Recipe,
-    gold: torch.Tensor | None,
-    generator: torch.Generator,
-) -> Energy:
-    m = recipe.settings.n_subtypes
-    skill, own = votes.start(answers, design, m, recipe.init_method, recipe.use_weighted, generator)
-    weight = own.addcmul_(skill[:, None, None], votes.diagonal(design.n_classes, m)[None])
-    if gold is not None:
-        weight = _taught(weight, design, gold, m)
-    population = weight.mean(0) if len(weight) else weight.new_zeros(weight.shape[1:])
-    bias = torch.zeros(design.n_classes * m, dtype=torch.float64)
-    return Energy(bias, weight, population, m)
-
-
-def _taught(weight: torch.Tensor, design: DesignMatrix, gold: torch.Tensor, m: int) -> torch.Tensor:
-    """Let each worker's answers to tasks with gold speak against the start, which then counts as K answers.
-
-    Where most workers are wrong about a label, the vote would start training on the wrong side, and the likelihood has
-    a maximum there as well.
-    """
-    known = torch.nn.functional.one_hot(gold.clamp_min(0), design.n_classes) * (gold >= 0)[:, None]
-    states = known.repeat_interleave(m, dim=1).to(design.device, design.dtype) / m
-    counts = design.expected_counts(states).cpu()
-    cells = counts + design.n_classes * torch.softmax(weight, 1)
-    taught = torch.log(cells / cells.sum(1, keepdim=True))
-    return torch.where(counts.sum(1, keepdim=True) > 0, taught, weight)
 
 
 def only_used_classes(
@@ -383,7 +335,7 @@ def only_used_classes(
 
 
 def _prefers_no_label(
-    fit: training.Fit, states: torch.Tensor, design: DesignMatrix, settings: training.Settings
+    fit: one_unit.Fit, states: torch.Tensor, design: DesignMatrix, settings: training.Settings
 ) -> bool:
     """Whether the answers are explained as well without a hidden label; asked of the learned penalty only."""
     if settings.penalty != "learned" or settings.gauge != "normalised" or fit.n_passes == 0:

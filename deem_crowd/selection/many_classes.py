@@ -21,13 +21,8 @@ from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.null_model import skill_from_agreement
 from deem_crowd.selection.opinion_pool import FLOOR, weights_from_products
 from deem_crowd.training.em import PASSES
-from deem_crowd.training.sparse_tables import (
-    SparseMember,
-    SparseTables,
-    even_tables,
-    fit_sparse_tables,
-    read_off,
-)
+from deem_crowd.training.sparse_fit import SparseMember, fit_sparse_tables, read_off
+from deem_crowd.training.sparse_tables import SparseTables, even_tables
 
 Shares = tuple[FloatArray, FloatArray]
 """Probabilities of pairs, shape (P,), and of the rest, shape (N,)."""

@@ -17,7 +17,8 @@ import torch
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.units import Units, joint_map
 from deem_crowd.training.lbfgs import Monitor, Vector, lbfgs
-from deem_crowd.training.likelihood import Fit, Likelihood, Settings, Weights
+from deem_crowd.training.likelihood import Likelihood, Settings, Weights
+from deem_crowd.training.one_unit import Fit
 
 # λ where the penalty is not given: deviations of about one nat.
 OWN_PENALTY = 1.0

@@ -1,4 +1,4 @@
-r"""Exact maximum-likelihood training of the one-unit model, penalised by pseudo-answers.
+r"""The exact likelihood of the one-unit model, penalised by pseudo-answers, and its gradient.
 
 Maximised over the weights W and the bias b is::
 
@@ -13,37 +13,24 @@ standard normal prior.
 The gradient is closed: with posterior counts C[i, l, h], model counts M[i, h] and tables p[i, l, h]::
 
     ∂/∂W = C − M·p + (α − α₀·p) − p·(Ā centred),      ∂/∂b = Σ_n p(h|x_n) − Σ_n p(h|O(n)) + κ(1 − S·softmax(b))
-
-In the normalised gauge (M = Σ_l C) setting it to zero gives EM's closed step, Dawid and Skene 1979; it is
-extrapolated by the squared iterative scheme of Varadhan and Roland (Scand. J. Statist. 35, 2008), and a step
-that lowers the objective is taken back. The free gauge has no closed step and uses L-BFGS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
 from deem_crowd.training.em import Clamp, own_label_first
-from deem_crowd.training.lbfgs import Monitor, lbfgs
-from deem_crowd.warning import warn
 
 Gauge = Literal["normalised", "free"]
 Optimizer = Literal["auto", "em", "lbfgs"]
 Penalty = float | Literal["learned"] | None
 
-# Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
-LEARNING_PASSES = 60
-# Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
-PLATEAU_STEPS = 12
 _FEW_CLASSES = 10
 SMALLEST = 1e-10  # what an empty cell of an unpenalised table counts
 
@@ -81,31 +68,6 @@ class Settings:
     longest_step: float = 64.0
 
 
-@dataclass
-class Fit:
-    """The outcome of training.
-
-    Attributes
-    ----------
-    energy : Energy
-    pseudo_answers : Tensor, shape (K, S)
-        α in use at the end.
-    log_likelihood : list of float
-        Log-likelihood per task at each pass, in nats.
-    objective : list of float
-        Penalised log-likelihood per task at each accepted pass since α was held fixed: it never falls.
-    n_passes : int
-    converged : bool
-    """
-
-    energy: Energy
-    pseudo_answers: torch.Tensor
-    log_likelihood: list[float] = field(default_factory=list)
-    objective: list[float] = field(default_factory=list)
-    n_passes: int = 0
-    converged: bool = False
-
-
 class Weights(NamedTuple):
     """Parameters of one unit, or a gradient with respect to them."""
 
@@ -113,7 +75,9 @@ class Weights(NamedTuple):
     weight: torch.Tensor  # (D, K, S)
 
 
-class _Evaluation(NamedTuple):
+class Evaluation(NamedTuple):
+    """The objective at some weights, and what a closed step needs."""
+
     objective: float
     log_likelihood: float
     counts: torch.Tensor  # (D, K, S)
@@ -173,12 +137,12 @@ class Likelihood:
         activity = torch.logsumexp(weight, 1)
         return activity - activity.mean(1, keepdim=True)
 
-    def evaluate_tables(self, at: Weights) -> _Evaluation:
+    def evaluate_tables(self, at: Weights) -> Evaluation:
         """Evaluate at normalised log-tables: one pass forward, one back."""
         posterior, negative_free_energy = self.posterior(at)
         log_partition = self.design.n_tasks_in_all * float(torch.logsumexp(at.bias, 0))
         log_likelihood = float(self.design.total(negative_free_energy)) - log_partition
-        return _Evaluation(
+        return Evaluation(
             log_likelihood + self.penalty(at, normalised=True),
             log_likelihood,
             self.design.expected_counts(posterior).cpu(),
@@ -256,225 +220,3 @@ def _newton(
     fixed = (alpha * gain + 1) / (loss + rate)
     sound = (torch.isfinite(moved) & (moved > 0.2 * alpha) & (moved < 5 * alpha)).all(0)
     return torch.where(sound, moved, fixed)
-
-
-def train(
-    design: DesignMatrix,
-    start: Energy,
-    settings: Settings,
-    gold: torch.Tensor | None = None,
-    progress: Callable[[int, float], None] | None = None,
-    pseudo_answers: torch.Tensor | None = None,
-) -> Fit:
-    """Fit the one-unit model by exact maximum (penalised) likelihood.
-
-    Parameters
-    ----------
-    design : DesignMatrix
-        Answers of D workers on N tasks.
-    start : Energy
-        Where to begin; ``n_iter=0`` returns it.
-    settings : Settings
-    gold : LongTensor, shape (N,), optional
-        Known classes, −1 where unknown.
-    progress : callable, optional
-        Called with (passes so far, log-likelihood per task) after each pass.
-    pseudo_answers : shape (K, S), optional
-        α to begin with where it is learned.
-
-    Returns
-    -------
-    Fit
-    """
-    likelihood = Likelihood(design, settings, gold)
-    if pseudo_answers is not None and settings.penalty == "learned":
-        likelihood.pseudo_answers = pseudo_answers.clone()
-    log = Monitor(
-        design.n_tasks_in_all, design.n_answers_in_all, settings.n_iter, settings.tol, progress
-    )
-    at = Weights(start.bias.clone(), start.weight.clone())
-    closed_step = settings.gauge == "normalised" and settings.optimizer != "lbfgs"
-    if settings.n_iter > 0 and design.n_answers_in_all > 0:
-        if closed_step or settings.penalty == "learned":
-            at = _normalised(at)
-        if settings.penalty == "learned":
-            at = _learn(likelihood, at, log)
-        if log.left > 0:
-            at = (_expectation_maximisation if closed_step else _lbfgs)(likelihood, at, log)
-        if settings.gauge == "normalised":
-            at = _normalised(at)
-    population = _mean_table(at.weight[design.answered])
-    # a worker without answers is taken for an average one
-    weight = torch.where(design.answered[:, None, None], at.weight, population)
-    energy = Energy(at.bias, weight, population, settings.n_subtypes)
-    return Fit(
-        energy,
-        likelihood.pseudo_answers,
-        log.log_likelihood,
-        log.objective,
-        log.n_passes,
-        log.converged,
-    )
-
-
-def _normalised(at: Weights) -> Weights:
-    return Weights(torch.log_softmax(at.bias, 0), torch.log_softmax(at.weight, 1))
-
-
-def _mean_table(weight: torch.Tensor) -> torch.Tensor:
-    if len(weight) == 0:
-        return weight.new_zeros(weight.shape[1:])
-    return torch.log_softmax(weight, 1).exp().mean(0).clamp_min(SMALLEST).log()
-
-
-def _closed_step(likelihood: Likelihood, found: _Evaluation) -> Weights:
-    """Return the maximum of the expected penalised log-likelihood given posterior counts."""
-    cells = found.counts + likelihood.pseudo_answers + SMALLEST
-    weight = torch.log(cells / cells.sum(1, keepdim=True))
-    states = found.states + likelihood.prior_penalty + SMALLEST
-    return Weights(torch.log(states / states.sum()), weight)
-
-
-def _learn(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
-    """EM steps between which α is learned, until it rests or LEARNING_PASSES are over."""
-    alpha = likelihood.pseudo_answers
-    loop = likelihood.design.group.loop(bias=at.bias, weight=at.weight, alpha=alpha, noted=[])
-    likelihood.pseudo_answers = loop.alpha
-    log.resume(loop.noted, [])
-    for _ in loop.passes(min(LEARNING_PASSES, log.n_iter)):
-        found = likelihood.evaluate_tables(Weights(loop.bias, loop.weight))
-        log.passed(found.log_likelihood)
-        before = likelihood.pseudo_answers
-        likelihood.learn_pseudo_answers(found.counts, steps=2)
-        loop.bias, loop.weight = _closed_step(likelihood, found)
-        loop.alpha, loop.noted = likelihood.pseudo_answers, list(log.log_likelihood)
-        change = (likelihood.pseudo_answers / before).log().abs().max()
-        loop.done = bool(change < 1e-3)
-    return Weights(loop.bias, loop.weight)
-
-
-def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
-    """EM with squared extrapolation; the objective never falls from one accepted point to the next."""
-
-    def step(point: Weights) -> tuple[_Evaluation, Weights]:
-        found = likelihood.evaluate_tables(point)
-        log.passed(found.log_likelihood)
-        return found, _closed_step(likelihood, found)
-
-    # Without a penalty the likelihood has plateaus on which single steps gain next to nothing.
-    patience = 1 if likelihood.settings.penalty is not None else PLATEAU_STEPS
-    loop = likelihood.design.group.loop(
-        bias=at.bias,
-        weight=at.weight,
-        longest=1.0,
-        small=0.0,
-        noted=list(log.log_likelihood),
-        climbed=[],
-    )
-    log.resume(loop.noted, loop.climbed)
-    for _ in loop.passes(log.n_iter):
-        at = Weights(loop.bias, loop.weight)
-        found, first = step(at)
-        log.accept(found.objective)
-        after = first
-        if log.left > 0:
-            second_found, after = step(first)
-            log.accept(second_found.objective)
-            gained = second_found.objective - found.objective
-            loop.small = loop.small + 1 if gained < log.threshold else 0.0
-            loop.done = loop.small == patience
-            length = min(
-                _extrapolation(at, first, after),
-                loop.longest * 4.0,
-                likelihood.settings.longest_step,
-            )
-            if not loop.done and length > 1.0 and log.left > 0:
-                far_found, reached = step(_extrapolate(at, first, after, length))
-                if far_found.objective >= second_found.objective:
-                    log.accept(far_found.objective)
-                    loop.longest, after = max(loop.longest, length), reached
-                else:
-                    loop.longest = max(1.0, loop.longest / 2.0)
-        loop.bias, loop.weight = after
-        loop.noted, loop.climbed = list(log.log_likelihood), list(log.objective)
-        loop.done = loop.done or log.left <= 0
-    log.converged = loop.small == patience
-    return Weights(loop.bias, loop.weight)
-
-
-def _extrapolation(start: Weights, first: Weights, second: Weights) -> float:
-    """Return the step length of Varadhan and Roland's third scheme, in EM steps."""
-    probability = first.weight.exp()
-    moved = curved = 0.0
-    for a, b, c, w in (
-        (start.weight, first.weight, second.weight, probability),
-        (start.bias, first.bias, second.bias, first.bias.exp()),
-    ):
-        r, v = b - a, c - 2 * b + a
-        moved += float((w * r * r).sum())
-        curved += float((w * v * v).sum())
-    return float(np.sqrt(moved / curved)) if curved > 0 else 1.0
-
-
-def _extrapolate(start: Weights, first: Weights, second: Weights, length: float) -> Weights:
-    def reach(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-        return a + 2 * length * (b - a) + length**2 * (c - 2 * b + a)
-
-    # Log-probabilities far below anything that matters are kept there, or they run away.
-    floor = float(np.log(SMALLEST)) * 2
-    return _normalised(
-        Weights(
-            reach(start.bias, first.bias, second.bias).clamp(floor, -floor),
-            reach(start.weight, first.weight, second.weight).clamp(floor, -floor),
-        )
-    )
-
-
-def _lbfgs(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
-    """scipy's L-BFGS on (b, W), each scaled by the curvature at the start."""
-    shape = at.weight.shape
-    n_states = len(at.bias)
-
-    def unpack(vector: npt.NDArray[np.float64]) -> Weights:
-        flat = torch.from_numpy(np.ascontiguousarray(vector))
-        return Weights(flat[:n_states], flat[n_states:].view(shape))
-
-    found = likelihood.evaluate_tables(_normalised(at))
-    tables = torch.softmax(at.weight, 1)
-    spread = tables * (1 - tables)
-    totals = found.counts.sum(1, keepdim=True) + likelihood.pseudo_answers.sum(0)
-    share = torch.softmax(at.bias, 0)
-    curvature = torch.cat(
-        [
-            (likelihood.design.n_tasks_in_all * share * (1 - share) + likelihood.prior_penalty),
-            (totals * spread).reshape(-1),
-        ]
-    )
-
-    def objective(vector: npt.NDArray[np.float64]) -> tuple[float, float, npt.NDArray[np.float64]]:
-        value, log_likelihood, gradient = likelihood.gradient(unpack(vector))
-        return (
-            value,
-            log_likelihood,
-            torch.cat([gradient.bias, gradient.weight.reshape(-1)]).numpy(),
-        )
-
-    begin = torch.cat([at.bias, at.weight.reshape(-1)]).numpy()
-    return unpack(lbfgs(objective, begin, curvature.numpy(), log))
-
-
-def warn_not_converged(fit: Fit, settings: Settings) -> None:
-    """Warn, and say what to do, where passes ran out before training had converged."""
-    if not fit.converged and fit.n_passes >= settings.n_iter > 0:
-        warn_passes(fit.n_passes, settings)
-
-
-def warn_passes(n_passes: int, settings: Settings) -> None:
-    """Warn that so many passes did not suffice."""
-    from sklearn.exceptions import ConvergenceWarning
-
-    warn(
-        f"training stopped after {n_passes} passes before a pass gained less than "
-        f"tol={settings.tol:g} nats an answer. Raise n_iter (epochs), or tol.",
-        ConvergenceWarning,
-    )

@@ -20,7 +20,7 @@ from deem_crowd.model import units, votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.layers import Layers, MultinomialLayer
-from deem_crowd.training import joint, likelihood
+from deem_crowd.training import joint, one_unit
 from deem_crowd.training.likelihood import Settings
 
 
@@ -70,7 +70,7 @@ def pretrain(
     # a handful of outputs is no population to learn a prior from
     penalty = 1.0 if settings.penalty == "learned" else settings.penalty
     top = Settings(penalty=penalty, n_iter=settings.n_iter, tol=settings.tol)
-    return likelihood.train(design, start, top).energy
+    return one_unit.train(design, start, top).energy
 
 
 def _pretrain_layer(
