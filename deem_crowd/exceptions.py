@@ -61,6 +61,10 @@ class DataWarning(UserWarning):
     """The data are usable, but something in them deserves a look."""
 
 
+class FindingsWarning(DataWarning):
+    """What stands out among the answers that a model was fitted to, with names: workers that repeat one another …"""
+
+
 class ParameterWarning(UserWarning):
     """A parameter was given that has no part in the fit."""
 

@@ -360,11 +360,12 @@ def test_sources_that_repeat_one_another_are_said(folder: Path) -> None:
     wide.melt("task", var_name="worker", value_name="label").to_csv("judges.csv", index=False)
     said = call("aggregate", "judges.csv", "-o", "labels.csv").stderr
     assert (
-        "warning: prompt-a, prompt-b and prompt-c repeat one another: they agree more than" in said
+        "warning: Workers prompt-a, prompt-b and prompt-c repeat one another: they agree more than"
+        in said
     )
     summary = call("aggregate", "judges.csv", "-o", "labels.csv", "--summary").stderr
     assert "warning" not in summary
-    assert "! prompt-a, prompt-b and prompt-c repeat one another" in summary
+    assert "! Workers prompt-a, prompt-b and prompt-c repeat one another" in summary
     assert (
         "repeat" not in call("aggregate", "judges.csv", "-o", "labels.csv", "--method", "mv").stderr
     )

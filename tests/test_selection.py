@@ -39,6 +39,12 @@ def few(seed: int = 0, n: int = 6, d: int = 4, k: int = 2) -> Answers:
     return Answers.from_dense(data, k)
 
 
+def measured(answers: Answers) -> tuple[dependence.Dependence, dependence.Dependence]:
+    number = np.bincount(answers.worker, minlength=answers.n_workers).astype(float)
+    counted = pairs.count(answers, pairs.most_active(number))
+    return dependence.measure(counted, number)
+
+
 # ------------------------------------------------------------------------- members
 
 
@@ -174,11 +180,11 @@ def test_gold_settles_its_tasks_and_teaches_the_rest() -> None:
 
 
 def test_copies_count_as_one_and_independent_sources_in_full() -> None:
-    for found in dependence.measure(Answers.from_frame(laws.copies(0).answers)):
+    for found in measured(Answers.from_frame(laws.copies(0).answers)):
         assert found.power[:4].max() < 0.35
         assert found.power[4:].min() > 0.9
     for seed in range(3):
-        for found in dependence.measure(Answers.from_frame(laws.independent(seed).answers)):
+        for found in measured(Answers.from_frame(laws.independent(seed).answers)):
             assert found.mean_power > 0.97
 
 
@@ -205,7 +211,7 @@ def test_independent_sources_are_no_clique(law) -> None:
 
 def test_skills_from_pairs_are_those_of_gold() -> None:
     data = laws.independent(1, 20_000)
-    both = dependence.measure(Answers.from_frame(data.answers))
+    both = measured(Answers.from_frame(data.answers))
     table = pd.crosstab(
         [data.answers["worker"], data.gold.loc[data.answers["task"]].to_numpy()],
         data.answers["label"],
@@ -244,14 +250,14 @@ def test_dependence_knows_no_order(seed) -> None:
     one = Answers.from_frame(data.answers)
     other = Answers.from_frame(data.answers.iloc[order])
     place = other.workers.get_indexer(one.workers)
-    for first, second in zip(dependence.measure(one), dependence.measure(other), strict=True):
+    for first, second in zip(measured(one), measured(other), strict=True):
         np.testing.assert_allclose(first.power, second.power[place], atol=1e-9)
         np.testing.assert_allclose(first.skill, second.skill[place], atol=1e-9)
 
 
 def test_too_little_to_tell() -> None:
     for answers in (few(), Answers.from_frame(laws.many_workers(0).answers)):
-        for found in dependence.measure(answers):
+        for found in measured(answers):
             assert (found.power == 1).all()
             assert not found.contradicts(np.zeros(answers.n_workers))
 
@@ -268,7 +274,7 @@ def test_partners_that_are_no_partners_of_others_tell_nothing() -> None:
         ]
     )  # fmt: skip
     answers = Answers.from_frame(frame)
-    for found in dependence.measure(answers):
+    for found in measured(answers):
         assert np.isnan(found.skill).all()
     for groups in (None, {"first": ["leaf0", "leaf1"]}):
         assert len(DEEMAggregator(groups=groups).fit(frame).labels_) == 600

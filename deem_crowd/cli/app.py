@@ -39,6 +39,7 @@ from deem_crowd.cli.options import (
 from deem_crowd.exceptions import (
     DataError,
     DeemCrowdError,
+    FindingsWarning,
     ParameterError,
     PluginWarning,
 )
@@ -290,7 +291,8 @@ def _fit(
         extra["features"] = features
     try:
         rows = contract.rows_for(aggregator, answers)
-        with shell.plugin_output():
+        with shell.plugin_output(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FindingsWarning)  # the command says it after the fit
             labels = aggregator.fit_predict(rows, **extra)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error

@@ -24,6 +24,7 @@ from deem_crowd.estimators.probabilities import PROBABILITIES, ProbabilitiesToCo
 from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.progress import watched
+from deem_crowd.selection.pairs import Pairs
 from deem_crowd.warning import warn
 
 
@@ -33,8 +34,8 @@ def trained(
     present: FittedModel | SparseModel | None = None,
     keep: bool = False,
     features: Any = None,
-) -> dict[str, Any]:
-    """Return the fitted attributes for all answers seen.
+) -> tuple[dict[str, Any], Pairs | None]:
+    """Return the fitted attributes for all answers seen, and how often workers agree in pairs if that was counted.
 
     Parameters
     ----------
@@ -56,8 +57,11 @@ def trained(
             model, posterior = inference.fit_any(answers, plan, gold, progress, present, keep)
         else:
             model, posterior = inference.fit_answers(answers, plan, gold, progress)
-    if not keep and isinstance(model, FittedModel):
-        model = replace(model, warm_starts={}, growth=None)
+    counts = None
+    if isinstance(model, FittedModel):
+        counts, model = model.pairs, replace(model, pairs=None)
+        if not keep:
+            model = replace(model, warm_starts={}, growth=None)
     made = None
     if features is not None:
         assert isinstance(model, FittedModel)
@@ -67,7 +71,7 @@ def trained(
         )
     labels, probas = output(answers, posterior, gold)
     result = attributes(model, labels, probas, answers.workers, answers.classes)
-    return result if made is None else {**result, featured.FEATURES: made}
+    return (result if made is None else {**result, featured.FEATURES: made}), counts
 
 
 def added(

@@ -206,6 +206,7 @@ class DEEM(
         truth = None if y is None else class_vector(y, answers, "y")
         seen = Memory(answers, known)
         model, posterior = _trained(seen, settings, None)
+        counts = model.pairs
         made, settled = None, known
         if features is not None:
             model, posterior, made, settled = featured.add_features(
@@ -219,7 +220,9 @@ class DEEM(
                 [float((best[rated] == truth[rated]).mean())] if rated.any() else []
             )
         model = replace(model, history=history, warm_starts={})
+        before = self.__dict__
         self._take(model, posterior, seen, columns, settings["model_dir"], False, made, settled)
+        self._warn_of_findings(counts, before)
         return self
 
     def fit_predict(
@@ -345,7 +348,7 @@ class DEEM(
         """Take on a model, and write it where it is to be written; at once, or not at all."""
         former = (MEMORY, COLUMNS, "feature_names_in_", featured.FEATURES)
         fresh = {k: v for k, v in self.__dict__.items() if k not in former}
-        fresh |= _attributes(model) | taken.names_of(columns)
+        fresh |= _attributes(replace(model, pairs=None)) | taken.names_of(columns)
         fresh[FITTED_ON] = seen
         fresh["probas_"] = posterior
         known = seen.known if settled is None else settled

@@ -178,6 +178,7 @@ def fit_answers(
         candidates=candidates,
         information=information(worth),
         warm_starts=ends,
+        pairs=None if selected is None else selected.pairs,
     )
     if not np.array_equal(class_map, identity):
         model = model.with_class_map(class_map)

@@ -24,6 +24,7 @@ from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
+from deem_crowd.selection.pairs import Pairs
 from deem_crowd.training.em import WarmStart
 from deem_crowd.warning import warn
 
@@ -71,6 +72,8 @@ class FittedModel:
         Where training of each part stopped, for a fit of more answers to go on from; files do not hold it.
     growth : Growth, optional
         What a few more answers need (:mod:`deem_crowd.estimators.growth`); files do not hold it.
+    pairs : Pairs, optional
+        How often workers agreed in pairs, for what is said after a fit; neither public objects nor files hold it.
     """
 
     energy: Energy
@@ -92,6 +95,7 @@ class FittedModel:
     information: FloatArray = field(default_factory=lambda: np.zeros(0))
     warm_starts: Mapping[str, WarmStart] = field(default_factory=dict)
     growth: Any = None
+    pairs: Pairs | None = None
 
     def log_likelihood(self) -> list[float]:
         """Return what training climbed, per task: the log-likelihood in nats, or, out of reach, minus the loss."""

@@ -11,7 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, MissingAnswersError, ParameterError
+from deem_crowd.exceptions import (
+    DataError,
+    FindingsWarning,
+    MissingAnswersError,
+    ParameterError,
+)
+from deem_crowd.selection.pairs import Pairs
+from deem_crowd.warning import warn
+
+_MOST_SENTENCES = 3
+"""Of what stands out, in one warning after a fit."""
 
 
 def _insight(module: str) -> Any:
@@ -99,6 +109,40 @@ class Insights:
         """Tell which of some predictions are contested, shape (N,)."""
         marks: npt.NDArray[np.bool_] = _insight("contested").predicted_contested(self, *prediction)
         return marks
+
+    def findings(self, gold: Any = None) -> list[str]:
+        """Return what stands out among the answers, as sentences with names.
+
+        Workers that repeat one another, labels that somebody swaps, classes that nobody tells apart, known labels that
+        contradict a skill; see :func:`deem_crowd.insight.findings.findings`.
+
+        Raises
+        ------
+        NotFittedError, MissingAnswersError, DataError, FormError
+        """
+        sentences: list[str] = _insight("findings").findings(self, gold=gold)
+        return sentences
+
+    def _warn_of_findings(self, counts: Pairs | None, before: dict[str, Any]) -> None:
+        """Warn of what stands out after a fit, which leaves the object as it was where the warning is an error.
+
+        Parameters
+        ----------
+        counts : Pairs, optional
+            How often workers agree in pairs, if the fit has counted that.
+        before : dict
+            The object's attributes before the fit.
+        """
+        sentences = _insight("findings").of_fit(self, counts)
+        if not sentences:
+            return
+        text = " ".join(sentences[:_MOST_SENTENCES])
+        more = len(sentences) - _MOST_SENTENCES
+        try:
+            warn(text if more <= 0 else f"{text} findings() has {more} more.", FindingsWarning)
+        except FindingsWarning:
+            self.__dict__ = before
+            raise
 
     def summary(self) -> str:
         """Return one screen of plain text about labels and workers, and what stands out.

@@ -18,6 +18,7 @@ from deem_crowd.insight.coefficients import (
     vote_counts,
     vote_patterns,
 )
+from deem_crowd.selection.pairs import Pairs
 
 _RESAMPLES = 500
 
@@ -147,7 +148,7 @@ def agreement(
         pairs=_pair_table(answers, counts, level),
         disputed=disputed_tasks(answers),
         n_tasks=patterns.n_tasks,
-        left_out=n_active - len(counts.chosen),
+        left_out=n_active - len(counts.sources),
         level=level,
     )
 
@@ -183,15 +184,15 @@ def disputed_tasks(answers: Answers) -> pd.DataFrame:
     )
 
 
-def _pair_table(answers: Answers, counts: pairs.PairCounts, level: float) -> pd.DataFrame:
-    from scipy import stats
+def _pair_table(answers: Answers, counts: Pairs, level: float) -> pd.DataFrame:
+    from scipy import special
 
     kappa = counts.kappa
     left, right = np.nonzero(np.triu(counts.common > 0, 1))
     values = kappa[left, right]
     order = np.argsort(values, kind="stable")  # NaN last
     left, right, values = left[order], right[order], values[order]
-    reach = stats.norm.ppf((1 + level) / 2) * counts.standard_error(kappa)[left, right]
+    reach = special.ndtri((1 + level) / 2) * counts.standard_error()[left, right]
     return pd.DataFrame(
         {
             "common": counts.common[left, right].astype(np.int64),
@@ -200,7 +201,7 @@ def _pair_table(answers: Answers, counts: pairs.PairCounts, level: float) -> pd.
             "low": np.clip(values - reach, -1, 1),
             "high": np.clip(values + reach, -1, 1),
         },
-        index=pair_index(answers.workers, counts.chosen[left], counts.chosen[right]),
+        index=pair_index(answers.workers, counts.sources[left], counts.sources[right]),
     )
 
 

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.insight.pairs import Excess, PairCounts, Panel
+from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.results import AnswersLike, Model, Results, coded_classes, results_of
 from deem_crowd.insight.tables import compare
 
@@ -119,12 +119,7 @@ def predicted_contested(
     results = Results(
         model, coded, label, posterior, none[0], none.sum(1), none, none[:, :, None], [], None
     )
-    if fitted_on is None:
-        empty = np.zeros((0, 0))
-        counts = PairCounts(np.zeros(0, dtype=np.int64), empty, empty, empty)
-        panel = Panel(counts, Excess(empty, empty, empty > 0), 0)
-    else:
-        panel = compare(results_of(model))
+    panel = Panel.without_pairs() if fitted_on is None else compare(results_of(model))
     return contested_table(results, panel)["contested"].to_numpy()
 
 
@@ -138,7 +133,7 @@ def rests_on_repetition(results: Results, panel: Panel) -> np.ndarray:
         return np.zeros(answers.n_tasks, dtype=bool)
     shared = np.where(panel.repeats, panel.excess.shared, 0.0)
     power = np.ones(answers.n_workers)
-    power[panel.counts.chosen] = 1 / (1 + shared.sum(axis=1))
+    power[panel.counts.sources] = 1 / (1 + shared.sum(axis=1))
     plain = _lead(results, np.ones(answers.n_workers))
     return (plain > 1e-9) & (_lead(results, power) <= 1e-9)
 

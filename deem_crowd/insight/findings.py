@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from deem_crowd.exceptions import counted
 from deem_crowd.insight import ordered
+from deem_crowd.insight.camps import camp_of
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label, wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.swapped import swapped_labels
 from deem_crowd.insight.tables import compare, workers_table
+from deem_crowd.selection.pairs import Pairs
 
 __all__ = ["findings", "summary"]
 
@@ -32,6 +34,8 @@ NO_LABEL = (
 _SAME = 0.15
 """Mean distance in variation of answers to two classes under which nobody tells them apart."""
 _MOST_CLASSES = 100
+_MOST_TABLES = 5e7
+"""Of more entries in all confusion tables, nothing is said after a fit: it would cost more than the fit."""
 
 
 def shown(value: Any, length: int = 40) -> str:
@@ -113,7 +117,7 @@ def against_gold(results: Results, gold: IntArray) -> pd.DataFrame:
     total = np.bincount(answers.worker[rated], minlength=answers.n_workers)
     correct = results.hard_answer[rated] == truth[rated]
     right = np.bincount(answers.worker[rated], weights=correct, minlength=answers.n_workers)
-    z = float(stats.norm.isf(0.005 / max(int((total > 0).sum()), 1)))
+    z = float(-special.ndtri(0.005 / max(int((total > 0).sum()), 1)))
     least, most = wilson(right, total, z)
     low, high = results.intervals.T
     return pd.DataFrame(
@@ -151,6 +155,23 @@ def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> lis
     return warnings_of(results, compare(results), results.gold(gold))
 
 
+def of_fit(model: Model, counts: Pairs | None) -> list[str]:
+    """Return what stands out after a fit, as :func:`findings` does, without another pass over the answers.
+
+    Parameters
+    ----------
+    model : DEEMAggregator or DEEM, just fitted
+    counts : Pairs, optional
+        How often workers agree in pairs, where the fit has counted that; workers that repeat one another are not looked
+        for without it.
+    """
+    results = results_of(model)
+    if results.confusion.size > _MOST_TABLES:
+        return []
+    panel = Panel.without_pairs() if counts is None else compare(results, counts)
+    return warnings_of(results, panel, results.known)
+
+
 def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) -> list[str]:
     """Return the sentences of :func:`findings` for results at hand."""
     workers, classes = results.answers.workers, results.answers.classes
@@ -158,11 +179,13 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
     groups = panel.groups
     for group in groups[:5]:
         sentences.append(
-            f"{listed(workers[group])} repeat one another: they agree more than their skills explain, and count as "
-            f"{_worth(panel, group):.1f} sources rather than {len(group)}."
+            f"Workers {listed(workers[group])} repeat one another: they agree more than their skills explain, and are "
+            f"worth {_worth(panel, group):.1f} sources rather than {len(group)}. Keep one of them, or pass them "
+            "as a group (groups=)."
         )
     if len(groups) > 5:
         sentences.append(f"{len(groups) - 5} more groups of workers repeat one another.")
+    sentences += _camps(results, panel)
     sentences += [] if no_label else _swaps(results)
     for first, second in [] if no_label else merged_classes(results)[:5]:
         sentences.append(
@@ -180,6 +203,27 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
         if len(wrong) > 5:
             sentences.append(f"Gold contradicts the skills of {len(wrong) - 5:,} more workers.")
     return sentences
+
+
+def _camps(results: Results, panel: Panel) -> list[str]:
+    camp = camp_of(panel)
+    if camp is None or any(np.isin(group, camp.members).any() for group in panel.groups):
+        return []
+    workers = results.answers.workers
+    match, number = (
+        np.bincount(results.answers.worker, weights, results.answers.n_workers)
+        for weights in (results.match, None)
+    )
+    follows_members, follows_others = (
+        match[those].sum() / max(number[those].sum(), 1) for those in (camp.members, camp.others)
+    )
+    followed = "them" if follows_members > follows_others else "the others"
+    return [
+        f"Workers {listed(workers[camp.members])} answer alike (κ {camp.within:.2f}), and the others agree more with "
+        f"one another (κ {camp.among:.2f}) than with them (κ {camp.across:.2f}): either these repeat one another, or "
+        f"the others share errors, and the answers cannot tell which. The labels follow {followed}. Check some tasks "
+        "on which the two differ, and pass their labels as gold."
+    ]
 
 
 def _swaps(results: Results) -> list[str]:
@@ -202,7 +246,7 @@ def _swaps(results: Results) -> list[str]:
 
 def _worth(panel: Panel, group: IntArray) -> float:
     """Return how many independent sources a group of workers is worth, by Kish's formula."""
-    place = np.searchsorted(panel.counts.chosen, group)
+    place = np.searchsorted(panel.counts.sources, group)
     shared = float(panel.excess.shared[np.ix_(place, place)].sum())
     return len(group) ** 2 / (len(group) + shared)
 
@@ -251,7 +295,7 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
             f"  {shown(worker, 30):<30} {row['skill']:.3f} [{row['low']:.3f}, {row['high']:.3f}] "
             f"{int(row['answers']):,} answers"
         )
-    if len(panel.counts.chosen) > 1:
+    if len(panel.counts.sources) > 1:
         lines.append(
             f"Worth at most {panel.effective_sources:.1f} independent sources, of {panel.n_workers}"
         )

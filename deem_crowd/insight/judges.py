@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError
 from deem_crowd.insight.pairs import MAX_WORKERS, MIN_COMMON
@@ -121,7 +121,7 @@ def judge_report(
             f"{n_gold} tasks with answers have gold that fit has not seen; 2 are needed at least. Label some of the "
             "tasks."
         )
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(special.ndtri((1 + level) / 2))
     data = results.answers
     rated = truth >= 0
     k = data.n_classes

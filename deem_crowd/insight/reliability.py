@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, stats
+from scipy import sparse, special
 
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.results import Results
@@ -74,9 +74,9 @@ def reliability(results: Results, panel: Panel, truth: IntArray | None = None) -
         high[by_gold] = wilson(right, known)[1][by_gold]
         z[by_gold] = on_gold[by_gold]
     enough = (number >= ENOUGH) & (np.isfinite(z) | constant)
-    beyond = float(stats.norm.isf(0.01 / max(int(enough.sum()), 1)))
+    beyond = float(-special.ndtri(0.01 / max(int(enough.sum()), 1)))
     worse = enough & (z < -beyond)
-    chance = enough & (z <= float(stats.norm.isf(_LEVEL))) & ~worse & ~constant
+    chance = enough & (z <= float(-special.ndtri(_LEVEL))) & ~worse & ~constant
     median = float(np.median(skills[enough])) if enough.any() else float("nan")
     order = np.argsort(skills, kind="stable")
     below = enough & ~chance & ~worse & ~constant & (high < median)

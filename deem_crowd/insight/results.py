@@ -151,7 +151,10 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
         settled, known = remembered.answers, remembered.known
     else:
         settled, known = _read(model, answers), None
-    found = _of_array(model, settled) if isinstance(model, DEEM) else _of_frame(model, settled)
+    if isinstance(model, DEEM):
+        found = _of_array(model, settled, fitted_on=answers is None)
+    else:
+        found = _of_frame(model, settled)
     if isinstance(known, pd.DataFrame):
         known = known_labels.positions(known, settled)
     if known is None or not (known >= 0).any():
@@ -172,8 +175,11 @@ def _read(model: Model, answers: Any) -> Answers:
     return Answers.from_frame(answers, missing=model.missing, duplicates=model.duplicates)
 
 
-def _of_array(model: DEEM, answers: Answers) -> Results:
-    label, posterior = model.predict(answers, return_probs=True)
+def _of_array(model: DEEM, answers: Answers, fitted_on: bool) -> Results:
+    if fitted_on:
+        label, posterior = model.labels_, model.probas_
+    else:
+        label, posterior = model.predict(answers, return_probs=True)
     log_likelihood = model.history_.get("log_likelihood")
     if log_likelihood is None:
         log_likelihood = [-loss for loss in model.history_.get("loss", [])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.insight.results import IntArray, Results
@@ -97,7 +97,7 @@ def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
         both = moved + kept
         if (both < _ENOUGH).any():
             continue
-        chance = stats.binom.sf(moved - 1, both, 0.5)  # of as many, were the two equally frequent
+        chance = special.bdtrc(moved - 1, both, 0.5)  # of as many, were the two equally frequent
         if (chance < level).all():
             total = int(table[np.ix_(given, given)].sum())
             found.append(Swap(worker, given, meant, total, int(moved.sum())))

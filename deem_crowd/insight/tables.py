@@ -10,6 +10,7 @@ from deem_crowd.data import index
 from deem_crowd.insight.agreement import pair_index
 from deem_crowd.insight.pairs import Panel, compare_workers
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
+from deem_crowd.selection.pairs import Pairs
 
 __all__ = ["effective_sources", "pair_agreement", "tasks", "workers"]
 
@@ -155,9 +156,9 @@ def pair_agreement(model: Model, answers: AnswersLike = None) -> pd.DataFrame:
     return pairs_table(results, compare(results))
 
 
-def compare(results: Results) -> Panel:
-    """Compare the workers of some results in pairs."""
-    return compare_workers(results.answers, results.confusion, results.priors)
+def compare(results: Results, counts: Pairs | None = None) -> Panel:
+    """Compare the workers of some results in pairs; ``counts`` is what is known of these already."""
+    return compare_workers(results.answers, results.confusion, results.priors, counts=counts)
 
 
 def pairs_table(results: Results, panel: Panel) -> pd.DataFrame:
@@ -176,7 +177,7 @@ def pairs_table(results: Results, panel: Panel) -> pd.DataFrame:
             "excess": excess.excess[left, right],
             "repeats": panel.repeats[left, right],
         },
-        index=pair_index(results.answers.workers, counts.chosen[left], counts.chosen[right]),
+        index=pair_index(results.answers.workers, counts.sources[left], counts.sources[right]),
     )
     table.attrs["left_out"] = panel.left_out
     return table

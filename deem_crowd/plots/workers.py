@@ -125,9 +125,9 @@ def agreement(
 
     results = results_of(model, answers)
     panel = compare(results)
-    _require(len(panel.counts.chosen) > 1, "fewer than two workers with answers")
-    groups = [np.searchsorted(panel.counts.chosen, group) for group in panel.groups]
-    number = results.n_answers_of_worker[panel.counts.chosen]
+    _require(len(panel.counts.sources) > 1, "fewer than two workers with answers")
+    groups = [np.searchsorted(panel.counts.sources, group) for group in panel.groups]
+    number = results.n_answers_of_worker[panel.counts.sources]
     grouped = np.concatenate(groups) if groups else np.zeros(0, dtype=np.int64)
     rest = np.setdiff1d(np.argsort(-number, kind="stable"), grouped, assume_unique=True)
     order = np.concatenate([grouped, rest])[:most].astype(np.int64)
@@ -136,7 +136,7 @@ def agreement(
     side = max(3.0, 0.22 * len(order) + 1.8)
     ax = axes(ax, side + 1, side)
     heat_map(ax, kappa, -0.2, 1.0, "chance-corrected agreement (κ)")
-    names = [plain(shown(w, 16)) for w in results.answers.workers[panel.counts.chosen[order]]]
+    names = [plain(shown(w, 16)) for w in results.answers.workers[panel.counts.sources[order]]]
     ax.set_xticks(np.arange(len(order)), names, rotation=90, fontsize="small")
     ax.set_yticks(np.arange(len(order)), names, fontsize="small")
     start = 0

@@ -195,7 +195,7 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
 
 
 def _group_agreement(panel: Panel, group: IntArray) -> str:
-    place = np.searchsorted(panel.counts.chosen, group)
+    place = np.searchsorted(panel.counts.sources, group)
     inner = np.ix_(place, place)
     pairs = panel.repeats[inner]
     common = panel.counts.common[inner][pairs]

@@ -18,9 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.data.answers import Answers
-from deem_crowd.selection import pairs
-from deem_crowd.selection.pairs import MAX_SOURCES, MIN_COMMON, FloatArray, Pairs, Reduce, alone
+from deem_crowd.selection.pairs import MIN_COMMON, FloatArray, Pairs
 
 MIN_PARTNERS = 3
 _SIGNIFICANT, _EXCESS = 2.0, 3.0
@@ -73,7 +71,7 @@ class Dependence:
         return self.mean_power < _LEAST_POWER and self.correlation(skills) < _LEAST_CORRELATION
 
 
-def measure(answers: Answers, reduce: Reduce = alone) -> tuple[Dependence, Dependence]:
+def measure(counted: Pairs, n_answers: FloatArray) -> tuple[Dependence, Dependence]:
     """Compare how often pairs of sources agree with how often independent ones would, by two estimates of λ.
 
     The first is by the pairs that agree significantly more than by chance, on the scale of logarithms: it holds for
@@ -82,20 +80,17 @@ def measure(answers: Answers, reduce: Reduce = alone) -> tuple[Dependence, Depen
 
     Parameters
     ----------
-    answers : Answers
-        Hard or soft; of soft ones the chance that two draws agree counts.
-    reduce : callable
-        Where other processes hold further tasks.
+    counted : Pairs
+        Among n of the D sources.
+    n_answers : shape (D,)
+        Answers of each source.
     """
-    n_answers = reduce(np.bincount(answers.worker, minlength=answers.n_workers))
     none = Dependence(np.ones(len(n_answers)), np.full(len(n_answers), np.nan), n_answers)
-    chosen = np.flatnonzero(n_answers >= MIN_COMMON)
-    if len(chosen) > MAX_SOURCES:
-        chosen = np.sort(chosen[np.argsort(-n_answers[chosen], kind="stable")[:MAX_SOURCES]])
-    if len(chosen) <= MIN_PARTNERS:
+    enough = n_answers[counted.sources] >= MIN_COMMON
+    if enough.sum() <= MIN_PARTNERS:
         return none, none
-    counted = pairs.count(answers, chosen, reduce)
-    return _by_telling_pairs(counted, none), _by_all_pairs(counted, none)
+    asked = counted.among(enough)
+    return _by_telling_pairs(asked, none), _by_all_pairs(asked, none)
 
 
 def _by_telling_pairs(counted: Pairs, none: Dependence) -> Dependence:
@@ -111,17 +106,15 @@ def _by_telling_pairs(counted: Pairs, none: Dependence) -> Dependence:
 
 
 def _by_all_pairs(counted: Pairs, none: Dependence) -> Dependence:
-    asked = counted.common >= MIN_COMMON
-    np.fill_diagonal(asked, False)
-    asked = with_partners(asked)
-    known = np.flatnonzero(asked.any(1))
-    if len(known) <= MIN_PARTNERS:
+    skill = skills_from_pairs(counted)
+    known = np.isfinite(skill)
+    if not known.any():
         return none
-    part = np.ix_(known, known)
-    common, chance, beyond = counted.common[part], counted.chance[part], counted.beyond[part]
-    skill = robust_factor(common, chance, beyond, asked[part])
-    scatter = expected_scatter(common, chance, np.outer(skill, skill))
-    return _shared(none, counted.sources[known], skill, beyond, asked[part], scatter)
+    part, skill = counted.among(known), skill[known]
+    asked = part.common >= MIN_COMMON
+    np.fill_diagonal(asked, False)
+    scatter = expected_scatter(part.common, part.chance, np.outer(skill, skill))
+    return _shared(none, part.sources, skill, part.beyond, asked, scatter)
 
 
 def _shared(
@@ -142,22 +135,21 @@ def _shared(
     return Dependence(power, skills, none.n_answers)
 
 
-def skills_from_pairs(common: FloatArray, beyond: FloatArray) -> FloatArray:
-    """Return λ, shape (n,), of n sources: chance-corrected skill from agreement alone; NaN where it cannot be told.
+def skills_from_pairs(counted: Pairs) -> FloatArray:
+    """Return λ, shape (n,): chance-corrected skill of n sources from agreement alone; NaN where it cannot be told.
 
-    Parameters
-    ----------
-    common : shape (n, n)
-        Tasks that both answered.
-    beyond : shape (n, n)
-        Agreement beyond chance, relative to what it could be.
+    It is fitted to all pairs with enough tasks in common (:func:`robust_factor`).
     """
-    skill = np.full(len(common), np.nan)
-    told, _ = _telling(common, beyond)
-    known = np.flatnonzero(told.any(1))
+    asked = counted.common >= MIN_COMMON
+    np.fill_diagonal(asked, False)
+    asked = with_partners(asked)
+    known = np.flatnonzero(asked.any(1))
+    skill = np.full(len(asked), np.nan)
     if len(known) > MIN_PARTNERS:
         part = np.ix_(known, known)
-        skill[known] = _one_factor(beyond[part], told[part])
+        skill[known] = robust_factor(
+            counted.common[part], counted.chance[part], counted.beyond[part], asked[part]
+        )
     return skill
 
 

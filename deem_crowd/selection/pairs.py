@@ -13,6 +13,8 @@ from scipy import sparse
 from deem_crowd.data.answers import Answers
 
 FloatArray = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.intp]
+Indicator = Any  # array or csr_matrix
 
 Reduce = Callable[[npt.NDArray[Any]], FloatArray]
 """Adds the sums of other processes where these hold further tasks: :meth:`DesignMatrix.reduce_array`."""
@@ -25,8 +27,13 @@ def alone(values: npt.NDArray[Any]) -> FloatArray:
 
 MIN_COMMON = 30
 """Tasks that two sources have to share before their agreement says anything."""
+LEAST_COMMON = 20
+"""Tasks that two sources have to share before they are said to repeat one another."""
 MAX_SOURCES = 500
 """Of more than so many, those with most answers are looked at."""
+_DENSE_CELLS, _DENSE_GAIN = 2e7, 30.0
+"""Dense matrices have at most so many cells, and their products take at most so many times the operations of sparse
+ones, each of which is slower by about that."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Pairs:
         Share on which they would agree by chance.
     """
 
-    sources: npt.NDArray[np.intp]
+    sources: Positions
     common: FloatArray
     agreed: FloatArray
     chance: FloatArray
@@ -54,6 +61,42 @@ class Pairs:
     def beyond(self) -> FloatArray:
         """Agreement beyond chance, relative to what it could be, shape (n, n)."""
         return (self.agreed - self.chance) / np.maximum(1 - self.chance, 1e-3)
+
+    @property
+    def kappa(self) -> FloatArray:
+        """Cohen's κ, shape (n, n); NaN where two sources share no task or say one and the same label only."""
+        room = 1 - self.chance
+        defined = (self.common > 0) & (room > 1e-12)
+        return np.where(defined, (self.agreed - self.chance) / np.where(defined, room, 1), np.nan)
+
+    def standard_error(self) -> FloatArray:
+        """Return the standard error of κ: √(p (1 − p)) / ((1 − chance) √n), with one agreement and one not added.
+
+        Fleiss, Cohen and Everitt (Psychological Bulletin 72, 1969) in the form that takes chance for known.
+        """
+        rate = (self.agreed * self.common + 1) / (self.common + 2)
+        room = np.maximum(1 - self.chance, 1e-3)
+        return np.sqrt(rate * (1 - rate) / (self.common + 2)) / room
+
+    def among(self, chosen: npt.NDArray[np.bool_]) -> Pairs:
+        """Return the pairs among some of the sources, chosen by booleans of shape (n,)."""
+        part = np.ix_(chosen, chosen)
+        return Pairs(self.sources[chosen], self.common[part], self.agreed[part], self.chance[part])
+
+
+def most_active(n_answers: FloatArray, most: int = MAX_SOURCES) -> Positions:
+    """Return the positions of the sources with answers, ascending; of more than ``most`` those with most answers.
+
+    Parameters
+    ----------
+    n_answers : shape (D,)
+        Answers of each source.
+    most : int
+    """
+    chosen = np.flatnonzero(n_answers > 0)
+    if len(chosen) > most:
+        chosen = np.sort(chosen[np.argsort(-n_answers[chosen], kind="stable")[:most]])
+    return chosen
 
 
 def departure(answers: Answers, reduce: Reduce = alone) -> float:
@@ -65,15 +108,13 @@ def departure(answers: Answers, reduce: Reduce = alone) -> float:
     """
     if answers.soft is not None:
         return 0.0
-    n_answers = reduce(np.bincount(answers.worker, minlength=answers.n_workers))
-    chosen = np.sort(np.argsort(-n_answers, kind="stable")[:MAX_SOURCES])
-    chosen = chosen[n_answers[chosen] > 0]
+    chosen = most_active(reduce(np.bincount(answers.worker, minlength=answers.n_workers)))
     given, by_label = _indicators(answers, chosen, reduce)
-    common = reduce((given.T @ given).toarray())
+    common = reduce(_product(given, given))
     agreed = np.zeros_like(common)
     shares = np.zeros((len(chosen), answers.n_classes))
     for label, named in by_label:
-        agreed += (named.T @ named).toarray()
+        agreed += _product(named, named)
         shares[:, label] = np.asarray(named.sum(0)).ravel()
     agreed, shares = reduce(agreed), reduce(shares)
     shares /= shares.sum(1, keepdims=True)
@@ -89,44 +130,8 @@ def departure(answers: Answers, reduce: Reduce = alone) -> float:
     return float((squares.sum() - len(squares)) / np.sqrt(max(spread.sum(), 1e-9)))
 
 
-def _indicators(
-    answers: Answers, chosen: npt.NDArray[np.intp], reduce: Reduce
-) -> tuple[sparse.csr_matrix, Iterator[tuple[int, sparse.csr_matrix]]]:
-    """Return who of n chosen sources answered which task, shape (N, n), and with what mass each label was named.
-
-    Labels that nobody named, in any process, are left out of the second.
-    """
-    place = np.full(answers.n_workers, -1)
-    place[chosen] = np.arange(len(chosen))
-    source = place[answers.worker]
-    asked = source >= 0
-    source, task = source[asked], answers.task[asked]
-    shape = (answers.n_tasks, len(chosen))
-    if answers.soft is not None:
-        mass_of_label = answers.soft[asked].sum(0)
-    else:
-        mass_of_label = np.bincount(answers.hard_label[asked], minlength=answers.n_classes)
-
-    def by_label() -> Iterator[tuple[int, sparse.csr_matrix]]:
-        for label in np.flatnonzero(reduce(mass_of_label)):
-            if answers.soft is not None:
-                mass = answers.soft[asked, label]
-                rows = mass > 0
-            else:
-                rows = answers.hard_label[asked] == label
-                mass = np.ones(len(task))
-            cells = (task[rows], source[rows])
-            yield int(label), sparse.csr_matrix((mass[rows], cells), shape=shape)
-
-    given = sparse.csr_matrix((np.ones(len(task)), (task, source)), shape=shape)
-    return given, by_label()
-
-
 def count(
-    answers: Answers,
-    sources: npt.NDArray[np.intp],
-    reduce: Reduce = alone,
-    least: int = MIN_COMMON,
+    answers: Answers, sources: Positions, reduce: Reduce = alone, least: int = MIN_COMMON
 ) -> Pairs:
     """Return what n chosen sources have in common; of soft answers the chance that two draws agree counts.
 
@@ -134,13 +139,62 @@ def count(
     """
     n = len(sources)
     given, by_label = _indicators(answers, sources, reduce)
-    common = reduce((given.T @ given).toarray())
+    common = reduce(_product(given, given))
     agreed, chance = np.zeros((n, n)), np.zeros((n, n))
     if not np.triu(common >= least, 1).any():
         return Pairs(sources, common, agreed, chance)
     for _, named in by_label:
-        agreed += (named.T @ named).toarray()
+        agreed += _product(named, named)
         # how often i says it on the tasks that i shares with j
-        share = reduce((named.T @ given).toarray()) / np.maximum(common, 1)
+        share = reduce(_product(named, given)) / np.maximum(common, 1)
         chance += share * share.T
     return Pairs(sources, common, reduce(agreed) / np.maximum(common, 1), chance)
+
+
+def _indicators(
+    answers: Answers, chosen: Positions, reduce: Reduce
+) -> tuple[Indicator, Iterator[tuple[int, Indicator]]]:
+    """Return who of n chosen sources answered which task, shape (N, n), and with what mass each label was named.
+
+    Dense matrices where their products cost less. Labels that nobody named, in any process, are left out of the second.
+    """
+    place = np.full(answers.n_workers, -1)
+    place[chosen] = np.arange(len(chosen))
+    source = place[answers.worker]
+    asked = source >= 0
+    source, task = source[asked], answers.task[asked]
+    shape = (answers.n_tasks, len(chosen))
+    met = float((np.bincount(task, minlength=shape[0]).astype(np.float64) ** 2).sum())
+    cells = shape[0] * shape[1]
+    dense = cells <= _DENSE_CELLS and answers.n_classes * cells * shape[1] <= _DENSE_GAIN * met
+    if answers.soft is not None:
+        mass_of_label = answers.soft[asked].sum(0)
+    else:
+        named = answers.hard_label[asked]
+        mass_of_label = np.bincount(named, minlength=answers.n_classes)
+
+    def indicator(mass: FloatArray, rows: npt.NDArray[np.bool_] | slice) -> Indicator:
+        if not dense:
+            return sparse.csr_matrix((mass, (task[rows], source[rows])), shape=shape)
+        # float32 counts exactly: dense matrices have fewer than 2²⁴ rows
+        full = np.zeros(shape, dtype=np.float32 if answers.soft is None else np.float64)
+        full[task[rows], source[rows]] = mass
+        return full
+
+    def by_label() -> Iterator[tuple[int, Indicator]]:
+        for label in np.flatnonzero(reduce(mass_of_label)):
+            if answers.soft is not None:
+                mass = answers.soft[asked, label]
+                rows = mass > 0
+                yield int(label), indicator(mass[rows], rows)
+            else:
+                rows = named == label
+                yield int(label), indicator(np.ones(int(rows.sum())), rows)
+
+    return indicator(np.ones(len(task)), slice(None)), by_label()
+
+
+def _product(left: Indicator, right: Indicator) -> FloatArray:
+    product = left.T @ right
+    found = product if isinstance(product, np.ndarray) else product.toarray()
+    return np.asarray(found, dtype=np.float64)

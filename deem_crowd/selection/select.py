@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 
 import numpy as np
@@ -70,6 +70,8 @@ class Selected:
         Those of the pool, where more answers may be added to them one by one.
     skills : float64, shape (D,), optional
         Where tables do not say how often a worker is right: sources that speak for one class are silent on others.
+    pairs : Pairs, optional
+        How often sources agree in pairs, where that was asked.
     """
 
     candidates: list[Candidate]
@@ -81,6 +83,7 @@ class Selected:
     warm_starts: dict[str, WarmStart] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     skills: torch.Tensor | None = None
+    pairs: pairs.Pairs | None = None
 
 
 @dataclass
@@ -212,8 +215,12 @@ def select(
         power, why = groups.power(answers, group, design.reduce_array), _KNOWN
     skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
     estimates: tuple[dependence.Dependence, ...] = ()
+    counted = None
     if parts.dependence:
-        estimates = dependence.measure(answers, design.reduce_array)
+        number = design.reduce_array(np.bincount(answers.worker, minlength=answers.n_workers))
+        sources = pairs.most_active(number)
+        counted = pairs.count(answers, sources, design.reduce_array, pairs.LEAST_COMMON)
+        estimates = dependence.measure(counted, number)
     if gold is not None and design.anywhere(bool((gold >= 0).any())):
         # where most sources repeat others the second takes them for the truth, which gold has told from it
         estimates = estimates[:1]
@@ -224,8 +231,8 @@ def select(
             why = f"{why}, {found}" if why else found
             break
     if why:
-        return _copies(training, tables, power, why)
-    return _pooled(training, tables, hierarchy, name, structured)
+        return replace(_copies(training, tables, power, why), pairs=counted)
+    return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
 
 
 def _by_presence(

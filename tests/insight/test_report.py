@@ -86,7 +86,7 @@ def test_it_says_what_the_tables_say(written) -> None:
     assert f"{sure.sum()} labels of 300" in text
     right = (agg.labels_ == gold.reindex(agg.labels_.index)).mean()
     assert f"On 300 tasks with gold {100 * right:.0f} %" in text or f"{100 * right:.1f} %" in text
-    assert "w6 and w8 repeat one another" in text
+    assert "Workers w6 and w8 repeat one another" in text
     contested = int(agg.contested_.sum())
     assert f"{contested} tasks of 300" in text
     worst = agg.workers_["skill"].idxmin()

@@ -155,7 +155,7 @@ def test_copies_are_named_and_count_as_one() -> None:
 def test_kish_formula_on_exact_copies_and_independent_sources() -> None:
     shared = np.ones((4, 4)) - np.eye(4)
     nothing = np.zeros((4, 4))
-    counts = pairs.PairCounts(np.arange(4), nothing, nothing, nothing)
+    counts = pairs.Pairs(np.arange(4), nothing, nothing, nothing)
     for excess, expected in ((shared, 1.0), (nothing, 4.0)):
         found = pairs.Panel(counts, pairs.Excess(nothing, excess, excess > 0), 4)
         assert found.effective_sources == pytest.approx(expected)

@@ -1,0 +1,147 @@
+"""What a fit warns of: what stands out among the answers, with names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd_benchmarks import laws
+
+from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.exceptions import FindingsWarning
+from deem_crowd.insight import findings
+
+pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+
+
+def panel(seed: int = 5, n: int = 400, copies: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Answers of four independent judges of two classes and some near-copies of a weaker one, and the truth."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=n)
+    alone = [np.where(rng.random(n) < p, truth, 1 - truth) for p in (0.75, 0.7, 0.8, 0.75)]
+    source = np.where(rng.random(n) < 0.62, truth, 1 - truth)
+    near = [np.where(rng.random(n) < 0.05, rng.integers(2, size=n), source) for _ in range(copies)]
+    return np.column_stack(alone + near), truth
+
+
+def long(matrix: np.ndarray) -> pd.DataFrame:
+    task, worker = np.nonzero(matrix >= 0)
+    names = np.array([f"judge{i}" for i in range(matrix.shape[1])], dtype=object)
+    return pd.DataFrame({"task": task, "worker": names[worker], "label": matrix[task, worker]})
+
+
+def said(fit) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit()
+    return [str(w.message) for w in caught if w.category is FindingsWarning]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_fit_names_the_judges_that_repeat_one_another(seed: int) -> None:
+    matrix, truth = panel(seed)
+    model = DEEMAggregator()
+    (text,) = said(lambda: model.fit(long(matrix)))
+    assert "Workers judge4, judge5, judge6 and judge7 repeat one another" in text
+    assert text == " ".join(model.findings())
+    assert (model.labels_.to_numpy() == truth).mean() > 0.8
+    (by_number,) = said(lambda: DEEM().fit(matrix))
+    assert "Workers 4, 5, 6 and 7 repeat one another" in by_number
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_half_a_panel_of_copies_is_never_silent(seed: int) -> None:
+    # four copies of one weak judge among eight: where the labels follow them, confidence is 0.97 and accuracy 0.62
+    matrix, _ = panel(seed)
+    model = DEEM()
+    (text,) = said(lambda: model.fit(matrix))
+    assert text.startswith("Workers 4, 5, 6 and 7 ")
+    if "The labels follow them" in text:
+        agree = (matrix[:, 4:] == model.labels_[:, None]).mean()
+        assert agree > (matrix[:, :4] == model.labels_[:, None]).mean()
+
+
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize("skills", [(0.98,) * 4 + (0.7, 0.7, 0.75, 0.65), (0.97,) * 3 + (0.6,) * 5])
+def test_experts_who_agree_by_skill_are_no_camp(skills: tuple[float, ...], k: int) -> None:
+    rng = np.random.default_rng(k)
+    truth = rng.integers(k, size=400)
+    right = rng.random((400, len(skills))) < np.array(skills)
+    wrong = (truth[:, None] + rng.integers(1, k, size=right.shape)) % k
+    assert not said(lambda: DEEM().fit(np.where(right, truth[:, None], wrong)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_is_said_of_workers_who_err_independently(seed: int) -> None:
+    answers = laws.independent(seed).answers
+    assert not said(lambda: DEEMAggregator().fit(answers))
+
+
+def test_a_worker_who_swaps_labels_is_named_by_the_fit() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=400)
+    right = rng.random((400, 5)) < 0.85
+    matrix = np.where(right, truth[:, None], rng.integers(3, size=right.shape))
+    matrix[:, 2] = np.array([1, 0, 2])[matrix[:, 2]]
+    (text,) = said(lambda: DEEMAggregator().fit(long(matrix)))
+    assert text.startswith("judge2 seems to have labels swapped: 0 for 1 and 1 for 0")
+
+
+def test_gold_that_contradicts_a_skill_is_named_by_the_fit() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(2, size=600)
+    right = rng.random((600, 6)) < 0.85
+    right[:40, 0] = rng.random(40) < 0.3
+    matrix = np.where(right, truth[:, None], 1 - truth[:, None])
+    gold = pd.Series(truth[:40], index=np.arange(40))
+    (text,) = said(lambda: DEEMAggregator().fit(long(matrix), gold))
+    assert text.startswith("Gold contradicts the skill of judge0: 0.8")
+    assert "judge1" not in text
+
+
+@pytest.mark.parametrize("model", [DEEM(), DEEMAggregator()], ids=["DEEM", "DEEMAggregator"])
+def test_where_the_warning_is_an_error_the_object_is_as_it_was(model) -> None:
+    matrix, _ = panel()
+    data = matrix if isinstance(model, DEEM) else long(matrix)
+    less = data[: 300 * (1 if isinstance(model, DEEM) else 8)]
+    before = dict(model.__dict__)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FindingsWarning)
+        with pytest.raises(FindingsWarning):
+            model.fit(data)
+    assert model.__dict__ == before
+    model.fit(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FindingsWarning)
+        with pytest.raises(FindingsWarning):
+            model.fit(less)
+    assert len(model.labels_) == 400
+
+
+def test_a_long_list_is_cut_and_says_where_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [f"Sentence {i}." for i in range(5)]
+    monkeypatch.setattr(findings, "of_fit", lambda *_: many)
+    matrix, _ = panel()
+    assert said(lambda: DEEM().fit(matrix)) == [
+        "Sentence 0. Sentence 1. Sentence 2. findings() has 2 more."
+    ]
+
+
+def test_plain_fits_do_not_count_pairs_and_findings_does() -> None:
+    matrix, _ = panel()
+    model = DEEM(auto_hyperparameters=False)
+    assert not said(lambda: model.fit(matrix))
+    assert "repeat one another" in " ".join(model.findings())
+
+
+def test_the_shell_says_it_once(tmp_path: Path) -> None:
+    matrix, _ = panel()
+    long(matrix).to_csv(tmp_path / "answers.csv", index=False)
+    command = [sys.executable, "-m", "deem_crowd.cli", "aggregate", "answers.csv", "-o", "o.csv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr.count("repeat one another") == 1
