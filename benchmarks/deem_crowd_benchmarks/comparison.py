@@ -13,7 +13,7 @@ import pandas as pd
 
 from deem_crowd import contract, registry
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataWarning
+from deem_crowd.exceptions import DataWarning, FindingsWarning
 from deem_crowd_benchmarks import measures
 
 
@@ -116,5 +116,10 @@ def _or(probas: pd.DataFrame | None, labels: pd.Series) -> pd.DataFrame | pd.Ser
 
 
 def matters(category: type[Warning]) -> bool:
-    """Tell whether a warning is about the data or the fit, not about somebody's code."""
+    """Tell whether a warning is about the data or the fit, not about somebody's code.
+
+    What stands out among the workers is left to ``aggregate`` and ``report``: it says nothing of how methods compare.
+    """
+    if issubclass(category, FindingsWarning):
+        return False
     return issubclass(category, DataWarning) or category.__name__ == "ConvergenceWarning"
