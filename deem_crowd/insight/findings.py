@@ -158,6 +158,8 @@ def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> lis
 def of_fit(model: Model, counts: Pairs | None) -> list[str]:
     """Return what stands out after a fit, as :func:`findings` does, without another pass over the answers.
 
+    That the answers show no label is left out: few say little, and many that agree by chance have a warning of their own.
+
     Parameters
     ----------
     model : DEEMAggregator or DEEM, just fitted
@@ -169,7 +171,8 @@ def of_fit(model: Model, counts: Pairs | None) -> list[str]:
     if results.confusion.size > _MOST_TABLES:
         return []
     panel = Panel.without_pairs() if counts is None else compare(results, counts)
-    return warnings_of(results, panel, results.known)
+    sentences = warnings_of(results, panel, results.known)
+    return [sentence for sentence in sentences if sentence != NO_LABEL]
 
 
 def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) -> list[str]:
