@@ -158,7 +158,7 @@ def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> lis
 def of_fit(model: Model, counts: Pairs | None) -> list[str]:
     """Return what stands out after a fit, as :func:`findings` does, without another pass over the answers.
 
-    That the answers show no label is left out: few say little, and many that agree by chance have a warning of their own.
+    That the answers show no label is left out: few say little, and many that agree by chance have their own warning.
 
     Parameters
     ----------
