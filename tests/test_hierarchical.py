@@ -16,8 +16,8 @@ from scipy import stats
 
 from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.model.calibration import tempered, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.selection.calibration import tempered, within_task_correlation
 from deem_crowd.training import em
 from deem_crowd.training.hierarchical import (
     AccuracyCentre,

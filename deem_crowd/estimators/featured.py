@@ -15,10 +15,10 @@ from deem_crowd.estimators.fit import answer_information, only_used_classes
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.exceptions import DataError, DataWarning, UnsupportedError
 from deem_crowd.features import rows as feature_rows
+from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.design import make_design
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import watched
-from deem_crowd.selection.calibration import design_effect
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.training.em import log_average_table
 from deem_crowd.warning import warn

@@ -10,7 +10,7 @@ classifier, which is trained on the posterior and predicts out of fold, so that 
 - The weight of its word, and an offset for each class, are part of the likelihood and out of fold. They are found first
   with one accuracy that all workers share, so that classes keep their names.
 - Tables are drawn around each worker's own accuracy (:mod:`deem_crowd.training.hierarchical`).
-- Where workers err together (ρ of :mod:`deem_crowd.selection.calibration`), the odds of a task's answers shrink by its
+- Where workers err together (ρ of :mod:`deem_crowd.model.calibration`), the odds of a task's answers shrink by its
   design effect; they do not where answers are independent given the label.
 """
 
@@ -26,8 +26,8 @@ from deem_crowd.features import learners
 from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
+from deem_crowd.model.calibration import design_effect, within_task_correlation
 from deem_crowd.model.design import DesignMatrix, column_total
-from deem_crowd.selection.calibration import design_effect, within_task_correlation
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp
 from deem_crowd.training.hierarchical import AccuracyCentre, learned_strength

@@ -2,7 +2,7 @@
 
 One accuracy a worker, tables drawn around it, and the votes, each over the classes that a task names and the rest, are
 pooled by the rules of :mod:`deem_crowd.selection.opinion_pool`, and tempered by those of
-:mod:`deem_crowd.selection.calibration`.
+:mod:`deem_crowd.model.calibration`.
 Tables for easy and hard tasks, and copies among sources, are not asked for: K² numbers a worker tell of neither.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.named_classes import FloatArray, NamedClasses
 from deem_crowd.progress import Progress, only_stage
 from deem_crowd.selection import candidates as rows
-from deem_crowd.selection.calibration import design_effect
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.null_model import skill_from_agreement
 from deem_crowd.selection.opinion_pool import FLOOR, weights_from_products
@@ -273,7 +273,7 @@ def _scaled(layout: NamedClasses, shares: Shares, by: FloatArray) -> Shares:
 
 
 def _correlation(layout: NamedClasses, shares: Shares, tables: SparseTables) -> float:
-    """Return ρ over the classes that are named; see :mod:`deem_crowd.selection.calibration`."""
+    """Return ρ over the classes that are named; see :mod:`deem_crowd.model.calibration`."""
     label = layout.pair_label[layout.pair]
     right = tables.probability(layout.worker, label, label)
     square = layout.right * (1 - 2 * right) + right**2

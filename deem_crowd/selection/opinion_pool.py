@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import torch
 
+from deem_crowd.model.calibration import discounted, tempered
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.selection.calibration import discounted, tempered
 
 FLOOR = 0.1
 """What the votes count at least."""
@@ -41,7 +41,7 @@ class OpinionPool:
     floor : float
         f: what the votes count.
     correlation : float
-        ρ of the answers to a task given its label; see :mod:`deem_crowd.selection.calibration`.
+        ρ of the answers to a task given its label; see :mod:`deem_crowd.model.calibration`.
     unanswered : tuple of float, optional
         Class shares, K numbers: what a task without answers gets where who answered is evidence
         (:mod:`deem_crowd.selection.presence`), since it may not have been shown to anybody.
@@ -65,7 +65,7 @@ class OpinionPool:
     def evidence(self, design: DesignMatrix) -> torch.Tensor:
         """Return the members' mean without the votes, shape (N, K), each discounted for answers that err together.
 
-        For ranking: see :func:`deem_crowd.selection.calibration.discounted`.
+        For ranking: see :func:`deem_crowd.model.calibration.discounted`.
         """
         found = [energy.posterior(design) for energy in self.energies]
         return self.mean([discounted(one.double(), design, self.correlation) for one in found])

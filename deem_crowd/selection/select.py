@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.model.calibration import tempered, within_task_correlation
 from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import dependence, groups, null_model, pairs, presence
-from deem_crowd.selection.calibration import tempered, within_task_correlation
 from deem_crowd.selection.candidates import Candidate, Rater
 from deem_crowd.selection.opinion_pool import (
     FLOOR,

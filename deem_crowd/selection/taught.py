@@ -27,12 +27,12 @@ import torch
 from scipy import sparse
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.group import ALONE
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import null_model
-from deem_crowd.selection.calibration import design_effect
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.regression import FloatArray, IntArray, Regression, indicators
