@@ -121,6 +121,11 @@ class ColumnCoder:
         self._n_distinct = self._n_pending = 0
         self.n_rows = 0
 
+    @property
+    def kind(self) -> pa.DataType:
+        """The type of the values: the widest that was announced."""
+        return pa.null() if self._type is None else self._type
+
     def expect(self, kind: pa.DataType, where: str) -> None:
         """Take note of the column's type in a file; all files need one kind of values, of any width.
 

@@ -30,6 +30,15 @@ class LongTable:
         self.names = {part: part for part in COLUMNS} | dict(names or {})
         self._coders = {part: ColumnCoder(part) for part in COLUMNS}
 
+    @property
+    def columns(self) -> list[str]:
+        """What the three columns are called, each name once."""
+        return list(dict.fromkeys(self.names.values()))
+
+    def kind(self, part: str) -> pa.DataType:
+        """Return the type that the values of a column have in all that was announced: the widest of them."""
+        return self._coders[part].kind
+
     def expect(self, schema: pa.Schema, where: str = "the table") -> None:
         """Take note of the columns' types, before the first batch that has them.
 
@@ -60,7 +69,7 @@ class LongTable:
             column.validate(full=True)
             coder = self._coders[part]
             if part != "label":
-                _refuse_missing(column, name, coder.n_rows, where)
+                refuse_missing(column, name, coder.n_rows, where)
             coder.add(column, where)
 
     def coded(self) -> tuple[Coded, Coded, Coded]:
@@ -69,7 +78,7 @@ class LongTable:
         return task, worker, label
 
 
-def _refuse_missing(column: pa.Array, name: str, n_before: int, where: str) -> None:
+def refuse_missing(column: pa.Array, name: str, n_before: int, where: str) -> None:
     """Raise if ids are missing in a batch that stands after ``n_before`` rows."""
     missing = pc.is_null(column, nan_is_null=True)
     if pc.any(missing).as_py():

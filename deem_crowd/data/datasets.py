@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -84,17 +84,32 @@ class DataFile:
         ------
         MissingColumnError, FormError, DataError, OSError
         """
+        table.expect(self.schema(self.fragment()), self.path)
+        for batch in self.batches(table.columns, where, rows):
+            table.add(batch, self.path)
+
+    def batches(
+        self,
+        columns: list[str],
+        where: Any = None,
+        rows: int = 1 << 20,
+        row_groups: list[int] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, ``rows`` at a time, of all row groups or of some.
+
+        Raises
+        ------
+        DataError, OSError
+        """
         fragment = self.fragment()
         before = self._state()
         schema = self.schema(fragment)
-        table.expect(schema, self.path)
-        columns = list(dict.fromkeys(table.names.values()))
         try:
-            batches = fragment.to_batches(
+            if row_groups is not None:
+                fragment = fragment.subset(row_group_ids=row_groups)
+            yield from fragment.to_batches(
                 schema=schema, columns=columns, filter=where, batch_size=rows, batch_readahead=4
             )
-            for batch in batches:
-                table.add(batch, self.path)
         except (pa.ArrowException, OSError) as error:
             if _is_of_the_store(error):
                 raise _unreachable(self.path, error) from error

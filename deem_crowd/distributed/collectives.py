@@ -99,6 +99,21 @@ def exchanged(values: npt.NDArray[np.uint64], to: npt.NDArray[np.int64]) -> npt.
     return found.cpu().numpy().view(np.uint64)
 
 
+def exchange_bytes(parts: list[bytes]) -> list[bytes]:
+    """Send ``parts[r]`` to the process of rank r; return what each process sent here, in the order of their ranks."""
+    going = torch.tensor([len(part) for part in parts], dtype=torch.int64, device=place())
+    coming = torch.zeros_like(going)
+    sent = torch.frombuffer(bytearray(b"".join(parts) or b"\0"), dtype=torch.uint8)
+    sent = sent[: int(going.sum())].to(place())
+    with together():
+        dist.all_to_all_single(coming, going)
+        came = torch.zeros(int(coming.sum()), dtype=torch.uint8, device=place())
+        dist.all_to_all_single(came, sent, coming.tolist(), going.tolist())
+    content = came.cpu().numpy().tobytes()
+    ends = coming.cumsum(0).tolist()
+    return [content[end - size : end] for end, size in zip(ends, coming.tolist(), strict=True)]
+
+
 def gather_ids(index: pd.Index) -> list[pd.Index]:
     """Return the ids that each process gives, by way of Arrow.
 

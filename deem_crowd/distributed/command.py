@@ -19,11 +19,10 @@ from typing import Annotated, Any
 import torch.distributed as dist
 import typer
 
-from deem_crowd.data import parquet as streaming
-from deem_crowd.data.answers import Answers, Duplicates, Missing
-from deem_crowd.distributed import collectives, shared
+from deem_crowd.data.answers import Duplicates, Missing
+from deem_crowd.distributed import collectives, reading, shared
 from deem_crowd.estimators import declaration
-from deem_crowd.exceptions import DataError, DeemCrowdError, ProcessLostError
+from deem_crowd.exceptions import DeemCrowdError, ProcessLostError
 from deem_crowd.training import likelihood
 
 _MINUTES = 30
@@ -43,23 +42,15 @@ def run(
     DeemCrowdError, OSError
         In every process, whichever of them it happened in.
     """
-    rank, n_ranks = dist.get_rank(), dist.get_world_size()
+    rank = dist.get_rank()
     target = Path(output)
     unfinished = target.with_name(f".{target.name}.unfinished")
-    answers: Answers | None = None
     error: Exception | None = None
-    try:
-        if target.exists():
-            raise FileExistsError(f"{target} is there already")
-        mine = streaming.expand(paths)[rank::n_ranks]
-        if not mine:
-            raise DataError(f"there are fewer files than processes ({n_ranks})")
-        answers = Answers.from_parquet(mine, missing=missing, duplicates=duplicates)
-    except (DeemCrowdError, OSError) as failure:
-        error = failure
+    if target.exists():
+        error = FileExistsError(f"{target} is there already")
     collectives.agree(error)
-    assert answers is not None
-    found = shared.fit_answers(answers, None, settings)
+    answers = reading.read(paths, missing=missing, duplicates=duplicates)
+    found = shared.fit_answers(answers, None, settings, partitioned=True)
     try:
         if rank == 0:
             shutil.rmtree(unfinished, ignore_errors=True)

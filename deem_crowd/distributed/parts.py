@@ -132,15 +132,15 @@ def _refuse_torn_tasks(tasks: pd.Index) -> None:
 
     Told by 64-bit hashes of the ids, each of which goes to one process that looks for it twice: 8 bytes a task.
     """
-    hashed = _hashed(tasks)
+    keys = hashed(tasks)
     size = dist.get_world_size()
-    came = np.sort(collectives.exchanged(hashed, (hashed % np.uint64(size)).astype(np.int64)))
+    came = np.sort(collectives.exchanged(keys, (keys % np.uint64(size)).astype(np.int64)))
     twice = np.unique(came[1:][came[1:] == came[:-1]])
     n_torn = sum(int(n) for n in collectives.gather_text(str(len(twice))))
     if not n_torn:
         return
     some = b"".join(collectives.gather_bytes(twice[:5].tobytes()))
-    here = tasks[np.isin(hashed, np.frombuffer(some, dtype=np.uint64))]
+    here = tasks[np.isin(keys, np.frombuffer(some, dtype=np.uint64))]
     named = collectives.gather_ids(here[:5])
     examples = dict.fromkeys(task for part in named for task in part)
     raise DataError(
@@ -149,7 +149,7 @@ def _refuse_torn_tasks(tasks: pd.Index) -> None:
     )
 
 
-def _hashed(tasks: pd.Index) -> npt.NDArray[np.uint64]:
+def hashed(tasks: pd.Index) -> npt.NDArray[np.uint64]:
     """Return 64-bit hashes of ids, the same whatever width their dtype has in a process."""
     if pd.api.types.is_integer_dtype(tasks.dtype):
         kind = "uint64" if pd.api.types.is_unsigned_integer_dtype(tasks.dtype) else "int64"
