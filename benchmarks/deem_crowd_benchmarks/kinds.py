@@ -1,4 +1,4 @@
-"""Label sets of known law that are like what labelling functions and panels of language models give.
+"""Label sets of known law that are like what labelling functions, panels of language models and raters give.
 
 As in :mod:`deem_crowd_benchmarks.laws`, each function draws one label set from a seed.
 """
@@ -120,6 +120,28 @@ def few_judges(seed: int, n_tasks: int = 300) -> LabelSet:
     return laws._sparse("few-judges", rng, n_tasks, 10, 3, rng.beta(4, 3, 7))
 
 
+# --------------------------------------------------------------------------------------- ordered classes
+
+
+def ratings(seed: int, n_tasks: int = 800) -> LabelSet:
+    """Forty raters of whom four rate each item, K = 5: the true level, a bias and noise of the rater's, rounded.
+
+    Bias N(0, 0.5²), standard deviation of the noise U(0.4, 1.3), levels as frequent as a Dirichlet(5, …) draw.
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(5, n_tasks, p=rng.dirichlet([5.0] * 5))
+    asked = np.argsort(rng.random((n_tasks, 40)), axis=1)[:, :4]
+    return _rated("ratings", rng, truth, asked, 5, 0.5, (0.4, 1.3))
+
+
+def stars(seed: int, n_tasks: int = 500) -> LabelSet:
+    """Six raters who rate every item, K = 7: as :func:`ratings`, with bias N(0, 0.8²) and noise U(0.6, 1.6)."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(7, n_tasks, p=rng.dirichlet([5.0] * 7))
+    asked = np.tile(np.arange(6), (n_tasks, 1))
+    return _rated("stars", rng, truth, asked, 7, 0.8, (0.6, 1.6))
+
+
 WEAK: dict[str, Callable[[int], LabelSet]] = {
     "unipolar": unipolar,
     "unipolar-four": unipolar_four,
@@ -132,6 +154,9 @@ JUDGES: dict[str, Callable[[int], LabelSet]] = {
     "tempting": tempting,
     "few-judges": few_judges,
 }
+
+
+ORDERED: dict[str, Callable[[int], LabelSet]] = {"ratings": ratings, "stars": stars}
 
 
 def _one_sided(
@@ -154,6 +179,26 @@ def _judged(rng: np.random.Generator, truth: Labels, right: Numbers, n_classes: 
     """Draw answers that are right with the probabilities ``right``, shape (N,), and err evenly."""
     wrong = (truth + rng.integers(1, n_classes, len(truth))) % n_classes
     return np.where(rng.random(len(truth)) < right, truth, wrong)
+
+
+def _rated(
+    name: str,
+    rng: np.random.Generator,
+    truth: Labels,
+    asked: Labels,
+    n_classes: int,
+    bias: float,
+    noise: tuple[float, float],
+) -> LabelSet:
+    """Draw ratings by the raters asked, shape (N, M): what they see, with bias and noise, is rounded to a level."""
+    n_raters = int(asked.max()) + 1
+    biases, scales = rng.normal(0, bias, n_raters), rng.uniform(*noise, n_raters)
+    seen = truth[:, None] + biases[asked] + scales[asked] * rng.normal(size=asked.shape)
+    said = np.clip(np.rint(seen), 0, n_classes - 1).astype(np.int64)
+    task = np.repeat(np.arange(len(truth)), asked.shape[1])
+    frame = pd.DataFrame({"task": task, "worker": asked.ravel(), "label": said.ravel()})
+    gold = pd.Series(truth, index=pd.RangeIndex(len(truth), name="task"), name="label")
+    return LabelSet(name, frame, gold, "law")
 
 
 def _weak(name: str, said: list[Labels], truth: Labels) -> LabelSet:
