@@ -258,10 +258,10 @@ class Consensus:
 
     @cached_property
     def evidence(self) -> FloatArray | None:
-        """What the members of the model's pool say, for ranking, shape (N, K); None where there is no pool.
+        """What the model says, for ranking, shape (N, K); None where there is no model of one hidden unit.
 
         Tasks of known label and tasks without answers keep their posterior. See
-        :meth:`deem_crowd.selection.opinion_pool.OpinionPool.evidence`.
+        :meth:`deem_crowd.estimators.fitted.FittedModel.evidence`.
         """
         if self.source is None or self.source.answers is None:
             return None

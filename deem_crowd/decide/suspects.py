@@ -21,11 +21,12 @@ IntArray = npt.NDArray[np.int64]
 def suspect_answers(agg: Any, n: int | None = None, *, answers: Any = None) -> pd.DataFrame:
     """Return the n answers that are most likely wrong, the worst first; all of them if n is omitted.
 
-    An answer is wrong with the probability that its task has another label. Of the default model it is scored by the
-    members of its pool, without the share of plain votes that the posterior keeps, and with the m answers to a task
-    counted as m / (1 + (m − 1) ρ) independent ones: that tells close answers apart, and tasks with many answers from
-    tasks with few. Of other models by the mean of two posteriors: the model's own, and the one that the workers' tables
-    give, p(h) ∝ π_h Π_i t_i[a_i, h].
+    An answer is wrong with the probability that its task has another label. By a model with one hidden unit it is
+    scored with tasks of several levels of difficulty where the likelihood says that they differ: a lone answer against
+    many is more suspect than one about a split task. The default model scores by the members of its pool, without the
+    share of plain votes that the posterior keeps; where levels do not pay, with the m answers to a task counted as
+    m / (1 + (m − 1) ρ) independent ones, which tells tasks with many answers from tasks with few. For other aggregators
+    it is the mean of two posteriors: their own, and the one that the workers' tables give, p(h) ∝ π_h Π_i t_i[a_i, h].
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix, make_design, resolve_device, row_max
+from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
@@ -186,14 +187,23 @@ class FittedModel:
 
     @undisturbed
     def evidence(self, answers: Answers, workers: IntArray, classes: IntArray) -> FloatArray | None:
-        """Return what the members of the pool say of tasks, for ranking, shape (N, K); None where there is no pool.
+        """Return what the model says of tasks, for ranking, shape (N, K); None where there are layers.
 
-        Parameters are those of :meth:`posterior`; see :meth:`OpinionPool.evidence`.
+        Of a pool that is what its members say (:meth:`OpinionPool.evidence`); of one unit its posterior, with levels of
+        difficulty where these pay. Parameters are those of :meth:`posterior`.
         """
-        if self.pool is None:
+        if self.network is not None:
             return None
-        pool, design = self._pool_of(self.pool, self._recoded(answers, workers, classes))
-        return self.spread(pool.evidence(design))
+        recoded = self._recoded(answers, workers, classes)
+        if self.pool is not None:
+            pool, design = self._pool_of(self.pool, recoded)
+            return self.spread(pool.evidence(design))
+        energy = _with_stranger(self.energy)
+        design = make_design(recoded, self.device, self.dtype, energy.n_states)
+        found = with_levels(energy, design)
+        return self.spread(
+            found.posterior if pays(found.gain, design) else energy.posterior(design)
+        )
 
     def _recoded(self, answers: Answers, workers: IntArray, classes: IntArray) -> Answers:
         position = np.full(self.n_classes, -1, dtype=np.int64)

@@ -20,6 +20,7 @@ import torch
 
 from deem_crowd.model.calibration import discounted, tempered
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
 
 FLOOR = 0.1
@@ -63,10 +64,18 @@ class OpinionPool:
         return torch.where(answered, found, torch.tensor(self.unanswered).to(found))
 
     def evidence(self, design: DesignMatrix) -> torch.Tensor:
-        """Return the members' mean without the votes, shape (N, K), each discounted for answers that err together.
+        """Return the members' mean without the votes, shape (N, K), for ranking.
 
-        For ranking: see :func:`deem_crowd.model.calibration.discounted`.
+        Where levels of difficulty pay for themselves by the members' log-likelihood, in its weighted mean
+        (:mod:`deem_crowd.model.difficulty`), the members have them, and are tempered as the posterior is. Else each
+        member is discounted for answers that err together (:func:`deem_crowd.model.calibration.discounted`).
         """
+        levels = [with_levels(energy, design) for energy in self.energies]
+        gain = sum(v * level.gain for v, level in zip(self.weights, levels, strict=True))
+        if pays(gain, design):
+            return self.mean(
+                [tempered(level.posterior, design, self.correlation) for level in levels]
+            )
         found = [energy.posterior(design) for energy in self.energies]
         return self.mean([discounted(one.double(), design, self.correlation) for one in found])
 
