@@ -12,6 +12,7 @@ PACKAGES = {
     "benchmarks": ("jinja2", "matplotlib"),
     "excel": ("openpyxl",),
     "classifier": ("skops",),
+    "skorch": ("skorch",),
     "spark": ("pyspark",),
     "dask": ("dask", "distributed"),
     "ray": ("ray",),

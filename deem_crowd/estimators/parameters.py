@@ -246,7 +246,8 @@ class Parameters:
     )
     classifier: Any = parameter(
         None,
-        kind="scikit-learn classifier or None",
-        doc="With predict_proba: what learns from ``features``, on copies. A regularised logistic regression if "
-        "omitted.",
+        kind="scikit-learn classifier, torch module or None",
+        doc="What learns from ``features``, on copies: a classifier with predict_proba, or a module from float32 "
+        "features, (N, p), to logits, (N, K) (extra ``skorch``). If omitted, the answers choose among logistic "
+        "regression, nearest neighbours and gradient boosting.",
     )

@@ -8,7 +8,7 @@ tables and a class prior, and no label at all (answers that depend on who gave t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -35,19 +35,19 @@ _ROUNDS = 3
 def held_out_gain(
     answers: Answers,
     problem: Problem,
-    make: Callable[[], Learner],
+    makers: Sequence[Callable[[], Learner]],
     seed: int,
     progress: Progress,
 ) -> FloatArray:
-    """Return by how much features make each held-out task's answers likelier, in nats, shape (tasks asked,).
+    """Return by how much features make each held-out task's answers likelier, in nats, shape (learners, tasks asked).
 
     Parameters
     ----------
     answers : Answers
         Of the problem.
     problem : Problem
-    make : callable
-        Returns a new learner.
+    makers : list of callable
+        Each returns a new learner.
     seed : int
         Draws the parts.
     progress : Progress
@@ -64,9 +64,10 @@ def held_out_gain(
         held = np.sort(asked[number::PARTS])
         others = np.sort(np.concatenate([asked[j::PARTS] for j in range(PARTS) if j != number]))
         train, test = (_part(answers, problem, row, tasks) for tasks in (others, held))
-        found.append(_with_features(train, test, make) - _without(train, test))
+        without = _without(train, test)
+        found.append(np.stack([_with_features(train, test, make) - without for make in makers]))
         progress.update(progress.done + 1)
-    return np.concatenate(found)
+    return np.concatenate(found, axis=1)
 
 
 def _part(

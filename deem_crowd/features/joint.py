@@ -8,10 +8,13 @@ classifier, which is trained on the posterior and predicts out of fold, so that 
 - The start is the votes: the classifier learns from them first. With one answer a task the posterior of the tables says
   nothing, and would teach it nothing.
 - The weight of its word, and an offset for each class, are part of the likelihood and out of fold. They are found first
-  with one accuracy that all workers share, so that classes keep their names.
+  with one accuracy that all workers share (:mod:`deem_crowd.features.coin`), so that classes keep their names, and
+  again after each training. Accuracy and correlation stay what the first classifier told, which saw votes of other
+  tasks alone: a posterior hands on what its classifiers learned from all tasks, so that later ones are no more quite
+  out of fold, agree with the answers too often and make them look better than they are.
 - Tables are drawn around each worker's own accuracy (:mod:`deem_crowd.training.hierarchical`).
-- Where workers err together (ρ of :mod:`deem_crowd.model.calibration`), the odds of a task's answers shrink by its
-  design effect; they do not where answers are independent given the label.
+- Where workers err together (the same ρ), the odds of a task's answers shrink by its design effect; they do not where
+  answers are independent given the label.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.features import learners
+from deem_crowd.features import coin, learners
+from deem_crowd.features.coin import Coin
 from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
@@ -38,7 +42,6 @@ ROUNDS = 8
 """The classifier is trained anew at most so often."""
 _PASSES, _LATER_PASSES = 30, 10
 """Of tables and posterior, before the classifier is trained anew: at first, and later."""
-_COIN_PASSES = 60
 _SETTLED = 2e-3
 """Stop where the posterior of a task changes by less from round to round, in the mean of the largest change."""
 _SETTLE_ROUNDS = 2
@@ -133,31 +136,33 @@ def fit(
     """
     design, rows = problem.design, problem.rows
     k = design.n_classes
-    if learner is None or log_q is None:
+    first = None if learner is None or log_q is None else _coin(problem, log_q)
+    if first is None or log_q is None:
         states = torch.from_numpy(problem.votes()).to(design.device, design.dtype)
-        scaling = Scaling.none(k, 0.0)
+        em_ = _EM(problem, Scaling.none(k, 0.0), 0.0)
     else:
-        states, scaling = _with_one_accuracy(problem, log_q)
-    em_ = _EM(problem, scaling)
+        states = _with_one_accuracy(problem, log_q, first)
+        em_ = _EM(problem, first.scaling, first.correlation)
     starts: list[Predictor] | None = None
     weights, before = problem.taught(), None
     for number in range(rounds):
         states = em_.passes(states, log_q, first=number == 0)
-        em_.correlation = within_task_correlation(design, states, em_.tables.exp())
+        if first is None:
+            em_.correlation = within_task_correlation(design, states, em_.tables.exp())
         if before is not None and float((states - before).abs().amax(1).mean()) < _SETTLED:
             break
         before = states
         if learner is None:
             continue
         targets = states.cpu().double().numpy()[rows.place]
-        found = None
+        log_q = None
         if number < _SETTLE_ROUNDS:
-            found = learner.settle(rows.x, targets, weights, problem.fold)
-        if found is None:
-            found, starts = learners.out_of_fold(
+            log_q = learner.settle(rows.x, targets, weights, problem.fold)
+        if log_q is None:
+            log_q, starts = learners.out_of_fold(
                 learner, rows.x, targets, weights, problem.fold, starts
             )
-        log_q, em_.scaling = found, Scaling.none(k)
+        em_.scaling = _coin(problem, log_q, first).scaling
     return Joint(
         posterior=states.cpu().double().numpy(),
         tables=em_.tables,
@@ -169,26 +174,23 @@ def fit(
     )
 
 
-def _with_one_accuracy(problem: Problem, log_q: FloatArray) -> tuple[torch.Tensor, Scaling]:
-    """Return the posterior if all workers had one accuracy, shape (N, K), and the scaling that goes with it."""
+def _coin(problem: Problem, log_q: FloatArray, held: Coin | None = None) -> Coin:
+    """Return the fit of one accuracy for all workers, a correlation (those of ``held`` if given) and a scaling."""
+    some, rows = _sample(problem), problem.rows
+    task = rows.place[some]
+    counts = problem.design.votes.cpu().double().numpy()[task]
+    known = None if problem.gold is None else problem.gold.numpy()[task]
+    return coin.fit(counts, log_q[some], known, held)
+
+
+def _with_one_accuracy(problem: Problem, log_q: FloatArray, found: Coin) -> torch.Tensor:
+    """Return the posterior if all workers had one accuracy, shape (N, K)."""
     design, k = problem.design, problem.design.n_classes
     votes = design.votes.cpu().double().numpy()
-    clamp, scaling, accuracy = Clamp(design, problem.gold), Scaling.none(k, 2.0), 0.6
-    sample = _sample(problem)
-    for _ in range(_COIN_PASSES):
-        odds = np.log(accuracy) - np.log((1 - accuracy) / max(k - 1, 1))
-        log_prior = problem.rows.spread(scaling(log_q), np.full(k, -np.log(k)))
-        logits = torch.from_numpy(log_prior + odds * votes).to(design.device, design.dtype)
-        states = torch.softmax(clamp(logits), 1)
-        p = states.cpu().double().numpy()
-        right, total = float((p * votes).sum()), float(votes.sum())
-        accuracy, last = float(np.clip((right + 1) / (total + 2), 1 / k + 0.02, 0.99)), accuracy
-        scaling = scaling.fitted(
-            log_q[sample], p[problem.rows.place[sample]], problem.taught()[sample]
-        )
-        if abs(accuracy - last) < 1e-5:
-            break
-    return states, scaling
+    log_prior = problem.rows.spread(found.scaling(log_q), np.full(k, -np.log(k)))
+    logits = torch.from_numpy(log_prior + found.log_likelihood(votes))
+    clamp = Clamp(design, problem.gold)
+    return torch.softmax(clamp(logits.to(design.device, design.dtype)), 1)
 
 
 def _sample(problem: Problem) -> npt.NDArray[np.int64]:
@@ -200,9 +202,9 @@ def _sample(problem: Problem) -> npt.NDArray[np.int64]:
 class _EM:
     """The passes between tables and posterior, the classifier's word given."""
 
-    def __init__(self, problem: Problem, scaling: Scaling) -> None:
+    def __init__(self, problem: Problem, scaling: Scaling, correlation: float) -> None:
         self.problem, self.design, self.scaling = problem, problem.design, scaling
-        self.correlation, self.history = 0.0, list[float]()
+        self.correlation, self.history = correlation, list[float]()
         self.tables = torch.zeros(())
         self._clamp, self._sample = Clamp(problem.design, problem.gold), _sample(problem)
         self._weights = problem.taught()
@@ -214,6 +216,8 @@ class _EM:
         design = self.design
         answers = design.votes.double().sum(1, keepdim=True).clamp_min(1)
         power = (1 / design_effect(answers, self.correlation)).to(design.dtype)
+        if not first:  # the word of a new classifier counts before tables and scaling follow it
+            states = self._expected(self._word(states, log_q), power)[0]
         for number in range(_PASSES if first else _LATER_PASSES):
             counts = design.expected_counts(states).cpu()
             middle = self._centre.update(counts, self._strength)
@@ -222,26 +226,35 @@ class _EM:
                 self._strength = learned_strength(counts, middle, self._strength)
             cells = counts + self._strength * middle
             self.tables = torch.log(cells / cells.sum(1, keepdim=True))
+            self._rescale(states, log_q)
             self._log_prior = self._word(states, log_q)
-            evidence = design.logits(self.tables.to(design.device))
-            logits = evidence * power + self._log_prior
-            likelihood = torch.logsumexp(evidence + self._log_prior, 1)
-            self.history.append(float(design.total(likelihood)) / max(design.n_tasks, 1))
-            moved = torch.softmax(self._clamp(logits), 1)
+            moved, likelihood = self._expected(self._log_prior, power)
+            self.history.append(likelihood)
             change = float((moved - states).abs().amax(1).mean())
             states = moved
             if change < em.TOLERANCE:
                 break
         return states
 
+    def _expected(self, log_prior: torch.Tensor, power: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """Return the posterior, shape (N, K), and the log-likelihood of a task's answers."""
+        evidence = self.design.logits(self.tables.to(self.design.device))
+        likelihood = float(self.design.total(torch.logsumexp(evidence + log_prior, 1)))
+        posterior = torch.softmax(self._clamp(evidence * power + log_prior), 1)
+        return posterior, likelihood / max(self.design.n_tasks, 1)
+
+    def _rescale(self, states: torch.Tensor, log_q: FloatArray | None) -> None:
+        """Fit what the classifier's word counts to the posterior."""
+        if log_q is None:
+            return
+        p, some = states.cpu().double().numpy()[self.problem.rows.place], self._sample
+        self.scaling = self.scaling.fitted(log_q[some], p[some], self._weights[some])
+
     def _word(self, states: torch.Tensor, log_q: FloatArray | None) -> torch.Tensor:
         """Return log p(label) of each task before its answers, shape (N, K)."""
-        design, rows = self.design, self.problem.rows
+        design = self.design
         prior = em.class_log_prior(design.total(states), design.n_classes, 1)
         if log_q is None:
             return prior.expand(len(states), -1).to(design.device, design.dtype)
-        p = states.cpu().double().numpy()[rows.place]
-        some = self._sample
-        self.scaling = self.scaling.fitted(log_q[some], p[some], self._weights[some])
-        word = rows.spread(self.scaling(log_q), prior.numpy())
+        word = self.problem.rows.spread(self.scaling(log_q), prior.numpy())
         return torch.from_numpy(word).to(design.device, design.dtype)

@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.features import guard, joint, learners
-from deem_crowd.features.learners import Learner, LogisticLearner, Predictor, SklearnLearner
+from deem_crowd.features import choice, guard, joint, learners
+from deem_crowd.features.learners import Learner, Predictor, SklearnLearner
 from deem_crowd.features.logistic import log_softmax, moments
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
@@ -25,9 +25,6 @@ from deem_crowd.warning import warn
 FloatArray = npt.NDArray[np.float64]
 
 FOLDS = 5
-STANDARD_ERRORS = 1.0
-"""By how many standard errors features have to make held-out answers likelier: within one the simpler model stands (the
-one-standard-error rule of Breiman et al., *Classification and Regression Trees*, 1984)."""
 ONE_SIDED = 0.5
 """The share of answers by sources that only ever name one class, from which tables say nothing."""
 _CHANCE = 0.05
@@ -90,7 +87,8 @@ def learn(
         Features of M tasks.
     alone, prior : shapes (N, K) and (K,)
         Posterior and class prior by the answers alone.
-    classifier : scikit-learn classifier, optional
+    classifier : scikit-learn classifier or torch module, optional
+        Chosen by :mod:`deem_crowd.features.choice` if omitted.
     gold : LongTensor, shape (N,), optional
     random_state : int
         Draws the folds.
@@ -109,10 +107,7 @@ def learn(
     """
     seed = int(random_state or 0)
 
-    def make() -> Learner:
-        return LogisticLearner() if classifier is None else SklearnLearner(classifier, seed)
-
-    make()  # refuses what is no classifier
+    given = None if classifier is None else _learner_of(classifier, seed)
     lack = _lack(design, rows, gold)
     if lack is not None:
         warn(f"{lack}: the fit goes by the answers alone.", DataWarning)
@@ -123,24 +118,41 @@ def learn(
     small = rows.x.shape[0] * rows.x.shape[1] * design.n_classes < _ONE_THREAD_UP_TO
     with threadpool_limits(1 if small else None):
         return _chosen(
-            answers, problem, make, alone, prior, seed, progress or Progress("", "", False)
+            answers, problem, given, alone, prior, seed, progress or Progress("", "", False)
         )
+
+
+def _learner_of(classifier: Any, seed: int) -> Learner:
+    """Return what trains copies of a caller's classifier.
+
+    Raises
+    ------
+    ParameterError
+        If it is none.
+    """
+    from deem_crowd.features.networks import NetworkLearner, is_network
+
+    if is_network(classifier):
+        return NetworkLearner(classifier, seed)
+    return SklearnLearner(classifier, seed)
 
 
 def _chosen(
     answers: Answers,
     problem: joint.Problem,
-    make: Callable[[], Learner],
+    given: Learner | None,
     alone: FloatArray,
     prior: FloatArray,
     seed: int,
     progress: Progress,
 ) -> Learned:
     """Choose among the ways to use features, by what answers say of them."""
-    learner, rows, fold = make(), problem.rows, problem.fold
+    rows, fold, weights, votes = problem.rows, problem.fold, problem.taught(), problem.votes()
+    on_votes = (rows.x, votes[rows.place], weights, fold)
     progress.expect(guard.PARTS + 2)
-    weights, votes = problem.taught(), problem.votes()
-    log_q = learners.settled(learner, rows.x, votes[rows.place], weights, fold)
+    found = choice.candidates(*on_votes, seed) if given is None else [given]
+    learner = found[-1]
+    log_q = learners.settled(learner, *on_votes)
     progress.update(1)
     shares = (weights[:, None] * votes[rows.place]).sum(0) / max(weights.sum(), 1)
     by_votes = (votes[rows.place] * (log_q - np.log(shares + 1e-9))).sum(1)[weights > 0]
@@ -152,15 +164,19 @@ def _chosen(
         )
         return _plain(problem, learner, alone, why)
     if one_sided >= ONE_SIDED:
-        if not _clear(by_votes):
+        if not choice.clear(by_votes):
             return _plain(problem, learner, alone, _said("votes", by_votes, "not clearly "))
         why = (
             f"{one_sided:.0%} of the answers come from sources that only ever name one class; "
             + _said("votes", by_votes)
         )
         return _product(problem, learner, alone, prior, log_q, why)
-    gain = guard.held_out_gain(answers, problem, make, seed, progress)
-    if not _clear(gain):
+    gains = guard.held_out_gain(answers, problem, [one.anew for one in found], seed, progress)
+    gain = gains[-1]
+    if len(found) > 1 and not choice.clear(gains[1] - gains[0]):
+        learner, gain = found[0], gains[0]
+        log_q = learners.settled(learner, *on_votes)
+    if not choice.clear(gain):
         return _plain(problem, learner, alone, _said("held-out answers", gain, "not clearly "))
     why = _said("held-out answers", gain)
     together = joint.fit(problem, learner, log_q)
@@ -194,12 +210,6 @@ def one_sided_share(answers: Answers) -> float:
     chance = total * np.log(np.maximum(share[named], 1e-300))
     certain = (counts.max(axis=1) == total) & (total > 0) & (chance < np.log(_CHANCE / len(total)))
     return float(total[certain].sum() / total.sum())
-
-
-def _clear(gain: FloatArray) -> bool:
-    """Whether a gain, in nats a task, lies more than :data:`STANDARD_ERRORS` above zero."""
-    error = float(gain.std() / np.sqrt(max(len(gain), 1)))
-    return float(gain.mean()) > STANDARD_ERRORS * error
 
 
 def _said(what: str, gain: FloatArray, how: str = "") -> str:

@@ -32,6 +32,9 @@ class Predictor(Protocol):
 class Learner(Protocol):
     """Makes classifiers of one kind."""
 
+    def anew(self) -> Learner:
+        """Return a learner of the same kind that has settled nothing yet."""
+
     def settle(
         self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
     ) -> FloatArray | None:
@@ -71,6 +74,10 @@ class LogisticLearner:
         self._each: bool | None = None
         self._ridge = logistic.RIDGES[0]
 
+    def anew(self) -> Learner:
+        """See :class:`Learner`."""
+        return LogisticLearner()
+
     def settle(
         self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
     ) -> FloatArray | None:
@@ -102,7 +109,7 @@ class LogisticLearner:
     ) -> tuple[FloatArray, list[Coefficients]]:
         scaled = Scaler.of(x, each)(x)
         log_q, ends = np.zeros(targets.shape), []
-        for number, (rows, held) in enumerate(_splits(fold, weights)):
+        for number, (rows, held) in enumerate(splits(fold, weights)):
             start = None if starts is None else starts[number]
             found = logistic.fit_soft(scaled[rows], targets[rows], ridge, weights[rows], start)
             log_q[held] = found.log_proba(scaled[held])
@@ -173,6 +180,10 @@ class SklearnLearner:
                 )
         self.estimator, self._seed = estimator, random_state
 
+    def anew(self) -> Learner:
+        """See :class:`Learner`."""
+        return self
+
     def settle(
         self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
     ) -> FloatArray | None:
@@ -230,7 +241,7 @@ def _weight_name(estimator: Any) -> str | None:
     return "sample_weight" if "sample_weight" in taken else None
 
 
-def _splits(
+def splits(
     fold: npt.NDArray[Any], weights: FloatArray
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Yield the rows to train on, which have weight, and the rows held out, for each fold."""
@@ -248,7 +259,7 @@ def out_of_fold(
 ) -> tuple[FloatArray, list[Predictor]]:
     """Return log p(label | x) of each row by a classifier that has not seen it, shape (M, K), and the classifiers."""
     log_q, made = np.zeros(targets.shape), []
-    for number, (rows, held) in enumerate(_splits(fold, weights)):
+    for number, (rows, held) in enumerate(splits(fold, weights)):
         start = None if starts is None else starts[number]
         found = learner.fit(x[rows], targets[rows], weights[rows], start)
         log_q[held] = found.log_proba(x[held])

@@ -66,6 +66,16 @@ class Scaler:
 
         return sparse.csr_array(x, dtype=np.float32) @ sparse.diags_array(1 / self.scale)
 
+    def public(self) -> Any:
+        """Return the same as a fitted ``StandardScaler``."""
+        from sklearn.preprocessing import StandardScaler
+
+        model = StandardScaler(with_mean=self.centre is not None)
+        model.scale_, model.var_ = self.scale, self.scale**2
+        model.mean_ = np.zeros_like(self.scale) if self.centre is None else self.centre
+        model.n_features_in_, model.n_samples_seen_ = len(self.scale), 1
+        return model
+
 
 def moments(x: Any) -> tuple[FloatArray, FloatArray]:
     """Return mean and variance of each column of features, dense or sparse, float64, shape (p,)."""

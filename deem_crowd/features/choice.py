@@ -1,0 +1,90 @@
+"""Which kind of classifier learns from the features, where the caller names none: the answers tell.
+
+Logistic regression, nearest neighbours and gradient boosting are trained on the shares of votes and asked about the
+votes of tasks that they have not seen. Where another kind makes those votes likelier than the regression does, both are
+candidates, and the likelihood of held-out answers under the joint model decides (:mod:`deem_crowd.features.guard`):
+neighbours smooth noisy votes better at first, and a regression may learn more from the labels later. Likelier means by
+more than a standard error, task by task (the one-standard-error rule of Breiman et al., *Classification and Regression
+Trees*, 1984); within it the regression stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deem_crowd.features.learners import Learner, LogisticLearner, SklearnLearner, settled
+from deem_crowd.features.neighbours import NeighbourLearner
+
+FloatArray = npt.NDArray[np.float64]
+
+STANDARD_ERRORS = 1.0
+"""What is likelier by less is no reason to leave the simpler model."""
+MOST_ROWS = 5_000
+"""With more rows, a part of them decides."""
+_MOST_PAIRS = 5 * 10**10
+"""Rows² × columns up to which neighbours are searched for."""
+_MOST_CELLS = 2 * 10**6
+"""Rows × columns × classes up to which trees are grown: they are for tables, and take longest."""
+_TREES, _LEAVES, _LEAST_IN_LEAF = 40, 8, 20
+
+
+def candidates(
+    x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any], seed: int
+) -> list[Learner]:
+    """Return the regression, and the kind that is clearly better at telling votes if there is one.
+
+    Parameters
+    ----------
+    x : shape (M, p), dense or sparse
+    targets : shape (M, K)
+        Shares of votes.
+    weights : shape (M,)
+        0 for rows that are not learned from.
+    fold : integers, shape (M,)
+    seed : int
+        Of the trees, and of the part that decides where there are many rows.
+    """
+    taught = np.flatnonzero(weights > 0)
+    few = len(taught) <= MOST_ROWS
+    rows = taught if few else np.sort(np.random.default_rng(seed).permutation(taught)[:MOST_ROWS])
+    part = (x[rows], targets[rows], weights[rows], fold[rows])
+    found: list[Learner] = [LogisticLearner()]
+    best = settled(found[0], *part)
+    for make in _others(x, len(taught), targets.shape[1], seed):
+        learner = make()
+        told = settled(learner, *part)
+        if clear((targets[rows] * (told - best)).sum(axis=1)):
+            found[1:], best = [learner.anew()], told
+    return [found[0].anew(), *found[1:]]
+
+
+def clear(gain: FloatArray) -> bool:
+    """Whether a gain, in nats a task, lies more than :data:`STANDARD_ERRORS` above zero."""
+    error = float(gain.std() / np.sqrt(max(len(gain), 1)))
+    return float(gain.mean()) > STANDARD_ERRORS * error
+
+
+def _others(x: Any, n_taught: int, n_classes: int, seed: int) -> Iterator[Callable[[], Learner]]:
+    """Yield what makes the learners beside the regression that features of this size leave time for."""
+    n, p = x.shape
+    if float(n) ** 2 * p <= _MOST_PAIRS:
+        yield NeighbourLearner
+    grows = n_taught >= 4 * _LEAST_IN_LEAF and isinstance(x, np.ndarray)
+    if grows and min(n, MOST_ROWS) * p * n_classes <= _MOST_CELLS:
+        yield lambda: SklearnLearner(_trees(seed), seed)
+
+
+def _trees(seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=_TREES,
+        max_leaf_nodes=_LEAVES,
+        min_samples_leaf=_LEAST_IN_LEAF,
+        early_stopping=False,
+        random_state=seed,
+    )

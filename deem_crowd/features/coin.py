@@ -1,0 +1,145 @@
+r"""One accuracy that all workers share, tasks that are easy or hard, and what a classifier's word counts beside them.
+
+A worker gives a task its label with a chance that is drawn for the task from Beta(α, β), α = a (1 − ρ) / ρ and
+β = (1 − a) (1 − ρ) / ρ, and each other class with an even share of the rest. Of its m answers v_h name class h, and
+
+    p(answers | h) = B(α + v_h, β + m − v_h) / B(α, β) / (K − 1)^(m − v_h),
+
+the beta-binomial in which ρ is the correlation of two answers to a task given its label (Williams, *Biometrics* 31,
+1975). Accuracy a, correlation ρ and the scaling of the classifier's word are those of largest likelihood,
+
+    Σ_n log Σ_h softmax(weight · log q(x_n) + offset)_h p(answers_n | h).
+
+The word is out of fold, so that it errs apart from the answers to the task itself: that tells answers that agree
+because they are right from answers that agree because the task misleads. Without ρ the latter would look like
+knowledge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize
+from scipy.special import betaln, expit, logit
+
+from deem_crowd.features.logistic import log_softmax
+from deem_crowd.features.scaling import MOST, Scaling
+
+FloatArray = npt.NDArray[np.float64]
+
+_USUAL_CORRELATION = -3.0
+"""Of the prior of logit ρ, normal with variance 1: tasks differ in difficulty, and ρ is mostly 0.02 to 0.12."""
+_SMALLEST, _LARGEST = 1e-4, 0.7
+_STEP = 1e-4
+_FIRST = (2.0, 0.6, 0.05)
+"""Weight, accuracy and ρ to begin with."""
+
+
+@dataclass(frozen=True)
+class Coin:
+    """What was found.
+
+    Attributes
+    ----------
+    accuracy : float
+        a.
+    correlation : float
+        ρ.
+    scaling : Scaling
+        What the classifier's word counts.
+    """
+
+    accuracy: float
+    correlation: float
+    scaling: Scaling
+
+    def log_likelihood(self, counts: FloatArray) -> FloatArray:
+        """Return log p(answers | label), shape (N, K), of counts of answers, shape (N, K)."""
+        pairs, place = _pairs(counts)
+        return _beta_binomial(pairs, self.accuracy, self.correlation, counts.shape[1])[place]
+
+
+def fit(
+    counts: FloatArray,
+    log_q: FloatArray,
+    known: npt.NDArray[np.int64] | None = None,
+    held: Coin | None = None,
+) -> Coin:
+    """Fit accuracy, correlation and scaling.
+
+    Parameters
+    ----------
+    counts : shape (M, K)
+        Answers to each task by class; they may be fractions.
+    log_q : shape (M, K)
+        What the classifier says of the tasks, out of fold.
+    known : integers, shape (M,), optional
+        Known classes, −1 where unknown.
+    held : Coin, optional
+        Has accuracy and correlation: the scaling alone is fitted.
+    """
+    k = counts.shape[1]
+    pairs, place = _pairs(counts)
+    lowest = 1 / k + 0.02
+    closed = np.zeros(counts.shape)
+    if known is not None:
+        closed[known >= 0] = -np.inf
+        closed[np.flatnonzero(known >= 0), known[known >= 0]] = 0.0
+
+    def likelihood(at: FloatArray, a: float, rho: float) -> tuple[float, FloatArray, FloatArray]:
+        word = log_softmax(at[0] * log_q + at[3:])
+        joint = word + _beta_binomial(pairs, a, rho, k)[place] + closed
+        top = joint.max(axis=1, keepdims=True)
+        posterior = np.exp(joint - top)
+        total = posterior.sum(axis=1, keepdims=True)
+        return float((top + np.log(total)).sum()), posterior / total, np.exp(word)
+
+    def objective(at: FloatArray) -> tuple[float, FloatArray]:
+        a, rho = float(expit(at[1])), float(expit(at[2]))
+        value, posterior, word = likelihood(at, a, rho)
+        slope = np.empty_like(at)
+        slope[0] = ((posterior - word) * log_q).sum()
+        slope[3:] = (posterior - word).sum(axis=0) - at[3:]
+        evidence = posterior.ravel()
+        now = _beta_binomial(pairs, a, rho, k)
+        for j, (other_a, other_rho) in (
+            (1, (float(expit(at[1] + _STEP)), rho)),
+            (2, (a, float(expit(at[2] + _STEP)))),
+        ):
+            moved = (_beta_binomial(pairs, other_a, other_rho, k) - now) / _STEP
+            slope[j] = evidence @ moved[place].ravel()
+        slope[1] += 1 - 2 * a
+        slope[2] -= at[2] - _USUAL_CORRELATION
+        value += np.log(a) + np.log(1 - a)
+        value -= 0.5 * ((at[2] - _USUAL_CORRELATION) ** 2 + (at[3:] ** 2).sum())
+        return -value, -slope
+
+    weight, a, rho = _FIRST
+    if held is not None:
+        a, rho = held.accuracy, held.correlation
+    begin = np.concatenate([[weight, logit(max(a, lowest)), logit(rho)], np.zeros(k)])
+    limits = [(0.0, MOST), (logit(lowest), logit(0.99)), (logit(_SMALLEST), logit(_LARGEST))]
+    if held is not None:
+        limits[1:] = [(begin[1], begin[1]), (begin[2], begin[2])]
+    found = optimize.minimize(
+        objective, begin, jac=True, method="L-BFGS-B", bounds=[*limits, *[(-10.0, 10.0)] * k]
+    ).x
+    return Coin(float(expit(found[1])), float(expit(found[2])), Scaling(float(found[0]), found[3:]))
+
+
+def _pairs(counts: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Return the different pairs of (v_h, m), shape (P, 2), and which of them each cell is, shape (N, K)."""
+    m = np.broadcast_to(counts.sum(axis=1, keepdims=True), counts.shape)
+    cells = np.round(np.stack([counts.ravel(), m.ravel()], axis=1), 3)
+    pairs, place = np.unique(cells, axis=0, return_inverse=True)
+    return pairs, place.reshape(counts.shape)
+
+
+def _beta_binomial(pairs: FloatArray, a: float, rho: float, n_classes: int) -> FloatArray:
+    """Return log p(answers | label), in nats, of each pair, shape (P,)."""
+    right, wrong = pairs[:, 0], pairs[:, 1] - pairs[:, 0]
+    alpha, beta = a * (1 - rho) / rho, (1 - a) * (1 - rho) / rho
+    found: FloatArray = betaln(alpha + right, beta + wrong) - betaln(alpha, beta)
+    return found - wrong * np.log(max(n_classes - 1, 1))

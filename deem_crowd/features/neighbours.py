@@ -1,0 +1,111 @@
+"""Nearest neighbours on soft targets: the mean of the targets of the things that are most alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deem_crowd.features.learners import Learner, Predictor, splits
+from deem_crowd.features.logistic import Scaler
+from deem_crowd.features.scaling import Scaling
+
+FloatArray = npt.NDArray[np.float64]
+
+NUMBERS = (5, 10, 20, 40)
+"""Numbers of neighbours to choose from."""
+_SHARE = 1.0
+"""So many neighbours more are taken to have the shares of the classes, so that no probability is zero."""
+
+
+@dataclass
+class _Neighbours:
+    scaler: Scaler
+    x: Any
+    """Scaled features of the rows that were learned from."""
+    targets: FloatArray
+    number: int
+
+    def log_proba(self, x: Any) -> FloatArray:
+        """Return log p(label | x), shape (N, K)."""
+        return self.of_each(x, (self.number,))[0]
+
+    def of_each(self, x: Any, numbers: tuple[int, ...]) -> list[FloatArray]:
+        """Return the same for several numbers of neighbours."""
+        from sklearn.neighbors import NearestNeighbors
+
+        shares = self.targets.mean(axis=0)
+        most = min(max(numbers), len(self.targets))
+        if not x.shape[0]:
+            return [np.zeros((0, len(shares))) for _ in numbers]
+        search = NearestNeighbors(n_neighbors=most).fit(self.x)
+        nearest = search.kneighbors(self.scaler(x), return_distance=False)
+        sums = self.targets[nearest].cumsum(axis=1)
+        told = [min(number, most) for number in numbers]
+        return [
+            np.log((sums[:, n - 1] + _SHARE * shares + 1e-9) / (n + _SHARE + 1e-9 * len(shares)))
+            for n in told
+        ]
+
+
+class NeighbourLearner:
+    """How many neighbours count, and whether each column is scaled, are chosen out of fold."""
+
+    def __init__(self) -> None:
+        self._each: bool | None = None
+        self._number = NUMBERS[0]
+
+    def anew(self) -> Learner:
+        """See :class:`~deem_crowd.features.learners.Learner`."""
+        return NeighbourLearner()
+
+    def settle(
+        self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+    ) -> FloatArray | None:
+        """See :class:`~deem_crowd.features.learners.Learner`. The scaling is settled at the first call."""
+        best, found = -np.inf, None
+        for each in (False, True) if self._each is None else (self._each,):
+            told = [np.zeros(targets.shape) for _ in NUMBERS]
+            for rows, held in splits(fold, weights):
+                fitted = self._fitted(x[rows], targets[rows], each)
+                for log_q, part in zip(told, fitted.of_each(x[held], NUMBERS), strict=True):
+                    log_q[held] = part
+            for number, log_q in zip(NUMBERS, told, strict=True):
+                score = float((weights[:, None] * targets * log_q).sum())
+                if score > best:
+                    best, found, chosen, self._number = score, log_q, each, number
+        self._each = chosen
+        return found
+
+    def fit(
+        self, x: Any, targets: FloatArray, weights: FloatArray, start: Predictor | None = None
+    ) -> Predictor:
+        """See :class:`~deem_crowd.features.learners.Learner`."""
+        taught = np.flatnonzero(weights > 0)
+        return self._fitted(x[taught], targets[taught], bool(self._each))
+
+    def _fitted(self, x: Any, targets: FloatArray, each: bool) -> _Neighbours:
+        scaler = Scaler.of(x, each)
+        return _Neighbours(scaler, scaler(x), np.asarray(targets, dtype=np.float64), self._number)
+
+    def public(
+        self,
+        predictor: Predictor,
+        scaling: Scaling,
+        x: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        labels: Any,
+    ) -> Any:
+        """Return a pipeline of scikit-learn's that goes by the likeliest label of each neighbour."""
+        from sklearn.neighbors import KNeighborsClassifier
+        from sklearn.pipeline import make_pipeline
+
+        assert isinstance(predictor, _Neighbours)
+        taught = np.flatnonzero(weights > 0)
+        number = min(predictor.number, len(taught))
+        names = np.asarray(labels)[targets[taught].argmax(axis=1)]
+        nearest = KNeighborsClassifier(number).fit(predictor.scaler(x[taught]), names)
+        return make_pipeline(predictor.scaler.public(), nearest)

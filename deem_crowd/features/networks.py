@@ -1,0 +1,134 @@
+"""A torch module, or a network of skorch's, as the classifier that learns from a posterior."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from deem_crowd import extras
+from deem_crowd.exceptions import ParameterError
+from deem_crowd.features.learners import Learner, SklearnLearner
+
+FloatArray = npt.NDArray[np.float64]
+
+_EPOCHS, _BATCH, _RATE = 30, 64, 1e-3
+
+
+def is_network(classifier: Any) -> bool:
+    """Whether this is a torch module, or a network of skorch's, alone or at the end of a pipeline."""
+    if hasattr(classifier, "steps"):
+        return is_network(classifier.steps[-1][1])
+    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(classifier).__mro__}
+    return bool(kinds & {"torch.nn.modules.module.Module", "skorch.net.NeuralNet"})
+
+
+class NetworkLearner(SklearnLearner):
+    """Trains copies of a network, each from the parameters that the caller's has.
+
+    A module maps features, float32 of shape (N, p), to logits, (N, K): it is trained on soft targets, by cross-entropy
+    and Adam, 30 epochs. A network of skorch's brings its own loss, optimiser and epochs, and sees labels drawn from the
+    targets. Torch's global generator is left as it was.
+    """
+
+    def __init__(self, classifier: Any, random_state: int = 0) -> None:
+        extras.require("skorch", "torch modules as classifiers")
+        self._module = None if hasattr(classifier, "fit") else classifier
+        super().__init__(_net(classifier) if self._module is not None else classifier, random_state)
+
+    def anew(self) -> Learner:
+        """See :class:`~deem_crowd.features.learners.Learner`."""
+        return self
+
+    def fitted(self, x: Any, targets: FloatArray, weights: FloatArray, labels: Any) -> Any:
+        """Return a fitted network whose classes are ``labels``, shape (K,)."""
+        import torch
+
+        codes = np.arange(targets.shape[1])
+        dense = np.asarray(x.toarray() if hasattr(x, "toarray") else x, dtype=np.float32)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            if self._module is None:
+                found = super().fitted(dense, targets, weights, codes)
+            else:
+                self._require_logits(dense[:2], len(codes))
+                net = _net(copy.deepcopy(self._module)).set_params(classes=codes)
+                taught = np.flatnonzero(weights > 0)
+                share = (weights / weights[taught].mean())[taught, None] * targets[taught]
+                found = net.fit(dense[taught], share.astype(np.float32))
+        return NamedNetwork(found, labels)
+
+    def _require_logits(self, x: Any, n_classes: int) -> None:
+        import torch
+
+        module: Any = copy.deepcopy(self._module)
+        module.eval()
+        with torch.no_grad():
+            told = module(torch.from_numpy(x))
+        if tuple(told.shape) != (len(x), n_classes):
+            raise ParameterError(
+                f"classifier={type(self._module).__name__} gives {tuple(told.shape)[1:]} numbers a task, and there are "
+                f"{n_classes} classes: its last layer has to give {n_classes} logits."
+            )
+
+
+def _net(module: Any) -> Any:
+    import torch
+    from skorch import NeuralNetClassifier
+
+    return NeuralNetClassifier(
+        module,
+        criterion=torch.nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        lr=_RATE,
+        max_epochs=_EPOCHS,
+        batch_size=_BATCH,
+        train_split=None,
+        iterator_train__shuffle=True,
+        verbose=0,
+    )
+
+
+class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A fitted network, whose classes are numbers, under the names of the classes.
+
+    Parameters
+    ----------
+    network : fitted network of skorch's, alone or at the end of a pipeline
+    classes : array, shape (K,)
+
+    Attributes
+    ----------
+    classes_ : array, shape (K,)
+    """
+
+    def __init__(self, network: Any, classes: Any) -> None:
+        self.network, self.classes = network, classes
+
+    @property
+    def classes_(self) -> Any:
+        """The names of the classes."""
+        return np.asarray(self.classes)
+
+    def fit(self, X: Any, y: Any) -> NamedNetwork:
+        """Train the network on labels, array of shape (N,)."""
+        self.network.fit(_dense(X), np.searchsorted(self.classes_, y))
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return p(label | x), shape (N, K)."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):  # a loader of data draws a number that nobody needs
+            return self.network.predict_proba(_dense(X))
+
+    def predict(self, X: Any) -> Any:
+        """Return the likeliest class of each row, shape (N,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def _dense(x: Any) -> Any:
+    return np.asarray(x.toarray() if hasattr(x, "toarray") else x, dtype=np.float32)

@@ -1,0 +1,94 @@
+"""Networks as classifiers of features."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from deem_crowd import DEEMAggregator, ParameterError
+from deem_crowd.exceptions import UnsupportedError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 3)).astype(np.float32)
+TRUTH = (X[:, 0] > 0).astype(int)
+NAMES = np.array(["left", "right"])
+TASK = np.repeat(np.arange(120), 2)
+ANSWERS = pd.DataFrame(
+    {
+        "task": TASK,
+        "worker": np.tile(np.arange(6), 40),
+        "label": NAMES[np.where(RNG.random(240) < 0.8, TRUTH[TASK], 1 - TRUTH[TASK])],
+    }
+)
+
+
+def module(classes=2):
+    found = torch.nn.Linear(3, classes)
+    torch.nn.init.zeros_(found.weight)
+    return found
+
+
+def skorch_net():
+    skorch = pytest.importorskip("skorch")
+    return make_pipeline(
+        StandardScaler(),
+        skorch.NeuralNetClassifier(
+            module(),
+            criterion=torch.nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            lr=0.2,
+            max_epochs=10,
+            train_split=None,
+            verbose=0,
+        ),
+    )
+
+
+@pytest.fixture(autouse=True)
+def few_fits(monkeypatch):
+    for name, value in (
+        ("networks._EPOCHS", 3),
+        ("networks._RATE", 0.2),
+        ("guard.PARTS", 2),
+        ("guard._ROUNDS", 1),
+        ("learned.FOLDS", 2),
+    ):
+        monkeypatch.setattr(f"deem_crowd.features.{name}", value)
+
+
+@pytest.mark.parametrize("make", [module, skorch_net])
+def test_a_network_learns_with_the_labels(make) -> None:
+    pytest.importorskip("skorch")
+    network = make()
+    before = torch.get_rng_state()
+    model = DEEMAggregator(classifier=network, random_state=0, progress=False)
+    clone(model)
+    model.fit(ANSWERS, features=X)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert list(model.classifier_.classes_) == ["left", "right"]
+    assert (model.classifier_.predict(X) == NAMES[TRUTH]).mean() > 0.9
+    np.testing.assert_allclose(model.classifier_.predict_proba(X).sum(axis=1), 1, atol=1e-5)
+    assert (model.labels_ == NAMES[TRUTH]).mean() > 0.85
+    again = DEEMAggregator(classifier=network, random_state=0, progress=False)
+    pd.testing.assert_frame_equal(again.fit(ANSWERS, features=X).probas_, model.probas_)
+
+
+def test_a_module_with_too_many_logits_is_refused() -> None:
+    pytest.importorskip("skorch")
+    model = DEEMAggregator(classifier=module(3), progress=False)
+    with pytest.raises(ParameterError, match=r"gives \(3,\) numbers a task, and there are 2 class"):
+        model.fit(ANSWERS, features=X)
+    assert "labels_" not in model.__dict__
+
+
+def test_without_skorch_the_extra_is_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "skorch", None)
+    with pytest.raises(UnsupportedError, match=r"need skorch: .*deem-crowd\[skorch\]"):
+        DEEMAggregator(classifier=module(), progress=False).fit(ANSWERS, features=X)
