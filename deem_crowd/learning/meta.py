@@ -25,7 +25,8 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     estimator : scikit-learn classifier, optional
-        With predict_proba, or a torch module (extra ``skorch``); chosen by the answers if omitted. Fits are made on copies.
+        With predict_proba, or a torch module (extra ``skorch``); chosen by the answers if omitted. Fits are made on
+        copies.
     random_state : int, optional
         Draws the folds; None is 0.
 
