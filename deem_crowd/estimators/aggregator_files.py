@@ -10,7 +10,14 @@ import pandas as pd
 import torch
 
 from deem_crowd.data import index as ids
-from deem_crowd.estimators import aggregation, model_files, packing, stored_ids
+from deem_crowd.estimators import (
+    aggregation,
+    feature_files,
+    featured,
+    model_files,
+    packing,
+    stored_ids,
+)
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.probabilities import PROBABILITIES, ProbabilitiesToCome
@@ -30,7 +37,8 @@ def pack(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tens
         tensors |= model_files.pack_named(probas.posterior)
     else:  # a frame may be read-only
         tensors["probas"] = torch.from_numpy(np.array(probas, order="C"))
-    return {**content, "ids": plain}, tensors
+    told, numbers = feature_files.pack(state.get(featured.FEATURES))
+    return {**content, **told, "ids": plain}, {**tensors, **numbers}
 
 
 def unpack(reader: Reader) -> dict[str, Any]:
@@ -63,4 +71,6 @@ def unpack(reader: Reader) -> dict[str, Any]:
         if isinstance(probas, NamedPosterior)
         else pd.DataFrame(probas, index=tasks, columns=classes)
     )
-    return aggregation.attributes(model, labels, shown, workers, classes)
+    found = aggregation.attributes(model, labels, shown, workers, classes)
+    made = feature_files.unpack(reader, classes)
+    return found if made is None else {**found, featured.FEATURES: made}

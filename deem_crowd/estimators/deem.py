@@ -17,6 +17,7 @@ from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
 from deem_crowd.estimators import (
     declaration,
+    feature_files,
     featured,
     fitted,
     inputs,
@@ -321,16 +322,21 @@ class DEEM(
         columns = self.__dict__.get(COLUMNS)
         if columns is not None:
             content["columns"] = stored_ids.plain_index(columns, "column")
-        return content, tensors
+        told, numbers = feature_files.pack(self.__dict__.get(featured.FEATURES))
+        return {**content, **told}, {**tensors, **numbers}
 
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
         model = packing.unpack(reader)
+        found = _attributes(model)
+        made = feature_files.unpack(reader, np.arange(model.n_classes))
+        if made is not None:
+            found[featured.FEATURES] = made
         stored = reader.get("columns", dict, optional=True)
         if stored is None:
-            return _attributes(model)
+            return found
         columns = stored_ids.read_index(stored, len(model.skills), reader, "column")
-        return _attributes(model) | taken.names_of(columns)
+        return found | taken.names_of(columns)
 
     # ---------------------------------------------------------------- helpers
 

@@ -231,12 +231,12 @@ def require(state: Mapping[str, Any]) -> FeatureModel:
     Raises
     ------
     UnsupportedError
-        If it was fitted without, or read from a file.
+        If it was fitted without, or read from a file that holds no classifier.
     """
     found: FeatureModel | None = state.get(FEATURES)
     if found is None:
         raise UnsupportedError(
-            "this model knows no features: it was fitted without, or read from a file, which holds no classifier. Call "
+            "this model knows no features: it was fitted without, or its file holds no classifier. Call "
             "fit(..., features=...), or leave features out."
         )
     return found

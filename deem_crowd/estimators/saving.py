@@ -70,6 +70,10 @@ class Persistent:
         Predictions of the loaded model are bit-equal. The file is written beside its place and renamed, so
         that what stood there before is there until all is written.
 
+        What was learned from features is in the file, too: the regression as numbers, any other classifier in skops's
+        format, which is no pickle (extra ``classifier``). A classifier that skops cannot read safely is left out, with
+        a warning. An object that was given as ``classifier`` is no part of the file.
+
         Parameters
         ----------
         path : path
@@ -92,6 +96,7 @@ class Persistent:
             raise NotFittedError(f"this {name} is not fitted yet: there is no model to save.")
         content, tensors = state
         parameters = self.get_params(deep=False)
+        parameters = {k: v for k, v in parameters.items() if k != "classifier"}
         if "groups" in parameters:
             parameters["groups"] = stored_ids.plain_groups(parameters["groups"])
         content = {

@@ -58,7 +58,9 @@ class Learner(Protocol):
 
 
 @dataclass
-class _Linear:
+class Linear:
+    """A trained regression."""
+
     scaler: Scaler
     coefficients: Coefficients
 
@@ -121,8 +123,8 @@ class LogisticLearner:
     ) -> Predictor:
         """See :class:`Learner`."""
         scaler = Scaler.of(x, bool(self._each))
-        begin = start.coefficients if isinstance(start, _Linear) else None
-        return _Linear(scaler, logistic.fit_soft(scaler(x), targets, self._ridge, weights, begin))
+        begin = start.coefficients if isinstance(start, Linear) else None
+        return Linear(scaler, logistic.fit_soft(scaler(x), targets, self._ridge, weights, begin))
 
     def public(
         self,
@@ -134,9 +136,7 @@ class LogisticLearner:
         labels: Any,
     ) -> Any:
         """Return a ``LogisticRegression`` on the features as they are, with scale and weight of its word folded in."""
-        from sklearn.linear_model import LogisticRegression
-
-        assert isinstance(predictor, _Linear)
+        assert isinstance(predictor, Linear)
         scaler, found = predictor.scaler, predictor.coefficients
         weight = scaling.weight * found.weight.astype(np.float64) / scaler.scale[:, None]
         intercept = scaling.weight * found.intercept + scaling.offset
@@ -144,15 +144,24 @@ class LogisticLearner:
             intercept = intercept - scaler.centre @ weight
         if len(labels) == 2:
             weight, intercept = weight[:, 1:] - weight[:, :1], intercept[1:] - intercept[:1]
-        model = LogisticRegression()
-        model.classes_, model.n_features_in_ = np.asarray(labels), weight.shape[0]
-        model.coef_, model.intercept_ = np.ascontiguousarray(weight.T), intercept
-        model.n_iter_ = np.zeros(1, dtype=np.int32)
-        return model
+        return regression(np.ascontiguousarray(weight.T), intercept, labels)
+
+
+def regression(coef: FloatArray, intercept: FloatArray, labels: Any) -> Any:
+    """Return a fitted ``LogisticRegression`` of those coefficients, shapes (1 or K, p) and (1 or K,)."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression()
+    model.classes_, model.n_features_in_ = np.asarray(labels), coef.shape[1]
+    model.coef_, model.intercept_ = coef, intercept
+    model.n_iter_ = np.zeros(1, dtype=np.int32)
+    return model
 
 
 @dataclass
-class _Foreign:
+class Foreign:
+    """A trained classifier of somebody else, whose classes are 0..K'-1."""
+
     estimator: Any
     n_classes: int
 
@@ -194,7 +203,7 @@ class SklearnLearner:
         self, x: Any, targets: FloatArray, weights: FloatArray, start: Predictor | None = None
     ) -> Predictor:
         """See :class:`Learner`."""
-        return _Foreign(
+        return Foreign(
             self.fitted(x, targets, weights, np.arange(targets.shape[1])), targets.shape[1]
         )
 

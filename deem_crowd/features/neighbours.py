@@ -21,7 +21,9 @@ _SHARE = 1.0
 
 
 @dataclass
-class _Neighbours:
+class Neighbours:
+    """What neighbours are searched among."""
+
     scaler: Scaler
     x: Any
     """Scaled features of the rows that were learned from."""
@@ -86,9 +88,9 @@ class NeighbourLearner:
         taught = np.flatnonzero(weights > 0)
         return self._fitted(x[taught], targets[taught], bool(self._each))
 
-    def _fitted(self, x: Any, targets: FloatArray, each: bool) -> _Neighbours:
+    def _fitted(self, x: Any, targets: FloatArray, each: bool) -> Neighbours:
         scaler = Scaler.of(x, each)
-        return _Neighbours(scaler, scaler(x), np.asarray(targets, dtype=np.float64), self._number)
+        return Neighbours(scaler, scaler(x), np.asarray(targets, dtype=np.float64), self._number)
 
     def public(
         self,
@@ -103,9 +105,11 @@ class NeighbourLearner:
         from sklearn.neighbors import KNeighborsClassifier
         from sklearn.pipeline import make_pipeline
 
-        assert isinstance(predictor, _Neighbours)
+        assert isinstance(predictor, Neighbours)
         taught = np.flatnonzero(weights > 0)
         number = min(predictor.number, len(taught))
         names = np.asarray(labels)[targets[taught].argmax(axis=1)]
-        nearest = KNeighborsClassifier(number).fit(predictor.scaler(x[taught]), names)
+        nearest = KNeighborsClassifier(number, algorithm="brute").fit(
+            predictor.scaler(x[taught]), names
+        )
         return make_pipeline(predictor.scaler.public(), nearest)

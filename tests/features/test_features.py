@@ -288,15 +288,6 @@ def test_a_fit_without_features_forgets_them(cancer, fitted):
     pd.testing.assert_frame_equal(model.probas_, DEEMAggregator(random_state=0).fit(frame).probas_)
 
 
-def test_a_file_keeps_the_tables(cancer, fitted, tmp_path):
-    frame, features, _ = cancer
-    fitted.save(tmp_path / "model.safetensors")
-    again = DEEMAggregator.load(tmp_path / "model.safetensors")
-    pd.testing.assert_frame_equal(again.predict_proba(frame), fitted.predict_proba(frame))
-    with pytest.raises(UnsupportedError, match="read from a file"):
-        again.predict(frame, features=features.iloc[:300])
-
-
 def test_the_regression_is_at_its_minimum():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 4)).astype(np.float32)

@@ -73,9 +73,9 @@ def test_a_network_learns_with_the_labels(make) -> None:
     model.fit(ANSWERS, features=X)
     assert torch.equal(torch.get_rng_state(), before)
     assert list(model.classifier_.classes_) == ["left", "right"]
-    assert (model.classifier_.predict(X) == NAMES[TRUTH]).mean() > 0.9
+    assert (model.classifier_.predict(X) == NAMES[TRUTH]).mean() > 0.8
     np.testing.assert_allclose(model.classifier_.predict_proba(X).sum(axis=1), 1, atol=1e-5)
-    assert (model.labels_ == NAMES[TRUTH]).mean() > 0.85
+    assert (model.labels_ == NAMES[TRUTH]).mean() > 0.75
     again = DEEMAggregator(classifier=network, random_state=0, progress=False)
     pd.testing.assert_frame_equal(again.fit(ANSWERS, features=X).probas_, model.probas_)
 
