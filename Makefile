@@ -6,22 +6,31 @@ PYTEST_ARGS ?= -n 2 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# Modules are compiled when they are imported, which most of them never are.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs coverage format wheel-check fuzz audit clean
+.PHONY: help demo test pytest beside lint docs coverage format wheel-check wheel-clean fuzz audit clean
 
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
-	@echo "also: make docs, make lint, make coverage, make format, make wheel-check, make fuzz, make audit, make clean"
+	@echo "also: make pytest, lint, docs, wheel-check, wheel-clean, coverage, format, fuzz, audit, clean"
 
 demo: $(VENV)/.runtime
 	$(BIN)/deem-crowd demo
 
+# What is checked beside the tests fills the moments in which these wait.
+test: $(VENV)/.dev
+	$(MAKE) --jobs 2 pytest beside
+
 # Each test process computes on one thread: two processes with two threads each are slower.
-test: lint
+pytest: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
-	$(MAKE) docs wheel-check
+
+beside: $(VENV)/.dev
+	$(MAKE) lint
+	$(MAKE) docs
+	$(MAKE) wheel-check
 
 # The site of the documentation, with tutorials run anew; a warning is an error, and so is anything that a page would fetch.
 docs: $(VENV)/.dev
@@ -41,14 +50,19 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The wheel, built and tried on top of what the tests run with.
 wheel-check: $(VENV)/.dev
 	$(BIN)/python tests/wheel/check_wheel.py
 
-# The tests of tests/trust with FUZZ times as many examples, drawn anew at each run.
+# The same in an environment of its own, into which it is installed with what it asks for; before a release.
+wheel-clean: $(VENV)/.dev
+	$(BIN)/python tests/wheel/check_wheel.py --clean
+
+# Tests that draw their examples, with FUZZ times as many, drawn anew at each run.
 FUZZ ?= 20
 fuzz: $(VENV)/.dev
-	OMP_NUM_THREADS=1 DEEM_CROWD_FUZZ=$(FUZZ) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/trust \
-		-k "cases or wild or life or mutated or extremes or signals or precision"
+	OMP_NUM_THREADS=1 DEEM_CROWD_FUZZ=$(FUZZ) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/trust tests/test_invariances.py \
+		-k "cases or wild or life or mutated or extremes or signals or precision or invariances"
 
 # Known vulnerabilities of the versions in constraints.txt; asks the package index for them.
 audit: $(BIN)/python
@@ -56,7 +70,7 @@ audit: $(BIN)/python
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
-	rm -rf $(VENV) .venv-wheel build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-wheel .venv-wheel-clean build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 # Stamps: an environment is installed again only when what it is made from has changed.

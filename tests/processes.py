@@ -17,12 +17,34 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 PRELOADED = (
     "numpy", "pandas", "torch", "pyarrow.parquet", "sklearn.base", "crowdkit.aggregation",
     "deem_crowd.cli.app", "deem_crowd.estimators.aggregator", "deem_crowd.estimators.deem", "deem_crowd_adapters.files",
 )  # fmt: skip
+
+
+class Running:
+    """A program that runs in a fork of the server, and what it says, both streams together."""
+
+    def __init__(self, pid: int, said: IO[bytes]) -> None:
+        self.pid, self._said = pid, said
+
+    def wait(self) -> tuple[int, str]:
+        """Return the exit status, negative for a signal, and all that was said."""
+        status = _wait(self.pid)
+        with self._said as file:
+            file.seek(0)
+            return status, file.read().decode("utf-8", errors="replace")
+
+
+def start(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Running:
+    """Start ``python arguments``, as :func:`python` runs it, and go on; there have to be forks."""
+    said = tempfile.TemporaryFile()  # noqa: SIM115
+    with open(os.devnull, "rb") as nothing:
+        streams = [nothing.fileno(), said.fileno(), said.fileno()]
+        return Running(_start(arguments, cwd, env, streams), said)
 
 
 def python(
@@ -41,20 +63,33 @@ def python(
     ):
         given.write(stdin.encode())
         given.seek(0)
-        job = {
-            "arguments": arguments,
-            "cwd": str(cwd or Path.cwd()),
-            "env": dict(os.environ if env is None else env),
-        }
-        server = _server(os.getpid())
         streams = [given.fileno(), out.fileno(), err.fileno()]
-        socket.send_fds(server, [json.dumps(job).encode()], streams)
-        status = json.loads(server.recv(1000))
+        status = _wait(_start(arguments, cwd, env, streams))
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode("utf-8", errors="replace"))
     return subprocess.CompletedProcess([sys.executable, *arguments], status, *texts)
+
+
+def _start(
+    arguments: tuple[str, ...], cwd: Path | None, env: dict[str, str] | None, streams: list[int]
+) -> int:
+    """Return the number of the process that runs the program."""
+    job = {
+        "arguments": arguments,
+        "cwd": str(cwd or Path.cwd()),
+        "env": dict(os.environ if env is None else env),
+    }
+    server = _server(os.getpid())
+    socket.send_fds(server, [json.dumps(job).encode()], streams)
+    return int(json.loads(server.recv(1000)))
+
+
+def _wait(pid: int) -> int:
+    server = _server(os.getpid())
+    server.send(json.dumps({"wait": pid}).encode())
+    return int(json.loads(server.recv(1000)))
 
 
 @functools.cache
@@ -77,17 +112,21 @@ def _serve(server: socket.socket) -> dict[str, Any]:
         message, streams, *_ = socket.recv_fds(server, 2**20, 3)
         if not message:
             os._exit(0)
+        job = json.loads(message)
+        if "wait" in job:
+            _, status = os.waitpid(job["wait"], 0)
+            server.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+            continue
         pid = os.fork()
         if pid == 0:
             server.close()
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
                 os.close(stream)
-            return json.loads(message)
+            return job
         for stream in streams:
             os.close(stream)
-        _, status = os.waitpid(pid, 0)
-        server.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+        server.send(json.dumps(pid).encode())
 
 
 def _become(job: dict[str, Any]) -> tuple[str, str]:

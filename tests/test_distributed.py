@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import processes
+import psutil
 import pytest
 from deem_crowd_benchmarks import laws
 
@@ -67,10 +69,29 @@ def said(process: subprocess.Popen[str], status_ok: bool) -> str:
     return output
 
 
-@pytest.mark.parametrize(("n", "n_parts"), [(1, 5), (2, 5), (3, 1)])
-def test_the_result_is_that_of_one_process(tmp_path, n, n_parts) -> None:
+def forked(n: int, folder: Path, *arguments: str, status_ok: bool) -> str:
+    """Run n processes as torchrun would, but forked from one that has the libraries loaded; return what they say."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(n)}
+    running = [
+        processes.start(
+            "-m", "deem_crowd.distributed", *arguments,
+            cwd=folder, env={**os.environ, **place, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(n)
+    ]  # fmt: skip
+    ends = [process.wait() for process in running]
+    output = "".join(words for _, words in ends)
+    assert all((status == 0) == status_ok for status, _ in ends), output
+    return output
+
+
+@pytest.mark.parametrize(("n", "n_parts", "torchrun"), [(1, 5, False), (2, 5, True), (3, 1, False)])
+def test_the_result_is_that_of_one_process(tmp_path, n, n_parts, torchrun) -> None:
     rows = parts(tmp_path / "in", n_parts)
-    said(start(n, tmp_path, "in/part-*.parquet", "--output", "out"), True)
+    if torchrun:
+        said(start(n, tmp_path, "in/part-*.parquet", "--output", "out"), True)
+    else:
+        forked(n, tmp_path, "in/part-*.parquet", "--output", "out", status_ok=True)
     found = pd.concat(map(pd.read_parquet, sorted((tmp_path / "out").glob("labels-*.parquet"))))
     assert len(list((tmp_path / "out").glob("labels-*.parquet"))) == n
     with pytest.warns(DataWarning, match="the last one counts"):
@@ -104,7 +125,7 @@ def test_an_error_in_one_process_ends_all(tmp_path, spoil, words) -> None:
     parts(tmp_path / "in", 2)
     bad = spoil(pd.read_parquet(tmp_path / "in" / "part-1.parquet"))
     bad.to_parquet(tmp_path / "in" / "part-1.parquet", index=False)
-    output = said(start(2, tmp_path, "in", "--output", "out"), False)
+    output = forked(2, tmp_path, "in", "--output", "out", status_ok=False)
     assert re.search(f"error: .*({words})", output), output
     assert not (tmp_path / "out").exists()
 
@@ -113,10 +134,10 @@ def test_more_processes_than_rows_and_an_output_that_is_there(tmp_path) -> None:
     rows = parts(tmp_path / "all", 1)
     (tmp_path / "in").mkdir()
     rows[rows["task"] == "t3"].to_parquet(tmp_path / "in" / "few.parquet", index=False)
-    said(start(2, tmp_path, "in", "--output", "out"), True)
+    forked(2, tmp_path, "in", "--output", "out", status_ok=True)
     found = [len(pd.read_parquet(path)) for path in sorted((tmp_path / "out").glob("labels-*"))]
     assert sorted(found) == [0, 1]
-    output = said(start(1, tmp_path, "in", "--output", "out"), False)
+    output = forked(1, tmp_path, "in", "--output", "out", status_ok=False)
     assert "out is there already" in output
 
 
@@ -138,15 +159,12 @@ DIES = textwrap.dedent("""
 """A program whose second process stops in the middle of a fit."""
 
 
-def alone(
-    rank: int, folder: Path, port: int, *command: str, join: int = 30
-) -> subprocess.Popen[str]:
+def alone(rank: int, folder: Path, port: int, *command: str, join: int = 30) -> processes.Running:
     """Start one of two processes without torchrun."""
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    return subprocess.Popen(
-        [sys.executable, *command, "in", "--output", "out", "--join", str(join)],
-        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, **place, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
+    return processes.start(
+        *command, "in", "--output", "out", "--join", str(join),
+        cwd=folder, env={**os.environ, **place, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
@@ -159,7 +177,8 @@ def free_port() -> int:
 def test_a_process_that_waits_for_one_that_never_comes_ends(tmp_path) -> None:
     parts(tmp_path / "in")
     process = alone(0, tmp_path, free_port(), "-m", "deem_crowd.distributed", join=1)
-    output = said(process, False)
+    status, output = process.wait()
+    assert status == 1, output
     assert "process 0 waited" in output
     assert "Traceback" not in output
 
@@ -168,29 +187,28 @@ def test_a_process_that_waits_for_one_that_never_comes_ends(tmp_path) -> None:
 def test_a_process_that_dies_ends_the_run(tmp_path, torchrun) -> None:
     parts(tmp_path / "in")
     port = free_port()
-    (tmp_path / "program.py").write_text(DIES)
-    processes = (
-        [start(2, tmp_path, "in", "--output", "out", code=DIES)]
-        if torchrun
-        else [alone(rank, tmp_path, port, "program.py") for rank in range(2)]
-    )
+    if torchrun:
+        first, second = start(2, tmp_path, "in", "--output", "out", code=DIES), None
+    else:
+        first, second = (alone(rank, tmp_path, port, "-c", DIES) for rank in range(2))
     deadline = time.monotonic() + 60
     while not (found := list(tmp_path.glob("pid-*"))):
         assert time.monotonic() < deadline
-        assert processes[0].poll() is None
+        assert psutil.Process(first.pid).status() != psutil.STATUS_ZOMBIE
         time.sleep(0.05)
     os.kill(int(found[0].name.split("-")[1]), signal.SIGKILL)
-    output = said(processes[0], False)
+    if second is None:
+        output = said(first, False)
+    else:
+        status, output = first.wait()
+        assert status == 1, output
+        assert second.wait()[0] == -signal.SIGKILL
     assert "process 0 lost touch with the others" in output or "Signal 9" in output
     assert not (tmp_path / "out").exists()
-    for process in processes[1:]:
-        process.communicate()
 
 
 def test_without_torchrun_it_says_how(tmp_path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "deem_crowd.distributed", "x.parquet", "--output", "out"],
-        capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
+    command = ("-m", "deem_crowd.distributed", "x.parquet", "--output", "out")
+    done = processes.python(*command, env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 2
     assert "start this with torchrun" in done.stderr

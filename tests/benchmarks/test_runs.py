@@ -16,7 +16,7 @@ import pandas as pd
 import planted
 import psutil
 import pytest
-from deem_crowd_benchmarks import evaluation, isolation, label_sets, methods, runs
+from deem_crowd_benchmarks import benchmark, evaluation, isolation, label_sets, methods, runs
 from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.methods import Method
 from planted import tiny
@@ -201,7 +201,8 @@ def test_a_run_that_was_killed_goes_on(tmp_path, how) -> None:
     assert 3 <= done < 8
     with results.open("ab") as file:  # as if the last line had been cut short
         file.write(b'{"key": "')
-    subprocess.run([sys.executable, program], check=True, capture_output=True)
+    method = Method("peeks", planted.Peeks, {"folder": str(tmp_path)})
+    benchmark(data=tiny(), methods=[method], seeds=8, out=tmp_path / "out")
     lines = [json.loads(line) for line in results.read_bytes().splitlines()]
     assert sorted(row["seed"] for row in lines) == list(range(8))
     fits = [p.name.split("-")[1] for p in tmp_path.glob("*-*-*-*")]

@@ -1,9 +1,13 @@
-"""Build the wheel, install it into a clean environment, and use it outside the checkout, with strangers' packages.
+"""Build the wheel, install it, and use it outside the checkout, together with strangers' packages.
 
-Run it from anywhere with an interpreter that has ``build``: ``python tests/wheel/check_wheel.py``.
-The environment, ``.venv-wheel``, is kept for the next run as long as pyproject.toml and
-constraints.txt stay the same; the wheel itself is installed afresh every time. The two packages in
-plugins/examples are built and installed beside it, and taken away again; so are three that misbehave.
+    python tests/wheel/check_wheel.py            # on top of the environment that runs this, as CI does
+    python tests/wheel/check_wheel.py --clean    # in an environment of its own, with what the wheel asks for
+
+Run it from anywhere with an interpreter that has ``build``. On top of an environment all that the wheel needs, to be
+built and to run, comes from there, and nothing is fetched. A clean environment, ``.venv-wheel-clean``, is kept for the
+next run as long as pyproject.toml and constraints.txt stay the same; the wheel itself is installed afresh every time.
+The two packages in plugins/examples are built and installed beside it, and taken away again; so are three
+that misbehave.
 """
 
 from __future__ import annotations
@@ -21,9 +25,11 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-VENV = ROOT / ".venv-wheel"
+CLEAN = "--clean" in sys.argv[1:]
+VENV = ROOT / (".venv-wheel-clean" if CLEAN else ".venv-wheel")
 SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
 CONSTRAINTS = ROOT / "constraints.txt"
+BUILD = [sys.executable, "-m", "build", *([] if CLEAN else ["--no-isolation"])]
 PACKAGES = {
     "deem_crowd": ROOT / "deem_crowd",
     "deem_crowd_adapters": ROOT / "adapters" / "deem_crowd_adapters",
@@ -113,7 +119,7 @@ def require(condition: bool, message: str) -> None:
 
 def build(folder: Path) -> Path:
     """Build into ``folder`` by way of the source distribution, so that no old build/ gets in."""
-    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
+    run(*BUILD, "--outdir", folder, ROOT, cwd=folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -138,7 +144,22 @@ def check_contents(wheel: Path) -> None:
 
 
 def install(wheel: Path, folder: Path) -> None:
-    """Install ``wheel`` into .venv-wheel: alone, and then with what the benchmarks ask for."""
+    """Install ``wheel`` where it is tried."""
+    (install_cleanly if CLEAN else install_on_top)(wheel, folder)
+    run(SCRIPTS / "python", "-m", "pip", "check", cwd=folder)
+
+
+def install_on_top(wheel: Path, folder: Path) -> None:
+    """Make an environment that has the packages of this one, but for deem-crowd, which is the wheel."""
+    venv.create(VENV, clear=True)
+    beneath = [path for path in sys.path if Path(path).name == "site-packages"]
+    (_site() / "beneath.pth").write_text("\n".join(beneath) + "\n")
+    pip = [SCRIPTS / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    run(*pip, "--ignore-installed", wheel, cwd=folder)
+
+
+def install_cleanly(wheel: Path, folder: Path) -> None:
+    """Install ``wheel`` with what it asks for: alone, and then with what the benchmarks ask for."""
     key = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + CONSTRAINTS.read_bytes())
     stamp = VENV / ".made-from"
     pip = [SCRIPTS / "python", "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS]
@@ -147,14 +168,13 @@ def install(wheel: Path, folder: Path) -> None:
         venv.create(VENV, with_pip=True)
         run(*pip, wheel, cwd=folder)
         check_bare(folder)
-        run(*pip, f"{wheel}[benchmarks]", cwd=folder)
+        run(*pip, f"{wheel}[benchmarks]", "pytest", cwd=folder)
         stamp.write_text(key.hexdigest())
     else:
         run(*pip, "--force-reinstall", "--no-deps", wheel, cwd=folder)
         for name in [*_examples(), *ROGUES]:  # left over where an earlier run was cut short
             if list(_site().glob(f"{name.replace('-', '_')}-*.dist-info")):
                 uninstall(folder, name)
-    run(SCRIPTS / "python", "-m", "pip", "check", cwd=folder)
 
 
 def check_bare(folder: Path) -> None:
@@ -210,10 +230,9 @@ def check_examples(folder: Path) -> None:
         # a copy, so that the checkout gets no build folder
         copy = folder / "sources" / name
         shutil.copytree(EXAMPLES / name, copy, ignore=shutil.ignore_patterns("*.egg-info", "build"))
-        run(sys.executable, "-m", "build", "--wheel", "--outdir", built, copy, cwd=folder)
-    pip = [python, "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS]
-    run(*pip, "--no-deps", *sorted(built.glob("*.whl")), cwd=folder)
-    run(*pip, "pytest", cwd=folder)
+        run(*BUILD, "--wheel", "--outdir", built, copy, cwd=folder)
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
+    run(*pip, *sorted(built.glob("*.whl")), cwd=folder)
     run(python, "-m", "pip", "check", cwd=folder)
 
     table = run(shell, "plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1", COLUMNS="200")
@@ -307,7 +326,7 @@ def main() -> None:
         print("wheel check: build", flush=True)
         wheel = build(folder)
         check_contents(wheel)
-        print("wheel check: install into a clean environment", flush=True)
+        print(f"wheel check: install {'cleanly' if CLEAN else 'on top of the tests'}", flush=True)
         install(wheel, folder)
         print("wheel check: import and use it outside the checkout", flush=True)
         run(SCRIPTS / "python", "-c", INSIDE, *PACKAGES, cwd=folder)
