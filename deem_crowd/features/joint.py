@@ -34,6 +34,7 @@ from deem_crowd.model.calibration import design_effect, within_task_correlation
 from deem_crowd.model.design import DesignMatrix, column_total
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp
+from deem_crowd.training.ending import TOLERANCE
 from deem_crowd.training.hierarchical import AccuracyCentre, learned_strength
 
 FloatArray = npt.NDArray[np.float64]
@@ -232,7 +233,7 @@ class _EM:
             self.history.append(likelihood)
             change = float((moved - states).abs().amax(1).mean())
             states = moved
-            if change < em.TOLERANCE:
+            if change < TOLERANCE:
                 break
         return states
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.design import DesignMatrix, row_sum, softmax
 
 Values = TypeVar("Values", torch.Tensor, npt.NDArray[np.float64])
 
@@ -39,20 +39,15 @@ def within_task_correlation(
     """
     k = design.n_classes
     right = torch.diagonal(tables, dim1=1, dim2=2)
-    eye = torch.eye(k, dtype=torch.float64)
-    votes = design.votes.to(torch.float64)
-
-    def by_task(values: torch.Tensor) -> torch.Tensor:
-        """Sum values of (worker, label), shape (D, K), over the workers of a task: shape (N, K)."""
-        return design.logits(values[:, None, :].expand(-1, k, -1).contiguous()).to(torch.float64)
-
-    squares = eye * (1 - 2 * right)[:, None, :] + right.square()[:, None, :]
-    product = (votes - by_task(right)).square() - design.logits(squares).to(torch.float64)
-    deviation = (right * (1 - right)).clamp_min(0).sqrt()
-    expected = by_task(deviation).square() - by_task(deviation.square())
-    shared, possible = (posterior * product).sum(1), (posterior * expected).sum(1)
-    total = float(design.total(possible))
-    return min(max(float(design.total(shared)) / total, 0.0), 1.0) if total > 1e-9 else 0.0
+    surprise = torch.eye(k, dtype=torch.float64) - right[:, None, :]
+    variance = (right * (1 - right)).clamp_min(0)[:, None, :].expand_as(surprise)
+    by_task = design.logits(torch.cat([surprise, variance.sqrt()], 2)).square_()
+    pairs = by_task.view(-1, 2, k) * posterior.to(by_task.dtype)[:, None]
+    # what a single answer adds, to be taken away again, is a sum over workers and labels
+    counts = design.expected_counts(posterior).cpu()
+    alone = torch.stack([(counts * surprise.square()).sum(), (counts * variance).sum()])
+    shared, possible = design.total(pairs).sum(1) - alone
+    return min(max(float(shared / possible), 0.0), 1.0) if possible > 1e-9 else 0.0
 
 
 def design_effect(n_answers: Values, correlation: float) -> Values:
@@ -65,9 +60,10 @@ def tempered(posterior: torch.Tensor, design: DesignMatrix, correlation: float) 
     """Return a posterior, shape (N, K), with the log-probabilities of each task divided by its design effect."""
     if correlation <= 0 or design.n_classes < 2:
         return posterior
-    answers = design.votes.double().sum(1, keepdim=True).clamp_min(1)
-    scaled = posterior.double().clamp_min(1e-30).log() / design_effect(answers, correlation)
-    return torch.softmax(scaled, 1)
+    answers = row_sum(design.votes).clamp_min_(1).to(posterior.dtype)
+    scaled = posterior.clamp_min(1e-30).log_()
+    scaled /= design_effect(answers, correlation)[:, None]
+    return softmax(scaled)[0]
 
 
 def discounted(posterior: torch.Tensor, design: DesignMatrix, correlation: float) -> torch.Tensor:

@@ -28,6 +28,7 @@ _FLOAT64_UP_TO = 2**19
 _SAFE = 80.0
 """Logits within ± this neither over- nor underflow as float32 exponentials."""
 FEW_COLUMNS = 16
+_WIDE = 256
 BATCH = 10**8
 """Answers that an :class:`OffloadedDesign` sends to the device at a time."""
 
@@ -334,6 +335,21 @@ def column_total(values: torch.Tensor) -> torch.Tensor:
     return total.cpu()
 
 
+def add_to_rows(values: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """Add a row, shape (S,), to all rows of ``values``, shape (N, S) and contiguous, in place; return them.
+
+    Short rows are added many at a time: torch's loops are over the last axis.
+    """
+    n, size = values.shape
+    many = _WIDE // max(size, 1)
+    if many < 2 or n < many:
+        return values.add_(row)
+    whole = n // many * many
+    values[:whole].view(-1, many * size).add_(row.repeat(many))
+    values[whole:].add_(row)
+    return values
+
+
 def row_max(values: torch.Tensor) -> torch.Tensor:
     """Return the maximum over the last axis, column by column where these are few: several times as fast."""
     if not 0 < values.shape[-1] <= FEW_COLUMNS or values.device.type != "cpu":
@@ -342,6 +358,13 @@ def row_max(values: torch.Tensor) -> torch.Tensor:
     for column in others:
         first = torch.maximum(first, column)
     return first
+
+
+def row_sum(values: torch.Tensor) -> torch.Tensor:
+    """Return the sum over the last axis, shape (N,): by a product where columns are few, which is faster."""
+    if 0 < values.shape[-1] <= FEW_COLUMNS:
+        return values @ values.new_ones(values.shape[-1])
+    return values.sum(-1)
 
 
 def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -357,10 +380,7 @@ def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             high < _SAFE
         ):  # nothing over- or underflows: no need to shift
             weights = logits.exp()
-            few = (
-                weights.shape[-1] <= FEW_COLUMNS
-            )  # a product is faster, and a sum of many more exact
-            total = weights @ weights.new_ones(weights.shape[-1]) if few else weights.sum(-1)
+            total = row_sum(weights)
             weights /= total.unsqueeze(-1)
             return weights, total.log_()
     top = row_max(logits).unsqueeze(-1).clamp_min(torch.finfo(logits.dtype).min)

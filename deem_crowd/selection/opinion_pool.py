@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from deem_crowd.model.calibration import discounted, tempered
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.design import DesignMatrix, row_sum
 from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
 
@@ -27,6 +27,7 @@ FLOOR = 0.1
 """What the votes count at least."""
 SHARPNESS = 3.0
 _ROUNDS = 5
+_PIECE = 2**14
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ class OpinionPool:
 def smoothed_votes(design: DesignMatrix) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (votes + 1/K) / (m + 1), shape (N, K), and whether a task has answers, shape (N, 1)."""
     votes = design.votes
-    total = votes.sum(1, keepdim=True)
-    return (votes + 1.0 / max(design.n_classes, 1)) / (total + 1.0), total > 0
+    total = row_sum(votes)[:, None]
+    return (votes + 1.0 / max(design.n_classes, 1)).div_(total + 1.0), total > 0
 
 
 def with_floor(posterior: torch.Tensor, design: DesignMatrix, floor: float) -> torch.Tensor:
@@ -118,7 +119,16 @@ def agreement_weights(
     design : DesignMatrix
         Of the same N tasks.
     """
-    products = [[design.mean((a * b).sum(1)) for b in posteriors] for a in posteriors]
+    different = list({id(p): p for p in posteriors}.values())
+    place = [next(i for i, p in enumerate(different) if p is voice) for voice in posteriors]
+    n, k = different[0].shape
+    gram = torch.zeros((len(different), len(different)), dtype=torch.float64)
+    rows = max(1, _PIECE // max(k, 1))
+    for at in range(0, n, rows):
+        piece = torch.stack([p[at : at + rows].flatten().to(design.dtype) for p in different])
+        gram += (piece @ piece.T).cpu()
+    gram = design.reduce(gram) / max(design.n_tasks_in_all, 1)
+    products = gram[place][:, place].tolist()
     return weights_from_products(products)
 
 

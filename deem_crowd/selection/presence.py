@@ -31,7 +31,8 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.selection import pairs
-from deem_crowd.training.em import LEAST_PASSES, PASSES, TOLERANCE
+from deem_crowd.training.em import LEAST_PASSES, PASSES
+from deem_crowd.training.ending import TOLERANCE
 
 _ONE_SIDED = 0.95
 """Share of a source's answers for one class from which it speaks for that class."""

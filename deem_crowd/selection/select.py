@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import nan
 
 import numpy as np
@@ -99,13 +100,19 @@ class _Training:
     parts: Parts
     ordered: bool
 
+    @cached_property
+    def taught(self) -> bool:
+        """Whether any label is known."""
+        return self.gold is not None and self.design.anywhere(bool((self.gold >= 0).any()))
+
     def report(self) -> Report | None:
         """Begin a stage of the progress: a member."""
         return None if self.progress is None else self.progress.stage(self.n_passes)
 
-    def tables(self, weight: torch.Tensor | None = None) -> Member:
+    def tables(self, weight: torch.Tensor | None = None, beat: float | None = None) -> Member:
         return em.fit_confusion(
-            self.design, self.start, 1, weight, self.gold, self.n_passes, self.report(), self.parts.path
+            self.design, self.start, 1, weight, self.gold, self.n_passes, self.report(), self.parts.path,
+            beat,
         )  # fmt: skip
 
     def hierarchy(self) -> Hierarchical:
@@ -191,8 +198,9 @@ def select(
     asked = design.n_answers_in_all >= _ANSWERS_A_CLASS * design.n_classes
     if progress is not None:
         progress.expect((2 + asked + parts.subtypes) * training.n_passes)
-    tables = training.tables()
     hierarchy = training.hierarchy() if asked else None
+    rival = None if hierarchy is None or not parts.hierarchy or training.taught else hierarchy.bound
+    tables = training.tables(beat=rival)
     name, structured = training.structured()
     if gold is None:
         if hierarchy is None:
@@ -221,7 +229,7 @@ def select(
         sources = pairs.most_active(number)
         counted = pairs.count(answers, sources, design.reduce_array, pairs.LEAST_COMMON)
         estimates = dependence.measure(counted, number)
-    if gold is not None and design.anywhere(bool((gold >= 0).any())):
+    if training.taught:
         # where most sources repeat others the second takes them for the truth, which gold has told from it
         estimates = estimates[:1]
     for between in estimates:
@@ -298,12 +306,9 @@ def _pooled(
 ) -> Selected:
     """Pool the structured member, the better tables, and the member with the largest bound."""
     # A few known labels that contradict the answers would invert workers' accuracies, so gold leaves plain tables.
-    taught = training.gold is not None and training.design.anywhere(
-        bool((training.gold >= 0).any())
-    )
     drawn = (
         training.parts.hierarchy
-        and not taught
+        and not training.taught
         and hierarchy is not None
         and hierarchy.bound > tables.bound
     )

@@ -24,14 +24,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.model.design import DesignMatrix, row_max, softmax
+from deem_crowd.model.design import DesignMatrix, add_to_rows, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
+from deem_crowd.training.digamma import DigammaSum
+from deem_crowd.training.ending import entropy_of, falls_short, log_evidence, rests
 
 PASSES = 60
-TOLERANCE = 1e-4
-"""Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""
-LEAST_PASSES, _LOOK = 5, 10
+LEAST_PASSES = 5
 _CONTINUED_PASSES = 5
 """The most passes of a fit that continues an earlier one."""
 _RIGHT, _WRONG = 2.0, 0.8
@@ -136,8 +136,8 @@ def fit_confusion(
     progress : callable, optional
         Called with (passes so far, log-likelihood per task) after each pass.
     beat : float, optional
-        Give up early where the bound is not on its way to exceed this: where it would end below if all passes to come
-        gained twice what the last ten did.
+        Give up early where the bound is not on its way to exceed this: where it would end below if each pass to come
+        gained twice what the last two did in the mean.
     warm_start : WarmStart, optional
         Where a fit of some of these answers stopped; it goes before ``start``.
     """
@@ -153,14 +153,20 @@ def fit_confusion(
         alpha=base,
         path=torch.zeros((), dtype=torch.float64),
         history=[],
-        before=-math.inf,
+        bounds=[],
     )
     if at.number:
         states, task_log_likelihood = expect(design, weighted(at.weight, power), at.bias, clamp)
     else:
         at.alpha, states = _begin(design, base, start, clamp, warm_start)
+    counts = design.expected_counts(states).cpu()
+
+    def reached() -> float:
+        table = weighted(at.weight, power)
+        entropy = entropy_of(design, counts, states, task_log_likelihood, table, at.bias)
+        return log_evidence(design, counts, states, at.alpha, m) + entropy
+
     for number in at.passes(max(n_passes, 1)):
-        counts = design.expected_counts(states).cpu()
         if number > 1 or warm_start is not None:
             at.alpha = own_label_first(learned_pseudo_answers(counts, at.alpha, base), own)
         cells = counts + at.alpha
@@ -171,23 +177,21 @@ def fit_confusion(
         at.history = [*at.history, summed / max(design.n_tasks_in_all, 1)]
         if progress is not None:
             progress(number, at.history[-1])
-        change = mean_change(design, found, states)
+        at.done = number >= least and rests(design, found, states)
         states = found
+        counts = design.expected_counts(states).cpu()
         if m == 1 and average:
             at.path = at.path + (1.0 / number) * at.weight
-        at.done = number >= least and change < TOLERANCE
-        if beat is not None and not at.done and number % _LOOK == 0:
-            reached = _bound(design, states, at.alpha, m)
-            at.done = number > _LOOK and reached + 2 * (reached - at.before) < beat
-            at.before = reached
+        if beat is not None and not at.done and number > LEAST_PASSES - 3:
+            at.bounds = [*at.bounds[-2:], reached()]
+            at.done = number >= LEAST_PASSES and falls_short(at.bounds, beat, n_passes - number)
     weight = at.weight
     if m == 1 and average:  # the rest of the path would have stood still
         rest = sum(1.0 / i for i in range(at.number + 1, n_passes + 1))
         weight = (at.path + rest * weight) / (sum(1.0 / i for i in range(1, at.number + 1)) + rest)
     weight = weighted(weight, power)
-    bound = _bound(design, states, at.alpha, m)
     energy = Energy(at.bias, weight, log_average_table(weight, design), m)
-    return Member(energy, at.alpha, bound, at.number, states, task_log_likelihood, at.history)
+    return Member(energy, at.alpha, reached(), at.number, states, task_log_likelihood, at.history)
 
 
 def fit_one_coin(
@@ -222,9 +226,8 @@ def fit_one_coin(
             progress(
                 number, float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1)
             )
-        change = mean_change(design, found, states)
+        at.done = number >= least and rests(design, found, states)
         states = found
-        at.done = number >= least and change < TOLERANCE
     energy = Energy(at.bias, at.weight, log_average_table(at.weight, design))
     return Member(energy, at.alpha, math.nan, at.number, states, task_log_likelihood)
 
@@ -317,18 +320,13 @@ def expect(
     design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor, clamp: Clamp
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return p(s | x_n), shape (N, S), and log Σ_s exp(…), shape (N,)."""
-    logits = design.logits(weight.to(design.device)) + bias.to(design.device, design.dtype)
-    return softmax(clamp(logits))
+    logits = design.logits(weight.to(design.device))
+    return softmax(clamp(add_to_rows(logits, bias.to(design.device, design.dtype))))
 
 
 def weighted(weight: torch.Tensor, power: torch.Tensor | None) -> torch.Tensor:
     """Let a worker's answers count ``power``, shape (D,), instead of one each: log-tables times it."""
     return weight if power is None else weight * power[:, None, None]
-
-
-def mean_change(design: DesignMatrix, after: torch.Tensor, before: torch.Tensor) -> float:
-    """Return the mean over tasks of the largest change of a probability; both have shape (N, S)."""
-    return design.mean(row_max((after - before).abs_()))
 
 
 def class_log_prior(expected: torch.Tensor, k: int, m: int) -> torch.Tensor:
@@ -347,11 +345,10 @@ def learned_pseudo_answers(
 
     Minka's fixed point (*Estimating a Dirichlet distribution*, 2000) under a Gamma prior with mean ``base``.
     """
-    totals = counts.sum(1)
+    gained, lost = DigammaSum(counts), DigammaSum(counts.sum(1))
     for _ in range(3):
-        gain = alpha * (torch.digamma(counts + alpha) - torch.digamma(alpha)).sum(0)
-        total = alpha.sum(0)
-        loss = (torch.digamma(totals + total) - torch.digamma(total)).sum(0)
+        gain = alpha * gained(alpha)
+        loss = lost(alpha.sum(0))
         alpha = ((_STRENGTH + gain) / (_STRENGTH / base + loss)).clamp(1e-2, 1e4)
     return alpha
 
@@ -372,16 +369,3 @@ def log_average_table(weight: torch.Tensor, design: DesignMatrix) -> torch.Tenso
     if len(seen) == 0:
         return weight.new_zeros(weight.shape[1:])
     return torch.log_softmax(seen, 1).exp().mean(0).clamp_min(1e-30).log()
-
-
-def _bound(design: DesignMatrix, states: torch.Tensor, alpha: torch.Tensor, m: int) -> float:
-    """Return the variational bound: evidence of the expected counts, of the states, and their entropy."""
-    k = design.n_classes
-    cells = design.expected_counts(states).cpu() + alpha
-    value = (torch.lgamma(cells) - torch.lgamma(alpha)).sum()
-    value -= (torch.lgamma(cells.sum(1)) - torch.lgamma(alpha.sum(0))).sum()
-    expected = design.total(states)
-    share = torch.tensor(1.0 / m, dtype=torch.float64)
-    value += math.lgamma(k) - k * m * torch.lgamma(share)
-    value += torch.lgamma(expected + share).sum() - torch.lgamma(expected.sum() + k)
-    return float(value) - float(design.total(torch.xlogy(states, states)).sum())

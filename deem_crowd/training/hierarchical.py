@@ -26,17 +26,16 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.training.em import (
     LEAST_PASSES,
     PASSES,
-    TOLERANCE,
     Clamp,
     Member,
     class_log_prior,
     expect,
     learned_pseudo_answers,
     log_average_table,
-    mean_change,
     shared_errors,
     weighted,
 )
+from deem_crowd.training.ending import entropy_of, rests
 
 STRENGTHS = tuple(2.0**j for j in range(1, 11))
 """s is one of these."""
@@ -279,8 +278,8 @@ def fit_hierarchical(
     if at.number:
         centre.resume(at.centre)
         states, task_log_likelihood = expect(design, weighted(at.table, weight), at.bias, clamp)
+    counts = design.expected_counts(states).cpu()
     for number in at.passes(max(n_passes, 1)):
-        counts = design.expected_counts(states).cpu()
         middle = centre.update(counts, at.strength)
         at.centre = centre.carried
         if number in _STRENGTH_LEARNED_AT and design.n_classes > 1:
@@ -293,16 +292,17 @@ def fit_hierarchical(
         at.history = [*at.history, likelihood]
         if progress is not None:
             progress(number, likelihood)
-        change = mean_change(design, moved, states)
+        at.done = number >= LEAST_PASSES and rests(design, moved, states)
         states = moved
+        counts = design.expected_counts(states).cpu()
         at.path = at.path + at.table / number
-        at.done = number >= LEAST_PASSES and change < TOLERANCE
     shares = sum(1.0 / j for j in range(1, at.number + 1))
     rest = sum(1.0 / j for j in range(at.number + 1, n_passes + 1))
     table = weighted((at.path + rest * at.table) / (shares + rest), weight)
-    counts = design.expected_counts(states).cpu()
     middle = centre.update(counts, at.strength)
-    bound = _bound(design, counts, states, at.strength * middle) + centre.log_evidence()
+    last = weighted(at.table, weight)
+    entropy = entropy_of(design, counts, states, task_log_likelihood, last, at.bias)
+    bound = _bound(design, counts, states, at.strength * middle) + centre.log_evidence() + entropy
     average = middle[design.answered].mean(0) if bool(design.answered.any()) else middle.mean(0)
     return Hierarchical(
         Energy(at.bias, table, log_average_table(table, design)),
@@ -337,21 +337,18 @@ def log_evidence_of_tables(counts: torch.Tensor, prior: torch.Tensor) -> float:
 
     ``counts`` and ``prior``, α, have shape (D, K, S). Cells without counts have no part in the sum.
     """
-    cells = counts > 0
-    gained = torch.lgamma(counts[cells] + prior[cells]) - torch.lgamma(prior[cells])
+    gained = torch.lgamma(counts + prior).sub_(torch.lgamma(prior))
     totals, sums = counts.sum(1), prior.sum(1)
-    columns = totals > 0
-    lost = torch.lgamma(totals[columns] + sums[columns]) - torch.lgamma(sums[columns])
+    lost = torch.lgamma(totals + sums).sub_(torch.lgamma(sums))
     return float(gained.sum() - lost.sum())
 
 
 def _bound(
     design: DesignMatrix, counts: torch.Tensor, states: torch.Tensor, prior: torch.Tensor
 ) -> float:
-    """Return the evidence of tables with prior α_i and of the class prior, and the posterior's entropy, in nats."""
+    """Return the evidence of tables with prior α_i and of the class prior, in nats."""
     k = states.shape[1]
     expected = design.total(states)
     value = log_evidence_of_tables(counts, prior)
     value += math.lgamma(k) + float(torch.lgamma(expected + 1).sum())
-    value -= float(torch.lgamma(expected.sum() + k))
-    return value - float(design.total(torch.xlogy(states, states)).sum())
+    return value - float(torch.lgamma(expected.sum() + k))

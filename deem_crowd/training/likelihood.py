@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.design import DesignMatrix, add_to_rows, softmax
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
 from deem_crowd.training.em import Clamp, own_label_first
@@ -114,8 +114,8 @@ class Likelihood:
     def posterior(self, at: Weights) -> tuple[torch.Tensor, torch.Tensor]:
         """Return p(h | x_n, gold), shape (N, S), and −F, shape (N,)."""
         bias = at.bias.to(self.design.device, self.design.dtype)
-        logits = self.design.logits(at.weight.to(self.design.device)) + bias
-        return softmax(self.clamp(logits))
+        logits = self.design.logits(at.weight.to(self.design.device))
+        return softmax(self.clamp(add_to_rows(logits, bias)))
 
     def posterior_of(self, energy: Energy) -> torch.Tensor:
         """Return p(h | x_n, gold) under ``energy``, shape (N, S)."""

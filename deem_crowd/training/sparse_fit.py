@@ -14,9 +14,9 @@ from deem_crowd.model.named_classes import FloatArray, NamedClasses, summed
 from deem_crowd.training.em import (
     ERROR_CONCENTRATIONS,
     LEAST_PASSES,
-    TOLERANCE,
     learned_pseudo_answers,
 )
+from deem_crowd.training.ending import TOLERANCE
 from deem_crowd.training.hierarchical import STRENGTHS
 from deem_crowd.training.sparse_tables import SparseTables, posterior_of
 

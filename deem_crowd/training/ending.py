@@ -1,0 +1,88 @@
+"""How good a fit is, whether it rests, and whether it is worth going on with."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from deem_crowd.model.design import DesignMatrix, row_max
+
+TOLERANCE = 1e-4
+"""Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""
+_SAMPLE = 8192
+"""Tasks that say whether a fit is far from its end."""
+
+
+def rests(design: DesignMatrix, after: torch.Tensor, before: torch.Tensor) -> bool:
+    """Tell whether probabilities, shape (N, S), change by less than :data:`TOLERANCE`.
+
+    Of many tasks a sample is asked first, and all only where it is not twice as far from that.
+    """
+    stride = design.n_tasks_in_all // _SAMPLE
+    if stride > 1:
+        some = _largest_change(after[::stride], before[::stride])
+        size = some.new_tensor(float(len(some)))
+        total, n = design.reduce(torch.stack([some.sum(), size]).to("cpu", torch.float64))
+        if total > 2 * TOLERANCE * n:
+            return False
+    return design.mean(_largest_change(after, before)) < TOLERANCE
+
+
+def _largest_change(after: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """Return the largest change of a probability in each row, shape (n,): of two, both change by as much."""
+    if after.shape[1] == 2:
+        after, before = after[:, :1], before[:, :1]
+    return row_max((after - before).abs_())
+
+
+def falls_short(bounds: list[float], beat: float, n_passes: int) -> bool:
+    """Tell whether so many passes more, of twice the mean gain of the last two, would leave a bound below another."""
+    gain = max(bounds[-1] - bounds[-3], 0.0)
+    return bounds[-1] + n_passes * gain < beat
+
+
+def entropy_of(
+    design: DesignMatrix,
+    counts: torch.Tensor,
+    states: torch.Tensor,
+    task_log_likelihood: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+) -> float:
+    """Return the entropy, in nats, of the states that :func:`expect` has found, whose expected counts are given.
+
+    − Σ_n Σ_s q_n(s) log q_n(s), with log q_n(s) = b_s + Σ_i W[i, x_ni, s] − log Σ_s exp(…): the sums of W and b over
+    tasks are sums over tables.
+    """
+    value = float(design.total(task_log_likelihood)) - float((counts * weight).sum())
+    return value - float((design.total(states) * bias).sum())
+
+
+def log_evidence(
+    design: DesignMatrix, counts: torch.Tensor, states: torch.Tensor, alpha: torch.Tensor, m: int
+) -> float:
+    """Return the variational lower bound of the log evidence, less the entropy of the states, in nats.
+
+    Tables and class prior are integrated out, for answers in a given sequence.
+
+    Parameters
+    ----------
+    design : DesignMatrix
+        N tasks, D workers, K classes.
+    counts : float64, shape (D, K, K·M)
+        Expected counts of ``states``, shape (N, K·M).
+    alpha : shape (K, K·M)
+        Pseudo-answers.
+    m : int
+        M, states a class.
+    """
+    k = design.n_classes
+    cells = counts + alpha
+    value = (torch.lgamma(cells) - torch.lgamma(alpha)).sum()
+    value -= (torch.lgamma(cells.sum(1)) - torch.lgamma(alpha.sum(0))).sum()
+    expected = design.total(states)
+    share = torch.tensor(1.0 / m, dtype=torch.float64)
+    value += math.lgamma(k) - k * m * torch.lgamma(share)
+    value += torch.lgamma(expected + share).sum() - torch.lgamma(expected.sum() + k)
+    return float(value)
