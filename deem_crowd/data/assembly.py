@@ -61,7 +61,10 @@ def assembled(
         task_codes, worker_codes, values = task_codes[given], worker_codes[given], values[given]
     order = sorted_rows(task_codes, worker_codes, values, tasks, workers, duplicates)
     if order is not None:
-        task_codes, worker_codes, values = task_codes[order], worker_codes[order], values[order]
+        if len(order) < len(task_codes):  # else each task has as many as before
+            task_codes = task_codes[order]
+        worker_codes = worker_codes.astype(np.int32, copy=False)[order]
+        values = values[order]
     return Fields(
         task_ptr=pointers(task_codes, len(tasks)),
         worker=worker_codes.astype(np.int32, copy=False),

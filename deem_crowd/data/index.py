@@ -119,6 +119,10 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
             require_hashable(raw, f"column '{column}'")
             raise FormError(f"column '{column}' holds values that are no ids: {error}.") from error
         uniques = pd.Index(found, tupleize_cols=False, dtype=object)
+    elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iu" and _ascend(values):
+        numbers_ = values.to_numpy()
+        new = np.append(True, numbers_[1:] != numbers_[:-1])[: len(numbers_)]
+        codes, uniques = np.cumsum(new) - 1, pd.Index(numbers_[new])
     else:
         codes, uniques = pd.factorize(values, use_na_sentinel=True)
         uniques = pd.Index(uniques)
@@ -128,6 +132,12 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
         if isinstance(uniques, pd.CategoricalIndex) and uniques.categories.dtype == object:
             _refuse_collisions(np.asarray(uniques, dtype=object), column)
     return codes, uniques.rename(column)
+
+
+def _ascend(values: pd.Series) -> bool:
+    """Tell whether numbers never fall: then new ones show by the number before, which costs less than a hash table."""
+    raw = values.to_numpy()
+    return bool((raw[1:] >= raw[:-1]).all())
 
 
 def _plain(values: pd.Series, column: str) -> pd.Series:

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import FEW_COLUMNS, DesignMatrix, row_max
+from deem_crowd.model.design import FEW_COLUMNS, DesignMatrix, row_max, row_sum
 
 InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
 INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")
@@ -24,11 +24,13 @@ def vote_shares(design: DesignMatrix, tolerance: float = 1e-6) -> torch.Tensor:
 
     Sharing keeps the order of the classes, that is their names, out of what is computed from it.
     """
-    votes = design.votes.to(torch.float64)
+    votes = design.votes
     if votes.shape[1] == 0:
-        return votes
-    best = (votes >= votes.amax(1, keepdim=True) - tolerance) & (votes.sum(1, keepdim=True) > 0)
-    return best.to(votes.dtype) / best.sum(1, keepdim=True).clamp_min(1)
+        return votes.to(torch.float64)
+    best = votes >= (row_max(votes) - tolerance).unsqueeze(1)
+    best &= (row_sum(votes) > 0).unsqueeze(1)
+    shares = best.to(torch.float64)
+    return shares.div_(row_sum(shares).clamp_min_(1).unsqueeze(1))
 
 
 TIE = 1e-6
@@ -66,9 +68,10 @@ def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.intege
     others = torch.where(shared, sizes - 1, torch.ones_like(sizes))
     share = design.votes / others[:, None] * shared[:, None]
     k = design.n_classes
-    agreed = torch.diagonal(design.expected_counts(share), dim1=1, dim2=2).sum(1)
-    own = design.expected_counts((shared / others)[:, None])[:, :, 0].sum(1)
-    answered = design.expected_counts(shared.to(design.dtype)[:, None])[:, :, 0].sum(1)
+    alone = torch.stack([shared / others, shared.to(design.dtype)], 1)
+    counts = design.expected_counts(torch.cat([share, alone], 1))
+    agreed = torch.diagonal(counts[:, :, :k], dim1=1, dim2=2).sum(1)
+    own, answered = counts[:, :, k:].sum(1).unbind(1)
     total = answered.sum()
     mean = (agreed.sum() - own.sum()) / total if total > 0 else agreed.new_tensor(1.0 / max(k, 1))
     return torch.where(answered > 0, (agreed - own) / answered.clamp_min(1), mean).clamp(0, 1)

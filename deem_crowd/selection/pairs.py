@@ -31,6 +31,7 @@ LEAST_COMMON = 20
 """Tasks that two sources have to share before they are said to repeat one another."""
 MAX_SOURCES = 500
 """Of more than so many, those with most answers are looked at."""
+_FEW_ANSWERS = 12
 _DENSE_CELLS, _DENSE_GAIN = 2e7, 30.0
 """Dense matrices have at most so many cells, and their products take at most so many times the operations of sparse
 ones, each of which is slower by about that."""
@@ -138,17 +139,48 @@ def count(
     Where no two of them share ``least`` tasks, agreement is not counted, and is 0.
     """
     n = len(sources)
-    given, by_label = _indicators(answers, sources, reduce)
-    common = reduce(_product(given, given))
+    common = reduce(_in_common(answers, sources))
     agreed, chance = np.zeros((n, n)), np.zeros((n, n))
     if not np.triu(common >= least, 1).any():
         return Pairs(sources, common, agreed, chance)
+    given, by_label = _indicators(answers, sources, reduce)
     for _, named in by_label:
         agreed += _product(named, named)
         # how often i says it on the tasks that i shares with j
         share = reduce(_product(named, given)) / np.maximum(common, 1)
         chance += share * share.T
     return Pairs(sources, common, reduce(agreed) / np.maximum(common, 1), chance)
+
+
+def _of_chosen(
+    answers: Answers, chosen: Positions
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return which answers are of n chosen sources, shape (R,), and the source and the task of each of these."""
+    place = np.full(answers.n_workers, -1, dtype=np.int32)
+    place[chosen] = np.arange(len(chosen), dtype=np.int32)
+    source = place[answers.worker]
+    asked = source >= 0
+    return asked, source[asked], answers.task[asked]
+
+
+def _in_common(answers: Answers, chosen: Positions) -> FloatArray:
+    """Return how many tasks two of n chosen sources both answered, shape (n, n); on the diagonal, what each answered.
+
+    Answers stand task by task, so that pairs of answers to one task stand at distances 1, 2, …: where tasks have few
+    answers, counting these costs a fraction of a product of matrices.
+    """
+    _, source, task = _of_chosen(answers, chosen)
+    n, most = len(chosen), int(np.bincount(task).max(initial=0))
+    if most > _FEW_ANSWERS:
+        given, _ = _indicators(answers, chosen, alone)
+        return _product(given, given)
+    pairs = np.zeros(n * n, dtype=np.int64)
+    for distance in range(1, most):
+        same = task[distance:] == task[:-distance]
+        first, second = source[:-distance][same], source[distance:][same]
+        pairs += np.bincount(first.astype(np.int64) * n + second, minlength=n * n)
+    common = pairs.reshape(n, n)
+    return (common + common.T + np.diag(np.bincount(source, minlength=n))).astype(np.float64)
 
 
 def _indicators(
@@ -158,11 +190,7 @@ def _indicators(
 
     Dense matrices where their products cost less. Labels that nobody named, in any process, are left out of the second.
     """
-    place = np.full(answers.n_workers, -1)
-    place[chosen] = np.arange(len(chosen))
-    source = place[answers.worker]
-    asked = source >= 0
-    source, task = source[asked], answers.task[asked]
+    asked, source, task = _of_chosen(answers, chosen)
     shape = (answers.n_tasks, len(chosen))
     met = float((np.bincount(task, minlength=shape[0]).astype(np.float64) ** 2).sum())
     cells = shape[0] * shape[1]
