@@ -9,9 +9,6 @@ import attr
 import numpy as np
 import pandas as pd
 import torch
-from crowdkit.aggregation.base import BaseClassificationAggregator
-from crowdkit.aggregation.utils import named_series_attrib
-from sklearn.exceptions import NotFittedError
 
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
@@ -19,6 +16,7 @@ from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.gold import Gold
 from deem_crowd.estimators import aggregation, aggregator_files, declaration, featured, inputs
 from deem_crowd.estimators.checkpoint import Reader
+from deem_crowd.estimators.crowdkit_base import BaseClassificationAggregator, named_series_attrib
 from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.declaration import parameter
 from deem_crowd.estimators.growth import GROWN_WITH, UPDATE
@@ -371,6 +369,8 @@ class DEEMAggregator(
 
     def _require_fitted(self) -> None:
         if "_fitted" not in self.__dict__:
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError("this DEEMAggregator is not fitted yet: call fit(df) first.")
 
     def _predicted(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.exceptions import NotFittedError
 
 from deem_crowd.estimators import fitted
 
@@ -107,6 +106,8 @@ class Readings:
 
     def _model(self) -> fitted.FittedModel:
         if not self.is_fitted_:
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError("this DEEM is not fitted yet: call fit(predictions) first.")
         model: fitted.FittedModel = self.__dict__["_fitted"]
         return model

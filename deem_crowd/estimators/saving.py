@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from deem_crowd.estimators import checkpoint, declaration, stored_ids
@@ -92,6 +91,8 @@ class Persistent:
         """
         state = self._state()
         if state is None:
+            from sklearn.exceptions import NotFittedError
+
             name = type(self).__name__
             raise NotFittedError(f"this {name} is not fitted yet: there is no model to save.")
         content, tensors = state

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -158,6 +157,8 @@ def fit_soft(
         slope[:p] = transposed @ expected + ridge * table[:p]
         slope[p] = expected.sum(axis=0, dtype=np.float64)
         return loss + 0.5 * ridge * float((table[:p] ** 2).sum()), slope.ravel()
+
+    from scipy import optimize
 
     found = optimize.minimize(
         objective,

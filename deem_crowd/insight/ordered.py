@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from deem_crowd.estimators.deem import DEEM
 from deem_crowd.exceptions import DataError, first_few
 from deem_crowd.insight.agreement import has_order
-from deem_crowd.insight.results import Model, Results, results_of
+from deem_crowd.insight.results import Model, Results, is_deem, results_of
 
 
 def median_labels(model: Model) -> pd.Series:
@@ -77,7 +76,7 @@ def hint(results: Results) -> str | None:
     asked = results.model.get_params().get("ordered")
     if asked is not None or len(classes) < 3 or isinstance(classes, pd.CategoricalIndex):
         return None
-    if not has_order(classes) or isinstance(results.model, DEEM):
+    if not has_order(classes) or is_deem(results.model):
         return None
     return (
         "Labels are numbers: if they are ratings, fit with ordered=True, and see median_ and mean_"

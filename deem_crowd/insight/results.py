@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,24 @@ import pandas as pd
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.aggregator import DEEMAggregator
-from deem_crowd.estimators.deem import DEEM
 from deem_crowd.exceptions import DataError, FormError, MissingAnswersError, first_few
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+    from deem_crowd.estimators.deem import DEEM
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-Model = DEEMAggregator | DEEM
+Model: TypeAlias = "DEEMAggregator | DEEM"
 AnswersLike = pd.DataFrame | Answers | npt.ArrayLike | None
+
+
+def is_deem(model: object) -> TypeIs[DEEM]:
+    """Tell whether an object is a :class:`deem_crowd.DEEM`, without loading that class and scikit-learn for others."""
+    module = sys.modules.get("deem_crowd.estimators.deem")
+    return module is not None and isinstance(model, module.DEEM)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,7 +143,7 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
     """
     if isinstance(model, Results):
         return model
-    if not isinstance(model, DEEMAggregator | DEEM):
+    if not (isinstance(model, DEEMAggregator) or is_deem(model)):
         raise FormError(
             f"tables, plots and reports are made of a fitted DEEMAggregator or DEEM; this is a {type(model).__name__}."
         )
@@ -151,10 +162,8 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
         settled, known = remembered.answers, remembered.known
     else:
         settled, known = _read(model, answers), None
-    if isinstance(model, DEEM):
-        found = _of_array(model, settled, fitted_on=answers is None)
-    else:
-        found = _of_frame(model, settled)
+    whole = answers is None
+    found = _of_array(model, settled, whole) if is_deem(model) else _of_frame(model, settled)
     if isinstance(known, pd.DataFrame):
         known = known_labels.positions(known, settled)
     if known is None or not (known >= 0).any():
@@ -166,7 +175,7 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
 
 
 def _read(model: Model, answers: Any) -> Answers:
-    if isinstance(model, DEEM):
+    if is_deem(model):
         from deem_crowd.data.answers import as_answers
 
         return as_answers(answers, model.n_classes_, warn_empty=())

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
-from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.insight.results import IntArray, Results
 
@@ -81,6 +80,11 @@ def _tables(code: IntArray, n_workers: int, k: int) -> dict[int, IntArray]:
 
 
 def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
+    own = np.diagonal(table)
+    if (table.max(1, where=~np.eye(len(table), dtype=bool), initial=-1) < own).all():
+        return []  # each label is best taken for itself
+    from scipy.optimize import linear_sum_assignment
+
     rows, target = linear_sum_assignment(table, maximize=True)
     found = []
     seen: set[int] = set()

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import ndtri
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix, softmax
@@ -170,4 +169,6 @@ def fits_pairs(answers: Answers, design: DesignMatrix, found: Presence) -> bool:
         return False
     spread = np.sqrt(expected[asked] * (1 - expected[asked] / n_tasks))
     deviation = np.abs(together[asked] - expected[asked]) / spread
+    from scipy.special import ndtri
+
     return bool(deviation.max() < -ndtri(_LEVEL / 2 / asked.sum()))

@@ -1,0 +1,57 @@
+"""Packages of others whose ``__init__`` runs when one of its own names is asked for, not before."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import threading
+from typing import Any
+
+
+def defer(name: str) -> None:
+    """Let modules of a package be imported without all that its ``__init__`` imports.
+
+    Whoever asks the package for a name of its own, by ``from package import name`` or as an attribute, gets what
+    ``__init__`` defines, which then runs as it would have at the start. Nothing is done where the package is loaded
+    already, or is not there.
+
+    Parameters
+    ----------
+    name : str
+        A package inside another, such as ``crowdkit.aggregation``.
+    """
+    if name in sys.modules:
+        return
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        return
+    loader = spec.loader
+    package = importlib.util.module_from_spec(spec)
+    lock, runs = threading.RLock(), False
+
+    def __getattr__(asked: str) -> Any:
+        nonlocal runs
+        if asked.startswith("__") and asked != "__all__":  # what tools ask of every module
+            raise AttributeError(f"module {name!r} has no attribute {asked!r}")
+        module = sys.modules.get(f"{name}.{asked}")
+        if module is not None:
+            return module
+        with lock:
+            if not runs and "__getattr__" in vars(package):
+                runs = True
+                try:
+                    loader.exec_module(package)
+                    del vars(package)["__getattr__"]
+                finally:
+                    runs = False
+            try:
+                return vars(package)[asked]
+            except KeyError:
+                raise AttributeError(f"module {name!r} has no attribute {asked!r}") from None
+
+    vars(package)["__getattr__"] = __getattr__
+    sys.modules[name] = package
+    parent, _, own = name.rpartition(".")
+    if parent:
+        setattr(importlib.import_module(parent), own, package)
