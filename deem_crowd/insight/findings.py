@@ -20,7 +20,7 @@ from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label, 
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.swapped import swapped_labels
 from deem_crowd.insight.tables import compare, workers_table
-from deem_crowd.selection.pairs import Pairs
+from deem_crowd.selection.pairs import LEAST_COMMON, Pairs
 
 __all__ = ["findings", "summary"]
 
@@ -170,7 +170,9 @@ def of_fit(model: Model, counts: Pairs | None) -> list[str]:
     results = results_of(model)
     if results.confusion.size > _MOST_TABLES:
         return []
-    panel = Panel.without_pairs() if counts is None else compare(results, counts)
+    # pairs that share too few tasks have not been counted further, and nothing can be said of them
+    told = counts is not None and bool(np.triu(counts.common >= LEAST_COMMON, 1).any())
+    panel = compare(results, counts) if told else Panel.without_pairs()
     sentences = warnings_of(results, panel, results.known)
     return [sentence for sentence in sentences if sentence != NO_LABEL]
 

@@ -54,35 +54,47 @@ def swapped_labels(results: Results) -> list[Swap]:
     if not 2 <= k <= _MOST_CLASSES or not answers.n_answers:
         return []
     label = results.label[answers.task]
-    rated = label >= 0
-    code = (answers.worker[rated].astype(np.int64) * k + results.hard_answer[rated]) * k
-    counts = _tables(code + label[rated], answers.n_workers, k)
-    level = 0.01 / max(len(counts) * k, 1)
+    code = (answers.worker.astype(np.int64) * k + results.hard_answer) * k + label
+    if (label < 0).any():
+        code = code[label >= 0]
+    n_judged, counts = _tables(code, answers.n_workers, k)
+    level = 0.01 / max(n_judged * k, 1)
     found = [swap for worker, table in counts.items() for swap in _circles(worker, table, level)]
     return sorted(found, key=lambda swap: -swap.n_moved)
 
 
-def _tables(code: IntArray, n_workers: int, k: int) -> dict[int, IntArray]:
-    """Return answers × classes of each worker who can be judged, by position."""
+def _tables(code: IntArray, n_workers: int, k: int) -> tuple[int, dict[int, IntArray]]:
+    """Return how many workers can be judged, and answers × classes of those who may have a circle, by position."""
     size = k * k
-    kinds, times = np.unique(code, return_counts=True)
+    if n_workers * size <= len(code):
+        cells = np.bincount(code, minlength=n_workers * size)
+        kinds = np.flatnonzero(cells)
+        times = cells[kinds]
+    else:
+        kinds, times = np.unique(code, return_counts=True)
     number = np.bincount(kinds // size, weights=times, minlength=n_workers)
     off = kinds // k % k != kinds % k
     moved = np.bincount(kinds[off] // size, weights=times[off], minlength=n_workers)
-    tables = {}
     # a circle needs two labels that are wrong more often than right
-    for worker in np.flatnonzero((number >= 2 * _ENOUGH) & (moved >= _ENOUGH)):
+    judged = (number >= 2 * _ENOUGH) & (moved >= _ENOUGH)
+    # where each label is given most to tasks of its own class, the best matching has none
+    rows = kinds // k
+    begins = np.flatnonzero(np.diff(rows, prepend=-1))
+    mostly_off = np.zeros(n_workers, dtype=bool)
+    if len(begins):
+        own = np.add.reduceat(np.where(off, 0, times), begins)
+        elsewhere = np.maximum.reduceat(np.where(off, times, 0), begins)
+        mostly_off[rows[begins[elsewhere >= own]] // k] = True
+    tables = {}
+    for worker in np.flatnonzero(judged & mostly_off):
         begin, end = np.searchsorted(kinds, [worker * size, (worker + 1) * size])
         table = np.zeros(size, dtype=np.int64)
         table[kinds[begin:end] - worker * size] = times[begin:end]
         tables[int(worker)] = table.reshape(k, k)
-    return tables
+    return int(judged.sum()), tables
 
 
 def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
-    own = np.diagonal(table)
-    if (table.max(1, where=~np.eye(len(table), dtype=bool), initial=-1) < own).all():
-        return []  # each label is best taken for itself
     from scipy.optimize import linear_sum_assignment
 
     rows, target = linear_sum_assignment(table, maximize=True)
