@@ -151,7 +151,9 @@ def predicted(
     if features is not None:
         told = featured.require(state)
         assert isinstance(posterior, np.ndarray)
-        posterior, there = told.posterior(posterior, answers, features)
+        posterior, there = told.posterior(
+            posterior, answers, features, known_workers, known_classes
+        )
         settled = np.where(there, 0, -1)
     return output(answers.select(classes=(known_classes, classes)), posterior, settled)
 

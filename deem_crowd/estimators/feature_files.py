@@ -16,6 +16,7 @@ from deem_crowd import extras
 from deem_crowd.estimators.featured import FeatureModel
 from deem_crowd.exceptions import DataWarning, FormError, UnsupportedError, first_few
 from deem_crowd.features import learners, logistic
+from deem_crowd.features.regions import RegionalTables, Regions
 from deem_crowd.features.scaling import Scaling
 from deem_crowd.warning import warn
 
@@ -68,6 +69,18 @@ def pack(made: FeatureModel | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
             warn(f"the file holds no classifier of features: {error}", DataWarning)
             return {}, {}
         content["kind"] = _OBJECTS
+    if made.regional is not None:
+        regions = made.regional.regions
+        content["regions"] = regions.number
+        content["regions_centred"] = regions.scaler.centre is not None
+        tensors |= {
+            "regions.centres": _tensor(regions.centres),
+            "regions.scale": _tensor(regions.scaler.scale),
+            "regions.gain": _tensor(made.regional.gain),
+            "regions.skills": _tensor(made.regional.skills),
+        }
+        if regions.scaler.centre is not None:
+            tensors["regions.middle"] = _tensor(regions.scaler.centre)
     return {"features": content}, {f"features.{name}": value for name, value in tensors.items()}
 
 
@@ -120,7 +133,25 @@ def unpack(reader: Reader, labels: Any) -> FeatureModel | None:
         log_prior=_array(reader, "log_prior", (k,)),
         correlation=correlation,
         n_columns=n_columns,
+        regional=_regional(reader, content, n_columns, k),
     )
+
+
+def _regional(reader: Reader, content: dict[str, Any], p: int, k: int) -> RegionalTables | None:
+    number = content.get("regions")
+    if number is None:
+        return None
+    if not isinstance(number, int) or number < 2:
+        raise reader.damaged(f"there are {number!r} regions")
+    middle = _array(reader, "regions.middle", (p,)) if content.get("regions_centred") else None
+    scaler = logistic.Scaler(
+        None if middle is None else middle.astype(np.float32),
+        _array(reader, "regions.scale", (p,)).astype(np.float32),
+    )
+    gain = _array(reader, "regions.gain", (None, number, k, k))
+    skills = _array(reader, "regions.skills", (len(gain), number))
+    centres = _array(reader, "regions.centres", (number - 1, p))
+    return RegionalTables(Regions(scaler, centres), gain, skills)
 
 
 def _regression(
@@ -141,7 +172,7 @@ def _regression(
     return learners.Linear(scaler, coefficients), classifier
 
 
-def _array(reader: Reader, name: str, shape: tuple[int, ...]) -> Any:
+def _array(reader: Reader, name: str, shape: tuple[int | None, ...]) -> Any:
     return reader.tensor(f"features.{name}", shape).numpy()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from deem_crowd.ambient import undisturbed
@@ -47,6 +48,8 @@ class FeatureModel:
         ρ by which the model shrinks odds; None where its prior has to be taken as it is.
     n_columns : int
         Of the features.
+    regional : RegionalTables, optional
+        Where workers have tables in several regions.
     """
 
     classifier: Any
@@ -57,9 +60,15 @@ class FeatureModel:
     log_prior: FloatArray
     correlation: float | None
     n_columns: int
+    regional: Any = None
 
     def posterior(
-        self, by_answers: FloatArray, answers: Answers, features: Any
+        self,
+        by_answers: FloatArray,
+        answers: Answers,
+        features: Any,
+        workers: IntArray | None = None,
+        classes: IntArray | None = None,
     ) -> tuple[FloatArray, Any]:
         """Return p(label | answers, features), shape (N, K), and which tasks have features, shape (N,).
 
@@ -71,6 +80,8 @@ class FeatureModel:
             Of these N tasks.
         features
             As in fit.
+        workers, classes : integers, optional
+            The place in the model of each worker (−1 where unknown) and class of the answers; their own if omitted.
 
         Raises
         ------
@@ -88,6 +99,13 @@ class FeatureModel:
         logits = (
             np.log(np.maximum(by_answers[:, self.used], 1e-30)) - power * self.log_prior + log_word
         )
+        if self.regional is not None:
+            worker = np.arange(answers.n_workers) if workers is None else workers
+            classes = np.arange(answers.n_classes) if classes is None else classes
+            place = np.full(by_answers.shape[1], -1, dtype=np.int64)
+            place[self.used] = np.arange(len(self.used))
+            told = self.regional.evidence(answers, found, worker, place[classes])
+            logits = logits + power * told
         logits -= logits.max(axis=1, keepdims=True)
         joint = np.zeros_like(by_answers)
         joint[:, self.used] = np.exp(logits)
@@ -160,6 +178,7 @@ def add_features(
             known,
             settings["random_state"] or 0,
             progress,
+            settings["regions"],
         )
     if found is None:
         return model, posterior, None, gold
@@ -182,12 +201,23 @@ def add_features(
         if found.reading == TOGETHER and found.together
         else None,
         n_columns=rows.x.shape[1],
+        regional=_regional(found),
     )
     settled = gold
     if found.reading != WITHOUT:
         settled = np.full(answers.n_tasks, -1, dtype=np.int64) if gold is None else gold.copy()
         settled[rows.place] = np.maximum(settled[rows.place], 0)
     return model, whole, made, settled
+
+
+def _regional(found: Any) -> Any:
+    """Return the tables of regions; None where there is one table a worker."""
+    joint = found.together
+    if found.regions is None or joint is None:
+        return None
+    from deem_crowd.features.regions import RegionalTables
+
+    return RegionalTables.learned(found.regions, joint.tables, joint.regional, joint.prior)
 
 
 def _with_tables(
@@ -256,6 +286,21 @@ class WithFeatures:
         """How features are used, and why: 'joint', 'product' or 'answers alone', and a reason."""
         found = self._known_features("features_use_")
         return None if found is None else found.use
+
+    @property
+    def region_skills_(self) -> Any:
+        """The chance of a right answer of each worker in each region, shape (D, R), after a fit with ``regions``.
+
+        A region is a cluster of the features; the last one is tasks without features. None where no such tables were
+        learned.
+        """
+        found = self._known_features("region_skills_")
+        if found is None or found.regional is None:
+            return None
+        skills, names = found.regional.skills, getattr(self, "skills_", None)
+        if not isinstance(names, pd.Series):
+            return skills
+        return pd.DataFrame(skills, names.index, pd.RangeIndex(skills.shape[1], name="region"))
 
     def _known_features(self, name: str) -> FeatureModel | None:
         if "_fitted" not in self.__dict__:

@@ -251,3 +251,9 @@ class Parameters:
         "features, (N, p), to logits, (N, K) (extra ``skorch``). If omitted, the answers choose among logistic "
         "regression, nearest neighbours and gradient boosting.",
     )
+    regions: int = parameter(
+        1,
+        Number(1, 1000, whole=True),
+        doc="With ``features``: in so many clusters of them a worker has a table each, drawn around the worker's own, "
+        "for workers who are good at some things only (``region_skills_``). 1: one table a worker.",
+    )

@@ -18,6 +18,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.features import joint, learners
 from deem_crowd.features.joint import Problem
 from deem_crowd.features.learners import Learner
+from deem_crowd.features.regions import by_region
 from deem_crowd.features.rows import Rows
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.progress import Progress
@@ -84,7 +85,19 @@ def _part(
     fold[np.argsort(problem.fold[picked], kind="stable")] = (
         np.arange(len(picked)) * (int(problem.fold.max()) + 1) // max(len(picked), 1)
     )
-    return Problem(design, rows, fold, gold)
+    if problem.region is None:
+        return Problem(design, rows, fold, gold)
+    region = problem.region[tasks]
+    return Problem(
+        design, rows, fold, gold, region, _regional(answers.select(tasks=tasks), problem, region)
+    )
+
+
+def _regional(answers: Answers, whole: Problem, region: npt.NDArray[np.int64]) -> DesignMatrix:
+    """Return the answers of a worker for each worker and region; all regions of ``whole`` have a place."""
+    assert whole.regional is not None
+    number = whole.regional.n_workers // max(whole.design.n_workers, 1)
+    return DesignMatrix(by_region(answers, region, number), whole.design.device, whole.design.dtype)
 
 
 def _with_features(train: Problem, test: Problem, make: Callable[[], Learner]) -> FloatArray:
@@ -98,7 +111,9 @@ def _with_features(train: Problem, test: Problem, make: Callable[[], Learner]) -
         fit.scaling(predictor.log_proba(test.rows.x)) if len(test.rows.place) else np.zeros((0, 1))
     )
     log_prior = np.log(fit.prior) if not len(word) else test.rows.spread(word, np.log(fit.prior))
-    return _log_likelihood(test.design, fit.tables, torch.from_numpy(log_prior))
+    design = test.design if test.regional is None else test.regional
+    tables = fit.tables if fit.regional is None else fit.regional
+    return _log_likelihood(design, tables, torch.from_numpy(log_prior))
 
 
 def _without(train: Problem, test: Problem) -> FloatArray:

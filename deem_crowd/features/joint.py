@@ -66,12 +66,18 @@ class Problem:
     fold : integers, shape (M,)
     gold : LongTensor, shape (N,), optional
         Known classes, −1 where unknown.
+    region : integers, shape (N,), optional
+        Where a worker has a table for each of R regions: the one of each task, and
+    regional : DesignMatrix, optional
+        the answers of D · R workers; see :mod:`deem_crowd.features.regions`.
     """
 
     design: DesignMatrix
     rows: Rows
     fold: npt.NDArray[np.int64]
     gold: torch.Tensor | None = None
+    region: npt.NDArray[np.int64] | None = None
+    regional: DesignMatrix | None = None
 
     def taught(self) -> FloatArray:
         """Return the weight of each row in training, shape (M,): 1 where its task has answers, or a known label."""
@@ -109,6 +115,8 @@ class Joint:
         What the classifier says of the rows, out of fold, and
     scaling : Scaling
         what that counts.
+    regional : float64 Tensor, shape (D · R, K, K), or None
+        As ``tables``, for each worker and region.
     """
 
     posterior: FloatArray
@@ -118,6 +126,7 @@ class Joint:
     history: list[float]
     log_q: FloatArray | None
     scaling: Scaling
+    regional: torch.Tensor | None = None
 
 
 def fit(
@@ -172,6 +181,7 @@ def fit(
         history=em_.history,
         log_q=log_q,
         scaling=em_.scaling,
+        regional=em_.regional,
     )
 
 
@@ -210,6 +220,8 @@ class _EM:
         self._clamp, self._sample = Clamp(problem.design, problem.gold), _sample(problem)
         self._weights = problem.taught()
         self._centre, self._strength = AccuracyCentre(), _FIRST_STRENGTH
+        self.regional: torch.Tensor | None = None
+        self._regional_strength = _FIRST_STRENGTH
         self._log_prior = torch.zeros(())
 
     def passes(self, states: torch.Tensor, log_q: FloatArray | None, first: bool) -> torch.Tensor:
@@ -227,6 +239,7 @@ class _EM:
                 self._strength = learned_strength(counts, middle, self._strength)
             cells = counts + self._strength * middle
             self.tables = torch.log(cells / cells.sum(1, keepdim=True))
+            self._learn_regions(states, learned)
             self._rescale(states, log_q)
             self._log_prior = self._word(states, log_q)
             moved, likelihood = self._expected(self._log_prior, power)
@@ -239,10 +252,24 @@ class _EM:
 
     def _expected(self, log_prior: torch.Tensor, power: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Return the posterior, shape (N, K), and the log-likelihood of a task's answers."""
-        evidence = self.design.logits(self.tables.to(self.design.device))
+        regional = self.problem.regional
+        design = self.design if regional is None else regional
+        tables = self.tables if self.regional is None else self.regional
+        evidence = design.logits(tables.to(design.device))
         likelihood = float(self.design.total(torch.logsumexp(evidence + log_prior, 1)))
         posterior = torch.softmax(self._clamp(evidence * power + log_prior), 1)
         return posterior, likelihood / max(self.design.n_tasks, 1)
+
+    def _learn_regions(self, states: torch.Tensor, learned: bool) -> None:
+        """Draw the tables of each region around the worker's own, as those are drawn around the worker's accuracy."""
+        if self.problem.regional is None:
+            return
+        counts = self.problem.regional.expected_counts(states).cpu()
+        own = self.tables.exp().repeat_interleave(len(counts) // len(self.tables), dim=0)
+        if learned and self.design.n_classes > 1:
+            self._regional_strength = learned_strength(counts, own, self._regional_strength)
+        cells = counts + self._regional_strength * own
+        self.regional = torch.log(cells / cells.sum(1, keepdim=True))
 
     def _rescale(self, states: torch.Tensor, log_q: FloatArray | None) -> None:
         """Fit what the classifier's word counts to the posterior."""

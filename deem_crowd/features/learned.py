@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from deem_crowd.exceptions import DataWarning
 from deem_crowd.features import choice, guard, joint, learners
 from deem_crowd.features.learners import Learner, Predictor, SklearnLearner
 from deem_crowd.features.logistic import log_softmax, moments
+from deem_crowd.features.regions import Regions, by_region
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
 from deem_crowd.model.design import DesignMatrix
@@ -62,6 +63,8 @@ class Learned:
     scaling: Scaling
     classifier: Callable[[npt.NDArray[Any]], Any]
     """From the names of the classes, shape (K,), to a fitted classifier of scikit-learn's."""
+    regions: Regions | None = None
+    """The clusters, where workers have tables in several."""
 
 
 def learn(
@@ -74,6 +77,7 @@ def learn(
     gold: torch.Tensor | None = None,
     random_state: int = 0,
     progress: Progress | None = None,
+    regions: int = 1,
 ) -> Learned | None:
     """Learn labels and a classifier together, where that is safe.
 
@@ -94,6 +98,8 @@ def learn(
         Draws the folds.
     progress : Progress, optional
         What is told how many of the fits are done.
+    regions : int
+        In so many clusters of the features a worker has a table each; 1: one table a worker.
 
     Returns
     -------
@@ -115,11 +121,17 @@ def learn(
     fold = np.arange(len(rows.place)) % FOLDS
     np.random.default_rng(seed).shuffle(fold)
     problem = joint.Problem(design, rows, fold, gold)
+    found = None if regions < 2 else Regions.of(rows.x, regions, seed)
+    if found is not None:
+        region = found.region(rows)
+        split = DesignMatrix(by_region(answers, region, found.number), design.device, design.dtype)
+        problem = replace(problem, region=region, regional=split)
     small = rows.x.shape[0] * rows.x.shape[1] * design.n_classes < _ONE_THREAD_UP_TO
     with threadpool_limits(1 if small else None):
-        return _chosen(
+        learned = _chosen(
             answers, problem, given, alone, prior, seed, progress or Progress("", "", False)
         )
+    return replace(learned, regions=found)
 
 
 def _learner_of(classifier: Any, seed: int) -> Learner:
