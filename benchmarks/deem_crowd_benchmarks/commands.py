@@ -144,6 +144,8 @@ def benchmark(
             "--data",
             help="What to compare on, as often as needed: a folder of folders with labels.csv[.gz] and truth.csv[.gz] "
             "(or .parquet); crowdkit:NAME; sklearn[:NAME]; sklearn-soft[:NAME]; law[:NAME]; features[:NAME]; "
+            "features-new[:NAME] (some things without answers, to test classifiers); at-most:NUMBER:DATA (answers a "
+            "task); "
             "clusterings[:NAME]; renamed: before any of them shuffles the names of each worker.",
         ),
     ] = None,

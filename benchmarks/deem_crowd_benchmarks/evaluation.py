@@ -28,8 +28,8 @@ from deem_crowd_benchmarks.label_set import LabelSet, Source
 from deem_crowd_benchmarks.methods import Method
 
 MEASURES = (
-    "accuracy", "label_accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece", "clustering_accuracy",
-    "nmi", "ari", "skill_correlation", "seconds", "peak_mb", "factorize_seconds",
+    "accuracy", "test_accuracy", "label_accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece",
+    "clustering_accuracy", "nmi", "ari", "skill_correlation", "seconds", "peak_mb", "factorize_seconds",
 )  # fmt: skip
 LOWER_IS_BETTER = ("log_loss", "brier", "ece", "seconds", "peak_mb", "factorize_seconds")
 
@@ -199,10 +199,21 @@ def _measure(found: Evaluation, label_set: LabelSet, labels: pd.Series, aggregat
         curve = measures.reliability(probas, gold)
         into["ece"] = curve.error
         found.reliability = {name: getattr(curve, name).tolist() for name in curve._fields}
+    into["test_accuracy"] = _of_new_things(label_set, aggregator)
     skills = getattr(aggregator, "skills_", None)
     if isinstance(skills, pd.Series):
         into["skill_correlation"] = measures.skill_correlation(skills, label_set.answers, gold)
     found.workers = _confusions(label_set, aggregator)
+
+
+def _of_new_things(label_set: LabelSet, aggregator: Any) -> float:
+    """Return the accuracy of the classifier that was learned, on things without answers; NaN where there is none."""
+    classifier = getattr(aggregator, "classifier_", None)
+    if label_set.new is None or classifier is None:
+        return np.nan
+    told = classifier.predict(label_set.new.to_numpy(dtype=np.float32))
+    labels = pd.Series(np.asarray(told), index=label_set.new.index)
+    return measures.accuracy(labels, label_set.gold)
 
 
 def _confusions(label_set: LabelSet, aggregator: Any) -> list[dict[str, Any]]:

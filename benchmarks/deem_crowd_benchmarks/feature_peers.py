@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class _Peer:
         self._fold = np.arange(len(tasks)) % _FOLDS
         np.random.default_rng(self.random_state).shuffle(self._fold)
         known = None if gold is None else pd.Index(names).get_indexer(gold.reindex(tasks))
+        self._names = np.asarray(names)
+        self.classifier_: Any = None
         found = self.posterior(data, task, label, votes / votes.sum(1, keepdims=True), known)
         index = pd.Index(tasks, name="task")
         self.probas_ = pd.DataFrame(found, index=index, columns=names)
@@ -54,7 +57,29 @@ class _Peer:
         from deem_crowd.features.learners import LogisticLearner, settled
 
         weights = np.ones(len(targets)) if rows is None else rows
-        return np.exp(settled(LogisticLearner(), self._x, targets, weights, self._fold))
+        learner = LogisticLearner()
+        found = np.exp(settled(learner, self._x, targets, weights, self._fold))
+        self._learner, self._taught = learner, (targets, weights)
+        return found
+
+    def train(self, targets: FloatArray | None = None) -> None:
+        """Set ``classifier_``, trained on all tasks: on these soft targets, or those of :meth:`out_of_fold`."""
+        from deem_crowd.features.scaling import Scaling
+
+        taught, weights = self._taught
+        taught = taught if targets is None else targets
+        predictor = self._learner.fit(self._x, taught, weights)
+        scaling = Scaling.none(taught.shape[1])
+        self.classifier_ = self._learner.public(
+            predictor, scaling, self._x, taught, weights, self._names
+        )
+
+    def matrix(self, data: pd.DataFrame, task: Any, label: Any, n_tasks: int) -> FloatArray:
+        """Return answers by task and worker, NaN where there is none, shape (N, D)."""
+        worker, workers = pd.factorize(data["worker"])
+        table = np.full((n_tasks, len(workers)), np.nan)
+        table[task, worker] = label
+        return table
 
 
 class ClassifierOnVotes(_Peer):
@@ -64,7 +89,9 @@ class ClassifierOnVotes(_Peer):
         self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
     ) -> FloatArray:
         """See :class:`_Peer`."""
-        return self.out_of_fold(shares)
+        found = self.out_of_fold(shares)
+        self.train()
+        return found
 
 
 class ClassifierOnGold(_Peer):
@@ -76,7 +103,9 @@ class ClassifierOnGold(_Peer):
         """See :class:`_Peer`."""
         there = known >= 0
         targets = np.where(there[:, None], np.eye(shares.shape[1])[np.maximum(known, 0)], shares)
-        return self.out_of_fold(targets, there.astype(np.float64))
+        found = self.out_of_fold(targets, there.astype(np.float64))
+        self.train()
+        return found
 
 
 class CrowdLab(_Peer):
@@ -93,10 +122,10 @@ class CrowdLab(_Peer):
         try:
             from cleanlab.multiannotator import get_label_quality_multiannotator
         except ImportError as error:
-            raise PluginError("CROWDLAB needs cleanlab: pip install cleanlab.") from error
-        worker, workers = pd.factorize(data["worker"])
-        table = np.full((len(shares), len(workers)), np.nan)
-        table[task, worker] = label
+            raise PluginError(
+                "CROWDLAB needs cleanlab: pip install 'deem-crowd[peers]'."
+            ) from error
+        table = self.matrix(data, task, label, len(shares))
         k, found = shares.shape[1], shares
         for _ in range(self.rounds):
             told = self.out_of_fold(found)
@@ -104,7 +133,95 @@ class CrowdLab(_Peer):
                 quality = get_label_quality_multiannotator(pd.DataFrame(table), told, verbose=False)
             consensus = quality["label_quality"]["consensus_label"].to_numpy(dtype=np.int64)
             found = np.eye(k)[consensus]
+        self.train(found)
         return found
+
+
+class Raykar(_Peer):
+    """Logistic regression and workers' tables by EM (Raykar et al., JMLR 11, 2010), of scikit-activeml."""
+
+    def posterior(
+        self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
+    ) -> FloatArray:
+        """See :class:`_Peer`."""
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        with _activeml():
+            from skactiveml.classifier.multiannotator import AnnotatorLogisticRegression
+        scale = StandardScaler().fit(self._x)
+        model = AnnotatorLogisticRegression(
+            classes=list(range(shares.shape[1])),
+            missing_label=np.nan,
+            random_state=self.random_state,
+        )
+        x = scale.transform(self._x)
+        model.fit(x, self.matrix(data, task, label, len(shares)))
+        self.classifier_ = Named(make_pipeline(scale, model), self._names)
+        return np.asarray(model.predict_proba(x), dtype=np.float64)
+
+
+class CrowdLayer(_Peer):
+    """A network with one hidden layer of 128 units under a crowd layer (Rodrigues and Pereira, AAAI 2018)."""
+
+    def __init__(self, random_state: int = 0, epochs: int = 50) -> None:
+        super().__init__(random_state)
+        self.epochs = epochs
+
+    def posterior(
+        self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
+    ) -> FloatArray:
+        """See :class:`_Peer`."""
+        import torch
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        with _activeml():
+            from skactiveml.classifier.multiannotator import CrowdLayerClassifier
+        scale = StandardScaler().fit(self._x)
+        x = scale.transform(self._x).astype(np.float32)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            module = torch.nn.Sequential(
+                torch.nn.Linear(x.shape[1], 128),
+                torch.nn.ReLU(),
+                torch.nn.Linear(128, shares.shape[1]),
+            )
+            model = CrowdLayerClassifier(
+                module,
+                classes=list(range(shares.shape[1])),
+                missing_label=np.nan,
+                random_state=self.random_state,
+                neural_net_param_dict={
+                    "optimizer": torch.optim.Adam, "lr": 1e-3, "max_epochs": self.epochs, "batch_size": 64, "verbose": 0,
+                    "iterator_train__shuffle": True,
+                },
+            )  # fmt: skip
+            model.fit(x, self.matrix(data, task, label, len(shares)))
+            found = np.asarray(model.predict_proba(x), dtype=np.float64)
+        self.classifier_ = Named(make_pipeline(scale, model), self._names)
+        return found
+
+
+class Named:
+    """A classifier of classes 0..K-1 under their names."""
+
+    def __init__(self, model: Any, names: Any) -> None:
+        self.model, self.names = model, names
+
+    def predict(self, X: Any) -> Any:
+        """Return the likeliest class of each row, shape (N,)."""
+        return self.names[np.asarray(self.model.predict(X), dtype=np.int64)]
+
+
+@contextlib.contextmanager
+def _activeml() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise PluginError(
+            "this peer needs scikit-activeml: pip install 'deem-crowd[peers]'."
+        ) from error
 
 
 class WithoutFeatures:

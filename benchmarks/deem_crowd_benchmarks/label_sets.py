@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ _ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
 _RENAMED = "renamed:"
+_AT_MOST = "at-most:"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ def sources(
         label; ``truth`` likewise with columns task, label); ``crowdkit:NAME`` (downloads once); ``sklearn`` or
         ``sklearn:NAME`` (classifiers' labels, out of fold), ``sklearn-soft:NAME`` (their probabilities); ``law`` or
         ``law:NAME``, with as many tasks as follow an ``@``; ``clusterings``, ``clusterings:NAME``; ``renamed:`` before
-        any of these, for names shuffled for each worker; a :class:`LabelSet`; a :class:`Source`.
+        any of these, for names shuffled for each worker, and ``at-most:2:`` for so many answers a task, drawn at
+        random; ``features``, ``features:NAME`` (simulated crowds, with features), ``features-new:NAME`` (the same, some
+        things without answers to test classifiers on); a :class:`LabelSet`; a :class:`Source`.
 
     Raises
     ------
@@ -121,6 +124,8 @@ def _of(given: str | Path | LabelSet | Source) -> Iterator[Source]:
         from deem_crowd_benchmarks.clusterings import renamed_source
 
         yield from map(renamed_source, _of(given.removeprefix(_RENAMED)))
+    elif isinstance(given, str) and given.startswith(_AT_MOST):
+        yield from _thinned(given.removeprefix(_AT_MOST))
     elif isinstance(given, LabelSet):
         yield Source(given.name, given.kind, _Constant(given))
     elif Path(given).is_dir():
@@ -133,6 +138,32 @@ def _of(given: str | Path | LabelSet | Source) -> Iterator[Source]:
                 f"FOLDER, {', '.join(f'{s}:NAME' for s in _SCHEMES)}."
             )
         yield from _SCHEMES[scheme](name)
+
+
+@dataclass(frozen=True)
+class _AtMost:
+    """Leaves each task so many of its answers, drawn at random."""
+
+    source: Source
+    n_answers: int
+
+    def __call__(self, seed: int) -> LabelSet:
+        whole = self.source.load(seed)
+        answers = whole.answers.sample(frac=1, random_state=seed)
+        answers = answers.groupby("task", sort=False).head(self.n_answers).sort_index()
+        soft = None if whole.soft is None else whole.soft.loc[answers.index].reset_index(drop=True)
+        return replace(whole, answers=answers.reset_index(drop=True), soft=soft)
+
+
+def _thinned(given: str) -> Iterator[Source]:
+    number, _, rest = given.partition(":")
+    if not (number.isdecimal() and int(number) > 0 and rest):
+        raise ParameterError(
+            f"{_AT_MOST}{given}: write {_AT_MOST}NUMBER:DATA, such as {_AT_MOST}2:law:independent."
+        )
+    for one in _of(rest):
+        title = f"{one.name}, at most {number} a task"
+        yield Source(title, one.kind, _AtMost(one, int(number)), drawn=True, large=one.large)
 
 
 @dataclass(frozen=True)
@@ -292,11 +323,11 @@ def _law(name: str) -> Iterator[Source]:
             yield Source(one, kind, draw, drawn=True)
 
 
-def _features(name: str) -> Iterator[Source]:
+def _features(name: str, held: bool = False) -> Iterator[Source]:
     from deem_crowd_benchmarks.featured import DATA, simulated
 
     _chosen(name, DATA, "features")
-    for one in simulated(name):
+    for one in simulated(name, held):
         yield Source(one.title, f"{one.data}, {one.noise}", one, drawn=True)
 
 
@@ -324,4 +355,5 @@ _SCHEMES: dict[str, Callable[[str], Iterator[Source]]] = {
     "law": _law,
     "clusterings": _clusterings,
     "features": _features,
+    "features-new": lambda name: _features(name, held=True),
 }

@@ -134,6 +134,8 @@ SUITES = {
             Method("classifier on votes", feature_peers.ClassifierOnVotes),
             Method("CROWDLAB", feature_peers.CrowdLab),
             Method("CROWDLAB, 4 rounds", feature_peers.CrowdLab, {"rounds": 4}),
+            Method("Raykar (scikit-activeml)", feature_peers.Raykar),
+            Method("crowd layer (scikit-activeml)", feature_peers.CrowdLayer),
             Method("classifier on gold", feature_peers.ClassifierOnGold, sees_gold=True),
         ),
     ),

@@ -84,6 +84,7 @@ def summarise(rows: Sequence[Row], out: Path, reference: str | None = None) -> S
 
 _DETAILS = (
     ("accuracy", "Accuracy, %", True),
+    ("test_accuracy", "Accuracy of the learned classifier on new things, %", True),
     ("log_loss", "Log-loss, nats", False),
     ("ece", "Expected calibration error, %", True),
     ("brier", "Brier score", False),
