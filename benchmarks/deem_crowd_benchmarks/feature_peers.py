@@ -193,8 +193,8 @@ class CrowdLayer(_Peer):
                 missing_label=np.nan,
                 random_state=self.random_state,
                 neural_net_param_dict={
-                    "optimizer": torch.optim.Adam, "lr": 1e-3, "max_epochs": self.epochs, "batch_size": 64, "verbose": 0,
-                    "iterator_train__shuffle": True,
+                    "optimizer": torch.optim.Adam, "lr": 1e-3, "max_epochs": self.epochs, "batch_size": 64,
+                    "verbose": 0, "iterator_train__shuffle": True,
                 },
             )  # fmt: skip
             model.fit(x, self.matrix(data, task, label, len(shares)))

@@ -27,7 +27,7 @@ MOST_ROWS = 5_000
 """With more rows, a part of them decides."""
 _MOST_PAIRS = 5 * 10**10
 """Rows² × columns up to which neighbours are searched for."""
-_MOST_CELLS = 2 * 10**6
+_MOST_CELLS = 5 * 10**5
 """Rows × columns × classes up to which trees are grown: they are for tables, and take longest."""
 _TREES, _LEAVES, _LEAST_IN_LEAF = 40, 8, 20
 

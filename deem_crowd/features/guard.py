@@ -1,9 +1,10 @@
-"""Whether features say anything of the labels: held-out answers tell, without any gold.
+"""Whether labels that are learned with features foretell answers: held-out answers tell, without any gold.
 
 The likelihood that training climbs cannot: a classifier is trained on a posterior that it has shaped itself, and even
 out of fold that posterior holds something of what it said. So labels and classifier are learned on a part of the tasks
-alone, and asked about the answers to the rest. What they have to beat is the better of two models that ignore features:
-tables and a class prior, and no label at all (answers that depend on who gave them alone).
+alone, and asked about the answers to the rest. They must not do worse than the better of two models that ignore
+features: tables and a class prior, and no label at all (answers that depend on who gave them alone). Whether features
+say anything in the first place is the easier question, of votes alone (:mod:`deem_crowd.features.learned`).
 """
 
 from __future__ import annotations

@@ -169,15 +169,9 @@ def _chosen(
     shares = (weights[:, None] * votes[rows.place]).sum(0) / max(weights.sum(), 1)
     by_votes = (votes[rows.place] * (log_q - np.log(shares + 1e-9))).sum(1)[weights > 0]
     one_sided = one_sided_share(answers)
-    if by_votes.mean() <= 0:
-        why = (
-            "out of fold the classifier tells votes no better than their shares do "
-            f"({by_votes.mean():+.3f} nats a task)"
-        )
-        return _plain(problem, learner, alone, why)
+    if not choice.clear(by_votes):
+        return _plain(problem, learner, alone, _said("votes", by_votes, "not clearly "))
     if one_sided >= ONE_SIDED:
-        if not choice.clear(by_votes):
-            return _plain(problem, learner, alone, _said("votes", by_votes, "not clearly "))
         why = (
             f"{one_sided:.0%} of the answers come from sources that only ever name one class; "
             + _said("votes", by_votes)
@@ -188,9 +182,9 @@ def _chosen(
     if len(found) > 1 and not choice.clear(gains[1] - gains[0]):
         learner, gain = found[0], gains[0]
         log_q = learners.settled(learner, *on_votes)
-    if not choice.clear(gain):
-        return _plain(problem, learner, alone, _said("held-out answers", gain, "not clearly "))
-    why = _said("held-out answers", gain)
+    if choice.clear(-gain):
+        return _plain(problem, learner, alone, _said("held-out answers", gain, "not "))
+    why = f"{_said('votes', by_votes)}; held-out answers: {gain.mean():+.3f}"
     together = joint.fit(problem, learner, log_q)
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
 
