@@ -181,6 +181,10 @@ class SklearnLearner:
     """
 
     def __init__(self, estimator: Any, random_state: int = 0) -> None:
+        if isinstance(estimator, type):
+            raise ParameterError(
+                f"classifier={estimator.__name__} is a class: pass an object of it, such as {estimator.__name__}()."
+            )
         for name in ("fit", "predict_proba", "get_params"):
             if not hasattr(estimator, name):
                 raise ParameterError(

@@ -269,6 +269,8 @@ def test_a_classifier_without_probabilities_is_refused(cancer):
     with pytest.raises(ParameterError, match="Perceptron has no predict_proba"):
         model.fit(frame, features=features.iloc[:300])
     assert "labels_" not in model.__dict__
+    with pytest.raises(ParameterError, match=r"is a class: .* such as LogisticRegression\(\)"):
+        DEEMAggregator(classifier=LogisticRegression).fit(frame, features=features.iloc[:300])
 
 
 def test_features_that_the_model_does_not_know(cancer, fitted):
