@@ -169,3 +169,15 @@ def test_an_addition_can_be_saved(tmp_path) -> None:
     pd.testing.assert_series_equal(loaded.labels_, model.labels_)
     frame = crowd()[:50]
     pd.testing.assert_frame_equal(loaded.predict_proba(frame), model.predict_proba(frame))
+
+
+def test_many_more_answers_are_fitted_anew() -> None:
+    """In rounds, from one answer a task on: where few answers end says nothing of where many do."""
+    frame = crowd(n=100, d=10)
+    frame = frame.iloc[np.argsort(np.arange(500) % 5, kind="stable")].reset_index(drop=True)
+    model, begun = DEEMAggregator(progress=False), 0
+    for end in (100, 130, 300):
+        model.partial_fit(frame[begun:end])
+        begun = end
+        fitted = DEEMAggregator(progress=False).fit(frame[:end])
+        pd.testing.assert_frame_equal(model.probas_, fitted.probas_)

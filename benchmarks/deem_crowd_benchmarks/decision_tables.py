@@ -8,16 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd_benchmarks import savings
 from deem_crowd_benchmarks.decisions import of_decisions
 from deem_crowd_benchmarks.runs import Row
+from deem_crowd_benchmarks.savings import REFERENCE
 from deem_crowd_benchmarks.statistics import LEVEL, N_BOOTSTRAP, Interval
 from deem_crowd_benchmarks.tables import DASH, Table, number
 
 FloatArray = npt.NDArray[np.float64]
-
-REFERENCE = "random"
-_LEVELS = 20
-_LEAST_GAIN = 0.01
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
@@ -28,6 +26,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
             found += [
                 _labelling(mine),
                 _per_set(mine, "area", "Mean accuracy along the budget, %", 100),
+                _saved_per_set(mine),
             ]
         elif suite == "suspects":
             found += [
@@ -36,93 +35,47 @@ def tables(rows: Sequence[Row]) -> list[Table]:
             ]
         else:
             found += [_per_set(mine, "aurc", "Area under risk against coverage", 1, lower=True)]
-            found += [_kept(mine)]
+            found += [_kept(mine), _checked(mine)]
     return [table for table in found if table.rows]
 
 
 def _labelling(rows: Sequence[Row]) -> Table:
     areas = _matrix(rows, "area")
-    saved = savings(rows)
+    saved = savings.table(rows)
     table = Table(
         "Buying answers",
-        ["strategy", "area %", "above random, points", "saved, of all %", "saved, of those after the first %"],
-        note="Area: mean accuracy of DEEM's labels along the budget, which starts from one answer a task. Saved: how "
-        "many fewer answers reach the accuracy that random buying reaches in the second half of its budget, on sets on "
-        "which that gains a point at least; what is not reached counts as if it were at the end of the budget. Means "
-        "over sets and seeds, with a 95 % bootstrap interval that draws sets and, within them, seeds.",
+        ["strategy", "area %", "above random, points", "random needs", "needs", "saved %", "saved of those bought %"],
+        note="Area: mean accuracy of DEEM's labels along the budget, which starts from one answer a task. Needs: "
+        "answers a task to the accuracy with which random buying ends (the mean of the last fifth of its curve), by "
+        "monotone means of the curves of all seeds, on sets on which random buying gains a point at least; what is not "
+        "reached counts as if it were at the end of the budget. Those bought come after the first answer to each task. "
+        "Means over sets, with a 95 % bootstrap interval that draws sets and, for areas, seeds in them.",
     )  # fmt: skip
     for name in areas.columns:
         cells = [name, number(100 * float(areas[name].groupby("set").mean().mean()), ".2f")]
+        mine = saved[saved["strategy"] == name].set_index("set")
         if name == REFERENCE or REFERENCE not in areas:
-            table.rows.append([*cells, DASH, DASH, DASH])
+            table.rows.append([*cells, *[DASH] * 5])
             continue
         cells.append(_interval(areas[name] - areas[REFERENCE], "+.2f"))
-        for kind in ("all", "after_first"):
-            column = saved.get((name, kind))
-            cells.append(DASH if column is None else _interval(column, ".0f"))
+        for kind in ("random", "needed"):
+            cells.append(number(float(mine[kind].mean()), ".2f") if len(mine) else DASH)
+        cells += [_interval(mine[kind], ".0f") for kind in ("saved", "saved_bought")]
         table.rows.append(cells)
     return table
 
 
-def savings(rows: Sequence[Row]) -> dict[tuple[str, str], pd.Series]:
-    """Return the share of answers saved against random buying, by (strategy, 'all' or 'after_first').
-
-    Each is a Series, index ``set``; sets on which random buying gains less than a point are left out. Curves are made
-    monotone first (isotonic regression), and answers are added up over seeds.
-    """
-    by_run = {(row["set"], row["seed"], row["strategy"]): row for row in rows}
-    spent: dict[tuple[str, str], list[FloatArray]] = {}
-    gains: dict[str, list[float]] = {}
-    for (name, seed, strategy), row in by_run.items():
-        base = by_run.get((name, seed, REFERENCE))
-        if strategy == REFERENCE:
-            curve = _monotone(row["accuracy"])
-            gains.setdefault(name, []).append(float(curve[-1] - curve[0]))
-        elif base is not None:
-            spent.setdefault((strategy, name), []).append(needed(base, row))
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    for (strategy, name), parts in spent.items():
-        if np.mean(gains[name]) < _LEAST_GAIN:
-            continue
-        plain, mine, first = np.sum(parts, axis=0)
-        found.setdefault((strategy, "all"), {})[name] = 1 - mine / plain
-        found.setdefault((strategy, "after_first"), {})[name] = 1 - (mine - first) / (plain - first)
-    return {key: pd.Series(values).rename_axis("set") for key, values in found.items()}
-
-
-def needed(base: Row, row: Row) -> FloatArray:
-    """Return how many answers two curves need for the same accuracy, in the mean over levels, and the first ones.
-
-    Levels are what ``base`` has reached with so many answers, from the middle of its budget to the end. Shape (3,).
-    """
-    first, last = base["answers"][0], base["answers"][-1]
-    grid = np.linspace((first + last) / 2, last, _LEVELS)
-    curves = [(np.array(r["answers"], dtype=float), _monotone(r["accuracy"])) for r in (base, row)]
-    levels = np.interp(grid, *curves[0])
-    plain, mine = (_reached(answers, accuracy, levels).mean() for answers, accuracy in curves)
-    return np.array([plain, mine, first])
-
-
-def _reached(answers: FloatArray, accuracy: FloatArray, levels: FloatArray) -> FloatArray:
-    """Return how many answers first reach each level, linear between fits; the last if none does."""
-    found = np.full(len(levels), answers[-1])
-    for i, level in enumerate(levels):
-        above = np.flatnonzero(accuracy >= level - 1e-12)
-        if not len(above):
-            continue
-        j = int(above[0])
-        found[i] = answers[j]
-        if j and accuracy[j] > accuracy[j - 1]:
-            share = (level - accuracy[j - 1]) / (accuracy[j] - accuracy[j - 1])
-            found[i] = answers[j - 1] + max(share, 0.0) * (answers[j] - answers[j - 1])
-    return found
-
-
-def _monotone(accuracy: Sequence[float]) -> FloatArray:
-    from sklearn.isotonic import IsotonicRegression
-
-    places = np.arange(len(accuracy))
-    return np.asarray(IsotonicRegression().fit_transform(places, np.array(accuracy)))
+def _saved_per_set(rows: Sequence[Row]) -> Table:
+    saved = savings.table(rows)
+    table = Table("Answers saved of those bought, %", ["set"])
+    if saved.empty:
+        return table
+    wide = saved.pivot_table(index="set", columns="strategy", values="saved_bought", sort=False)
+    table.header += list(wide.columns)
+    for name, row in wide.iterrows():
+        table.rows.append([str(name), *(number(100 * float(v), ".0f") for v in row)])
+    table.rows.append(["median", *(number(100 * float(v), ".0f") for v in wide.median())])
+    return table
 
 
 def _suspects(rows: Sequence[Row]) -> Table:
@@ -162,6 +115,27 @@ def _kept(rows: Sequence[Row]) -> Table:
     if rated:
         held_on = sum(row[4] == "yes" for row in rated)
         table.note += f" It held on {held_on} of the {len(rated)} sets where something was kept."
+    return table
+
+
+def _checked(rows: Sequence[Row]) -> Table:
+    cover, held = _means(rows, "checked"), _means(rows, "checked_held")
+    cover = cover.dropna(axis=1, how="all")
+    table = Table(
+        "What reliable(0.95) keeps with half of the gold as a sample: share of tasks",
+        ["set", *cover.columns],
+    )
+    for name, row in cover.iterrows():
+        table.rows.append([str(name), *(number(float(v), ".2f") for v in row)])
+    if not cover.empty:
+        table.rows.append(["mean", *(number(float(v), ".2f") for v in cover.mean())])
+        right = "; ".join(
+            f"{name} {number(100 * float(held[name].mean()), '.0f')} %" for name in cover.columns
+        )
+        table.note = (
+            "Means over draws of the sample. Draws in which the precision was 0.95 or more, of those that kept "
+            f"something: {right}."
+        )
     return table
 
 

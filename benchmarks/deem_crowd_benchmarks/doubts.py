@@ -24,6 +24,7 @@ BoolArray = npt.NDArray[np.bool_]
 PRECISION = 0.95
 """What ``reliable`` is asked for."""
 _FIRST = 0.05
+_DRAWS = 20
 
 
 class Scored:
@@ -169,21 +170,55 @@ def coverage(scored: Scored, name: str) -> dict[str, float]:
     """Return how accuracy grows as the least sure labels are left out, on tasks with gold.
 
     ``aurc``, the area under risk against coverage: the mean over all sizes of the share of wrong labels among the
-    surest (Geifman and El-Yaniv, NeurIPS 2017); ``accuracy`` of all labels; of DEEM also what ``reliable(0.95)`` keeps:
-    ``kept``, ``kept_precision`` and ``kept_bound``, without gold.
+    surest (Geifman and El-Yaniv, NeurIPS 2017); ``accuracy`` of all labels; what ``reliable(0.95)`` keeps without gold:
+    ``kept``, ``kept_precision`` and ``kept_bound``; and with a random half of the gold: see :func:`checked`.
     """
     label, sure = _labels(scored, name)
     truth = scored.gold
     right = (label.reindex(truth.index) == truth).to_numpy()
     found = {"aurc": aurc(sure.reindex(truth.index).to_numpy(), right), "accuracy": right.mean()}
-    if name == "deem":
-        kept = reliable(scored.model("deem"), PRECISION)
+    if name != "cleanlab":
+        fitted = (
+            smoothed_votes(scored.posterior("vote"), scored)
+            if name == "vote"
+            else scored.model(name)
+        )
+        found |= checked(fitted, label, truth)
+        kept = reliable(fitted, PRECISION)
         rated = kept.labels[kept.labels.index.isin(truth.index)]
         found |= {"kept": kept.coverage, "kept_rated": float(len(rated))}
         if len(rated):
             hits = (rated == truth.reindex(rated.index)).to_numpy()
             found |= {"kept_precision": float(hits.mean()), "kept_bound": kept.lower_bound}
     return {key: float(value) for key, value in found.items()}
+
+
+def checked(fitted: Any, label: pd.Series, truth: pd.Series) -> dict[str, float]:
+    """Return what ``reliable(0.95, gold=...)`` keeps with random halves of the gold tasks, in the mean over draws.
+
+    ``checked``, the share of tasks that is kept; ``checked_held``, in how many draws that kept something the precision
+    on all gold tasks among them is 0.95 or more; NaN where none did.
+    """
+    rng = np.random.default_rng(0)
+    right = label.reindex(truth.index) == truth
+    kept, held = [], []
+    for _ in range(_DRAWS):
+        sample = truth.iloc[rng.permutation(len(truth))[: len(truth) // 2]]
+        found = reliable(fitted, PRECISION, gold=sample)
+        kept.append(found.coverage)
+        rated = right[right.index.isin(found.labels.index)]
+        if len(rated):
+            held.append(rated.mean() >= PRECISION)
+    return {
+        "checked": float(np.mean(kept)),
+        "checked_held": float(np.mean(held)) if held else float("nan"),
+    }
+
+
+def smoothed_votes(shares: pd.DataFrame, scored: Scored) -> pd.DataFrame:
+    """Return (votes + 1/K) / (m + 1), index task: shares of many votes tell more than the same of few."""
+    m = scored.rows.groupby("task").size().reindex(shares.index).to_numpy()[:, None]
+    return (shares * m + 1 / shares.shape[1]) / (m + 1)
 
 
 def aurc(sure: FloatArray, right: BoolArray) -> float:

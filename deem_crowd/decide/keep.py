@@ -67,9 +67,11 @@ def reliable(
     label, smoothed as (votes + 1/K) / (m + 1): where workers err independently, a further answer agrees with a label at
     most as often as the label is right. Neither can see errors that most workers share; only gold can.
 
-    With gold the posterior only orders the tasks: of ten sets of increasing size the largest is kept whose precision on
-    the gold tasks in it has a lower Clopper-Pearson bound of at least ``precision``; the bounds hold for all ten at
-    once (Bonferroni).
+    With gold the model only orders the tasks, by what the members of its pool say (:attr:`Consensus.evidence`). Ten
+    sets of increasing size are looked at, from the first one with so many gold tasks that they can show the precision
+    if all are right; the last is kept before the first whose lower Clopper-Pearson bound is below ``precision``. Tests
+    in an order that is fixed beforehand need no correction for their number (Maurer, Hothorn and Lehmacher, 1995; for
+    choices of thresholds: Angelopoulos, Bates, Candès, Jordan and Lei, *Learn then test*, 2021).
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ def reliable(
     checks.share("precision", precision)
     checks.share("confidence", confidence)
     consensus = Consensus.of(agg, answers)
-    sureness, order = _surest_first(consensus, features, n_neighbours)
+    sureness, by, order = _surest_first(consensus, features, n_neighbours, gold is not None)
     sizes = np.arange(1, len(order) + 1)
     expected = np.cumsum(sureness[order]) / sizes
     if gold is None:
@@ -103,9 +105,10 @@ def reliable(
         kept = int(sizes[expected >= precision].max(initial=0))
     else:
         right, rated = _on_gold(gold, consensus, order)
-        ends = _candidate_sizes(sureness[order])
-        lower = _clopper_pearson(right, rated, 1 - (1 - confidence) / len(ends))
-        kept = int(ends[lower[ends - 1] >= precision].max(initial=0))
+        lower = _clopper_pearson(right, rated, confidence)
+        ends = _candidate_sizes(by[order])
+        ends = ends[rated[ends - 1] >= np.log(1 - confidence) / np.log(precision)]
+        kept = int(ends[np.cumprod(lower[ends - 1] >= precision) > 0].max(initial=0))
     chosen = order[:kept]
     index = consensus.tasks.take(chosen)
     labels = label_values(consensus, consensus.labels[chosen]).rename("agg_label")
@@ -116,7 +119,7 @@ def reliable(
         kept / consensus.n_tasks if consensus.n_tasks else 0.0,
         float(expected[kept - 1]) if kept else np.nan,
         float(lower[kept - 1]) if kept else np.nan,
-        float(sureness[chosen[-1]]) if kept else np.nan,
+        float(sureness[chosen].min()) if kept else np.nan,
     )
 
 
@@ -129,7 +132,7 @@ def coverage_curve(
     features: Any = None,
     n_neighbours: int = 10,
 ) -> pd.DataFrame:
-    """Return the precision for every number of tasks that may be kept, the surest first.
+    """Return the precision for every number of tasks that may be kept, the surest by the posterior first.
 
     Parameters
     ----------
@@ -151,7 +154,7 @@ def coverage_curve(
     """
     checks.share("confidence", confidence)
     consensus = Consensus.of(agg, answers)
-    sureness, order = _surest_first(consensus, features, n_neighbours)
+    sureness, _, order = _surest_first(consensus, features, n_neighbours, False)
     sizes = np.arange(1, len(order) + 1)
     curve = pd.DataFrame(
         {
@@ -171,17 +174,30 @@ def coverage_curve(
 
 
 def _surest_first(
-    consensus: Consensus, features: Any, n_neighbours: int
-) -> tuple[FloatArray, IntArray]:
-    """Return how sure each task's label is, shape (N,), and the tasks with a label, the surest first."""
-    posterior = consensus.posterior
+    consensus: Consensus, features: Any, n_neighbours: int, by_members: bool
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Return how sure each task's label is, what tasks are ordered by, and those with a label, the surest first.
+
+    Shapes (N,), (N,) and (number of labelled tasks,).
+    """
+    sureness = by = _sureness(consensus, consensus.posterior, features, n_neighbours)
+    if by_members and consensus.evidence is not None:
+        by = _sureness(consensus, consensus.evidence, features, n_neighbours)
+    labelled = np.flatnonzero(consensus.labels >= 0)
+    return sureness, by, labelled[np.argsort(-by[labelled], kind="stable")]
+
+
+def _sureness(
+    consensus: Consensus, posterior: FloatArray, features: Any, n_neighbours: int
+) -> FloatArray:
+    """Return how sure each task's label is by a posterior of shape (N, K), shape (N,)."""
     if features is not None:
         matrix = feature_matrix(features, consensus.tasks)
         posterior = _sharpened(posterior, matrix, n_neighbours)
     labelled = np.flatnonzero(consensus.labels >= 0)
     sureness = np.zeros(consensus.n_tasks)
     sureness[labelled] = posterior[labelled, consensus.labels[labelled]]
-    return sureness, labelled[np.argsort(-sureness[labelled], kind="stable")]
+    return sureness
 
 
 def _sharpened(posterior: FloatArray, features: FloatArray, n_neighbours: int) -> FloatArray:

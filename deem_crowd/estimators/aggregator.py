@@ -19,7 +19,7 @@ from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.crowdkit_base import BaseClassificationAggregator, named_series_attrib
 from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.declaration import parameter
-from deem_crowd.estimators.growth import GROWN_WITH, UPDATE
+from deem_crowd.estimators.growth import GROWN_WITH, UPDATE, many
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.named_tables import NamedTables
@@ -202,10 +202,10 @@ class DEEMAggregator(
         The answers of earlier calls are remembered (some 30 bytes each, and ids). A few more, up to a twentieth of
         those that all were last fitted to, are added to the model: the tables of the workers and the labels of the
         tasks that they touch, and from half a percent on then the labels of all tasks. That ends near where
-        :meth:`fit` on all answers would, in a fraction of the time. With more answers, new classes, known labels, an
-        answer that replaces another, or changed parameters the model is fitted to all of them, from its present
-        weights as far as its end does not depend on its start; models of several units or with layers, and of many
-        classes, are fitted anew. ``update_`` says how the last call went about it.
+        :meth:`fit` on all answers would, in a fraction of the time. With more answers the model is fitted anew to
+        all of them; with new classes, known labels, an answer that replaces another, or changed parameters it is fitted
+        to all of them from its present weights, as far as its end does not depend on its start, or anew if it has
+        several units, layers or many classes. ``update_`` says how the last call went about it.
 
         Parameters
         ----------
@@ -238,7 +238,8 @@ class DEEMAggregator(
                 added = aggregation.added(self.__dict__, parameters, before, answers, known)
                 if added is None:
                     seen = before.with_pairs(answers, known, self.duplicates)
-                    present = self.__dict__["_fitted"][0]
+                    model = self.__dict__["_fitted"][0]
+                    present = None if many(model, before, answers.n_answers) else model
                 else:
                     seen, result = added
             if result is None:

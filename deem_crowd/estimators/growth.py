@@ -6,7 +6,7 @@ answers, their counts are added, and each log-table moves as the M-step does bet
 ``W + log T(C + ΔC) − log T(C)``: for the end of EM's path that is its next step, and a mean over the path keeps its
 distance from there. Then a pass over all answers brings the posterior of every task up to the new tables, after an EM
 step for a plain model (``POLISH`` says how often). What a pool's members count, its correlation and the priors of
-tables stay, until there are so many more answers that all is fitted again (``MOST``).
+tables stay, until there are so many more answers that all is fitted anew (``MOST``).
 """
 
 from __future__ import annotations
@@ -110,6 +110,18 @@ def information(worth: torch.Tensor) -> FloatArray:
     spread = (squared - n * mean**2).clamp_min(0)
     found: FloatArray = torch.minimum(spread / (mean * (1 - mean)).clamp_min(1e-9), n).numpy()
     return found
+
+
+def many(model: object, memory: Memory, n_new: int) -> bool:
+    """Tell whether further answers are too many for a model to go on from where the last fit of all ended.
+
+    Few answers can end at a poor maximum of the likelihood, and whoever starts there does not get away from it.
+    """
+    growth = getattr(model, "growth", None)
+    fitted, since = memory.answers.n_answers, 0
+    if growth is not None:
+        fitted, since = growth.base.n_answers, growth.n_added
+    return since + n_new > MOST * fitted
 
 
 @undisturbed

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import decision_tables, doubts, market, strategies, suites
+from deem_crowd_benchmarks import doubts, market, savings, strategies, suites
 from deem_crowd_benchmarks.label_set import LabelSet
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,25 +104,43 @@ def test_the_least_confident_tasks_are_bought(shop) -> None:
 def test_area_and_saved_answers_by_hand() -> None:
     curve = market.Curve(np.array([10, 20, 40]), np.array([0.5, 0.7, 0.9]), 10)
     assert curve.area == pytest.approx((10 * 0.6 + 20 * 0.8) / 30)
-    # random gains 0.01 an answer from 100 answers on, the other twice that: half of the later ones are saved
+
+
+def test_saved_answers_by_hand() -> None:
+    """Of 10 tasks; random's curve is a line from 0.5 to 0.9, and a curve twice as steep saves half."""
     base = {"answers": [100, 110, 120, 130, 140], "accuracy": [0.5, 0.6, 0.7, 0.8, 0.9]}
-    fast = {"answers": [100, 110, 120, 130, 140], "accuracy": [0.5, 0.7, 0.9, 0.9, 0.9]}
-    grid = np.linspace(120, 140, 20)
-    plain, mine, first = decision_tables.needed(base, fast)
-    assert (plain, mine, first) == pytest.approx((grid.mean(), 100 + (grid - 100).mean() / 2, 100))
-    never = {**base, "accuracy": [0.5] * 5}
-    assert decision_tables.needed(base, never)[1] == pytest.approx(140)
+    fast = {**base, "accuracy": [0.5, 0.7, 0.9, 0.9, 0.9]}
+    never, flat = {**base, "accuracy": [0.5] * 5}, {**base, "accuracy": [0.9] * 5}
 
     def row(strategy, curve, name="x", seed=0):
-        return {"set": name, "seed": seed, "strategy": strategy, **curve}
+        return {"set": name, "seed": seed, "strategy": strategy, "n_tasks": 10, **curve}
 
-    flat = {**base, "accuracy": [0.9, 0.9, 0.9, 0.9, 0.9]}
-    rows = [row("random", base), row("fast", fast), row("same", base)]
+    rows = [row("random", base), row("fast", fast), row("same", base), row("never", never)]
     rows += [row("random", flat, "nothing to gain"), row("fast", flat, "nothing to gain")]
-    saved = decision_tables.savings(rows)
-    assert saved["fast", "after_first"].to_dict() == pytest.approx({"x": 0.5})
-    assert saved["fast", "all"]["x"] == pytest.approx(1 - mine / plain)
-    assert saved["same", "all"]["x"] == pytest.approx(0)
+    found = savings.table(rows)
+    assert found["set"].unique().tolist() == ["x"]
+    found = found.set_index("strategy")
+    level = np.interp(np.linspace(100, 140, 101)[-20:], base["answers"], base["accuracy"]).mean()
+    needs = {"fast": (level - 0.5) / 0.02, "same": (level - 0.5) / 0.01, "never": 40.0}
+    for name, after in needs.items():
+        assert found.loc[name, "random"] == pytest.approx(10 + (level - 0.5) / 0.1)
+        assert found.loc[name, "needed"] == pytest.approx(10 + after / 10)
+    assert found.loc["fast", "saved_bought"] == pytest.approx(0.5)
+    assert found.loc["same", "saved"] == pytest.approx(0)
+
+
+def test_seeds_are_averaged_before_curves_are_compared() -> None:
+    """One seed up, the other down: together a line that rises, and as long for the same curves in another order."""
+    up = {"answers": [10, 20, 30], "accuracy": [0.5, 0.9, 0.7]}
+    down = {"answers": [10, 20, 30], "accuracy": [0.5, 0.3, 0.9]}
+    parts = [("random", up, 0), ("random", down, 1), ("other", down, 0), ("other", up, 1)]
+    rows = [
+        {"set": "x", "seed": seed, "strategy": name, "n_tasks": 10, **curve}
+        for name, curve, seed in parts
+    ]
+    assert savings.table(rows)["saved"].tolist() == pytest.approx([0.0])
+    curve = savings.Curve.of([row for row in rows if row["strategy"] == "random"])
+    assert curve.accuracy[[0, 50, 100]] == pytest.approx([0.5, 0.6, 0.8])
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6), st.data())
@@ -169,9 +187,10 @@ def test_the_suites_write_tables_and_go_on_where_they_were_stopped(tmp_path, mon
     data = small()
     names = "least_confidence, random"
     first = suites.benchmark("labelling", data=data, methods=names, seeds=2, out=tmp_path / "a")
-    buying, area = first.decisions
+    buying, area, saved = first.decisions
     assert [row[0] for row in buying.rows] == ["random", "least_confidence"]
     assert area.header == ["set", "random", "least_confidence"]
+    assert saved.header == ["set", "least_confidence"]
     monkeypatch.setattr(market, "simulate", None)  # nothing is bought again
     lines = (tmp_path / "a" / "results.jsonl").read_text()
     again = suites.benchmark("labelling", data=data, methods=names, seeds=2, out=tmp_path / "a")

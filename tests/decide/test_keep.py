@@ -76,6 +76,32 @@ def test_gold_bound_holds() -> None:
     assert wrong / 200 <= 0.1 + 4 * np.sqrt(0.09 / 200)
 
 
+def test_with_gold_the_members_order_the_tasks() -> None:
+    """A posterior that is the same for all, and members that know which labels are right."""
+    rng = np.random.default_rng(3)
+    view = view_of(np.full(600, 0.9))
+    right = rng.random(600) < 0.7
+    truth = pd.Series(np.where(right, "c0", "c1"), index=view.tasks)
+    knowing = np.where(right, 0.8, 0.6) + rng.uniform(0, 0.01, 600)
+    view.__dict__["evidence"] = np.column_stack([knowing, 1 - knowing])
+    kept = reliable(view, 0.95, gold=truth.iloc[::2])
+    assert kept.coverage == pytest.approx(right.mean(), abs=0.1)
+    assert (kept.labels == truth[kept.labels.index]).mean() >= 0.95
+    bare = view_of(np.full(600, 0.9))
+    assert reliable(bare, 0.95, gold=truth.iloc[::2]).coverage == 0
+
+
+def test_a_set_counts_from_as_many_gold_tasks_as_can_show_the_precision() -> None:
+    """At 95 % that takes log 0.05 / log 0.95 = 58.4 tasks, all right; after a failure nothing more is looked at."""
+    view = view_of(np.linspace(0.99, 0.9, 1000))
+    truth = pd.Series("c0", index=view.tasks)
+    assert reliable(view, 0.95, gold=truth.iloc[:58]).coverage == 0
+    assert reliable(view, 0.95, gold=truth.iloc[:59]).coverage == 1
+    wrong = truth.where(np.arange(1000) >= 10, "c1")
+    assert reliable(view, 0.95, gold=wrong).coverage == 0
+    assert (wrong == "c0").mean() == 0.99
+
+
 def test_curve() -> None:
     frame, truth = crowd(n=150, seed=5)
     agg = DEEMAggregator().fit(frame)
