@@ -217,8 +217,8 @@ def checked(fitted: Any, label: pd.Series, truth: pd.Series) -> dict[str, float]
 
 def smoothed_votes(shares: pd.DataFrame, scored: Scored) -> pd.DataFrame:
     """Return (votes + 1/K) / (m + 1), index task: shares of many votes tell more than the same of few."""
-    m = scored.rows.groupby("task").size().reindex(shares.index).to_numpy()[:, None]
-    return (shares * m + 1 / shares.shape[1]) / (m + 1)
+    m = scored.rows.groupby("task").size().reindex(shares.index)
+    return shares.mul(m, axis=0).add(1 / shares.shape[1]).div(m + 1, axis=0)
 
 
 def aurc(sure: FloatArray, right: BoolArray) -> float:
