@@ -25,8 +25,9 @@ from deem_crowd.clustering.latent import (
     extended,
     spectral,
 )
-from deem_crowd.clustering.naming import best_named, columns_of
+from deem_crowd.clustering.naming import columns_of
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
+from deem_crowd.clustering.settling import best_named
 from deem_crowd.exceptions import DataError, ParameterError
 
 _SEARCHED, _OF_A_NAME = 100_000, 30

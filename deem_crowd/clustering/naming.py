@@ -20,13 +20,14 @@ from scipy.special import digamma, gammaln, xlogy
 
 from deem_crowd.clustering.latent import Fit, source_sums
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
+from deem_crowd.estimators.fit import fit_answers
+from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.exceptions import DataWarning
 
 PASSES, _TOLERANCE = 150, 1e-6
 _FLOORS, _EXCESSES = (0.1, 0.3, 1.0), (0.0, 1.0, 3.0, 10.0, 30.0)
 """a and b are among these, chosen by the bound."""
 _CHOSEN_AT = (4, 15, 40, 80)
-_CONTENDERS = 4
 
 
 def columns_of(own: OwnNames) -> list[IntArray]:
@@ -63,7 +64,7 @@ def centred(own: OwnNames, start: FloatArray, name: str, passes: int = PASSES) -
     for number in range(passes):
         counts = np.asarray(xt @ posterior)
         if number < 20 or number % 5 == 0:
-            naming = _naming(counts, columns)
+            naming = naming_of(counts, columns)
         if number in _CHOSEN_AT:
             pairs = [(a, b) for a in _FLOORS for b in _EXCESSES]
             floor, excess = max(pairs, key=lambda pair: evidence(counts, *pair))
@@ -91,7 +92,7 @@ def _bound(evidence: float, posterior: FloatArray) -> float:
     return float(evidence + prior - xlogy(posterior, posterior).sum())
 
 
-def _naming(counts: FloatArray, columns: Sequence[IntArray]) -> FloatArray:
+def naming_of(counts: FloatArray, columns: Sequence[IntArray]) -> FloatArray:
     """Return 1 where an own name stands for a class, one to one in each source, shape (C, K)."""
     found = np.zeros_like(counts)
     for place in columns:
@@ -101,28 +102,6 @@ def _naming(counts: FloatArray, columns: Sequence[IntArray]) -> FloatArray:
     return found
 
 
-def best_named(own: OwnNames, fits: Sequence[Fit], compare: bool) -> FloatArray:
-    """Return the default model's probabilities under common names, shape (N, K).
-
-    Tables are drawn around a naming from each of the fits. With ``compare``, the default model is fitted under the
-    namings of the best different partitions, and the one with the largest bound of its evidence is kept.
-    """
-    drawn = [centred(own, fit.posterior, fit.start) for fit in fits]
-    kept: list[Fit] = []
-    for fit in sorted(drawn, key=lambda fit: -fit.bound):
-        if len(kept) < (_CONTENDERS if compare else 1) and not any(_same(fit, k) for k in kept):
-            kept.append(fit)
-    found = [relabelled(own, fit.posterior) for fit in kept]
-    return max(found, key=lambda one: one[1])[0]
-
-
-def _same(one: Fit, other: Fit) -> bool:
-    """Tell whether two fits part the tasks alike."""
-    a, b = one.posterior.argmax(1), other.posterior.argmax(1)
-    pairs = len(np.unique(a * one.posterior.shape[1] + b))
-    return pairs == len(np.unique(a)) == len(np.unique(b))
-
-
 def relabelled(own: OwnNames, posterior: FloatArray) -> tuple[FloatArray, float]:
     """Rename every source's names one to one, and let the default model label.
 
@@ -130,10 +109,8 @@ def relabelled(own: OwnNames, posterior: FloatArray) -> tuple[FloatArray, float]
     -------
     probabilities, shape (N, K), and the bound of the evidence in nats per answer
     """
-    from deem_crowd import DEEM
-
     answers, k = own.answers, posterior.shape[1]
-    naming = _naming(np.asarray(own.indicator.T @ posterior), columns_of(own))
+    naming = naming_of(np.asarray(own.indicator.T @ posterior), columns_of(own))
     renamed = np.full((answers.n_workers, answers.n_classes), -1, dtype=np.int32)
     renamed[own.source, own.label] = naming.argmax(1)
     label = renamed[answers.worker, answers.hard_label]
@@ -141,8 +118,6 @@ def relabelled(own: OwnNames, posterior: FloatArray) -> tuple[FloatArray, float]
     with warnings.catch_warnings():
         # of tasks and sources without answers: said by the caller's data
         warnings.simplefilter("ignore", DataWarning)
-        model = DEEM(n_classes=k).fit(common)
-        probabilities = np.asarray(model.predict_proba(common))
-    if model.selection_ is None or model.selection_["score"].isna().all():
-        return probabilities, -np.inf
-    return probabilities, float(model.selection_["score"].max())
+        model, probabilities = fit_answers(common, Recipe(automatic=True))
+    scores = [row.score for row in model.candidates if not np.isnan(row.score)]
+    return probabilities, max(scores, default=-np.inf)

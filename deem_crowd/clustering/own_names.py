@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.naming import under_own_names
 from deem_crowd.exceptions import DataError, FormError, first_few
 
 IntArray = npt.NDArray[np.int64]
@@ -116,6 +117,4 @@ def _read(data: Any) -> Answers:
             f"(tasks × sources) with −1 for missing; got {type(data).__name__} of shape {matrix.shape} and dtype "
             f"{matrix.dtype}."
         )
-    return Answers.from_dense(
-        matrix, max(int(matrix.max(initial=0)) + 1, 1)
-    )  # own names may have gaps
+    return under_own_names(matrix)

@@ -246,6 +246,26 @@ def matrix_classes(matrix: npt.NDArray[np.int64], n_classes: int | None) -> int:
     return largest + 1
 
 
+def gapless(
+    matrix: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return labels numbered 0, 1, 2 … in their order, and what each number stands for; −1 stays missing.
+
+    Raises
+    ------
+    DataError
+        For entries below −1.
+    """
+    bad = matrix < -1
+    if bad.any():
+        raise DataError(
+            f"{int(bad.sum())} entries are below −1: {first_few(np.unique(matrix[bad]))} ({_cells(bad)}). "
+            "Labels are 0, 1, 2 … and −1 is missing."
+        )
+    names = np.unique(matrix[matrix >= 0])
+    return np.where(matrix < 0, -1, np.searchsorted(names, matrix)), names
+
+
 def _refuse_long_format(matrix: npt.NDArray[np.int64]) -> None:
     """Recognise (task, worker, label) rows passed as a matrix of three workers."""
     if matrix.shape[1] != 3 or len(matrix) < 6 or matrix.min() < 0:

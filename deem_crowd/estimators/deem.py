@@ -21,6 +21,7 @@ from deem_crowd.estimators import (
     featured,
     fitted,
     inputs,
+    naming,
     packing,
     recipe,
     saving,
@@ -35,7 +36,7 @@ from deem_crowd.estimators.labelling import Labelling
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.predictions import COLUMNS, Predictions
-from deem_crowd.estimators.rules import NONE, Number
+from deem_crowd.estimators.rules import NONE, Choice, Number
 from deem_crowd.estimators.saving import Persistent
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import watched
@@ -137,6 +138,12 @@ class DEEM(
         kind="path",
         doc="Folder into which fit writes the model, as ``deem.safetensors``; see :meth:`load`.",
     )
+    label_names: str = parameter(
+        "common",
+        Choice(("common", "own")),
+        doc="'own': labels mean something only within a source, and sources may have different numbers of names; their "
+        "consensus (:class:`deem_crowd.clustering.ClusteringAggregator`) gives each name a class (``mapping_``).",
+    )
 
     model_: Energy = attr.ib(init=False)
     class_map_: npt.NDArray[np.int64] = attr.ib(init=False)
@@ -202,7 +209,7 @@ class DEEM(
                 raise declaration.unknown_parameter("DEEM.fit", name, settings)
         settings.update(overrides)
         declaration.check(settings, type(self))
-        answers, columns = taken.read(predictions, settings["n_classes"])
+        answers, columns, named = naming.read(predictions, settings, gold)
         known = None if gold is None else class_vector(gold, answers, "gold")
         truth = None if y is None else class_vector(y, answers, "y")
         seen = Memory(answers, known)
@@ -217,12 +224,11 @@ class DEEM(
         if truth is not None:
             best = fitted.best_class(posterior, answers, known)
             rated = truth >= 0
-            history["accuracy"] = (
-                [float((best[rated] == truth[rated]).mean())] if rated.any() else []
-            )
+            right = best[rated] == truth[rated]
+            history["accuracy"] = [float(right.mean())] if rated.any() else []
         model = replace(model, history=history, warm_starts={})
-        before = self.__dict__
-        self._take(model, posterior, seen, columns, settings["model_dir"], False, made, settled)
+        before, where = self.__dict__, settings["model_dir"]
+        self._take(model, posterior, seen, columns, where, False, made, settled, named)
         self._warn_of_findings(counts, before)
         return self
 
@@ -274,7 +280,7 @@ class DEEM(
             If the model comes from :meth:`fit` or a file, which remember nothing.
         DataError, FormError, UnsupportedError, MemoryNeedError
         """
-        settings = self.get_params(deep=False)
+        settings = naming.with_common(self.get_params(deep=False))
         declaration.check(settings, type(self))
         with exclusive(self):
             before, present = Memory.before(self.__dict__), None
@@ -323,12 +329,13 @@ class DEEM(
         if columns is not None:
             content["columns"] = stored_ids.plain_index(columns, "column")
         told, numbers = feature_files.pack(self.__dict__.get(featured.FEATURES))
-        return {**content, **told}, {**tensors, **numbers}
+        named, arrays = naming.packed(self.__dict__)
+        return {**content, **told, **named}, {**tensors, **numbers, **arrays}
 
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
         model = packing.unpack(reader)
-        found = _attributes(model)
+        found = _attributes(model) | naming.unpacked(reader, len(model.skills), model.n_classes)
         made = feature_files.unpack(reader, np.arange(model.n_classes))
         if made is not None:
             found[featured.FEATURES] = made
@@ -350,13 +357,13 @@ class DEEM(
         goes_on: bool = False,
         made: featured.FeatureModel | None = None,
         settled: npt.NDArray[np.int64] | None = None,
+        named: dict[str, Any] | None = None,
     ) -> None:
         """Take on a model, and write it where it is to be written; at once, or not at all."""
-        former = (MEMORY, COLUMNS, "feature_names_in_", featured.FEATURES)
+        former = (MEMORY, COLUMNS, "feature_names_in_", featured.FEATURES, naming.NAMING)
         fresh = {k: v for k, v in self.__dict__.items() if k not in former}
         fresh |= _attributes(replace(model, pairs=None)) | taken.names_of(columns)
-        fresh[FITTED_ON] = seen
-        fresh["probas_"] = posterior
+        fresh |= {FITTED_ON: seen, "probas_": posterior, **(named or {})}
         known = seen.known if settled is None else settled
         fresh["labels_"] = fitted.best_class(posterior, seen.answers, known)
         if made is not None:

@@ -14,6 +14,7 @@ from deem_crowd.estimators import declaration, featured, fitted, inputs
 from deem_crowd.estimators import predictions as taken
 from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, Memory
+from deem_crowd.estimators.naming import NAMING, Naming, under_own_names
 from deem_crowd.estimators.predictions import Predictions
 from deem_crowd.estimators.readings import Readings
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
@@ -171,7 +172,10 @@ class Labelling(Readings, Insights):
         model = self._model()
         classes = np.arange(self.n_classes_)
         remembered: Memory | None = self.__dict__.get(FITTED_ON)
+        naming: Naming | None = self.__dict__.get(NAMING)
         if isinstance(predictions, Answers) and remembered is not None:
+            if naming is not None:
+                predictions = naming.renamed(predictions)
             answers, workers = taken.by_ids(predictions, remembered.answers)
             return model.posterior(answers, workers, classes), answers
         if isinstance(predictions, Answers) and not np.array_equal(
@@ -184,8 +188,13 @@ class Labelling(Readings, Insights):
             )
         # no warning of sources that are silent among new tasks
         predictions = taken.in_order(inputs.opened(predictions), self.__dict__)
-        answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
+        if naming is None:
+            answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
+        else:
+            answers = under_own_names(predictions, warn_empty=("task",))
         self._same_sources(answers)
+        if naming is not None:
+            answers = naming.renamed(answers, by_position=True)
         return model.posterior(answers, np.arange(answers.n_workers), classes), answers
 
     def _agreement(
@@ -197,7 +206,11 @@ class Labelling(Readings, Insights):
         """Return how much of the posterior falls on each class of a reference, shape (K, K) as [class, reference]."""
         if np.ndim(align_to) < 2:
             return initialization.agreement(posterior, class_vector(align_to, answers, "align_to"))
-        voters = as_answers(align_to, answers.n_classes, warn_empty=())
+        naming: Naming | None = self.__dict__.get(NAMING)
+        if naming is None:
+            voters = as_answers(align_to, answers.n_classes, warn_empty=())
+        else:
+            voters = under_own_names(align_to, warn_empty=())
         if voters.n_tasks != len(posterior):
             # other tasks of the same sources: their own labels say which class is which
             if voters.n_workers != self.n_classifiers_:
@@ -206,5 +219,7 @@ class Labelling(Readings, Insights):
                     f"{self.n_classifiers_}."
                 )
             posterior = self._posterior(voters)[0]
+        if naming is not None:
+            voters = naming.renamed(voters, by_position=True)
         design = DesignMatrix(voters, torch.device("cpu"), torch.float64)
         return posterior.T @ initialization.vote_shares(design).numpy()

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.estimators import fitted
+from deem_crowd.estimators.naming import NAMING
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,6 +44,19 @@ class Readings:
     def skill_intervals_(self) -> npt.NDArray[np.float64]:
         """A 95 % interval of each source's skill, shape (D, 2), from the curvature of the likelihood."""
         return self._seen("skill_intervals_").skill_intervals()
+
+    @property
+    def mapping_(self) -> pd.DataFrame:
+        """Which class each source's own name stands for, of a model with ``label_names='own'``.
+
+        Index (worker, label): columns ``name`` (the class, 0..K-1), ``probability`` p(that class | own name) and
+        ``n_tasks``, the tasks that were given the name.
+        """
+        naming = self.__dict__.get(NAMING)
+        if naming is None:
+            raise AttributeError("mapping_ is there after a fit with label_names='own'")
+        table: pd.DataFrame = naming.table()
+        return table
 
     def get_class_mapping(self) -> dict[int, int]:
         """Return which class each group of hidden states stands for, as {state: class}.

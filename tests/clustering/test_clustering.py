@@ -334,7 +334,7 @@ def test_the_bound_of_tables_around_a_naming(seed) -> None:
     fit = naming.centred(own, start, "")
     np.testing.assert_allclose(fit.posterior.sum(1), 1)
     np.testing.assert_allclose(fit.counts, own.indicator.T @ fit.posterior)
-    named = naming._naming(fit.counts, naming.columns_of(own))
+    named = naming.naming_of(fit.counts, naming.columns_of(own))
     for place in naming.columns_of(own):
         assert named[place].sum(0).max(initial=0) <= 1
         best = max(

@@ -1,0 +1,110 @@
+r"""Namings that the default model confirms, and the mean over them.
+
+A naming of the sources comes from a partition; the default model labels under it, and its labels say how each source's
+names match. A naming is settled where that changes nothing. Several may be: each counts
+
+    w ∝ exp(R · bound),        R answers, bound of the evidence in nats per answer
+
+(Bayesian model averaging, all namings equally likely beforehand).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from deem_crowd.clustering.growing import grown
+from deem_crowd.clustering.latent import Fit
+from deem_crowd.clustering.naming import centred, columns_of, naming_of, relabelled
+from deem_crowd.clustering.own_names import FloatArray, OwnNames
+
+_SETTLED = 20_000
+"""Up to so many answers namings are settled; beyond, the default model labels once under each of a few."""
+_CONTENDERS, _FEWER = 8, 4
+_GROWN, _ROUNDS = 3, 5
+
+Labelled = tuple[FloatArray, float]
+"""Probabilities of the default model, and the bound of its evidence in nats per answer."""
+
+
+def best_named(own: OwnNames, fits: Sequence[Fit], compare: bool) -> FloatArray:
+    """Return the default model's probabilities under common names, shape (N, K).
+
+    Tables are drawn around a naming from each of the fits. With ``compare``, the default model is fitted under the
+    namings of several different partitions: of few answers settled ones, whose mean is returned; of more, the one with
+    the largest bound of its evidence.
+
+    Parameters
+    ----------
+    own : OwnNames
+        N tasks; no source has more than K names.
+    fits : sequence of Fit
+        Of the same K.
+    compare : bool
+    """
+    drawn = [centred(own, fit.posterior, fit.start) for fit in fits]
+    if not compare:
+        return relabelled(own, max(drawn, key=lambda fit: fit.bound).posterior)[0]
+    k, settles = fits[0].posterior.shape[1], own.answers.n_answers <= _SETTLED
+    if settles:
+        drawn += [centred(own, partition, "grown") for partition in grown(own, k, _GROWN)]
+    kept: list[Fit] = []
+    for fit in sorted(drawn, key=lambda fit: -fit.bound):
+        if len(kept) < (_CONTENDERS if settles else _FEWER) and not any(
+            _same(fit, f) for f in kept
+        ):
+            kept.append(fit)
+    if not settles:
+        return max((relabelled(own, fit.posterior) for fit in kept), key=lambda one: one[1])[0]
+    return mean(_settled(own, [fit.posterior for fit in kept]), own.answers.n_answers)
+
+
+def mean(labelled: Sequence[Labelled], n_answers: int) -> FloatArray:
+    """Return the weighted mean of probabilities, classes matched one to one to those of the largest bound."""
+    bounds = np.array([bound for _, bound in labelled])
+    best = int(bounds.argmax())
+    if not np.isfinite(bounds[best]):
+        return labelled[best][0]
+    total = np.zeros_like(labelled[best][0])
+    for probabilities, weight in zip(
+        (one for one, _ in labelled), np.exp(n_answers * (bounds - bounds[best])), strict=True
+    ):
+        rows, classes = linear_sum_assignment(probabilities.T @ labelled[best][0], maximize=True)
+        total[:, classes] += weight * probabilities[:, rows]
+    out: FloatArray = total / total.sum(1, keepdims=True)
+    return out
+
+
+def _settled(own: OwnNames, partitions: Sequence[FloatArray]) -> list[Labelled]:
+    """Return what the default model says under each naming that partitions lead to, every naming once."""
+    columns = columns_of(own)
+    seen: dict[bytes, Labelled] = {}
+    ends: dict[bytes, Labelled] = {}
+
+    def names(posterior: FloatArray) -> bytes:
+        classes = naming_of(np.asarray(own.indicator.T @ posterior), columns).argmax(1)
+        # however classes are numbered, the naming is the same
+        _, first, number = np.unique(classes, return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(first))[number].tobytes()
+
+    for partition in partitions:
+        posterior, key = partition, names(partition)
+        for _ in range(_ROUNDS):
+            if key not in seen:
+                seen[key] = relabelled(own, posterior)
+            posterior = seen[key][0]
+            following = names(posterior)
+            if following == key:
+                break
+            key = following
+        ends.setdefault(key, seen.get(key) or relabelled(own, posterior))
+    return list(ends.values())
+
+
+def _same(one: Fit, other: Fit) -> bool:
+    """Tell whether two fits part the tasks alike."""
+    a, b = one.posterior.argmax(1), other.posterior.argmax(1)
+    pairs = len(np.unique(a * one.posterior.shape[1] + b))
+    return pairs == len(np.unique(a)) == len(np.unique(b))

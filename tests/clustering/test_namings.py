@@ -1,0 +1,97 @@
+"""The search for namings: partitions that grow from a source, namings that are settled, and their mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.special import factorial
+from sklearn.metrics import adjusted_rand_score
+
+from deem_crowd.clustering import ClusteringAggregator, align_sources, growing, naming, settling
+from deem_crowd.clustering.own_names import OwnNames
+from deem_crowd.exceptions import DataError
+
+
+def drawn(seed: int, accuracies, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(k, size=n)
+    answers = []
+    for p in accuracies:
+        known = rng.random(n) < p
+        said = np.where(known, truth, rng.integers(k, size=n))
+        answers.append(rng.permutation(k)[said])
+    return np.column_stack(answers), truth
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "names", "k"), [(7, 10, 3, 4), (2, 3, 2, 2), (0, 2, 1, 3), (5, 5, 5, 6)]
+)
+def test_log_odds_are_those_of_the_integral(right, n, names, k) -> None:
+    a, b = growing._RIGHT, growing._WRONG
+
+    def joint(p):
+        return p ** (a - 1 + right) * (1 - p) ** (b - 1 + n - right)
+
+    total = quad(lambda p: p ** (a - 1) * (1 - p) ** (b - 1), 0, 1)[0]
+    one = quad(joint, 0, 1)[0] / total / (k - 1) ** (n - right)
+    one *= factorial(k - names) / factorial(k)
+    assert growing._log_odds(right, n, names, k) == pytest.approx(np.log(one * k**n), rel=1e-6)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000))
+def test_partitions_grow_around_sources_without_skill(seed) -> None:
+    matrix, truth = drawn(seed, [0.8] * 5 + [0.0] * 3, 200, 5)
+    found = growing.grown(OwnNames.of(matrix), 5, 3)
+    assert len(found) == 3
+    for posterior in found:
+        np.testing.assert_allclose(posterior.sum(1), 1)
+        assert adjusted_rand_score(truth, posterior.argmax(1)) > 0.75
+
+
+def test_growth_leaves_votes_as_they_are_when_a_source_comes_and_goes() -> None:
+    own = OwnNames.of(drawn(0, [0.8] * 4, 50, 3)[0])
+    growth = growing._Growth(own, 3)
+    for source in range(3):
+        growth.joins(growing._Offer(source, np.arange(3), np.arange(3), 0.7, 0.0))
+    before = growth.votes.copy()
+    (offer,) = growth.offers([3])
+    growth.joins(offer)
+    growth.leaves(3)
+    np.testing.assert_allclose(growth.votes, before, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 5))
+def test_the_mean_does_not_depend_on_numbers_of_classes(seed, k) -> None:
+    rng = np.random.default_rng(seed)
+    one = rng.dirichlet(np.full(k, 0.2), 30)
+    order = rng.permutation(k)
+    np.testing.assert_allclose(settling.mean([(one, -1.0), (one[:, order], -1.2)], 50), one)
+    other = rng.dirichlet(np.full(k, 0.2), 30)
+    np.testing.assert_allclose(settling.mean([(one, -1.0), (other, -9.0)], 50), one)
+    np.testing.assert_allclose(settling.mean([(one, -np.inf), (other, -np.inf)], 50), one)
+
+
+def test_a_settled_naming_is_the_one_that_the_default_model_confirms() -> None:
+    own = OwnNames.of(drawn(1, [0.5, 0.6, 0.7, 0.4, 0.6], 150, 3)[0])
+    start = np.random.default_rng(0).dirichlet(np.ones(3), 150)
+    ends = settling._settled(own, [start, start[:, [2, 0, 1]]])
+    assert len(ends) == 1
+    again, bound = naming.relabelled(own, ends[0][0])
+    assert bound == pytest.approx(ends[0][1], abs=1e-6)
+    assert adjusted_rand_score(again.argmax(1), ends[0][0].argmax(1)) == pytest.approx(1.0)
+
+
+def test_names_may_be_any_integers() -> None:
+    matrix, truth = drawn(2, [0.8] * 4, 120, 3)
+    far = np.array([7, 40, 2_000_000_000])
+    found = ClusteringAggregator(3).fit(far[matrix])
+    assert adjusted_rand_score(truth, found.labels_) > 0.6
+    assert set(found.labels_) == set(far)
+    assert set(align_sources(far[matrix]).mapping["name"]) == set(far)
+    with pytest.raises(DataError, match="below −1: -3"):
+        align_sources(np.array([[0, 1], [-3, 1]]))
