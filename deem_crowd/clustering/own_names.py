@@ -104,6 +104,20 @@ class OwnNames:
                 "names of different parts cannot be matched. Align each part on its own, or add tasks that both saw."
             )
 
+    def require_groups(self) -> None:
+        """Refuse labels that are all distinct: then no source puts two tasks together.
+
+        Raises
+        ------
+        DataError
+        """
+        n = self.answers.n_answers
+        if len(self.source) == n:
+            raise DataError(
+                f"all labels are distinct: none of the {n} own names was given to two tasks, so that no source puts "
+                "two tasks together, and there is nothing to find. Are these ids rather than labels?"
+            )
+
 
 def _read(data: Any) -> Answers:
     if isinstance(data, Answers):
@@ -111,7 +125,7 @@ def _read(data: Any) -> Answers:
     if isinstance(data, pd.DataFrame):
         return Answers.from_frame(data)
     matrix = np.asarray(data)
-    if matrix.ndim != 2 or matrix.dtype.kind not in "iu":
+    if matrix.ndim != 2 or matrix.dtype.kind not in "iuf":
         raise FormError(
             "own names are read from a frame (task, worker, label), from Answers, or from a matrix of integers "
             f"(tasks × sources) with −1 for missing; got {type(data).__name__} of shape {matrix.shape} and dtype "

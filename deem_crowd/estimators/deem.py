@@ -339,11 +339,7 @@ class DEEM(
         made = feature_files.unpack(reader, np.arange(model.n_classes))
         if made is not None:
             found[featured.FEATURES] = made
-        stored = reader.get("columns", dict, optional=True)
-        if stored is None:
-            return found
-        columns = stored_ids.read_index(stored, len(model.skills), reader, "column")
-        return found | taken.names_of(columns)
+        return found | taken.stored_names(reader, len(model.skills))
 
     # ---------------------------------------------------------------- helpers
 

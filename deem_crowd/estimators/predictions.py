@@ -11,7 +11,8 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.wide import frame_matrix, is_frame
-from deem_crowd.estimators import inputs
+from deem_crowd.estimators import inputs, stored_ids
+from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.exceptions import DataError, DataWarning, counted, first_few
 from deem_crowd.warning import warn
 
@@ -40,6 +41,19 @@ def names_of(columns: pd.Index | None) -> dict[str, Any]:
     texts = len(columns) and all(isinstance(name, str) for name in columns)
     names = {"feature_names_in_": np.array(columns, dtype=object)} if texts else {}
     return {COLUMNS: columns, **names}
+
+
+def stored_names(reader: Reader, n_workers: int) -> dict[str, Any]:
+    """Return the attributes that hold the columns of the frame whose model is in a file; none if it was no frame.
+
+    Raises
+    ------
+    FormError
+    """
+    stored = reader.get("columns", dict, optional=True)
+    if stored is None:
+        return {}
+    return names_of(stored_ids.read_index(stored, n_workers, reader, "column"))
 
 
 def in_order(predictions: Any, state: Mapping[str, Any]) -> Any:

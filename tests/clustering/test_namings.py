@@ -10,7 +10,14 @@ from scipy.integrate import quad
 from scipy.special import factorial
 from sklearn.metrics import adjusted_rand_score
 
-from deem_crowd.clustering import ClusteringAggregator, align_sources, growing, naming, settling
+from deem_crowd.clustering import (
+    AgreementClusters,
+    ClusteringAggregator,
+    align_sources,
+    growing,
+    naming,
+    settling,
+)
 from deem_crowd.clustering.own_names import OwnNames
 from deem_crowd.exceptions import DataError
 
@@ -95,3 +102,20 @@ def test_names_may_be_any_integers() -> None:
     assert set(align_sources(far[matrix]).mapping["name"]) == set(far)
     with pytest.raises(DataError, match="below −1: -3"):
         align_sources(np.array([[0, 1], [-3, 1]]))
+
+
+def test_awkward_answers_are_said() -> None:
+    distinct = np.column_stack([np.arange(10), np.arange(10)[::-1]])
+    with pytest.raises(DataError, match="all labels are distinct"):
+        ClusteringAggregator().fit(distinct)
+    assert len(align_sources(distinct).mapping) == 20
+    two = np.array([[0, 1], [1, 0], [0, 1], [1, 0]])
+    assert len(AgreementClusters(5).fit(two).sizes_) == 2  # at most five
+    unknown = np.where(two == 0, np.nan, 1.0)
+    for fit in (align_sources, ClusteringAggregator(2).fit, AgreementClusters(2).fit):
+        with pytest.raises(DataError, match="4 entries are NaN"):
+            fit(unknown)
+    np.testing.assert_array_equal(
+        ClusteringAggregator(2).fit(two.astype(float)).labels_,
+        ClusteringAggregator(2).fit(two).labels_,
+    )
