@@ -102,15 +102,15 @@ class ClusteringAggregator:
         Raises
         ------
         DataError
-            If fewer than two sources answered, sources fall into parts without a common task, all labels are distinct,
-            or there are fewer distinct rows of answers than classes.
+            If fewer than two sources answered, sources fall into parts without a common task, or there are fewer
+            distinct rows of answers than classes. Labels that are all distinct are said in a warning.
         ParameterError
             For a parameter out of its range.
         """
         own = OwnNames.of(data)
         own.require_connected()
         numbers = self._numbers(own)
-        own.require_groups()
+        own.warn_of_distinct_labels()
         rng = np.random.default_rng(self.random_state)
         aligned = align_sources(own.answers)
         part, chosen = self._searched(own, rng)

@@ -12,7 +12,8 @@ from scipy import sparse
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.naming import under_own_names
-from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
+from deem_crowd.warning import warn
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -104,18 +105,14 @@ class OwnNames:
                 "names of different parts cannot be matched. Align each part on its own, or add tasks that both saw."
             )
 
-    def require_groups(self) -> None:
-        """Refuse labels that are all distinct: then no source puts two tasks together.
-
-        Raises
-        ------
-        DataError
-        """
+    def warn_of_distinct_labels(self) -> None:
+        """Warn where all labels are distinct: then no source puts two tasks together."""
         n = self.answers.n_answers
         if len(self.source) == n:
-            raise DataError(
+            warn(
                 f"all labels are distinct: none of the {n} own names was given to two tasks, so that no source puts "
-                "two tasks together, and there is nothing to find. Are these ids rather than labels?"
+                "two tasks together, and any partition is as good. Are these ids rather than labels?",
+                DataWarning,
             )
 
 

@@ -152,8 +152,6 @@ def test_what_is_refused() -> None:
     apart = np.array([[0, 1, -1, -1], [1, 0, -1, -1], [-1, -1, 0, 1], [-1, -1, 1, 1]])
     with pytest.raises(DataError, match="2 parts without a common task"):
         model.fit(apart)
-    with pytest.raises(DataError, match="all labels are distinct: none of the 20 own names"):
-        model.fit(np.column_stack([np.arange(10), np.arange(10)[::-1]]))
     with pytest.raises(UnsupportedError, match="partial_fit takes answers under common names"):
         model.partial_fit(own)
     with pytest.raises(ParameterError, match="label_names"):
