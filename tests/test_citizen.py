@@ -397,7 +397,7 @@ def test_help_documents_every_parameter_with_its_default(cls) -> None:
 def test_both_classes_share_what_they_both_have() -> None:
     ours, theirs = (inspect.signature(cls).parameters for cls in (DEEM, DEEMAggregator))
     shared = set(ours) & set(theirs)
-    assert set(ours) - shared == {"n_classes", "epochs", "model_dir"}
+    assert set(ours) - shared == {"n_classes", "epochs", "model_dir", "label_names"}
     assert set(theirs) - shared == {"n_iter", "missing", "duplicates", "unknown_workers"}
     for name in shared:
         assert ours[name].default == theirs[name].default

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.estimators import fitted
-from deem_crowd.estimators.naming import NAMING
+from deem_crowd.estimators.naming import NAMING, Naming
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,17 +46,16 @@ class Readings:
         return self._seen("skill_intervals_").skill_intervals()
 
     @property
-    def mapping_(self) -> pd.DataFrame:
-        """Which class each source's own name stands for, of a model with ``label_names='own'``.
+    def mapping_(self) -> pd.DataFrame | None:
+        """Which class each source's own name stands for, with ``label_names='own'``; None where names are common.
 
         Index (worker, label): columns ``name`` (the class, 0..K-1), ``probability`` p(that class | own name) and
         ``n_tasks``, the tasks that were given the name.
         """
-        naming = self.__dict__.get(NAMING)
-        if naming is None:
-            raise AttributeError("mapping_ is there after a fit with label_names='own'")
-        table: pd.DataFrame = naming.table()
-        return table
+        if not self.is_fitted_:
+            raise AttributeError("mapping_ is there after fit")
+        naming: Naming | None = self.__dict__.get(NAMING)
+        return None if naming is None else naming.table()
 
     def get_class_mapping(self) -> dict[int, int]:
         """Return which class each group of hidden states stands for, as {state: class}.
