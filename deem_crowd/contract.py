@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,48 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DeemCrowdError, PluginError, first_few
 
 
-def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any]) -> str:
+class Returned(NamedTuple):
+    """What a method returned, a row for each task that has answers."""
+
+    labels: pd.Series
+    """Shape (N,), index task; missing where the method leaves a task open."""
+    probas: pd.DataFrame | None
+    """Shape (N, K), index task; the same for each class where a task is open and has none. None if it gives none."""
+
+    def open(self) -> str:
+        """Say which tasks have no label; empty if all have one."""
+        lacking = self.labels.index[self.labels.isna().to_numpy()]
+        if not len(lacking):
+            return ""
+        return f"{len(lacking)} of {len(self.labels)} tasks have no label ({first_few(lacking)}) and count as wrong."
+
+
+def checked(
+    labels: Any, probas: pd.DataFrame | None, tasks: pd.Index, classes: Iterable[Any]
+) -> Returned:
+    """Return labels and probabilities of ``tasks``, shape (N,), as :func:`fault` and :func:`improper` allow them.
+
+    A method may leave tasks open here: whoever scores it counts them as wrong.
+
+    Raises
+    ------
+    ValueError
+        Says what is wrong with them.
+    """
+    if wrong := fault(labels, tasks, classes, abstains=True):
+        raise ValueError(wrong)
+    given = labels if tasks.isin(labels.index).all() else labels.astype(object)
+    whole = given.reindex(tasks)
+    if probas is None:
+        return Returned(whole, None)
+    if wrong := improper(probas, whole, tasks):
+        raise ValueError(wrong)
+    rows = probas.reindex(tasks).astype(np.float64)
+    rows[rows.isna().all(axis=1)] = 1 / len(rows.columns)
+    return Returned(whole, rows)
+
+
+def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any], abstains: bool = False) -> str:
     """Say what is wrong with what ``fit_predict`` returned; empty if nothing is.
 
     Parameters
@@ -23,6 +64,8 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any]) -> str:
         The tasks that have answers.
     classes : iterable
         The labels that workers gave.
+    abstains : bool
+        Whether tasks may be left open, without a label or with a missing one; not all of them.
     """
     if not isinstance(labels, pd.Series):
         return f"fit_predict returned a {type(labels).__name__}, not a Series of labels"
@@ -32,12 +75,15 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any]) -> str:
     if not labels.index.is_unique:
         repeated = labels.index[labels.index.duplicated()].unique()
         return f"{len(repeated)} tasks have more than one label ({first_few(repeated)})"
-    if len(lost := tasks[~tasks.isin(labels.index)]):
-        return f"{len(lost)} tasks have no label ({first_few(lost)})"
-    answered = labels[labels.index.isin(tasks)]
-    if len(missing := answered.index[answered.isna()]):
-        return f"{len(missing)} tasks have a missing label ({first_few(missing)})"
-    if len(strange := answered[~answered.isin(list(classes))]):
+    there = labels[labels.index.isin(tasks) & labels.notna().to_numpy()]
+    if len(tasks) and not len(there):
+        return f"none of {len(tasks)} tasks has a label; its index holds {first_few(labels.index)}"
+    if not abstains and len(lost := tasks[~tasks.isin(there.index)]):
+        return (
+            f"{len(lost)} tasks have no label ({first_few(lost)}); a method that leaves tasks open has "
+            "to say abstains = True"
+        )
+    if len(strange := there[~there.isin(list(classes))]):
         values = strange.unique()
         return (
             f"{len(values)} labels are none that a worker gave ({first_few(values)}), "
@@ -46,26 +92,28 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any]) -> str:
     return ""
 
 
-def improper(probas: pd.DataFrame, tasks: pd.Index) -> str:
+def improper(probas: pd.DataFrame, labels: pd.Series, tasks: pd.Index) -> str:
     """Say what is wrong with the probabilities of ``tasks``, shape (N, K); empty if nothing is.
 
-    Each task has to have a row; rows have to be finite, not below −1e-6, and sum to 1 within 1e-3.
+    Each task that has a label has to have a row; rows have to be finite, not below −1e-6, and sum to 1 within 1e-3.
     """
     if kinds := _unhashable(probas.index):
-        return f"their ids of tasks are not hashable ({kinds})"
+        return f"its probabilities have ids of tasks that are not hashable ({kinds})"
     if not probas.index.is_unique or not probas.columns.is_unique:
-        return "their index or their columns hold one name twice"
-    if len(lost := tasks[~tasks.isin(probas.index)]):
-        return f"{len(lost)} tasks have none ({first_few(lost)})"
+        return "the index or the columns of its probabilities hold one name twice"
+    labelled = tasks[tasks.isin(labels.index[labels.notna().to_numpy()])]
+    if len(lost := labelled[~labelled.isin(probas.index)]):
+        return f"probabilities: {len(lost)} tasks have none ({first_few(lost)})"
     rows = probas.reindex(tasks)
+    rows = rows[rows.notna().any(axis=1).to_numpy() | tasks.isin(labelled)]
     try:
         values = rows.to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
-        return f"they are not numbers: {error}"
+        return f"probabilities: they are not numbers: {error}"
     bad = ~(np.isfinite(values).all(axis=1) & (values >= -1e-6).all(axis=1))
     bad |= ~(np.abs(values.sum(axis=1) - 1) < 1e-3)
     if bad.any():
-        return f"those of {int(bad.sum())} tasks are no distribution ({first_few(rows.index[bad])})"
+        return f"probabilities: those of {int(bad.sum())} tasks are no distribution ({first_few(rows.index[bad])})"
     return ""
 
 
@@ -83,7 +131,12 @@ def require(method: str, wrong: str) -> None:
     PluginError
     """
     if wrong:
-        raise PluginError(f"method {method!r} returned no proper result: {wrong}.")
+        raise refusal(method, wrong)
+
+
+def refusal(method: str, wrong: str) -> PluginError:
+    """Return the error that names a method and what is wrong with what it returned."""
+    return PluginError(f"method {method!r} returned no proper result: {wrong}.")
 
 
 def described(error: BaseException) -> str:

@@ -29,9 +29,11 @@ class Result:
     seconds: float | None = None
     """Wall-clock time of the fit, imports not counted."""
     accuracy: float | None = None
-    """On gold, ties split fairly; None without gold."""
+    """On all tasks with gold, ties split fairly; a task that was left open is wrong. None without gold."""
     log_loss: float | None = None
-    """On gold, in nats; None without gold or probabilities."""
+    """On all tasks with gold, in nats; None without gold or probabilities."""
+    coverage: float | None = None
+    """The share of tasks that have a label, of those with gold where there is gold; None if the method failed."""
     error: str = ""
     """Why it failed; empty if it did not."""
     warnings: tuple[str, ...] = ()
@@ -79,10 +81,10 @@ def _run(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            labels, probas, seconds = _fit(data, method, parameters)
-            right = None if gold is None else measures.accuracy(_or(probas, labels), gold)
-            loss = None if gold is None or probas is None else measures.log_loss(probas, gold)
-            result = Result(method, labels, probas, seconds, right, loss)
+            found, seconds = _fit(data, method, parameters)
+            result = Result(method, found.labels, found.probas, seconds, *_scores(found, gold))
+            if left := found.open():
+                warnings.warn(left, DataWarning, stacklevel=1)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a peer may fail in any way
@@ -93,7 +95,7 @@ def _run(
 
 def _fit(
     data: pd.DataFrame | Answers, method: str, parameters: Mapping[str, Any]
-) -> tuple[pd.Series, pd.DataFrame | None, float]:
+) -> tuple[contract.Returned, float]:
     aggregator = registry.create(method, **parameters)
     if isinstance(data, Answers):
         own: Any = contract.rows_for(aggregator, data)
@@ -104,15 +106,23 @@ def _fit(
     start = time.perf_counter()
     labels = aggregator.fit_predict(own)
     seconds = time.perf_counter() - start
-    contract.require(method, contract.fault(labels, tasks, classes))
-    probas = contract.probabilities(aggregator)
-    if probas is not None:
-        contract.require(method, contract.improper(probas, tasks))
-    return labels, probas, seconds
+    try:
+        return contract.checked(labels, contract.probabilities(aggregator), tasks, classes), seconds
+    except ValueError as error:
+        raise contract.refusal(method, str(error)) from error
 
 
-def _or(probas: pd.DataFrame | None, labels: pd.Series) -> pd.DataFrame | pd.Series:
-    return labels if probas is None else probas
+def _scores(
+    found: contract.Returned, gold: pd.Series | None
+) -> tuple[float | None, float | None, float]:
+    """Return accuracy, log-loss and coverage."""
+    if gold is None:
+        return None, None, float(found.labels.notna().mean())
+    hits, answered = measures.scored(found.labels, found.probas, gold)
+    if not len(hits):
+        return np.nan, np.nan, np.nan
+    loss = None if found.probas is None else measures.log_loss(found.probas, gold)
+    return float(hits.mean()), loss, float(answered.mean())
 
 
 def matters(category: type[Warning]) -> bool:

@@ -40,11 +40,14 @@ class Column:
 
 ACCURACY = Column("accuracy", lambda result: result.accuracy, ".4f", max)
 LOG_LOSS = Column("log-loss", lambda result: result.log_loss, ".4f", min)
+COVERAGE = Column("coverage", lambda result: result.coverage, ".4f")
 SECONDS = Column("seconds", lambda result: result.seconds, ".3f", min)
 
 
 def comparison_table(results: Sequence[Result], columns: Sequence[Column]) -> Table:
-    """Return one row a method; one that failed shows its error."""
+    """Return one row a method; one that failed shows its error. Coverage is shown where a method left tasks open."""
+    if any(result.coverage is not None and result.coverage < 1 for result in results):
+        columns = [*columns, COVERAGE]
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
     for column in columns:

@@ -28,8 +28,8 @@ from deem_crowd_benchmarks.label_set import LabelSet, Source
 from deem_crowd_benchmarks.methods import Method
 
 MEASURES = (
-    "accuracy", "test_accuracy", "label_accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece",
-    "clustering_accuracy", "nmi", "ari", "skill_correlation", "seconds", "peak_mb", "factorize_seconds",
+    "accuracy", "coverage", "test_accuracy", "label_accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier",
+    "ece", "clustering_accuracy", "nmi", "ari", "skill_correlation", "seconds", "peak_mb", "factorize_seconds",
 )  # fmt: skip
 LOWER_IS_BETTER = ("log_loss", "brier", "ece", "seconds", "peak_mb", "factorize_seconds")
 
@@ -113,14 +113,18 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
             return _failed(found, error)
     said = (str(w.message) for w in caught if comparison.matters(w.category))
     found.warnings = list(dict.fromkeys(said))
-    tasks = pd.Index(answers["task"].unique())
-    if wrong := contract.fault(labels, tasks, answers["label"].unique()):
-        found.status, found.reason = "invalid", wrong
+    tasks, classes = pd.Index(answers["task"].unique()), answers["label"].unique()
+    try:
+        made = contract.checked(labels, contract.probabilities(aggregator), tasks, classes)
+    except ValueError as error:
+        found.status, found.reason = "invalid", str(error)
         return found
+    if left := made.open():
+        found.warnings.append(left)
     found.measures = {"seconds": seconds, "factorize_seconds": _factorize_seconds(answers)}
     if peak is not None:
         found.measures["peak_mb"] = max(peak - before, 0) / 1e6
-    _measure(found, label_set, labels, aggregator)
+    _measure(found, label_set, made, aggregator)
     found.measures = {k: v for k in MEASURES if (v := found.measures.get(k, np.nan)) == v}
     return found
 
@@ -174,8 +178,13 @@ def _failed(found: Evaluation, error: Exception) -> Evaluation:
     return found
 
 
-def _measure(found: Evaluation, label_set: LabelSet, labels: pd.Series, aggregator: Any) -> None:
+def _measure(
+    found: Evaluation, label_set: LabelSet, made: contract.Returned, aggregator: Any
+) -> None:
     gold, into = label_set.gold, found.measures
+    labels, probas = made
+    hits, answered = measures.scored(labels, probas if label_set.named else None, gold)
+    into["coverage"] = float(answered.mean()) if len(answered) else float(labels.notna().mean())
     if not label_set.named:  # gold names the classes, and nothing that goes by names is measured
         hits = measures.hits(measures.named_by(gold, labels), gold)
         found.hits = hits.astype(np.float32) if len(hits) else None
@@ -183,12 +192,6 @@ def _measure(found: Evaluation, label_set: LabelSet, labels: pd.Series, aggregat
         blind = measures.of_labels(labels, gold)
         into.update({name: blind[name] for name in ("clustering_accuracy", "nmi", "ari")})
         return
-    probas = contract.probabilities(aggregator)
-    answered = gold.index[gold.index.isin(label_set.answers["task"])]
-    if probas is not None and (wrong := contract.improper(probas, answered)):
-        found.warnings.append(f"probabilities are not scored: {wrong}")
-        probas = None
-    hits = measures.hits(labels if probas is None else probas, gold)
     if len(hits):
         found.hits = hits.astype(np.float32)
         into["accuracy"] = float(hits.mean())

@@ -60,6 +60,27 @@ def hits(predicted: pd.Series | pd.DataFrame, gold: pd.Series) -> npt.NDArray[np
     return np.asarray(hit / tied.sum(axis=1), dtype=np.float64)
 
 
+def scored(
+    labels: pd.Series, probas: pd.DataFrame | None, gold: pd.Series
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return what each task adds to :func:`accuracy` and whether it has a label, in the order of ``gold``.
+
+    Both have shape (|G|,). A task that was left open adds nothing, whatever its probabilities.
+
+    Parameters
+    ----------
+    labels : Series, length N
+        Index task; missing where a task was left open.
+    probas : DataFrame, shape (N, K), optional
+        They decide, where there are any; a tie counts as the chance that a fair draw settles it rightly.
+    gold : Series
+        Index task; missing values mean unknown.
+    """
+    _, rows = _known(labels.index, gold)
+    answered = labels.notna().to_numpy()[rows]
+    return hits(labels if probas is None else probas, gold) * answered, answered
+
+
 def named_by(gold: pd.Series, labels: pd.Series) -> pd.Series:
     """Return the labels under the one-to-one map to true classes that makes most of them right.
 

@@ -17,6 +17,9 @@ from deem_crowd_benchmarks.tables import DASH, Table, number
 SCALE = "scale"
 """The kind of the sets that are there to measure time and memory on."""
 
+COVERAGE = "coverage"
+"""The measure that is shown where a method left tasks open, and nowhere else."""
+
 _STATUS = {"time": "time limit", "memory": "memory limit"}
 
 
@@ -84,6 +87,7 @@ def summarise(rows: Sequence[Row], out: Path, reference: str | None = None) -> S
 
 _DETAILS = (
     ("accuracy", "Accuracy, %", True),
+    (COVERAGE, "Coverage: tasks with gold that have a label, %", True),
     ("test_accuracy", "Accuracy of the learned classifier on new things, %", True),
     ("log_loss", "Log-loss, nats", False),
     ("ece", "Expected calibration error, %", True),
@@ -107,16 +111,19 @@ def _overview(rows: Sequence[Row], out: Path, accuracies: pd.DataFrame, base: st
     wins = statistics.wins(accuracies)
     p_values = statistics.wilcoxon(accuracies, base)
     above = statistics.differences(rows, out, base)
-    others = {m: statistics.per_set(rows, m) for m in ("log_loss", "ece", "seconds")}
+    others = {m: statistics.per_set(rows, m) for m in ("log_loss", "ece", "seconds", COVERAGE)}
+    open_tasks = bool((others[COVERAGE] < 1).any(axis=None))
     table = Table(
         "Overview",
         ["method", "accuracy %", *(f"{kind} %" for kind in kinds), f"above {base}, points", "p", "mean rank",
-         "wins", "log-loss", "ECE %", "seconds"],
+         "wins", "log-loss", "ECE %", "seconds", *(["coverage %"] if open_tasks else [])],
         note=(
             f"Means over {_sets(len(accuracies))}, in brackets over how many where a method failed on some; seconds "
             f"are geometric means. Above {base}: on the sets that both were scored on, with a 95 % interval (paired "
             "bootstrap over sets and tasks). p: Wilcoxon's signed-rank test over sets against "
-            f"{base}, Holm-corrected. Wins: sets on which it is best, shared ones included. " + _words(ranking)
+            f"{base}, Holm-corrected. Wins: sets on which it is best, shared ones included. "
+            + ("Tasks without a label count as wrong. " if open_tasks else "")
+            + _words(ranking)
         ),
     )  # fmt: skip
     mean_accuracy = accuracies.mean()
@@ -144,6 +151,8 @@ def _overview(rows: Sequence[Row], out: Path, accuracies: pd.DataFrame, base: st
         cells.append(
             number(float(np.exp(np.log(seconds).mean())) if len(seconds) else np.nan, ".3f")
         )
+        if open_tasks:
+            cells.append(number(100 * others[COVERAGE][method].mean(), ".1f"))
         table.rows.append(cells)
     return table
 
@@ -164,7 +173,7 @@ def _detail(
     rows: Sequence[Row], accuracies: pd.DataFrame, measure: str, title: str, percent: bool
 ) -> Table:
     values = statistics.per_set(rows, measure).reindex(accuracies.index)
-    if values.isna().all(axis=None):
+    if values.isna().all(axis=None) or (measure == COVERAGE and not (values < 1).any(axis=None)):
         return Table(title, [])
     scale = 100 if percent else 1
     form = ".1f" if percent or measure == "peak_mb" else ".3f"

@@ -178,7 +178,7 @@ def aggregate(
     found = [] if summary else results.findings(aggregator, known)
     tables: list[tuple[pd.DataFrame, str]] = []
     if proba is not None:
-        tables.append((results.probabilities(aggregator, settled, method), proba))
+        tables.append((results.probabilities(aggregator, labels, settled, method), proba))
     if workers is not None:
         tables.append((results.workers(aggregator, settled, method), workers))
     if errors is not None:
@@ -302,5 +302,8 @@ def _fit(
         raise DataError(
             f"method {method!r} failed on these answers: {contract.described(error)}"
         ) from error
-    contract.require(method, contract.fault(labels, results.answered(answers), answers.classes))
+    abstains = bool(getattr(aggregator, "abstains", False))
+    contract.require(
+        method, contract.fault(labels, results.answered(answers), answers.classes, abstains)
+    )
     return aggregator, labels

@@ -24,15 +24,20 @@ def answered(answers: Answers) -> pd.Index:
 
 
 def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
-    """Return columns task, label, shape (N, 2), tasks by first appearance, no label where there are no answers."""
+    """Return columns task, label, shape (N, 2), tasks by first appearance.
+
+    Tasks without answers, and those that the method leaves open, have no label.
+    """
     import pandas as pd
 
-    unanswered = answers.tasks[~answers.tasks.isin(labels.index)]
-    if len(unanswered):
-        warn(
-            f"{len(unanswered)} tasks have no answers: their label is missing ({first_few(unanswered)}).",
-            DataWarning,
-        )
+    lacking = answers.tasks[~answers.tasks.isin(labels.index[labels.notna().to_numpy()])]
+    if len(lacking):
+        unasked = ~lacking.isin(answered(answers))
+        reasons = {"have no answers": lacking[unasked], "are left open": lacking[~unasked]}
+        for reason, tasks in reasons.items():
+            if len(tasks):
+                text = f"{len(tasks)} tasks {reason}: their label is missing ({first_few(tasks)})."
+                warn(text, DataWarning)
         labels = labels.astype(object).reindex(answers.tasks)
     else:
         labels = labels.loc[answers.tasks]
@@ -49,8 +54,13 @@ def without_contested(table: pd.DataFrame, aggregator: Any, method: str) -> pd.D
     return table.assign(label=table["label"].astype(object).mask(marks, None))
 
 
-def probabilities(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
-    """Return task and one column a class, shape (N, 1 + K); the prior where a task has no answers."""
+def probabilities(
+    aggregator: Any, labels: pd.Series, answers: Answers, method: str
+) -> pd.DataFrame:
+    """Return task and one column a class, shape (N, 1 + K); the prior where a task has no answers.
+
+    A task that the method leaves open has the probabilities that the method gives, if it gives any.
+    """
     import pandas as pd
 
     from deem_crowd import contract
@@ -58,14 +68,14 @@ def probabilities(aggregator: Any, answers: Answers, method: str) -> pd.DataFram
     with shell.plugin_output():
         probas = contract.probabilities(aggregator)
     if probas is not None and answers.n_answers:
-        contract.require(method, contract.improper(probas, answered(answers)))
+        contract.require(method, contract.improper(probas, labels, answered(answers)))
     if probas is None:
         if answers.n_answers:
             raise DataError(f"method {method!r} gives no probabilities: leave out --proba.")
         probas = pd.DataFrame(index=answers.tasks[:0])
     whole = probas.reindex(answers.tasks)
     priors = getattr(aggregator, "priors_", None)
-    unanswered = ~answers.tasks.isin(probas.index)
+    unanswered = ~answers.tasks.isin(probas.index) & ~answers.tasks.isin(answered(answers))
     if unanswered.any() and isinstance(priors, pd.Series):
         whole.loc[unanswered] = priors.reindex(whole.columns).to_numpy()
     names = [str(name) for name in whole.columns]

@@ -72,7 +72,13 @@ class _AggregatorChecks(_InputChecks):
             f"the Series is called {found.name!r} and its index {found.index.name!r}.",
             "Name the Series 'agg_label' and its index 'task'.",
         )
-        strangers = set(found) - set(self.data["label"])
+        missing = int(found.isna().sum())
+        self.checks.require(
+            not missing or getattr(self.factory(), "abstains", False),
+            f"{missing} tasks have a missing label.",
+            "Label every task, or say abstains = True.",
+        )
+        strangers = set(found.dropna()) - set(self.data["label"])
         self.checks.require(
             not strangers, f"labels nobody gave: {sorted(map(repr, strangers))}.", "Give labels."
         )

@@ -16,7 +16,15 @@ import pandas as pd
 import planted
 import psutil
 import pytest
-from deem_crowd_benchmarks import benchmark, evaluation, isolation, label_sets, methods, runs
+from deem_crowd_benchmarks import (
+    benchmark,
+    evaluation,
+    isolation,
+    label_sets,
+    methods,
+    runs,
+    suites,
+)
 from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.methods import Method
 from planted import tiny
@@ -45,7 +53,7 @@ def planted_method(kind: type, **parameters) -> Method:
         (planted.Dies, "crash", "SIGSEGV"),
         (planted.Exits, "crash", "status 7"),
         (planted.Invents, "invalid", "1 labels are none that a worker gave ('unheard of')"),
-        (planted.Loses, "invalid", "1 tasks have no label (0)"),
+        (planted.Improper, "invalid", "probabilities: those of 20 tasks are no distribution"),
         (planted.Lists, "invalid", "returned a list, not a Series"),
         (planted.Thread, "ok", ""),
         (planted.Talks, "failed", "ValueError: xxx"),
@@ -128,12 +136,17 @@ def test_memory_limit(tmp_path) -> None:
     assert all("2 GB" in row["reason"] for row in found[:2])
 
 
-def test_probabilities_that_are_none_are_not_scored(tmp_path) -> None:
-    (row,) = perform(tmp_path, tiny(), [planted_method(planted.Improper)])
-    assert row["status"] == "ok"
-    assert "log_loss" not in row
-    assert "those of 20 tasks are no distribution" in row["warnings"][0]
-    assert row["accuracy"] == row["label_accuracy"]
+def test_a_task_without_a_label_counts_as_wrong(tmp_path) -> None:
+    chosen = [planted_method(planted.Vote), planted_method(planted.Loses)]
+    found = suites.benchmark(data=tiny(), methods=chosen, out=tmp_path / "out")
+    whole, lost = runs.read_rows(tmp_path / "out")
+    assert whole["coverage"] == 1
+    assert lost["coverage"] == 0.95
+    assert lost["accuracy"] == lost["label_accuracy"] == pytest.approx(whole["accuracy"] - 0.05)
+    assert lost["warnings"] == ["1 of 20 tasks have no label (0) and count as wrong."]
+    assert found.overview.header[-1] == "coverage %"
+    assert [cells[-1] for cells in found.overview.rows] == ["100.0", "95.0"]
+    assert [table.title.partition(":")[0] for table in found.details].count("Coverage") == 1
 
 
 def test_what_was_done_is_not_done_again(tmp_path) -> None:

@@ -82,6 +82,15 @@ class Half(Vote):
         return labels
 
 
+class Abstains(Vote):
+    abstains = True
+
+    def fit_predict(self, data):
+        labels = super().fit_predict(data)
+        self.probas_ = pd.DataFrame({"a": labels == "a", "b": labels == "b"}, dtype=float).drop("t1")
+        return labels.where(labels.index != "t1")
+
+
 class Base(BaseException):
     pass
 
@@ -111,6 +120,7 @@ def deem_crowd_aggregators():
         "unhashable": method(lambda x: x.map(lambda y: [y])),
         "unknown": method(lambda x: x.map(lambda y: "zebra")),
         "renumbered": method(lambda x: x.reset_index(drop=True)),
+        "abstains": Abstains,
         "improper": Improper,
         "patchy": Half,
         "prints": Prints,
@@ -131,11 +141,17 @@ RETURNED = {
     "frame": "returned a DataFrame, not a Series",
     "half": "2 tasks have no label ('t2', 't3')",
     "twice": "1 tasks have more than one label ('t0')",
-    "nan": "1 tasks have a missing label ('t1')",
+    "nan": "1 tasks have no label ('t1')",
     "unhashable": "labels that are not hashable (list)",
     "unknown": "1 labels are none that a worker gave ('zebra'), for 4 tasks",
-    "renumbered": "4 tasks have no label",
+    "renumbered": "none of 4 tasks has a label; its index holds 0, 1, 2, 3",
 }
+OPEN = {
+    "half": ("0.5000", "2 of 4 tasks have no label ('t2', 't3') and count as wrong."),
+    "nan": ("0.7500", "1 of 4 tasks have no label ('t1') and count as wrong."),
+    "abstains": ("0.7500", "1 of 4 tasks have no label ('t1') and count as wrong."),
+}
+"""Methods that leave tasks open, with their accuracy."""
 
 
 @pytest.fixture
@@ -177,6 +193,7 @@ def test_what_is_no_result_is_one_line(folder: Path, method: str) -> None:
 def test_compare_says_the_same_and_goes_on(folder: Path) -> None:
     names = [
         *RETURNED,
+        "abstains",
         "improper",
         "patchy",
         "exits",
@@ -192,7 +209,13 @@ def test_compare_says_the_same_and_goes_on(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
     for method, words in RETURNED.items():
-        assert words in rows[method]
+        if method not in OPEN:
+            assert words in rows[method]
+    for method, (score, words) in OPEN.items():
+        assert f" {score} " in rows[method]
+        assert f"warning: {method}: {words}" in result.stderr
+    assert rows["method"].split()[:5] == ["method", "accuracy", "log-loss", "seconds", "coverage"]
+    assert rows["good"].split().count("1.0000") == 2
     assert "no distribution" in rows["improper"]
     assert "2 tasks have none ('t2', 't3')" in rows["patchy"]
     assert "SystemExit" in rows["exits"]
@@ -202,6 +225,14 @@ def test_compare_says_the_same_and_goes_on(folder: Path) -> None:
     assert len(rows["long-winded"]) < 1000
     for method in ("closes", "replaces", "good"):
         assert "1.0000" in rows[method]
+
+
+def test_a_method_that_says_that_it_abstains_leaves_tasks_open(folder: Path) -> None:
+    result = call("aggregate", "a.csv", "--method", "abstains", "-o", "l.csv", "--proba", "p.csv")
+    assert result.exit_code == 0, result.output
+    assert "1 tasks are left open: their label is missing ('t1')" in result.stderr
+    assert Path("l.csv").read_text() == "task,label\nt0,a\nt1,\nt2,a\nt3,b\n"
+    assert Path("p.csv").read_text().splitlines()[2] == "t1,,"
 
 
 def test_probabilities_that_are_none_are_not_written(folder: Path) -> None:

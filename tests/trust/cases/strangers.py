@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from test_strangers import HOSTILE, METHODS, RETURNED, ROWS, obeyed
+from test_strangers import HOSTILE, METHODS, OPEN, RETURNED, ROWS, obeyed
 from typer.testing import CliRunner
 
 from cases import Case
@@ -29,7 +29,7 @@ WORDS = {
     "long-winded": "ValueError: xxx",
     "paints": "ValueError: ",
 }
-WELL = ("good", "prints", "closes", "replaces")
+WELL = ("good", "prints", "closes", "replaces", "abstains")
 
 
 @contextlib.contextmanager
@@ -125,10 +125,10 @@ CASES = [
     ),
     *(
         Case(PLUGINS, f"compare, {method}", functools.partial(compare, method), f"status 0: {words}")
-        for method, words in WORDS.items()
+        for method, words in ({**WORDS, **{name: words for name, (_, words) in OPEN.items()}}).items()
     ),
     *(Case(PLUGINS, f"aggregate, {method}", functools.partial(labels, method), "status 0") for method in WELL),
-    *(Case(PLUGINS, f"compare, {method}", functools.partial(compare, method), "status 0") for method in WELL[1:]),
+    *(Case(PLUGINS, f"compare, {method}", functools.partial(compare, method), "status 0") for method in WELL[1:-1]),
     *(
         Case(TERMINAL, f"{text!r} in {place}", functools.partial(painted, place, text))
         for place in PLACES for text in HOSTILES
