@@ -411,7 +411,11 @@ def test_the_vote_keeps_the_contract() -> None:
     [
         (ByNumber, "labels", "Label every task once, under its own id"),
         (Half, "labels", "Label every task once"),
-        (LeavesOpen, "labels", "1 tasks have a missing label. Label every task, or say abstains = True"),
+        (
+            LeavesOpen,
+            "labels",
+            "1 tasks have a missing label. Label every task, or say abstains = True",
+        ),
         (Nameless, "labels", "Name the Series 'agg_label'"),
         (Invents, "labels", "labels nobody gave: .*lynx"),
         (Unnormalised, "probabilities", "away from 1. Normalise"),

@@ -2,6 +2,10 @@
 
     torchrun --nproc-per-node=2 -m deem_crowd.distributed 'answers-*.parquet' --output labels
 
+RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT say which processes there are: torchrun sets them, or whatever starts
+processes on several machines. One that dies ends the others within seconds; for one that never comes they wait as long
+as ``--join`` says.
+
 The output is a folder with ``labels-00000.parquet`` … (task, label, confidence, a probability a class), one file a
 process, ``workers.parquet`` and ``model.safetensors``. It appears when all is written, or not at all.
 """
@@ -12,20 +16,18 @@ import datetime
 import os
 import shutil
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch.distributed as dist
 import typer
+from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from deem_crowd.data.answers import Duplicates, Missing
-from deem_crowd.distributed import collectives, reading, shared
+from deem_crowd.distributed import collectives, meeting, reading, shared
 from deem_crowd.estimators import declaration
 from deem_crowd.exceptions import DeemCrowdError, ProcessLostError
 from deem_crowd.training import likelihood
-
-_MINUTES = 30
 
 
 def run(
@@ -69,24 +71,46 @@ def run(
 
 
 def _join(backend: str, seconds: float) -> None:
-    """Make the default group; end this process where another one, which may have died, does not come."""
+    """Make the default group.
 
-    def give_up() -> None:
-        typer.echo(
-            f"error: process {os.environ['RANK']} waited {seconds:g} s for all {os.environ['WORLD_SIZE']} processes. "
-            "Start each of them, or raise --join.",
-            err=True,
-        )
-        sys.stderr.flush()
-        os._exit(1)  # torch waits where no exception reaches it
-
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
+    Raises
+    ------
+    ProcessLostError
+        If one of the processes does not come in time, or comes and dies.
+    """
+    host, port, rank, size = _place()
+    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's own
     try:
-        dist.init_process_group(backend, timeout=datetime.timedelta(minutes=_MINUTES))
-    finally:
-        timer.cancel()
+        store = TCPStore(
+            host, port, size, rank == 0 and not agent, datetime.timedelta(seconds=seconds),
+            wait_for_workers=False, multi_tenant=True,
+        )  # fmt: skip
+        ours = PrefixStore("deem-crowd", store)
+        meeting.meet(ours, rank, size, seconds)
+        meeting.connect(backend, ours, rank, size)
+    except (RuntimeError, dist.DistError) as error:
+        said = str(error).strip().splitlines()[0][:300]
+        raise ProcessLostError(
+            f"process {rank} of {size} cannot reach the others by way of {host}:{port} within {seconds:g} s: {said}. "
+            "Start process 0 there, or wait longer (--join)."
+        ) from error
+
+
+def _place() -> tuple[str, int, int, int]:
+    """Return where processes meet, which one this is, and how many there are, as torchrun and others say it."""
+    names = ("MASTER_PORT", "RANK", "WORLD_SIZE")
+    for name in ("MASTER_ADDR", *names):
+        if name not in os.environ:
+            raise typer.BadParameter(
+                f"{name} is not set: start this with torchrun --nproc-per-node=2 -m deem_crowd.distributed …"
+            )
+    for name in names:
+        if not os.environ[name].isdecimal():
+            raise typer.BadParameter(f"{name}={os.environ[name]!r} is no number")
+    port, rank, size = (int(os.environ[name]) for name in names)
+    if rank >= size:
+        raise typer.BadParameter(f"RANK={rank} is none of WORLD_SIZE={size}: they count from 0")
+    return os.environ["MASTER_ADDR"], port, rank, size
 
 
 def main(
@@ -122,15 +146,9 @@ def main(
     if device == "cuda":
         given["device"] = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     settings = DEEMAggregator(progress=False, **given).get_params()
-    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        if name not in os.environ:
-            raise typer.BadParameter(
-                f"{name} is not set: start this with torchrun --nproc-per-node=2 -m deem_crowd.distributed …"
-            )
-    backend = "nccl" if device.startswith("cuda") else "gloo"
-    _join(backend, join)
     status = 0
     try:
+        _join("nccl" if device.startswith("cuda") else "gloo", join)
         declaration.check(settings | {"missing": missing, "duplicates": duplicates}, DEEMAggregator)
         run(answers, output, settings, missing, duplicates)  # type: ignore[arg-type]
     except ProcessLostError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch._C._distributed_c10d import TCPStore
 
 from deem_crowd import extras
 from deem_crowd.data.answers import Answers
@@ -91,7 +92,7 @@ def fit(
     server = store.serve(host)
     job = driver.job(server, host, columns, gold, parameters, every)
     answers = frame[list(columns.values())].shuffle(task, npartitions=size)
-    outcome = _run(client, answers, job, size)
+    outcome = _run(client, answers, job, size, server)
     skills, model = outcome.result()
     return EngineFit(_labels(answers, job, outcome.model, model), skills, model)
 
@@ -101,7 +102,7 @@ def _workers(client: Any) -> list[str]:
     return list(client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.workers)))
 
 
-def _run(client: Any, answers: Any, job: Job, size: int) -> Outcome:
+def _run(client: Any, answers: Any, job: Job, size: int, server: TCPStore) -> Outcome:
     """Start the processes, again where some of them die; return what the first one has to say."""
     from distributed import KilledWorker, TimeoutError, wait
 
@@ -109,10 +110,10 @@ def _run(client: Any, answers: Any, job: Job, size: int) -> Outcome:
     lost: Exception | None = None
     for _ in range(ATTEMPTS):
         futures: list[Any] = []
+        attempt = uuid.uuid4().hex
         try:
             client.wait_for_workers(size, timeout=_PATIENCE)
             wait(parts)
-            attempt = uuid.uuid4().hex
             futures = [
                 client.submit(_take_part, part, job, rank, size, attempt, workers=[place], pure=False, retries=0)
                 for rank, (part, place) in enumerate(zip(parts, _workers(client), strict=False))
@@ -121,6 +122,7 @@ def _run(client: Any, answers: Any, job: Job, size: int) -> Outcome:
             return outcomes[0]
         except (ProcessLostError, KilledWorker, TimeoutError) as error:
             lost = error
+            store.give_up(server, attempt)
             client.cancel(futures, force=True)
     raise ProcessLostError(
         f"workers of Dask died in each of {ATTEMPTS} attempts at the fit: {lost}"

@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 import pyarrow as pa
+from torch._C._distributed_c10d import TCPStore
 
 from deem_crowd import extras
 from deem_crowd.data.answers import Answers
@@ -82,7 +83,7 @@ def fit(
     job = driver.job(server, host, columns, gold, parameters, every)
     answers = frame.select_columns(list(columns.values())).repartition(size, keys=[task])
     blocks = _partitions(answers.to_arrow_refs(), size)
-    outcome = _run(blocks, job, size)
+    outcome = _run(blocks, job, size, server)
     skills, model = outcome.result()
     content = ray.put(outcome.model)
     label_block = ray.remote(num_cpus=1)(_label)
@@ -104,7 +105,7 @@ def _empty(block: pa.Table) -> pa.Table:
     return block.slice(0, 0)
 
 
-def _run(blocks: list[Any], job: Job, size: int) -> Outcome:
+def _run(blocks: list[Any], job: Job, size: int, server: TCPStore) -> Outcome:
     """Start the processes, again where some of them die; return what the first one has to say."""
     import ray
     from ray.exceptions import RayError
@@ -121,6 +122,7 @@ def _run(blocks: list[Any], job: Job, size: int) -> Outcome:
             return outcomes[0]
         except (ProcessLostError, RayError) as error:
             lost = error
+            store.give_up(server, attempt)
             for one in running:
                 ray.cancel(one, force=True)
             ray.wait(running, num_returns=size, timeout=60)

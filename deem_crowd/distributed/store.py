@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
+from deem_crowd.distributed import meeting
 from deem_crowd.exceptions import ProcessLostError
 
 _PIECE = 4 << 20
@@ -16,8 +17,6 @@ _PIECE = 4 << 20
 _PATIENCE = datetime.timedelta(seconds=60)
 JOINED = "joined"
 """Where a store counts the processes that have come, those of attempts that failed among them."""
-SLOWEST = datetime.timedelta(minutes=30)
-"""What processes wait for one another at most, in one exchange."""
 
 
 def serve(host: str) -> TCPStore:
@@ -51,6 +50,11 @@ class StoreNotes:
                 self._store.delete_key(f"{name}/{before[0]}/{i}")
 
 
+def give_up(server: TCPStore, attempt: str) -> None:
+    """Have processes of an attempt that failed not wait any longer for those that will not come."""
+    meeting.dismiss(PrefixStore(attempt, server), "another process of this attempt has failed.")
+
+
 @contextmanager
 def joined(host: str, port: int, attempt: str, rank: int, size: int) -> Iterator[StoreNotes]:
     """Be process ``rank`` of ``size`` for a while: initialise the default group of torch.distributed over gloo.
@@ -63,8 +67,9 @@ def joined(host: str, port: int, attempt: str, rank: int, size: int) -> Iterator
     try:
         store = TCPStore(host, port, is_master=False, timeout=_PATIENCE)
         store.add(JOINED, 1)
-        meeting = PrefixStore(attempt, store)
-        dist.init_process_group("gloo", store=meeting, rank=rank, world_size=size, timeout=SLOWEST)
+        ours = PrefixStore(attempt, store)
+        meeting.meet(ours, rank, size, meeting.SLOWEST.total_seconds())
+        meeting.connect("gloo", ours, rank, size)
     except (RuntimeError, dist.DistError) as error:
         raise ProcessLostError(
             f"process {rank} of {size} cannot reach the others by way of {host}:{port}: "
