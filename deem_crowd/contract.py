@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
@@ -42,7 +43,8 @@ def checked(
     """
     if wrong := fault(labels, tasks, classes, abstains=True):
         raise ValueError(wrong)
-    given = labels if tasks.isin(labels.index).all() else labels.astype(object)
+    given = labels.set_axis(labels.index.to_flat_index())
+    given = given if _among(tasks, given.index).all() else given.astype(object)
     whole = given.reindex(tasks)
     if probas is None:
         return Returned(whole, None)
@@ -72,18 +74,19 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any], abstains: bool =
     for given, what in ((labels.index, "ids of tasks"), (labels, "labels")):
         if kinds := _unhashable(given):
             return f"fit_predict returned {what} that are not hashable ({kinds})"
+    labels = labels.set_axis(labels.index.to_flat_index())
     if not labels.index.is_unique:
         repeated = labels.index[labels.index.duplicated()].unique()
         return f"{len(repeated)} tasks have more than one label ({first_few(repeated)})"
-    there = labels[labels.index.isin(tasks) & labels.notna().to_numpy()]
+    there = labels[_among(labels.index, tasks) & labels.notna().to_numpy()]
     if len(tasks) and not len(there):
         return f"none of {len(tasks)} tasks has a label; its index holds {first_few(labels.index)}"
-    if not abstains and len(lost := tasks[~tasks.isin(there.index)]):
+    if not abstains and len(lost := tasks[~_among(tasks, there.index)]):
         return (
             f"{len(lost)} tasks have no label ({first_few(lost)}); a method that leaves tasks open has "
             "to say abstains = True"
         )
-    if len(strange := there[~there.isin(list(classes))]):
+    if len(strange := there[~_among(pd.Index(there), pd.Index(classes, tupleize_cols=False))]):
         values = strange.unique()
         return (
             f"{len(values)} labels are none that a worker gave ({first_few(values)}), "
@@ -95,21 +98,29 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any], abstains: bool =
 def improper(probas: pd.DataFrame, labels: pd.Series, tasks: pd.Index) -> str:
     """Say what is wrong with the probabilities of ``tasks``, shape (N, K); empty if nothing is.
 
-    Each task that has a label has to have a row; rows have to be finite, not below −1e-6, and sum to 1 within 1e-3.
+    Each task that has a label has to have a row, and each label a column; rows have to be finite, not below −1e-6, and
+    sum to 1 within 1e-3.
     """
     if kinds := _unhashable(probas.index):
         return f"its probabilities have ids of tasks that are not hashable ({kinds})"
+    probas = probas.set_axis(probas.index.to_flat_index(), axis=0)
+    probas = probas.set_axis(probas.columns.to_flat_index(), axis=1)
     if not probas.index.is_unique or not probas.columns.is_unique:
         return "the index or the columns of its probabilities hold one name twice"
-    labelled = tasks[tasks.isin(labels.index[labels.notna().to_numpy()])]
-    if len(lost := labelled[~labelled.isin(probas.index)]):
+    labelled = tasks[_among(tasks, labels.index[labels.notna().to_numpy()])]
+    if len(lost := labelled[~_among(labelled, probas.index)]):
         return f"probabilities: {len(lost)} tasks have none ({first_few(lost)})"
+    given = pd.Index(labels.dropna().unique())
+    if len(lost := given[~_among(given, probas.columns)]):
+        return f"probabilities: {len(lost)} of its labels have no column ({first_few(lost)})"
     rows = probas.reindex(tasks)
-    rows = rows[rows.notna().any(axis=1).to_numpy() | tasks.isin(labelled)]
+    rows = rows[rows.notna().any(axis=1).to_numpy() | _among(tasks, labelled)]
     try:
-        values = rows.to_numpy(dtype=np.float64)
+        if np.iscomplexobj(values := rows.to_numpy()):
+            raise TypeError(f"they are {values.dtype}")
+        values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
-        return f"probabilities: they are not numbers: {error}"
+        return f"probabilities: they are not real numbers: {error}"
     bad = ~(np.isfinite(values).all(axis=1) & (values >= -1e-6).all(axis=1))
     bad |= ~(np.abs(values.sum(axis=1) - 1) < 1e-3)
     if bad.any():
@@ -149,6 +160,13 @@ def described(error: BaseException) -> str:
     if isinstance(error, DeemCrowdError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
+    """Tell which values are among others; pandas compares strings with nothing but strings."""
+    if values.dtype != known.dtype:
+        values, known = values.astype(object), known.astype(object)
+    return np.asarray(values.isin(known))
 
 
 def _unhashable(values: Iterable[Any]) -> str:

@@ -375,14 +375,6 @@ class Shy(Vote):
         return self
 
 
-class LeavesOpen(Vote):
-    def fit(self, data):
-        super().fit(data)
-        if len(self.labels_):
-            self.labels_ = self.labels_.mask(self.labels_.index == self.labels_.index[0], None)
-        return self
-
-
 class Forgets(Vote):
     def __deepcopy__(self, memo):
         twin = type(self)()
@@ -411,11 +403,6 @@ def test_the_vote_keeps_the_contract() -> None:
     [
         (ByNumber, "labels", "Label every task once, under its own id"),
         (Half, "labels", "Label every task once"),
-        (
-            LeavesOpen,
-            "labels",
-            "1 tasks have a missing label. Label every task, or say abstains = True",
-        ),
         (Nameless, "labels", "Name the Series 'agg_label'"),
         (Invents, "labels", "labels nobody gave: .*lynx"),
         (Unnormalised, "probabilities", "away from 1. Normalise"),

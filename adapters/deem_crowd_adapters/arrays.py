@@ -55,7 +55,7 @@ def from_soft(
     ----------
     predictions : floats, shape (N, K, D), or the path of an npy file
         ``[n, :, i]`` is worker i's distribution over the K classes for task n; all zeros or all NaN where they
-        gave none. Sums within 1e-3 of 1 are normalised.
+        gave none. Sums within 1e-3 of 1 are normalised (8e-3 of torch's bfloat16).
     n_classes : int, optional
         K, checked against the array.
     tasks, workers, classes : Index, optional

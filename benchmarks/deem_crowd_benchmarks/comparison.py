@@ -102,7 +102,8 @@ def _fit(
         tasks, classes = data.tasks.take(np.unique(data.task)), pd.Index(data.classes)
     else:
         own = data.copy()  # what a method does to its frame is its own affair
-        tasks, classes = pd.Index(data["task"].unique()), pd.Index(data["label"].unique())
+        tasks = pd.Index(data["task"].unique(), tupleize_cols=False)
+        classes = pd.Index(data["label"].unique(), tupleize_cols=False)
     start = time.perf_counter()
     labels = aggregator.fit_predict(own)
     seconds = time.perf_counter() - start

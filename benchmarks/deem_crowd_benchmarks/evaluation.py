@@ -113,7 +113,8 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
             return _failed(found, error)
     said = (str(w.message) for w in caught if comparison.matters(w.category))
     found.warnings = list(dict.fromkeys(said))
-    tasks, classes = pd.Index(answers["task"].unique()), answers["label"].unique()
+    tasks = pd.Index(answers["task"].unique(), tupleize_cols=False)
+    classes = answers["label"].unique()
     try:
         made = contract.checked(labels, contract.probabilities(aggregator), tasks, classes)
     except ValueError as error:

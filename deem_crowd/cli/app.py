@@ -266,12 +266,13 @@ def _fit(
 
     from deem_crowd import contract, registry
 
-    with shell.plugin_output():
-        try:
-            aggregator = registry.create(method, **parameters)
-        except ParameterError as error:
-            raise typer.BadParameter(str(error), param_hint="--set") from error
-        taken = inspect.signature(aggregator.fit_predict).parameters
+    try:
+        aggregator = shell.asked(method, "an object", lambda: registry.create(method, **parameters))
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from error
+    taken = shell.asked(
+        method, "fit_predict", lambda: inspect.signature(aggregator.fit_predict).parameters
+    )
     # crowd-kit's aggregators call it true_labels
     name = "gold" if "gold" in taken else "true_labels"
     truth = taken.get(name)
@@ -302,8 +303,5 @@ def _fit(
         raise DataError(
             f"method {method!r} failed on these answers: {contract.described(error)}"
         ) from error
-    abstains = bool(getattr(aggregator, "abstains", False))
-    contract.require(
-        method, contract.fault(labels, results.answered(answers), answers.classes, abstains)
-    )
+    results.require_labels(labels, aggregator, answers, method)
     return aggregator, labels

@@ -6,11 +6,12 @@ import contextlib
 import fnmatch
 import glob
 import os
+import re
 import stat
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import typer
 
@@ -58,7 +59,7 @@ def check_outputs(
     """
     from deem_crowd_adapters.files import format_of
 
-    given = [path for path in inputs if path is not None]
+    given = _local(inputs)
     if given.count("-") > 1:
         raise typer.BadParameter(
             "standard input is already where ANSWERS come from", param_hint="--gold"
@@ -100,7 +101,7 @@ def refuse_destroying(option: str, path: str, inputs: Iterable[str | None]) -> N
     typer.BadParameter
         Naming ``option``.
     """
-    given = [each for each in inputs if each is not None]
+    given = _local(inputs)
     identity = _identity(path, sys.stdout)
     _refuse_destroying(option, path, _read_files(given).get(identity), given)
 
@@ -108,6 +109,16 @@ def refuse_destroying(option: str, path: str, inputs: Iterable[str | None]) -> N
 def _refuse_destroying(option: str, path: str, same: str | None, inputs: Sequence[str]) -> None:
     if reason := _destroys(path, same, inputs):
         raise typer.BadParameter(reason, param_hint=option)
+
+
+def _local(inputs: Iterable[str | None]) -> list[str]:
+    """Return the inputs there are, those of this machine that are named by a URI as paths."""
+    found = []
+    for path in inputs:
+        uri = re.search(r"(?:^|::)(?:file|local)://(?:localhost)?(/[^?]*)", path or "")
+        if path is not None:
+            found.append(unquote(uri[1]) if uri else path)
+    return found
 
 
 def _read_files(inputs: Iterable[str]) -> dict[Any, str]:
@@ -138,9 +149,13 @@ def _destroys(path: str, same: str | None, inputs: Sequence[str]) -> str:
 
 
 def _is_within(folder: str, outer: str) -> bool:
-    """Tell whether a folder is another one, or lies in it at any depth: the files of its folders may be read, too."""
+    """Tell whether a folder is another one, lies in it at any depth, or is linked there: its files may be read, too."""
     real = os.path.realpath(outer)
-    return os.path.commonpath([os.path.realpath(folder), real]) == real
+    if os.path.commonpath([os.path.realpath(folder), real]) == real:
+        return True
+    with contextlib.suppress(OSError):
+        return any(os.path.samefile(folder, inner) for inner, _ in _walked(outer))
+    return False
 
 
 def _identities(source: str) -> list[tuple[int, int]]:
@@ -148,10 +163,22 @@ def _identities(source: str) -> list[tuple[int, int]]:
     if source == "-":
         files = [source]
     elif os.path.isdir(source):
-        files = [str(file) for file in Path(source).rglob("*")]
+        files = [os.path.join(inner, file) for inner, names in _walked(source) for file in names]
     else:
         files = [source] if os.path.exists(source) else glob.glob(source)
     return [identity for file in files if (identity := _identity(file, sys.stdin))]
+
+
+def _walked(folder: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield a folder and those it holds or links to, each once, with the names of its files."""
+    seen = set()
+    for inner, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(inner)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield inner, files
 
 
 def _identity(path: str, stream: Any) -> tuple[int, int] | None:

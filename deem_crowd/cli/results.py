@@ -23,6 +23,22 @@ def answered(answers: Answers) -> pd.Index:
     return answers.tasks[np.bincount(answers.task, minlength=answers.n_tasks) > 0]
 
 
+def require_labels(labels: Any, aggregator: Any, answers: Answers, method: str) -> None:
+    """Check what a method returned; it may leave tasks open if it says that it abstains.
+
+    Raises
+    ------
+    PluginError
+    """
+    from deem_crowd import contract
+
+    def fault() -> str:
+        abstains = bool(getattr(aggregator, "abstains", False))
+        return contract.fault(labels, answered(answers), answers.classes, abstains)
+
+    contract.require(method, shell.asked(method, "labels", fault))
+
+
 def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
     """Return columns task, label, shape (N, 2), tasks by first appearance.
 
@@ -46,11 +62,12 @@ def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
 
 def without_contested(table: pd.DataFrame, aggregator: Any, method: str) -> pd.DataFrame:
     """Return the labels without those that the aggregator says need another look."""
-    if not hasattr(aggregator, "contested_"):
+    contested = _said(aggregator, method, "contested_")
+    if contested is None:
         raise typer.BadParameter(
             f"{method} does not say which labels are contested", param_hint="--contested"
         )
-    marks = aggregator.contested_.reindex(table["task"], fill_value=False).to_numpy()
+    marks = contested.reindex(table["task"], fill_value=False).to_numpy()
     return table.assign(label=table["label"].astype(object).mask(marks, None))
 
 
@@ -65,8 +82,7 @@ def probabilities(
 
     from deem_crowd import contract
 
-    with shell.plugin_output():
-        probas = contract.probabilities(aggregator)
+    probas = shell.asked(method, "probas_", lambda: contract.probabilities(aggregator))
     if probas is not None and answers.n_answers:
         contract.require(method, contract.improper(probas, labels, answered(answers)))
     if probas is None:
@@ -74,7 +90,7 @@ def probabilities(
             raise DataError(f"method {method!r} gives no probabilities: leave out --proba.")
         probas = pd.DataFrame(index=answers.tasks[:0])
     whole = probas.reindex(answers.tasks)
-    priors = getattr(aggregator, "priors_", None)
+    priors = _said(aggregator, method, "priors_")
     unanswered = ~answers.tasks.isin(probas.index) & ~answers.tasks.isin(answered(answers))
     if unanswered.any() and isinstance(priors, pd.Series):
         whole.loc[unanswered] = priors.reindex(whole.columns).to_numpy()
@@ -97,21 +113,24 @@ def workers(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    with shell.plugin_output():
+    def numbers() -> dict[str, Any]:
         skills = getattr(aggregator, "skills_", None)
-        intervals = getattr(aggregator, "skill_intervals_", None)
-    if not isinstance(skills, pd.Series):
-        warn(f"method {method!r} gives no skills: that column is empty.", DataWarning)
-        skills = pd.Series(dtype=np.float64)
-    if not isinstance(intervals, pd.DataFrame):
-        intervals = pd.DataFrame(columns=["low", "high"], dtype=np.float64)
-    bounds = intervals.reindex(answers.workers)
+        bounds = getattr(aggregator, "skill_intervals_", None)
+        if not isinstance(skills, pd.Series):
+            warn(f"method {method!r} gives no skills: that column is empty.", DataWarning)
+            skills = pd.Series(dtype=np.float64)
+        if not isinstance(bounds, pd.DataFrame):
+            bounds = pd.DataFrame(columns=["low", "high"], dtype=np.float64)
+        columns = {"skill": skills, "low": bounds["low"], "high": bounds["high"]}
+        return {
+            name: column.reindex(answers.workers).to_numpy(dtype=np.float64)
+            for name, column in columns.items()
+        }
+
     return pd.DataFrame(
         {
             "worker": answers.workers,
-            "skill": skills.reindex(answers.workers).to_numpy(dtype=np.float64),
-            "low": bounds["low"].to_numpy(dtype=np.float64),
-            "high": bounds["high"].to_numpy(dtype=np.float64),
+            **shell.asked(method, "skills_ and skill_intervals_", numbers),
             "answers": np.bincount(answers.worker, minlength=answers.n_workers),
         }
     )
@@ -124,8 +143,7 @@ def errors(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    with shell.plugin_output():
-        table = getattr(aggregator, "errors_", None)
+    table = _said(aggregator, method, "errors_")
     if not isinstance(table, pd.DataFrame) or table.index.nlevels != 2:
         if answers.n_answers:
             raise DataError(f"method {method!r} gives no confusion matrices: leave out --errors.")
@@ -144,8 +162,12 @@ def summary(aggregator: Any, method: str) -> str:
     """Return one screen of text about a fit."""
     if not hasattr(aggregator, "summary"):
         raise typer.BadParameter(f"{method} has no summary", param_hint="--summary")
-    with shell.plugin_output():
-        return str(aggregator.summary())
+    return shell.asked(method, "a summary", lambda: str(aggregator.summary()))
+
+
+def _said(aggregator: Any, method: str, attribute: str) -> Any:
+    """Return an attribute of a fitted aggregator, whose code may be somebody else's; None if it has none."""
+    return shell.asked(method, attribute, lambda: getattr(aggregator, attribute, None))
 
 
 def findings(aggregator: Any, gold: pd.Series | None) -> list[str]:

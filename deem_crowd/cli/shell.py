@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import io
 import json
 import os
 import re
 import sys
 import traceback
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -18,6 +15,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from deem_crowd.cli.streams import asked as asked
+from deem_crowd.cli.streams import plugin_output as plugin_output
+from deem_crowd.cli.streams import plugin_results as plugin_results
+from deem_crowd.cli.streams import printable as printable
 from deem_crowd.exceptions import (
     DataWarning,
     DeemCrowdError,
@@ -38,9 +39,6 @@ _WIDE = 150
 
 _UsageError: Any = typer.BadParameter.__base__
 """click's, whether typer uses the one that is installed or a copy of its own."""
-
-_OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Categories of Unicode that a terminal obeys instead of showing."""
 
 # Not Exception: bad usage is typer's to report.
 _BUGS = (
@@ -150,92 +148,11 @@ def _printable_usage() -> Iterator[None]:
         raise
 
 
-def printable(text: str) -> str:
-    """Return text with all that a terminal obeys instead of showing replaced by its escape, line ends excepted.
-
-    These are control characters, marks that change the direction of writing, and halves of surrogate pairs.
-    """
-    return "".join(
-        c if c == "\n" or unicodedata.category(c) not in _OBEYED else ascii(c)[1:-1] for c in text
-    )
-
-
 def cell(text: str) -> str:
     """Return text for one cell of a table: printable, on one line, not read as markup."""
     from rich.markup import escape
 
     return escape(printable(text).replace("\n", "\\n"))
-
-
-@contextlib.contextmanager
-def plugin_output() -> Iterator[None]:
-    """Send what the block writes to standard output to standard error, from C as well.
-
-    Standard output holds the result of a command and nothing else; plugins are imported and run within this. Within it
-    ``os._exit`` raises SystemExit, but in other processes: what others have found is not lost.
-    """
-    leave, here = os._exit, os.getpid()
-
-    def refuse(status: int) -> NoReturn:
-        if os.getpid() != here:
-            leave(status)
-        raise SystemExit(status)
-
-    _flush()
-    try:
-        kept = os.dup(1)
-        os.dup2(2, 1)
-    except OSError:  # a closed stream: nothing can be written to it
-        kept = None
-    stdout = sys.stdout
-    sys.stdout, os._exit = _ToStderr(), refuse
-    try:
-        yield
-    finally:
-        sys.stdout, os._exit = stdout, leave
-        _flush()
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
-
-
-def plugin_results(results: Iterator[T]) -> Iterator[T]:
-    """Yield what ``results`` yields, with :func:`plugin_output` while it works and without it in between."""
-    while True:
-        with plugin_output():
-            try:
-                result = next(results)
-            except StopIteration:
-                return
-        yield result
-
-
-class _ToStderr(io.TextIOBase):
-    """Standard error under another name, which a plugin may close without harm."""
-
-    encoding = "utf-8"
-
-    def write(self, text: str) -> int:
-        return sys.stderr.write(printable(text))
-
-    def flush(self) -> None:
-        sys.stderr.flush()
-
-    def fileno(self) -> int:
-        return 1
-
-    @property
-    def buffer(self) -> Any:
-        return sys.stderr.buffer
-
-
-def _flush() -> None:
-    """Empty the buffers of Python and of C, so that what is in them goes where it was meant to go."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(ValueError, OSError, AttributeError):
-            stream.flush()
-    if os.name == "posix":
-        ctypes.CDLL(None).fflush(None)
 
 
 def console(*, err: bool = False) -> Console:

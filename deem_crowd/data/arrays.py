@@ -14,6 +14,7 @@ from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterEr
 from deem_crowd.warning import warn
 
 SOFT_SUM_TOLERANCE = 1e-3
+"""How far the sum of a distribution may be from 1, where its numbers are not of a type with fewer digits."""
 
 
 Ids = Sequence[Hashable] | pd.Index | None
@@ -79,7 +80,7 @@ def soft_codes(
     check_ids("workers", workers, n_workers)
     check_ids("classes", classes, k)
     rows = array.transpose(0, 2, 1).reshape(n_tasks * n_workers, k).astype(np.float64)
-    rows = checked_soft(rows, "slice", array)
+    rows = checked_soft(rows, "slice", array, _rounding(predictions))
     given = ~np.isnan(rows[:, 0]) if k else np.zeros(len(rows), dtype=bool)
     task, worker = np.divmod(np.flatnonzero(given), max(n_workers, 1))
     warn_empty(given.reshape(n_tasks, n_workers), "slice", warn_of)
@@ -286,10 +287,23 @@ def _refuse_long_format(matrix: npt.NDArray[np.int64]) -> None:
         )
 
 
+def _rounding(predictions: Any) -> float:
+    """Return how far sums may be from 1: bfloat16 and 8-bit floats of torch have fewer digits than the tolerance."""
+    if not hasattr(predictions, "detach") or not predictions.is_floating_point():
+        return SOFT_SUM_TOLERANCE
+    import torch
+
+    return max(SOFT_SUM_TOLERANCE, torch.finfo(predictions.dtype).eps)
+
+
 def checked_soft(
-    rows: npt.NDArray[np.float64], where: str, array: npt.NDArray[Any] | None = None
+    rows: npt.NDArray[np.float64],
+    where: str,
+    array: npt.NDArray[Any] | None = None,
+    tolerance: float = SOFT_SUM_TOLERANCE,
 ) -> npt.NDArray[np.float64]:
-    """Check and normalise distributions, shape (…, K); missing ones come back as NaN rows."""
+    """Check and normalise distributions, shape (…, K), whose sums are 1 within a tolerance; missing ones come back as
+    NaN rows."""
 
     def places(bad: npt.NDArray[np.bool_]) -> str:
         found = np.flatnonzero(bad)[:6]
@@ -315,7 +329,7 @@ def checked_soft(
             "Answers are probabilities; pass log-probabilities through exp."
         )
     total = rows.sum(axis=1)
-    bad = ~absent & (np.abs(total - 1) > SOFT_SUM_TOLERANCE)
+    bad = ~absent & (np.abs(total - 1) > tolerance)
     if bad.any():
         axis = "" if array is None else _axis_hint(array)
         raise DataError(

@@ -46,7 +46,7 @@ def require_plain(kind: pa.DataType, name: str, where: str) -> None:
     Raises
     ------
     FormError
-        For lists, structs, maps, unions, calendar intervals, and dictionaries of such.
+        For lists, structs, maps, unions, calendar intervals, half floats, and dictionaries of such.
     """
     encoded = pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
     inner = kind.value_type if encoded else kind
@@ -54,6 +54,11 @@ def require_plain(kind: pa.DataType, name: str, where: str) -> None:
         raise FormError(
             f"{where}: column {name!r} holds {kind}; ids and labels are plain values. Convert it to text or numbers, "
             "or give one row a label."
+        )
+    if pa.types.is_float16(inner):
+        raise FormError(
+            f"{where}: column {name!r} holds {kind}, of which pandas makes no ids. Convert it to float32, which holds "
+            "the same numbers."
         )
 
 
@@ -176,7 +181,13 @@ class ColumnCoder:
             column = column.cast(column.type.value_type)
         if isinstance(column, pa.ExtensionArray):
             column = column.storage
-        column = column.cast(self._type)
+        try:
+            column = column.cast(self._type)
+        except pa.ArrowInvalid as error:  # above 2**63, beside signed integers
+            raise DataError(
+                f"{where}: column {self.name!r} holds values that are no {self._type}, which other files need: "
+                f"{error}. Write all parts with one type, or these ids as text."
+            ) from error
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         if pa.types.is_integer(column.type) and not self._chunks:

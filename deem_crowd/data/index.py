@@ -106,6 +106,8 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
     """
     if isinstance(values.dtype, pd.ArrowDtype):
         values = _plain(values, column)
+    if values.dtype == np.float16:  # pandas has no Index of them
+        raise _no_ids(column, values.dtype, "df['{}'].astype('float32')")
     if values.dtype == np.longdouble and values.dtype != np.float64:
         raise _no_ids(column, values.dtype, "df['{}'].astype('float64')")
     if values.dtype == object:

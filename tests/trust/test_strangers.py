@@ -235,6 +235,19 @@ def test_a_method_that_says_that_it_abstains_leaves_tasks_open(folder: Path) -> 
     assert Path("p.csv").read_text().splitlines()[2] == "t1,,"
 
 
+def test_authors_are_told_to_say_that_a_method_abstains(folder: Path) -> None:
+    from deem_crowd.exceptions import ConformanceError
+    from deem_crowd.testing import check_aggregator
+
+    class Open:
+        def fit_predict(self, data: pd.DataFrame) -> pd.Series:
+            labels = data.groupby("task")["label"].first().rename("agg_label")
+            return labels.where(labels.index != labels.index[0])
+
+    with pytest.raises(ConformanceError, match="1 tasks have a missing label. .* abstains = True"):
+        check_aggregator(Open)
+
+
 def test_probabilities_that_are_none_are_not_written(folder: Path) -> None:
     result = call("aggregate", "a.csv", "--method", "improper", "-o", "l.csv", "--proba", "p.csv")
     assert result.exit_code == 1

@@ -57,10 +57,20 @@ class Case:
 
 def families() -> dict[str, list[Case]]:
     """Return all cases by family."""
-    from cases import ambient, compressed, intervals, results, strangers, types
+    from cases import (
+        ambient,
+        compressed,
+        hostile,
+        intervals,
+        overwriting,
+        results,
+        strangers,
+        types,
+    )
 
     found: dict[str, list[Case]] = {}
-    for module in (ambient, compressed, intervals, results, strangers, types):
+    modules = (ambient, compressed, hostile, intervals, overwriting, results, strangers, types)
+    for module in modules:
         for case in module.CASES:
             found.setdefault(case.family, []).append(case)
     return found

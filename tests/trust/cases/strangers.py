@@ -33,13 +33,13 @@ WELL = ("good", "prints", "closes", "replaces", "abstains")
 
 
 @contextlib.contextmanager
-def installed(folder: Path) -> Iterator[None]:
+def installed(folder: Path, source: str) -> Iterator[None]:
     """Install the methods of a stranger in a folder, and write answers and gold."""
     info = folder / "plugin" / "strange-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strange\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[deem_crowd]\nstrange = strange_methods\n")
-    (folder / "plugin" / "strange_methods.py").write_text(METHODS)
+    (folder / "plugin" / "strange_methods.py").write_text(source)
     pd.DataFrame(ROWS, columns=["task", "worker", "label"]).to_csv("a.csv", index=False)
     Path("g.csv").write_text("task,label\nt0,a\nt1,b\nt2,a\nt3,b\n")
     before = os.environ.get("PYTHONPATH")
@@ -58,8 +58,8 @@ def installed(folder: Path) -> Iterator[None]:
         registry.reload()
 
 
-def called(folder: Path, *arguments: str) -> tuple[int, str]:
-    with installed(folder), warnings.catch_warnings():
+def called(folder: Path, *arguments: str, source: str = METHODS) -> tuple[int, str]:
+    with installed(folder, source), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "600"})
     assert not obeyed(result.output)

@@ -81,7 +81,6 @@ ARROW: dict[str, tuple[list[Any], pa.DataType]] = {
     },
     "int64": ([-(2**63), 2**63 - 1], pa.int64()),
     "uint64": ([0, 2**63 + 5], pa.uint64()),
-    "half": ([np.float16(0.5), np.float16(1.5)], pa.float16()),
     "float": ([0.1, 0.2], pa.float32()),
     "double": ([0.1, 0.2], pa.float64()),
     "bool": ([True, False], pa.bool_()),
@@ -122,8 +121,17 @@ NESTED: dict[str, pa.Array] = {
         pa.array(LABEL, pa.int8()), pa.array([["x"], ["y"]])
     ),
     "calendar interval": pa.array([pa.MonthDayNano([1, 2, code]) for code in LABEL]),
+    "half floats": pa.array(np.array([0.5, 1.5], "f2")[LABEL]),
+    "a dictionary of half floats": pa.DictionaryArray.from_arrays(
+        pa.array(LABEL, pa.int8()), pa.array(np.array([0.5, 1.5], "f2"))
+    ),
 }  # fmt: skip
-WITHOUT_PARQUET = ("union", "dictionary of lists", "calendar interval")
+WITHOUT_PARQUET = (
+    "union",
+    "dictionary of lists",
+    "calendar interval",
+    "a dictionary of half floats",
+)
 
 
 def table(part: str, column: pa.Array) -> pa.Table:
@@ -187,7 +195,7 @@ PANDAS: dict[str, tuple[Callable[[list[int]], Any], str]] = {
     "overlapping intervals": (lambda c: OVERLAPPING.take(c), "refused: intervals that overlap"),
     "intervals": (lambda c: APART.take(c), "works"),
     "S-bytes": (lambda c: np.array([b"x", b"y"], "S1")[c], "works"),
-    "float16": (lambda c: np.array([0.5, 1.5], "f2")[c], "works"),
+    "float16": (lambda c: np.array([0.5, 1.5], "f2")[c], "refused: holds float16, "),
     "longdouble": (lambda c: np.array([0, 1], np.longdouble)[c], "refused: float"),
     "strings kept by Python": (
         lambda c: pd.array(["x", "y"], dtype=pd.StringDtype("python")).take(c),
