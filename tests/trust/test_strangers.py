@@ -236,8 +236,7 @@ def test_a_method_that_says_that_it_abstains_leaves_tasks_open(folder: Path) -> 
 
 
 def test_authors_are_told_to_say_that_a_method_abstains(folder: Path) -> None:
-    from deem_crowd.exceptions import ConformanceError
-    from deem_crowd.testing import check_aggregator
+    from deem_crowd.testing import ConformanceError, check_aggregator
 
     class Open:
         def fit_predict(self, data: pd.DataFrame) -> pd.Series:
