@@ -30,6 +30,9 @@ def container_bytes(root: str = "/") -> list[int]:
     """Return what the container's memory limits leave, one number a limit, of cgroup v2 and v1; none where there is
     none.
 
+    Files that the system keeps in memory, and gives up when memory is asked for (``inactive_file``), are not counted as
+    used.
+
     Parameters
     ----------
     root : str
@@ -45,9 +48,11 @@ def container_bytes(root: str = "/") -> list[int]:
         controllers, _, inner = rest.partition(":")
         if controllers == "":
             base, names = Path(root, "sys/fs/cgroup"), ("memory.max", "memory.current")
+            cached = "inactive_file"
         elif "memory" in controllers.split(","):
             base = Path(root, "sys/fs/cgroup/memory")
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            cached = "total_inactive_file"
         else:
             continue
         here = base / inner.lstrip("/")
@@ -56,8 +61,18 @@ def container_bytes(root: str = "/") -> list[int]:
                 break
             with contextlib.suppress(OSError, ValueError):  # "max", or no such file
                 limit, used = (int((folder / name).read_text()) for name in names)
-                left.append(max(0, limit - used))
+                left.append(max(0, limit - max(0, used - _stated(folder, cached))))
     return left
+
+
+def _stated(folder: Path, name: str) -> int:
+    """Return a number of a control group's memory.stat; 0 if it says none."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in (folder / "memory.stat").read_text().splitlines():
+            key, _, number = line.partition(" ")
+            if key == name:
+                return int(number)
+    return 0
 
 
 def human(n_bytes: float) -> str:

@@ -40,8 +40,14 @@ def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
         (frame([f"the text of answer {i}" for i in range(100)]), "100 of 100 labels.*free text"),
         (frame(np.linspace(0, 1, 40).tolist()), "40 real numbers.*look like ratings"),
         (frame([-1, 0, 1, 1]), r"label −1 counts as a class.*classes=\[-1, 0, 1\]"),
+        (frame(["-1", "0", "1", "1"]), r"label −1 counts as a class.*!= '-1'.*classes=\['-1', '0', '1'\]"),
+        (frame(["cat", "c\u200bat", "no", "no"]), r"labels differs.*'cat' and 'c.*str.replace"),
+        (frame(["cat", "\uff43at", "no", "no"]), "labels differs.*normalize.'NFKC'"),
+        (frame(["a", "a", "b", "b"], workers=["x", "x\ufe0f", "y", "z"]), "group of workers differs"),
+        (frame(["a", "a", "b", "b"], tasks=["x y", "x  y", "y", "z"]), "group of tasks differs.*'x  y'"),
     ],
-    ids=["case", "blank", "unicode", "worker", "task", "text", "ratings", "minus one"],
+    ids=["case", "blank", "unicode", "worker", "task", "text", "ratings", "minus one", "text of minus one",
+         "no width", "full width", "variant", "blanks"],
 )  # fmt: skip
 def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
     with pytest.warns(DataWarning, match=words):
@@ -58,11 +64,21 @@ def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
         frame(["a", "a", "b", "b"], workers=["aB", "Ab", "ab", "AB"]),
         frame([1.0, 1.5, 2.0, 2.5]),
         frame([-1, 1, 1, -1]),
+        frame(["-1", "1", "1", "-1"]),
         frame([f"text {i}" for i in range(20)]),
         frame([f"text {i % 60}" for i in range(600)]),
         frame([]),
     ],
-    ids=["labels", "ids of mixed case", "halves", "signs", "few", "many classes", "empty"],
+    ids=[
+        "labels",
+        "ids of mixed case",
+        "halves",
+        "signs",
+        "texts of signs",
+        "few",
+        "many classes",
+        "empty",
+    ],
 )
 def test_ordinary_answers_are_read_in_silence(data) -> None:
     with warnings.catch_warnings():

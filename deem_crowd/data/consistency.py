@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 def fault_of(answers: Answers) -> str | None:
     """Return the first inconsistency of answers in words, None if there is none; O(R)."""
+    for name, kinds, n_axes in _ARRAYS:
+        values = getattr(answers, name)
+        if values is None and name in ("label", "soft"):
+            continue
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in kinds:
+            return f"{name} is no array of {'numbers' if name == 'soft' else 'integers'}"
+        if values.ndim != n_axes:
+            return f"{name} has {values.ndim} axes instead of {n_axes}"
     n, r = answers.n_tasks, answers.n_answers
     pointers = answers.task_ptr
     if (
@@ -31,8 +39,11 @@ def fault_of(answers: Answers) -> str | None:
         return f"worker holds numbers outside 0..{answers.n_workers - 1}"
     if answers.label is not None and _outside(answers.label, answers.n_classes):
         return f"label holds numbers outside 0..{answers.n_classes - 1}"
-    if any(ids.has_duplicates for ids in (answers.tasks, answers.workers, answers.classes)):
+    named = (answers.tasks, answers.workers, answers.classes)
+    if any(ids.has_duplicates for ids in named):
         return "an id stands twice among the tasks, workers or classes"
+    if any(ids.hasnans for ids in named):
+        return "an id is missing among the tasks, workers or classes"
     key = answers.task.astype(np.int64) * answers.n_workers + answers.worker
     if (key[1:] <= key[:-1]).any():
         return "a worker stands twice in a task, or workers of a task are not in ascending order"
@@ -44,6 +55,10 @@ def fault_of(answers: Answers) -> str | None:
     ):
         return "soft holds rows that are no distribution over the classes"
     return None
+
+
+_ARRAYS = (("task_ptr", "iu", 1), ("worker", "iu", 1), ("label", "iu", 1), ("soft", "f", 2))
+"""The arrays of answers: kinds of dtypes, and how many axes."""
 
 
 def _outside(numbers: npt.NDArray[Any], n: int) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -47,11 +48,23 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
 
 
 def _same_id(text: str) -> str:
-    return unicodedata.normalize("NFC", text).strip()
+    return " ".join(_seen(text).split())
 
 
 def _same_word(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    return " ".join(_seen(_seen(text).casefold()).split())
+
+
+def _seen(text: str) -> str:
+    """Return what is seen of a text, in one Unicode form."""
+    return _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
+
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+)
+"""Control characters, and marks without a width of their own."""
 
 
 def _texts(index: pd.Index) -> list[str]:
@@ -60,17 +73,21 @@ def _texts(index: pd.Index) -> list[str]:
     return [value for value in index.tolist() if isinstance(value, str)]
 
 
+_UNUSUAL = re.compile(r"^ |  | $|[^ -~]")
+
+
 def _plain(index: pd.Index) -> bool:
-    """Tell whether ids are ASCII without blanks at their ends, so that those that differ do so in earnest."""
+    """Tell whether ids are visible ASCII without blanks that are easily missed, so that those that differ do so in
+    earnest."""
     if isinstance(
         index.dtype, pd.StringDtype
     ):  # Arrow looks at them without making objects of them
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        unusual = pc.match_substring_regex(pa.array(index.array), r"^\s|\s$|[^\x00-\x7F]")
+        unusual = pc.match_substring_regex(pa.array(index.array), _UNUSUAL.pattern)
         return not pc.any(unusual).as_py()
-    return all(text.isascii() and text == text.strip() for text in _texts(index))
+    return not any(map(_UNUSUAL.search, _texts(index)))
 
 
 def _lookalikes(part: str, index: pd.Index, same: Callable[[str], str]) -> str:
@@ -84,7 +101,9 @@ def _lookalikes(part: str, index: pd.Index, same: Callable[[str], str]) -> str:
     if not alike:
         return ""
     how = "case, spaces or Unicode form" if part == "label" else "spaces or Unicode form"
-    remedy = "normalize('NFC').str.strip()" + (".str.casefold()" if part == "label" else "")
+    remedy = "normalize('NFKC').str.strip()" + (".str.casefold()" if part == "label" else "")
+    if any(map(_UNSEEN.search, (text for group in alike for text in group))):
+        remedy += r".str.replace('[\x00-\x1f\xad\u200b-\u200f\u2060-\u206f\ufe00-\ufe0f\ufeff]', '', regex=True)"
     groups_differ = (
         "1 group of {}s differs" if len(alike) == 1 else f"{len(alike)} groups of {{}}s differ"
     )
@@ -132,13 +151,21 @@ def _ratings(classes: pd.Index) -> str:
 
 
 def _minus_one(classes: pd.Index) -> str:
-    if classes.dtype.kind not in "if" or not len(classes):
-        return ""
-    values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
-    if not (values.min() == -1 and 0 in values):
+    shown: list[Any]
+    if classes.dtype.kind in "if":
+        values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
+        shown = [int(v) if v == int(v) else float(v) for v in values[:5]]
+        value, found = "-1", len(values) and values.min() == -1 and 0 in values
+    else:
+        texts = _texts(classes)
+        shown = texts[:5]
+        value, found = "'-1'", {"-1", "0"} <= set(texts) and all(map(_WHOLE.fullmatch, texts))
+    if not found:
         return ""
     return (
-        "label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != -1]; if it is "
-        f"a class, name the classes: classes={[int(v) if v == int(v) else float(v) for v in values[:5]]}"
-        f"{'' if len(values) <= 5 else ' and so on'}."
+        f"label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != {value}]; if "
+        f"it is a class, name the classes: classes={shown}{'' if len(classes) <= 5 else ' and so on'}."
     )
+
+
+_WHOLE = re.compile("-1|[0-9]+")

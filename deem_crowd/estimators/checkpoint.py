@@ -91,13 +91,10 @@ class Reader:
             if not 0 < length <= min(size - 8, MAX_HEADER):
                 raise ValueError(f"its header would have {length:,} bytes, the file has {size:,}")
             header = _header(prefix + file.read(length))
-        ends = [
-            entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"
-        ]
-        if 8 + length + max(ends, default=0) != size:
-            raise ValueError(
-                f"its tensors end at byte {8 + length + max(ends, default=0):,}, the file at {size:,}"
-            )
+        places = [entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"]
+        last = 8 + length + max((end for _, end in places), default=0)
+        if last != size:
+            raise ValueError(f"its tensors end at byte {last:,}, the file at {size:,}")
         memory.require(2 * size, f"reading {str(self.path)!r}", "Read it on a larger machine.")
         return dict(header.get("__metadata__") or {})
 
@@ -107,14 +104,15 @@ class Reader:
                 f"{str(self.path)!r} is a safetensors file, but no model of deem-crowd's: its metadata lack "
                 f"format={FORMAT!r}."
             )
+        version, found = (first_few([metadata.get(name)]) for name in ("version", "kind"))
         if metadata.get("version") != str(VERSION):
             raise FormError(
-                f"{str(self.path)!r} has version {metadata.get('version')!r} of the format; this release reads version "
+                f"{str(self.path)!r} has version {version} of the format; this release reads version "
                 f"{VERSION}. Save the model again with this release."
             )
         if metadata.get("kind") != kind:
             raise FormError(
-                f"{str(self.path)!r} holds a {metadata.get('kind')!r}, not a {kind!r}: load it with that class."
+                f"{str(self.path)!r} holds a {found}, not a {kind!r}: load it with that class."
             )
         try:
             content = json.loads(metadata["content"])
@@ -202,7 +200,7 @@ def _header(data: bytes) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is no JSON object, or holds a key twice.
+        If it is no JSON object from the first byte on, or holds a key twice.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -214,7 +212,7 @@ def _header(data: bytes) -> dict[str, Any]:
         return entries
 
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")], object_pairs_hook=unique)
-    if not isinstance(header, dict):
+    if not isinstance(header, dict) or data[8:9] != b"{":
         raise ValueError("its header is no object")
     return header
 

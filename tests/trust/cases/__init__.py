@@ -59,17 +59,22 @@ def families() -> dict[str, list[Case]]:
     """Return all cases by family."""
     from cases import (
         ambient,
+        answers,
         compressed,
+        containers,
         hostile,
         intervals,
+        models,
         overwriting,
         results,
         strangers,
         types,
-    )
+    )  # fmt: skip
 
     found: dict[str, list[Case]] = {}
-    modules = (ambient, compressed, hostile, intervals, overwriting, results, strangers, types)
+    modules = (
+        ambient, answers, compressed, containers, hostile, intervals, models, overwriting, results, strangers, types,
+    )  # fmt: skip
     for module in modules:
         for case in module.CASES:
             found.setdefault(case.family, []).append(case)
