@@ -15,13 +15,11 @@ from torch import Tensor
 from deem_crowd import extras
 from deem_crowd.estimators.featured import FeatureModel
 from deem_crowd.exceptions import DataWarning, FormError, UnsupportedError, first_few
-from deem_crowd.features import learners, logistic
-from deem_crowd.features.regions import RegionalTables, Regions
-from deem_crowd.features.scaling import Scaling
 from deem_crowd.warning import warn
 
 if TYPE_CHECKING:
     from deem_crowd.estimators.checkpoint import Reader
+    from deem_crowd.features.regions import RegionalTables
 
 _LINEAR, _OBJECTS = "regression", "skops"
 _TRUSTED = (
@@ -40,6 +38,8 @@ def pack(made: FeatureModel | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     if made is None:
         return {}, {}
+    from deem_crowd.features import learners
+
     content: dict[str, Any] = {
         "use": made.use,
         "n_columns": int(made.n_columns),
@@ -103,6 +103,8 @@ def unpack(reader: Reader, labels: Any) -> FeatureModel | None:
     content = reader.get("features", dict, optional=True)
     if content is None:
         return None
+    from deem_crowd.features.scaling import Scaling
+
     try:
         use, n_columns, kind = str(content["use"]), int(content["n_columns"]), content["kind"]
         correlation, weight = content["correlation"], float(content["weight"])
@@ -141,6 +143,9 @@ def _regional(reader: Reader, content: dict[str, Any], p: int, k: int) -> Region
     number = content.get("regions")
     if number is None:
         return None
+    from deem_crowd.features import logistic
+    from deem_crowd.features.regions import RegionalTables, Regions
+
     if not isinstance(number, int) or number < 2:
         raise reader.damaged(f"there are {number!r} regions")
     middle = _array(reader, "regions.middle", (p,)) if content.get("regions_centred") else None
@@ -157,6 +162,8 @@ def _regional(reader: Reader, content: dict[str, Any], p: int, k: int) -> Region
 def _regression(
     reader: Reader, content: dict[str, Any], p: int, k: int, labels: Any
 ) -> tuple[Any, Any]:
+    from deem_crowd.features import learners, logistic
+
     centre = _array(reader, "centre", (p,)) if content.get("centred") else None
     scaler = logistic.Scaler(
         None if centre is None else centre.astype(np.float32),
