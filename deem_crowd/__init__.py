@@ -11,5 +11,12 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_attached, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["__version__", *__all__]  # noqa: PLE0604 (the names of the stub)
+
+
+def __getattr__(name: str) -> object:
+    from deem_crowd.deferred import uncollected
+
+    with uncollected():
+        return _attached(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deem_crowd.deferred import defer
+import deem_crowd
+from deem_crowd.deferred import defer, uncollected
 
 _INIT = """
 from . import part
@@ -88,3 +90,30 @@ def test_an_error_of_the_package_is_raised_to_whoever_asks(package, tmp_path) ->
 def test_what_is_not_there_is_not_deferred() -> None:
     defer("crowdkit.no_such_package")
     assert "crowdkit.no_such_package" not in sys.modules
+
+
+def test_the_collector_goes_on_where_it_was_on() -> None:
+    assert gc.isenabled()
+    with uncollected():
+        assert not gc.isenabled()
+        with uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), uncollected():
+        _ = 1 / 0
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_names_of_the_package_are_there_or_said_to_be_missing() -> None:
+    assert deem_crowd.DEEMAggregator.__name__ == "DEEMAggregator"
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = deem_crowd.no_such_name
+    assert gc.isenabled()
