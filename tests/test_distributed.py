@@ -130,6 +130,27 @@ def test_an_error_in_one_process_ends_all(tmp_path, spoil, words) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_columns_by_name_and_known_labels(tmp_path) -> None:
+    rows = parts(tmp_path / "in", 2)
+    names = {"task": "item", "worker": "rater", "label": "answer"}
+    for path in (tmp_path / "in").iterdir():
+        pd.read_parquet(path).rename(columns=names).to_parquet(path, row_group_size=100)
+    known = pd.Series({f"t{n}": "bacd"[n % 4] for n in range(0, 200, 5)}, name="answer")
+    known.rename_axis("item").reset_index().to_parquet(tmp_path / "gold.parquet", index=False)
+    options = ["--task", "item", "--worker", "rater", "--label", "answer", "--gold", "gold.parquet"]
+    said(start(2, tmp_path, "in", "--output", "out", "--plain", *options), True)
+    found = pd.concat(map(pd.read_parquet, sorted((tmp_path / "out").glob("labels-*.parquet"))))
+    with pytest.warns(DataWarning, match="the last one counts"):
+        whole = DEEMAggregator(auto_hyperparameters=False).fit(rows, known)
+    found = found.set_index("task").loc[whole.labels_.index]
+    assert (found["label"].to_numpy() == whole.labels_.to_numpy()).all()
+    assert (found.loc[known.index, "label"] == known).all()
+    np.testing.assert_allclose(
+        found.drop(index=known.index)["confidence"],
+        whole.probas_.max(axis=1).drop(index=known.index), atol=1e-5,
+    )  # fmt: skip
+
+
 def test_more_processes_than_rows_and_an_output_that_is_there(tmp_path) -> None:
     rows = parts(tmp_path / "all", 1)
     (tmp_path / "in").mkdir()

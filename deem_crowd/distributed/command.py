@@ -16,6 +16,7 @@ import datetime
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,8 +37,25 @@ def run(
     settings: dict[str, Any],
     missing: Missing,
     duplicates: Duplicates,
+    names: Mapping[str, str] | None = None,
+    gold: str | None = None,
 ) -> None:
     """Read, fit and write, as one of the processes of the default group.
+
+    Parameters
+    ----------
+    paths : list of str
+        Parquet files, folders, patterns, URIs.
+    output : str
+        Folder to make.
+    settings : dict
+        All parameters of DEEMAggregator.
+    missing, duplicates
+        As in :meth:`Answers.from_parquet`.
+    names : mapping, optional
+        What the columns ``task``, ``worker`` and ``label`` are called.
+    gold : str, optional
+        Parquet of known labels, with the columns of tasks and labels.
 
     Raises
     ------
@@ -51,8 +69,9 @@ def run(
     if target.exists():
         error = FileExistsError(f"{target} is there already")
     collectives.agree(error)
-    answers = reading.read(paths, missing=missing, duplicates=duplicates)
-    found = shared.fit_answers(answers, None, settings, partitioned=True)
+    answers = reading.read(paths, names, missing, duplicates)
+    known = None if gold is None else reading.told(lambda: reading.read_gold(gold, names))
+    found = shared.fit_answers(answers, known, settings, partitioned=True)
     try:
         if rank == 0:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -136,6 +155,13 @@ def main(
     join: Annotated[
         float, typer.Option(min=0, help="Seconds in which all processes have to be there.")
     ] = 60.0,
+    task: Annotated[str, typer.Option(help="Column of tasks.")] = "task",
+    worker: Annotated[str, typer.Option(help="Column of workers.")] = "worker",
+    label: Annotated[str, typer.Option(help="Column of labels.")] = "label",
+    gold: Annotated[
+        str | None,
+        typer.Option(help="Parquet of known labels, in columns of the same names; they are fixed."),
+    ] = None,
 ) -> None:
     """Turn the answers in parquet parts into labels, with the processes that torchrun starts."""
     from deem_crowd import DEEMAggregator
@@ -150,7 +176,8 @@ def main(
     try:
         _join("nccl" if device.startswith("cuda") else "gloo", join)
         declaration.check(settings | {"missing": missing, "duplicates": duplicates}, DEEMAggregator)
-        run(answers, output, settings, missing, duplicates)  # type: ignore[arg-type]
+        names = {"task": task, "worker": worker, "label": label}
+        run(answers, output, settings, missing, duplicates, names, gold)  # type: ignore[arg-type]
     except ProcessLostError as error:
         typer.echo(f"error: {error}", err=True)
         sys.stderr.flush()

@@ -17,11 +17,12 @@ import torch.distributed as dist
 
 from deem_crowd.data import datasets
 from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.data.arrow import series
 from deem_crowd.data.batches import LongTable, refuse_missing
 from deem_crowd.data.parquet import ROWS, Paths
 from deem_crowd.distributed import collectives
 from deem_crowd.distributed.parts import hashed
-from deem_crowd.exceptions import DataError, DeemCrowdError
+from deem_crowd.exceptions import DataError, DeemCrowdError, MissingColumnError
 
 T = TypeVar("T")
 Share = tuple[datasets.DataFile, list[int]]
@@ -57,13 +58,13 @@ def read(
         In every process, whichever of them it happened in.
     """
     table = LongTable(names)
-    files = _told(lambda: datasets.files_of(paths))
+    files = told(lambda: datasets.files_of(paths))
     footers = _footers(files, table)
-    _told(lambda: _announce(files, footers, table))
+    told(lambda: _announce(files, footers, table))
     own = _batches(_share(files, footers), table, rows)
     origins: list[npt.NDArray[np.int32]] = []
     while True:
-        batch = _told(lambda: next(own, None))
+        batch = told(lambda: next(own, None))
         there_is_more = collectives.summed(torch.tensor([int(batch is not None)]))
         if not int(there_is_more):
             break
@@ -71,7 +72,7 @@ def read(
             for came in _opened(part):
                 table.add(came)
                 origins.append(np.full(len(came), rank, dtype=np.int32))
-    return _told(lambda: _answers(table, origins, missing, duplicates))
+    return told(lambda: _answers(table, origins, missing, duplicates))
 
 
 def _answers(
@@ -87,7 +88,7 @@ def _answers(
     return Answers.from_codes(task, worker, label, missing=missing, duplicates=duplicates)
 
 
-def _told(work: Callable[[], T]) -> T:
+def told(work: Callable[[], T]) -> T:
     """Do something that may fail and tells other processes nothing; what goes wrong in one is raised in all."""
     result: list[T] = []
     error: Exception | None = None
@@ -117,18 +118,34 @@ def _footers(files: list[datasets.DataFile], table: LongTable) -> list[Footer]:
         In every process; also if they see different files.
     """
     rank, size = dist.get_rank(), dist.get_world_size()
-    own = _told(lambda: [_footer(file, table) for file in files[rank::size]])
-    told = [
+    own = told(lambda: [_footer(file, table) for file in files[rank::size]])
+    every = [
         json.loads(text) for text in collectives.gather_text(json.dumps(list(map(asdict, own))))
     ]
-    numbers = [len(part) for part in told]
+    numbers = [len(part) for part in every]
     if numbers != [len(range(number, sum(numbers), size)) for number in range(size)]:
         raise DataError(
             "processes see different files: they looked at "
             f"{', '.join(f'{number} ({rank})' for rank, number in enumerate(numbers))} of them (by rank). Give "
             "all of them one folder that does not change."
         )
-    return [Footer(**told[number % size][number // size]) for number in range(sum(numbers))]
+    return [Footer(**every[number % size][number // size]) for number in range(sum(numbers))]
+
+
+def read_gold(path: str, names: Mapping[str, str] | None) -> pd.DataFrame:
+    """Return known labels, columns ``task`` and ``label``, from a parquet file.
+
+    Raises
+    ------
+    MissingColumnError, DataError, OSError
+    """
+    (file,) = datasets.files_of(path)
+    there = {part: (names or {}).get(part, part) for part in ("task", "label")}
+    lacking = [name for name in there.values() if name not in file.schema(file.fragment()).names]
+    if lacking:
+        raise MissingColumnError(f"{path}: column {', '.join(map(repr, lacking))} is missing.")
+    table = pa.Table.from_batches(list(file.batches(list(there.values()))))
+    return pd.DataFrame({part: series(table.column(name)) for part, name in there.items()})
 
 
 def _footer(file: datasets.DataFile, table: LongTable) -> Footer:
