@@ -29,7 +29,7 @@ from deem_crowd.progress import Progress, only_stage
 from deem_crowd.selection import null_model, select, taught
 from deem_crowd.selection.candidates import Candidate, fallen_back
 from deem_crowd.selection.opinion_pool import OpinionPool
-from deem_crowd.selection.select import Selected
+from deem_crowd.selection.selected import Selected
 from deem_crowd.threads import as_many_threads_as_pay
 from deem_crowd.training import likelihood as training
 from deem_crowd.training import one_unit

@@ -28,7 +28,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.grown import Addition, GrownDesign
 from deem_crowd.model.votes import TIE, first_true
 from deem_crowd.selection.opinion_pool import OpinionPool
-from deem_crowd.selection.select import Selected
+from deem_crowd.selection.selected import Selected
 from deem_crowd.training.em import WarmStart
 
 UPDATE, GROWN_WITH = "update_", "_grown_with"

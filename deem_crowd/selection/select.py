@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import nan
 
@@ -28,6 +28,7 @@ from deem_crowd.selection.opinion_pool import (
 )
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.presence import Presence
+from deem_crowd.selection.selected import Selected
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp, Member, WarmStart
 from deem_crowd.training.hierarchical import (
@@ -47,44 +48,6 @@ _KNOWN = "as the groups say that were given"
 _FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _DEPARTURE = 2.0
 """Standard deviations from which pairs of workers are seen to agree otherwise than by chance."""
-
-
-@dataclass
-class Selected:
-    """The chosen pool and how it came about.
-
-    Attributes
-    ----------
-    candidates : list of Candidate
-    tables : Member
-        The fit with one table a worker, whose path is the history of training.
-    pool : OpinionPool, optional
-        None where the answers are explained as well without a label; the rest is then missing, too.
-    posterior : shape (N, K)
-    mean : shape (N, K)
-        The members' mean: what tables are read off.
-    weight : float64, shape (D, K, K)
-        Log-tables read off ``mean``.
-    warm_starts : dict of str to WarmStart
-        For a fit of more answers.
-    members : tuple of Member
-        Those of the pool, where more answers may be added to them one by one.
-    skills : float64, shape (D,), optional
-        Where tables do not say how often a worker is right: sources that speak for one class are silent on others.
-    pairs : Pairs, optional
-        How often sources agree in pairs, where that was asked.
-    """
-
-    candidates: list[Candidate]
-    tables: Member
-    pool: OpinionPool | None = None
-    posterior: torch.Tensor | None = None
-    mean: torch.Tensor | None = None
-    weight: torch.Tensor | None = None
-    warm_starts: dict[str, WarmStart] = field(default_factory=dict)
-    members: tuple[Member, ...] = ()
-    skills: torch.Tensor | None = None
-    pairs: pairs.Pairs | None = None
 
 
 @dataclass

@@ -36,7 +36,8 @@ from deem_crowd.selection import null_model
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.regression import FloatArray, IntArray, Regression, indicators
-from deem_crowd.selection.select import Selected, read_off
+from deem_crowd.selection.select import read_off
+from deem_crowd.selection.selected import Selected
 
 LEAST_GOLD = 8
 """Known labels from which they are asked."""

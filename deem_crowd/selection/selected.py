@@ -1,0 +1,50 @@
+"""What the choice of a model comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from deem_crowd.selection import pairs
+from deem_crowd.selection.candidates import Candidate
+from deem_crowd.selection.opinion_pool import OpinionPool
+from deem_crowd.training.em import Member, WarmStart
+
+
+@dataclass
+class Selected:
+    """The chosen pool and how it came about.
+
+    Attributes
+    ----------
+    candidates : list of Candidate
+    tables : Member
+        The fit with one table a worker, whose path is the history of training.
+    pool : OpinionPool, optional
+        None where the answers are explained as well without a label; the rest is then missing, too.
+    posterior : shape (N, K)
+    mean : shape (N, K)
+        The members' mean: what tables are read off.
+    weight : float64, shape (D, K, K)
+        Log-tables read off ``mean``.
+    warm_starts : dict of str to WarmStart
+        For a fit of more answers.
+    members : tuple of Member
+        Those of the pool, where more answers may be added to them one by one.
+    skills : float64, shape (D,), optional
+        Where tables do not say how often a worker is right: sources that speak for one class are silent on others.
+    pairs : Pairs, optional
+        How often sources agree in pairs, where that was asked.
+    """
+
+    candidates: list[Candidate]
+    tables: Member
+    pool: OpinionPool | None = None
+    posterior: torch.Tensor | None = None
+    mean: torch.Tensor | None = None
+    weight: torch.Tensor | None = None
+    warm_starts: dict[str, WarmStart] = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
+    skills: torch.Tensor | None = None
+    pairs: pairs.Pairs | None = None
