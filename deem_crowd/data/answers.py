@@ -53,14 +53,6 @@ class Answers(Views):
     [[0, 1], [1, -1]]
     """
 
-    task_ptr: npt.NDArray[np.integer[Any]]
-    worker: npt.NDArray[np.int32]
-    label: npt.NDArray[np.int32] | None
-    soft: npt.NDArray[np.float64] | None
-    tasks: pd.Index
-    workers: pd.Index
-    classes: pd.Index
-
     # --------------------------------------------------------------- building
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Views:
-    """What :class:`deem_crowd.Answers` show, beside their fields."""
+    """The fields of :class:`deem_crowd.Answers`, which says what they are, and what they show."""
 
     task_ptr: npt.NDArray[np.integer[Any]]
     worker: npt.NDArray[np.int32]

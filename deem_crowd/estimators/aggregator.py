@@ -199,13 +199,13 @@ class DEEMAggregator(
     ) -> Self:
         """Add answers: new tasks, new workers, more answers to old tasks.
 
-        The answers of earlier calls are remembered (some 30 bytes each, and ids). A few more, up to a twentieth of
-        those that all were last fitted to, are added to the model: the tables of the workers and the labels of the
-        tasks that they touch, and from half a percent on then the labels of all tasks. That ends near where
-        :meth:`fit` on all answers would, in a fraction of the time. With more answers the model is fitted anew to
-        all of them; with new classes, known labels, an answer that replaces another, or changed parameters it is fitted
-        to all of them from its present weights, as far as its end does not depend on its start, or anew if it has
-        several units, layers or many classes. ``update_`` says how the last call went about it.
+        The answers of earlier calls are remembered, at some 30 bytes each and the ids. A few further answers, up to a
+        twentieth of those in the last full fit, update the model: the tables of the workers who gave them, the labels
+        of the tasks that they concern, and, once they come to half a percent, the labels of all tasks. The result is
+        close to that of :meth:`fit` on all answers, and takes a fraction of the time. With more answers than that, the
+        model is fitted anew to all of them. With new classes, known labels, an answer that replaces another, or changed
+        parameters it is fitted to all of them, starting from its present weights where the result does not depend on
+        the start, or anew if it has several units, layers or many classes. ``update_`` says what the last call did.
 
         Parameters
         ----------

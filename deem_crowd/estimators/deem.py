@@ -256,8 +256,8 @@ class DEEM(
     ) -> Self:
         """Add tasks: further rows of the same sources.
 
-        What came before is remembered, and the model is fitted to all of it, from its present weights: it ends near
-        where :meth:`fit` on all rows would. Models of several units or with layers are fitted anew.
+        Earlier rows are remembered. The model is fitted to all of them, starting from its present weights, and the
+        result is close to that of :meth:`fit` on all rows. Models with several units or with layers are fitted anew.
 
         Parameters
         ----------

@@ -71,15 +71,15 @@ class Parameters:
         None,
         BOOL,
         NONE,
-        doc="Whether the classes are ordered, as ratings are: errors then fall off with distance. None: if the "
-        "labels are an ordered categorical. For the model that is chosen from the answers.",
+        doc="Whether the classes are ordered, as ratings are, so that errors fall off with distance. None means: if "
+        "the labels are an ordered categorical. Used by the model that is chosen from the answers.",
     )
     groups: Any = parameter(
         None,
         kind="dict of str to list of workers, or None",
         doc="Workers that share errors, such as prompts of one model: {'llama': ['llama-8b', 'llama-70b'], ...}, by "
         "their ids (columns of an array: their numbers). The answers of a group count only as far as they say more "
-        "than one member would. For the model that is chosen from the answers.",
+        "than one member would. Used by the model that is chosen from the answers.",
     )
     auto_hyperparameters: bool | None = parameter(
         None,
@@ -102,7 +102,7 @@ class Parameters:
         BOOL,
         names_model=True,
         doc="Put multinomial layers in front of the hidden units, for ensembles of up to some hundreds of "
-        "workers; also done by giving any of the next two.",
+        "workers. Either of the next two parameters does so as well.",
     )
     preprocessing_layers: int | None = parameter(
         None,
@@ -156,7 +156,7 @@ class Parameters:
         Number(1, whole=True),
         NONE,
         sampled=True,
-        doc="The same; it takes precedence over ``cd_k``.",
+        doc="Another name for ``cd_k``, over which it takes precedence.",
     )
     sampler_oh_mode: bool | None = parameter(
         None,
@@ -179,7 +179,7 @@ class Parameters:
         Number(0, open_low=True),
         NONE,
         sampled=True,
-        doc="Of Adam, in training by samples; 0.03 if omitted.",
+        doc="Learning rate of Adam in training by samples; 0.03 if omitted.",
     )
     learning_rate_schedule: Schedule = parameter(
         "cosine",
@@ -192,7 +192,7 @@ class Parameters:
         Number(0, 0.9999),
         NONE,
         sampled=True,
-        doc="Of Adam, in training by samples; 0.9 if omitted.",
+        doc="Momentum of Adam in training by samples; 0.9 if omitted.",
     )
     batch_size: int | None = parameter(
         None,
@@ -218,7 +218,7 @@ class Parameters:
         DivergenceSettings.validation_fraction,
         Number(0, 0.5, open_low=True),
         sampled=True,
-        doc="That share.",
+        doc="Share of the tasks that ``early_stopping`` holds out.",
     )
     device: str | torch.device = parameter(
         "auto",
@@ -228,8 +228,8 @@ class Parameters:
     dtype: str = parameter(
         "auto",
         Choice(("auto", "float32", "float64")),
-        doc="Of the passes over the answers. 'auto' is float32, but float64 where the data are so few that it "
-        "is free.",
+        doc="Precision of the passes over the answers. 'auto' is float32, or float64 where there are so few answers "
+        "that it costs nothing.",
     )
     random_state: int | None = parameter(
         None,

@@ -1,4 +1,4 @@
-"""Sends signals at random moments and says what they broke; run as a program, in a process without other threads.
+"""Sends signals at random moments and says what they broke; a program for a process without other threads.
 
     python tests/trust/interrupts.py KIND TRIALS SEED
 

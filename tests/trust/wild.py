@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import os
 import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from hypothesis import HealthCheck, settings
+from examples import SCALE as SCALE
+from examples import runs as runs
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 
 from deem_crowd.exceptions import DataWarning, DeemCrowdError
 from deem_crowd.model.votes import TIE
-
-SCALE = int(os.environ.get("DEEM_CROWD_FUZZ", "1"))
-"""How many times the usual number of examples; beyond 1 they are drawn anew at each run."""
-
-
-def runs(n: int, **more: Any) -> settings:
-    return settings(
-        max_examples=n * SCALE,
-        deadline=None,
-        derandomize=SCALE == 1,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-        **more,
-    )
-
 
 TEXT = st.one_of(
     st.sampled_from(["a", "b", "", " ", "task", "label", "nan", "1", "=1+1", "<script>", "\x00"]),
