@@ -60,17 +60,16 @@ def fit(variant: str, seed: int = 0) -> DEEMAggregator:
 
 
 def test_run_to_run() -> None:
-    """In this process, and in new ones with another hash seed."""
+    """In this process, and in a new one with another hash seed."""
     here = [digest(variant) for variant in VARIANTS]
     assert [digest(variant) for variant in VARIANTS] == here
     code = "import test_determinism as t; print(*[t.digest(variant) for variant in t.VARIANTS])"
-    for hash_seed in ("1", "2"):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True, encoding="utf-8", check=True,
-        )  # fmt: skip
-        assert done.stdout.split() == here
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == here
 
 
 @ALL

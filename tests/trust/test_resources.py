@@ -48,7 +48,7 @@ def shell(arguments: str) -> str:
 @pytest.mark.parametrize("output", ["o.csv", "o.csv.gz", "o.parquet", "o.jsonl"])
 @pytest.mark.parametrize("old", [b"old", None])
 def test_a_disk_that_is_full(output, old, tmp_path) -> None:
-    crowd(20_000).to_csv(tmp_path / "a.csv", index=False)
+    crowd(3_000).to_csv(tmp_path / "a.csv", index=False)
     if old:
         (tmp_path / output).write_bytes(old)
     done = limited(shell(f"aggregate a.csv -o {output}"), tmp_path, resource.RLIMIT_FSIZE, 2000)
@@ -88,7 +88,7 @@ def test_a_disk_that_is_full_during_a_benchmark(tmp_path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_standard_output_that_is_full(tmp_path) -> None:
-    crowd(20_000).to_csv(tmp_path / "a.csv", index=False)
+    crowd(3_000).to_csv(tmp_path / "a.csv", index=False)
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "deem_crowd.cli", "aggregate", "a.csv"],
