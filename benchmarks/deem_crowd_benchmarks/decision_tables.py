@@ -133,8 +133,8 @@ def _checked(rows: Sequence[Row]) -> Table:
             f"{name} {number(100 * float(held[name].mean()), '.0f')} %" for name in cover.columns
         )
         table.note = (
-            "Means over draws of the sample. Draws in which the precision was 0.95 or more, of those that kept "
-            f"something: {right}."
+            "Means over draws of the sample. Draws in which nothing was kept, or the precision was 0.95 or more: "
+            f"{right}."
         )
     return table
 

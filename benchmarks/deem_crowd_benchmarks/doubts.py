@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.decide import reliable, suspect_answers
+from deem_crowd.decide import Consensus, reliable, suspect_answers
 from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd_benchmarks.label_set import LabelSet
 
@@ -178,10 +178,9 @@ def coverage(scored: Scored, name: str) -> dict[str, float]:
     right = (label.reindex(truth.index) == truth).to_numpy()
     found = {"aurc": aurc(sure.reindex(truth.index).to_numpy(), right), "accuracy": right.mean()}
     if name != "cleanlab":
-        fitted = (
-            smoothed_votes(scored.posterior("vote"), scored)
-            if name == "vote"
-            else scored.model(name)
+        votes = name == "vote"
+        fitted = Consensus.of(
+            smoothed_votes(scored.posterior(name), scored) if votes else scored.model(name)
         )
         found |= checked(fitted, label, truth)
         kept = reliable(fitted, PRECISION)
@@ -196,8 +195,8 @@ def coverage(scored: Scored, name: str) -> dict[str, float]:
 def checked(fitted: Any, label: pd.Series, truth: pd.Series) -> dict[str, float]:
     """Return what ``reliable(0.95, gold=...)`` keeps with random halves of the gold tasks, in the mean over draws.
 
-    ``checked``, the share of tasks that is kept; ``checked_held``, in how many draws that kept something the precision
-    on all gold tasks among them is 0.95 or more; NaN where none did.
+    ``checked``, the share of tasks that is kept; ``checked_held``, in how many draws nothing is kept, or the precision
+    on all gold tasks among what is kept is 0.95 or more.
     """
     rng = np.random.default_rng(0)
     right = label.reindex(truth.index) == truth
@@ -207,12 +206,8 @@ def checked(fitted: Any, label: pd.Series, truth: pd.Series) -> dict[str, float]
         found = reliable(fitted, PRECISION, gold=sample)
         kept.append(found.coverage)
         rated = right[right.index.isin(found.labels.index)]
-        if len(rated):
-            held.append(rated.mean() >= PRECISION)
-    return {
-        "checked": float(np.mean(kept)),
-        "checked_held": float(np.mean(held)) if held else float("nan"),
-    }
+        held.append(not len(rated) or rated.mean() >= PRECISION)
+    return {"checked": float(np.mean(kept)), "checked_held": float(np.mean(held))}
 
 
 def smoothed_votes(shares: pd.DataFrame, scored: Scored) -> pd.DataFrame:

@@ -61,7 +61,7 @@ def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
     Raises
     ------
     DataError
-        If a cost is missing, or is not above 0.
+        If a cost is missing, is no number, or is not above 0.
     """
     if costs is None:
         return np.ones(len(ids))
@@ -71,6 +71,10 @@ def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
         values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)
         cost = np.where(place < 0, np.nan, np.append(values, np.nan)[place])
     else:
+        if not isinstance(costs, (int, float, np.number)):
+            raise DataError(
+                f"costs is a {type(costs).__name__}; pass a number, or a Series or mapping from {what} to number."
+            )
         cost = np.full(len(ids), float(costs))
     absent = np.flatnonzero(np.isnan(cost))
     if len(absent):

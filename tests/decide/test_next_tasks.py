@@ -320,6 +320,7 @@ def test_one_worker() -> None:
         ({"per_task_limit": 0}, ParameterError, "per_task_limit must be a whole number"),
         ({"costs": {"t0": 1.0}}, DataError, "costs are missing for 199 of 200 tasks: 't1'"),
         ({"costs": -1.0}, DataError, "costs of 200 tasks are not above 0"),
+        ({"costs": "a lot"}, DataError, "costs is a str; pass a number"),
         ({"costs": pd.Series(0.0, index=TRUTH.index)}, DataError, "not above 0"),
         ({"settled": -1}, ParameterError, "settled must be a number of at least 0"),
         ({"features": np.zeros((3, 2))}, FormError, "features have shape"),
