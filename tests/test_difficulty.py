@@ -39,7 +39,7 @@ def test_by_enumeration(seed: int, subtypes: int, powers: bool) -> None:
     weight, prior = energy.weight.numpy(), np.exp(energy.bias.numpy())
     shares, gain = found.shares.numpy(), 0.0
     assert shares.sum() == pytest.approx(1)
-    for row, posterior in zip(matrix, found.posterior.numpy(), strict=True):
+    for row, posterior in zip(matrix, found.posterior().numpy(), strict=True):
         joint = []
         for level in LEVELS:
             table = np.exp(level * weight)
@@ -90,7 +90,7 @@ def test_probabilities_are_calibrated_where_tasks_differ() -> None:
     rng = np.random.default_rng(1)
     energy, said, truth = _drawn(rng, rng.choice([0.0, 0.5, 2.0], 4000))
     design = _design(said, 2, 2)
-    found = with_levels(energy, design).posterior
+    found = with_levels(energy, design).posterior()
     right = (found.argmax(1).numpy() == truth).mean()
     error = np.sqrt(right * (1 - right) / len(truth))
     assert float(found.max(1).values.mean()) == pytest.approx(right, abs=4 * error)
@@ -105,6 +105,6 @@ def test_a_split_task_is_doubted_more_than_its_weight_of_votes_says() -> None:
     said[0] = [0, 0, 0, 0, 0, 1, 1]
     said[1] = [0, 0, 0, -1, -1, -1, -1]
     design = _design(said, 2, 2)
-    plain, found = energy.posterior(design), with_levels(energy, design).posterior
+    plain, found = energy.posterior(design), with_levels(energy, design).posterior()
     assert float(plain[0, 0]) == pytest.approx(float(plain[1, 0]))
     assert found[0, 0] < found[1, 0]

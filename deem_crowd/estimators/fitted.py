@@ -202,7 +202,7 @@ class FittedModel:
         design = make_design(recoded, self.device, self.dtype, energy.n_states)
         found = with_levels(energy, design)
         return self.spread(
-            found.posterior if pays(found.gain, design) else energy.posterior(design)
+            found.posterior() if pays(found.gain, design) else energy.posterior(design)
         )
 
     def _recoded(self, answers: Answers, workers: IntArray, classes: IntArray) -> Answers:

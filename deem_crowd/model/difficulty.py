@@ -24,42 +24,58 @@ from deem_crowd.model.energy import Energy
 
 LEVELS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """β; the level 1 is the member itself."""
-_ROUNDS = 50
+_ROUNDS, _SETTLED = 50, 1e-4
+_MOST_TASKS = 20_000
+"""The shares are learned from so many tasks, evenly spaced; of more, they would be known better than they need be."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Difficulty:
     """What a member says of N tasks of several levels of difficulty.
 
     Attributes
     ----------
-    posterior : Tensor, shape (N, K)
-        p(label | x_n), summed over the levels.
-    shares : Tensor, shape (number of levels,)
+    energy : Energy
+        The member.
+    design : DesignMatrix
+    likelihood : float64 Tensor, shape (number of levels, N)
+        log p(x_n | β), up to what all levels have alike.
+    shares : float64 Tensor, shape (number of levels,)
         ω; they sum to 1.
-    gain : float
-        Log-likelihood of all answers, in nats, above that of the member itself.
     """
 
-    posterior: torch.Tensor
+    energy: Energy
+    design: DesignMatrix
+    likelihood: torch.Tensor
     shares: torch.Tensor
-    gain: float
+
+    @property
+    def gain(self) -> float:
+        """Log-likelihood of all answers, in nats, above that of the member itself."""
+        mixed = torch.logsumexp(self.likelihood + self.shares.log()[:, None], 0)
+        return float((mixed - self.likelihood[LEVELS.index(1.0)]).sum())
+
+    def posterior(self) -> torch.Tensor:
+        """Return p(label | x_n), summed over the levels, float64, shape (N, K)."""
+        levels = torch.softmax(self.likelihood + self.shares.log()[:, None], 0)
+        found = torch.zeros(())
+        for level, logits in zip(levels, _state_logits(self.energy, self.design), strict=True):
+            found = found.to(logits) + level[:, None] * softmax(logits)[0]
+        return self.energy.fold(found)
 
 
 def with_levels(energy: Energy, design: DesignMatrix) -> Difficulty:
-    """Return what a member says where tasks are of several levels of difficulty, float64; its tables stay."""
+    """Return a member with levels of difficulty; its tables stay."""
     likelihood = torch.stack([softmax(logits)[1] for logits in _state_logits(energy, design)])
-    shares = torch.full((len(LEVELS), 1), 1 / len(LEVELS), dtype=torch.float64)
-    shares = shares.to(likelihood.device)
+    some = likelihood[:, :: max(1, -(-likelihood.shape[1] // _MOST_TASKS))]
+    shares = torch.full((len(LEVELS), 1), 1 / len(LEVELS)).to(likelihood)
     for _ in range(_ROUNDS):
-        levels = torch.softmax(likelihood + shares.log(), 0)
+        before = shares
+        levels = torch.softmax(some + shares.log(), 0)
         shares = levels.mean(1, keepdim=True).clamp_min(1e-12)
-    levels = torch.softmax(likelihood + shares.log(), 0)
-    posterior = torch.zeros(())
-    for level, logits in zip(levels, _state_logits(energy, design), strict=True):
-        posterior = posterior.to(logits) + level[:, None] * softmax(logits)[0]
-    gained = torch.logsumexp(likelihood + shares.log(), 0) - likelihood[LEVELS.index(1.0)]
-    return Difficulty(energy.fold(posterior), shares[:, 0], float(gained.sum()))
+        if float((shares - before).abs().max()) < _SETTLED:
+            break
+    return Difficulty(energy, design, likelihood, shares[:, 0])
 
 
 def pays(gain: float, design: DesignMatrix) -> bool:

@@ -75,7 +75,7 @@ class OpinionPool:
         gain = sum(v * level.gain for v, level in zip(self.weights, levels, strict=True))
         if pays(gain, design):
             return self.mean(
-                [tempered(level.posterior, design, self.correlation) for level in levels]
+                [tempered(level.posterior(), design, self.correlation) for level in levels]
             )
         found = [energy.posterior(design) for energy in self.energies]
         return self.mean([discounted(one.double(), design, self.correlation) for one in found])
