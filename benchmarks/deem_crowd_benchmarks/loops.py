@@ -25,10 +25,10 @@ _FIRST, _BATCH = 200, 100
 
 
 def digits(seed: int) -> tuple[FloatArray, IntArray]:
-    """Return the 1,797 digits in random order, values in [0, 1]."""
+    """Return the 1,797 digits in random order, values from 0 to 16."""
     features, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(labels))
-    return features[order] / 16, labels[order].astype(np.int64)
+    return features[order], labels[order].astype(np.int64)
 
 
 def noisy(
@@ -89,6 +89,7 @@ def rad(seeds: int, share: float = 0.4) -> pd.DataFrame:
     rows = []
     for seed in range(seeds):
         x, y = digits(seed)
+        x = x / 16
         rng = np.random.default_rng(seed)
         given = y[:_TRAIN].copy()
         parts = [slice(i, min(i + _BATCH, _TRAIN)) for i in range(_FIRST, _TRAIN, _BATCH)]
