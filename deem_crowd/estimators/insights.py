@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.exceptions import (
     DataError,
     FindingsWarning,
@@ -126,6 +127,8 @@ class Insights:
     def _warn_of_findings(self, counts: Pairs | None, before: dict[str, Any]) -> None:
         """Warn of what stands out after a fit, which leaves the object as it was where the warning is an error.
 
+        After a fit with sparse tables nothing is said.
+
         Parameters
         ----------
         counts : Pairs, optional
@@ -133,6 +136,9 @@ class Insights:
         before : dict
             The object's attributes before the fit.
         """
+        fitted = self.__dict__["_fitted"]
+        if isinstance(fitted[0] if isinstance(fitted, tuple) else fitted, SparseModel):
+            return  # full tables, which this takes, are what such a model does without
         sentences = _insight("findings").of_fit(self, counts)
         if not sentences:
             return

@@ -13,6 +13,7 @@ import pytest
 from deem_crowd_benchmarks import laws
 
 from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.exceptions import FindingsWarning
 from deem_crowd.insight import findings
 
@@ -130,6 +131,19 @@ def test_a_long_list_is_cut_and_says_where_the_rest_is(monkeypatch: pytest.Monke
     assert said(lambda: DEEM().fit(matrix)) == [
         "Sentence 0. Sentence 1. Sentence 2. findings() has 2 more."
     ]
+
+
+def test_a_fit_with_sparse_tables_makes_no_full_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(300, size=900)
+    right = rng.random((900, 6)) < 0.8
+    matrix = np.where(right, truth[:, None], rng.integers(300, size=right.shape))
+
+    def refuse(_: object) -> None:
+        raise AssertionError("full tables were made")
+
+    monkeypatch.setattr(SparseModel, "full_confusion", refuse)
+    assert not said(lambda: DEEMAggregator().fit(long(matrix)))
 
 
 def test_plain_fits_do_not_count_pairs_and_findings_does() -> None:
