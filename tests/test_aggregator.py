@@ -410,13 +410,13 @@ def test_partial_fit_goes_on_from_where_it_stopped(auto, monkeypatch) -> None:
     from deem_crowd.estimators import fit as inference
 
     begun = []
-    continued = inference._continued
+    continued = inference.continued
 
     def watched(*args):
         begun.append(continued(*args))
         return begun[-1]
 
-    monkeypatch.setattr(inference, "_continued", watched)
+    monkeypatch.setattr(inference, "continued", watched)
     stranger = FRAME.iloc[:3].assign(worker="nobody yet")
     model = DEEMAggregator(auto_hyperparameters=auto).partial_fit(FRAME).partial_fit(stranger)
     assert not begun[0]

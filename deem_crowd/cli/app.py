@@ -300,6 +300,8 @@ def _fit(
     except (DeemCrowdError, KeyboardInterrupt):
         raise
     except BaseException as error:  # somebody else's code, which may fail in any way
+        if shell.is_of_memory(error):
+            raise
         raise DataError(
             f"method {method!r} failed on these answers: {contract.described(error)}"
         ) from error

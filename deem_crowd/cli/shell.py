@@ -130,12 +130,17 @@ class Shell(TyperGroup):
             except (DeemCrowdError, OSError) as error:
                 _fail(_described(error), BAD_DATA, debug)
             except _BUGS as error:
-                if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+                if is_of_memory(error):
                     _fail(f"{_SHORT} ({_one_line(error)}). {_LESS}", BAD_DATA, debug)
                 message = (
                     f"unexpected {type(error).__name__}: {error} (deem-crowd --debug … shows where)"
                 )
                 _fail(message, BAD_DATA, debug)
+
+
+def is_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory is short; torch's allocator raises RuntimeError."""
+    return isinstance(error, MemoryError) or _NO_MEMORY in str(error)
 
 
 @contextlib.contextmanager

@@ -154,7 +154,7 @@ def _minus_one(classes: pd.Index) -> str:
     shown: list[Any]
     if classes.dtype.kind in "if":
         values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
-        shown = [int(v) if v == int(v) else float(v) for v in values[:5]]
+        shown = [int(v) if float(v).is_integer() else float(v) for v in values[:5]]
         value, found = "-1", len(values) and values.min() == -1 and 0 in values
     else:
         texts = _texts(classes)

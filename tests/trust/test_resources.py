@@ -161,12 +161,39 @@ def test_what_would_not_fit_is_refused_early_with_the_bytes(tmp_path) -> None:
 def test_what_cannot_be_foreseen_says_that_memory_is_short(tmp_path) -> None:
     crowd(400_000).to_csv(tmp_path / "a.csv", index=False)
     line = shell("aggregate a.csv -o o.csv")
-    done = limited(line, tmp_path, resource.RLIMIT_AS, 40 * 2**20)
+    done = limited(line, tmp_path, resource.RLIMIT_AS, 20 * 2**20)
     if done.returncode == -6 and "arrow" in done.stderr:
         pytest.skip("this pyarrow aborts the process where it can start no thread")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: there is not enough memory (")
     assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 8 MiB"),
+        RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9600000 bytes."
+        ),
+    ],
+)
+def test_memory_that_runs_out_in_the_fit_is_said(tmp_path, monkeypatch, error, capsys) -> None:
+    from deem_crowd import cli
+    from deem_crowd.estimators import aggregation
+
+    def short(*_: object, **__: object) -> None:
+        raise error
+
+    crowd(5).to_csv(tmp_path / "a.csv", index=False)
+    monkeypatch.setattr(aggregation, "trained", short)
+    line = ["deem-crowd", "aggregate", str(tmp_path / "a.csv"), "-o", str(tmp_path / "o.csv")]
+    monkeypatch.setattr("sys.argv", line)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert "error: there is not enough memory (" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
