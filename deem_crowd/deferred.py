@@ -1,4 +1,4 @@
-"""What heavy imports cost: packages of others that wait until they are asked, and no search for garbage meanwhile."""
+"""Cheaper imports: heavy packages load only when they are used, and garbage collection waits while others load."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Hold Python's cyclic garbage collector while much is imported, and let it go on where it was on.
+    """Suspend Python's cyclic garbage collector during heavy imports; enable it again if it was enabled.
 
-    Next to nothing of what modules make is garbage, and to look through all of it again and again takes a fifth of the
-    time that torch, pandas and scipy need.
+    Next to nothing of what modules create is garbage, and looking through it again and again takes a fifth of the time
+    that torch, pandas and scipy need to load.
     """
     if not gc.isenabled():
         yield

@@ -74,9 +74,9 @@ def test_a_process_that_is_killed_while_others_are_awaited_ends_them(monkeypatch
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("RANK", "2", "RANK=2 is none of WORLD_SIZE=2"),
-        ("RANK", "-1", "RANK='-1' is no number"),
-        ("MASTER_PORT", "http", "MASTER_PORT='http' is no number"),
+        ("RANK", "2", "RANK=2 is out of range for WORLD_SIZE=2"),
+        ("RANK", "-1", "RANK='-1' is not a whole number"),
+        ("MASTER_PORT", "http", "MASTER_PORT='http' is not a whole number"),
     ],
 )
 def test_a_place_that_is_none_is_bad_usage(monkeypatch, name, value, words) -> None:

@@ -61,7 +61,7 @@ def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
     Raises
     ------
     DataError
-        If a cost is missing, is no number, or is not above 0.
+        If a cost is missing, not a number, or not above 0.
     """
     if costs is None:
         return np.ones(len(ids))

@@ -95,7 +95,7 @@ def _join(backend: str, seconds: float) -> None:
     Raises
     ------
     ProcessLostError
-        If one of the processes does not come in time, or comes and dies.
+        If one of the processes does not join in time, or joins and then dies.
     """
     host, port, rank, size = _place()
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's own
@@ -125,10 +125,12 @@ def _place() -> tuple[str, int, int, int]:
             )
     for name in names:
         if not os.environ[name].isdecimal():
-            raise typer.BadParameter(f"{name}={os.environ[name]!r} is no number")
+            raise typer.BadParameter(f"{name}={os.environ[name]!r} is not a whole number")
     port, rank, size = (int(os.environ[name]) for name in names)
     if rank >= size:
-        raise typer.BadParameter(f"RANK={rank} is none of WORLD_SIZE={size}: they count from 0")
+        raise typer.BadParameter(
+            f"RANK={rank} is out of range for WORLD_SIZE={size}: ranks count from 0"
+        )
     return os.environ["MASTER_ADDR"], port, rank, size
 
 

@@ -38,9 +38,8 @@ def read(
 ) -> Answers:
     """Return the answers about this process's tasks; every process of the default group calls this together.
 
-    A task is of the process that a hash of its id names, so that its answers may stand in any files. Each process reads
-    row groups next to one another, about as many rows as the others, and sends ``rows`` rows at a time to where they
-    belong.
+    A task belongs to the process that a hash of its id names, so its answers may stand in any file. Each process reads
+    consecutive row groups, about as many rows as the others, and sends them, ``rows`` at a time, to where they belong.
 
     Parameters
     ----------

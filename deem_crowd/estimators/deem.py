@@ -142,7 +142,8 @@ class DEEM(
         "common",
         Choice(("common", "own")),
         doc="'own': labels mean something only within a source, and sources may have different numbers of names; their "
-        "consensus (:class:`deem_crowd.clustering.ClusteringAggregator`) gives each name a class (``mapping_``).",
+        "consensus (:class:`deem_crowd.clustering.ClusteringAggregator`) gives each name a class (``mapping_``). "
+        "Such a model is not extended by ``partial_fit``.",
     )
 
     model_: Energy = attr.ib(init=False)
@@ -277,7 +278,7 @@ class DEEM(
         Raises
         ------
         ParameterError
-            If the model comes from :meth:`fit` or a file, which remember nothing.
+            If the model comes from :meth:`fit` or a file, which remember nothing, or with ``label_names='own'``.
         DataError, FormError, UnsupportedError, MemoryNeedError
         """
         settings = naming.with_common(self.get_params(deep=False))

@@ -114,9 +114,9 @@ def unpack(reader: Reader, labels: Any) -> FeatureModel | None:
     used = reader.tensor("features.used", (None,), torch.int64).numpy()
     k = len(used)
     if k < 2 or (np.diff(used) <= 0).any() or used[0] < 0 or used[-1] >= len(labels):
-        raise reader.damaged("features are about classes that are not there")
+        raise reader.damaged("features name classes that the model does not have")
     if not 0 <= weight < 1e3 or not 0 <= (correlation or 0.0) <= 1:
-        raise reader.damaged("the weight of the classifier's word is no such")
+        raise reader.damaged("the weight or the correlation of the classifier is out of range")
     named = np.asarray(labels)[used]
     if kind == _LINEAR:
         predictor, classifier = _regression(reader, content, n_columns, k, named)
@@ -147,7 +147,7 @@ def _regional(reader: Reader, content: dict[str, Any], p: int, k: int) -> Region
     from deem_crowd.features.regions import RegionalTables, Regions
 
     if not isinstance(number, int) or number < 2:
-        raise reader.damaged(f"there are {number!r} regions")
+        raise reader.damaged(f"its number of regions is {number!r}")
     middle = _array(reader, "regions.middle", (p,)) if content.get("regions_centred") else None
     scaler = logistic.Scaler(
         None if middle is None else middle.astype(np.float32),

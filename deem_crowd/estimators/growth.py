@@ -115,7 +115,7 @@ def information(worth: torch.Tensor) -> FloatArray:
 def many(model: object, memory: Memory, n_new: int) -> bool:
     """Tell whether further answers are too many for a model to go on from where the last fit of all ended.
 
-    Few answers can end at a poor maximum of the likelihood, and whoever starts there does not get away from it.
+    A fit to few answers can end at a poor maximum of the likelihood, and training that starts there does not leave it.
     """
     growth = getattr(model, "growth", None)
     fitted, since = memory.answers.n_answers, 0

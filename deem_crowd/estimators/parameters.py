@@ -254,6 +254,7 @@ class Parameters:
     regions: int = parameter(
         1,
         Number(1, 1000, whole=True),
-        doc="With ``features``: in so many clusters of them a worker has a table each, drawn around the worker's own, "
-        "for workers who are good at some things only (``region_skills_``). 1: one table a worker.",
+        doc="With ``features``: number of clusters of them in each of which a worker has a table, drawn around the "
+        "worker's overall one, for workers who are good at some things only (``region_skills_``). "
+        "1: one table a worker.",
     )

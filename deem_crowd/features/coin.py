@@ -1,4 +1,4 @@
-r"""One accuracy that all workers share, tasks that are easy or hard, and what a classifier's word counts beside them.
+r"""One accuracy that all workers share, tasks that are easy or hard, and the weight of a classifier beside them.
 
 A worker gives a task its label with a chance that is drawn for the task from Beta(α, β), α = a (1 − ρ) / ρ and
 β = (1 − a) (1 − ρ) / ρ, and each other class with an even share of the rest. Of its m answers v_h name class h, and
@@ -6,13 +6,13 @@ A worker gives a task its label with a chance that is drawn for the task from Be
     p(answers | h) = B(α + v_h, β + m − v_h) / B(α, β) / (K − 1)^(m − v_h),
 
 the beta-binomial in which ρ is the correlation of two answers to a task given its label (Williams, *Biometrics* 31,
-1975). Accuracy a, correlation ρ and the scaling of the classifier's word are those of largest likelihood,
+1975). Accuracy a, correlation ρ and the scaling of the classifier's probabilities q maximise the likelihood,
 
     Σ_n log Σ_h softmax(weight · log q(x_n) + offset)_h p(answers_n | h).
 
-The word is out of fold, so that it errs apart from the answers to the task itself: that tells answers that agree
+q is out of fold, so that its errors do not depend on the answers to the task itself: that tells answers that agree
 because they are right from answers that agree because the task misleads. Without ρ the latter would look like
-knowledge.
+evidence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How good a fit is, whether it rests, and whether it is worth going on with."""
+"""How good a fit is, whether it has converged, and whether it is worth continuing."""
 
 from __future__ import annotations
 
