@@ -98,6 +98,16 @@ def test_copies_are_faithful(name) -> None:
     assert np.array_equal(fresh.fit(DATA).predict_proba(DATA), expected)
 
 
+@pytest.mark.parametrize("kind", [DEEM, DEEMAggregator])
+def test_pickles_from_before_a_parameter_was_there_have_its_default(kind) -> None:
+    model = kind(regions=3, ordered=False)
+    del model.regions
+    again = pickle.loads(pickle.dumps(model))
+    assert again.regions == 1
+    assert again.get_params() == kind(ordered=False).get_params()
+    assert repr(again) == repr(kind(ordered=False))
+
+
 IDS = {
     "strings": lambda values: values,
     "integers": lambda values: pd.factorize(values)[0] * 10**12 - 5,

@@ -44,12 +44,17 @@ class Labelling(Readings, Insights):
         return self._with_features(*self._posterior(predictions), features)[0]
 
     def _with_features(
-        self, posterior: npt.NDArray[np.float64], answers: Answers, features: Any
+        self,
+        posterior: npt.NDArray[np.float64],
+        answers: Answers,
+        workers: npt.NDArray[np.int64],
+        features: Any,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64] | None]:
         """Return the posterior with features, and 0 for tasks that these give a label, answers or not, else −1."""
         if features is None:
             return posterior, None
-        posterior, there = featured.require(self.__dict__).posterior(posterior, answers, features)
+        told = featured.require(self.__dict__)
+        posterior, there = told.posterior(posterior, answers, features, workers)
         return posterior, np.where(there, 0, -1)
 
     @overload
@@ -116,8 +121,8 @@ class Labelling(Readings, Insights):
         NotFittedError, DataError, FormError, ParameterError
         """
         drops = self._drops_contested(contested)
-        posterior, answers = self._posterior(predictions)
-        posterior, settled = self._with_features(posterior, answers, features)
+        posterior, answers, workers = self._posterior(predictions)
+        posterior, settled = self._with_features(posterior, answers, workers, features)
         labels = fitted.best_class(posterior, answers, settled)
         if drops:
             labels = np.where(self._contested_of(answers, labels, posterior), -1, labels)
@@ -153,7 +158,7 @@ class Labelling(Readings, Insights):
         y = declaration.renamed("true_labels", true_labels, "y", y)
         if y is None:
             raise ParameterError("score needs y, an array of N true classes.")
-        posterior, answers = self._posterior(predictions)
+        posterior, answers, _ = self._posterior(predictions)
         truth = class_vector(y, answers, "y")
         rated = truth >= 0
         if not rated.any():
@@ -168,7 +173,10 @@ class Labelling(Readings, Insights):
                 f"{self.n_classifiers_}. Give one column per source, −1 where it did not answer."
             )
 
-    def _posterior(self, predictions: Predictions) -> tuple[npt.NDArray[np.float64], Answers]:
+    def _posterior(
+        self, predictions: Predictions
+    ) -> tuple[npt.NDArray[np.float64], Answers, npt.NDArray[np.int64]]:
+        """Return the posterior by the answers alone, these, and the number of each of their workers, −1 for new."""
         model = self._model()
         classes = np.arange(self.n_classes_)
         remembered: Memory | None = self.__dict__.get(FITTED_ON)
@@ -177,7 +185,7 @@ class Labelling(Readings, Insights):
             if naming is not None:
                 predictions = naming.renamed(predictions)
             answers, workers = taken.by_ids(predictions, remembered.answers)
-            return model.posterior(answers, workers, classes), answers
+            return model.posterior(answers, workers, classes), answers, workers
         if isinstance(predictions, Answers) and not np.array_equal(
             predictions.workers, np.arange(predictions.n_workers)
         ):
@@ -195,7 +203,8 @@ class Labelling(Readings, Insights):
         self._same_sources(answers)
         if naming is not None:
             answers = naming.renamed(answers, by_position=True)
-        return model.posterior(answers, np.arange(answers.n_workers), classes), answers
+        workers = np.arange(answers.n_workers)
+        return model.posterior(answers, workers, classes), answers, workers
 
     def _agreement(
         self,

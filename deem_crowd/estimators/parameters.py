@@ -258,3 +258,8 @@ class Parameters:
         "worker's overall one, for workers who are good at some things only (``region_skills_``). "
         "1: one table a worker.",
     )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take on what a pickle holds; parameters that came after it was written have their defaults."""
+        fields = attr.fields(type(self))
+        self.__dict__.update({f.name: f.default for f in fields if f.name not in state}, **state)

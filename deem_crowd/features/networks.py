@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from deem_crowd import extras
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
 from deem_crowd.features.learners import Learner, SklearnLearner
 
 FloatArray = npt.NDArray[np.float64]
@@ -55,8 +56,12 @@ class NetworkLearner(SklearnLearner):
                 found = super().fitted(dense, targets, weights, codes)
             else:
                 self._require_logits(dense[:2], len(codes))
-                net = _net(copy.deepcopy(self._module)).set_params(classes=codes)
                 taught = np.flatnonzero(weights > 0)
+                net = _net(copy.deepcopy(self._module)).set_params(
+                    classes=codes,
+                    # of a batch of one, layers that normalise batches make nothing
+                    iterator_train__drop_last=len(taught) > _BATCH and len(taught) % _BATCH == 1,
+                )
                 share = (weights / weights[taught].mean())[taught, None] * targets[taught]
                 found = net.fit(dense[taught], share.astype(np.float32))
         return NamedNetwork(found, labels)
@@ -114,8 +119,20 @@ class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.classes)
 
     def fit(self, X: Any, y: Any) -> NamedNetwork:
-        """Train the network on labels, array of shape (N,)."""
-        self.network.fit(_dense(X), np.searchsorted(self.classes_, y))
+        """Train the network on labels, array of shape (N,).
+
+        Raises
+        ------
+        DataError
+            If a label is none of the classes.
+        """
+        codes = pd.Index(self.classes_).get_indexer(pd.Index(np.asarray(y)))
+        if (codes < 0).any():
+            raise DataError(
+                f"y holds {counted(int((codes < 0).sum()), 'label')} that the network has no class for: "
+                f"{first_few(np.asarray(y)[codes < 0])}. Its classes are {first_few(self.classes_, 10)}."
+            )
+        self.network.fit(_dense(X), codes.astype(np.int64))
         return self
 
     def predict_proba(self, X: Any) -> Any:

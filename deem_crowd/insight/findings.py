@@ -33,6 +33,8 @@ NO_LABEL = (
 )
 _SAME = 0.15
 """Mean distance in variation of answers to two classes under which nobody tells them apart."""
+_FIRST_ASKED = 50
+"""Workers who are asked about all pairs of classes at once, so that few are left to ask everybody about."""
 _MOST_CLASSES = 100
 _MOST_TABLES = 5e7
 """Of more entries in all confusion tables, nothing is said after a fit: it would cost more than the fit."""
@@ -72,14 +74,21 @@ def merged_classes(results: Results) -> list[tuple[int, int]]:
         return []
     occurring = np.flatnonzero(results.priors * n >= ENOUGH / 2)
     active = np.flatnonzero(number > 0)
-    table, weight = results.confusion[active], number[active] / number.sum()
+    weight = number[active] / number.sum()
     judged = number[active] >= ENOUGH
+    busiest = np.argsort(-number, kind="stable")[:_FIRST_ASKED]
+    alike = np.triu(np.ones((len(occurring), len(occurring)), dtype=bool), 1)
+    for worker in busiest[number[busiest] >= ENOUGH]:
+        columns = results.confusion[worker][:, occurring].T
+        alike &= np.abs(columns[:, None] - columns).sum(axis=2) / 2 <= 2 * _SAME
+        if not alike.any():
+            return []
     pairs = []
-    for position, first in enumerate(occurring):
-        for second in occurring[position + 1 :]:
-            distance = np.abs(table[:, :, first] - table[:, :, second]).sum(axis=1) / 2
-            if weight @ distance < _SAME and not (distance[judged] > 2 * _SAME).any():
-                pairs.append((int(first), int(second)))
+    for first, second in occurring[np.argwhere(alike)]:
+        apart = np.abs(results.confusion[active, :, first] - results.confusion[active, :, second])
+        distances = apart.sum(axis=1) / 2
+        if weight @ distances < _SAME and not (distances[judged] > 2 * _SAME).any():
+            pairs.append((int(first), int(second)))
     return pairs
 
 

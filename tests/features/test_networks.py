@@ -12,8 +12,10 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from deem_crowd import DEEMAggregator, ParameterError
+from deem_crowd import DataError, DEEMAggregator, ParameterError
 from deem_crowd.exceptions import UnsupportedError
+from deem_crowd.features import networks
+from deem_crowd.features.networks import NetworkLearner
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 3)).astype(np.float32)
@@ -92,3 +94,21 @@ def test_without_skorch_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "skorch", None)
     with pytest.raises(UnsupportedError, match=r"need skorch: .*deem-crowd\[skorch\]"):
         DEEMAggregator(classifier=module(), progress=False).fit(ANSWERS, features=X)
+
+
+def test_a_network_is_trained_anew_under_names_in_any_order() -> None:
+    pytest.importorskip("skorch")
+    learner = NetworkLearner(module())
+    given = learner.fitted(X, np.eye(2)[1 - TRUTH], np.ones(120), NAMES[::-1])
+    given.fit(X, NAMES[TRUTH])
+    assert (given.predict(X) == NAMES[TRUTH]).mean() > 0.9
+    with pytest.raises(DataError, match="1 label that the network has no class for: 'up'"):
+        given.fit(X[:2], ["left", "up"])
+
+
+def test_a_last_batch_of_one_is_left_out() -> None:
+    pytest.importorskip("skorch")
+    net = torch.nn.Sequential(module(), torch.nn.BatchNorm1d(2))
+    n = networks._BATCH + 1
+    found = NetworkLearner(net).fitted(X[:n], np.eye(2)[TRUTH[:n]], np.ones(n), NAMES)
+    assert found.predict_proba(X).shape == (120, 2)

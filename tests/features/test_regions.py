@@ -80,6 +80,19 @@ def test_arrays() -> None:
     assert (model.predict(matrix, features=X) == TRUTH).mean() > 0.9
 
 
+def test_answers_with_ids_count_for_their_own_workers() -> None:
+    answers = Answers.from_frame(FRAME)
+    model = DEEM(regions=2, random_state=0, progress=False).fit(answers, features=X)
+    assert model.features_use_.startswith("joint")
+    told = model.predict_proba(answers, features=X)
+    backwards = Answers.from_frame(FRAME.sort_values(["task", "worker"], ascending=[True, False]))
+    assert not backwards.workers.equals(answers.workers)
+    np.testing.assert_allclose(model.predict_proba(backwards, features=X), told, atol=1e-9)
+    np.testing.assert_array_equal(
+        model.predict(backwards, features=X), model.predict(answers, features=X)
+    )
+
+
 def test_corrections_are_what_the_design_matrix_says() -> None:
     answers = Answers.from_frame(FRAME)
     found = regions.Regions.of(X.astype(np.float32), 2, 0)

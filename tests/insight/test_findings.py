@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -131,6 +132,25 @@ def test_a_long_list_is_cut_and_says_where_the_rest_is(monkeypatch: pytest.Monke
     assert said(lambda: DEEM().fit(matrix)) == [
         "Sentence 0. Sentence 1. Sentence 2. findings() has 2 more."
     ]
+
+
+@pytest.mark.parametrize("first_asked", [0, 1, 50])
+def test_merged_classes_are_those_that_nobody_tells_apart(
+    monkeypatch: pytest.MonkeyPatch, first_asked: int
+) -> None:
+    monkeypatch.setattr(findings, "_FIRST_ASKED", first_asked)
+    rng = np.random.default_rng(0)
+    tables = rng.dirichlet(np.ones(6), size=(9, 6)).transpose(0, 2, 1)
+    tables[:, :, [1, 3]] = tables[:, :, [0, 2]]  # alike for all
+    tables[:, :, 5] = tables[:, :, 4]
+    tables[0, :, 5] = np.eye(6)[5]  # and for all but one
+    results = SimpleNamespace(
+        posterior=np.zeros((900, 6)),
+        priors=np.full(6, 1 / 6),
+        n_answers_of_worker=np.array([20, *range(100, 107), 0]),
+        confusion=tables,
+    )
+    assert findings.merged_classes(results) == [(0, 1), (2, 3)]
 
 
 def test_a_fit_with_sparse_tables_makes_no_full_ones(monkeypatch: pytest.MonkeyPatch) -> None:
