@@ -130,7 +130,7 @@ class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if (codes < 0).any():
             raise DataError(
                 f"y holds {counted(int((codes < 0).sum()), 'label')} that the network has no class for: "
-                f"{first_few(np.asarray(y)[codes < 0])}. Its classes are {first_few(self.classes_, 10)}."
+                f"{first_few(np.asarray(y)[codes < 0].tolist())}. Its classes are {first_few(self.classes_.tolist(), 10)}."
             )
         self.network.fit(_dense(X), codes.astype(np.int64))
         return self
