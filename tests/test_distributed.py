@@ -15,10 +15,15 @@ import numpy as np
 import pandas as pd
 import processes
 import psutil
+import pyarrow as pa
 import pytest
+import torch.distributed as dist
 from deem_crowd_benchmarks import laws
 
-from deem_crowd import DataWarning, DEEMAggregator
+from deem_crowd import DataError, DataWarning, DEEMAggregator
+from deem_crowd.data import datasets
+from deem_crowd.data.batches import LongTable
+from deem_crowd.distributed import reading
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and torchrun on POSIX")
 
@@ -41,6 +46,11 @@ def parts(folder: Path, n_parts: int = 5) -> pd.DataFrame:
         path = folder / f"part-{i}.parquet"
         rows.iloc[piece].to_parquet(path, index=False, row_group_size=100)
     return rows
+
+
+def no_text(n: int) -> pd.arrays.ArrowExtensionArray:
+    """Return n ids that are called text and are no UTF-8."""
+    return pd.arrays.ArrowExtensionArray(pa.array([b"\xff\xfe"] * n).view(pa.string()))
 
 
 def start(n: int, folder: Path, *arguments: str, code: str | None = None) -> subprocess.Popen[str]:
@@ -128,6 +138,36 @@ def test_an_error_in_one_process_ends_all(tmp_path, spoil, words) -> None:
     output = forked(2, tmp_path, "in", "--output", "out", status_ok=False)
     assert re.search(f"error: .*({words})", output), output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda d: d.assign(worker=d["worker"].where(d.index < d.index[-1])),
+            r"column 'worker' is missing in 1 rows \(rows 399 of all\)",
+        ),
+        (
+            lambda d: d.assign(task=no_text(len(d))),
+            "column 'task' cannot be read .* Write text as UTF-8",
+        ),
+    ],
+)
+def test_what_a_process_cannot_take_is_named_before_it_is_sent(
+    monkeypatch, tmp_path, spoil, words
+) -> None:
+    monkeypatch.setattr(dist, "get_rank", lambda: 1)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    rows = parts(tmp_path / "in", 1)[:400].reset_index(drop=True)
+    path = tmp_path / "in" / "part-0.parquet"
+    spoil(rows).to_parquet(path, index=False, row_group_size=100)
+    table = LongTable()
+    files = datasets.files_of(path)
+    footers = [reading._footer(file, table) for file in files]
+    share = reading._share(files, footers)
+    assert [(groups, n_before) for _, groups, n_before in share] == [([2, 3], 200)]
+    with pytest.raises(DataError, match=words):
+        list(reading._batches(share, table, 50))
 
 
 def test_columns_by_name_and_known_labels(tmp_path) -> None:

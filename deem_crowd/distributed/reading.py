@@ -25,8 +25,8 @@ from deem_crowd.distributed.parts import hashed
 from deem_crowd.exceptions import DataError, DeemCrowdError, MissingColumnError
 
 T = TypeVar("T")
-Share = tuple[datasets.DataFile, list[int]]
-"""A file, and those of its row groups that a process reads."""
+Share = tuple[datasets.DataFile, list[int], int]
+"""A file, those of its row groups that a process reads, next to one another, and the rows before them."""
 
 
 def read(
@@ -182,20 +182,33 @@ def _share(files: list[datasets.DataFile], footers: list[Footer]) -> list[Share]
     for (number, group), of in zip(groups, owner.tolist(), strict=True):
         if of == rank:
             shares.setdefault(number, []).append(group)
-    return [(files[number], share) for number, share in shares.items()]
+    return [
+        (files[number], share, sum(footers[number].rows[: share[0]]))
+        for number, share in shares.items()
+    ]
 
 
 def _batches(shares: list[Share], table: LongTable, rows: int) -> Iterator[pa.RecordBatch]:
-    """Yield the rows that this process reads, whose ids are there."""
-    for file, groups in shares:
-        n_before = 0
+    """Yield the rows that this process reads, whose ids are there and whose text is text."""
+    for file, groups, n_before in shares:
         for batch in file.batches(table.columns, None, rows, groups):
+            for name in table.columns:
+                _require_text(batch.column(name), name, file.path)
             for part in ("task", "worker"):
                 refuse_missing(
                     batch.column(table.names[part]), table.names[part], n_before, file.path
                 )
             n_before += len(batch)
             yield batch
+
+
+def _require_text(column: pa.Array, name: str, path: str) -> None:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{path}: column {name!r} cannot be read ({error}). Write text as UTF-8."
+        ) from error
 
 
 def _split(batch: pa.RecordBatch | None, table: LongTable) -> list[bytes]:

@@ -127,10 +127,11 @@ class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If a label is none of the classes.
         """
         codes = pd.Index(self.classes_).get_indexer(pd.Index(np.asarray(y)))
-        if (codes < 0).any():
+        strange = np.asarray(y)[codes < 0].tolist()
+        if strange:
             raise DataError(
-                f"y holds {counted(int((codes < 0).sum()), 'label')} that the network has no class for: "
-                f"{first_few(np.asarray(y)[codes < 0].tolist())}. Its classes are {first_few(self.classes_.tolist(), 10)}."
+                f"y holds {counted(len(strange), 'label')} that the network has no class for: {first_few(strange)}. "
+                f"Its classes are {first_few(self.classes_.tolist(), 10)}."
             )
         self.network.fit(_dense(X), codes.astype(np.int64))
         return self
