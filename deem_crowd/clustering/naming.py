@@ -57,9 +57,9 @@ def centred(own: OwnNames, start: FloatArray, name: str, passes: int = PASSES) -
     def evidence(counts: FloatArray, a: float, b: float) -> float:
         prior = a + b * naming
         cells = (gammaln(counts + prior) - gammaln(prior)).sum()
-        sums = by_source @ prior
-        totals = by_source @ counts
-        return float(cells - (gammaln(totals + sums) - gammaln(sums))[seen].sum())
+        sums = (by_source @ prior)[seen]
+        totals = (by_source @ counts)[seen]
+        return float(cells - (gammaln(totals + sums) - gammaln(sums)).sum())
 
     for number in range(passes):
         counts = np.asarray(xt @ posterior)

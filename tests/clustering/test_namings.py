@@ -18,7 +18,9 @@ from deem_crowd.clustering import (
     naming,
     settling,
 )
+from deem_crowd.clustering.naming import centred
 from deem_crowd.clustering.own_names import OwnNames
+from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError
 
 
@@ -91,6 +93,17 @@ def test_a_settled_naming_is_the_one_that_the_default_model_confirms() -> None:
     again, bound = naming.relabelled(own, ends[0][0])
     assert bound == pytest.approx(ends[0][1], abs=1e-6)
     assert adjusted_rand_score(again.argmax(1), ends[0][0].argmax(1)) == pytest.approx(1.0)
+
+
+def test_a_source_that_is_silent_is_no_warning_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    matrix = rng.integers(3, size=(20, 4))
+    matrix[:, 1] = -1
+    own = OwnNames.of(Answers.from_dense(matrix, 3, warn_empty=()))
+    start = rng.dirichlet(np.ones(3), size=20)
+    silent = centred(own, start, "any", passes=6)
+    spoken = OwnNames.of(Answers.from_dense(np.delete(matrix, 1, axis=1), 3))
+    np.testing.assert_allclose(silent.posterior, centred(spoken, start, "any", passes=6).posterior)
 
 
 def test_names_may_be_any_integers() -> None:
