@@ -140,7 +140,9 @@ class Shell(TyperGroup):
 
 def is_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory is short; torch's allocator raises RuntimeError."""
-    return isinstance(error, MemoryError) or _NO_MEMORY in str(error)
+    from deem_crowd import contract
+
+    return isinstance(error, MemoryError) or _NO_MEMORY in contract.described(error)
 
 
 @contextlib.contextmanager
