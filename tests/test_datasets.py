@@ -90,6 +90,16 @@ def test_a_filter_reads_no_file_that_it_rules_out(tmp_path) -> None:
     same(Answers.from_parquet(tmp_path, **NAMES, where=where), few)
 
 
+@pytest.mark.parametrize("column", ["task", "worker", "label"])
+def test_text_that_is_no_utf8_is_named_with_file_and_column(tmp_path, column) -> None:
+    good = pa.array(["a", "b", "c"])
+    bad = pa.array([b"a", b"\xff\xfe", b"c"]).view(pa.string())
+    columns = {name: bad if name == column else good for name in ("task", "worker", "label")}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=f"a.parquet: column '{column}' cannot be read .* UTF-8"):
+        Answers.from_parquet(tmp_path / "a.parquet")
+
+
 def test_a_column_that_is_nowhere_is_named_with_the_file(tmp_path) -> None:
     hive(crowd(), fs.LocalFileSystem(), str(tmp_path), "year")
     with pytest.raises(

@@ -60,13 +60,11 @@ class LongTable:
         Raises
         ------
         DataError
-            If a task or a worker is missing.
-        pyarrow.ArrowInvalid
-            If a column holds text that is no UTF-8.
+            If a task or a worker is missing, or a column holds text that is no UTF-8.
         """
         for part, name in self.names.items():
             column = batch.column(name)
-            column.validate(full=True)
+            require_text(column, name, where)
             coder = self._coders[part]
             if part != "label":
                 refuse_missing(column, name, coder.n_rows, where)
@@ -76,6 +74,16 @@ class LongTable:
         """Return task, worker and label of all rows, each as codes, shape (R,), and its ids; a missing label is −1."""
         task, worker, label = (self._coders[part].coded() for part in COLUMNS)
         return task, worker, label
+
+
+def require_text(column: pa.Array, name: str, where: str) -> None:
+    """Raise if a column that is said to be text is no UTF-8, or is damaged otherwise."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{where}: column {name!r} cannot be read ({str(error).strip()}). Write text as UTF-8."
+        ) from error
 
 
 def refuse_missing(column: pa.Array, name: str, n_before: int, where: str) -> None:

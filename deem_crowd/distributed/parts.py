@@ -35,10 +35,7 @@ def answers_from_batches(
         table.expect(schema)
     for batch in batches:
         table.expect(batch.schema)
-        try:
-            table.add(batch)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"the table cannot be read: {str(error).strip()}") from error
+        table.add(batch)
     task, worker, label = table.coded()
     return Answers.from_codes(task, worker, label, missing=missing, duplicates=duplicates)
 

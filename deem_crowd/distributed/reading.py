@@ -18,7 +18,7 @@ import torch.distributed as dist
 from deem_crowd.data import datasets
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.arrow import series
-from deem_crowd.data.batches import LongTable, refuse_missing
+from deem_crowd.data.batches import LongTable, refuse_missing, require_text
 from deem_crowd.data.parquet import ROWS, Paths
 from deem_crowd.distributed import collectives
 from deem_crowd.distributed.parts import hashed
@@ -193,22 +193,13 @@ def _batches(shares: list[Share], table: LongTable, rows: int) -> Iterator[pa.Re
     for file, groups, n_before in shares:
         for batch in file.batches(table.columns, None, rows, groups):
             for name in table.columns:
-                _require_text(batch.column(name), name, file.path)
+                require_text(batch.column(name), name, file.path)
             for part in ("task", "worker"):
                 refuse_missing(
                     batch.column(table.names[part]), table.names[part], n_before, file.path
                 )
             n_before += len(batch)
             yield batch
-
-
-def _require_text(column: pa.Array, name: str, path: str) -> None:
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            f"{path}: column {name!r} cannot be read ({error}). Write text as UTF-8."
-        ) from error
 
 
 def _split(batch: pa.RecordBatch | None, table: LongTable) -> list[bytes]:
