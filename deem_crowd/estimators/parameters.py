@@ -261,5 +261,5 @@ class Parameters:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take on what a pickle holds; parameters that came after it was written have their defaults."""
-        fields = attr.fields(type(self))
-        self.__dict__.update({f.name: f.default for f in fields if f.name not in state}, **state)
+        later = [f for f in attr.fields(type(self)) if f.init and f.name not in state]
+        self.__dict__.update({f.name: f.default for f in later}, **state)
