@@ -133,7 +133,7 @@ def fit_answers(
     fitted = DEEMAggregator(**parameters)
     fitted.__dict__.update(
         aggregation.attributes(
-            replace(model, warm_starts={}), *said, nothing.workers, nothing.classes
+            replace(model, warm_starts={}, pairs=None), *said, nothing.workers, nothing.classes
         )
     )
     return SharedFit(
