@@ -9,6 +9,7 @@ import torch
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal
+from deem_crowd.selection import one_sided
 
 _CONCENTRATIONS = tuple(4.0**j for j in range(1, 11))
 
@@ -128,13 +129,22 @@ def common_skill(design: DesignMatrix, n_subtypes: int) -> Energy:
     """Return the energy in which all workers have one skill: majority vote with probabilities.
 
     The skill p is the one that explains how often two answers to a task agree beyond chance,
-    ``p² + (1 − p)²/(K − 1)``, with one pair at chance added so that few answers claim little.
+    ``p² + (1 − p)²/(K − 1)``, with one pair at chance added so that few answers claim little. Errors are even over the
+    other classes. Where most sources speak for one class, a wrong answer can only name a class that sources speak for:
+    with s = (K p − 1)/(K − 1), a source then gives the right answer with probability s, and else one drawn from the
+    shares of all answers. So the word of a class that is named rarely counts more, and decides ties.
     """
     k = design.n_classes
     skill = skill_from_agreement(*pair_agreement(design), k)
-    wrong = (1 - skill) / (k - 1) if k > 1 else 1.0
     right = diagonal(k, n_subtypes)
-    table = (right * skill + (1 - right) * wrong).log()
+    named = one_sided.answers_named(design)
+    if one_sided.are_most(named):
+        given = named.sum(0) + 1
+        knows = (k * skill - 1) / (k - 1)
+        table = (right * knows + (1 - knows) * (given / given.sum())[:, None]).log()
+    else:
+        wrong = (1 - skill) / (k - 1) if k > 1 else 1.0
+        table = (right * skill + (1 - right) * wrong).log()
     weight = table.expand(design.n_workers, *table.shape).clone()
     bias = torch.full((k * n_subtypes,), -math.log(k * n_subtypes), dtype=torch.float64)
     return Energy(bias, weight, table, n_subtypes)

@@ -29,13 +29,10 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
-from deem_crowd.selection import pairs
+from deem_crowd.selection import one_sided, pairs
 from deem_crowd.training.em import LEAST_PASSES, PASSES
 from deem_crowd.training.ending import TOLERANCE
 
-_ONE_SIDED = 0.95
-"""Share of a source's answers for one class from which it speaks for that class."""
-_MOST = 0.5
 _PRIOR_ANSWERS = 2.0
 _FIRST_LIFT = 3.0
 _SMALLEST = 1e-6
@@ -78,16 +75,16 @@ def find(answers: Answers, design: DesignMatrix) -> Presence | None:
     answers, design : the same data
         N tasks, D workers, K classes.
     """
-    named = design.expected_counts(torch.ones_like(design.votes[:, :1])).cpu()[:, :, 0]
+    named = one_sided.answers_named(design)
     given = named.sum(1)
-    spoken = given > 0
-    if design.n_classes < 2 or answers.is_soft or not bool(spoken.any()):
-        return None
-    one_sided = named.amax(1)[spoken] >= _ONE_SIDED * given[spoken]
-    if float(one_sided.double().mean()) < _MOST or bool((given >= design.n_tasks_in_all).any()):
+    if (
+        answers.is_soft
+        or bool((given >= design.n_tasks_in_all).any())
+        or not one_sided.are_most(named)
+    ):
         return None
     found = fit(design, named)
-    n_numbers = int(spoken.sum()) * (design.n_classes - 1)
+    n_numbers = int((given > 0).sum()) * (design.n_classes - 1)
     if found.gain <= 0.5 * n_numbers * math.log(design.n_tasks_in_all):
         return None
     return found if fits_pairs(answers, design, found) else None
