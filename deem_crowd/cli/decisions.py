@@ -181,8 +181,6 @@ def suspects(
         table = decide.suspect_answers(aggregator, number)
     else:
         table = decide.suspect_labels(aggregator, number, labels=settings.labels(labels))
-    if table.empty:
-        typer.echo("Nothing to check: there are no answers.", err=True)
     settings.write(table, spreadsheet)
 
 

@@ -104,7 +104,9 @@ def clean(
     model, previous = agg, agg.labels_
     stopped = "budget"
     while len(asked) < budget:
-        suspects = suspect_labels(model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # ``stopped`` says it
+            suspects = suspect_labels(model)
         suspects = suspects[~suspects["task"].isin([*asked, *settled])]
         if suspects.empty:
             stopped = "tasks"

@@ -12,7 +12,8 @@ import pandas as pd
 from deem_crowd.data import index
 from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
-from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
+from deem_crowd.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -20,6 +21,9 @@ IntArray = npt.NDArray[np.int64]
 
 def suspect_answers(agg: Any, n: int | None = None, *, answers: Any = None) -> pd.DataFrame:
     """Return the n answers that are most likely wrong, the worst first; all of them if n is omitted.
+
+    The table is empty, with a warning, where no answer is in doubt: all labels are known and all answers right, or
+    there are no answers.
 
     An answer is wrong with the probability that its task has another label. By a model with one hidden unit it is
     scored with tasks of several levels of difficulty where the likelihood says that they differ: a lone answer against
@@ -50,7 +54,7 @@ def suspect_answers(agg: Any, n: int | None = None, *, answers: Any = None) -> p
     consensus = Consensus.of(agg, answers)
     given = consensus.required_answers("suspect_answers")
     score, by_model = answer_scores(consensus)
-    order = _worst(score, n)
+    order = _worst(score, n, "answer")
     task, worker, label = given.task[order], given.worker[order], given.label[order]
     return pd.DataFrame(
         {
@@ -69,6 +73,8 @@ def suspect_labels(
     agg: Any, n: int | None = None, *, labels: Any = None, answers: Any = None
 ) -> pd.DataFrame:
     """Return the n tasks whose given label is most likely wrong, the worst first; all of them if n is omitted.
+
+    The table is empty, with a warning, where no label is in doubt: all are known, or there are none.
 
     Parameters
     ----------
@@ -94,9 +100,9 @@ def suspect_labels(
     codes = consensus.labels if labels is None else label_codes(labels, consensus)
     tasks = np.flatnonzero(codes >= 0)
     score = np.clip(1.0 - consensus.posterior[tasks, codes[tasks]], 0.0, 1.0)
-    order = _worst(score, n)
+    order = _worst(score, n, "label")
     chosen = tasks[order]
-    best = consensus.posterior[chosen].argmax(axis=1)
+    best = consensus.posterior[chosen].argmax(axis=1) if len(chosen) else chosen
     return pd.DataFrame(
         {
             "task": consensus.tasks.take(chosen),
@@ -145,9 +151,13 @@ def _by_tables(consensus: Consensus) -> FloatArray:
     return posterior
 
 
-def _worst(score: FloatArray, n: int | None) -> IntArray:
-    """Return the places of the n highest scores, in order; ties in the order of the data."""
+def _worst(score: FloatArray, n: int | None, what: str) -> IntArray:
+    """Return the places of the n highest scores, in order, ties in the order of the data; none if all are 0."""
     limit = len(score) if n is None else checks.count("n", n)
+    if not score.any():
+        why = f"all {len(score)} are certain to be right" if len(score) else "there is none"
+        warn(f"no {what} is in doubt: {why}.", DataWarning)
+        return np.zeros(0, dtype=np.int64)
     return np.argsort(-score, kind="stable")[:limit]
 
 

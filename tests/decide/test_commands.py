@@ -114,6 +114,10 @@ def test_where_nothing_is_to_do_there_is_an_empty_table_and_a_word(folder) -> No
     line, written = done.stderr.strip().splitlines()
     assert written == "Written: next.csv (0 rows)"
     assert line.startswith("warning: no tasks are left to ask: of 90 tasks all are settled")
+    done = call("suspects answers.csv --labels gold.csv --gold gold.csv")
+    assert done.exit_code == 0, done.output
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.strip() == "warning: no label is in doubt: all 90 are certain to be right."
     done = call("keep answers.csv --precision 0.999999 -o keep.csv")
     assert done.exit_code == 0, done.output
     assert list(pd.read_csv("keep.csv").columns) == ["task", "label", "confidence"]
