@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DeemCrowdError, PluginError, first_few
 
@@ -75,10 +76,12 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any], abstains: bool =
         if kinds := _unhashable(given):
             return f"fit_predict returned {what} that are not hashable ({kinds})"
     labels = labels.set_axis(labels.index.to_flat_index())
-    if not labels.index.is_unique:
+    if not labels.index.is_(tasks) and not labels.index.is_unique:
         repeated = labels.index[labels.index.duplicated()].unique()
         return f"{len(repeated)} tasks have more than one label ({first_few(repeated)})"
-    there = labels[_among(labels.index, tasks) & labels.notna().to_numpy()]
+    given = labels.notna().to_numpy()
+    whole = labels.index.is_(tasks) and given.all()
+    there = labels if whole else labels[_among(labels.index, tasks) & given]
     if len(tasks) and not len(there):
         return f"none of {len(tasks)} tasks has a label; its index holds {first_few(labels.index)}"
     if not abstains and len(lost := tasks[~_among(tasks, there.index)]):
@@ -166,11 +169,15 @@ def _among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
     """Tell which values are among others; pandas compares strings with nothing but strings."""
     if values.dtype != known.dtype:
         values, known = values.astype(object), known.astype(object)
-    return np.asarray(values.isin(known))
+    return index.among(values, known)
 
 
-def _unhashable(values: Iterable[Any]) -> str:
-    """Return the types of the first few values that cannot be hashed."""
+def _unhashable(values: pd.Index | pd.Series) -> str:
+    """Return the types of the values that cannot be hashed."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.dtype.categories
+    if isinstance(values.dtype, pd.StringDtype) or getattr(values.dtype, "kind", "O") in "iufb":
+        return ""
     kinds: list[str] = []
     for value in values:
         try:

@@ -39,7 +39,6 @@ from deem_crowd.cli.options import (
 from deem_crowd.exceptions import (
     DataError,
     DeemCrowdError,
-    FindingsWarning,
     ParameterError,
     PluginWarning,
 )
@@ -265,6 +264,7 @@ def _fit(
     import pandas as pd
 
     from deem_crowd import contract, registry
+    from deem_crowd.estimators.insights import silent_after_fit
 
     try:
         aggregator = shell.asked(method, "an object", lambda: registry.create(method, **parameters))
@@ -292,8 +292,7 @@ def _fit(
         extra["features"] = features
     try:
         rows = contract.rows_for(aggregator, answers)
-        with shell.plugin_output(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FindingsWarning)  # the command says it after the fit
+        with shell.plugin_output(), silent_after_fit():  # the command says it
             labels = aggregator.fit_predict(rows, **extra)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error

@@ -20,7 +20,8 @@ def answered(answers: Answers) -> pd.Index:
     """Return the tasks that have answers."""
     import numpy as np
 
-    return answers.tasks[np.bincount(answers.task, minlength=answers.n_tasks) > 0]
+    there = np.diff(answers.task_ptr) > 0
+    return answers.tasks if there.all() else answers.tasks[there]
 
 
 def require_labels(labels: Any, aggregator: Any, answers: Answers, method: str) -> None:
@@ -46,7 +47,16 @@ def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
     """
     import pandas as pd
 
-    lacking = answers.tasks[~answers.tasks.isin(labels.index[labels.notna().to_numpy()])]
+    from deem_crowd.data import index
+
+    given = labels.notna().to_numpy()
+    if labels.index.is_(answers.tasks) and given.all():
+        return pd.DataFrame({"task": answers.tasks, "label": labels.array})
+    named = labels.index[given]
+    same = named.dtype == answers.tasks.dtype
+    lacking = answers.tasks[
+        ~(index.among(answers.tasks, named) if same else answers.tasks.isin(named))
+    ]
     if len(lacking):
         unasked = ~lacking.isin(answered(answers))
         reasons = {"have no answers": lacking[unasked], "are left open": lacking[~unasked]}

@@ -172,6 +172,7 @@ class Answers(Views):
         ------
         MissingColumnError, FormError, DataError, ParameterError, FileNotFoundError
         """
+        from deem_crowd.data.consistency import DISTINCT
         from deem_crowd.data.doubts import warn_of_doubts
         from deem_crowd.data.parquet import read_columns
 
@@ -182,6 +183,7 @@ class Answers(Views):
             duplicates=duplicates,
             classes=classes,
         )
+        answers.__dict__[DISTINCT] = True
         warn_of_doubts(answers, classes_given=classes is not None)
         return answers
 

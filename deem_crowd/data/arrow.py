@@ -289,11 +289,11 @@ class ColumnCoder:
         column = pa.concat_arrays([part.cast(widest) for part in self._integers])
         self._integers.clear()
         if not column.null_count:
-            codes, distinct = pd.factorize(column.to_numpy())
-            return codes.astype(np.int32), pa.array(distinct).cast(self._type)
+            codes, distinct = ids.numbered(column.to_numpy())
+            return codes.astype(np.int32, copy=False), pa.array(distinct).cast(self._type)
         there = column.is_valid().to_numpy(zero_copy_only=False)
         codes = np.full(len(column), -1, dtype=np.int32)
-        codes[there], distinct = pd.factorize(column.drop_null().to_numpy())
+        codes[there], distinct = ids.numbered(column.drop_null().to_numpy())
         return codes, pa.array(distinct).cast(self._type)
 
 

@@ -59,14 +59,11 @@ def assembled(
                 f"{first_few(absent)}). Drop those rows, or pass missing='drop' to leave them out."
             )
         task_codes, worker_codes, values = task_codes[given], worker_codes[given], values[given]
-    order = sorted_rows(task_codes, worker_codes, values, tasks, workers, duplicates)
-    if order is not None:
-        if len(order) < len(task_codes):  # else each task has as many as before
-            task_codes = task_codes[order]
-        worker_codes = worker_codes.astype(np.int32, copy=False)[order]
-        values = values[order]
+    ptr, worker_codes, values = _by_task(
+        task_codes, worker_codes, values, tasks, workers, duplicates
+    )
     return Fields(
-        task_ptr=pointers(task_codes, len(tasks)),
+        task_ptr=ptr,
         worker=worker_codes.astype(np.int32, copy=False),
         label=values.astype(np.int32, copy=False) if soft is None else None,
         soft=None if soft is None else values,
@@ -76,15 +73,15 @@ def assembled(
     )
 
 
-def sorted_rows(
+def _by_task(
     task: Values,
     worker: Values,
     values: Values,
     tasks: pd.Index,
     workers: pd.Index,
     duplicates: Duplicates,
-) -> Values | None:
-    """Return the rows to store, by (task, worker), where repeated answers are settled; None if all in order.
+) -> tuple[Values, Values, Values]:
+    """Return pointers, workers and values of the answers by (task, worker), where repeated answers are settled.
 
     Parameters
     ----------
@@ -98,46 +95,65 @@ def sorted_rows(
     DataError
         If answers repeat a pair with another label and ``duplicates`` is 'error'.
     """
-    key = task.astype(np.int64) * len(workers) + worker
-    if not len(key) or (key[1:] > key[:-1]).all():
-        return None
-    order = _within_tasks(task, worker, len(tasks), len(workers))
-    key = key[order]
+    given = task, worker, values
+    if (task[1:] < task[:-1]).any():
+        ptr, by_task = ids.counting_sort(task, len(tasks))
+        worker, values = worker[by_task], values[by_task]
+    else:
+        ptr = pointers(task, len(tasks))
+    if in_order(worker, ptr):
+        return ptr, worker, values
+    worker, values = _within_tasks(worker, values, ptr, len(workers))
+    if in_order(worker, ptr):
+        return ptr, worker, values
+    task, worker, values = given
+    # Two stable counting sorts: of equal pairs the first row has to come first.
+    _, by_worker = ids.counting_sort(worker, len(workers))
+    _, by_task = ids.counting_sort(task[by_worker], len(tasks))
+    order = by_worker[by_task]
+    key = (task.astype(np.int64) * len(workers) + worker)[order]
     repeated = key[1:] == key[:-1]
-    if repeated.any():
-        # Two stable counting sorts: of equal pairs the first row has to come first.
-        _, by_worker = ids.counting_sort(worker, len(workers))
-        _, by_task = ids.counting_sort(task[by_worker], len(tasks))
-        order = by_worker[by_task]
-        order = order[
-            _settled(order, repeated, values, (task, worker), (tasks, workers), duplicates)
-        ]
-    return order
+    order = order[_settled(order, repeated, values, (task, worker), (tasks, workers), duplicates)]
+    return pointers(task[order], len(tasks)), worker[order], values[order]
 
 
-def _within_tasks(task: Values, worker: Values, n_tasks: int, n_workers: int) -> Values:
-    """Return the order by (task, worker), shape (R,); equal pairs come in any order.
+def in_order(worker: Values, ptr: Values) -> bool:
+    """Tell whether the workers of each task ascend, none of them twice; shapes (R,) and (N + 1,)."""
+    rises = worker[1:] > worker[:-1]
+    starts = ptr[1:-1]
+    rises[starts[(starts > 0) & (starts < len(worker))] - 1] = True
+    return bool(rises.all())
+
+
+def _within_tasks(
+    worker: Values, values: Values, ptr: Values, n_workers: int
+) -> tuple[Values, Values]:
+    """Return workers and values, those of each task in ascending order of workers; equal workers come in any order.
 
     The rows of a sparse matrix, whose columns scipy sorts within each row: fast where answers come task by task.
     """
     from scipy import sparse
 
-    by_task: Values | None = None
-    if (task[1:] < task[:-1]).any():
-        _, by_task = ids.counting_sort(task, n_tasks)
-        worker = worker[by_task]
-    ptr = pointers(task, n_tasks)
-    place = np.arange(len(task), dtype=ptr.dtype)
-    rows = sparse.csr_array((place, worker.astype(ptr.dtype), ptr), shape=(n_tasks, n_workers))
+    labels = values.ndim == 1
+    content = values.copy() if labels else np.arange(len(worker), dtype=ptr.dtype)
+    rows = sparse.csr_array(
+        (content, worker.astype(ptr.dtype), ptr), shape=(len(ptr) - 1, n_workers)
+    )
     rows.sort_indices()
-    return rows.data if by_task is None else by_task[rows.data]
+    return rows.indices, rows.data if labels else values[rows.data]
 
 
 def pointers(task: Values, n_tasks: int) -> Values:
     """Return where the answers of each task begin, shape (N + 1,), given sorted tasks, shape (R,)."""
     index: type[np.signedinteger[Any]] = np.int32 if len(task) < 2**31 - 1 else np.int64
     task_ptr = np.zeros(n_tasks + 1, dtype=index)
-    np.cumsum(np.bincount(task, minlength=n_tasks), out=task_ptr[1:])
+    begins = np.flatnonzero(task[1:] != task[:-1])
+    if len(begins) == n_tasks - 1 and len(task):  # each task has answers
+        task_ptr[1:-1] = begins
+        task_ptr[1:-1] += 1
+        task_ptr[-1] = len(task)
+    else:
+        np.cumsum(np.bincount(task, minlength=n_tasks), out=task_ptr[1:])
     return task_ptr
 
 

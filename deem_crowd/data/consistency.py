@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from deem_crowd.data.arrays import SOFT_SUM_TOLERANCE
+from deem_crowd.data.assembly import in_order
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from deem_crowd.data.answers import Answers
 
 
@@ -39,13 +42,12 @@ def fault_of(answers: Answers) -> str | None:
         return f"worker holds numbers outside 0..{answers.n_workers - 1}"
     if answers.label is not None and _outside(answers.label, answers.n_classes):
         return f"label holds numbers outside 0..{answers.n_classes - 1}"
-    named = (answers.tasks, answers.workers, answers.classes)
+    named = () if answers.__dict__.get(DISTINCT) else _ids(answers)
     if any(ids.has_duplicates for ids in named):
         return "an id stands twice among the tasks, workers or classes"
     if any(ids.hasnans for ids in named):
         return "an id is missing among the tasks, workers or classes"
-    key = answers.task.astype(np.int64) * answers.n_workers + answers.worker
-    if (key[1:] <= key[:-1]).any():
+    if not in_order(answers.worker, answers.task_ptr):
         return "a worker stands twice in a task, or workers of a task are not in ascending order"
     soft = answers.soft
     if soft is not None and not (
@@ -55,6 +57,14 @@ def fault_of(answers: Answers) -> str | None:
     ):
         return "soft holds rows that are no distribution over the classes"
     return None
+
+
+DISTINCT = "_ids_are_distinct"
+"""An attribute of answers whose ids, which do not change, have been numbered by their values."""
+
+
+def _ids(answers: Answers) -> tuple[pd.Index, ...]:
+    return answers.tasks, answers.workers, answers.classes
 
 
 _ARRAYS = (("task_ptr", "iu", 1), ("worker", "iu", 1), ("label", "iu", 1), ("soft", "f", 2))

@@ -121,10 +121,9 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
             require_hashable(raw, f"column '{column}'")
             raise FormError(f"column '{column}' holds values that are no ids: {error}.") from error
         uniques = pd.Index(found, tupleize_cols=False, dtype=object)
-    elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iu" and _ascend(values):
-        numbers_ = values.to_numpy()
-        new = np.append(True, numbers_[1:] != numbers_[:-1])[: len(numbers_)]
-        codes, uniques = np.cumsum(new) - 1, pd.Index(numbers_[new])
+    elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iu":
+        codes, found = numbered(values.to_numpy())
+        uniques = pd.Index(found)
     else:
         codes, uniques = pd.factorize(values, use_na_sentinel=True)
         uniques = pd.Index(uniques)
@@ -136,10 +135,59 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
     return codes, uniques.rename(column)
 
 
-def _ascend(values: pd.Series) -> bool:
-    """Tell whether numbers never fall: then new ones show by the number before, which costs less than a hash table."""
-    raw = values.to_numpy()
-    return bool((raw[1:] >= raw[:-1]).all())
+def numbered(values: IntArray) -> tuple[IntArray, IntArray]:
+    """Code whole numbers by first appearance: codes, shape (R,), int32 where they fit, and the distinct values.
+
+    Where numbers never fall new ones show by the number before, and where they lie close together a table of all
+    numbers in between holds their codes: both cost less than a hash table.
+    """
+    n = len(values)
+    kind = np.int32 if n < 2**31 - 1 else np.int64
+    if not n or bool((values[1:] >= values[:-1]).all()):
+        new = np.ones(n, dtype=bool)
+        np.not_equal(values[1:], values[:-1], out=new[1:])
+        codes = np.cumsum(new, dtype=kind)
+        codes -= 1
+        return codes, values[new]
+    low, high = int(values.min()), int(values.max())
+    if high - low >= max(n // 4, _LEAST_TABLE) or high >= 2**63:
+        codes, found = pd.factorize(values)
+        return codes, found
+    table = np.full(high - low + 1, -1, dtype=kind)
+    codes, n_found = np.empty(n, dtype=kind), 0
+    distinct: list[IntArray] = []
+    for begin in range(0, n, _AT_ONCE):
+        piece = values[begin : begin + _AT_ONCE]
+        place = np.subtract(piece, low, dtype=np.int64) if low else piece
+        known = table[place]
+        if (strange := known < 0).any():
+            new = pd.unique(piece[strange])
+            table[np.subtract(new, low, dtype=np.int64)] = np.arange(n_found, n_found + len(new))
+            n_found += len(new)
+            distinct.append(new)
+            known = table[place]
+        codes[begin : begin + _AT_ONCE] = known
+    return codes, np.concatenate(distinct)
+
+
+def among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
+    """Tell which values are among others of their dtype, shape (n,); Arrow looks for text, without making objects."""
+    if values.is_(known):
+        return np.ones(len(values), dtype=bool)
+    if isinstance(values.dtype, pd.StringDtype) and values.dtype == known.dtype:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = pc.is_in(pa.array(values.array), value_set=pa.array(known.array))
+        if isinstance(found, pa.ChunkedArray):
+            found = found.combine_chunks()
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=bool)
+    return np.asarray(values.isin(known))
+
+
+_AT_ONCE = 2**18
+"""Numbers that are looked up together, so that what is made of them stays in the processor's cache."""
+_LEAST_TABLE = 2**16
 
 
 def _plain(values: pd.Series, column: str) -> pd.Series:

@@ -282,15 +282,15 @@ def best_class(
 
 def _votes(answers: Answers, tasks: npt.NDArray[np.intp]) -> FloatArray:
     """Return how often each class is named in the answers to some tasks, shape (len(tasks), K)."""
-    place = np.full(answers.n_tasks, -1, dtype=np.int64)
-    place[tasks] = np.arange(len(tasks))
-    row = place[answers.task]
-    there = row >= 0
+    number = np.diff(answers.task_ptr)[tasks]
+    row = np.repeat(np.arange(len(tasks)), number)
+    before = np.concatenate([[0], np.cumsum(number)[:-1]]) if len(tasks) else number
+    there = np.repeat(answers.task_ptr[tasks] - before, number) + np.arange(len(row))
     votes = np.zeros((len(tasks), answers.n_classes))
     if answers.soft is None:
-        np.add.at(votes, (row[there], answers.hard_label[there]), 1.0)
+        np.add.at(votes, (row, answers.hard_label[there]), 1.0)
     else:
-        np.add.at(votes, row[there], answers.soft[there])
+        np.add.at(votes, row, answers.soft[there])
     return votes
 
 

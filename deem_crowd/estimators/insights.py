@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,17 @@ from deem_crowd.warning import warn
 
 _MOST_SENTENCES = 3
 """Of what stands out, in one warning after a fit."""
+_SILENT: ContextVar[bool] = ContextVar("deem_crowd_silent_after_fit", default=False)
+
+
+@contextmanager
+def silent_after_fit() -> Iterator[None]:
+    """Have fits within this not look for what stands out: for callers who ask :meth:`Insights.findings` themselves."""
+    before = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(before)
 
 
 def _insight(module: str) -> Any:
@@ -137,6 +151,8 @@ class Insights:
             The object's attributes before the fit.
         """
         fitted = self.__dict__["_fitted"]
+        if _SILENT.get():
+            return
         if isinstance(fitted[0] if isinstance(fitted, tuple) else fitted, SparseModel):
             return  # full tables, which this takes, are what such a model does without
         sentences = _insight("findings").of_fit(self, counts)

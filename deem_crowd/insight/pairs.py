@@ -198,4 +198,5 @@ def compare_workers(
         excess = excess_agreement(counts, None, priors)
     else:
         excess = excess_agreement(counts, tables, priors)
-    return Panel(counts, excess, len(np.unique(answers.worker)))
+    number = np.bincount(answers.worker, minlength=answers.n_workers)
+    return Panel(counts, excess, int((number > 0).sum()))

@@ -98,9 +98,7 @@ class Results:
     @property
     def hard_answer(self) -> IntArray:
         """The class that each answer names, shape (R,); of a soft one the likeliest."""
-        if self.answers.soft is None:
-            return self.answers.hard_label.astype(np.int64)
-        return self.answers.soft.argmax(axis=1).astype(np.int64)
+        return hard_answer(self.answers)
 
     @property
     def chance(self) -> FloatArray:
@@ -215,6 +213,8 @@ def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
         ("labels", classes, answers.classes),
     )
     for what, of_model, of_answers in axes:
+        if of_answers.is_(of_model):
+            continue
         strange = of_answers[of_model.get_indexer(of_answers) < 0]
         if len(strange):
             raise DataError(
@@ -225,15 +225,18 @@ def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
         worker = workers.get_indexer(answers.workers).astype(np.int32)[answers.worker]
         answers = replace(answers, worker=worker, workers=workers)
     answers = coded_classes(answers, classes)
-    row = probas.index.get_indexer(answers.tasks)
     codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
     codes = np.where(labels.isna().to_numpy(), -1, codes).astype(np.int64)
+    posterior = probas.to_numpy()
+    if not answers.tasks.is_(probas.index):
+        row = probas.index.get_indexer(answers.tasks)
+        codes, posterior = codes[row], posterior[row]
     d, k = len(workers), len(classes)
     return Results(
         model,
         answers,
-        codes[row],
-        probas.to_numpy()[row],
+        codes,
+        posterior,
         model.priors_.to_numpy(),
         model.skills_.to_numpy(),
         model.skill_intervals_.to_numpy(),
@@ -241,6 +244,13 @@ def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
         list(model.loss_history_),
         None,
     )
+
+
+def hard_answer(answers: Answers) -> IntArray:
+    """Return the class that each answer names, shape (R,); of a soft one the likeliest."""
+    if answers.soft is None:
+        return answers.hard_label.astype(np.int64)
+    return answers.soft.argmax(axis=1).astype(np.int64)
 
 
 def coded_classes(answers: Answers, classes: pd.Index) -> Answers:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from deem_crowd.insight.results import IntArray, Results
+from deem_crowd.data.answers import Answers
+from deem_crowd.insight.results import IntArray, Results, hard_answer
 
 _ENOUGH = 10
 """Answers that a label needs before anything is said of it."""
 _MOST_CLASSES = 100
+_AT_ONCE = 2**22
+"""Answers that are counted together, or as many as there are cells."""
 
 
 @dataclass(frozen=True)
@@ -53,25 +57,42 @@ def swapped_labels(results: Results) -> list[Swap]:
     k = answers.n_classes
     if not 2 <= k <= _MOST_CLASSES or not answers.n_answers:
         return []
-    label = results.label[answers.task]
-    code = (answers.worker.astype(np.int64) * k + results.hard_answer) * k + label
-    if (label < 0).any():
-        code = code[label >= 0]
-    n_judged, counts = _tables(code, answers.n_workers, k)
+    n_judged, counts = _tables(*_counted(results), answers.n_workers, k)
     level = 0.01 / max(n_judged * k, 1)
     found = [swap for worker, table in counts.items() for swap in _circles(worker, table, level)]
     return sorted(found, key=lambda swap: -swap.n_moved)
 
 
-def _tables(code: IntArray, n_workers: int, k: int) -> tuple[int, dict[int, IntArray]]:
+def _counted(results: Results) -> tuple[IntArray, IntArray]:
+    """Return which (worker, answer, class of the task) there are, coded in this order, and how often each."""
+    answers = results.answers
+    k = answers.n_classes
+    n_cells = answers.n_workers * k * k
+
+    def codes(part: Answers, label: IntArray) -> IntArray:
+        meant = label[part.task]
+        code = (part.worker.astype(np.int64) * k + hard_answer(part)) * k + meant
+        return code if (meant >= 0).all() else code[meant >= 0]
+
+    if n_cells > answers.n_answers:
+        kinds, times = np.unique(codes(answers, results.label), return_counts=True)
+        return kinds, times
+    # some at a time: codes of all take many times the memory of the answers
+    cells = np.zeros(n_cells, dtype=np.int64)
+    ends = np.arange(0, answers.n_answers, max(n_cells, _AT_ONCE))
+    cuts = np.unique([*np.searchsorted(answers.task_ptr, ends), answers.n_tasks])
+    for begin, end in itertools.pairwise(cuts.tolist()):
+        part = answers.select(tasks=slice(begin, end))
+        cells += np.bincount(codes(part, results.label[begin:end]), minlength=n_cells)
+    kinds = np.flatnonzero(cells)
+    return kinds, cells[kinds]
+
+
+def _tables(
+    kinds: IntArray, times: IntArray, n_workers: int, k: int
+) -> tuple[int, dict[int, IntArray]]:
     """Return how many workers can be judged, and answers × classes of those who may have a circle, by position."""
     size = k * k
-    if n_workers * size <= len(code):
-        cells = np.bincount(code, minlength=n_workers * size)
-        kinds = np.flatnonzero(cells)
-        times = cells[kinds]
-    else:
-        kinds, times = np.unique(code, return_counts=True)
     number = np.bincount(kinds // size, weights=times, minlength=n_workers)
     off = kinds // k % k != kinds % k
     moved = np.bincount(kinds[off] // size, weights=times[off], minlength=n_workers)
