@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deem_crowd.data import index as ids
+from deem_crowd.data.numbering import Numbering, numbered
 from deem_crowd.exceptions import DataError, FormError
 
 _NULLABLE = {
@@ -122,7 +123,8 @@ class ColumnCoder:
         )
         self._categories: pa.Array | None = None  # of an ordered dictionary
         self._chunks: list[pa.DictionaryArray] = []
-        self._integers: list[pa.Array] = []  # in place of chunks, in as few bytes as they fit in
+        self._numbers: Numbering | None = Numbering()  # in place of chunks, of whole numbers ...
+        self._integers: list[pa.Array] = []  # ... where they lie too far apart for it
         self._n_distinct = self._n_pending = 0
         self.n_rows = 0
 
@@ -165,6 +167,8 @@ class ColumnCoder:
             self._chunks = [self._recoded(chunk, common, where) for chunk in self._chunks]
             for part in self._integers:
                 self._widened(part, common, where)
+            if self._numbers is not None and self._numbers.n_distinct:
+                self._widened(pa.array(self._numbers.distinct), common, where)
             self._type = common
 
     def add(self, column: pa.Array, where: str) -> None:
@@ -191,7 +195,7 @@ class ColumnCoder:
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         if pa.types.is_integer(column.type) and not self._chunks:
-            self._integers.append(_narrowed(column))
+            self._add_integers(column)
             self.n_rows += len(column)
             return
         if pa.types.is_null(column.type):  # Arrow would make null a value of the dictionary
@@ -204,6 +208,22 @@ class ColumnCoder:
         self._n_pending += len(chunk.dictionary)
         if self._n_pending > 2 * self._n_distinct + 2**16:  # so that unions cost O(R) in all
             self._unite()
+
+    def _add_integers(self, column: pa.Array) -> None:
+        """Code whole numbers at once, or keep them where they lie too far apart."""
+        if self._numbers is not None:
+            there = column.drop_null() if column.null_count else column
+            if column.type != pa.uint64() and self._numbers.add(there.to_numpy()):
+                if column.null_count:
+                    self._numbers.skip(column.is_valid().to_numpy(zero_copy_only=False))
+                return
+            distinct = pa.array(self._numbers.distinct)
+            codes = self._numbers.codes()
+            if len(codes):
+                before = distinct.take(pa.array(codes, mask=codes < 0))
+                self._integers.append(_narrowed(before.cast(self._type)))
+            self._numbers = None
+        self._integers.append(_narrowed(column))
 
     def _unite(self) -> None:
         """Let all chunks share one dictionary."""
@@ -255,7 +275,7 @@ class ColumnCoder:
         DataError
             If distinct values read or compare alike.
         """
-        if not self._chunks and not self._integers:
+        if not self.n_rows:
             kind = self._type or pa.string()
             empty = series(pa.chunked_array([], type=kind))
             return np.zeros(0, dtype=np.int32), ids.factorize(empty, self.name)[1]
@@ -281,6 +301,9 @@ class ColumnCoder:
 
     def _distinct(self) -> tuple[npt.NDArray[np.int32], pa.Array]:
         """Return the place of each row's value among the distinct ones, shape (R,), −1 where missing, and these."""
+        if self._numbers is not None and self._numbers.n_rows:
+            distinct = pa.array(self._numbers.distinct).cast(self._type)
+            return self._numbers.codes(), distinct
         if not self._integers:
             self._unite()
             chunk = self._chunks.pop()
@@ -289,11 +312,11 @@ class ColumnCoder:
         column = pa.concat_arrays([part.cast(widest) for part in self._integers])
         self._integers.clear()
         if not column.null_count:
-            codes, distinct = ids.numbered(column.to_numpy())
-            return codes.astype(np.int32, copy=False), pa.array(distinct).cast(self._type)
+            found, distinct = numbered(column.to_numpy())
+            return found.astype(np.int32, copy=False), pa.array(distinct).cast(self._type)
         there = column.is_valid().to_numpy(zero_copy_only=False)
         codes = np.full(len(column), -1, dtype=np.int32)
-        codes[there], distinct = ids.numbered(column.drop_null().to_numpy())
+        codes[there], distinct = numbered(column.drop_null().to_numpy())
         return codes, pa.array(distinct).cast(self._type)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data.numbering import numbered
 from deem_crowd.exceptions import DataError, FormError, first_few
 
 IntArray = npt.NDArray[np.integer[Any]]
@@ -104,6 +105,7 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
     FormError
         If values are not hashable.
     """
+    codes: IntArray
     if isinstance(values.dtype, pd.ArrowDtype):
         values = _plain(values, column)
     if values.dtype == np.float16:  # pandas has no Index of them
@@ -122,8 +124,8 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
             raise FormError(f"column '{column}' holds values that are no ids: {error}.") from error
         uniques = pd.Index(found, tupleize_cols=False, dtype=object)
     elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iu":
-        codes, found = numbered(values.to_numpy())
-        uniques = pd.Index(found)
+        codes, numbers_ = numbered(values.to_numpy())
+        uniques = pd.Index(numbers_)
     else:
         codes, uniques = pd.factorize(values, use_na_sentinel=True)
         uniques = pd.Index(uniques)
@@ -133,41 +135,6 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
         if isinstance(uniques, pd.CategoricalIndex) and uniques.categories.dtype == object:
             _refuse_collisions(np.asarray(uniques, dtype=object), column)
     return codes, uniques.rename(column)
-
-
-def numbered(values: IntArray) -> tuple[IntArray, IntArray]:
-    """Code whole numbers by first appearance: codes, shape (R,), int32 where they fit, and the distinct values.
-
-    Where numbers never fall new ones show by the number before, and where they lie close together a table of all
-    numbers in between holds their codes: both cost less than a hash table.
-    """
-    n = len(values)
-    kind = np.int32 if n < 2**31 - 1 else np.int64
-    if not n or bool((values[1:] >= values[:-1]).all()):
-        new = np.ones(n, dtype=bool)
-        np.not_equal(values[1:], values[:-1], out=new[1:])
-        codes = np.cumsum(new, dtype=kind)
-        codes -= 1
-        return codes, values[new]
-    low, high = int(values.min()), int(values.max())
-    if high - low >= max(n // 4, _LEAST_TABLE) or high >= 2**63:
-        codes, found = pd.factorize(values)
-        return codes, found
-    table = np.full(high - low + 1, -1, dtype=kind)
-    codes, n_found = np.empty(n, dtype=kind), 0
-    distinct: list[IntArray] = []
-    for begin in range(0, n, _AT_ONCE):
-        piece = values[begin : begin + _AT_ONCE]
-        place = np.subtract(piece, low, dtype=np.int64) if low else piece
-        known = table[place]
-        if (strange := known < 0).any():
-            new = pd.unique(piece[strange])
-            table[np.subtract(new, low, dtype=np.int64)] = np.arange(n_found, n_found + len(new))
-            n_found += len(new)
-            distinct.append(new)
-            known = table[place]
-        codes[begin : begin + _AT_ONCE] = known
-    return codes, np.concatenate(distinct)
 
 
 def among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
@@ -183,11 +150,6 @@ def among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
             found = found.combine_chunks()
         return np.asarray(found.to_numpy(zero_copy_only=False), dtype=bool)
     return np.asarray(values.isin(known))
-
-
-_AT_ONCE = 2**18
-"""Numbers that are looked up together, so that what is made of them stays in the processor's cache."""
-_LEAST_TABLE = 2**16
 
 
 def _plain(values: pd.Series, column: str) -> pd.Series:
@@ -335,3 +297,15 @@ def counting_sort(codes: IntArray, n_codes: int) -> tuple[IntArray, IntArray]:
     matrix = sparse.coo_array((np.ones(n, dtype=np.int8), (rows, columns)), shape=(n_codes, n))
     csr = matrix.tocsr()
     return csr.indptr, csr.indices
+
+
+def tally(codes: IntArray, n_codes: int) -> npt.NDArray[np.int64]:
+    """Return how often each of the codes 0..n_codes-1 occurs, shape (n_codes,).
+
+    :func:`numpy.bincount` of some at a time: of all it makes a copy in 8 bytes each.
+    """
+    size = max(n_codes, 2**20)
+    number = np.zeros(n_codes, dtype=np.int64)
+    for begin in range(0, len(codes), size):
+        number += np.bincount(codes[begin : begin + size], minlength=n_codes)
+    return number

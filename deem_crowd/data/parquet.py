@@ -57,10 +57,14 @@ def read_columns(
     ------
     MissingColumnError, FormError, DataError, FileNotFoundError, OSError
     """
+    import pyarrow as pa
+
     from deem_crowd.data import datasets
     from deem_crowd.data.batches import LongTable
 
     table = LongTable(names)
     for file in datasets.files_of(paths, where):
         file.read_into(table, where, ROWS)
-    return table.coded()
+    found = table.coded()
+    pa.default_memory_pool().release_unused()  # Arrow keeps what it has freed, a gigabyte after many rows
+    return found

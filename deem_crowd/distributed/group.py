@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from safetensors.torch import load, save
@@ -49,6 +50,20 @@ class ProcessGroup(Group):
     def reduce(self, value: torch.Tensor) -> torch.Tensor:
         """See :meth:`Group.reduce`."""
         return collectives.summed(value)
+
+    def gathered(self, rows: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """See :meth:`Group.gathered`."""
+        own = rows.cpu().contiguous().numpy()
+        parts = [
+            np.frombuffer(part, dtype=own.dtype).reshape(-1, *own.shape[1:])
+            for part in collectives.gather_bytes(own.tobytes())
+        ]
+        begin = sum(len(part) for part in parts[: dist.get_rank()])
+        return torch.from_numpy(np.concatenate(parts)), begin
+
+    def agree(self, error: Exception | None) -> None:
+        """See :meth:`Group.agree`."""
+        collectives.agree(error)
 
     def loop(self, **values: Any) -> Loop:
         """See :meth:`Group.loop`."""

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.ambient import undisturbed
+from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import deep, grouped, many_classes
 from deem_crowd.estimators.deep import Outcome
@@ -46,6 +47,7 @@ def fit_any(
     progress: Progress | None = None,
     present: FittedModel | SparseModel | None = None,
     keep: bool = False,
+    group: Group = ALONE,
 ) -> tuple[FittedModel | SparseModel, FloatArray | NamedPosterior]:
     """Fit the model of a recipe: with sparse tables where classes are many (:mod:`.many_classes`), else as
     :func:`fit_answers`, which says what the parameters are.
@@ -55,12 +57,13 @@ def fit_any(
     FittedModel, or SparseModel
     posterior : float64, shape (N, K), or NamedPosterior
     """
-    if many_classes.suits(answers, recipe) and not _ordered(answers, recipe.ordered):
-        compact, used = only_used_classes(answers, gold)
-        if many_classes.suits(compact, recipe):
-            return _of_many_classes(compact, used, answers.n_classes, recipe, gold, progress)
+    if many_classes.suits(answers, recipe, group) and not _ordered(answers, recipe.ordered):
+        compact, used = only_used_classes(answers, gold, group)
+        if many_classes.suits(compact, recipe, group):
+            k = answers.n_classes
+            return _of_many_classes(compact, used, k, recipe, gold, progress, group)
     goes_on = present if isinstance(present, FittedModel) else None
-    return fit_answers(answers, recipe, gold, progress, goes_on, keep=keep)
+    return fit_answers(answers, recipe, gold, progress, goes_on, group, keep)
 
 
 def _of_many_classes(
@@ -70,15 +73,16 @@ def _of_many_classes(
     recipe: Recipe,
     gold: IntArray | None,
     progress: Progress | None,
+    group: Group,
 ) -> tuple[SparseModel, NamedPosterior]:
     known = None if gold is None else _among(used, n_classes)[gold]
     model, posterior, uninformed, converged = many_classes.fit(
-        answers, used, n_classes, recipe, known, progress
+        answers, used, n_classes, recipe, known, progress, group
     )
     if not recipe.automatic and not converged:
         one_unit.warn_passes(len(model.log_likelihood()), recipe.settings)
     if uninformed:
-        _warn_of_chance(*NamedClasses(answers).pair_agreement())
+        _warn_of_chance(*NamedClasses(answers, group=group).pair_agreement())
     return model, posterior
 
 
@@ -324,7 +328,7 @@ def only_used_classes(
     """Leave out classes that neither an answer nor gold names: they have no evidence, and no share in anything."""
     k = answers.n_classes
     soft = answers.soft
-    mass = np.bincount(answers.hard_label, minlength=k) if soft is None else soft.sum(axis=0)
+    mass = ids.tally(answers.hard_label, k) if soft is None else soft.sum(axis=0)
     if gold is not None:
         mass = mass + np.bincount(gold[gold >= 0], minlength=k)
     used = np.flatnonzero(group.reduce(torch.from_numpy(mass).double()).numpy() > 0)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.memory import require
+from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.named_classes import (
     FloatArray,
     IntArray,
@@ -32,7 +34,7 @@ FEWEST = 50
 _CELLS_AN_ANSWER, _FEWEST_CELLS = 2, 2**20
 
 
-def suits(answers: Answers, recipe: Recipe) -> bool:
+def suits(answers: Answers, recipe: Recipe, group: Group = ALONE) -> bool:
     """Whether tables of K² numbers a worker would outweigh the answers, and the model is one that can do without.
 
     Parameters
@@ -41,10 +43,13 @@ def suits(answers: Answers, recipe: Recipe) -> bool:
         Over the classes that are named.
     recipe : Recipe
         The default model, or one unit in the normalised gauge with learned pseudo-answers.
+    group : Group
+        The processes that hold further tasks of the same workers and classes.
     """
     k = answers.n_classes
     cells = answers.n_workers * k * k
-    if cells < max(_FEWEST_CELLS, _CELLS_AN_ANSWER * answers.n_answers):
+    n_answers = float(group.reduce(torch.tensor(answers.n_answers, dtype=torch.float64)))
+    if cells < max(_FEWEST_CELLS, _CELLS_AN_ANSWER * n_answers):
         return False
     settings = recipe.settings
     named = (
@@ -55,7 +60,7 @@ def suits(answers: Answers, recipe: Recipe) -> bool:
     )
     return (
         not answers.is_soft
-        and answers.n_answers > 0
+        and n_answers > 0
         and settings.n_iter > 0
         and not recipe.ordered
         and recipe.groups is None
@@ -138,15 +143,25 @@ class SparseModel:
             "skills_ and workers are there without them.",
         )
         full = np.full((d, k, k), 1.0 / max(k, 1))
+        unused = np.setdiff1d(np.arange(k), self.used)
+        for worker, table in enumerate(self._confusion()):
+            full[worker][np.ix_(unused, self.used)] = 0.0
+            full[worker][np.ix_(self.used, self.used)] = table
+        return full
+
+    def chance(self) -> FloatArray:
+        """Return how often each worker would be right by chance, keeping to their frequencies of labels, shape (D,)."""
+        shares = self.priors[self.used]
+        return np.array([shares @ table @ shares for table in self._confusion()], dtype=np.float64)
+
+    def _confusion(self) -> Iterator[FloatArray]:
+        """Yield p(answer | label) over the classes that were answered, shape (K', K'), of one worker after another."""
         cells = np.arange(len(self.used))
         answer, label = (part.ravel() for part in np.meshgrid(cells, cells, indexing="ij"))
-        unused = np.setdiff1d(np.arange(k), self.used)
-        for worker in range(d):
+        for worker in range(len(self.skills)):
             who = np.full(len(answer), worker)
             table = self.tables.probability(who, answer, label).reshape(len(cells), len(cells))
-            full[worker][np.ix_(unused, self.used)] = 0.0
-            full[worker][np.ix_(self.used, self.used)] = table / table.sum(axis=0)
-        return full
+            yield table / table.sum(axis=0)
 
     def posterior(self, answers: Answers, workers: IntArray, classes: IntArray) -> NamedPosterior:
         """Return p(label | answers) for tasks old or new; see :meth:`FittedModel.posterior`."""
@@ -193,6 +208,7 @@ def fit(
     recipe: Recipe,
     gold: IntArray | None,
     progress: Progress | None,
+    group: Group = ALONE,
 ) -> tuple[SparseModel, NamedPosterior, bool, bool]:
     """Fit a model of many classes.
 
@@ -204,6 +220,8 @@ def fit(
     gold : integers, shape (N,), optional
         Known classes, 0..K'-1, −1 where unknown.
     progress : Progress, optional
+    group : Group
+        The processes that hold further tasks of the same workers and classes, and fit with these.
 
     Returns
     -------
@@ -213,7 +231,7 @@ def fit(
     uninformed, converged : bool
         Whether the answers say nothing about a label, and whether passes sufficed.
     """
-    layout = NamedClasses(answers, gold, _every(answers))
+    layout = NamedClasses(answers, gold, _every(answers), group)
     choose = many_classes.select if recipe.automatic else many_classes.plain
     found = choose(layout, recipe.settings.n_iter, progress)
     priors = np.zeros(n_classes)
@@ -246,7 +264,7 @@ def _information(layout: NamedClasses, share: FloatArray) -> FloatArray:
     """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
     worker, p = layout.worker[layout.right], share[layout.pair[layout.right]]
     n = layout.answers_of_worker.astype(np.float64)
-    right, squared = (summed(worker, v, layout.n_workers) for v in (p, p * p))
+    right, squared = (layout.reduce(summed(worker, v, layout.n_workers)) for v in (p, p * p))
     mean = right / np.maximum(n, 1)
     spread = np.maximum(squared - n * mean**2, 0)
     return np.minimum(spread / np.maximum(mean * (1 - mean), 1e-9), n)

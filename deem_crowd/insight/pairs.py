@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import sparse, special
 from scipy.sparse import csgraph
 
+from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.selection import dependence, pairs
 from deem_crowd.selection.pairs import LEAST_COMMON, Pairs
@@ -32,7 +33,7 @@ def count_pairs(answers: Answers, max_workers: int = MAX_WORKERS) -> Pairs:
 
     Soft answers count by the chance that draws from the two distributions agree.
     """
-    n_answers = np.bincount(answers.worker, minlength=answers.n_workers).astype(np.float64)
+    n_answers = ids.tally(answers.worker, answers.n_workers).astype(np.float64)
     return pairs.count(answers, pairs.most_active(n_answers, max_workers), least=0)
 
 
@@ -198,5 +199,5 @@ def compare_workers(
         excess = excess_agreement(counts, None, priors)
     else:
         excess = excess_agreement(counts, tables, priors)
-    number = np.bincount(answers.worker, minlength=answers.n_workers)
-    return Panel(counts, excess, int((number > 0).sum()))
+    n_active = int((ids.tally(answers.worker, answers.n_workers) > 0).sum())
+    return Panel(counts, excess, n_active)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import gold as known_labels
+from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.exceptions import DataError, FormError, MissingAnswersError, first_few
@@ -79,7 +80,7 @@ class Results:
     @property
     def n_answers_of_worker(self) -> IntArray:
         """Answers of each worker, shape (D,)."""
-        return np.bincount(self.answers.worker, minlength=self.answers.n_workers)
+        return ids.tally(self.answers.worker, self.answers.n_workers)
 
     @property
     def n_answers_of_task(self) -> IntArray:

@@ -52,6 +52,18 @@ class Group:
         """Return the sum of all processes' values, the same in every process."""
         return value
 
+    def gathered(self, rows: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Return the rows of all processes, one process after another, and where this one's begin.
+
+        They differ in the first axis only, and are the same in every process; for rows that are few.
+        """
+        return rows, 0
+
+    def agree(self, error: Exception | None) -> None:
+        """Raise an error of one process in all of them, before they wait for one another in vain."""
+        if error is not None:
+            raise error
+
     def loop(self, **values: Any) -> Loop:
         """Return the next loop of the fit, where an interrupted one left it; see :class:`Loop`.
 

@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import MemoryNeedError
 from deem_crowd.memory import require
+from deem_crowd.model.group import ALONE, Group
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -117,6 +120,9 @@ class NamedClasses:
     every : bool
         Whether each task with answers is taken to name all classes, which leaves no rest: for many workers of few
         classes.
+    group : Group
+        The processes that hold further tasks of the same workers and classes: sums over tasks are those of all, and
+        so are the numbers of columns, errors and cells. Whether ``gold`` is None is the same in all.
 
     Attributes
     ----------
@@ -134,13 +140,20 @@ class NamedClasses:
     """
 
     def __init__(
-        self, answers: Answers, gold: npt.NDArray[Any] | None = None, every: bool = False
+        self,
+        answers: Answers,
+        gold: npt.NDArray[Any] | None = None,
+        every: bool = False,
+        group: Group = ALONE,
     ) -> None:
+        self.group = group
         self.n_tasks, self.n_workers = answers.n_tasks, answers.n_workers
+        self.n_tasks_in_all = int(self.sum(float(answers.n_tasks)))
         self.n_classes, self.n_answers = answers.n_classes, answers.n_answers
         self.answers_of_task = np.diff(answers.task_ptr).astype(np.int64)
         task, label = answers.task.astype(np.int64), answers.hard_label.astype(np.int64)
-        self.answers_of_worker = np.bincount(answers.worker, minlength=self.n_workers)
+        given = np.bincount(answers.worker, minlength=self.n_workers)
+        self.answers_of_worker = self.reduce(given).astype(np.int64)
         k = max(self.n_classes, 1)
         if every:
             told = np.flatnonzero(self.answers_of_task)
@@ -150,7 +163,7 @@ class NamedClasses:
             named, votes = np.unique(task * k + label, return_counts=True)
             named, votes = _most_voted(named, votes, k)
         self.gold: npt.NDArray[Any] | None = None
-        if gold is not None and bool((gold >= 0).any()):
+        if gold is not None and self.sum(float((gold >= 0).any())) > 0:
             self.gold = gold
             known = np.flatnonzero(gold >= 0)
             named = np.union1d(named, known * k + gold[known])
@@ -160,11 +173,7 @@ class NamedClasses:
             votes.astype(np.float64) if whole else _votes(named, task * k + label)
         )
         lengths = self.answers_of_task[self.pair_task]
-        require(
-            _BYTES_AN_ENTRY * int(lengths.sum()),
-            f"a layout of {int(lengths.sum()):,} pairs of an answer and a class that its task names",
-            "Merge rare labels or leave out workers with few answers.",
-        )
+        _require_memory(int(lengths.sum()), group)
         self.pair = np.repeat(np.arange(len(named)), lengths)
         ends = np.cumsum(lengths)
         within = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
@@ -172,6 +181,25 @@ class NamedClasses:
         self.worker = answers.worker.astype(np.int64)[place]
         self.answer = label[place]
         self._answer_worker, self._answer_task = answers.worker, task
+
+    def reduce(self, values: npt.NDArray[Any]) -> FloatArray:
+        """Return a sum over tasks, with those of other processes added."""
+        found: FloatArray = self.group.reduce(torch.from_numpy(values).double()).numpy()
+        return found
+
+    def sum(self, value: float) -> float:
+        """As :meth:`reduce`, of a number."""
+        return float(self.group.reduce(torch.tensor(value, dtype=torch.float64)))
+
+    def mean(self, values: FloatArray) -> float:
+        """Return the mean over the tasks of all processes of one value a task, shape (N,); 0 without tasks."""
+        return self.sum(float(values.sum())) / max(self.n_tasks_in_all, 1)
+
+    def _numbered(self, keys: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the place of each key among the distinct ones of all processes, which are sorted, and those."""
+        codes, found = pd.factorize(keys)
+        every = np.unique(self.group.gathered(torch.from_numpy(found))[0].numpy())
+        return np.searchsorted(every, found)[codes], every
 
     @cached_property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -181,19 +209,21 @@ class NamedClasses:
     @cached_property
     def column(self) -> tuple[IntArray, IntArray]:
         """The column (worker, label) of each entry, shape (E,), and ``worker · K + label`` of each column."""
-        return _numbered(self.worker * self.n_classes + self.pair_label[self.pair])
+        return self._numbered(self.worker * self.n_classes + self.pair_label[self.pair])
 
     @cached_property
     def error(self) -> tuple[IntArray, IntArray]:
         """The error (answer, label) of each wrong entry, and ``answer · K + label`` of each error."""
         wrong = ~self.right
-        return _numbered(self.answer[wrong] * self.n_classes + self.pair_label[self.pair[wrong]])
+        return self._numbered(
+            self.answer[wrong] * self.n_classes + self.pair_label[self.pair[wrong]]
+        )
 
     @cached_property
     def cell(self) -> tuple[IntArray, IntArray]:
         """The cell (column, answer) of each entry, shape (E,), and ``column · K + answer`` of each cell."""
         column, _ = self.column
-        return _numbered(column * self.n_classes + self.answer)
+        return self._numbered(column * self.n_classes + self.answer)
 
     def by_pair(self, values: FloatArray) -> FloatArray:
         """Sum values of the entries, shape (E,), by pair: shape (P,)."""
@@ -201,7 +231,8 @@ class NamedClasses:
 
     def by_worker_of_task(self, values: FloatArray) -> FloatArray:
         """Sum values of tasks, shape (N,), over the tasks that a worker answered: shape (D,)."""
-        return summed(self._answer_worker, values[self._answer_task], self.n_workers)
+        here = summed(self._answer_worker, values[self._answer_task], self.n_workers)
+        return self.reduce(here)
 
     def by_task_of_worker(self, values: FloatArray) -> FloatArray:
         """Sum values of workers, shape (D,), over the workers that answered a task: shape (N,)."""
@@ -219,12 +250,12 @@ class NamedClasses:
     def pair_agreement(self) -> tuple[float, float, float]:
         """As :func:`deem_crowd.selection.null_model.pair_agreement`."""
         sizes = self.answers_of_task.astype(np.float64)
-        pairs = float((sizes * (sizes - 1)).sum()) / 2
+        pairs = self.sum(float((sizes * (sizes - 1)).sum())) / 2
         if pairs <= 0:
             return 0.0, 0.0, 0.0
-        given = summed(self.pair_label, self.votes, self.n_classes)
+        given = self.reduce(summed(self.pair_label, self.votes, self.n_classes))
         share = given / given.sum()
-        agreeing = float((self.votes * (self.votes - 1)).clip(0).sum()) / 2
+        agreeing = self.sum(float((self.votes * (self.votes - 1)).clip(0).sum())) / 2
         return agreeing / pairs, float((share**2).sum()), pairs
 
     def vote_shares(self) -> tuple[FloatArray, FloatArray]:
@@ -265,13 +296,17 @@ def summed(codes: npt.NDArray[Any], values: npt.NDArray[Any], n: int) -> FloatAr
     return np.bincount(codes, values, n).astype(np.float64, copy=False)
 
 
-def _numbered(keys: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the place of each key among the distinct ones, which are sorted, and those."""
-    codes, found = pd.factorize(keys)
-    order = np.argsort(found)
-    rank = np.empty(len(found), dtype=np.int64)
-    rank[order] = np.arange(len(found))
-    return rank[codes], found[order]
+def _require_memory(n_entries: int, group: Group) -> None:
+    error: MemoryNeedError | None = None
+    try:
+        require(
+            _BYTES_AN_ENTRY * n_entries,
+            f"a layout of {n_entries:,} pairs of an answer and a class that its task names",
+            "Merge rare labels or leave out workers with few answers.",
+        )
+    except MemoryNeedError as failure:
+        error = failure
+    group.agree(error)
 
 
 def _most_voted(named: IntArray, votes: IntArray, k: int) -> tuple[IntArray, IntArray]:

@@ -221,12 +221,13 @@ def _candidate(
     weight: float = 0.0,
 ) -> Candidate:
     gap = member.task_log_likelihood - reference.task_log_likelihood
-    n = len(gap)
+    n, mean = layout.n_tasks_in_all, layout.mean(gap)
+    squares = layout.sum(float(((gap - mean) ** 2).sum()))
     return Candidate(
         name,
         float("nan"),
-        float(gap.mean()) if n else float("nan"),
-        float(gap.std(ddof=1)) / n**0.5 if n > 1 else float("nan"),
+        mean if n else float("nan"),
+        (squares / (n - 1) / n) ** 0.5 if n > 1 else float("nan"),
         agreement,
         weight,
         why,
@@ -237,7 +238,7 @@ def _mean_product(layout: NamedClasses, a: Shares, b: Shares) -> float:
     """Return the mean over tasks of Σ_k a(k) b(k), the rest spread evenly."""
     others = np.maximum(layout.n_classes - layout.n_named, 1)
     total = float(a[0] @ b[0]) + float((a[1] * b[1] / others).sum())
-    return total / max(layout.n_tasks, 1)
+    return layout.sum(total) / max(layout.n_tasks_in_all, 1)
 
 
 def _smoothed_votes(layout: NamedClasses) -> Shares:
@@ -280,5 +281,6 @@ def _correlation(layout: NamedClasses, shares: Shares, tables: SparseTables) -> 
     product = (layout.votes - layout.by_pair(right)) ** 2 - layout.by_pair(square)
     deviation = np.sqrt(right * (1 - right))
     possible = layout.by_pair(deviation) ** 2 - layout.by_pair(deviation**2)
-    total = float(shares[0] @ possible)
-    return min(max(float(shares[0] @ product) / total, 0.0), 1.0) if total > 1e-9 else 0.0
+    total = layout.sum(float(shares[0] @ possible))
+    found = layout.sum(float(shares[0] @ product))
+    return min(max(found / total, 0.0), 1.0) if total > 1e-9 else 0.0

@@ -109,9 +109,11 @@ class _Fit:
     def counts(self, share: FloatArray, rest: FloatArray) -> _Counts:
         layout = self.layout
         at = share[layout.pair]
-        errors = summed(self.error, at[self.wrong], len(self.error_key))
-        right = summed(layout.worker[self.right], at[self.right], layout.n_workers)
-        cells = np.zeros(0) if self.one_coin else summed(layout.cell[0], at, len(self.cell_key))
+        errors = layout.reduce(summed(self.error, at[self.wrong], len(self.error_key)))
+        right = layout.reduce(summed(layout.worker[self.right], at[self.right], layout.n_workers))
+        cells = np.zeros(0)
+        if not self.one_coin:
+            cells = layout.reduce(summed(layout.cell[0], at, len(self.cell_key)))
         return _Counts(cells, errors, right, layout.by_worker_of_task(rest))
 
     def tables(self, counts: _Counts, share: FloatArray, rest: FloatArray) -> SparseTables:
@@ -195,7 +197,7 @@ class _Fit:
     def _prior(self, share: FloatArray, rest: FloatArray) -> FloatArray:
         """Return π from expected tasks of each class and pseudo-tasks, learned from all classes."""
         layout, k = self.layout, self.layout.n_classes
-        expected = summed(layout.pair_label, share, k) + rest.sum() / k
+        expected = layout.reduce(summed(layout.pair_label, share, k) + rest.sum() / k)
 
         def evidence(v: float) -> float:
             if not np.isfinite(v):
@@ -292,7 +294,7 @@ def fit_sparse_tables(
         fit.step(number)
         tables = fit.tables(counts, share, rest)
         found, left, log_likelihood = fit.posterior(tables)
-        history.append(float(log_likelihood.sum()) / max(layout.n_tasks, 1))
+        history.append(layout.mean(log_likelihood))
         if progress is not None:
             progress(number, history[-1])
         moved = np.abs(left - rest)
@@ -300,7 +302,7 @@ def fit_sparse_tables(
         share, rest = found, left
         path = counts.divided(number) if path is None else path.plus(counts, 1.0 / number)
         weights += 1.0 / number
-        if number >= LEAST_PASSES and (not len(moved) or moved.mean() < TOLERANCE):
+        if layout.mean(moved) < TOLERANCE and number >= LEAST_PASSES:
             converged = True
             break
     fit.step(0)  # what was learned stays
