@@ -21,6 +21,7 @@ from deem_crowd_benchmarks import laws
 
 from deem_crowd import DEEMAggregator, distributed
 from deem_crowd.distributed.group import ProcessGroup
+from deem_crowd.estimators import many_classes
 from deem_crowd.exceptions import (
     DataError,
     DeemCrowdError,
@@ -142,6 +143,64 @@ def test_what_the_default_looks_for_is_found_together(tmp_path, law) -> None:
     ):
         labels = pd.concat([r[i] for r in results]).set_index("task").loc[whole.labels_.index]
         np.testing.assert_allclose(labels.filter(like="p_"), whole.probas_, atol=1e-5)
+
+
+def alike(tmp_path: Path, rows: pd.DataFrame, *shares: float, **parameters: Any) -> DEEMAggregator:
+    """Check that processes with some shares of the tasks say what one says that has all; return this one."""
+    part = split(rows, *shares)
+    gold = parameters.pop("gold", None)
+
+    def work(rank: int) -> Any:
+        found = distributed.fit(rows[part == rank], gold=gold, **parameters)
+        return found.labels, found.workers, found.model.selection_, found.model.predict_proba(rows)
+
+    results = together(tmp_path, work, len(shares))
+    assert not any(isinstance(one, Exception) for one in results), results
+    whole = DEEMAggregator(progress=False, **parameters).fit(rows, gold=gold)
+    labels = pd.concat([r[0] for r in results]).set_index("task").loc[whole.labels_.index]
+    np.testing.assert_allclose(labels.filter(like="p_"), whole.probas_, atol=1e-5)
+    assert (labels["label"].to_numpy() == whole.labels_.to_numpy()).all()
+    for _, workers, selection, predicted in results:
+        pd.testing.assert_frame_equal(
+            workers.loc[whole.workers_.index], whole.workers_, check_dtype=False, atol=1e-5
+        )
+        np.testing.assert_allclose(predicted, whole.predict_proba(rows), atol=1e-5)
+        if selection is not None:
+            pd.testing.assert_frame_equal(selection, whole.selection_, atol=1e-5)
+    return whole
+
+
+def many(n_tasks: int, k: int, n_workers: int = 40) -> pd.DataFrame:
+    """Return answers of K classes, of which a worker with a skill of 0.7 names the right one."""
+    rng = np.random.default_rng(0)
+    task = np.repeat(np.arange(n_tasks), 4)
+    worker = np.concatenate([rng.choice(n_workers, 4, replace=False) for _ in range(n_tasks)])
+    right = rng.random(len(task)) < 0.7
+    label = np.where(right, task % k, rng.integers(0, k, len(task)))
+    return pd.DataFrame({"task": task, "worker": worker, "label": label})
+
+
+@pytest.mark.parametrize("how", ["default", "plain", "gold", "few classes"])
+def test_sparse_tables_are_those_of_one_process(tmp_path, monkeypatch, how) -> None:
+    """With many classes, and with few where workers are many, both of which take full tables otherwise."""
+    monkeypatch.setattr(many_classes, "_FEWEST_CELLS", 1)
+    rows = many(150, 6, 80) if how == "few classes" else many(150, 120)
+    parameters: dict[str, Any] = {"auto_hyperparameters": how != "plain"}
+    if how == "gold":
+        parameters["gold"] = {task: task % 120 for task in range(0, 150, 11)}
+    whole = alike(tmp_path, rows, 0.5, 0.0, 0.5, **parameters)
+    assert isinstance(whole.__dict__["_fitted"][0], many_classes.SparseModel)
+
+
+@pytest.mark.parametrize("law", ["clique", "heavy-tail"])
+def test_held_out_gold_weighs_readings_together(tmp_path, law) -> None:
+    """From eight known labels on, in whatever process; one process has neither answers nor gold."""
+    found = laws.LAWS[law](1)
+    tasks = found.answers["task"].unique()[:60]
+    rows = found.answers[found.answers["task"].isin(tasks)]
+    gold = found.gold.loc[tasks[::4]]
+    whole = alike(tmp_path, rows, 0.7, 0.3, 0.0, gold=gold)
+    assert whole.selection_["why"].str.contains("weighed by held-out gold").any()
 
 
 def test_nothing_but_empty_parts(tmp_path) -> None:

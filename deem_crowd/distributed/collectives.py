@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import builtins
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,10 @@ import pandas as pd
 import torch
 import torch.distributed as dist
 
-from deem_crowd.exceptions import DataError, ProcessLostError
+from deem_crowd import exceptions
+from deem_crowd.exceptions import DataError, DeemCrowdError, ProcessLostError
+
+T = TypeVar("T")
 
 _SIGNS = ("gloo", "nccl", "connection", "timed out", "timeout", "peer", "socket", "aborted")
 """Words by which errors of torch tell that another process is gone."""
@@ -136,14 +141,37 @@ def gather_ids(index: pd.Index) -> list[pd.Index]:
 
 
 def agree(error: BaseException | None) -> None:
-    """Raise an error of one process in all of them.
+    """Raise an error of one process in all of them, of the same kind where all have one kind.
 
     Raises
     ------
-    DataError
+    DeemCrowdError, OSError
         Says the ranks and what each has to say; the same in every process.
     """
-    said = "" if error is None else f"process {dist.get_rank()}: {error}"
-    wrong = [part for part in gather_text(said) if part]
+    said = "" if error is None else f"{type(error).__name__}:process {dist.get_rank()}: {error}"
+    wrong = [part.split(":", 1) for part in gather_text(said) if part]
     if wrong:
-        raise DataError("; ".join(wrong)) from error
+        kinds = {kind for kind, _ in wrong}
+        raise kind_of(kinds.pop() if len(kinds) == 1 else "")(
+            "; ".join(words for _, words in wrong)
+        ) from error
+
+
+def told(work: Callable[[], T]) -> T:
+    """Do something that may fail and tells other processes nothing; what goes wrong in one is raised in all."""
+    result: list[T] = []
+    error: Exception | None = None
+    try:
+        result.append(work())
+    except (DeemCrowdError, OSError) as failure:
+        error = failure
+    agree(error)
+    return result[0]
+
+
+def kind_of(name: str) -> type[Exception]:
+    """Return our own kind of errors of a name, or the system's; DataError for any other."""
+    found = getattr(exceptions, name, None) or getattr(builtins, name, None)
+    if isinstance(found, type) and issubclass(found, DeemCrowdError | OSError):
+        return found
+    return DataError

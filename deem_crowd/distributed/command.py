@@ -70,7 +70,7 @@ def run(
         error = FileExistsError(f"{target} is there already")
     collectives.agree(error)
     answers = reading.read(paths, names, missing, duplicates)
-    known = None if gold is None else reading.told(lambda: reading.read_gold(gold, names))
+    known = None if gold is None else collectives.told(lambda: reading.read_gold(gold, names))
     found = shared.fit_answers(answers, known, settings, partitioned=True)
     try:
         if rank == 0:

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from deem_crowd import exceptions
 from deem_crowd.data.answers import Answers
 from deem_crowd.distributed import collectives, shared, tables
 from deem_crowd.distributed.group import EVERY
 from deem_crowd.distributed.store import joined
 from deem_crowd.estimators.aggregator import DEEMAggregator
+from deem_crowd.estimators.fitted import best_class
 from deem_crowd.exceptions import DeemCrowdError, ProcessLostError
 
 
@@ -58,11 +58,11 @@ class Outcome:
 
         Raises
         ------
-        DeemCrowdError
+        DeemCrowdError, OSError
             The one that every process had.
         """
         if self.kind:
-            raise getattr(exceptions, self.kind)(self.error)
+            raise collectives.kind_of(self.kind)(self.error)
         table: pd.DataFrame = pa.ipc.open_stream(self.workers).read_all().to_pandas()
         return table, loaded(self.model)
 
@@ -114,7 +114,7 @@ class Job:
                 )
             except ProcessLostError:
                 raise
-            except DeemCrowdError as failure:
+            except (DeemCrowdError, OSError) as failure:
                 return Outcome(error=str(failure), kind=type(failure).__name__)
         if rank:
             return Outcome()
@@ -132,7 +132,7 @@ def labelled(answers: Answers, model: bytes, gold: pd.DataFrame | None) -> pd.Da
     known = shared.known(gold, over_all)
     if known is not None:
         posterior[known >= 0] = np.eye(len(classes))[known[known >= 0]]
-    return tables.labels(over_all, posterior, known)
+    return tables.labels(over_all, posterior, best_class(posterior, over_all, known))
 
 
 def loaded(model: bytes) -> DEEMAggregator:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +20,10 @@ from deem_crowd.data.arrow import series
 from deem_crowd.data.batches import LongTable, refuse_missing, require_text
 from deem_crowd.data.parquet import ROWS, Paths
 from deem_crowd.distributed import collectives
+from deem_crowd.distributed.collectives import told
 from deem_crowd.distributed.parts import hashed
-from deem_crowd.exceptions import DataError, DeemCrowdError, MissingColumnError
+from deem_crowd.exceptions import DataError, MissingColumnError
 
-T = TypeVar("T")
 Share = tuple[datasets.DataFile, list[int], int]
 """A file, those of its row groups that a process reads, next to one another, and the rows before them."""
 
@@ -85,18 +84,6 @@ def _answers(
     order = np.argsort(origin, kind="stable")
     task, worker, label = ((codes[order], ids) for codes, ids in table.coded())
     return Answers.from_codes(task, worker, label, missing=missing, duplicates=duplicates)
-
-
-def told(work: Callable[[], T]) -> T:
-    """Do something that may fail and tells other processes nothing; what goes wrong in one is raised in all."""
-    result: list[T] = []
-    error: Exception | None = None
-    try:
-        result.append(work())
-    except (DeemCrowdError, OSError) as failure:
-        error = failure
-    collectives.agree(error)
-    return result[0]
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,14 @@ from deem_crowd.data import gold as known_labels
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.gold import Gold
 from deem_crowd.distributed import collectives, parts, tables
+from deem_crowd.distributed.collectives import told
 from deem_crowd.distributed.group import EVERY, Notes, ProcessGroup
 from deem_crowd.estimators import aggregation, declaration, inputs, recipe
 from deem_crowd.estimators import fit as inference
+from deem_crowd.estimators import fitted as fitted_models
 from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.exceptions import DeemCrowdError, UnsupportedError
+from deem_crowd.model.named_classes import NamedPosterior
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,20 +130,20 @@ def fit_answers(
         error = failure
     collectives.agree(error)
     group = ProcessGroup(notes, _fingerprint(whole, parameters), every)
-    model, posterior = inference.fit_answers(whole, plan, labels, group=group)
+    model, posterior = inference.fit_any(whole, plan, labels, group=group)
+    best = fitted_models.best_class(posterior, whole, labels)
+    about = tables.workers(model, whole, best, group)
+    if isinstance(model, fitted_models.FittedModel):
+        model = replace(model, warm_starts={}, pairs=None)
     nothing = whole.select(tasks=slice(0, 0))
-    said = aggregation.output(nothing, posterior[:0], None)
+    if isinstance(posterior, NamedPosterior):
+        said = aggregation.output(nothing, posterior.of_no_task(), None)
+        shown = told(posterior.dense)
+    else:
+        said, shown = aggregation.output(nothing, posterior[:0], None), posterior
     fitted = DEEMAggregator(**parameters)
-    fitted.__dict__.update(
-        aggregation.attributes(
-            replace(model, warm_starts={}, pairs=None), *said, nothing.workers, nothing.classes
-        )
-    )
-    return SharedFit(
-        labels=tables.labels(whole, posterior, labels),
-        workers=tables.workers(model, whole, posterior, labels, group),
-        model=fitted,
-    )
+    fitted.__dict__.update(aggregation.attributes(model, *said, nothing.workers, nothing.classes))
+    return SharedFit(labels=tables.labels(whole, shown, best), workers=about, model=fitted)
 
 
 def checked(given: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ import torch
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators.fitted import FittedModel, best_class
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.estimators.fitted import FittedModel
+from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.model.group import Group
 
 FloatArray = npt.NDArray[np.float64]
+_MOST_CELLS = 10**8
+"""Counts by worker, label and answer that are added up; of more only those that occur are sent, to every process."""
 
 
 def probability_columns(classes: pd.Index) -> list[str]:
@@ -21,9 +23,7 @@ def probability_columns(classes: pd.Index) -> list[str]:
     return [f"p_{name}" for name in classes]
 
 
-def labels(
-    answers: Answers, posterior: FloatArray, known: npt.NDArray[np.int64] | None
-) -> pd.DataFrame:
+def labels(answers: Answers, posterior: FloatArray, best: npt.NDArray[np.int64]) -> pd.DataFrame:
     """Return ``task``, ``label``, ``confidence`` and a column of probabilities for each class, N rows.
 
     Parameters
@@ -31,10 +31,9 @@ def labels(
     answers : Answers
         N tasks, K classes.
     posterior : shape (N, K)
-    known : integers, shape (N,), optional
-        Labels that are known, −1 where unknown.
+    best : integers, shape (N,)
+        The class of each task, −1 for none.
     """
-    best = best_class(posterior, answers, known)
     rows = np.arange(len(best))
     confidence = posterior[rows, np.maximum(best, 0)] if posterior.size else np.zeros(len(best))
     table = {
@@ -47,47 +46,76 @@ def labels(
 
 
 def workers(
-    model: FittedModel,
+    model: FittedModel | SparseModel,
     answers: Answers,
-    posterior: FloatArray,
-    known: npt.NDArray[np.int64] | None,
+    best: npt.NDArray[np.int64],
     group: Group,
 ) -> pd.DataFrame:
-    """Return the table of :attr:`DEEMAggregator.workers_` for the answers of all processes, D rows."""
-    best = best_class(posterior, answers, known)
-    design = DesignMatrix(answers, torch.device("cpu"), torch.float64, group=group)
-    k = answers.n_classes
-    said = np.zeros((answers.n_tasks, k))
-    said[np.flatnonzero(best >= 0), best[best >= 0]] = 1.0
-    # [worker, label, answer]: how often each worker said what where the consensus is a label
-    counts = design.expected_counts(torch.from_numpy(said)).numpy().transpose(0, 2, 1)
-    number = counts.sum((1, 2))
-    agreeing = np.einsum("ikk->i", counts)
-    wrong = counts.copy()
-    wrong[:, np.arange(k), np.arange(k)] = 0
-    flat = wrong.reshape(len(wrong), k * k)
-    most = flat.argmax(1) if k else np.zeros(len(flat), dtype=np.int64)
-    times = flat.max(1, initial=0.0).astype(np.int64)
-    place = np.where(times > 0, most, -1)
-    intervals, full = model.skill_intervals(), model.full_confusion()
+    """Return the table of :attr:`DEEMAggregator.workers_` for the answers of all processes, D rows.
+
+    Parameters
+    ----------
+    model : FittedModel or SparseModel
+        By D workers, over K classes.
+    answers : Answers
+        About the N tasks of this process.
+    best : shape (N,)
+        The class of each task, −1 for none.
+    group : Group
+    """
+    d = answers.n_workers
+    n_tasks = int(group.reduce(torch.tensor(float(answers.n_tasks), dtype=torch.float64)))
+    number = group.reduce(torch.from_numpy(ids.tally(answers.worker, d)).double()).numpy()
+    worker, label, said, times = _counted(answers, best, group)
+    rated = np.bincount(worker, times, d)
+    agreeing = np.bincount(worker, times * (label == said), d)
+    wrong = label != said
+    worker, label, said, times = worker[wrong], label[wrong], said[wrong], times[wrong]
+    order = np.lexsort((-times, worker))
+    first = order[np.flatnonzero(np.diff(worker[order], prepend=-1))]
+    most = np.full((3, d), -1, dtype=np.int64)
+    most[2] = 0
+    most[:, worker[first]] = label[first], said[first], times[first]
+    intervals = model.skill_intervals()
     return pd.DataFrame(
         {
             "skill": model.skills,
             "low": intervals[:, 0],
             "high": intervals[:, 1],
-            "chance": (full @ model.priors) @ model.priors,
+            "chance": _chance(model),
             "answers": number.astype(np.int64),
-            "coverage": number / max(design.n_tasks_in_all, 1),
-            "agreement": np.where(number > 0, agreeing / np.maximum(number, 1), np.nan),
-            "confused_label": ids.take(answers.classes, _part(place // max(k, 1)), "label").array,
-            "confused_answer": ids.take(
-                answers.classes, _part(np.where(place < 0, -1, place % max(k, 1))), "label"
-            ).array,
-            "confusions": times,
+            "coverage": number / max(n_tasks, 1),
+            "agreement": np.where(rated > 0, agreeing / np.maximum(rated, 1), np.nan),
+            "confused_label": ids.take(answers.classes, most[0], "label").array,
+            "confused_answer": ids.take(answers.classes, most[1], "label").array,
+            "confusions": most[2],
         },
         index=answers.workers,
     )
 
 
-def _part(place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.where(place < 0, -1, place).astype(np.int64)
+def _counted(
+    answers: Answers, best: npt.NDArray[np.int64], group: Group
+) -> tuple[npt.NDArray[np.int64], ...]:
+    """Return worker, consensus label, answer and number of all combinations that occur in any process."""
+    k = max(answers.n_classes, 1)
+    label = best[answers.task]
+    code = (answers.worker.astype(np.int64) * k + label) * k + answers.hard_label
+    kinds, times = np.unique(code[label >= 0], return_counts=True)
+    if answers.n_workers * k * k <= _MOST_CELLS:  # sums are less to send than what occurs where
+        cells = np.zeros(answers.n_workers * k * k)
+        cells[kinds] = times
+        cells = group.reduce(torch.from_numpy(cells)).numpy()
+        kinds = np.flatnonzero(cells)
+        times = cells[kinds].astype(np.int64)
+    else:
+        every, _ = group.gathered(torch.from_numpy(np.stack([kinds, times], 1)))
+        kinds, place = np.unique(every[:, 0].numpy(), return_inverse=True)
+        times = np.bincount(place, every[:, 1].numpy(), len(kinds)).astype(np.int64)
+    return kinds // (k * k), kinds // k % k, kinds % k, times
+
+
+def _chance(model: FittedModel | SparseModel) -> FloatArray:
+    if isinstance(model, SparseModel):
+        return model.chance()
+    return np.asarray((model.full_confusion() @ model.priors) @ model.priors)

@@ -65,6 +65,11 @@ class NamedPosterior:
     def __len__(self) -> int:
         return len(self.rest)
 
+    def of_no_task(self) -> NamedPosterior:
+        """Return the same classes and their prior, without any task."""
+        task, share = self.task[:0], self.share[:0]
+        return NamedPosterior(task, task, share, self.rest[:0], self.prior, share)
+
     def dense(self) -> FloatArray:
         """Return the probabilities of all classes, shape (N, K).
 

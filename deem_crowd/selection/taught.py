@@ -30,7 +30,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.group import ALONE
+from deem_crowd.model.group import ALONE, Group
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import null_model
 from deem_crowd.selection.candidates import Candidate
@@ -74,12 +74,72 @@ class Taught:
 
 
 def asked(design: DesignMatrix, gold: torch.Tensor | None) -> bool:
-    """Tell whether there is enough gold to ask, not too much work, and all of it in this process."""
-    if gold is None or design.group is not ALONE or design.n_classes < 2:
+    """Tell whether there is enough gold to ask, and not too much work; gold and answers are those of all processes."""
+    if gold is None or design.n_classes < 2:
         return False
     cells = design.n_workers * design.n_classes**2
-    work = design.n_answers * design.n_classes
-    return int((gold >= 0).sum()) >= LEAST_GOLD and cells <= _MOST_CELLS and work <= MOST_WORK
+    work = design.n_answers_in_all * design.n_classes
+    enough = int(design.reduce((gold >= 0).sum().double())) >= LEAST_GOLD
+    return enough and cells <= _MOST_CELLS and work <= MOST_WORK
+
+
+@dataclass(frozen=True)
+class Known:
+    """The tasks of all processes whose labels are known, n of them, one process after another.
+
+    Attributes
+    ----------
+    features : sparse matrix, shape (n, D·K)
+        Which (worker, answer) each has.
+    label : integers, shape (n,)
+    sizes : shape (n,)
+        Answers to each.
+    mine : slice
+        Those of this process.
+    places : integers
+        Where these stand among its tasks.
+    group : Group
+    """
+
+    features: sparse.csr_matrix
+    label: IntArray
+    sizes: FloatArray
+    mine: slice
+    places: npt.NDArray[np.intp]
+    group: Group
+
+    @classmethod
+    def of(cls, answers: Answers, gold: IntArray, group: Group = ALONE) -> Known:
+        """Return those of this process, ``gold`` of shape (N,) being −1 where a label is unknown, and of the others."""
+        places = np.flatnonzero(gold >= 0)
+        own = indicators(answers, places)
+        sizes = np.diff(answers.task_ptr)[places]
+        about = np.stack([gold[places], sizes, np.diff(own.indptr)], 1).astype(np.int64)
+        every, begin = group.gathered(torch.from_numpy(about))
+        label, of_all, lengths = every.numpy().T
+        column, mass = (
+            group.gathered(torch.from_numpy(values))[0].numpy()
+            for values in (own.indices.astype(np.int64), own.data.astype(np.float64))
+        )
+        pointers = np.concatenate([[0], np.cumsum(lengths)])
+        features = sparse.csr_matrix(
+            (mass, column, pointers), shape=(len(label), own.shape[1]), copy=True
+        )
+        mine = slice(begin, begin + len(places))
+        return cls(features, label, of_all.astype(np.float64), mine, places, group)
+
+    def chances(self, posterior: FloatArray) -> FloatArray:
+        """Return what a posterior of this process's tasks, shape (N, K), says of all n known labels, shape (n,)."""
+        own = posterior[self.places, self.label[self.mine]]
+        found: FloatArray = self.group.gathered(torch.from_numpy(own))[0].numpy()
+        return found
+
+    def of_some(self, n_tasks: int, rows: npt.NDArray[np.intp]) -> IntArray:
+        """Return known labels of this process's N tasks, shape (N,), −1 but for some of those that are known."""
+        part = np.full(n_tasks, -1, dtype=np.int64)
+        kept = np.isin(np.arange(self.mine.start, self.mine.stop), rows)
+        part[self.places[kept]] = self.label[self.mine][kept]
+        return part
 
 
 def select(
@@ -115,8 +175,7 @@ def select(
         return found.double().cpu().numpy()
 
     told = learn(
-        answers,
-        gold.numpy(),
+        Known.of(answers, gold.numpy(), design.group),
         without.double().cpu().numpy(),
         known.pool.posterior(design).double().cpu().numpy(),
         tables.numpy(),
@@ -167,8 +226,7 @@ def _combined(
 
 
 def learn(
-    answers: Answers,
-    gold: IntArray,
+    gold: Known,
     free: FloatArray,
     told: FloatArray,
     tables: FloatArray,
@@ -180,10 +238,8 @@ def learn(
 
     Parameters
     ----------
-    answers : Answers
-        N tasks, D workers, K classes.
-    gold : shape (N,)
-        Known classes, −1 where unknown.
+    gold : Known
+        Of N tasks in this process and those of the others, of D workers and K classes.
     free : shape (N, K)
         Posterior of the fit without gold.
     told : shape (N, K)
@@ -197,28 +253,24 @@ def learn(
     clamped : callable
         From other gold, shape (N,), to the posterior of the clamped fit, shape (N, K).
     """
-    places = np.flatnonzero(gold >= 0)
-    known, k = gold[places], answers.n_classes
-    features = indicators(answers, places)
-    sizes = np.diff(answers.task_ptr)[places].astype(np.float64)
-    usual = float(1 / design_effect(np.array(max(sizes.mean(), 1.0)), correlation))
+    known, features, k = gold.label, gold.features, free.shape[1]
+    n = len(known)
+    usual = float(1 / design_effect(np.array(max(gold.sizes.mean(), 1.0)), correlation))
     base = features @ tables.reshape(-1, k) + np.log(prior)
-    fold = np.empty(len(places), dtype=np.int64)
-    chance = (told[places, known], free[places, known])
-    fold[_order(features, known, sizes, *chance)] = np.arange(len(places)) % _FOLDS
+    of_free, of_told = gold.chances(free), gold.chances(told)
+    fold = np.empty(n, dtype=np.int64)
+    fold[_order(features, known, gold.sizes, of_told, of_free)] = np.arange(n) % _FOLDS
 
     shrunk = [Regression(features, None, 0.0, penalty) for penalty in _PENALTIES]
     corrected = [Regression(features, base, usual, penalty) for penalty in _CORRECTION_PENALTIES]
     models = [*shrunk, *corrected]
-    chances = np.empty((len(places), 2 + len(models)))
-    chances[:, 1] = free[places, known]
+    chances = np.empty((n, 2 + len(models)))
+    chances[:, 1] = of_free
     for number in range(_FOLDS):
         train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         if not len(test):
             continue
-        part = np.full_like(gold, -1)
-        part[places[train]] = known[train]
-        chances[test, 0] = clamped(part)[places[test], known[test]]
+        chances[test, 0] = gold.chances(clamped(gold.of_some(len(free), train)))[test]
         for j, model in enumerate(models, 2):
             found = model.fit(train, known[train], k).predict(test)
             chances[test, j] = found[np.arange(len(test)), known[test]]
@@ -226,7 +278,7 @@ def learn(
     first = 2 + int(np.argmax(logs[2 : 2 + len(shrunk)]))
     second = 2 + len(shrunk) + int(np.argmax(logs[2 + len(shrunk) :]))
     chosen = [0, 1, first, second]
-    everything = np.arange(len(places))
+    everything = np.arange(n)
     energies = tuple(
         models[j - 2].fit(everything, known, k).energy(tables, np.log(prior))
         for j in (first, second)
