@@ -170,7 +170,7 @@ def test_a_regression_is_at_its_maximum() -> None:
 def test_stacking_is_the_best_of_many_mixtures() -> None:
     rng = np.random.default_rng(0)
     chances = rng.uniform(0.05, 0.95, size=(40, 4))
-    found = np.array(taught._stacked(chances))
+    found = np.array(taught._stacked(chances, np.array(taught._PRIOR)))
     prior = np.array(taught._PRIOR)
     value = lambda v: np.log(chances @ v).sum() + prior @ np.log(v)  # noqa: E731
     others = rng.dirichlet(np.ones(4), size=3000)
@@ -188,3 +188,25 @@ def test_soft_answers_and_gold() -> None:
     model = DEEM().fit(soft, gold=known)
     assert (model.labels_[:40] == known[:40]).all()
     assert pd.Series(model.labels_[40:]).eq(data.gold.to_numpy()[40:]).mean() > 0.8
+
+
+def test_gold_learns_what_a_vote_is_worth_where_the_answers_show_no_label() -> None:
+    """Sources that never meet show no label; gold tells good votes from bad ones, and does not train refused models."""
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, 2, 400)
+    right = rng.random(400) < 0.85
+    frame = pd.DataFrame(
+        {
+            "task": np.arange(400),
+            "worker": rng.integers(0, 6, 400),
+            "label": np.where(right, truth, 1 - truth),
+        }
+    )
+    gold = pd.Series(truth[:40], index=np.arange(40))
+    model = DEEMAggregator(progress=False).fit(frame, gold)
+    weights = model.selection_.set_index("candidate")["weight"]
+    assert weights[CORRECTED] > 0.1
+    others = model.probas_.loc[40:]
+    assert measures.accuracy(others, pd.Series(truth, index=np.arange(400)).loc[40:]) > 0.8
+    confidence = others.max(axis=1).mean()
+    assert 0.7 < confidence < 0.95  # about as often as votes are right

@@ -125,17 +125,18 @@ def pair_agreement(design: DesignMatrix) -> tuple[float, float, float]:
     return agreeing / pairs, float((share**2).sum()), pairs
 
 
-def common_skill(design: DesignMatrix, n_subtypes: int) -> Energy:
+def common_skill(design: DesignMatrix, n_subtypes: int, least: float = 0.0) -> Energy:
     """Return the energy in which all workers have one skill: majority vote with probabilities.
 
     The skill p is the one that explains how often two answers to a task agree beyond chance,
     ``p² + (1 − p)²/(K − 1)``, with one pair at chance added so that few answers claim little. Errors are even over the
     other classes. Where most sources speak for one class, a wrong answer can only name a class that sources speak for:
     with s = (K p − 1)/(K − 1), a source then gives the right answer with probability s, and else one drawn from the
-    shares of all answers. So the word of a class that is named rarely counts more, and decides ties.
+    shares of all answers. So the word of a class that is named rarely counts more, and decides ties. ``least`` is a
+    lower bound of the skill.
     """
     k = design.n_classes
-    skill = skill_from_agreement(*pair_agreement(design), k)
+    skill = max(skill_from_agreement(*pair_agreement(design), k), least)
     right = diagonal(k, n_subtypes)
     named = one_sided.answers_named(design)
     if one_sided.are_most(named):

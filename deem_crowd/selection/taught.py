@@ -49,6 +49,10 @@ _PENALTIES = (3.0, 1.0, 0.3)
 _CORRECTION_PENALTIES = (30.0, 10.0, 3.0, 1.0)
 _PRIOR = (0.8, 1.0, 0.4, 0.8)
 """Pseudo-labels for the clamped fit, the fit without gold, the regression, and the corrected fit."""
+_PRIOR_UNINFORMED = (0.0, 1.8, 0.4, 0.8)
+"""The same where the answers show no label: a pool of models that were refused is left out, however gold clamps it."""
+_USUAL_SKILL = 0.7
+"""The least skill with which the corrected fit begins where the answers show no label."""
 _LEAST_CHANCE = 1e-6
 _DECIMALS = 4
 _ROUNDS = 200
@@ -167,7 +171,11 @@ def select(
     if apart is None:
         apart = OpinionPool((null_model.common_skill(design, 1),), (1.0,), 0.0)
     without = apart.posterior(design)
-    tables = read_off(design, without, free.tables) if free.weight is None else free.weight
+    if free.pool is None:
+        # the answers do not say how much a vote is worth; gold will, by the scale of these
+        tables = null_model.common_skill(design, 1, _USUAL_SKILL).weight
+    else:
+        tables = read_off(design, without, free.tables) if free.weight is None else free.weight
 
     def clamped(part: IntArray) -> FloatArray:
         found = fit(torch.from_numpy(part)).posterior
@@ -182,6 +190,7 @@ def select(
         (design.total(without) / max(design.n_tasks_in_all, 1)).clamp_min(1e-9).numpy(),
         apart.correlation,
         clamped,
+        _PRIOR_UNINFORMED if free.pool is None else _PRIOR,
     )
     return _combined(design, gold, known, known.pool, apart, told)
 
@@ -233,6 +242,7 @@ def learn(
     prior: FloatArray,
     correlation: float,
     clamped: Callable[[IntArray], FloatArray],
+    prior_labels: tuple[float, ...] = _PRIOR,
 ) -> Taught:
     """Train the conditional models on gold, and weigh them and the clamped fit by held-out gold.
 
@@ -252,6 +262,8 @@ def learn(
         ρ of the answers to a task given its label.
     clamped : callable
         From other gold, shape (N,), to the posterior of the clamped fit, shape (N, K).
+    prior_labels : four floats
+        Pseudo-labels for the readings.
     """
     known, features, k = gold.label, gold.features, free.shape[1]
     n = len(known)
@@ -283,7 +295,7 @@ def learn(
         models[j - 2].fit(everything, known, k).energy(tables, np.log(prior))
         for j in (first, second)
     )
-    weights = _stacked(np.maximum(chances[:, chosen], _LEAST_CHANCE))
+    weights = _stacked(np.maximum(chances[:, chosen], _LEAST_CHANCE), np.array(prior_labels))
     return Taught(weights, energies, tuple(logs[chosen].tolist()))
 
 
@@ -306,9 +318,8 @@ def _order(
     return np.lexsort([np.round(key, _DECIMALS) for key in keys])
 
 
-def _stacked(chances: FloatArray) -> tuple[float, ...]:
+def _stacked(chances: FloatArray, prior: FloatArray) -> tuple[float, ...]:
     """Return the weights of the mixture that makes held-out labels likeliest; ``chances`` has shape (n, 4)."""
-    prior = np.array(_PRIOR)
     weights = prior / prior.sum()
     for _ in range(_ROUNDS):
         share = chances * weights
