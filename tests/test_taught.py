@@ -206,6 +206,9 @@ def test_gold_learns_what_a_vote_is_worth_where_the_answers_show_no_label() -> N
     model = DEEMAggregator(progress=False).fit(frame, gold)
     weights = model.selection_.set_index("candidate")["weight"]
     assert weights[CORRECTED] > 0.1
+    refused = weights.drop([WITHOUT_GOLD, REGRESSION, CORRECTED])
+    assert len(refused)
+    assert (refused == 0).all()
     others = model.probas_.loc[40:]
     assert measures.accuracy(others, pd.Series(truth, index=np.arange(400)).loc[40:]) > 0.8
     confidence = others.max(axis=1).mean()
