@@ -180,7 +180,7 @@ def test_gold_clamps_posterior_and_likelihood_as_enumeration_does(case) -> None:
         if c.states(t) is not None:
             expected[t, [s for s in range(c.k * c.m) if s not in c.states(t)]] = 0
     expected /= expected.sum(1, keepdims=True)
-    found = likelihood.posterior(at)[0].numpy()
+    found = likelihood.expected(at).states.numpy()
     np.testing.assert_allclose(found, expected, atol=1e-10)
     assert (found[expected == 0] == 0).all()  # known is known, not nearly so
     total = sum(oracle.log_likelihood(c.b, c.weight, r, c.states(t)) for t, r in enumerate(c.rows))

@@ -259,6 +259,7 @@ def test_no_worse_than_dawid_skene_on_few_sparse_and_poor_answers_either(seed) -
 
 @pytest.mark.parametrize("seed", range(5))
 def test_newton_ends_at_the_maximum_of_the_evidence(seed) -> None:
+    from deem_crowd.training.digamma import DigammaSum
     from deem_crowd.training.likelihood import _newton
 
     rng = np.random.default_rng(seed)
@@ -277,7 +278,7 @@ def test_newton_ends_at_the_maximum_of_the_evidence(seed) -> None:
 
     alpha = torch.ones((3, 2), dtype=torch.float64)
     for _ in range(40):
-        alpha = _newton(alpha, c, c.sum(1), torch.ones_like(alpha))
+        alpha = _newton(alpha, DigammaSum(c), DigammaSum(c.sum(1)), torch.ones_like(alpha))
     at = alpha.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(evidence(at), at)
     assert float(slope.abs().max()) < 1e-6

@@ -17,6 +17,9 @@ Duplicates = Literal["error", "last", "first"]
 Missing = Literal["error", "drop"]
 Values = npt.NDArray[Any]
 
+_FEW = 8
+"""Answers of a task up to which rows are put in order by comparing them."""
+
 
 class Fields(NamedTuple):
     """What :class:`deem_crowd.Answers` consist of; it says what each is."""
@@ -44,6 +47,7 @@ def assembled(
     check_choice("missing", missing, ("error", "drop"))
     check_choice("duplicates", duplicates, ("error", "last", "first"))
     (task_codes, tasks), (worker_codes, workers) = task, worker
+    worker_codes = worker_codes.astype(np.int32, copy=False)
     if soft is not None:
         values, label_index = soft[0], named(soft[1], "label")
     elif label is not None:
@@ -130,8 +134,16 @@ def _within_tasks(
 ) -> tuple[Values, Values]:
     """Return workers and values, those of each task in ascending order of workers; equal workers come in any order.
 
-    The rows of a sparse matrix, whose columns scipy sorts within each row: fast where answers come task by task.
+    Where tasks have few answers each row is compared with the few that follow. Else these are the rows of a sparse
+    matrix, whose columns scipy sorts within each row. Both are fast where answers come task by task.
     """
+    longest = int(np.diff(ptr).max(initial=0))
+    if longest <= _FEW:
+        place = np.arange(len(worker))
+        place += _moves(worker, ptr, longest)
+        ordered = np.empty_like(worker), np.empty_like(values)
+        ordered[0][place], ordered[1][place] = worker, values
+        return ordered
     from scipy import sparse
 
     labels = values.ndim == 1
@@ -141,6 +153,22 @@ def _within_tasks(
     )
     rows.sort_indices()
     return rows.indices, rows.data if labels else values[rows.data]
+
+
+def _moves(worker: Values, ptr: Values, longest: int) -> npt.NDArray[np.int8]:
+    """Return how far each row moves within its task, which has so many at most, to come in order, shape (R,)."""
+    moves = np.zeros(len(worker), dtype=np.int8)
+    following = np.ones(max(len(worker) - 1, 0), dtype=bool)
+    starts = ptr[1:-1]
+    following[starts[(starts > 0) & (starts < len(worker))] - 1] = False
+    together = following
+    for step in range(1, min(longest, len(worker))):
+        if step > 1:
+            together = together[:-1] & following[step - 1 :]
+        passed = together & (worker[:-step] > worker[step:])
+        moves[:-step] += passed
+        moves[step:] -= passed.view(np.int8)
+    return moves
 
 
 def pointers(task: Values, n_tasks: int) -> Values:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -23,6 +24,7 @@ from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, make_design
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.expectation import Expected, counts_of
 from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.named_classes import NamedClasses, NamedPosterior
 from deem_crowd.model.units import MAX_JOINT_STATES
@@ -35,7 +37,11 @@ from deem_crowd.threads import as_many_threads_as_pay
 from deem_crowd.training import likelihood as training
 from deem_crowd.training import one_unit
 from deem_crowd.training.em import WarmStart
+from deem_crowd.training.ending import entropy_of
 from deem_crowd.warning import warn
+
+_FIRST = 2**13
+"""Answers among which all classes of many occur, if they do."""
 
 
 @undisturbed
@@ -156,8 +162,7 @@ def fit_answers(
         uninformed = False
     class_map = np.arange(len(used))
     if known is None and len(used) > 1:
-        vote = votes.vote_shares(design).to("cpu", torch.float64)
-        class_map = votes.match(design.reduce(found.posterior.T @ vote).numpy())
+        class_map = votes.match(votes.agreement_with_votes(found.posterior, design).numpy())
     identity = np.arange(len(used))
     worth = worth_of(design, found.posterior.to(design.device, design.dtype))
     priors = np.zeros(answers.n_classes)
@@ -312,8 +317,9 @@ def _plain(
     fit = one_unit.train(design, start, recipe.settings, known, report, pseudo_answers)
     warm_start = WarmStart(fit.energy, fit.pseudo_answers)
     likelihood = training.Likelihood(design, recipe.settings, known)
-    states = likelihood.posterior_of(fit.energy)
-    uninformed = known is None and _prefers_no_label(fit, states, design, recipe.settings)
+    ended = likelihood.expected(training.Weights(fit.energy.bias, fit.energy.weight))
+    states = ended.states
+    uninformed = known is None and _prefers_no_label(fit, ended, design, recipe.settings)
     if uninformed:
         fit.energy = null_model.common_skill(design, recipe.settings.n_subtypes)
         states = likelihood.posterior_of(fit.energy)
@@ -328,6 +334,8 @@ def only_used_classes(
     """Leave out classes that neither an answer nor gold names: they have no evidence, and no share in anything."""
     k = answers.n_classes
     soft = answers.soft
+    if group is ALONE and soft is None and _all_occur(answers.hard_label[:_FIRST], k):
+        return answers, np.arange(k)
     mass = ids.tally(answers.hard_label, k) if soft is None else soft.sum(axis=0)
     if gold is not None:
         mass = mass + np.bincount(gold[gold >= 0], minlength=k)
@@ -339,13 +347,23 @@ def only_used_classes(
     return answers.select(classes=(place, answers.classes.take(used))), used
 
 
+def _all_occur(label: npt.NDArray[np.int32], k: int) -> bool:
+    """Tell whether all classes are among labels."""
+    return k <= len(label) and bool((np.bincount(label, minlength=k) > 0).all())
+
+
 def _prefers_no_label(
-    fit: one_unit.Fit, states: torch.Tensor, design: DesignMatrix, settings: training.Settings
+    fit: one_unit.Fit, ended: Expected, design: DesignMatrix, settings: training.Settings
 ) -> bool:
     """Whether the answers are explained as well without a hidden label; asked of the learned penalty only."""
     if settings.penalty != "learned" or settings.gauge != "normalised" or fit.n_passes == 0:
         return False
-    return null_model.prefers_no_label(design, states, fit.pseudo_answers, settings.prior_penalty)
+    counts = counts_of(design, ended.states)
+    bias, weight = fit.energy.bias, fit.energy.weight
+    entropy = entropy_of(design, counts, ended.states, ended.summed(design), weight, bias)
+    expected = design.total(ended.states)
+    alpha, kappa = fit.pseudo_answers, settings.prior_penalty
+    return null_model.label_evidence(counts, expected, entropy, alpha, kappa) <= 0
 
 
 def _warn_chance(answers: Answers, design: DesignMatrix) -> None:

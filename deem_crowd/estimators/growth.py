@@ -96,9 +96,11 @@ class Growth:
 
 def worth_of(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
     """Return answers of each worker, and the sums of the chance that each is right and of its square, (3, D)."""
+    k = p.shape[1]
     n = design.expected_counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
+    counts = design.expected_counts(torch.cat([p, p * p], 1)).cpu()
     right, squared = (
-        torch.diagonal(design.expected_counts(q), dim1=1, dim2=2).sum(1).cpu() for q in (p, p * p)
+        torch.diagonal(each, dim1=1, dim2=2).sum(1) for each in (counts[..., :k], counts[..., k:])
     )
     return torch.stack([n, right, squared])
 

@@ -117,7 +117,7 @@ def predicted_contested(
     fitted_on = model.__dict__.get("_fitted_on")
     none = np.zeros((len(workers) + 1, 0))
     results = Results(
-        model, coded, label, posterior, none[0], none.sum(1), none, none[:, :, None], [], None
+        model, coded, label, posterior, none[0], none.sum(1), none[:, :, None], [], None
     )
     panel = Panel.without_pairs() if fitted_on is None else compare(results_of(model))
     return contested_table(results, panel)["contested"].to_numpy()

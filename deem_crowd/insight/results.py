@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -48,8 +49,6 @@ class Results:
     posterior : shape (N, K)
     priors : shape (K,)
     skills : shape (D,)
-    intervals : shape (D, 2)
-        95 % intervals of the skills.
     confusion : shape (D, K, K) as [worker, answer, label]
     history : list of float
         Log-likelihood per task, pass by pass.
@@ -63,10 +62,14 @@ class Results:
     posterior: FloatArray
     priors: FloatArray
     skills: FloatArray
-    intervals: FloatArray
     confusion: FloatArray
     history: list[float]
     known: IntArray | None
+
+    @cached_property
+    def intervals(self) -> FloatArray:
+        """95 % intervals of the skills, shape (D, 2)."""
+        return np.asarray(self.model.skill_intervals_)
 
     @property
     def confidence(self) -> FloatArray:
@@ -198,7 +201,6 @@ def _of_array(model: DEEM, answers: Answers, fitted_on: bool) -> Results:
         posterior,
         model.priors_,
         model.skills_,
-        model.skill_intervals_,
         model.confusion_,
         list(log_likelihood),
         None,
@@ -240,7 +242,6 @@ def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
         posterior,
         model.priors_.to_numpy(),
         model.skills_.to_numpy(),
-        model.skill_intervals_.to_numpy(),
         model.errors_.to_numpy().reshape(d, k, k),
         list(model.loss_history_),
         None,

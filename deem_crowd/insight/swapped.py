@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from deem_crowd.data.answers import Answers
@@ -57,8 +58,7 @@ def swapped_labels(results: Results) -> list[Swap]:
     k = answers.n_classes
     if not 2 <= k <= _MOST_CLASSES or not answers.n_answers:
         return []
-    n_judged, counts = _tables(*_counted(results), answers.n_workers, k)
-    level = 0.01 / max(n_judged * k, 1)
+    level, counts = _tables(*_counted(results), answers.n_workers, k)
     found = [swap for worker, table in counts.items() for swap in _circles(worker, table, level)]
     return sorted(found, key=lambda swap: -swap.n_moved)
 
@@ -90,29 +90,38 @@ def _counted(results: Results) -> tuple[IntArray, IntArray]:
 
 def _tables(
     kinds: IntArray, times: IntArray, n_workers: int, k: int
-) -> tuple[int, dict[int, IntArray]]:
-    """Return how many workers can be judged, and answers × classes of those who may have a circle, by position."""
+) -> tuple[float, dict[int, IntArray]]:
+    """Return the level of a test, and answers × classes of those who may have a circle, by position."""
     size = k * k
     number = np.bincount(kinds // size, weights=times, minlength=n_workers)
     off = kinds // k % k != kinds % k
     moved = np.bincount(kinds[off] // size, weights=times[off], minlength=n_workers)
     # a circle needs two labels that are wrong more often than right
     judged = (number >= 2 * _ENOUGH) & (moved >= _ENOUGH)
-    # where each label is given most to tasks of its own class, the best matching has none
-    rows = kinds // k
-    begins = np.flatnonzero(np.diff(rows, prepend=-1))
-    mostly_off = np.zeros(n_workers, dtype=bool)
-    if len(begins):
-        own = np.add.reduceat(np.where(off, 0, times), begins)
-        elsewhere = np.maximum.reduceat(np.where(off, times, 0), begins)
-        mostly_off[rows[begins[elsewhere >= own]] // k] = True
-    tables = {}
-    for worker in np.flatnonzero(judged & mostly_off):
+    level = 0.01 / max(int(judged.sum()) * k, 1)
+    tables: dict[int, IntArray] = {}
+    begins = np.flatnonzero(np.diff(kinds // k, prepend=-1))
+    if not len(begins):
+        return level, tables
+    # in a circle two labels at least are given mostly to tasks of one other class, beyond chance
+    own = np.add.reduceat(np.where(off, 0, times), begins)
+    elsewhere = np.maximum.reduceat(np.where(off, times, 0), begins)
+    moves = np.zeros(len(begins), dtype=bool)
+    asked = np.flatnonzero((elsewhere > own) & (elsewhere + own >= _ENOUGH))
+    moves[asked] = _chance(elsewhere[asked], own[asked]) < level
+    n_moves = np.bincount(kinds[begins] // size, weights=moves, minlength=n_workers)
+    for worker in np.flatnonzero(judged & (n_moves >= 2)):
         begin, end = np.searchsorted(kinds, [worker * size, (worker + 1) * size])
         table = np.zeros(size, dtype=np.int64)
         table[kinds[begin:end] - worker * size] = times[begin:end]
         tables[int(worker)] = table.reshape(k, k)
-    return int(judged.sum()), tables
+    return level, tables
+
+
+def _chance(moved: IntArray, kept: IntArray) -> npt.NDArray[np.float64]:
+    """Return the chance of so many that moved, or more, were moved and kept equally frequent."""
+    found: npt.NDArray[np.float64] = special.bdtrc(moved - 1, moved + kept, 0.5)
+    return found
 
 
 def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
@@ -134,8 +143,7 @@ def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
         both = moved + kept
         if (both < _ENOUGH).any():
             continue
-        chance = special.bdtrc(moved - 1, both, 0.5)  # of as many, were the two equally frequent
-        if (chance < level).all():
+        if (_chance(moved, kept) < level).all():
             total = int(table[np.ix_(given, given)].sum())
             found.append(Swap(worker, given, meant, total, int(moved.sum())))
     return found

@@ -16,16 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.memory import require
 from deem_crowd.model.group import ALONE, Group
-from deem_crowd.model.sparse_rows import PIECE, SparseRows
+from deem_crowd.model.sparse_rows import PIECE, SparseRows, transposed
 
 # Below this many answers × states float64 costs no time worth having.
 _FLOAT64_UP_TO = 2**19
-_SAFE = 80.0
+SAFE = 80.0
 """Logits within ± this neither over- nor underflow as float32 exponentials."""
 FEW_COLUMNS = 16
 _WIDE = 256
@@ -100,10 +99,9 @@ class DesignMatrix:
         self.n_tasks_in_all, self.n_answers_in_all = (int(n) for n in group.reduce(sizes))
         self.n_classes, self.n_answers = answers.n_classes, answers.n_answers
         self.device, self.dtype = device, dtype
-        given = torch.from_numpy(np.bincount(answers.worker, minlength=self.n_workers))
-        #: Whether each worker gave any answer, shape (D,).
-        self.answered = group.reduce(given.double()) > 0
         self._lay_out(answers, portable)
+        #: Whether each worker gave any answer, shape (D,).
+        self.answered = group.reduce(self._n_answers_of_workers(answers)) > 0
 
     def _lay_out(self, answers: Answers, portable: bool) -> None:
         device, dtype = self.device, self.dtype
@@ -114,21 +112,22 @@ class DesignMatrix:
         if answers.is_soft:
             # a soft answer is as many weighted ones as it has classes with mass
             pointers = (pointers * self.n_classes).astype(index)
-        by_code, order = ids.counting_sort(code, n_codes)
-        task = np.repeat(np.arange(self.n_tasks, dtype=index), np.diff(pointers).astype(np.int64))[
-            order
-        ]
-        self._by_task = SparseRows(pointers, code, weight, n_codes, device, dtype, portable)
-        by_code = by_code.astype(index)
-        weight = None if weight is None else weight[order]
-        self._by_code = SparseRows(by_code, task, weight, self.n_tasks, device, dtype, portable)
+        self.by_task = SparseRows(pointers, code, weight, n_codes, device, dtype, portable)
+        by_code, task, weight = transposed(pointers, code, weight, n_codes)
+        self.by_code = SparseRows(by_code, task, weight, self.n_tasks, device, dtype, portable)
+
+    def _n_answers_of_workers(self, answers: Answers) -> torch.Tensor:
+        """Return how many answers of this process each worker gave, float64, shape (D,)."""
+        if answers.soft is None and self.n_classes:
+            return self.given.view(self.n_workers, self.n_classes).sum(1)
+        return torch.from_numpy(np.bincount(answers.worker, minlength=self.n_workers)).double()
 
     def to(self, device: torch.device) -> DesignMatrix:
         """Return the same matrix, which has to be ``portable``, with its data on another device."""
         moved = copy.copy(self)
         moved.device = device
         moved.__dict__.pop("votes", None)
-        moved._by_task, moved._by_code = self._by_task.to(device), self._by_code.to(device)
+        moved.by_task, moved.by_code = self.by_task.to(device), self.by_code.to(device)
         return moved
 
     def reduce(self, value: torch.Tensor) -> torch.Tensor:
@@ -158,6 +157,11 @@ class DesignMatrix:
         table = torch.eye(k, dtype=self.dtype, device=self.device)
         return self.logits(table.expand(self.n_workers, k, k))
 
+    @cached_property
+    def given(self) -> torch.Tensor:
+        """How many hard answers of this process each worker gave with each label, float64, shape (D · K,)."""
+        return torch.from_numpy(self.by_code.lengths().astype(np.float64))
+
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over tasks, the first axis, in float64 on the CPU."""
         return self.reduce(column_total(values))
@@ -174,7 +178,7 @@ class DesignMatrix:
         Tensor, shape (N, S)
             ``Σ_{i∈O(n)} table[i, x_ni, :]``, in the matrix's dtype.
         """
-        return (self._by_task @ table.reshape(self.n_workers * self.n_classes, table.shape[-1])).to(
+        return (self.by_task @ table.reshape(self.n_workers * self.n_classes, table.shape[-1])).to(
             self.dtype
         )
 
@@ -190,7 +194,7 @@ class DesignMatrix:
         Tensor, float64, shape (D, K, S)
             ``Σ_{n: x_ni = l} posterior[n, :]``.
         """
-        summed = (self._by_code @ posterior).to(torch.float64)
+        summed = (self.by_code @ posterior).to(torch.float64)
         return self.reduce(summed.view(self.n_workers, self.n_classes, posterior.shape[1]))
 
 
@@ -229,6 +233,9 @@ class OffloadedDesign(DesignMatrix):
             host = DesignMatrix(part, torch.device("cpu"), self.dtype, portable=True)
             self._batches.append((slice(start, end), host))
             start = end
+
+    def _n_answers_of_workers(self, answers: Answers) -> torch.Tensor:
+        return torch.from_numpy(np.bincount(answers.worker, minlength=self.n_workers)).double()
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.logits`."""
@@ -376,9 +383,7 @@ def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return logits, logits.new_full(logits.shape[:-1], -torch.inf)
     if logits.dtype == torch.float32:
         low, high = torch.aminmax(logits)
-        if bool(low > -_SAFE) and bool(
-            high < _SAFE
-        ):  # nothing over- or underflows: no need to shift
+        if bool(low > -SAFE) and bool(high < SAFE):  # nothing over- or underflows: no need to shift
             weights = logits.exp()
             total = row_sum(weights)
             weights /= total.unsqueeze(-1)

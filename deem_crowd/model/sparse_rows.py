@@ -28,11 +28,14 @@ class SparseRows:
         dtype: torch.dtype,
         portable: bool = False,
     ) -> None:
-        self.n_rows = len(pointers) - 1
+        self.n_rows, self.n_columns = len(pointers) - 1, n_columns
         self.device, self.dtype = device, dtype
         lengths = np.diff(pointers)
+        #: Entries of the longest row.
+        self.longest = int(lengths.max(initial=0))
         pieces = np.maximum(1, -(-lengths // PIECE))
         self._outer: npt.NDArray[Any] | None = None
+        self._ones: Any = None
         if (pieces > 1).any():
             self._outer = np.concatenate([[0], np.cumsum(pieces)]).astype(pointers.dtype)
             within = np.arange(self._outer[-1]) - np.repeat(self._outer[:-1], pieces)
@@ -51,6 +54,52 @@ class SparseRows:
         if self._outer is not None:
             index = np.arange(len(pointers) - 1, dtype=pointers.dtype)
             self._sum_pieces = SparseRows.of_pieces(self._outer, index, device, portable)
+
+    @property
+    def weightless(self) -> bool:
+        """Whether all entries are ones, in float32 on the CPU: what :meth:`times` and :meth:`part` take."""
+        single = self.dtype == torch.float32 and self.device.type == "cpu"
+        return single and not self._scipy and self._values is None and len(self._columns) > 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether no row is summed in pieces."""
+        return self._outer is None
+
+    def lengths(self) -> npt.NDArray[Any]:
+        """Return how many entries each row has, shape (n_rows,)."""
+        pointers: npt.NDArray[Any]
+        pointers = self._matrix.indptr if self._scipy else self._pointers.cpu().numpy()
+        if self._outer is not None:
+            pointers = pointers[self._outer]
+        return np.diff(pointers)
+
+    def times(self, vector: torch.Tensor) -> torch.Tensor:
+        """Return ``self @ vector``, float32 or, of rows in pieces, float64, for a float32 vector, shape (n_columns,).
+
+        scipy's product with a vector takes half of what the sum of rows of two columns does.
+        """
+        if self._ones is None:
+            data = np.ones(len(self._columns), dtype=np.float32)
+            parts = data, self._columns.numpy(), self._pointers.numpy()
+            shape = (len(self._pointers) - 1, self.n_columns)
+            self._ones = sparse.csr_array(parts, shape=shape)
+        found = torch.from_numpy(self._ones @ vector.contiguous().numpy())
+        if self._outer is None:
+            return found
+        return (self._sum_pieces @ found.to(torch.float64).unsqueeze(1)).squeeze(1)
+
+    def part(self, rows: slice, dense: torch.Tensor) -> torch.Tensor:
+        """Return some rows of ``self @ dense``, where none is summed in pieces; ``dense`` is float32, contiguous."""
+        pointers = self._pointers[rows.start : rows.stop + 1]
+        begin, end = int(pointers[0]), int(pointers[-1])
+        return embedding_bag(
+            self._columns[begin:end],
+            dense,
+            pointers - begin,
+            mode="sum",
+            include_last_offset=True,
+        )
 
     def to(self, device: torch.device) -> SparseRows:
         """Return the same rows, which have to be portable, on another device."""
@@ -87,6 +136,8 @@ class SparseRows:
     def __matmul__(self, dense: torch.Tensor) -> torch.Tensor:
         """Return ``(n_rows, S)`` for ``dense`` of shape (n_columns, S)."""
         dense = dense.to(self.device, self.dtype)
+        if self.weightless and dense.shape[1] in (1, 2) and dense.stride(0) == 1:
+            return torch.stack([self.times(column) for column in dense.unbind(1)], 1)
         if self._scipy:
             partial = torch.from_numpy(self._matrix @ dense.contiguous().numpy())
         elif len(self._columns) == 0:
@@ -103,3 +154,20 @@ class SparseRows:
         if self._outer is None:
             return partial
         return self._sum_pieces @ partial.to(torch.float64)
+
+
+def transposed(
+    pointers: npt.NDArray[Any],
+    columns: npt.NDArray[Any],
+    values: npt.NDArray[Any] | None,
+    n_columns: int,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any] | None]:
+    """Return pointers, rows and values by column of a matrix that is given by rows; rows ascend within a column."""
+    data = np.ones(len(columns), dtype=np.int8) if values is None else values
+    shape = (len(pointers) - 1, n_columns)
+    if not len(columns) or not n_columns:
+        return np.zeros(n_columns + 1, dtype=pointers.dtype), columns[:0], values
+    found = sparse.csr_array((data, columns, pointers), shape=shape).tocsc()
+    index = pointers.dtype
+    rows, begins = found.indices.astype(index, copy=False), found.indptr.astype(index, copy=False)
+    return begins, rows, None if values is None else found.data

@@ -16,20 +16,34 @@ InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
 INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")
 STRENGTH = 2.0
 NOISE = 0.01
+_PIECE = 2**14
 
 
 def vote_shares(design: DesignMatrix, tolerance: float = 1e-6) -> torch.Tensor:
-    """Return each task's majority vote, shape (N, K): a tied vote is shared out evenly, zeros without answers.
+    """Return each task's majority vote, shape (N, K), in the matrix's dtype; zeros without answers.
 
-    Sharing keeps the order of the classes, that is their names, out of what is computed from it.
+    A tied vote is shared out evenly, which keeps the order of the classes, that is their names, out of what is
+    computed from it.
     """
     votes = design.votes
     if votes.shape[1] == 0:
         return votes.to(torch.float64)
     best = votes >= (row_max(votes) - tolerance).unsqueeze(1)
     best &= (row_sum(votes) > 0).unsqueeze(1)
-    shares = best.to(torch.float64)
+    shares = best.to(votes.dtype)
     return shares.div_(row_sum(shares).clamp_min_(1).unsqueeze(1))
+
+
+def agreement_with_votes(posterior: torch.Tensor, design: DesignMatrix) -> torch.Tensor:
+    """Return ``[state, class]``, float64, shape (K, K): posterior mass on tasks by their majority vote.
+
+    ``posterior`` has shape (N, K). Sums are of pieces, in the matrix's dtype, and added up in float64.
+    """
+    shares = vote_shares(design)
+    table = torch.zeros((posterior.shape[1], shares.shape[1]), dtype=torch.float64)
+    for some, said in zip(posterior.split(_PIECE), shares.split(_PIECE), strict=True):
+        table += (some.to(said.device, said.dtype).T @ said).to("cpu", torch.float64)
+    return design.reduce(table)
 
 
 TIE = 1e-6
@@ -65,15 +79,14 @@ def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.intege
     sizes = torch.from_numpy(np.asarray(answers_per_task)).to(design.device, design.dtype)
     shared = sizes > 1
     others = torch.where(shared, sizes - 1, torch.ones_like(sizes))
-    share = design.votes / others[:, None] * shared[:, None]
+    share = (design.votes - 1).mul_((shared / others)[:, None])  # of others, for who gave the label
     k = design.n_classes
-    alone = torch.stack([shared / others, shared.to(design.dtype)], 1)
-    counts = design.expected_counts(torch.cat([share, alone], 1))
-    agreed = torch.diagonal(counts[:, :, :k], dim1=1, dim2=2).sum(1)
-    own, answered = counts[:, :, k:].sum(1).unbind(1)
+    counts = design.expected_counts(share)
+    agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
+    answered = design.expected_counts(shared.to(design.dtype)[:, None]).sum((1, 2))
     total = answered.sum()
-    mean = (agreed.sum() - own.sum()) / total if total > 0 else agreed.new_tensor(1.0 / max(k, 1))
-    return torch.where(answered > 0, (agreed - own) / answered.clamp_min(1), mean).clamp(0, 1)
+    mean = agreed.sum() / total if total > 0 else agreed.new_tensor(1.0 / max(k, 1))
+    return torch.where(answered > 0, agreed / answered.clamp_min(1), mean).clamp(0, 1)
 
 
 def match(agreement: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

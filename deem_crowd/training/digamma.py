@@ -42,6 +42,28 @@ class DigammaSum:
             found += rise(piece).sum(0)
         return found
 
+    def slope(self, alpha: torch.Tensor) -> torch.Tensor:
+        """Return the derivative of the sum, float64, of the shape of ``alpha``, (…): for steps, not for their end."""
+        if self._pieces is None:
+            return (torch.polygamma(1, self._counts + alpha) - torch.polygamma(1, alpha)).sum(0)
+        start = alpha.to(torch.float32)
+        before = _trigamma(start)
+        found = torch.zeros_like(alpha)
+        for piece in self._pieces:
+            found += _trigamma(piece + start).sub_(before).sum(0)
+        return found
+
+
+def _trigamma(x: torch.Tensor) -> torch.Tensor:
+    """Return ψ′(x), float32, by four steps of the recurrence and the asymptotic series (6.4.6 and 6.4.12 there)."""
+    found = x.square().reciprocal_()
+    for step in (1, 2, 3):
+        found += (x + step).square_().reciprocal_()
+    inverse = (x + 4).reciprocal_()
+    square = inverse * inverse
+    series = (square / -30).add_(1 / 6).mul_(square).mul_(inverse)
+    return found.add_(series).add_(square, alpha=0.5).add_(inverse)
+
 
 class _Rise:
     """ψ(c + α) − ψ(α) for numbers c, float32, in rows of the shape of α."""

@@ -24,8 +24,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.model.design import DesignMatrix, add_to_rows, softmax
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.expectation import Expected, counts_of
+from deem_crowd.model.expectation import expect as expected
 from deem_crowd.model.votes import diagonal
 from deem_crowd.training.digamma import DigammaSum
 from deem_crowd.training.ending import entropy_of, falls_short, log_evidence, rests
@@ -98,6 +100,11 @@ class Clamp:
             self._rows = rows.to(design.device)
             self._barred = barred.to(design.device, design.dtype)
 
+    @property
+    def settles(self) -> bool:
+        """Whether any class is known."""
+        return self._rows is not None
+
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Bar, in place, the states that gold rules out; ``logits`` has shape (N, S)."""
         if self._rows is not None:
@@ -156,14 +163,15 @@ def fit_confusion(
         bounds=[],
     )
     if at.number:
-        states, task_log_likelihood = expect(design, weighted(at.weight, power), at.bias, clamp)
+        found = expect(design, weighted(at.weight, power), at.bias, clamp)
+        states = found.states
     else:
         at.alpha, states = _begin(design, base, start, clamp, warm_start)
-    counts = design.expected_counts(states).cpu()
+    counts = counts_of(design, states)
 
     def reached() -> float:
         table = weighted(at.weight, power)
-        entropy = entropy_of(design, counts, states, task_log_likelihood, table, at.bias)
+        entropy = entropy_of(design, counts, states, found.summed(design), table, at.bias)
         return log_evidence(design, counts, states, at.alpha, m) + entropy
 
     for number in at.passes(max(n_passes, 1)):
@@ -172,14 +180,13 @@ def fit_confusion(
         cells = counts + at.alpha
         at.weight = torch.log(cells / cells.sum(1, keepdim=True))
         at.bias = class_log_prior(design.total(states), k, m)
-        found, task_log_likelihood = expect(design, weighted(at.weight, power), at.bias, clamp)
-        summed = float(design.total(task_log_likelihood))
-        at.history = [*at.history, summed / max(design.n_tasks_in_all, 1)]
+        found = expect(design, weighted(at.weight, power), at.bias, clamp)
+        at.history = [*at.history, found.mean(design)]
         if progress is not None:
             progress(number, at.history[-1])
-        at.done = number >= least and rests(design, found, states)
-        states = found
-        counts = design.expected_counts(states).cpu()
+        at.done = number >= least and rests(design, found.states, states)
+        states = found.states
+        counts = counts_of(design, states)
         if m == 1 and average:
             at.path = at.path + (1.0 / number) * at.weight
         if beat is not None and not at.done and number > LEAST_PASSES - 3:
@@ -191,7 +198,8 @@ def fit_confusion(
         weight = (at.path + rest * weight) / (sum(1.0 / i for i in range(1, at.number + 1)) + rest)
     weight = weighted(weight, power)
     energy = Energy(at.bias, weight, log_average_table(weight, design), m)
-    return Member(energy, at.alpha, reached(), at.number, states, task_log_likelihood, at.history)
+    ended = found.task_log_likelihood
+    return Member(energy, at.alpha, reached(), at.number, states, ended, at.history)
 
 
 def fit_one_coin(
@@ -209,11 +217,12 @@ def fit_one_coin(
     base, clamp = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64), Clamp(design, gold)
     at = design.group.loop(weight=base, bias=base, alpha=base)
     if at.number:
-        states, task_log_likelihood = expect(design, at.weight, at.bias, clamp)
+        found = expect(design, at.weight, at.bias, clamp)
+        states = found.states
     else:
         at.alpha, states = _begin(design, base, start, clamp, warm_start)
     for number in at.passes(max(n_passes, 1)):
-        counts = design.expected_counts(states).cpu()
+        counts = counts_of(design, states)
         if number > 1 or warm_start is not None:
             right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
             missed = counts.sum((1, 2)) - right
@@ -221,15 +230,13 @@ def fit_one_coin(
             at.alpha = learned_pseudo_answers(pairs, at.alpha[:, None], base[:, None]).ravel()
         at.weight = weighted(one_coin_table(counts, at.alpha), power)
         at.bias = class_log_prior(design.total(states), k, 1)
-        found, task_log_likelihood = expect(design, at.weight, at.bias, clamp)
+        found = expect(design, at.weight, at.bias, clamp)
         if progress is not None:
-            progress(
-                number, float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1)
-            )
-        at.done = number >= least and rests(design, found, states)
-        states = found
+            progress(number, found.mean(design))
+        at.done = number >= least and rests(design, found.states, states)
+        states = found.states
     energy = Energy(at.bias, at.weight, log_average_table(at.weight, design))
-    return Member(energy, at.alpha, math.nan, at.number, states, task_log_likelihood)
+    return Member(energy, at.alpha, math.nan, at.number, states, found.task_log_likelihood)
 
 
 def one_coin_table(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
@@ -279,8 +286,8 @@ def _begin(
     """Return α and the probabilities of the states, shape (N, S), to begin with."""
     if warm_start is None:
         return base.clone(), start
-    states, _ = expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp)
-    return warm_start.pseudo_answers.clone(), states
+    found = expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp)
+    return warm_start.pseudo_answers.clone(), found.states
 
 
 def _reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
@@ -307,7 +314,7 @@ def margin_start(design: DesignMatrix, start: torch.Tensor) -> torch.Tensor:
 
 def chance_corrected_skills(design: DesignMatrix, member: Member) -> npt.NDArray[np.float64]:
     """Return each worker's agreement with the labels of a member beyond chance, shape (D,)."""
-    counts = design.expected_counts(member.states).cpu()
+    counts = counts_of(design, member.states)
     total = counts.sum((1, 2)).clamp_min(1)
     agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / total
     chance = (counts.sum(1) * counts.sum(2)).sum(1) / total**2
@@ -318,10 +325,9 @@ def chance_corrected_skills(design: DesignMatrix, member: Member) -> npt.NDArray
 
 def expect(
     design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor, clamp: Clamp
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return p(s | x_n), shape (N, S), and log Σ_s exp(…), shape (N,)."""
-    logits = design.logits(weight.to(design.device))
-    return softmax(clamp(add_to_rows(logits, bias.to(design.device, design.dtype))))
+) -> Expected:
+    """Return what is expected of the tasks where some classes are known."""
+    return expected(design, weight, bias, clamp if clamp.settles else None)
 
 
 def weighted(weight: torch.Tensor, power: torch.Tensor | None) -> torch.Tensor:

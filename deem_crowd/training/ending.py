@@ -46,7 +46,7 @@ def entropy_of(
     design: DesignMatrix,
     counts: torch.Tensor,
     states: torch.Tensor,
-    task_log_likelihood: torch.Tensor,
+    log_likelihood: float,
     weight: torch.Tensor,
     bias: torch.Tensor,
 ) -> float:
@@ -55,7 +55,7 @@ def entropy_of(
     − Σ_n Σ_s q_n(s) log q_n(s), with log q_n(s) = b_s + Σ_i W[i, x_ni, s] − log Σ_s exp(…): the sums of W and b over
     tasks are sums over tables.
     """
-    value = float(design.total(task_log_likelihood)) - float((counts * weight).sum())
+    value = log_likelihood - float((counts * weight).sum())
     return value - float((design.total(states) * bias).sum())
 
 

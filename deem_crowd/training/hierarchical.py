@@ -23,6 +23,7 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.expectation import counts_of
 from deem_crowd.training.em import (
     LEAST_PASSES,
     PASSES,
@@ -277,8 +278,9 @@ def fit_hierarchical(
     )
     if at.number:
         centre.resume(at.centre)
-        states, task_log_likelihood = expect(design, weighted(at.table, weight), at.bias, clamp)
-    counts = design.expected_counts(states).cpu()
+        found = expect(design, weighted(at.table, weight), at.bias, clamp)
+        states = found.states
+    counts = counts_of(design, states)
     for number in at.passes(max(n_passes, 1)):
         middle = centre.update(counts, at.strength)
         at.centre = centre.carried
@@ -287,21 +289,20 @@ def fit_hierarchical(
         cells = counts + at.strength * middle
         at.table = torch.log(cells / cells.sum(1, keepdim=True))
         at.bias = class_log_prior(design.total(states), design.n_classes, 1)
-        moved, task_log_likelihood = expect(design, weighted(at.table, weight), at.bias, clamp)
-        likelihood = float(design.total(task_log_likelihood)) / max(design.n_tasks_in_all, 1)
-        at.history = [*at.history, likelihood]
+        found = expect(design, weighted(at.table, weight), at.bias, clamp)
+        at.history = [*at.history, found.mean(design)]
         if progress is not None:
-            progress(number, likelihood)
-        at.done = number >= LEAST_PASSES and rests(design, moved, states)
-        states = moved
-        counts = design.expected_counts(states).cpu()
+            progress(number, at.history[-1])
+        at.done = number >= LEAST_PASSES and rests(design, found.states, states)
+        states = found.states
+        counts = counts_of(design, states)
         at.path = at.path + at.table / number
     shares = sum(1.0 / j for j in range(1, at.number + 1))
     rest = sum(1.0 / j for j in range(at.number + 1, n_passes + 1))
     table = weighted((at.path + rest * at.table) / (shares + rest), weight)
     middle = centre.update(counts, at.strength)
     last = weighted(at.table, weight)
-    entropy = entropy_of(design, counts, states, task_log_likelihood, last, at.bias)
+    entropy = entropy_of(design, counts, states, found.summed(design), last, at.bias)
     bound = _bound(design, counts, states, at.strength * middle) + centre.log_evidence() + entropy
     average = middle[design.answered].mean(0) if bool(design.answered.any()) else middle.mean(0)
     return Hierarchical(
@@ -310,7 +311,7 @@ def fit_hierarchical(
         bound,
         at.number,
         states,
-        task_log_likelihood,
+        found.task_log_likelihood,
         at.history,
         strength=at.strength,
         centre=centre,

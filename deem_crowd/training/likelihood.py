@@ -22,10 +22,12 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix, add_to_rows, softmax
+from deem_crowd.model.design import DesignMatrix, softmax
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.expectation import Expected, counts_of
 from deem_crowd.model.votes import diagonal
-from deem_crowd.training.em import Clamp, own_label_first
+from deem_crowd.training.digamma import DigammaSum
+from deem_crowd.training.em import Clamp, expect, own_label_first
 
 Gauge = Literal["normalised", "free"]
 Optimizer = Literal["auto", "em", "lbfgs"]
@@ -111,15 +113,13 @@ class Likelihood:
         self.activity_penalty = float(settings.gauge == "free" and settings.penalty is not None)
         self.clamp = Clamp(design, gold, m)
 
-    def posterior(self, at: Weights) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return p(h | x_n, gold), shape (N, S), and −F, shape (N,)."""
-        bias = at.bias.to(self.design.device, self.design.dtype)
-        logits = self.design.logits(at.weight.to(self.design.device))
-        return softmax(self.clamp(add_to_rows(logits, bias)))
+    def expected(self, at: Weights) -> Expected:
+        """Return p(h | x_n, gold) and −F."""
+        return expect(self.design, at.weight, at.bias, self.clamp)
 
     def posterior_of(self, energy: Energy) -> torch.Tensor:
         """Return p(h | x_n, gold) under ``energy``, shape (N, S)."""
-        return self.posterior(Weights(energy.bias, energy.weight))[0]
+        return self.expected(Weights(energy.bias, energy.weight)).states
 
     def penalty(self, at: Weights, normalised: bool = False) -> float:
         """Return what is added to the log-likelihood; ``normalised`` says that the weights are log-tables."""
@@ -139,14 +139,14 @@ class Likelihood:
 
     def evaluate_tables(self, at: Weights) -> Evaluation:
         """Evaluate at normalised log-tables: one pass forward, one back."""
-        posterior, negative_free_energy = self.posterior(at)
+        found = self.expected(at)
         log_partition = self.design.n_tasks_in_all * float(torch.logsumexp(at.bias, 0))
-        log_likelihood = float(self.design.total(negative_free_energy)) - log_partition
+        log_likelihood = found.summed(self.design) - log_partition
         return Evaluation(
             log_likelihood + self.penalty(at, normalised=True),
             log_likelihood,
-            self.design.expected_counts(posterior).cpu(),
-            self.design.total(posterior),
+            counts_of(self.design, found.states),
+            self.design.total(found.states),
         )
 
     def gradient(self, at: Weights) -> tuple[float, float, Weights]:
@@ -165,7 +165,8 @@ class Likelihood:
             objective, log_likelihood = found.objective, found.log_likelihood
             counts, states = found.counts, found.states
         else:
-            posterior, negative_free_energy = self.posterior(at)
+            expected = self.expected(at)
+            posterior, negative_free_energy = expected.states, expected.task_log_likelihood
             counts = self.design.expected_counts(posterior).cpu()
             states = self.design.total(posterior)
             bias = at.bias.to(self.design.device, self.design.dtype)
@@ -196,25 +197,24 @@ class Likelihood:
         counts = counts[seen]
         totals = counts.sum(1)
         own = diagonal(self.design.n_classes, self.settings.n_subtypes).bool()
+        gained, lost = DigammaSum(counts), DigammaSum(totals)
         for _ in range(steps):
-            moved = _newton(self.pseudo_answers, counts, totals, self._rate)
+            moved = _newton(self.pseudo_answers, gained, lost, self._rate)
             self.pseudo_answers = own_label_first(moved.clamp(1e-3, 1e6), own)
 
 
 def _newton(
-    alpha: torch.Tensor, counts: torch.Tensor, totals: torch.Tensor, rate: torch.Tensor
+    alpha: torch.Tensor, gained: DigammaSum, lost: DigammaSum, rate: torch.Tensor
 ) -> torch.Tensor:
     """Return α, shape (K, S), a Newton step further, under Gamma(2, rate) priors.
 
-    Counts and totals have shapes (D, K, S) and (D, S).
+    ``gained`` and ``lost`` are sums over counts, shape (D, K, S), and over their totals, shape (D, S).
     """
     total = alpha.sum(0)
-    gain = (torch.digamma(counts + alpha) - torch.digamma(alpha)).sum(0)
-    loss = (torch.digamma(totals + total) - torch.digamma(total)).sum(0)
+    gain, loss = gained(alpha), lost(total)
     slope = gain - loss + 1 / alpha - rate
-    diagonal_ = torch.polygamma(1, counts + alpha) - torch.polygamma(1, alpha)
-    curve = diagonal_.sum(0) - alpha.square().reciprocal()  # negative
-    joint = (torch.polygamma(1, total) - torch.polygamma(1, totals + total)).sum(0)
+    curve = gained.slope(alpha) - alpha.square().reciprocal()  # negative
+    joint = -lost.slope(total)
     shift = (slope / curve).sum(0) / (1 / joint.clamp_min(1e-300) + (1 / curve).sum(0))
     moved = alpha - (slope - shift) / curve
     fixed = (alpha * gain + 1) / (loss + rate)

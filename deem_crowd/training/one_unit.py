@@ -22,6 +22,10 @@ from deem_crowd.warning import warn
 
 # Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
 LEARNING_PASSES = 60
+# Answers × states from which passes are saved by extrapolating α, too: where matrices are float32.
+_LARGE = 2**19 + 1
+# The largest step of log α from which an end is seen, and the longest extrapolation, in steps.
+_NEAR, _LONGEST_JUMP = 0.3, 4.0
 # Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
 PLATEAU_STEPS = 12
 
@@ -129,21 +133,44 @@ def _closed_step(likelihood: Likelihood, found: Evaluation) -> Weights:
 
 
 def _learn(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
-    """EM steps between which α is learned, until it rests or LEARNING_PASSES are over."""
+    """EM steps between which α is learned, until it rests or LEARNING_PASSES are over.
+
+    Where a pass takes time worth saving, α and the weights are extrapolated together once they approach their end by
+    ever smaller steps.
+    """
     alpha = likelihood.pseudo_answers
     loop = likelihood.design.group.loop(bias=at.bias, weight=at.weight, alpha=alpha, noted=[])
     likelihood.pseudo_answers = loop.alpha
     log.resume(loop.noted, [])
+    large = likelihood.design.n_answers_in_all * likelihood.n_states >= _LARGE
+    path: list[tuple[Weights, torch.Tensor]] = []
+    last = 0.0
     for _ in loop.passes(min(LEARNING_PASSES, log.n_iter)):
         found = likelihood.evaluate_tables(Weights(loop.bias, loop.weight))
         log.passed(found.log_likelihood)
         before = likelihood.pseudo_answers
         likelihood.learn_pseudo_answers(found.counts, steps=2)
-        loop.bias, loop.weight = _closed_step(likelihood, found)
+        reached = _closed_step(likelihood, found)
+        change = float((likelihood.pseudo_answers / before).log().abs().max())
+        loop.done = change < 1e-3
+        approaches = large and change < min(_NEAR, last)
+        path = [*path[-2:], (reached, likelihood.pseudo_answers.log())] if approaches else []
+        if len(path) == 3 and not loop.done:
+            reached, log_alpha = _jump(path)
+            likelihood.pseudo_answers = log_alpha.exp()
+            path = []
+        last = change
+        loop.bias, loop.weight = reached
         loop.alpha, loop.noted = likelihood.pseudo_answers, list(log.log_likelihood)
-        change = (likelihood.pseudo_answers / before).log().abs().max()
-        loop.done = bool(change < 1e-3)
     return Weights(loop.bias, loop.weight)
+
+
+def _jump(path: list[tuple[Weights, torch.Tensor]]) -> tuple[Weights, torch.Tensor]:
+    """Return weights and log α extrapolated from three points of a path."""
+    (a, low), (b, middle), (c, high) = path
+    length = min(max(_extrapolation(a, b, c), 1.0), _LONGEST_JUMP)
+    log_alpha = low + 2 * length * (middle - low) + length**2 * (high - 2 * middle + low)
+    return _extrapolate(a, b, c, length), log_alpha.clamp(np.log(1e-3), np.log(1e6))
 
 
 def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:

@@ -1,0 +1,145 @@
+"""The E-step: from tables to what is expected of each task, and back to expected counts.
+
+Large hard matrices on the CPU, in float32, are gone through in pieces of tasks that stay in the processor's cache, with
+numpy's exponentials. Of two states one column is enough, their log-odds: a matrix times a vector instead of one times
+two columns, and a sigmoid instead of a softmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.nn.functional import softplus
+
+from deem_crowd.model.design import (
+    FEW_COLUMNS,
+    SAFE,
+    DesignMatrix,
+    add_to_rows,
+    column_total,
+    softmax,
+)
+from deem_crowd.model.sparse_rows import SparseRows
+
+_PIECE = 2**17
+"""Entries of a posterior that stay in the cache while they are worked on."""
+
+Clamp = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass
+class Expected:
+    """What is expected of the tasks of one process.
+
+    Attributes
+    ----------
+    states : shape (N, S)
+        p(s | x_n). Its columns may be what is contiguous.
+    total : float
+        Σ_n log Σ_s exp(b_s + Σ_i W[i, x_ni, s]) over the tasks of this process, in nats.
+    """
+
+    states: torch.Tensor
+    total: float
+    _by_task: Callable[[], torch.Tensor]
+
+    @cached_property
+    def task_log_likelihood(self) -> torch.Tensor:
+        """log Σ_s exp(…) of each task, shape (N,), in nats."""
+        return self._by_task()
+
+    def mean(self, design: DesignMatrix) -> float:
+        """Return the log-likelihood per task of all processes."""
+        return self.summed(design) / max(design.n_tasks_in_all, 1)
+
+    def summed(self, design: DesignMatrix) -> float:
+        """Return the log-likelihood of the tasks of all processes."""
+        return float(design.reduce(torch.tensor(self.total, dtype=torch.float64)))
+
+
+def expect(
+    design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor, clamp: Clamp | None = None
+) -> Expected:
+    """Return what is expected under log-tables and a bias.
+
+    Parameters
+    ----------
+    design : DesignMatrix
+        N tasks, D workers, K classes.
+    weight : shape (D, K, S)
+    bias : shape (S,)
+    clamp : callable, optional
+        Bars, in place, states of logits of shape (N, S) that known classes rule out.
+    """
+    rows = _rows(design) if clamp is None else None
+    if rows is not None and 1 < weight.shape[-1] <= FEW_COLUMNS:
+        reach = rows.longest * float(weight.abs().max()) + float(bias.abs().max())
+        if reach < SAFE:
+            if weight.shape[-1] == 2:
+                return _of_two(design, weight, bias)
+            return _of_few(design, rows, weight, bias)
+    logits = design.logits(weight.to(design.device))
+    logits = add_to_rows(logits, bias.to(design.device, design.dtype))
+    states, found = softmax(logits if clamp is None else clamp(logits))
+    return Expected(states, float(column_total(found)), lambda: found)
+
+
+def counts_of(design: DesignMatrix, states: torch.Tensor) -> torch.Tensor:
+    """Return the expected counts, float64 on the CPU, shape (D, K, S), of probabilities whose rows sum to one."""
+    if states.shape[1] != 2 or _rows(design) is None or states.stride(0) != 1:
+        return design.expected_counts(states).cpu()
+    second = design.by_code.times(states[:, 1]).to(torch.float64)
+    given = design.given
+    both = torch.stack([(given - second).clamp_min_(0), second], 1)
+    return design.reduce(both.view(design.n_workers, design.n_classes, 2))
+
+
+def _rows(design: DesignMatrix) -> SparseRows | None:
+    """Return the answers by task of a matrix that is worth the special treatment."""
+    if type(design) is not DesignMatrix or design.dtype != torch.float32:
+        return None
+    rows = design.by_task
+    return rows if rows.weightless and rows.whole else None
+
+
+def _of_two(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> Expected:
+    rows, table = design.by_task, weight.reshape(-1, 2)
+
+    def column(values: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        return rows.times(values.to(torch.float32)).add_(float(shift))
+
+    odds = column(table[:, 1] - table[:, 0], bias[1] - bias[0])
+    states = torch.empty((2, len(odds)), dtype=torch.float32)
+    torch.sigmoid(odds, out=states[1])
+    torch.sub(1, states[1], out=states[0])
+    first = float((design.given * table[:, 0]).sum()) + len(odds) * float(bias[0])
+
+    def by_task() -> torch.Tensor:
+        return softplus(odds) + column(table[:, 0], bias[0])
+
+    return Expected(states.T, first + float(column_total(softplus(odds))), by_task)
+
+
+def _of_few(
+    design: DesignMatrix, rows: SparseRows, weight: torch.Tensor, bias: torch.Tensor
+) -> Expected:
+    size = weight.shape[-1]
+    table = weight.reshape(-1, size).to(torch.float32)
+    shift = bias.to(torch.float32)
+    states = torch.empty((design.n_tasks, size), dtype=torch.float32)
+    found = torch.empty(design.n_tasks, dtype=torch.float32)
+    ones = torch.ones(size)
+    step = max(1, _PIECE // size)
+    for start in range(0, design.n_tasks, step):
+        tasks = slice(start, min(start + step, design.n_tasks))
+        logits = add_to_rows(rows.part(tasks, table), shift)
+        here = states[tasks]
+        np.exp(logits.numpy(), out=here.numpy())
+        total = torch.mv(here, ones)
+        here /= total.unsqueeze(-1)
+        np.log(total.numpy(), out=found[tasks].numpy())
+    return Expected(states, float(column_total(found)), lambda: found)

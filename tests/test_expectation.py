@@ -1,0 +1,153 @@
+"""The E-step of large matrices says what the plain one says, up to single precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from deem_crowd_benchmarks.laws import crowd_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.data.index import factorize
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.expectation import counts_of, expect
+from deem_crowd.training.digamma import DigammaSum
+from deem_crowd.training.likelihood import Likelihood, Settings
+from deem_crowd.training.one_unit import train
+
+CPU = torch.device("cpu")
+
+
+def answers_of(seed: int, n_tasks: int, n_workers: int, k: int, busy: bool = False) -> Answers:
+    """Return random answers, three a task; of a busy worker in all tasks, whose row is summed in pieces."""
+    rng = np.random.default_rng(seed)
+    labels = np.full((n_tasks, n_workers), -1)
+    for row in labels:
+        row[rng.choice(n_workers, 3, replace=False)] = rng.integers(k, size=3)
+    if busy:
+        labels[:, 0] = rng.integers(k, size=n_tasks)
+    return Answers.from_dense(labels, k, warn_empty=())
+
+
+def tables(seed: int, n_workers: int, k: int, s: int, scale: float = 1.0) -> tuple:
+    drawn = torch.Generator().manual_seed(seed)
+    weight = scale * torch.randn((n_workers, k, s), generator=drawn, dtype=torch.float64)
+    return torch.log_softmax(weight, 1), torch.randn(s, generator=drawn, dtype=torch.float64)
+
+
+@given(
+    k=st.integers(2, 5),
+    m=st.integers(1, 2),
+    seed=st.integers(0, 99),
+    scale=st.sampled_from([1.0, 60.0]),
+)
+@settings(max_examples=15, deadline=None)
+def test_single_precision_says_what_double_says(k, m, seed, scale) -> None:
+    answers = answers_of(seed, 40, 6, k)
+    weight, bias = tables(seed, 6, k, k * m, scale)
+    single, double = (DesignMatrix(answers, CPU, kind) for kind in (torch.float32, torch.float64))
+    found, exact = expect(single, weight, bias), expect(double, weight, bias)
+    torch.testing.assert_close(found.states.double(), exact.states, atol=2e-5, rtol=0)
+    torch.testing.assert_close(
+        found.task_log_likelihood.double(), exact.task_log_likelihood, atol=1e-4, rtol=1e-5
+    )
+    assert found.total == pytest.approx(exact.total, rel=1e-5, abs=1e-4)
+    torch.testing.assert_close(
+        counts_of(single, found.states), double.expected_counts(exact.states), atol=2e-4, rtol=1e-5
+    )
+    assert float(counts_of(single, found.states).min()) >= 0
+
+
+def test_two_states_of_workers_whose_rows_are_summed_in_pieces() -> None:
+    answers = answers_of(3, 3000, 5, 2, busy=True)
+    weight, bias = tables(3, 5, 2, 2)
+    single, double = (DesignMatrix(answers, CPU, kind) for kind in (torch.float32, torch.float64))
+    states = expect(single, weight, bias).states
+    expected = double.expected_counts(states.double())
+    torch.testing.assert_close(counts_of(single, states), expected, atol=1e-3, rtol=1e-6)
+    torch.testing.assert_close(single.expected_counts(states), expected, atol=1e-3, rtol=1e-6)
+
+
+def test_known_classes_are_clamped_in_single_precision() -> None:
+    answers = answers_of(5, 60, 6, 2)
+    design = DesignMatrix(answers, CPU, torch.float32)
+    gold = torch.full((60,), -1)
+    gold[:10] = torch.arange(10) % 2
+    likelihood = Likelihood(design, Settings(), gold)
+    weight, bias = tables(5, 6, 2, 2)
+    states = likelihood.expected(likelihood_weights(bias, weight)).states
+    assert (states[:10].argmax(1) == gold[:10]).all()
+    assert (states[:10].amax(1) == 1).all()
+
+
+def likelihood_weights(bias: torch.Tensor, weight: torch.Tensor):
+    from deem_crowd.training.likelihood import Weights
+
+    return Weights(bias, weight)
+
+
+def test_trigamma_of_many_cells() -> None:
+    rng = np.random.default_rng(0)
+    counts = torch.from_numpy(rng.gamma(0.5, 20, size=(3000, 3, 3)))
+    alpha = torch.from_numpy(rng.uniform(0.01, 30, size=(3, 3)))
+    exact = (torch.polygamma(1, counts + alpha) - torch.polygamma(1, alpha)).sum(0)
+    torch.testing.assert_close(DigammaSum(counts).slope(alpha), exact, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_extrapolated_pseudo_answers_end_where_steps_end(k, monkeypatch) -> None:
+    frame = crowd_of(20_000, 1, k).answers
+    design = DesignMatrix(Answers.from_frame(frame), CPU, torch.float64)
+    weight = 2.0 * torch.eye(k, dtype=torch.float64).expand(design.n_workers, k, k)
+    start = type("Start", (), {"bias": torch.zeros(k, dtype=torch.float64), "weight": weight})()
+    steps = train(design, start, Settings(tol=1e-9))
+    monkeypatch.setattr("deem_crowd.training.one_unit._LARGE", 1)
+    jumped = train(design, start, Settings(tol=1e-9))
+    torch.testing.assert_close(jumped.pseudo_answers, steps.pseudo_answers, rtol=5e-3, atol=5e-3)
+    torch.testing.assert_close(jumped.energy.bias, steps.energy.bias, rtol=0, atol=5e-3)
+
+
+@given(
+    low=st.integers(-(2**40), 2**40),
+    span=st.integers(1, 3000),
+    late=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=10, deadline=None)
+def test_numbers_of_a_dense_range_are_coded_by_first_appearance(low, span, late, seed) -> None:
+    rng = np.random.default_rng(seed)
+    values = low + rng.integers(span, size=2**18 + 7)
+    if late:  # not among the first rows
+        values[:-5] = low + rng.integers(max(span // 2, 1), size=len(values) - 5)
+        values[-5:] = low + np.arange(5) + span
+    codes, found = factorize(pd.Series(values), "worker")
+    expected, uniques = pd.factorize(values)
+    assert (codes == expected).all()
+    assert (found == uniques).all()
+    assert found.dtype == uniques.dtype
+
+
+@given(seed=st.integers(0, 999), most=st.integers(1, 12), shuffled=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_rows_are_put_in_order_whatever_the_number_of_answers(seed, most, shuffled) -> None:
+    rng = np.random.default_rng(seed)
+    rows = [
+        (n, worker, rng.integers(3))
+        for n in range(20)
+        for worker in rng.permutation(15)[: rng.integers(1, most + 1)]
+    ]
+    order = rng.permutation(len(rows)) if shuffled else range(len(rows))
+    frame = pd.DataFrame([rows[i] for i in order], columns=["task", "worker", "label"])
+    answers = Answers.from_frame(frame, classes=[0, 1, 2]).checked()
+    told = set(
+        zip(
+            answers.tasks[answers.task].tolist(),
+            answers.workers[answers.worker].tolist(),
+            answers.hard_label.tolist(),
+            strict=True,
+        )
+    )
+    assert told == {(int(n), int(worker), int(label)) for n, worker, label in rows}
