@@ -91,6 +91,12 @@ def test_workers_who_choose_among_classes_get_the_majority(seed: int, k: int) ->
     ("named", "expected"),
     [
         ([[40, 0], [0, 40], [30, 10]], True),  # two of three
+        (
+            [[40, 0], [0, 40], [3, 1], [1, 3], [2, 2]],
+            False,
+        ),  # few answers tell that a source names both
+        ([[40, 0], [40, 0], [0, 40]], True),
+        ([[90, 0], [90, 0], [40, 60]], False),  # all of the same class
         ([[40, 0], [20, 20], [30, 10]], False),
         ([[1, 0], [0, 1], [1, 0]], False),  # single answers tell nothing
         ([[9, 0], [9, 0], [9, 0], [9, 1]], False),  # nearly all answers name one class

@@ -10,7 +10,8 @@ _ONE_SIDED = 0.95
 """Share of a source's answers for one class from which it speaks for that class."""
 _MOST = 0.5
 _LEVEL = 0.05
-"""A source can be told to be one-sided if answers drawn from the shares of all would all be the same less often."""
+"""A source can be told to be one-sided where as many answers, drawn from the shares of all, would name its class alone
+less often than this."""
 
 
 def answers_named(design: DesignMatrix) -> torch.Tensor:
@@ -19,10 +20,10 @@ def answers_named(design: DesignMatrix) -> torch.Tensor:
 
 
 def are_most(named: torch.Tensor) -> bool:
-    """Tell whether most sources speak for one class.
+    """Tell whether most sources speak for one class, and not all of these for the same.
 
-    A source counts if it gave enough answers to tell: where they are few, or nearly all answers name one class, all of
-    them agree by chance.
+    A source that names one class alone counts if it did so often enough: where its answers are few, or nearly all
+    answers of all sources name that class, it would by chance.
 
     Parameters
     ----------
@@ -31,9 +32,10 @@ def are_most(named: torch.Tensor) -> bool:
     """
     given = named.sum(1)
     shares = named.sum(0) / given.sum().clamp_min(1)
-    by_chance = (shares ** given[:, None]).sum(1)
-    telling = (given > 0) & (by_chance < _LEVEL)
-    if named.shape[1] < 2 or not bool(telling.any()):
+    most, own = named.max(1)
+    alone = (given > 0) & (most >= _ONE_SIDED * given)
+    telling = alone & (shares[own] ** given < _LEVEL)
+    others = (given > 0) & ~alone
+    if len(own[telling].unique()) < 2:
         return False
-    one_sided = named.amax(1)[telling] >= _ONE_SIDED * given[telling]
-    return float(one_sided.double().mean()) >= _MOST
+    return int(telling.sum()) >= _MOST * int((telling | others).sum())
