@@ -220,11 +220,13 @@ DIES = textwrap.dedent("""
 """A program whose second process stops in the middle of a fit."""
 
 
-def alone(rank: int, folder: Path, port: int, *command: str, join: int = 30) -> processes.Running:
+def alone(
+    rank: int, folder: Path, port: int, *command: str, join: int = 30, timeout: int = 60
+) -> processes.Running:
     """Start one of two processes without torchrun."""
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     return processes.start(
-        *command, "in", "--output", "out", "--join", str(join),
+        *command, "in", "--output", "out", "--join", str(join), "--timeout", str(timeout),
         cwd=folder, env={**os.environ, **place, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
@@ -266,6 +268,19 @@ def test_a_process_that_dies_ends_the_run(tmp_path, torchrun) -> None:
         assert second.wait()[0] == -signal.SIGKILL
     assert "process 0 lost touch with the others" in output or "Signal 9" in output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_process_that_hangs_ends_the_run(tmp_path) -> None:
+    """The one that hangs is alive, and its connections are open."""
+    parts(tmp_path / "in")
+    port = free_port()
+    first, second = (alone(rank, tmp_path, port, "-c", DIES, timeout=2) for rank in range(2))
+    status, output = first.wait()
+    assert status == 1, output
+    assert "process 0 waited in vain for the others" in output
+    assert not (tmp_path / "out").exists()
+    os.kill(second.pid, signal.SIGKILL)
+    second.wait()
 
 
 def test_without_torchrun_it_says_how(tmp_path) -> None:

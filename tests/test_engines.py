@@ -200,6 +200,8 @@ def test_what_is_wrong_is_one_error_at_the_driver(engine) -> None:
         engine.module.fit(frame, task="item")
     with pytest.raises(ParameterError, match="subtypes=0"):
         engine.module.fit(frame, subtypes=0)
+    with pytest.raises(ParameterError, match="timeout=0"):
+        engine.module.fit(frame, timeout=0)
     with pytest.raises(UnsupportedError, match="models of one hidden unit"):
         engine.module.fit(frame, hidden_dim=2)
     with pytest.raises(DataError, match="no worker gave: 'z'"):

@@ -53,6 +53,29 @@ def test_processes_are_told_not_to_wait_any_longer() -> None:
         assert found.result() == "no more"
 
 
+@pytest.mark.parametrize("told", ["no more", "met"])
+def test_what_is_said_first_stands(told) -> None:
+    """Whoever dismisses processes while the first one finds all there: no two of them are told different things."""
+    store = dist.HashStore()
+    assert meeting.dismiss(store, told) == told
+    assert meeting.dismiss(store, "something else") == told
+    with ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(lambda rank: met(store, rank, 2), range(2))) == {told}
+
+
+def test_the_first_process_does_not_overrule_a_dismissal(monkeypatch) -> None:
+    """It comes between the look at what is said and the word that all have met."""
+    store = dist.HashStore()
+    before = meeting._Signs.look
+
+    def look(self: meeting._Signs) -> None:
+        before(self)
+        meeting.dismiss(store, "no more")
+
+    monkeypatch.setattr(meeting._Signs, "look", look)
+    assert met(store, 0, 1) == "no more"
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_process_that_is_killed_while_others_are_awaited_ends_them(monkeypatch, victim) -> None:
     """Of three the last never comes; the store is a fourth process's, as with torchrun."""

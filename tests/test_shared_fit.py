@@ -276,6 +276,32 @@ def test_a_dead_process_is_an_error_in_the_others_within_seconds(tmp_path) -> No
         assert seconds < 30
 
 
+def test_a_process_that_hangs_is_an_error_in_the_others(tmp_path) -> None:
+    rows = crowd(60)
+    part = split(rows, 0.5, 0.5)
+
+    def work(rank: int) -> Any:
+        before, calls = ProcessGroup.reduce, []
+
+        def reduce(self: ProcessGroup, value: Any) -> Any:
+            calls.append(1)
+            if rank == 1 and len(calls) == 20:
+                time.sleep(3)
+            return before(self, value)
+
+        ProcessGroup.reduce = reduce  # type: ignore[method-assign]
+        try:
+            return distributed.fit(rows[part == rank], timeout=1.0 if rank == 0 else None)
+        except ProcessLostError as error:
+            return str(error)
+
+    first, _ = together(tmp_path, work)
+    assert first.startswith("process 0 waited in vain for the others: one of them hangs")
+    assert "timeout= " in first
+    for message in refused(tmp_path, [rows, rows[:0]], timeout=0):
+        assert "timeout=0 is no number of seconds above 0" in message
+
+
 class Memory:
     """Notes in a dict; interrupts the fit after so many of them."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import datetime
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from deem_crowd import exceptions
 from deem_crowd.exceptions import DataError, DeemCrowdError, ProcessLostError
 
 T = TypeVar("T")
+_PATIENCE: ContextVar[float | None] = ContextVar("deem_crowd_patience", default=None)
 
 _SIGNS = ("gloo", "nccl", "connection", "timed out", "timeout", "peer", "socket", "aborted")
 """Words by which errors of torch tell that another process is gone."""
@@ -36,9 +39,50 @@ def together() -> Iterator[None]:
         if not any(sign in str(error).lower() for sign in _SIGNS):
             raise
         said = str(error).strip().splitlines()[0][:300]
+        if "timed out" in said.lower() or "timeout" in said.lower():
+            raise ProcessLostError(
+                f"process {dist.get_rank()} waited in vain for the others: one of them hangs, or is slower than "
+                f"processes wait for one another; timeout= (--timeout, in the shell) says how long ({said})."
+            ) from error
         raise ProcessLostError(
             f"process {dist.get_rank()} lost touch with the others: one of them is gone, or does not answer ({said})."
         ) from error
+
+
+@contextmanager
+def waiting(seconds: float | None) -> Iterator[None]:
+    """Have this process wait for others no longer than that in an exchange; as long as the group does, if None."""
+    before = _PATIENCE.set(seconds)
+    try:
+        yield
+    finally:
+        _PATIENCE.reset(before)
+
+
+def _done(exchange: Callable[..., Any], *values: Any) -> None:
+    """Make an exchange and wait for its end.
+
+    Raises
+    ------
+    ProcessLostError
+    """
+    seconds = _PATIENCE.get()
+    with together():
+        work = exchange(*values, async_op=True)
+        if seconds is None:
+            work.wait()
+        else:
+            work.wait(datetime.timedelta(seconds=seconds))
+
+
+def barrier() -> None:
+    """Wait until all processes are here.
+
+    Raises
+    ------
+    ProcessLostError
+    """
+    summed(torch.zeros(1))
 
 
 def place() -> str:
@@ -49,8 +93,7 @@ def place() -> str:
 def summed(value: torch.Tensor) -> torch.Tensor:
     """Return the sum of all processes' tensors, on the device of this one's."""
     shared = value.to(place(), copy=True).contiguous()
-    with together():
-        dist.all_reduce(shared)
+    _done(dist.all_reduce, shared)
     return shared.to(value.device)
 
 
@@ -58,30 +101,26 @@ def gather_bytes(content: bytes) -> list[bytes]:
     """Return what each process of the default group gives, in the order of their ranks."""
     size = torch.tensor([len(content)], dtype=torch.int64, device=place())
     sizes = [torch.zeros_like(size) for _ in range(dist.get_world_size())]
-    with together():
-        dist.all_gather(sizes, size)
+    _done(dist.all_gather, sizes, size)
     padded = torch.zeros(max(*(int(s) for s in sizes), 1), dtype=torch.uint8)
     padded[: len(content)] = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)[
         : len(content)
     ]
     padded = padded.to(place())
     parts = [torch.zeros_like(padded) for _ in sizes]
-    with together():
-        dist.all_gather(parts, padded)
+    _done(dist.all_gather, parts, padded)
     return [part[: int(s)].cpu().numpy().tobytes() for part, s in zip(parts, sizes, strict=True)]
 
 
 def first_says(content: bytes) -> bytes:
     """Return what the first process gives, in every process."""
     size = torch.tensor([len(content)], dtype=torch.int64, device=place())
-    with together():
-        dist.broadcast(size, 0)
+    _done(dist.broadcast, size, 0)
     sent = torch.zeros(max(int(size), 1), dtype=torch.uint8)
     if dist.get_rank() == 0 and content:
         sent = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     sent = sent.to(place())
-    with together():
-        dist.broadcast(sent, 0)
+    _done(dist.broadcast, sent, 0)
     return sent[: int(size)].cpu().numpy().tobytes()
 
 
@@ -97,10 +136,9 @@ def exchanged(values: npt.NDArray[np.uint64], to: npt.NDArray[np.int64]) -> npt.
     going = torch.from_numpy(np.bincount(to, minlength=size).astype(np.int64)).to(place())
     coming = torch.zeros_like(going)
     sent = torch.from_numpy(values[order].view(np.int64)).to(place())
-    with together():
-        dist.all_to_all_single(coming, going)
-        found = torch.zeros(int(coming.sum()), dtype=torch.int64, device=place())
-        dist.all_to_all_single(found, sent, coming.tolist(), going.tolist())
+    _done(dist.all_to_all_single, coming, going)
+    found = torch.zeros(int(coming.sum()), dtype=torch.int64, device=place())
+    _done(dist.all_to_all_single, found, sent, coming.tolist(), going.tolist())
     return found.cpu().numpy().view(np.uint64)
 
 
@@ -110,10 +148,9 @@ def exchange_bytes(parts: list[bytes]) -> list[bytes]:
     coming = torch.zeros_like(going)
     sent = torch.frombuffer(bytearray(b"".join(parts) or b"\0"), dtype=torch.uint8)
     sent = sent[: int(going.sum())].to(place())
-    with together():
-        dist.all_to_all_single(coming, going)
-        came = torch.zeros(int(coming.sum()), dtype=torch.uint8, device=place())
-        dist.all_to_all_single(came, sent, coming.tolist(), going.tolist())
+    _done(dist.all_to_all_single, coming, going)
+    came = torch.zeros(int(coming.sum()), dtype=torch.uint8, device=place())
+    _done(dist.all_to_all_single, came, sent, coming.tolist(), going.tolist())
     content = came.cpu().numpy().tobytes()
     ends = coming.cumsum(0).tolist()
     return [content[end - size : end] for end, size in zip(ends, coming.tolist(), strict=True)]

@@ -76,7 +76,7 @@ def run(
         if rank == 0:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
-        dist.barrier()
+        collectives.barrier()
         found.labels.to_parquet(unfinished / f"labels-{rank:05}.parquet", index=False)
         if rank == 0:
             found.workers.reset_index().to_parquet(unfinished / "workers.parquet", index=False)
@@ -86,10 +86,10 @@ def run(
     collectives.agree(error)
     if rank == 0:
         os.replace(unfinished, target)
-    dist.barrier()
+    collectives.barrier()
 
 
-def _join(backend: str, seconds: float) -> None:
+def _join(backend: str, seconds: float, patience: float) -> None:
     """Make the default group.
 
     Raises
@@ -106,7 +106,7 @@ def _join(backend: str, seconds: float) -> None:
         )  # fmt: skip
         ours = PrefixStore("deem-crowd", store)
         meeting.meet(ours, rank, size, seconds)
-        meeting.connect(backend, ours, rank, size)
+        meeting.connect(backend, ours, rank, size, datetime.timedelta(seconds=patience))
     except (RuntimeError, dist.DistError) as error:
         said = str(error).strip().splitlines()[0][:300]
         raise ProcessLostError(
@@ -157,6 +157,10 @@ def main(
     join: Annotated[
         float, typer.Option(min=0, help="Seconds in which all processes have to be there.")
     ] = 60.0,
+    timeout: Annotated[
+        float,
+        typer.Option(min=1, help="Seconds that processes wait for one another in an exchange."),
+    ] = meeting.SLOWEST.total_seconds(),
     task: Annotated[str, typer.Option(help="Column of tasks.")] = "task",
     worker: Annotated[str, typer.Option(help="Column of workers.")] = "worker",
     label: Annotated[str, typer.Option(help="Column of labels.")] = "label",
@@ -176,7 +180,7 @@ def main(
     settings = DEEMAggregator(progress=False, **given).get_params()
     status = 0
     try:
-        _join("nccl" if device.startswith("cuda") else "gloo", join)
+        _join("nccl" if device.startswith("cuda") else "gloo", join, timeout)
         declaration.check(settings | {"missing": missing, "duplicates": duplicates}, DEEMAggregator)
         names = {"task": task, "worker": worker, "label": label}
         run(answers, output, settings, missing, duplicates, names, gold)  # type: ignore[arg-type]

@@ -26,6 +26,13 @@ _PATIENCE = 60
 """Seconds to wait for workers to come back."""
 
 
+@driver.described(
+    frame="dask.dataframe.DataFrame",
+    read="It is read twice: now, and when the labels are; persist it if that is slow.",
+    processes="as many as the cluster has workers at most; all of them",
+    labels="a lazy Dask DataFrame, with columns named as ``task`` and ``label`` are, of the same types",
+    lost="workers died again and again",
+)
 def fit(
     frame: Any,
     *,
@@ -35,6 +42,7 @@ def fit(
     gold: Gold = None,
     n_workers: int | None = None,
     every: float = EVERY,
+    timeout: float = driver.TIMEOUT,
     **parameters: Any,
 ) -> EngineFit:
     """Fit the model to the answers of a Dask DataFrame, on the workers of the current client.
@@ -42,32 +50,6 @@ def fit(
     Dask shuffles the answers by task into one partition a process; each process is a worker of the cluster. Answers and
     tasks never come to the client: the model and the table of workers do. If a worker dies the processes start again,
     on the workers that are there then, and the fit goes on from the tables that the client's store has.
-
-    Parameters
-    ----------
-    frame : dask.dataframe.DataFrame
-        A row an answer. It is read twice: now, and when the labels are; persist it if that is slow.
-    task, worker, label : str
-        What the columns are called.
-    gold : Series, dict or DataFrame, optional
-        Labels that are known; a DataFrame of pandas.
-    n_workers : int, optional
-        Processes, as many as the cluster has workers at most; all of them if omitted.
-    every : float
-        Seconds between two notes of how far the fit has come.
-    **parameters
-        Of :class:`deem_crowd.DEEMAggregator`.
-
-    Returns
-    -------
-    EngineFit
-        ``labels`` is a lazy Dask DataFrame, with columns named as ``task`` and ``label`` are, of the same types.
-
-    Raises
-    ------
-    DataError, FormError, MissingColumnError, ParameterError, UnsupportedError, MemoryNeedError
-    ProcessLostError
-        If workers died again and again.
     """
     extras.require("dask", "fits inside Dask")
     from distributed import get_client
@@ -90,7 +72,7 @@ def fit(
     scheduler = client.scheduler.address.rpartition("//")[2].rpartition(":")[0]
     host = scheduler if scheduler in ("127.0.0.1", "localhost") else get_ip(scheduler)
     server = store.serve(host)
-    job = driver.job(server, host, columns, gold, parameters, every)
+    job = driver.job(server, host, columns, gold, parameters, every, timeout)
     answers = frame[list(columns.values())].shuffle(task, npartitions=size)
     outcome = _run(client, answers, job, size, server)
     skills, model = outcome.result()

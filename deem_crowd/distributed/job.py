@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.distributed import collectives, shared, tables
+from deem_crowd.distributed import collectives, meeting, shared, tables
 from deem_crowd.distributed.group import EVERY
 from deem_crowd.distributed.store import joined
 from deem_crowd.estimators.aggregator import DEEMAggregator
@@ -82,6 +82,8 @@ class Job:
     gold : DataFrame of (task, label), optional
     every : float
         Seconds between two notes of how far the fit has come.
+    timeout : float
+        Seconds that processes wait for one another.
     """
 
     host: str
@@ -89,7 +91,8 @@ class Job:
     columns: dict[str, str]
     parameters: dict[str, Any]
     gold: pd.DataFrame | None = None
-    every: float = field(default=EVERY)
+    every: float = EVERY
+    timeout: float = meeting.SLOWEST.total_seconds()
 
     def take_part(self, read: Callable[[], Answers], rank: int, size: int, attempt: str) -> Outcome:
         """Fit as one of the processes; ``read`` returns the answers of this one.
@@ -101,7 +104,7 @@ class Job:
         """
         answers: Answers | None = None
         error: Exception | None = None
-        with joined(self.host, self.port, attempt, rank, size) as notes:
+        with joined(self.host, self.port, attempt, rank, size, self.timeout) as notes:
             try:
                 answers = read()
             except (DeemCrowdError, OSError) as failure:

@@ -17,7 +17,7 @@ SILENCE = 10.0
 CONNECTING = 30.0
 """Seconds in which processes that are all there have to be connected to one another."""
 SLOWEST = datetime.timedelta(minutes=30)
-"""What processes wait for one another at most, in one exchange."""
+"""What processes wait for one another at most, in one exchange, where nothing else is said."""
 _LOOK = 0.1
 """Seconds between two signs of life."""
 _SAID = "said"
@@ -57,8 +57,10 @@ def meet(store: Store, rank: int, size: int, seconds: float) -> None:
             raise ProcessLostError(said)
         signs.look()
         if rank == 0 and signs.all_alive:
-            store.set(_SAID, _MET)
-            return
+            wrong = dismiss(store, _MET)
+            if wrong == _MET:
+                return
+            raise ProcessLostError(wrong)
         wrong = ""
         if gone := signs.silent:
             wrong = f"process {first_few(gone)} of {size} came and is gone."
@@ -68,19 +70,32 @@ def meet(store: Store, rank: int, size: int, seconds: float) -> None:
                 "Start each of them, or let the others wait longer (--join, in the shell)."
             )
         if wrong:
-            dismiss(store, wrong)
+            wrong = dismiss(store, wrong)
+            if wrong == _MET:
+                return
             time.sleep(2 * _LOOK)  # the store may end with this process, and others have to hear it
             raise ProcessLostError(wrong)
         time.sleep(_LOOK)
 
 
-def dismiss(store: Store, why: str) -> None:
-    """Have all that wait in :func:`meet` give up, for the reason told."""
-    store.set(_SAID, why)
+def dismiss(store: Store, why: str) -> str:
+    """Have all that wait in :func:`meet` give up, for the reason told, unless they were told something before.
+
+    Returns
+    -------
+    str
+        What they were told first.
+    """
+    told: bytes = store.compare_set(_SAID, "", why)
+    return told.decode()
 
 
-def connect(backend: str, store: Store, rank: int, size: int) -> None:
+def connect(
+    backend: str, store: Store, rank: int, size: int, patience: datetime.timedelta = SLOWEST
+) -> None:
     """Make the default group of torch.distributed of processes that have met.
+
+    ``patience`` is what they wait for one another at most, in one exchange.
 
     Raises
     ------
@@ -94,7 +109,7 @@ def connect(backend: str, store: Store, rank: int, size: int) -> None:
     def make() -> None:
         try:
             dist.init_process_group(
-                backend, store=store, rank=rank, world_size=size, timeout=SLOWEST
+                backend, store=store, rank=rank, world_size=size, timeout=patience
             )
         except BaseException as error:
             failed.append(error)

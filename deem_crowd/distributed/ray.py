@@ -24,6 +24,14 @@ ATTEMPTS = 4
 """How often the processes are started, where some of them die."""
 
 
+@driver.described(
+    frame="ray.data.Dataset",
+    read="It is read once.",
+    processes="each a CPU that is free at the same time as the others; all CPUs of the cluster",
+    labels="a Dataset of Ray, with columns named as ``task`` and ``label`` are, whose blocks stay in the "
+    "object store",
+    lost="processes died again and again",
+)
 def fit(
     frame: Any,
     *,
@@ -33,6 +41,7 @@ def fit(
     gold: Gold = None,
     n_workers: int | None = None,
     every: float = EVERY,
+    timeout: float = driver.TIMEOUT,
     **parameters: Any,
 ) -> EngineFit:
     """Fit the model to the answers of a Ray Dataset, in Ray.
@@ -40,33 +49,6 @@ def fit(
     Ray shuffles the answers by task into one block a process, in its object store; each process is a task of Ray on a
     CPU of its own. Answers and tasks never come to the driver: the model and the table of workers do. If a process dies
     all start again, and the fit goes on from the tables that the driver's store has.
-
-    Parameters
-    ----------
-    frame : ray.data.Dataset
-        A row an answer. It is read once.
-    task, worker, label : str
-        What the columns are called.
-    gold : Series, dict or DataFrame, optional
-        Labels that are known; a DataFrame of pandas.
-    n_workers : int, optional
-        Processes, each a CPU that is free at the same time as the others; all CPUs of the cluster if omitted.
-    every : float
-        Seconds between two notes of how far the fit has come.
-    **parameters
-        Of :class:`deem_crowd.DEEMAggregator`.
-
-    Returns
-    -------
-    EngineFit
-        ``labels`` is a Dataset of Ray, with columns named as ``task`` and ``label`` are, whose blocks stay in the
-        object store.
-
-    Raises
-    ------
-    DataError, FormError, MissingColumnError, ParameterError, UnsupportedError, MemoryNeedError
-    ProcessLostError
-        If processes died again and again.
     """
     extras.require("ray", "fits inside Ray")
     import ray
@@ -80,7 +62,7 @@ def fit(
         )
     host = ray.util.get_node_ip_address()
     server = store.serve(host)
-    job = driver.job(server, host, columns, gold, parameters, every)
+    job = driver.job(server, host, columns, gold, parameters, every, timeout)
     answers = frame.select_columns(list(columns.values())).repartition(size, keys=[task])
     blocks = _partitions(answers.to_arrow_refs(), size)
     outcome = _run(blocks, job, size, server)

@@ -22,7 +22,7 @@ from deem_crowd.estimators import aggregation, declaration, inputs, recipe
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators import fitted as fitted_models
 from deem_crowd.estimators.aggregator import DEEMAggregator
-from deem_crowd.exceptions import DeemCrowdError, UnsupportedError
+from deem_crowd.exceptions import ParameterError, UnsupportedError
 from deem_crowd.model.named_classes import NamedPosterior
 
 
@@ -54,6 +54,7 @@ def fit(
     label: Hashable | None = None,
     gold: Gold = None,
     notes: Notes | None = None,
+    timeout: float | None = None,
     **parameters: Any,
 ) -> SharedFit:
     """Fit the model to the answers of all processes of the default group of torch.distributed.
@@ -72,6 +73,10 @@ def fit(
         Labels that are known: the same in every process, or each its own; None in all or in none.
     notes : Notes, optional
         Where the first process notes how far the fit has come, and looks for what an interrupted one has noted.
+    timeout : float, optional
+        Seconds that processes wait for one another in an exchange, the first of which comes when all have read their
+        parts; as long as their group does if omitted. One that hangs is then an error in the others, after which the
+        group is of no more use.
     **parameters
         Of :class:`deem_crowd.DEEMAggregator`; for models of one unit, the default among them.
 
@@ -84,7 +89,7 @@ def fit(
     DataError
         In every process, whichever has the fault in its part: a task in two parts, ids of another type in one.
     ProcessLostError
-        If another process is gone.
+        If another process is gone, or hangs.
     FormError, MissingColumnError, ParameterError, UnsupportedError, MemoryNeedError
 
     Examples
@@ -98,17 +103,15 @@ def fit(
     >>> dist.destroy_process_group()
     """
     columns = {"task": task, "worker": worker, "label": label}
-    answers: Answers | None = None
-    error: Exception | None = None
-    try:
+
+    def read() -> tuple[dict[str, Any], Answers, pd.DataFrame | None]:
+        check_timeout(timeout)
         how = checked(parameters)
-        answers = _read(partition, how, columns)
-    except (DeemCrowdError, OSError) as failure:
-        error = failure
-    collectives.agree(error)
-    assert answers is not None
-    frame = known_labels.pairs(gold, task, label)
-    return fit_answers(answers, frame, how, notes)
+        return how, _read(partition, how, columns), known_labels.pairs(gold, task, label)
+
+    with collectives.waiting(timeout if timeout is None or timeout > 0 else None):
+        how, answers, known_here = told(read)
+        return fit_answers(answers, known_here, how, notes)
 
 
 def fit_answers(
@@ -122,13 +125,7 @@ def fit_answers(
     """Fit to the answers of all processes; ``parameters`` are all of DEEMAggregator's, checked, else as :func:`fit`."""
     plan = recipe.recipe(parameters, parameters["n_iter"], None)
     whole = parts.united(answers, partitioned)
-    labels: npt.NDArray[np.int64] | None = None
-    error: Exception | None = None
-    try:
-        labels = known(gold, whole)
-    except DeemCrowdError as failure:
-        error = failure
-    collectives.agree(error)
+    labels = told(lambda: known(gold, whole))
     group = ProcessGroup(notes, _fingerprint(whole, parameters), every)
     model, posterior = inference.fit_any(whole, plan, labels, group=group)
     best = fitted_models.best_class(posterior, whole, labels)
@@ -144,6 +141,12 @@ def fit_answers(
     fitted = DEEMAggregator(**parameters)
     fitted.__dict__.update(aggregation.attributes(model, *said, nothing.workers, nothing.classes))
     return SharedFit(labels=tables.labels(whole, shown, best), workers=about, model=fitted)
+
+
+def check_timeout(seconds: float | None) -> None:
+    """Raise :class:`ParameterError` for what is no time to wait."""
+    if seconds is not None and not seconds > 0:
+        raise ParameterError(f"timeout={seconds!r} is no number of seconds above 0.")
 
 
 def checked(given: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,14 @@ _PIECE = 64 << 20
 """Bytes of a row in which the model comes to the driver."""
 
 
+@driver.described(
+    frame="pyspark.sql.DataFrame",
+    read="It is read twice: now, and when the labels are; persist it if that is slow, or if it would "
+    "not be the same again.",
+    processes="each a slot that is free at the same time as the others; Spark's default parallelism",
+    labels="a lazy DataFrame of Spark, with columns named as ``task`` and ``label`` are, of the same types",
+    lost="tasks died more often than Spark starts a stage again",
+)
 def fit(
     frame: Any,
     *,
@@ -35,6 +43,7 @@ def fit(
     gold: Gold = None,
     n_workers: int | None = None,
     every: float = EVERY,
+    timeout: float = driver.TIMEOUT,
     **parameters: Any,
 ) -> EngineFit:
     """Fit the model to the answers of a Spark DataFrame, in Spark.
@@ -42,33 +51,6 @@ def fit(
     Spark shuffles the answers by task into one partition a process; a stage of barrier tasks then fits together, each
     task with its partition. Answers and tasks never come to the driver: the model and the table of workers do. If a
     task dies Spark starts the stage again, and the fit goes on from the tables that the driver's store has.
-
-    Parameters
-    ----------
-    frame : pyspark.sql.DataFrame
-        A row an answer. It is read twice: now, and when the labels are; persist it if that is slow, or if it would not
-        be the same again.
-    task, worker, label : str
-        What the columns are called.
-    gold : Series, dict or DataFrame, optional
-        Labels that are known; a DataFrame of pandas.
-    n_workers : int, optional
-        Processes, each a slot that is free at the same time as the others; Spark's default parallelism if omitted.
-    every : float
-        Seconds between two notes of how far the fit has come.
-    **parameters
-        Of :class:`deem_crowd.DEEMAggregator`.
-
-    Returns
-    -------
-    EngineFit
-        ``labels`` is a lazy DataFrame of Spark, with columns named as ``task`` and ``label`` are, of the same types.
-
-    Raises
-    ------
-    DataError, FormError, MissingColumnError, ParameterError, UnsupportedError, MemoryNeedError
-    ProcessLostError
-        If tasks died more often than Spark starts a stage again.
     """
     extras.require("spark", "fits inside Spark")
     columns = driver.columns(frame.columns, task, worker, label)
@@ -76,7 +58,7 @@ def fit(
     size = n_workers or session.sparkContext.defaultParallelism
     host = session.conf.get("spark.driver.host")
     server = store.serve(host)
-    job = driver.job(server, host, columns, gold, parameters, every)
+    job = driver.job(server, host, columns, gold, parameters, every, timeout)
     answers = frame.select(task, worker, label).repartition(size, task)
     rows = _run(answers, job, size)
     outcome = Outcome(

@@ -56,8 +56,12 @@ def give_up(server: TCPStore, attempt: str) -> None:
 
 
 @contextmanager
-def joined(host: str, port: int, attempt: str, rank: int, size: int) -> Iterator[StoreNotes]:
+def joined(
+    host: str, port: int, attempt: str, rank: int, size: int, patience: float
+) -> Iterator[StoreNotes]:
     """Be process ``rank`` of ``size`` for a while: initialise the default group of torch.distributed over gloo.
+
+    The processes wait for one another for ``patience`` seconds at most, to come and in each exchange.
 
     Raises
     ------
@@ -68,8 +72,8 @@ def joined(host: str, port: int, attempt: str, rank: int, size: int) -> Iterator
         store = TCPStore(host, port, is_master=False, timeout=_PATIENCE)
         store.add(JOINED, 1)
         ours = PrefixStore(attempt, store)
-        meeting.meet(ours, rank, size, meeting.SLOWEST.total_seconds())
-        meeting.connect("gloo", ours, rank, size)
+        meeting.meet(ours, rank, size, patience)
+        meeting.connect("gloo", ours, rank, size, datetime.timedelta(seconds=patience))
     except (RuntimeError, dist.DistError) as error:
         raise ProcessLostError(
             f"process {rank} of {size} cannot reach the others by way of {host}:{port}: "
