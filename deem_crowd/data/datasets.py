@@ -7,6 +7,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -21,7 +22,11 @@ from deem_crowd.exceptions import DataError
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _STORES = ("AWS Error", "google::cloud", "Azure", "HTTP")
-_FORBIDDEN = ("ACCESS", "403", "Forbidden", "PERMISSION_DENIED")
+_FORBIDDEN = (
+    "ACCESS", "403", "Forbidden", "PERMISSION_DENIED", "UNAUTHENTICATED", "Authentication", "authenticate"
+)  # fmt: skip
+IMPATIENT = timedelta(seconds=5)
+"""How long the first look at a store of Google is tried again; without credentials it would be for fifteen minutes."""
 _SCAN = ds.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=True)
 _FORMAT = ds.ParquetFileFormat(default_fragment_scan_options=_SCAN)
 
@@ -175,12 +180,13 @@ def _remote(uri: str) -> list[DataFile]:
     if glob.has_magic(uri):
         base = uri[: uri.rindex("/", 0, min(uri.find(sign) % (len(uri) + 1) for sign in "*?["))]
         pattern = uri[len(base) + 1 :]
-    place, inner = _file_system(f"{base}?{query}" if query else base)
+    address = f"{base}?{query}" if query else base
+    place, inner = _file_system(_impatient(address))
     scheme = base.partition("://")[0]
     try:
         info = place.get_file_info(inner)
         if info.type == fs.FileType.File:
-            return [DataFile(uri, place, inner, {})]
+            return [DataFile(uri, _file_system(address)[0], inner, {})]
         listed = place.get_file_info(fs.FileSelector(inner, recursive=True, allow_not_found=True))
     except (pa.ArrowException, OSError) as error:
         raise _unreachable(uri, error) from error
@@ -195,10 +201,18 @@ def _remote(uri: str) -> list[DataFile]:
     if not inside:
         raise FileNotFoundError(f"{uri}: there is no such file, and no parquet file fits it")
     keys = _keys(inside)
+    place, _ = _file_system(address)
     return [
         DataFile(f"{scheme}://{inner}/{file}", place, f"{inner}/{file}", told)
         for file, told in zip(inside, keys, strict=True)
     ]
+
+
+def _impatient(uri: str) -> str:
+    """Return a URI with a limit to how long the first look at a store of Google is tried again without credentials."""
+    if not uri.startswith(("gs://", "gcs://")) or "retry_limit_seconds=" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}retry_limit_seconds={IMPATIENT.total_seconds():g}"
 
 
 def _file_system(uri: str) -> tuple[fs.FileSystem, str]:
