@@ -39,6 +39,7 @@ _PLAIN = frozenset(
     }
     | {pa.string(), pa.large_string()}
 )
+_TEXT = frozenset({pa.string(), pa.large_string()})
 
 
 def require_plain(kind: pa.DataType, name: str, where: str) -> None:
@@ -180,6 +181,10 @@ class ColumnCoder:
             If ordered categories contradict the order of the batches before.
         """
         if pa.types.is_dictionary(column.type):
+            if self._holds_each_once(column):
+                values = column.dictionary.cast(self._type)
+                self._add_chunk(pa.DictionaryArray.from_arrays(column.indices, values))
+                return
             if column.type.ordered:
                 self._keep_order(column.dictionary, where)
             column = column.cast(column.type.value_type)
@@ -203,10 +208,24 @@ class ColumnCoder:
             chunk = pa.DictionaryArray.from_arrays(indices, column[:0])
         else:
             chunk = column.dictionary_encode()
+        self._add_chunk(chunk)
+
+    def _holds_each_once(self, column: pa.DictionaryArray) -> bool:
+        """Tell whether text comes with a dictionary that holds each value once: then it need not be looked through."""
+        kind, values = column.type, column.dictionary
+        return (
+            not kind.ordered
+            and kind.index_type == pa.int32()
+            and {kind.value_type, self._type} <= _TEXT
+            and not values.null_count
+            and len(pc.unique(values)) == len(values)
+        )
+
+    def _add_chunk(self, chunk: pa.DictionaryArray) -> None:
         self._chunks.append(chunk)
-        self.n_rows += len(column)
+        self.n_rows += len(chunk)
         self._n_pending += len(chunk.dictionary)
-        if self._n_pending > 2 * self._n_distinct + 2**16:  # so that unions cost O(R) in all
+        if self._n_pending > 4 * self._n_distinct + 2**16:  # so that unions cost O(R) in all
             self._unite()
 
     def _add_integers(self, column: pa.Array) -> None:
@@ -307,7 +326,7 @@ class ColumnCoder:
         if not self._integers:
             self._unite()
             chunk = self._chunks.pop()
-            return chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False), chunk.dictionary
+            return _by_appearance(chunk)
         widest = pa.int32() if all(p.type == pa.int32() for p in self._integers) else self._type
         column = pa.concat_arrays([part.cast(widest) for part in self._integers])
         self._integers.clear()
@@ -318,6 +337,21 @@ class ColumnCoder:
         codes = np.full(len(column), -1, dtype=np.int32)
         codes[there], distinct = numbered(column.drop_null().to_numpy())
         return codes, pa.array(distinct).cast(self._type)
+
+
+def _by_appearance(chunk: pa.DictionaryArray) -> tuple[npt.NDArray[np.int32], pa.Array]:
+    """Return codes, shape (R,), −1 where missing, and values by first appearance, whatever order they are stored in."""
+    codes = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    there = codes >= 0 if chunk.indices.null_count else None
+    found, used = numbered(codes if there is None else codes[there])
+    if there is None:
+        codes = found.astype(np.int32, copy=False)
+    else:
+        codes = codes.copy()
+        codes[there] = found
+    if len(used) == len(chunk.dictionary) and (used[1:] > used[:-1]).all():
+        return codes, chunk.dictionary
+    return codes, chunk.dictionary.take(pa.array(used))
 
 
 def _narrowed(column: pa.Array) -> pa.Array:

@@ -51,10 +51,12 @@ class DataFile:
     inner: str
     keys: dict[str, Any]
 
-    def fragment(self) -> ds.ParquetFileFragment:
-        """Return the file for a scan; nothing is read yet."""
+    def fragment(self, encoded: Sequence[str] = ()) -> ds.ParquetFileFragment:
+        """Return the file for a scan, some columns as the dictionaries that they are stored by; nothing is read yet."""
         told = [ds.field(name) == value for name, value in self.keys.items()]
-        return _FORMAT.make_fragment(
+        read = ds.ParquetReadOptions(dictionary_columns=set(encoded))
+        form = ds.ParquetFileFormat(read_options=read, default_fragment_scan_options=_SCAN)
+        return form.make_fragment(
             self.inner, self.place, reduce(and_, told) if told else ds.scalar(True)
         )
 
@@ -90,7 +92,8 @@ class DataFile:
         MissingColumnError, FormError, DataError, OSError
         """
         table.expect(self.schema(self.fragment()), self.path)
-        for batch in self.batches(table.columns, where, rows):
+        # a filter compares values, and no numbers of a dictionary
+        for batch in self.batches(table.columns, where, rows, encoded=where is None):
             table.add(batch, self.path)
 
     def batches(
@@ -99,8 +102,9 @@ class DataFile:
         where: Any = None,
         rows: int = 1 << 20,
         row_groups: list[int] | None = None,
+        encoded: bool = False,
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, ``rows`` at a time, of all row groups or of some.
+        """Yield the rows, ``rows`` at a time, of all row groups or of some; text as dictionaries if ``encoded``.
 
         Raises
         ------
@@ -109,6 +113,17 @@ class DataFile:
         fragment = self.fragment()
         before = self._state()
         schema = self.schema(fragment)
+        if encoded:
+            text = [
+                name
+                for name in columns
+                if schema.field(name).type in (pa.string(), pa.large_string())
+            ]
+            text = [name for name in text if name not in self.keys]
+            fragment = self.fragment(text)
+            for name in text:
+                kind = pa.dictionary(pa.int32(), pa.string())
+                schema = schema.set(schema.get_field_index(name), pa.field(name, kind))
         try:
             if row_groups is not None:
                 fragment = fragment.subset(row_group_ids=row_groups)
