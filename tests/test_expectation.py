@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.index import factorize
+from deem_crowd.model.blocked_rows import BlockedRows
+from deem_crowd.model.calibration import within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of, expect
 from deem_crowd.training.digamma import DigammaSum
@@ -151,3 +153,30 @@ def test_rows_are_put_in_order_whatever_the_number_of_answers(seed, most, shuffl
         )
     )
     assert told == {(int(n), int(worker), int(label)) for n, worker, label in rows}
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_blocks_of_tasks_add_up(k, monkeypatch) -> None:
+    monkeypatch.setattr("deem_crowd.model.blocked_rows._CACHED", 200)
+    answers = answers_of(7, 900, 5, k, busy=True)
+    cut, whole = (DesignMatrix(answers, CPU, kind) for kind in (torch.float32, torch.float64))
+    assert isinstance(cut.by_code, BlockedRows)
+    weight, bias = tables(7, 5, k, k)
+    states = expect(cut, weight, bias).states
+    expected = whole.expected_counts(states.double())
+    torch.testing.assert_close(counts_of(cut, states), expected, atol=1e-3, rtol=1e-6)
+    torch.testing.assert_close(cut.expected_counts(states), expected, atol=1e-3, rtol=1e-6)
+    torch.testing.assert_close(cut.given, whole.given)
+    assert (cut.answered == whole.answered).all()
+
+
+def test_correlation_in_pieces_is_that_of_all_at_once() -> None:
+    answers = answers_of(2, 400, 8, 3)
+    weight, bias = tables(2, 8, 3, 3)
+    single, double = (DesignMatrix(answers, CPU, kind) for kind in (torch.float32, torch.float64))
+    posterior = expect(double, weight, bias).states
+    exact = within_task_correlation(double, posterior, weight.exp())
+    assert within_task_correlation(single, posterior, weight.exp()) == pytest.approx(
+        exact, rel=1e-4
+    )
+    assert exact > 0

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.model.design import DesignMatrix, row_sum, softmax
+from deem_crowd.model.design import DesignMatrix, column_total, row_sum, softmax
+from deem_crowd.model.expectation import counts_of, logits_in_pieces
 
 Values = TypeVar("Values", torch.Tensor, npt.NDArray[np.float64])
 
@@ -41,12 +42,15 @@ def within_task_correlation(
     right = torch.diagonal(tables, dim1=1, dim2=2)
     surprise = torch.eye(k, dtype=torch.float64) - right[:, None, :]
     variance = (right * (1 - right)).clamp_min(0)[:, None, :].expand_as(surprise)
-    by_task = design.logits(torch.cat([surprise, variance.sqrt()], 2)).square_()
-    pairs = by_task.view(-1, 2, k) * posterior.to(by_task.dtype)[:, None]
+    pairs = torch.zeros(2, dtype=torch.float64)
+    for tasks, by_task in logits_in_pieces(design, torch.cat([surprise, variance.sqrt()], 2)):
+        some = posterior[tasks].to(by_task.dtype)
+        products = by_task.square_().view(-1, 2, k).mul_(some[:, None])
+        pairs += column_total(products).sum(1)
     # what a single answer adds, to be taken away again, is a sum over workers and labels
-    counts = design.expected_counts(posterior).cpu()
+    counts = counts_of(design, posterior)
     alone = torch.stack([(counts * surprise.square()).sum(), (counts * variance).sum()])
-    shared, possible = design.total(pairs).sum(1) - alone
+    shared, possible = design.reduce(pairs) - alone
     return min(max(float(shared / possible), 0.0), 1.0) if possible > 1e-9 else 0.0
 
 

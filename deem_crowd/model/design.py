@@ -19,8 +19,9 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.memory import require
+from deem_crowd.model.blocked_rows import blocked
 from deem_crowd.model.group import ALONE, Group
-from deem_crowd.model.sparse_rows import PIECE, SparseRows, transposed
+from deem_crowd.model.sparse_rows import PIECE, SparseRows, by_column
 
 # Below this many answers × states float64 costs no time worth having.
 _FLOAT64_UP_TO = 2**19
@@ -113,8 +114,10 @@ class DesignMatrix:
             # a soft answer is as many weighted ones as it has classes with mass
             pointers = (pointers * self.n_classes).astype(index)
         self.by_task = SparseRows(pointers, code, weight, n_codes, device, dtype, portable)
-        by_code, task, weight = transposed(pointers, code, weight, n_codes)
-        self.by_code = SparseRows(by_code, task, weight, self.n_tasks, device, dtype, portable)
+        blocks = None
+        if self.by_task.weightless and not portable:
+            blocks = blocked(pointers, code, n_codes, self.n_classes)
+        self.by_code = blocks or by_column(pointers, code, weight, n_codes, device, dtype, portable)
 
     def _n_answers_of_workers(self, answers: Answers) -> torch.Tensor:
         """Return how many answers of this process each worker gave, float64, shape (D,)."""
@@ -127,6 +130,7 @@ class DesignMatrix:
         moved = copy.copy(self)
         moved.device = device
         moved.__dict__.pop("votes", None)
+        assert isinstance(self.by_code, SparseRows)
         moved.by_task, moved.by_code = self.by_task.to(device), self.by_code.to(device)
         return moved
 

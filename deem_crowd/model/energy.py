@@ -100,7 +100,9 @@ class Energy:
         return self.fold(self.state_posterior(design))
 
     def fold(self, states: torch.Tensor) -> torch.Tensor:
-        """Sum the last axis from S states to K classes."""
+        """Sum the last axis from S states to K classes; those of one state each are returned as they are."""
+        if self.n_subtypes == 1:
+            return states
         return states.unflatten(-1, (self.n_classes, self.n_subtypes)).sum(-1)
 
     def class_prior(self, design: DesignMatrix) -> torch.Tensor:

@@ -7,7 +7,7 @@ two columns, and a sigmoid instead of a softmax.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -81,7 +81,7 @@ def expect(
         if reach < SAFE:
             if weight.shape[-1] == 2:
                 return _of_two(design, weight, bias)
-            return _of_few(design, rows, weight, bias)
+            return _of_few(design, weight, bias)
     logits = design.logits(weight.to(design.device))
     logits = add_to_rows(logits, bias.to(design.device, design.dtype))
     states, found = softmax(logits if clamp is None else clamp(logits))
@@ -96,6 +96,25 @@ def counts_of(design: DesignMatrix, states: torch.Tensor) -> torch.Tensor:
     given = design.given
     both = torch.stack([(given - second).clamp_min_(0), second], 1)
     return design.reduce(both.view(design.n_workers, design.n_classes, 2))
+
+
+def logits_in_pieces(
+    design: DesignMatrix, table: torch.Tensor
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield tasks and their sums of rows of ``table``, shape (n, S): in pieces that stay in the cache where that pays.
+
+    ``table`` has shape (D, K, S).
+    """
+    rows = _rows(design)
+    if rows is None:
+        yield slice(0, design.n_tasks), design.logits(table)
+        return
+    size = table.shape[-1]
+    flat = table.reshape(-1, size).to(torch.float32)
+    step = max(1, _PIECE // size)
+    for start in range(0, design.n_tasks, step):
+        tasks = slice(start, min(start + step, design.n_tasks))
+        yield tasks, rows.part(tasks, flat)
 
 
 def _rows(design: DesignMatrix) -> SparseRows | None:
@@ -124,19 +143,14 @@ def _of_two(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> E
     return Expected(states.T, first + float(column_total(softplus(odds))), by_task)
 
 
-def _of_few(
-    design: DesignMatrix, rows: SparseRows, weight: torch.Tensor, bias: torch.Tensor
-) -> Expected:
+def _of_few(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> Expected:
     size = weight.shape[-1]
-    table = weight.reshape(-1, size).to(torch.float32)
     shift = bias.to(torch.float32)
     states = torch.empty((design.n_tasks, size), dtype=torch.float32)
     found = torch.empty(design.n_tasks, dtype=torch.float32)
     ones = torch.ones(size)
-    step = max(1, _PIECE // size)
-    for start in range(0, design.n_tasks, step):
-        tasks = slice(start, min(start + step, design.n_tasks))
-        logits = add_to_rows(rows.part(tasks, table), shift)
+    for tasks, logits in logits_in_pieces(design, weight):
+        add_to_rows(logits, shift)
         here = states[tasks]
         np.exp(logits.numpy(), out=here.numpy())
         total = torch.mv(here, ones)

@@ -55,6 +55,10 @@ class SparseRows:
             index = np.arange(len(pointers) - 1, dtype=pointers.dtype)
             self._sum_pieces = SparseRows.of_pieces(self._outer, index, device, portable)
 
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return self._matrix.nnz if self._scipy else len(self._columns)
+
     @property
     def weightless(self) -> bool:
         """Whether all entries are ones, in float32 on the CPU: what :meth:`times` and :meth:`part` take."""
@@ -156,18 +160,23 @@ class SparseRows:
         return self._sum_pieces @ partial.to(torch.float64)
 
 
-def transposed(
+def by_column(
     pointers: npt.NDArray[Any],
     columns: npt.NDArray[Any],
     values: npt.NDArray[Any] | None,
     n_columns: int,
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any] | None]:
-    """Return pointers, rows and values by column of a matrix that is given by rows; rows ascend within a column."""
-    data = np.ones(len(columns), dtype=np.int8) if values is None else values
-    shape = (len(pointers) - 1, n_columns)
-    if not len(columns) or not n_columns:
-        return np.zeros(n_columns + 1, dtype=pointers.dtype), columns[:0], values
-    found = sparse.csr_array((data, columns, pointers), shape=shape).tocsc()
+    device: torch.device,
+    dtype: torch.dtype,
+    portable: bool = False,
+) -> SparseRows:
+    """Return the transpose of a matrix given by rows: its rows ascend by the number of the old ones."""
     index = pointers.dtype
-    rows, begins = found.indices.astype(index, copy=False), found.indptr.astype(index, copy=False)
-    return begins, rows, None if values is None else found.data
+    n_rows = len(pointers) - 1
+    begins, rows = np.zeros(n_columns + 1, dtype=index), columns[:0]
+    if len(columns) and n_columns:
+        data = np.ones(len(columns), dtype=np.int8) if values is None else values
+        found = sparse.csr_array((data, columns, pointers), shape=(n_rows, n_columns)).tocsc()
+        begins = found.indptr.astype(index, copy=False)
+        rows = found.indices.astype(index, copy=False)
+        values = None if values is None else found.data
+    return SparseRows(begins, rows, values, n_rows, device, dtype, portable)

@@ -154,13 +154,15 @@ def count(
 
 def _of_chosen(
     answers: Answers, chosen: Positions
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return which answers are of n chosen sources, shape (R,), and the source and the task of each of these."""
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32], npt.NDArray[Any]]:
+    """Return the places of the answers of n chosen sources, shape (r,), and the source and the task of each."""
     place = np.full(answers.n_workers, -1, dtype=np.int32)
     place[chosen] = np.arange(len(chosen), dtype=np.int32)
     source = place[answers.worker]
-    asked = source >= 0
-    return asked, source[asked], answers.task[asked]
+    asked = np.flatnonzero(source >= 0)
+    index = np.int32 if answers.n_tasks < 2**31 else np.int64
+    task = np.repeat(np.arange(answers.n_tasks, dtype=index), np.diff(answers.task_ptr))
+    return asked, source[asked], task[asked]
 
 
 def _in_common(answers: Answers, chosen: Positions) -> FloatArray:

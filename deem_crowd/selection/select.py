@@ -13,7 +13,7 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import tempered, within_task_correlation
-from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
@@ -316,7 +316,12 @@ def _assembled(
     if not parts.structured:
         voices = voices[1:]
     members = list({id(voice): voice for voice in voices}.values())
-    posteriors = [_posterior(design, member.energy, gold) for member in members]
+    posteriors = [
+        member.energy.fold(member.states)
+        if member.settled
+        else _posterior(design, member.energy, gold)
+        for member in members
+    ]
     place = [next(i for i, m in enumerate(members) if m is voice) for voice in voices]
     heard = [posteriors[i] for i in place]
     if parts.votes:
@@ -334,9 +339,10 @@ def _assembled(
     pool = OpinionPool(tuple(m.energy for m in members), tuple(shares), floor)
     mean = pool.mean(posteriors)
     posterior = with_floor(mean, design, floor)
+    shown: torch.Tensor | None = None
     if calibrate and parts.tempered:
-        shown = read_off(design, mean, tables).exp()
-        correlation = within_task_correlation(design, posterior, shown)
+        shown = read_off(design, mean, tables)
+        correlation = within_task_correlation(design, posterior, shown.exp())
         pool = OpinionPool(pool.energies, pool.weights, floor, correlation)
         posterior = tempered(posterior, design, correlation)
     if gold is not None:
@@ -344,6 +350,7 @@ def _assembled(
         labels = torch.nn.functional.one_hot(gold[gold >= 0], design.n_classes)
         posterior[settled] = labels.to(posterior.device, posterior.dtype)
         mean[settled] = posterior[settled].to(mean.dtype)
+        shown = None
     rater = Rater(design, tables)
     for member, agreement, share in zip(members, agreements, shares, strict=True):
         rater.in_pool(member, agreement, (1 - floor) * share)
@@ -353,7 +360,7 @@ def _assembled(
     candidates.append(rows.without_likelihood(rows.VOTES, floor, why, agreement))
     continued = (rows.ONE_COIN, rows.SUBTYPES)
     warm_starts = {n: m.warm_start() for n, m, _ in described if n in continued}
-    shown = read_off(design, mean, tables)
+    shown = read_off(design, mean, tables) if shown is None else shown
     each = tuple(members) if calibrate and gold is None else ()
     return Selected(candidates, tables, pool, posterior, mean, shown, warm_starts, each)
 
@@ -367,4 +374,4 @@ def read_off(design: DesignMatrix, posterior: torch.Tensor, tables: Member) -> t
 def _posterior(design: DesignMatrix, energy: Energy, gold: torch.Tensor | None) -> torch.Tensor:
     """Return p(label | x_n, gold), shape (N, K)."""
     clamp = Clamp(design, gold, energy.n_subtypes)
-    return energy.fold(softmax(clamp(energy.state_logits(design)))[0])
+    return energy.fold(em.expect(design, energy.weight, energy.bias, clamp).states)

@@ -80,6 +80,10 @@ class Member:
     """Of each task's answers at the end of the path, in nats, shape (N,)."""
     log_likelihood: list[float] = field(default_factory=list)
     """The mean over tasks, at each pass."""
+    counts: torch.Tensor | None = None
+    """Expected counts of the states, shape (D, K, S), where they were taken."""
+    settled: bool = False
+    """Whether the states are what the energy says."""
 
     def warm_start(self) -> WarmStart:
         """Return where a fit of more answers may go on from."""
@@ -143,8 +147,8 @@ def fit_confusion(
     progress : callable, optional
         Called with (passes so far, log-likelihood per task) after each pass.
     beat : float, optional
-        Give up early where the bound is not on its way to exceed this: where it would end below if each pass to come
-        gained twice what the last two did in the mean.
+        Give up early where the bound is not on its way to exceed this
+        (:func:`deem_crowd.training.ending.falls_short`).
     warm_start : WarmStart, optional
         Where a fit of some of these answers stopped; it goes before ``start``.
     """
@@ -199,7 +203,10 @@ def fit_confusion(
     weight = weighted(weight, power)
     energy = Energy(at.bias, weight, log_average_table(weight, design), m)
     ended = found.task_log_likelihood
-    return Member(energy, at.alpha, reached(), at.number, states, ended, at.history)
+    settled = not (m == 1 and average)
+    return Member(
+        energy, at.alpha, reached(), at.number, states, ended, at.history, counts, settled
+    )
 
 
 def fit_one_coin(
@@ -236,7 +243,8 @@ def fit_one_coin(
         at.done = number >= least and rests(design, found.states, states)
         states = found.states
     energy = Energy(at.bias, at.weight, log_average_table(at.weight, design))
-    return Member(energy, at.alpha, math.nan, at.number, states, found.task_log_likelihood)
+    ended = found.task_log_likelihood
+    return Member(energy, at.alpha, math.nan, at.number, states, ended, settled=True)
 
 
 def one_coin_table(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
@@ -314,7 +322,7 @@ def margin_start(design: DesignMatrix, start: torch.Tensor) -> torch.Tensor:
 
 def chance_corrected_skills(design: DesignMatrix, member: Member) -> npt.NDArray[np.float64]:
     """Return each worker's agreement with the labels of a member beyond chance, shape (D,)."""
-    counts = counts_of(design, member.states)
+    counts = counts_of(design, member.states) if member.counts is None else member.counts
     total = counts.sum((1, 2)).clamp_min(1)
     agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / total
     chance = (counts.sum(1) * counts.sum(2)).sum(1) / total**2

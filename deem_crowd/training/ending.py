@@ -37,8 +37,12 @@ def _largest_change(after: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
 
 
 def falls_short(bounds: list[float], beat: float, n_passes: int) -> bool:
-    """Tell whether so many passes more, of twice the mean gain of the last two, would leave a bound below another."""
-    gain = max(bounds[-1] - bounds[-3], 0.0)
+    """Tell whether so many passes more would leave a bound below another.
+
+    Each is taken to gain as much as the last, where gains become less, and twice the mean of the last two else.
+    """
+    before, last = bounds[-2] - bounds[-3], bounds[-1] - bounds[-2]
+    gain = max(last if last < before else before + last, 0.0)
     return bounds[-1] + n_passes * gain < beat
 
 

@@ -128,24 +128,27 @@ def _with_class_offsets(
     """
     logit = torch.logit(theta)[:, None]
 
-    def log_likelihood(offset: torch.Tensor) -> float:
-        p = torch.sigmoid(logit + offset)
+    def log_likelihood(p: torch.Tensor) -> float:
         return float((torch.xlogy(right, p) + torch.xlogy(answers - right, 1 - p)).sum())
 
     none = torch.zeros(answers.shape[1], dtype=torch.float64)
-    best, best_evidence, best_likelihood = none, log_likelihood(none), log_likelihood(none)
+    total = right.sum(0)
+    p_best = torch.sigmoid(logit + none)
+    best_likelihood = best_evidence = log_likelihood(p_best)
     for variance in _OFFSET_VARIANCES[1:]:
-        offset, curvature = none, none
+        offset, p = none, torch.sigmoid(logit + none)
         for _ in range(3):
-            p = torch.sigmoid(logit + offset)
-            slope = (right - answers * p).sum(0) - offset / variance
-            curvature = (answers * p * (1 - p)).sum(0) + 1 / variance
+            expected = answers * p
+            slope = total - expected.sum(0) - offset / variance
+            curvature = expected.sum(0) - (expected * p).sum(0) + 1 / variance
             offset = offset + (slope / curvature).clamp(-1, 1)
-        likelihood = log_likelihood(offset)
+            p = torch.sigmoid(logit + offset)
+        likelihood = log_likelihood(p)
         spread = float((offset.square() / variance + (curvature * variance).log()).sum())
         if likelihood - 0.5 * spread > best_evidence:
-            best, best_evidence, best_likelihood = offset, likelihood - 0.5 * spread, likelihood
-    return torch.sigmoid(logit + best), best_evidence - best_likelihood
+            best_evidence, best_likelihood = likelihood - 0.5 * spread, likelihood
+            p_best = p
+    return p_best, best_evidence - best_likelihood
 
 
 def _beta_gain(totals: torch.Tensor, beta: torch.Tensor, theta: torch.Tensor) -> float:
@@ -313,6 +316,7 @@ def fit_hierarchical(
         states,
         found.task_log_likelihood,
         at.history,
+        counts,
         strength=at.strength,
         centre=centre,
     )
