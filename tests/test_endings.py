@@ -72,10 +72,10 @@ def test_a_sample_of_tasks_decides_nothing_that_all_would_not(moved) -> None:
 def test_a_fit_is_given_up_only_where_its_pace_is_too_slow() -> None:
     assert falls_short([-10.0, -9.5, -9.0], beat=-4.0, n_passes=4)  # 4 × 2 × 0.5 nats to come
     assert not falls_short([-10.0, -9.5, -9.0], beat=-5.0, n_passes=4)
-    assert falls_short(
-        [-10.0, -9.2, -9.0], beat=-8.1, n_passes=4
-    )  # ever less: 4 × 0.2 nats to come
-    assert not falls_short([-10.0, -9.2, -9.0], beat=-8.3, n_passes=4)
+    slowing = [-10.0, -9.2, -9.0]
+    assert not falls_short(slowing, beat=-8.1, n_passes=4)
+    assert falls_short(slowing, beat=-8.1, n_passes=4, dear=True)  # 4 × 0.2 nats to come
+    assert not falls_short(slowing, beat=-8.3, n_passes=4, dear=True)
     assert falls_short([-9.0, -9.1, -9.2], beat=-9.1, n_passes=50)  # falling bounds gain nothing
 
 

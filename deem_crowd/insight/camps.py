@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
 
 from deem_crowd.insight.pairs import FloatArray, IntArray, Panel
 from deem_crowd.selection.pairs import LEAST_COMMON
@@ -59,6 +58,8 @@ def camp_of(panel: Panel) -> Camp | None:
     known = counts.common >= LEAST_COMMON
     np.fill_diagonal(known, False)
     alike = sparse.csr_array(known & (kappa >= _ALIKE))
+    from scipy.sparse import csgraph  # brings scipy.linalg
+
     _, group = csgraph.connected_components(alike, directed=False)
     inside = group == np.bincount(group).argmax()
     outside = ~inside

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse, special
-from scipy.sparse import csgraph
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
@@ -146,6 +145,10 @@ class Panel:
     @property
     def groups(self) -> list[IntArray]:
         """Workers that repeat one another, as positions 0..D-1: connected groups of two or more, largest first."""
+        if not self.repeats.any():
+            return []
+        from scipy.sparse import csgraph  # brings scipy.linalg
+
         n_groups, group = csgraph.connected_components(
             sparse.csr_array(self.repeats), directed=False
         )

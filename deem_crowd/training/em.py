@@ -36,6 +36,8 @@ PASSES = 60
 LEAST_PASSES = 5
 _CONTINUED_PASSES = 5
 """The most passes of a fit that continues an earlier one."""
+_DEAR = 2**19
+"""Answers × states from which a pass takes time worth saving."""
 _RIGHT, _WRONG = 2.0, 0.8
 """Pseudo-answers of a worker before anything is learned: for the label itself, for all others together."""
 ERROR_CONCENTRATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
@@ -178,6 +180,7 @@ def fit_confusion(
         entropy = entropy_of(design, counts, states, found.summed(design), table, at.bias)
         return log_evidence(design, counts, states, at.alpha, m) + entropy
 
+    dear = design.n_answers_in_all * k * m > _DEAR
     for number in at.passes(max(n_passes, 1)):
         if number > 1 or warm_start is not None:
             at.alpha = own_label_first(learned_pseudo_answers(counts, at.alpha, base), own)
@@ -195,7 +198,9 @@ def fit_confusion(
             at.path = at.path + (1.0 / number) * at.weight
         if beat is not None and not at.done and number > LEAST_PASSES - 3:
             at.bounds = [*at.bounds[-2:], reached()]
-            at.done = number >= LEAST_PASSES and falls_short(at.bounds, beat, n_passes - number)
+            at.done = number >= LEAST_PASSES and falls_short(
+                at.bounds, beat, n_passes - number, dear
+            )
     weight = at.weight
     if m == 1 and average:  # the rest of the path would have stood still
         rest = sum(1.0 / i for i in range(at.number + 1, n_passes + 1))

@@ -36,13 +36,14 @@ def _largest_change(after: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     return row_max((after - before).abs_())
 
 
-def falls_short(bounds: list[float], beat: float, n_passes: int) -> bool:
+def falls_short(bounds: list[float], beat: float, n_passes: int, dear: bool = False) -> bool:
     """Tell whether so many passes more would leave a bound below another.
 
-    Each is taken to gain as much as the last, where gains become less, and twice the mean of the last two else.
+    Each is taken to gain twice the mean of the last two or, of dear passes whose gains become less, as much as the
+    last.
     """
     before, last = bounds[-2] - bounds[-3], bounds[-1] - bounds[-2]
-    gain = max(last if last < before else before + last, 0.0)
+    gain = max(last if dear and last < before else before + last, 0.0)
     return bounds[-1] + n_passes * gain < beat
 
 
