@@ -7,22 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deem_crowd.cli import files, intake, shell
-from deem_crowd.cli.options import (
-    AdapterOption,
-    AdapterSetOption,
-    AnswersArgument,
-    Duplicates,
-    DuplicatesOption,
-    FormatOption,
-    GoldLabelOption,
-    GoldTaskOption,
-    LabelOption,
-    Missing,
-    MissingOption,
-    SetOption,
-    TaskOption,
-    WorkerOption,
-)
+from deem_crowd.cli.options import SetOption, reads_answers
 from deem_crowd.exceptions import DataError, OverwriteError, ParameterError
 from deem_crowd.hookspecs import hookimpl
 
@@ -64,8 +49,9 @@ def demo(seed: Annotated[int, typer.Option(min=0, help="Draws another ensemble."
     )
 
 
+@reads_answers
 def compare(
-    answers: AnswersArgument,
+    asked: intake.Reading,
     gold: Annotated[
         str | None,
         typer.Option(help="True labels to score by (no method sees them): columns task, label."),
@@ -74,16 +60,6 @@ def compare(
         str, typer.Option(help="Aggregators that `deem-crowd plugins` lists, with commas.")
     ] = "deem,ds,mv",
     parameters: SetOption = None,
-    task: TaskOption = None,
-    worker: WorkerOption = None,
-    label: LabelOption = None,
-    gold_task: GoldTaskOption = None,
-    gold_label: GoldLabelOption = None,
-    adapter: AdapterOption = None,
-    adapter_set: AdapterSetOption = None,
-    missing: MissingOption = Missing.error,
-    duplicates: DuplicatesOption = Duplicates.last,
-    format: FormatOption = None,
 ) -> None:
     """Run several methods on the same answers, in a table: accuracy with gold, agreement without."""
     from deem_crowd_benchmarks.comparison import each
@@ -94,12 +70,8 @@ def compare(
         raise typer.BadParameter("name one method at least", param_hint="--methods")
     names = shell.checked_methods(named, "--methods")
     chosen = shell.method_parameters(parameters, names)
-    columns, of_gold = (task, worker, label), (gold_task, gold_label)
-    reading = intake.reading(
-        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
-    )
-    settled, ids = intake.settled_answers(reading)
-    known = None if gold is None else intake.read_gold(gold, reading, ids)
+    settled, ids = intake.settled_answers(asked)
+    known = None if gold is None else intake.read_gold(gold, asked, ids)
     if not settled.n_answers:
         raise DataError("there are no answers to compare methods on.")
     if known is not None and not len(known):

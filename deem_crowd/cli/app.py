@@ -19,23 +19,7 @@ import deem_crowd
 from deem_crowd.atomic import all_or_none
 from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, intake, results, shell
-from deem_crowd.cli.options import (
-    AdapterOption,
-    AdapterSetOption,
-    AnswersArgument,
-    Duplicates,
-    DuplicatesOption,
-    FormatOption,
-    GoldLabelOption,
-    GoldTaskOption,
-    LabelOption,
-    Missing,
-    MissingOption,
-    SetOption,
-    SpreadsheetOption,
-    TaskOption,
-    WorkerOption,
-)
+from deem_crowd.cli.options import SetOption, SpreadsheetOption, reads_answers
 from deem_crowd.exceptions import (
     DataError,
     DeemCrowdError,
@@ -85,8 +69,9 @@ class Contested(str, Enum):
 
 
 @app.command()
+@reads_answers
 def aggregate(
-    answers: AnswersArgument,
+    asked: intake.Reading,
     output: Annotated[
         str, typer.Option("--output", "-o", help="Where the labels go: columns task, label.")
     ] = "-",
@@ -134,16 +119,6 @@ def aggregate(
         ),
     ] = None,
     parameters: SetOption = None,
-    task: TaskOption = None,
-    worker: WorkerOption = None,
-    label: LabelOption = None,
-    gold_task: GoldTaskOption = None,
-    gold_label: GoldLabelOption = None,
-    adapter: AdapterOption = None,
-    adapter_set: AdapterSetOption = None,
-    missing: MissingOption = Missing.error,
-    duplicates: DuplicatesOption = Duplicates.last,
-    format: FormatOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """Turn answers into one label for each task.
@@ -151,22 +126,18 @@ def aggregate(
     Exports of labelling tools are recognised by their content; docs/your-data.md lists them. Parquet is read in pieces.
     """
     (method,) = shell.checked_methods([method], "--method")
-    kind = format.value if format else None
+    kind = asked.format
     outputs = {"--output": output, "--proba": proba, "--workers": workers, "--errors": errors}
-    files.check_outputs(outputs, [*answers, gold, features], kind)
+    inputs = [*asked.paths, gold, features]
+    files.check_outputs(outputs, inputs, kind)
     if save_classifier is not None and features is None:
         raise typer.BadParameter(
             "there is no classifier without --features", param_hint="--save-classifier"
         )
-    inputs = [*answers, gold, features]
     feature_files.check_classifier_path(save_classifier, inputs, outputs.values())
     chosen = shell.method_parameters(parameters, [method])
-    columns, of_gold = (task, worker, label), (gold_task, gold_label)
-    reading = intake.reading(
-        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
-    )
-    settled, ids = intake.settled_answers(reading)
-    known = None if gold is None else intake.read_gold(gold, reading, ids)
+    settled, ids = intake.settled_answers(asked)
+    known = None if gold is None else intake.read_gold(gold, asked, ids)
     table_of_features = None if features is None else feature_files.read(features, kind, ids)
     del ids
     if known is not None:

@@ -10,22 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deem_crowd.cli import files, intake
-from deem_crowd.cli.options import (
-    AdapterOption,
-    AdapterSetOption,
-    AnswersArgument,
-    Duplicates,
-    DuplicatesOption,
-    FormatOption,
-    GoldLabelOption,
-    GoldTaskOption,
-    LabelOption,
-    Missing,
-    MissingOption,
-    SpreadsheetOption,
-    TaskOption,
-    WorkerOption,
-)
+from deem_crowd.cli.options import SpreadsheetOption, reads_answers
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.hookspecs import hookimpl
 
@@ -65,8 +50,9 @@ def deem_crowd_commands(cli: typer.Typer) -> None:
     cli.command()(keep)
 
 
+@reads_answers
 def next_(
-    answers: AnswersArgument,
+    asked: intake.Reading,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many tasks.")] = 100,
     output: OutputOption = "-",
     strategy: Annotated[
@@ -95,16 +81,6 @@ def next_(
         str | None, typer.Option(help="Tasks nobody has answered yet: column task.")
     ] = None,
     gold: KnownOption = None,
-    task: TaskOption = None,
-    worker: WorkerOption = None,
-    label: LabelOption = None,
-    gold_task: GoldTaskOption = None,
-    gold_label: GoldLabelOption = None,
-    adapter: AdapterOption = None,
-    adapter_set: AdapterSetOption = None,
-    missing: MissingOption = Missing.error,
-    duplicates: DuplicatesOption = Duplicates.last,
-    format: FormatOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """Say which tasks to have answered next, the most useful answer first.
@@ -114,11 +90,7 @@ def next_(
     """
     from deem_crowd import decide
 
-    columns, of_gold = (task, worker, label), (gold_task, gold_label)
-    reading = intake.reading(
-        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
-    )
-    settings = _Settings(reading, output, gold)
+    settings = _Settings(asked, output, gold)
     settings.check(costs, exclude, unanswered)
     aggregator = settings.fitted()
     options: dict[str, Any] = {
@@ -138,8 +110,9 @@ def next_(
     settings.write(table, spreadsheet)
 
 
+@reads_answers
 def suspects(
-    answers: AnswersArgument,
+    asked: intake.Reading,
     number: Annotated[
         int | None, typer.Option("--number", "-n", min=1, help="How many; all if omitted.")
     ] = None,
@@ -151,16 +124,6 @@ def suspects(
         ),
     ] = None,
     gold: KnownOption = None,
-    task: TaskOption = None,
-    worker: WorkerOption = None,
-    label: LabelOption = None,
-    gold_task: GoldTaskOption = None,
-    gold_label: GoldLabelOption = None,
-    adapter: AdapterOption = None,
-    adapter_set: AdapterSetOption = None,
-    missing: MissingOption = Missing.error,
-    duplicates: DuplicatesOption = Duplicates.last,
-    format: FormatOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """Say which answers are likely wrong, the worst first.
@@ -170,11 +133,7 @@ def suspects(
     """
     from deem_crowd import decide
 
-    columns, of_gold = (task, worker, label), (gold_task, gold_label)
-    reading = intake.reading(
-        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
-    )
-    settings = _Settings(reading, output, gold)
+    settings = _Settings(asked, output, gold)
     settings.check(labels)
     aggregator = settings.fitted()
     if labels is None:
@@ -184,8 +143,9 @@ def suspects(
     settings.write(table, spreadsheet)
 
 
+@reads_answers
 def keep(
-    answers: AnswersArgument,
+    asked: intake.Reading,
     precision: Annotated[
         float,
         typer.Option(help="The share of the labels kept that is to be right, between 0 and 1."),
@@ -201,16 +161,6 @@ def keep(
             "Columns task, label."
         ),
     ] = None,
-    task: TaskOption = None,
-    worker: WorkerOption = None,
-    label: LabelOption = None,
-    gold_task: GoldTaskOption = None,
-    gold_label: GoldLabelOption = None,
-    adapter: AdapterOption = None,
-    adapter_set: AdapterSetOption = None,
-    missing: MissingOption = Missing.error,
-    duplicates: DuplicatesOption = Duplicates.last,
-    format: FormatOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """Give the largest set of labels that has a given precision, the surest first.
@@ -221,11 +171,7 @@ def keep(
 
     from deem_crowd import decide
 
-    columns, of_gold = (task, worker, label), (gold_task, gold_label)
-    reading = intake.reading(
-        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
-    )
-    settings = _Settings(reading, output, gold)
+    settings = _Settings(asked, output, gold)
     settings.check()
     aggregator = settings.fitted(learn=False)
     with _usage():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deem_crowd.cli.files import called, format_asked
-from deem_crowd.cli.shell import method_parameters, plugin_output
+from deem_crowd.cli.shell import plugin_output
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -54,43 +54,6 @@ class Reading:
     def path(self) -> str | list[str]:
         """The only path, or the list of them."""
         return self.paths[0] if len(self.paths) == 1 else list(self.paths)
-
-
-def reading(
-    paths: Sequence[str],
-    format: Any = None,
-    adapter: str | None = None,
-    adapter_set: Sequence[str] | None = None,
-    columns: tuple[str | None, str | None, str | None] = (None, None, None),
-    gold_columns: tuple[str | None, str | None] = (None, None),
-    missing: Any = None,
-    duplicates: Any = None,
-) -> Reading:
-    """Return how to read answers, from the options of a command.
-
-    ``columns`` are those of task, worker and label, ``gold_columns`` those of task and label in a file of gold.
-
-    Raises
-    ------
-    typer.BadParameter
-    """
-    given = _named(("task", "worker", "label"), columns)
-    if adapter is not None and given:
-        message = (
-            f"an adapter finds its columns itself; {first_few(given.values())} cannot be named beside it, except by "
-            "--adapter-set"
-        )
-        raise typer.BadParameter(message, param_hint="--adapter")
-    return Reading(
-        list(paths),
-        format.value if format else None,
-        adapter,
-        method_parameters(list(adapter_set or ()), ["adapter"], "--adapter-set")["adapter"],
-        given,
-        {**given, **_named(("task", "label"), gold_columns)},
-        missing.value if missing else "error",
-        duplicates.value if duplicates else "last",
-    )
 
 
 def _adapted(asked: Reading) -> Answers:
@@ -144,11 +107,6 @@ def is_parquet(asked: Reading) -> bool:
     from deem_crowd_adapters.exports.several import expand
 
     return all(name.endswith((".parquet", ".pq")) for name in expand(asked.paths))
-
-
-def _named(parts: Sequence[str], names: Sequence[str | None]) -> dict[str, str]:
-    """Return what is called otherwise than it is here: from our name to the file's."""
-    return {part: name for part, name in zip(parts, names, strict=True) if name is not None}
 
 
 def settled_answers(asked: Reading) -> tuple[Answers, Any]:

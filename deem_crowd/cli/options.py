@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from deem_crowd.cli.intake import Reading
+from deem_crowd.cli.shell import method_parameters
+from deem_crowd.exceptions import first_few
 
 
 class Format(str, Enum):
@@ -104,3 +111,70 @@ SpreadsheetOption = Annotated[
         help="CSV and TSV for a spreadsheet: texts that it would take for formulas get an apostrophe before them.",
     ),
 ]
+
+
+def reads_answers(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ANSWERS and the options that say how they are read.
+
+    Parameters
+    ----------
+    command : callable
+        Takes ``asked``, a :class:`deem_crowd.cli.intake.Reading`, in place of them, and options of its own.
+
+    Returns
+    -------
+    callable
+        What typer can take for a command.
+    """
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        how = {name: given.pop(name) for name in shared}
+        command(asked=_reading(**how), **given)
+
+    shared = inspect.signature(_reading, eval_str=True).parameters
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    del own["asked"]
+    answers, *options = shared.values()
+    signature = inspect.Signature([answers, *own.values(), *options])
+    run.__dict__["__signature__"] = signature
+    run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+    return run
+
+
+def _reading(
+    answers: AnswersArgument,
+    task: TaskOption = None,
+    worker: WorkerOption = None,
+    label: LabelOption = None,
+    gold_task: GoldTaskOption = None,
+    gold_label: GoldLabelOption = None,
+    adapter: AdapterOption = None,
+    adapter_set: AdapterSetOption = None,
+    missing: MissingOption = Missing.error,
+    duplicates: DuplicatesOption = Duplicates.last,
+    format: FormatOption = None,
+) -> Reading:
+    """Return what is read, and how."""
+    columns = _given(task=task, worker=worker, label=label)
+    if adapter is not None and columns:
+        message = (
+            f"an adapter finds its columns itself; {first_few(columns.values())} cannot be named beside it, except by "
+            "--adapter-set"
+        )
+        raise typer.BadParameter(message, param_hint="--adapter")
+    return Reading(
+        answers,
+        format.value if format else None,
+        adapter,
+        method_parameters(list(adapter_set or ()), ["adapter"], "--adapter-set")["adapter"],
+        columns,
+        {**columns, **_given(task=gold_task, label=gold_label)},
+        missing.value,
+        duplicates.value,
+    )
+
+
+def _given(**columns: str | None) -> dict[str, str]:
+    """Return the columns that are named: our name of each → the file's."""
+    return {part: name for part, name in columns.items() if name is not None}

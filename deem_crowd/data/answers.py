@@ -126,16 +126,15 @@ class Answers(Views):
         ------
         DataError, ParameterError
         """
-        return cls(
-            *assembled(
-                task,
-                worker,
-                label,
-                soft=soft,
-                missing=missing,
-                duplicates=duplicates,
-                classes=classes,
-            )
+        return assembled(
+            cls,
+            task,
+            worker,
+            label,
+            soft=soft,
+            missing=missing,
+            duplicates=duplicates,
+            classes=classes,
         )
 
     @classmethod
@@ -207,7 +206,7 @@ class Answers(Views):
             If ids of one collide with ids of the other (1 and '1').
         """
         check_choice("duplicates", duplicates, ("error", "last", "first"))
-        return Answers(*merged(self, new, duplicates))
+        return merged(self, new, duplicates)
 
     @classmethod
     def from_soft_frame(
@@ -331,7 +330,7 @@ class Answers(Views):
         -------
         Answers
         """
-        return Answers(*selected(self, tasks, workers, classes, rows))
+        return selected(self, tasks, workers, classes, rows)
 
     def checked(self) -> Answers:
         """Return these answers if they are consistent; for whoever builds them by hand. Costs O(R).

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import index as ids
+from deem_crowd.data.views import Views
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
 from deem_crowd.warning import warn
 
 Duplicates = Literal["error", "last", "first"]
 Missing = Literal["error", "drop"]
 Values = npt.NDArray[Any]
+V = TypeVar("V", bound=Views)
 
 _FEW = 8
 """Answers of a task up to which rows are put in order by comparing them."""
 
 
-class Fields(NamedTuple):
-    """What :class:`deem_crowd.Answers` consist of; it says what each is."""
-
-    task_ptr: npt.NDArray[np.integer[Any]]
-    worker: npt.NDArray[np.int32]
-    label: npt.NDArray[np.int32] | None
-    soft: npt.NDArray[np.float64] | None
-    tasks: pd.Index
-    workers: pd.Index
-    classes: pd.Index
-
-
 def assembled(
+    kind: type[V],
     task: tuple[Values, pd.Index],
     worker: tuple[Values, pd.Index],
     label: tuple[Values, pd.Index] | None = None,
@@ -42,7 +33,7 @@ def assembled(
     missing: Missing = "error",
     duplicates: Duplicates = "last",
     classes: Sequence[Hashable] | pd.Index | None = None,
-) -> Fields:
+) -> V:
     """Return answers whose columns are coded; see :meth:`deem_crowd.Answers.from_codes`."""
     check_choice("missing", missing, ("error", "drop"))
     check_choice("duplicates", duplicates, ("error", "last", "first"))
@@ -66,7 +57,7 @@ def assembled(
     ptr, worker_codes, values = _by_task(
         task_codes, worker_codes, values, tasks, workers, duplicates
     )
-    return Fields(
+    return kind(
         task_ptr=ptr,
         worker=worker_codes.astype(np.int32, copy=False),
         label=values.astype(np.int32, copy=False) if soft is None else None,

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import index as ids
-from deem_crowd.data.assembly import Duplicates, Fields, assembled
+from deem_crowd.data.assembly import Duplicates, V, assembled
 from deem_crowd.exceptions import FormError
 
-if TYPE_CHECKING:
-    from deem_crowd.data.answers import Answers
 
-
-def merged(old: Answers, new: Answers, duplicates: Duplicates) -> Fields:
+def merged(old: V, new: V, duplicates: Duplicates) -> V:
     """Return both; see :meth:`deem_crowd.Answers.extended`."""
     if old.is_soft != new.is_soft:
         raise FormError(
@@ -52,6 +49,7 @@ def merged(old: Answers, new: Answers, duplicates: Duplicates) -> Fields:
     if again:  # which answer stands is settled where it always is
         all_tasks = np.concatenate([old.task, coming_task])
         return assembled(
+            type(old),
             (all_tasks, tasks),
             (all_workers, workers),
             None if label_codes is None else (label_codes, classes),
@@ -64,7 +62,7 @@ def merged(old: Answers, new: Answers, duplicates: Duplicates) -> Fields:
     index = np.int32 if len(all_workers) < 2**31 - 1 else np.int64
     task_ptr: npt.NDArray[Any] = np.zeros(len(tasks) + 1, dtype=index)
     np.cumsum(lengths, out=task_ptr[1:])
-    return Fields(task_ptr, all_workers, label_codes, soft, tasks, workers, classes)
+    return type(old)(task_ptr, all_workers, label_codes, soft, tasks, workers, classes)
 
 
 def _united(old: pd.Index, new: pd.Index, name: str) -> tuple[npt.NDArray[np.int64], pd.Index]:

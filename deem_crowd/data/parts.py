@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.data.assembly import Fields, pointers
-
-if TYPE_CHECKING:
-    from deem_crowd.data.answers import Answers
+from deem_crowd.data.assembly import V, pointers
 
 Coded = tuple[npt.NDArray[np.integer[Any]], pd.Index]
 """Numbers, and the Index that they point into."""
 
 
 def selected(
-    answers: Answers,
+    answers: V,
     tasks: slice | npt.NDArray[Any] | None = None,
     workers: Coded | None = None,
     classes: Coded | None = None,
     rows: npt.NDArray[np.bool_] | None = None,
-) -> Fields:
+) -> V:
     """Return a part; see :meth:`deem_crowd.Answers.select`."""
     if isinstance(tasks, slice) and workers is None and classes is None and rows is None:
         start, stop, step = tasks.indices(answers.n_tasks)
@@ -54,7 +51,7 @@ def selected(
     key = task.astype(np.int64)[picked] * len(worker_index) + worker[picked]
     if (key[1:] < key[:-1]).any():
         picked = np.arange(answers.n_answers)[picked][np.argsort(key, kind="stable")]
-    return Fields(
+    return type(answers)(
         task_ptr=pointers(task[picked], len(task_index)),
         worker=worker[picked],
         label=None if label is None else label[picked],
@@ -65,10 +62,10 @@ def selected(
     )
 
 
-def _between(answers: Answers, start: int, stop: int) -> Fields:
+def _between(answers: V, start: int, stop: int) -> V:
     """Return the answers to tasks start:stop as views, in O(1) beside the ids."""
     part = slice(int(answers.task_ptr[start]), int(answers.task_ptr[stop]))
-    return Fields(
+    return type(answers)(
         task_ptr=answers.task_ptr[start : stop + 1] - answers.task_ptr[start],
         worker=answers.worker[part],
         label=None if answers.label is None else answers.label[part],

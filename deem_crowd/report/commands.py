@@ -6,21 +6,8 @@ from typing import Annotated
 
 import typer
 
-from deem_crowd.cli.options import (
-    AdapterOption,
-    AdapterSetOption,
-    AnswersArgument,
-    Duplicates,
-    DuplicatesOption,
-    FormatOption,
-    GoldLabelOption,
-    GoldTaskOption,
-    LabelOption,
-    Missing,
-    MissingOption,
-    TaskOption,
-    WorkerOption,
-)
+from deem_crowd.cli import intake
+from deem_crowd.cli.options import reads_answers
 from deem_crowd.hookspecs import hookimpl
 
 
@@ -30,8 +17,9 @@ def deem_crowd_commands(cli: typer.Typer) -> None:
     cli.command()(report)
 
 
+@reads_answers
 def report(
-    answers: AnswersArgument,
+    asked: intake.Reading,
     output: Annotated[
         str, typer.Option("--output", "-o", help="The HTML file to write: its name ends in .html.")
     ],
@@ -41,32 +29,18 @@ def report(
             help="True labels to compare with (the fit does not see them): columns task, label."
         ),
     ] = None,
-    task: TaskOption = None,
-    worker: WorkerOption = None,
-    label: LabelOption = None,
-    gold_task: GoldTaskOption = None,
-    gold_label: GoldLabelOption = None,
-    adapter: AdapterOption = None,
-    adapter_set: AdapterSetOption = None,
-    missing: MissingOption = Missing.error,
-    duplicates: DuplicatesOption = Duplicates.last,
-    format: FormatOption = None,
 ) -> None:
     """Write one HTML file about the answers: whom and what to trust, and where to look again."""
     from deem_crowd import extras
-    from deem_crowd.cli import files, intake
+    from deem_crowd.cli import files
     from deem_crowd.estimators.aggregator import DEEMAggregator
 
     if not output.endswith((".html", ".htm")):
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
-    files.refuse_destroying("--output", output, [*answers, gold])
+    files.refuse_destroying("--output", output, [*asked.paths, gold])
     extras.require("report", "reports")  # before the fit
-    columns, of_gold = (task, worker, label), (gold_task, gold_label)
-    reading = intake.reading(
-        answers, format, adapter, adapter_set, columns, of_gold, missing, duplicates
-    )
-    settled, ids = intake.settled_answers(reading)
-    truth = None if gold is None else intake.read_gold(gold, reading, ids)
+    settled, ids = intake.settled_answers(asked)
+    truth = None if gold is None else intake.read_gold(gold, asked, ids)
     aggregator = DEEMAggregator().fit(settled)
     aggregator.report(output, gold=truth)
     files.say_written(output)
