@@ -73,7 +73,8 @@ clean:
 	rm -rf $(VENV) .venv-wheel .venv-wheel-clean build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
-# Stamps: an environment is installed again only when what it is made from has changed.
+# Stamps: an environment is installed again only when what it is made from has changed. For developing uv installs, if it can
+# be had: in half the CPU, on all cores.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -82,5 +83,5 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) --editable '.[dev]'
+	$(BIN)/python .ci/install.py constraints.txt '.[dev]'
 	touch $(VENV)/.runtime $@

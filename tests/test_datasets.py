@@ -161,7 +161,7 @@ def test_codes_are_those_of_a_frame(tmp_path, kind) -> None:
 def store() -> Iterator[str]:
     """An object store on this machine; the query of URIs in it."""
     server_of = pytest.importorskip(
-        "moto.server", reason="moto is not installed: pip install 'moto[server,s3]'"
+        "moto.server", reason="moto is not installed: pip install 'moto[s3]' flask-cors"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "somebody")
