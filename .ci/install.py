@@ -1,7 +1,7 @@
 """Install what developing needs into the environment of this interpreter: ``python .ci/install.py CONSTRAINTS WHAT``.
 
-As ``pip install --editable WHAT`` does, but by uv where it can be had: it takes half the CPU, and uses every core. uv reads
-none of pip's configuration, so that is handed to it. Where uv fails, pip installs.
+As ``pip install --editable WHAT`` does, but by uv where it can be had: that takes half the CPU, and uses every core. uv
+reads none of pip's configuration, so it is handed over. Where uv fails, pip installs.
 """
 
 from __future__ import annotations

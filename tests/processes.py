@@ -48,12 +48,16 @@ def start(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None =
 
 
 def python(
-    *arguments: str, cwd: Path | None = None, stdin: str = "", env: dict[str, str] | None = None
+    *arguments: str,
+    cwd: Path | None = None,
+    stdin: str = "",
+    env: dict[str, str] | None = None,
+    interpreter: str = sys.executable,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python arguments``, where arguments begin with ``-c code`` or ``-m module``; text is UTF-8."""
     if not hasattr(os, "fork"):
         return subprocess.run(
-            [sys.executable, *arguments],
+            [interpreter, *arguments],
             cwd=cwd, env=env, input=stdin, capture_output=True, encoding="utf-8", check=False,
         )  # fmt: skip
     with (
@@ -64,16 +68,20 @@ def python(
         given.write(stdin.encode())
         given.seek(0)
         streams = [given.fileno(), out.fileno(), err.fileno()]
-        status = _wait(_start(arguments, cwd, env, streams))
+        status = _wait(_start(arguments, cwd, env, streams, interpreter), interpreter)
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode("utf-8", errors="replace"))
-    return subprocess.CompletedProcess([sys.executable, *arguments], status, *texts)
+    return subprocess.CompletedProcess([interpreter, *arguments], status, *texts)
 
 
 def _start(
-    arguments: tuple[str, ...], cwd: Path | None, env: dict[str, str] | None, streams: list[int]
+    arguments: tuple[str, ...],
+    cwd: Path | None,
+    env: dict[str, str] | None,
+    streams: list[int],
+    interpreter: str = sys.executable,
 ) -> int:
     """Return the number of the process that runs the program."""
     job = {
@@ -81,23 +89,23 @@ def _start(
         "cwd": str(cwd or Path.cwd()),
         "env": dict(os.environ if env is None else env),
     }
-    server = _server(os.getpid())
+    server = _server(os.getpid(), interpreter)
     socket.send_fds(server, [json.dumps(job).encode()], streams)
     return int(json.loads(server.recv(1000)))
 
 
-def _wait(pid: int) -> int:
-    server = _server(os.getpid())
+def _wait(pid: int, interpreter: str = sys.executable) -> int:
+    server = _server(os.getpid(), interpreter)
     server.send(json.dumps({"wait": pid}).encode())
     return int(json.loads(server.recv(1000)))
 
 
 @functools.cache
-def _server(pid: int) -> socket.socket:
+def _server(pid: int, interpreter: str) -> socket.socket:
     """Start the server of process ``pid`` and return the socket to it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = subprocess.Popen(
-        [sys.executable, __file__, str(theirs.fileno())],
+        [interpreter, __file__, str(theirs.fileno())],
         pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
     )  # fmt: skip
     theirs.close()

@@ -22,9 +22,13 @@ import sys
 import tempfile
 import venv
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+import processes  # noqa: E402
+
 CLEAN = "--clean" in sys.argv[1:]
 VENV = ROOT / (".venv-wheel-clean" if CLEAN else ".venv-wheel")
 SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
@@ -95,20 +99,36 @@ assert right > 0.8, f"ebcc is right about {right:.0%}"
 
 def run(*command: str | Path, cwd: Path, status: int = 0, **environment: str) -> str:
     """Run ``command`` in ``cwd`` and return its output; leave with that output if its ``status`` is another."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "DEEM_CROWD"))}
+    words = [str(part) for part in command]
     done = subprocess.run(
-        [str(part) for part in command],
+        words,
         cwd=cwd,
-        env=kept | {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"} | environment,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         check=False,
     )
-    if done.returncode != status:
-        said = f"ended with {done.returncode}, not {status}:\n{done.stdout}"
-        sys.exit(f"{' '.join(map(str, command))}\n{said}")
-    return done.stdout
+    return _output(words, done.returncode, status, done.stdout)
+
+
+def python(*words: str, cwd: Path, status: int = 0, **environment: str) -> str:
+    """Run ``python words`` as :func:`run` does, in a fork of a process that has the installed libraries loaded."""
+    done = processes.python(
+        *words, cwd=cwd, env=os.environ | environment, interpreter=str(SCRIPTS / "python")
+    )
+    return _output(words, done.returncode, status, done.stdout + done.stderr)
+
+
+def shell(*words: str, cwd: Path, status: int = 0, **environment: str) -> str:
+    """Run the installed ``deem-crowd words`` in the same way."""
+    return python("-m", "deem_crowd.cli", *words, cwd=cwd, status=status, **environment)
+
+
+def _output(words: Sequence[str], status: int, expected: int, said: str) -> str:
+    if status != expected:
+        sys.exit(f"{' '.join(words)}\nended with {status}, not {expected}:\n{said}")
+    return said
 
 
 def require(condition: bool, message: str) -> None:
@@ -203,8 +223,8 @@ def _examples() -> list[str]:
 
 def check_shell(folder: Path) -> None:
     """Use the installed command as somebody without the checkout would."""
-    shell = SCRIPTS / "deem-crowd"
-    table = run(shell, "plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1", COLUMNS="200")
+    command = SCRIPTS / "deem-crowd"
+    table = run(command, "plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1", COLUMNS="200")
     for name in ("deem", "ds", "mv", "crowdkit"):
         require(name in table.split(), f"`deem-crowd plugins` does not list {name}:\n{table}")
 
@@ -215,7 +235,7 @@ def check_shell(folder: Path) -> None:
             for worker in range(5):
                 wrong = (task + 3 * worker) % 12 == 0  # each worker errs once
                 rows.writerow([f"t{task}", f"w{worker}", ["no", "yes"][(task % 2) ^ wrong]])
-    run(shell, "aggregate", "answers.csv", "-o", "labels.csv", cwd=folder)
+    run(command, "aggregate", "answers.csv", "-o", "labels.csv", cwd=folder)
     with (folder / "labels.csv").open(newline="") as file:
         labels = {row[0]: row[1] for row in list(csv.reader(file))[1:]}
     expected = {f"t{task}": ["no", "yes"][task % 2] for task in range(12)}
@@ -224,58 +244,56 @@ def check_shell(folder: Path) -> None:
 
 def check_examples(folder: Path) -> None:
     """Build the example packages, install them, find and use them, run their tests, take one away."""
-    shell, python = SCRIPTS / "deem-crowd", SCRIPTS / "python"
     built = folder / "examples"
     for name in _examples():
         # a copy, so that the checkout gets no build folder
         copy = folder / "sources" / name
         shutil.copytree(EXAMPLES / name, copy, ignore=shutil.ignore_patterns("*.egg-info", "build"))
         run(*BUILD, "--wheel", "--outdir", built, copy, cwd=folder)
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
-    run(*pip, *sorted(built.glob("*.whl")), cwd=folder)
-    run(python, "-m", "pip", "check", cwd=folder)
+    pip = [SCRIPTS / "python", "-m", "pip"]
+    run(*pip, "install", "--quiet", "--no-deps", *sorted(built.glob("*.whl")), cwd=folder)
+    run(*pip, "check", cwd=folder)
 
-    table = run(shell, "plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1", COLUMNS="200")
+    table = shell("plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1", COLUMNS="200")
     for entry in ("aggregator ebcc deem-crowd-ebcc", "sampler tempering deem-crowd-tempering"):
         listed = any(set(entry.split()) <= set(line.split()) for line in table.splitlines())
         require(listed, f"`deem-crowd plugins` does not list {entry}:\n{table}")
-    run(shell, "aggregate", "answers.csv", "--method", "ebcc", "-o", "ebcc.csv", cwd=folder)
+    shell("aggregate", "answers.csv", "--method", "ebcc", "-o", "ebcc.csv", cwd=folder)
     require(
         sorted((folder / "ebcc.csv").read_text().split())
         == sorted((folder / "labels.csv").read_text().split()),
         f"`--method ebcc` gave {(folder / 'ebcc.csv').read_text()}",
     )
-    table = run(shell, "compare", "answers.csv", "--methods", "mv,ebcc", cwd=folder)
+    table = shell("compare", "answers.csv", "--methods", "mv,ebcc", cwd=folder)
     require("ebcc" in table.split(), f"`deem-crowd compare` shows no ebcc:\n{table}")
     bench = ["benchmark", "--data", "law:few-tasks", "--methods", "deem, mv, ebcc(n_seeds=2)"]
-    table = run(shell, *bench, "--out", "bench", cwd=folder, COLUMNS="200")
+    table = shell(*bench, "--out", "bench", cwd=folder, COLUMNS="200")
     require("ebcc(n_seeds=2)" in table.split(), f"`deem-crowd benchmark` shows no ebcc:\n{table}")
     page = (folder / "bench" / "report.html").read_text(encoding="utf-8")
     require("<svg" in page, "`deem-crowd benchmark` drew no picture")
-    run(python, "-c", EXAMPLES_INSIDE, cwd=folder)
+    python("-c", EXAMPLES_INSIDE, cwd=folder)
     sets = ROOT.parent / "shared" / "data"
     data = {"DEEM_CROWD_LABEL_SETS": str(sets)} if sets.is_dir() else {}
     for name in _examples():
         tests = folder / "sources" / name / "tests"
-        said = run(python, "-m", "pytest", "-q", tests, cwd=tests, OMP_NUM_THREADS="1", **data)
+        said = python("-m", "pytest", "-q", str(tests), cwd=tests, OMP_NUM_THREADS="1", **data)
         print(f"wheel check: {name}: {said.strip().splitlines()[-1]}", flush=True)
 
     uninstall(folder, "deem-crowd-ebcc")
-    table = run(shell, "plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1", COLUMNS="200")
+    table = shell("plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1", COLUMNS="200")
     require("ebcc" not in table, f"deem-crowd-ebcc is uninstalled, and still listed:\n{table}")
     require("tempering" in table.split(), f"deem-crowd-tempering is gone with the other:\n{table}")
-    said = run(shell, "aggregate", "answers.csv", "--method", "ebcc", cwd=folder, status=2)
+    said = shell("aggregate", "answers.csv", "--method", "ebcc", cwd=folder, status=2)
     require("no method is called 'ebcc'" in said, f"an uninstalled method: {said}")
     uninstall(folder, "deem-crowd-tempering")
 
 
 def check_rogues(folder: Path) -> None:
     """Install packages that misbehave: each is named with its fault, and none stops the others."""
-    shell = SCRIPTS / "deem-crowd"
     wheels = [_wheel_of(name, source, folder) for name, source in ROGUES.items()]
     run(SCRIPTS / "python", "-m", "pip", "install", "--quiet", "--no-deps", *wheels, cwd=folder)
     try:
-        said = " ".join(run(shell, "plugins", cwd=folder, COLUMNS="300").split())
+        said = " ".join(shell("plugins", cwd=folder, COLUMNS="300").split())
         for words in (
             r"rogue-raises 1\.0 broken: .*RuntimeError: no licence",
             r"rogue-rubbish 1\.0 broken: .*returned \['deem'\], not a mapping",
@@ -285,19 +303,19 @@ def check_rogues(folder: Path) -> None:
             require(
                 re.search(words, said) is not None, f"`deem-crowd plugins` lacks {words}: {said}"
             )
-        aggregate = [shell, "aggregate", "answers.csv", "-o", "again.csv"]
-        said = run(*aggregate, cwd=folder, status=1)
+        aggregate = ["aggregate", "answers.csv", "-o", "again.csv"]
+        said = shell(*aggregate, cwd=folder, status=1)
         require("'rogue-taken'" in said, f"a name claimed twice: {said}")
-        run(*aggregate, cwd=folder, DEEM_CROWD_PLUGINS_DENY="rogue-taken")
+        shell(*aggregate, cwd=folder, DEEM_CROWD_PLUGINS_DENY="rogue-taken")
         same = (folder / "again.csv").read_text() == (folder / "labels.csv").read_text()
         require(same, "with the rival denied the labels are others")
         deny_two = {"DEEM_CROWD_PLUGINS_DENY": "rogue-taken,rogue-rubbish"}
         strict = {"DEEM_CROWD_PLUGINS_STRICT": "1"}
-        said = run(*aggregate, cwd=folder, status=1, **deny_two, **strict)
+        said = shell(*aggregate, cwd=folder, status=1, **deny_two, **strict)
         require("rogue-raises" in said, f"strict mode does not name the broken plugin: {said}")
     finally:
         uninstall(folder, *ROGUES)
-    table = run(shell, "plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1")
+    table = shell("plugins", cwd=folder, DEEM_CROWD_PLUGINS_STRICT="1")
     require("rogue" not in table, f"uninstalled, and still listed:\n{table}")
 
 
@@ -321,6 +339,9 @@ def _wheel_of(name: str, source: str, folder: Path) -> Path:
 
 def main() -> None:
     """Run all checks; the exit status is 0 only if every one holds."""
+    for name in [name for name in os.environ if name.startswith(("PYTHON", "DEEM_CROWD"))]:
+        del os.environ[name]
+    os.environ |= {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
     with tempfile.TemporaryDirectory(prefix="deem-crowd-wheel-") as name:
         folder = Path(name)
         print("wheel check: build", flush=True)
