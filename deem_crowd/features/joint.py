@@ -27,7 +27,7 @@ import torch
 
 from deem_crowd.features import coin, learners
 from deem_crowd.features.coin import Coin
-from deem_crowd.features.learners import Learner, Predictor
+from deem_crowd.features.learners import Learner
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
 from deem_crowd.model.calibration import design_effect, within_task_correlation
@@ -153,7 +153,6 @@ def fit(
     else:
         states = _with_one_accuracy(problem, log_q, first)
         em_ = _EM(problem, first.scaling, first.correlation)
-    starts: list[Predictor] | None = None
     weights, before = problem.taught(), None
     for number in range(rounds):
         states = em_.passes(states, log_q, first=number == 0)
@@ -165,13 +164,8 @@ def fit(
         if learner is None:
             continue
         targets = states.cpu().double().numpy()[rows.place]
-        log_q = None
-        if number < _SETTLE_ROUNDS:
-            log_q = learner.settle(rows.x, targets, weights, problem.fold)
-        if log_q is None:
-            log_q, starts = learners.out_of_fold(
-                learner, rows.x, targets, weights, problem.fold, starts
-            )
+        choose = number < _SETTLE_ROUNDS
+        log_q = learners.settled(learner, rows.x, targets, weights, problem.fold, choose)
         em_.scaling = _coin(problem, log_q, first).scaling
     return Joint(
         posterior=states.cpu().double().numpy(),

@@ -32,6 +32,8 @@ _CHANCE = 0.05
 _ONE_THREAD_UP_TO = 10**8
 """Rows × columns × classes up to which threads cost more than they save."""
 
+_SHARE_SAID = "{:.0%} of the answers come from sources that only ever name one class"
+
 WITHOUT, PRODUCT, TOGETHER = "answers alone", "product", "joint"
 
 
@@ -78,6 +80,7 @@ def learn(
     random_state: int = 0,
     progress: Progress | None = None,
     regions: int = 1,
+    one_sided: bool = False,
 ) -> Learned | None:
     """Learn labels and a classifier together, where that is safe.
 
@@ -100,6 +103,8 @@ def learn(
         What is told how many of the fits are done.
     regions : int
         In so many clusters of the features a worker has a table each; 1: one table a worker.
+    one_sided : bool
+        Whether most sources speak for one class; see :mod:`deem_crowd.selection.one_sided`.
 
     Returns
     -------
@@ -129,7 +134,14 @@ def learn(
     small = rows.x.shape[0] * rows.x.shape[1] * design.n_classes < _ONE_THREAD_UP_TO
     with threadpool_limits(1 if small else None):
         learned = _chosen(
-            answers, problem, given, alone, prior, seed, progress or Progress("", "", False)
+            answers,
+            problem,
+            given,
+            alone,
+            prior,
+            seed,
+            progress or Progress("", "", False),
+            one_sided,
         )
     return replace(learned, regions=found)
 
@@ -157,6 +169,7 @@ def _chosen(
     prior: FloatArray,
     seed: int,
     progress: Progress,
+    one_sided: bool,
 ) -> Learned:
     """Choose among the ways to use features, by what answers say of them."""
     rows, fold, weights, votes = problem.rows, problem.fold, problem.taught(), problem.votes()
@@ -168,15 +181,13 @@ def _chosen(
     progress.update(1)
     shares = (weights[:, None] * votes[rows.place]).sum(0) / max(weights.sum(), 1)
     by_votes = (votes[rows.place] * (log_q - np.log(shares + 1e-9))).sum(1)[weights > 0]
-    one_sided = one_sided_share(answers)
     if not choice.clear(by_votes):
         return _plain(problem, learner, alone, _said("votes", by_votes, "not clearly "))
-    if one_sided >= ONE_SIDED:
-        why = (
-            f"{one_sided:.0%} of the answers come from sources that only ever name one class; "
-            + _said("votes", by_votes)
-        )
-        return _product(problem, learner, alone, prior, log_q, why)
+    share = one_sided_share(answers)
+    if one_sided or share >= ONE_SIDED:
+        who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
+        why = f"{who}; {_said('votes', by_votes)}"
+        return _product(problem, learner, alone, prior, why)
     gains = guard.held_out_gain(answers, problem, [one.anew for one in found], seed, progress)
     gain = gains[-1]
     if len(found) > 1 and not choice.clear(gains[1] - gains[0]):
@@ -232,10 +243,15 @@ def _product(
     learner: Learner,
     alone: FloatArray,
     prior: FloatArray,
-    log_q: FloatArray,
     why: str,
 ) -> Learned:
-    """Multiply the posterior of the answers by the classifier over its class shares."""
+    """Multiply the posterior of the answers by a classifier that was trained on it, over its class shares.
+
+    Votes would teach the classifier less: they count a source for a class that many speak for as much as any other.
+    """
+    log_q = learners.settled(
+        learner, problem.rows.x, alone[problem.rows.place], problem.taught(), problem.fold
+    )
     base = np.log(np.maximum(prior, 1e-12))
     shares = np.log(np.exp(log_q).mean(axis=0))
     word = problem.rows.spread(log_q - shares + base, base)
@@ -257,7 +273,10 @@ def _finished(
     """Train the classifier on the posterior of all tasks, and scale its word out of fold."""
     rows, weights = problem.rows, problem.taught()
     targets = posterior[rows.place]
-    log_q = learners.settled(learner, rows.x, targets, weights, problem.fold)
+    if together is None or together.log_q is None:
+        log_q = learners.settled(learner, rows.x, targets, weights, problem.fold)
+    else:
+        log_q = together.log_q
     calibrated = scaling = Scaling.none(targets.shape[1]).fitted(log_q, targets, weights)
     if reading == WITHOUT:  # its word counts nothing beside answers
         scaling = Scaling(0.0, np.log(np.maximum(posterior.mean(axis=0), 1e-12)))

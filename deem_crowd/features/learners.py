@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.features import logistic
+from deem_crowd.features import logistic, settling
 from deem_crowd.features.logistic import Coefficients, Scaler
 from deem_crowd.features.scaling import Scaling
 
 FloatArray = npt.NDArray[np.float64]
 
+_MOST_ASKED = 20_000
+"""Rows from which a fifth of them chooses the penalty."""
 _RARE = 0.01
 """Classes of a target that are less likely are not shown to a classifier of hard labels."""
 _SMOOTHING = 1e-3
@@ -36,13 +38,19 @@ class Learner(Protocol):
         """Return a learner of the same kind that has settled nothing yet."""
 
     def settle(
-        self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+        self,
+        x: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        fold: npt.NDArray[Any],
+        choose: bool = True,
     ) -> FloatArray | None:
-        """Choose settings by the out-of-fold likelihood of targets; return its log-probabilities, shape (M, K)."""
+        """Choose settings by the out-of-fold likelihood of targets; return its log-probabilities, shape (M, K).
 
-    def fit(
-        self, x: Any, targets: FloatArray, weights: FloatArray, start: Predictor | None = None
-    ) -> Predictor:
+        Where ``choose`` is false, settings that have been chosen stay. None where :func:`out_of_fold` has to ask.
+        """
+
+    def fit(self, x: Any, targets: FloatArray, weights: FloatArray) -> Predictor:
         """Train on soft targets, shape (M, K), with weights of the rows, shape (M,)."""
 
     def public(
@@ -70,61 +78,84 @@ class Linear:
 
 
 class LogisticLearner:
-    """Regularised logistic regression; whether each column is scaled, and the penalty, are chosen out of fold."""
+    """Regularised logistic regression; whether each column is scaled, and the penalty, are chosen out of fold.
 
-    def __init__(self) -> None:
-        self._each: bool | None = None
-        self._ridge = logistic.RIDGES[0]
+    A fit begins where the last one to the same fold, with the same settings, ended.
+
+    Parameters
+    ----------
+    each : bool, optional
+        Whether each column is scaled by its own, where that is settled.
+    ridge : float
+        The penalty to try first.
+    """
+
+    def __init__(self, each: bool | None = None, ridge: float = logistic.RIDGES[-1]) -> None:
+        self._each, self._ridge = each, ridge
+        self._ends: dict[tuple[int, bool, float], Coefficients] = {}
 
     def anew(self) -> Learner:
-        """See :class:`Learner`."""
-        return LogisticLearner()
+        """See :class:`Learner`. How columns are scaled stays, and the penalty to try first."""
+        return LogisticLearner(self._each, self._ridge)
 
     def settle(
-        self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
-    ) -> FloatArray | None:
-        """See :class:`Learner`. The scaling is settled at the first call."""
-        best, found = -np.inf, None
-        each_way = (False, True) if self._each is None else (self._each,)
-        for each in each_way:
-            top, starts = -np.inf, None
-            for ridge in reversed(logistic.RIDGES):
-                log_q, starts = self._out_of_fold(x, targets, weights, fold, each, ridge, starts)
-                score = float((weights[:, None] * targets * log_q).sum())
-                if score > best:
-                    best, found = score, log_q
-                    self._each, self._ridge = each, ridge
-                if score < top:
-                    break
-                top = score
-        return found
-
-    def _out_of_fold(
         self,
         x: Any,
         targets: FloatArray,
         weights: FloatArray,
         fold: npt.NDArray[Any],
+        choose: bool = True,
+    ) -> FloatArray | None:
+        """See :class:`Learner`. The scaling is chosen at the first call; of many rows one fold chooses the penalty."""
+        parts = dict(enumerate(splits(fold, weights)))
+        log_q = np.zeros(targets.shape)
+        if choose or self._each is None:
+            asked = {0: parts[0]} if len(fold) > _MOST_ASKED else parts
+
+            def tried(each: bool) -> Iterator[tuple[float, FloatArray]]:
+                scaled = Scaler.of(x, each)(x)
+                near: dict[int, Coefficients] = {}
+
+                def told(ridge: float) -> FloatArray:
+                    return self._told(scaled, targets, weights, asked, each, ridge, near)
+
+                ridges = logistic.RIDGES[::-1]
+                return settling.climbed(told, ridges, self._ridge, targets, weights)
+
+            self._each, self._ridge, log_q = settling.settled(tried, self._each, targets, weights)
+            parts = {number: part for number, part in parts.items() if number not in asked}
+        if parts:
+            scaled = Scaler.of(x, self._each)(x)
+            log_q += self._told(scaled, targets, weights, parts, self._each, self._ridge, {})
+        return log_q
+
+    def _told(
+        self,
+        scaled: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        parts: dict[int, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]],
         each: bool,
         ridge: float,
-        starts: list[Coefficients] | None,
-    ) -> tuple[FloatArray, list[Coefficients]]:
-        scaled = Scaler.of(x, each)(x)
-        log_q, ends = np.zeros(targets.shape), []
-        for number, (rows, held) in enumerate(splits(fold, weights)):
-            start = None if starts is None else starts[number]
+        near: dict[int, Coefficients],
+    ) -> FloatArray:
+        """Return log p(label | x) of the rows that some folds hold out, 0 elsewhere, shape (M, K).
+
+        ``near`` has the coefficients of each fold at the penalty that was tried last.
+        """
+        log_q = np.zeros(targets.shape)
+        for number, (rows, held) in parts.items():
+            start = self._ends.get((number, each, ridge), near.get(number))
             found = logistic.fit_soft(scaled[rows], targets[rows], ridge, weights[rows], start)
             log_q[held] = found.log_proba(scaled[held])
-            ends.append(found)
-        return log_q, ends
+            self._ends[number, each, ridge] = near[number] = found
+        return log_q
 
-    def fit(
-        self, x: Any, targets: FloatArray, weights: FloatArray, start: Predictor | None = None
-    ) -> Predictor:
+    def fit(self, x: Any, targets: FloatArray, weights: FloatArray) -> Predictor:
         """See :class:`Learner`."""
         scaler = Scaler.of(x, bool(self._each))
-        begin = start.coefficients if isinstance(start, Linear) else None
-        return Linear(scaler, logistic.fit_soft(scaler(x), targets, self._ridge, weights, begin))
+        start = self._ends.get((0, bool(self._each), self._ridge))
+        return Linear(scaler, logistic.fit_soft(scaler(x), targets, self._ridge, weights, start))
 
     def public(
         self,
@@ -198,14 +229,17 @@ class SklearnLearner:
         return self
 
     def settle(
-        self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+        self,
+        x: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        fold: npt.NDArray[Any],
+        choose: bool = True,
     ) -> FloatArray | None:
         """See :class:`Learner`; there is nothing to choose."""
         return None
 
-    def fit(
-        self, x: Any, targets: FloatArray, weights: FloatArray, start: Predictor | None = None
-    ) -> Predictor:
+    def fit(self, x: Any, targets: FloatArray, weights: FloatArray) -> Predictor:
         """See :class:`Learner`."""
         return Foreign(
             self.fitted(x, targets, weights, np.arange(targets.shape[1])), targets.shape[1]
@@ -263,26 +297,23 @@ def splits(
 
 
 def out_of_fold(
+    learner: Learner, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+) -> FloatArray:
+    """Return log p(label | x) of each row by a classifier that has not seen it, shape (M, K)."""
+    log_q = np.zeros(targets.shape)
+    for rows, held in splits(fold, weights):
+        log_q[held] = learner.fit(x[rows], targets[rows], weights[rows]).log_proba(x[held])
+    return log_q
+
+
+def settled(
     learner: Learner,
     x: Any,
     targets: FloatArray,
     weights: FloatArray,
     fold: npt.NDArray[Any],
-    starts: list[Predictor] | None = None,
-) -> tuple[FloatArray, list[Predictor]]:
-    """Return log p(label | x) of each row by a classifier that has not seen it, shape (M, K), and the classifiers."""
-    log_q, made = np.zeros(targets.shape), []
-    for number, (rows, held) in enumerate(splits(fold, weights)):
-        start = None if starts is None else starts[number]
-        found = learner.fit(x[rows], targets[rows], weights[rows], start)
-        log_q[held] = found.log_proba(x[held])
-        made.append(found)
-    return log_q, made
-
-
-def settled(
-    learner: Learner, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+    choose: bool = True,
 ) -> FloatArray:
-    """Choose the settings of a learner, and return log p(label | x) out of fold, shape (M, K)."""
-    found = learner.settle(x, targets, weights, fold)
-    return out_of_fold(learner, x, targets, weights, fold)[0] if found is None else found
+    """Choose the settings of a learner, unless they stay, and return log p(label | x) out of fold, shape (M, K)."""
+    found = learner.settle(x, targets, weights, fold, choose)
+    return out_of_fold(learner, x, targets, weights, fold) if found is None else found

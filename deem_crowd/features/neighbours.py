@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from deem_crowd.features import settling
 from deem_crowd.features.learners import Learner, Predictor, splits
 from deem_crowd.features.logistic import Scaler
 from deem_crowd.features.scaling import Scaling
@@ -64,26 +66,29 @@ class NeighbourLearner:
         return NeighbourLearner()
 
     def settle(
-        self, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+        self,
+        x: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        fold: npt.NDArray[Any],
+        choose: bool = True,
     ) -> FloatArray | None:
         """See :class:`~deem_crowd.features.learners.Learner`. The scaling is settled at the first call."""
-        best, found = -np.inf, None
-        for each in (False, True) if self._each is None else (self._each,):
+        if not choose and self._each is not None:
+            return None
+
+        def tried(each: bool) -> Iterator[tuple[int, FloatArray]]:
             told = [np.zeros(targets.shape) for _ in NUMBERS]
             for rows, held in splits(fold, weights):
                 fitted = self._fitted(x[rows], targets[rows], each)
                 for log_q, part in zip(told, fitted.of_each(x[held], NUMBERS), strict=True):
                     log_q[held] = part
-            for number, log_q in zip(NUMBERS, told, strict=True):
-                score = float((weights[:, None] * targets * log_q).sum())
-                if score > best:
-                    best, found, chosen, self._number = score, log_q, each, number
-        self._each = chosen
+            yield from zip(NUMBERS, told, strict=True)
+
+        self._each, self._number, found = settling.settled(tried, self._each, targets, weights)
         return found
 
-    def fit(
-        self, x: Any, targets: FloatArray, weights: FloatArray, start: Predictor | None = None
-    ) -> Predictor:
+    def fit(self, x: Any, targets: FloatArray, weights: FloatArray) -> Predictor:
         """See :class:`~deem_crowd.features.learners.Learner`."""
         taught = np.flatnonzero(weights > 0)
         return self._fitted(x[taught], targets[taught], bool(self._each))

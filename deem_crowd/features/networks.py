@@ -53,6 +53,7 @@ class NetworkLearner(SklearnLearner):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             if self._module is None:
+                untrained = self.estimator
                 found = super().fitted(dense, targets, weights, codes)
             else:
                 self._require_logits(dense[:2], len(codes))
@@ -62,9 +63,10 @@ class NetworkLearner(SklearnLearner):
                     # of a batch of one, layers that normalise batches make nothing
                     iterator_train__drop_last=len(taught) > _BATCH and len(taught) % _BATCH == 1,
                 )
+                untrained = copy.deepcopy(net)
                 share = (weights / weights[taught].mean())[taught, None] * targets[taught]
                 found = net.fit(dense[taught], share.astype(np.float32))
-        return NamedNetwork(found, labels)
+        return NamedNetwork(untrained, labels, self._seed, found)
 
     def _require_logits(self, x: Any, n_classes: int) -> None:
         import torch
@@ -98,20 +100,27 @@ def _net(module: Any) -> Any:
 
 
 class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A fitted network, whose classes are numbers, under the names of the classes.
+    """A network, whose classes are numbers, under the names of the classes.
 
     Parameters
     ----------
-    network : fitted network of skorch's, alone or at the end of a pipeline
+    network : network of skorch's, alone or at the end of a pipeline
+        Not trained; fits are made on copies.
     classes : array, shape (K,)
+    random_state : int
+        Of torch, while a copy is trained.
+    trained : the same network after training, optional
 
     Attributes
     ----------
     classes_ : array, shape (K,)
     """
 
-    def __init__(self, network: Any, classes: Any) -> None:
-        self.network, self.classes = network, classes
+    def __init__(
+        self, network: Any, classes: Any, random_state: int = 0, trained: Any = None
+    ) -> None:
+        self.network, self.classes, self.random_state = network, classes, random_state
+        self.trained = trained
 
     @property
     def classes_(self) -> Any:
@@ -119,7 +128,7 @@ class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.classes)
 
     def fit(self, X: Any, y: Any) -> NamedNetwork:
-        """Train the network on labels, array of shape (N,).
+        """Train a new copy of the network on labels, array of shape (N,).
 
         Raises
         ------
@@ -133,7 +142,12 @@ class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"y holds {counted(len(strange), 'label')} that the network has no class for: {first_few(strange)}. "
                 f"Its classes are {first_few(self.classes_.tolist(), 10)}."
             )
-        self.network.fit(_dense(X), codes.astype(np.int64))
+        import torch
+
+        found = copy.deepcopy(self.network)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            self.trained = found.fit(_dense(X), codes.astype(np.int64))
         return self
 
     def predict_proba(self, X: Any) -> Any:
@@ -141,7 +155,7 @@ class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         import torch
 
         with torch.random.fork_rng(devices=[]):  # a loader of data draws a number that nobody needs
-            return self.network.predict_proba(_dense(X))
+            return self.trained.predict_proba(_dense(X))
 
     def predict(self, X: Any) -> Any:
         """Return the likeliest class of each row, shape (N,)."""

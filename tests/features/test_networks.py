@@ -106,6 +106,21 @@ def test_a_network_is_trained_anew_under_names_in_any_order() -> None:
         given.fit(X[:2], ["left", "up"])
 
 
+@pytest.mark.parametrize("make", [module, skorch_net])
+def test_every_fit_of_a_network_begins_with_the_weights_that_were_given(make) -> None:
+    pytest.importorskip("skorch")
+    learner = NetworkLearner(make())
+    other = learner.fitted(X, np.eye(2)[1 - TRUTH], np.ones(120), NAMES)
+    same = learner.fitted(X, np.eye(2)[TRUTH], np.ones(120), NAMES)
+    before = torch.get_rng_state()
+    for one in (clone(other), other, same):
+        one.fit(X, NAMES[TRUTH])
+    assert torch.equal(torch.get_rng_state(), before)
+    first = clone(same).fit(X, NAMES[TRUTH]).predict_proba(X)
+    for one in (other, same, same.fit(X, NAMES[TRUTH])):
+        np.testing.assert_array_equal(one.predict_proba(X), first)
+
+
 def test_a_last_batch_of_one_is_left_out() -> None:
     pytest.importorskip("skorch")
     net = torch.nn.Sequential(module(), torch.nn.BatchNorm1d(2))
