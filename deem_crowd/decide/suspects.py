@@ -158,7 +158,11 @@ def _worst(score: FloatArray, n: int | None, what: str) -> IntArray:
         why = f"all {len(score)} are certain to be right" if len(score) else "there is none"
         warn(f"no {what} is in doubt: {why}.", DataWarning)
         return np.zeros(0, dtype=np.int64)
-    return np.argsort(-score, kind="stable")[:limit]
+    if limit >= len(score):
+        return np.argsort(-score, kind="stable")
+    least = np.partition(score, len(score) - limit)[len(score) - limit]
+    near = np.flatnonzero(score >= least)
+    return near[np.argsort(-score[near], kind="stable")][:limit]
 
 
 def _running_mean(values: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.decide import checks, criteria, diversity
+from deem_crowd.decide import checks, criteria, diversity, ranking
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
 from deem_crowd.warning import warn
@@ -47,8 +47,6 @@ _PAIR_TASKS = 2_000
 _PAIRS = 500_000
 # Workers are compared on so many of the tasks.
 _SAMPLE = 50
-# Scores that differ by less are tied.
-_DECIMALS = 12
 
 
 def next_tasks(
@@ -131,7 +129,7 @@ def next_tasks(
         table, gain = None, np.full(len(open_), np.nan)
     score, tie = _scores(strategy, consensus, open_, table, rng)
     score = score / cost[open_]
-    order = _ranking(score, tie, rng)
+    order = ranking.ranked(score, tie, rng)
     if strategy == "fusion":
         order = _fusion(posterior, cost[open_], n, rng)
     if matrix is not None:
@@ -213,7 +211,7 @@ def next_pairs(
         table = consensus.typical_table()
         typical = criteria.expected_information(consensus.posterior[open_], table)
     most = max(2 * n, min(max(_PAIR_TASKS, 10 * n), _PAIRS // max(len(asked), 1)))
-    tasks = open_[_ranking(typical, np.zeros(len(open_)), rng)[:most]]
+    tasks = open_[ranking.first(ranking.keys_of(typical, np.zeros(len(open_)), rng), most)]
     posterior = consensus.posterior[tasks]
     if len(asked) * len(tasks) > _PAIRS:
         needed = max(_PAIRS // len(tasks), 2 * -(-n // limit))
@@ -222,7 +220,7 @@ def next_pairs(
     value = np.array([criteria.VALUE[strategy](posterior, table) for table in tables])
     value = value.reshape(len(asked), len(tasks)).T / cost
     value[_answered(consensus, tasks, asked)] = -1.0
-    pairs = _assign(value, n, limit, rng)
+    pairs = ranking.assigned(value, n, limit, rng)
     _say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
     row, who = pairs[:, 0], pairs[:, 1]
     gain = [
@@ -315,21 +313,15 @@ def _scores(
     return criteria.UNCERTAINTY[strategy](posterior), level
 
 
-def _ranking(score: FloatArray, tie: FloatArray, rng: np.random.Generator) -> IntArray:
-    """Return positions from the highest score to the lowest; ties by ``tie``, then at random."""
-    keys = (rng.permutation(len(score)), -tie.round(_DECIMALS), -score.round(_DECIMALS))
-    return np.lexsort(keys)
-
-
 def _fusion(posterior: FloatArray, cost: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
     """Return n tasks drawn from the best n/2 of each of the three criteria (CEAL_FUSION), all if they are fewer."""
     half = -(-n // 2)
     none = np.zeros(len(posterior))
     rankings = [
-        _ranking(criterion(posterior) / cost, none, rng)
+        ranking.ranked(criterion(posterior) / cost, none, rng)
         for criterion in criteria.UNCERTAINTY.values()
     ]
-    union = np.unique(np.concatenate([ranking[:half] for ranking in rankings]))
+    union = np.unique(np.concatenate([best[:half] for best in rankings]))
     batch = rng.permutation(union)[:n]
     # where the three agree, fewer than n are united: go on down the list of the first criterion
     rest = rankings[0][~np.isin(rankings[0], batch)]
@@ -357,25 +349,6 @@ def _best_workers(
     sample = posterior[np.linspace(0, len(posterior) - 1, _SAMPLE).astype(np.int64)]
     worth = np.array([criteria.VALUE[strategy](sample, table).mean() for table in tables]) / cost
     return np.sort(np.argsort(-worth, kind="stable")[:n])
-
-
-def _assign(value: FloatArray, n: int, limit: int, rng: np.random.Generator) -> IntArray:
-    """Choose pairs greedily, each task once, each worker at most ``limit`` times; shape (m, 2), m ≤ n."""
-    flat = value.ravel()
-    there = np.flatnonzero(flat > 0)
-    order = there[_ranking(flat[there], np.zeros(len(there)), rng)]
-    free = np.ones(len(value), dtype=bool)
-    load = np.zeros(value.shape[1], dtype=np.int64)
-    pairs: list[tuple[int, int]] = []
-    for place in order:
-        task, worker = divmod(int(place), value.shape[1])
-        if free[task] and load[worker] < limit:
-            pairs.append((task, worker))
-            free[task] = False
-            load[worker] += 1
-            if len(pairs) == n:
-                break
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def _say_how_many(wanted: int, found: int, n_tasks: int, what: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DataError, DataWarning, DEEMAggregator, ParameterError
-from deem_crowd.decide import Consensus, criteria, diversity, next_pairs, next_tasks
+from deem_crowd.decide import Consensus, criteria, diversity, next_pairs, next_tasks, ranking
 from deem_crowd.decide.tasks import STRATEGIES
 from deem_crowd.exceptions import FormError
 
@@ -217,6 +217,24 @@ def test_pairs_by_brute_force() -> None:
     }
     assert (rows["task"][0], rows["worker"][0]) == max(values, key=values.get)
     assert rows["score"][0] == pytest.approx(max(values.values()))
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 45), st.integers(0, 99))
+def test_the_first_of_a_ranking_are_those_of_the_whole(scores, n, seed) -> None:
+    score = np.array(scores, dtype=float)
+    keys = ranking.keys_of(score, score % 2, np.random.default_rng(seed))
+    assert ranking.first(keys, n).tolist() == np.lexsort(keys)[:n].tolist()
+
+
+@given(st.integers(0, 999), st.integers(1, 12), st.integers(1, 3))
+def test_pairs_are_those_of_the_whole_ranking(seed, n, limit) -> None:
+    value = np.random.default_rng(seed).integers(0, 4, (8, 3)).astype(float)
+    found = []
+    for each in (1, 24):  # from the best n pairs, or from all
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ranking, "_PAIRS_EACH", each)
+            found.append(ranking.assigned(value, n, limit, np.random.default_rng(seed)).tolist())
+    assert found[0] == found[1]
 
 
 def test_where_pairs_are_very_many_the_best_workers_are_weighed(monkeypatch) -> None:

@@ -236,6 +236,15 @@ def test_a_model_from_a_file_is_given_its_answers(agg, tmp_path) -> None:
     assert (done.labels[done.gold.index] == done.gold).all()
 
 
+@pytest.mark.parametrize("n", [1, 7, 100, 1199])
+def test_the_first_n_are_those_of_the_whole_list(agg, n) -> None:
+    """Ties, of which there are many, stand in the order of the data in both."""
+    whole = suspect_answers(agg)
+    assert suspect_answers(agg, n).equals(whole.head(n))
+    labels = suspect_labels(agg)
+    assert suspect_labels(agg, min(n, 299)).equals(labels.head(min(n, 299)))
+
+
 def test_more_than_there_is(agg) -> None:
     assert len(suspect_answers(agg, 10**6)) == len(FRAME)
     assert len(suspect_labels(agg, 10**6)) == 300

@@ -1,0 +1,60 @@
+"""From the highest score to the lowest, with ties by a second score and then at random."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Keys = tuple[IntArray, FloatArray, FloatArray]
+
+# Scores that differ by less are tied.
+_DECIMALS = 12
+# The best pairs are looked for among so many for each that is wanted, and among all only if these do not suffice.
+_PAIRS_EACH = 50
+
+
+def ranked(score: FloatArray, tie: FloatArray, rng: np.random.Generator) -> IntArray:
+    """Return positions from the highest score to the lowest; ties by ``tie``, then at random."""
+    return np.lexsort(keys_of(score, tie, rng))
+
+
+def keys_of(score: FloatArray, tie: FloatArray, rng: np.random.Generator) -> Keys:
+    """Return what a ranking sorts by, the last key first; shapes (M,)."""
+    return rng.permutation(len(score)), -tie.round(_DECIMALS), -score.round(_DECIMALS)
+
+
+def first(keys: Keys, n: int) -> IntArray:
+    """Return the first n positions of a ranking, without sorting the others."""
+    if n >= len(keys[-1]):
+        return np.lexsort(keys)
+    near = np.flatnonzero(keys[-1] <= np.partition(keys[-1], n - 1)[n - 1])
+    return near[np.lexsort(tuple(key[near] for key in keys))][:n]
+
+
+def assigned(value: FloatArray, n: int, limit: int, rng: np.random.Generator) -> IntArray:
+    """Choose pairs greedily, each task once, each worker at most ``limit`` times; shape (m, 2), m ≤ n."""
+    flat = value.ravel()
+    there = np.flatnonzero(flat > 0)
+    keys = keys_of(flat[there], np.zeros(len(there)), rng)
+    best = _greedy(there[first(keys, _PAIRS_EACH * n)], value.shape, n, limit)
+    if len(best) < min(n, len(value)) and len(there) > _PAIRS_EACH * n:
+        best = _greedy(there[np.lexsort(keys)], value.shape, n, limit)
+    return best
+
+
+def _greedy(order: IntArray, shape: tuple[int, ...], n: int, limit: int) -> IntArray:
+    """Take pairs in an order, each task once, each worker at most ``limit`` times; shape (m, 2), m ≤ n."""
+    free = np.ones(shape[0], dtype=bool)
+    load = np.zeros(shape[1], dtype=np.int64)
+    pairs: list[tuple[int, int]] = []
+    for place in order:
+        task, worker = divmod(int(place), shape[1])
+        if free[task] and load[worker] < limit:
+            pairs.append((task, worker))
+            free[task] = False
+            load[worker] += 1
+            if len(pairs) == n:
+                break
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
