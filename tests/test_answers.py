@@ -293,7 +293,7 @@ def test_row_many_workers_take_memory_by_answers_not_by_cells() -> None:
 
 
 def test_a_dense_view_that_cannot_fit_is_refused_with_its_bytes(monkeypatch) -> None:
-    monkeypatch.setattr("deem_crowd.memory.available_bytes", lambda: 2**20)
+    monkeypatch.setattr("deem_crowd.data.memory.available_bytes", lambda: 2**20)
     answers = Answers.from_frame(
         pd.DataFrame({"task": np.arange(5_000), "worker": np.arange(5_000), "label": 0})
     )

@@ -140,7 +140,7 @@ def test_row_a_minority_of_always_wrong_workers() -> None:
 def test_row_tables_of_ten_thousand_classes_and_fifty_thousand_workers_are_refused_early(
     monkeypatch,
 ) -> None:
-    monkeypatch.setattr("deem_crowd.memory.available_bytes", lambda: 8 * 2**30)
+    monkeypatch.setattr("deem_crowd.data.memory.available_bytes", lambda: 8 * 2**30)
     n = 50_000
     frame = pd.DataFrame(
         {"task": np.arange(n) // 5, "worker": np.arange(n), "label": np.arange(n) % 10_000}

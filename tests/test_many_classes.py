@@ -130,7 +130,7 @@ def test_accuracy_is_that_of_dense_tables_at_least(automatic, monkeypatch) -> No
 
 
 def test_memory_follows_the_answers(monkeypatch) -> None:
-    monkeypatch.setattr("deem_crowd.memory.available_bytes", lambda: 128 * 2**20)
+    monkeypatch.setattr("deem_crowd.data.memory.available_bytes", lambda: 128 * 2**20)
     frame, truth = crowd(n=4000, k=5000, d=100)
     found = fitted(frame)
     votes = MajorityVote().fit_predict(frame).sort_index()

@@ -88,8 +88,6 @@ def next_(
     Columns task, label (the present one), confidence, score, expected_gain (by how much one more answer raises the
     chance that the label is right); with --pairs also worker.
     """
-    from deem_crowd import decide
-
     settings = _Settings(asked, output, gold)
     settings.check(costs, exclude, unanswered)
     aggregator = settings.fitted()
@@ -102,11 +100,11 @@ def next_(
         if pairs:
             options["costs"] = settings.costs(costs, "worker")
             chosen = strategy or Strategy.expected_information
-            table = decide.next_pairs(aggregator, number, chosen.value, **options)  # type: ignore[arg-type]
+            table = aggregator.next_pairs(number, chosen.value, **options)
         else:
             options["costs"] = settings.costs(costs, "task")
             chosen = strategy or Strategy.least_confidence
-            table = decide.next_tasks(aggregator, number, chosen.value, **options)
+            table = aggregator.next_tasks(number, chosen.value, **options)
     settings.write(table, spreadsheet)
 
 
@@ -131,15 +129,13 @@ def suspects(
     Columns task, worker (not with --labels), label, suggested, score (the chance that it is wrong), expected_precision
     (the share of this and all earlier rows that is expected to be wrong), reason.
     """
-    from deem_crowd import decide
-
     settings = _Settings(asked, output, gold)
     settings.check(labels)
     aggregator = settings.fitted()
     if labels is None:
-        table = decide.suspect_answers(aggregator, number)
+        table = aggregator.suspect_answers(number)
     else:
-        table = decide.suspect_labels(aggregator, number, labels=settings.labels(labels))
+        table = aggregator.suspect_labels(number, labels=settings.labels(labels))
     settings.write(table, spreadsheet)
 
 
@@ -169,13 +165,11 @@ def keep(
     """
     import pandas as pd
 
-    from deem_crowd import decide
-
     settings = _Settings(asked, output, gold)
     settings.check()
     aggregator = settings.fitted(learn=False)
     with _usage():
-        kept = decide.reliable(aggregator, precision, confidence=confidence, gold=settings.known)
+        kept = aggregator.reliable(precision, confidence=confidence, gold=settings.known)
     table = pd.DataFrame(
         {"task": kept.labels.index, "label": kept.labels.array, "confidence": kept.confidence.array}
     )

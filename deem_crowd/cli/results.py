@@ -186,10 +186,8 @@ def findings(aggregator: Any, gold: pd.Series | None) -> list[str]:
 
     if not isinstance(aggregator, DEEMAggregator) or not aggregator.__sklearn_is_fitted__():
         return []
-    from deem_crowd.insight.findings import findings
-
     known = gold if gold is not None and len(gold) else None
     try:
-        return findings(aggregator, gold=known)
+        return aggregator.findings(known)
     except MemoryNeedError:
         return []  # the labels need no confusion matrices, which thousands of workers and classes fill memory with

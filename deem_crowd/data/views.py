@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data.memory import require
 from deem_crowd.exceptions import FormError
-from deem_crowd.memory import require
 
 if TYPE_CHECKING:
     import torch

@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from deem_crowd import memory
 from deem_crowd.atomic import atomic_write
+from deem_crowd.data import memory
 from deem_crowd.exceptions import (
     FormError,
     OverwriteError,

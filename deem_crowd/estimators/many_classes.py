@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.memory import require
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.memory import require
 from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.named_classes import (
     FloatArray,

@@ -14,12 +14,12 @@ import pandas as pd
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.exceptions import DataError, FormError, MissingAnswersError, first_few
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
+    from deem_crowd.estimators.aggregator import DEEMAggregator
     from deem_crowd.estimators.deem import DEEM
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,8 +31,13 @@ AnswersLike = pd.DataFrame | Answers | npt.ArrayLike | None
 
 def is_deem(model: object) -> TypeIs[DEEM]:
     """Tell whether an object is a :class:`deem_crowd.DEEM`, without loading that class and scikit-learn for others."""
-    module = sys.modules.get("deem_crowd.estimators.deem")
-    return module is not None and isinstance(model, module.DEEM)
+    return _is_a(model, "deem", "DEEM")
+
+
+def _is_a(model: object, module: str, name: str) -> bool:
+    """Tell whether an object is of a class of the estimators, which is loaded where there is such an object."""
+    loaded = sys.modules.get(f"deem_crowd.estimators.{module}")
+    return loaded is not None and isinstance(model, getattr(loaded, name))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,7 +150,7 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
     """
     if isinstance(model, Results):
         return model
-    if not (isinstance(model, DEEMAggregator) or is_deem(model)):
+    if not (_is_a(model, "aggregator", "DEEMAggregator") or is_deem(model)):
         raise FormError(
             f"tables, plots and reports are made of a fitted DEEMAggregator or DEEM; this is a {type(model).__name__}."
         )

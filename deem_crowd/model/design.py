@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.memory import require
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.memory import require
 from deem_crowd.model.blocked_rows import blocked
 from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.sparse_rows import PIECE, SparseRows, by_column

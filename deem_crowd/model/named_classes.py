@@ -20,8 +20,8 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.memory import require
 from deem_crowd.exceptions import MemoryNeedError
-from deem_crowd.memory import require
 from deem_crowd.model.group import ALONE, Group
 
 FloatArray = npt.NDArray[np.float64]

@@ -60,7 +60,7 @@ def test_soft_answers_need_the_soft_tensor() -> None:
 
 
 def test_row_50000_workers_refused_with_the_bytes_before_anything_is_allocated(monkeypatch) -> None:
-    monkeypatch.setattr("deem_crowd.memory.available_bytes", lambda: 2**30)
+    monkeypatch.setattr("deem_crowd.data.memory.available_bytes", lambda: 2**30)
     frame = pd.DataFrame({"task": np.arange(50_000), "worker": np.arange(50_000), "label": 0})
     with pytest.raises(
         MemoryNeedError, match=r"50,000 tasks × 50,000 workers would need 18\.6 GiB"

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from deem_crowd import DEEMAggregator, memory
+from deem_crowd import DEEMAggregator
+from deem_crowd.data import memory
 from deem_crowd.exceptions import FormError
 
 FRAME = pd.DataFrame(

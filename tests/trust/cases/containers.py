@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from cases import Case
-from deem_crowd import memory
+from deem_crowd.data import memory
 
 V2, V1 = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
 Files = dict[str, str | bytes]
