@@ -67,18 +67,18 @@ class Entry:
         subject = f"{self.kind} {self.name!r} of {self.distribution} {self.version}"
         try:
             with time_limit():
-                found = pkgutil.resolve_name(self.target)
+                target = pkgutil.resolve_name(self.target)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             raise PluginError(
                 f"{subject} cannot be imported from {self.target!r}: {_cause(error)}"
             ) from error
-        if not callable(found):
+        if not callable(target):
             raise PluginError(
-                f"{subject} cannot be called: {self.target!r} is a {type(found).__name__}"
+                f"{subject} cannot be called: {self.target!r} is a {type(target).__name__}"
             )
-        return found
+        return target
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def discover() -> tuple[Plugin, ...]:
     """
     strict = os.environ.get(STRICT, "").strip().lower() in {"1", "true", "yes", "on"}
     denied = {_canonical(name) for name in os.environ.get(DENY, "").split(",") if name.strip()}
-    found: list[Plugin] = []
+    plugins: list[Plugin] = []
     for point in importlib.metadata.entry_points(group=hookspecs.NAMESPACE):
         plugin = _describe(point)
         if denied & {_canonical(plugin.name), _canonical(plugin.distribution)}:
@@ -172,8 +172,8 @@ def discover() -> tuple[Plugin, ...]:
                         f"{plugin.label} is broken: {error} ({STRICT} is set)"
                     ) from error.__cause__
                 plugin = replace(plugin, problem=str(error))
-        found.append(plugin)
-    return tuple(sorted(found, key=lambda plugin: (plugin.distribution, plugin.name)))
+        plugins.append(plugin)
+    return tuple(sorted(plugins, key=lambda plugin: (plugin.distribution, plugin.name)))
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -213,23 +213,23 @@ def _discovered() -> _Catalogue:
             raise PluginError("the registry was asked while it was loading plugins")
         _discovering = True
         try:
-            _catalogue = found = _catalogued(discovery.discover())
+            _catalogue = catalogue = _catalogued(discovery.discover())
         finally:
             _discovering = False
     # Reported only now, so that a warning that is turned into an error does not undo the discovery.
-    for plugin in found.plugins:
+    for plugin in catalogue.plugins:
         if plugin.problem:
             message = f"{plugin.label} is skipped: {plugin.problem}"
             warn(message, PluginWarning)
-    return found
+    return catalogue
 
 
-def _catalogued(found: tuple[Plugin, ...]) -> _Catalogue:
+def _catalogued(plugins: tuple[Plugin, ...]) -> _Catalogue:
     """Sort what the plugins offer by kind and name, and note the names that are claimed twice."""
     claims: dict[Kind, dict[str, list[tuple[Plugin, Entry]]]] = {
         kind: {} for kind in discovery.HOOKS.values()
     }
-    for plugin in found:
+    for plugin in plugins:
         for entry in plugin.entries:
             claims[entry.kind].setdefault(entry.name, []).append((plugin, entry))
     entries: dict[Kind, Mapping[str, Entry]] = {}
@@ -244,4 +244,4 @@ def _catalogued(found: tuple[Plugin, ...]) -> _Catalogue:
             for name, rivals in names.items()
             if len(rivals) > 1
         }
-    return _Catalogue(found, entries, clashes)
+    return _Catalogue(plugins, entries, clashes)

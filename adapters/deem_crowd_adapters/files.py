@@ -157,8 +157,8 @@ def read_soft_long(
     renamed = None if headerless else columns
     names = roles.find(list(frame.columns), roles.SOFT, renamed, where=source.name)  # type: ignore[arg-type]
     frame = frame.rename(columns={name: part for part, name in names.items()})
-    found = [name for name in frame.columns if name not in roles.SOFT]
-    chosen = found if classes is None else list(classes)
+    probability_columns = [name for name in frame.columns if name not in roles.SOFT]
+    chosen = probability_columns if classes is None else list(classes)
     roles.find(list(frame.columns), chosen, where=source.name)
     frame = frame[[*roles.SOFT, *chosen]]
     if kind in formats.DELIMITERS:

@@ -65,10 +65,10 @@ def of(name: str, format: str | None = None) -> str:
     """
     if format is not None:
         return checked(format)
-    found = by_name(name)
-    if found is None:
+    known = by_name(name)
+    if known is None:
         raise ParameterError(
             f"the name of {name!r} tells no format. Name it .csv, .tsv, .jsonl or .parquet, or give the format: "
             f"{first_few(FORMATS)}."
         )
-    return found
+    return known

@@ -57,8 +57,8 @@ def read_jsonl(
     if not n_rows and needed is not None:
         roles.find(needed, needed, None)
         return pd.DataFrame({part: pd.Series([], dtype=object) for part in needed})
-    found = list(seen)
-    chosen = roles.find(found, found if needed is None else needed, columns, where=source.name)
+    header = list(seen)
+    chosen = roles.find(header, header if needed is None else needed, columns, where=source.name)
     out = {}
     for part, key in chosen.items():
         values = lists[key]

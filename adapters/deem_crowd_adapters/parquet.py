@@ -34,9 +34,9 @@ def read_parquet(
     with source.seekable() as file:
         try:
             reader = parquet.ParquetFile(file, page_checksum_verification=True)
-            found = reader.schema_arrow.names
+            header = reader.schema_arrow.names
             names = roles.find(
-                found, found if needed is None else needed, columns, where=source.name
+                header, header if needed is None else needed, columns, where=source.name
             )
             table = reader.read(columns=list(names.values()))
             table.validate(full=True)  # text that is no UTF-8

@@ -77,9 +77,9 @@ def polars_to_frame(
         )
     import polars as pl
 
-    found = data.collect_schema().names()
+    header = data.collect_schema().names()
     names = roles.find(
-        found, found if needed is None else needed, columns, where="the polars frame"
+        header, header if needed is None else needed, columns, where="the polars frame"
     )
     picked = data.select(pl.col(name).alias(part) for part, name in names.items())
     frame = picked.collect() if isinstance(picked, pl.LazyFrame) else picked

@@ -109,8 +109,8 @@ def _table(data: Any, named: roles.Columns | None) -> pd.DataFrame:
         data = read_table(data)
     frame = to_frame(data)
     names = roles.find(list(frame.columns), _PARTS, named)
-    found = frame[[names[part] for part in _PARTS]]
-    return found.set_axis(list(_PARTS), axis=1)
+    table = frame[[names[part] for part in _PARTS]]
+    return table.set_axis(list(_PARTS), axis=1)
 
 
 def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
@@ -127,14 +127,14 @@ def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
             f"column 'score': {int(wrong.sum())} values are no numbers: {first_few(scores[wrong].unique())}. Leave "
             "them empty where a judge gave no score; verdicts that are words go through to_answers."
         )
-    found: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-    infinite = np.isinf(found)
+    values: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    infinite = np.isinf(values)
     if infinite.any():
         raise DataError(
             f"column 'score': {int(infinite.sum())} values are infinite, first in row {int(infinite.argmax())}. Give "
             "a number, or leave them empty."
         )
-    return found
+    return values
 
 
 def _warn(n_missing: int, silent: npt.NDArray[Any]) -> None:

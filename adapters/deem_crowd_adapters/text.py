@@ -63,14 +63,14 @@ def read_text(
         raise MissingColumnError(
             f"{source.name} is empty. The first line names the columns: {', '.join(needed)}."
         )
-    found = header if given is None else given
-    wanted = found if needed is None else needed
+    columns_there = header if given is None else given
+    wanted = columns_there if needed is None else needed
     if any("\udc80" <= letter <= "\udcff" for name in header for letter in name):
         undecodable = source.undecodable()  # in the header even an extra column is doubtful
         if undecodable is not None:
             raise undecodable
     names = roles.find(
-        found, wanted, renamed, where=source.name, remedy=_remedy(header, delimiter, wanted)
+        columns_there, wanted, renamed, where=source.name, remedy=_remedy(header, delimiter, wanted)
     )
     if not header:
         return pd.DataFrame({part: pd.Series([], dtype=object) for part in names})

@@ -80,16 +80,16 @@ def from_wide(
     names = _ids(frame.columns, "worker", "columns")
     groups = list(_groups(frame))
     labels = _one_series([g.label for g in groups], sum(g.n_missing for g in groups))
-    codes, found = ids.factorize(labels, "label")
+    codes, label_ids = ids.factorize(labels, "label")
     row = np.concatenate([g.row for g in groups] or [np.zeros(0, np.int64)])
     column = np.concatenate([g.column for g in groups] or [np.zeros(0, np.int64)])
     if not named:
-        _refuse_odd_columns(column, codes, names, len(found))
+        _refuse_odd_columns(column, codes, names, len(label_ids))
     _warn_empty("task", tasks, np.bincount(row, minlength=len(tasks)), "gets a missing label")
     if len(tasks):
         per_worker = np.bincount(column, minlength=len(names))
         _warn_empty("worker", names, per_worker, "counts as an average worker")
-    answers = Answers.from_codes((row, tasks), (column, names), (codes, found), classes=classes)
+    answers = Answers.from_codes((row, tasks), (column, names), (codes, label_ids), classes=classes)
     warn_of_doubts(answers, classes_given=classes is not None)
     return answers
 
@@ -98,10 +98,10 @@ def _refuse_odd_columns(
     column: npt.NDArray[Any], codes: npt.NDArray[Any], names: pd.Index, n_codes: int
 ) -> None:
     """Raise if a column with ten answers or more holds ids or notes, to judge by its values beside the others'."""
-    found = odd_columns(column, codes, names, n_codes)
-    if found is None:
+    odd_one = odd_columns(column, codes, names, n_codes)
+    if odd_one is None:
         return
-    odd, text = found
+    odd, text = odd_one
     name = names[odd[0]]
     rest = [other for i, other in enumerate(names) if i not in set(odd.tolist())]
     raise DataError(
@@ -155,14 +155,14 @@ def _ids(index: pd.Index, name: str, where: str) -> pd.Index:
             f"the {name} is missing at {len(absent)} of {len(flat)} places of the {where} (positions "
             f"{first_few(absent)}). Name each {name}, or drop what has no name."
         )
-    _, found = ids.factorize(values, name)
-    if len(found) != len(flat):
+    _, taken = ids.factorize(values, name)
+    if len(taken) != len(flat):
         again = flat[flat.duplicated()].unique()
         raise DataError(
             f"{len(again)} {name}s occur more than once: {first_few(again)}. In the wide format each has one "
             f"{'row' if name == 'task' else 'column'}; repeated answers need the long format."
         )
-    return found if len(found) else flat.rename(name)
+    return taken if len(taken) else flat.rename(name)
 
 
 def _groups(frame: pd.DataFrame) -> Iterator[_Cells]:

@@ -145,7 +145,7 @@ def aggregate(
     aggregator, labels = _fit(method, settled, known, chosen[method], table_of_features)
     # All is worked out before anything is written.
     about = results.summary(aggregator, method) if summary else ""
-    found = [] if summary else results.findings(aggregator, known)
+    sentences = [] if summary else results.findings(aggregator, known)
     tables: list[tuple[pd.DataFrame, str]] = []
     if proba is not None:
         tables.append((results.probabilities(aggregator, labels, settled, method), proba))
@@ -163,7 +163,7 @@ def aggregate(
         files.write(tables, kind, spreadsheet)
     if about:
         typer.echo(about, err=True)
-    for sentence in found:
+    for sentence in sentences:
         shell.warn(sentence)
     for rows, path in tables:
         files.say_written(path, len(rows))
@@ -180,10 +180,10 @@ def plugins() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # the second table says it
         with shell.plugin_output():
-            found = registry.plugins()
+            listed = registry.plugins()
     out = shell.console()
-    out.print(entry_table(found))
-    if skipped := [plugin for plugin in found if plugin.problem or plugin.denied]:
+    out.print(entry_table(listed))
+    if skipped := [plugin for plugin in listed if plugin.problem or plugin.denied]:
         out.print(skipped_table(skipped, discovery.DENY))
     for message in registry.clashes():
         shell.warn(message)

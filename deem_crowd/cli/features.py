@@ -80,12 +80,12 @@ def _arrays(path: str) -> tuple[Any, Any]:
     import numpy as np
 
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found, None
-        with found:
-            names = set(found.files)
-            task = found["task"] if "task" in names else None
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content, None
+        with content:
+            names = set(content.files)
+            task = content["task"] if "task" in names else None
             if names >= _SPARSE:
                 from scipy import sparse
 
@@ -97,7 +97,7 @@ def _arrays(path: str) -> tuple[Any, Any]:
                     f"{path} holds {len(features)} arrays ({first_few(features)}): name the features X, and the ids of "
                     "tasks task."
                 )
-            return found[name], task
+            return content[name], task
     except (ValueError, EOFError, OSError) as error:
         if isinstance(error, DataError | FileNotFoundError):
             raise

@@ -113,12 +113,12 @@ def _refuse_destroying(option: str, path: str, same: str | None, inputs: Sequenc
 
 def _local(inputs: Iterable[str | None]) -> list[str]:
     """Return the inputs there are, those of this machine that are named by a URI as paths."""
-    found = []
+    local = []
     for path in inputs:
         uri = re.search(r"(?:^|::)(?:file|local)://(?:localhost)?(/[^?]*)", path or "")
         if path is not None:
-            found.append(unquote(uri[1]) if uri else path)
-    return found
+            local.append(unquote(uri[1]) if uri else path)
+    return local
 
 
 def _read_files(inputs: Iterable[str]) -> dict[Any, str]:

@@ -195,8 +195,8 @@ def progress(what: str, unit: str) -> Iterator[Bar]:
     """Show a bar while the block runs, where it takes long; ``unit`` is what is counted, in the plural."""
     from deem_crowd.progress import watched
 
-    with watched(what, unit) as found:
-        yield Bar(found)
+    with watched(what, unit) as bar:
+        yield Bar(bar)
 
 
 def warn(message: str) -> None:
@@ -230,26 +230,26 @@ def method_parameters(
     ------
     typer.BadParameter
     """
-    found: dict[str, dict[str, Any]] = {method: {} for method in methods}
+    chosen: dict[str, dict[str, Any]] = {method: {} for method in methods}
     for item in given or []:
         left, equals, text = item.partition("=")
         method, dot, name = left.strip().rpartition(".")
         if not dot and len(methods) == 1:
             method = methods[0]
-        if not equals or not name or method not in found:
+        if not equals or not name or method not in chosen:
             example = "NAME=VALUE" if len(methods) == 1 else f"{methods[0]}.NAME=VALUE"
             raise typer.BadParameter(
                 f"{item!r} is no {example} of {', '.join(methods)}", param_hint=option
             )
         try:
-            found[method][name] = json.loads(text)
+            chosen[method][name] = json.loads(text)
         except RecursionError:
             raise typer.BadParameter(
                 f"the value of {name!r} is nested too deeply", param_hint=option
             ) from None
         except ValueError:
-            found[method][name] = text
-    return found
+            chosen[method][name] = text
+    return chosen
 
 
 def _shown(debug: bool) -> Callable[..., None]:

@@ -216,23 +216,23 @@ class _Edges:
         if self._alone:
             return np.asarray(self._weight[rows] * alive[rows])
         size = max(1, _BLOCK // max(self.n_rows, 1))
-        found = np.zeros(len(rows))
+        degrees = np.zeros(len(rows))
         for begin in range(0, len(rows), size):
             part = rows[begin : begin + size]
-            found[begin : begin + size] = self._both(part)[0] @ (self._weight * alive)
-        return found
+            degrees[begin : begin + size] = self._both(part)[0] @ (self._weight * alive)
+        return degrees
 
     def towards(self, removed: IntArray) -> npt.NDArray[np.float64]:
         """Return how many of some rows' tasks have a positive edge to each row, shape (n_rows,)."""
-        found = np.zeros(self.n_rows)
+        weight = np.zeros(self.n_rows)
         if self._alone:
-            found[removed] = self._weight[removed]
-            return found
+            weight[removed] = self._weight[removed]
+            return weight
         size = max(1, _BLOCK // max(self.n_rows, 1))
         for begin in range(0, len(removed), size):
             part = removed[begin : begin + size]
-            found += self._weight[part] @ self._both(part)[0]
-        return found
+            weight += self._weight[part] @ self._both(part)[0]
+        return weight
 
 
 def _thresholds(

@@ -116,7 +116,7 @@ class _Growth:
         table = np.asarray(rows @ (self.posterior() * answered[:, None]))
         common = np.asarray(rows @ answered.astype(np.float64))
         ends = np.cumsum([0, *map(len, places)])
-        found = []
+        offers = []
         for source, begin, end in zip(sources, ends[:-1], ends[1:], strict=True):
             counts, n = table[begin:end], float(common[begin:end].sum())
             if not n:
@@ -127,8 +127,8 @@ class _Growth:
             right = float(matched.sum())
             accuracy = (_RIGHT + right) / (_RIGHT + _WRONG + n)
             told = _log_odds(right, n, int((common[begin:end] > 0).sum()), k)
-            found.append(_Offer(source, own[met], classes[met], accuracy, told))
-        return found
+            offers.append(_Offer(source, own[met], classes[met], accuracy, told))
+        return offers
 
     def joins(self, offer: _Offer) -> None:
         """Let a source's names vote for classes."""

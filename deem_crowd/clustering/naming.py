@@ -94,12 +94,12 @@ def _bound(evidence: float, posterior: FloatArray) -> float:
 
 def naming_of(counts: FloatArray, columns: Sequence[IntArray]) -> FloatArray:
     """Return 1 where an own name stands for a class, one to one in each source, shape (C, K)."""
-    found = np.zeros_like(counts)
+    naming = np.zeros_like(counts)
     for place in columns:
         if len(place):
             rows, classes = linear_sum_assignment(counts[place], maximize=True)
-            found[place[rows], classes] = 1.0
-    return found
+            naming[place[rows], classes] = 1.0
+    return naming
 
 
 def relabelled(own: OwnNames, posterior: FloatArray) -> tuple[FloatArray, float]:

@@ -83,10 +83,10 @@ class OwnNames:
         )
         given = self.indicator @ to_source
         _, label = sparse.csgraph.connected_components(given.T @ given, directed=False)
-        found = np.full(d, -1, dtype=np.int64)
+        component = np.full(d, -1, dtype=np.int64)
         answered = np.unique(self.source)
-        found[answered] = np.unique(label[answered], return_inverse=True)[1]
-        return found
+        component[answered] = np.unique(label[answered], return_inverse=True)[1]
+        return component
 
     def require_connected(self) -> None:
         """Refuse sources that fall into parts without a common task.

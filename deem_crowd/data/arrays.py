@@ -163,8 +163,8 @@ def of_tensor(tensor: Any, what: str) -> npt.NDArray[Any]:
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.is_floating_point() and tensor.dtype.itemsize < 4:
         tensor = tensor.float()
-    found: npt.NDArray[Any] = tensor.numpy()
-    return found
+    array: npt.NDArray[Any] = tensor.numpy()
+    return array
 
 
 def whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -306,12 +306,12 @@ def checked_soft(
     NaN rows."""
 
     def places(bad: npt.NDArray[np.bool_]) -> str:
-        found = np.flatnonzero(bad)[:6]
+        first = np.flatnonzero(bad)[:6]
         if array is None:
-            return f"rows {first_few(found)}"
+            return f"rows {first_few(first)}"
         n_workers = array.shape[2]
         return "at (task, worker) " + first_few(
-            [(int(i) // n_workers, int(i) % n_workers) for i in found]
+            [(int(i) // n_workers, int(i) % n_workers) for i in first]
         )
 
     nan = np.isnan(rows)

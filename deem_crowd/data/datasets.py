@@ -158,12 +158,12 @@ def files_of(paths: Paths, where: Any = None) -> list[DataFile]:
     FileNotFoundError, DataError, OSError
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    found: list[DataFile] = []
+    files: list[DataFile] = []
     for path in [os.fspath(p) for p in given]:
-        found += _remote(path) if "://" in path else _local(path)
-    if not found:
+        files += _remote(path) if "://" in path else _local(path)
+    if not files:
         raise FileNotFoundError("no parquet file was named")
-    return found if where is None else _admitted(found, where)
+    return files if where is None else _admitted(files, where)
 
 
 def _local(path: str) -> list[DataFile]:
@@ -182,10 +182,10 @@ def _local(path: str) -> list[DataFile]:
 
 
 def _expanded(path: str) -> list[str]:
-    found = [path] if os.path.exists(path) else sorted(glob.glob(path))
-    if not found:
+    paths = [path] if os.path.exists(path) else sorted(glob.glob(path))
+    if not paths:
         raise FileNotFoundError(f"{path}: there is no such file, and no parquet file fits it")
-    return found
+    return paths
 
 
 def _remote(uri: str) -> list[DataFile]:

@@ -155,12 +155,12 @@ def _minus_one(classes: pd.Index) -> str:
     if classes.dtype.kind in "if":
         values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
         shown = [int(v) if float(v).is_integer() else float(v) for v in values[:5]]
-        value, found = "-1", len(values) and values.min() == -1 and 0 in values
+        value, doubtful = "-1", len(values) and values.min() == -1 and 0 in values
     else:
         texts = _texts(classes)
         shown = texts[:5]
-        value, found = "'-1'", {"-1", "0"} <= set(texts) and all(map(_WHOLE.fullmatch, texts))
-    if not found:
+        value, doubtful = "'-1'", {"-1", "0"} <= set(texts) and all(map(_WHOLE.fullmatch, texts))
+    if not doubtful:
         return ""
     return (
         f"label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != {value}]; if "

@@ -116,13 +116,13 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
         raw = values.to_numpy()
         try:
             _refuse_collisions(raw, column)
-            codes, found = pd.factorize(raw, use_na_sentinel=True)
+            codes, distinct = pd.factorize(raw, use_na_sentinel=True)
             if _NUL_MERGES:
-                return _torn_apart(raw, codes, found, column)
+                return _torn_apart(raw, codes, distinct, column)
         except TypeError as error:
             require_hashable(raw, f"column '{column}'")
             raise FormError(f"column '{column}' holds values that are no ids: {error}.") from error
-        uniques = pd.Index(found, tupleize_cols=False, dtype=object)
+        uniques = pd.Index(distinct, tupleize_cols=False, dtype=object)
     elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iu":
         codes, numbers_ = numbered(values.to_numpy())
         uniques = pd.Index(numbers_)
@@ -145,10 +145,10 @@ def among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        found = pc.is_in(pa.array(values.array), value_set=pa.array(known.array))
-        if isinstance(found, pa.ChunkedArray):
-            found = found.combine_chunks()
-        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=bool)
+        within = pc.is_in(pa.array(values.array), value_set=pa.array(known.array))
+        if isinstance(within, pa.ChunkedArray):
+            within = within.combine_chunks()
+        return np.asarray(within.to_numpy(zero_copy_only=False), dtype=bool)
     return np.asarray(values.isin(known))
 
 
@@ -184,12 +184,12 @@ def _no_ids(column: str, what: Any, remedy: str) -> FormError:
 
 
 def _torn_apart(
-    raw: npt.NDArray[np.object_], codes: IntArray, found: npt.NDArray[np.object_], column: str
+    raw: npt.NDArray[np.object_], codes: IntArray, uniques: npt.NDArray[np.object_], column: str
 ) -> tuple[IntArray, pd.Index]:
     """Return codes in which texts that differ in what follows a NUL differ, too; pandas 2 takes them for one."""
     there = codes >= 0
-    if bool((found[codes[there]] == raw[there]).all()):
-        return codes, pd.Index(found, tupleize_cols=False, dtype=object, name=column)
+    if bool((uniques[codes[there]] == raw[there]).all()):
+        return codes, pd.Index(uniques, tupleize_cols=False, dtype=object, name=column)
     table: dict[Any, int] = {}
     own: IntArray = codes.copy()
     own[there] = [table.setdefault(value, len(table)) for value in raw[there]]

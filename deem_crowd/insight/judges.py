@@ -175,7 +175,7 @@ def _sources(results: Results, truth: IntArray, z: float) -> tuple[pd.DataFrame,
         tables = np.zeros((min(size, len(workers) - start), k, k), dtype=np.int64)
         tables.reshape(-1)[rows[part] - start * k * k] = times[part]
         scores.append(_scores(tables, z))
-    found = pd.concat(scores).set_axis(data.workers.take(workers)) if scores else pd.DataFrame()
+    table = pd.concat(scores).set_axis(data.workers.take(workers)) if scores else pd.DataFrame()
     pairs, row = np.unique(rows // k, return_inverse=True)
     counts = np.zeros((len(pairs), k), dtype=np.int64)
     counts[row, rows % k] = times
@@ -183,7 +183,7 @@ def _sources(results: Results, truth: IntArray, z: float) -> tuple[pd.DataFrame,
     codes = [workers[pairs // k].tolist(), (pairs % k).tolist()]
     index = pd.MultiIndex(levels=levels, codes=codes, names=["worker", "answer"])
     columns = pd.Index(data.classes, name="label")
-    return found, pd.DataFrame(counts, index=index, columns=columns)
+    return table, pd.DataFrame(counts, index=index, columns=columns)
 
 
 def _prevalence(results: Results, truth: IntArray, level: float) -> pd.DataFrame:

@@ -210,16 +210,16 @@ def _tables(confusion: Any) -> npt.NDArray[np.float32]:
         confusion = frame.to_numpy().reshape(-1, k, k)
     if isinstance(confusion, Tensor):
         confusion = confusion.detach().cpu().numpy()
-    found = np.asarray(confusion, dtype=np.float32)
-    if found.ndim != 3 or found.shape[1] != found.shape[2]:
+    tables = np.asarray(confusion, dtype=np.float32)
+    if tables.ndim != 3 or tables.shape[1] != tables.shape[2]:
         raise FormError(
-            f"confusion has shape {found.shape}; it is (D, K, K), as [worker, answer, label]."
+            f"confusion has shape {tables.shape}; it is (D, K, K), as [worker, answer, label]."
         )
-    if not (found >= 0).all() or np.abs(found.sum(axis=1) - 1).max(initial=0) > 1e-3:
+    if not (tables >= 0).all() or np.abs(tables.sum(axis=1) - 1).max(initial=0) > 1e-3:
         raise DataError(
             "confusion holds columns that do not sum to 1 over the answers: its axes are [worker, answer, label]."
         )
-    return found
+    return tables
 
 
 def _two_axes(logits: Tensor) -> Tensor:

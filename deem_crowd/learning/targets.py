@@ -28,14 +28,14 @@ def soft_targets(agg: Any) -> Any:
     ------
     NotFittedError, FormError
     """
-    found = getattr(agg, "probas_", None)
-    if found is None:
+    probas = getattr(agg, "probas_", None)
+    if probas is None:
         if hasattr(agg, "fit"):
             raise NotFittedError(f"this {type(agg).__name__} has no probas_: call fit first.")
         raise FormError(
             f"a fitted aggregator with probas_ is needed, and this is a {type(agg).__name__}."
         )
-    return found.copy()
+    return probas.copy()
 
 
 def sample_weights(agg: Any) -> Any:

@@ -138,12 +138,12 @@ def _panel_agreement(results: Results) -> str:
     if not patterns.n_tasks:
         return "No task has two answers, so that nothing is known of how far workers agree."
     ordered = has_order(results.answers.classes)
-    found = panel_coefficients(patterns, ordered, 200, 0.95, np.random.default_rng(0))
-    alpha = found["alpha_nominal"]
+    coefficients = panel_coefficients(patterns, ordered, 200, 0.95, np.random.default_rng(0))
+    alpha = coefficients["alpha_nominal"]
     if not np.isfinite(alpha.value):
         return "All answers are the same."
     text = f"Krippendorff's alpha is {alpha.value:.2f} ({alpha.low:.2f} to {alpha.high:.2f})"
-    ordinal = found["alpha_ordinal"]
+    ordinal = coefficients["alpha_ordinal"]
     if np.isfinite(ordinal.value) and results.answers.n_classes > 2:
         text += f", and {ordinal.value:.2f} if the classes are taken as ordered"
     return text + "."

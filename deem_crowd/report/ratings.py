@@ -62,10 +62,12 @@ def unreliable(results: Results, panel: Panel, truth: IntArray | None) -> Sectio
 
 def _about(names: npt.ArrayLike, one: str, several: str, what: str) -> str:
     """Return a sentence about some workers; an empty one about none."""
-    found = np.asarray(names, dtype=object)
-    if not len(found):
+    ids = np.asarray(names, dtype=object)
+    if not len(ids):
         return ""
-    return f"{counted(len(found), 'worker')} {one if len(found) == 1 else several} {what}: {listed(found)}."
+    return (
+        f"{counted(len(ids), 'worker')} {one if len(ids) == 1 else several} {what}: {listed(ids)}."
+    )
 
 
 def _by_what(rated: Reliability) -> str:

@@ -57,13 +57,13 @@ def check_adapter(
     triples = set(frame.itertuples(index=False, name=None))
 
     def answers() -> Answers:
-        found = read(write(frame.copy()))
+        coded = read(write(frame.copy()))
         checks.require(
-            isinstance(found, Answers),
-            f"it returned a {type(found).__name__}.",
+            isinstance(coded, Answers),
+            f"it returned a {type(coded).__name__}.",
             "Return deem_crowd.Answers: Answers.from_frame, from_dense or from_soft make them.",
         )
-        return found
+        return coded
 
     def round_trip() -> None:
         back = set(answers().to_frame().itertuples(index=False, name=None))
@@ -80,23 +80,23 @@ def check_adapter(
         )
 
     def missing() -> None:
-        found = answers()
+        coded = answers()
         checks.require(
-            found.n_answers == len(frame),
-            f"{found.n_answers} answers where {len(frame)} were given.",
+            coded.n_answers == len(frame),
+            f"{coded.n_answers} answers where {len(frame)} were given.",
             "Missing answers are not stored; neither is an answer stored twice.",
         )
-        extra = set(found.classes) - set(frame["label"])
+        extra = set(coded.classes) - set(frame["label"])
         checks.require(
             not extra, f"there are labels nobody gave: {extra}.", "Missing is not a label."
         )
 
     def sizes() -> None:
-        found = answers()
+        coded = answers()
         expected = tuple(frame[column].nunique() for column in ("task", "worker", "label"))
         checks.require(
-            (found.n_tasks, found.n_workers, found.n_classes) == expected,
-            f"{found!r} where there are {expected} tasks, workers and labels.",
+            (coded.n_tasks, coded.n_workers, coded.n_classes) == expected,
+            f"{coded!r} where there are {expected} tasks, workers and labels.",
             "Keep every id, and each once.",
         )
 

@@ -59,26 +59,26 @@ class _AggregatorChecks(_InputChecks):
 
     @check("labels")
     def labels(self) -> None:
-        found = self.labelled(self.data)
+        labels = self.labelled(self.data)
         tasks = set(self.data["task"])
         self.checks.require(
-            set(found.index) == tasks and found.index.is_unique,
-            f"labels for {len(found)} entries, {len(set(found.index) & tasks)} of them tasks, where there are "
+            set(labels.index) == tasks and labels.index.is_unique,
+            f"labels for {len(labels)} entries, {len(set(labels.index) & tasks)} of them tasks, where there are "
             f"{len(tasks)} tasks.",
             "Label every task once, under its own id.",
         )
         self.checks.require(
-            found.index.name == "task" and found.name == "agg_label",
-            f"the Series is called {found.name!r} and its index {found.index.name!r}.",
+            labels.index.name == "task" and labels.name == "agg_label",
+            f"the Series is called {labels.name!r} and its index {labels.index.name!r}.",
             "Name the Series 'agg_label' and its index 'task'.",
         )
-        missing = int(found.isna().sum())
+        missing = int(labels.isna().sum())
         self.checks.require(
             not missing or getattr(self.factory(), "abstains", False),
             f"{missing} tasks have a missing label.",
             "Label every task, or say abstains = True.",
         )
-        strangers = set(found.dropna()) - set(self.data["label"])
+        strangers = set(labels.dropna()) - set(self.data["label"])
         self.checks.require(
             not strangers, f"labels nobody gave: {sorted(map(repr, strangers))}.", "Give labels."
         )
@@ -246,8 +246,8 @@ class _AggregatorChecks(_InputChecks):
         probas = getattr(made, "probas_", None)
         for seed in range(3):
             again = self.factory()
-            found = again.fit_predict(data.sample(frac=1.0, random_state=seed))
-            changed = int((found.reindex(first.index) != first).sum())
+            labels = again.fit_predict(data.sample(frac=1.0, random_state=seed))
+            changed = int((labels.reindex(first.index) != first).sum())
             self.checks.require(
                 changed == 0,
                 f"on a crowd with tied votes {changed} labels are others when the rows come in another order.",

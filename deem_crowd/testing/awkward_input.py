@@ -36,13 +36,13 @@ class _InputChecks:
         self.data, self.truth = _crowd()
 
     def labelled(self, data: pd.DataFrame) -> pd.Series:
-        found = self.factory().fit_predict(data.copy())
+        labels = self.factory().fit_predict(data.copy())
         self.checks.require(
-            isinstance(found, pd.Series),
-            f"fit_predict returned a {type(found).__name__}.",
+            isinstance(labels, pd.Series),
+            f"fit_predict returned a {type(labels).__name__}.",
             "Return a Series of labels, indexed by task.",
         )
-        return found
+        return labels
 
     @check("extra columns")
     def columns(self) -> None:
@@ -72,20 +72,20 @@ class _InputChecks:
             worker=pd.factorize(self.data["worker"])[0] + 0.5,
             label=(self.data["label"] == "cat").astype("int64"),
         )
-        found = self.labelled(numbers)
+        labels = self.labelled(numbers)
         names = self.labelled(self.data)
         first = dict(zip(numbers["task"], self.data["task"], strict=True))
-        expected = [int(names[first[task]] == "cat") for task in found.index]
-        wrong = int((found.to_numpy() != np.array(expected)).sum())
+        expected = [int(names[first[task]] == "cat") for task in labels.index]
+        wrong = int((labels.to_numpy() != np.array(expected)).sum())
         self.checks.require(
             wrong == 0,
             f"with numbers for ids and labels {wrong} labels are others.",
             "Treat ids and labels as names, whatever their dtype.",
         )
         self.checks.require(
-            found.dtype == numbers["label"].dtype and found.index.dtype == numbers["task"].dtype,
-            f"labels of {numbers['label'].dtype} came back as {found.dtype}, tasks of {numbers['task'].dtype} as "
-            f"{found.index.dtype}.",
+            labels.dtype == numbers["label"].dtype and labels.index.dtype == numbers["task"].dtype,
+            f"labels of {numbers['label'].dtype} came back as {labels.dtype}, tasks of {numbers['task'].dtype} as "
+            f"{labels.index.dtype}.",
             "Give ids and labels back in the dtype they came in.",
         )
 
@@ -94,8 +94,8 @@ class _InputChecks:
         names = self.labelled(self.data)
         for cat, dog in (("", "task"), ("label", "a\tb\n"), ("é", "agg_label")):
             other = {"cat": cat, "dog": dog}
-            found = self.labelled(self.data.assign(label=self.data["label"].map(other)))
-            wrong = int((found.reindex(names.index) != names.map(other)).sum())
+            labels = self.labelled(self.data.assign(label=self.data["label"].map(other)))
+            wrong = int((labels.reindex(names.index) != names.map(other)).sum())
             self.checks.require(
                 wrong == 0,
                 f"with labels {cat!r} and {dog!r} {wrong} labels are others.",
@@ -122,10 +122,10 @@ class _InputChecks:
         data = self.data.astype({"label": object})
         data.loc[3, "label"] = None
         try:
-            found = self.factory().fit_predict(data)
+            labels = self.factory().fit_predict(data)
         except Exception:
             return  # refusing is right, whatever the words
-        invented = set(found.dropna()) - {"cat", "dog"}
+        invented = set(labels.dropna()) - {"cat", "dog"}
         self.checks.require(
             not invented, f"a missing label became {invented}.", "Refuse it, or leave the row out."
         )
@@ -136,11 +136,11 @@ class _InputChecks:
             data = self.data.astype({column: object})
             data.loc[3, column] = None
             try:
-                found = self.labelled(data)
+                labels = self.labelled(data)
             except Exception:
                 continue  # refusing is right, whatever the words
             self.checks.require(
-                set(found.index) == set(self.data["task"]),
+                set(labels.index) == set(self.data["task"]),
                 f"with a missing {column} the tasks labelled are others.",
                 "Refuse it, or leave the row out.",
             )
@@ -151,46 +151,46 @@ class _InputChecks:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it may well say so
-                found = self.labelled(data)
+                labels = self.labelled(data)
         except ValueError:
             return  # refusing is an answer
         self.checks.require(
-            found.index.is_unique and set(found.index) == set(self.data["task"]),
+            labels.index.is_unique and set(labels.index) == set(self.data["task"]),
             "where a worker answered a task twice, tasks are lost or labelled twice.",
             "Count the answer once, or refuse it with a ValueError that names task and worker.",
         )
 
     @check("empty frame")
     def empty(self) -> None:
-        found = self.labelled(self.data.iloc[:0])
-        self.checks.require(len(found) == 0, "an empty frame got labels.", "Return none.")
+        labels = self.labelled(self.data.iloc[:0])
+        self.checks.require(len(labels) == 0, "an empty frame got labels.", "Return none.")
 
     @check("one task")
     def one_task(self) -> None:
         data = pd.DataFrame(
             {"task": ["t"] * 3, "worker": ["a", "b", "c"], "label": ["yes", "yes", "no"]}
         )
-        found = self.labelled(data)
+        labels = self.labelled(data)
         self.checks.require(
-            list(found) == ["yes"],
-            f"two answers 'yes' and one 'no' gave {list(found)}.",
+            list(labels) == ["yes"],
+            f"two answers 'yes' and one 'no' gave {list(labels)}.",
             "With nothing else to go by the majority is right.",
         )
 
     @check("one label")
     def one_label(self) -> None:
-        found = self.labelled(self.data.assign(label="yes"))
+        labels = self.labelled(self.data.assign(label="yes"))
         self.checks.require(
-            set(found) == {"yes"} and len(found) == len(self.truth),
-            f"where every answer is 'yes' the labels are {sorted(map(repr, set(found)))}.",
+            set(labels) == {"yes"} and len(labels) == len(self.truth),
+            f"where every answer is 'yes' the labels are {sorted(map(repr, set(labels)))}.",
             "Where all agree they are right.",
         )
 
     @check("one answer a task")
     def one_answer(self) -> None:
         data = self.data.drop_duplicates("task")
-        found = self.labelled(data)
-        wrong = int((found.reindex(data["task"]).to_numpy() != data["label"].to_numpy()).sum())
+        labels = self.labelled(data)
+        wrong = int((labels.reindex(data["task"]).to_numpy() != data["label"].to_numpy()).sum())
         self.checks.require(
             wrong == 0,
             f"of tasks with one answer each {wrong} got another label than their answer.",

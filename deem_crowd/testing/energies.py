@@ -94,16 +94,16 @@ class Model:
         energy = self.energy(torch.full((len(states),), kind))
         with torch.no_grad():
             free = energy.free_energy(one_hot(states, self.n_classes, energy.dtype))
-        found: np.ndarray[Any, Any] = torch.softmax(-free.double(), 0).numpy()
-        return found
+        probabilities: np.ndarray[Any, Any] = torch.softmax(-free.double(), 0).numpy()
+        return probabilities
 
 
 def number(states: Tensor, n_classes: int) -> Tensor:
     """Return the number of each state, shape (B, T) to (B,): its answers that exist, read as digits."""
-    found = torch.zeros(states.shape[0], dtype=torch.int64, device=states.device)
+    numbers = torch.zeros(states.shape[0], dtype=torch.int64, device=states.device)
     for column in states.T:
-        found = torch.where(column >= 0, found * n_classes + column, found)
-    return found
+        numbers = torch.where(column >= 0, numbers * n_classes + column, numbers)
+    return numbers
 
 
 def models() -> list[Model]:

@@ -51,7 +51,7 @@ def check_sampler(
         Naming the check, what was seen and what to correct.
     """
     checks = Checks(name_of(sampler), skip)
-    found: list[Sampler] = []
+    samplers: list[Sampler] = []
 
     def build() -> None:
         made = sampler if isinstance(sampler, Sampler) else sampler()
@@ -60,19 +60,19 @@ def check_sampler(
             f"it makes a {type(made).__name__}.",
             "Derive from deem_crowd.samplers.Sampler.",
         )
-        found.append(made)
+        samplers.append(made)
 
     checks.run("is a sampler", build)
-    if not found:
+    if not samplers:
         return checks.finish()
-    kit = _SamplerChecks(checks, found[0], n_steps, n_chains, level)
+    kit = _SamplerChecks(checks, samplers[0], n_steps, n_chains, level)
     checks.run("says what it cannot serve", kit.refusal)
     checks.run("keeps the mask", kit.mask)
     checks.run("leaves its input alone", kit.input)
     checks.run("draws from the generator alone", kit.randomness)
     checks.run("counts what it accepts", kit.acceptance)
     if (
-        found[0].n_replicas == 1
+        samplers[0].n_replicas == 1
     ):  # only together with its replicas is a state drawn from what a step keeps
         checks.run("keeps the distribution", kit.keeps)
     checks.run("reaches the distribution", kit.reaches)
@@ -243,8 +243,8 @@ class _SamplerChecks:
         """Yield for each kind of task its number, a p-value and the total variation from the enumerated p."""
         for place in range(len(model.kinds)):
             expected = model.probabilities(place)
-            found = number(drawn[kind == place].cpu(), model.n_classes).numpy()
-            counts = np.bincount(found, minlength=len(expected))
+            states = number(drawn[kind == place].cpu(), model.n_classes).numpy()
+            counts = np.bincount(states, minlength=len(expected))
             apart = 0.5 * float(np.abs(counts / max(counts.sum(), 1) - expected).sum())
             yield place, _misfit(counts, expected), apart
 

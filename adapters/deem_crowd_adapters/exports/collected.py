@@ -269,8 +269,8 @@ def tasks_of(collected: Collected, answers: pd.DataFrame) -> pd.Index:
     tasks = list(collected.tasks)
     if all(isinstance(task, str) for task in answers["task"]) and len(answers):
         tasks = [str(task) for task in tasks]
-    found = pd.Index(pd.Series(tasks, dtype=object).infer_objects(), name="task")
-    return found.astype(answers["task"].dtype) if len(answers) else found
+    index = pd.Index(pd.Series(tasks, dtype=object).infer_objects(), name="task")
+    return index.astype(answers["task"].dtype) if len(answers) else index
 
 
 def _series(values: list[Any], what: str, where: str) -> pd.Series:

@@ -29,14 +29,14 @@ class Consensus(NamedTuple):
 def consensus_of(result: Any) -> Consensus:
     """Return labels and scores of whatever was given."""
     if not isinstance(result, (pd.DataFrame, pd.Series)):
-        found = getattr(result, "probas_", None)
-        found = getattr(result, "labels_", None) if found is None else found
-        if not isinstance(found, (pd.DataFrame, pd.Series)):
+        probas = getattr(result, "probas_", None)
+        probas = getattr(result, "labels_", None) if probas is None else probas
+        if not isinstance(probas, (pd.DataFrame, pd.Series)):
             raise FormError(
                 "expected probabilities (a DataFrame: tasks × classes), labels (a Series by task) or a fitted "
                 f"aggregator, got {type(result).__name__}."
             )
-        result = found
+        result = probas
     tasks = [plain(task) for task in result.index]
     twice = result.index[result.index.duplicated()]
     if len(twice):

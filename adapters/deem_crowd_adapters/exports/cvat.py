@@ -105,10 +105,14 @@ def _assignee(root: ElementTree.Element) -> str | None:
     """Return who the job, task or project is assigned to; the name, or the text itself in old files."""
     meta = root.find("meta")
     for kind in ("job", "task", "project"):
-        found = None if meta is None else meta.find(f"{kind}/assignee")
-        if found is None:
+        element = None if meta is None else meta.find(f"{kind}/assignee")
+        if element is None:
             continue
-        name = found.findtext("username") or found.findtext("email") or (found.text or "").strip()
+        name = (
+            element.findtext("username")
+            or element.findtext("email")
+            or (element.text or "").strip()
+        )
         if name:
             return name
     return None

@@ -93,7 +93,7 @@ def _read(
         hashable(sample.get("epoch", 1), content, f"sample {i}", "'epoch'")
         for i, sample in enumerate(samples)
     }
-    found: dict[str, dict[str, _Scores]] = defaultdict(dict)
+    by_question: dict[str, dict[str, _Scores]] = defaultdict(dict)
     for number, sample in enumerate(samples):
         place = f"sample {number}"
         key = hashable(sample.get("id", number), content, place, "'id'")
@@ -109,10 +109,10 @@ def _read(
             collected.skip("samples that were declared invalid")
         else:
             for question, scorer, value in _values(sample, place, content, collected):
-                scores = found[question].setdefault(scorer, _Scores(scorer))
+                scores = by_question[question].setdefault(scorer, _Scores(scorer))
                 scores.tasks.append(task)
                 scores.values.append(value)
-    for question, by_scorer in found.items():
+    for question, by_scorer in by_question.items():
         _add(question, list(by_scorer.values()), collected)
 
 

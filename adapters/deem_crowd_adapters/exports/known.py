@@ -52,11 +52,11 @@ MODULES = (
 
 def formats(name: str | None = None) -> list[Format]:
     """Return the known formats, those of one tool if it is named."""
-    found: list[Format] = []
+    known: list[Format] = []
     for module in MODULES:
         offered: Any = importlib.import_module(f"deem_crowd_adapters.exports.{module}")
-        found += offered.FORMATS
-    return [each for each in found if name is None or each.name == name]
+        known += offered.FORMATS
+    return [each for each in known if name is None or each.name == name]
 
 
 def recognised(content: Content, name: str | None = None) -> Format | None:

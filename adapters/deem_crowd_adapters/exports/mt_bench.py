@@ -138,7 +138,7 @@ def read_single(content: Content, collected: Collected) -> None:
         task = f"question {row.get('question_id')}, turn {_turn(row)}, {row.get('model')}"
         prompts[task, judge].add(prompt)
         rows.append((task, judge, prompt, _score(row.get("score"), content, place)))
-    several = {judge for (_, judge), found in prompts.items() if len(found) > 1}
+    several = {judge for (_, judge), used in prompts.items() if len(used) > 1}
     none: Counter[str] = Counter()
     for task, judge, prompt, score in rows:
         if score is None:

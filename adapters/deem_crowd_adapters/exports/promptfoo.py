@@ -285,15 +285,15 @@ def _sources(verdicts: list[_Verdict]) -> Iterator[tuple[_Verdict, str, str]]:
     several = {what for what, named in providers.items() if len(named) > 1}
     times: Counter[tuple[str, str]] = Counter()
     most: Counter[str] = Counter()
-    found: list[tuple[_Verdict, str, str, int]] = []
+    seen: list[tuple[_Verdict, str, str, int]] = []
     for verdict in verdicts:
         question = verdict.what if verdict.what in several else "pass"
         source = (verdict.provider or "default grader") if verdict.what in several else verdict.what
         key = f"{question}\n{source}"
         times[verdict.task, key] += 1
         most[key] = max(most[key], times[verdict.task, key])
-        found.append((verdict, question, source, times[verdict.task, key]))
-    for verdict, question, source, number in found:
+        seen.append((verdict, question, source, times[verdict.task, key]))
+    for verdict, question, source, number in seen:
         repeated = most[f"{question}\n{source}"] > 1
         yield verdict, question, f"{source} {number}" if repeated else source
 

@@ -93,9 +93,9 @@ def listed(value: Any, content: Content, place: str, what: str) -> list[Any]:
     if isinstance(value, list):
         return value
     if hasattr(value, "tolist"):  # an array in a parquet file
-        found = value.tolist()
-        if isinstance(found, list):
-            return found
+        items = value.tolist()
+        if isinstance(items, list):
+            return items
     raise content.damaged(place, f"{what} is {_shown(value)} and no list")
 
 

@@ -100,7 +100,7 @@ def by_file(contents: Sequence[Content], tool: str | None = None) -> Sequence[Co
     for content in contents:
         if content.kind == "sheets":
             usable = {name: _tidy(frame) for name, frame in content.value.items()}
-            found = [
+            sheets = [
                 f
                 for n, f in usable.items()
                 if len(f) and (len(usable) == 1 or not _NO_PERSON.search(n))
@@ -110,12 +110,12 @@ def by_file(contents: Sequence[Content], tool: str | None = None) -> Sequence[Co
             and tool in (None, "excel")
             and known.recognised(content) is None
         ):
-            found = [_tidy(content.value)]
+            sheets = [_tidy(content.value)]
         else:
             return contents
-        if len(found) != 1:
+        if len(sheets) != 1:
             return contents
-        frames += found
+        frames += sheets
     if len(frames) < 2 or any(set(COLUMNS) <= set(frame.columns) for frame in frames):
         return contents
     if len(set(frames[0].columns).intersection(*(frame.columns for frame in frames[1:]))) < 2:
@@ -143,13 +143,13 @@ def _alike(sheets: Sheets) -> Sheets:
     that are no person's by their name are left out.
     """
     people = {n: f for n, f in sheets.items() if not _NO_PERSON.search(n) and f.shape[1] > 1}
-    found = []
+    candidates = []
     for base in people.values():
         columns = list(base.columns)
         members = {n: f[columns] for n, f in people.items() if set(columns) <= set(f.columns)}
         repeats = any(f[c].nunique() < f[c].count() for f in members.values() for c in columns)
-        found.append((repeats and len(members) > 1, len(members), len(columns), members))
-    return max(found, key=lambda each: each[:3])[3] if found else {}
+        candidates.append((repeats and len(members) > 1, len(members), len(columns), members))
+    return max(candidates, key=lambda each: each[:3])[3] if candidates else {}
 
 
 def _say_left_out(sheets: Sheets, used: Sheets, collected: Collected) -> None:
@@ -247,12 +247,12 @@ def _values(
     tables: dict[str, tuple[list[Hashable], pd.DataFrame]], column: str
 ) -> dict[Hashable, set[Any]]:
     """Return the distinct values that the sheets hold for each task in a column."""
-    found: dict[Hashable, set[Any]] = defaultdict(set)
+    values: dict[Hashable, set[Any]] = defaultdict(set)
     for ids, frame in tables.values():
         for each, value in zip(ids, _cells(frame, column), strict=True):
             if value is not None:
-                found[each].add(value)
-    return found
+                values[each].add(value)
+    return values
 
 
 def _id_columns(alike: Sheets) -> list[str]:
@@ -325,9 +325,9 @@ def _add_wide(
         for name, frame in list(sheets.items())[:6]
     )
     for frame in sheets.values():
-        found = _long_names(frame)
-        if found:
-            options = ", ".join(f"{part}={name!r}" for part, name in found.items())
+        names = _long_names(frame)
+        if names:
+            options = ", ".join(f"{part}={name!r}" for part, name in names.items())
             raise DataError(
                 f"{content.name}: columns task, worker and label are needed. If these are meant: {options}. Sheets: "
                 f"{shown}."
@@ -346,12 +346,12 @@ def _add_wide(
 
 def _long_names(frame: pd.DataFrame) -> dict[str, str]:
     """Return which columns of a sheet look like task, worker and label under other names; empty unless all three do."""
-    found = {part: part for part in COLUMNS if part in frame.columns}
-    missing = [part for part in COLUMNS if part not in found]
+    names = {part: part for part in COLUMNS if part in frame.columns}
+    missing = [part for part in COLUMNS if part not in names]
     other = {part: name for name, part in synonyms(list(frame.columns), missing).items()}
     return (
-        {**found, **other}
-        if len({**found, **other}) == len(COLUMNS) and "worker" in {**found, **other}
+        {**names, **other}
+        if len({**names, **other}) == len(COLUMNS) and "worker" in {**names, **other}
         else {}
     )
 

@@ -175,8 +175,8 @@ class EstimatorEnsemble:
 
     def probabilities(self, X: Rows) -> FloatArray:
         """Return predict_proba, or 1 for what predict says; see :class:`Ensemble`."""
-        found = np.zeros((len(self._fitted), len(X), self._k))
-        for place, model in zip(found, self._fitted, strict=True):
+        probabilities = np.zeros((len(self._fitted), len(X), self._k))
+        for place, model in zip(probabilities, self._fitted, strict=True):
             if isinstance(model, _Remembered):
                 place[np.arange(len(X)), model.labels(X)] = 1.0
             elif hasattr(model, "predict_proba"):
@@ -186,7 +186,7 @@ class EstimatorEnsemble:
                 place[:, np.asarray(columns)[known]] = p[:, known]
             else:
                 place[np.arange(len(X)), np.asarray(model.predict(X))] = 1.0
-        return found
+        return probabilities
 
 
 class _Remembered:

@@ -328,12 +328,12 @@ def _common_names(answers: IntArray, k: int) -> IntArray:
     consensus = align_sources(answers).answers
     votes = np.zeros((len(answers), k))
     np.add.at(votes, (consensus.task, consensus.hard_label), 1.0)
-    found = []
+    names = []
     for own in answers.T:
         table = np.zeros((k, k))
         np.add.at(table, own, votes)
-        found.append(linear_sum_assignment(table, maximize=True)[1])
-    return np.asarray(found, dtype=np.int64)
+        names.append(linear_sum_assignment(table, maximize=True)[1])
+    return np.asarray(names, dtype=np.int64)
 
 
 def _average(probabilities: FloatArray, renaming: IntArray) -> FloatArray:

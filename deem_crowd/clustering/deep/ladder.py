@@ -132,7 +132,7 @@ class LadderNetworks(nn.Module):
 
     def decode(self, noisy: Pass) -> list[Tensor]:
         """Return the cleaned activations of every layer, input first."""
-        found: list[Tensor] = []
+        layers: list[Tensor] = []
         above = noisy.logits
         for i in reversed(range(len(noisy.layers))):
             if i < len(self.up):
@@ -141,8 +141,8 @@ class LadderNetworks(nn.Module):
             above = _combined(
                 noisy.layers[i], (above - mean) * (variance + _EPS).rsqrt(), self.combine[i]
             )
-            found.append(above)
-        return found[::-1]
+            layers.append(above)
+        return layers[::-1]
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Return clean outputs by the running moments, from (N, P) to (M, N, K)."""
@@ -205,8 +205,8 @@ def consistency_loss(clean: Tensor, noisy: Tensor) -> Tensor:
 def denoising_loss(clean: Pass, cleaned: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """Return Σ_l λ_l / width_l · mean over rows of ‖z_l − ẑ_l‖², a number for each model."""
     total = clean.logits.new_zeros(clean.logits.shape[0])
-    for i, (target, found) in enumerate(zip(clean.layers, cleaned, strict=True)):
-        total = total + weights[min(i, len(weights) - 1)] * (target - found).square().mean((1, 2))
+    for i, (target, layer) in enumerate(zip(clean.layers, cleaned, strict=True)):
+        total = total + weights[min(i, len(weights) - 1)] * (target - layer).square().mean((1, 2))
     return total
 
 
