@@ -85,7 +85,7 @@ def main(
                         "ECE %": 100 * measures.reliability(probas, label_set.gold).error,
                     }
                 )
-    found = pd.DataFrame(rows).groupby(["variant", "kind"], sort=False).mean().unstack()
+    means = pd.DataFrame(rows).groupby(["variant", "kind"], sort=False).mean().unstack()
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
     columns = [(measure, kind) for kind in kinds for measure in ("accuracy %", "log-loss", "ECE %")]
     table = Table(box=None)
@@ -93,7 +93,7 @@ def main(
     for measure, kind in columns:
         table.add_column(f"{kind} {measure}", justify="right", no_wrap=True)
     for name in runs:
-        values = found.loc[name].reindex(columns).to_numpy(dtype=float).tolist()
+        values = means.loc[name].reindex(columns).to_numpy(dtype=float).tolist()
         forms = [".3f" if measure == "log-loss" else ".2f" for measure, _ in columns]
         table.add_row(name, *(format(v, f) for v, f in zip(values, forms, strict=True)))
     Console(width=50 + 24 * len(columns)).print(table)

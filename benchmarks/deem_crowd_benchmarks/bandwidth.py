@@ -25,14 +25,14 @@ from deem_crowd_benchmarks.laws import crowd_of
 
 def best_of(action: Callable[[], object], device: torch.device, repeats: int = 7) -> float:
     """Return the shortest of some runs, in seconds, after one that does not count."""
-    found = []
+    times = []
     for _ in range(repeats + 1):
         began = time.perf_counter()
         action()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - began)
-    return min(found[1:])
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
 
 
 def measure(n_answers: int, device: torch.device) -> dict[str, float]:
@@ -72,10 +72,10 @@ def main(device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu"
         "answers", "pass ms", "gather ms", "pass / gather", "copy ms", "pass / copy", box=None
     )
     for n_answers in (10**5, 10**6, 10**7):
-        found = measure(n_answers, place)
-        ms = {name: 1000 * found[name] for name in ("pass", "gather", "copy")}
+        row = measure(n_answers, place)
+        ms = {name: 1000 * row[name] for name in ("pass", "gather", "copy")}
         table.add_row(
-            f"{found['answers']:,.0f}",
+            f"{row['answers']:,.0f}",
             f"{ms['pass']:.2f}",
             f"{ms['gather']:.2f}",
             f"{ms['pass'] / ms['gather']:.2f}",

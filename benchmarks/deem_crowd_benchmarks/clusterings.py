@@ -86,8 +86,8 @@ def _view(X: FloatArray, rng: np.random.Generator) -> FloatArray:
     view = (view - view.mean(0)) / view.std(0)
     if view.shape[1] <= 30:
         return view
-    found: FloatArray = PCA(30, random_state=int(rng.integers(2**31 - 1))).fit_transform(view)
-    return found
+    components: FloatArray = PCA(30, random_state=int(rng.integers(2**31 - 1))).fit_transform(view)
+    return components
 
 
 def _kmeans(X: FloatArray, k: int, seed: int) -> Any:

@@ -52,10 +52,11 @@ def _own_against_true(label_set: LabelSet, seed: int) -> dict[str, float]:
 
     k = label_set.answers["label"].nunique()
     private = renamed(label_set, seed).answers
-    found = ClusteringAggregator(k, random_state=seed).fit_predict(private)
+    consensus = ClusteringAggregator(k, random_state=seed).fit_predict(private)
     common = DEEMAggregator(progress=False).fit_predict(label_set.answers)
     true, own = (
-        100 * of_labels(labels, label_set.gold)["clustering_accuracy"] for labels in (common, found)
+        100 * of_labels(labels, label_set.gold)["clustering_accuracy"]
+        for labels in (common, consensus)
     )
     return {"true names": true, "shuffled": own, "difference": own - true}
 
@@ -141,8 +142,8 @@ def representations(X: FloatArray) -> tuple[FloatArray, FloatArray]:
     drawn = np.random.default_rng(0).normal(size=(32, 1, 3, 3))
     filters = torch.tensor(drawn, dtype=torch.float32)
     images = torch.tensor(X.reshape(-1, 1, 8, 8), dtype=torch.float32)
-    found = torch.relu(torch.nn.functional.conv2d(images - images.mean(), filters, padding=1))
-    return first, torch.nn.functional.avg_pool2d(found, 4).flatten(1).numpy()
+    first_layer = torch.relu(torch.nn.functional.conv2d(images - images.mean(), filters, padding=1))
+    return first, torch.nn.functional.avg_pool2d(first_layer, 4).flatten(1).numpy()
 
 
 def _digits() -> tuple[FloatArray, npt.NDArray[np.int64]]:

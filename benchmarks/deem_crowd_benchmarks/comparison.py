@@ -81,9 +81,11 @@ def _run(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found, seconds = _fit(data, method, parameters)
-            result = Result(method, found.labels, found.probas, seconds, *_scores(found, gold))
-            if left := found.open():
+            returned, seconds = _fit(data, method, parameters)
+            result = Result(
+                method, returned.labels, returned.probas, seconds, *_scores(returned, gold)
+            )
+            if left := returned.open():
                 warnings.warn(left, DataWarning, stacklevel=1)
         except KeyboardInterrupt:
             raise
@@ -114,15 +116,15 @@ def _fit(
 
 
 def _scores(
-    found: contract.Returned, gold: pd.Series | None
+    returned: contract.Returned, gold: pd.Series | None
 ) -> tuple[float | None, float | None, float]:
     """Return accuracy, log-loss and coverage."""
     if gold is None:
-        return None, None, float(found.labels.notna().mean())
-    hits, answered = measures.scored(found.labels, found.probas, gold)
+        return None, None, float(returned.labels.notna().mean())
+    hits, answered = measures.scored(returned.labels, returned.probas, gold)
     if not len(hits):
         return np.nan, np.nan, np.nan
-    loss = None if found.probas is None else measures.log_loss(found.probas, gold)
+    loss = None if returned.probas is None else measures.log_loss(returned.probas, gold)
     return float(hits.mean()), loss, float(answered.mean())
 
 

@@ -31,8 +31,8 @@ class _Peer:
         """Return a label for each task."""
         matrix, tasks, names = matrix_of(data)
         k = median_names(matrix)
-        found = np.asarray(self.clusters(matrix, k), dtype=np.int64)
-        return pd.Series(names.take(found), index=tasks, name="agg_label")
+        cluster = np.asarray(self.clusters(matrix, k), dtype=np.int64)
+        return pd.Series(names.take(cluster), index=tasks, name="agg_label")
 
     def clusters(self, matrix: IntArray, k: int) -> Any:
         """Return clusters from 0 to k − 1, shape (N,), from labels (N, D) with −1 for missing."""
@@ -117,8 +117,8 @@ class HybridBipartite(_Peer):
         if (matrix < 0).any():
             raise ParameterError("ccHBGF takes no missing answers.")
         package = _imported("ccHBGF")
-        found = package.find_consensus(matrix, n_clusters=k, random_state=self.random_state)
-        return np.unique(found, return_inverse=True)[1]
+        consensus = package.find_consensus(matrix, n_clusters=k, random_state=self.random_state)
+        return np.unique(consensus, return_inverse=True)[1]
 
 
 class BestSingle:

@@ -38,12 +38,12 @@ def measure(n_answers: int, n_classes: int, seed: int) -> list[float]:
 
     frame = crowd_of(n_answers, seed, n_classes).answers
     few = frame.iloc[:5000]
-    found = [cpu_seconds(lambda: [pd.factorize(frame[name]) for name in frame])]
+    times = [cpu_seconds(lambda: [pd.factorize(frame[name]) for name in frame])]
     for automatic in (False, True):
         model = DEEMAggregator(auto_hyperparameters=automatic)
         model.fit(few)  # what a first call loads is not counted
-        found.append(cpu_seconds(lambda model=model: model.fit_predict(frame)))  # type: ignore[misc]
-    return [*found, cpu_seconds(lambda: DawidSkene(n_iter=100).fit_predict(frame))]
+        times.append(cpu_seconds(lambda model=model: model.fit_predict(frame)))  # type: ignore[misc]
+    return [*times, cpu_seconds(lambda: DawidSkene(n_iter=100).fit_predict(frame))]
 
 
 def main(

@@ -20,23 +20,23 @@ FloatArray = npt.NDArray[np.float64]
 
 def tables(rows: Sequence[Row]) -> list[Table]:
     """Return the tables of all rows that belong to these suites."""
-    found: list[Table] = []
+    made: list[Table] = []
     for suite, mine in of_decisions(rows):
         if suite == "labelling":
-            found += [
+            made += [
                 _labelling(mine),
                 _per_set(mine, "area", "Mean accuracy along the budget, %", 100),
                 _saved_per_set(mine),
             ]
         elif suite == "suspects":
-            found += [
+            made += [
                 _suspects(mine),
                 _per_set(mine, "auc", "Suspect answers: area under the ROC curve", 1),
             ]
         else:
-            found += [_per_set(mine, "aurc", "Area under risk against coverage", 1, lower=True)]
-            found += [_kept(mine), _checked(mine)]
-    return [table for table in found if table.rows]
+            made += [_per_set(mine, "aurc", "Area under risk against coverage", 1, lower=True)]
+            made += [_kept(mine), _checked(mine)]
+    return [table for table in made if table.rows]
 
 
 def _labelling(rows: Sequence[Row]) -> Table:

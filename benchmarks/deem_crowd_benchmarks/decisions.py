@@ -61,7 +61,7 @@ def rows(
     ]
     begin(len(plan) * len(chosen))
     done = {_key(row): row for row in runs.read_rows(folder) if "decision" in row}
-    found = []
+    made = []
     for source, seed in plan:
         runner: Any = None
         for name in chosen:
@@ -79,8 +79,8 @@ def rows(
                 row |= _measured(runner, name)
                 runs.write_rows(folder, [row])
             report(f"{source.name} · {name}", row)
-            found.append(row)
-    return found
+            made.append(row)
+    return made
 
 
 def _names(suite: str, names: Sequence[str] | None) -> list[str]:

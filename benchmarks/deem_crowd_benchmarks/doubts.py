@@ -61,8 +61,8 @@ class Scored:
         if name == "vote":
             counts = self.rows.groupby(["task", "label"]).size().unstack(fill_value=0)
             return counts.div(counts.sum(axis=1), axis=0)
-        found: pd.DataFrame = self.model(name).probas_
-        return found
+        probas: pd.DataFrame = self.model(name).probas_
+        return probas
 
     def quality(self) -> tuple[FloatArray, pd.DataFrame]:
         """Return cleanlab's quality of each answer, shape (R,), and of each task's consensus, with DEEM's posterior.
@@ -79,12 +79,12 @@ class Scored:
             predicted = probas.reindex(index=data.tasks, columns=data.classes).to_numpy()
             with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")
-                found = get_label_quality_multiannotator(frame, predicted, verbose=False)
-            detailed = found["detailed_label_quality"].to_numpy()
+                quality = get_label_quality_multiannotator(frame, predicted, verbose=False)
+            detailed = quality["detailed_label_quality"].to_numpy()
             place = pd.MultiIndex.from_arrays(
                 [data.tasks.take(data.task), data.workers.take(data.worker)]
             ).get_indexer(pd.MultiIndex.from_frame(self.rows[["task", "worker"]]))
-            consensus = found["label_quality"]
+            consensus = quality["label_quality"]
             labels = data.classes.take(consensus["consensus_label"].astype(int))
             self._models["quality"] = (
                 detailed[data.task, data.worker][place],
@@ -116,8 +116,8 @@ def _chance(name: str) -> Callable[[Scored], FloatArray]:
 
 
 def _suspect(scored: Scored) -> FloatArray:
-    found = suspect_answers(scored.model("deem")).set_index(["task", "worker"])["score"]
-    return found.reindex(pd.MultiIndex.from_frame(scored.rows[["task", "worker"]])).to_numpy()
+    score = suspect_answers(scored.model("deem")).set_index(["task", "worker"])["score"]
+    return score.reindex(pd.MultiIndex.from_frame(scored.rows[["task", "worker"]])).to_numpy()
 
 
 SUSPECTS: dict[str, Callable[[Scored], FloatArray]] = {
@@ -176,20 +176,20 @@ def coverage(scored: Scored, name: str) -> dict[str, float]:
     label, sure = _labels(scored, name)
     truth = scored.gold
     right = (label.reindex(truth.index) == truth).to_numpy()
-    found = {"aurc": aurc(sure.reindex(truth.index).to_numpy(), right), "accuracy": right.mean()}
+    measured = {"aurc": aurc(sure.reindex(truth.index).to_numpy(), right), "accuracy": right.mean()}
     if name != "cleanlab":
         votes = name == "vote"
         fitted = Consensus.of(
             smoothed_votes(scored.posterior(name), scored) if votes else scored.model(name)
         )
-        found |= checked(fitted, label, truth)
+        measured |= checked(fitted, label, truth)
         kept = reliable(fitted, PRECISION)
         rated = kept.labels[kept.labels.index.isin(truth.index)]
-        found |= {"kept": kept.coverage, "kept_rated": float(len(rated))}
+        measured |= {"kept": kept.coverage, "kept_rated": float(len(rated))}
         if len(rated):
             hits = (rated == truth.reindex(rated.index)).to_numpy()
-            found |= {"kept_precision": float(hits.mean()), "kept_bound": kept.lower_bound}
-    return {key: float(value) for key, value in found.items()}
+            measured |= {"kept_precision": float(hits.mean()), "kept_bound": kept.lower_bound}
+    return {key: float(value) for key, value in measured.items()}
 
 
 def checked(fitted: Any, label: pd.Series, truth: pd.Series) -> dict[str, float]:
@@ -203,9 +203,9 @@ def checked(fitted: Any, label: pd.Series, truth: pd.Series) -> dict[str, float]
     kept, held = [], []
     for _ in range(_DRAWS):
         sample = truth.iloc[rng.permutation(len(truth))[: len(truth) // 2]]
-        found = reliable(fitted, PRECISION, gold=sample)
-        kept.append(found.coverage)
-        rated = right[right.index.isin(found.labels.index)]
+        chosen = reliable(fitted, PRECISION, gold=sample)
+        kept.append(chosen.coverage)
+        rated = right[right.index.isin(chosen.labels.index)]
         held.append(not len(rated) or rated.mean() >= PRECISION)
     return {"checked": float(np.mean(kept)), "checked_held": float(np.mean(held))}
 

@@ -94,7 +94,7 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
         Nothing but MemoryError, KeyboardInterrupt and the like is raised: a failure is an evaluation, too.
     """
     answers = label_set.answers
-    found = Evaluation("ok", sizes=_sizes(label_set))
+    evaluation = Evaluation("ok", sizes=_sizes(label_set))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -110,24 +110,24 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
         except MemoryError:
             raise
         except Exception as error:
-            return _failed(found, error)
+            return _failed(evaluation, error)
     said = (str(w.message) for w in caught if comparison.matters(w.category))
-    found.warnings = list(dict.fromkeys(said))
+    evaluation.warnings = list(dict.fromkeys(said))
     tasks = pd.Index(answers["task"].unique(), tupleize_cols=False)
     classes = answers["label"].unique()
     try:
         made = contract.checked(labels, contract.probabilities(aggregator), tasks, classes)
     except ValueError as error:
-        found.status, found.reason = "invalid", str(error)
-        return found
+        evaluation.status, evaluation.reason = "invalid", str(error)
+        return evaluation
     if left := made.open():
-        found.warnings.append(left)
-    found.measures = {"seconds": seconds, "factorize_seconds": _factorize_seconds(answers)}
+        evaluation.warnings.append(left)
+    evaluation.measures = {"seconds": seconds, "factorize_seconds": _factorize_seconds(answers)}
     if peak is not None:
-        found.measures["peak_mb"] = max(peak - before, 0) / 1e6
-    _measure(found, label_set, made, aggregator)
-    found.measures = {k: v for k in MEASURES if (v := found.measures.get(k, np.nan)) == v}
-    return found
+        evaluation.measures["peak_mb"] = max(peak - before, 0) / 1e6
+    _measure(evaluation, label_set, made, aggregator)
+    evaluation.measures = {k: v for k in MEASURES if (v := evaluation.measures.get(k, np.nan)) == v}
+    return evaluation
 
 
 def _features(label_set: LabelSet, aggregator: Any) -> dict[str, Any]:
@@ -168,33 +168,33 @@ def _sizes(label_set: LabelSet) -> dict[str, int]:
     }
 
 
-def _failed(found: Evaluation, error: Exception) -> Evaluation:
+def _failed(evaluation: Evaluation, error: Exception) -> Evaluation:
     text = contract.described(error)
     if "can't allocate memory" in text:
         raise MemoryError(text) from error
     refusals = (DataError, ParameterError, PluginError, UnsupportedError, NotImplementedError)
     needs = isinstance(error, TypeError) and "required positional argument" in text
-    found.status = "refused" if needs or isinstance(error, refusals) else "failed"
-    found.reason = f"it needs more than answers: {text}" if needs else text
-    return found
+    evaluation.status = "refused" if needs or isinstance(error, refusals) else "failed"
+    evaluation.reason = f"it needs more than answers: {text}" if needs else text
+    return evaluation
 
 
 def _measure(
-    found: Evaluation, label_set: LabelSet, made: contract.Returned, aggregator: Any
+    evaluation: Evaluation, label_set: LabelSet, made: contract.Returned, aggregator: Any
 ) -> None:
-    gold, into = label_set.gold, found.measures
+    gold, into = label_set.gold, evaluation.measures
     labels, probas = made
     hits, answered = measures.scored(labels, probas if label_set.named else None, gold)
     into["coverage"] = float(answered.mean()) if len(answered) else float(labels.notna().mean())
     if not label_set.named:  # gold names the classes, and nothing that goes by names is measured
         hits = measures.hits(measures.named_by(gold, labels), gold)
-        found.hits = hits.astype(np.float32) if len(hits) else None
+        evaluation.hits = hits.astype(np.float32) if len(hits) else None
         into["accuracy"] = float(hits.mean()) if len(hits) else np.nan
         blind = measures.of_labels(labels, gold)
         into.update({name: blind[name] for name in ("clustering_accuracy", "nmi", "ari")})
         return
     if len(hits):
-        found.hits = hits.astype(np.float32)
+        evaluation.hits = hits.astype(np.float32)
         into["accuracy"] = float(hits.mean())
     into.update(measures.of_labels(labels, gold))
     if probas is not None and len(hits):
@@ -202,12 +202,12 @@ def _measure(
         into["brier"] = measures.brier(probas, gold)
         curve = measures.reliability(probas, gold)
         into["ece"] = curve.error
-        found.reliability = {name: getattr(curve, name).tolist() for name in curve._fields}
+        evaluation.reliability = {name: getattr(curve, name).tolist() for name in curve._fields}
     into["test_accuracy"] = _of_new_things(label_set, aggregator)
     skills = getattr(aggregator, "skills_", None)
     if isinstance(skills, pd.Series):
         into["skill_correlation"] = measures.skill_correlation(skills, label_set.answers, gold)
-    found.workers = _confusions(label_set, aggregator)
+    evaluation.workers = _confusions(label_set, aggregator)
 
 
 def _of_new_things(label_set: LabelSet, aggregator: Any) -> float:
@@ -261,13 +261,13 @@ def _confusions(label_set: LabelSet, aggregator: Any) -> list[dict[str, Any]]:
 
 def _factorize_seconds(answers: pd.DataFrame) -> float:
     """Return what pandas.factorize takes of the three columns: the floor of whatever starts from a frame."""
-    found = []
+    times = []
     for _ in range(3):
         start = time.perf_counter()
         for column in ("task", "worker", "label"):
             pd.factorize(answers[column])
-        found.append(time.perf_counter() - start)
-    return float(np.median(found))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
 
 
 def _reset_peak() -> None:

@@ -41,10 +41,10 @@ class _Peer:
         known = None if gold is None else pd.Index(names).get_indexer(gold.reindex(tasks))
         self._names = np.asarray(names)
         self.classifier_: Any = None
-        found = self.posterior(data, task, label, votes / votes.sum(1, keepdims=True), known)
+        posterior = self.posterior(data, task, label, votes / votes.sum(1, keepdims=True), known)
         index = pd.Index(tasks, name="task")
-        self.probas_ = pd.DataFrame(found, index=index, columns=names)
-        return pd.Series(np.asarray(names)[found.argmax(axis=1)], index=index, name="agg_label")
+        self.probas_ = pd.DataFrame(posterior, index=index, columns=names)
+        return pd.Series(np.asarray(names)[posterior.argmax(axis=1)], index=index, name="agg_label")
 
     def posterior(
         self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
@@ -58,9 +58,9 @@ class _Peer:
 
         weights = np.ones(len(targets)) if rows is None else rows
         learner = LogisticLearner()
-        found = np.exp(settled(learner, self._x, targets, weights, self._fold))
+        proba = np.exp(settled(learner, self._x, targets, weights, self._fold))
         self._learner, self._taught = learner, (targets, weights)
-        return found
+        return proba
 
     def train(self, targets: FloatArray | None = None) -> None:
         """Set ``classifier_``, trained on all tasks: on these soft targets, or those of :meth:`out_of_fold`."""
@@ -89,9 +89,9 @@ class ClassifierOnVotes(_Peer):
         self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
     ) -> FloatArray:
         """See :class:`_Peer`."""
-        found = self.out_of_fold(shares)
+        posterior = self.out_of_fold(shares)
         self.train()
-        return found
+        return posterior
 
 
 class ClassifierOnGold(_Peer):
@@ -103,9 +103,9 @@ class ClassifierOnGold(_Peer):
         """See :class:`_Peer`."""
         there = known >= 0
         targets = np.where(there[:, None], np.eye(shares.shape[1])[np.maximum(known, 0)], shares)
-        found = self.out_of_fold(targets, there.astype(np.float64))
+        posterior = self.out_of_fold(targets, there.astype(np.float64))
         self.train()
-        return found
+        return posterior
 
 
 class CrowdLab(_Peer):
@@ -126,15 +126,15 @@ class CrowdLab(_Peer):
                 "CROWDLAB needs cleanlab: pip install 'deem-crowd[peers]'."
             ) from error
         table = self.matrix(data, task, label, len(shares))
-        k, found = shares.shape[1], shares
+        k, posterior = shares.shape[1], shares
         for _ in range(self.rounds):
-            told = self.out_of_fold(found)
+            told = self.out_of_fold(posterior)
             with contextlib.redirect_stdout(io.StringIO()):
                 quality = get_label_quality_multiannotator(pd.DataFrame(table), told, verbose=False)
             consensus = quality["label_quality"]["consensus_label"].to_numpy(dtype=np.int64)
-            found = np.eye(k)[consensus]
-        self.train(found)
-        return found
+            posterior = np.eye(k)[consensus]
+        self.train(posterior)
+        return posterior
 
 
 class Raykar(_Peer):
@@ -198,9 +198,9 @@ class CrowdLayer(_Peer):
                 },
             )  # fmt: skip
             model.fit(x, self.matrix(data, task, label, len(shares)))
-            found = np.asarray(model.predict_proba(x), dtype=np.float64)
+            posterior = np.asarray(model.predict_proba(x), dtype=np.float64)
         self.classifier_ = Named(make_pipeline(scale, model), self._names)
-        return found
+        return posterior
 
 
 class Named:

@@ -115,8 +115,8 @@ class Simulated:
                     others = np.arange(k) != c
                     tables[i, c, others] = (1 - skills[i]) * rng.dirichlet(np.full(k - 1, 0.5))
                     tables[i, c, c] = skills[i]
-            found: npt.NDArray[np.float64] = tables[worker, y[task]]
-            return found
+            row: npt.NDArray[np.float64] = tables[worker, y[task]]
+            return row
         wrong = np.clip(rng.normal(1 - skills.mean(), _SPREAD, len(y)), 0.0, 0.95)[task]
         scaled = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)
         towards = rng.normal(size=(N_WORKERS, x.shape[1], k)) * _STEEPNESS / np.sqrt(x.shape[1])

@@ -50,9 +50,9 @@ def main(repeats: Annotated[int, typer.Option(help="Processes of each.")] = 5) -
     runs = [{name: measure(name) for name in _FITS} for _ in range(repeats)]
     table = Table("import and first fit of 1,000 answers", "CPU s", "from", "to", box=None)
     for name in _FITS:
-        found = sorted(run[name] for run in runs)
+        seconds = sorted(run[name] for run in runs)
         table.add_row(
-            name, f"{statistics.median(found):.2f}", f"{found[0]:.2f}", f"{found[-1]:.2f}"
+            name, f"{statistics.median(seconds):.2f}", f"{seconds[0]:.2f}", f"{seconds[-1]:.2f}"
         )
     Console().print(table)
 

@@ -29,8 +29,8 @@ REPEATS = 5
 def timed(action: Callable[[], Any]) -> tuple[float, Any]:
     """Return the seconds something took, and what it returned."""
     began = time.perf_counter()
-    found = action()
-    return time.perf_counter() - began, found
+    result = action()
+    return time.perf_counter() - began, result
 
 
 def rows_of(n_answers: int, mixed: bool) -> pd.DataFrame:
@@ -98,31 +98,31 @@ def main(
     for n_answers in answers or (1e5, 1e6):
         for share in (0.1, 0.01):
             for name, automatic in (("plain", False), ("default", None)):
-                found = measure(int(n_answers), share, automatic, mixed)
+                row = measure(int(n_answers), share, automatic, mixed)
                 table.add_row(
                     f"{int(n_answers):,}",
                     f"{share:.0%}",
                     name,
-                    f"{found['fit']:.3f}",
-                    f"{found['partial']:.3f}",
-                    f"{found['partial'] / found['fit']:.0%}",
-                    f"{found['largest gap']:.4f}",
-                    f"{found['mean gap']:.1e}",
-                    f"{found['same labels']:.2%}",
-                    f"{found['predict']:.4f}",
+                    f"{row['fit']:.3f}",
+                    f"{row['partial']:.3f}",
+                    f"{row['partial'] / row['fit']:.0%}",
+                    f"{row['largest gap']:.4f}",
+                    f"{row['mean gap']:.1e}",
+                    f"{row['same labels']:.2%}",
+                    f"{row['predict']:.4f}",
                 )
     Console(width=120).print(table)
     streams = Table("answers", "model", "fit s", "100 calls s", "in fits", "same labels", box=None)
     for n_answers in answers or (1e5, 1e6):
         for name, automatic in (("plain", False), ("default", None)):
-            found = stream(int(n_answers), automatic, mixed)
+            row = stream(int(n_answers), automatic, mixed)
             streams.add_row(
                 f"{int(n_answers):,}",
                 name,
-                f"{found['fit']:.3f}",
-                f"{found['stream']:.3f}",
-                f"{found['stream'] / found['fit']:.1f}",
-                f"{found['same labels']:.2%}",
+                f"{row['fit']:.3f}",
+                f"{row['stream']:.3f}",
+                f"{row['stream'] / row['fit']:.1f}",
+                f"{row['same labels']:.2%}",
             )
     Console(width=120).print(streams)
 

@@ -188,8 +188,8 @@ def _guard(worker: int, alive: Any) -> NoReturn:
     """Wait until a process ends or ``alive`` does; end whatever is left, and then as the process did."""
     status = None
     while status is None and not connection.wait([alive], timeout=_LOOK):
-        pid, found = os.waitpid(worker, os.WNOHANG)
-        status = found if pid else None
+        pid, ended = os.waitpid(worker, os.WNOHANG)
+        status = ended if pid else None
     _kill_below(os.getpid())
     code = os.waitstatus_to_exitcode(status or 0)
     if code < 0:
@@ -201,11 +201,11 @@ def _guard(worker: int, alive: Any) -> NoReturn:
 
 def _kill_below(pid: int) -> None:
     """Kill all that a process has started, and what that has started, until nothing is left."""
-    while found := list(_living_below(pid)):
-        for one in found:
+    while living := list(_living_below(pid)):
+        for one in living:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
-        psutil.wait_procs(found, timeout=_LOOK)
+        psutil.wait_procs(living, timeout=_LOOK)
 
 
 def _living_below(pid: int) -> Iterator[psutil.Process]:

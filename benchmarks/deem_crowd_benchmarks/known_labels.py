@@ -42,14 +42,14 @@ def regression(answers: Answers, known: pd.Series) -> pd.DataFrame:
     """
     features = indicators(answers, np.arange(answers.n_tasks))
     truth = answers.classes.get_indexer(pd.Index(known))
-    found = np.zeros((answers.n_tasks, answers.n_classes))
+    posterior = np.zeros((answers.n_tasks, answers.n_classes))
     if len(set(truth)) < 2:
-        found[:, truth[0]] = 1.0
+        posterior[:, truth[0]] = 1.0
     else:
         model = LogisticRegression(max_iter=500)
         model.fit(features[answers.tasks.get_indexer(known.index)], truth)
-        found[:, model.classes_] = model.predict_proba(features)
-    return pd.DataFrame(found, index=answers.tasks, columns=answers.classes)
+        posterior[:, model.classes_] = model.predict_proba(features)
+    return pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes)
 
 
 def run(
@@ -61,7 +61,7 @@ def run(
         return []
     order: npt.NDArray[np.int64] = np.random.default_rng(draw).permutation(len(gold))
     known, others = gold.iloc[order[:n_labels]], gold.iloc[order[n_labels:]]
-    found = {
+    posteriors = {
         WITHOUT: without,
         REGRESSION: regression(answers, known),
         WITH: DEEMAggregator().fit_predict_proba(answers, known),
@@ -74,7 +74,7 @@ def run(
             "log-loss": measures.log_loss(probas, others),
             "ECE %": 100 * measures.reliability(probas, others).error,
         }
-        for name, probas in found.items()
+        for name, probas in posteriors.items()
     ]
 
 
@@ -93,8 +93,8 @@ def main(
             without = DEEMAggregator().fit_predict_proba(answers)
             for n_labels in map(int, labels.split(",")):
                 for draw in range(draws):
-                    found = run(answers, label_set.gold, n_labels, draw, without)
-                    rows += [{"kind": source.kind, "set": source.name, **row} for row in found]
+                    scored = run(answers, label_set.gold, n_labels, draw, without)
+                    rows += [{"kind": source.kind, "set": source.name, **row} for row in scored]
     by = ["kind", "labels", "method"]
     values = ["accuracy %", "log-loss", "ECE %"]
     of_sets = pd.DataFrame(rows).groupby([*by, "set"], sort=False)[values].mean()

@@ -65,13 +65,13 @@ class CrowdOf:
         """Draw it."""
         from deem_crowd_benchmarks.laws import crowd_of
 
-        found = crowd_of(self.n_answers, seed, self.n_classes, self.heavy_tail)
+        crowd = crowd_of(self.n_answers, seed, self.n_classes, self.heavy_tail)
         if not self.strings:
-            return found
-        named = {name: f"{name}-" + found.answers[name].astype(str) for name in COLUMNS}
-        gold = "label-" + found.gold.astype(str)
+            return crowd
+        named = {name: f"{name}-" + crowd.answers[name].astype(str) for name in COLUMNS}
+        gold = "label-" + crowd.gold.astype(str)
         gold.index = "task-" + gold.index.astype(str)
-        return LabelSet(found.name, pd.DataFrame(named), gold.rename_axis("task"), found.kind)
+        return LabelSet(crowd.name, pd.DataFrame(named), gold.rename_axis("task"), crowd.kind)
 
     @property
     def title(self) -> str:
@@ -108,14 +108,14 @@ def sources(
     """
     if isinstance(given, str | Path | LabelSet | Source):
         given = [given]
-    found = [source for one in given for source in _of(one)]
-    names = [s.name for s in found]
+    listed = [source for one in given for source in _of(one)]
+    names = [s.name for s in listed]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ParameterError(
             f"{len(twice)} names stand for more than one label set ({first_few(twice)}): rename the folders."
         )
-    return found
+    return listed
 
 
 def _of(given: str | Path | LabelSet | Source) -> Iterator[Source]:
@@ -232,8 +232,8 @@ def _features_in(folder: Path, tasks: pd.Series) -> pd.DataFrame | None:
         return None
     from deem_crowd_adapters import read_table
 
-    with np.load(arrays, allow_pickle=False) as found:
-        x = found["X"].astype(np.float32)
+    with np.load(arrays, allow_pickle=False) as content:
+        x = content["X"].astype(np.float32)
     index = pd.Index(read_table(str(names)).iloc[:, 0].astype(str), name="task")
     if len(index) != len(x):
         raise DataError(

@@ -102,10 +102,10 @@ class State:
     @property
     def posterior(self) -> FloatArray:
         """p(label | answers) of all tasks over all classes of the market, shape (N, K)."""
-        found = self.model.probas_.reindex(
+        probas = self.model.probas_.reindex(
             index=self.market.tasks, columns=self.market.classes, fill_value=0.0
         )
-        return found.to_numpy(dtype=np.float64)
+        return probas.to_numpy(dtype=np.float64)
 
     def next_rows(self, tasks: IntArray) -> IntArray:
         """Return the row of the next answer to each of some distinct tasks; tasks without one fall away."""

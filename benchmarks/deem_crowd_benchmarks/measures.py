@@ -248,8 +248,8 @@ def skill_correlation(skills: pd.Series, answers: pd.DataFrame, gold: pd.Series)
     both = both.dropna().astype(float)
     if len(both) < 3 or (both.nunique() < 2).any():
         return float("nan")
-    found: Any = stats.spearmanr(both["skill"], both["accuracy"])
-    return float(found.statistic)
+    correlation: Any = stats.spearmanr(both["skill"], both["accuracy"])
+    return float(correlation.statistic)
 
 
 def log_loss(probas: pd.DataFrame, gold: pd.Series) -> float:

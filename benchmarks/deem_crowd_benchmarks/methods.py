@@ -91,15 +91,15 @@ def methods(given: str | Sequence[str | Method]) -> list[Method]:
     parts: list[str | Method] = []
     for one in [given] if isinstance(given, str) else given:
         parts += _split(one) if isinstance(one, str) else [one]
-    found = [_parsed(part) if isinstance(part, str) else part for part in parts]
-    if not found:
+    listed = [_parsed(part) if isinstance(part, str) else part for part in parts]
+    if not listed:
         raise ParameterError("name one method at least.")
-    labels = [m.label for m in found]
+    labels = [m.label for m in listed]
     if twice := sorted({x for x in labels if labels.count(x) > 1}):
         raise ParameterError(
             f"{len(twice)} labels stand for several methods ({first_few(twice)}); write LABEL=NAME(…)."
         )
-    return found
+    return listed
 
 
 _FORM = re.compile(

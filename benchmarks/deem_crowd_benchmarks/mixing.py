@@ -74,19 +74,19 @@ def rows(samplers: Sequence[str] | None = None, seed: int = 0) -> list[Row]:
     for name in names:
         if name not in known:
             raise ParameterError(f"no sampler is called {name!r}; there are: {', '.join(known)}.")
-    found = []
+    measured = []
     for model, (n_classes, strength) in MODELS.items():
         for name in names:
             row: Row = {"sampler": name, "model": model, "seed": seed, "status": "ok", "reason": ""}
             try:
                 sampler = known[name].load()()
-                found.append(row | _measure(sampler, network(n_classes, strength, seed), seed))
+                measured.append(row | _measure(sampler, network(n_classes, strength, seed), seed))
             except UnsupportedError as error:
-                found.append(row | {"status": "refused", "reason": str(error)})
+                measured.append(row | {"status": "refused", "reason": str(error)})
             except Exception as error:  # a stranger's sampler may fail in any way
                 reason = f"{type(error).__name__}: {error}"
-                found.append(row | {"status": "failed", "reason": reason})
-    return found
+                measured.append(row | {"status": "failed", "reason": reason})
+    return measured
 
 
 def _measure(sampler: Sampler, model: Network, seed: int) -> dict[str, Any]:
@@ -189,13 +189,13 @@ def _exact(model: Network, exists: Tensor) -> Tensor:
         log_z = torch.logsumexp(logits, dim=1)  # (T, K)
         log_z = torch.where(exists[:, None], log_z, 0.0)
         hidden = torch.softmax(units.bias[0] + log_z.sum(0), -1)
-        found = torch.softmax(logits, dim=1) * hidden
-        return torch.where(exists[:, None, None], found, 0.0)
+        expected = torch.softmax(logits, dim=1) * hidden
+        return torch.where(exists[:, None, None], expected, 0.0)
 
 
 def _first(state: Tensor, sampler: Sampler) -> Tensor:
     return state if sampler.n_replicas == 1 else state[0]
 
 
-def _error(found: Tensor, exact: Tensor) -> float:
-    return float((found - exact).norm() / exact.norm())
+def _error(estimate: Tensor, exact: Tensor) -> float:
+    return float((estimate - exact).norm() / exact.norm())

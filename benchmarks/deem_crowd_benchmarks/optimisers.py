@@ -39,7 +39,7 @@ def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, 
         ("ds", "em", 1.0),
         ("lbfgs", "lbfgs", 64.0),
     )
-    found = {}
+    by_name = {}
     for name, optimizer, longest in plans:
         settings = training.Settings(
             penalty=1.0, optimizer=optimizer, tol=tol, n_iter=2000, longest_step=longest
@@ -49,8 +49,12 @@ def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, 
             began = time.perf_counter()
             fit = one_unit.train(passes, begin, settings)
             seconds = min(seconds, time.perf_counter() - began)
-        found[name] = (fit.n_passes, seconds, fit.objective[-1] * passes.n_tasks / passes.n_answers)
-    return found
+        by_name[name] = (
+            fit.n_passes,
+            seconds,
+            fit.objective[-1] * passes.n_tasks / passes.n_answers,
+        )
+    return by_name
 
 
 def _all(folder: Path | None) -> Iterator[tuple[str, Answers]]:

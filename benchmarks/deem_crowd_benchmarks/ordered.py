@@ -63,12 +63,12 @@ def vote_shares(answers: Answers) -> pd.DataFrame:
 
 def run(answers: Answers, gold: pd.Series) -> dict[str, tuple[float, float]]:
     """Return the errors of each method, as :func:`absolute_errors` does."""
-    found = {
+    posteriors = {
         "votes": vote_shares(answers),
         "unordered": DEEMAggregator().fit_predict_proba(answers),
         "ordered": DEEMAggregator(ordered=True).fit_predict_proba(answers),
     }
-    return {name: absolute_errors(probas, gold) for name, probas in found.items()}
+    return {name: absolute_errors(probas, gold) for name, probas in posteriors.items()}
 
 
 def main(data: list[str], seeds: Annotated[int, typer.Option(min=1)] = 1) -> None:
@@ -87,8 +87,8 @@ def main(data: list[str], seeds: Annotated[int, typer.Option(min=1)] = 1) -> Non
                 answers = Answers.from_frame(numbers, duplicates="last")
                 if answers.n_classes < 3:
                     continue
-                found = run(answers, gold)
-            for name, (mode, median) in found.items():
+                errors = run(answers, gold)
+            for name, (mode, median) in errors.items():
                 rows.append(
                     {"set": source.name, "method": name, "likeliest": mode, "median": median}
                 )

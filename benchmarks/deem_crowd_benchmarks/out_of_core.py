@@ -105,9 +105,9 @@ def main(
             str(out),
         ]
     seconds, peak = watched(command)
-    found = out if processes > 1 else out.with_suffix(".parquet")
+    labels = out if processes > 1 else out.with_suffix(".parquet")
     table = pd.concat(
-        map(pd.read_parquet, sorted(found.glob("labels-*")) if processes > 1 else [found])
+        map(pd.read_parquet, sorted(labels.glob("labels-*")) if processes > 1 else [labels])
     )
     task = table["task"].astype(str).str.removeprefix("task-").astype(np.int64).to_numpy()
     label = table["label"].astype(str).str.removeprefix("label-").astype(np.int64).to_numpy()

@@ -81,12 +81,12 @@ def tables_of(summary: Summary) -> list[Table]:
 
 def rich_table(table: Table) -> RichTable:
     """Return a table for the terminal."""
-    found = RichTable(
+    rich = RichTable(
         box=box.SIMPLE_HEAD, title=table.title, title_justify="left", title_style="bold"
     )
     for i, heading in enumerate(table.header):
         text = i in table.text_columns
-        found.add_column(
+        rich.add_column(
             escape(heading),
             justify="left" if text else "right",
             overflow="fold",
@@ -97,8 +97,8 @@ def rich_table(table: Table) -> RichTable:
             f"[bold]{escape(c)}[/bold]" if (r, i) in table.best else escape(c)
             for i, c in enumerate(row)
         ]
-        found.add_row(*cells)
-    return found
+        rich.add_row(*cells)
+    return rich
 
 
 def markdown(summary: Summary, rows: Sequence[Row]) -> str:
@@ -139,8 +139,8 @@ def html(summary: Summary, rows: Sequence[Row], out: Path, reference: str | None
     source = importlib.resources.files("deem_crowd_benchmarks") / "templates" / "report.html.j2"
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    found = (summary.scaling, summary.samplers, *summary.decisions)
-    others = [table for table in found if table is not None]
+    tables = (summary.scaling, summary.samplers, *summary.decisions)
+    others = [table for table in tables if table is not None]
     return template.render(
         title=TITLE,
         facts=facts(rows),
@@ -159,13 +159,13 @@ def pictures(
     """Return the figures that the rows allow."""
     from deem_crowd_benchmarks import figures
 
-    found = []
+    drawn = []
     accuracies = summary.accuracies
     scored = [row for row in rows if "method" in row and row["kind"] != SCALE]
     if len(accuracies) and accuracies.shape[1]:
         shown = figures.chosen_methods(accuracies, reference)
         intervals = statistics.accuracy_intervals(scored, out)
-        found.append(
+        drawn.append(
             Picture(
                 "Accuracy per set",
                 "Bars are 95 % bootstrap intervals over the tasks with gold; overlapping ones can still differ, as the "
@@ -176,7 +176,7 @@ def pictures(
         complete = accuracies.loc[:, accuracies.notna().mean() > 0.5].dropna()
         if len(complete) and complete.shape[1] > 1:
             seconds = statistics.per_set(scored, "seconds")
-            found.append(
+            drawn.append(
                 Picture(
                     "Accuracy against time",
                     f"Means over the {len(complete)} sets that all of these methods were scored on; upper left is "
@@ -185,7 +185,7 @@ def pictures(
                 )
             )
         if not np.isnan(summary.ranking.critical_difference):
-            found.append(
+            drawn.append(
                 Picture(
                     "Critical differences",
                     f"Mean ranks over {summary.ranking.n_sets} sets, 1 is best. Methods under one bar are not told "
@@ -194,7 +194,7 @@ def pictures(
                 )
             )
         if any(row.get("reliability") for row in scored):
-            found.append(
+            drawn.append(
                 Picture(
                     "Reliability",
                     "All tasks with gold of all sets together. On the dashed line probabilities mean what they say; "
@@ -202,13 +202,13 @@ def pictures(
                     figures.reliability_curves(scored, shown),
                 )
             )
-        found += _confusions(scored, shown)
+        drawn += _confusions(scored, shown)
     if any(row.get("kind") == SCALE and row["status"] == "ok" for row in rows):
         caption = "Both axes are logarithmic: a straight line of slope 1 is a cost that follows the answers."
-        found.append(
+        drawn.append(
             Picture("Scaling", caption, figures.scaling_curves([r for r in rows if "method" in r]))
         )
-    return found
+    return drawn
 
 
 def facts(rows: Sequence[Row]) -> str:

@@ -171,20 +171,20 @@ def read_rows(out: Path) -> list[Row]:
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
-    found: dict[str, Row] = {}
+    by_key: dict[str, Row] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             row = _checked(json.loads(line))
-            found[row["key"]] = row
+            by_key[row["key"]] = row
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             if number == len(lines):  # no line end: the writer was stopped here
                 break
             raise DataError(
                 f"{path}, line {number}, is no result: remove the line or the file."
             ) from error
-    return list(found.values())
+    return list(by_key.values())
 
 
 _KINDS: dict[str, Any] = {
@@ -244,12 +244,12 @@ def read_hits(out: Path, row: Row) -> Any:
     """Return what each task with gold added to the accuracy of a row, shape (|G|,); None if it was not kept."""
     path = out / HITS / f"{row['key']}.npy"
     try:
-        found = np.load(
+        hits = np.load(
             path, mmap_mode="r", allow_pickle=False
         )  # nothing is allocated for what is not there
     except (OSError, ValueError, EOFError):
         return None
-    return np.array(found) if found.ndim == 1 and found.dtype.kind == "f" else None
+    return np.array(hits) if hits.ndim == 1 and hits.dtype.kind == "f" else None
 
 
 class _Digests:
@@ -312,11 +312,20 @@ def _row(run: Run, digest: str, outcome: Outcome, threads: int, out: Path) -> Ro
     }
     if outcome.status != "ok":
         return {**row, "status": outcome.status, "reason": outcome.reason}
-    found = outcome.value
-    row |= {"status": found.status, "reason": found.reason, **found.sizes, **found.measures}
-    row |= {"warnings": found.warnings, "reliability": found.reliability, "workers": found.workers}
-    if found.hits is not None and not run.source.large:
-        np.save(out / HITS / f"{run.key}.npy", found.hits)
+    evaluation = outcome.value
+    row |= {
+        "status": evaluation.status,
+        "reason": evaluation.reason,
+        **evaluation.sizes,
+        **evaluation.measures,
+    }
+    row |= {
+        "warnings": evaluation.warnings,
+        "reliability": evaluation.reliability,
+        "workers": evaluation.workers,
+    }
+    if evaluation.hits is not None and not run.source.large:
+        np.save(out / HITS / f"{run.key}.npy", evaluation.hits)
     return row
 
 

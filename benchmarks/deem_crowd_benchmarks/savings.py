@@ -96,7 +96,7 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
         that a strategy lacks are left out of random's mean; sets on which random gains less than a point are left out.
     """
     by_run = {(row["set"], row["strategy"], row["seed"]): row for row in rows}
-    found = []
+    lines = []
     for name, strategy in dict.fromkeys((row["set"], row["strategy"]) for row in rows):
         seeds = [
             seed
@@ -110,7 +110,7 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
         if base.gain < _LEAST_GAIN:
             continue
         plain, needed, first = base.needed(base.target), mine.needed(base.target), base.answers[0]
-        found.append(
+        lines.append(
             {
                 "strategy": strategy,
                 "set": name,
@@ -121,4 +121,4 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
             }
         )
     names = ["strategy", "set", "random", "needed", "saved", "saved_bought"]
-    return pd.DataFrame(found, columns=names)
+    return pd.DataFrame(lines, columns=names)

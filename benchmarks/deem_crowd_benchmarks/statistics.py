@@ -34,8 +34,8 @@ def per_set(rows: Sequence[Row], measure: str = "accuracy") -> pd.DataFrame:
         at = sets.index((row["kind"], row["set"])), methods.index(row["method"])
         values.setdefault(at, []).append(row.get(measure, np.nan))
     table = np.full((len(sets), len(methods)), np.nan)
-    for at, found in values.items():
-        table[at] = np.mean(found)
+    for at, values_there in values.items():
+        table[at] = np.mean(values_there)
     return pd.DataFrame(table, index=index, columns=methods)
 
 
@@ -72,13 +72,13 @@ def accuracy_intervals(
     Tasks are drawn anew; seeds are averaged. Sets without kept hits are absent. The percentile bootstrap of Efron and
     Tibshirani (1993).
     """
-    found = {}
+    intervals = {}
     for (kind, name), table in _hits(rows, out).items():
         rng = np.random.default_rng(seed)
         for method, values in table.items():
             low, high = np.quantile(_means(values, rng), [LEVEL / 2, 1 - LEVEL / 2])
-            found[kind, name, method] = Interval(float(values.mean()), float(low), float(high))
-    return found
+            intervals[kind, name, method] = Interval(float(values.mean()), float(low), float(high))
+    return intervals
 
 
 def differences(
@@ -90,7 +90,7 @@ def differences(
     Only sets on which both were scored count.
     """
     tables = _hits(rows, out)
-    found = {}
+    gaps = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         pairs = [
             t[method] - t[reference]
@@ -105,8 +105,8 @@ def differences(
         means = np.take_along_axis(draws, chosen, axis=0).mean(axis=0)
         value = float(np.mean([p.mean() for p in pairs]))
         low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
-        found[method] = Interval(value, float(low), float(high))
-    return found
+        gaps[method] = Interval(value, float(low), float(high))
+    return gaps
 
 
 class Ranking(NamedTuple):
@@ -126,12 +126,12 @@ class Ranking(NamedTuple):
     def groups(self) -> list[list[str]]:
         """Return the largest groups of methods, two at least, whose mean ranks are not told apart."""
         names, values = list(self.mean_ranks.index), self.mean_ranks.to_numpy()
-        found: list[list[str]] = []
+        groups: list[list[str]] = []
         for i in range(len(names)):
             last = int(np.flatnonzero(values <= values[i] + self.critical_difference)[-1])
-            if last > i and not (found and names[last] in found[-1]):
-                found.append(names[i : last + 1])
-        return found
+            if last > i and not (groups and names[last] in groups[-1]):
+                groups.append(names[i : last + 1])
+        return groups
 
 
 def ranking(table: pd.DataFrame, measure: str = "accuracy") -> Ranking:
@@ -156,17 +156,17 @@ def wilcoxon(table: pd.DataFrame, reference: str) -> pd.Series:
     Wilcoxon's signed-rank test, zero differences divided between the sides, with Holm's correction (Scandinavian
     Journal of Statistics 6, 1979). NaN where fewer than two sets have both.
     """
-    found = {}
+    p_values = {}
     for method in table.columns.drop(reference):
         both = table[[reference, method]].dropna()
         difference = (both[method] - both[reference]).round(9)
         if len(both) < 2:
-            found[method] = float("nan")
+            p_values[method] = float("nan")
         elif not difference.any():
-            found[method] = 1.0
+            p_values[method] = 1.0
         else:
-            found[method] = float(stats.wilcoxon(difference, zero_method="zsplit").pvalue)
-    return holm(pd.Series(found, dtype=float))
+            p_values[method] = float(stats.wilcoxon(difference, zero_method="zsplit").pvalue)
+    return holm(pd.Series(p_values, dtype=float))
 
 
 def holm(p_values: pd.Series) -> pd.Series:

@@ -36,14 +36,14 @@ def ours(name: str) -> Strategy:
         closed = np.setdiff1d(np.arange(len(tasks)), state.open_tasks)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # fewer than n are left
-            found = next_tasks(
+            ranked = next_tasks(
                 state.model,
                 n,
                 name,  # type: ignore[arg-type]
                 exclude=tasks.take(closed),
                 random_state=int(state.rng.integers(1, 2**31)),
             )
-        return state.next_rows(tasks.get_indexer(pd.Index(found["task"])).astype(np.int64))
+        return state.next_rows(tasks.get_indexer(pd.Index(ranked["task"])).astype(np.int64))
 
     return choose
 

@@ -218,8 +218,8 @@ def benchmark(
     if suite is not None and suite in decisions.SUITES:
         told = label_sets.sources(data if data is not None else plan.data or ())
         names = _split(methods, suite)
-        found = decisions.rows(suite, told, names, _seeds(seeds, plan), folder, begin, report)
-        return reports.write_report(folder, rows=found)
+        measured = decisions.rows(suite, told, names, _seeds(seeds, plan), folder, begin, report)
+        return reports.write_report(folder, rows=measured)
     _check(limit_seconds, limit_gb, jobs, threads)
     chosen = methods if methods is not None else plan.methods
     wanted = methods_of(everything() if chosen is None else chosen)
@@ -256,10 +256,10 @@ def _suite(name: str | None, data: object, methods: object) -> Suite:
 
 def _seeds(given: int | Sequence[int] | None, suite: Suite) -> list[int]:
     seeds = suite.seeds if given is None else given
-    found = list(range(seeds)) if isinstance(seeds, int) else [int(s) for s in seeds]
-    if not found or min(found) < 0 or len(set(found)) < len(found):
+    numbers = list(range(seeds)) if isinstance(seeds, int) else [int(s) for s in seeds]
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise ParameterError(f"seeds={given!r}: a number from 1, or different numbers from 0.")
-    return found
+    return numbers
 
 
 def _check(seconds: float | None, gb: float | None, jobs: int, threads: int | None) -> None:
@@ -287,10 +287,10 @@ def _mixing(
     if wanted is None:
         wanted = list(registry.samplers())
     begin(len(wanted) * len(mixing.MODELS) * len(seeds))
-    found = []
+    measured = []
     for seed in seeds:
         for row in mixing.rows(wanted, seed):
             report(f"{row['model']} · {row['sampler']}", row)
-            found.append(row)
-    runs.write_rows(folder, found)
-    return found
+            measured.append(row)
+    runs.write_rows(folder, measured)
+    return measured

@@ -248,8 +248,8 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
         large = [p for p in points if p[0] >= 90_000]
         chosen = large if len(large) > 1 else points
         if len({n for n, _, _ in chosen}) > 1:
-            found = statistics.slope([n for n, _, _ in chosen], [s for _, s, _ in chosen])
-            cells += [number(found, ".2f"), "", ""]
+            slope = statistics.slope([n for n, _, _ in chosen], [s for _, s, _ in chosen])
+            cells += [number(slope, ".2f"), "", ""]
         else:
             cells += [DASH, "", ""]
     table.rows.append(cells)
@@ -257,19 +257,19 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
 
 
 def _median(rows: Sequence[Row], key: str) -> float:
-    found = [row[key] for row in rows if key in row]
-    return float(np.median(found)) if found else float("nan")
+    values = [row[key] for row in rows if key in row]
+    return float(np.median(values)) if values else float("nan")
 
 
 def scaling_points(rows: Sequence[Row], method: str) -> list[tuple[int, float, float]]:
     """Return (answers, seconds, MB) of a method's runs, by size; of several seeds the median."""
     mine = [row for row in rows if row["method"] == method and row["status"] == "ok"]
-    found = []
+    points = []
     for name in dict.fromkeys(row["set"] for row in mine):
         same = [row for row in mine if row["set"] == name]
         sizes, seconds, memory = (_median(same, key) for key in ("n_answers", "seconds", "peak_mb"))
-        found.append((round(sizes), seconds, memory))
-    return sorted(found)
+        points.append((round(sizes), seconds, memory))
+    return sorted(points)
 
 
 def _samplers(rows: Sequence[Row]) -> Table | None:

@@ -71,6 +71,6 @@ def unpack(reader: Reader) -> dict[str, Any]:
         if isinstance(probas, NamedPosterior)
         else pd.DataFrame(probas, index=tasks, columns=classes)
     )
-    found = aggregation.attributes(model, labels, shown, workers, classes)
+    attributes = aggregation.attributes(model, labels, shown, workers, classes)
     made = feature_files.unpack(reader, classes)
-    return found if made is None else {**found, featured.FEATURES: made}
+    return attributes if made is None else {**attributes, featured.FEATURES: made}

@@ -104,7 +104,7 @@ class Reader:
                 f"{str(self.path)!r} is a safetensors file, but no model of deem-crowd's: its metadata lack "
                 f"format={FORMAT!r}."
             )
-        version, found = (first_few([metadata.get(name)]) for name in ("version", "kind"))
+        version, kind_there = (first_few([metadata.get(name)]) for name in ("version", "kind"))
         if metadata.get("version") != str(VERSION):
             raise FormError(
                 f"{str(self.path)!r} has version {version} of the format; this release reads version "
@@ -112,7 +112,7 @@ class Reader:
             )
         if metadata.get("kind") != kind:
             raise FormError(
-                f"{str(self.path)!r} holds a {found}, not a {kind!r}: load it with that class."
+                f"{str(self.path)!r} holds a {kind_there}, not a {kind!r}: load it with that class."
             )
         try:
             content = json.loads(metadata["content"])
@@ -168,19 +168,19 @@ class Reader:
         """
         if name not in self._tensors:
             raise self.damaged(f"tensor {name!r} is missing")
-        found = self._tensors[name]
-        fits = len(shape) == found.ndim and all(
-            want is None or want == have for want, have in zip(shape, found.shape, strict=True)
+        tensor = self._tensors[name]
+        fits = len(shape) == tensor.ndim and all(
+            want is None or want == have for want, have in zip(shape, tensor.shape, strict=True)
         )
-        if not fits or found.dtype != dtype:
+        if not fits or tensor.dtype != dtype:
             wanted = tuple("any" if want is None else want for want in shape)
             raise self.damaged(
-                f"tensor {name!r} has shape {tuple(found.shape)} and dtype {found.dtype}, not {wanted} and {dtype}"
+                f"tensor {name!r} has shape {tuple(tensor.shape)} and dtype {tensor.dtype}, not {wanted} and {dtype}"
             )
-        if dtype.is_floating_point and not bool(torch.isfinite(found).all()):
+        if dtype.is_floating_point and not bool(torch.isfinite(tensor).all()):
             raise self.damaged(f"tensor {name!r} holds values that are not finite")
         self._asked.add(name)
-        return found
+        return tensor
 
     def close(self) -> None:
         """Check that nothing is left over.
@@ -219,8 +219,8 @@ def _header(data: bytes) -> dict[str, Any]:
 
 def _metadata(data: bytes) -> dict[str, str]:
     """Return the texts in the header of a safetensors file."""
-    found: dict[str, str] = _header(data).get("__metadata__") or {}
-    return found
+    metadata: dict[str, str] = _header(data).get("__metadata__") or {}
+    return metadata
 
 
 def require_replaceable(path: str | os.PathLike[str]) -> None:
@@ -301,7 +301,7 @@ def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     UnsupportedError
         For an argument that is an object, such as a sampler.
     """
-    found = {}
+    plain = {}
     for name, value in parameters.items():
         if isinstance(value, torch.device):
             value = str(value)
@@ -316,8 +316,8 @@ def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name}={value!r} cannot be written to a model file. Set it to something JSON can hold before saving, "
                 f"a sampler by its registered name: set_params({name}=...)."
             ) from error
-        found[name] = value
-    return found
+        plain[name] = value
+    return plain
 
 
 def known_parameters(reader: Reader, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -328,8 +328,8 @@ def known_parameters(reader: Reader, known: Mapping[str, Any]) -> dict[str, Any]
     FormError
         If there are arguments that this release does not know.
     """
-    found = reader.get("parameters", dict)
-    strangers = [name for name in found if name not in known]
+    stored = reader.get("parameters", dict)
+    strangers = [name for name in stored if name not in known]
     if strangers:
         raise reader.damaged(f"it sets parameters that there are not: {first_few(strangers)}")
-    return dict(found)
+    return dict(stored)

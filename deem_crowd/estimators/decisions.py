@@ -25,25 +25,25 @@ class Decisions:
         self, n: int, strategy: Any = "least_confidence", **options: Any
     ) -> pd.DataFrame:
         """Return the n tasks whose next answer is worth most, best first; see :func:`deem_crowd.decide.next_tasks`."""
-        found: pd.DataFrame = _decide().next_tasks(self, n, strategy, **options)
-        return found
+        table: pd.DataFrame = _decide().next_tasks(self, n, strategy, **options)
+        return table
 
     def next_pairs(
         self, n: int, strategy: Any = "expected_information", **options: Any
     ) -> pd.DataFrame:
         """Return the n pairs of a task and a worker that are worth most; see :func:`deem_crowd.decide.next_pairs`."""
-        found: pd.DataFrame = _decide().next_pairs(self, n, strategy, **options)
-        return found
+        table: pd.DataFrame = _decide().next_pairs(self, n, strategy, **options)
+        return table
 
     def suspect_answers(self, n: int | None = None, **options: Any) -> pd.DataFrame:
         """Return the n answers most likely wrong, the worst first; see :func:`deem_crowd.decide.suspect_answers`."""
-        found: pd.DataFrame = _decide().suspect_answers(self, n, **options)
-        return found
+        table: pd.DataFrame = _decide().suspect_answers(self, n, **options)
+        return table
 
     def suspect_labels(self, n: int | None = None, **options: Any) -> pd.DataFrame:
         """Return the n labels most likely wrong, the worst first; see :func:`deem_crowd.decide.suspect_labels`."""
-        found: pd.DataFrame = _decide().suspect_labels(self, n, **options)
-        return found
+        table: pd.DataFrame = _decide().suspect_labels(self, n, **options)
+        return table
 
     def reliable(self, precision: float = 0.95, **options: Any) -> Any:
         """Return the largest set of labels with that precision; see :func:`deem_crowd.decide.reliable`."""
@@ -51,10 +51,10 @@ class Decisions:
 
     def coverage_curve(self, gold: Any = None, **options: Any) -> pd.DataFrame:
         """Return the precision for every number of labels kept; see :func:`deem_crowd.decide.coverage_curve`."""
-        found: pd.DataFrame = _decide().coverage_curve(self, gold, **options)
-        return found
+        table: pd.DataFrame = _decide().coverage_curve(self, gold, **options)
+        return table
 
     def pseudo_labels(self, threshold: float = 0.05, **options: Any) -> pd.Series:
         """Return labels sure enough to be used as if known; see :func:`deem_crowd.decide.pseudo_labels`."""
-        found: pd.Series = _decide().pseudo_labels(self, threshold, **options)
-        return found
+        labels: pd.Series = _decide().pseudo_labels(self, threshold, **options)
+        return labels

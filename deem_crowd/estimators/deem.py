@@ -336,11 +336,13 @@ class DEEM(
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
         model = packing.unpack(reader)
-        found = _attributes(model) | naming.unpacked(reader, len(model.skills), model.n_classes)
+        attributes = _attributes(model) | naming.unpacked(
+            reader, len(model.skills), model.n_classes
+        )
         made = feature_files.unpack(reader, np.arange(model.n_classes))
         if made is not None:
-            found[featured.FEATURES] = made
-        return found | taken.stored_names(reader, len(model.skills))
+            attributes[featured.FEATURES] = made
+        return attributes | taken.stored_names(reader, len(model.skills))
 
     # ---------------------------------------------------------------- helpers
 

@@ -86,17 +86,19 @@ def fit(
     begin = units.start(start, recipe.hidden_dim, generator, answers)
     if recipe.sampler is None and begin.tractable:
         report = only_stage(progress, recipe.settings.n_iter)
-        found, exact = joint.train_units(design, begin, recipe.settings, gold, report)
+        trained_units, exact = joint.train_units(design, begin, recipe.settings, gold, report)
         warn_not_converged(exact, recipe.settings)
-        return _several(found, design, recipe, gold, {"log_likelihood": exact.log_likelihood})
+        return _several(
+            trained_units, design, recipe, gold, {"log_likelihood": exact.log_likelihood}
+        )
     network = Network(begin, None, recipe.settings.gauge == "normalised")
     trained = _by_samples(
         answers, design, network, recipe.sampler or Gibbs(), recipe, gold, progress
     )
-    found = trained.network.units()
+    trained_units = trained.network.units()
     if recipe.hidden_dim == 1:
-        return _single(found, design, recipe, gold, trained.history)
-    return _several(found, design, recipe, gold, trained.history)
+        return _single(trained_units, design, recipe, gold, trained.history)
+    return _several(trained_units, design, recipe, gold, trained.history)
 
 
 def _by_samples(
@@ -129,16 +131,16 @@ def _by_samples(
 
 
 def _single(
-    found: Units,
+    units: Units,
     design: DesignMatrix,
     recipe: Recipe,
     gold: Tensor | None,
     history: dict[str, list[float]],
 ) -> Outcome:
     """Read one unit without layers: its tables are the confusion matrices."""
-    combined = joint.combine(found)
-    population = found.population[:, :-1] + found.population[:, -1:]
-    energy = Energy(combined.bias, combined.weight, population, found.n_subtypes)
+    combined = joint.combine(units)
+    population = units.population[:, :-1] + units.population[:, -1:]
+    energy = Energy(combined.bias, combined.weight, population, units.n_subtypes)
     states = Likelihood(design, recipe.settings, gold).posterior_of(energy)
     return Outcome(
         energy=energy,
@@ -151,16 +153,16 @@ def _single(
 
 
 def _several(
-    found: Units,
+    several: Units,
     design: DesignMatrix,
     recipe: Recipe,
     gold: Tensor | None,
     history: dict[str, list[float]],
 ) -> Outcome:
     """Find the label among several units, and read what it says."""
-    readings = units.read_units(found, design, units.unit_posteriors(found, design))
+    readings = units.read_units(several, design, units.unit_posteriors(several, design))
     label = 0 if gold is not None else units.label_unit(readings)
-    energy = found.unit_energy(label)
+    energy = several.unit_energy(label)
     states = Likelihood(design, recipe.settings, gold).posterior_of(energy)
     posterior = energy.fold(states).to("cpu", torch.float64)
     return _empirical(
@@ -171,7 +173,7 @@ def _several(
             confusion=torch.zeros(0),
             skills=torch.zeros(0),
             history=history,
-            units=found,
+            units=several,
             label_unit=label,
             readings=tuple(readings),
         ),
@@ -205,26 +207,26 @@ def _layered(
     network = trained.network.eval()
     batches = Batches(answers, design.device, design.dtype, dense=True)
     posteriors = [network_posterior(network, batches, u) for u in range(recipe.hidden_dim)]
-    found = network.units()
+    top = network.units()
     readings: tuple[UnitReading, ...] = ()
     label = 0
     if recipe.hidden_dim > 1:
         on_device = [p.to(design.device, design.dtype) for p in posteriors]
-        readings = tuple(units.read_units(found, design, on_device))
+        readings = tuple(units.read_units(top, design, on_device))
         label = 0 if gold is not None else units.label_unit(list(readings))
     posterior = posteriors[label]
     if gold is not None:
         known = gold >= 0
         posterior[known] = torch.nn.functional.one_hot(gold[known], answers.n_classes).double()
     outcome = Outcome(
-        energy=found.unit_energy(label),
+        energy=top.unit_energy(label),
         posterior=posterior,
         prior=posterior.mean(0) if len(posterior) else torch.zeros(answers.n_classes).double(),
         confusion=torch.zeros(0),
         skills=torch.zeros(0),
         history=trained.history,
         network=network.to("cpu"),
-        units=found if recipe.hidden_dim > 1 else None,
+        units=top if recipe.hidden_dim > 1 else None,
         label_unit=label,
         readings=readings,
     )

@@ -52,9 +52,12 @@ def pack(made: FeatureModel | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "offset": _tensor(made.scaling.offset),
     }
     if isinstance(made.predictor, learners.Linear):
-        scaler, found = made.predictor.scaler, made.predictor.coefficients
+        scaler, coefficients = made.predictor.scaler, made.predictor.coefficients
         content |= {"kind": _LINEAR, "centred": scaler.centre is not None}
-        tensors |= {"weight": _tensor(found.weight), "intercept": _tensor(found.intercept)}
+        tensors |= {
+            "weight": _tensor(coefficients.weight),
+            "intercept": _tensor(coefficients.intercept),
+        }
         tensors |= {"scale": _tensor(scaler.scale), "coef": _tensor(made.classifier.coef_)}
         tensors["bias"] = _tensor(made.classifier.intercept_)
         if scaler.centre is not None:
@@ -230,5 +233,5 @@ def _loaded(reader: Reader, name: str) -> Any:
 def _strangers(data: bytes) -> list[str]:
     import skops.io
 
-    found = skops.io.get_untrusted_types(data=data)
-    return [name for name in found if not name.startswith(_TRUSTED)]
+    types = skops.io.get_untrusted_types(data=data)
+    return [name for name in types if not name.startswith(_TRUSTED)]

@@ -88,13 +88,13 @@ class FeatureModel:
         ------
         FormError, DataError
         """
-        found = feature_rows.read(features, answers.tasks)
-        if found.x.shape[1] != self.n_columns:
+        rows = feature_rows.read(features, answers.tasks)
+        if rows.x.shape[1] != self.n_columns:
             raise DataError(
-                f"features have {found.x.shape[1]} columns, and the model was fitted with {self.n_columns}."
+                f"features have {rows.x.shape[1]} columns, and the model was fitted with {self.n_columns}."
             )
-        word = self.scaling(self.predictor.log_proba(found.x))
-        log_word = found.spread(word, self.log_prior)
+        word = self.scaling(self.predictor.log_proba(rows.x))
+        log_word = rows.spread(word, self.log_prior)
         number = np.maximum(np.diff(answers.task_ptr), 1)[:, None].astype(np.float64)
         power = 1 / design_effect(number, self.correlation or 0.0)
         logits = (
@@ -105,14 +105,14 @@ class FeatureModel:
             classes = np.arange(answers.n_classes) if classes is None else classes
             place = np.full(by_answers.shape[1], -1, dtype=np.int64)
             place[self.used] = np.arange(len(self.used))
-            told = self.regional.evidence(answers, found, worker, place[classes])
+            told = self.regional.evidence(answers, rows, worker, place[classes])
             logits = logits + power * told
         logits -= logits.max(axis=1, keepdims=True)
         joint = np.zeros_like(by_answers)
         joint[:, self.used] = np.exp(logits)
         joint /= joint.sum(axis=1, keepdims=True)
         there = np.zeros(answers.n_tasks, dtype=bool)
-        there[found.place] = True
+        there[rows.place] = True
         return joint, there
 
 
@@ -169,7 +169,7 @@ def add_features(
     design = make_design(compact, settings["device"], settings["dtype"], len(used))
     prior = np.maximum(model.priors[used], 1e-12)
     with watched("features", "fits", settings["progress"]) as progress:
-        found = learn(
+        learned = learn(
             compact,
             design,
             rows,
@@ -182,51 +182,51 @@ def add_features(
             settings["regions"],
             one_sided.are_most(one_sided.answers_named(design)),
         )
-    if found is None:
+    if learned is None:
         return model, posterior, None, gold
-    if found.reading == WITHOUT:
-        warn(f"the features are not used: {found.why}.", DataWarning)
+    if learned.reading == WITHOUT:
+        warn(f"the features are not used: {learned.why}.", DataWarning)
     log_prior = np.log(prior / prior.sum())
-    if found.together is not None:
-        log_prior = np.log(found.together.prior)
-        model = _with_tables(model, answers, design, used, found)
+    if learned.together is not None:
+        log_prior = np.log(learned.together.prior)
+        model = _with_tables(model, answers, design, used, learned)
     whole = np.zeros_like(posterior)
-    whole[:, used] = found.posterior
+    whole[:, used] = learned.posterior
     made = FeatureModel(
-        classifier=found.classifier(np.asarray(labels)[used]),
-        use=f"{found.reading}: {found.why}",
-        predictor=found.predictor,
-        scaling=found.scaling,
+        classifier=learned.classifier(np.asarray(labels)[used]),
+        use=f"{learned.reading}: {learned.why}",
+        predictor=learned.predictor,
+        scaling=learned.scaling,
         used=used,
         log_prior=log_prior,
-        correlation=found.together.correlation
-        if found.reading == TOGETHER and found.together
+        correlation=learned.together.correlation
+        if learned.reading == TOGETHER and learned.together
         else None,
         n_columns=rows.x.shape[1],
-        regional=_regional(found),
+        regional=_regional(learned),
     )
     settled = gold
-    if found.reading != WITHOUT:
+    if learned.reading != WITHOUT:
         settled = np.full(answers.n_tasks, -1, dtype=np.int64) if gold is None else gold.copy()
         settled[rows.place] = np.maximum(settled[rows.place], 0)
     return model, whole, made, settled
 
 
-def _regional(found: Any) -> Any:
+def _regional(learned: Any) -> Any:
     """Return the tables of regions; None where there is one table a worker."""
-    joint = found.together
-    if found.regions is None or joint is None:
+    joint = learned.together
+    if learned.regions is None or joint is None:
         return None
     from deem_crowd.features.regions import RegionalTables
 
-    return RegionalTables.learned(found.regions, joint.tables, joint.regional, joint.prior)
+    return RegionalTables.learned(learned.regions, joint.tables, joint.regional, joint.prior)
 
 
 def _with_tables(
-    model: FittedModel, answers: Answers, design: Any, used: IntArray, found: Any
+    model: FittedModel, answers: Answers, design: Any, used: IntArray, learned: Any
 ) -> FittedModel:
     """Return the model whose tables were learned together with a classifier."""
-    joint = found.together
+    joint = learned.together
     energy = Energy(
         torch.log(torch.from_numpy(joint.prior)),
         joint.tables,
@@ -265,13 +265,13 @@ def require(state: Mapping[str, Any]) -> FeatureModel:
     UnsupportedError
         If it was fitted without, or read from a file that holds no classifier.
     """
-    found: FeatureModel | None = state.get(FEATURES)
-    if found is None:
+    feature_model: FeatureModel | None = state.get(FEATURES)
+    if feature_model is None:
         raise UnsupportedError(
             "this model knows no features: it was fitted without, or its file holds no classifier. Call "
             "fit(..., features=...), or leave features out."
         )
-    return found
+    return feature_model
 
 
 class WithFeatures:
@@ -280,14 +280,14 @@ class WithFeatures:
     @property
     def classifier_(self) -> Any:
         """The classifier that was learned from features; its ``predict`` takes new things without any answer."""
-        found = self._known_features("classifier_")
-        return None if found is None else found.classifier
+        feature_model = self._known_features("classifier_")
+        return None if feature_model is None else feature_model.classifier
 
     @property
     def features_use_(self) -> str | None:
         """How features are used, and why: 'joint', 'product' or 'answers alone', and a reason."""
-        found = self._known_features("features_use_")
-        return None if found is None else found.use
+        feature_model = self._known_features("features_use_")
+        return None if feature_model is None else feature_model.use
 
     @property
     def region_skills_(self) -> Any:
@@ -296,10 +296,10 @@ class WithFeatures:
         A region is a cluster of the features; the last one is tasks without features. None where no such tables were
         learned.
         """
-        found = self._known_features("region_skills_")
-        if found is None or found.regional is None:
+        feature_model = self._known_features("region_skills_")
+        if feature_model is None or feature_model.regional is None:
             return None
-        skills, names = found.regional.skills, getattr(self, "skills_", None)
+        skills, names = feature_model.regional.skills, getattr(self, "skills_", None)
         if not isinstance(names, pd.Series):
             return skills
         return pd.DataFrame(skills, names.index, pd.RangeIndex(skills.shape[1], name="region"))

@@ -200,9 +200,9 @@ class FittedModel:
             return self.spread(pool.evidence(design))
         energy = _with_stranger(self.energy)
         design = make_design(recoded, self.device, self.dtype, energy.n_states)
-        found = with_levels(energy, design)
+        levels = with_levels(energy, design)
         return self.spread(
-            found.posterior() if pays(found.gain, design) else energy.posterior(design)
+            levels.posterior() if pays(levels.gain, design) else energy.posterior(design)
         )
 
     def _recoded(self, answers: Answers, workers: IntArray, classes: IntArray) -> Answers:
@@ -239,10 +239,10 @@ def beta_intervals(skills: FloatArray, information: FloatArray) -> FloatArray:
 
     strength = information + 2.0
     mean = np.clip(skills, 1e-6, 1 - 1e-6)
-    found = betaincinv(mean * strength, (1 - mean) * strength, [[0.025], [0.975]])
+    bounds = betaincinv(mean * strength, (1 - mean) * strength, [[0.025], [0.975]])
     low, high = (
-        np.minimum(found[0], skills),
-        np.maximum(found[1], skills),
+        np.minimum(bounds[0], skills),
+        np.maximum(bounds[1], skills),
     )  # next to 0 and 1 the mean is beyond
     return np.column_stack([low, high])
 
@@ -297,10 +297,10 @@ def _votes(answers: Answers, tasks: npt.NDArray[np.intp]) -> FloatArray:
 def network_posterior(network: Network, batches: Batches, unit: int) -> torch.Tensor:
     """Return p(class | x) of one unit for all tasks, float64, shape (N, K)."""
     tasks = torch.arange(batches.n_tasks, device=batches.device)
-    found = [network.posterior(batches.get(some), unit) for some in tasks.split(_AT_ONCE)]
-    if not found:
+    parts = [network.posterior(batches.get(some), unit) for some in tasks.split(_AT_ONCE)]
+    if not parts:
         return torch.zeros((0, network.n_classes), dtype=torch.float64)
-    return torch.cat(found).to("cpu", torch.float64)
+    return torch.cat(parts).to("cpu", torch.float64)
 
 
 def _recode(

@@ -35,15 +35,15 @@ def numbers(groups: Groups | None, workers: pd.Index) -> npt.NDArray[np.int64] |
     """
     if groups is None:
         return None
-    found = np.full(len(workers), -1, dtype=np.int64)
+    group_of = np.full(len(workers), -1, dtype=np.int64)
     strangers: list[Hashable] = []
     twice: list[Hashable] = []
     for number, members in enumerate(_lists(groups)):
         place = workers.get_indexer(pd.Index(members, dtype=object, tupleize_cols=False))
         strangers += [member for member, at in zip(members, place, strict=True) if at < 0]
         there = np.unique(place[place >= 0])
-        twice += [workers[at] for at in there[found[there] >= 0]]
-        found[there] = number
+        twice += [workers[at] for at in there[group_of[there] >= 0]]
+        group_of[there] = number
     if twice:
         raise ParameterError(
             f"groups: {len(twice)} workers are in more than one group: {first_few(pd.Index(twice, dtype=object))}. "
@@ -55,7 +55,7 @@ def numbers(groups: Groups | None, workers: pd.Index) -> npt.NDArray[np.int64] |
             f"{first_few(pd.Index(strangers, dtype=object))}. Those that are: {first_few(workers)}.",
             DataWarning,
         )
-    return found
+    return group_of
 
 
 def check(groups: Groups | None) -> None:

@@ -110,8 +110,8 @@ def information(worth: torch.Tensor) -> FloatArray:
     n, right, squared = worth
     mean = right / n.clamp_min(1)
     spread = (squared - n * mean**2).clamp_min(0)
-    found: FloatArray = torch.minimum(spread / (mean * (1 - mean)).clamp_min(1e-9), n).numpy()
-    return found
+    n_effective: FloatArray = torch.minimum(spread / (mean * (1 - mean)).clamp_min(1e-9), n).numpy()
+    return n_effective
 
 
 def many(model: object, memory: Memory, n_new: int) -> bool:
@@ -216,9 +216,9 @@ def _added(
 
 def _extended(values: torch.Tensor, n: int) -> torch.Tensor:
     """Return a copy with n rows, those that follow zero."""
-    found = values.new_zeros((n, *values.shape[1:]))
-    found[: len(values)] = values
-    return found
+    longer = values.new_zeros((n, *values.shape[1:]))
+    longer[: len(values)] = values
+    return longer
 
 
 def _design(

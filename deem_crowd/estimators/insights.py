@@ -100,12 +100,12 @@ class Insights:
     def _of_ratings(self, name: str, function: str) -> pd.Series | None:
         self._require_fit(name)
         try:
-            found: pd.Series = getattr(_insight("ordered"), function)(self)
+            ratings: pd.Series = getattr(_insight("ordered"), function)(self)
         except MissingAnswersError:
             raise
         except DataError:
             return None
-        return found
+        return ratings
 
     @property
     def contested_(self) -> pd.Series:

@@ -174,7 +174,7 @@ class Memory:
         ends = np.cumsum(lengths)
         within = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
         rows = np.repeat(base.task_ptr[old].astype(np.int64), lengths) + within
-        found = [
+        pieces = [
             _Piece(
                 np.repeat(old, lengths).astype(np.int64),
                 base.worker[rows].astype(np.int64),
@@ -188,11 +188,11 @@ class Memory:
                 np.concatenate([piece.label for piece in self.pieces]),
             )
             there = np.isin(later.task, task)
-            found.append(_Piece(later.task[there], later.worker[there], later.label[there]))
+            pieces.append(_Piece(later.task[there], later.worker[there], later.label[there]))
         return _Piece(
-            np.concatenate([one.task for one in found]),
-            np.concatenate([one.worker for one in found]),
-            np.concatenate([one.label for one in found]),
+            np.concatenate([one.task for one in pieces]),
+            np.concatenate([one.worker for one in pieces]),
+            np.concatenate([one.label for one in pieces]),
         )
 
     @classmethod

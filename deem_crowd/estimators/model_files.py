@@ -135,8 +135,8 @@ def _tensor(values: Any) -> Tensor:
 
 
 def _numbers(tables: SparseTables) -> dict[str, float]:
-    found = {name: float(getattr(tables, name)) for name in _NUMBERS}
-    return {name: v if np.isfinite(v) else _INFINITE for name, v in found.items()}
+    numbers = {name: float(getattr(tables, name)) for name in _NUMBERS}
+    return {name: v if np.isfinite(v) else _INFINITE for name, v in numbers.items()}
 
 
 def _tables(reader: Reader, name: str, numbers: Any, d: int, k: int) -> SparseTables:
@@ -150,7 +150,7 @@ def _tables(reader: Reader, name: str, numbers: Any, d: int, k: int) -> SparseTa
     strength = np.inf if strength == _INFINITE else strength
     if not (0 <= average <= 1 and strength > 0 and 0 < concentration < np.inf):
         raise reader.damaged(f"{name} has the numbers {numbers!r}")
-    found: dict[str, Any] = {
+    tables: dict[str, Any] = {
         "accuracy": packing.shares(reader, f"{name}.accuracy", (d,)),
         "prior": packing.shares(reader, f"{name}.prior", (k,), axis=0),
         "error_total": reader.tensor(f"{name}.error_total", (k,)).numpy(),
@@ -159,10 +159,10 @@ def _tables(reader: Reader, name: str, numbers: Any, d: int, k: int) -> SparseTa
     for part, limit in limits.items():
         key = reader.tensor(f"{name}.{part}_key", (None,), torch.int64).numpy()
         count = reader.tensor(f"{name}.{part}_count", (len(key),)).numpy()
-        most = len(found["column_key"]) * k if limit is None else limit
+        most = len(tables["column_key"]) * k if limit is None else limit
         if len(key) and not ((np.diff(key) > 0).all() and packing.within(key, most)):
             raise reader.damaged(f"{name}.{part}_key does not hold together")
         if len(count) and not (count.min() >= 0 and count.max() < np.inf):
             raise reader.damaged(f"{name}.{part}_count holds no counts")
-        found |= {f"{part}_key": key, f"{part}_count": count}
-    return SparseTables(average=average, strength=strength, concentration=concentration, **found)
+        tables |= {f"{part}_key": key, f"{part}_count": count}
+    return SparseTables(average=average, strength=strength, concentration=concentration, **tables)

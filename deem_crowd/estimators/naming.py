@@ -153,8 +153,8 @@ def read(
         predictions, columns = frame_matrix(predictions)
     answers = under_own_names(predictions, columns)
     # the room above, imported when it is asked for
-    found = importlib.import_module("deem_crowd.clustering.common_names")
-    common, probability, n_tasks, n_classes = found.common_names(
+    module = importlib.import_module("deem_crowd.clustering.common_names")
+    common, probability, n_tasks, n_classes = module.common_names(
         answers, settings["n_classes"], settings["random_state"] or 0
     )
     naming = Naming(answers.workers, answers.classes, common, probability, n_tasks, n_classes)

@@ -137,7 +137,7 @@ def unpack_candidates(reader: Reader) -> tuple[Candidate, ...]:
     ------
     FormError
     """
-    found = []
+    candidates = []
     names = [field.name for field in fields(Candidate)]
     for row in reader.get("candidates", list):
         if not isinstance(row, dict) or sorted(row) != sorted(names):
@@ -147,8 +147,8 @@ def unpack_candidates(reader: Reader) -> tuple[Candidate, ...]:
         if not texts or not all(v is None or isinstance(v, int | float) for v in numbers.values()):
             raise reader.damaged(f"candidate {row!r} is of other types")
         numbers = {k: float("nan") if v is None else float(v) for k, v in numbers.items()}
-        found.append(Candidate(name=row["name"], why=row["why"], **numbers))
-    return tuple(found)
+        candidates.append(Candidate(name=row["name"], why=row["why"], **numbers))
+    return tuple(candidates)
 
 
 def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
@@ -271,22 +271,22 @@ def _unpack_network(reader: Reader, d: int, k: int, m: int) -> Network | None:
 
 
 def _network_dtype(reader: Reader, name: str) -> torch.dtype:
-    found = reader.dtype_of(name)
-    if found not in (torch.float32, torch.float64):
-        raise reader.damaged(f"tensor {name!r} has dtype {found}")
-    return found
+    dtype = reader.dtype_of(name)
+    if dtype not in (torch.float32, torch.float64):
+        raise reader.damaged(f"tensor {name!r} has dtype {dtype}")
+    return dtype
 
 
 def _unpack_readings(reader: Reader, d: int) -> tuple[UnitReading, ...]:
     pairs = reader.get("readings", list)
-    found = []
+    readings = []
     for unit, pair in enumerate(pairs):
         numbers = isinstance(pair, list) and all(isinstance(x, int | float) for x in pair)
         if not numbers or len(pair) != 2:
             raise reader.damaged(f"reading {unit} is {pair!r}")
         skills = shares(reader, f"readings.{unit}", (d,))
-        found.append(UnitReading(float(pair[0]), skills, float(pair[1])))
-    return tuple(found)
+        readings.append(UnitReading(float(pair[0]), skills, float(pair[1])))
+    return tuple(readings)
 
 
 def history(reader: Reader) -> dict[str, list[float]]:
@@ -296,11 +296,11 @@ def history(reader: Reader) -> dict[str, list[float]]:
     ------
     FormError
     """
-    found = reader.get("history", dict)
-    for name, values in found.items():
+    stored = reader.get("history", dict)
+    for name, values in stored.items():
         if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
             raise reader.damaged(f"history {name!r} is no list of numbers")
-    return dict(found)
+    return dict(stored)
 
 
 def _device(reader: Reader) -> str:

@@ -34,14 +34,14 @@ class _Load:
             """
             reader = Reader(checkpoint.destination(require_path(path)), owner.__name__)
             blank = owner()
-            found = checkpoint.known_parameters(reader, blank.get_params())
-            if "groups" in found:
-                found["groups"] = stored_ids.read_groups(found["groups"], reader)
-            declaration.check(found, owner)
+            parameters = checkpoint.known_parameters(reader, blank.get_params())
+            if "groups" in parameters:
+                parameters["groups"] = stored_ids.read_groups(parameters["groups"], reader)
+            declaration.check(parameters, owner)
             state = owner._restore(reader)
             reader.close()
             loaded = blank if instance is None else instance
-            fresh = {**{name: getattr(blank, name) for name in blank.get_params()}, **found}
+            fresh = {**{name: getattr(blank, name) for name in blank.get_params()}, **parameters}
             # one assignment, so that an interrupt leaves either the old state or the new one
             loaded.__dict__ = {**fresh, **state}
             return loaded
