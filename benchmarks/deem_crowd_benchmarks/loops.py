@@ -77,12 +77,12 @@ def ceal(seeds: int) -> pd.DataFrame:
             )
             rest = slice(_TRAIN, None)
             loop.fit(x[:_TRAIN], y[:_TRAIN], truth=y[:_TRAIN], test=(x[rest], y[rest]))
-            found = loop.history_
-            row[f"{strategy} {delta}"] = float(found["test_accuracy"][1:].mean())
+            history = loop.history_
+            row[f"{strategy} {delta}"] = float(history["test_accuracy"][1:].mean())
             if delta:
-                made = found["pseudo_labelled"]
+                made = history["pseudo_labelled"]
                 row[f"pseudo {delta}"] = float(made.sum())
-                right = (found["pseudo_accuracy"] * made).sum() / max(made.sum(), 1)
+                right = (history["pseudo_accuracy"] * made).sum() / max(made.sum(), 1)
                 row[f"right {delta}"] = float(right)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("name", choices=("ceal", "rad"))
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args(arguments)
-    found = (ceal if options.name == "ceal" else rad)(options.seeds)
+    table = (ceal if options.name == "ceal" else rad)(options.seeds)
     pairs = {
         "ceal": [
             ("margin 0.0", "random 0.0"),
@@ -144,9 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ],
         "rad": [("base", "none"), ("active", "base"), ("clean", "active"), ("clean", "base")],
     }
-    lines = [f"{name}: {value:.4f}" for name, value in found.mean().items()]
+    lines = [f"{name}: {value:.4f}" for name, value in table.mean().items()]
     for one, other in pairs[options.name]:
-        gap, low, high = difference(found, one, other)
+        gap, low, high = difference(table, one, other)
         lines.append(
             f"{one} - {other}: {100 * gap:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points"
         )

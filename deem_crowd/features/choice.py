@@ -52,14 +52,14 @@ def candidates(
     few = len(taught) <= MOST_ROWS
     rows = taught if few else np.sort(np.random.default_rng(seed).permutation(taught)[:MOST_ROWS])
     part = (x[rows], targets[rows], weights[rows], fold[rows])
-    found: list[Learner] = [LogisticLearner()]
-    best = settled(found[0], *part)
+    learners: list[Learner] = [LogisticLearner()]
+    best = settled(learners[0], *part)
     for make in _others(x, len(taught), targets.shape[1], seed):
         learner = make()
         told = settled(learner, *part)
         if clear((targets[rows] * (told - best)).sum(axis=1)):
-            found[1:], best = [learner.anew()], told
-    return [found[0].anew(), *found[1:]]
+            learners[1:], best = [learner.anew()], told
+    return [learners[0].anew(), *learners[1:]]
 
 
 def clear(gain: FloatArray) -> bool:

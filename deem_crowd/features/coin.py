@@ -123,10 +123,14 @@ def fit(
     limits = [(0.0, MOST), (logit(lowest), logit(0.99)), (logit(_SMALLEST), logit(_LARGEST))]
     if held is not None:
         limits[1:] = [(begin[1], begin[1]), (begin[2], begin[2])]
-    found = optimize.minimize(
+    solution = optimize.minimize(
         objective, begin, jac=True, method="L-BFGS-B", bounds=[*limits, *[(-10.0, 10.0)] * k]
     ).x
-    return Coin(float(expit(found[1])), float(expit(found[2])), Scaling(float(found[0]), found[3:]))
+    return Coin(
+        float(expit(solution[1])),
+        float(expit(solution[2])),
+        Scaling(float(solution[0]), solution[3:]),
+    )
 
 
 def _pairs(counts: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
@@ -141,5 +145,5 @@ def _beta_binomial(pairs: FloatArray, a: float, rho: float, n_classes: int) -> F
     """Return log p(answers | label), in nats, of each pair, shape (P,)."""
     right, wrong = pairs[:, 0], pairs[:, 1] - pairs[:, 0]
     alpha, beta = a * (1 - rho) / rho, (1 - a) * (1 - rho) / rho
-    found: FloatArray = betaln(alpha + right, beta + wrong) - betaln(alpha, beta)
-    return found - wrong * np.log(max(n_classes - 1, 1))
+    evidence: FloatArray = betaln(alpha + right, beta + wrong) - betaln(alpha, beta)
+    return evidence - wrong * np.log(max(n_classes - 1, 1))

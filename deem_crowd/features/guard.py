@@ -61,15 +61,15 @@ def held_out_gain(
     asked = asked[:MOST_TASKS]
     row = np.full(answers.n_tasks, -1, dtype=np.int64)
     row[problem.rows.place] = np.arange(len(problem.rows.place))
-    found: list[FloatArray] = []
+    gains: list[FloatArray] = []
     for number in range(PARTS):
         held = np.sort(asked[number::PARTS])
         others = np.sort(np.concatenate([asked[j::PARTS] for j in range(PARTS) if j != number]))
         train, test = (_part(answers, problem, row, tasks) for tasks in (others, held))
         without = _without(train, test)
-        found.append(np.stack([_with_features(train, test, make) - without for make in makers]))
+        gains.append(np.stack([_with_features(train, test, make) - without for make in makers]))
         progress.update(progress.done + 1)
-    return np.concatenate(found, axis=1)
+    return np.concatenate(gains, axis=1)
 
 
 def _part(
@@ -120,7 +120,7 @@ def _with_features(train: Problem, test: Problem, make: Callable[[], Learner]) -
 def _without(train: Problem, test: Problem) -> FloatArray:
     """Return the same by the better of two models that ignore features."""
     fit = joint.fit(train, None, None, _ROUNDS)
-    found = [_log_likelihood(test.design, fit.tables, torch.from_numpy(np.log(fit.prior)))]
+    likelihoods = [_log_likelihood(test.design, fit.tables, torch.from_numpy(np.log(fit.prior)))]
     ones = torch.ones(
         (train.design.n_tasks, 1), dtype=train.design.dtype, device=train.design.device
     )
@@ -129,8 +129,8 @@ def _without(train: Problem, test: Problem) -> FloatArray:
     for strength in STRENGTHS:
         cells = counts + strength * shares / shares.sum()
         table = torch.log(cells / cells.sum(1, keepdim=True))
-        found.append(_log_likelihood(test.design, table, torch.zeros(1, dtype=torch.float64)))
-    return max(found, key=lambda values: float(values.mean()))
+        likelihoods.append(_log_likelihood(test.design, table, torch.zeros(1, dtype=torch.float64)))
+    return max(likelihoods, key=lambda values: float(values.mean()))
 
 
 def _log_likelihood(
@@ -138,5 +138,5 @@ def _log_likelihood(
 ) -> FloatArray:
     evidence = design.logits(tables.to(design.device))
     word = log_prior.to(design.device, design.dtype)
-    found: FloatArray = torch.logsumexp(evidence + word, 1).cpu().double().numpy()
-    return found
+    likelihood: FloatArray = torch.logsumexp(evidence + word, 1).cpu().double().numpy()
+    return likelihood

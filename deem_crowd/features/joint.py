@@ -188,12 +188,12 @@ def _coin(problem: Problem, log_q: FloatArray, held: Coin | None = None) -> Coin
     return coin.fit(counts, log_q[some], known, held)
 
 
-def _with_one_accuracy(problem: Problem, log_q: FloatArray, found: Coin) -> torch.Tensor:
+def _with_one_accuracy(problem: Problem, log_q: FloatArray, coin: Coin) -> torch.Tensor:
     """Return the posterior if all workers had one accuracy, shape (N, K)."""
     design, k = problem.design, problem.design.n_classes
     votes = design.votes.cpu().double().numpy()
-    log_prior = problem.rows.spread(found.scaling(log_q), np.full(k, -np.log(k)))
-    logits = torch.from_numpy(log_prior + found.log_likelihood(votes))
+    log_prior = problem.rows.spread(coin.scaling(log_q), np.full(k, -np.log(k)))
+    logits = torch.from_numpy(log_prior + coin.log_likelihood(votes))
     clamp = Clamp(design, problem.gold)
     return torch.softmax(clamp(logits.to(design.device, design.dtype)), 1)
 

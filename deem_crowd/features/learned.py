@@ -126,10 +126,10 @@ def learn(
     fold = np.arange(len(rows.place)) % FOLDS
     np.random.default_rng(seed).shuffle(fold)
     problem = joint.Problem(design, rows, fold, gold)
-    found = None if regions < 2 else Regions.of(rows.x, regions, seed)
-    if found is not None:
-        region = found.region(rows)
-        split = DesignMatrix(by_region(answers, region, found.number), design.device, design.dtype)
+    parts = None if regions < 2 else Regions.of(rows.x, regions, seed)
+    if parts is not None:
+        region = parts.region(rows)
+        split = DesignMatrix(by_region(answers, region, parts.number), design.device, design.dtype)
         problem = replace(problem, region=region, regional=split)
     small = rows.x.shape[0] * rows.x.shape[1] * design.n_classes < _ONE_THREAD_UP_TO
     with threadpool_limits(1 if small else None):
@@ -143,7 +143,7 @@ def learn(
             progress or Progress("", "", False),
             one_sided,
         )
-    return replace(learned, regions=found)
+    return replace(learned, regions=parts)
 
 
 def _learner_of(classifier: Any, seed: int) -> Learner:
@@ -175,8 +175,8 @@ def _chosen(
     rows, fold, weights, votes = problem.rows, problem.fold, problem.taught(), problem.votes()
     on_votes = (rows.x, votes[rows.place], weights, fold)
     progress.expect(guard.PARTS + 2)
-    found = choice.candidates(*on_votes, seed) if given is None else [given]
-    learner = found[-1]
+    candidates = choice.candidates(*on_votes, seed) if given is None else [given]
+    learner = candidates[-1]
     log_q = learners.settled(learner, *on_votes)
     progress.update(1)
     shares = (weights[:, None] * votes[rows.place]).sum(0) / max(weights.sum(), 1)
@@ -188,10 +188,10 @@ def _chosen(
         who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
         why = f"{who}; {_said('votes', by_votes)}"
         return _product(problem, learner, alone, prior, why)
-    gains = guard.held_out_gain(answers, problem, [one.anew for one in found], seed, progress)
+    gains = guard.held_out_gain(answers, problem, [one.anew for one in candidates], seed, progress)
     gain = gains[-1]
-    if len(found) > 1 and not choice.clear(gains[1] - gains[0]):
-        learner, gain = found[0], gains[0]
+    if len(candidates) > 1 and not choice.clear(gains[1] - gains[0]):
+        learner, gain = candidates[0], gains[0]
         log_q = learners.settled(learner, *on_votes)
     if choice.clear(-gain):
         return _plain(problem, learner, alone, _said("held-out answers", gain, "not "))

@@ -146,9 +146,11 @@ class LogisticLearner:
         log_q = np.zeros(targets.shape)
         for number, (rows, held) in parts.items():
             start = self._ends.get((number, each, ridge), near.get(number))
-            found = logistic.fit_soft(scaled[rows], targets[rows], ridge, weights[rows], start)
-            log_q[held] = found.log_proba(scaled[held])
-            self._ends[number, each, ridge] = near[number] = found
+            coefficients = logistic.fit_soft(
+                scaled[rows], targets[rows], ridge, weights[rows], start
+            )
+            log_q[held] = coefficients.log_proba(scaled[held])
+            self._ends[number, each, ridge] = near[number] = coefficients
         return log_q
 
     def fit(self, x: Any, targets: FloatArray, weights: FloatArray) -> Predictor:
@@ -168,9 +170,9 @@ class LogisticLearner:
     ) -> Any:
         """Return a ``LogisticRegression`` on the features as they are, with scale and weight of its word folded in."""
         assert isinstance(predictor, Linear)
-        scaler, found = predictor.scaler, predictor.coefficients
-        weight = scaling.weight * found.weight.astype(np.float64) / scaler.scale[:, None]
-        intercept = scaling.weight * found.intercept + scaling.offset
+        scaler, coefficients = predictor.scaler, predictor.coefficients
+        weight = scaling.weight * coefficients.weight.astype(np.float64) / scaler.scale[:, None]
+        intercept = scaling.weight * coefficients.intercept + scaling.offset
         if scaler.centre is not None:
             intercept = intercept - scaler.centre @ weight
         if len(labels) == 2:
@@ -199,9 +201,9 @@ class Foreign:
     def log_proba(self, x: Any) -> FloatArray:
         """Return log p(label | x), shape (N, K)."""
         told = np.asarray(self.estimator.predict_proba(x), dtype=np.float64)
-        found = np.zeros((len(told), self.n_classes))
-        found[:, np.asarray(self.estimator.classes_, dtype=np.int64)] = told
-        return np.asarray(np.log((1 - _SMOOTHING) * found + _SMOOTHING / self.n_classes))
+        proba = np.zeros((len(told), self.n_classes))
+        proba[:, np.asarray(self.estimator.classes_, dtype=np.int64)] = told
+        return np.asarray(np.log((1 - _SMOOTHING) * proba + _SMOOTHING / self.n_classes))
 
 
 class SklearnLearner:
@@ -315,5 +317,5 @@ def settled(
     choose: bool = True,
 ) -> FloatArray:
     """Choose the settings of a learner, unless they stay, and return log p(label | x) out of fold, shape (M, K)."""
-    found = learner.settle(x, targets, weights, fold, choose)
-    return out_of_fold(learner, x, targets, weights, fold) if found is None else found
+    told = learner.settle(x, targets, weights, fold, choose)
+    return out_of_fold(learner, x, targets, weights, fold) if told is None else told

@@ -59,8 +59,8 @@ class Scaler:
     def __call__(self, x: Any) -> Any:
         """Return scaled features, float32."""
         if isinstance(x, np.ndarray) and self.centre is not None:
-            found = np.asarray(x, dtype=np.float32)
-            return (found - self.centre) / self.scale
+            dense = np.asarray(x, dtype=np.float32)
+            return (dense - self.centre) / self.scale
         from scipy import sparse
 
         return sparse.csr_array(x, dtype=np.float32) @ sparse.diags_array(1 / self.scale)
@@ -103,8 +103,10 @@ class Coefficients:
 def log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the logarithm of the softmax over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    found: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return found
+    log_proba: npt.NDArray[np.float64] = shifted - np.log(
+        np.exp(shifted).sum(axis=-1, keepdims=True)
+    )
+    return log_proba
 
 
 def fit_soft(
@@ -160,11 +162,11 @@ def fit_soft(
 
     from scipy import optimize
 
-    found = optimize.minimize(
+    solution = optimize.minimize(
         objective,
         begin.ravel(),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": _MOST_STEPS, "gtol": _TOLERANCE, "ftol": 1e-7},
     ).x.reshape(p + 1, k)
-    return Coefficients(found[:p].astype(np.float32), found[p])
+    return Coefficients(solution[:p].astype(np.float32), solution[p])

@@ -54,7 +54,7 @@ class NetworkLearner(SklearnLearner):
             torch.manual_seed(self._seed)
             if self._module is None:
                 untrained = self.estimator
-                found = super().fitted(dense, targets, weights, codes)
+                network = super().fitted(dense, targets, weights, codes)
             else:
                 self._require_logits(dense[:2], len(codes))
                 taught = np.flatnonzero(weights > 0)
@@ -65,8 +65,8 @@ class NetworkLearner(SklearnLearner):
                 )
                 untrained = copy.deepcopy(net)
                 share = (weights / weights[taught].mean())[taught, None] * targets[taught]
-                found = net.fit(dense[taught], share.astype(np.float32))
-        return NamedNetwork(untrained, labels, self._seed, found)
+                network = net.fit(dense[taught], share.astype(np.float32))
+        return NamedNetwork(untrained, labels, self._seed, network)
 
     def _require_logits(self, x: Any, n_classes: int) -> None:
         import torch
@@ -144,10 +144,10 @@ class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         import torch
 
-        found = copy.deepcopy(self.network)
+        network = copy.deepcopy(self.network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
-            self.trained = found.fit(_dense(X), codes.astype(np.int64))
+            self.trained = network.fit(_dense(X), codes.astype(np.int64))
         return self
 
     def predict_proba(self, X: Any) -> Any:

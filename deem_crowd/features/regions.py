@@ -54,18 +54,18 @@ class Regions:
                 f"regions={number}, and {x.shape[0]} tasks have features: ask for fewer regions."
             )
         scaler = Scaler.of(x, each=True)
-        found = KMeans(number, n_init=3, random_state=seed).fit(scaler(x))
-        return cls(scaler, np.asarray(found.cluster_centers_, dtype=np.float64))
+        clusters = KMeans(number, n_init=3, random_state=seed).fit(scaler(x))
+        return cls(scaler, np.asarray(clusters.cluster_centers_, dtype=np.float64))
 
     def region(self, rows: Rows) -> IntArray:
         """Return the region of each task, shape (N,)."""
         from sklearn.metrics import pairwise_distances_argmin
 
-        found = np.full(rows.n_tasks, len(self.centres), dtype=np.int64)
+        region = np.full(rows.n_tasks, len(self.centres), dtype=np.int64)
         if len(rows.place):
             x = self.scaler(rows.x)
-            found[rows.place] = pairwise_distances_argmin(x, self.centres.astype(np.float32))
-        return found
+            region[rows.place] = pairwise_distances_argmin(x, self.centres.astype(np.float32))
+        return region
 
 
 def by_region(answers: Answers, region: IntArray, number: int) -> Answers:
@@ -116,7 +116,7 @@ class RegionalTables:
         worker, label : integers
             The place, in the tables, of each worker and each class of the answers; −1 where there is none.
         """
-        found = np.zeros((answers.n_tasks, self.gain.shape[-1]))
+        evidence = np.zeros((answers.n_tasks, self.gain.shape[-1]))
         task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))
         region, who = self.regions.region(rows)[task], worker[answers.worker]
         for column, place in enumerate(label):
@@ -127,5 +127,5 @@ class RegionalTables:
             some = np.flatnonzero((who >= 0) & (share > 0))
             if place >= 0 and len(some):
                 told = self.gain[who[some], region[some], place] * share[some, None]
-                np.add.at(found, task[some], told)
-        return found
+                np.add.at(evidence, task[some], told)
+        return evidence

@@ -34,10 +34,10 @@ class Rows:
 
     def spread(self, values: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return values by row, shape (M, K), as values by task, shape (N, K); ``other`` where there is no row."""
-        found = np.empty((self.n_tasks, values.shape[1]))
-        found[:] = other
-        found[self.place] = values
-        return found
+        spread = np.empty((self.n_tasks, values.shape[1]))
+        spread[:] = other
+        spread[self.place] = values
+        return spread
 
 
 def read(features: Any, tasks: pd.Index) -> Rows:
@@ -124,14 +124,14 @@ def matrix(features: Any) -> Any:
         from scipy import sparse
 
         return sparse.csr_array(features, dtype=np.float32)
-    found = np.asarray(features)
-    if found.ndim != 2 or found.dtype.kind not in "biuf":
+    array = np.asarray(features)
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise FormError(
-            f"features have shape {found.shape} and dtype {found.dtype}; a table of numbers is needed, one row a task."
+            f"features have shape {array.shape} and dtype {array.dtype}; a table of numbers is needed, one row a task."
         )
-    if found.shape[1] == 0:
+    if array.shape[1] == 0:
         raise FormError("features have no column.")
-    return found.astype(np.float32)
+    return array.astype(np.float32)
 
 
 def _finite(x: Any, tasks: pd.Index) -> Any:

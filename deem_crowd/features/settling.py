@@ -35,8 +35,8 @@ def settled(
     weights : shape (M,)
     """
     ways = (False, True) if each is None else (each,)
-    found = ((way, value, log_q) for way in ways for value, log_q in tried(way))
-    return max(found, key=lambda one: score(targets, weights, one[2]))
+    scored = ((way, value, log_q) for way in ways for value, log_q in tried(way))
+    return max(scored, key=lambda one: score(targets, weights, one[2]))
 
 
 def climbed(
