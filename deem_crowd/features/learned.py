@@ -179,14 +179,15 @@ def _chosen(
     learner = candidates[-1]
     log_q = learners.settled(learner, *on_votes)
     progress.update(1)
-    shares = (weights[:, None] * votes[rows.place]).sum(0) / max(weights.sum(), 1)
-    by_votes = (votes[rows.place] * (log_q - np.log(shares + 1e-9))).sum(1)[weights > 0]
-    if not choice.clear(by_votes):
-        return _plain(problem, learner, alone, _said("votes", by_votes, "not clearly "))
+    z = choice.association(log_q, votes[rows.place], weights)
+    foretold = f"features foretell votes by {z:.1f} standard errors"
+    if z < choice.ASSOCIATED:
+        why = f"{foretold}, and {choice.ASSOCIATED:g} are asked for"
+        return _plain(problem, learner, alone, why)
     share = one_sided_share(answers)
     if one_sided or share >= ONE_SIDED:
         who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
-        why = f"{who}; {_said('votes', by_votes)}"
+        why = f"{who}; {foretold}"
         return _product(problem, learner, alone, prior, why)
     gains = guard.held_out_gain(answers, problem, [one.anew for one in candidates], seed, progress)
     gain = gains[-1]
@@ -194,8 +195,8 @@ def _chosen(
         learner, gain = candidates[0], gains[0]
         log_q = learners.settled(learner, *on_votes)
     if choice.clear(-gain):
-        return _plain(problem, learner, alone, _said("held-out answers", gain, "not "))
-    why = f"{_said('votes', by_votes)}; held-out answers: {gain.mean():+.3f}"
+        return _plain(problem, learner, alone, _said(gain, "less likely"))
+    why = f"{foretold}; {_said(gain)}"
     together = joint.fit(problem, learner, log_q)
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
 
@@ -229,9 +230,9 @@ def one_sided_share(answers: Answers) -> float:
     return float(total[certain].sum() / total.sum())
 
 
-def _said(what: str, gain: FloatArray, how: str = "") -> str:
+def _said(gain: FloatArray, how: str = "likelier") -> str:
     error = float(gain.std() / np.sqrt(max(len(gain), 1)))
-    return f"features make {what} {how}likelier: {gain.mean():+.3f} nats a task, standard error {error:.3f}"
+    return f"held-out answers are {how} with them: {gain.mean():+.3f} nats a task, standard error {error:.3f}"
 
 
 def _plain(problem: joint.Problem, learner: Learner, alone: FloatArray, why: str) -> Learned:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
@@ -91,3 +93,27 @@ def test_users_get_a_classifier_of_the_chosen_kind() -> None:
     assert set(model.classifier_.classes_) == {"in", "out"}
     assert (model.classifier_.predict(POINTS) == names[RING]).mean() > 0.8
     assert (model.labels_ == names[truth]).mean() > 0.9
+
+
+@given(scale=st.floats(0.01, 50), offset=st.floats(-5, 5))
+@settings(max_examples=15, deadline=None)
+def test_association_does_not_ask_for_calibration(scale, offset) -> None:
+    log_q = POINTS[:, :1] * np.array([[-1.0, 1.0]])
+    z = choice.association(log_q, votes(SLOPE), ONES)
+    assert z > choice.ASSOCIATED
+    told = scale * log_q + np.array([offset, -offset])
+    assert choice.association(told, votes(SLOPE), ONES) == pytest.approx(z, rel=1e-6)
+    assert choice.association(-log_q, votes(SLOPE), ONES) == pytest.approx(-z)
+    assert choice.association(np.zeros((400, 2)), votes(SLOPE), ONES) == 0.0
+
+
+def test_association_with_nothing_is_standard_normal() -> None:
+    rng = np.random.default_rng(0)
+    found = [
+        choice.association(
+            rng.normal(size=(200, 3)), np.eye(3)[rng.integers(0, 3, 200)], np.ones(200)
+        )
+        for _ in range(400)
+    ]
+    assert abs(np.mean(found)) < 0.2
+    assert abs(np.std(found) - 1) < 0.15
