@@ -11,6 +11,7 @@ from scipy import special
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.insight.results import IntArray, Results, hard_answer
+from deem_crowd.model.matching import best_matching
 
 _ENOUGH = 10
 """Answers that a label needs before anything is said of it."""
@@ -70,9 +71,12 @@ def _counted(results: Results) -> tuple[IntArray, IntArray]:
     n_cells = answers.n_workers * k * k
 
     def codes(part: Answers, label: IntArray) -> IntArray:
-        meant = label[part.task]
-        code = (part.worker.astype(np.int64) * k + hard_answer(part)) * k + meant
-        return code if (meant >= 0).all() else code[meant >= 0]
+        meant = np.repeat(label, np.diff(part.task_ptr))
+        code: IntArray = part.worker.astype(np.int32 if n_cells < 2**31 else np.int64)
+        for digit in (hard_answer(part), meant):
+            code *= k
+            code += digit
+        return code if label.min(initial=0) >= 0 else code[meant >= 0]
 
     if n_cells > answers.n_answers:
         kinds, times = np.unique(codes(answers, results.label), return_counts=True)
@@ -125,12 +129,10 @@ def _chance(moved: IntArray, kept: IntArray) -> npt.NDArray[np.float64]:
 
 
 def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
-    from scipy.optimize import linear_sum_assignment
-
-    rows, target = linear_sum_assignment(table, maximize=True)
+    target = best_matching(table)
     found = []
     seen: set[int] = set()
-    for begin in rows:
+    for begin in range(len(table)):
         circle = [int(begin)]
         while (following := int(target[circle[-1]])) != begin:
             circle.append(following)

@@ -11,6 +11,7 @@ import torch
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import FEW_COLUMNS, DesignMatrix, row_max, row_sum
+from deem_crowd.model.matching import best_matching
 
 InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
 INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")
@@ -101,10 +102,6 @@ def match(agreement: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     -------
     integers, shape (K,)
         A permutation; where several are best, the one with most states keeping their number.
-
-    Notes
-    -----
-    Kuhn, Naval Research Logistics 2 (1955), in scipy's implementation.
     """
     k = len(agreement)
     total = float(agreement.sum())
@@ -114,12 +111,7 @@ def match(agreement: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     kept = share + np.eye(k) * (1e-9 / max(k, 1))
     if (kept.argmax(1) == np.arange(k)).all():  # each state's best is its own: as in most fits
         return np.arange(k)
-    from scipy.optimize import linear_sum_assignment
-
-    states, classes = linear_sum_assignment(kept, maximize=True)
-    mapping = np.empty(k, dtype=np.int64)
-    mapping[states] = classes
-    return mapping
+    return best_matching(kept)
 
 
 def agreement(
