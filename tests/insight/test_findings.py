@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import processes
 import pytest
 from deem_crowd_benchmarks import laws
 
@@ -176,6 +175,7 @@ def test_plain_fits_do_not_count_pairs_and_findings_does() -> None:
 def test_the_shell_says_it_once(tmp_path: Path) -> None:
     matrix, _ = panel()
     long(matrix).to_csv(tmp_path / "answers.csv", index=False)
-    command = [sys.executable, "-m", "deem_crowd.cli", "aggregate", "answers.csv", "-o", "o.csv"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    command = ["-m", "deem_crowd.cli", "aggregate", "answers.csv", "-o", "o.csv"]
+    done = processes.python(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert done.stderr.count("repeat one another") == 1
