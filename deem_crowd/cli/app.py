@@ -68,6 +68,7 @@ class Contested(str, Enum):
     missing = "missing"
 
 
+# Longer than 80 lines: its options are 50 of them, and typer takes them from the signature.
 @app.command()
 @reads_answers
 def aggregate(
@@ -146,13 +147,7 @@ def aggregate(
     # All is worked out before anything is written.
     about = results.summary(aggregator, method) if summary else ""
     sentences = [] if summary else results.findings(aggregator, known)
-    tables: list[tuple[pd.DataFrame, str]] = []
-    if proba is not None:
-        tables.append((results.probabilities(aggregator, labels, settled, method), proba))
-    if workers is not None:
-        tables.append((results.workers(aggregator, settled, method), workers))
-    if errors is not None:
-        tables.append((results.errors(aggregator, settled, method), errors))
+    tables = _beside(aggregator, labels, settled, method, outputs)
     table = results.labels(labels, settled)
     if contested is Contested.missing:
         table = results.without_contested(table, aggregator, method)
@@ -187,6 +182,24 @@ def plugins() -> None:
         out.print(skipped_table(skipped, discovery.DENY))
     for message in registry.clashes():
         shell.warn(message)
+
+
+def _beside(
+    aggregator: Any,
+    labels: pd.Series,
+    answers: Answers,
+    method: str,
+    paths: dict[str, str | None],
+) -> list[tuple[pd.DataFrame, str]]:
+    """Return the tables that go beside the labels, and where they go."""
+    tables: list[tuple[pd.DataFrame, str]] = []
+    if (path := paths["--proba"]) is not None:
+        tables.append((results.probabilities(aggregator, labels, answers, method), path))
+    if (path := paths["--workers"]) is not None:
+        tables.append((results.workers(aggregator, answers, method), path))
+    if (path := paths["--errors"]) is not None:
+        tables.append((results.errors(aggregator, answers, method), path))
+    return tables
 
 
 def main() -> None:

@@ -37,7 +37,6 @@ from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.predictions import COLUMNS, Predictions
 from deem_crowd.estimators.rules import NONE, Choice, Number
-from deem_crowd.estimators.saving import Persistent
 from deem_crowd.model.energy import Energy
 from deem_crowd.progress import watched
 from deem_crowd.training import likelihood as training
@@ -70,7 +69,7 @@ class DEEM(
     Labelling,
     Decisions,
     featured.WithFeatures,
-    Persistent,
+    saving.Persistent,
     Parameters,
     ClassifierMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -336,13 +335,11 @@ class DEEM(
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
         model = packing.unpack(reader)
-        attributes = _attributes(model) | naming.unpacked(
-            reader, len(model.skills), model.n_classes
-        )
+        state = _attributes(model) | naming.unpacked(reader, len(model.skills), model.n_classes)
         made = feature_files.unpack(reader, np.arange(model.n_classes))
         if made is not None:
-            attributes[featured.FEATURES] = made
-        return attributes | taken.stored_names(reader, len(model.skills))
+            state[featured.FEATURES] = made
+        return state | taken.stored_names(reader, len(model.skills))
 
     # ---------------------------------------------------------------- helpers
 
