@@ -266,17 +266,17 @@ class Consensus:
         if self.source is None or self.source.answers is None:
             return None
         read = self.source.answers
-        found = self.source.model.evidence(
+        told = self.source.model.evidence(
             read,
             self.source.workers.get_indexer(read.workers).astype(np.int64),
             self.source.classes.get_indexer(read.classes).astype(np.int64),
         )
-        if found is None:
+        if told is None:
             return None
         evidence = self.posterior.copy()
         place = self.tasks.get_indexer(read.tasks)
         open_ = (np.diff(read.task_ptr) > 0) & (evidence[place].max(axis=1, initial=0.0) < 1.0)
-        evidence[place[open_]] = found[open_]
+        evidence[place[open_]] = told[open_]
         return evidence
 
     def typical_table(self) -> FloatArray:

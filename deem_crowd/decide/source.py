@@ -33,12 +33,12 @@ class Source:
     @classmethod
     def of(cls, fitted: Any) -> Source | None:
         """Return that of a DEEM or DEEMAggregator; None of anything else, and where the ids are not known."""
-        found = getattr(fitted, "__dict__", {}).get("_fitted")
-        if isinstance(found, tuple):
-            return cls(*found)
+        model = getattr(fitted, "__dict__", {}).get("_fitted")
+        if isinstance(model, tuple):
+            return cls(*model)
         seen = remembered(fitted)
-        if isinstance(found, FittedModel) and seen is not None:
-            return cls(found, seen.workers, seen.classes)
+        if isinstance(model, FittedModel) and seen is not None:
+            return cls(model, seen.workers, seen.classes)
         return None
 
 

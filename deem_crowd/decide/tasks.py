@@ -351,11 +351,11 @@ def _best_workers(
     return np.sort(np.argsort(-worth, kind="stable")[:n])
 
 
-def _say_how_many(wanted: int, found: int, n_tasks: int, what: str) -> None:
-    if found == 0:
+def _say_how_many(wanted: int, n_there: int, n_tasks: int, what: str) -> None:
+    if n_there == 0:
         warn(
             f"no {what} are left to ask: of {n_tasks} tasks all are settled, excluded or at their limit.",
             DataWarning,
         )
-    elif found < wanted:
-        warn(f"{wanted} {what} were asked for, {found} are left.", DataWarning)
+    elif n_there < wanted:
+        warn(f"{wanted} {what} were asked for, {n_there} are left.", DataWarning)

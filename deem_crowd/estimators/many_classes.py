@@ -176,8 +176,8 @@ class SparseModel:
         return self._spread(layout, *self.pool.evidence(layout)).dense()
 
     def _spread(self, layout: NamedClasses, share: FloatArray, rest: FloatArray) -> NamedPosterior:
-        found = layout.posterior(share, rest, self.pool.prior())
-        return found.spread(self.used, self.n_classes)
+        posterior = layout.posterior(share, rest, self.pool.prior())
+        return posterior.spread(self.used, self.n_classes)
 
     def _layout(self, answers: Answers, workers: IntArray, classes: IntArray) -> NamedClasses:
         d = len(self.skills)
@@ -233,22 +233,22 @@ def fit(
     """
     layout = NamedClasses(answers, gold, _every(answers), group)
     choose = many_classes.select if recipe.automatic else many_classes.plain
-    found = choose(layout, recipe.settings.n_iter, progress)
+    chosen = choose(layout, recipe.settings.n_iter, progress)
     priors = np.zeros(n_classes)
-    priors[used] = found.pool.prior()
+    priors[used] = chosen.pool.prior()
     model = SparseModel(
-        tables=found.tables,
-        pool=found.pool,
+        tables=chosen.tables,
+        pool=chosen.pool,
         used=used,
         n_classes=n_classes,
         priors=priors,
-        skills=_skills(found.tables, found.pool.prior()),
-        information=_information(layout, found.share),
-        candidates=found.candidates,
-        history={"log_likelihood": found.log_likelihood},
+        skills=_skills(chosen.tables, chosen.pool.prior()),
+        information=_information(layout, chosen.share),
+        candidates=chosen.candidates,
+        history={"log_likelihood": chosen.log_likelihood},
     )
-    posterior = model._spread(layout, found.share, found.rest)
-    return model, posterior, found.uninformed, found.converged
+    posterior = model._spread(layout, chosen.share, chosen.rest)
+    return model, posterior, chosen.uninformed, chosen.converged
 
 
 def _skills(tables: SparseTables, prior: FloatArray) -> FloatArray:

@@ -66,23 +66,23 @@ class BlockedRows:
 
     def lengths(self) -> npt.NDArray[Any]:
         """Return how many entries each row has, shape (n_rows,)."""
-        found = np.zeros(self.n_rows, dtype=np.int64)
+        lengths = np.zeros(self.n_rows, dtype=np.int64)
         for _, rows in self._blocks:
-            found += rows.lengths()
-        return found
+            lengths += rows.lengths()
+        return lengths
 
     def times(self, vector: torch.Tensor) -> torch.Tensor:
         """Return ``self @ vector``, float64, shape (n_rows,)."""
-        found = torch.zeros(self.n_rows, dtype=torch.float64)
+        product = torch.zeros(self.n_rows, dtype=torch.float64)
         for tasks, rows in self._blocks:
             if len(rows):
-                found += rows.times(vector[tasks])
-        return found
+                product += rows.times(vector[tasks])
+        return product
 
     def __matmul__(self, dense: torch.Tensor) -> torch.Tensor:
         """Return ``(n_rows, S)``, float64, for ``dense`` of shape (N, S)."""
-        found = torch.zeros((self.n_rows, dense.shape[1]), dtype=torch.float64)
+        product = torch.zeros((self.n_rows, dense.shape[1]), dtype=torch.float64)
         for tasks, rows in self._blocks:
             if len(rows):
-                found += rows @ dense[tasks]
-        return found
+                product += rows @ dense[tasks]
+        return product

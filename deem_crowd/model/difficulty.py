@@ -58,10 +58,10 @@ class Difficulty:
     def posterior(self) -> torch.Tensor:
         """Return p(label | x_n), summed over the levels, float64, shape (N, K)."""
         levels = torch.softmax(self.likelihood + self.shares.log()[:, None], 0)
-        found = torch.zeros(())
+        posterior = torch.zeros(())
         for level, logits in zip(levels, _state_logits(self.energy, self.design), strict=True):
-            found = found.to(logits) + level[:, None] * softmax(logits)[0]
-        return self.energy.fold(found)
+            posterior = posterior.to(logits) + level[:, None] * softmax(logits)[0]
+        return self.energy.fold(posterior)
 
 
 def with_levels(energy: Energy, design: DesignMatrix) -> Difficulty:

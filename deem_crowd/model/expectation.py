@@ -84,8 +84,8 @@ def expect(
             return _of_few(design, weight, bias)
     logits = design.logits(weight.to(design.device))
     logits = add_to_rows(logits, bias.to(design.device, design.dtype))
-    states, found = softmax(logits if clamp is None else clamp(logits))
-    return Expected(states, float(column_total(found)), lambda: found)
+    states, log_sum = softmax(logits if clamp is None else clamp(logits))
+    return Expected(states, float(column_total(log_sum)), lambda: log_sum)
 
 
 def counts_of(design: DesignMatrix, states: torch.Tensor) -> torch.Tensor:
@@ -147,7 +147,7 @@ def _of_few(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> E
     size = weight.shape[-1]
     shift = bias.to(torch.float32)
     states = torch.empty((design.n_tasks, size), dtype=torch.float32)
-    found = torch.empty(design.n_tasks, dtype=torch.float32)
+    log_sum = torch.empty(design.n_tasks, dtype=torch.float32)
     ones = torch.ones(size)
     for tasks, logits in logits_in_pieces(design, weight):
         add_to_rows(logits, shift)
@@ -155,5 +155,5 @@ def _of_few(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> E
         np.exp(logits.numpy(), out=here.numpy())
         total = torch.mv(here, ones)
         here /= total.unsqueeze(-1)
-        np.log(total.numpy(), out=found[tasks].numpy())
-    return Expected(states, float(column_total(found)), lambda: found)
+        np.log(total.numpy(), out=log_sum[tasks].numpy())
+    return Expected(states, float(column_total(log_sum)), lambda: log_sum)

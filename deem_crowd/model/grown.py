@@ -80,11 +80,11 @@ class GrownDesign(DesignMatrix):
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.logits`."""
-        found = torch.zeros((self.n_tasks, table.shape[-1]), dtype=self.dtype, device=self.device)
-        found[: self._base.n_tasks] = self._base.logits(table[: self._base.n_workers])
+        logits = torch.zeros((self.n_tasks, table.shape[-1]), dtype=self.dtype, device=self.device)
+        logits[: self._base.n_tasks] = self._base.logits(table[: self._base.n_workers])
         for addition in self._additions:
-            found.index_add_(0, addition.tasks, addition.logits(table))
-        return found
+            logits.index_add_(0, addition.tasks, addition.logits(table))
+        return logits
 
     def expected_counts(self, posterior: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.expected_counts`."""

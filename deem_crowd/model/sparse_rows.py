@@ -88,10 +88,10 @@ class SparseRows:
             parts = data, self._columns.numpy(), self._pointers.numpy()
             shape = (len(self._pointers) - 1, self.n_columns)
             self._ones = sparse.csr_array(parts, shape=shape)
-        found = torch.from_numpy(self._ones @ vector.contiguous().numpy())
+        sums = torch.from_numpy(self._ones @ vector.contiguous().numpy())
         if self._outer is None:
-            return found
-        return (self._sum_pieces @ found.to(torch.float64).unsqueeze(1)).squeeze(1)
+            return sums
+        return (self._sum_pieces @ sums.to(torch.float64).unsqueeze(1)).squeeze(1)
 
     def part(self, rows: slice, dense: torch.Tensor) -> torch.Tensor:
         """Return some rows of ``self @ dense``, where none is summed in pieces; ``dense`` is float32, contiguous."""
@@ -175,8 +175,8 @@ def by_column(
     begins, rows = np.zeros(n_columns + 1, dtype=index), columns[:0]
     if len(columns) and n_columns:
         data = np.ones(len(columns), dtype=np.int8) if values is None else values
-        found = sparse.csr_array((data, columns, pointers), shape=(n_rows, n_columns)).tocsc()
-        begins = found.indptr.astype(index, copy=False)
-        rows = found.indices.astype(index, copy=False)
-        values = None if values is None else found.data
+        by_columns = sparse.csr_array((data, columns, pointers), shape=(n_rows, n_columns)).tocsc()
+        begins = by_columns.indptr.astype(index, copy=False)
+        rows = by_columns.indices.astype(index, copy=False)
+        values = None if values is None else by_columns.data
     return SparseRows(begins, rows, values, n_rows, device, dtype, portable)

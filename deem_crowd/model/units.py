@@ -194,11 +194,11 @@ def label_unit(readings: list[UnitReading]) -> int:
 
 def unit_posteriors(units: Units, design: DesignMatrix) -> list[Tensor]:
     """Return p(class | x) of each unit, shapes (N, K): exact, the other units are summed out."""
-    found = []
+    posteriors = []
     for unit in range(units.n_units):
         energy = units.unit_energy(unit)
-        found.append(energy.fold(softmax(energy.state_logits(design))[0]))
-    return found
+        posteriors.append(energy.fold(softmax(energy.state_logits(design))[0]))
+    return posteriors
 
 
 def _breadth(units: Units, unit: int) -> float:

@@ -174,13 +174,13 @@ def with_partners(told: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 def _one_factor(beyond: FloatArray, told: npt.NDArray[np.bool_]) -> FloatArray:
     """Return λ, shape (n,), with λ_i λ_j ≈ r_ij for most partners: log λ_i = median_j (log r_ij − log λ_j)."""
     logs = np.where(told, np.log(np.clip(beyond, 1e-3, 0.999)), np.nan)
-    found = np.minimum(0.5 * np.nanmedian(logs, axis=1), -0.005)
+    log_share = np.minimum(0.5 * np.nanmedian(logs, axis=1), -0.005)
     for _ in range(60):
-        moved = np.minimum(np.nanmedian(logs - found[None, :], axis=1), -0.005)
-        if np.abs(moved - found).max() < 1e-4:
+        moved = np.minimum(np.nanmedian(logs - log_share[None, :], axis=1), -0.005)
+        if np.abs(moved - log_share).max() < 1e-4:
             break
-        found = 0.5 * (found + moved)
-    return np.asarray(np.exp(found))
+        log_share = 0.5 * (log_share + moved)
+    return np.asarray(np.exp(log_share))
 
 
 def robust_factor(

@@ -49,24 +49,24 @@ class SparsePool:
 
     def posterior(self, layout: NamedClasses) -> Shares:
         """Return p(label | answers)."""
-        found = [tables.posterior(layout)[:2] for tables in self.members]
-        return self.joined(layout, found)
+        posteriors = [tables.posterior(layout)[:2] for tables in self.members]
+        return self.joined(layout, posteriors)
 
-    def joined(self, layout: NamedClasses, found: Sequence[Shares]) -> Shares:
+    def joined(self, layout: NamedClasses, posteriors: Sequence[Shares]) -> Shares:
         """Return the posterior from those of the members."""
-        mixed = _with_floor(layout, self.mean(found), self.floor)
+        mixed = _with_floor(layout, self.mean(posteriors), self.floor)
         return layout.clamped(*_scaled(layout, mixed, self._effect(layout)))
 
     def evidence(self, layout: NamedClasses) -> Shares:
         """Return the members' mean without the votes, each discounted, as in :meth:`OpinionPool.evidence`."""
         whole = 1 + (np.maximum(layout.answers_of_task, 1) - 1) * self.correlation
-        found = [tables.posterior(layout)[:2] for tables in self.members]
-        return self.mean([_scaled(layout, one, whole) for one in found])
+        posteriors = [tables.posterior(layout)[:2] for tables in self.members]
+        return self.mean([_scaled(layout, one, whole) for one in posteriors])
 
-    def mean(self, found: Sequence[Shares]) -> Shares:
+    def mean(self, posteriors: Sequence[Shares]) -> Shares:
         """Return the weighted mean of the members' posteriors."""
-        pairs = sum(w * share for w, (share, _) in zip(self.weights, found, strict=True))
-        rest = sum(w * left for w, (_, left) in zip(self.weights, found, strict=True))
+        pairs = sum(w * share for w, (share, _) in zip(self.weights, posteriors, strict=True))
+        rest = sum(w * left for w, (_, left) in zip(self.weights, posteriors, strict=True))
         return np.asarray(pairs), np.asarray(rest)
 
     def prior(self) -> FloatArray:
@@ -111,7 +111,7 @@ class Chosen:
 
 def plain(layout: NamedClasses, n_iter: int, progress: Progress | None = None) -> Chosen:
     """Fit tables alone, to the end of EM's path."""
-    found = fit_sparse_tables(
+    fitted = fit_sparse_tables(
         layout,
         one_coin=False,
         average=False,
@@ -119,16 +119,16 @@ def plain(layout: NamedClasses, n_iter: int, progress: Progress | None = None) -
         progress=only_stage(progress, n_iter),
     )
     if not _shows_label(layout):
-        return _one_skill(layout, found, ())
+        return _one_skill(layout, fitted, ())
     return Chosen(
-        SparsePool((found.tables,), (1.0,)),
-        found.tables,
-        found.share,
-        found.rest,
+        SparsePool((fitted.tables,), (1.0,)),
+        fitted.tables,
+        fitted.share,
+        fitted.rest,
         (),
-        found.log_likelihood,
-        found.n_passes,
-        found.converged,
+        fitted.log_likelihood,
+        fitted.n_passes,
+        fitted.converged,
     )
 
 
@@ -282,5 +282,5 @@ def _correlation(layout: NamedClasses, shares: Shares, tables: SparseTables) -> 
     deviation = np.sqrt(right * (1 - right))
     possible = layout.by_pair(deviation) ** 2 - layout.by_pair(deviation**2)
     total = layout.sum(float(shares[0] @ possible))
-    found = layout.sum(float(shares[0] @ product))
-    return min(max(found / total, 0.0), 1.0) if total > 1e-9 else 0.0
+    explained = layout.sum(float(shares[0] @ product))
+    return min(max(explained / total, 0.0), 1.0) if total > 1e-9 else 0.0

@@ -58,11 +58,11 @@ class OpinionPool:
     def posterior(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(label | x_n), shape (N, K); a task without answers gets the members' mean prior."""
         mean = self.mean([energy.posterior(design) for energy in self.energies])
-        found = tempered(with_floor(mean, design, self.floor), design, self.correlation)
+        pooled = tempered(with_floor(mean, design, self.floor), design, self.correlation)
         if self.unanswered is None:
-            return found
+            return pooled
         answered = design.votes.sum(1, keepdim=True) > 0
-        return torch.where(answered, found, torch.tensor(self.unanswered).to(found))
+        return torch.where(answered, pooled, torch.tensor(self.unanswered).to(pooled))
 
     def evidence(self, design: DesignMatrix) -> torch.Tensor:
         """Return the members' mean without the votes, shape (N, K), for ranking.
@@ -77,22 +77,22 @@ class OpinionPool:
             return self.mean(
                 [tempered(level.posterior(), design, self.correlation) for level in levels]
             )
-        found = [energy.posterior(design) for energy in self.energies]
-        return self.mean([discounted(one.double(), design, self.correlation) for one in found])
+        posteriors = [energy.posterior(design) for energy in self.energies]
+        return self.mean([discounted(one.double(), design, self.correlation) for one in posteriors])
 
     def prior(self) -> torch.Tensor:
         """Return the members' mean class prior, float64, shape (K,): what a task without answers gets."""
         if self.unanswered is not None:
             return torch.tensor(self.unanswered, dtype=torch.float64)
-        found = [energy.fold(torch.softmax(energy.bias, 0)) for energy in self.energies]
-        return self.mean(found)
+        priors = [energy.fold(torch.softmax(energy.bias, 0)) for energy in self.energies]
+        return self.mean(priors)
 
     def mean(self, posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the weighted mean of the members' posteriors, shape (N, K), without the floor."""
-        found = torch.zeros_like(posteriors[0])
+        mixed = torch.zeros_like(posteriors[0])
         for posterior, weight in zip(posteriors, self.weights, strict=True):
-            found += weight * posterior
-        return found
+            mixed += weight * posterior
+        return mixed
 
 
 def smoothed_votes(design: DesignMatrix) -> tuple[torch.Tensor, torch.Tensor]:

@@ -83,11 +83,11 @@ def find(answers: Answers, design: DesignMatrix) -> Presence | None:
         or not one_sided.are_most(named)
     ):
         return None
-    found = fit(design, named)
+    presence = fit(design, named)
     n_numbers = int((given > 0).sum()) * (design.n_classes - 1)
-    if found.gain <= 0.5 * n_numbers * math.log(design.n_tasks_in_all):
+    if presence.gain <= 0.5 * n_numbers * math.log(design.n_tasks_in_all):
         return None
-    return found if fits_pairs(answers, design, found) else None
+    return presence if fits_pairs(answers, design, presence) else None
 
 
 def fit(design: DesignMatrix, named: torch.Tensor) -> Presence:
@@ -152,15 +152,15 @@ def _constant_rate(named: torch.Tensor, n_tasks: int) -> float:
     return float(torch.xlogy(named, named / n_tasks).sum() + silent.sum())
 
 
-def fits_pairs(answers: Answers, design: DesignMatrix, found: Presence) -> bool:
+def fits_pairs(answers: Answers, design: DesignMatrix, presence: Presence) -> bool:
     """Tell whether pairs of sources speak together as often as the model says; no, if too few can tell."""
     n_answers = design.reduce_array(np.bincount(answers.worker, minlength=answers.n_workers))
     n_tasks = design.n_tasks_in_all
     chosen = np.argsort(-n_answers, kind="stable")[: pairs.MAX_SOURCES]
     chosen = np.sort(chosen[n_answers[chosen] > 0])
     together = pairs.count(answers, chosen, design.reduce_array).common
-    speaks: npt.NDArray[np.float64] = found.speaks.numpy()[chosen]
-    expected = (speaks * (found.shares.numpy() * n_tasks)) @ speaks.T
+    speaks: npt.NDArray[np.float64] = presence.speaks.numpy()[chosen]
+    expected = (speaks * (presence.shares.numpy() * n_tasks)) @ speaks.T
     asked = np.triu(expected > _LEAST_EXPECTED, 1)
     if asked.sum() < _LEAST_PAIRS:
         return False

@@ -91,5 +91,5 @@ class Regression:
         weight, bias = self._weight.reshape(tables.shape), self._bias
         if self._base is not None:
             weight, bias = weight + self._scale * tables, bias + self._scale * log_prior
-        found = torch.from_numpy(np.ascontiguousarray(weight))
-        return Energy(torch.from_numpy(bias), found, found.mean(0))
+        table = torch.from_numpy(np.ascontiguousarray(weight))
+        return Energy(torch.from_numpy(bias), table, table.mean(0))

@@ -316,8 +316,8 @@ class _Trainer:
         n_states = network.n_states**network.n_units
         if self.batches.n_answers * n_states > _WORTH_FOLLOWING:
             return None
-        found = joint.log_likelihood(network.units(), self.design)
-        return found / max(self.batches.n_tasks, 1)
+        total = joint.log_likelihood(network.units(), self.design)
+        return total / max(self.batches.n_tasks, 1)
 
     def _learn_pseudo_answers(self) -> None:
         if not self.one_unit or self.settings.penalty != "learned":
@@ -328,7 +328,7 @@ class _Trainer:
 
     def _gap(self, held: Tensor, taught: Tensor) -> float:
         """Return how much higher the free energy of held-out tasks is, in nats an answer."""
-        found = []
+        means = []
         for tasks in (held, taught):
             total = answers = 0.0
             for some in tasks.split(self.how.size(self.batches.n_tasks)):
@@ -336,8 +336,8 @@ class _Trainer:
                 with torch.no_grad():
                     total += float(self.network.bind(batch).free_energy(batch.answers).sum())
                 answers += float(batch.mask.sum())
-            found.append(total / max(answers, 1.0))
-        return found[0] - found[1]
+            means.append(total / max(answers, 1.0))
+        return means[0] - means[1]
 
     # ---------------------------------------------------------------- helpers
 

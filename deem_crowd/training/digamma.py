@@ -37,10 +37,10 @@ class DigammaSum:
         if self._pieces is None:
             return (torch.digamma(self._counts + alpha) - torch.digamma(alpha)).sum(0)
         rise = _Rise(alpha.to(torch.float32))
-        found = torch.zeros_like(alpha)
+        sums = torch.zeros_like(alpha)
         for piece in self._pieces:
-            found += rise(piece).sum(0)
-        return found
+            sums += rise(piece).sum(0)
+        return sums
 
     def slope(self, alpha: torch.Tensor) -> torch.Tensor:
         """Return the derivative of the sum, float64, of the shape of ``alpha``, (…): for steps, not for their end."""
@@ -48,21 +48,21 @@ class DigammaSum:
             return (torch.polygamma(1, self._counts + alpha) - torch.polygamma(1, alpha)).sum(0)
         start = alpha.to(torch.float32)
         before = _trigamma(start)
-        found = torch.zeros_like(alpha)
+        slopes = torch.zeros_like(alpha)
         for piece in self._pieces:
-            found += _trigamma(piece + start).sub_(before).sum(0)
-        return found
+            slopes += _trigamma(piece + start).sub_(before).sum(0)
+        return slopes
 
 
 def _trigamma(x: torch.Tensor) -> torch.Tensor:
     """Return ψ′(x), float32, by four steps of the recurrence and the asymptotic series (6.4.6 and 6.4.12 there)."""
-    found = x.square().reciprocal_()
+    inverse_square = x.square().reciprocal_()
     for step in (1, 2, 3):
-        found += (x + step).square_().reciprocal_()
+        inverse_square += (x + step).square_().reciprocal_()
     inverse = (x + 4).reciprocal_()
     square = inverse * inverse
     series = (square / -30).add_(1 / 6).mul_(square).mul_(inverse)
-    return found.add_(series).add_(square, alpha=0.5).add_(inverse)
+    return inverse_square.add_(series).add_(square, alpha=0.5).add_(inverse)
 
 
 class _Rise:
@@ -92,5 +92,5 @@ class _Rise:
 def _series(inverse: torch.Tensor) -> torch.Tensor:
     """Return log z − 1 / 2z − ψ(z) from 1 / z."""
     square = inverse * inverse
-    found = (square / -240).add_(1 / 252).mul_(square).sub_(1 / 120).mul_(square).add_(1 / 12)
-    return found.mul_(square)
+    series = (square / -240).add_(1 / 252).mul_(square).sub_(1 / 120).mul_(square).add_(1 / 12)
+    return series.mul_(square)

@@ -169,15 +169,15 @@ def fit_confusion(
         bounds=[],
     )
     if at.number:
-        found = expect(design, weighted(at.weight, power), at.bias, clamp)
-        states = found.states
+        expected = expect(design, weighted(at.weight, power), at.bias, clamp)
+        states = expected.states
     else:
         at.alpha, states = _begin(design, base, start, clamp, warm_start)
     counts = counts_of(design, states)
 
     def reached() -> float:
         table = weighted(at.weight, power)
-        entropy = entropy_of(design, counts, states, found.summed(design), table, at.bias)
+        entropy = entropy_of(design, counts, states, expected.summed(design), table, at.bias)
         return log_evidence(design, counts, states, at.alpha, m) + entropy
 
     dear = design.n_answers_in_all * k * m > _DEAR
@@ -187,12 +187,12 @@ def fit_confusion(
         cells = counts + at.alpha
         at.weight = torch.log(cells / cells.sum(1, keepdim=True))
         at.bias = class_log_prior(design.total(states), k, m)
-        found = expect(design, weighted(at.weight, power), at.bias, clamp)
-        at.history = [*at.history, found.mean(design)]
+        expected = expect(design, weighted(at.weight, power), at.bias, clamp)
+        at.history = [*at.history, expected.mean(design)]
         if progress is not None:
             progress(number, at.history[-1])
-        at.done = number >= least and rests(design, found.states, states)
-        states = found.states
+        at.done = number >= least and rests(design, expected.states, states)
+        states = expected.states
         counts = counts_of(design, states)
         if m == 1 and average:
             at.path = at.path + (1.0 / number) * at.weight
@@ -207,7 +207,7 @@ def fit_confusion(
         weight = (at.path + rest * weight) / (sum(1.0 / i for i in range(1, at.number + 1)) + rest)
     weight = weighted(weight, power)
     energy = Energy(at.bias, weight, log_average_table(weight, design), m)
-    ended = found.task_log_likelihood
+    ended = expected.task_log_likelihood
     settled = not (m == 1 and average)
     return Member(
         energy, at.alpha, reached(), at.number, states, ended, at.history, counts, settled
@@ -229,8 +229,8 @@ def fit_one_coin(
     base, clamp = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64), Clamp(design, gold)
     at = design.group.loop(weight=base, bias=base, alpha=base)
     if at.number:
-        found = expect(design, at.weight, at.bias, clamp)
-        states = found.states
+        expected = expect(design, at.weight, at.bias, clamp)
+        states = expected.states
     else:
         at.alpha, states = _begin(design, base, start, clamp, warm_start)
     for number in at.passes(max(n_passes, 1)):
@@ -242,13 +242,13 @@ def fit_one_coin(
             at.alpha = learned_pseudo_answers(pairs, at.alpha[:, None], base[:, None]).ravel()
         at.weight = weighted(one_coin_table(counts, at.alpha), power)
         at.bias = class_log_prior(design.total(states), k, 1)
-        found = expect(design, at.weight, at.bias, clamp)
+        expected = expect(design, at.weight, at.bias, clamp)
         if progress is not None:
-            progress(number, found.mean(design))
-        at.done = number >= least and rests(design, found.states, states)
-        states = found.states
+            progress(number, expected.mean(design))
+        at.done = number >= least and rests(design, expected.states, states)
+        states = expected.states
     energy = Energy(at.bias, at.weight, log_average_table(at.weight, design))
-    ended = found.task_log_likelihood
+    ended = expected.task_log_likelihood
     return Member(energy, at.alpha, math.nan, at.number, states, ended, settled=True)
 
 
@@ -299,8 +299,8 @@ def _begin(
     """Return α and the probabilities of the states, shape (N, S), to begin with."""
     if warm_start is None:
         return base.clone(), start
-    found = expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp)
-    return warm_start.pseudo_answers.clone(), found.states
+    expected = expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp)
+    return warm_start.pseudo_answers.clone(), expected.states
 
 
 def _reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
@@ -331,9 +331,9 @@ def chance_corrected_skills(design: DesignMatrix, member: Member) -> npt.NDArray
     total = counts.sum((1, 2)).clamp_min(1)
     agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / total
     chance = (counts.sum(1) * counts.sum(2)).sum(1) / total**2
-    found: npt.NDArray[np.float64]
-    found = ((agreed - chance) / (1 - chance).clamp_min(1e-3)).numpy()
-    return found
+    skills: npt.NDArray[np.float64]
+    skills = ((agreed - chance) / (1 - chance).clamp_min(1e-3)).numpy()
+    return skills
 
 
 def expect(

@@ -281,8 +281,8 @@ def fit_hierarchical(
     )
     if at.number:
         centre.resume(at.centre)
-        found = expect(design, weighted(at.table, weight), at.bias, clamp)
-        states = found.states
+        expected = expect(design, weighted(at.table, weight), at.bias, clamp)
+        states = expected.states
     counts = counts_of(design, states)
     for number in at.passes(max(n_passes, 1)):
         middle = centre.update(counts, at.strength)
@@ -292,12 +292,12 @@ def fit_hierarchical(
         cells = counts + at.strength * middle
         at.table = torch.log(cells / cells.sum(1, keepdim=True))
         at.bias = class_log_prior(design.total(states), design.n_classes, 1)
-        found = expect(design, weighted(at.table, weight), at.bias, clamp)
-        at.history = [*at.history, found.mean(design)]
+        expected = expect(design, weighted(at.table, weight), at.bias, clamp)
+        at.history = [*at.history, expected.mean(design)]
         if progress is not None:
             progress(number, at.history[-1])
-        at.done = number >= LEAST_PASSES and rests(design, found.states, states)
-        states = found.states
+        at.done = number >= LEAST_PASSES and rests(design, expected.states, states)
+        states = expected.states
         counts = counts_of(design, states)
         at.path = at.path + at.table / number
     shares = sum(1.0 / j for j in range(1, at.number + 1))
@@ -305,7 +305,7 @@ def fit_hierarchical(
     table = weighted((at.path + rest * at.table) / (shares + rest), weight)
     middle = centre.update(counts, at.strength)
     last = weighted(at.table, weight)
-    entropy = entropy_of(design, counts, states, found.summed(design), last, at.bias)
+    entropy = entropy_of(design, counts, states, expected.summed(design), last, at.bias)
     bound = _bound(design, counts, states, at.strength * middle) + centre.log_evidence() + entropy
     average = middle[design.answered].mean(0) if bool(design.answered.any()) else middle.mean(0)
     return Hierarchical(
@@ -314,7 +314,7 @@ def fit_hierarchical(
         bound,
         at.number,
         states,
-        found.task_log_likelihood,
+        expected.task_log_likelihood,
         at.history,
         counts,
         strength=at.strength,

@@ -126,5 +126,5 @@ def lbfgs(
         reached: Vector = best[1] * scale
         return reached
     log.converged = log.converged or bool(outcome.success)
-    found: Vector = outcome.x * scale
-    return found
+    point: Vector = outcome.x * scale
+    return point

@@ -139,14 +139,14 @@ class Likelihood:
 
     def evaluate_tables(self, at: Weights) -> Evaluation:
         """Evaluate at normalised log-tables: one pass forward, one back."""
-        found = self.expected(at)
+        expected = self.expected(at)
         log_partition = self.design.n_tasks_in_all * float(torch.logsumexp(at.bias, 0))
-        log_likelihood = found.summed(self.design) - log_partition
+        log_likelihood = expected.summed(self.design) - log_partition
         return Evaluation(
             log_likelihood + self.penalty(at, normalised=True),
             log_likelihood,
-            counts_of(self.design, found.states),
-            self.design.total(found.states),
+            counts_of(self.design, expected.states),
+            self.design.total(expected.states),
         )
 
     def gradient(self, at: Weights) -> tuple[float, float, Weights]:
@@ -159,11 +159,11 @@ class Likelihood:
         tables = log_tables.exp()
         alpha, kappa = self.pseudo_answers, self.prior_penalty
         if self.settings.gauge == "normalised":
-            found = self.evaluate_tables(Weights(at.bias, log_tables))
-            model_counts = found.counts.sum(1)
+            evaluation = self.evaluate_tables(Weights(at.bias, log_tables))
+            model_counts = evaluation.counts.sum(1)
             model_states = self.design.n_tasks_in_all * torch.softmax(at.bias, 0)
-            objective, log_likelihood = found.objective, found.log_likelihood
-            counts, states = found.counts, found.states
+            objective, log_likelihood = evaluation.objective, evaluation.log_likelihood
+            counts, states = evaluation.counts, evaluation.states
         else:
             expected = self.expected(at)
             posterior, negative_free_energy = expected.states, expected.task_log_likelihood

@@ -124,11 +124,11 @@ def _mean_table(weight: torch.Tensor) -> torch.Tensor:
     return torch.log_softmax(weight, 1).exp().mean(0).clamp_min(SMALLEST).log()
 
 
-def _closed_step(likelihood: Likelihood, found: Evaluation) -> Weights:
+def _closed_step(likelihood: Likelihood, evaluation: Evaluation) -> Weights:
     """Return the maximum of the expected penalised log-likelihood given posterior counts."""
-    cells = found.counts + likelihood.pseudo_answers + SMALLEST
+    cells = evaluation.counts + likelihood.pseudo_answers + SMALLEST
     weight = torch.log(cells / cells.sum(1, keepdim=True))
-    states = found.states + likelihood.prior_penalty + SMALLEST
+    states = evaluation.states + likelihood.prior_penalty + SMALLEST
     return Weights(torch.log(states / states.sum()), weight)
 
 
@@ -146,11 +146,11 @@ def _learn(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
     path: list[tuple[Weights, torch.Tensor]] = []
     last = 0.0
     for _ in loop.passes(min(LEARNING_PASSES, log.n_iter)):
-        found = likelihood.evaluate_tables(Weights(loop.bias, loop.weight))
-        log.passed(found.log_likelihood)
+        evaluation = likelihood.evaluate_tables(Weights(loop.bias, loop.weight))
+        log.passed(evaluation.log_likelihood)
         before = likelihood.pseudo_answers
-        likelihood.learn_pseudo_answers(found.counts, steps=2)
-        reached = _closed_step(likelihood, found)
+        likelihood.learn_pseudo_answers(evaluation.counts, steps=2)
+        reached = _closed_step(likelihood, evaluation)
         change = float((likelihood.pseudo_answers / before).log().abs().max())
         loop.done = change < 1e-3
         approaches = large and change < min(_NEAR, last)
@@ -177,9 +177,9 @@ def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor)
     """EM with squared extrapolation; the objective never falls from one accepted point to the next."""
 
     def step(point: Weights) -> tuple[Evaluation, Weights]:
-        found = likelihood.evaluate_tables(point)
-        log.passed(found.log_likelihood)
-        return found, _closed_step(likelihood, found)
+        evaluation = likelihood.evaluate_tables(point)
+        log.passed(evaluation.log_likelihood)
+        return evaluation, _closed_step(likelihood, evaluation)
 
     # Without a penalty the likelihood has plateaus on which single steps gain next to nothing.
     patience = 1 if likelihood.settings.penalty is not None else PLATEAU_STEPS
@@ -194,13 +194,13 @@ def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor)
     log.resume(loop.noted, loop.climbed)
     for _ in loop.passes(log.n_iter):
         at = Weights(loop.bias, loop.weight)
-        found, first = step(at)
-        log.accept(found.objective)
+        evaluation, first = step(at)
+        log.accept(evaluation.objective)
         after = first
         if log.left > 0:
             second_found, after = step(first)
             log.accept(second_found.objective)
-            gained = second_found.objective - found.objective
+            gained = second_found.objective - evaluation.objective
             loop.small = loop.small + 1 if gained < log.threshold else 0.0
             loop.done = loop.small == patience
             length = min(
@@ -259,10 +259,10 @@ def _lbfgs(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
         flat = torch.from_numpy(np.ascontiguousarray(vector))
         return Weights(flat[:n_states], flat[n_states:].view(shape))
 
-    found = likelihood.evaluate_tables(_normalised(at))
+    evaluation = likelihood.evaluate_tables(_normalised(at))
     tables = torch.softmax(at.weight, 1)
     spread = tables * (1 - tables)
-    totals = found.counts.sum(1, keepdim=True) + likelihood.pseudo_answers.sum(0)
+    totals = evaluation.counts.sum(1, keepdim=True) + likelihood.pseudo_answers.sum(0)
     share = torch.softmax(at.bias, 0)
     curvature = torch.cat(
         [
