@@ -22,7 +22,7 @@ from scipy.special import betaln, gammaln
 from deem_crowd.clustering.naming import columns_of
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 
-_RIGHT, _WRONG = 2.0, 0.8
+RIGHT, WRONG = 2.0, 0.8
 """a and b, as the default model's accuracies have them before anything is learned."""
 _CANDIDATES = 40
 """Of more sources, the first one is among those with most answers."""
@@ -53,7 +53,7 @@ def grown(own: OwnNames, k: int, number: int) -> list[FloatArray]:
 
 def _log_odds(right: float, n: float, n_names: int, k: int) -> float:
     """Return what speaks for a source joining, in nats."""
-    matched = betaln(_RIGHT + right, _WRONG + n - right) - betaln(_RIGHT, _WRONG)
+    matched = betaln(RIGHT + right, WRONG + n - right) - betaln(RIGHT, WRONG)
     spread = (n - right) * np.log(k - 1)
     return float(matched - spread + n * np.log(k) - gammaln(k + 1) + gammaln(k - n_names + 1))
 
@@ -125,7 +125,7 @@ class _Growth:
             matched = np.asarray(counts[own, classes])
             met = np.flatnonzero(matched > 0)  # names that meet no class of theirs are silent
             right = float(matched.sum())
-            accuracy = (_RIGHT + right) / (_RIGHT + _WRONG + n)
+            accuracy = (RIGHT + right) / (RIGHT + WRONG + n)
             told = _log_odds(right, n, int((common[begin:end] > 0).sum()), k)
             offers.append(_Offer(source, own[met], classes[met], accuracy, told))
         return offers

@@ -18,11 +18,13 @@ from scipy.optimize import linear_sum_assignment
 from deem_crowd.clustering.growing import grown
 from deem_crowd.clustering.latent import Fit
 from deem_crowd.clustering.naming import centred, columns_of, naming_of, relabelled
+from deem_crowd.clustering.one_accuracy import one_accuracy
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
 
 _SETTLED = 20_000
 """Up to so many answers namings are settled; beyond, the default model labels once under each of a few."""
-_CONTENDERS, _FEWER = 8, 4
+_CONTENDERS = 4
+"""Partitions of either kind: tables around a naming, and, where namings are settled, one accuracy for each source."""
 _GROWN, _ROUNDS = 3, 5
 
 Labelled = tuple[FloatArray, float]
@@ -33,8 +35,9 @@ def best_named(own: OwnNames, fits: Sequence[Fit], compare: bool) -> FloatArray:
     """Return the default model's probabilities under common names, shape (N, K).
 
     Tables are drawn around a naming from each of the fits. With ``compare``, the default model is fitted under the
-    namings of several different partitions: of few answers settled ones, whose mean is returned; of more, the one with
-    the largest bound of its evidence.
+    namings of several different partitions: of few answers settled ones, also of partitions that grow from a source and
+    of those with one accuracy for each source, and their mean is returned; of more, the one with the largest bound of
+    its evidence.
 
     Parameters
     ----------
@@ -47,18 +50,25 @@ def best_named(own: OwnNames, fits: Sequence[Fit], compare: bool) -> FloatArray:
     drawn = [centred(own, fit.posterior, fit.start) for fit in fits]
     if not compare:
         return relabelled(own, max(drawn, key=lambda fit: fit.bound).posterior)[0]
-    k, settles = fits[0].posterior.shape[1], own.answers.n_answers <= _SETTLED
-    if settles:
-        drawn += [centred(own, partition, "grown") for partition in grown(own, k, _GROWN)]
-    kept: list[Fit] = []
-    for fit in sorted(drawn, key=lambda fit: -fit.bound):
-        if len(kept) < (_CONTENDERS if settles else _FEWER) and not any(
-            _same(fit, f) for f in kept
-        ):
-            kept.append(fit)
-    if not settles:
+    n_answers, k = own.answers.n_answers, fits[0].posterior.shape[1]
+    if n_answers > _SETTLED:
+        kept = _best(drawn)
         return max((relabelled(own, fit.posterior) for fit in kept), key=lambda one: one[1])[0]
-    return mean(_settled(own, [fit.posterior for fit in kept]), own.answers.n_answers)
+    partitions = grown(own, k, _GROWN)
+    drawn += [centred(own, partition, "grown") for partition in partitions]
+    starts = [*partitions, *(fit.posterior for fit in fits)]
+    even = [one_accuracy(own, start, "one accuracy") for start in starts]
+    contenders = [fit.posterior for fit in (*_best(drawn), *_best(even))]
+    return mean(_settled(own, contenders), n_answers)
+
+
+def _best(fits: Sequence[Fit]) -> list[Fit]:
+    """Return the fits of the largest bounds that part the tasks differently."""
+    kept: list[Fit] = []
+    for fit in sorted(fits, key=lambda fit: -fit.bound):
+        if len(kept) < _CONTENDERS and not any(_same(fit, other) for other in kept):
+            kept.append(fit)
+    return kept
 
 
 def mean(labelled: Sequence[Labelled], n_answers: int) -> FloatArray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
-from scipy.special import factorial
+from scipy.special import betaln, factorial, gammaln
 from sklearn.metrics import adjusted_rand_score
 
 from deem_crowd.clustering import (
@@ -19,6 +21,7 @@ from deem_crowd.clustering import (
     settling,
 )
 from deem_crowd.clustering.naming import centred
+from deem_crowd.clustering.one_accuracy import one_accuracy
 from deem_crowd.clustering.own_names import OwnNames
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError
@@ -39,7 +42,7 @@ def drawn(seed: int, accuracies, n: int, k: int) -> tuple[np.ndarray, np.ndarray
     ("right", "n", "names", "k"), [(7, 10, 3, 4), (2, 3, 2, 2), (0, 2, 1, 3), (5, 5, 5, 6)]
 )
 def test_log_odds_are_those_of_the_integral(right, n, names, k) -> None:
-    a, b = growing._RIGHT, growing._WRONG
+    a, b = growing.RIGHT, growing.WRONG
 
     def joint(p):
         return p ** (a - 1 + right) * (1 - p) ** (b - 1 + n - right)
@@ -128,3 +131,27 @@ def test_awkward_answers_are_said() -> None:
         ClusteringAggregator(2).fit(two.astype(float)).labels_,
         ClusteringAggregator(2).fit(two).labels_,
     )
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 4))
+def test_one_accuracy_and_its_bound(seed, k) -> None:
+    matrix, truth = drawn(seed, [0.8] * 6, 200, k)
+    own = OwnNames.of(matrix)
+    start = np.eye(k)[np.where(np.random.default_rng(seed).random(200) < 0.7, truth, 0)]
+    fit = one_accuracy(own, 0.9 * start + 0.1 / k, "start")
+    np.testing.assert_allclose(fit.posterior.sum(1), 1)
+    assert adjusted_rand_score(truth, fit.posterior.argmax(1)) > 0.7
+    # a partition that is certain has its evidence, under the best namings, in closed form
+    certain = one_accuracy(own, np.eye(k)[truth], "truth", passes=0)
+    right = [
+        max(sum(matrix[:, i] == np.array(names)[truth]) for names in permutations(range(k)))
+        for i in range(6)
+    ]
+    a, b = growing.RIGHT, growing.WRONG
+    evidence = sum(
+        betaln(a + r, b + 200 - r) - betaln(a, b) - (200 - r) * np.log(k - 1) for r in right
+    )
+    sizes = np.bincount(truth, minlength=k)
+    evidence += gammaln(k) + gammaln(sizes + 1).sum() - gammaln(200 + k)
+    assert certain.bound == pytest.approx(evidence)
