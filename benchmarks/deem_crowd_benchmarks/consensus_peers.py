@@ -6,12 +6,16 @@ All of them, and :class:`Consensus`, are told the same number of classes: the me
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
+import warnings
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.exceptions import ParameterError, PluginError
@@ -93,7 +97,10 @@ class CoAssociationKMeans(_Peer):
 
 
 class ClusterEnsembles(_Peer):
-    """CSPA, HGPA, MCLA, HBGF and NMF of the package ensembleclustering (formerly ClusterEnsembles)."""
+    """CSPA, HGPA, MCLA, HBGF and NMF of the package ensembleclustering (formerly ClusterEnsembles).
+
+    Version 1.0.2 reads sparse graphs in a way that SciPy no longer offers; :func:`graph_for_metis` stands in for that.
+    """
 
     def __init__(self, solver: str = "hbgf", random_state: int = 0) -> None:
         super().__init__(random_state)
@@ -102,11 +109,27 @@ class ClusterEnsembles(_Peer):
     def clusters(self, matrix: IntArray, k: int) -> Any:
         """See :class:`_Peer`."""
         package = _imported("ensembleclustering", "ClusterEnsembles")
+        solvers = importlib.import_module(package.cluster_ensembles.__module__)
         labels = np.where(matrix < 0, np.nan, matrix).T
-        with contextlib.redirect_stdout(io.StringIO()):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+            mock.patch.object(solvers, "to_pymetis_format", graph_for_metis),
+        ):
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of pymetis, about its next version
             return package.cluster_ensembles(
                 labels, nclass=k, solver=self.solver, random_state=self.random_state
             )
+
+
+def graph_for_metis(weights: Any) -> tuple[list[int], list[int], list[int]]:
+    """Return where each node's edges begin, their other ends, and their weights, from a sparse matrix (n, n)."""
+    rows = sparse.csr_matrix(weights, copy=True)
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    return rows.indptr.tolist(), rows.indices.tolist(), rows.data.astype(np.int64).tolist()
 
 
 class HybridBipartite(_Peer):
@@ -146,8 +169,6 @@ def _imported(*names: str) -> Any:
     PluginError
         If none is.
     """
-    import importlib
-
     for name in names:
         try:
             return importlib.import_module(name)

@@ -16,6 +16,7 @@ from deem_crowd_benchmarks import (
 )
 from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.methods import Method, methods
+from scipy import sparse
 
 from deem_crowd.exceptions import ParameterError, PluginError
 
@@ -102,9 +103,13 @@ def test_a_consensus_beats_its_sources(make) -> None:
 @pytest.mark.parametrize(
     ("package", "peer"),
     [
-        ("ensembleclustering", consensus_peers.ClusterEnsembles("nmf")),
+        *(
+            ("ensembleclustering", consensus_peers.ClusterEnsembles(solver))
+            for solver in ("cspa", "mcla", "hbgf", "nmf")
+        ),
         ("ccHBGF", consensus_peers.HybridBipartite()),
     ],
+    ids=["cspa", "mcla", "hbgf", "nmf", "ccHBGF"],
 )
 def test_packages_of_others(package, peer) -> None:
     answers = small().answers
@@ -117,6 +122,14 @@ def test_packages_of_others(package, peer) -> None:
     labels = peer.fit_predict(answers)
     assert labels.index.tolist() == list(range(30))
     assert measures.of_labels(labels, small().gold)["nmi"] > 0.5
+
+
+def test_graphs_for_metis() -> None:
+    places = (np.array([0, 0, 1, 2, 0]), np.array([0, 2, 1, 0, 1]))
+    weights = sparse.coo_matrix((np.array([2, 1, 3, 1, 0]), places))  # a stored zero is no edge
+    begin, ends, of = consensus_peers.graph_for_metis(weights)
+    assert (begin, ends, of) == ([0, 2, 3, 4], [0, 2, 1, 0], [2, 1, 3, 1])
+    assert consensus_peers.graph_for_metis(weights.astype(float).tocsc()) == (begin, ends, of)
 
 
 def test_what_peers_refuse() -> None:
