@@ -259,9 +259,11 @@ def test_a_process_that_dies_ends_the_run(tmp_path, torchrun) -> None:
         assert time.monotonic() < deadline
         assert psutil.Process(first.pid).status() != psutil.STATUS_ZOMBIE
         time.sleep(0.05)
+    running = psutil.Process(first.pid).children(recursive=True)
     os.kill(int(found[0].name.split("-")[1]), signal.SIGKILL)
     if second is None:
         output = said(first, False)
+        assert not psutil.wait_procs(running, timeout=30)[1]  # no orphan
     else:
         status, output = first.wait()
         assert status == 1, output
@@ -281,6 +283,32 @@ def test_a_process_that_hangs_ends_the_run(tmp_path) -> None:
     assert not (tmp_path / "out").exists()
     os.kill(second.pid, signal.SIGKILL)
     second.wait()
+
+
+FAILS = textwrap.dedent("""
+    import os, pandas, typer
+    from deem_crowd.distributed import command
+    before = pandas.DataFrame.to_parquet
+    def write(self, *arguments, **options):
+        if os.environ["RANK"] == "1":
+            raise OSError(28, "No space left on device")
+        return before(self, *arguments, **options)
+    pandas.DataFrame.to_parquet = write
+    typer.run(command.main)
+""")
+"""A program whose second process cannot write."""
+
+
+def test_a_process_that_cannot_write_leaves_nothing_half_written(tmp_path) -> None:
+    parts(tmp_path / "in")
+    port = free_port()
+    ends = [
+        process.wait()
+        for process in [alone(rank, tmp_path, port, "-c", FAILS) for rank in range(2)]
+    ]
+    assert [status for status, _ in ends] == [1, 1], ends
+    assert "error: process 1: [Errno 28] No space left on device" in ends[0][1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
 def test_without_torchrun_it_says_how(tmp_path) -> None:

@@ -19,15 +19,17 @@ import pytest
 import torch.distributed as dist
 from deem_crowd_benchmarks import laws
 
-from deem_crowd import DEEMAggregator, distributed
+from deem_crowd import DEEMAggregator, distributed, memory
 from deem_crowd.distributed.group import ProcessGroup
 from deem_crowd.estimators import many_classes
 from deem_crowd.exceptions import (
     DataError,
     DeemCrowdError,
+    MemoryNeedError,
     ParameterError,
     ProcessLostError,
 )
+from deem_crowd.model import design, named_classes
 from deem_crowd.model.group import Loop
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo on POSIX")
@@ -241,6 +243,26 @@ def test_bad_parts_are_one_error_in_every_process(tmp_path) -> None:
     for message in refused(tmp_path, [one, other], subtypes=0):
         assert "process 0: " in message
         assert "process 1: " in message
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_memory_that_one_process_lacks_is_an_error_in_all(tmp_path, monkeypatch, sparse) -> None:
+    rows = many(60, 60) if sparse else crowd(60)
+    monkeypatch.setattr(many_classes, "_FEWEST_CELLS", 1 if sparse else 10**15)
+    part = split(rows, 0.5, 0.5)
+
+    def work(rank: int) -> Any:
+        if rank == 1:
+            for module in (design, named_classes):
+                monkeypatch.setattr(
+                    module, "require", lambda n, *why: memory.require(n + 2**60, *why)
+                )
+        return distributed.fit(rows[part == rank])
+
+    for error in together(tmp_path, work):
+        assert isinstance(error, MemoryNeedError)
+        assert "process 1: " in str(error)
+        assert "process 0" not in str(error)
 
 
 def test_models_of_several_units_are_for_one_process(tmp_path) -> None:

@@ -83,7 +83,12 @@ def run(
             found.model.save(unfinished / "model.safetensors")
     except OSError as failure:
         error = failure
-    collectives.agree(error)
+    try:
+        collectives.agree(error)
+    except OSError:
+        if rank == 0:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     if rank == 0:
         os.replace(unfinished, target)
     collectives.barrier()

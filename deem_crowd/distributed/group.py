@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from deem_crowd.distributed import collectives
 from deem_crowd.model.group import Group, Loop
 
+T = TypeVar("T")
 EVERY = 10.0
 """Seconds between two notes of where a loop stands."""
 
@@ -61,9 +62,9 @@ class ProcessGroup(Group):
         begin = sum(len(part) for part in parts[: dist.get_rank()])
         return torch.from_numpy(np.concatenate(parts)), begin
 
-    def agree(self, error: Exception | None) -> None:
-        """See :meth:`Group.agree`."""
-        collectives.agree(error)
+    def told(self, work: Callable[[], T]) -> T:
+        """See :meth:`Group.told`."""
+        return collectives.told(work)
 
     def loop(self, **values: Any) -> Loop:
         """See :meth:`Group.loop`."""

@@ -279,11 +279,13 @@ def placement(
     n_entries = _n_entries(answers)
     in_all = int(group.reduce(torch.tensor(float(n_entries), dtype=torch.float64)))
     precision = resolve_dtype(dtype, in_all, n_states)
-    require(
-        _table_bytes(answers, n_states, precision) + 24 * n_entries,
-        f"the model of {answers.n_workers:,} workers × {answers.n_classes:,} answers × {n_states:,} states "
-        f"over {answers.n_tasks:,} tasks",
-        "Merge rare labels or leave out workers with few answers.",
+    group.told(
+        lambda: require(
+            _table_bytes(answers, n_states, precision) + 24 * n_entries,
+            f"the model of {answers.n_workers:,} workers × {answers.n_classes:,} answers × {n_states:,} states "
+            f"over {answers.n_tasks:,} tasks",
+            "Merge rare labels or leave out workers with few answers.",
+        )
     )
     return place, precision
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 class Loop:
@@ -59,10 +61,9 @@ class Group:
         """
         return rows, 0
 
-    def agree(self, error: Exception | None) -> None:
-        """Raise an error of one process in all of them, before they wait for one another in vain."""
-        if error is not None:
-            raise error
+    def told(self, work: Callable[[], T]) -> T:
+        """Do something that may fail and exchanges nothing; what goes wrong in one process is raised in all."""
+        return work()
 
     def loop(self, **values: Any) -> Loop:
         """Return the next loop of the fit, where an interrupted one left it; see :class:`Loop`.

@@ -21,7 +21,6 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.memory import require
-from deem_crowd.exceptions import MemoryNeedError
 from deem_crowd.model.group import ALONE, Group
 
 FloatArray = npt.NDArray[np.float64]
@@ -178,7 +177,14 @@ class NamedClasses:
             votes.astype(np.float64) if whole else _votes(named, task * k + label)
         )
         lengths = self.answers_of_task[self.pair_task]
-        _require_memory(int(lengths.sum()), group)
+        n_entries = int(lengths.sum())
+        group.told(
+            lambda: require(
+                _BYTES_AN_ENTRY * n_entries,
+                f"a layout of {n_entries:,} pairs of an answer and a class that its task names",
+                "Merge rare labels or leave out workers with few answers.",
+            )
+        )
         self.pair = np.repeat(np.arange(len(named)), lengths)
         ends = np.cumsum(lengths)
         within = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
@@ -299,19 +305,6 @@ class NamedClasses:
 def summed(codes: npt.NDArray[Any], values: npt.NDArray[Any], n: int) -> FloatArray:
     """Return the sums of values by their codes 0..n-1, shape (n,)."""
     return np.bincount(codes, values, n).astype(np.float64, copy=False)
-
-
-def _require_memory(n_entries: int, group: Group) -> None:
-    error: MemoryNeedError | None = None
-    try:
-        require(
-            _BYTES_AN_ENTRY * n_entries,
-            f"a layout of {n_entries:,} pairs of an answer and a class that its task names",
-            "Merge rare labels or leave out workers with few answers.",
-        )
-    except MemoryNeedError as failure:
-        error = failure
-    group.agree(error)
 
 
 def _most_voted(named: IntArray, votes: IntArray, k: int) -> tuple[IntArray, IntArray]:
