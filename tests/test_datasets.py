@@ -18,6 +18,7 @@ from pyarrow import fs
 
 from deem_crowd import Answers
 from deem_crowd.data import datasets
+from deem_crowd.data.arrow import ColumnCoder
 from deem_crowd.data.batches import LongTable
 from deem_crowd.exceptions import DataError, MissingColumnError
 
@@ -155,6 +156,21 @@ def test_codes_are_those_of_a_frame(tmp_path, kind) -> None:
     assert list(found.workers) == list(whole.workers)
     np.testing.assert_array_equal(found.label, whole.label)
     np.testing.assert_array_equal(found.worker, whole.worker)
+
+
+def test_dictionaries_that_hold_a_value_twice_or_in_vain() -> None:
+    """In whichever batch, and whether batches have one dictionary or several."""
+    twice = pa.DictionaryArray.from_arrays([2, 0, 1, None], pa.array(["x", "y", "x", "z"]))
+    once = pa.DictionaryArray.from_arrays([1, 0, 2, 1], pa.array(["y", "x", "q"]))
+    for chunks in ([twice], [twice, twice], [once, twice], [twice, once], [once, twice, twice]):
+        coder = ColumnCoder("label")
+        coder.expect(pa.string(), "here")
+        for chunk in chunks:
+            coder.add(chunk, "here")
+        codes, values = coder.coded()
+        written = [value for chunk in chunks for value in chunk.to_pylist()]
+        assert [None if code < 0 else values[code] for code in codes] == written
+        assert list(values) == list(dict.fromkeys(value for value in written if value))
 
 
 @pytest.fixture(scope="module")

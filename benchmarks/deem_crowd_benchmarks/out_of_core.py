@@ -3,11 +3,13 @@
     python -m deem_crowd_benchmarks.out_of_core FOLDER [--answers 1e8] [--strings] [--processes 1]
 
 FOLDER gets the parts, which are kept for the next call, and the labels. With several processes it is
-``deem_crowd.distributed`` that runs. Prints seconds and the peak of resident memory.
+``deem_crowd.distributed`` that runs. Prints seconds, those of processors, which other work on the machine disturbs
+less, and the peak of resident memory.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -48,9 +50,9 @@ def generate(folder: Path, n_answers: int, strings: bool) -> None:
         unfinished.rename(path)
 
 
-def watched(command: list[str]) -> tuple[float, float]:
-    """Run a command; return seconds and the peak of its processes' resident memory in bytes."""
-    began, peak = time.perf_counter(), 0.0
+def watched(command: list[str]) -> tuple[float, float, float]:
+    """Run a command; return seconds, seconds of processors, and the peak of its processes' resident memory in bytes."""
+    began, before, peak = time.perf_counter(), os.times(), 0.0
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     handle = psutil.Process(process.pid)
     while process.poll() is None:
@@ -66,7 +68,10 @@ def watched(command: list[str]) -> tuple[float, float]:
         assert process.stderr is not None
         typer.echo(process.stderr.read(), err=True)
         raise typer.Exit(1)
-    return time.perf_counter() - began, peak
+    after = os.times()
+    used = after.children_user + after.children_system
+    used -= before.children_user + before.children_system
+    return time.perf_counter() - began, used, peak
 
 
 def main(
@@ -104,7 +109,7 @@ def main(
             "--output",
             str(out),
         ]
-    seconds, peak = watched(command)
+    seconds, used, peak = watched(command)
     labels = out if processes > 1 else out.with_suffix(".parquet")
     table = pd.concat(
         map(pd.read_parquet, sorted(labels.glob("labels-*")) if processes > 1 else [labels])
@@ -114,6 +119,7 @@ def main(
     right = float((label == (task * 2654435761 >> 7) % N_CLASSES).mean())
     typer.echo(
         f"{int(answers):,} answers, ids as {kind}, {processes} process{'es' * (processes > 1)}: {seconds:.1f} s, "
+        f"{used:.1f} s of processors, "
         f"{peak / 1e9:.2f} GB at most, {100 * right:.2f} % right"
     )
 

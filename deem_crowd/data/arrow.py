@@ -181,7 +181,7 @@ class ColumnCoder:
             If ordered categories contradict the order of the batches before.
         """
         if pa.types.is_dictionary(column.type):
-            if self._holds_each_once(column):
+            if self._takes_dictionary(column):
                 values = column.dictionary.cast(self._type)
                 self._add_chunk(pa.DictionaryArray.from_arrays(column.indices, values))
                 return
@@ -210,15 +210,16 @@ class ColumnCoder:
             chunk = column.dictionary_encode()
         self._add_chunk(chunk)
 
-    def _holds_each_once(self, column: pa.DictionaryArray) -> bool:
-        """Tell whether text comes with a dictionary that holds each value once: then it need not be looked through."""
+    def _takes_dictionary(self, column: pa.DictionaryArray) -> bool:
+        """Tell whether text comes with a dictionary that can be taken: then its rows need not be looked through."""
         kind, values = column.type, column.dictionary
         return (
             not kind.ordered
             and kind.index_type == pa.int32()
             and {kind.value_type, self._type} <= _TEXT
             and not values.null_count
-            and len(pc.unique(values)) == len(values)
+            # further ones are united with the first, whose values differ from one another
+            and (bool(self._chunks) or len(pc.unique(values)) == len(values))
         )
 
     def _add_chunk(self, chunk: pa.DictionaryArray) -> None:

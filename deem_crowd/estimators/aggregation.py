@@ -194,4 +194,5 @@ def output(
     labels.index = answers.tasks
     if isinstance(posterior, NamedPosterior):
         return labels, ProbabilitiesToCome(posterior, answers.tasks, answers.classes)
-    return labels, pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes)
+    shown = pd.DataFrame(posterior, index=answers.tasks, columns=answers.classes, copy=False)
+    return labels, shown

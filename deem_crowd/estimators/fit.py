@@ -164,6 +164,8 @@ def fit_answers(
     if known is None and len(used) > 1:
         class_map = votes.match(votes.agreement_with_votes(found.posterior, design).numpy())
     identity = np.arange(len(used))
+    if not keep:
+        design.__dict__.pop("votes", None)  # as large as a posterior, and not asked for again
     worth = worth_of(design, found.posterior.to(design.device, design.dtype))
     priors = np.zeros(answers.n_classes)
     if len(used):
@@ -196,6 +198,8 @@ def fit_answers(
         model = replace(model, growth=growth)
     if uninformed or not recipe.plain or recipe.settings.penalty != "learned":
         _warn_chance(compact, design)
+    if not keep and len(used) == answers.n_classes and np.array_equal(class_map, identity):
+        return model, found.posterior.to("cpu", torch.float64).numpy()
     return model, model.spread(found.posterior)
 
 

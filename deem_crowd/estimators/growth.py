@@ -39,6 +39,10 @@ POLISH = 0.005
 """Share of further answers, since the last pass over all of them, from which there is one more."""
 
 
+_TOGETHER = 2**24
+"""Probabilities whose sums and sums of squares are counted in one pass; of more the squares have to wait for memory."""
+
+
 @dataclass(frozen=True, eq=False)
 class Growth:
     """What an update needs beside the model.
@@ -98,10 +102,12 @@ def worth_of(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
     """Return answers of each worker, and the sums of the chance that each is right and of its square, (3, D)."""
     k = p.shape[1]
     n = design.expected_counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
-    counts = design.expected_counts(torch.cat([p, p * p], 1)).cpu()
-    right, squared = (
-        torch.diagonal(each, dim1=1, dim2=2).sum(1) for each in (counts[..., :k], counts[..., k:])
-    )
+    if p.numel() > _TOGETHER:
+        parts = (design.expected_counts(p).cpu(), design.expected_counts(p * p).cpu())
+    else:
+        counts = design.expected_counts(torch.cat([p, p * p], 1)).cpu()
+        parts = (counts[..., :k], counts[..., k:])
+    right, squared = (torch.diagonal(each, dim1=1, dim2=2).sum(1) for each in parts)
     return torch.stack([n, right, squared])
 
 

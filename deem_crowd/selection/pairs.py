@@ -161,6 +161,9 @@ def _of_chosen(
     source = place[answers.worker]
     asked = np.flatnonzero(source >= 0)
     index = np.int32 if answers.n_tasks < 2**31 else np.int64
+    if 8 * len(asked) < len(source):  # of few answers the tasks are looked up
+        found = np.searchsorted(answers.task_ptr, asked, side="right") - 1
+        return asked, source[asked], found.astype(index)
     task = np.repeat(np.arange(answers.n_tasks, dtype=index), np.diff(answers.task_ptr))
     return asked, source[asked], task[asked]
 
