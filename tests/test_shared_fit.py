@@ -19,7 +19,8 @@ import pytest
 import torch.distributed as dist
 from deem_crowd_benchmarks import laws
 
-from deem_crowd import DEEMAggregator, distributed, memory
+from deem_crowd import Answers, DEEMAggregator, distributed, memory
+from deem_crowd.distributed import parts
 from deem_crowd.distributed.group import ProcessGroup
 from deem_crowd.estimators import many_classes
 from deem_crowd.exceptions import (
@@ -203,6 +204,27 @@ def test_held_out_gold_weighs_readings_together(tmp_path, law) -> None:
     gold = found.gold.loc[tasks[::4]]
     whole = alike(tmp_path, rows, 0.7, 0.3, 0.0, gold=gold)
     assert whole.selection_["why"].str.contains("weighed by held-out gold").any()
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_many_ids_are_each_sent_once(tmp_path, monkeypatch, text) -> None:
+    """As a few are in all other tests: with the same ids, in the same order, in every process."""
+    rows = crowd(80) if text else crowd(80).assign(worker=lambda d: d["worker"].str[1:].astype(int))
+    part = split(rows, 0.6, 0.0, 0.4)
+
+    def work(rank: int) -> Any:
+        answers = Answers.from_frame(rows[part == rank])
+        found = [parts.united(answers)]
+        monkeypatch.setattr(parts, "_MANY_IDS", 0)
+        found.append(parts.united(answers))
+        return [
+            (list(a.workers), list(a.classes), a.worker.tolist(), a.label.tolist()) for a in found
+        ]
+
+    results = together(tmp_path, work, 3)
+    for few, many in results:
+        assert few == many
+        assert few[:2] == results[0][0][:2]
 
 
 def test_nothing_but_empty_parts(tmp_path) -> None:

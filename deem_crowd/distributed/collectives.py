@@ -164,17 +164,31 @@ def gather_ids(index: pd.Index) -> list[pd.Index]:
     pyarrow.ArrowInvalid
         For ids of kinds that Arrow does not hold.
     """
+    return [_read_ids(part, index) for part in gather_bytes(_written_ids(index))]
+
+
+def share_out_ids(index: pd.Index, to: npt.NDArray[np.int64]) -> list[pd.Index]:
+    """Send each id to the process of that rank, ``to`` of shape (n,); return those that came, by who sent them."""
+    parts = [_written_ids(index[to == rank]) for rank in range(dist.get_world_size())]
+    return [_read_ids(part, index) for part in exchange_bytes(parts)]
+
+
+def _written_ids(index: pd.Index) -> bytes:
     import pyarrow as pa
 
     table = pa.table({"ids": pa.array(index)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    parts = []
-    for part in gather_bytes(sink.getvalue().to_pybytes()):
-        values = pa.ipc.open_stream(part).read_all().column("ids").to_pandas()
-        parts.append(pd.Index(values, name=index.name))
-    return parts
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _read_ids(content: bytes, like: pd.Index) -> pd.Index:
+    import pyarrow as pa
+
+    values = pa.ipc.open_stream(content).read_all().column("ids").to_pandas()
+    return pd.Index(values, name=like.name)
 
 
 def agree(error: BaseException | None) -> None:

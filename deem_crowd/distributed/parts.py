@@ -16,6 +16,9 @@ from deem_crowd.data.batches import LongTable
 from deem_crowd.distributed import collectives
 from deem_crowd.exceptions import DataError, FormError, first_few
 
+_MANY_IDS = 10**6
+"""Ids of all processes together from which each is sent to one process first."""
+
 
 def answers_from_batches(
     batches: Iterable[pa.RecordBatch],
@@ -77,7 +80,7 @@ def united(answers: Answers, partitioned: bool = False) -> Answers:
 def _united(own: pd.Index, column: str) -> pd.Index:
     """Return the ids of all processes, each once, in canonical order: the same in every process."""
     _refuse_other_kinds(own, column)
-    parts = [part for part in collectives.gather_ids(own) if len(part)]
+    parts = [part for part in collectives.gather_ids(_looked_after(own)) if len(part)]
     if not parts:
         return own
     if len({str(part.dtype) for part in parts}) > 1 or any(
@@ -89,6 +92,29 @@ def _united(own: pd.Index, column: str) -> pd.Index:
         ids.refuse_collisions(found, part, column)
         found = found.append(part[~part.isin(found)])
     return found.take(ids.sorted_order(found)).rename(column)
+
+
+def _looked_after(own: pd.Index) -> pd.Index:
+    """Return ids of which this process looks after: each id of all processes in one of them, so that it is sent once.
+
+    Where a worker answers in every process, each would else send its id to all.
+    """
+    n_ids = sum(int(n) for n in collectives.gather_text(str(len(own))))
+    if n_ids < _MANY_IDS or any(collectives.gather_text(_special(own))):
+        return own
+    size = np.uint64(dist.get_world_size())
+    first, *others = collectives.share_out_ids(own, (hashed(own) % size).astype(np.int64))
+    for part in others:
+        first = first.append(part[~part.isin(first)])
+    return first
+
+
+def _special(own: pd.Index) -> str:
+    """Name what keeps ids from being told apart by hashes alone; nothing for plain numbers and text."""
+    plain = isinstance(own.dtype, pd.StringDtype) or (
+        isinstance(own.dtype, np.dtype) and own.dtype.kind in "iu"
+    )
+    return "" if plain or not len(own) else str(own.dtype)
 
 
 def _values(part: pd.Index) -> pd.Index:
