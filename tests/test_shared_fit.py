@@ -19,7 +19,8 @@ import pytest
 import torch.distributed as dist
 from deem_crowd_benchmarks import laws
 
-from deem_crowd import Answers, DEEMAggregator, distributed, memory
+from deem_crowd import Answers, DEEMAggregator, distributed
+from deem_crowd.data import memory
 from deem_crowd.distributed import parts
 from deem_crowd.distributed.group import ProcessGroup
 from deem_crowd.estimators import many_classes
