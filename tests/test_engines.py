@@ -242,13 +242,13 @@ def _goes_on_when_killed(engine, monkeypatch, n_iter: int) -> bool:
     def kill() -> None:
         """Kill a process of the fit once the second loop is noted."""
         while not done.is_set():
-            with contextlib.suppress(psutil.Error):  # a process ended while they were listed
-                running = engine.processes() if len(servers) == 2 else []
-                if running and servers[1].check(["loop-1"]):
-                    os.kill(running[0], signal.SIGKILL)
-                    killed.append(running[0])
-                    return
-            time.sleep(0.001)
+            if len(servers) == 2 and servers[1].check(["loop-1"]):
+                with contextlib.suppress(psutil.Error):  # a process ended while they were listed
+                    if running := engine.processes():
+                        os.kill(running[0], signal.SIGKILL)
+                        killed.append(running[0])
+                        return
+            time.sleep(0.005)
 
     def noted(server: Any, name: str) -> int:
         return int(server.get(name).decode().split(":")[0]) + 1
