@@ -15,7 +15,7 @@ from deem_crowd.exceptions import counted
 from deem_crowd.insight import ordered
 from deem_crowd.insight.camps import camp_of
 from deem_crowd.insight.contested import contested_table
-from deem_crowd.insight.pairs import Panel
+from deem_crowd.insight.pairs import MOST_CELLS, Panel
 from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label, wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.swapped import swapped_labels
@@ -36,8 +36,6 @@ _SAME = 0.15
 _FIRST_ASKED = 50
 """Workers who are asked about all pairs of classes at once, so that few are left to ask everybody about."""
 _MOST_CLASSES = 100
-_MOST_TABLES = 5e7
-"""Of more entries in all confusion tables, nothing is said after a fit: it would cost more than the fit."""
 
 
 def shown(value: Any, length: int = 40) -> str:
@@ -177,7 +175,7 @@ def of_fit(model: Model, counts: Pairs | None) -> list[str]:
         for without it.
     """
     results = results_of(model)
-    if results.confusion.size > _MOST_TABLES:
+    if results.confusion.size > MOST_CELLS:
         return []
     # pairs that share too few tasks have not been counted further, and nothing can be said of them
     told = counts is not None and bool(np.triu(counts.common >= LEAST_COMMON, 1).any())

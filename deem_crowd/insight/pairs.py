@@ -23,8 +23,9 @@ MIN_COMMON = 10
 _SIGNIFICANT = 3.0
 REPEATS = 0.3
 """The excess agreement from which two workers are said to repeat one another."""
-_MOST_CELLS = 5e7
-"""Of more entries in all confusion tables, the tables do not enter what skills explain."""
+MOST_CELLS = 5e7
+"""Of more entries in all confusion tables, the tables do not enter what skills explain, and nothing is said after a
+fit: it would cost more than the fit."""
 
 
 def count_pairs(answers: Answers, max_workers: int = MAX_WORKERS) -> Pairs:
@@ -198,7 +199,7 @@ def compare_workers(
     if counts is None:
         counts = count_pairs(answers, max_workers)
     tables = confusion[counts.sources]
-    if tables.size > _MOST_CELLS:  # the pairs' own agreement tells the skills
+    if tables.size > MOST_CELLS:  # the pairs' own agreement tells the skills
         excess = excess_agreement(counts, None, priors)
     else:
         excess = excess_agreement(counts, tables, priors)

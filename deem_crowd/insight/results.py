@@ -170,15 +170,15 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
     else:
         settled, known = _read(model, answers), None
     whole = answers is None
-    found = _of_array(model, settled, whole) if is_deem(model) else _of_frame(model, settled)
+    results = _of_array(model, settled, whole) if is_deem(model) else _of_frame(model, settled)
     if isinstance(known, pd.DataFrame):
         known = known_labels.positions(known, settled)
     if known is None or not (known >= 0).any():
-        return found
-    clamped = found.posterior.copy()
+        return results
+    clamped = results.posterior.copy()
     clamped[known >= 0] = np.eye(settled.n_classes)[known[known >= 0]]
-    label = np.where(known >= 0, known, found.label)
-    return replace(found, posterior=clamped, label=label, known=known)
+    label = np.where(known >= 0, known, results.label)
+    return replace(results, posterior=clamped, label=label, known=known)
 
 
 def _read(model: Model, answers: Any) -> Answers:

@@ -60,8 +60,8 @@ def swapped_labels(results: Results) -> list[Swap]:
     if not 2 <= k <= _MOST_CLASSES or not answers.n_answers:
         return []
     level, counts = _tables(*_counted(results), answers.n_workers, k)
-    found = [swap for worker, table in counts.items() for swap in _circles(worker, table, level)]
-    return sorted(found, key=lambda swap: -swap.n_moved)
+    swaps = [swap for worker, table in counts.items() for swap in _circles(worker, table, level)]
+    return sorted(swaps, key=lambda swap: -swap.n_moved)
 
 
 def _counted(results: Results) -> tuple[IntArray, IntArray]:
@@ -124,13 +124,13 @@ def _tables(
 
 def _chance(moved: IntArray, kept: IntArray) -> npt.NDArray[np.float64]:
     """Return the chance of so many that moved, or more, were moved and kept equally frequent."""
-    found: npt.NDArray[np.float64] = special.bdtrc(moved - 1, moved + kept, 0.5)
-    return found
+    chance: npt.NDArray[np.float64] = special.bdtrc(moved - 1, moved + kept, 0.5)
+    return chance
 
 
 def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
     target = best_matching(table)
-    found = []
+    swaps = []
     seen: set[int] = set()
     for begin in range(len(table)):
         circle = [int(begin)]
@@ -147,5 +147,5 @@ def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
             continue
         if (_chance(moved, kept) < level).all():
             total = int(table[np.ix_(given, given)].sum())
-            found.append(Swap(worker, given, meant, total, int(moved.sum())))
-    return found
+            swaps.append(Swap(worker, given, meant, total, int(moved.sum())))
+    return swaps

@@ -135,8 +135,8 @@ class Known:
     def chances(self, posterior: FloatArray) -> FloatArray:
         """Return what a posterior of this process's tasks, shape (N, K), says of all n known labels, shape (n,)."""
         own = posterior[self.places, self.label[self.mine]]
-        found: FloatArray = self.group.gathered(torch.from_numpy(own))[0].numpy()
-        return found
+        chances: FloatArray = self.group.gathered(torch.from_numpy(own))[0].numpy()
+        return chances
 
     def of_some(self, n_tasks: int, rows: npt.NDArray[np.intp]) -> IntArray:
         """Return known labels of this process's N tasks, shape (N,), −1 but for some of those that are known."""
@@ -178,9 +178,9 @@ def select(
         tables = read_off(design, without, free.tables) if free.weight is None else free.weight
 
     def clamped(part: IntArray) -> FloatArray:
-        found = fit(torch.from_numpy(part)).posterior
-        assert found is not None  # with gold there is always a pool
-        return found.double().cpu().numpy()
+        posterior = fit(torch.from_numpy(part)).posterior
+        assert posterior is not None  # with gold there is always a pool
+        return posterior.double().cpu().numpy()
 
     told = learn(
         Known.of(answers, gold.numpy(), design.group),
@@ -284,8 +284,8 @@ def learn(
             continue
         chances[test, 0] = gold.chances(clamped(gold.of_some(len(free), train)))[test]
         for j, model in enumerate(models, 2):
-            found = model.fit(train, known[train], k).predict(test)
-            chances[test, j] = found[np.arange(len(test)), known[test]]
+            predicted = model.fit(train, known[train], k).predict(test)
+            chances[test, j] = predicted[np.arange(len(test)), known[test]]
     logs = np.log(np.maximum(chances, _LEAST_CHANCE)).mean(0)
     first = 2 + int(np.argmax(logs[2 : 2 + len(shrunk)]))
     second = 2 + len(shrunk) + int(np.argmax(logs[2 + len(shrunk) :]))

@@ -90,9 +90,9 @@ def train_units(
 
     def objective(vector: Vector) -> tuple[float, float, Vector]:
         units = unpack(vector)
-        _, found, gradient = likelihood.gradient(combine(units))
+        _, log_likelihood, gradient = likelihood.gradient(combine(units))
         by_weight = _fold(gradient.weight, joint)
-        value = found - 0.5 * strength * float(units.own.square().sum())
+        value = log_likelihood - 0.5 * strength * float(units.own.square().sum())
         shared = float(units.population.square().sum()) + float(units.bias.square().sum())
         value -= 0.5 * SHARED_PENALTY * shared
         parts = (
@@ -100,7 +100,7 @@ def train_units(
             by_weight.sum(0) - SHARED_PENALTY * units.population,
             by_weight - strength * units.own,
         )
-        return value, found, torch.cat([part.reshape(-1) for part in parts]).numpy()
+        return value, log_likelihood, torch.cat([part.reshape(-1) for part in parts]).numpy()
 
     begin = torch.cat([t.reshape(-1) for t in (start.bias, start.population, start.own)]).numpy()
     units = start

@@ -87,11 +87,11 @@ def _pretrain_layer(
             f"{begin.n_states} states, with {begin.n_joint_states:,} joint states; {units.MAX_JOINT_STATES:,} are the "
             "limit. Use narrower preprocessing_layer_widths, or another preprocessing_init."
         )
-    found, _ = joint.train_units(design, begin, settings)
+    trained, _ = joint.train_units(design, begin, settings)
     vote = votes.vote_shares(design).cpu().numpy()
     with torch.no_grad():
-        for output, posterior in enumerate(units.unit_posteriors(found, design)):
-            energy = found.unit_energy(output)
+        for output, posterior in enumerate(units.unit_posteriors(trained, design)):
+            energy = trained.unit_energy(output)
             named = votes.match(posterior.to("cpu", torch.float64).numpy().T @ vote)
             # weight[k, k', i, j] of answer k of worker i to class k' of output j
             layer.weight[:, named, :, output] = energy.weight.permute(1, 2, 0)
