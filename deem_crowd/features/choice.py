@@ -23,8 +23,9 @@ FloatArray = npt.NDArray[np.float64]
 
 STANDARD_ERRORS = 1.0
 """What is likelier by less is no reason to leave the simpler model."""
-ASSOCIATED = 2.0
-"""Features are used from so many standard errors of :func:`association`: by chance in one case of 44."""
+ASSOCIATED = 2.4
+"""Features are used from so many standard errors of :func:`association`: by chance in one case of 120, and in one of 40
+where the best of three kinds is asked."""
 MOST_ROWS = 5_000
 """With more rows, a part of them decides."""
 _MOST_PAIRS = 5 * 10**10
