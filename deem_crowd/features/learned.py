@@ -249,10 +249,12 @@ def _product(
     """Multiply the posterior of the answers by a classifier that was trained on it, over its class shares.
 
     Votes would teach the classifier less: they count a source for a class that many speak for as much as any other.
+    Where most tasks have one answer they teach it more, since the posterior is flat there.
     """
-    log_q = learners.settled(
-        learner, problem.rows.x, alone[problem.rows.place], problem.taught(), problem.fold
-    )
+    answers = problem.design.votes.sum(1)
+    several = float((answers > 1).sum()) >= 0.5 * float((answers > 0).sum())
+    targets = (alone if several else problem.votes())[problem.rows.place]
+    log_q = learners.settled(learner, problem.rows.x, targets, problem.taught(), problem.fold)
     base = np.log(np.maximum(prior, 1e-12))
     shares = np.log(np.exp(log_q).mean(axis=0))
     word = problem.rows.spread(log_q - shares + base, base)
