@@ -45,7 +45,7 @@ class UnsupportedError(DeemCrowdError, NotImplementedError):
     """The combination of parameters is not something this version can do."""
 
 
-class MemoryNeedError(DeemCrowdError, MemoryError):
+class MemoryNeedError(MemoryError, DeemCrowdError):
     """The model would need more memory than is there; raised before anything is allocated."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,16 @@ def test_no_permission_on_the_bucket(tmp_path, store) -> None:
 
 def test_a_file_that_changes_while_one_process_reads_it(tmp_path, monkeypatch) -> None:
     paths = parts(tmp_path)
+    other = tmp_path / "other"
+    pd.read_parquet(paths[1]).iloc[:40].to_parquet(other, index=False)
     before = LongTable.add
 
     def add(self: LongTable, batch: Any, where: str = "the table") -> None:
         before(self, batch, where)
-        pd.read_parquet(paths[1]).iloc[:40].to_parquet(paths[1], index=False)
-        os.utime(paths[1], ns=(1, 1))
+        moved = tmp_path / f"of {os.getpid()}"
+        shutil.copy(other, moved)
+        os.utime(moved, ns=(1, 1))
+        os.replace(moved, paths[1])
 
     monkeypatch.setattr(LongTable, "add", add)
     kind, words = refused(tmp_path, paths)

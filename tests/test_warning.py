@@ -1,7 +1,8 @@
-"""Warnings point at the line of the caller, however deep they arise, so that each is shown where it belongs."""
+"""Warnings point at the line of the caller, however deep they arise; errors keep their kind in other processes."""
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from deem_crowd_adapters import from_scores, from_wide
 
-from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd import DEEM, DEEMAggregator, exceptions
 from deem_crowd.exceptions import DataWarning
 
 NOISE = pd.DataFrame(
@@ -41,3 +42,13 @@ def test_a_warning_is_about_the_callers_line(call) -> None:
     ours = [one for one in said if issubclass(one.category, DataWarning)]
     assert ours
     assert {Path(one.filename).name for one in ours} == {"test_warning.py"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception)],
+)  # fmt: skip
+def test_errors_travel_between_processes(kind: type[Exception]) -> None:
+    """As pickles, and as the engines rebuild them: by ``__new__`` of the kind itself."""
+    assert pickle.loads(pickle.dumps(kind("words"))).args == ("words",)
+    assert isinstance(kind.__new__(kind, "words"), kind)

@@ -86,8 +86,9 @@ THRESHOLDS = (
     Threshold("agreement beyond skills, errors", "dependence", "_EXCESS", (2.0, 2.5, 4.0)),
     Threshold("what sources are worth", "dependence", "_LEAST_POWER", (0.8, 0.85, 0.95)),
     Threshold("skills against pairs", "dependence", "_LEAST_CORRELATION", (-0.3, -0.15, 0.15, 0.3)),
-    Threshold("one class of a source", "presence", "_ONE_SIDED", (0.9, 0.99)),
-    Threshold("share of one-sided sources", "presence", "_MOST", (0.3, 0.7)),
+    Threshold("one class of a source", "one_sided", "_ONE_SIDED", (0.9, 0.99)),
+    Threshold("share of one-sided sources", "one_sided", "_MOST", (0.3, 0.7)),
+    Threshold("chance of one class alone", "one_sided", "_LEVEL", (0.01, 0.2)),
     Threshold("level of the test of pairs", "presence", "_LEVEL", (0.01, 0.2)),
 )
 

@@ -135,10 +135,7 @@ class DesignMatrix:
         return moved
 
     def reduce(self, value: torch.Tensor) -> torch.Tensor:
-        """Return a sum over tasks, with the sums of other processes added where they hold further tasks.
-
-        Every sum over tasks that enters a fit goes through this method.
-        """
+        """Return a sum over tasks with those of other processes added: each that enters a fit goes through here."""
         return self.group.reduce(value)
 
     def mean(self, values: torch.Tensor) -> float:
