@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,7 @@ from deem_crowd import Answers, DEEMAggregator, distributed
 from deem_crowd.data import memory
 from deem_crowd.distributed import parts
 from deem_crowd.distributed.group import ProcessGroup
+from deem_crowd.distributed.shared import check_timeout
 from deem_crowd.estimators import many_classes
 from deem_crowd.exceptions import (
     DataError,
@@ -345,6 +347,17 @@ def test_a_process_that_hangs_is_an_error_in_the_others(tmp_path) -> None:
     assert "timeout= " in first
     for message in refused(tmp_path, [rows, rows[:0]], timeout=0):
         assert "timeout=0 is no number of seconds above 0" in message
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, math.inf, math.nan])
+def test_what_cannot_be_waited_is_refused(seconds) -> None:
+    with pytest.raises(ParameterError, match="is no number of seconds above 0"):
+        check_timeout(seconds)
+
+
+@pytest.mark.parametrize("seconds", [None, 1, 0.5])
+def test_what_can_be_waited_is_taken(seconds) -> None:
+    check_timeout(seconds)
 
 
 class Memory:

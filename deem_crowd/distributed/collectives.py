@@ -42,7 +42,7 @@ def together() -> Iterator[None]:
         if "timed out" in said.lower() or "timeout" in said.lower():
             raise ProcessLostError(
                 f"process {dist.get_rank()} waited in vain for the others: one of them hangs, or is slower than "
-                f"processes wait for one another; timeout= (--timeout, in the shell) says how long ({said})."
+                f"processes wait for one another. If it is only slow, raise timeout= (--timeout in the shell) ({said})."
             ) from error
         raise ProcessLostError(
             f"process {dist.get_rank()} lost touch with the others: one of them is gone, or does not answer ({said})."

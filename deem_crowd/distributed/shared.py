@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -109,7 +110,7 @@ def fit(
         how = checked(parameters)
         return how, _read(partition, how, columns), known_labels.pairs(gold, task, label)
 
-    with collectives.waiting(timeout if timeout is None or timeout > 0 else None):
+    with collectives.waiting(timeout if _can_be_waited(timeout) else None):
         how, answers, known_here = told(read)
         return fit_answers(answers, known_here, how, notes)
 
@@ -144,9 +145,15 @@ def fit_answers(
 
 
 def check_timeout(seconds: float | None) -> None:
-    """Raise :class:`ParameterError` for what is no time to wait."""
-    if seconds is not None and not seconds > 0:
-        raise ParameterError(f"timeout={seconds!r} is no number of seconds above 0.")
+    """Raise :class:`ParameterError` for what is no time to wait, in seconds; None is."""
+    if not _can_be_waited(seconds):
+        raise ParameterError(
+            f"timeout={seconds!r} is no number of seconds above 0; to wait for long, pass a large finite one."
+        )
+
+
+def _can_be_waited(seconds: float | None) -> bool:
+    return seconds is None or 0 < seconds < math.inf
 
 
 def checked(given: dict[str, Any]) -> dict[str, Any]:

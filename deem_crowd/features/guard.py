@@ -1,4 +1,4 @@
-"""Whether labels that are learned with features foretell answers: held-out answers tell, without any gold.
+"""Whether labels that are learned with features predict answers: held-out answers tell, without any gold.
 
 The likelihood that training climbs cannot: a classifier is trained on a posterior that it has shaped itself, and even
 out of fold that posterior holds something of what it said. So labels and classifier are learned on a part of the tasks

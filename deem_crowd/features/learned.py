@@ -180,14 +180,14 @@ def _chosen(
     log_q = learners.settled(learner, *on_votes)
     progress.update(1)
     z = choice.association(log_q, votes[rows.place], weights)
-    foretold = f"features foretell votes by {z:.1f} standard errors"
+    predicted = f"features predict votes {z:.1f} standard errors better than chance"
     if z < choice.ASSOCIATED:
-        why = f"{foretold}, and {choice.ASSOCIATED:g} are asked for"
+        why = f"{predicted}, and {choice.ASSOCIATED:g} are needed"
         return _plain(problem, learner, alone, why)
     share = one_sided_share(answers)
     if one_sided or share >= ONE_SIDED:
         who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
-        why = f"{who}; {foretold}"
+        why = f"{who}; {predicted}"
         return _product(problem, learner, alone, prior, why)
     gains = guard.held_out_gain(answers, problem, [one.anew for one in candidates], seed, progress)
     gain = gains[-1]
@@ -196,7 +196,7 @@ def _chosen(
         log_q = learners.settled(learner, *on_votes)
     if choice.clear(-gain):
         return _plain(problem, learner, alone, _said(gain, "less likely"))
-    why = f"{foretold}; {_said(gain)}"
+    why = f"{predicted}; {_said(gain)}"
     together = joint.fit(problem, learner, log_q)
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
 

@@ -70,6 +70,6 @@ def climbed(
             now = score(targets, weights, log_q)
             if now < top:
                 break
-            top, rose = now, True
+            top, rose = now, rose or now > top
         if rose:
             return

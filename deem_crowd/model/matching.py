@@ -19,7 +19,7 @@ def _matchings(n: int) -> npt.NDArray[np.intp]:
 
 
 def best_matching(table: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return the column of each row, shape (n,), whose cells have the largest sum; of several the first in order.
+    """Return the column of each row, shape (n,), whose cells have the largest sum.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ def best_matching(table: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
     Notes
     -----
-    Kuhn, Naval Research Logistics 2 (1955), in scipy's implementation, from six rows on.
+    Up to five rows all matchings are tried, and the first in order of equal ones is taken. From six rows on: Kuhn,
+    Naval Research Logistics 2 (1955), in scipy's implementation.
     """
     n = len(table)
     if n <= _FEW:

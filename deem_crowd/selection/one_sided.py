@@ -9,13 +9,14 @@ from deem_crowd.model.design import DesignMatrix
 _ONE_SIDED = 0.95
 """Share of a source's answers for one class from which it speaks for that class."""
 _MOST = 0.5
+"""Share of the sources that can be told from which they are most."""
 _LEVEL = 0.05
 """A source can be told to be one-sided where as many answers, drawn from the shares of all, would name its class alone
 less often than this."""
 
 
 def answers_named(design: DesignMatrix) -> torch.Tensor:
-    """Return how often each source named each class, shape (D, K)."""
+    """Return how often each source named each class, float64, shape (D, K), over all processes."""
     return design.expected_counts(torch.ones_like(design.votes[:, :1])).cpu()[:, :, 0]
 
 
@@ -23,12 +24,12 @@ def are_most(named: torch.Tensor) -> bool:
     """Tell whether most sources speak for one class, and not all of these for the same.
 
     A source that names one class alone counts if it did so often enough: where its answers are few, or nearly all
-    answers of all sources name that class, it would by chance.
+    answers of all sources name that class, it would do so by chance, and is counted on neither side.
 
     Parameters
     ----------
-    named : shape (D, K)
-        As :func:`answers_named` returns it.
+    named : float64, shape (D, K)
+        Answers, as :func:`answers_named` returns them.
     """
     given = named.sum(1)
     shares = named.sum(0) / given.sum().clamp_min(1)

@@ -28,6 +28,22 @@ def test_a_climb_finds_the_top_from_anywhere(best, first) -> None:
     assert len(asked) == len(set(asked)) <= abs(best - first) + 3
 
 
+def test_a_climb_turns_round_where_one_side_is_level() -> None:
+    found = settling.settled(
+        lambda each: settling.climbed(
+            lambda value: np.full((1, 1), [0.0, -1.0, -1.0, -2.0][value]),
+            range(4),
+            1,
+            ONE,
+            np.ones(1),
+        ),
+        True,
+        ONE,
+        np.ones(1),
+    )
+    assert found[:2] == (True, 0)
+
+
 def test_a_fold_chooses_for_many_rows_as_all_folds_do(monkeypatch) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 5)).astype(np.float32) * np.array([1, 1, 1, 1, 30], np.float32)
