@@ -16,7 +16,7 @@ _PAIRS_EACH = 50
 
 
 def ranked(score: FloatArray, tie: FloatArray, rng: np.random.Generator) -> IntArray:
-    """Return positions from the highest score to the lowest; ties by ``tie``, then at random."""
+    """Return positions from the highest score to the lowest, shape (M,); ties by the larger ``tie``, then at random."""
     return np.lexsort(keys_of(score, tie, rng))
 
 
@@ -26,7 +26,7 @@ def keys_of(score: FloatArray, tie: FloatArray, rng: np.random.Generator) -> Key
 
 
 def first(keys: Keys, n: int) -> IntArray:
-    """Return the first n positions of a ranking, without sorting the others."""
+    """Return the first n positions of a ranking of M, shape (min(n, M),), without sorting the others."""
     if n >= len(keys[-1]):
         return np.lexsort(keys)
     near = np.flatnonzero(keys[-1] <= np.partition(keys[-1], n - 1)[n - 1])
@@ -34,7 +34,10 @@ def first(keys: Keys, n: int) -> IntArray:
 
 
 def assigned(value: FloatArray, n: int, limit: int, rng: np.random.Generator) -> IntArray:
-    """Choose pairs greedily, each task once, each worker at most ``limit`` times; shape (m, 2), m ≤ n."""
+    """Choose pairs of a task and a worker greedily by ``value``, shape (N, D), where it is above 0.
+
+    Each task is chosen once, each worker at most ``limit`` times; shape (m, 2), m ≤ n.
+    """
     flat = value.ravel()
     there = np.flatnonzero(flat > 0)
     keys = keys_of(flat[there], np.zeros(len(there)), rng)

@@ -51,7 +51,7 @@ def together() -> Iterator[None]:
 
 @contextmanager
 def waiting(seconds: float | None) -> Iterator[None]:
-    """Have this process wait for others no longer than that in an exchange; as long as the group does, if None."""
+    """Have this process wait for others so many seconds at most in an exchange; if None, as long as its group does."""
     before = _PATIENCE.set(seconds)
     try:
         yield
@@ -221,7 +221,7 @@ def told(work: Callable[[], T]) -> T:
 
 
 def kind_of(name: str) -> type[Exception]:
-    """Return our own kind of errors of a name, or the system's; DataError for any other."""
+    """Return the class of that name, if it is one of our errors or an OSError; DataError for any other name."""
     found = getattr(exceptions, name, None) or getattr(builtins, name, None)
     if isinstance(found, type) and issubclass(found, DeemCrowdError | OSError):
         return found

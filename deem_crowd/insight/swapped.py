@@ -123,7 +123,7 @@ def _tables(
 
 
 def _chance(moved: IntArray, kept: IntArray) -> npt.NDArray[np.float64]:
-    """Return the chance of so many that moved, or more, were moved and kept equally frequent."""
+    """Return the chance of ``moved`` or more among ``moved + kept``, shape (n,), of a fair coin: a sign test."""
     chance: npt.NDArray[np.float64] = special.bdtrc(moved - 1, moved + kept, 0.5)
     return chance
 

@@ -72,7 +72,7 @@ class BlockedRows:
         return lengths
 
     def times(self, vector: torch.Tensor) -> torch.Tensor:
-        """Return ``self @ vector``, float64, shape (n_rows,)."""
+        """Return ``self @ vector``, float64, shape (n_rows,), for a float32 vector, shape (N,)."""
         product = torch.zeros(self.n_rows, dtype=torch.float64)
         for tasks, rows in self._blocks:
             if len(rows):

@@ -89,7 +89,7 @@ def expect(
 
 
 def counts_of(design: DesignMatrix, states: torch.Tensor) -> torch.Tensor:
-    """Return the expected counts, float64 on the CPU, shape (D, K, S), of probabilities whose rows sum to one."""
+    """Return the expected counts, float64 on the CPU, shape (D, K, S), of states, (N, S), whose rows sum to one."""
     if states.shape[1] != 2 or _rows(design) is None or states.stride(0) != 1:
         return design.expected_counts(states).cpu()
     second = design.by_code.times(states[:, 1]).to(torch.float64)
