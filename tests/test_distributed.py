@@ -18,12 +18,13 @@ import psutil
 import pyarrow as pa
 import pytest
 import torch.distributed as dist
+import typer
 from deem_crowd_benchmarks import laws
 
 from deem_crowd import DataError, DataWarning, DEEMAggregator
 from deem_crowd.data import datasets
 from deem_crowd.data.batches import LongTable
-from deem_crowd.distributed import reading
+from deem_crowd.distributed import command, reading
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo and torchrun on POSIX")
 
@@ -316,3 +317,8 @@ def test_without_torchrun_it_says_how(tmp_path) -> None:
     done = processes.python(*command, env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 2
     assert "start this with torchrun" in done.stderr
+
+
+def test_a_timeout_without_end_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match="timeout=inf is no number of seconds"):
+        command.main([], Path("out"), timeout=float("inf"))

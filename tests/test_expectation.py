@@ -73,6 +73,20 @@ def test_two_states_of_workers_whose_rows_are_summed_in_pieces() -> None:
     torch.testing.assert_close(single.expected_counts(states), expected, atol=1e-3, rtol=1e-6)
 
 
+def test_no_state_of_two_is_impossible() -> None:
+    """However sure the other is: log-probabilities stay finite, and close to those of double precision."""
+    answers = Answers.from_dense(np.ones((4, 12), dtype=int), 2, warn_empty=())
+    weight = torch.tensor([[-3.0, -0.05], [-0.05, -3.0]], dtype=torch.float64).expand(12, 2, 2)
+    bias = torch.zeros(2, dtype=torch.float64)
+    for table in (weight, weight.flip(2)):
+        single, double = (
+            expect(DesignMatrix(answers, CPU, kind), table, bias).states
+            for kind in (torch.float32, torch.float64)
+        )
+        assert bool((single > 0).all())
+        torch.testing.assert_close(single.double().log(), double.log(), rtol=1e-5, atol=1e-5)
+
+
 def test_known_classes_are_clamped_in_single_precision() -> None:
     answers = answers_of(5, 60, 6, 2)
     design = DesignMatrix(answers, CPU, torch.float32)

@@ -27,7 +27,7 @@ from torch._C._distributed_c10d import PrefixStore, TCPStore
 from deem_crowd.data.answers import Duplicates, Missing
 from deem_crowd.distributed import collectives, meeting, reading, shared
 from deem_crowd.estimators import declaration
-from deem_crowd.exceptions import DeemCrowdError, ProcessLostError
+from deem_crowd.exceptions import DeemCrowdError, ParameterError, ProcessLostError
 from deem_crowd.training import likelihood
 
 
@@ -177,6 +177,10 @@ def main(
     """Turn the answers in parquet parts into labels, with the processes that torchrun starts."""
     from deem_crowd import DEEMAggregator
 
+    try:
+        shared.check_timeout(timeout)
+    except ParameterError as error:
+        raise typer.BadParameter(str(error), param_hint="--timeout") from error
     given: dict[str, Any] = {"n_iter": n_iter, "device": device}
     if plain:
         given |= {"subtypes": subtypes, "tol": tol, "auto_hyperparameters": False}

@@ -134,7 +134,7 @@ def _of_two(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> E
     odds = column(table[:, 1] - table[:, 0], bias[1] - bias[0])
     states = torch.empty((2, len(odds)), dtype=torch.float32)
     torch.sigmoid(odds, out=states[1])
-    torch.sub(1, states[1], out=states[0])
+    torch.sigmoid(-odds, out=states[0])  # 1 − the other would be 0 where the other is nearly 1
     first = float((design.given * table[:, 0]).sum()) + len(odds) * float(bias[0])
 
     def by_task() -> torch.Tensor:
