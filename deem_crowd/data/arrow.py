@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deem_crowd.data import index as ids
+from deem_crowd.data.dictionaries import TEXT, Dictionaries
 from deem_crowd.data.numbering import Numbering, numbered
 from deem_crowd.exceptions import DataError, FormError
 
@@ -37,9 +38,8 @@ _PLAIN = frozenset(
         pa.uint32(),
         pa.uint64(),
     }
-    | {pa.string(), pa.large_string()}
+    | TEXT
 )
-_TEXT = frozenset({pa.string(), pa.large_string()})
 
 
 def require_plain(kind: pa.DataType, name: str, where: str) -> None:
@@ -123,10 +123,9 @@ class ColumnCoder:
             None  # uuid and the like; values are coded as they are stored
         )
         self._categories: pa.Array | None = None  # of an ordered dictionary
-        self._chunks: list[pa.DictionaryArray] = []
-        self._numbers: Numbering | None = Numbering()  # in place of chunks, of whole numbers ...
+        self._dictionaries = Dictionaries()
+        self._numbers: Numbering | None = Numbering()  # in their place, of whole numbers ...
         self._integers: list[pa.Array] = []  # ... where they lie too far apart for it
-        self._n_distinct = self._n_pending = 0
         self.n_rows = 0
 
     @property
@@ -165,7 +164,7 @@ class ColumnCoder:
                 "Write all parts with one type."
             )
         if common != self._type:
-            self._chunks = [self._recoded(chunk, common, where) for chunk in self._chunks]
+            self._dictionaries.widen(lambda values: self._widened(values, common, where))
             for part in self._integers:
                 self._widened(part, common, where)
             if self._numbers is not None and self._numbers.n_distinct:
@@ -183,7 +182,7 @@ class ColumnCoder:
         if pa.types.is_dictionary(column.type):
             if self._takes_dictionary(column):
                 values = column.dictionary.cast(self._type)
-                self._add_chunk(pa.DictionaryArray.from_arrays(column.indices, values))
+                self._add_encoded(pa.DictionaryArray.from_arrays(column.indices, values))
                 return
             if column.type.ordered:
                 self._keep_order(column.dictionary, where)
@@ -199,7 +198,7 @@ class ColumnCoder:
             ) from error
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        if pa.types.is_integer(column.type) and not self._chunks:
+        if pa.types.is_integer(column.type) and not self._dictionaries.n_rows:
             self._add_integers(column)
             self.n_rows += len(column)
             return
@@ -208,7 +207,7 @@ class ColumnCoder:
             chunk = pa.DictionaryArray.from_arrays(indices, column[:0])
         else:
             chunk = column.dictionary_encode()
-        self._add_chunk(chunk)
+        self._add_encoded(chunk)
 
     def _takes_dictionary(self, column: pa.DictionaryArray) -> bool:
         """Tell whether text comes with a dictionary that can be taken: then its rows need not be looked through."""
@@ -216,18 +215,13 @@ class ColumnCoder:
         return (
             not kind.ordered
             and kind.index_type == pa.int32()
-            and {kind.value_type, self._type} <= _TEXT
+            and {kind.value_type, self._type} <= TEXT
             and not values.null_count
-            # further ones are united with the first, whose values differ from one another
-            and (bool(self._chunks) or len(pc.unique(values)) == len(values))
         )
 
-    def _add_chunk(self, chunk: pa.DictionaryArray) -> None:
-        self._chunks.append(chunk)
+    def _add_encoded(self, chunk: pa.DictionaryArray) -> None:
+        self._dictionaries.add(chunk)
         self.n_rows += len(chunk)
-        self._n_pending += len(chunk.dictionary)
-        if self._n_pending > 4 * self._n_distinct + 2**16:  # so that unions cost O(R) in all
-            self._unite()
 
     def _add_integers(self, column: pa.Array) -> None:
         """Code whole numbers at once, or keep them where they lie too far apart."""
@@ -244,21 +238,6 @@ class ColumnCoder:
                 self._integers.append(_narrowed(before.cast(self._type)))
             self._numbers = None
         self._integers.append(_narrowed(column))
-
-    def _unite(self) -> None:
-        """Let all chunks share one dictionary."""
-        united = pa.chunked_array(self._chunks).unify_dictionaries().chunks
-        shared = united[0].dictionary
-        indices = pa.concat_arrays([chunk.indices for chunk in united])
-        self._chunks = [pa.DictionaryArray.from_arrays(indices, shared)]
-        self._n_distinct = self._n_pending = len(shared)
-
-    def _recoded(
-        self, chunk: pa.DictionaryArray, kind: pa.DataType, where: str
-    ) -> pa.DictionaryArray:
-        """Return a chunk with values of a wider type; values that were distinct stay distinct."""
-        values = self._widened(chunk.dictionary, kind, where)
-        return pa.DictionaryArray.from_arrays(chunk.indices, values)
 
     def _widened(self, values: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
         try:
@@ -325,9 +304,7 @@ class ColumnCoder:
             distinct = pa.array(self._numbers.distinct).cast(self._type)
             return self._numbers.codes(), distinct
         if not self._integers:
-            self._unite()
-            chunk = self._chunks.pop()
-            return _by_appearance(chunk)
+            return self._dictionaries.coded()
         widest = pa.int32() if all(p.type == pa.int32() for p in self._integers) else self._type
         column = pa.concat_arrays([part.cast(widest) for part in self._integers])
         self._integers.clear()
@@ -338,21 +315,6 @@ class ColumnCoder:
         codes = np.full(len(column), -1, dtype=np.int32)
         codes[there], distinct = numbered(column.drop_null().to_numpy())
         return codes, pa.array(distinct).cast(self._type)
-
-
-def _by_appearance(chunk: pa.DictionaryArray) -> tuple[npt.NDArray[np.int32], pa.Array]:
-    """Return codes, shape (R,), −1 where missing, and values by first appearance, whatever order they are stored in."""
-    codes = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    there = codes >= 0 if chunk.indices.null_count else None
-    found, used = numbered(codes if there is None else codes[there])
-    if there is None:
-        codes = found.astype(np.int32, copy=False)
-    else:
-        codes = codes.copy()
-        codes[there] = found
-    if len(used) == len(chunk.dictionary) and (used[1:] > used[:-1]).all():
-        return codes, chunk.dictionary
-    return codes, chunk.dictionary.take(pa.array(used))
 
 
 def _narrowed(column: pa.Array) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import torch.distributed as dist
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.batches import LongTable
+from deem_crowd.data.hashing import hashed_text
 from deem_crowd.distributed import collectives
 from deem_crowd.exceptions import DataError, FormError, first_few
 
@@ -172,12 +174,27 @@ def _refuse_torn_tasks(tasks: pd.Index) -> None:
     )
 
 
-def hashed(tasks: pd.Index) -> npt.NDArray[np.uint64]:
-    """Return 64-bit hashes of ids, the same whatever width their dtype has in a process."""
-    if pd.api.types.is_integer_dtype(tasks.dtype):
-        kind = "uint64" if pd.api.types.is_unsigned_integer_dtype(tasks.dtype) else "int64"
-        return pd.util.hash_array(tasks.to_numpy(dtype=kind).view("uint64"))
-    values = tasks.to_numpy(dtype=object)
-    if pd.api.types.infer_dtype(values) != "string":
-        values = np.array([str(value) for value in values], dtype=object)
-    return pd.util.hash_array(values, categorize=False)
+def hashed(values: pd.Index) -> npt.NDArray[np.uint64]:
+    """Return 64-bit hashes of ids, shape (n,): the same in every process and run, whatever width or form they have."""
+    if pd.api.types.is_integer_dtype(values.dtype):
+        kind = "uint64" if pd.api.types.is_unsigned_integer_dtype(values.dtype) else "int64"
+        return pd.util.hash_array(values.to_numpy(dtype=kind).view("uint64"))
+    return hashed_text(_as_text(values))
+
+
+def _as_text(values: pd.Index) -> pa.Array:
+    """Return ids as text in Arrow; text that is stored there is not touched."""
+    own: Any = values.array
+    if not isinstance(values.dtype, pd.StringDtype):
+        own = values.to_numpy(dtype=object)
+        if pd.api.types.infer_dtype(own) != "string":
+            own = [str(value) for value in own]
+    try:
+        text = pa.array(
+            own, None if isinstance(values.dtype, pd.StringDtype) else pa.large_string()
+        )
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return pa.array(
+            [value.encode("utf-8", "surrogatepass") for value in own], pa.large_binary()
+        )
+    return text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text

@@ -18,6 +18,7 @@ from deem_crowd.data import datasets
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.arrow import series
 from deem_crowd.data.batches import LongTable, refuse_missing, require_text
+from deem_crowd.data.hashing import hashed_text
 from deem_crowd.data.parquet import ROWS, Paths
 from deem_crowd.distributed import collectives
 from deem_crowd.distributed.collectives import told
@@ -217,11 +218,13 @@ def _owner(tasks: pa.Array, size: int) -> npt.NDArray[np.int64]:
     """Return the rank of the process that each task belongs to, shape (R,)."""
     if pa.types.is_integer(tasks.type):
         keys = hashed(pd.Index(tasks.to_numpy(zero_copy_only=False)))
-        return (keys % np.uint64(size)).astype(np.int64)
-    encoded = pc.dictionary_encode(tasks)
-    keys = hashed(pd.Index(encoded.dictionary.to_pandas()))
-    place: npt.NDArray[np.int64] = (keys % np.uint64(size)).astype(np.int64)
-    return place[encoded.indices.to_numpy(zero_copy_only=False)]
+    elif tasks.type in (pa.string(), pa.large_string()):
+        keys = hashed_text(tasks)
+    else:
+        encoded = pc.dictionary_encode(tasks)
+        keys = hashed(pd.Index(encoded.dictionary.to_pandas()))
+        keys = keys[encoded.indices.to_numpy(zero_copy_only=False)]
+    return (keys % np.uint64(size)).astype(np.int64)
 
 
 def _streamed(batch: pa.RecordBatch) -> bytes:

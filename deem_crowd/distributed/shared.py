@@ -190,7 +190,7 @@ def _fingerprint(answers: Answers, parameters: dict[str, Any]) -> str:
     plain = {name: repr(value) for name, value in sorted(parameters.items()) if name != "progress"}
     told = hashlib.sha256(json.dumps(plain).encode())
     for index in (answers.workers, answers.classes):
-        told.update(pd.util.hash_array(index.to_numpy(dtype=object)).tobytes())
+        told.update(parts.hashed(index).tobytes())
     sizes = (answers.n_tasks, answers.n_answers)
     total = [sum(int(n) for n in collectives.gather_text(str(size))) for size in sizes]
     return f"{total} {told.hexdigest()}"
