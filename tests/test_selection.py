@@ -262,6 +262,26 @@ def test_too_little_to_tell() -> None:
             assert not found.contradicts(np.zeros(answers.n_workers))
 
 
+@pytest.mark.parametrize("seed", [0, 20, 24])
+def test_a_few_good_sources_among_guessers_are_no_clique(seed: int) -> None:
+    """Three know the label, thirteen guess, each with favourites: the three agree more often than λ of the rest says."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(3, size=300)
+    favourites = rng.dirichlet(np.ones(3), size=16)
+    guesses = np.stack([rng.choice(3, 300, p=shares) for shares in favourites], 1)
+    right = (rng.random((300, 16)) < 0.85) & (np.arange(16) < 3)
+    data = np.where(right, truth[:, None], guesses)
+    data[rng.random((300, 16)).argsort(1) >= 8] = -1
+    answers = Answers.from_dense(data, 3)
+    assert min(found.mean_power for found in measured(answers)) < 0.9
+    chosen = select.select(answers, design_of(answers))
+    assert candidates.COPIES not in [candidate.name for candidate in chosen.candidates]
+    assert chosen.posterior is not None
+    known = (data[:, :3] >= 0).any(1)
+    labels = chosen.posterior.argmax(1).numpy()
+    assert (labels == truth)[known].mean() > 0.8
+
+
 def test_partners_that_are_no_partners_of_others_tell_nothing() -> None:
     """Five sources share tasks with three others each, who share tasks with nobody else: no λ follows from that."""
     rng = np.random.default_rng(0)

@@ -38,11 +38,14 @@ class Dependence:
     skill : shape (D,)
         λ: chance-corrected skill from agreement alone; NaN where too few partners are known.
     n_answers : shape (D,)
+    support : float
+        By how many standard deviations the pairs that do not repeat one another agree more than by chance.
     """
 
     power: FloatArray
     skill: FloatArray
     n_answers: FloatArray
+    support: float = 0.0
 
     @property
     def mean_power(self) -> float:
@@ -66,9 +69,14 @@ class Dependence:
 
         Dependence alone is no reason to distrust a model: on most ensembles sources depend a little, and are best where
         they agree. A model that follows a clique, however, holds its members for the best of all and everybody else for
-        worse than agreement between pairs says.
+        worse than agreement between pairs says. Where the other pairs agree no more than by chance there is no second
+        label that the model could have missed: a few good sources among guessers look like a clique, too.
         """
-        return self.mean_power < _LEAST_POWER and self.correlation(skills) < _LEAST_CORRELATION
+        return (
+            self.mean_power < _LEAST_POWER
+            and self.support > _EXCESS
+            and self.correlation(skills) < _LEAST_CORRELATION
+        )
 
 
 def measure(counted: Pairs, n_answers: FloatArray) -> tuple[Dependence, Dependence]:
@@ -101,8 +109,7 @@ def _by_telling_pairs(counted: Pairs, none: Dependence) -> Dependence:
         return none
     part = np.ix_(known, known)
     skill = _one_factor(beyond[part], told[part])
-    sources = counted.sources[known]
-    return _shared(none, sources, skill, beyond[part], told[part], scatter[part])
+    return _shared(none, counted.among(told.any(1)), skill, told[part], scatter[part])
 
 
 def _by_all_pairs(counted: Pairs, none: Dependence) -> Dependence:
@@ -114,25 +121,32 @@ def _by_all_pairs(counted: Pairs, none: Dependence) -> Dependence:
     asked = part.common >= MIN_COMMON
     np.fill_diagonal(asked, False)
     scatter = expected_scatter(part.common, part.chance, np.outer(skill, skill))
-    return _shared(none, part.sources, skill, part.beyond, asked, scatter)
+    return _shared(none, part, skill, asked, scatter)
 
 
 def _shared(
     none: Dependence,
-    sources: npt.NDArray[np.intp],
+    counted: Pairs,
     skill: FloatArray,
-    beyond: FloatArray,
     asked: npt.NDArray[np.bool_],
     scatter: FloatArray,
 ) -> Dependence:
-    """Return the dependence that follows from λ of some sources, shape (n,), and their agreement, (n, n) each."""
-    product = np.outer(skill, skill)
+    """Return the dependence that follows from λ of n sources, shape (n,), and the pairs that are asked, (n, n)."""
+    product, beyond = np.outer(skill, skill), counted.beyond
     excess = (beyond - product) / np.maximum(1 - product, 0.02)
-    counted = asked & (beyond - product > _EXCESS * scatter)
-    shared = np.where(counted, np.clip(excess, 0, 1), 0).sum(1)
+    repeated = asked & (beyond - product > _EXCESS * scatter)
+    shared = np.where(repeated, np.clip(excess, 0, 1), 0).sum(1)
     power, skills = none.power.copy(), none.skill.copy()
-    power[sources], skills[sources] = 1 / (1 + shared), skill
-    return Dependence(power, skills, none.n_answers)
+    power[counted.sources], skills[counted.sources] = 1 / (1 + shared), skill
+    return Dependence(power, skills, none.n_answers, _support(counted, ~repeated))
+
+
+def _support(counted: Pairs, chosen: npt.NDArray[np.bool_]) -> float:
+    """Return by how many standard deviations chosen pairs, shape (n, n), agree more than by chance, all together."""
+    pairs = np.triu(chosen & (counted.common >= MIN_COMMON), 1)
+    by_chance = expected_scatter(counted.common, counted.chance, np.zeros_like(counted.common))
+    deviations = (counted.beyond / by_chance)[pairs]
+    return float(deviations.sum() / np.sqrt(len(deviations))) if len(deviations) else 0.0
 
 
 def skills_from_pairs(counted: Pairs) -> FloatArray:
