@@ -264,7 +264,7 @@ def test_too_little_to_tell() -> None:
 
 @pytest.mark.parametrize("seed", [0, 20, 24])
 def test_a_few_good_sources_among_guessers_are_no_clique(seed: int) -> None:
-    """Three know the label, thirteen guess, each with favourites: the three agree more often than λ of the rest says."""
+    """Three know the label and thirteen guess: the three agree more often than λ of the rest says."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(3, size=300)
     favourites = rng.dirichlet(np.ones(3), size=16)
