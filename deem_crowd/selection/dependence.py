@@ -109,7 +109,7 @@ def _by_telling_pairs(counted: Pairs, none: Dependence) -> Dependence:
         return none
     part = np.ix_(known, known)
     skill = _one_factor(beyond[part], told[part])
-    return _shared(none, counted.among(told.any(1)), skill, told[part], scatter[part])
+    return _shared(none, counted.among(np.asarray(told.any(1))), skill, told[part], scatter[part])
 
 
 def _by_all_pairs(counted: Pairs, none: Dependence) -> Dependence:
