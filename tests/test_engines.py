@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,15 @@ def spark() -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_PYTHON", sys.executable)
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
         builder = sql.SparkSession.builder.master("local[2]")
         for name, value in {
             "spark.ui.enabled": "false",
             "spark.driver.memory": "1g",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
             "spark.log.level": "OFF",
             "spark.sql.shuffle.partitions": "2",
+            "spark.python.daemon.module": "preloaded_daemon",
         }.items():
             builder = builder.config(name, value)
         session = builder.getOrCreate()
@@ -83,19 +87,25 @@ def forked() -> list[int]:
     parents: dict[int, int] = {}
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it has ended, and nobody has asked how
-            if "pyspark.daemon" in process.cmdline():
+            if "preloaded_daemon" in process.cmdline():
                 parents[process.pid] = process.ppid()
     return [pid for pid, parent in parents.items() if parent in parents]
 
 
 def dask() -> Iterator[Engine]:
+    dask = pytest.importorskip("dask")
     dd = pytest.importorskip(
         "dask.dataframe", reason="dask is not installed: pip install 'deem-crowd[dask]'"
     )
     distributed = pytest.importorskip("distributed")
     from deem_crowd.distributed import dask as module
 
+    method = "distributed.worker.multiprocessing-method"
+    with dask.config.set({method: "forkserver"}):
+        context = distributed.utils.get_mp_context()
+    context.set_forkserver_preload(["distributed", "pandas", "pyarrow", module.__name__])
     with (
+        dask.config.set({method: "forkserver"}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
         ) as cluster,
@@ -115,7 +125,14 @@ def ray() -> Iterator[Engine]:
     from deem_crowd.distributed import ray as module
 
     ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=100 * 2**20,
+        _system_config={  # processes stay for the next fit, with what they have imported
+            "idle_worker_killing_time_threshold_ms": 600_000,
+            "num_workers_soft_limit": 12,
+        },
     )
     data.DataContext.get_current().enable_progress_bars = False
     yield Engine(
