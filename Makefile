@@ -6,6 +6,8 @@ PYTEST_ARGS ?= -n 2 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Bytecode is kept, even where the shell forbids it: tests start many processes, and each would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 # Modules are compiled when they are imported, which most of them never are.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
