@@ -2,13 +2,15 @@
 
 A server loads numpy, pandas, torch, scikit-learn and the command line once. Each program is a fork of it with its own
 streams, working folder, environment and ``__main__``, and it ends as a new interpreter would: with a traceback, an exit
-status, and flushed streams. Tests that concern imports, encodings or hash seeds start a new interpreter instead.
+status, and flushed streams; only the libraries are not taken down one by one. Tests that concern imports, encodings or
+hash seeds start a new interpreter instead.
 """
 
 from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import json
 import os
 import runpy
@@ -16,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO, Any
 
@@ -151,6 +154,32 @@ def _become(job: dict[str, Any]) -> tuple[str, str]:
     return kind, program
 
 
+def _run(kind: str, program: str) -> int:
+    """Run the program and return its exit status; what it raises passes."""
+    try:
+        if kind == "-m":
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            raise
+        return end.code or 0
+    return 0
+
+
+def _end(status: int) -> None:
+    """Do what an interpreter does last, but leave memory to the system: a fork would first copy all of it."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # the reader is gone, or they are closed: the interpreter says so
+        sys.exit(status)
+    os._exit(status & 0xFF)
+
+
 if __name__ == "__main__":
     import importlib
 
@@ -159,8 +188,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for name in PRELOADED:
         importlib.import_module(name)
-    kind, program = _become(_serve(socket.socket(fileno=int(sys.argv[1]))))
-    if kind == "-m":
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
-    else:
-        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+    gc.collect()
+    gc.freeze()  # collections in a fork leave alone, and so do not copy, what was loaded here
+    _end(_run(*_become(_serve(socket.socket(fileno=int(sys.argv[1]))))))
