@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scipy import special
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.insight.results import IntArray, Results, hard_answer
-from deem_crowd.model.matching import best_matching
+from deem_crowd.insight.results import IntArray, Results
+from deem_crowd.model.matching import best_matchings
 
 _ENOUGH = 10
 """Answers that a label needs before anything is said of it."""
@@ -59,8 +59,7 @@ def swapped_labels(results: Results) -> list[Swap]:
     k = answers.n_classes
     if not 2 <= k <= _MOST_CLASSES or not answers.n_answers:
         return []
-    level, counts = _tables(*_counted(results), answers.n_workers, k)
-    swaps = [swap for worker, table in counts.items() for swap in _circles(worker, table, level)]
+    swaps = _swaps(*_tables(*_counted(results), answers.n_workers, k))
     return sorted(swaps, key=lambda swap: -swap.n_moved)
 
 
@@ -70,12 +69,15 @@ def _counted(results: Results) -> tuple[IntArray, IntArray]:
     k = answers.n_classes
     n_cells = answers.n_workers * k * k
 
+    index = np.int32 if n_cells < 2**31 else np.int64
+
     def codes(part: Answers, label: IntArray) -> IntArray:
-        meant = np.repeat(label, np.diff(part.task_ptr))
-        code: IntArray = part.worker.astype(np.int32 if n_cells < 2**31 else np.int64)
-        for digit in (hard_answer(part), meant):
-            code *= k
-            code += digit
+        meant = np.repeat(label.astype(index), np.diff(part.task_ptr))
+        said = part.hard_label if part.soft is None else part.soft.argmax(axis=1)
+        code: IntArray = part.worker * index(k)
+        code += said.astype(index, copy=False)
+        code *= k
+        code += meant
         return code if label.min(initial=0) >= 0 else code[meant >= 0]
 
     if n_cells > answers.n_answers:
@@ -86,7 +88,7 @@ def _counted(results: Results) -> tuple[IntArray, IntArray]:
     ends = np.arange(0, answers.n_answers, max(n_cells, _AT_ONCE))
     cuts = np.unique([*np.searchsorted(answers.task_ptr, ends), answers.n_tasks])
     for begin, end in itertools.pairwise(cuts.tolist()):
-        part = answers.select(tasks=slice(begin, end))
+        part = answers if len(cuts) == 2 else answers.select(tasks=slice(begin, end))
         cells += np.bincount(codes(part, results.label[begin:end]), minlength=n_cells)
     kinds = np.flatnonzero(cells)
     return kinds, cells[kinds]
@@ -94,8 +96,8 @@ def _counted(results: Results) -> tuple[IntArray, IntArray]:
 
 def _tables(
     kinds: IntArray, times: IntArray, n_workers: int, k: int
-) -> tuple[float, dict[int, IntArray]]:
-    """Return the level of a test, and answers × classes of those who may have a circle, by position."""
+) -> tuple[IntArray, IntArray, float]:
+    """Return the m workers who may have a circle, their answers × classes, shape (m, K, K), and the level of a test."""
     size = k * k
     number = np.bincount(kinds // size, weights=times, minlength=n_workers)
     off = kinds // k % k != kinds % k
@@ -103,10 +105,9 @@ def _tables(
     # a circle needs two labels that are wrong more often than right
     judged = (number >= 2 * _ENOUGH) & (moved >= _ENOUGH)
     level = 0.01 / max(int(judged.sum()) * k, 1)
-    tables: dict[int, IntArray] = {}
     begins = np.flatnonzero(np.diff(kinds // k, prepend=-1))
     if not len(begins):
-        return level, tables
+        return np.zeros(0, dtype=np.int64), np.zeros((0, k, k), dtype=np.int64), level
     # in a circle two labels at least are given mostly to tasks of one other class, beyond chance
     own = np.add.reduceat(np.where(off, 0, times), begins)
     elsewhere = np.maximum.reduceat(np.where(off, times, 0), begins)
@@ -114,12 +115,12 @@ def _tables(
     asked = np.flatnonzero((elsewhere > own) & (elsewhere + own >= _ENOUGH))
     moves[asked] = _chance(elsewhere[asked], own[asked]) < level
     n_moves = np.bincount(kinds[begins] // size, weights=moves, minlength=n_workers)
-    for worker in np.flatnonzero(judged & (n_moves >= 2)):
-        begin, end = np.searchsorted(kinds, [worker * size, (worker + 1) * size])
-        table = np.zeros(size, dtype=np.int64)
-        table[kinds[begin:end] - worker * size] = times[begin:end]
-        tables[int(worker)] = table.reshape(k, k)
-    return level, tables
+    workers = np.flatnonzero(judged & (n_moves >= 2))
+    tables = np.zeros((len(workers), size), dtype=np.int64)
+    bounds = np.searchsorted(kinds, [workers * size, (workers + 1) * size])
+    for worker, table, begin, end in zip(workers * size, tables, *bounds, strict=True):
+        table[kinds[begin:end] - worker] = times[begin:end]
+    return workers, tables.reshape(-1, k, k), level
 
 
 def _chance(moved: IntArray, kept: IntArray) -> npt.NDArray[np.float64]:
@@ -128,24 +129,45 @@ def _chance(moved: IntArray, kept: IntArray) -> npt.NDArray[np.float64]:
     return chance
 
 
-def _circles(worker: int, table: IntArray, level: float) -> list[Swap]:
-    target = best_matching(table)
+def _swaps(workers: IntArray, tables: IntArray, level: float) -> list[Swap]:
+    """Return the circles of some workers that are beyond chance; see :func:`_tables`."""
+    circles = [
+        (place, circle)
+        for place, target in enumerate(best_matchings(tables).tolist())
+        for circle in _circles(target)
+    ]
+    if not circles:
+        return []
+    length = [len(circle) for _, circle in circles]
+    begins = np.cumsum([0, *length[:-1]])
+    row = np.repeat([place for place, _ in circles], length)
+    given = np.array([label for _, circle in circles for label in circle])
+    meant = np.array([label for _, circle in circles for label in [*circle[1:], circle[0]]])
+    moved, kept = tables[row, given, meant], tables[row, given, given]
+    enough = moved + kept >= _ENOUGH
+    beyond = np.zeros(len(row), dtype=bool)
+    beyond[enough] = _chance(moved[enough], kept[enough]) < level
+    n_moved = np.add.reduceat(moved, begins).tolist()
     swaps = []
-    seen: set[int] = set()
-    for begin in range(len(table)):
-        circle = [int(begin)]
-        while (following := int(target[circle[-1]])) != begin:
-            circle.append(following)
-        if len(circle) < 2 or seen & set(circle):
-            continue
-        seen |= set(circle)
-        given = np.array(circle)
-        meant = target[given]
-        moved, kept = table[given, meant], table[given, given]
-        both = moved + kept
-        if (both < _ENOUGH).any():
-            continue
-        if (_chance(moved, kept) < level).all():
-            total = int(table[np.ix_(given, given)].sum())
-            swaps.append(Swap(worker, given, meant, total, int(moved.sum())))
+    for i in np.flatnonzero(np.logical_and.reduceat(beyond, begins)).tolist():
+        part = slice(begins[i], begins[i] + length[i])
+        place = circles[i][0]
+        n_answers = int(tables[place, given[part][:, None], given[part]].sum())
+        swap = Swap(int(workers[place]), given[part], meant[part], n_answers, n_moved[i])
+        swaps.append(swap)
     return swaps
+
+
+def _circles(target: list[int]) -> list[list[int]]:
+    """Return the circles of two and more of a permutation, each label followed by what it goes to."""
+    circles, seen = [], set()
+    for begin, following in enumerate(target):
+        if begin == following or begin in seen:
+            continue
+        circle = [begin]
+        while following != begin:
+            circle.append(following)
+            following = target[following]
+        seen.update(circle)
+        circles.append(circle)
+    return circles

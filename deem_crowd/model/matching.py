@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_CELLS = 2**16
+"""Cells of matchings that are looked at together."""
 _FEW = 5
 """Rows up to which all matchings are tried: scipy.optimize takes a quarter of a second to load."""
 
@@ -32,12 +34,24 @@ def best_matching(table: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """
     n = len(table)
     if n <= _FEW:
-        every = _matchings(n)
-        found: npt.NDArray[np.int64] = every[table[np.arange(n), every].sum(axis=1).argmax()]
-        return found.astype(np.int64)
+        return best_matchings(table[None])[0]
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(table, maximize=True)
     matched = np.empty(n, dtype=np.int64)
     matched[rows] = columns
     return matched
+
+
+def best_matchings(tables: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return :func:`best_matching` of each of many tables, shape (m, n, n), as the rows of an array, shape (m, n)."""
+    m, n = tables.shape[:2]
+    if n > _FEW:
+        return np.array([best_matching(table) for table in tables]).reshape(m, n)
+    every = _matchings(n)
+    best = np.zeros(m, dtype=np.intp)
+    step = max(1, _CELLS // every.size)
+    for begin in range(0, m, step):
+        sums = tables[begin : begin + step, np.arange(n), every].sum(axis=2)
+        best[begin : begin + step] = sums.argmax(axis=1)
+    return every[best].astype(np.int64)
