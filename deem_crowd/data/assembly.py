@@ -115,9 +115,16 @@ def _by_task(
 def in_order(worker: Values, ptr: Values) -> bool:
     """Tell whether the workers of each task ascend, none of them twice; shapes (R,) and (N + 1,)."""
     rises = worker[1:] > worker[:-1]
-    starts = ptr[1:-1]
-    rises[starts[(starts > 0) & (starts < len(worker))] - 1] = True
+    rises[_ends(ptr, len(worker))] = True
     return bool(rises.all())
+
+
+def _ends(ptr: Values, n_rows: int) -> Values:
+    """Return the rows, but the last, that end a task, given where tasks begin."""
+    ends = ptr[1:-1] - 1
+    if len(ends) and not 0 <= ends[0] <= ends[-1] < n_rows - 1:
+        ends = ends[(ends >= 0) & (ends < n_rows - 1)]
+    return ends
 
 
 def _within_tasks(
@@ -150,14 +157,13 @@ def _moves(worker: Values, ptr: Values, longest: int) -> npt.NDArray[np.int8]:
     """Return how far each row moves within its task, which has so many at most, to come in order, shape (R,)."""
     moves = np.zeros(len(worker), dtype=np.int8)
     following = np.ones(max(len(worker) - 1, 0), dtype=bool)
-    starts = ptr[1:-1]
-    following[starts[(starts > 0) & (starts < len(worker))] - 1] = False
+    following[_ends(ptr, len(worker))] = False
     together = following
     for step in range(1, min(longest, len(worker))):
         if step > 1:
             together = together[:-1] & following[step - 1 :]
         passed = together & (worker[:-step] > worker[step:])
-        moves[:-step] += passed
+        moves[:-step] += passed.view(np.int8)
         moves[step:] -= passed.view(np.int8)
     return moves
 
@@ -197,7 +203,7 @@ def class_codes(
                 f"{first_few(labels.take(unknown))}. Known classes: {first_few(index, 10)}."
             )
     rank[-1] = -1  # where codes of missing labels point
-    return rank[codes], index
+    return rank.take(codes, mode="wrap"), index
 
 
 def _settled(

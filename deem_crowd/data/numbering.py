@@ -14,6 +14,8 @@ _AT_ONCE = 2**18
 """Numbers that are looked up together, so that what is made of them stays in the processor's cache."""
 _LEAST_SPAN = 2**22
 """Numbers that lie this close together have a table of all in between, however few they are."""
+_FIRST = 2**12
+"""Numbers that are looked at first: most distinct ones are among them, so that few are hashed."""
 
 
 class Numbering:
@@ -44,8 +46,10 @@ class Numbering:
         if self._rises and self._follows(values):
             self._add_rising(values)
         elif self._has_table(int(values.min()), int(values.max()), self.n_rows + len(values)):
-            for begin in range(0, len(values), _AT_ONCE):
-                self._look_up(values[begin : begin + _AT_ONCE])
+            begin, size = 0, _FIRST
+            while begin < len(values):
+                self._look_up(values[begin : begin + size])
+                begin, size = begin + size, min(8 * size, _AT_ONCE)
         else:
             return False
         self.n_rows += len(values)
@@ -73,18 +77,23 @@ class Numbering:
         return codes
 
     def _follows(self, values: IntArray) -> bool:
-        return (self._last is None or int(values[0]) >= self._last) and bool(
-            (values[1:] >= values[:-1]).all()
-        )
+        if self._last is not None and int(values[0]) < self._last:
+            return False
+        first = values[:_FIRST]
+        return bool((first[1:] >= first[:-1]).all() and (values[1:] >= values[:-1]).all())
 
     def _add_rising(self, values: IntArray) -> None:
-        new = np.ones(len(values), dtype=bool)
+        new = np.empty(len(values), dtype=bool)
         np.not_equal(values[1:], values[:-1], out=new[1:])
         new[0] = self._last is None or int(values[0]) != self._last
+        begins = np.flatnonzero(new)
+        before = self.n_distinct - (not new[0])
+        new[0] = False
         codes = np.cumsum(new, dtype=np.int32)
-        codes += self.n_distinct - 1
+        if before:
+            codes += before
         self._codes.append(codes)
-        self._know(values[new])
+        self._know(values[begins])
         self._last = int(values[-1])
 
     def _know(self, new: IntArray) -> None:
@@ -97,6 +106,8 @@ class Numbering:
             low, high = min(low, int(self._distinct[0][0])), max(high, int(self._last or 0))
         elif len(self._table):
             low, high = min(low, self._low), max(high, self._low + len(self._table) - 1)
+        if 0 <= low and high < max(_FIRST, n_rows // 8):
+            low = 0  # numbers are then their own places
         if high - low >= max(_LEAST_SPAN, n_rows):
             return False
         if self._rises or (low, high - low + 1) != (self._low, len(self._table)):
@@ -110,8 +121,10 @@ class Numbering:
         return True
 
     def _look_up(self, piece: IntArray) -> None:
-        place = piece.astype(np.int64) - self._low
-        codes = self._table[place]
+        place = piece.astype(np.int64, copy=False)
+        if self._low:
+            place = place - self._low
+        codes = self._table.take(place, mode="wrap")  # none lies outside
         strange = codes < 0
         if strange.any():
             new = pd.unique(piece[strange]).astype(np.int64)
@@ -119,7 +132,7 @@ class Numbering:
                 self.n_distinct, self.n_distinct + len(new), dtype=np.int32
             )
             self._know(new)
-            codes = self._table[place]
+            codes = self._table.take(place, mode="wrap")
         self._codes.append(codes)
 
 
