@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deem_crowd import Answers
-from deem_crowd.model.design import DesignMatrix, add_to_rows
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.rows import add_to_rows
 from deem_crowd.selection.opinion_pool import agreement_weights, weights_from_products
 from deem_crowd.training import digamma, em
 from deem_crowd.training.ending import TOLERANCE, entropy_of, falls_short, rests

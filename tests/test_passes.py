@@ -10,7 +10,8 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.model.design import DesignMatrix, resolve_device, softmax
+from deem_crowd.model.design import DesignMatrix, resolve_device
+from deem_crowd.model.rows import softmax
 
 
 def loops(answers: Answers, table: np.ndarray, posterior: np.ndarray):

@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import DesignMatrix, resolve_device, softmax
+from deem_crowd.model.design import DesignMatrix, resolve_device
+from deem_crowd.model.rows import softmax
 from deem_crowd_benchmarks.laws import crowd_of
 
 

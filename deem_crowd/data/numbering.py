@@ -106,7 +106,7 @@ class Numbering:
             low, high = min(low, int(self._distinct[0][0])), max(high, int(self._last or 0))
         elif len(self._table):
             low, high = min(low, self._low), max(high, self._low + len(self._table) - 1)
-        if 0 <= low and high < max(_FIRST, n_rows // 8):
+        if low >= 0 and high < max(_FIRST, n_rows // 8):
             low = 0  # numbers are then their own places
         if high - low >= max(_LEAST_SPAN, n_rows):
             return False

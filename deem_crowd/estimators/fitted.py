@@ -17,11 +17,12 @@ from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import votes as initialization
-from deem_crowd.model.design import DesignMatrix, make_design, resolve_device, row_max
+from deem_crowd.model.design import DesignMatrix, make_design, resolve_device
 from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
+from deem_crowd.model.rows import row_max
 from deem_crowd.model.units import UnitReading, Units
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool

@@ -23,9 +23,10 @@ from deem_crowd.estimators.fitted import FittedModel, FloatArray
 from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.parts import Dirichlet, Part, part_of, single_part
 from deem_crowd.estimators.recipe import Recipe
-from deem_crowd.model.design import DesignMatrix, row_max
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.grown import Addition, GrownDesign
+from deem_crowd.model.rows import row_max
 from deem_crowd.model.votes import TIE, first_true
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.selected import Selected

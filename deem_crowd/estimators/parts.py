@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.grown import Addition
+from deem_crowd.model.rows import softmax
 from deem_crowd.training.em import Member, class_log_prior, log_average_table, one_coin_table
 from deem_crowd.training.hierarchical import Centre, Hierarchical
 from deem_crowd.training.likelihood import SMALLEST

@@ -31,7 +31,8 @@ from deem_crowd.features.learners import Learner
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
 from deem_crowd.model.calibration import design_effect, within_task_correlation
-from deem_crowd.model.design import DesignMatrix, column_total
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.rows import column_total
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp
 from deem_crowd.training.ending import TOLERANCE

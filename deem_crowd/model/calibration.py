@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.model.design import DesignMatrix, column_total, row_sum, softmax
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of, logits_in_pieces
+from deem_crowd.model.rows import column_total, row_sum, softmax
 
 Values = TypeVar("Values", torch.Tensor, npt.NDArray[np.float64])
 

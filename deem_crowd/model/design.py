@@ -16,19 +16,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.memory import require
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.model.blocked_rows import blocked
+from deem_crowd.model.blocked_rows import BlockedRows, blocked
 from deem_crowd.model.group import ALONE, Group
+from deem_crowd.model.rows import column_total
 from deem_crowd.model.sparse_rows import PIECE, SparseRows, by_column
 
 # Below this many answers × states float64 costs no time worth having.
 _FLOAT64_UP_TO = 2**19
-SAFE = 80.0
-"""Logits within ± this neither over- nor underflow as float32 exponentials."""
-FEW_COLUMNS = 16
-_WIDE = 256
+_LONGEST = 8 * PIECE
+"""Answers of a worker with one label up to which sums may be added up task by task: more are few workers' answers."""
 BATCH = 10**8
 """Answers that an :class:`OffloadedDesign` sends to the device at a time."""
 
@@ -114,10 +114,34 @@ class DesignMatrix:
             # a soft answer is as many weighted ones as it has classes with mass
             pointers = (pointers * self.n_classes).astype(index)
         self.by_task = SparseRows(pointers, code, weight, n_codes, device, dtype, portable)
-        blocks = None
+        self._parts = pointers, code, weight, portable
+
+    @cached_property
+    def by_code(self) -> SparseRows | BlockedRows:
+        """The transpose of ``by_task``: a row a worker and label."""
+        pointers, code, weight, portable = self._parts
+        n_codes = self.n_workers * self.n_classes
         if self.by_task.weightless and not portable:
             blocks = blocked(pointers, code, n_codes, self.n_classes)
-        self.by_code = blocks or by_column(pointers, code, weight, n_codes, device, dtype, portable)
+            if blocks is not None:
+                return blocks
+        return by_column(pointers, code, weight, n_codes, self.device, self.dtype, portable)
+
+    @cached_property
+    def adds_up(self) -> bool:
+        """Whether sums by worker and label of one number a task are best taken task by task; see :meth:`add_up`."""
+        rows = self.by_task
+        if not (type(self) is DesignMatrix and rows.weightless and rows.whole):
+            return False
+        return rows.n_columns <= rows.n_rows and self._longest <= _LONGEST
+
+    @cached_property
+    def _longest(self) -> int:
+        return int(self.given.max()) if len(self.given) else 0
+
+    def add_up(self, values: torch.Tensor) -> torch.Tensor:
+        """Return Σ_{n: x_ni = l} values[n] of this process, float64, shape (D · K,), where :attr:`adds_up`."""
+        return self.by_task.add_up(values, self._longest)
 
     def _n_answers_of_workers(self, answers: Answers) -> torch.Tensor:
         """Return how many answers of this process each worker gave, float64, shape (D,)."""
@@ -130,8 +154,9 @@ class DesignMatrix:
         moved = copy.copy(self)
         moved.device = device
         moved.__dict__.pop("votes", None)
-        assert isinstance(self.by_code, SparseRows)
-        moved.by_task, moved.by_code = self.by_task.to(device), self.by_code.to(device)
+        by_code = self.by_code
+        assert isinstance(by_code, SparseRows)
+        moved.by_task, moved.by_code = self.by_task.to(device), by_code.to(device)
         return moved
 
     def reduce(self, value: torch.Tensor) -> torch.Tensor:
@@ -153,15 +178,23 @@ class DesignMatrix:
 
     @cached_property
     def votes(self) -> torch.Tensor:
-        """How many answers each class got, shape (N, K); soft answers count by their mass. Not to be changed."""
+        """How many answers each class got, shape (N, K); soft answers count by their mass. Not to be changed.
+
+        Its columns may be what is contiguous.
+        """
         k = self.n_classes
+        rows = self.by_task if k == 2 else None
+        if type(self) is DesignMatrix and rows is not None and rows.weightless and rows.whole:
+            second = rows.times(torch.tensor([0.0, 1.0]).repeat(self.n_workers))
+            return torch.stack([torch.from_numpy(rows.lengths()) - second, second]).T
         table = torch.eye(k, dtype=self.dtype, device=self.device)
         return self.logits(table.expand(self.n_workers, k, k))
 
     @cached_property
     def given(self) -> torch.Tensor:
         """How many hard answers of this process each worker gave with each label, float64, shape (D · K,)."""
-        return torch.from_numpy(self.by_code.lengths().astype(np.float64))
+        n_codes = self.n_workers * self.n_classes
+        return torch.from_numpy(index.tally(self._parts[1], n_codes).astype(np.float64))
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over tasks, the first axis, in float64 on the CPU."""
@@ -195,7 +228,10 @@ class DesignMatrix:
         Tensor, float64, shape (D, K, S)
             ``Σ_{n: x_ni = l} posterior[n, :]``.
         """
-        summed = (self.by_code @ posterior).to(torch.float64)
+        if posterior.shape[1] in (1, 2) and posterior.stride(0) == 1 and self.adds_up:
+            summed = torch.stack([self.add_up(column) for column in posterior.unbind(1)], 1)
+        else:
+            summed = (self.by_code @ posterior).to(torch.float64)
         return self.reduce(summed.view(self.n_workers, self.n_classes, posterior.shape[1]))
 
 
@@ -328,71 +364,3 @@ def _codes(answers: Answers, index: type) -> tuple[npt.NDArray[Any], npt.NDArray
         return base + answers.hard_label.astype(index, copy=False), None
     codes = base[:, None] + np.arange(answers.n_classes, dtype=index)
     return codes.reshape(-1), answers.soft.reshape(-1)
-
-
-def column_total(values: torch.Tensor) -> torch.Tensor:
-    """Return the sum over the first axis in float64, on the CPU.
-
-    float32 is summed in pieces first: rounding stays that of a piece, and nothing of the input's size is converted.
-    """
-    n = len(values)
-    if values.dtype != torch.float64 and n > PIECE:
-        whole = n // PIECE * PIECE
-        pieces = values[:whole].unflatten(0, (-1, PIECE)).sum(1)
-        total = pieces.sum(0, dtype=torch.float64) + values[whole:].sum(0, dtype=torch.float64)
-    else:
-        total = values.sum(0, dtype=torch.float64)
-    return total.cpu()
-
-
-def add_to_rows(values: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
-    """Add a row, shape (S,), to all rows of ``values``, shape (N, S) and contiguous, in place; return them.
-
-    Short rows are added many at a time: torch's loops are over the last axis.
-    """
-    n, size = values.shape
-    many = _WIDE // max(size, 1)
-    if many < 2 or n < many:
-        return values.add_(row)
-    whole = n // many * many
-    values[:whole].view(-1, many * size).add_(row.repeat(many))
-    values[whole:].add_(row)
-    return values
-
-
-def row_max(values: torch.Tensor) -> torch.Tensor:
-    """Return the maximum over the last axis, column by column where these are few: several times as fast."""
-    if not 0 < values.shape[-1] <= FEW_COLUMNS or values.device.type != "cpu":
-        return values.amax(-1)
-    first, *others = values.unbind(-1)
-    for column in others:
-        first = torch.maximum(first, column)
-    return first
-
-
-def row_sum(values: torch.Tensor) -> torch.Tensor:
-    """Return the sum over the last axis, shape (N,): by a product where columns are few, which is faster."""
-    if 0 < values.shape[-1] <= FEW_COLUMNS:
-        return values @ values.new_ones(values.shape[-1])
-    return values.sum(-1)
-
-
-def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ``softmax(logits, -1)``, shape (N, S), and ``logsumexp(logits, -1)``, shape (N,).
-
-    Written out because torch's own softmax is several times slower where the last axis is short.
-    """
-    if logits.shape[-1] == 0 or logits.numel() == 0:
-        return logits, logits.new_full(logits.shape[:-1], -torch.inf)
-    if logits.dtype == torch.float32:
-        low, high = torch.aminmax(logits)
-        if bool(low > -SAFE) and bool(high < SAFE):  # nothing over- or underflows: no need to shift
-            weights = logits.exp()
-            total = row_sum(weights)
-            weights /= total.unsqueeze(-1)
-            return weights, total.log_()
-    top = row_max(logits).unsqueeze(-1).clamp_min(torch.finfo(logits.dtype).min)
-    weights = (logits - top).exp_()
-    total = weights.sum(-1, keepdim=True)
-    weights /= total
-    return weights, (total.log_() + top).squeeze(-1)

@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.rows import softmax
 
 LEVELS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """β; the level 1 is the member itself."""

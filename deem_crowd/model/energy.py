@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.rows import softmax
 
 _NORMALISED = 1e-12
 """Log-partitions below this are rounding."""

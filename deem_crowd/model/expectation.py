@@ -15,14 +15,8 @@ import numpy as np
 import torch
 from torch.nn.functional import softplus
 
-from deem_crowd.model.design import (
-    FEW_COLUMNS,
-    SAFE,
-    DesignMatrix,
-    add_to_rows,
-    column_total,
-    softmax,
-)
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.rows import FEW_COLUMNS, SAFE, add_to_rows, column_total, softmax
 from deem_crowd.model.sparse_rows import SparseRows
 
 _PIECE = 2**17
@@ -39,13 +33,16 @@ class Expected:
     ----------
     states : shape (N, S)
         p(s | x_n). Its columns may be what is contiguous.
-    total : float
-        Σ_n log Σ_s exp(b_s + Σ_i W[i, x_ni, s]) over the tasks of this process, in nats.
     """
 
     states: torch.Tensor
-    total: float
+    _total: Callable[[], float]
     _by_task: Callable[[], torch.Tensor]
+
+    @cached_property
+    def total(self) -> float:
+        """Σ_n log Σ_s exp(b_s + Σ_i W[i, x_ni, s]) over the tasks of this process, in nats."""
+        return self._total()
 
     @cached_property
     def task_log_likelihood(self) -> torch.Tensor:
@@ -85,16 +82,16 @@ def expect(
     logits = design.logits(weight.to(design.device))
     logits = add_to_rows(logits, bias.to(design.device, design.dtype))
     states, log_sum = softmax(logits if clamp is None else clamp(logits))
-    return Expected(states, float(column_total(log_sum)), lambda: log_sum)
+    return Expected(states, lambda: float(column_total(log_sum)), lambda: log_sum)
 
 
 def counts_of(design: DesignMatrix, states: torch.Tensor) -> torch.Tensor:
     """Return the expected counts, float64 on the CPU, shape (D, K, S), of states, (N, S), whose rows sum to one."""
     if states.shape[1] != 2 or _rows(design) is None or states.stride(0) != 1:
         return design.expected_counts(states).cpu()
-    second = design.by_code.times(states[:, 1]).to(torch.float64)
-    given = design.given
-    both = torch.stack([(given - second).clamp_min_(0), second], 1)
+    column = states[:, 1]
+    second = design.add_up(column) if design.adds_up else design.by_code.times(column).double()
+    both = torch.stack([(design.given - second).clamp_min_(0), second], 1)
     return design.reduce(both.view(design.n_workers, design.n_classes, 2))
 
 
@@ -126,34 +123,41 @@ def _rows(design: DesignMatrix) -> SparseRows | None:
 
 
 def _of_two(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> Expected:
-    rows, table = design.by_task, weight.reshape(-1, 2)
+    rows = design.by_task
+    first, second = weight.reshape(-1, 2).unbind(1)
 
     def column(values: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
         return rows.times(values.to(torch.float32)).add_(float(shift))
 
-    odds = column(table[:, 1] - table[:, 0], bias[1] - bias[0])
+    odds = column(second - first, bias[1] - bias[0])
     states = torch.empty((2, len(odds)), dtype=torch.float32)
     torch.sigmoid(odds, out=states[1])
     torch.sigmoid(-odds, out=states[0])  # 1 − the other would be 0 where the other is nearly 1
-    first = float((design.given * table[:, 0]).sum()) + len(odds) * float(bias[0])
+
+    def total() -> float:
+        of_first = float(torch.dot(design.given, first)) + len(odds) * float(bias[0])
+        return of_first + float(column_total(softplus(odds)))
 
     def by_task() -> torch.Tensor:
-        return softplus(odds) + column(table[:, 0], bias[0])
+        return softplus(odds) + column(first, bias[0])
 
-    return Expected(states.T, first + float(column_total(softplus(odds))), by_task)
+    return Expected(states.T, total, by_task)
 
 
 def _of_few(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> Expected:
     size = weight.shape[-1]
     shift = bias.to(torch.float32)
     states = torch.empty((design.n_tasks, size), dtype=torch.float32)
-    log_sum = torch.empty(design.n_tasks, dtype=torch.float32)
+    sums = torch.empty(design.n_tasks, dtype=torch.float32)
     ones = torch.ones(size)
     for tasks, logits in logits_in_pieces(design, weight):
         add_to_rows(logits, shift)
         here = states[tasks]
         np.exp(logits.numpy(), out=here.numpy())
-        total = torch.mv(here, ones)
+        total = torch.mv(here, ones, out=sums[tasks])
         here /= total.unsqueeze(-1)
-        np.log(total.numpy(), out=log_sum[tasks].numpy())
-    return Expected(states, float(column_total(log_sum)), lambda: log_sum)
+
+    def by_task() -> torch.Tensor:
+        return torch.from_numpy(np.log(sums.numpy()))
+
+    return Expected(states, lambda: float(column_total(by_task())), by_task)

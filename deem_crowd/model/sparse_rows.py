@@ -36,6 +36,7 @@ class SparseRows:
         pieces = np.maximum(1, -(-lengths // PIECE))
         self._outer: npt.NDArray[Any] | None = None
         self._ones: Any = None
+        self._blocks: list[tuple[slice, Any]] = []
         if (pieces > 1).any():
             self._outer = np.concatenate([[0], np.cumsum(pieces)]).astype(pointers.dtype)
             within = np.arange(self._outer[-1]) - np.repeat(self._outer[:-1], pieces)
@@ -83,15 +84,52 @@ class SparseRows:
 
         scipy's product with a vector takes half of what the sum of rows of two columns does.
         """
+        sums = torch.from_numpy(self._of_ones() @ vector.contiguous().numpy())
+        if self._outer is None:
+            return sums
+        return (self._sum_pieces @ sums.to(torch.float64).unsqueeze(1)).squeeze(1)
+
+    def add_up(self, vector: torch.Tensor, longest: int) -> torch.Tensor:
+        """Return ``self.T @ vector``, float64, shape (n_columns,), for a float32 vector, shape (n_rows,).
+
+        Each number is added to the sums of its row's entries, which stay in the cache as no row of the transpose does.
+        Sums are float32 over as many rows as hold :data:`PIECE` numbers of a sum, and float64 over these.
+
+        Parameters
+        ----------
+        vector : shape (n_rows,)
+            Of a matrix that is weightless and whole.
+        longest : int
+            Entries of the longest column.
+        """
+        if not self._blocks:
+            self._blocks = self._transposed_blocks(-(-longest // PIECE))
+        values = vector.contiguous().numpy()
+        total = np.zeros(self.n_columns)
+        for rows, block in self._blocks:
+            total += block @ values[rows]
+        return torch.from_numpy(total)
+
+    def _transposed_blocks(self, number: int) -> list[tuple[slice, Any]]:
+        rows, blocks = self._of_ones(), []
+        step = max(1, -(-self.n_rows // max(number, 1)))
+        for start in range(0, self.n_rows, step):
+            some = slice(start, min(start + step, self.n_rows))
+            pointers = rows.indptr[some.start : some.stop + 1]
+            begin, end = int(pointers[0]), int(pointers[-1])
+            parts = rows.data[: end - begin], rows.indices[begin:end], pointers - pointers[0]
+            shape = (self.n_columns, len(pointers) - 1)
+            blocks.append((some, sparse.csc_array(parts, shape=shape)))
+        return blocks
+
+    def _of_ones(self) -> Any:
+        """Return these rows, or their pieces, as scipy has them, with the ones spelt out."""
         if self._ones is None:
             data = np.ones(len(self._columns), dtype=np.float32)
             parts = data, self._columns.numpy(), self._pointers.numpy()
             shape = (len(self._pointers) - 1, self.n_columns)
             self._ones = sparse.csr_array(parts, shape=shape)
-        sums = torch.from_numpy(self._ones @ vector.contiguous().numpy())
-        if self._outer is None:
-            return sums
-        return (self._sum_pieces @ sums.to(torch.float64).unsqueeze(1)).squeeze(1)
+        return self._ones
 
     def part(self, rows: slice, dense: torch.Tensor) -> torch.Tensor:
         """Return some rows of ``self @ dense``, where none is summed in pieces; ``dense`` is float32, contiguous."""

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model import votes
-from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.rows import softmax
 
 # The likelihood is exact by enumeration up to this many joint states S^H.
 MAX_JOINT_STATES = 1024

@@ -10,8 +10,9 @@ import torch
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import FEW_COLUMNS, DesignMatrix, row_max, row_sum
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.matching import best_matching
+from deem_crowd.model.rows import FEW_COLUMNS, row_max, row_sum
 
 InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
 INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")

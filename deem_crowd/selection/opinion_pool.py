@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import torch
 
 from deem_crowd.model.calibration import discounted, tempered
-from deem_crowd.model.design import DesignMatrix, row_sum
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.rows import row_sum
 
 FLOOR = 0.1
 """What the votes count at least."""

@@ -27,8 +27,9 @@ import numpy.typing as npt
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.rows import softmax
 from deem_crowd.selection import one_sided, pairs
 from deem_crowd.training.em import LEAST_PASSES, PASSES
 from deem_crowd.training.ending import TOLERANCE

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix, row_max
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.rows import row_max
 
 TOLERANCE = 1e-4
 """Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""

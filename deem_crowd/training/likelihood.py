@@ -22,9 +22,10 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix, softmax
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import Expected, counts_of
+from deem_crowd.model.rows import softmax
 from deem_crowd.model.votes import diagonal
 from deem_crowd.training.digamma import DigammaSum
 from deem_crowd.training.em import Clamp, expect, own_label_first

@@ -15,8 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.model.design import softmax
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.rows import softmax
 
 MODELS = pytest.mark.parametrize(
     "params",
