@@ -17,6 +17,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.named_classes import NamedClasses
 from deem_crowd.training import em, sparse_fit
 from deem_crowd.training.hierarchical import AccuracyCentre, fit_hierarchical
+from deem_crowd.training.one_coin import fit_one_coin
 from deem_crowd.training.sparse_fit import fit_sparse_tables
 
 K = 60
@@ -106,7 +107,7 @@ def test_the_dense_model_says_the_same(one_coin, monkeypatch) -> None:
     design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
     start = em.vote_start(design)
     if one_coin:
-        theirs = em.fit_one_coin(design, start).states.numpy()
+        theirs = fit_one_coin(design, start).states.numpy()
     else:
         theirs = fit_hierarchical(design, start, AccuracyCentre()).energy.posterior(design).numpy()
     assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean() > 0.99

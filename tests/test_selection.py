@@ -22,6 +22,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import candidates, dependence, pairs, select
 from deem_crowd.selection.opinion_pool import agreement_weights
 from deem_crowd.training import em
+from deem_crowd.training.one_coin import fit_one_coin
 
 SETS = Path(__file__).parents[2] / "shared" / "data"
 needs_sets = pytest.mark.skipif(not SETS.is_dir(), reason="the label sets are not there")
@@ -96,7 +97,7 @@ def test_the_coin_recovers_accuracies() -> None:
     data = laws.spammers(3, 4000)
     answers = Answers.from_frame(data.answers)
     design = design_of(answers)
-    found = em.fit_one_coin(design, em.vote_start(design))
+    found = fit_one_coin(design, em.vote_start(design))
     right = torch.diagonal(found.energy.weight.exp(), dim1=1, dim2=2)
     np.testing.assert_allclose(right[:, 0], right[:, 1])
     truth = data.gold.loc[data.answers["task"]].to_numpy() == data.answers["label"].to_numpy()

@@ -12,9 +12,11 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.grown import Addition
 from deem_crowd.model.rows import softmax
-from deem_crowd.training.em import Member, class_log_prior, log_average_table, one_coin_table
+from deem_crowd.model.tables import log_tables
+from deem_crowd.training.em import Member, class_log_prior, log_average_table
 from deem_crowd.training.hierarchical import Centre, Hierarchical
 from deem_crowd.training.likelihood import SMALLEST
+from deem_crowd.training.one_coin import one_coin_table
 
 _ROUNDS = 2
 
@@ -107,7 +109,7 @@ class Dirichlet:
     def __call__(self, counts: torch.Tensor) -> torch.Tensor:
         """Return log-tables from expected counts, both of shape (D, K, S)."""
         cells = counts + self.alpha
-        return torch.log(cells / cells.sum(1, keepdim=True))
+        return log_tables(cells)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import tempered, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.tables import log_tables
 from deem_crowd.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import dependence, groups, null_model, pairs, presence
@@ -29,7 +30,7 @@ from deem_crowd.selection.opinion_pool import (
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.presence import Presence
 from deem_crowd.selection.selected import Selected
-from deem_crowd.training import em
+from deem_crowd.training import em, one_coin
 from deem_crowd.training.em import Clamp, Member, WarmStart
 from deem_crowd.training.hierarchical import (
     STRENGTHS,
@@ -91,7 +92,7 @@ class _Training:
             centre = OrderedCentre(self.design.n_classes)
             return rows.ORDERED, self._drawn_around(centre, weight)
         warm_start = self.warm_starts.get(rows.ONE_COIN)
-        return rows.ONE_COIN, em.fit_one_coin(
+        return rows.ONE_COIN, one_coin.fit_one_coin(
             self.design, self.start, weight, self.gold, self.n_passes, warm_start, self.report()
         )
 
@@ -368,7 +369,7 @@ def _assembled(
 def read_off(design: DesignMatrix, posterior: torch.Tensor, tables: Member) -> torch.Tensor:
     """Return the log-tables that follow from a posterior, shape (N, K): float64, shape (D, K, K)."""
     cells = design.expected_counts(posterior).cpu() + tables.pseudo_answers
-    return torch.log(cells / cells.sum(1, keepdim=True))
+    return log_tables(cells)
 
 
 def _posterior(design: DesignMatrix, energy: Energy, gold: torch.Tensor | None) -> torch.Tensor:

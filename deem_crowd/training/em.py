@@ -8,15 +8,13 @@ learned from all workers, and differ in what they can tell apart:
   maximum; the class prior is the last one. Where sources err together the maximum is further from the truth than the
   way there. (For averages over iterates: Polyak and Juditsky, SIAM J. Control Optim. 30, 1992.)
 - with two states a class: easy and hard tasks, π[k, m] = π_k ρ_m, started from the margin of the vote.
-- :func:`fit_coin`: one accuracy a worker, learned Beta prior, and one confusion of errors that all share (one-coin
-  Dawid-Skene with unequal errors).
+- :func:`deem_crowd.training.one_coin.fit_one_coin`: one accuracy a worker.
 
 A worker's answers may count less than one each (``power``): log-tables are multiplied by it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -28,6 +26,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import Expected, counts_of
 from deem_crowd.model.expectation import expect as expected
+from deem_crowd.model.tables import label_total, log_tables
 from deem_crowd.model.votes import diagonal
 from deem_crowd.training.digamma import DigammaSum
 from deem_crowd.training.ending import entropy_of, falls_short, log_evidence, rests
@@ -38,10 +37,8 @@ _CONTINUED_PASSES = 5
 """The most passes of a fit that continues an earlier one."""
 _DEAR = 2**19
 """Answers × states from which a pass takes time worth saving."""
-_RIGHT, _WRONG = 2.0, 0.8
+RIGHT, WRONG = 2.0, 0.8
 """Pseudo-answers of a worker before anything is learned: for the label itself, for all others together."""
-ERROR_CONCENTRATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
-"""Of the prior on a confusion of errors: the larger, the more even they are."""
 _STRENGTH = 2.0
 """Shape of the Gamma prior on pseudo-answers, whose mean they are before anything is learned."""
 
@@ -156,10 +153,10 @@ def fit_confusion(
     """
     k, m = design.n_classes, n_subtypes
     own = diagonal(k, m).bool()
-    wrong = torch.full(own.shape, _WRONG / max(k - 1, 1), dtype=torch.float64)
-    base = wrong.masked_fill(own, _RIGHT)
+    wrong = torch.full(own.shape, WRONG / max(k - 1, 1), dtype=torch.float64)
+    base = wrong.masked_fill(own, RIGHT)
     clamp = Clamp(design, gold, m)
-    n_passes, least = _reach(n_passes, warm_start)
+    n_passes, least = reach(n_passes, warm_start)
     at = design.group.loop(
         weight=base,
         bias=base[0],
@@ -172,7 +169,7 @@ def fit_confusion(
         expected = expect(design, weighted(at.weight, power), at.bias, clamp)
         states = expected.states
     else:
-        at.alpha, states = _begin(design, base, start, clamp, warm_start)
+        at.alpha, states = begin(design, base, start, clamp, warm_start)
     counts = counts_of(design, states)
 
     def reached() -> float:
@@ -185,7 +182,7 @@ def fit_confusion(
         if number > 1 or warm_start is not None:
             at.alpha = own_label_first(learned_pseudo_answers(counts, at.alpha, base), own)
         cells = counts + at.alpha
-        at.weight = torch.log(cells / cells.sum(1, keepdim=True))
+        at.weight = log_tables(cells)
         at.bias = class_log_prior(design.total(states), k, m)
         expected = expect(design, weighted(at.weight, power), at.bias, clamp)
         at.history = [*at.history, expected.mean(design)]
@@ -214,82 +211,7 @@ def fit_confusion(
     )
 
 
-def fit_one_coin(
-    design: DesignMatrix,
-    start: torch.Tensor,
-    power: torch.Tensor | None = None,
-    gold: torch.Tensor | None = None,
-    n_passes: int = PASSES,
-    warm_start: WarmStart | None = None,
-    progress: Callable[[int, float], None] | None = None,
-) -> Member:
-    """Fit one accuracy a worker and one confusion of errors for all; parameters as for :func:`fit_confusion`."""
-    k = design.n_classes
-    n_passes, least = _reach(n_passes, warm_start)
-    base, clamp = torch.tensor([_RIGHT, _WRONG], dtype=torch.float64), Clamp(design, gold)
-    at = design.group.loop(weight=base, bias=base, alpha=base)
-    if at.number:
-        expected = expect(design, at.weight, at.bias, clamp)
-        states = expected.states
-    else:
-        at.alpha, states = _begin(design, base, start, clamp, warm_start)
-    for number in at.passes(max(n_passes, 1)):
-        counts = counts_of(design, states)
-        if number > 1 or warm_start is not None:
-            right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
-            missed = counts.sum((1, 2)) - right
-            pairs = torch.stack([right, missed], 1)[:, :, None]
-            at.alpha = learned_pseudo_answers(pairs, at.alpha[:, None], base[:, None]).ravel()
-        at.weight = weighted(one_coin_table(counts, at.alpha), power)
-        at.bias = class_log_prior(design.total(states), k, 1)
-        expected = expect(design, at.weight, at.bias, clamp)
-        if progress is not None:
-            progress(number, expected.mean(design))
-        at.done = number >= least and rests(design, expected.states, states)
-        states = expected.states
-    energy = Energy(at.bias, at.weight, log_average_table(at.weight, design))
-    ended = expected.task_log_likelihood
-    return Member(energy, at.alpha, math.nan, at.number, states, ended, settled=True)
-
-
-def one_coin_table(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """Return log-tables of one accuracy a worker from expected counts, shape (D, K, K); ``alpha`` has shape (2,)."""
-    wrong = ~torch.eye(counts.shape[1], dtype=torch.bool)
-    right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
-    missed = counts.sum((1, 2)) - right
-    accuracy = (right + alpha[0]) / (right + missed + alpha.sum())
-    errors, _ = shared_errors(counts.sum(0))
-    table = torch.where(wrong, (1 - accuracy)[:, None, None] * errors, accuracy[:, None, None])
-    return torch.log(table.clamp_min(1e-12))
-
-
-def shared_errors(counts: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Return one confusion of errors for counts of (answer, label), and its evidence less its likelihood, in nats.
-
-    ``counts`` has shape (K, K); so has the confusion: zeros on the diagonal, columns that sum to 1.
-
-    The prior is a symmetric Dirichlet, with the concentration of :data:`ERROR_CONCENTRATIONS` of largest evidence.
-    """
-    k = len(counts)
-    eye = torch.eye(k, dtype=torch.bool)
-    if k <= 2:  # there is one way to be wrong
-        return (~eye).to(torch.float64), 0.0
-    wrong = counts.masked_fill(eye, 0.0)
-    totals = wrong.sum(0)
-    best, concentration = -math.inf, 1.0
-    for value in ERROR_CONCENTRATIONS:
-        prior = torch.tensor(value, dtype=torch.float64)
-        cells = (torch.lgamma(wrong + prior) - torch.lgamma(prior)).masked_fill(eye, 0.0)
-        columns = torch.lgamma(totals + prior * (k - 1)) - torch.lgamma(prior * (k - 1))
-        evidence = float(cells.sum() - columns.sum())
-        if evidence > best:
-            best, concentration = evidence, value
-    errors = (wrong + concentration).masked_fill(eye, 0.0)
-    errors = errors / errors.sum(0)
-    return errors, best - float(torch.xlogy(wrong, errors).masked_fill(eye, 0.0).sum())
-
-
-def _begin(
+def begin(
     design: DesignMatrix,
     base: torch.Tensor,
     start: torch.Tensor,
@@ -303,7 +225,7 @@ def _begin(
     return warm_start.pseudo_answers.clone(), expected.states
 
 
-def _reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
+def reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
     """Return the most and the least passes of a fit."""
     if warm_start is None:
         return n_passes, LEAST_PASSES
@@ -330,7 +252,7 @@ def chance_corrected_skills(design: DesignMatrix, member: Member) -> npt.NDArray
     counts = counts_of(design, member.states) if member.counts is None else member.counts
     total = counts.sum((1, 2)).clamp_min(1)
     agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / total
-    chance = (counts.sum(1) * counts.sum(2)).sum(1) / total**2
+    chance = (label_total(counts) * counts.sum(2)).sum(1) / total**2
     skills: npt.NDArray[np.float64]
     skills = ((agreed - chance) / (1 - chance).clamp_min(1e-3)).numpy()
     return skills
@@ -364,7 +286,7 @@ def learned_pseudo_answers(
 
     Minka's fixed point (*Estimating a Dirichlet distribution*, 2000) under a Gamma prior with mean ``base``.
     """
-    gained, lost = DigammaSum(counts), DigammaSum(counts.sum(1))
+    gained, lost = DigammaSum(counts), DigammaSum(label_total(counts))
     for _ in range(3):
         gain = alpha * gained(alpha)
         loss = lost(alpha.sum(0))

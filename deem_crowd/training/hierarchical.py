@@ -24,6 +24,7 @@ import torch
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import counts_of
+from deem_crowd.model.tables import label_total, log_tables
 from deem_crowd.training.em import (
     LEAST_PASSES,
     PASSES,
@@ -33,10 +34,10 @@ from deem_crowd.training.em import (
     expect,
     learned_pseudo_answers,
     log_average_table,
-    shared_errors,
     weighted,
 )
 from deem_crowd.training.ending import entropy_of, rests
+from deem_crowd.training.one_coin import shared_errors
 
 STRENGTHS = tuple(2.0**j for j in range(1, 11))
 """s is one of these."""
@@ -45,6 +46,8 @@ _STRENGTH_LEARNED_AT = frozenset((2, 4, 7, 12, 20, 35))
 """Passes at which s is chosen anew."""
 _SMALLEST = 1e-6
 
+_CELLS = 2**17
+"""Workers × classes × variances that are looked at together."""
 _OFFSET_VARIANCES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 _BETA_PRIOR = (2.0, 0.8)
 """Right and wrong pseudo-answers of a worker before anything is learned."""
@@ -86,24 +89,26 @@ class AccuracyCentre:
 
     def update(self, counts: torch.Tensor, strength: float) -> torch.Tensor:
         """See :class:`Centre`."""
-        k = counts.shape[1]
-        eye = torch.eye(k, dtype=torch.bool)
-        answers = counts.sum(1)
+        eye = torch.eye(counts.shape[1], dtype=torch.bool)
+        cells = counts.permute(1, 2, 0).contiguous()  # loops over workers are the long ones
+        answers = cells.sum(0)
         share = (1 + strength) / (answers + strength)
-        right = share * torch.diagonal(counts, dim1=1, dim2=2)
+        right = share * torch.diagonal(cells).T
         answers = share * answers
-        totals = torch.stack([right.sum(1), (answers - right).sum(1)], 1)
+        totals = torch.stack([right.sum(0), (answers - right).sum(0)])
         if not self._first:
             base = torch.tensor(_BETA_PRIOR, dtype=torch.float64)[:, None]
-            self.beta = learned_pseudo_answers(totals[:, :, None], self.beta[:, None], base).ravel()
+            pairs = totals.T[:, :, None]
+            self.beta = learned_pseudo_answers(pairs, self.beta[:, None], base).ravel()
         self._first = False
-        theta = (self.beta[0] + totals[:, 0]) / (self.beta.sum() + totals.sum(1))
+        theta = (self.beta[0] + totals[0]) / (self.beta.sum() + totals.sum(0))
         theta = theta.clamp(1e-4, 1 - 1e-4)
         accuracy, offset_gain = _with_class_offsets(theta, right, answers)
-        errors, error_gain = shared_errors((counts * share[:, None, :]).sum(0))
+        errors, error_gain = shared_errors((cells * share).sum(2))
         self._gain = offset_gain + error_gain + _beta_gain(totals, self.beta, theta)
-        wrong = (1 - accuracy)[:, None, :] * errors
-        return torch.where(eye, accuracy[:, None, :], wrong).clamp_min(_SMALLEST)
+        wrong = (1 - accuracy) * errors[:, :, None]
+        tables = torch.where(eye[:, :, None], accuracy, wrong).clamp_min_(_SMALLEST)
+        return tables.permute(2, 0, 1).contiguous()
 
     def log_evidence(self) -> float:
         """See :class:`Centre`."""
@@ -122,42 +127,69 @@ class AccuracyCentre:
 def _with_class_offsets(
     theta: torch.Tensor, right: torch.Tensor, answers: torch.Tensor
 ) -> tuple[torch.Tensor, float]:
-    """Return σ(logit θ_i + o_k), shape (D, K), and the evidence of o less its likelihood.
+    """Return σ(logit θ_i + o_k), shape (K, D), and the evidence of o less its likelihood.
 
-    ``theta`` has shape (D,), ``right`` and ``answers`` (D, K).
+    ``theta`` has shape (D,), ``right`` and ``answers`` (K, D).
     """
-    logit = torch.logit(theta)[:, None]
+    logit = torch.logit(theta)
+    total, missed = right.sum(1), answers - right
+    p = torch.sigmoid(logit).expand_as(answers)
+    # log (1 − p) is log p less the log-odds
+    likelihood = float((answers * p.log() - missed * logit).sum())
+    best_evidence = best_likelihood = likelihood
+    best = p
+    expected = answers * p
+    seen, squared = expected.sum(1), (expected * p).sum(1)
+    at_once = max(1, _CELLS // max(answers.numel(), 1))
+    for variance in torch.tensor(_OFFSET_VARIANCES[1:], dtype=torch.float64).split(at_once):
+        likelihoods, spread, p = _offsets(
+            logit, answers, missed, total, seen, squared, variance[:, None]
+        )
+        for place, value in enumerate(likelihoods):
+            evidence = value - 0.5 * spread[place]
+            if evidence > best_evidence:
+                best_evidence, best_likelihood, best = evidence, value, p[place]
+    return best, best_evidence - best_likelihood
 
-    def log_likelihood(p: torch.Tensor) -> float:
-        return float((torch.xlogy(right, p) + torch.xlogy(answers - right, 1 - p)).sum())
 
-    none = torch.zeros(answers.shape[1], dtype=torch.float64)
-    total = right.sum(0)
-    p_best = torch.sigmoid(logit + none)
-    best_likelihood = best_evidence = log_likelihood(p_best)
-    for variance in _OFFSET_VARIANCES[1:]:
-        offset, p = none, torch.sigmoid(logit + none)
-        for _ in range(3):
+def _offsets(
+    logit: torch.Tensor,
+    answers: torch.Tensor,
+    missed: torch.Tensor,
+    total: torch.Tensor,
+    seen: torch.Tensor,
+    squared: torch.Tensor,
+    variance: torch.Tensor,
+) -> tuple[list[float], list[float], torch.Tensor]:
+    """Return log-likelihoods and spreads, one a variance, and accuracies, shape (V, K, D), of the likeliest offsets.
+
+    ``seen`` and ``squared``, shape (K,), are the sums of answers × p and × p² without offsets; ``variance`` has shape
+    (V, 1). Three Newton steps.
+    """
+    offset = torch.zeros((len(variance), len(total)), dtype=torch.float64)
+    for step in range(3):
+        slope = total - seen - offset / variance
+        curvature = seen - squared + 1 / variance
+        offset = offset + (slope / curvature).clamp(-1, 1)
+        odds = logit + offset[:, :, None]
+        p = torch.sigmoid(odds)
+        if step < 2:
             expected = answers * p
-            slope = total - expected.sum(0) - offset / variance
-            curvature = expected.sum(0) - (expected * p).sum(0) + 1 / variance
-            offset = offset + (slope / curvature).clamp(-1, 1)
-            p = torch.sigmoid(logit + offset)
-        likelihood = log_likelihood(p)
-        spread = float((offset.square() / variance + (curvature * variance).log()).sum())
-        if likelihood - 0.5 * spread > best_evidence:
-            best_evidence, best_likelihood = likelihood - 0.5 * spread, likelihood
-            p_best = p
-    return p_best, best_evidence - best_likelihood
+            seen = expected.sum(2)
+            squared = expected.mul_(p).sum(2)
+    likelihood = (answers * p.log()).sub_(odds.mul_(missed)).sum((1, 2))
+    spread = (offset.square() / variance + (curvature * variance).log()).sum(1)
+    return likelihood.tolist(), spread.tolist(), p
 
 
 def _beta_gain(totals: torch.Tensor, beta: torch.Tensor, theta: torch.Tensor) -> float:
-    """Return log Π_i ∫ θ^right (1 − θ)^wrong Beta(θ) dθ less its value at θ_i; ``totals`` has shape (D, 2)."""
-    right, wrong = totals[:, 0], totals[:, 1]
-    marginal = torch.lgamma(totals + beta).sum(1) - torch.lgamma(totals.sum(1) + beta.sum())
-    marginal = marginal - torch.lgamma(beta).sum() + torch.lgamma(beta.sum())
+    """Return log Π_i ∫ θ^right (1 − θ)^wrong Beta(θ) dθ less its value at θ_i; ``totals`` has shape (2, D)."""
+    right, wrong = totals
+    marginal = torch.lgamma(totals + beta[:, None]).sum(0)
+    marginal -= torch.lgamma(totals.sum(0) + beta.sum())
+    marginal += torch.lgamma(beta.sum()) - torch.lgamma(beta).sum()
     plug_in = torch.xlogy(right, theta) + torch.xlogy(wrong, 1 - theta)
-    return float((marginal - plug_in)[totals.sum(1) > 0].sum())
+    return float((marginal - plug_in)[totals.sum(0) > 0].sum())
 
 
 @dataclass
@@ -277,7 +309,6 @@ def fit_hierarchical(
         path=nothing,
         centre=nothing,
         strength=_FIRST_STRENGTH,
-        history=[],
     )
     if at.number:
         centre.resume(at.centre)
@@ -290,12 +321,11 @@ def fit_hierarchical(
         if number in _STRENGTH_LEARNED_AT and design.n_classes > 1:
             at.strength = learned_strength(counts, middle, at.strength)
         cells = counts + at.strength * middle
-        at.table = torch.log(cells / cells.sum(1, keepdim=True))
+        at.table = log_tables(cells)
         at.bias = class_log_prior(design.total(states), design.n_classes, 1)
         expected = expect(design, weighted(at.table, weight), at.bias, clamp)
-        at.history = [*at.history, expected.mean(design)]
         if progress is not None:
-            progress(number, at.history[-1])
+            progress(number, expected.mean(design))
         at.done = number >= LEAST_PASSES and rests(design, expected.states, states)
         states = expected.states
         counts = counts_of(design, states)
@@ -315,8 +345,7 @@ def fit_hierarchical(
         at.number,
         states,
         expected.task_log_likelihood,
-        at.history,
-        counts,
+        counts=counts,
         strength=at.strength,
         centre=centre,
     )
@@ -343,7 +372,7 @@ def log_evidence_of_tables(counts: torch.Tensor, prior: torch.Tensor) -> float:
     ``counts`` and ``prior``, α, have shape (D, K, S). Cells without counts have no part in the sum.
     """
     gained = torch.lgamma(counts + prior).sub_(torch.lgamma(prior))
-    totals, sums = counts.sum(1), prior.sum(1)
+    totals, sums = label_total(counts), label_total(prior)
     lost = torch.lgamma(totals + sums).sub_(torch.lgamma(sums))
     return float(gained.sum() - lost.sum())
 

@@ -26,6 +26,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import Expected, counts_of
 from deem_crowd.model.rows import softmax
+from deem_crowd.model.tables import label_total
 from deem_crowd.model.votes import diagonal
 from deem_crowd.training.digamma import DigammaSum
 from deem_crowd.training.em import Clamp, expect, own_label_first
@@ -161,7 +162,7 @@ class Likelihood:
         alpha, kappa = self.pseudo_answers, self.prior_penalty
         if self.settings.gauge == "normalised":
             evaluation = self.evaluate_tables(Weights(at.bias, log_tables))
-            model_counts = evaluation.counts.sum(1)
+            model_counts = label_total(evaluation.counts)
             model_states = self.design.n_tasks_in_all * torch.softmax(at.bias, 0)
             objective, log_likelihood = evaluation.objective, evaluation.log_likelihood
             counts, states = evaluation.counts, evaluation.states
@@ -195,8 +196,8 @@ class Likelihood:
         classes its rate grows with them for errors, whose sum would else outweigh any answer.
         """
         seen = counts.sum((1, 2)) > 0
-        counts = counts[seen]
-        totals = counts.sum(1)
+        counts = counts if bool(seen.all()) else counts[seen]
+        totals = label_total(counts)
         own = diagonal(self.design.n_classes, self.settings.n_subtypes).bool()
         gained, lost = DigammaSum(counts), DigammaSum(totals)
         for _ in range(steps):

@@ -16,6 +16,7 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.tables import log_tables
 from deem_crowd.training.lbfgs import Monitor, lbfgs
 from deem_crowd.training.likelihood import SMALLEST, Evaluation, Likelihood, Settings, Weights
 from deem_crowd.warning import warn
@@ -127,7 +128,7 @@ def _mean_table(weight: torch.Tensor) -> torch.Tensor:
 def _closed_step(likelihood: Likelihood, evaluation: Evaluation) -> Weights:
     """Return the maximum of the expected penalised log-likelihood given posterior counts."""
     cells = evaluation.counts + likelihood.pseudo_answers + SMALLEST
-    weight = torch.log(cells / cells.sum(1, keepdim=True))
+    weight = log_tables(cells)
     states = evaluation.states + likelihood.prior_penalty + SMALLEST
     return Weights(torch.log(states / states.sum()), weight)
 

@@ -12,12 +12,12 @@ from scipy.special import gammaln
 
 from deem_crowd.model.named_classes import FloatArray, NamedClasses, summed
 from deem_crowd.training.em import (
-    ERROR_CONCENTRATIONS,
     LEAST_PASSES,
     learned_pseudo_answers,
 )
 from deem_crowd.training.ending import TOLERANCE
 from deem_crowd.training.hierarchical import STRENGTHS
+from deem_crowd.training.one_coin import ERROR_CONCENTRATIONS
 from deem_crowd.training.sparse_tables import SparseTables, posterior_of
 
 CONCENTRATIONS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, *ERROR_CONCENTRATIONS)
