@@ -22,7 +22,7 @@ from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
-from deem_crowd.model.rows import row_max
+from deem_crowd.model.rows import FEW_COLUMNS, row_max
 from deem_crowd.model.units import UnitReading, Units
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
@@ -266,14 +266,17 @@ def best_class(
         return posterior.best(initialization.TIE)
     if posterior.shape[1] == 0:
         return np.full(len(posterior), -1, dtype=np.int64)
-    values = torch.from_numpy(np.ascontiguousarray(posterior))
-    near = values >= (row_max(values) - initialization.TIE).unsqueeze(-1)
-    tied = near.numpy()
+    values = torch.from_numpy(posterior)
+    top = row_max(values) - initialization.TIE
+    if posterior.shape[1] <= FEW_COLUMNS:
+        near = torch.stack([column >= top for column in values.unbind(1)]).T
+    else:
+        near = values >= top.unsqueeze(1)
     best: IntArray = initialization.first_true(near).numpy()
     unanswered = np.diff(answers.task_ptr) == 0
-    open_ = np.flatnonzero((near.sum(1).numpy() > 1) & ~unanswered)
+    open_ = np.flatnonzero((near.sum(1, dtype=torch.int16).numpy() > 1) & ~unanswered)
     if len(open_):
-        votes = np.where(tied[open_], _votes(answers, open_), -1.0)
+        votes = np.where(near.numpy()[open_], _votes(answers, open_), -1.0)
         best[open_] = initialization.first_of_best(torch.from_numpy(votes)).numpy()
     if gold is not None:
         unanswered &= gold < 0

@@ -25,6 +25,7 @@ from deem_crowd.estimators.parts import Dirichlet, Part, part_of, single_part
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.grown import Addition, GrownDesign
 from deem_crowd.model.rows import row_max
 from deem_crowd.model.votes import TIE, first_true
@@ -38,10 +39,6 @@ MOST = 0.05
 """Share of further answers, of those of the last fit, above which all is fitted again."""
 POLISH = 0.005
 """Share of further answers, since the last pass over all of them, from which there is one more."""
-
-
-_TOGETHER = 2**24
-"""Probabilities whose sums and sums of squares are counted in one pass; of more the squares have to wait for memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +98,9 @@ class Growth:
 
 def worth_of(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
     """Return answers of each worker, and the sums of the chance that each is right and of its square, (3, D)."""
-    k = p.shape[1]
-    n = design.expected_counts(torch.ones_like(p[:, :1])).sum((1, 2)).cpu()
-    if p.numel() > _TOGETHER:
-        parts = (design.expected_counts(p).cpu(), design.expected_counts(p * p).cpu())
-    else:
-        counts = design.expected_counts(torch.cat([p, p * p], 1)).cpu()
-        parts = (counts[..., :k], counts[..., k:])
+    parts = counts_of(design, p), design.expected_counts(p * p).cpu()
     right, squared = (torch.diagonal(each, dim1=1, dim2=2).sum(1) for each in parts)
-    return torch.stack([n, right, squared])
+    return torch.stack([design.n_given.cpu(), right, squared])
 
 
 def information(worth: torch.Tensor) -> FloatArray:

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.memory import require
 from deem_crowd.exceptions import ParameterError
@@ -101,8 +100,10 @@ class DesignMatrix:
         self.n_classes, self.n_answers = answers.n_classes, answers.n_answers
         self.device, self.dtype = device, dtype
         self._lay_out(answers, portable)
+        #: How many answers each worker gave, in all processes, float64, shape (D,).
+        self.n_given = group.reduce(self._n_answers_of_workers(answers))
         #: Whether each worker gave any answer, shape (D,).
-        self.answered = group.reduce(self._n_answers_of_workers(answers)) > 0
+        self.answered = self.n_given > 0
 
     def _lay_out(self, answers: Answers, portable: bool) -> None:
         device, dtype = self.device, self.dtype
@@ -131,7 +132,8 @@ class DesignMatrix:
     def adds_up(self) -> bool:
         """Whether sums by worker and label of one number a task are best taken task by task; see :meth:`add_up`."""
         rows = self.by_task
-        if not (type(self) is DesignMatrix and rows.weightless and rows.whole):
+        portable = self._parts[3]
+        if portable or not (type(self) is DesignMatrix and rows.weightless and rows.whole):
             return False
         return rows.n_columns <= rows.n_rows and self._longest <= _LONGEST
 
@@ -193,8 +195,15 @@ class DesignMatrix:
     @cached_property
     def given(self) -> torch.Tensor:
         """How many hard answers of this process each worker gave with each label, float64, shape (D · K,)."""
-        n_codes = self.n_workers * self.n_classes
-        return torch.from_numpy(index.tally(self._parts[1], n_codes).astype(np.float64))
+        code = torch.from_numpy(self._parts[1])
+        return torch.bincount(code, minlength=self.n_workers * self.n_classes).double()
+
+    def answers_named(self) -> torch.Tensor:
+        """Return how often each worker named each label in all processes, float64, shape (D, K); soft ones by mass."""
+        if type(self) is DesignMatrix and self._parts[2] is None:
+            return self.reduce(self.given.clone()).view(self.n_workers, self.n_classes)
+        ones = torch.ones((self.n_tasks, 1), dtype=self.dtype, device=self.device)
+        return self.expected_counts(ones).cpu()[:, :, 0]
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over tasks, the first axis, in float64 on the CPU."""

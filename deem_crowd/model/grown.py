@@ -73,10 +73,11 @@ class GrownDesign(DesignMatrix):
         self.n_tasks_in_all, self.n_answers_in_all = n_tasks, self.n_answers
         self.device, self.dtype, self.group = base.device, base.dtype, base.group
         self._base, self._additions = base, additions
-        self.answered = torch.zeros(n_workers, dtype=torch.bool)
-        self.answered[: base.n_workers] = base.answered
+        self.n_given = torch.zeros(n_workers, dtype=torch.float64)
+        self.n_given[: base.n_workers] = base.n_given
         for addition in additions:
-            self.answered[addition.workers] = True
+            self.n_given.index_add_(0, addition.workers, addition.design.n_given)
+        self.answered = self.n_given > 0
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.logits`."""

@@ -19,21 +19,30 @@ INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")
 STRENGTH = 2.0
 NOISE = 0.01
 _PIECE = 2**14
+_TOLERANCE = 1e-6
 
 
-def vote_shares(design: DesignMatrix, tolerance: float = 1e-6) -> torch.Tensor:
+def vote_shares(design: DesignMatrix, tolerance: float = _TOLERANCE) -> torch.Tensor:
     """Return each task's majority vote, shape (N, K), in the matrix's dtype; zeros without answers.
 
     A tied vote is shared out evenly, which keeps the order of the classes, that is their names, out of what is
     computed from it.
     """
-    votes = design.votes
+    return _shared_out(design.votes, tolerance)
+
+
+def _shared_out(votes: torch.Tensor, tolerance: float) -> torch.Tensor:
     if votes.shape[1] == 0:
         return votes.to(torch.float64)
-    best = votes >= (row_max(votes) - tolerance).unsqueeze(1)
-    best &= (row_sum(votes) > 0).unsqueeze(1)
-    shares = best.to(votes.dtype)
-    return shares.div_(row_sum(shares).clamp_min_(1).unsqueeze(1))
+    if votes.shape[1] > FEW_COLUMNS or votes.device.type != "cpu":
+        best = votes >= (row_max(votes) - tolerance).unsqueeze(1)
+        best &= (row_sum(votes) > 0).unsqueeze(1)
+        shares = best.to(votes.dtype)
+        return shares.div_(row_sum(shares).clamp_min_(1).unsqueeze(1))
+    columns = votes.T.contiguous()
+    shares = (columns >= columns.amax(0) - tolerance).logical_and_(columns.sum(0) > 0)
+    shares = shares.to(votes.dtype)
+    return shares.div_(shares.sum(0).clamp_min_(1)).T
 
 
 def agreement_with_votes(posterior: torch.Tensor, design: DesignMatrix) -> torch.Tensor:
@@ -41,9 +50,10 @@ def agreement_with_votes(posterior: torch.Tensor, design: DesignMatrix) -> torch
 
     ``posterior`` has shape (N, K). Sums are of pieces, in the matrix's dtype, and added up in float64.
     """
-    shares = vote_shares(design)
-    table = torch.zeros((posterior.shape[1], shares.shape[1]), dtype=torch.float64)
-    for some, said in zip(posterior.split(_PIECE), shares.split(_PIECE), strict=True):
+    votes = design.votes
+    table = torch.zeros((posterior.shape[1], votes.shape[1]), dtype=torch.float64)
+    for some, given in zip(posterior.split(_PIECE), votes.split(_PIECE), strict=True):
+        said = _shared_out(given, _TOLERANCE)
         table += (some.to(said.device, said.dtype).T @ said).to("cpu", torch.float64)
     return design.reduce(table)
 
@@ -85,7 +95,10 @@ def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.intege
     k = design.n_classes
     counts = design.expected_counts(share)
     agreed = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
-    answered = design.expected_counts(shared.to(design.dtype)[:, None]).sum((1, 2))
+    if design.anywhere(not bool(shared.all())):
+        answered = design.expected_counts(shared.to(design.dtype)[:, None]).sum((1, 2))
+    else:
+        answered = design.n_given
     total = answered.sum()
     mean = agreed.sum() / total if total > 0 else agreed.new_tensor(1.0 / max(k, 1))
     return torch.where(answered > 0, agreed / answered.clamp_min(1), mean).clamp(0, 1)

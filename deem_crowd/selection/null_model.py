@@ -8,8 +8,10 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.tables import label_total
 from deem_crowd.model.votes import diagonal
 from deem_crowd.selection import one_sided
+from deem_crowd.training.digamma import digamma_sum
 
 _CONCENTRATIONS = tuple(4.0**j for j in range(1, 11))
 
@@ -59,8 +61,7 @@ def evidence_without_label(design: DesignMatrix) -> tuple[float, float]:
     concentration, up to workers that are all alike. What beats the second has found a label; between the two pairs of
     workers have to be asked (:func:`deem_crowd.selection.dependence.departure`).
     """
-    ones = torch.ones((design.n_tasks, 1), dtype=design.dtype, device=design.device)
-    counts = design.expected_counts(ones).cpu()
+    counts = design.answers_named()[:, :, None]
     counts = counts[counts.sum((1, 2)) > 0]
     if not len(counts):
         return 0.0, 0.0
@@ -98,11 +99,9 @@ def _log_marginal(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
 def _fit_dirichlet(counts: torch.Tensor, steps: int = 50) -> torch.Tensor:
     """Return the Dirichlet, shape (K, 1), that makes the workers' counts, shape (D, K, 1), most likely."""
     alpha = counts.sum(0) / counts.sum().clamp_min(1) * counts.shape[1] + 0.5
-    totals = counts.sum(1)
+    gained, lost = digamma_sum(counts), digamma_sum(label_total(counts))
     for _ in range(steps):
-        total = alpha.sum(0)
-        gain = (torch.digamma(counts + alpha) - torch.digamma(alpha)).sum(0)
-        loss = (torch.digamma(totals + total) - torch.digamma(total)).sum(0)
+        gain, loss = gained(alpha), lost(alpha.sum(0))
         before, alpha = alpha, ((alpha * gain + 1) / (loss + 1)).clamp(1e-3, 1e6)
         if (alpha / before).log().abs().max() < 1e-3:
             break

@@ -106,7 +106,8 @@ def smoothed_votes(design: DesignMatrix) -> tuple[torch.Tensor, torch.Tensor]:
 def with_floor(posterior: torch.Tensor, design: DesignMatrix, floor: float) -> torch.Tensor:
     """Mix a share of smoothed votes into a posterior, shape (N, K); tasks without answers stay as they are."""
     votes, answered = smoothed_votes(design)
-    return torch.where(answered, (1 - floor) * posterior + floor * votes, posterior)
+    mixed = votes.mul_(floor).add_(posterior, alpha=1 - floor)
+    return mixed if bool(answered.all()) else torch.where(answered, mixed, posterior)
 
 
 def agreement_weights(

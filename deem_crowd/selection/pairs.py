@@ -158,7 +158,7 @@ def _of_chosen(
     """Return the places of the answers of n chosen sources, shape (r,), and the source and the task of each."""
     place = np.full(answers.n_workers, -1, dtype=np.int32)
     place[chosen] = np.arange(len(chosen), dtype=np.int32)
-    source = place[answers.worker]
+    source = place.take(answers.worker, mode="wrap")  # none lies outside
     asked = np.flatnonzero(source >= 0)
     index = np.int32 if answers.n_tasks < 2**31 else np.int64
     if 8 * len(asked) < len(source):  # of few answers the tasks are looked up
@@ -179,12 +179,13 @@ def _in_common(answers: Answers, chosen: Positions) -> FloatArray:
     if most > _FEW_ANSWERS:
         given, _ = _indicators(answers, chosen, alone)
         return _product(given, given)
-    pairs = np.zeros(n * n, dtype=np.int64)
+    codes = [np.zeros(0, dtype=np.int64)]
+    first = np.arange(len(task))
     for distance in range(1, most):
-        same = task[distance:] == task[:-distance]
-        first, second = source[:-distance][same], source[distance:][same]
-        pairs += np.bincount(first.astype(np.int64) * n + second, minlength=n * n)
-    common = pairs.reshape(n, n)
+        first = first[: np.searchsorted(first, len(task) - distance)]
+        first = first[task[first + distance] == task[first]]  # as all between are of the task, too
+        codes.append(source[first].astype(np.int64) * n + source[first + distance])
+    common = np.bincount(np.concatenate(codes), minlength=n * n).reshape(n, n)
     return (common + common.T + np.diag(np.bincount(source, minlength=n))).astype(np.float64)
 
 

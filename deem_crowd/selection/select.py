@@ -15,6 +15,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import tempered, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.tables import log_tables
 from deem_crowd.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
@@ -368,7 +369,7 @@ def _assembled(
 
 def read_off(design: DesignMatrix, posterior: torch.Tensor, tables: Member) -> torch.Tensor:
     """Return the log-tables that follow from a posterior, shape (N, K): float64, shape (D, K, K)."""
-    cells = design.expected_counts(posterior).cpu() + tables.pseudo_answers
+    cells = counts_of(design, posterior) + tables.pseudo_answers
     return log_tables(cells)
 
 

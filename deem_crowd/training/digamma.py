@@ -9,6 +9,9 @@ _MANY = 2**14
 _PIECE = 2**15
 """Cells that stay in the processor's cache with what is computed from them."""
 
+_NEARLY = 1e-2
+"""How far sums of probabilities in single precision may be from the whole numbers that they stand for."""
+
 
 class DigammaSum:
     """Σ_i [ψ(C_i + α) − ψ(α)] over workers i, as a function of α.
@@ -52,6 +55,38 @@ class DigammaSum:
         for piece in self._pieces:
             slopes += _trigamma(piece + start).sub_(before).sum(0)
         return slopes
+
+
+class WholeDigammaSum:
+    """The same sum over whole numbers, Σ_j #{i : C_i > j} / (α + j), from how many there are of each.
+
+    Parameters
+    ----------
+    counts : int64, shape (D, …)
+        C, not negative.
+    """
+
+    def __init__(self, counts: torch.Tensor) -> None:
+        flat = counts.reshape(len(counts), -1)
+        n, top = flat.shape[1], int(flat.max()) + 1
+        places = (flat + top * torch.arange(n)).ravel()
+        number = torch.bincount(places, minlength=n * top).view(n, top)
+        self._above = (len(counts) - number.cumsum(1)).double()
+        self._steps = torch.arange(top, dtype=torch.float64)
+
+    def __call__(self, alpha: torch.Tensor) -> torch.Tensor:
+        """Return the sum, float64, of the shape of ``alpha``, (…)."""
+        terms = self._above / (alpha.reshape(-1, 1) + self._steps)
+        return terms.sum(1).view(alpha.shape)
+
+
+def digamma_sum(counts: torch.Tensor) -> DigammaSum | WholeDigammaSum:
+    """Return the sum over counts, shape (D, …), as a function of α; what is nearly whole numbers is taken for these."""
+    if counts.numel() and float(counts.max()) <= 4 * len(counts):
+        whole = counts.round()
+        if float((counts - whole).abs().max()) < _NEARLY:
+            return WholeDigammaSum(whole.long())
+    return DigammaSum(counts)
 
 
 def _trigamma(x: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import Expected, counts_of
 from deem_crowd.model.expectation import expect as expected
+from deem_crowd.model.rows import row_max, row_sum
 from deem_crowd.model.tables import label_total, log_tables
 from deem_crowd.model.votes import diagonal
 from deem_crowd.training.digamma import DigammaSum
@@ -235,7 +236,9 @@ def reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
 def vote_start(design: DesignMatrix) -> torch.Tensor:
     """Return each task's shares of votes, shape (N, K), even where there are no answers."""
     votes = design.votes
-    total = votes.sum(1, keepdim=True)
+    total = row_sum(votes).unsqueeze(1)
+    if bool((total > 0).all()):
+        return votes / total
     even = torch.full_like(votes, 1.0 / max(design.n_classes, 1))
     return torch.where(total > 0, votes / total.clamp_min(1e-30), even)
 
@@ -243,7 +246,7 @@ def vote_start(design: DesignMatrix) -> torch.Tensor:
 def margin_start(design: DesignMatrix, start: torch.Tensor) -> torch.Tensor:
     """Split probabilities, shape (N, K), into easy and hard, shape (N, 2·K): easy as far as the votes agree."""
     votes = design.votes
-    easy = (votes.amax(1, keepdim=True) + 0.5) / (votes.sum(1, keepdim=True) + 1)
+    easy = ((row_max(votes) + 0.5) / (row_sum(votes) + 1)).unsqueeze(1)
     return torch.stack([start * easy, start * (1 - easy)], 2).flatten(1)
 
 
