@@ -135,3 +135,11 @@ def test_sets_have_an_order_that_does_not_depend_on_that_of_the_rows(sets, rando
         pd.Index(found, dtype=object, tupleize_cols=False) for found in (pairs, pairs[::-1])
     )
     assert list(one.take(index.sorted_order(one))) == list(other.take(index.sorted_order(other)))
+
+
+@pytest.mark.parametrize("form", ["str", "string[python]", object, "category"])
+def test_places_are_those_of_pandas(form) -> None:
+    known, some = (pd.Index(texts, dtype=form) for texts in (["a", "ä", "b"], ["b", "x", "a", "b"]))
+    assert index.places(some, known).tolist() == known.get_indexer(some).tolist() == [2, -1, 0, 2]
+    assert index.among(some, known).tolist() == [True, False, True, True]
+    assert not len(index.places(some[:0], known))

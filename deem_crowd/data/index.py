@@ -142,14 +142,21 @@ def among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
     if values.is_(known):
         return np.ones(len(values), dtype=bool)
     if isinstance(values.dtype, pd.StringDtype) and values.dtype == known.dtype:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        within = pc.is_in(pa.array(values.array), value_set=pa.array(known.array))
-        if isinstance(within, pa.ChunkedArray):
-            within = within.combine_chunks()
-        return np.asarray(within.to_numpy(zero_copy_only=False), dtype=bool)
+        return places(values, known) >= 0
     return np.asarray(values.isin(known))
+
+
+def places(values: pd.Index, known: pd.Index) -> IntArray:
+    """Return where values stand among distinct ones, shape (n,), −1 for nowhere; Arrow looks for text of one dtype."""
+    if not isinstance(values.dtype, pd.StringDtype) or values.dtype != known.dtype:
+        return known.get_indexer(values)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.index_in(pa.array(values.array), value_set=pa.array(known.array)).fill_null(-1)
+    if isinstance(found, pa.ChunkedArray):
+        found = found.combine_chunks()
+    return np.asarray(found.to_numpy(zero_copy_only=False))
 
 
 def _plain(values: pd.Series, column: str) -> pd.Series:

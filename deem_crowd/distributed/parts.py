@@ -74,8 +74,8 @@ def united(answers: Answers, partitioned: bool = False) -> Answers:
     workers = _united(answers.workers, "worker")
     classes = _united(answers.classes, "label")
     return answers.select(
-        workers=(workers.get_indexer(answers.workers), workers),
-        classes=(classes.get_indexer(answers.classes), classes),
+        workers=(ids.places(answers.workers, workers), workers),
+        classes=(ids.places(answers.classes, classes), classes),
     )
 
 
