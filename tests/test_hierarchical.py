@@ -107,7 +107,7 @@ def test_a_centre_is_a_table(centre) -> None:
 def test_one_accuracy_a_worker_is_found(k, per_task, n, d) -> None:
     """On one-coin data the default is near the one-coin model, and skills are the true ones."""
     ours, theirs, correlations = [], [], []
-    for seed in range(5):
+    for seed in range(3):
         frame, truth, skill = one_coin(seed, k, per_task, n, d)
         agg = DEEMAggregator(progress=False).fit(frame)
         ours.append(accuracy(agg.labels_, truth))

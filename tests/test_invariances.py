@@ -16,7 +16,7 @@ from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.model.votes import first_of_best
 
 CLOSE = {"rtol": 0, "atol": 1e-6}
-MANY = runs(40)
+MANY = runs(24)
 
 
 @st.composite
@@ -159,7 +159,7 @@ def tied(seed: int) -> pd.DataFrame:
 def test_names_of_labels_where_many_votes_are_tied(params) -> None:
     """A tied vote must not count for the class whose name comes first when states get their names."""
     differ = []
-    for seed in range(60 * SCALE):
+    for seed in range(36 * SCALE):
         frame, order = tied(seed), np.random.default_rng(seed).permutation(4)
         one = fit(frame, **params).probas_.rename(columns=dict(enumerate(order)))
         other = fit(frame.assign(label=order[frame["label"]]), **params).probas_

@@ -9,6 +9,7 @@ Libraries are loaded once; each trial is a fork, so that a signal falls into the
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -346,6 +347,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     with contextlib.suppress(DeemCrowdError):
         import deem_crowd_benchmarks.suites  # noqa: F401
+    gc.freeze()  # so that no trial, a fork, copies what is loaded to collect garbage
     results = KINDS[kind](random.Random(seed), trials)
     wrong = [result["wrong"] for result in results if result.get("wrong")]
     summary = {
