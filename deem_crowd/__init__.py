@@ -16,7 +16,7 @@ __all__ = ["__version__", *__all__]  # noqa: PLE0604 (the names of the stub)
 
 
 def __getattr__(name: str) -> object:
-    from deem_crowd.deferred import uncollected
+    from deem_crowd.runtime.deferred import uncollected
 
     with uncollected():
         return _attached(name)

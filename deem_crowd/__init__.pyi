@@ -7,13 +7,13 @@ from .exceptions import DeemCrowdError as DeemCrowdError
 from .exceptions import ParameterError as ParameterError
 from .exceptions import PluginError as PluginError
 from .exceptions import PluginWarning as PluginWarning
-from .hookspecs import hookimpl as hookimpl
 from .insight.agreement import agreement as agreement
 from .insight.judges import judge_report as judge_report
-from .registry import adapters as adapters
-from .registry import aggregators as aggregators
-from .registry import create as create
-from .registry import samplers as samplers
+from .plugins.hookspecs import hookimpl as hookimpl
+from .plugins.registry import adapters as adapters
+from .plugins.registry import aggregators as aggregators
+from .plugins.registry import create as create
+from .plugins.registry import samplers as samplers
 
 __version__: str
 

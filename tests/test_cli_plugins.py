@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from test_cli import answers, call, failed, folder, table  # noqa: F401 (a fixture)
 
-from deem_crowd import Answers, registry
+from deem_crowd import Answers
 from deem_crowd.cli import shell
+from deem_crowd.plugins import registry
 
 
 @pytest.mark.usefixtures("folder")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import deem_crowd
-from deem_crowd.deferred import defer, uncollected
+from deem_crowd.runtime.deferred import defer, uncollected
 
 _INIT = """
 from . import part

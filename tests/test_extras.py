@@ -11,8 +11,9 @@ import pandas as pd
 import processes
 import pytest
 
-from deem_crowd import DEEMAggregator, extras, plots
+from deem_crowd import DEEMAggregator, plots
 from deem_crowd.exceptions import UnsupportedError
+from deem_crowd.runtime import extras
 
 PROJECT = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
 RNG = np.random.default_rng(0)

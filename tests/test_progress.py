@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deem_crowd import DEEM, DEEMAggregator, clustering, progress
+from deem_crowd import DEEM, DEEMAggregator, clustering
+from deem_crowd.runtime import progress
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -172,7 +173,7 @@ def test_a_notebook_without_widgets_sees_no_warning_and_a_bar_of_text() -> None:
     assert "IProgress not found" in plain.stderr  # what is to be kept away
     done = fresh(
         NOTEBOOK + "import deem_crowd.estimators, tqdm.auto\n"
-        "from deem_crowd import progress; progress.AFTER = 0\n"
+        "from deem_crowd.runtime import progress; progress.AFTER = 0\n"
         "progress.Progress('x', 'steps', True, 4).update(2)"
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -183,7 +184,7 @@ def test_a_notebook_without_widgets_sees_no_warning_and_a_bar_of_text() -> None:
 
 def test_short_work_imports_no_bar() -> None:
     code = (
-        "import sys; from deem_crowd import progress\n"
+        "import sys; from deem_crowd.runtime import progress\n"
         "with progress.watched('x', 'steps', True, 2) as p: p.update(2)\n"
         "assert 'tqdm' not in sys.modules"
     )

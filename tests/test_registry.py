@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import deem_crowd
-from deem_crowd import registry
 from deem_crowd.exceptions import DeemCrowdError, ParameterError, PluginError, PluginWarning
+from deem_crowd.plugins import registry
 
 DENY = "DEEM_CROWD_PLUGINS_DENY"
 STRICT = "DEEM_CROWD_PLUGINS_STRICT"

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deem_crowd import DEEMAggregator, threads
+from deem_crowd import DEEMAggregator
+from deem_crowd.runtime import threads
 
 
 @pytest.fixture(autouse=True)

@@ -56,7 +56,7 @@ def to_answers(data: Any, *, format: str | None = None, **options: Any) -> Answe
     MissingColumnError, DataError, OSError
     """
     if format is not None:
-        from deem_crowd.registry import get_adapter
+        from deem_crowd.plugins.registry import get_adapter
 
         return _call(get_adapter(format), data, options)
     if isinstance(data, Answers):

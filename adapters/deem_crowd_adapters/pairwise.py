@@ -17,7 +17,7 @@ from deem_crowd.exceptions import (
     ParameterError,
     first_few,
 )
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.exports.mt_bench import SWAPPED
 from deem_crowd_adapters.exports.read import Export

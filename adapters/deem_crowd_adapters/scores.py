@@ -12,7 +12,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.tables import to_frame
 

@@ -14,7 +14,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.data.wide import odd_columns
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.kinds import is_place
 

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import pandas as pd
 
-from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.runtime.atomic import atomic_write
 from deem_crowd_adapters import formats
 
 _ROWS = 65536

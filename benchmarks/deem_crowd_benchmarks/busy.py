@@ -3,8 +3,8 @@
     python -m deem_crowd_benchmarks.busy [--processes 0,2] [--answers 1e6] [--repeats 5]
 
 A generated crowd, K = 4, five answers a task and 500 a worker. ``torch's`` are as many threads as torch has been told,
-``chosen`` what :mod:`deem_crowd.threads` makes of them, ``one`` a single one; the load average is that before the fits,
-the busy processes not included.
+``chosen`` what :mod:`deem_crowd.runtime.threads` makes of them, ``one`` a single one; the load average is that before
+the fits, the busy processes not included.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deem_crowd import DEEMAggregator, threads
+from deem_crowd import DEEMAggregator
+from deem_crowd.runtime import threads
 from deem_crowd_benchmarks.laws import crowd_of
 
 _MOST = torch.get_num_threads()

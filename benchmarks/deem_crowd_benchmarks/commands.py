@@ -9,7 +9,7 @@ import typer
 from deem_crowd.cli import files, intake, shell
 from deem_crowd.cli.options import SetOption, reads_answers
 from deem_crowd.exceptions import DataError, OverwriteError, ParameterError
-from deem_crowd.hookspecs import hookimpl
+from deem_crowd.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     import pandas as pd

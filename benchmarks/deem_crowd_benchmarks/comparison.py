@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deem_crowd import contract, registry
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning, FindingsWarning
+from deem_crowd.plugins import contract, registry
 from deem_crowd_benchmarks import measures
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.exceptions import DataError, DataWarning
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 from deem_crowd_benchmarks import newsgroups
 from deem_crowd_benchmarks.label_set import LabelSet
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import psutil
 
-from deem_crowd import contract
+from deem_crowd.plugins import contract
 
 try:
     import resource

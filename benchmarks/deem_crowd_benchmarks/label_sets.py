@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deem_crowd.discovery import hint
 from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd.plugins.discovery import hint
 from deem_crowd_benchmarks.label_set import COLUMNS, LabelSet, Source
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deem_crowd import registry
-from deem_crowd.discovery import hint
 from deem_crowd.exceptions import ParameterError, first_few
+from deem_crowd.plugins import registry
+from deem_crowd.plugins.discovery import hint
 
 _SEEDS = ("random_state", "seed")
 

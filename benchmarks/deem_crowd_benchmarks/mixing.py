@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from deem_crowd import registry
 from deem_crowd.exceptions import ParameterError, UnsupportedError
 from deem_crowd.model.network import Batch, Network
 from deem_crowd.model.units import Units
+from deem_crowd.plugins import registry
 from deem_crowd.samplers.base import Sampler, one_hot
 from deem_crowd_benchmarks.runs import Row
 

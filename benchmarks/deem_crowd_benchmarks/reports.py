@@ -14,8 +14,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError
+from deem_crowd.runtime.atomic import atomic_write
 from deem_crowd_benchmarks import statistics
 from deem_crowd_benchmarks.runs import RESULTS, Row, cores, read_rows
 from deem_crowd_benchmarks.summary import SCALE, Summary, summarise

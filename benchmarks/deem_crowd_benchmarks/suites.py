@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deem_crowd import extras, registry
-from deem_crowd.discovery import hint
 from deem_crowd.exceptions import ParameterError
+from deem_crowd.plugins import registry
+from deem_crowd.plugins.discovery import hint
+from deem_crowd.runtime import extras
 from deem_crowd_benchmarks import (
     consensus_peers,
     decisions,

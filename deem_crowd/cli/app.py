@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import deem_crowd
-from deem_crowd.atomic import all_or_none
 from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, intake, results, shell
 from deem_crowd.cli.options import SetOption, SpreadsheetOption, reads_answers
@@ -26,6 +25,7 @@ from deem_crowd.exceptions import (
     ParameterError,
     PluginWarning,
 )
+from deem_crowd.runtime.atomic import all_or_none
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,8 +169,8 @@ def aggregate(
 @app.command()
 def plugins() -> None:
     """List the adapters, aggregators and samplers there are, and the plugins that could not be used."""
-    from deem_crowd import discovery, registry
     from deem_crowd.cli.tables import entry_table, skipped_table
+    from deem_crowd.plugins import discovery, registry
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # the second table says it
@@ -247,8 +247,8 @@ def _fit(
     """Return the fitted aggregator and its labels, index task."""
     import pandas as pd
 
-    from deem_crowd import contract, registry
     from deem_crowd.estimators.insights import silent_after_fit
+    from deem_crowd.plugins import contract, registry
 
     try:
         aggregator = shell.asked(method, "an object", lambda: registry.create(method, **parameters))

@@ -12,7 +12,7 @@ import typer
 from deem_crowd.cli import files, intake
 from deem_crowd.cli.options import SpreadsheetOption, reads_answers
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.hookspecs import hookimpl
+from deem_crowd.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     import pandas as pd

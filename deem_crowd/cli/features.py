@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from deem_crowd import extras
 from deem_crowd.cli import files, intake
 from deem_crowd.exceptions import DataError, FormError, UnsupportedError, first_few
+from deem_crowd.runtime import extras
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ def save_classifier(aggregator: Any, path: str) -> None:
     """
     import skops.io
 
-    from deem_crowd.atomic import atomic_write
+    from deem_crowd.runtime.atomic import atomic_write
 
     classifier = getattr(aggregator, "classifier_", None)
     if classifier is None:

@@ -28,7 +28,7 @@ def write(
     """Write frames to files or standard output: all of them or none, each whole or not at all."""
     from deem_crowd_adapters.files import write_table
 
-    from deem_crowd.atomic import all_or_none
+    from deem_crowd.runtime.atomic import all_or_none
 
     with all_or_none():
         for frame, path in tables:

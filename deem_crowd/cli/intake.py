@@ -21,7 +21,7 @@ from deem_crowd.exceptions import (
     counted,
     first_few,
 )
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +58,9 @@ class Reading:
 
 def _adapted(asked: Reading) -> Answers:
     """Return the answers that a registered adapter reads."""
-    from deem_crowd import registry
-    from deem_crowd.contract import described
     from deem_crowd.data.answers import Answers
+    from deem_crowd.plugins import registry
+    from deem_crowd.plugins.contract import described
 
     adapter = str(asked.adapter)
     try:

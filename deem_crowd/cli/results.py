@@ -8,7 +8,7 @@ import typer
 
 from deem_crowd.cli import shell
 from deem_crowd.exceptions import DataError, DataWarning, MemoryNeedError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def require_labels(labels: Any, aggregator: Any, answers: Answers, method: str) 
     ------
     PluginError
     """
-    from deem_crowd import contract
+    from deem_crowd.plugins import contract
 
     def fault() -> str:
         abstains = bool(getattr(aggregator, "abstains", False))
@@ -90,7 +90,7 @@ def probabilities(
     """
     import pandas as pd
 
-    from deem_crowd import contract
+    from deem_crowd.plugins import contract
 
     probas = shell.asked(method, "probas_", lambda: contract.probabilities(aggregator))
     if probas is not None and answers.n_answers:

@@ -28,7 +28,7 @@ from deem_crowd.exceptions import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deem_crowd.progress import Progress
+    from deem_crowd.runtime.progress import Progress
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Shell(TyperGroup):
         if self._plugins_asked:
             return
         self._plugins_asked = True
-        from deem_crowd import registry
+        from deem_crowd.plugins import registry
 
         with plugin_output():
             for plugin in registry.plugins():
@@ -140,7 +140,7 @@ class Shell(TyperGroup):
 
 def is_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory is short; torch's allocator raises RuntimeError."""
-    from deem_crowd import contract
+    from deem_crowd.plugins import contract
 
     return isinstance(error, MemoryError) or _NO_MEMORY in contract.described(error)
 
@@ -193,7 +193,7 @@ class Bar:
 @contextlib.contextmanager
 def progress(what: str, unit: str) -> Iterator[Bar]:
     """Show a bar while the block runs, where it takes long; ``unit`` is what is counted, in the plural."""
-    from deem_crowd.progress import watched
+    from deem_crowd.runtime.progress import watched
 
     with watched(what, unit) as bar:
         yield Bar(bar)
@@ -206,8 +206,8 @@ def warn(message: str) -> None:
 
 def checked_methods(names: Sequence[str], option: str) -> list[str]:
     """Return the names of aggregators, each once, or refuse as bad usage those that there are not."""
-    from deem_crowd import registry
-    from deem_crowd.discovery import hint
+    from deem_crowd.plugins import registry
+    from deem_crowd.plugins.discovery import hint
 
     with plugin_output():
         known = registry.aggregators()

@@ -88,7 +88,7 @@ def asked(method: str, what: str, call: Callable[[], T]) -> T:
     except (DeemCrowdError, KeyboardInterrupt):
         raise
     except BaseException as error:  # somebody else's code
-        from deem_crowd import contract
+        from deem_crowd.plugins import contract
 
         raise PluginError(
             f"method {method!r} fails when it is asked for {what}: {contract.described(error)}"

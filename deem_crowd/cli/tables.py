@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from deem_crowd.cli.shell import cell
-from deem_crowd.discovery import Plugin
+from deem_crowd.plugins.discovery import Plugin
 
 
 def entry_table(plugins: Sequence[Plugin]) -> Table:

@@ -13,7 +13,7 @@ from scipy import sparse
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.naming import under_own_names
 from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

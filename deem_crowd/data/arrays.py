@@ -11,7 +11,7 @@ import pandas as pd
 
 from deem_crowd.data.assembly import check_ids, named
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 SOFT_SUM_TOLERANCE = 1e-3
 """How far the sum of a distribution may be from 1, where its numbers are not of a type with fewer digits."""

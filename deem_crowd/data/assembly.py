@@ -12,7 +12,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data.views import Views
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 Duplicates = Literal["error", "last", "first"]
 Missing = Literal["error", "drop"]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from deem_crowd.exceptions import DataWarning, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 if TYPE_CHECKING:
     from deem_crowd.data.answers import Answers

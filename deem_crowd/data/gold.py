@@ -19,7 +19,7 @@ from deem_crowd.exceptions import (
     counted,
     first_few,
 )
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 Gold = pd.Series | Mapping[Any, Any] | pd.DataFrame | None
 

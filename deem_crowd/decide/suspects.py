@@ -13,7 +13,7 @@ from deem_crowd.data import index
 from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

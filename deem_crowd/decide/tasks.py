@@ -12,7 +12,7 @@ import pandas as pd
 from deem_crowd.decide import checks, criteria, diversity, ranking
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

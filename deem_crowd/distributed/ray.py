@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 from torch._C._distributed_c10d import TCPStore
 
-from deem_crowd import extras
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.gold import Gold
 from deem_crowd.distributed import driver, store
@@ -19,6 +18,7 @@ from deem_crowd.distributed.group import EVERY
 from deem_crowd.distributed.job import EngineFit, Job, Outcome, labelled
 from deem_crowd.distributed.parts import answers_from_batches
 from deem_crowd.exceptions import ParameterError, ProcessLostError
+from deem_crowd.runtime import extras
 
 ATTEMPTS = 4
 """How often the processes are started, where some of them die."""

@@ -11,13 +11,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from deem_crowd import extras
 from deem_crowd.data.gold import Gold
 from deem_crowd.distributed import driver, store, tables
 from deem_crowd.distributed.group import EVERY
 from deem_crowd.distributed.job import EngineFit, Job, Outcome, labelled
 from deem_crowd.distributed.parts import answers_from_batches
 from deem_crowd.exceptions import ProcessLostError
+from deem_crowd.runtime import extras
 
 _OUTCOME = "piece int, model binary, workers binary, error string, kind string"
 _LOST = ("ProcessLostError", "Python worker exited", "barrier")

@@ -23,9 +23,9 @@ from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.probabilities import PROBABILITIES, ProbabilitiesToCome
 from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model.named_classes import NamedPosterior
-from deem_crowd.progress import watched
+from deem_crowd.runtime.progress import watched
+from deem_crowd.runtime.warning import warn
 from deem_crowd.selection.pairs import Pairs
-from deem_crowd.warning import warn
 
 
 def trained(

@@ -18,7 +18,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from deem_crowd.atomic import atomic_write
 from deem_crowd.data import memory
 from deem_crowd.exceptions import (
     FormError,
@@ -26,6 +25,7 @@ from deem_crowd.exceptions import (
     UnsupportedError,
     first_few,
 )
+from deem_crowd.runtime.atomic import atomic_write
 
 FORMAT = "deem-crowd"
 VERSION = 1

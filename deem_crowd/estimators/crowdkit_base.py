@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deem_crowd.deferred import defer
+from deem_crowd.runtime.deferred import defer
 
 defer("crowdkit.aggregation")
 

@@ -13,7 +13,7 @@ import attr
 
 from deem_crowd.estimators.rules import Choice, Rule
 from deem_crowd.exceptions import ParameterError, ParameterWarning
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -38,7 +38,7 @@ from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.predictions import COLUMNS, Predictions
 from deem_crowd.estimators.rules import NONE, Choice, Number
 from deem_crowd.model.energy import Energy
-from deem_crowd.progress import watched
+from deem_crowd.runtime.progress import watched
 from deem_crowd.training import likelihood as training
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
-from deem_crowd.progress import Progress, only_stage
+from deem_crowd.runtime.progress import Progress, only_stage
 from deem_crowd.samplers import DiscreteLangevin, Gibbs
 from deem_crowd.samplers.base import Sampler
 from deem_crowd.training import contrastive, joint, pretrain

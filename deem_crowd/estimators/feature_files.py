@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deem_crowd import extras
 from deem_crowd.estimators.featured import FeatureModel
 from deem_crowd.exceptions import DataWarning, FormError, UnsupportedError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime import extras
+from deem_crowd.runtime.warning import warn
 
 if TYPE_CHECKING:
     from deem_crowd.estimators.checkpoint import Reader

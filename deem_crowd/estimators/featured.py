@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fit import answer_information, only_used_classes
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
@@ -19,11 +18,12 @@ from deem_crowd.features import rows as feature_rows
 from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.design import make_design
 from deem_crowd.model.energy import Energy
-from deem_crowd.progress import watched
+from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.progress import watched
+from deem_crowd.runtime.warning import warn
 from deem_crowd.selection import one_sided
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.training.em import log_average_table
-from deem_crowd.warning import warn
 
 FEATURES = "_features"
 """The attribute that holds a :class:`FeatureModel` after a fit with features."""

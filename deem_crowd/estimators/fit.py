@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from deem_crowd.ambient import undisturbed
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import deep, grouped, many_classes
@@ -28,17 +27,18 @@ from deem_crowd.model.expectation import Expected, counts_of
 from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.named_classes import NamedClasses, NamedPosterior
 from deem_crowd.model.units import MAX_JOINT_STATES
-from deem_crowd.progress import Progress, only_stage
+from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.progress import Progress, only_stage
+from deem_crowd.runtime.threads import as_many_threads_as_pay
+from deem_crowd.runtime.warning import warn
 from deem_crowd.selection import null_model, select, taught
 from deem_crowd.selection.candidates import Candidate, fallen_back
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.selected import Selected
-from deem_crowd.threads import as_many_threads_as_pay
 from deem_crowd.training import likelihood as training
 from deem_crowd.training import one_unit
 from deem_crowd.training.em import WarmStart
 from deem_crowd.training.ending import entropy_of
-from deem_crowd.warning import warn
 
 _FIRST = 2**13
 """Answers among which all classes of many occur, if they do."""

@@ -12,8 +12,6 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from deem_crowd import threads
-from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import votes as initialization
@@ -24,11 +22,13 @@ from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.rows import FEW_COLUMNS, row_max
 from deem_crowd.model.units import UnitReading, Units
+from deem_crowd.runtime import threads
+from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.warning import warn
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.pairs import Pairs
 from deem_crowd.training.em import WarmStart
-from deem_crowd.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

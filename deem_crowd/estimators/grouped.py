@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 Groups = Mapping[str, Sequence[Hashable]]
 

@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from deem_crowd import threads
-from deem_crowd.ambient import undisturbed
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import FittedModel, FloatArray
 from deem_crowd.estimators.memory import Memory
@@ -29,6 +27,8 @@ from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.grown import Addition, GrownDesign
 from deem_crowd.model.rows import row_max
 from deem_crowd.model.votes import TIE, first_true
+from deem_crowd.runtime import threads
+from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.selection.selected import Selected
 from deem_crowd.training.em import WarmStart

@@ -11,7 +11,7 @@ import pandas as pd
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.wide import is_frame, is_long
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 ANY = "any"
 """The adapter that recognises what it is given; the package of adapters offers it."""
@@ -97,7 +97,7 @@ def _is_pivoted_names(frame: Any) -> bool:
 
 def adapted(data: Any, **options: Any) -> Answers:
     """Return what the adapter that recognises anything makes of ``data``."""
-    from deem_crowd.registry import get_adapter
+    from deem_crowd.plugins.registry import get_adapter
 
     answers: Answers = get_adapter(ANY)(data, **options)
     return answers

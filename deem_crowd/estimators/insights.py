@@ -21,8 +21,8 @@ from deem_crowd.exceptions import (
     MissingAnswersError,
     ParameterError,
 )
+from deem_crowd.runtime.warning import warn
 from deem_crowd.selection.pairs import Pairs
-from deem_crowd.warning import warn
 
 _MOST_SENTENCES = 3
 """Of what stands out, in one warning after a fit."""

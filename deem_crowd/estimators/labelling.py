@@ -20,7 +20,7 @@ from deem_crowd.estimators.readings import Readings
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 
 class Labelling(Readings, Insights):

@@ -22,12 +22,12 @@ from deem_crowd.model.named_classes import (
     NamedPosterior,
     summed,
 )
-from deem_crowd.progress import Progress
+from deem_crowd.runtime.progress import Progress
+from deem_crowd.runtime.warning import warn
 from deem_crowd.selection import many_classes
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.many_classes import SparsePool
 from deem_crowd.training.sparse_tables import SparseTables
-from deem_crowd.warning import warn
 
 FEWEST = 50
 """Classes from which a task's label is taken to be one that its answers name, or one of the rest."""

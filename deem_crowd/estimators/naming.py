@@ -22,7 +22,7 @@ from deem_crowd.estimators import predictions as taken
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.exceptions import DataWarning, UnsupportedError, first_few
 from deem_crowd.model import votes
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 NAMING = "_naming"
 """The attribute that holds it, in a model of sources with names of their own."""

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from deem_crowd.ambient import undisturbed
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.model import layers
@@ -18,6 +17,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.layers import ACTIVATIONS, MAX_WEIGHTS, Layers, MultinomialLayer
 from deem_crowd.model.network import Network
 from deem_crowd.model.units import UnitReading, Units
+from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
 

@@ -14,7 +14,7 @@ from deem_crowd.data.wide import frame_matrix, is_frame
 from deem_crowd.estimators import inputs, stored_ids
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.exceptions import DataError, DataWarning, counted, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 Predictions: TypeAlias = npt.ArrayLike | pd.DataFrame | Answers
 

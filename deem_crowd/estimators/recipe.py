@@ -15,10 +15,10 @@ from deem_crowd.estimators.declaration import declared
 from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.exceptions import ParameterError, ParameterWarning, UnsupportedError
 from deem_crowd.model import layers, votes
+from deem_crowd.runtime.warning import warn
 from deem_crowd.samplers.base import Sampler
 from deem_crowd.training import contrastive
 from deem_crowd.training import likelihood as training
-from deem_crowd.warning import warn
 
 # Standard deviation of the noise on the start of layers, relative to the weight of a whole answer.
 JITTER = 0.005
@@ -269,7 +269,7 @@ def _sampler(value: Any) -> Sampler | None:
     if isinstance(value, str):
         if value == "auto":
             return None
-        from deem_crowd.registry import get_sampler
+        from deem_crowd.plugins.registry import get_sampler
 
         value = get_sampler(value)
     if callable(value) and not isinstance(value, Sampler):

@@ -22,7 +22,7 @@ from deem_crowd.features.learners import Learner
 from deem_crowd.features.regions import by_region
 from deem_crowd.features.rows import Rows
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.progress import Progress
+from deem_crowd.runtime.progress import Progress
 from deem_crowd.training.hierarchical import STRENGTHS
 
 FloatArray = npt.NDArray[np.float64]

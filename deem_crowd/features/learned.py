@@ -20,8 +20,8 @@ from deem_crowd.features.regions import Regions, by_region
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.progress import Progress
-from deem_crowd.warning import warn
+from deem_crowd.runtime.progress import Progress
+from deem_crowd.runtime.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from deem_crowd import extras
 from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
 from deem_crowd.features.learners import Learner, SklearnLearner
+from deem_crowd.runtime import extras
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data.arrays import of_tensor
 from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from deem_crowd.exceptions import DataError, DataWarning, ParameterError
 from deem_crowd.insight.pairs import MAX_WORKERS, MIN_COMMON
 from deem_crowd.insight.reliability import wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

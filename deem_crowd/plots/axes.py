@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deem_crowd import extras
+from deem_crowd.runtime import extras
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ import typer
 
 from deem_crowd.cli import intake
 from deem_crowd.cli.options import reads_answers
-from deem_crowd.hookspecs import hookimpl
+from deem_crowd.plugins.hookspecs import hookimpl
 
 
 @hookimpl
@@ -31,9 +31,9 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML file about the answers: whom and what to trust, and where to look again."""
-    from deem_crowd import extras
     from deem_crowd.cli import files
     from deem_crowd.estimators.aggregator import DEEMAggregator
+    from deem_crowd.runtime import extras
 
     if not output.endswith((".html", ".htm")):
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")

@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from deem_crowd import extras
-from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError
 from deem_crowd.insight.findings import warnings_of
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
@@ -17,6 +15,8 @@ from deem_crowd.insight.tables import compare
 from deem_crowd.report import questions
 from deem_crowd.report.details import details
 from deem_crowd.report.next_steps import next_steps
+from deem_crowd.runtime import extras
+from deem_crowd.runtime.atomic import atomic_write
 
 TITLE = "What the answers say"
 

@@ -17,7 +17,7 @@ from deem_crowd.samplers.gwg import GibbsWithGradients
 from deem_crowd.samplers.langevin import DiscreteLangevin
 
 if TYPE_CHECKING:
-    from deem_crowd.discovery import Entry
+    from deem_crowd.plugins.discovery import Entry
 
 BUILT_IN: dict[str, type[Sampler]] = {
     "dlp": DiscreteLangevin,
@@ -42,8 +42,8 @@ __all__ = [
 
 class _CallablePackage(types.ModuleType):
     def __call__(self) -> Mapping[str, Entry]:
-        """Return the registered samplers, as :func:`deem_crowd.registry.samplers` does."""
-        from deem_crowd import registry
+        """Return the registered samplers, as :func:`deem_crowd.plugins.registry.samplers` does."""
+        from deem_crowd.plugins import registry
 
         return registry.samplers()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.named_classes import FloatArray, NamedClasses
-from deem_crowd.progress import Progress, only_stage
+from deem_crowd.runtime.progress import Progress, only_stage
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.null_model import skill_from_agreement

@@ -17,7 +17,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.tables import log_tables
-from deem_crowd.progress import Progress, Report
+from deem_crowd.runtime.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import dependence, groups, null_model, pairs, presence
 from deem_crowd.selection.candidates import Candidate, Rater

@@ -17,9 +17,9 @@ import torch
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.tables import log_tables
+from deem_crowd.runtime.warning import warn
 from deem_crowd.training.lbfgs import Monitor, lbfgs
 from deem_crowd.training.likelihood import SMALLEST, Evaluation, Likelihood, Settings, Weights
-from deem_crowd.warning import warn
 
 # Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
 LEARNING_PASSES = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deem_crowd.hookspecs import Offer, hookimpl
+from deem_crowd.plugins.hookspecs import Offer, hookimpl
 
 
 @hookimpl

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deem_crowd.hookspecs import Offer, hookimpl
-from deem_crowd.progress import quiet_in_notebooks
+from deem_crowd.plugins.hookspecs import Offer, hookimpl
+from deem_crowd.runtime.progress import quiet_in_notebooks
 
 _CLASSES = {
     "mv": ("MajorityVote", "majority vote, optionally weighted by given skills"),

@@ -21,7 +21,7 @@ from deem_crowd.exceptions import (
     MissingColumnError,
     ParameterError,
 )
-from deem_crowd.registry import adapters as registered
+from deem_crowd.plugins.registry import adapters as registered
 
 FRAME = pd.DataFrame(
     {

@@ -12,7 +12,7 @@ import torch
 
 from deem_crowd import Answers
 from deem_crowd.exceptions import FormError, MissingColumnError, ParameterError
-from deem_crowd.registry import get_adapter
+from deem_crowd.plugins.registry import get_adapter
 
 
 @pytest.mark.parametrize(

@@ -614,7 +614,7 @@ def test_json_that_would_be_read_silently_wrong(tmp_path: Path) -> None:
 
 def test_every_tool_is_an_adapter_that_takes_a_path(tmp_path: Path) -> None:
     from deem_crowd import adapters as offered
-    from deem_crowd.registry import get_adapter
+    from deem_crowd.plugins.registry import get_adapter
 
     tools = {each.name for each in known.formats()} - {"long", "files"}
     assert tools <= set(offered())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from deem_crowd_benchmarks import busy
 
-from deem_crowd import threads
+from deem_crowd.runtime import threads
 
 
 @pytest.mark.filterwarnings("ignore")

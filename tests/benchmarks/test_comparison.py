@@ -10,8 +10,8 @@ import pytest
 from deem_crowd_benchmarks import comparison, demo
 from deem_crowd_benchmarks.comparison import compare
 
-from deem_crowd import registry
 from deem_crowd.exceptions import DataWarning
+from deem_crowd.plugins import registry
 
 ROWS = [(t, w, "yes" if (t + (w == t % 4)) % 2 else "no") for t in range(12) for w in range(4)]
 ANSWERS = pd.DataFrame(ROWS, columns=["task", "worker", "label"])

@@ -15,10 +15,11 @@ import pytest
 from deem_crowd_benchmarks import runs, suites
 from typer.testing import CliRunner, Result
 
-from deem_crowd import DEEM, DEEMAggregator, atomic
-from deem_crowd.atomic import all_or_none, atomic_write
+from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.cli.app import app
 from deem_crowd.exceptions import OverwriteError
+from deem_crowd.runtime import atomic
+from deem_crowd.runtime.atomic import all_or_none, atomic_write
 
 ANSWERS = "task,worker,label\na,1,x\na,2,y\na,3,x\nb,1,y\nb,2,y\nb,3,x\n"
 GOLD = "task,label\na,x\n"

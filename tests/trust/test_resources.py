@@ -14,7 +14,7 @@ import processes
 import pytest
 
 from deem_crowd import DEEMAggregator
-from deem_crowd.atomic import atomic_write
+from deem_crowd.runtime.atomic import atomic_write
 
 resource = pytest.importorskip("resource", reason="limits are set by POSIX's setrlimit")
 

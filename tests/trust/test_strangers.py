@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from deem_crowd import registry
 from deem_crowd.cli import shell
 from deem_crowd.cli.app import app
+from deem_crowd.plugins import registry
 
 ROWS = [(f"t{t}", f"w{w}", "ab"[(t + (w == 0)) % 2]) for t in range(4) for w in range(3)]
 

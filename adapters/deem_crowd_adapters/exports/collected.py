@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
-from deem_crowd.warning import warn
+from deem_crowd.runtime.warning import warn
 
 Multiple = Literal["error", "drop", "lists"]
 

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, Literal, cast
 import numpy as np
 import pandas as pd
 
-from deem_crowd import extras
 from deem_crowd.exceptions import DataError, DeemCrowdError, first_few
+from deem_crowd.runtime import extras
 from deem_crowd_adapters.compressed import within_bounds
 from deem_crowd_adapters.exports.zips import unpacked
 from deem_crowd_adapters.formats import PARQUET_MARK, UTF8_MARK

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deem_crowd.atomic import all_or_none, atomic_write
 from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, first_few
+from deem_crowd.runtime.atomic import all_or_none, atomic_write
 from deem_crowd_adapters.exports.consensus import Consensus, Data, consensus_of, fields_of
 from deem_crowd_adapters.writing import write_table
 

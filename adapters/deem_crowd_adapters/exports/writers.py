@@ -6,8 +6,8 @@ import json
 import os
 from typing import Any
 
-from deem_crowd.atomic import atomic_write
 from deem_crowd.exceptions import DataError
+from deem_crowd.runtime.atomic import atomic_write
 from deem_crowd_adapters.exports.consensus import Data, consensus_of, fields_of
 
 MODEL = "deem-crowd"

@@ -18,7 +18,6 @@ from sklearn.cluster import KMeans
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from deem_crowd.ambient import undisturbed
 from deem_crowd.clustering.deep.features import (
     FloatArray,
     IntArray,
@@ -29,7 +28,8 @@ from deem_crowd.clustering.deep.features import (
     require_layers,
     varying,
 )
-from deem_crowd.progress import tracked
+from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.progress import tracked
 
 _CHUNK = 4096
 """Rows of a block that is encoded at once."""

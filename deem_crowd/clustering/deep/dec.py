@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from deem_crowd.ambient import undisturbed
 from deem_crowd.clustering.deep.autoencoder import Autoencoder, Embedding, batches, encoded
 from deem_crowd.clustering.deep.features import FloatArray, IntArray, require
-from deem_crowd.progress import watched
+from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.progress import watched
 
 
 def soft_assignment(codes: Tensor, centres: Tensor, alpha: float = 1.0) -> Tensor:

@@ -18,7 +18,6 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from deem_crowd.ambient import undisturbed
 from deem_crowd.clustering.deep.features import (
     FloatArray,
     IntArray,
@@ -37,7 +36,8 @@ from deem_crowd.clustering.deep.generalisation import (
 )
 from deem_crowd.clustering.deep.inner import LinearFit, largest_rate
 from deem_crowd.exceptions import DataError
-from deem_crowd.progress import tracked
+from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.progress import tracked
 
 _CELLS = 4_000_000
 """Soft labels that are held at once: labelings beyond that are found in turn."""

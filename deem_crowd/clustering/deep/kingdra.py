@@ -16,7 +16,6 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 
-from deem_crowd.ambient import undisturbed
 from deem_crowd.clustering.agreement_clusters import AgreementClusters, Threshold
 from deem_crowd.clustering.alignment import align_sources
 from deem_crowd.clustering.deep.ensembles import Ensemble, EstimatorEnsemble, LadderEnsemble, Rows
@@ -35,8 +34,9 @@ from deem_crowd.clustering.deep.features import (
 )
 from deem_crowd.clustering.deep.ladder import Term, Weights
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError
-from deem_crowd.progress import tracked
-from deem_crowd.warning import warn
+from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.progress import tracked
+from deem_crowd.runtime.warning import warn
 
 _TERMS: dict[str, Term] = {"ladder-im": "information", "ladder-dot": "dot"}
 

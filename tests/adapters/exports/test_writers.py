@@ -160,7 +160,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch) -> None
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("deem_crowd.atomic.os.fsync", fail)
+    monkeypatch.setattr("deem_crowd.runtime.atomic.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_argilla(PROBAS.iloc[:1], path)
     assert path.read_bytes() == before

@@ -15,8 +15,8 @@ from test_strangers import HOSTILE, METHODS, OPEN, RETURNED, ROWS, obeyed
 from typer.testing import CliRunner
 
 from cases import Case
-from deem_crowd import registry
 from deem_crowd.cli.app import app
+from deem_crowd.plugins import registry
 
 WORDS = {
     **RETURNED,

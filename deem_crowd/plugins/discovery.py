@@ -21,8 +21,8 @@ from typing import Any, Literal, TypeAlias
 
 import pluggy
 
-from deem_crowd import hookspecs
 from deem_crowd.exceptions import PluginError
+from deem_crowd.plugins import hookspecs
 
 Kind: TypeAlias = Literal["adapter", "aggregator", "sampler"]
 
@@ -252,7 +252,7 @@ def _check_hooks(manager: pluggy.PluginManager, implementation: Any) -> None:
 
 
 def _checked_offers(hook: str, offered: Any) -> Mapping[str, hookspecs.Offer]:
-    """Return ``offered`` if it maps names to offers (see :mod:`deem_crowd.hookspecs`)."""
+    """Return ``offered`` if it maps names to offers (see :mod:`deem_crowd.plugins.hookspecs`)."""
     if not isinstance(offered, Mapping):
         raise _BrokenPluginError(
             f"hook {hook} returned {offered!r:.80}, not a mapping from names to classes"

@@ -1,6 +1,6 @@
 """Ask which adapters, aggregators and samplers there are, and build them by name.
 
-Plugins are looked for at the first question and once per process (:mod:`deem_crowd.discovery`). Two
+Plugins are looked for at the first question and once per process (:mod:`deem_crowd.plugins.discovery`). Two
 environment variables, read then, steer it. ``DEEM_CROWD_PLUGINS_DENY`` holds a comma-separated list
 of entry points or distributions that are not loaded at all. ``DEEM_CROWD_PLUGINS_STRICT=1`` makes a
 broken plugin an error; otherwise it is skipped, with a :class:`~deem_crowd.exceptions.PluginWarning`.
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from deem_crowd import discovery
-from deem_crowd.discovery import Entry, Kind, Plugin, hint
 from deem_crowd.exceptions import ParameterError, PluginError, PluginWarning
-from deem_crowd.warning import warn
+from deem_crowd.plugins import discovery
+from deem_crowd.plugins.discovery import Entry, Kind, Plugin, hint
+from deem_crowd.runtime.warning import warn
 
 __all__ = [
     "Entry",

@@ -24,7 +24,7 @@ _BETWEEN = 0.1
 _BETWEEN_LINES = 10.0
 """Seconds between two lines of the log, at least."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("deem_crowd.progress")  # a public name
 
 Report = Callable[[int, float], None]
 """Called with (passes so far, log-likelihood per task)."""
