@@ -24,14 +24,17 @@ def split(data, n, seed=0):
 
 
 def test_gold_mends_a_reading_that_is_wrong() -> None:
-    """Sources that are experts of one domain each: no reading without gold is right, and gold finds a better one."""
+    """Sources that are experts of one field each, with few answers a task: readings without gold do not see that."""
     gained = []
-    for seed in range(3):
+    for seed in range(2):
         data = laws.experts(seed + 900, 800)
+        answers = data.answers.sample(frac=0.4, random_state=seed)
         known, others = split(data, 150)
-        with_gold = DEEMAggregator().fit(data.answers, known)
+        known = known[known.index.isin(answers["task"])]
+        others = others[others.index.isin(answers["task"])]
+        with_gold = DEEMAggregator().fit(answers, known)
         assert (with_gold.labels_[known.index] == known).all()
-        without = DEEMAggregator().fit(data.answers)
+        without = DEEMAggregator().fit(answers)
         gained.append(
             measures.accuracy(with_gold.probas_, others)
             - measures.accuracy(without.probas_, others)

@@ -36,6 +36,7 @@ VARIANTS = {
     "without votes at all": Parts(votes=False, floor=False),
     "without tables around accuracies": Parts(hierarchy=False),
     "without dependence from pairs": Parts(dependence=False),
+    "without fields": Parts(fields=False),
     "without who answered": Parts(presence=False),
     "equal weights": Parts(weights=False),
     "odds as the model gives them": Parts(tempered=False),

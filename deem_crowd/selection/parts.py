@@ -25,6 +25,8 @@ class Parts:
         The votes count a tenth at least.
     dependence : bool
         Pairs of sources are asked whether they repeat one another.
+    fields : bool
+        Pairs of sources are asked whether they know different fields.
     presence : bool
         Where the answers show no label, who gave them may.
     weights : bool
@@ -40,6 +42,7 @@ class Parts:
     votes: bool = True
     floor: bool = True
     dependence: bool = True
+    fields: bool = True
     presence: bool = True
     weights: bool = True
     tempered: bool = True

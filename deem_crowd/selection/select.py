@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from math import nan
 
 import numpy as np
@@ -17,10 +16,11 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.tables import log_tables
-from deem_crowd.runtime.progress import Progress, Report
+from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
-from deem_crowd.selection import dependence, groups, null_model, pairs, presence
+from deem_crowd.selection import dependence, fields, groups, null_model, pairs, presence
 from deem_crowd.selection.candidates import Candidate, Rater
+from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.opinion_pool import (
     FLOOR,
     OpinionPool,
@@ -31,16 +31,9 @@ from deem_crowd.selection.opinion_pool import (
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.presence import Presence
 from deem_crowd.selection.selected import Selected
-from deem_crowd.training import em, one_coin
+from deem_crowd.training import em
 from deem_crowd.training.em import Clamp, Member, WarmStart
-from deem_crowd.training.hierarchical import (
-    STRENGTHS,
-    AccuracyCentre,
-    Centre,
-    Hierarchical,
-    OrderedCentre,
-    fit_hierarchical,
-)
+from deem_crowd.training.hierarchical import STRENGTHS, Hierarchical
 
 WORK = 6e7
 """Answers × classes that a member may go through, pass by pass."""
@@ -50,60 +43,6 @@ _KNOWN = "as the groups say that were given"
 _FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _DEPARTURE = 2.0
 """Standard deviations from which pairs of workers are seen to agree otherwise than by chance."""
-
-
-@dataclass
-class _Training:
-    """What all members are trained on."""
-
-    design: DesignMatrix
-    start: torch.Tensor
-    gold: torch.Tensor | None
-    n_passes: int
-    progress: Progress | None
-    warm_starts: Mapping[str, WarmStart]
-    parts: Parts
-    ordered: bool
-
-    @cached_property
-    def taught(self) -> bool:
-        """Whether any label is known."""
-        return self.gold is not None and self.design.anywhere(bool((self.gold >= 0).any()))
-
-    def report(self) -> Report | None:
-        """Begin a stage of the progress: a member."""
-        return None if self.progress is None else self.progress.stage(self.n_passes)
-
-    def tables(self, weight: torch.Tensor | None = None, beat: float | None = None) -> Member:
-        return em.fit_confusion(
-            self.design, self.start, 1, weight, self.gold, self.n_passes, self.report(), self.parts.path,
-            beat,
-        )  # fmt: skip
-
-    def hierarchy(self) -> Hierarchical:
-        return self._drawn_around(AccuracyCentre())
-
-    def _drawn_around(self, centre: Centre, weight: torch.Tensor | None = None) -> Hierarchical:
-        return fit_hierarchical(
-            self.design, self.start, centre, weight, self.gold, self.n_passes, self.report()
-        )
-
-    def structured(self, weight: torch.Tensor | None = None) -> tuple[str, Member]:
-        if self.ordered:
-            centre = OrderedCentre(self.design.n_classes)
-            return rows.ORDERED, self._drawn_around(centre, weight)
-        warm_start = self.warm_starts.get(rows.ONE_COIN)
-        return rows.ONE_COIN, one_coin.fit_one_coin(
-            self.design, self.start, weight, self.gold, self.n_passes, warm_start, self.report()
-        )
-
-    def subtypes(self, beat: float) -> Member:
-        split = em.margin_start(self.design, self.start)
-        warm_start = self.warm_starts.get(rows.SUBTYPES)
-        return em.fit_confusion(
-            self.design, split, 2, None, self.gold, self.n_passes, self.report(),
-            beat=beat, warm_start=warm_start,
-        )  # fmt: skip
 
 
 def select(
@@ -149,7 +88,7 @@ def select(
     """
     parts = Parts() if parts is None else parts
     affordable = int(WORK / max(design.n_answers_in_all * design.n_classes, 1))
-    training = _Training(
+    training = Training(
         design,
         em.vote_start(design) if start is None else start,
         gold,
@@ -197,6 +136,10 @@ def select(
     if training.taught:
         # where most sources repeat others the second takes them for the truth, which gold has told from it
         estimates = estimates[:1]
+    if counted is not None and not why:
+        by_field = _by_field(training, counted, tables, hierarchy, answers.is_soft)
+        if by_field is not None:
+            return by_field  # without the pairs: that they agree more than tables say is explained
     for between in estimates:
         if between.contradicts(skills):
             power = np.minimum(power, between.power)
@@ -206,6 +149,44 @@ def select(
     if why:
         return replace(_copies(training, tables, power, why), pairs=counted)
     return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
+
+
+def _by_field(
+    training: Training,
+    counted: pairs.Pairs,
+    tables: Member,
+    hierarchy: Hierarchical | None,
+    soft: bool,
+) -> Selected | None:
+    """Return what follows from sources that know different fields, where pairs of them say so; else None."""
+    design, gold, parts = training.design, training.gold, training.parts
+    if not parts.fields or training.ordered or soft:
+        return None
+    rival = max(tables.bound, tables.bound if hierarchy is None else hierarchy.bound)
+    member = fields.find(design, counted, tables, rival, training.fields)
+    if member is None:
+        return None
+    easy = training.subtypes(member.bound)
+    if easy.bound > member.bound + fields.TIE:
+        return None
+    pool = OpinionPool((member.energy,), (1.0,), FLOOR if parts.floor else 0.0)
+    mean = member.energy.fold(member.states)
+    posterior = with_floor(mean, design, pool.floor)
+    if gold is not None:
+        _settle(posterior, gold)
+    left_out = "left out: pairs of sources agree otherwise than it says"
+    rater = Rater(design, tables)
+    rater.in_pool(member, nan, 1 - pool.floor)
+    chosen = "chosen: it says how often pairs of sources agree, and has the largest bound of the evidence"
+    candidates = [
+        rater.candidate(rows.TABLES, tables, left_out),
+        rater.candidate(rows.SUBTYPES, easy, "left out: no larger bound of the evidence"),
+        rater.candidate(rows.FIELDS, member, chosen),
+        rows.without_likelihood(
+            rows.VOTES, pool.floor, f"always a voice, and counts {FLOOR:g} at least"
+        ),
+    ]
+    return Selected(candidates, tables, pool, posterior, mean, read_off(design, mean, tables))
 
 
 def _by_presence(
@@ -239,7 +220,7 @@ def _shows_label(bound: float, answers: Answers, design: DesignMatrix) -> bool:
 
 
 def _copies(
-    training: _Training, plain: Member, power: npt.NDArray[np.float64], why: str
+    training: Training, plain: Member, power: npt.NDArray[np.float64], why: str
 ) -> Selected:
     """Pool members in which sources that repeat others count less."""
     weight = torch.from_numpy(power)
@@ -263,7 +244,7 @@ def _copies(
 
 
 def _pooled(
-    training: _Training,
+    training: Training,
     tables: Member,
     hierarchy: Hierarchical | None,
     name: str,
@@ -307,7 +288,7 @@ def _verdict(chosen: bool) -> str:
 
 
 def _assembled(
-    training: _Training,
+    training: Training,
     voices: list[Member],
     described: Sequence[tuple[str, Member, str]],
     tables: Member,
@@ -348,10 +329,8 @@ def _assembled(
         pool = OpinionPool(pool.energies, pool.weights, floor, correlation)
         posterior = tempered(posterior, design, correlation)
     if gold is not None:
-        settled = (gold >= 0).to(posterior.device)
-        labels = torch.nn.functional.one_hot(gold[gold >= 0], design.n_classes)
-        posterior[settled] = labels.to(posterior.device, posterior.dtype)
-        mean[settled] = posterior[settled].to(mean.dtype)
+        _settle(posterior, gold)
+        _settle(mean, gold)
         shown = None
     rater = Rater(design, tables)
     for member, agreement, share in zip(members, agreements, shares, strict=True):
@@ -365,6 +344,13 @@ def _assembled(
     shown = read_off(design, mean, tables) if shown is None else shown
     each = tuple(members) if calibrate and gold is None else ()
     return Selected(candidates, tables, pool, posterior, mean, shown, warm_starts, each)
+
+
+def _settle(posterior: torch.Tensor, gold: torch.Tensor) -> None:
+    """Put known labels in, in place."""
+    settled = (gold >= 0).to(posterior.device)
+    labels = torch.nn.functional.one_hot(gold[gold >= 0], posterior.shape[1])
+    posterior[settled] = labels.to(posterior.device, posterior.dtype)
 
 
 def read_off(design: DesignMatrix, posterior: torch.Tensor, tables: Member) -> torch.Tensor:

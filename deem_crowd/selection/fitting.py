@@ -1,0 +1,99 @@
+"""What the members of the default pool are trained on, and how each is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.runtime.progress import Progress, Report
+from deem_crowd.selection import candidates as rows
+from deem_crowd.selection.parts import Parts
+from deem_crowd.training import em, one_coin
+from deem_crowd.training.em import Member, WarmStart
+from deem_crowd.training.hierarchical import (
+    AccuracyCentre,
+    Centre,
+    Hierarchical,
+    OrderedCentre,
+    fit_hierarchical,
+)
+
+_FIRST_PASSES = 10
+"""Of tables for fields, to see whether sources are experts at all."""
+
+
+@dataclass
+class Training:
+    """What all members are trained on."""
+
+    design: DesignMatrix
+    start: torch.Tensor
+    gold: torch.Tensor | None
+    n_passes: int
+    progress: Progress | None
+    warm_starts: Mapping[str, WarmStart]
+    parts: Parts
+    ordered: bool
+
+    @cached_property
+    def taught(self) -> bool:
+        """Whether any label is known."""
+        return self.gold is not None and self.design.anywhere(bool((self.gold >= 0).any()))
+
+    def report(self) -> Report | None:
+        """Begin a stage of the progress: a member."""
+        return None if self.progress is None else self.progress.stage(self.n_passes)
+
+    def tables(self, weight: torch.Tensor | None = None, beat: float | None = None) -> Member:
+        """Fit one table a worker; ``beat`` as in :func:`deem_crowd.training.em.fit_confusion`."""
+        return em.fit_confusion(
+            self.design, self.start, 1, weight, self.gold, self.n_passes, self.report(), self.parts.path,
+            beat,
+        )  # fmt: skip
+
+    def hierarchy(self) -> Hierarchical:
+        """Fit tables drawn around each worker's own accuracy."""
+        return self._drawn_around(AccuracyCentre())
+
+    def _drawn_around(self, centre: Centre, weight: torch.Tensor | None = None) -> Hierarchical:
+        return fit_hierarchical(
+            self.design, self.start, centre, weight, self.gold, self.n_passes, self.report()
+        )
+
+    def structured(self, weight: torch.Tensor | None = None) -> tuple[str, Member]:
+        """Fit one accuracy a worker, or where classes are ordered a bias and a noise; with its name."""
+        if self.ordered:
+            centre = OrderedCentre(self.design.n_classes)
+            return rows.ORDERED, self._drawn_around(centre, weight)
+        warm_start = self.warm_starts.get(rows.ONE_COIN)
+        return rows.ONE_COIN, one_coin.fit_one_coin(
+            self.design, self.start, weight, self.gold, self.n_passes, warm_start, self.report()
+        )
+
+    def subtypes(self, beat: float) -> Member:
+        """Fit tables for easy and hard tasks."""
+        split = em.margin_start(self.design, self.start)
+        return self.states(split, 2, beat, self.warm_starts.get(rows.SUBTYPES))
+
+    def states(
+        self, start: torch.Tensor, n_subtypes: int, beat: float, warm_start: WarmStart | None = None
+    ) -> Member:
+        """Fit tables for each of M states a class from a start, shape (N, K·M)."""
+        return em.fit_confusion(
+            self.design, start, n_subtypes, None, self.gold, self.n_passes, self.report(),
+            beat=beat, warm_start=warm_start,
+        )  # fmt: skip
+
+    def fields(self, start: torch.Tensor, n_fields: int, beat: float | None) -> Member:
+        """Fit tables for each class and field: all the way where a bound has to be beaten, else a few passes only."""
+        if beat is None:
+            return em.fit_confusion(
+                self.design, start, n_fields, None, self.gold, min(_FIRST_PASSES, self.n_passes)
+            )
+        if self.progress is not None:  # a member more
+            self.progress.expect(self.progress.total + self.n_passes)
+        return self.states(start, n_fields, beat)
