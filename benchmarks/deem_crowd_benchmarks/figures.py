@@ -102,7 +102,11 @@ def accuracy_against_time(accuracies: pd.DataFrame, seconds: pd.DataFrame) -> st
         _plain(axes.xaxis)
         axes.set_xlabel("seconds, geometric mean over sets")
         axes.set_ylabel("accuracy, %, mean over sets")
-        axes.margins(x=0.15, y=0.12)
+        axes.margins(y=0.12)
+        # Names stand beside their points, so that there has to be room for a name however close the times are.
+        ends = np.log10([times.min(), times.max()])
+        half = 0.65 * max(np.ptp(ends), 0.5)
+        axes.set_xlim(10 ** (ends.mean() - half), 10 ** (ends.mean() + half))
     return _svg(figure)
 
 

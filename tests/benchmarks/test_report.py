@@ -20,6 +20,7 @@ from deem_crowd_benchmarks import (
     LabelSet,
     Method,
     benchmark,
+    figures,
     reports,
     runs,
     suites,
@@ -133,6 +134,14 @@ def test_every_picture_that_belongs_there(out) -> None:
         "Accuracy per set", "Accuracy against time", "Critical differences", "Reliability", "Confusion matrices",
     ]  # fmt: skip
     assert all(p.svg.startswith("<svg") and "<image" not in p.svg for p in found)
+
+
+@pytest.mark.parametrize("ratio", [1, 1.0001, 1.02, 3, 1e6])
+def test_methods_as_fast_as_one_another_are_drawn(ratio) -> None:
+    """However close two times are, there is room for axes beside the names."""
+    accuracies = pd.DataFrame({"one": [0.7, 0.8], "the other": [0.7, 0.9]})
+    seconds = pd.DataFrame({"one": [0.02, 0.03], "the other": [0.02 * ratio, 0.03 * ratio]})
+    assert "the other" in figures.accuracy_against_time(accuracies, seconds)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
