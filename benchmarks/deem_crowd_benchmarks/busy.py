@@ -50,13 +50,16 @@ def busy(processes: int) -> Iterator[None]:
 @contextlib.contextmanager
 def setting(name: str) -> Iterator[None]:
     """Let fits use torch's own threads, those that are chosen, or one."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1 if name == "one" else _MOST)
-    with contextlib.ExitStack() as stack:
-        if name == "torch's":
-            all_of_them = mock.patch.object(threads, "suited", lambda work, most, *rest: most)
-            stack.enter_context(all_of_them)
-        yield
-    torch.set_num_threads(_MOST)
+    try:
+        with contextlib.ExitStack() as stack:
+            if name == "torch's":
+                all_of_them = mock.patch.object(threads, "suited", lambda work, most, *rest: most)
+                stack.enter_context(all_of_them)
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def measure(frame: pd.DataFrame, automatic: bool, repeats: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from deem_crowd import threads
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
@@ -26,6 +28,13 @@ from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime.progress import watched
 from deem_crowd.runtime.warning import warn
 from deem_crowd.selection.pairs import Pairs
+
+
+def paced(
+    answers: Answers, parameters: Mapping[str, Any]
+) -> contextlib.AbstractContextManager[int]:
+    """Set the threads that suit a fit of answers with these parameters, or what else is made of them."""
+    return threads.of_fit(answers, recipe.recipe(parameters, parameters["n_iter"], None))
 
 
 def trained(

@@ -179,12 +179,14 @@ class DEEMAggregator(
         """
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         seen = Memory(self._read(data, task, worker, label), known_labels.pairs(gold, task, label))
-        result, counts = aggregation.trained(seen, self.get_params(), features=features)
-        # One assignment, so that an interrupt leaves either the old state or the new one.
-        gone = (MEMORY, UPDATE, GROWN_WITH, featured.FEATURES)
-        kept = {k: v for k, v in self.__dict__.items() if k not in gone}
-        before, self.__dict__ = self.__dict__, {**kept, **result, FITTED_ON: seen}
-        self._warn_of_findings(counts, before)
+        parameters = self.get_params()
+        with aggregation.paced(seen.answers, parameters):
+            result, counts = aggregation.trained(seen, parameters, features=features)
+            # One assignment, so that an interrupt leaves either the old state or the new one.
+            gone = (MEMORY, UPDATE, GROWN_WITH, featured.FEATURES)
+            kept = {k: v for k, v in self.__dict__.items() if k not in gone}
+            before, self.__dict__ = self.__dict__, {**kept, **result, FITTED_ON: seen}
+            self._warn_of_findings(counts, before)
         return self
 
     def partial_fit(
@@ -243,7 +245,8 @@ class DEEMAggregator(
                 else:
                     seen, result = added
             if result is None:
-                result, _ = aggregation.trained(seen, parameters, present, keep=True)
+                with aggregation.paced(seen.answers, parameters):
+                    result, _ = aggregation.trained(seen, parameters, present, keep=True)
                 result |= {UPDATE: "all answers were fitted", GROWN_WITH: parameters}
             self.__dict__ = {**self.__dict__, **result, MEMORY: seen, FITTED_ON: seen}
         return self
@@ -377,4 +380,5 @@ class DEEMAggregator(
     def _predicted(
         self, answers: Answers, features: Any
     ) -> tuple[pd.Series, pd.DataFrame | ProbabilitiesToCome]:
-        return aggregation.predicted(self.__dict__, answers, self.unknown_workers, features)
+        with aggregation.paced(answers, self.get_params()):
+            return aggregation.predicted(self.__dict__, answers, self.unknown_workers, features)

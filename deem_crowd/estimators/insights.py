@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd import threads
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.exceptions import (
     DataError,
@@ -155,7 +156,8 @@ class Insights:
             return
         if isinstance(fitted[0] if isinstance(fitted, tuple) else fitted, SparseModel):
             return  # full tables, which this takes, are what such a model does without
-        sentences = _insight("findings").of_fit(self, counts)
+        with threads.chosen(0):
+            sentences = _insight("findings").of_fit(self, counts)
         if not sentences:
             return
         text = " ".join(sentences[:_MOST_SENTENCES])

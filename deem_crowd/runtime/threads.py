@@ -173,15 +173,18 @@ def chosen(work: int) -> Iterator[int]:
             torch.set_num_threads(before)
 
 
+def of_fit(answers: Any, recipe: Any) -> contextlib.AbstractContextManager[int]:
+    """Set the threads that suit a fit, as :func:`chosen` does, with all that follows it; sampled training is large."""
+    work = answers.n_answers * max(answers.n_classes, 1)
+    return chosen(work if recipe.plain else _LARGE)
+
+
 def as_many_threads_as_pay(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a function of answers and a recipe use the threads that suit them; sampled training is always large."""
+    """Let a function of answers and a recipe use the threads that suit them."""
 
     @functools.wraps(function)
     def paced(*args: P.args, **kwargs: P.kwargs) -> T:
-        answers: Any = args[0]
-        recipe: Any = args[1]
-        work = answers.n_answers * max(answers.n_classes, 1)
-        with chosen(work if recipe.plain else _LARGE):
+        with of_fit(args[0], args[1]):
             return function(*args, **kwargs)
 
     return paced
