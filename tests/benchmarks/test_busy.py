@@ -23,7 +23,12 @@ def test_each_setting_has_a_row_and_is_undone(capsys) -> None:
 @pytest.mark.parametrize("name", ["torch's", "one"])
 def test_a_setting_is_undone_after_an_error(name) -> None:
     before, suited = torch.get_num_threads(), threads.suited
-    with pytest.raises(ValueError, match="of the fit"), busy.setting(name):
-        torch.set_num_threads(before + 1)
-        raise ValueError("of the fit")
+
+    def fit() -> None:
+        with busy.setting(name):
+            torch.set_num_threads(before + 1)
+            raise ValueError("of the fit")
+
+    with pytest.raises(ValueError, match="of the fit"):
+        fit()
     assert (torch.get_num_threads(), threads.suited) == (before, suited)
