@@ -173,13 +173,19 @@ def named_parameters(cls: T) -> T:
     return cls
 
 
+@functools.cache
+def _parameter_names(cls: Any) -> tuple[str, ...]:
+    signature = inspect.signature(cls.__init__)
+    return tuple(name for name in signature.parameters if name != "self")
+
+
 class Settable:
     """What scikit-learn's ``clone`` and searches ask of an object, for a class that is no ``BaseEstimator``."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments, as scikit-learn's ``clone`` and searches expect."""
-        names = inspect.signature(type(self).__init__).parameters
-        return {name: getattr(self, name) for name in names if name != "self"}
+        cls: Any = type(self)
+        return {name: getattr(self, name) for name in _parameter_names(cls)}
 
     def set_params(self, **params: Any) -> Self:
         """Set constructor arguments.

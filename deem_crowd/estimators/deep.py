@@ -142,12 +142,13 @@ def _single(
     population = units.population[:, :-1] + units.population[:, -1:]
     energy = Energy(combined.bias, combined.weight, population, units.n_subtypes)
     states = Likelihood(design, recipe.settings, gold).posterior_of(energy)
+    prior, confusion, skills = energy.reading(design)
     return Outcome(
         energy=energy,
         posterior=energy.fold(states).to("cpu", torch.float64),
-        prior=energy.class_prior(design).to("cpu", torch.float64),
-        confusion=energy.confusion(design),
-        skills=energy.skills(design),
+        prior=prior,
+        confusion=confusion,
+        skills=skills,
         history=history,
     )
 

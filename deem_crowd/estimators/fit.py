@@ -293,12 +293,13 @@ def _outcome(
     """Return what a single energy says; ``posterior`` stands in for its own if given."""
     if posterior is None:
         posterior = energy.posterior(design)
+    prior, confusion, skills = energy.reading(design)
     return Outcome(
         energy=energy,
         posterior=posterior.to("cpu", torch.float64),
-        prior=energy.class_prior(design).to("cpu", torch.float64),
-        confusion=energy.confusion(design),
-        skills=energy.skills(design),
+        prior=prior,
+        confusion=confusion,
+        skills=skills,
         history={"log_likelihood": list(log_likelihood)},
     )
 

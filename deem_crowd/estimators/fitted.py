@@ -20,7 +20,6 @@ from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
-from deem_crowd.model.rows import FEW_COLUMNS, row_max
 from deem_crowd.model.units import UnitReading, Units
 from deem_crowd.runtime import threads
 from deem_crowd.runtime.ambient import undisturbed
@@ -267,16 +266,13 @@ def best_class(
     if posterior.shape[1] == 0:
         return np.full(len(posterior), -1, dtype=np.int64)
     values = torch.from_numpy(posterior)
-    top = row_max(values) - initialization.TIE
-    if posterior.shape[1] <= FEW_COLUMNS:
-        near = torch.stack([column >= top for column in values.unbind(1)]).T
-    else:
-        near = values >= top.unsqueeze(1)
-    best: IntArray = initialization.first_true(near).numpy()
+    found, rows, ties = initialization.best_and_ties(values)
+    best: IntArray = found.numpy()
     unanswered = np.diff(answers.task_ptr) == 0
-    open_ = np.flatnonzero((near.sum(1, dtype=torch.int16).numpy() > 1) & ~unanswered)
+    answered = ~unanswered[rows.numpy()]
+    open_ = rows.numpy()[answered]
     if len(open_):
-        votes = np.where(near.numpy()[open_], _votes(answers, open_), -1.0)
+        votes = np.where(ties.numpy()[answered], _votes(answers, open_), -1.0)
         best[open_] = initialization.first_of_best(torch.from_numpy(votes)).numpy()
     if gold is not None:
         unanswered &= gold < 0

@@ -25,8 +25,8 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.grown import Addition, GrownDesign
-from deem_crowd.model.rows import row_max
-from deem_crowd.model.votes import TIE, first_true
+from deem_crowd.model.rows import row_sum
+from deem_crowd.model.votes import best_and_ties
 from deem_crowd.runtime import threads
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.selection.opinion_pool import OpinionPool
@@ -214,9 +214,7 @@ def _added(
 
 def _extended(values: torch.Tensor, n: int) -> torch.Tensor:
     """Return a copy with n rows, those that follow zero."""
-    longer = values.new_zeros((n, *values.shape[1:]))
-    longer[: len(values)] = values
-    return longer
+    return torch.cat([values, values.new_zeros((n - len(values), *values.shape[1:]))])
 
 
 def _design(
@@ -265,7 +263,7 @@ def _model(
         weight = Dirichlet(alpha)(counts)
         average = weight[design.answered].exp().mean(0).log()
         energy = Energy(torch.log(pool.prior()), weight, average)
-    prior = energy.class_prior(design).to("cpu", torch.float64)
+    prior, confusion, skills = energy.reading(design)
     priors = np.zeros(model.n_classes)
     priors[model.used] = prior.numpy()
     return replace(
@@ -273,8 +271,8 @@ def _model(
         energy=energy,
         pool=pool,
         priors=priors,
-        confusion=energy.confusion(design).numpy(),
-        skills=energy.skills(design).numpy(),
+        confusion=confusion.numpy(),
+        skills=skills.numpy(),
         information=information(growth.worth),
     )
 
@@ -283,12 +281,10 @@ def _labels(p: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     """Return the likeliest class of each task, shape (n,), −1 without answers; ties as in ``best_class``."""
     if not p.shape[1]:
         return torch.full((len(p),), -1, dtype=torch.int64, device=p.device)
-    tied = p >= (row_max(p) - TIE).unsqueeze(-1)
-    best = first_true(tied)
-    open_ = torch.nonzero(tied.sum(1) > 1).squeeze(1)
+    best, open_, tied = best_and_ties(p)
     if len(open_):
-        best[open_] = torch.where(tied[open_], votes[open_], -1.0).argmax(1)
-    best[votes.sum(1) == 0] = -1
+        best[open_] = torch.where(tied, votes[open_], -1.0).argmax(1)
+    best[row_sum(votes) == 0] = -1
     return best
 
 

@@ -10,6 +10,7 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.expectation import counts_of, expect
 from deem_crowd.model.grown import Addition
 from deem_crowd.model.rows import softmax
 from deem_crowd.model.tables import log_tables
@@ -83,8 +84,8 @@ class Part:
     def polished(self, design: DesignMatrix) -> Part:
         """Return the part of a plain model after an EM step over all answers."""
         energy = self.energy
-        states = energy.state_posterior(design)
-        counts = design.expected_counts(states).cpu()
+        states = expect(design, energy.weight, energy.bias).states
+        counts = counts_of(design, states)
         weight = energy.weight + self.table(counts) - self.table(self.counts)
         weight = torch.log_softmax(weight, 1)
         expected = design.total(states)

@@ -112,15 +112,27 @@ class Energy:
 
     def confusion(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(x_i = l | label = k), shape (D, K, K) as [i, l, k], subtypes weighted by their prior."""
+        return self.reading(design)[1]
+
+    def reading(self, design: DesignMatrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return :meth:`class_prior`, float64 on the CPU, :meth:`confusion` and :meth:`skills`."""
+        prior = self._mean_prior(design)
+        by_class = self.fold(prior)
+        confusion = self._folded_tables(prior)
+        right = torch.diagonal(confusion, dim1=1, dim2=2)
+        return by_class.to("cpu", torch.float64), confusion, (right * by_class).sum(-1)
+
+    def _folded_tables(self, prior: torch.Tensor) -> torch.Tensor:
         tables = torch.softmax(self.weight, dim=1)
-        weight = self._mean_prior(design).unflatten(-1, (self.n_classes, self.n_subtypes))
+        if self.n_subtypes == 1:
+            return tables
+        weight = prior.unflatten(-1, (self.n_classes, self.n_subtypes))
         weight = weight / weight.sum(-1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
         return (tables.unflatten(-1, (self.n_classes, self.n_subtypes)) * weight).sum(-1)
 
     def skills(self, design: DesignMatrix) -> torch.Tensor:
         """Return each worker's chance of the right answer, shape (D,): Σ_k π[k] · p(x_i = k | label = k)."""
-        right = torch.diagonal(self.confusion(design), dim1=1, dim2=2)
-        return (right * self.class_prior(design)).sum(-1)
+        return self.reading(design)[2]
 
     def _mean_prior(self, design: DesignMatrix) -> torch.Tensor:
         normalised = bool((self.worker_log_partition().abs() < _NORMALISED).all())

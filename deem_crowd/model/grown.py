@@ -81,8 +81,10 @@ class GrownDesign(DesignMatrix):
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.logits`."""
-        logits = torch.zeros((self.n_tasks, table.shape[-1]), dtype=self.dtype, device=self.device)
-        logits[: self._base.n_tasks] = self._base.logits(table[: self._base.n_workers])
+        logits = self._base.logits(table[: self._base.n_workers])
+        if len(logits) < self.n_tasks:
+            new = logits.new_zeros((self.n_tasks - len(logits), table.shape[-1]))
+            logits = torch.cat([logits, new])
         for addition in self._additions:
             logits.index_add_(0, addition.tasks, addition.logits(table))
         return logits

@@ -68,18 +68,35 @@ def first_of_best(scores: torch.Tensor, tolerance: float = TIE) -> torch.Tensor:
     The tolerance makes ties break by the order of the classes, not by the last bit of a sum that depends on the
     order of the rows.
     """
-    return first_true(scores >= (row_max(scores) - tolerance).unsqueeze(-1))
+    return best_and_ties(scores, tolerance)[0]
 
 
-def first_true(marks: torch.Tensor) -> torch.Tensor:
-    """Return the place of the first True in each row, shape (N,), for booleans of shape (N, K), K > 0; 0 for none."""
-    if marks.shape[-1] > FEW_COLUMNS or marks.device.type != "cpu":
-        return marks.to(torch.uint8).argmax(-1)
-    columns = marks.unbind(-1)
-    place = torch.zeros(marks.shape[:-1], dtype=torch.int64)
-    for number in range(len(columns) - 1, 0, -1):
-        place = torch.where(columns[number], number, place)
-    return torch.where(columns[0], 0, place)
+def best_and_ties(
+    scores: torch.Tensor, tolerance: float = TIE
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return :func:`first_of_best` of scores, shape (N, K), K > 0, and the ties.
+
+    Returns
+    -------
+    best : LongTensor, shape (N,)
+    rows : LongTensor, shape (m,)
+        Those with several best classes.
+    tied : booleans, shape (m, K)
+        Which these are.
+    """
+    least = row_max(scores) - tolerance
+    if scores.shape[1] > FEW_COLUMNS or scores.device.type != "cpu":
+        near = scores >= least.unsqueeze(1)
+        rows = torch.nonzero(near.sum(1) > 1).squeeze(1)
+        return near.to(torch.uint8).argmax(1), rows, near[rows]
+    marks = [column >= least for column in scores.unbind(1)]
+    number = torch.stack(marks).view(torch.uint8).sum(0, dtype=torch.uint8)
+    place = torch.zeros(len(scores), dtype=torch.uint8)
+    for mark in marks[-2::-1]:
+        place.add_(1).mul_(mark.logical_not().view(torch.uint8))
+    place.mul_((number > 0).view(torch.uint8))  # none is best where some are no numbers
+    rows = torch.nonzero(number > 1).squeeze(1)
+    return place.to(torch.int64), rows, torch.stack([mark[rows] for mark in marks], 1)
 
 
 def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.integer]) -> torch.Tensor:
