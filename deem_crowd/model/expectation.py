@@ -16,11 +16,8 @@ import torch
 from torch.nn.functional import softplus
 
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.model.rows import FEW_COLUMNS, SAFE, add_to_rows, column_total, softmax
+from deem_crowd.model.rows import CACHED, FEW_COLUMNS, SAFE, add_to_rows, column_total, softmax
 from deem_crowd.model.sparse_rows import SparseRows
-
-_PIECE = 2**17
-"""Entries of a posterior that stay in the cache while they are worked on."""
 
 Clamp = Callable[[torch.Tensor], torch.Tensor]
 
@@ -108,7 +105,7 @@ def logits_in_pieces(
         return
     size = table.shape[-1]
     flat = table.reshape(-1, size).to(torch.float32)
-    step = max(1, _PIECE // size)
+    step = max(1, CACHED // size)
     for start in range(0, design.n_tasks, step):
         tasks = slice(start, min(start + step, design.n_tasks))
         yield tasks, rows.part(tasks, flat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from deem_crowd.model.sparse_rows import PIECE
@@ -9,6 +10,8 @@ from deem_crowd.model.sparse_rows import PIECE
 SAFE = 80.0
 """Logits within ± this neither over- nor underflow as float32 exponentials."""
 FEW_COLUMNS = 16
+CACHED = 2**17
+"""Entries of a posterior that stay in the cache while they are worked on."""
 _WIDE = 256
 
 
@@ -59,6 +62,24 @@ def row_sum(values: torch.Tensor) -> torch.Tensor:
     return values.sum(-1)
 
 
+def shares_of(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return exp(logits) over its row sums, and these, shapes (N, S) and (N,), for safe float32 logits on the CPU.
+
+    In pieces that stay in the cache, with numpy's exponentials, which are faster than torch's.
+    """
+    n, size = logits.shape
+    shares = torch.empty((n, size), dtype=logits.dtype)
+    total = torch.empty(n, dtype=logits.dtype)
+    ones = torch.ones(size, dtype=logits.dtype)
+    step = max(1, CACHED // size)
+    for start in range(0, n, step):
+        some = slice(start, start + step)
+        here = shares[some]
+        np.exp(logits[some].numpy(), out=here.numpy())
+        here /= torch.mv(here, ones, out=total[some]).unsqueeze(1)
+    return shares, total
+
+
 def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ``softmax(logits, -1)``, shape (N, S), and ``logsumexp(logits, -1)``, shape (N,).
 
@@ -69,9 +90,12 @@ def softmax(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if logits.dtype == torch.float32:
         low, high = torch.aminmax(logits)
         if bool(low > -SAFE) and bool(high < SAFE):  # nothing over- or underflows: no need to shift
-            weights = logits.exp()
-            total = row_sum(weights)
-            weights /= total.unsqueeze(-1)
+            if logits.ndim == 2 and logits.shape[1] <= FEW_COLUMNS and logits.device.type == "cpu":
+                weights, total = shares_of(logits)
+            else:
+                weights = logits.exp()
+                total = row_sum(weights)
+                weights /= total.unsqueeze(-1)
             return weights, total.log_()
     top = row_max(logits).unsqueeze(-1).clamp_min(torch.finfo(logits.dtype).min)
     weights = (logits - top).exp_()

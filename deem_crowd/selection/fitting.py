@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.expectation import counts_of
 from deem_crowd.runtime.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection.parts import Parts
@@ -44,6 +45,11 @@ class Training:
         """Whether any label is known."""
         return self.gold is not None and self.design.anywhere(bool((self.gold >= 0).any()))
 
+    @cached_property
+    def counts(self) -> torch.Tensor:
+        """Those expected of the start, shape (D, K, K)."""
+        return counts_of(self.design, self.start)
+
     def report(self) -> Report | None:
         """Begin a stage of the progress: a member."""
         return None if self.progress is None else self.progress.stage(self.n_passes)
@@ -52,7 +58,7 @@ class Training:
         """Fit one table a worker; ``beat`` as in :func:`deem_crowd.training.em.fit_confusion`."""
         return em.fit_confusion(
             self.design, self.start, 1, weight, self.gold, self.n_passes, self.report(), self.parts.path,
-            beat,
+            beat, first=self.counts,
         )  # fmt: skip
 
     def hierarchy(self) -> Hierarchical:
@@ -61,8 +67,9 @@ class Training:
 
     def _drawn_around(self, centre: Centre, weight: torch.Tensor | None = None) -> Hierarchical:
         return fit_hierarchical(
-            self.design, self.start, centre, weight, self.gold, self.n_passes, self.report()
-        )
+            self.design, self.start, centre, weight, self.gold, self.n_passes, self.report(),
+            self.counts,
+        )  # fmt: skip
 
     def structured(self, weight: torch.Tensor | None = None) -> tuple[str, Member]:
         """Fit one accuracy a worker, or where classes are ordered a bias and a noise; with its name."""
@@ -71,8 +78,9 @@ class Training:
             return rows.ORDERED, self._drawn_around(centre, weight)
         warm_start = self.warm_starts.get(rows.ONE_COIN)
         return rows.ONE_COIN, one_coin.fit_one_coin(
-            self.design, self.start, weight, self.gold, self.n_passes, warm_start, self.report()
-        )
+            self.design, self.start, weight, self.gold, self.n_passes, warm_start, self.report(),
+            self.counts,
+        )  # fmt: skip
 
     def subtypes(self, beat: float) -> Member:
         """Fit tables for easy and hard tasks."""

@@ -79,7 +79,7 @@ class Member:
     task_log_likelihood: torch.Tensor
     """Of each task's answers at the end of the path, in nats, shape (N,)."""
     log_likelihood: list[float] = field(default_factory=list)
-    """The mean over tasks, at each pass."""
+    """The mean over tasks, at each pass; of models with one state a class."""
     counts: torch.Tensor | None = None
     """Expected counts of the states, shape (D, K, S), where they were taken."""
     settled: bool = False
@@ -127,6 +127,7 @@ def fit_confusion(
     average: bool = True,
     beat: float | None = None,
     warm_start: WarmStart | None = None,
+    first: torch.Tensor | None = None,
 ) -> Member:
     """Fit one table a worker (M = 1) or one for easy and one for hard tasks (M = 2).
 
@@ -151,6 +152,8 @@ def fit_confusion(
         (:func:`deem_crowd.training.ending.falls_short`).
     warm_start : WarmStart, optional
         Where a fit of some of these answers stopped; it goes before ``start``.
+    first : shape (D, K, K·M), optional
+        Expected counts of ``start``.
     """
     k, m = design.n_classes, n_subtypes
     own = diagonal(k, m).bool()
@@ -171,7 +174,8 @@ def fit_confusion(
         states = expected.states
     else:
         at.alpha, states = begin(design, base, start, clamp, warm_start)
-    counts = counts_of(design, states)
+    known = first is not None and states is start
+    counts = first if known and first is not None else counts_of(design, states)
 
     def reached() -> float:
         table = weighted(at.weight, power)
@@ -186,7 +190,8 @@ def fit_confusion(
         at.weight = log_tables(cells)
         at.bias = class_log_prior(design.total(states), k, m)
         expected = expect(design, weighted(at.weight, power), at.bias, clamp)
-        at.history = [*at.history, expected.mean(design)]
+        if m == 1 or progress is not None:
+            at.history = [*at.history, expected.mean(design)]
         if progress is not None:
             progress(number, at.history[-1])
         at.done = number >= least and rests(design, expected.states, states)

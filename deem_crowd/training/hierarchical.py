@@ -84,7 +84,7 @@ class AccuracyCentre:
     beta: torch.Tensor = field(
         default_factory=lambda: torch.tensor(_BETA_PRIOR, dtype=torch.float64)
     )
-    _gain: float = 0.0
+    _gain: Callable[[], float] = field(default=float)
     _first: bool = True
 
     def update(self, counts: torch.Tensor, strength: float) -> torch.Tensor:
@@ -105,14 +105,15 @@ class AccuracyCentre:
         theta = theta.clamp(1e-4, 1 - 1e-4)
         accuracy, offset_gain = _with_class_offsets(theta, right, answers)
         errors, error_gain = shared_errors((cells * share).sum(2))
-        self._gain = offset_gain + error_gain + _beta_gain(totals, self.beta, theta)
+        beta = self.beta
+        self._gain = lambda: offset_gain + error_gain + _beta_gain(totals, beta, theta)
         wrong = (1 - accuracy) * errors[:, :, None]
         tables = torch.where(eye[:, :, None], accuracy, wrong).clamp_min_(_SMALLEST)
         return tables.permute(2, 0, 1).contiguous()
 
     def log_evidence(self) -> float:
         """See :class:`Centre`."""
-        return self._gain
+        return self._gain()
 
     @property
     def carried(self) -> torch.Tensor:
@@ -275,6 +276,7 @@ def fit_hierarchical(
     gold: torch.Tensor | None = None,
     n_passes: int = PASSES,
     progress: Callable[[int, float], None] | None = None,
+    first: torch.Tensor | None = None,
 ) -> Hierarchical:
     """Fit one table a worker around a centre by EM.
 
@@ -294,6 +296,8 @@ def fit_hierarchical(
         At most.
     progress : callable, optional
         Called with (passes so far, log-likelihood per task) after each pass.
+    first : shape (D, K, K), optional
+        Expected counts of ``start``.
 
     Returns
     -------
@@ -313,8 +317,8 @@ def fit_hierarchical(
     if at.number:
         centre.resume(at.centre)
         expected = expect(design, weighted(at.table, weight), at.bias, clamp)
-        states = expected.states
-    counts = counts_of(design, states)
+        states, first = expected.states, None
+    counts = counts_of(design, states) if first is None else first
     for number in at.passes(max(n_passes, 1)):
         middle = centre.update(counts, at.strength)
         at.centre = centre.carried

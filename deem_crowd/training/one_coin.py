@@ -42,8 +42,12 @@ def fit_one_coin(
     n_passes: int = PASSES,
     warm_start: WarmStart | None = None,
     progress: Callable[[int, float], None] | None = None,
+    first: torch.Tensor | None = None,
 ) -> Member:
-    """Fit one accuracy a worker and one confusion of errors for all; parameters as for :func:`fit_confusion`."""
+    """Fit one accuracy a worker and one confusion of errors for all.
+
+    Parameters are those of :func:`deem_crowd.training.em.fit_confusion`.
+    """
     k = design.n_classes
     n_passes, least = reach(n_passes, warm_start)
     base, clamp = torch.tensor([RIGHT, WRONG], dtype=torch.float64), Clamp(design, gold)
@@ -54,7 +58,8 @@ def fit_one_coin(
     else:
         at.alpha, states = begin(design, base, start, clamp, warm_start)
     for number in at.passes(max(n_passes, 1)):
-        counts = counts_of(design, states)
+        known = first is not None and states is start
+        counts = first if known and first is not None else counts_of(design, states)
         if number > 1 or warm_start is not None:
             right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
             missed = counts.sum((1, 2)) - right
