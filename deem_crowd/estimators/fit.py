@@ -166,7 +166,7 @@ def fit_answers(
     identity = np.arange(len(used))
     if not keep:
         design.__dict__.pop("votes", None)  # as large as a posterior, and not asked for again
-    worth = worth_of(design, found.posterior.to(design.device, design.dtype))
+    worth = worth_of(design, found.posterior.to(design.device, design.dtype), found.counts)
     priors = np.zeros(answers.n_classes)
     if len(used):
         priors[used] = found.prior.numpy()
@@ -324,12 +324,15 @@ def _plain(
     likelihood = training.Likelihood(design, recipe.settings, known)
     ended = likelihood.expected(training.Weights(fit.energy.bias, fit.energy.weight))
     states = ended.states
-    uninformed = known is None and _prefers_no_label(fit, ended, design, recipe.settings)
+    counts = counts_of(design, states)
+    uninformed = known is None and _prefers_no_label(fit, ended, counts, design, recipe.settings)
     if uninformed:
         fit.energy = null_model.common_skill(design, recipe.settings.n_subtypes)
         states = likelihood.posterior_of(fit.energy)
     one_unit.warn_not_converged(fit, recipe.settings)
     outcome = _outcome(design, fit.energy, fit.log_likelihood, fit.energy.fold(states))
+    if recipe.settings.n_subtypes == 1 and not uninformed:
+        outcome = replace(outcome, counts=counts)
     return outcome, uninformed, warm_start
 
 
@@ -358,12 +361,15 @@ def _all_occur(label: npt.NDArray[np.int32], k: int) -> bool:
 
 
 def _prefers_no_label(
-    fit: one_unit.Fit, ended: Expected, design: DesignMatrix, settings: training.Settings
+    fit: one_unit.Fit,
+    ended: Expected,
+    counts: torch.Tensor,
+    design: DesignMatrix,
+    settings: training.Settings,
 ) -> bool:
     """Whether the answers are explained as well without a hidden label; asked of the learned penalty only."""
     if settings.penalty != "learned" or settings.gauge != "normalised" or fit.n_passes == 0:
         return False
-    counts = counts_of(design, ended.states)
     bias, weight = fit.energy.bias, fit.energy.weight
     entropy = entropy_of(design, counts, ended.states, ended.summed(design), weight, bias)
     expected = design.total(ended.states)

@@ -96,9 +96,15 @@ class Growth:
         return sum(addition.design.n_answers for addition in self.additions)
 
 
-def worth_of(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
-    """Return answers of each worker, and the sums of the chance that each is right and of its square, (3, D)."""
-    parts = counts_of(design, p), design.expected_counts(p * p).cpu()
+def worth_of(
+    design: DesignMatrix, p: torch.Tensor, counts: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return answers of each worker, and the sums of the chance that each is right and of its square, (3, D).
+
+    ``counts``, shape (D, K, K), are those expected of ``p``, where they are known.
+    """
+    counts = counts_of(design, p) if counts is None else counts
+    parts = counts, design.expected_counts(p * p).cpu()
     right, squared = (torch.diagonal(each, dim1=1, dim2=2).sum(1) for each in parts)
     return torch.stack([design.n_given.cpu(), right, squared])
 
