@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from deem_crowd import threads
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
@@ -25,6 +24,7 @@ from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.probabilities import PROBABILITIES, ProbabilitiesToCome
 from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model.named_classes import NamedPosterior
+from deem_crowd.runtime import threads
 from deem_crowd.runtime.progress import watched
 from deem_crowd.runtime.warning import warn
 from deem_crowd.selection.pairs import Pairs

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd import threads
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.exceptions import (
     DataError,
@@ -22,6 +21,7 @@ from deem_crowd.exceptions import (
     MissingAnswersError,
     ParameterError,
 )
+from deem_crowd.runtime import threads
 from deem_crowd.runtime.warning import warn
 from deem_crowd.selection.pairs import Pairs
 
