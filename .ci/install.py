@@ -1,11 +1,12 @@
 """Install what developing needs into the environment of this interpreter: ``python .ci/install.py CONSTRAINTS WHAT``.
 
-As ``pip install --editable WHAT`` does, but by uv where it can be had: that takes half the CPU, and uses every core. uv
-reads none of pip's configuration, so it is handed over. Where uv fails, pip installs.
+As ``pip install WHAT`` does, editable where it is a folder, but by uv where it can be had: that takes half the CPU, and
+uses every core. uv reads none of pip's configuration, so it is handed over. Where uv fails, pip installs.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -41,16 +42,16 @@ def options() -> tuple[list[str], dict[str, str]]:
     return given, environment
 
 
-def by_uv(constraints: str, what: str) -> bool:
+def by_uv(constraints: str, what: list[str]) -> bool:
     """Install by uv; tell whether it is done."""
     pip = [*PIP, "install", "--quiet", "--constraint", constraints, "uv"]
-    if subprocess.run(pip, check=False).returncode:
+    if importlib.util.find_spec("uv") is None and subprocess.run(pip, check=False).returncode:
         return False
     given, environment = options()
     command = [
         sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable,
         "--index-strategy", "unsafe-best-match",
-        *given, "--constraint", constraints, "--editable", what,
+        *given, "--constraint", constraints, *what,
     ]  # fmt: skip
     done = subprocess.run(command, env={**os.environ, **environment}, check=False)
     return done.returncode == 0
@@ -58,13 +59,13 @@ def by_uv(constraints: str, what: str) -> bool:
 
 def main() -> int:
     """Install; the exit status is that of pip where it had to be called."""
-    constraints, what = sys.argv[1:]
+    constraints, name = sys.argv[1:]
+    what = ["--editable", name] if name.startswith(".") else [name]
     if by_uv(constraints, what):
         return 0
     sys.stderr.write("uv did not install the packages; pip does\n")
     # Modules are compiled when they are imported, which most of them never are.
-    command = [*PIP, "install", "--quiet", "--no-compile", "--constraint", constraints]
-    command += ["--editable", what]
+    command = [*PIP, "install", "--quiet", "--no-compile", "--constraint", constraints, *what]
     return subprocess.run(command, check=False).returncode
 
 
