@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.energy import Energy
+from deem_crowd.model.expectation import counts_of, expect
 from deem_crowd.model.matching import best_matching, best_matchings
 from deem_crowd.model.rows import FEW_COLUMNS
 from deem_crowd.model.tables import label_total, log_tables
@@ -121,3 +123,26 @@ def test_tasks_in_common_are_counted_in_pairs() -> None:
     chosen = np.array([0, 2, 3, 6])
     expected = there[:, chosen].T @ there[:, chosen]
     assert (_in_common(answers, chosen) == expected).all()
+
+
+@pytest.mark.parametrize(("k", "m"), [(2, 1), (2, 2), (3, 1), (4, 1)])
+def test_few_states_are_expected_column_by_column(k, m) -> None:
+    answers = drawn(7, 300, 6, k, 0.6)
+    single, double = (DesignMatrix(answers, CPU, kind) for kind in (torch.float32, torch.float64))
+    draws = torch.Generator().manual_seed(k)
+    weight = torch.randn((6, k, k * m), generator=draws).double().log_softmax(1)
+    bias = torch.randn(k * m, generator=draws).double().log_softmax(0)
+    found, exact = expect(single, weight, bias), expect(double, weight, bias)
+    assert (found.states.stride(0) == 1) == (k < 4)
+    torch.testing.assert_close(found.states.double(), exact.states, atol=1e-6, rtol=1e-5)
+    assert found.total == pytest.approx(exact.total, rel=1e-6)
+    by_task = found.task_log_likelihood.double()
+    torch.testing.assert_close(by_task, exact.task_log_likelihood, atol=1e-5, rtol=1e-5)
+    counts = counts_of(double, exact.states)
+    torch.testing.assert_close(counts_of(single, found.states), counts, atol=1e-4, rtol=1e-5)
+    squares = single.expected_counts(found.states.square())
+    expected = double.expected_counts(exact.states.square())
+    torch.testing.assert_close(squares, expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(single.votes.double(), double.votes)
+    fold = Energy(bias, weight, weight[0], m).fold
+    torch.testing.assert_close(fold(found.states).double(), fold(exact.states), atol=1e-6, rtol=0)

@@ -371,8 +371,8 @@ def _prefers_no_label(
     if settings.penalty != "learned" or settings.gauge != "normalised" or fit.n_passes == 0:
         return False
     bias, weight = fit.energy.bias, fit.energy.weight
-    entropy = entropy_of(design, counts, ended.states, ended.summed(design), weight, bias)
     expected = design.total(ended.states)
+    entropy = entropy_of(counts, expected, ended.summed(design), weight, bias)
     alpha, kappa = fit.pseudo_answers, settings.prior_penalty
     return null_model.label_evidence(counts, expected, entropy, alpha, kappa) <= 0
 

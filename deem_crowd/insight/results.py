@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from deem_crowd.data import gold as known_labels
-from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, FormError, MissingAnswersError, first_few
 
@@ -88,7 +88,8 @@ class Results:
     @property
     def n_answers_of_worker(self) -> IntArray:
         """Answers of each worker, shape (D,)."""
-        return ids.tally(self.answers.worker, self.answers.n_workers)
+        worker = torch.from_numpy(self.answers.worker.copy())  # it may not be to be written
+        return torch.bincount(worker, minlength=self.answers.n_workers).numpy()
 
     @property
     def n_answers_of_task(self) -> IntArray:

@@ -45,9 +45,9 @@ def within_task_correlation(
     variance = (right * (1 - right)).clamp_min(0)[:, None, :].expand_as(surprise)
     pairs = torch.zeros(2, dtype=torch.float64)
     for tasks, by_task in logits_in_pieces(design, torch.cat([surprise, variance.sqrt()], 2)):
-        some = posterior[tasks].to(by_task.dtype)
-        products = by_task.square_().view(-1, 2, k).mul_(some[:, None])
-        pairs += column_total(products).sum(1)
+        some = posterior[tasks].to(by_task.dtype).T.contiguous()
+        products = by_task.T.contiguous().square_().view(2, k, -1).mul_(some)
+        pairs += column_total(products.view(2 * k, -1).T).view(2, k).sum(1)
     # what a single answer adds, to be taken away again, is a sum over workers and labels
     counts = counts_of(design, posterior)
     alone = torch.stack([(counts * surprise.square()).sum(), (counts * variance).sum()])

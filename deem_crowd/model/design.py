@@ -26,6 +26,8 @@ from deem_crowd.model.sparse_rows import PIECE, SparseRows, by_column
 
 # Below this many answers × states float64 costs no time worth having.
 _FLOAT64_UP_TO = 2**19
+_COLUMNS = 3
+"""Columns of tasks up to which a matrix times each of them takes less time than one times all together."""
 _LONGEST = 8 * PIECE
 """Answers of a worker with one label up to which sums may be added up task by task: more are few workers' answers."""
 BATCH = 10**8
@@ -185,11 +187,13 @@ class DesignMatrix:
         Its columns may be what is contiguous.
         """
         k = self.n_classes
-        rows = self.by_task if k == 2 else None
-        if type(self) is DesignMatrix and rows is not None and rows.weightless and rows.whole:
-            second = rows.times(torch.tensor([0.0, 1.0]).repeat(self.n_workers))
-            return torch.stack([torch.from_numpy(rows.lengths()) - second, second]).T
         table = torch.eye(k, dtype=self.dtype, device=self.device)
+        if type(self) is DesignMatrix and 1 < k <= _COLUMNS and self.adds_up:
+            others = [self.by_task.times(row.repeat(self.n_workers)) for row in table[1:]]
+            first = torch.from_numpy(self.by_task.lengths()).to(self.dtype)
+            for column in others:
+                first -= column
+            return torch.stack([first, *others]).T
         return self.logits(table.expand(self.n_workers, k, k))
 
     @cached_property
@@ -237,7 +241,8 @@ class DesignMatrix:
         Tensor, float64, shape (D, K, S)
             ``Σ_{n: x_ni = l} posterior[n, :]``.
         """
-        if posterior.shape[1] in (1, 2) and posterior.stride(0) == 1 and self.adds_up:
+        few = 0 < posterior.shape[1] <= _COLUMNS and posterior.stride(0) == 1
+        if few and posterior.dtype == torch.float32 and self.adds_up:
             summed = torch.stack([self.add_up(column) for column in posterior.unbind(1)], 1)
         else:
             summed = (self.by_code @ posterior).to(torch.float64)

@@ -104,7 +104,10 @@ class Energy:
         """Sum the last axis from S states to K classes; those of one state each are returned as they are."""
         if self.n_subtypes == 1:
             return states
-        return states.unflatten(-1, (self.n_classes, self.n_subtypes)).sum(-1)
+        by_class = states.unflatten(-1, (self.n_classes, self.n_subtypes))
+        if states.ndim == 2 and states.stride(0) == 1:
+            return torch.stack([each.sum(0) for each in by_class.movedim(0, -1).unbind(0)]).T
+        return by_class.sum(-1)
 
     def class_prior(self, design: DesignMatrix) -> torch.Tensor:
         """Return π, shape (K,): p(label) averaged over tasks; softmax(b) in the normalised gauge."""

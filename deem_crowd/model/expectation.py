@@ -1,8 +1,8 @@
 """The E-step: from tables to what is expected of each task, and back to expected counts.
 
 Large hard matrices on the CPU, in float32, are gone through in pieces of tasks that stay in the processor's cache, with
-numpy's exponentials. Of two states one column is enough, their log-odds: a matrix times a vector instead of one times
-two columns, and a sigmoid instead of a softmax.
+numpy's exponentials. Of few states the log-odds of all but the first are enough, column by column: a matrix times a
+vector for each, and for two states a sigmoid instead of a softmax.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from torch.nn.functional import softplus
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import CACHED, FEW_COLUMNS, SAFE, add_to_rows, column_total, softmax
 from deem_crowd.model.sparse_rows import SparseRows
+
+MOST_CLASSES, MOST_STATES = 3, 4
+"""Classes and states up to which columns one by one take less time than all together."""
 
 Clamp = Callable[[torch.Tensor], torch.Tensor]
 
@@ -75,6 +78,9 @@ def expect(
         if reach < SAFE:
             if weight.shape[-1] == 2:
                 return _of_two(design, weight, bias)
+            few = design.n_classes <= MOST_CLASSES and weight.shape[-1] <= MOST_STATES
+            if few and design.adds_up and 2 * reach < SAFE:
+                return _of_columns(design, weight, bias)
             return _of_few(design, weight, bias)
     logits = design.logits(weight.to(design.device))
     logits = add_to_rows(logits, bias.to(design.device, design.dtype))
@@ -84,12 +90,20 @@ def expect(
 
 def counts_of(design: DesignMatrix, states: torch.Tensor) -> torch.Tensor:
     """Return the expected counts, float64 on the CPU, shape (D, K, S), of states, (N, S), whose rows sum to one."""
-    if states.shape[1] != 2 or _rows(design) is None or states.stride(0) != 1:
+    size = states.shape[1]
+    if size < 2 or _rows(design) is None or states.stride(0) != 1 or states.dtype != torch.float32:
         return design.expected_counts(states).cpu()
-    column = states[:, 1]
-    second = design.add_up(column) if design.adds_up else design.by_code.times(column).double()
-    both = torch.stack([(design.given - second).clamp_min_(0), second], 1)
-    return design.reduce(both.view(design.n_workers, design.n_classes, 2))
+    if design.adds_up and size <= MOST_STATES:
+        others = [design.add_up(column) for column in states.unbind(1)[1:]]
+    elif size == 2:
+        others = [design.by_code.times(states[:, 1]).double()]
+    else:
+        return design.expected_counts(states).cpu()
+    first = design.given - others[0]
+    for column in others[1:]:
+        first -= column
+    counts = torch.stack([first.clamp_min_(0), *others], 1)
+    return design.reduce(counts.view(design.n_workers, design.n_classes, size))
 
 
 def logits_in_pieces(
@@ -139,6 +153,30 @@ def _of_two(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> E
         return softplus(odds) + column(first, bias[0])
 
     return Expected(states.T, total, by_task)
+
+
+def _of_columns(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> Expected:
+    rows = design.by_task
+    first, *others = weight.reshape(-1, len(bias)).unbind(1)
+    states = torch.empty((len(bias), design.n_tasks), dtype=torch.float32)
+    for state, values, shift in zip(states[1:], others, (bias[1:] - bias[0]).tolist(), strict=True):
+        odds = rows.times((values - first).to(torch.float32)).add_(shift)
+        np.exp(odds.numpy(), out=state.numpy())
+    total = states[1:].sum(0).add_(1)
+    torch.reciprocal(total, out=states[0])
+    states[1:].mul_(states[0])
+
+    def log_total() -> torch.Tensor:
+        return torch.from_numpy(np.log(total.numpy()))
+
+    def summed() -> float:
+        of_first = float(torch.dot(design.given, first)) + len(total) * float(bias[0])
+        return of_first + float(column_total(log_total()))
+
+    def by_task() -> torch.Tensor:
+        return log_total() + rows.times(first.to(torch.float32)).add_(float(bias[0]))
+
+    return Expected(states.T, summed, by_task)
 
 
 def _of_few(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> Expected:

@@ -68,6 +68,10 @@ def shares_of(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     In pieces that stay in the cache, with numpy's exponentials, which are faster than torch's.
     """
     n, size = logits.shape
+    if logits.stride(0) == 1 and size > 1:
+        columns = torch.from_numpy(np.exp(logits.T.numpy()))
+        total = columns.sum(0)
+        return columns.div_(total).T, total
     shares = torch.empty((n, size), dtype=logits.dtype)
     total = torch.empty(n, dtype=logits.dtype)
     ones = torch.ones(size, dtype=logits.dtype)

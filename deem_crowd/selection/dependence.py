@@ -97,6 +97,10 @@ def measure(counted: Pairs, n_answers: FloatArray) -> tuple[Dependence, Dependen
     enough = n_answers[counted.sources] >= MIN_COMMON
     if enough.sum() <= MIN_PARTNERS:
         return none, none
+    often = counted.common >= MIN_COMMON
+    np.fill_diagonal(often, False)
+    if not with_partners(often).any():  # both ask such pairs alone
+        return none, none
     asked = counted.among(enough)
     return _by_telling_pairs(asked, none), _by_all_pairs(asked, none)
 

@@ -126,8 +126,12 @@ def agreement_weights(
     n, k = different[0].shape
     gram = torch.zeros((len(different), len(different)), dtype=torch.float64)
     rows = max(1, _PIECE // max(k, 1))
+    if different[0].stride(0) == 1:  # columns are what is contiguous
+        different = [p.T for p in different]
+    wide = different[0].shape[0] != n
     for at in range(0, n, rows):
-        piece = torch.stack([p[at : at + rows].flatten().to(design.dtype) for p in different])
+        some = (slice(None), slice(at, at + rows)) if wide else slice(at, at + rows)
+        piece = torch.stack([p[some].flatten().to(design.dtype) for p in different])
         gram += (piece @ piece.T).cpu()
     gram = design.reduce(gram) / max(design.n_tasks_in_all, 1)
     products = gram[place][:, place].tolist()

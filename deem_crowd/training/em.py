@@ -176,11 +176,12 @@ def fit_confusion(
         at.alpha, states = begin(design, base, start, clamp, warm_start)
     known = first is not None and states is start
     counts = first if known and first is not None else counts_of(design, states)
+    tasks = design.total(states)
 
     def reached() -> float:
         table = weighted(at.weight, power)
-        entropy = entropy_of(design, counts, states, expected.summed(design), table, at.bias)
-        return log_evidence(design, counts, states, at.alpha, m) + entropy
+        entropy = entropy_of(counts, tasks, expected.summed(design), table, at.bias)
+        return log_evidence(counts, tasks, at.alpha, m) + entropy
 
     dear = design.n_answers_in_all * k * m > _DEAR
     for number in at.passes(max(n_passes, 1)):
@@ -188,7 +189,7 @@ def fit_confusion(
             at.alpha = own_label_first(learned_pseudo_answers(counts, at.alpha, base), own)
         cells = counts + at.alpha
         at.weight = log_tables(cells)
-        at.bias = class_log_prior(design.total(states), k, m)
+        at.bias = class_log_prior(tasks, k, m)
         expected = expect(design, weighted(at.weight, power), at.bias, clamp)
         if m == 1 or progress is not None:
             at.history = [*at.history, expected.mean(design)]
@@ -196,7 +197,7 @@ def fit_confusion(
             progress(number, at.history[-1])
         at.done = number >= least and rests(design, expected.states, states)
         states = expected.states
-        counts = counts_of(design, states)
+        counts, tasks = counts_of(design, states), design.total(states)
         if m == 1 and average:
             at.path = at.path + (1.0 / number) * at.weight
         if beat is not None and not at.done and number > LEAST_PASSES - 3:
@@ -252,7 +253,8 @@ def margin_start(design: DesignMatrix, start: torch.Tensor) -> torch.Tensor:
     """Split probabilities, shape (N, K), into easy and hard, shape (N, 2·K): easy as far as the votes agree."""
     votes = design.votes
     easy = ((row_max(votes) + 0.5) / (row_sum(votes) + 1)).unsqueeze(1)
-    return torch.stack([start * easy, start * (1 - easy)], 2).flatten(1)
+    both = torch.stack([(start * easy).T, (start * (1 - easy)).T], 1).flatten(0, 1).T
+    return both if start.stride(0) == 1 else both.contiguous()
 
 
 def chance_corrected_skills(design: DesignMatrix, member: Member) -> npt.NDArray[np.float64]:

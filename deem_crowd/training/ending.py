@@ -8,6 +8,7 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import row_max
+from deem_crowd.model.tables import label_total
 
 TOLERANCE = 1e-4
 """Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""
@@ -49,46 +50,52 @@ def falls_short(bounds: list[float], beat: float, n_passes: int, dear: bool = Fa
 
 
 def entropy_of(
-    design: DesignMatrix,
     counts: torch.Tensor,
-    states: torch.Tensor,
+    tasks: torch.Tensor,
     log_likelihood: float,
     weight: torch.Tensor,
     bias: torch.Tensor,
 ) -> float:
-    """Return the entropy, in nats, of the states that :func:`expect` has found, whose expected counts are given.
+    """Return the entropy, in nats, of the states that :func:`expect` has found.
 
     − Σ_n Σ_s q_n(s) log q_n(s), with log q_n(s) = b_s + Σ_i W[i, x_ni, s] − log Σ_s exp(…): the sums of W and b over
     tasks are sums over tables.
+
+    Parameters
+    ----------
+    counts : float64, shape (D, K, S)
+        Expected counts of the states.
+    tasks : float64, shape (S,)
+        Expected tasks in each state.
+    log_likelihood : float
+        Σ_n log Σ_s exp(…).
+    weight, bias : shapes (D, K, S) and (S,)
     """
     value = log_likelihood - float((counts * weight).sum())
-    return value - float((design.total(states) * bias).sum())
+    return value - float((tasks * bias).sum())
 
 
-def log_evidence(
-    design: DesignMatrix, counts: torch.Tensor, states: torch.Tensor, alpha: torch.Tensor, m: int
-) -> float:
+def log_evidence(counts: torch.Tensor, tasks: torch.Tensor, alpha: torch.Tensor, m: int) -> float:
     """Return the variational lower bound of the log evidence, less the entropy of the states, in nats.
 
     Tables and class prior are integrated out, for answers in a given sequence.
 
     Parameters
     ----------
-    design : DesignMatrix
-        N tasks, D workers, K classes.
     counts : float64, shape (D, K, K·M)
-        Expected counts of ``states``, shape (N, K·M).
+        Expected counts of the states.
+    tasks : float64, shape (K·M,)
+        Expected tasks in each state.
     alpha : shape (K, K·M)
         Pseudo-answers.
     m : int
         M, states a class.
     """
-    k = design.n_classes
+    k = len(alpha)
     cells = counts + alpha
     value = (torch.lgamma(cells) - torch.lgamma(alpha)).sum()
-    value -= (torch.lgamma(cells.sum(1)) - torch.lgamma(alpha.sum(0))).sum()
-    expected = design.total(states)
+    value -= (torch.lgamma(label_total(cells)) - torch.lgamma(alpha.sum(0))).sum()
     share = torch.tensor(1.0 / m, dtype=torch.float64)
     value += math.lgamma(k) - k * m * torch.lgamma(share)
-    value += torch.lgamma(expected + share).sum() - torch.lgamma(expected.sum() + k)
+    value += torch.lgamma(tasks + share).sum() - torch.lgamma(tasks.sum() + k)
     return float(value)

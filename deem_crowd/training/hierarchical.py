@@ -339,8 +339,9 @@ def fit_hierarchical(
     table = weighted((at.path + rest * at.table) / (shares + rest), weight)
     middle = centre.update(counts, at.strength)
     last = weighted(at.table, weight)
-    entropy = entropy_of(design, counts, states, expected.summed(design), last, at.bias)
-    bound = _bound(design, counts, states, at.strength * middle) + centre.log_evidence() + entropy
+    tasks = design.total(states)
+    entropy = entropy_of(counts, tasks, expected.summed(design), last, at.bias)
+    bound = _bound(counts, tasks, at.strength * middle) + centre.log_evidence() + entropy
     average = middle[design.answered].mean(0) if bool(design.answered.any()) else middle.mean(0)
     return Hierarchical(
         Energy(at.bias, table, log_average_table(table, design)),
@@ -381,12 +382,9 @@ def log_evidence_of_tables(counts: torch.Tensor, prior: torch.Tensor) -> float:
     return float(gained.sum() - lost.sum())
 
 
-def _bound(
-    design: DesignMatrix, counts: torch.Tensor, states: torch.Tensor, prior: torch.Tensor
-) -> float:
+def _bound(counts: torch.Tensor, tasks: torch.Tensor, prior: torch.Tensor) -> float:
     """Return the evidence of tables with prior α_i and of the class prior, in nats."""
-    k = states.shape[1]
-    expected = design.total(states)
+    k = len(tasks)
     value = log_evidence_of_tables(counts, prior)
-    value += math.lgamma(k) + float(torch.lgamma(expected + 1).sum())
-    return value - float(torch.lgamma(expected.sum() + k))
+    value += math.lgamma(k) + float(torch.lgamma(tasks + 1).sum())
+    return value - float(torch.lgamma(tasks.sum() + k))
