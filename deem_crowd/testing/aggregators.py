@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +58,7 @@ class _AggregatorChecks(_InputChecks):
 
     @check("labels")
     def labels(self) -> None:
-        labels = self.labelled(self.data)
+        labels = self.expected
         tasks = set(self.data["task"])
         self.checks.require(
             set(labels.index) == tasks and labels.index.is_unique,
@@ -85,7 +84,7 @@ class _AggregatorChecks(_InputChecks):
 
     @check("accuracy")
     def right(self) -> None:
-        share = float((self.labelled(self.data).reindex(self.truth.index) == self.truth).mean())
+        share = float((self.expected.reindex(self.truth.index) == self.truth).mean())
         self.checks.require(
             share >= self.accuracy,
             f"{share:.0%} of the labels of an easy crowd are right.",
@@ -94,7 +93,7 @@ class _AggregatorChecks(_InputChecks):
 
     @check("probabilities")
     def probabilities(self) -> None:
-        made = self.factory().fit(self.data.copy())
+        made = self.fitted
         probas = getattr(made, "probas_", None)
         if probas is None:
             return
@@ -121,16 +120,14 @@ class _AggregatorChecks(_InputChecks):
             "Take labels and probabilities from one posterior.",
         )
 
-    def fitted(self, attribute: str, kind: type) -> Any:
+    def shown(self, attribute: str, kind: type) -> Any:
         """Return an attribute of an aggregator fitted to the easy crowd; None if it has no such thing of that type."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = getattr(self.factory().fit(self.data.copy()), attribute, None)
+        value = getattr(self.fitted, attribute, None)
         return value if isinstance(value, kind) else None
 
     @check("skills")
     def skills(self) -> None:
-        skills = self.fitted("skills_", pd.Series)
+        skills = self.shown("skills_", pd.Series)
         if skills is None:
             return
         right = self.data["label"].to_numpy() == self.truth.reindex(self.data["task"]).to_numpy()
@@ -158,7 +155,7 @@ class _AggregatorChecks(_InputChecks):
 
     @check("errors")
     def errors(self) -> None:
-        errors = self.fitted("errors_", pd.DataFrame)
+        errors = self.shown("errors_", pd.DataFrame)
         if errors is None:
             return
         classes = set(self.data["label"])
@@ -191,7 +188,7 @@ class _AggregatorChecks(_InputChecks):
 
     @check("priors")
     def priors(self) -> None:
-        priors = self.fitted("priors_", pd.Series)
+        priors = self.shown("priors_", pd.Series)
         if priors is None:
             return
         values = priors.to_numpy(dtype=float)
@@ -211,7 +208,7 @@ class _AggregatorChecks(_InputChecks):
         )
         returned = made.fit(self.data.copy())
         self.checks.require(returned is made, "fit does not return self.", "Return self.")
-        pd.testing.assert_series_equal(made.labels_, self.labelled(self.data))
+        pd.testing.assert_series_equal(made.labels_, self.expected)
 
     @check("repeatable")
     def repeatable(self) -> None:
@@ -228,7 +225,7 @@ class _AggregatorChecks(_InputChecks):
 
     @check("order of rows")
     def rows(self) -> None:
-        first = self.labelled(self.data)
+        first = self.expected
         for seed in range(3):
             shuffled = self.data.sample(frac=1.0, random_state=seed)
             changed = int((self.labelled(shuffled).reindex(first.index) != first).sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,27 @@ class _InputChecks:
         )
         return labels
 
+    @cached_property
+    def expected(self) -> pd.Series:
+        """The labels of the easy crowd, which those of the same answers in another form are compared with."""
+        return self.labelled(self.data)
+
+    @cached_property
+    def fitted(self) -> Any:
+        """An aggregator fitted to the easy crowd, to be looked at."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self.factory().fit(self.data.copy())
+
     @check("extra columns")
     def columns(self) -> None:
         more = self.data.assign(extra=1)[["label", "extra", "task", "worker"]]
-        same = self.labelled(more).equals(self.labelled(self.data))
+        same = self.labelled(more).equals(self.expected)
         self.checks.require(same, "further columns change the labels.", "Use columns by name.")
 
     @check("index of the frame")
     def index(self) -> None:
-        expected = self.labelled(self.data)
+        expected = self.expected
         one = self.data.set_axis(pd.Index([0] * len(self.data), name="task"), axis=0)
         same = self.labelled(one).equals(expected)
         self.checks.require(
@@ -73,7 +86,7 @@ class _InputChecks:
             label=(self.data["label"] == "cat").astype("int64"),
         )
         labels = self.labelled(numbers)
-        names = self.labelled(self.data)
+        names = self.expected
         first = dict(zip(numbers["task"], self.data["task"], strict=True))
         expected = [int(names[first[task]] == "cat") for task in labels.index]
         wrong = int((labels.to_numpy() != np.array(expected)).sum())
@@ -91,7 +104,7 @@ class _InputChecks:
 
     @check("awkward labels")
     def awkward(self) -> None:
-        names = self.labelled(self.data)
+        names = self.expected
         for cat, dog in (("", "task"), ("label", "a\tb\n"), ("é", "agg_label")):
             other = {"cat": cat, "dog": dog}
             labels = self.labelled(self.data.assign(label=self.data["label"].map(other)))
@@ -205,7 +218,7 @@ class _InputChecks:
         if hasattr(made, "labels_"):
             same = twin.labels_.equals(made.labels_)
             self.checks.require(same, "a deep copy has other labels.", "Keep state in attributes.")
-        same = twin.fit_predict(self.data).equals(self.labelled(self.data))
+        same = twin.fit_predict(self.data).equals(self.expected)
         self.checks.require(
             same, "a deep copy fits differently.", "Keep parameters and state in attributes."
         )
