@@ -16,6 +16,8 @@ from deem_crowd_benchmarks.tables import DASH, Table, number
 
 SCALE = "scale"
 """The kind of the sets that are there to measure time and memory on."""
+_PEER = "ds"
+"""The method that speed is compared with."""
 
 COVERAGE = "coverage"
 """The measure that is shown where a method left tasks open, and nowhere else."""
@@ -216,11 +218,16 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
     methods = list(dict.fromkeys(row["method"] for row in rows))
     sizes = {row["set"] for row in rows}
     plain = all(name.endswith(" answers") for name in sizes)
+    headings = ["answers", "factorize s"]
+    for m in methods:
+        headings += [f"{m} s", f"{m} ×", f"{m} MB"]
+        headings += [f"{_PEER} / {m}"] if _beside_peer(m, methods) else []
     table = Table(
         "Time and memory against the number of answers",
-        ["answers", "factorize s", *(f"{m} {what}" for m in methods for what in ("s", "×", "MB"))],
+        headings,
         note="Seconds from DataFrame to labels; ×: as a multiple of pandas.factorize on the three columns, in the "
-        "same process; MB: what memory rises above the frame; medians over seeds. The last row is the slope of log "
+        "same process; MB: what memory rises above the frame; ds / …: how many times as fast as crowd-kit's DawidSkene "
+        "on the same crowd; medians over seeds. The last row is the slope of log "
         "seconds against log answers from 100,000 answers on "
         "(from all, if there are fewer than two such): 1 is a cost that follows the answers.",
     )
@@ -237,6 +244,8 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
             ]
             cells.append(number(_median(multiples, "×"), ".1f"))
             cells.append(number(_median(same, "peak_mb"), ".0f"))
+            if _beside_peer(method, methods):
+                cells.append(number(_median(_ratios(alike, same), "ratio"), ".1f"))
         table.rows.append(cells)
     if not plain:  # shapes, not sizes
         table.title = "Time and memory"
@@ -252,8 +261,23 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
             cells += [number(slope, ".2f"), "", ""]
         else:
             cells += [DASH, "", ""]
+        cells += [""] if _beside_peer(method, methods) else []
     table.rows.append(cells)
     return table
+
+
+def _beside_peer(method: str, methods: Sequence[str]) -> bool:
+    return _PEER in methods and method != _PEER
+
+
+def _ratios(alike: Sequence[Row], same: Sequence[Row]) -> list[Row]:
+    """Return what the peer takes in units of a method's runs, seed by seed."""
+    took = {row["seed"]: row["seconds"] for row in alike if row["method"] == _PEER}
+    return [
+        {"ratio": took[row["seed"]] / row["seconds"]}
+        for row in same
+        if row["seed"] in took and row.get("seconds")
+    ]
 
 
 def _median(rows: Sequence[Row], key: str) -> float:

@@ -210,8 +210,11 @@ def test_scaling_measures_what_follows_the_answers(tmp_path) -> None:
     data = [
         Source(f"{n:,} answers", summary.SCALE, CrowdOf(n), drawn=True, large=True) for n in sizes
     ]
-    found = benchmark(data=data, methods="deem, mv", out=tmp_path)
+    found = benchmark(data=data, methods="deem, ds", out=tmp_path)
     assert found.overview is None
+    at = found.scaling.header.index("ds / deem")
+    assert all(float(row[at]) > 0 for row in found.scaling.rows[:-1])
+    assert "ds / ds" not in found.scaling.header
     assert [row[0] for row in found.scaling.rows] == ["2,000", "4,000", "8,000", "slope"]
     rows = runs.read_rows(tmp_path)
     assert all(row["seconds"] > 0 for row in rows)
