@@ -131,7 +131,7 @@ def regression(base: bool, penalty: float = 1.0) -> tuple[Regression, Answers, n
     features = indicators(answers, np.arange(answers.n_tasks))
     tables = np.random.default_rng(0).normal(size=(answers.n_workers, 4, 4))
     logits = features @ tables.reshape(-1, 4) if base else None
-    found = Regression(features, logits, 0.7, penalty)
+    found = Regression(features, logits, 0.7, penalty, 2.0)
     return found.fit(np.arange(60), truth[:60], 4), answers, tables
 
 
@@ -150,24 +150,33 @@ def test_a_regression_is_at_its_maximum() -> None:
     found, answers, _ = regression(False, 0.5)
     truth = laws.two_answers(4, 120).gold.loc[answers.tasks].to_numpy()[:60]
     features = indicators(answers, np.arange(60)).toarray()
-    weight = found._weight.copy()
+    eye = np.tile(np.eye(4), (answers.n_workers, 1))
 
-    def loss(weight: np.ndarray, bias: np.ndarray) -> float:
-        logits = features @ weight + bias
+    def loss(weight: np.ndarray, skill: np.ndarray, bias: np.ndarray) -> float:
+        logits = features @ (weight + np.repeat(skill, 4)[:, None] * eye) + bias
         logits -= logsumexp(logits, axis=1, keepdims=True)
-        return (
-            -logits[np.arange(60), truth].sum() + 0.25 * (weight**2).sum() + 0.5 * (bias**2).sum()
-        )
+        of_common = 0.5 * 2.0 * ((bias**2).sum() + (skill**2).sum())
+        return -logits[np.arange(60), truth].sum() + 0.25 * (weight**2).sum() + of_common
 
-    best = loss(weight, found._bias)
+    at = (found._weight, found._skill, found._bias)
+    best = loss(*at)
     rng = np.random.default_rng(0)
     for size in (1e-3, 1e-2, 0.1):
         for _ in range(20):
-            moved = loss(
-                weight + size * rng.normal(size=weight.shape),
-                found._bias + size * rng.normal(size=4),
-            )
-            assert moved > best
+            assert loss(*(part + size * rng.normal(size=part.shape) for part in at)) > best
+
+
+def test_few_labels_teach_one_skill_a_source() -> None:
+    """Ten classes, 40 known labels: a regression with a table alone has far too many numbers."""
+    data = laws.ten_classes(3, 1500)
+    answers = Answers.from_frame(data.answers)
+    truth = data.gold.loc[answers.tasks].to_numpy()
+    features = indicators(answers, np.arange(answers.n_tasks))
+    right = []
+    for common in (1.0, 1e6):
+        found = Regression(features, None, 0.0, 3.0, common).fit(np.arange(40), truth[:40], 10)
+        right.append((found.predict(np.arange(40, 1500)).argmax(1) == truth[40:]).mean())
+    assert right[0] > right[1] + 0.1
 
 
 def test_stacking_is_the_best_of_many_mixtures() -> None:

@@ -3,9 +3,9 @@ r"""What a few known labels are worth: they choose between readings of the answe
 Known labels are clamped in EM; besides that they train two conditional models of the label given a task's answers, both
 multinomial logistic regressions on indicators of (worker, answer), which is the posterior of an energy of one unit:
 
-    p(k | x_n) ∝ exp( b_k + Σ_{i∈O(n)} W[i, x_ni, k] ),
+    p(k | x_n) ∝ exp( b_k + Σ_{i∈O(n)} W[i, x_ni, k] ),        W[i, l, k] = s_i [l = k] + Δ[i, l, k],
 
-one with W shrunk towards zero, and one with W = a W⁰ + Δ and Δ shrunk towards zero, where W⁰ are the log-tables of the
+one with skills s and Δ shrunk towards zero, and one with a W⁰ added to them, where W⁰ are the log-tables of the
 fit without gold and a ~ N(a⁰, ½²) rescales them (a⁰ = 1 / the design effect of a mean task): with few labels it is the
 fit without gold. The penalties are chosen, and the four readings (the fit without gold is one) weighted, by the
 log-likelihood of held-out gold in three folds: the weights v maximise Σ_n log Σ_j v_j p_j(y_n) under a Dirichlet prior
@@ -45,11 +45,22 @@ MOST_WORK = 3e7
 """Answers × classes up to which the fits of the folds are paid for."""
 _MOST_CELLS = 10**6
 _FOLDS = 3
-_PENALTIES = (3.0, 1.0, 0.3)
-_CORRECTION_PENALTIES = (30.0, 10.0, 3.0, 1.0)
-_PRIOR = (0.8, 1.0, 0.4, 0.8)
-"""Pseudo-labels for the clamped fit, the fit without gold, the regression, and the corrected fit."""
-_PRIOR_UNINFORMED = (0.0, 1.8, 0.4, 0.8)
+_PENALTIES = (10.0, 3.0, 1.0, 0.3)
+_CORRECTION_PENALTIES = (
+    (100.0, 100.0),
+    (30.0, 10.0),
+    (10.0, 3.0),
+    (10.0, 1.0),
+    (3.0, 1.0),
+    (1.0, 1.0),
+)
+"""Of Δ, and of skills and class offsets: under the first only the scale of the fit without gold is learned."""
+_PRIOR = (0.8, 1.0, 0.1, 1.1)
+"""Pseudo-labels for the clamped fit, the fit without gold, the regression, and the corrected fit.
+
+The regression has nothing but the known labels to go by, and counts for little until held-out ones speak for it.
+"""
+_PRIOR_UNINFORMED = (0.0, 1.8, 0.1, 1.1)
 """The same where the answers show no label: a pool of models that were refused is left out, however gold clamps it."""
 _USUAL_SKILL = 0.7
 """The least skill with which the corrected fit begins where the answers show no label."""
@@ -274,7 +285,9 @@ def learn(
     fold[_order(features, known, gold.sizes, of_told, of_free)] = np.arange(n) % _FOLDS
 
     shrunk = [Regression(features, None, 0.0, penalty) for penalty in _PENALTIES]
-    corrected = [Regression(features, base, usual, penalty) for penalty in _CORRECTION_PENALTIES]
+    corrected = [
+        Regression(features, base, usual, *penalties) for penalties in _CORRECTION_PENALTIES
+    ]
     models = [*shrunk, *corrected]
     chances = np.empty((n, 2 + len(models)))
     chances[:, 1] = of_free
