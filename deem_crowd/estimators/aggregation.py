@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
@@ -21,7 +20,12 @@ from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.growth import GROWN_WITH, UPDATE, add_answers
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.memory import Memory
-from deem_crowd.estimators.probabilities import PROBABILITIES, ProbabilitiesToCome
+from deem_crowd.estimators.probabilities import (
+    PROBABILITIES,
+    ProbabilitiesToCome,
+    TensorOfProbabilities,
+    ToCome,
+)
 from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime import threads
@@ -119,8 +123,7 @@ def added(
     classes = seen.base.classes
     labels = ids.take(classes, model.growth.label.numpy(), "agg_label")
     labels.index = seen.tasks
-    posterior = model.growth.posterior.to(torch.float64).numpy()
-    probas = pd.DataFrame(posterior, index=seen.tasks, columns=classes)
+    probas = TensorOfProbabilities(model.growth.posterior, seen.tasks, classes)
     return seen, {**attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
 
 
@@ -170,7 +173,7 @@ def predicted(
 def attributes(
     model: FittedModel | SparseModel,
     labels: pd.Series,
-    probas: pd.DataFrame | ProbabilitiesToCome,
+    probas: pd.DataFrame | ToCome,
     workers: pd.Index,
     classes: pd.Index,
 ) -> dict[str, Any]:

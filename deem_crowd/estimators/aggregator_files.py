@@ -20,7 +20,11 @@ from deem_crowd.estimators import (
 )
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.many_classes import SparseModel
-from deem_crowd.estimators.probabilities import PROBABILITIES, ProbabilitiesToCome
+from deem_crowd.estimators.probabilities import (
+    PROBABILITIES,
+    ProbabilitiesToCome,
+    TensorOfProbabilities,
+)
 from deem_crowd.model.named_classes import NamedPosterior
 
 
@@ -33,6 +37,8 @@ def pack(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tens
     named = {"task": labels.index, "worker": workers, "label": classes}
     plain = {name: stored_ids.plain_index(index, name) for name, index in named.items()}
     tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
+    if isinstance(probas, TensorOfProbabilities):
+        probas = probas.frame
     if isinstance(probas, ProbabilitiesToCome):
         tensors |= model_files.pack_named(probas.posterior)
     else:  # a frame may be read-only

@@ -23,7 +23,7 @@ from deem_crowd.estimators.parts import Dirichlet, Part, part_of, single_part
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.expectation import counts_of
+from deem_crowd.model.expectation import counts_of, expect
 from deem_crowd.model.grown import Addition, GrownDesign
 from deem_crowd.model.rows import row_sum
 from deem_crowd.model.votes import best_and_ties
@@ -248,7 +248,8 @@ def _posterior(
     if workers is not None:
         energies = [replace(energy, weight=energy.weight[workers]) for energy in energies]
     if pool is None:
-        return energies[0].posterior(design)
+        (energy,) = energies
+        return energy.fold(expect(design, energy.weight, energy.bias).states)
     return replace(pool, energies=tuple(energies)).posterior(design)
 
 

@@ -64,7 +64,10 @@ class Part:
 
         ``touched`` holds all answers to its tasks; those numbered ``known`` or more are new.
         """
-        energy, before = self.energy, self.table(self.counts)
+        energy = self.energy
+        # tables with the same pseudo-answers for all change for those alone who gave answers
+        rows = new.workers if isinstance(self.table, Dirichlet) else slice(None)
+        before = self.table(self.counts[rows])
         fresh = touched.tasks >= known
         counts, expected, bias = self.counts, self.expected, energy.bias
         weight = energy.weight
@@ -72,11 +75,12 @@ class Part:
             states = softmax(touched.logits(weight) + bias.to(design.dtype))[0]
             counts = self.counts.clone()
             new.add_counts(states, counts)
-            weight = energy.weight + self.table(counts) - before
+            weight = energy.weight.clone()
+            weight[rows] += self.table(counts[rows]) - before
             expected = self.expected + states[fresh].sum(0, dtype=torch.float64)
             bias = self._log_prior(expected)
         if self.pseudo_tasks is not None:
-            weight = torch.log_softmax(weight, 1)
+            weight[rows] = torch.log_softmax(weight[rows], 1)
         average = log_average_table(weight, design)
         moved = Energy(bias, weight, average, energy.n_subtypes)
         return replace(self, energy=moved, counts=counts, expected=expected)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
+import torch
 
 from deem_crowd.model.named_classes import NamedPosterior
 
@@ -39,6 +40,30 @@ class ProbabilitiesToCome:
         return pd.DataFrame(self.posterior.dense(), index=self.tasks, columns=self.classes)
 
 
+@dataclass(frozen=True, eq=False)
+class TensorOfProbabilities:
+    """A tensor that a frame of probabilities can be made of, where these change faster than they are asked for.
+
+    Attributes
+    ----------
+    posterior : Tensor, shape (N, K)
+    tasks, classes : Index
+    """
+
+    posterior: torch.Tensor
+    tasks: pd.Index
+    classes: pd.Index
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The frame, float64, shape (N, K)."""
+        values = self.posterior.to("cpu", torch.float64).numpy()
+        return pd.DataFrame(values, index=self.tasks, columns=self.classes)
+
+
+ToCome = ProbabilitiesToCome | TensorOfProbabilities
+
+
 class Probabilities:
     """``probas_`` of a fitted aggregator."""
 
@@ -48,7 +73,7 @@ class Probabilities:
         found = self.__dict__.get(PROBABILITIES)
         if found is None:
             raise AttributeError("probas_ is there after fit")
-        return found.frame if isinstance(found, ProbabilitiesToCome) else found
+        return found.frame if isinstance(found, ToCome) else found
 
     @probas_.setter
     def probas_(self, frame: pd.DataFrame) -> None:
