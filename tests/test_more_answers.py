@@ -167,6 +167,8 @@ def test_an_addition_can_be_saved(tmp_path) -> None:
     model.save(tmp_path / "model")
     loaded = DEEMAggregator.load(tmp_path / "model")
     pd.testing.assert_series_equal(loaded.labels_, model.labels_)
+    pd.testing.assert_frame_equal(loaded.probas_, model.probas_)
+    assert model.probas_.dtypes.unique().tolist() == [np.float64]
     frame = crowd()[:50]
     pd.testing.assert_frame_equal(loaded.predict_proba(frame), model.predict_proba(frame))
 
