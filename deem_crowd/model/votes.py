@@ -115,7 +115,7 @@ def vote_agreement(design: DesignMatrix, answers_per_task: npt.NDArray[np.intege
     if design.anywhere(not bool(shared.all())):
         answered = design.expected_counts(shared.to(design.dtype)[:, None]).sum((1, 2))
     else:
-        answered = design.n_given
+        answered = design.n_given.to(agreed.device)
     total = answered.sum()
     mean = agreed.sum() / total if total > 0 else agreed.new_tensor(1.0 / max(k, 1))
     return torch.where(answered > 0, agreed / answered.clamp_min(1), mean).clamp(0, 1)
