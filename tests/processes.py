@@ -42,11 +42,19 @@ class Running:
             return status, file.read().decode("utf-8", errors="replace")
 
 
-def start(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Running:
-    """Start ``python arguments``, as :func:`python` runs it, and go on; there have to be forks."""
+def start(
+    *arguments: str,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    stdout: int | None = None,
+) -> Running:
+    """Start ``python arguments``, as :func:`python` runs it, and go on; there have to be forks.
+
+    Standard output goes to the file descriptor ``stdout`` if it is given, and is not waited for.
+    """
     said = tempfile.TemporaryFile()  # noqa: SIM115
     with open(os.devnull, "rb") as nothing:
-        streams = [nothing.fileno(), said.fileno(), said.fileno()]
+        streams = [nothing.fileno(), said.fileno() if stdout is None else stdout, said.fileno()]
         return Running(_start(arguments, cwd, env, streams), said)
 
 
@@ -150,7 +158,8 @@ def _become(job: dict[str, Any]) -> tuple[str, str]:
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
     kind, program, *rest = job["arguments"]
     sys.argv = ["-c" if kind == "-c" else program, *rest]
-    sys.path[0] = ""
+    paths = job["env"].get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = ["", *(path for path in paths if path and path not in sys.path)]
     return kind, program
 
 

@@ -415,7 +415,7 @@ def test_broken_and_denied_plugins_are_listed(
     paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", paths)
     monkeypatch.setenv("DEEM_CROWD_PLUGINS_DENY", "crowdkit")
-    done = fresh("plugins")
+    done = really("plugins")
     assert (done.returncode, done.stderr) == (0, "")
     listed, skipped = done.stdout.split("Not loaded")
     assert "deem" in listed.split()
@@ -423,7 +423,7 @@ def test_broken_and_denied_plugins_are_listed(
     assert "denied by DEEM_CROWD_PLUGINS_DENY" in skipped
     for word in ("luckless", "unlucky", "2.5", "no_such_module_here"):
         assert word in skipped
-    done = fresh("aggregate", "answers.csv")  # elsewhere it is a warning
+    done = really("aggregate", "answers.csv")  # elsewhere it is a warning
     assert done.returncode == 0
     assert done.stderr.startswith("warning: plugin 'luckless' of unlucky 2.5 is skipped")
 
@@ -491,13 +491,14 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(folder: Path) -> None:
 def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
     many = pd.DataFrame({"task": range(60_000), "worker": [1, 2] * 30_000, "label": "yes"})
     (folder / "answers.csv").write_text(csv(many))
-    command = [sys.executable, "-m", "deem_crowd.cli", "aggregate", "answers.csv", "--method", "mv"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline() == b"task,label\n"
-        process.stdout.close()
-        assert process.stderr.read() == b""
+    command = ["-m", "deem_crowd.cli", "aggregate", "answers.csv", "--method", "mv"]
+    reading, writing = os.pipe()
+    process = processes.start(*command, stdout=writing)
+    os.close(writing)
+    with open(reading, "rb") as output:
+        assert output.readline() == b"task,label\n"
+    _, said = process.wait()
+    assert said == ""
 
 
 def test_a_terminal_that_knows_only_ascii(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
