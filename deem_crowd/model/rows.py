@@ -10,7 +10,7 @@ from deem_crowd.model.sparse_rows import PIECE
 SAFE = 80.0
 """Logits within ± this neither over- nor underflow as float32 exponentials."""
 FEW_COLUMNS = 16
-CACHED = 2**17
+CACHED = 2**18
 """Entries of a posterior that stay in the cache while they are worked on."""
 _WIDE = 256
 
