@@ -85,7 +85,7 @@ def _counted(results: Results) -> tuple[IntArray, IntArray]:
         kinds, times = np.unique(codes(answers, results.label), return_counts=True)
         return kinds, times
     # some at a time: codes of all take many times the memory of the answers
-    cells = torch.zeros(n_cells, dtype=torch.int64)
+    cells = torch.zeros(n_cells, dtype=torch.int64, device="cpu")
     ends = np.arange(0, answers.n_answers, max(n_cells, _AT_ONCE))
     cuts = np.unique([*np.searchsorted(answers.task_ptr, ends), answers.n_tasks])
     for begin, end in itertools.pairwise(cuts.tolist()):
