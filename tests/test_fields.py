@@ -56,6 +56,21 @@ def test_sources_that_repeat_one_another_are_not_experts(law) -> None:
         assert not chosen(DEEMAggregator().fit(law(seed, n_tasks).answers))
 
 
+def test_copies_of_a_weak_source_are_not_experts_of_all_tasks() -> None:
+    """Four independent judges, and four copies of a weaker one that the labels may follow."""
+    rng = np.random.default_rng(3)
+    truth = rng.integers(2, size=400)
+    alone = [np.where(rng.random(400) < p, truth, 1 - truth) for p in (0.75, 0.7, 0.8, 0.75)]
+    source = np.where(rng.random(400) < 0.62, truth, 1 - truth)
+    near = [np.where(rng.random(400) < 0.05, rng.integers(2, size=400), source) for _ in range(4)]
+    task, worker = (axis.ravel() for axis in np.indices((400, 8)))
+    label = np.column_stack(alone + near).ravel()
+    answers = pd.DataFrame({"task": task, "worker": worker, "label": label})
+    model = DEEMAggregator().fit(answers)
+    assert not chosen(model)
+    assert measures.accuracy(model.probas_, pd.Series(truth)) > 0.8
+
+
 @pytest.mark.parametrize("law", [laws.independent, laws.difficulty, laws.adversaries])
 def test_sources_without_fields_are_left_alone(law) -> None:
     assert not chosen(DEEMAggregator().fit(law(430, 400).answers))

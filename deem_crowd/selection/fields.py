@@ -13,9 +13,9 @@ The model is used only where all of this holds:
 
 - the pairs refuse a table a worker, and not this model: that is a two-sided test of each pair's number of agreements at
   5 % over all pairs (Bonferroni);
-- each group consists of experts: in their own field they err at most half as often as elsewhere. Sources that follow
-  one opinion, right or wrong, are no such group. Groups that are not are dissolved, which a few passes are enough to
-  see in most cases, and the rest is fitted anew;
+- each group consists of experts: in their own field they err at most half as often as elsewhere, and at most half as
+  often as the other groups do there. Sources that follow one opinion, right or wrong, are no such group. Groups that
+  are not are dissolved, which a few passes are enough to see in most cases, and the rest is fitted anew;
 - the bound of the evidence is 5 nats above that of tables ("very strong" evidence to Kass and Raftery, *Journal of the
   American Statistical Association* 90, 1995), and not below that of easy and hard tasks.
 
@@ -175,7 +175,7 @@ def _start(design: DesignMatrix, known: Sequence[Positions]) -> torch.Tensor:
 
 
 def _experts(design: DesignMatrix, member: Member, known: Sequence[Positions]) -> list[Positions]:
-    """Return the groups that err at most half as often in their own field as elsewhere."""
+    """Return the groups that err at most half as often in their own field as elsewhere, and as the others do there."""
     k, g = design.n_classes, len(known)
     counts = counts_of(design, member.states).numpy()
     by_field = counts.reshape(len(counts), k, k, g)
@@ -183,10 +183,11 @@ def _experts(design: DesignMatrix, member: Member, known: Sequence[Positions]) -
     found = []
     for number, group in enumerate(known):
         own = np.arange(g) == number
+        others = np.concatenate([one for one in known if one is not group])
         wrong = [
-            ((total - right)[group][:, where].sum() + 1) / (total[group][:, where].sum() + 2)
-            for where in (own, ~own)
+            ((total - right)[who][:, where].sum() + 1) / (total[who][:, where].sum() + 2)
+            for who, where in ((group, own), (group, ~own), (others, own))
         ]
-        if wrong[0] <= _FEWER_ERRORS * wrong[1]:
+        if wrong[0] <= _FEWER_ERRORS * min(wrong[1:]):
             found.append(group)
     return found
