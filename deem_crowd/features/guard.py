@@ -5,11 +5,16 @@ out of fold that posterior holds something of what it said. So labels and classi
 alone, and asked about the answers to the rest. They must not do worse than the better of two models that ignore
 features: tables and a class prior, and no label at all (answers that depend on who gave them alone). Whether features
 say anything in the first place is the easier question, of votes alone (:mod:`deem_crowd.features.learned`).
+
+What these classifiers say of the tasks held out is a better beginning for EM than what a classifier trained on votes
+says: it has learned from labels, and yet no answer to the task, and no posterior that such an answer has shaped, has
+reached it. A classifier trained anew in EM cannot claim that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +23,7 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.features import joint, learners
 from deem_crowd.features.joint import Problem
-from deem_crowd.features.learners import Learner
+from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.regions import by_region
 from deem_crowd.features.rows import Rows
 from deem_crowd.model.design import DesignMatrix
@@ -34,20 +39,38 @@ MOST_TASKS = 5_000
 _ROUNDS = 3
 
 
-def held_out_gain(
+@dataclass(frozen=True)
+class HeldOut:
+    """What held-out tasks tell of learners.
+
+    Attributes
+    ----------
+    gain : float64, shape (learners, tasks asked)
+        By how much features make each held-out task's answers likelier, in nats.
+    log_q : float64, shape (learners, M, K), or None
+        log p(label | x) of each row by the classifier that was learned without its task; None where some tasks with
+        answers were not asked.
+    """
+
+    gain: FloatArray
+    log_q: FloatArray | None
+
+
+def held_out(
     answers: Answers,
     problem: Problem,
     makers: Sequence[Callable[[], Learner]],
     seed: int,
     progress: Progress,
-) -> FloatArray:
-    """Return by how much features make each held-out task's answers likelier, in nats, shape (learners, tasks asked).
+) -> HeldOut:
+    """Learn labels and classifier without each part of the tasks in turn, and ask about that part.
 
     Parameters
     ----------
     answers : Answers
         Of the problem.
     problem : Problem
+        Features of M tasks, K classes.
     makers : list of callable
         Each returns a new learner.
     seed : int
@@ -58,18 +81,30 @@ def held_out_gain(
     rng = np.random.default_rng([seed, PARTS])
     asked = np.flatnonzero(np.diff(answers.task_ptr) > 0)
     rng.shuffle(asked)
+    whole = len(asked) <= MOST_TASKS
     asked = asked[:MOST_TASKS]
     row = np.full(answers.n_tasks, -1, dtype=np.int64)
     row[problem.rows.place] = np.arange(len(problem.rows.place))
+    size = (len(makers), len(problem.rows.place), answers.n_classes)
+    log_q = np.empty(size) if whole else None
+    unseen = np.setdiff1d(row[row >= 0], row[asked])  # rows of tasks without answers
     gains: list[FloatArray] = []
     for number in range(PARTS):
         held = np.sort(asked[number::PARTS])
         others = np.sort(np.concatenate([asked[j::PARTS] for j in range(PARTS) if j != number]))
         train, test = (_part(answers, problem, row, tasks) for tasks in (others, held))
         without = _without(train, test)
-        gains.append(np.stack([_with_features(train, test, make) - without for make in makers]))
+        gains.append(np.empty((len(makers), len(held))))
+        told = row[held][row[held] >= 0]
+        if number == 0:
+            told = np.concatenate([told, unseen])
+        for j, make in enumerate(makers):
+            likelihood, predictor = _with_features(train, test, make)
+            gains[-1][j] = likelihood - without
+            if log_q is not None and len(told):
+                log_q[j, told] = predictor.log_proba(problem.rows.x[told])
         progress.update(progress.done + 1)
-    return np.concatenate(gains, axis=1)
+    return HeldOut(np.concatenate(gains, axis=1), log_q)
 
 
 def _part(
@@ -101,8 +136,10 @@ def _regional(answers: Answers, whole: Problem, region: npt.NDArray[np.int64]) -
     return DesignMatrix(by_region(answers, region, number), whole.design.device, whole.design.dtype)
 
 
-def _with_features(train: Problem, test: Problem, make: Callable[[], Learner]) -> FloatArray:
-    """Return the log-likelihood of each task's answers in ``test``, by what ``train`` teaches."""
+def _with_features(
+    train: Problem, test: Problem, make: Callable[[], Learner]
+) -> tuple[FloatArray, Predictor]:
+    """Return the log-likelihood of each task's answers in ``test`` by what ``train`` teaches, and the classifier."""
     learner = make()
     x, place, weights = train.rows.x, train.rows.place, train.taught()
     log_q = learners.settled(learner, x, train.votes()[place], weights, train.fold)
@@ -114,7 +151,7 @@ def _with_features(train: Problem, test: Problem, make: Callable[[], Learner]) -
     log_prior = np.log(fit.prior) if not len(word) else test.rows.spread(word, np.log(fit.prior))
     design = test.design if test.regional is None else test.regional
     tables = fit.tables if fit.regional is None else fit.regional
-    return _log_likelihood(design, tables, torch.from_numpy(log_prior))
+    return _log_likelihood(design, tables, torch.from_numpy(log_prior)), predictor
 
 
 def _without(train: Problem, test: Problem) -> FloatArray:

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.features import choice, guard, joint, learners
+from deem_crowd.features import choice, guard, joint, learners, partitions
 from deem_crowd.features.learners import Learner, Predictor, SklearnLearner
 from deem_crowd.features.logistic import log_softmax, moments
 from deem_crowd.features.regions import Regions, by_region
@@ -25,7 +25,6 @@ from deem_crowd.runtime.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 
-FOLDS = 5
 ONE_SIDED = 0.5
 """The share of answers by sources that only ever name one class, from which tables say nothing."""
 _CHANCE = 0.05
@@ -123,8 +122,7 @@ def learn(
     if lack is not None:
         warn(f"{lack}: the fit goes by the answers alone.", DataWarning)
         return None
-    fold = np.arange(len(rows.place)) % FOLDS
-    np.random.default_rng(seed).shuffle(fold)
+    fold = partitions.folds(len(rows.place), seed)
     problem = joint.Problem(design, rows, fold, gold)
     parts = None if regions < 2 else Regions.of(rows.x, regions, seed)
     if parts is not None:
@@ -174,7 +172,8 @@ def _chosen(
     """Choose among the ways to use features, by what answers say of them."""
     rows, fold, weights, votes = problem.rows, problem.fold, problem.taught(), problem.votes()
     on_votes = (rows.x, votes[rows.place], weights, fold)
-    progress.expect(guard.PARTS + 2)
+    n_fits = partitions.number_of_fits(len(rows.place)) if given is None else 1
+    progress.expect(guard.PARTS + n_fits + 1)
     candidates = choice.candidates(*on_votes, seed) if given is None else [given]
     learner = candidates[-1]
     log_q = learners.settled(learner, *on_votes)
@@ -189,15 +188,17 @@ def _chosen(
         who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
         why = f"{who}; {predicted}"
         return _product(problem, learner, alone, prior, why)
-    gains = guard.held_out_gain(answers, problem, [one.anew for one in candidates], seed, progress)
-    gain = gains[-1]
-    if len(candidates) > 1 and not choice.clear(gains[1] - gains[0]):
-        learner, gain = candidates[0], gains[0]
+    held = guard.held_out(answers, problem, [one.anew for one in candidates], seed, progress)
+    chosen = len(candidates) - 1
+    if chosen and not choice.clear(held.gain[1] - held.gain[0]):
+        chosen, learner = 0, candidates[0]
         log_q = learners.settled(learner, *on_votes)
+    gain = held.gain[chosen]
     if choice.clear(-gain):
         return _plain(problem, learner, alone, _said(gain, "less likely"))
     why = f"{predicted}; {_said(gain)}"
-    together = joint.fit(problem, learner, log_q)
+    begin = log_q if held.log_q is None else held.log_q[chosen]
+    together = partitions.fit(problem, learner, begin, seed, n_fits, progress)
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
 
 
@@ -206,10 +207,11 @@ def _lack(design: DesignMatrix, rows: Rows, gold: torch.Tensor | None) -> str | 
     told = int(joint.Problem(design, rows, np.zeros(0, dtype=np.int64), gold).taught().sum())
     if design.n_classes < 2:
         return "all answers name one class, so there is nothing for a classifier to tell apart"
-    if told < 2 * FOLDS:
+    folds = partitions.FOLDS
+    if told < 2 * folds:
         return (
-            f"{told} tasks have both answers and features, and a classifier that predicts out of {FOLDS} folds needs "
-            f"{2 * FOLDS}"
+            f"{told} tasks have both answers and features, and a classifier that predicts out of {folds} folds needs "
+            f"{2 * folds}"
         )
     mean, variance = moments(rows.x)
     if not (np.sqrt(variance) > 1e-6 * np.abs(mean) + 1e-12).any():

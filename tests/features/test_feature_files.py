@@ -28,7 +28,7 @@ ANSWERS = pd.DataFrame(
 
 @pytest.fixture(autouse=True)
 def few_fits(monkeypatch):
-    for name, value in (("guard.PARTS", 2), ("guard._ROUNDS", 1), ("learned.FOLDS", 2)):
+    for name, value in (("guard.PARTS", 2), ("guard._ROUNDS", 1), ("partitions.FOLDS", 2)):
         monkeypatch.setattr(f"deem_crowd.features.{name}", value)
 
 

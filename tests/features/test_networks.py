@@ -60,7 +60,7 @@ def few_fits(monkeypatch):
         ("networks._RATE", 0.2),
         ("guard.PARTS", 2),
         ("guard._ROUNDS", 1),
-        ("learned.FOLDS", 2),
+        ("partitions.FOLDS", 2),
     ):
         monkeypatch.setattr(f"deem_crowd.features.{name}", value)
 

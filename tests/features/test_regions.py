@@ -29,7 +29,7 @@ FRAME["label"] = np.where(RIGHT, TRUTH[FRAME["task"]], 1 - TRUTH[FRAME["task"]])
 @pytest.fixture(scope="module", autouse=True)
 def few_fits():
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in (("guard.PARTS", 2), ("guard._ROUNDS", 1), ("learned.FOLDS", 2)):
+        for name, value in (("guard.PARTS", 2), ("guard._ROUNDS", 1), ("partitions.FOLDS", 2)):
             patched.setattr(f"deem_crowd.features.{name}", value)
         yield
 
