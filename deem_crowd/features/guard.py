@@ -13,7 +13,7 @@ reached it. A classifier trained anew in EM cannot claim that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.features import joint, learners
-from deem_crowd.features.joint import Problem
+from deem_crowd.features.joint import Joint, Problem
 from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.regions import by_region
 from deem_crowd.features.rows import Rows
@@ -78,33 +78,60 @@ def held_out(
     progress : Progress
         Goes on by a step for each part.
     """
-    rng = np.random.default_rng([seed, PARTS])
-    asked = np.flatnonzero(np.diff(answers.task_ptr) > 0)
-    rng.shuffle(asked)
+    asked = _asked(answers, [seed, PARTS])
     whole = len(asked) <= MOST_TASKS
-    asked = asked[:MOST_TASKS]
-    row = np.full(answers.n_tasks, -1, dtype=np.int64)
-    row[problem.rows.place] = np.arange(len(problem.rows.place))
     size = (len(makers), len(problem.rows.place), answers.n_classes)
     log_q = np.empty(size) if whole else None
-    unseen = np.setdiff1d(row[row >= 0], row[asked])  # rows of tasks without answers
     gains: list[FloatArray] = []
-    for number in range(PARTS):
-        held = np.sort(asked[number::PARTS])
-        others = np.sort(np.concatenate([asked[j::PARTS] for j in range(PARTS) if j != number]))
-        train, test = (_part(answers, problem, row, tasks) for tasks in (others, held))
+    for train, test, told in _divided(answers, problem, asked[:MOST_TASKS]):
         without = _without(train, test)
-        gains.append(np.empty((len(makers), len(held))))
-        told = row[held][row[held] >= 0]
-        if number == 0:
-            told = np.concatenate([told, unseen])
+        gains.append(np.empty((len(makers), test.design.n_tasks)))
         for j, make in enumerate(makers):
-            likelihood, predictor = _with_features(train, test, make)
-            gains[-1][j] = likelihood - without
+            fit, predictor = _together(train, make)
+            gains[-1][j] = _with_features(fit, predictor, test) - without
             if log_q is not None and len(told):
                 log_q[j, told] = predictor.log_proba(problem.rows.x[told])
         progress.update(progress.done + 1)
     return HeldOut(np.concatenate(gains, axis=1), log_q)
+
+
+def said(
+    answers: Answers, problem: Problem, make: Callable[[], Learner], seed: Sequence[int]
+) -> FloatArray:
+    """Return log p(label | x) of each row by a classifier that was learned without its task, shape (M, K).
+
+    As :attr:`HeldOut.log_q`, for a division of its own.
+    """
+    log_q = np.empty((len(problem.rows.place), answers.n_classes))
+    for train, _, told in _divided(answers, problem, _asked(answers, seed)):
+        if len(told):
+            log_q[told] = _together(train, make)[1].log_proba(problem.rows.x[told])
+    return log_q
+
+
+def _asked(answers: Answers, seed: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Return the tasks that have answers, in random order."""
+    asked = np.flatnonzero(np.diff(answers.task_ptr) > 0)
+    np.random.default_rng(seed).shuffle(asked)
+    return asked
+
+
+def _divided(
+    answers: Answers, problem: Problem, asked: npt.NDArray[np.int64]
+) -> Iterator[tuple[Problem, Problem, npt.NDArray[np.int64]]]:
+    """Yield, for each part of the tasks asked, the problem without it, the part, and the rows that are new to the rest.
+
+    Rows of tasks without answers are new to every part, and come with the first.
+    """
+    row = np.full(answers.n_tasks, -1, dtype=np.int64)
+    row[problem.rows.place] = np.arange(len(problem.rows.place))
+    unseen = np.setdiff1d(row[np.diff(answers.task_ptr) == 0], [-1])
+    for number in range(PARTS):
+        held = np.sort(asked[number::PARTS])
+        others = np.sort(np.concatenate([asked[j::PARTS] for j in range(PARTS) if j != number]))
+        train, test = (_part(answers, problem, row, tasks) for tasks in (others, held))
+        told = row[held][row[held] >= 0]
+        yield train, test, told if number else np.concatenate([told, unseen])
 
 
 def _part(
@@ -136,22 +163,24 @@ def _regional(answers: Answers, whole: Problem, region: npt.NDArray[np.int64]) -
     return DesignMatrix(by_region(answers, region, number), whole.design.device, whole.design.dtype)
 
 
-def _with_features(
-    train: Problem, test: Problem, make: Callable[[], Learner]
-) -> tuple[FloatArray, Predictor]:
-    """Return the log-likelihood of each task's answers in ``test`` by what ``train`` teaches, and the classifier."""
+def _together(train: Problem, make: Callable[[], Learner]) -> tuple[Joint, Predictor]:
+    """Return labels that were learned with a classifier, and the classifier."""
     learner = make()
     x, place, weights = train.rows.x, train.rows.place, train.taught()
     log_q = learners.settled(learner, x, train.votes()[place], weights, train.fold)
     fit = joint.fit(train, learner, log_q, _ROUNDS)
-    predictor = learner.fit(x, fit.posterior[place], weights)
+    return fit, learner.fit(x, fit.posterior[place], weights)
+
+
+def _with_features(fit: Joint, predictor: Predictor, test: Problem) -> FloatArray:
+    """Return the log-likelihood of each task's answers in ``test``, by what was learned without it."""
     word = (
         fit.scaling(predictor.log_proba(test.rows.x)) if len(test.rows.place) else np.zeros((0, 1))
     )
     log_prior = np.log(fit.prior) if not len(word) else test.rows.spread(word, np.log(fit.prior))
     design = test.design if test.regional is None else test.regional
     tables = fit.tables if fit.regional is None else fit.regional
-    return _log_likelihood(design, tables, torch.from_numpy(log_prior)), predictor
+    return _log_likelihood(design, tables, torch.from_numpy(log_prior))
 
 
 def _without(train: Problem, test: Problem) -> FloatArray:

@@ -197,8 +197,11 @@ def _chosen(
     if choice.clear(-gain):
         return _plain(problem, learner, alone, _said(gain, "less likely"))
     why = f"{predicted}; {_said(gain)}"
-    begin = log_q if held.log_q is None else held.log_q[chosen]
-    together = partitions.fit(problem, learner, begin, seed, n_fits, progress)
+    if held.log_q is None:
+        n_fits = 1
+    else:
+        log_q = held.log_q[chosen]
+    together = partitions.fit(answers, problem, learner, log_q, seed, n_fits, progress)
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
 
 

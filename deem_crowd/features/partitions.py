@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.features import joint, learners
+from deem_crowd.data.answers import Answers
+from deem_crowd.features import guard, joint, learners
 from deem_crowd.features.joint import Joint, Problem
 from deem_crowd.features.learners import Learner
 from deem_crowd.features.scaling import Scaling
@@ -25,7 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 
 FOLDS = 5
 MOST_FITS = 5
-_ROWS = 5_000
+_ROWS = 2_500
 """Fits are repeated until they have seen so many rows together."""
 
 
@@ -42,6 +43,7 @@ def number_of_fits(n_rows: int) -> int:
 
 
 def fit(
+    answers: Answers,
     problem: Problem,
     learner: Learner,
     log_q: FloatArray,
@@ -53,13 +55,15 @@ def fit(
 
     Parameters
     ----------
+    answers : Answers
+        Of the problem.
     problem : Problem
         With the first division: N tasks, M of them with features, K classes.
     learner : Learner
         Settled on the votes.
     log_q : shape (M, K)
-        What a classifier that has not seen the row says of it, to begin the first fit with; the others begin with
-        classifiers trained on votes.
+        What a classifier that has not seen the row says of it, to begin the first fit with; each other fit has a
+        classifier of :func:`deem_crowd.features.guard.said` to begin with.
     seed : int
         Draws the other divisions.
     n_fits : int
@@ -72,7 +76,8 @@ def fit(
     for number in range(1, n_fits):
         other = replace(problem, fold=folds(len(rows.place), [seed, number]))
         own = learner.anew()
-        begin = learners.settled(own, rows.x, votes, weights, other.fold)
+        learners.settled(own, rows.x, votes, weights, other.fold)
+        begin = guard.said(answers, other, learner.anew, [seed, guard.PARTS, number])
         fits.append(joint.fit(other, own, begin))
         progress.update(progress.done + 1)
     return fits[0] if n_fits == 1 else _mean(fits, weights, rows.place)
