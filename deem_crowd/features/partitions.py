@@ -20,7 +20,7 @@ from deem_crowd.features import guard, joint, learners
 from deem_crowd.features.joint import Joint, Problem
 from deem_crowd.features.learners import Learner
 from deem_crowd.features.scaling import Scaling
-from deem_crowd.progress import Progress
+from deem_crowd.runtime.progress import Progress
 
 FloatArray = npt.NDArray[np.float64]
 
