@@ -6,9 +6,9 @@ alone, and asked about the answers to the rest. They must not do worse than the 
 features: tables and a class prior, and no label at all (answers that depend on who gave them alone). Whether features
 say anything in the first place is the easier question, of votes alone (:mod:`deem_crowd.features.learned`).
 
-What these classifiers say of the tasks held out is a better beginning for EM than what a classifier trained on votes
-says: it has learned from labels, and yet no answer to the task, and no posterior that such an answer has shaped, has
-reached it. A classifier trained anew in EM cannot claim that.
+What these classifiers say of the tasks held out is also where EM begins, in place of what a classifier says that was
+trained on votes: it has learned from labels, and no answer to the task has reached it, nor a posterior that such an
+answer has shaped. Of classifiers that are trained anew in EM the latter is not true.
 """
 
 from __future__ import annotations

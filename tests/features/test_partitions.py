@@ -1,0 +1,125 @@
+"""Joint fits over several divisions of few tasks, and the held-out classifiers that they begin with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.features import guard, joint, partitions
+from deem_crowd.features.learners import LogisticLearner, settled
+from deem_crowd.features.rows import read
+from deem_crowd.model.design import make_design
+from deem_crowd.runtime.progress import Progress
+
+N, SILENT, BARE = 120, 5, 4
+"""Tasks with answers, the first rows without any, and the last tasks without features."""
+
+
+@pytest.fixture(autouse=True)
+def few_fits(monkeypatch):
+    for name, value in (("guard.PARTS", 2), ("guard._ROUNDS", 1), ("partitions.FOLDS", 2)):
+        monkeypatch.setattr(f"deem_crowd.features.{name}", value)
+
+
+def drawn(seed=0):
+    """Return answers by six workers and the problem: two classes that the first of three features tells apart."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, N)
+    x = rng.normal(size=(N, 3))
+    x[:, 0] += 4 * truth
+    task = np.repeat(np.arange(N), 3)
+    worker = np.concatenate([rng.choice(6, 3, replace=False) for _ in range(N)])
+    right = rng.random(len(task)) < 0.85
+    label = pd.Series(np.where(right, truth[task], 1 - truth[task]), dtype="Int64")
+    label[task < SILENT] = pd.NA
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": label})
+    answers = Answers.from_frame(frame, missing="drop")
+    rows = read(pd.DataFrame(x[: N - BARE]), answers.tasks)
+    design = make_design(answers, "cpu", "auto", 2)
+    fold = partitions.folds(len(rows.place), seed)
+    return answers, joint.Problem(design, rows, fold), truth[np.asarray(answers.tasks, dtype=int)]
+
+
+def fit(answers, problem, n_fits):
+    learner = LogisticLearner()
+    votes = problem.votes()[problem.rows.place]
+    log_q = settled(learner, problem.rows.x, votes, problem.taught(), problem.fold)
+    quiet = Progress("", "", False)
+    return partitions.fit(answers, problem, learner, log_q, 0, n_fits, quiet)
+
+
+def test_held_out_classifiers_speak_of_every_row():
+    answers, problem, truth = drawn()
+    told = guard.held_out(answers, problem, [LogisticLearner] * 2, 0, Progress("", "", False))
+    assert told.gain.shape == (2, N - SILENT)
+    assert told.log_q is not None
+    assert told.log_q.shape == (2, N - BARE, 2)
+    np.testing.assert_allclose(np.exp(told.log_q).sum(axis=2), 1)
+    right = told.log_q[0].argmax(axis=1) == truth[problem.rows.place]
+    assert right.mean() > 0.8  # the rows of tasks without answers among them
+
+
+def test_the_word_of_a_held_out_classifier_does_not_depend_on_the_answers_to_the_task():
+    answers, problem, _ = drawn()
+    before = guard.said(answers, problem, LogisticLearner, [3])
+    part = guard._asked(answers, [3])[:: guard.PARTS]
+    label = answers.hard_label
+    turned = replace(answers, label=np.where(np.isin(answers.task, part), 1 - label, label))
+    other = joint.Problem(make_design(turned, "cpu", "auto", 2), problem.rows, problem.fold)
+    after = guard.said(turned, other, LogisticLearner, [3])
+    held = np.isin(problem.rows.place, part)
+    np.testing.assert_array_equal(before[held], after[held])
+    assert not np.array_equal(before[~held], after[~held])
+
+
+def test_of_many_tasks_some_are_not_asked(monkeypatch):
+    monkeypatch.setattr("deem_crowd.features.guard.MOST_TASKS", 20)
+    answers, problem, _ = drawn()
+    told = guard.held_out(answers, problem, [LogisticLearner], 0, Progress("", "", False))
+    assert told.gain.shape == (1, 20)
+    assert told.log_q is None
+
+
+def test_the_mean_of_fits_consists_of_probabilities():
+    answers, problem, truth = drawn()
+    found = fit(answers, problem, 3)
+    np.testing.assert_allclose(found.posterior.sum(axis=1), 1)
+    np.testing.assert_allclose(found.tables.exp().sum(1), 1)
+    np.testing.assert_allclose(found.prior.sum(), 1)
+    np.testing.assert_allclose(np.exp(found.log_q).sum(axis=1), 1)
+    assert (found.posterior.argmax(axis=1) == truth).mean() > 0.85
+
+
+def test_one_fit_is_the_joint_fit():
+    answers, problem, _ = drawn()
+    once = fit(answers, problem, 1)
+    learner = LogisticLearner()
+    votes = problem.votes()[problem.rows.place]
+    log_q = settled(learner, problem.rows.x, votes, problem.taught(), problem.fold)
+    plain = joint.fit(problem, learner, log_q)
+    np.testing.assert_array_equal(once.posterior, plain.posterior)
+    assert torch.equal(once.tables, plain.tables)
+    assert not np.array_equal(once.posterior, fit(answers, problem, 2).posterior)
+
+
+@given(st.integers(1, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_fits_are_repeated_where_rows_are_few(n_rows):
+    number = partitions.number_of_fits(n_rows)
+    assert 1 <= number <= partitions.MOST_FITS
+    assert number == 1 or number * n_rows <= partitions._ROWS
+    assert number >= partitions.number_of_fits(n_rows + 1)
+
+
+@given(st.integers(2, 200), st.integers(0, 5))
+@settings(max_examples=20, deadline=None)
+def test_folds_are_even(n_rows, seed):
+    sizes = np.bincount(partitions.folds(n_rows, [seed, 1]), minlength=partitions.FOLDS)
+    assert sizes.max() - sizes.min() <= 1
