@@ -55,7 +55,7 @@ class Threshold:
     @property
     def used(self) -> float:
         """The value in use."""
-        return float(getattr(sys.modules[f"deem_crowd.selection.{self.module}"], self.name))
+        return float(self._constant())
 
     @property
     def values(self) -> list[float]:
@@ -65,14 +65,18 @@ class Threshold:
     @contextmanager
     def at(self, value: float) -> Iterator[None]:
         """Use another value for a while, in every module that has taken the constant."""
-        used = self.used
-        kept: Any = int(value) if value == int(value) and used == int(used) else value
+        used = self._constant()
+        kept: Any = int(value) if isinstance(used, int) and value == int(value) else value
         with ExitStack() as changes:
             for name, module in list(sys.modules.items()):
-                there = name.startswith("deem_crowd.selection.") and self.name in vars(module)
-                if there and getattr(module, self.name) == used:
+                # another module may have a constant of its own with this name and value
+                taken = vars(module).get(self.name) is used
+                if name.startswith("deem_crowd.selection.") and taken:
                     changes.enter_context(mock.patch.object(module, self.name, kept))
             yield
+
+    def _constant(self) -> Any:
+        return getattr(sys.modules[f"deem_crowd.selection.{self.module}"], self.name)
 
 
 THRESHOLDS = (
@@ -90,6 +94,10 @@ THRESHOLDS = (
     Threshold("share of one-sided sources", "one_sided", "_MOST", (0.3, 0.7)),
     Threshold("chance of one class alone", "one_sided", "_LEVEL", (0.01, 0.2)),
     Threshold("level of the test of pairs", "presence", "_LEVEL", (0.01, 0.2)),
+    Threshold("evidence for fields, nats", "fields", "EVIDENCE", (0.0, 2.0, 10.0)),
+    Threshold("agreement within a field, errors", "fields", "_JOINED", (1.0, 1.5, 3.0)),
+    Threshold("errors of experts in their field", "fields", "_FEWER_ERRORS", (0.3, 0.7)),
+    Threshold("level at which pairs refuse tables", "fields", "_LEVEL", (0.01, 0.2)),
 )
 
 

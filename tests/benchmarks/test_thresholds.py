@@ -8,7 +8,14 @@ from deem_crowd_benchmarks import laws
 from deem_crowd_benchmarks.thresholds import THRESHOLDS, Threshold, leave_one_out, scores
 
 from deem_crowd import Answers
-from deem_crowd.selection import dependence, opinion_pool, select
+from deem_crowd.selection import (
+    dependence,
+    fields,
+    one_sided,
+    opinion_pool,
+    presence,
+    select,
+)
 
 
 def test_each_set_is_scored_with_the_value_that_the_others_choose() -> None:
@@ -47,6 +54,15 @@ def test_a_constant_changes_wherever_it_is_used() -> None:
     (floor,) = (t for t in THRESHOLDS if t.name == "FLOOR")
     with floor.at(0.3):
         assert opinion_pool.FLOOR == select.FLOOR == 0.3
+
+
+def test_a_constant_of_the_same_name_elsewhere_stays() -> None:
+    (level,) = (t for t in THRESHOLDS if (t.module, t.name) == ("fields", "_LEVEL"))
+    used = level.used
+    assert one_sided._LEVEL == presence._LEVEL == used
+    with level.at(0.2):
+        assert fields._LEVEL == 0.2
+        assert one_sided._LEVEL == presence._LEVEL == used
 
 
 def test_the_value_makes_a_difference_where_sources_repeat_one_another() -> None:
