@@ -162,6 +162,18 @@ def test_what_takes_a_fit_of_all_answers_says_so() -> None:
     assert not hasattr(fresh, "update_")
 
 
+@MODELS
+def test_what_partial_fit_keeps_can_be_pickled(automatic) -> None:
+    frame = crowd(n=300, d=8)
+    begun = DEEMAggregator(auto_hyperparameters=automatic, progress=False).partial_fit(frame)
+    new = pd.DataFrame({"task": [9000, 9001], "worker": ["w1", "w2"], "label": [2, 1]})
+    again = pickle.loads(pickle.dumps(begun)).partial_fit(new)
+    begun.partial_fit(new)
+    assert again.update_ == begun.update_ != ALL
+    pd.testing.assert_frame_equal(again.probas_, begun.probas_)
+    pickle.dumps(again)
+
+
 def test_an_addition_can_be_saved(tmp_path) -> None:
     model = grown(crowd(), 0.01, None)
     model.save(tmp_path / "model")

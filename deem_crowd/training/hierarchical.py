@@ -84,7 +84,9 @@ class AccuracyCentre:
     beta: torch.Tensor = field(
         default_factory=lambda: torch.tensor(_BETA_PRIOR, dtype=torch.float64)
     )
-    _gain: Callable[[], float] = field(default=float)
+    _gain: float = 0.0
+    _accuracies: tuple[torch.Tensor, torch.Tensor] | None = None
+    """Right and wrong answers, shape (2, D), and θ at the last update; their evidence is asked for at the end alone."""
     _first: bool = True
 
     def update(self, counts: torch.Tensor, strength: float) -> torch.Tensor:
@@ -105,15 +107,17 @@ class AccuracyCentre:
         theta = theta.clamp(1e-4, 1 - 1e-4)
         accuracy, offset_gain = _with_class_offsets(theta, right, answers)
         errors, error_gain = shared_errors((cells * share).sum(2))
-        beta = self.beta
-        self._gain = lambda: offset_gain + error_gain + _beta_gain(totals, beta, theta)
+        self._gain, self._accuracies = offset_gain + error_gain, (totals, theta)
         wrong = (1 - accuracy) * errors[:, :, None]
         tables = torch.where(eye[:, :, None], accuracy, wrong).clamp_min_(_SMALLEST)
         return tables.permute(2, 0, 1).contiguous()
 
     def log_evidence(self) -> float:
         """See :class:`Centre`."""
-        return self._gain()
+        if self._accuracies is None:
+            return self._gain
+        totals, theta = self._accuracies
+        return self._gain + _beta_gain(totals, self.beta, theta)
 
     @property
     def carried(self) -> torch.Tensor:
