@@ -64,3 +64,11 @@ def test_much_text_has_wide_offsets(monkeypatch) -> None:
     few, many = [["a", "b"]], [[f"{i}-{n:020}" for n in range(5)] for i in range(9)]
     assert check(few).type == pa.string()
     assert check(many).type == pa.large_string()
+
+
+def test_text_with_narrow_offsets_after_wide_ones(monkeypatch) -> None:
+    """Text that comes again is put away, and there would be room for narrow offsets again."""
+    monkeypatch.setattr(dictionaries, "_MOST_BYTES", 200)
+    monkeypatch.setattr(dictionaries, "_WAITING", -100)  # each piece is united at once
+    long = [f"{n:022}" for n in range(5)]
+    assert check([long, long, ["a", "b"], ["a", "c"]]).type == pa.large_string()

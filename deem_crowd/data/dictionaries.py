@@ -79,13 +79,14 @@ class Dictionaries:
         self._waiting, self._n_waiting = [], 0
 
     def _make_room(self) -> None:
-        """Give text wide offsets where there will be too much of it for narrow ones."""
+        """Give text wide offsets where there will be too much of it for narrow ones, or some has them already."""
         values = [chunk.dictionary for chunk in self._waiting]
         if values[0].type not in TEXT:
             return
         if self._values is not None:
             values.append(self._values)
-        if sum(some.nbytes for some in values) > _MOST_BYTES:
+        mixed = len({some.type for some in values}) > 1
+        if mixed or sum(some.nbytes for some in values) > _MOST_BYTES:
             self.widen(lambda some: some.cast(pa.large_string()))
 
     def _add_all(self) -> bool:
