@@ -217,6 +217,16 @@ def test_parameters_without_a_part_in_the_fit_are_named(chosen) -> None:
         DEEM(sampler="gibbs", hidden_dim=2, cd_k=2, epochs=1).fit(X)
 
 
+def test_parameters_without_a_part_are_named_once_and_by_fit_alone() -> None:
+    model = DEEMAggregator(cd_k=3, progress=False)
+    with pytest.warns(ParameterWarning, match="cd_k=3 have no part") as given:
+        model.fit(FRAME)
+    assert len([one for one in given if issubclass(one.category, ParameterWarning)]) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ParameterWarning)
+        model.predict(FRAME)
+
+
 # ------------------------------------------------------------------------------ the rest
 
 

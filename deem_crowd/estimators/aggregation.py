@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -28,22 +27,20 @@ from deem_crowd.estimators.probabilities import (
 )
 from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model.named_classes import NamedPosterior
-from deem_crowd.runtime import threads
 from deem_crowd.runtime.progress import watched
 from deem_crowd.runtime.warning import warn
 from deem_crowd.selection.pairs import Pairs
 
 
-def paced(
-    answers: Answers, parameters: Mapping[str, Any]
-) -> contextlib.AbstractContextManager[int]:
-    """Set the threads that suit a fit of answers with these parameters, or what else is made of them."""
-    return threads.of_fit(answers, recipe.recipe(parameters, parameters["n_iter"], None))
+def planned(parameters: Mapping[str, Any]) -> recipe.Recipe:
+    """Return the recipe of a fit; raises and warns as :func:`deem_crowd.estimators.recipe.recipe` does."""
+    return recipe.recipe(parameters, parameters["n_iter"], None)
 
 
 def trained(
     seen: Memory,
     parameters: Mapping[str, Any],
+    plan: recipe.Recipe,
     present: FittedModel | SparseModel | None = None,
     keep: bool = False,
     features: Any = None,
@@ -55,6 +52,8 @@ def trained(
     seen : Memory
     parameters : mapping
         Of the constructor.
+    plan : Recipe
+        What :func:`planned` makes of them.
     present : FittedModel or SparseModel, optional
         Where training may go on from.
     keep : bool
@@ -64,7 +63,6 @@ def trained(
     """
     answers = seen.answers
     gold = known_labels.positions(seen.known, answers)
-    plan = recipe.recipe(parameters, parameters["n_iter"], None)
     with watched("deem", plan.unit, parameters["progress"]) as progress:
         if features is None:
             model, posterior = inference.fit_any(answers, plan, gold, progress, present, keep)

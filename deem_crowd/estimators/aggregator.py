@@ -27,6 +27,7 @@ from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.probabilities import Probabilities, ProbabilitiesToCome
 from deem_crowd.estimators.rules import Choice, Number
 from deem_crowd.estimators.saving import Persistent
+from deem_crowd.runtime import threads
 from deem_crowd.training import likelihood as training
 
 if TYPE_CHECKING:
@@ -180,8 +181,9 @@ class DEEMAggregator(
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         seen = Memory(self._read(data, task, worker, label), known_labels.pairs(gold, task, label))
         parameters = self.get_params()
-        with aggregation.paced(seen.answers, parameters):
-            result, counts = aggregation.trained(seen, parameters, features=features)
+        plan = aggregation.planned(parameters)
+        with threads.of_fit(seen.answers, plan):
+            result, counts = aggregation.trained(seen, parameters, plan, features=features)
             # One assignment, so that an interrupt leaves either the old state or the new one.
             gone = (MEMORY, UPDATE, GROWN_WITH, featured.FEATURES)
             kept = {k: v for k, v in self.__dict__.items() if k not in gone}
@@ -245,8 +247,9 @@ class DEEMAggregator(
                 else:
                     seen, result = added
             if result is None:
-                with aggregation.paced(seen.answers, parameters):
-                    result, _ = aggregation.trained(seen, parameters, present, keep=True)
+                plan = aggregation.planned(parameters)
+                with threads.of_fit(seen.answers, plan):
+                    result, _ = aggregation.trained(seen, parameters, plan, present, keep=True)
                 result |= {UPDATE: "all answers were fitted", GROWN_WITH: parameters}
             self.__dict__ = {**self.__dict__, **result, MEMORY: seen, FITTED_ON: seen}
         return self
@@ -380,5 +383,5 @@ class DEEMAggregator(
     def _predicted(
         self, answers: Answers, features: Any
     ) -> tuple[pd.Series, pd.DataFrame | ProbabilitiesToCome]:
-        with aggregation.paced(answers, self.get_params()):
+        with threads.chosen(answers.n_answers * max(answers.n_classes, 1)):
             return aggregation.predicted(self.__dict__, answers, self.unknown_workers, features)
