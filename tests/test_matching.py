@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.optimize import linear_sum_assignment
 
-from deem_crowd.model.matching import best_matching
+from deem_crowd.model.matching import best_matching, best_matchings
 
 
 @given(
@@ -26,3 +26,8 @@ def test_no_matching_is_better(table: np.ndarray) -> None:
 
 def test_of_equal_matchings_the_first_stands() -> None:
     assert best_matching(np.zeros((4, 4))).tolist() == [0, 1, 2, 3]
+
+
+def test_of_nothing_there_is_one_matching() -> None:
+    assert best_matching(np.zeros((0, 0))).tolist() == []
+    assert best_matchings(np.zeros((3, 0, 0))).shape == (3, 0)

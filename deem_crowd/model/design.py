@@ -157,7 +157,8 @@ class DesignMatrix:
         """Return the same matrix, which has to be ``portable``, with its data on another device."""
         moved = copy.copy(self)
         moved.device = device
-        moved.__dict__.pop("votes", None)
+        for name in ("votes", "adds_up"):  # of the device where they were asked for
+            moved.__dict__.pop(name, None)
         by_code = self.by_code
         assert isinstance(by_code, SparseRows)
         moved.by_task, moved.by_code = self.by_task.to(device), by_code.to(device)

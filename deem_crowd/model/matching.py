@@ -50,7 +50,7 @@ def best_matchings(tables: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         return np.array([best_matching(table) for table in tables]).reshape(m, n)
     every = _matchings(n)
     best = np.zeros(m, dtype=np.intp)
-    step = max(1, _CELLS // every.size)
+    step = max(1, _CELLS // max(every.size, 1))
     for begin in range(0, m, step):
         sums = tables[begin : begin + step, np.arange(n), every].sum(axis=2)
         best[begin : begin + step] = sums.argmax(axis=1)
