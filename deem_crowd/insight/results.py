@@ -88,7 +88,7 @@ class Results:
     @property
     def n_answers_of_worker(self) -> IntArray:
         """Answers of each worker, shape (D,)."""
-        worker = torch.from_numpy(self.answers.worker.copy())  # it may not be to be written
+        worker = torch.from_numpy(self.answers.worker.copy())  # torch warns of read-only arrays
         return torch.bincount(worker, minlength=self.answers.n_workers).numpy()
 
     @property

@@ -69,7 +69,6 @@ def _counted(results: Results) -> tuple[IntArray, IntArray]:
     answers = results.answers
     k = answers.n_classes
     n_cells = answers.n_workers * k * k
-
     index = np.int32 if n_cells < 2**31 else np.int64
 
     def codes(part: Answers, label: IntArray) -> IntArray:
@@ -91,9 +90,8 @@ def _counted(results: Results) -> tuple[IntArray, IntArray]:
     for begin, end in itertools.pairwise(cuts.tolist()):
         part = answers if len(cuts) == 2 else answers.select(tasks=slice(begin, end))
         code = torch.from_numpy(codes(part, results.label[begin:end]))
-        cells += torch.bincount(
-            code, minlength=n_cells
-        )  # in a third of the time that numpy's takes
+        # in a third of the time that numpy's takes
+        cells += torch.bincount(code, minlength=n_cells)
     times = cells.numpy()
     kinds = np.flatnonzero(times)
     return kinds, times[kinds]

@@ -191,8 +191,7 @@ def rows_for(aggregator: Any, answers: Answers) -> Answers | pd.DataFrame:
     """Return the answers in the form that an aggregator takes.
 
     Answers as they are for one that says ``takes_soft``; for others a long frame, in which a soft answer is its
-    likeliest
-    class (of equal ones the first).
+    likeliest class (of equal ones the first).
     """
     if getattr(aggregator, "takes_soft", False):
         return answers

@@ -30,9 +30,8 @@ def undisturbed(function: Callable[P, T]) -> Callable[P, T]:
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
-            if (
-                torch.get_default_device().type != "cpu"
-            ):  # the mode costs time at every call of torch
+            # the mode costs time at every call of torch
+            if torch.get_default_device().type != "cpu":
                 stack.enter_context(torch.device("cpu"))
             return function(*args, **kwargs)
 

@@ -17,7 +17,7 @@ The model is used only where all of this holds:
   often as the other groups do there. Sources that follow one opinion, right or wrong, are no such group. Groups that
   are not are dissolved, which a few passes are enough to see in most cases, and the rest is fitted anew;
 - the bound of the evidence is 5 nats above that of tables ("very strong" evidence to Kass and Raftery, *Journal of the
-  American Statistical Association* 90, 1995), and not below that of easy and hard tasks.
+  American Statistical Association* 90, 1995), and at most 1 nat below that of easy and hard tasks.
 
 It then takes the place of the pool, since the other readings are models that the pairs refuse.
 """

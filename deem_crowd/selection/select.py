@@ -177,10 +177,10 @@ def _by_field(
     left_out = "left out: pairs of sources agree otherwise than it says"
     rater = Rater(design, tables)
     rater.in_pool(member, nan, 1 - pool.floor)
-    chosen = "chosen: it says how often pairs of sources agree, and has the largest bound of the evidence"
+    chosen = "chosen: it says how often pairs of sources agree, and its bound is far above that of tables"
     candidates = [
         rater.candidate(rows.TABLES, tables, left_out),
-        rater.candidate(rows.SUBTYPES, easy, "left out: no larger bound of the evidence"),
+        rater.candidate(rows.SUBTYPES, easy, "left out: its bound is not clearly larger"),
         rater.candidate(rows.FIELDS, member, chosen),
         rows.without_likelihood(
             rows.VOTES, pool.floor, f"always a voice, and counts {FLOOR:g} at least"

@@ -5,7 +5,7 @@ multinomial logistic regressions on indicators of (worker, answer), which is the
 
     p(k | x_n) ∝ exp( b_k + Σ_{i∈O(n)} W[i, x_ni, k] ),        W[i, l, k] = s_i [l = k] + Δ[i, l, k],
 
-one with skills s and Δ shrunk towards zero, and one with a W⁰ added to them, where W⁰ are the log-tables of the
+one with skills s and Δ shrunk towards zero, and one with a · W⁰ added to them, where W⁰ are the log-tables of the
 fit without gold and a ~ N(a⁰, ½²) rescales them (a⁰ = 1 / the design effect of a mean task): with few labels it is the
 fit without gold. The penalties are chosen, and the four readings (the fit without gold is one) weighted, by the
 log-likelihood of held-out gold in three folds: the weights v maximise Σ_n log Σ_j v_j p_j(y_n) under a Dirichlet prior
