@@ -115,6 +115,17 @@ def test_a_saved_model_says_the_same_of_new_tasks(tmp_path) -> None:
     assert measures.accuracy(expected, data.gold.loc[400:]) > 0.8
 
 
+@pytest.mark.parametrize("name", ["_MOST_CELLS", "_MOST_PROBABILITIES"])
+def test_what_takes_too_much_memory_is_left_out(name, monkeypatch) -> None:
+    data = laws.experts(460, 300)
+    assert chosen(DEEMAggregator().fit(data.answers))
+    states = 3 * 3
+    monkeypatch.setattr(
+        fields, name, {"_MOST_CELLS": 12 * 3, "_MOST_PROBABILITIES": 300}[name] * states - 1
+    )
+    assert not chosen(DEEMAggregator().fit(data.answers))
+
+
 def test_known_labels_stand() -> None:
     data = laws.experts(470, 400)
     gold = data.gold.iloc[:6]

@@ -26,7 +26,7 @@ _TAILS = np.array([(1 << 8 * n) - 1 for n in range(8)], dtype=np.uint64)
 
 
 def hashed_text(values: pa.Array) -> Words:
-    """Return hashes of text or bytes, shape (n,); what equals has one hash, and nulls have that of the empty text.
+    """Return hashes of text or bytes, shape (n,); equal values have one hash, and nulls are not told from values.
 
     Parameters
     ----------

@@ -44,7 +44,8 @@ MOST_SOURCES, MOST_FIELDS = 100, 8
 """Of more sources those with most answers are grouped."""
 EVIDENCE, TIE = 5.0, 1.0
 """Nats by which the bound has to exceed that of tables, and may fall short of that of easy and hard tasks."""
-_MOST_CELLS = 10**7
+_MOST_CELLS, _MOST_PROBABILITIES = 10**7, 10**8
+"""D · K · K·G and N · K·G: a default fit must not take memory that the size of the answers does not suggest."""
 _JOINED = 2.0
 _LEVEL = 0.05
 _SKILL = 0.8
@@ -77,7 +78,7 @@ def find(
     if k < 2 or not misfits(counted, tables.energy):
         return None
     known = groups(counted)
-    while 2 <= len(known) <= MOST_FIELDS and design.n_workers * k * k * len(known) <= _MOST_CELLS:
+    while 2 <= len(known) <= MOST_FIELDS and _affordable(design, len(known)):
         start = _start(design, known)
         experts = _experts(design, fit(start, len(known), None), known)
         if len(experts) == len(known):
@@ -88,6 +89,12 @@ def find(
             return member if clear and not misfits(counted, member.energy) else None
         known = experts
     return None
+
+
+def _affordable(design: DesignMatrix, n_fields: int) -> bool:
+    states = design.n_classes * n_fields
+    n_cells = design.n_workers * design.n_classes * states
+    return n_cells <= _MOST_CELLS and design.n_tasks_in_all * states <= _MOST_PROBABILITIES
 
 
 def groups(counted: Pairs) -> list[Positions]:
