@@ -383,5 +383,6 @@ class DEEMAggregator(
     def _predicted(
         self, answers: Answers, features: Any
     ) -> tuple[pd.Series, pd.DataFrame | ProbabilitiesToCome]:
-        with threads.chosen(answers.n_answers * max(answers.n_classes, 1)):
+        layered = getattr(self.__dict__["_fitted"][0], "network", None) is not None
+        with threads.of_answers(answers, layered):
             return aggregation.predicted(self.__dict__, answers, self.unknown_workers, features)

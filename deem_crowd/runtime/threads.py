@@ -175,8 +175,12 @@ def chosen(work: int) -> Iterator[int]:
 
 def of_fit(answers: Any, recipe: Any) -> contextlib.AbstractContextManager[int]:
     """Set the threads that suit a fit, as :func:`chosen` does, with all that follows it; sampled training is large."""
-    work = answers.n_answers * max(answers.n_classes, 1)
-    return chosen(work if recipe.plain else _LARGE)
+    return of_answers(answers, not recipe.plain)
+
+
+def of_answers(answers: Any, large: bool) -> contextlib.AbstractContextManager[int]:
+    """Set the threads that suit a pass over answers, as :func:`chosen` does; of a network it is large."""
+    return chosen(_LARGE if large else answers.n_answers * max(answers.n_classes, 1))
 
 
 def as_many_threads_as_pay(function: Callable[P, T]) -> Callable[P, T]:
