@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from deem_crowd import DEEM, DEEMAggregator, clustering
+from deem_crowd.features import guard, partitions
 from deem_crowd.runtime import progress
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -143,7 +144,8 @@ def test_features_and_clusterings_go_forward_to_the_end(monkeypatch) -> None:
     )
     features = np.eye(3)[TRUTH] + RNG.normal(size=(60, 3)) / 2
     DEEM().fit(MATRIX, features=features)
-    assert seen["features"] == [(n, 7) for n in range(1, 7)]
+    n_steps = 1 + guard.PARTS + partitions.number_of_fits(len(features))
+    assert seen["features"] == [(n, n_steps) for n in range(1, n_steps + 1)]
     clustering.Kingdra(3, n_models=2, n_iter=1, epochs=1, layers=(8,)).fit(features)
     clustering.DEC(3, layers=(4, 2), pretrain_epochs=2, update_interval=2, max_iter=4).fit(features)
     assert seen["Kingdra"] == [(1, 2), (2, 2)]

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deem_crowd import DEEM
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
@@ -146,3 +147,10 @@ def test_few_states_are_expected_column_by_column(k, m) -> None:
     torch.testing.assert_close(single.votes.double(), double.votes)
     fold = Energy(bias, weight, weight[0], m).fold
     torch.testing.assert_close(fold(found.states).double(), fold(exact.states), atol=1e-6, rtol=0)
+
+
+def test_where_there_are_no_classes_there_are_no_subtypes() -> None:
+    nothing = np.zeros((0, 0, 0))
+    labels, probabilities = DEEM(subtypes=2).fit(nothing).predict(nothing, return_probs=True)
+    assert labels.shape == (0,)
+    assert probabilities.shape == (0, 0)

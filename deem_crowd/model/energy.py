@@ -105,7 +105,7 @@ class Energy:
         if self.n_subtypes == 1:
             return states
         by_class = states.unflatten(-1, (self.n_classes, self.n_subtypes))
-        if states.ndim == 2 and states.stride(0) == 1:
+        if states.ndim == 2 and states.shape[1] and states.stride(0) == 1:
             return torch.stack([each.sum(0) for each in by_class.movedim(0, -1).unbind(0)]).T
         return by_class.sum(-1)
 
