@@ -23,7 +23,7 @@ import torch
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WORK_A_THREAD = 2**20
+WORK_A_THREAD = 2**19
 """Answers × classes of a thread, at least."""
 _LARGE = 2**62
 _WINDOW = 0.2

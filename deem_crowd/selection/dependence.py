@@ -101,7 +101,7 @@ def measure(counted: Pairs, n_answers: FloatArray) -> tuple[Dependence, Dependen
     np.fill_diagonal(often, False)
     if not with_partners(often).any():  # both ask such pairs alone
         return none, none
-    asked = counted.among(enough)
+    asked = counted if enough.all() else counted.among(enough)
     return _by_telling_pairs(asked, none), _by_all_pairs(asked, none)
 
 
@@ -156,8 +156,14 @@ def _support(counted: Pairs, chosen: npt.NDArray[np.bool_]) -> float:
 def skills_from_pairs(counted: Pairs) -> FloatArray:
     """Return λ, shape (n,): chance-corrected skill of n sources from agreement alone; NaN where it cannot be told.
 
-    It is fitted to all pairs with enough tasks in common (:func:`robust_factor`).
+    It is fitted to all pairs with enough tasks in common (:func:`robust_factor`). Not to be changed.
     """
+    if "skill" not in counted.known:
+        counted.known["skill"] = _skills(counted)
+    return counted.known["skill"]
+
+
+def _skills(counted: Pairs) -> FloatArray:
     asked = counted.common >= MIN_COMMON
     np.fill_diagonal(asked, False)
     asked = with_partners(asked)
@@ -240,7 +246,7 @@ def _starts(agreement: FloatArray, asked: npt.NDArray[np.bool_]) -> Iterator[Flo
 def _by_medians(agreement: FloatArray, weight: FloatArray, skill: FloatArray) -> FloatArray:
     for _ in range(_MOST_ROUNDS):
         ratio, counts = agreement / skill, weight * skill**2
-        order = np.argsort(ratio, axis=1, kind="stable")
+        order = np.argsort(ratio, axis=1)  # in which order equal ratios stand makes no difference
         mass = np.take_along_axis(counts, order, 1).cumsum(1)
         middle = order[np.arange(len(order)), (mass >= mass[:, -1:] / 2).argmax(1)]
         moved = np.clip(ratio[np.arange(len(order)), middle], 0.005, 0.995)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,12 +51,15 @@ class Pairs:
         Share of these on which they agreed.
     chance : shape (n, n)
         Share on which they would agree by chance.
+    known : dict of str to array
+        What was worked out from them, so that it is worked out once.
     """
 
     sources: Positions
     common: FloatArray
     agreed: FloatArray
     chance: FloatArray
+    known: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def beyond(self) -> FloatArray:
