@@ -200,6 +200,26 @@ def test_the_model_is_saved_and_gold_is_known(engine, tmp_path) -> None:
     np.testing.assert_array_equal(again.predict_proba(rows), found.model.predict_proba(rows))
 
 
+def test_workers_of_spark_that_run_another_python_are_told_apart_from_dead_ones() -> None:
+    types = pytest.importorskip("pyspark.sql.types")
+    from deem_crowd.distributed import spark as module
+
+    class Stage:
+        schema = types.StructType([])
+
+        def mapInArrow(self, *_, **__):
+            return self
+
+        def repartition(self, _):
+            return self
+
+        def collect(self):
+            raise RuntimeError("barrier task failed: ModuleNotFoundError: No module named 'torch'")
+
+    with pytest.raises(UnsupportedError, match="the module torch is not installed.*PYSPARK_PYTHON"):
+        module._run(Stage(), None, 1)
+
+
 def test_more_processes_than_tasks(engine) -> None:
     """A partition may be empty."""
     rows = crowd(60)

@@ -5,6 +5,7 @@ pip install "deem-crowd[spark]"
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -16,12 +17,17 @@ from deem_crowd.distributed import driver, store, tables
 from deem_crowd.distributed.group import EVERY
 from deem_crowd.distributed.job import EngineFit, Job, Outcome, labelled
 from deem_crowd.distributed.parts import answers_from_batches
-from deem_crowd.exceptions import ProcessLostError
+from deem_crowd.exceptions import ProcessLostError, UnsupportedError
 from deem_crowd.runtime import extras
 
 _OUTCOME = "piece int, model binary, workers binary, error string, kind string"
 _LOST = ("ProcessLostError", "Python worker exited", "barrier")
 """What Spark's errors say where tasks died."""
+_LACKING = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+_OTHER_PYTHON = (
+    "Spark's workers run a Python in which the module {} is not installed. Install deem-crowd for it, or name "
+    "another by the environment variable PYSPARK_PYTHON or the setting spark.pyspark.python, before the session starts."
+)
 _PIECE = 64 << 20
 """Bytes of a row in which the model comes to the driver."""
 
@@ -100,8 +106,12 @@ def _run(answers: Any, job: Job, size: int) -> list[Any]:
         # Spark starts a barrier stage again where a shuffle follows it, and never the last stage of a job.
         return sorted(stage.repartition(1).collect(), key=lambda row: row.piece)
     except Exception as error:
-        if any(sign in str(error) for sign in _LOST):
-            said = " ".join(str(error).split())[:500]
+        said = str(error)
+        lacking = _LACKING.search(said)
+        if lacking:
+            raise UnsupportedError(_OTHER_PYTHON.format(lacking[1])) from error
+        if any(sign in said for sign in _LOST):
+            said = " ".join(said.split())[:500]
             raise ProcessLostError(f"tasks of the fit died again and again: {said}") from error
         raise
 
