@@ -34,7 +34,7 @@ def rules(rng: np.random.Generator, rates: list[float], n_tasks: int, right: flo
 def test_ties_go_to_the_class_that_is_named_more_rarely() -> None:
     answers = rules(np.random.default_rng(0), [0.3, 0.05], 600, 2.0)
     design = design_of(answers)
-    assert one_sided.are_most(one_sided.answers_named(design))
+    assert one_sided.are_most(design.answers_named())
     posterior = null_model.common_skill(design, 1).posterior(design)
     votes = design.votes
     ties = (votes[:, 0] == votes[:, 1]) & (votes[:, 0] > 0)
@@ -79,7 +79,7 @@ def test_workers_who_choose_among_classes_get_the_majority(seed: int, k: int) ->
         }
     )
     design = design_of(frame)
-    assert not one_sided.are_most(one_sided.answers_named(design))
+    assert not one_sided.are_most(design.answers_named())
     posterior = null_model.common_skill(design, 1).posterior(design)
     best = design.votes.amax(1, keepdim=True)
     torch.testing.assert_close(

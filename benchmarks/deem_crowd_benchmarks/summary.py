@@ -222,13 +222,17 @@ def _scaling(rows: Sequence[Row]) -> Table | None:
     for m in methods:
         headings += [f"{m} s", f"{m} ×", f"{m} MB"]
         headings += [f"{_PEER} / {m}"] if _beside_peer(m, methods) else []
+    beside = ""
+    if _PEER in methods:
+        beside = (
+            f"{_PEER} / …: how many times as fast as crowd-kit's DawidSkene on the same crowd; "
+        )
     table = Table(
         "Time and memory against the number of answers",
         headings,
         note="Seconds from DataFrame to labels; ×: as a multiple of pandas.factorize on the three columns, in the "
-        "same process; MB: what memory rises above the frame; ds / …: how many times as fast as crowd-kit's DawidSkene "
-        "on the same crowd; medians over seeds. The last row is the slope of log "
-        "seconds against log answers from 100,000 answers on "
+        f"same process; MB: what memory rises above the frame; {beside}medians over seeds. The last row is the "
+        "slope of log seconds against log answers from 100,000 answers on "
         "(from all, if there are fewer than two such): 1 is a cost that follows the answers.",
     )
     for name in dict.fromkeys(row["set"] for row in rows):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from deem_crowd.data.hashing import hashed_text
-from deem_crowd.data.numbering import numbered
+from deem_crowd.data.numbering import joined, numbered
 
 TEXT = frozenset({pa.string(), pa.large_string()})
 _MOST_BYTES = 2**31 - 1
@@ -56,13 +56,7 @@ class Dictionaries:
         """Return codes of all rows by first appearance, shape (R,), −1 where missing, and the values; forget them."""
         self._unite()
         assert self._values is not None
-        codes = np.empty(self.n_rows, dtype=np.int32)
-        end = self.n_rows
-        while self._codes:
-            piece = self._codes.pop()
-            codes[end - len(piece) : end] = piece
-            end -= len(piece)
-        return _by_appearance(codes, self._values)
+        return _by_appearance(joined(self._codes, self.n_rows), self._values)
 
     def _unite(self) -> None:
         """Put the values that wait among the distinct ones, which keep their places."""

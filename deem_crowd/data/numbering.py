@@ -68,13 +68,7 @@ class Numbering:
 
     def codes(self) -> npt.NDArray[np.int32]:
         """Return the codes of all numbers, shape (R,), and forget them."""
-        codes = np.empty(self.n_rows, dtype=np.int32)
-        end = self.n_rows
-        while self._codes:
-            piece = self._codes.pop()
-            codes[end - len(piece) : end] = piece
-            end -= len(piece)
-        return codes
+        return joined(self._codes, self.n_rows)
 
     def _follows(self, values: IntArray) -> bool:
         if self._last is not None and int(values[0]) < self._last:
@@ -144,3 +138,14 @@ def numbered(values: IntArray) -> tuple[IntArray, IntArray]:
             return numbering.codes(), numbering.distinct.astype(values.dtype)
     codes, found = pd.factorize(values)
     return codes, found
+
+
+def joined(pieces: list[npt.NDArray[np.int32]], n_rows: int) -> npt.NDArray[np.int32]:
+    """Return the codes of all pieces in order, shape (n_rows,); the list is emptied piece by piece, to free memory."""
+    codes = np.empty(n_rows, dtype=np.int32)
+    end = n_rows
+    while pieces:
+        piece = pieces.pop()
+        codes[end - len(piece) : end] = piece
+        end -= len(piece)
+    return codes

@@ -180,7 +180,7 @@ def add_features(
             settings["random_state"] or 0,
             progress,
             settings["regions"],
-            one_sided.are_most(one_sided.answers_named(design)),
+            one_sided.are_most(design.answers_named()),
         )
     if learned is None:
         return model, posterior, None, gold

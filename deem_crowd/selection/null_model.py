@@ -59,7 +59,7 @@ def evidence_without_label(design: DesignMatrix) -> tuple[float, float]:
     In both a worker's answers are draws from one distribution of its own under a Dirichlet prior. The first prior is
     fitted to all workers, and leaves each some freedom; the second may also be the shares of all answers with any
     concentration, up to workers that are all alike. What beats the second has found a label; between the two pairs of
-    workers have to be asked (:func:`deem_crowd.selection.dependence.departure`).
+    workers have to be asked (:func:`deem_crowd.selection.pairs.departure`).
     """
     counts = design.answers_named()[:, :, None]
     counts = counts[counts.sum((1, 2)) > 0]
@@ -137,7 +137,7 @@ def common_skill(design: DesignMatrix, n_subtypes: int, least: float = 0.0) -> E
     k = design.n_classes
     skill = max(skill_from_agreement(*pair_agreement(design), k), least)
     right = diagonal(k, n_subtypes)
-    named = one_sided.answers_named(design)
+    named = design.answers_named()
     if one_sided.are_most(named):
         given = named.sum(0) + 1
         knows = (k * skill - 1) / (k - 1)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from deem_crowd.model.design import DesignMatrix
-
 _ONE_SIDED = 0.95
 """Share of a source's answers for one class from which it speaks for that class."""
 _MOST = 0.5
@@ -13,11 +11,6 @@ _MOST = 0.5
 _LEVEL = 0.05
 """A source can be told to be one-sided where as many answers, drawn from the shares of all, would name its class alone
 less often than this."""
-
-
-def answers_named(design: DesignMatrix) -> torch.Tensor:
-    """Return how often each source named each class, float64, shape (D, K), over all processes."""
-    return design.answers_named()
 
 
 def are_most(named: torch.Tensor) -> bool:
@@ -29,7 +22,7 @@ def are_most(named: torch.Tensor) -> bool:
     Parameters
     ----------
     named : float64, shape (D, K)
-        Answers, as :func:`answers_named` returns them.
+        Answers, as :meth:`DesignMatrix.answers_named` returns them.
     """
     given = named.sum(1)
     shares = named.sum(0) / given.sum().clamp_min(1)

@@ -76,7 +76,7 @@ def find(answers: Answers, design: DesignMatrix) -> Presence | None:
     answers, design : the same data
         N tasks, D workers, K classes.
     """
-    named = one_sided.answers_named(design)
+    named = design.answers_named()
     given = named.sum(1)
     if (
         answers.is_soft
