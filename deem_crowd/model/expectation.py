@@ -16,7 +16,15 @@ import torch
 from torch.nn.functional import softplus
 
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.model.rows import CACHED, FEW_COLUMNS, SAFE, add_to_rows, column_total, softmax
+from deem_crowd.model.rows import (
+    CACHED,
+    FEW_COLUMNS,
+    SAFE,
+    add_to_rows,
+    column_total,
+    divide_by_sums,
+    softmax,
+)
 from deem_crowd.model.sparse_rows import SparseRows
 
 MOST_CLASSES, MOST_STATES = 3, 4
@@ -184,13 +192,11 @@ def _of_few(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> E
     shift = bias.to(torch.float32)
     states = torch.empty((design.n_tasks, size), dtype=torch.float32)
     sums = torch.empty(design.n_tasks, dtype=torch.float32)
-    ones = torch.ones(size)
     for tasks, logits in logits_in_pieces(design, weight):
         add_to_rows(logits, shift)
         here = states[tasks]
         np.exp(logits.numpy(), out=here.numpy())
-        total = torch.mv(here, ones, out=sums[tasks])
-        here /= total.unsqueeze(-1)
+        divide_by_sums(here, sums[tasks], logits)
 
     def by_task() -> torch.Tensor:
         return torch.from_numpy(np.log(sums.numpy()))

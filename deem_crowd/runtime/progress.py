@@ -66,12 +66,17 @@ class Progress:
         self._stage_begin = self._stage_end
         self._stage_end += most
 
-        def report(n_passes: int, log_likelihood: float) -> None:
-            self.update(
-                self._stage_begin + n_passes, f"log-likelihood per task {log_likelihood:.5f}"
-            )
+        return _Stage(self)
 
-        return report
+    def due(self) -> bool:
+        """Tell whether an update would be read now."""
+        return time.monotonic() - self._begun >= AFTER
+
+    def pass_done(self, n_passes: int, log_likelihood: float) -> None:
+        """Say that so many passes of a stage are done; NaN for a log-likelihood that nobody asked for."""
+        known = log_likelihood == log_likelihood
+        text = f"log-likelihood per task {log_likelihood:.5f}" if known else ""
+        self.update(self._stage_begin + n_passes, text)
 
     def update(self, done: int, text: str = "") -> None:
         """Say that so many steps are done, with a few words on how it stands."""
@@ -112,6 +117,22 @@ class Progress:
         if left == left:
             line += f", {left:.0f} s left{most}"
         return f"{line}; {text}" if text else line
+
+
+class _Stage:
+    """What is told of the passes of a stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.due, self._told = progress.due, progress.pass_done
+
+    def __call__(self, n_passes: int, log_likelihood: float) -> None:
+        self._told(n_passes, log_likelihood)
+
+
+def due(report: Report) -> bool:
+    """Tell whether the log-likelihood would be read that a report is told now; yes where that is not known."""
+    asked: Callable[[], bool] | None = getattr(report, "due", None)
+    return asked is None or asked()
 
 
 @contextmanager

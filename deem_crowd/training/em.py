@@ -15,6 +15,7 @@ A worker's answers may count less than one each (``power``): log-tables are mult
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,9 +27,11 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import Expected, counts_of
 from deem_crowd.model.expectation import expect as expected
+from deem_crowd.model.group import ALONE
 from deem_crowd.model.rows import row_max, row_sum
 from deem_crowd.model.tables import label_total, log_tables
 from deem_crowd.model.votes import diagonal
+from deem_crowd.runtime.progress import due
 from deem_crowd.training.digamma import DigammaSum
 from deem_crowd.training.ending import entropy_of, falls_short, log_evidence, rests
 
@@ -191,10 +194,9 @@ def fit_confusion(
         at.weight = log_tables(cells)
         at.bias = class_log_prior(tasks, k, m)
         expected = expect(design, weighted(at.weight, power), at.bias, clamp)
-        if m == 1 or progress is not None:
+        if m == 1:
             at.history = [*at.history, expected.mean(design)]
-        if progress is not None:
-            progress(number, at.history[-1])
+        tell(progress, number, expected, design)
         at.done = number >= least and rests(design, expected.states, states)
         states = expected.states
         counts, tasks = counts_of(design, states), design.total(states)
@@ -237,6 +239,18 @@ def reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
     if warm_start is None:
         return n_passes, LEAST_PASSES
     return min(n_passes, _CONTINUED_PASSES), 1
+
+
+def tell(
+    progress: Callable[[int, float], None] | None,
+    number: int,
+    expected: Expected,
+    design: DesignMatrix,
+) -> None:
+    """Say how far a fit is. The log-likelihood takes a pass over the posterior, and is NaN where nobody reads it."""
+    if progress is not None:
+        read = design.group is not ALONE or due(progress)  # all processes make the same calls
+        progress(number, expected.mean(design) if read else math.nan)
 
 
 def vote_start(design: DesignMatrix) -> torch.Tensor:

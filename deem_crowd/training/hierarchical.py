@@ -34,6 +34,7 @@ from deem_crowd.training.em import (
     expect,
     learned_pseudo_answers,
     log_average_table,
+    tell,
     weighted,
 )
 from deem_crowd.training.ending import entropy_of, rests
@@ -332,8 +333,7 @@ def fit_hierarchical(
         at.table = log_tables(cells)
         at.bias = class_log_prior(design.total(states), design.n_classes, 1)
         expected = expect(design, weighted(at.table, weight), at.bias, clamp)
-        if progress is not None:
-            progress(number, expected.mean(design))
+        tell(progress, number, expected, design)
         at.done = number >= LEAST_PASSES and rests(design, expected.states, states)
         states = expected.states
         counts = counts_of(design, states)

@@ -26,6 +26,7 @@ from deem_crowd.training.em import (
     learned_pseudo_answers,
     log_average_table,
     reach,
+    tell,
     weighted,
 )
 from deem_crowd.training.ending import rests
@@ -68,8 +69,7 @@ def fit_one_coin(
         at.weight = weighted(one_coin_table(counts, at.alpha), power)
         at.bias = class_log_prior(design.total(states), k, 1)
         expected = expect(design, at.weight, at.bias, clamp)
-        if progress is not None:
-            progress(number, expected.mean(design))
+        tell(progress, number, expected, design)
         at.done = number >= least and rests(design, expected.states, states)
         states = expected.states
     energy = Energy(at.bias, at.weight, log_average_table(at.weight, design))

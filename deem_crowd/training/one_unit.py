@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import nan
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -93,12 +95,15 @@ def train(
     at = Weights(start.bias.clone(), start.weight.clone())
     closed_step = settings.gauge == "normalised" and settings.optimizer != "lbfgs"
     if settings.n_iter > 0 and design.n_answers_in_all > 0:
+        before: _Before | None = None
         if closed_step or settings.penalty == "learned":
             at = _normalised(at)
         if settings.penalty == "learned":
-            at = _learn(likelihood, at, log)
-        if log.left > 0:
-            at = (_expectation_maximisation if closed_step else _lbfgs)(likelihood, at, log)
+            at, before = _learn(likelihood, at, log)
+        if log.left > 0 and closed_step:
+            at = _expectation_maximisation(likelihood, at, log, before)
+        elif log.left > 0:
+            at = _lbfgs(likelihood, at, log)
         if settings.gauge == "normalised":
             at = _normalised(at)
     population = _mean_table(at.weight[design.answered])
@@ -133,21 +138,37 @@ def _closed_step(likelihood: Likelihood, evaluation: Evaluation) -> Weights:
     return Weights(torch.log(states / states.sum()), weight)
 
 
-def _learn(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
+class _Before(NamedTuple):
+    """Where the last step began whose α was kept, and the objective there."""
+
+    at: Weights
+    objective: float
+
+
+def _learn(likelihood: Likelihood, at: Weights, log: Monitor) -> tuple[Weights, _Before | None]:
     """EM steps between which α is learned, until it rests or LEARNING_PASSES are over.
 
     Where a pass takes time worth saving, α and the weights are extrapolated together once they approach their end by
-    ever smaller steps.
+    ever smaller steps, and where the last step began is returned, too, if α rests.
     """
-    alpha = likelihood.pseudo_answers
-    loop = likelihood.design.group.loop(bias=at.bias, weight=at.weight, alpha=alpha, noted=[])
+    alpha, nothing = likelihood.pseudo_answers, torch.zeros((), dtype=torch.float64)
+    loop = likelihood.design.group.loop(
+        bias=at.bias,
+        weight=at.weight,
+        alpha=alpha,
+        noted=[],
+        old_bias=nothing,
+        old_weight=nothing,
+        objective=nan,
+    )
     likelihood.pseudo_answers = loop.alpha
     log.resume(loop.noted, [])
     large = likelihood.design.n_answers_in_all * likelihood.n_states >= _LARGE
     path: list[tuple[Weights, torch.Tensor]] = []
     last = 0.0
     for _ in loop.passes(min(LEARNING_PASSES, log.n_iter)):
-        evaluation = likelihood.evaluate_tables(Weights(loop.bias, loop.weight))
+        at = Weights(loop.bias, loop.weight)
+        evaluation = likelihood.evaluate_tables(at)
         log.passed(evaluation.log_likelihood)
         before = likelihood.pseudo_answers
         likelihood.learn_pseudo_answers(evaluation.counts, steps=2)
@@ -160,22 +181,43 @@ def _learn(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
             reached, log_alpha = _jump(path)
             likelihood.pseudo_answers = log_alpha.exp()
             path = []
+        if large and loop.done:
+            penalty = likelihood.penalty(at, normalised=True)
+            loop.old_bias, loop.old_weight = at
+            loop.objective = evaluation.log_likelihood + penalty
         last = change
         loop.bias, loop.weight = reached
         loop.alpha, loop.noted = likelihood.pseudo_answers, list(log.log_likelihood)
-    return Weights(loop.bias, loop.weight)
+    known = loop.objective == loop.objective
+    old = _Before(Weights(loop.old_bias, loop.old_weight), loop.objective) if known else None
+    return Weights(loop.bias, loop.weight), old
 
 
 def _jump(path: list[tuple[Weights, torch.Tensor]]) -> tuple[Weights, torch.Tensor]:
     """Return weights and log α extrapolated from three points of a path."""
     (a, low), (b, middle), (c, high) = path
-    length = min(max(_extrapolation(a, b, c), 1.0), _LONGEST_JUMP)
+    length = _jump_length(a, b, c)
     log_alpha = low + 2 * length * (middle - low) + length**2 * (high - 2 * middle + low)
     return _extrapolate(a, b, c, length), log_alpha.clamp(np.log(1e-3), np.log(1e6))
 
 
-def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
-    """EM with squared extrapolation; the objective never falls from one accepted point to the next."""
+def _reached(start: Weights, first: Weights, second: Weights) -> Weights:
+    """Return the end that two steps with the same α are on their way to."""
+    return _extrapolate(start, first, second, _jump_length(start, first, second))
+
+
+def _jump_length(start: Weights, first: Weights, second: Weights) -> float:
+    return min(max(_extrapolation(start, first, second), 1.0), _LONGEST_JUMP)
+
+
+def _expectation_maximisation(
+    likelihood: Likelihood, at: Weights, log: Monitor, before: _Before | None = None
+) -> Weights:
+    """EM with squared extrapolation; the objective never falls from one accepted point to the next.
+
+    Where ``before`` is known, and the step from there has gained less than the tolerance, that and the next step are
+    extrapolated, and that is the end.
+    """
 
     def step(point: Weights) -> tuple[Evaluation, Weights]:
         evaluation = likelihood.evaluate_tables(point)
@@ -198,7 +240,12 @@ def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor)
         evaluation, first = step(at)
         log.accept(evaluation.objective)
         after = first
-        if log.left > 0:
+        if before is not None and loop.number == 1 and patience == 1:
+            loop.done = evaluation.objective - before.objective < log.threshold
+        if loop.done:
+            assert before is not None
+            loop.small, after = float(patience), _reached(before.at, at, first)
+        elif log.left > 0:
             second_found, after = step(first)
             log.accept(second_found.objective)
             gained = second_found.objective - evaluation.objective
