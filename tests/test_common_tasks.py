@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deem_crowd import Answers
 from deem_crowd.data import index
-from deem_crowd.selection import pairs
+from deem_crowd.selection import dependence, pairs
 
 
 @pytest.mark.parametrize("few", [0, 12])
@@ -25,8 +25,24 @@ def test_common_tasks_are_those_that_both_answered(few, seed, d) -> None:
     answered = (data[:, chosen] >= 0).astype(float)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "_FEW_ANSWERS", few)
-        found = pairs._in_common(Answers.from_dense(data, 3), chosen)
+        found = pairs.count(Answers.from_dense(data, 3), chosen, least=10**6).common
     np.testing.assert_array_equal(found, answered.T @ answered)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**16), d=st.integers(2, 9), k=st.integers(1, 4))
+def test_agreement_is_the_same_by_pairs_of_answers_and_by_products(seed, d, k) -> None:
+    rng = np.random.default_rng(seed)
+    data = np.where(rng.random((60, d)) < 0.6, rng.integers(k, size=(60, d)), -1)
+    data[:, 0] = 0
+    answers = Answers.from_dense(data, k + 1)
+    chosen = np.flatnonzero(rng.random(d) < 0.7)
+    by_pairs = pairs.count(answers, chosen, least=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "_MOST_CELLS", 0)
+        by_products = pairs.count(answers, chosen, least=1)
+    for name in ("common", "agreed", "chance"):
+        np.testing.assert_array_equal(getattr(by_pairs, name), getattr(by_products, name))
 
 
 @settings(max_examples=25, deadline=None)
@@ -43,3 +59,37 @@ def test_codes_of_ascending_numbers_are_those_of_pandas(numbers, dtype, ascendin
     expected, distinct = pd.factorize(values)
     np.testing.assert_array_equal(codes, expected)
     pd.testing.assert_index_equal(uniques, pd.Index(distinct, name="task"))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    n=st.integers(1, 9),
+    m=st.integers(1, 12),
+    reach=st.sampled_from([1e-3, 0.3, 5.0]),
+)
+def test_weighted_medians_near_a_guess_are_those_of_all_values(seed, n, m, reach) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(n, m)).round(rng.integers(4))  # ties among them
+    weight = rng.integers(4, size=(n, m)).astype(float)
+    expected = []
+    for row, mass in zip(values, weight, strict=True):
+        least = [v for v in row if mass[row <= v].sum() >= mass.sum() / 2]
+        expected.append(min(least))
+    guess = np.array(expected) + rng.normal(size=n) * 0.2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dependence, "_MANY_PAIRS", 0)
+        patch.setattr(dependence, "_FEW_OF", 1)
+        found = dependence.weighted_medians(values, weight, guess, np.full(n, reach))
+    np.testing.assert_array_equal(found, expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**16), n=st.integers(1, 6), m=st.integers(1, 9))
+def test_medians_of_known_numbers_are_numpys(seed, n, m) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.where(rng.random((n, m)) < 0.5, np.nan, rng.normal(size=(n, m)))
+    values[:, 0] = rng.normal(size=n)
+    np.testing.assert_allclose(
+        dependence._known_medians(values), np.nanmedian(values, axis=1), rtol=1e-12
+    )

@@ -42,7 +42,7 @@ def tables(seed: int, n_workers: int, k: int, s: int, scale: float = 1.0) -> tup
 
 @given(
     k=st.integers(2, 5),
-    m=st.integers(1, 2),
+    m=st.integers(1, 5),
     seed=st.integers(0, 99),
     scale=st.sampled_from([1.0, 60.0]),
 )
@@ -124,6 +124,21 @@ def test_extrapolated_pseudo_answers_end_where_steps_end(k, monkeypatch) -> None
     jumped = train(design, start, Settings(tol=1e-9))
     torch.testing.assert_close(jumped.pseudo_answers, steps.pseudo_answers, rtol=5e-3, atol=5e-3)
     torch.testing.assert_close(jumped.energy.bias, steps.energy.bias, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_a_large_fit_ends_where_passes_would_lead(k, monkeypatch) -> None:
+    monkeypatch.setattr("deem_crowd.training.one_unit._LARGE", 1)
+    design = DesignMatrix(Answers.from_frame(crowd_of(20_000, 2, k).answers), CPU, torch.float64)
+    weight = 2.0 * torch.eye(k, dtype=torch.float64).expand(design.n_workers, k, k)
+    start = type("Start", (), {"bias": torch.zeros(k, dtype=torch.float64), "weight": weight})()
+    ended, followed = (train(design, start, Settings(tol=tol)) for tol in (1e-6, 1e-13))
+    assert ended.converged
+    assert ended.n_passes < followed.n_passes
+    near, far = (
+        expect(design, fit.energy.weight, fit.energy.bias).states for fit in (ended, followed)
+    )
+    torch.testing.assert_close(near, far, rtol=0, atol=5e-3)
 
 
 @given(

@@ -62,6 +62,19 @@ def test_what_a_stage_leaves_over_counts_as_done(monkeypatch) -> None:
     assert progress.only_stage(None, 10) is None
 
 
+def test_a_log_likelihood_is_due_where_it_would_be_read(monkeypatch) -> None:
+    clock = watch(monkeypatch)
+    watched = progress.Progress("deem", "passes", total=20)
+    stage = watched.stage(10)
+    assert not progress.due(stage)
+    clock.seconds = 2.5
+    assert progress.due(stage)
+    stage(3, float("nan"))  # asked for too early to be known
+    assert "log-likelihood" not in sys.stderr.getvalue()
+    watched.close()
+    assert progress.due(lambda n_passes, log_likelihood: None)
+
+
 @pytest.mark.parametrize("shown", [True, False])
 def test_there_is_no_bar_where_nobody_watches(monkeypatch, shown) -> None:
     clock = watch(monkeypatch)

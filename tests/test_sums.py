@@ -17,7 +17,7 @@ from deem_crowd.model.matching import best_matching, best_matchings
 from deem_crowd.model.rows import FEW_COLUMNS
 from deem_crowd.model.tables import label_total, log_tables
 from deem_crowd.model.votes import vote_shares
-from deem_crowd.selection.pairs import _in_common
+from deem_crowd.selection import pairs
 from deem_crowd.training.digamma import DigammaSum, WholeDigammaSum, digamma_sum
 from deem_crowd.training.hierarchical import _OFFSET_VARIANCES, _with_class_offsets
 
@@ -123,7 +123,7 @@ def test_tasks_in_common_are_counted_in_pairs() -> None:
     there[answers.task, answers.worker] = 1
     chosen = np.array([0, 2, 3, 6])
     expected = there[:, chosen].T @ there[:, chosen]
-    assert (_in_common(answers, chosen) == expected).all()
+    assert (pairs.count(answers, chosen, least=10**6).common == expected).all()
 
 
 @pytest.mark.parametrize(("k", "m"), [(2, 1), (2, 2), (3, 1), (4, 1)])

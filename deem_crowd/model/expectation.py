@@ -18,7 +18,6 @@ from torch.nn.functional import softplus
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import (
     CACHED,
-    FEW_COLUMNS,
     SAFE,
     add_to_rows,
     column_total,
@@ -29,6 +28,9 @@ from deem_crowd.model.sparse_rows import SparseRows
 
 MOST_CLASSES, MOST_STATES = 3, 4
 """Classes and states up to which columns one by one take less time than all together."""
+
+WIDEST = 32
+"""States up to which the E-step goes through pieces of tasks."""
 
 Clamp = Callable[[torch.Tensor], torch.Tensor]
 
@@ -81,8 +83,8 @@ def expect(
         Bars, in place, states of logits of shape (N, S) that known classes rule out.
     """
     rows = _rows(design) if clamp is None else None
-    if rows is not None and 1 < weight.shape[-1] <= FEW_COLUMNS:
-        reach = rows.longest * float(weight.abs().max()) + float(bias.abs().max())
+    if rows is not None and 1 < weight.shape[-1] <= WIDEST:
+        reach = rows.longest * float(weight.abs().max()) + 2 * float(bias.abs().max())
         if reach < SAFE:
             if weight.shape[-1] == 2:
                 return _of_two(design, weight, bias)
@@ -189,14 +191,12 @@ def _of_columns(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) 
 
 def _of_few(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> Expected:
     size = weight.shape[-1]
-    shift = bias.to(torch.float32)
     states = torch.empty((design.n_tasks, size), dtype=torch.float32)
     sums = torch.empty(design.n_tasks, dtype=torch.float32)
     for tasks, logits in logits_in_pieces(design, weight):
-        add_to_rows(logits, shift)
         here = states[tasks]
         np.exp(logits.numpy(), out=here.numpy())
-        divide_by_sums(here, sums[tasks], logits)
+        divide_by_sums(here, sums[tasks], logits, bias)
 
     def by_task() -> torch.Tensor:
         return torch.from_numpy(np.log(sums.numpy()))

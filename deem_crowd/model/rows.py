@@ -13,6 +13,8 @@ FEW_COLUMNS = 16
 CACHED = 2**18
 """Entries of a posterior that stay in the cache while they are worked on."""
 _WIDE = 256
+_SHORT = 8
+"""Columns of rows that are short, up to which a product with ones takes less time than loops over rows."""
 
 
 def column_total(values: torch.Tensor) -> torch.Tensor:
@@ -84,15 +86,35 @@ def shares_of(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return shares, total
 
 
-def divide_by_sums(values: torch.Tensor, total: torch.Tensor, room: torch.Tensor) -> None:
-    """Divide rows, shape (n, S) and contiguous, on the CPU, by their sums in place, and write these to ``total``, (n,).
+def divide_by_sums(
+    values: torch.Tensor,
+    total: torch.Tensor,
+    room: torch.Tensor,
+    log_weight: torch.Tensor | None = None,
+) -> None:
+    """Turn rows v, on the CPU, into w v / Σ_s w_s v_s in place, and write these sums, shape (n,), to ``total``.
 
-    A product with ones has each sum once for each column, so that it is divided by without loops over short rows;
-    numpy's product takes a third of torch's here. ``room``, of the shape of ``values``, is overwritten.
+    Of short rows a product with the matrix w_s / w_t has the sum over w_t for each column t, so that they are divided
+    by without loops over short rows; numpy's product takes a third of torch's here.
+
+    Parameters
+    ----------
+    values : float32, shape (n, S), contiguous
+    room : of the shape of ``values``
+        Is overwritten.
+    log_weight : shape (S,), optional
+        log w, zeros if omitted.
     """
     size = values.shape[1]
-    np.matmul(values.numpy(), np.ones((size, size), dtype=np.float32), out=room.numpy())
-    total.copy_(room[:, 0])
+    weight = torch.zeros(size) if log_weight is None else log_weight.to("cpu", torch.float32)
+    if size > _SHORT:
+        if log_weight is not None:
+            values.mul_(weight.exp())
+        values /= torch.mv(values, torch.ones(size), out=total).unsqueeze(1)
+        return
+    ratio = (weight[:, None] - weight).exp()
+    np.matmul(values.numpy(), ratio.numpy(), out=room.numpy())
+    torch.mul(room[:, 0], float(weight[0].exp()), out=total)
     values.div_(room)
 
 

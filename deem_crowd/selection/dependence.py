@@ -23,6 +23,10 @@ from deem_crowd.selection.pairs import MIN_COMMON, FloatArray, Pairs
 MIN_PARTNERS = 3
 _SIGNIFICANT, _EXCESS = 2.0, 3.0
 _MOST_ROUNDS = 40
+_MANY_PAIRS = 2**14
+"""Pairs from which medians are looked for near those of the round before."""
+_REACH, _LEAST_REACH, _FEW_OF = 2.0, 1e-3, 4
+"""How far from them, in changes of the round before, and at least; and of how many values there may be one so near."""
 _LEAST_POWER, _LEAST_CORRELATION = 0.9, 0.0
 """See :func:`Dependence.contradicts`."""
 
@@ -198,13 +202,21 @@ def with_partners(told: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 def _one_factor(beyond: FloatArray, told: npt.NDArray[np.bool_]) -> FloatArray:
     """Return λ, shape (n,), with λ_i λ_j ≈ r_ij for most partners: log λ_i = median_j (log r_ij − log λ_j)."""
     logs = np.where(told, np.log(np.clip(beyond, 1e-3, 0.999)), np.nan)
-    log_share = np.minimum(0.5 * np.nanmedian(logs, axis=1), -0.005)
+    log_share = np.minimum(0.5 * _known_medians(logs), -0.005)
     for _ in range(60):
-        moved = np.minimum(np.nanmedian(logs - log_share[None, :], axis=1), -0.005)
+        moved = np.minimum(_known_medians(logs - log_share[None, :]), -0.005)
         if np.abs(moved - log_share).max() < 1e-4:
             break
         log_share = 0.5 * (log_share + moved)
     return np.asarray(np.exp(log_share))
+
+
+def _known_medians(values: FloatArray) -> FloatArray:
+    """Return the median of the numbers of each row, shape (n,), of which each has some: in less time than numpy's."""
+    number = np.isfinite(values).sum(1)
+    order, row = np.sort(values, axis=1), np.arange(len(values))  # NaN stand last
+    middle: FloatArray = (order[row, (number - 1) // 2] + order[row, number // 2]) / 2
+    return middle
 
 
 def robust_factor(
@@ -244,13 +256,53 @@ def _starts(agreement: FloatArray, asked: npt.NDArray[np.bool_]) -> Iterator[Flo
 
 
 def _by_medians(agreement: FloatArray, weight: FloatArray, skill: FloatArray) -> FloatArray:
+    middle, reach = np.zeros(len(skill)), np.full(len(skill), np.inf)
     for _ in range(_MOST_ROUNDS):
-        ratio, counts = agreement / skill, weight * skill**2
-        order = np.argsort(ratio, axis=1)  # in which order equal ratios stand makes no difference
-        mass = np.take_along_axis(counts, order, 1).cumsum(1)
-        middle = order[np.arange(len(order)), (mass >= mass[:, -1:] / 2).argmax(1)]
-        moved = np.clip(ratio[np.arange(len(order)), middle], 0.005, 0.995)
+        found = weighted_medians(agreement / skill, weight * skill**2, middle, reach)
+        reach = _REACH * np.abs(found - middle) + _LEAST_REACH
+        middle = found
+        moved = np.clip(middle, 0.005, 0.995)
         if np.abs(moved - skill).max() < 1e-4:
             break
         skill = (skill + moved) / 2
     return skill
+
+
+def weighted_medians(
+    values: FloatArray, weight: FloatArray, guess: FloatArray, reach: FloatArray
+) -> FloatArray:
+    """Return the weighted median of each row, shape (n,): the least value up to which half of the weight lies.
+
+    Where the median lies within ``reach`` of a guess, shape (n,) each, the few values there are put in order only.
+    ``values`` and ``weight`` have shape (n, m).
+    """
+    half, nothing = weight.sum(1) / 2, np.zeros(len(values))
+    if values.size < _MANY_PAIRS or not np.isfinite(reach).all():
+        return _medians(values, weight, nothing, half)
+    below = values <= (guess - reach)[:, None]
+    near = (values <= (guess + reach)[:, None]) & ~below & (weight > 0)
+    before, number = (weight * below).sum(1), near.sum(1)
+    there = (before < half) & (number <= values.shape[1] // _FEW_OF)
+    near &= there[:, None]
+    number[~there] = 0
+    row, column = np.nonzero(near)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
+    shape = len(values), int(number.max(initial=0)) + 1
+    some, counts = np.full(shape, np.inf), np.zeros(shape)
+    some[row, place], counts[row, place] = values[row, column], weight[row, column]
+    there &= half <= before + counts.sum(1)
+    found = _medians(some, counts, before, half)
+    far = ~there
+    found[far] = _medians(values[far], weight[far], nothing[far], half[far])
+    return found
+
+
+def _medians(
+    values: FloatArray, weight: FloatArray, before: FloatArray, half: FloatArray
+) -> FloatArray:
+    """Return the least value of each row up to which, with the weight ``before`` it, half of the weight lies."""
+    order = np.argsort(values, axis=1)  # in which order equal values stand makes no difference
+    mass = np.take_along_axis(weight, order, 1).cumsum(1) + before[:, None]
+    row = np.arange(len(order))
+    middle: FloatArray = values[row, order[row, (mass >= half[:, None]).argmax(1)]]
+    return middle

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import sparse
 
 from deem_crowd.data.answers import Answers
@@ -31,7 +32,11 @@ LEAST_COMMON = 20
 """Tasks that two sources have to share before they are said to repeat one another."""
 MAX_SOURCES = 500
 """Of more than so many, those with most answers are looked at."""
+Meetings = tuple[Positions, Positions]
+"""Pairs of answers to one task: the places of those that stand before, and of those that stand after."""
 _FEW_ANSWERS = 12
+_MOST_CELLS = 2**23
+"""Sources² × classes that are counted at once."""
 _DENSE_CELLS, _DENSE_GAIN = 2e7, 30.0
 """Dense matrices have at most so many cells, and their products take at most so many times the operations of sparse
 ones, each of which is slower by about that."""
@@ -113,7 +118,7 @@ def departure(answers: Answers, reduce: Reduce = alone) -> float:
     if answers.soft is not None:
         return 0.0
     chosen = most_active(reduce(np.bincount(answers.worker, minlength=answers.n_workers)))
-    given, by_label = _indicators(answers, chosen, reduce)
+    given, by_label = _indicators(answers, _given(answers, chosen), reduce)
     common = reduce(_product(given, given))
     agreed = np.zeros_like(common)
     shares = np.zeros((len(chosen), answers.n_classes))
@@ -142,23 +147,52 @@ def count(
     Where no two of them share ``least`` tasks, agreement is not counted, and is 0.
     """
     n = len(sources)
-    common = reduce(_in_common(answers, sources))
+    given = _given(answers, sources)
+    met = given.met()
+    common = reduce(_in_common(answers, given, met))
     agreed, chance = np.zeros((n, n)), np.zeros((n, n))
     if not np.triu(common >= least, 1).any():
         return Pairs(sources, common, agreed, chance)
-    given, by_label = _indicators(answers, sources, reduce)
-    for _, named in by_label:
-        agreed += _product(named, named)
-        # how often i says it on the tasks that i shares with j
-        share = reduce(_product(named, given)) / np.maximum(common, 1)
+    few = answers.soft is None and n * n * answers.n_classes <= _MOST_CELLS
+    if few and met is not None:
+        counts = _counts_of_few(answers, given, met, reduce)
+    else:
+        counts = _counts_by_products(answers, given, reduce)
+    for agreements, said in counts:
+        agreed += agreements
+        share = reduce(said) / np.maximum(common, 1)
         chance += share * share.T
     return Pairs(sources, common, reduce(agreed) / np.maximum(common, 1), chance)
 
 
-def _of_chosen(
-    answers: Answers, chosen: Positions
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32], npt.NDArray[Any]]:
-    """Return the places of the answers of n chosen sources, shape (r,), and the source and the task of each."""
+class _Given(NamedTuple):
+    """The answers of n chosen sources."""
+
+    n: int
+    place: npt.NDArray[np.intp]  # among all answers, shape (r,)
+    source: npt.NDArray[np.int32]
+    task: npt.NDArray[Any]
+
+    def met(self) -> Meetings | None:
+        """Return all pairs of answers to one task, as places among the r; None where a task has more than a few.
+
+        Answers stand task by task, so that pairs of answers to one task stand at distances 1, 2, …
+        """
+        most = int(np.bincount(self.task).max(initial=0))
+        if most > _FEW_ANSWERS:
+            return None
+        before, after = [np.zeros(0, dtype=np.intp)], [np.zeros(0, dtype=np.intp)]
+        first = np.arange(len(self.task))
+        for distance in range(1, most):
+            first = first[: np.searchsorted(first, len(self.task) - distance)]
+            # as all between are of the task, too
+            first = first[self.task[first + distance] == self.task[first]]
+            before.append(first)
+            after.append(first + distance)
+        return np.concatenate(before), np.concatenate(after)
+
+
+def _given(answers: Answers, chosen: Positions) -> _Given:
     place = np.full(answers.n_workers, -1, dtype=np.int32)
     place[chosen] = np.arange(len(chosen), dtype=np.int32)
     source = place.take(answers.worker, mode="wrap")  # none lies outside
@@ -166,41 +200,73 @@ def _of_chosen(
     index = np.int32 if answers.n_tasks < 2**31 else np.int64
     if 8 * len(asked) < len(source):  # of few answers the tasks are looked up
         found = np.searchsorted(answers.task_ptr, asked, side="right") - 1
-        return asked, source[asked], found.astype(index)
+        return _Given(len(chosen), asked, source[asked], found.astype(index))
     task = np.repeat(np.arange(answers.n_tasks, dtype=index), np.diff(answers.task_ptr))
-    return asked, source[asked], task[asked]
+    return _Given(len(chosen), asked, source[asked], task[asked])
 
 
-def _in_common(answers: Answers, chosen: Positions) -> FloatArray:
+def _in_common(answers: Answers, given: _Given, met: Meetings | None) -> FloatArray:
     """Return how many tasks two of n chosen sources both answered, shape (n, n); on the diagonal, what each answered.
 
-    Answers stand task by task, so that pairs of answers to one task stand at distances 1, 2, …: where tasks have few
-    answers, counting these costs a fraction of a product of matrices.
+    Where tasks have few answers, counting pairs of these costs a fraction of a product of matrices.
     """
-    _, source, task = _of_chosen(answers, chosen)
-    n, most = len(chosen), int(np.bincount(task).max(initial=0))
-    if most > _FEW_ANSWERS:
-        given, _ = _indicators(answers, chosen, alone)
-        return _product(given, given)
-    codes = [np.zeros(0, dtype=np.int64)]
-    first = np.arange(len(task))
-    for distance in range(1, most):
-        first = first[: np.searchsorted(first, len(task) - distance)]
-        first = first[task[first + distance] == task[first]]  # as all between are of the task, too
-        codes.append(source[first].astype(np.int64) * n + source[first + distance])
-    common = np.bincount(np.concatenate(codes), minlength=n * n).reshape(n, n)
-    return (common + common.T + np.diag(np.bincount(source, minlength=n))).astype(np.float64)
+    n = given.n
+    if met is None:
+        by_source, _ = _indicators(answers, given, alone)
+        return _product(by_source, by_source)
+    before, after = (given.source[which].astype(np.int64) for which in met)
+    common = _tally(before * n + after, n * n).reshape(n, n)
+    return common + common.T + np.diag(_tally(given.source, n))
+
+
+def _tally(codes: npt.NDArray[Any], size: int) -> FloatArray:
+    """Return how often each code occurs, shape (size,): torch takes a third of numpy's time."""
+    counts: FloatArray = torch.bincount(torch.from_numpy(codes), minlength=size).double().numpy()
+    return counts
+
+
+def _counts_of_few(
+    answers: Answers, given: _Given, met: Meetings, reduce: Reduce
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield, label by label, agreements of n sources, and how often i says it on the tasks that it shares with j.
+
+    Where tasks have few hard answers: by counting pairs of these. Shape (n, n) each; all agreements come with the
+    first, and labels that nobody named, in any process, are left out.
+    """
+    n, k = given.n, answers.n_classes
+    label = answers.hard_label[given.place].astype(np.int64)
+    number = given.source * np.int64(n)
+    before, after = met
+    same = label[before] == label[after]
+    agreed = _tally(number[before[same]] + given.source[after[same]], n * n).reshape(n, n)
+    agreed = agreed + agreed.T + np.diag(_tally(given.source, n))
+    said = _tally((number[before] + given.source[after]) * k + label[before], n * n * k)
+    said += _tally((number[after] + given.source[before]) * k + label[after], n * n * k)
+    said += _tally(given.source * np.int64((n + 1) * k) + label, n * n * k)
+    by_label = said.reshape(n, n, k)
+    for which in np.flatnonzero(reduce(np.bincount(label, minlength=k))):
+        yield agreed, by_label[:, :, which]
+        agreed = np.zeros_like(agreed)
+
+
+def _counts_by_products(
+    answers: Answers, given: _Given, reduce: Reduce
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield the same by products of matrices, soft answers by their mass."""
+    by_source, by_label = _indicators(answers, given, reduce)
+    for _, named in by_label:
+        yield _product(named, named), _product(named, by_source)
 
 
 def _indicators(
-    answers: Answers, chosen: Positions, reduce: Reduce
+    answers: Answers, given: _Given, reduce: Reduce
 ) -> tuple[Indicator, Iterator[tuple[int, Indicator]]]:
     """Return who of n chosen sources answered which task, shape (N, n), and with what mass each label was named.
 
     Dense matrices where their products cost less. Labels that nobody named, in any process, are left out of the second.
     """
-    asked, source, task = _of_chosen(answers, chosen)
-    shape = (answers.n_tasks, len(chosen))
+    n, asked, source, task = given
+    shape = (answers.n_tasks, n)
     met = float((np.bincount(task, minlength=shape[0]).astype(np.float64) ** 2).sum())
     cells = shape[0] * shape[1]
     dense = cells <= _DENSE_CELLS and answers.n_classes * cells * shape[1] <= _DENSE_GAIN * met
