@@ -41,6 +41,7 @@ LEAST_PASSES = 15
 _ANSWERS_A_CLASS = 10
 _KNOWN = "as the groups say that were given"
 _FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
+_BESIDE = "chosen beside the tables whose bound is larger, since no third reading has a larger one"
 _DEPARTURE = 2.0
 """Standard deviations from which pairs of workers are seen to agree otherwise than by chance."""
 
@@ -61,9 +62,10 @@ def select(
 
     The voices are a structured member (one accuracy a worker, or bias and noise where classes are ordered), tables
     (those drawn around a worker's own accuracy or plain ones, whichever has the larger bound of the evidence), the
-    member with the largest bound of all (tables for easy and hard tasks are asked here, too), and the votes. Where
-    sources repeat one another and the model has taken that for skill (:mod:`deem_crowd.selection.dependence`), they
-    count less, and plain tables are taken. With many answers members get fewer passes: EM then needs fewer.
+    member with the largest bound of all (tables for easy and hard tasks are asked here, too; where none is larger than
+    that of the tables, the other tables), and the votes. Where sources repeat one another and the model has taken that
+    for skill (:mod:`deem_crowd.selection.dependence`), they count less, and plain tables are taken. With many answers
+    members get fewer passes: EM then needs fewer.
 
     Parameters
     ----------
@@ -258,7 +260,7 @@ def _pooled(
         and hierarchy is not None
         and hierarchy.bound > tables.bound
     )
-    better = hierarchy if drawn and hierarchy is not None else tables
+    better, other = (hierarchy, tables) if drawn and hierarchy is not None else (tables, hierarchy)
     best = better
     if training.ordered and structured.bound > best.bound:
         best = structured
@@ -268,18 +270,21 @@ def _pooled(
         and better.strength == STRENGTHS[-1]
     ):
         best = structured  # the evidence says that workers follow their accuracies: one coin a worker says the same
-    described = [
-        (name, structured, "always a member"),
-        (rows.TABLES, tables, _verdict(not drawn) if hierarchy is not None else "always a member"),
-    ]
-    if hierarchy is not None:
-        described.append((rows.HIERARCHY, hierarchy, _verdict(drawn)))
-    if training.parts.subtypes:
-        largest = max(better.bound, best.bound) if training.ordered else better.bound
-        subtypes = training.subtypes(largest)
+    largest = max(better.bound, best.bound) if training.ordered else better.bound
+    subtypes = training.subtypes(largest) if training.parts.subtypes else None
+    if subtypes is not None and subtypes.bound > largest:
+        best = subtypes
+    if best is better and other is not None and training.parts.hierarchy and not training.taught:
+        best = other  # the same reading twice would say nothing more
+    described = [(name, structured, "always a member")]
+    if hierarchy is None:
+        described.append((rows.TABLES, tables, "always a member"))
+    else:
+        for title, member in ((rows.TABLES, tables), (rows.HIERARCHY, hierarchy)):
+            verdict = _verdict(member is better)
+            described.append((title, member, _BESIDE if other is best is member else verdict))
+    if subtypes is not None:
         described.append((rows.SUBTYPES, subtypes, _verdict(subtypes.bound > largest)))
-        if subtypes.bound > largest:
-            best = subtypes
     return _assembled(training, [structured, better, best], described, tables, calibrate=True)
 
 
