@@ -149,6 +149,34 @@ def test_the_pool_is_what_its_formula_says() -> None:
     assert rows["weight"].sum() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_two_camps_that_contradict_each_other_do_not_say_which_repeats_others(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=150)
+    tempting = np.where(rng.random(150) < 0.75, 1 - truth, truth)
+    told = np.repeat([[0.85, 0.8]], [20, 20], axis=1)
+    heard = np.stack([truth] * 20 + [tempting] * 20, 1)
+    labels = np.where(rng.random(heard.shape) < told, heard, 1 - heard)
+    _, by_all = measured(Answers.from_dense(labels, 2))
+    assert by_all.mean_power == 1
+    assert np.isnan(by_all.skill).all()
+    alike = np.where(rng.random(heard.shape) < told, truth[:, None], 1 - truth[:, None])
+    assert np.isfinite(measured(Answers.from_dense(alike, 2))[1].skill).all()
+
+
+def test_the_other_tables_take_the_place_of_a_reading_that_would_count_twice() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(3, size=250)
+    table = rng.dirichlet(np.ones(3), size=(6, 3)) * 0.5 + 0.5 * np.eye(3)
+    labels = np.stack([[rng.choice(3, p=one[t]) for t in truth] for one in table], 1)
+    answers = Answers.from_dense(labels, 3)
+    found = select.select(answers, design_of(answers))
+    weight = {one.name: one.weight for one in found.candidates}
+    assert weight[candidates.SUBTYPES] == 0
+    assert weight[candidates.TABLES] > 0 < weight[candidates.HIERARCHY]
+    assert sum(weight.values()) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("name", ["few-tasks", "copies", "heavy-tail"])
 def test_predict_says_what_fit_said(name, tmp_path) -> None:
     data = laws.LAWS[name](0)

@@ -22,8 +22,6 @@ from deem_crowd.selection.pairs import MIN_COMMON, FloatArray, Pairs
 
 MIN_PARTNERS = 3
 _SIGNIFICANT, _EXCESS = 2.0, 3.0
-_BY_CHANCE = 0.0228
-"""Of a normal variable below −2 standard errors."""
 _MOST_ROUNDS = 40
 _MANY_PAIRS = 2**14
 """Pairs from which medians are looked for near those of the round before."""
@@ -91,8 +89,8 @@ def measure(counted: Pairs, n_answers: FloatArray) -> tuple[Dependence, Dependen
     The first is by the pairs that agree significantly more than by chance, on the scale of logarithms: it holds for
     many sources, most of which may repeat others. The second is by all pairs (:func:`robust_factor`), so that pairs of
     independent sources count as well where there are few tasks and their agreement is not significant. It takes all
-    sources for no worse than chance, and is not asked where more pairs disagree significantly than would by chance:
-    sources are then in two camps that contradict each other, and agreement does not say which of them is right.
+    sources for no worse than chance, and says nothing where one is: where sources are in two camps that contradict each
+    other, agreement does not say which of them is right.
 
     Parameters
     ----------
@@ -110,8 +108,7 @@ def measure(counted: Pairs, n_answers: FloatArray) -> tuple[Dependence, Dependen
     if not with_partners(often).any():  # both ask such pairs alone
         return none, none
     asked = counted if enough.all() else counted.among(enough)
-    contrary = _contradicting(asked)
-    return _by_telling_pairs(asked, none), none if contrary else _by_all_pairs(asked, none)
+    return _by_telling_pairs(asked, none), _by_all_pairs(asked, none)
 
 
 def _by_telling_pairs(counted: Pairs, none: Dependence) -> Dependence:
@@ -133,6 +130,9 @@ def _by_all_pairs(counted: Pairs, none: Dependence) -> Dependence:
     part, skill = counted.among(known), skill[known]
     asked = part.common >= MIN_COMMON
     np.fill_diagonal(asked, False)
+    by_chance = expected_scatter(part.common, part.chance, np.zeros_like(part.common))
+    if _below_chance(part, skill, asked, by_chance):
+        return none
     scatter = expected_scatter(part.common, part.chance, np.outer(skill, skill))
     return _shared(none, part, skill, asked, scatter)
 
@@ -154,13 +154,13 @@ def _shared(
     return Dependence(power, skills, none.n_answers, _support(counted, ~repeated))
 
 
-def _contradicting(counted: Pairs) -> bool:
-    """Tell whether more pairs agree significantly less than by chance than would without a label."""
-    pairs = np.triu(counted.common >= MIN_COMMON, 1)
-    by_chance = expected_scatter(counted.common, counted.chance, np.zeros_like(counted.common))
-    less = counted.beyond[pairs] < -_SIGNIFICANT * by_chance[pairs]
-    expected = _BY_CHANCE * len(less)
-    return bool(less.sum() - expected > _EXCESS * np.sqrt(expected * (1 - _BY_CHANCE)))
+def _below_chance(
+    counted: Pairs, skill: FloatArray, asked: npt.NDArray[np.bool_], scatter: FloatArray
+) -> bool:
+    """Tell whether a source agrees with all others, weighed by their skills, less than by chance: by three errors."""
+    precision = np.where(asked, 1 / scatter**2, 0.0)
+    together = (precision * counted.beyond) @ skill
+    return bool((together < -_EXCESS * np.sqrt(precision @ skill**2)).any())
 
 
 def _support(counted: Pairs, chosen: npt.NDArray[np.bool_]) -> float:
