@@ -12,7 +12,7 @@ from deem_crowd import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import add_to_rows
 from deem_crowd.selection.opinion_pool import agreement_weights, weights_from_products
-from deem_crowd.training import digamma, em
+from deem_crowd.training import confusion, digamma, em
 from deem_crowd.training.ending import TOLERANCE, entropy_of, falls_short, rests
 
 CPU = torch.device("cpu")
@@ -85,10 +85,10 @@ def test_a_fit_that_beats_the_bound_is_the_same_as_without_one() -> None:
     answers = crowd(5, 200)
     design = DesignMatrix(answers, CPU, torch.float64)
     begin = em.margin_start(design, em.vote_start(design))
-    free = em.fit_confusion(design, begin, 2)
-    beaten = em.fit_confusion(design, begin, 2, beat=free.bound - 1e-6)
+    free = confusion.fit_confusion(design, begin, 2)
+    beaten = confusion.fit_confusion(design, begin, 2, beat=free.bound - 1e-6)
     assert (beaten.n_passes, beaten.bound) == (free.n_passes, free.bound)
-    far = em.fit_confusion(design, begin, 2, beat=free.bound + 1e6)
+    far = confusion.fit_confusion(design, begin, 2, beat=free.bound + 1e6)
     assert far.n_passes == em.LEAST_PASSES
     assert far.bound <= free.bound
 

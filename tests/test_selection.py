@@ -21,7 +21,7 @@ from deem_crowd.exceptions import ParameterError
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import candidates, dependence, pairs, select
 from deem_crowd.selection.opinion_pool import agreement_weights
-from deem_crowd.training import em
+from deem_crowd.training import confusion, em
 from deem_crowd.training.one_coin import fit_one_coin
 
 SETS = Path(__file__).parents[2] / "shared" / "data"
@@ -53,7 +53,7 @@ def test_one_pass_of_tables_by_hand() -> None:
     answers = few()
     design = design_of(answers)
     begin = em.vote_start(design)
-    found = em.fit_confusion(design, begin, n_passes=1)
+    found = confusion.fit_confusion(design, begin, n_passes=1)
     k, d = 2, 4
     table = np.zeros((d, k, k))
     for n in range(answers.n_tasks):
@@ -75,7 +75,7 @@ def test_the_bound_is_below_the_evidence(m, seed) -> None:
     begin = em.vote_start(design)
     if m == 2:
         begin = em.margin_start(design, begin)
-    found = em.fit_confusion(design, begin, m)
+    found = confusion.fit_confusion(design, begin, m)
     alpha = found.pseudo_answers
     n_states = 2 * m
     total = []

@@ -18,6 +18,7 @@ from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.selection import null_model
+from deem_crowd.training import dirichlet
 from deem_crowd.training.likelihood import Likelihood, Settings, Weights
 from deem_crowd.training.one_unit import train
 
@@ -129,7 +130,7 @@ def test_learned_pseudo_answers_raise_the_evidence_of_the_tables() -> None:
     counts = design.expected_counts(start.state_posterior(design))
     values = []
     for _ in range(30):
-        values.append(float(null_model._log_marginal(counts, likelihood.pseudo_answers).sum()))
+        values.append(float(dirichlet.log_marginal(counts, likelihood.pseudo_answers).sum()))
         likelihood.learn_pseudo_answers(counts, steps=1)
     assert values[-1] > values[0]
 
@@ -260,7 +261,7 @@ def test_no_worse_than_dawid_skene_on_few_sparse_and_poor_answers_either(seed) -
 @pytest.mark.parametrize("seed", range(5))
 def test_newton_ends_at_the_maximum_of_the_evidence(seed) -> None:
     from deem_crowd.training.digamma import DigammaSum
-    from deem_crowd.training.likelihood import _newton
+    from deem_crowd.training.dirichlet import newton
 
     rng = np.random.default_rng(seed)
     true = rng.gamma(2.0, 2.0, (3, 2))
@@ -278,7 +279,7 @@ def test_newton_ends_at_the_maximum_of_the_evidence(seed) -> None:
 
     alpha = torch.ones((3, 2), dtype=torch.float64)
     for _ in range(40):
-        alpha = _newton(alpha, DigammaSum(c), DigammaSum(c.sum(1)), torch.ones_like(alpha))
+        alpha = newton(alpha, DigammaSum(c), DigammaSum(c.sum(1)), torch.ones_like(alpha))
     at = alpha.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(evidence(at), at)
     assert float(slope.abs().max()) < 1e-6

@@ -13,7 +13,7 @@ from deem_crowd.model.expectation import counts_of
 from deem_crowd.runtime.progress import Progress, Report
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection.parts import Parts
-from deem_crowd.training import em, one_coin
+from deem_crowd.training import confusion, em, one_coin
 from deem_crowd.training.em import Member, WarmStart
 from deem_crowd.training.hierarchical import (
     AccuracyCentre,
@@ -55,8 +55,8 @@ class Training:
         return None if self.progress is None else self.progress.stage(self.n_passes)
 
     def tables(self, weight: torch.Tensor | None = None, beat: float | None = None) -> Member:
-        """Fit one table a worker; ``beat`` as in :func:`deem_crowd.training.em.fit_confusion`."""
-        return em.fit_confusion(
+        """Fit one table a worker; ``beat`` as in :func:`deem_crowd.training.em.climb`."""
+        return confusion.fit_confusion(
             self.design, self.start, 1, weight, self.gold, self.n_passes, self.report(), self.parts.path,
             beat, first=self.counts,
         )  # fmt: skip
@@ -91,7 +91,7 @@ class Training:
         self, start: torch.Tensor, n_subtypes: int, beat: float, warm_start: WarmStart | None = None
     ) -> Member:
         """Fit tables for each of M states a class from a start, shape (N, K·M)."""
-        return em.fit_confusion(
+        return confusion.fit_confusion(
             self.design, start, n_subtypes, None, self.gold, self.n_passes, self.report(),
             beat=beat, warm_start=warm_start,
         )  # fmt: skip
@@ -99,7 +99,7 @@ class Training:
     def fields(self, start: torch.Tensor, n_fields: int, beat: float | None) -> Member:
         """Fit tables for each class and field: all the way where a bound has to be beaten, else a few passes only."""
         if beat is None:
-            return em.fit_confusion(
+            return confusion.fit_confusion(
                 self.design, start, n_fields, None, self.gold, min(_FIRST_PASSES, self.n_passes)
             )
         if self.progress is not None:  # a member more

@@ -12,6 +12,7 @@ from deem_crowd.model.tables import label_total
 from deem_crowd.model.votes import diagonal
 from deem_crowd.selection import one_sided
 from deem_crowd.training.digamma import digamma_sum
+from deem_crowd.training.dirichlet import fixed_point, log_marginal
 
 _CONCENTRATIONS = tuple(4.0**j for j in range(1, 11))
 
@@ -46,11 +47,11 @@ def label_evidence(
     seen = counts.sum((1, 2)) > 0
     counts = counts[seen]
     kappa = torch.full_like(states, max(prior_penalty, 1e-3))
-    with_label = float(_log_marginal(counts, pseudo_answers).sum())
-    with_label += float(_log_marginal(states[:, None], kappa[:, None])) + entropy
+    with_label = float(log_marginal(counts, pseudo_answers).sum())
+    with_label += float(log_marginal(states[None, :, None], kappa[:, None])) + entropy
     marginal = counts.sum(2, keepdim=True)
     alone = _fit_dirichlet(marginal)
-    return with_label - float(_log_marginal(marginal, alone).sum())
+    return with_label - float(log_marginal(marginal, alone).sum())
 
 
 def evidence_without_label(design: DesignMatrix) -> tuple[float, float]:
@@ -65,10 +66,10 @@ def evidence_without_label(design: DesignMatrix) -> tuple[float, float]:
     counts = counts[counts.sum((1, 2)) > 0]
     if not len(counts):
         return 0.0, 0.0
-    fitted = float(_log_marginal(counts, _fit_dirichlet(counts)).sum())
+    fitted = float(log_marginal(counts, _fit_dirichlet(counts)).sum())
     shares = counts.sum(0) + 0.5
     alike = [
-        float(_log_marginal(counts, concentration * shares / shares.sum()).sum())
+        float(log_marginal(counts, concentration * shares / shares.sum()).sum())
         for concentration in _CONCENTRATIONS
     ]
     return fitted, max(fitted, *alike)
@@ -87,22 +88,12 @@ def prefers_no_label(
     return label_evidence(counts, expected, entropy, pseudo_answers, prior_penalty) <= 0
 
 
-def _log_marginal(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """Return log B(counts + α) − log B(α) along the K axis: Dirichlet-multinomial, for a given sequence."""
-    axis = counts.ndim - 2
-    gained = torch.lgamma(counts + alpha) - torch.lgamma(alpha)
-    total = alpha.sum(0)
-    lost = torch.lgamma(counts.sum(axis) + total) - torch.lgamma(total)
-    return gained.sum(axis) - lost
-
-
 def _fit_dirichlet(counts: torch.Tensor, steps: int = 50) -> torch.Tensor:
     """Return the Dirichlet, shape (K, 1), that makes the workers' counts, shape (D, K, 1), most likely."""
     alpha = counts.sum(0) / counts.sum().clamp_min(1) * counts.shape[1] + 0.5
     gained, lost = digamma_sum(counts), digamma_sum(label_total(counts))
     for _ in range(steps):
-        gain, loss = gained(alpha), lost(alpha.sum(0))
-        before, alpha = alpha, ((alpha * gain + 1) / (loss + 1)).clamp(1e-3, 1e6)
+        before, alpha = alpha, fixed_point(alpha, gained, lost, 1.0, 1.0).clamp(1e-3, 1e6)
         if (alpha / before).log().abs().max() < 1e-3:
             break
     return alpha

@@ -20,7 +20,9 @@ over at least 40 pairs). On real sets labelling functions share keywords, and th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +31,8 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.rows import softmax
 from deem_crowd.selection import one_sided, pairs
-from deem_crowd.training.em import LEAST_PASSES, PASSES
-from deem_crowd.training.ending import TOLERANCE
+from deem_crowd.training.em import Tables, climb
 
 _PRIOR_ANSWERS = 2.0
 _FIRST_LIFT = 3.0
@@ -91,46 +91,75 @@ def find(answers: Answers, design: DesignMatrix) -> Presence | None:
     return presence if fits_pairs(answers, design, presence) else None
 
 
+class _Speaking:
+    """Tables of sources that speak or not; see :class:`deem_crowd.training.em.MStep`.
+
+    Parameters
+    ----------
+    named : shape (D, K)
+        How often each source named each class.
+    n_tasks : int
+        N.
+    """
+
+    n_subtypes = 1
+
+    def __init__(self, named: torch.Tensor, n_tasks: int) -> None:
+        self._named, self._rate = named, named / n_tasks
+        self._lift = _FIRST_LIFT
+
+    def update(self, counts: torch.Tensor, tasks: torch.Tensor, number: int) -> Tables:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        eye = torch.eye(len(tasks), dtype=torch.float64)
+        shares = tasks / tasks.sum()
+        if number > 1:
+            own = float(torch.diagonal(counts, dim1=1, dim2=2).sum())
+            self._lift = _lift(self._named, shares, own)
+        lift = self._lift
+        base = self._rate[:, :, None] * (1 + (lift - 1) * eye) / (1 + (lift - 1) * shares)[:, None]
+        base = base.clamp(_SMALLEST, 1 - _SMALLEST)
+        # as many tasks as make the prior's answers
+        table = (counts + _PRIOR_ANSWERS) / (tasks + _PRIOR_ANSWERS / base)
+        table = torch.where(self._named[:, :, None] > 0, table, torch.full_like(table, _SMALLEST))
+        speaks = table.sum(1)
+        table = table * (speaks.clamp_max(1 - _SMALLEST) / speaks)[:, None, :]
+        silent = torch.log1p(-table.sum(1))
+        log_shares = torch.log((tasks + 1) / (tasks.sum() + len(tasks)))
+        return Tables(table.log() - silent[:, None, :], log_shares + silent.sum(0))
+
+    def log_evidence(self, counts: torch.Tensor, tasks: torch.Tensor) -> float:
+        """Return NaN: the bound of this model is not asked for."""
+        return math.nan
+
+    @property
+    def pseudo_answers(self) -> torch.Tensor:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        return torch.tensor([_PRIOR_ANSWERS], dtype=torch.float64)
+
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        return {"lift": self._lift}
+
+    def resume(self, carried: Mapping[str, Any]) -> None:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        self._lift = carried["lift"]
+
+
 def fit(design: DesignMatrix, named: torch.Tensor) -> Presence:
     """Fit by EM; ``named``, shape (D, K), is how often each source named each class."""
     k, n = design.n_classes, design.n_tasks_in_all
-    eye = torch.eye(k, dtype=torch.float64)
-    rate = named / n
-    lift = _FIRST_LIFT
     votes = design.votes
-    posterior = (votes + 0.5 / k) / (votes.sum(1, keepdim=True) + 0.5)
-    history: list[float] = []
-    for number in range(1, PASSES + 1):
-        expected = design.total(posterior)
-        shares = expected / expected.sum()
-        counts = design.expected_counts(posterior).cpu()
-        if number > 1:
-            own = float(torch.diagonal(counts, dim1=1, dim2=2).sum())
-            lift = _lift(named, shares, own)
-        base = rate[:, :, None] * (1 + (lift - 1) * eye) / (1 + (lift - 1) * shares)[:, None]
-        base = base.clamp(_SMALLEST, 1 - _SMALLEST)
-        # as many tasks as make the prior's answers
-        table = (counts + _PRIOR_ANSWERS) / (expected + _PRIOR_ANSWERS / base)
-        table = torch.where(named[:, :, None] > 0, table, torch.full_like(table, _SMALLEST))
-        speaks = table.sum(1)
-        table = table * (speaks.clamp_max(1 - _SMALLEST) / speaks)[:, None, :]
-        speaks = table.sum(1)
-        silent = torch.log1p(-speaks)
-        log_shares = torch.log((expected + 1) / (expected.sum() + k))
-        bias = log_shares + silent.sum(0)
-        weight = table.log() - silent[:, None, :]
-        moved, log_likelihood = softmax(
-            design.logits(weight.to(design.device)) + bias.to(design.device, design.dtype)
-        )
-        history.append(float(design.total(log_likelihood)) / max(n, 1))
-        change = design.mean((moved - posterior).abs().amax(1))
-        posterior = moved
-        if number >= LEAST_PASSES and change < TOLERANCE:
-            break
+    start = (votes + 0.5 / k) / (votes.sum(1, keepdim=True) + 0.5)
+    member = climb(design, start, _Speaking(named, n), noted=True)
+    history = member.log_likelihood
     gain = history[-1] * n - _constant_rate(named, n)
-    population = (table.mean(0) / (1 - speaks.mean(0))).log()
-    energy = Energy(bias, weight, population)
-    return Presence(energy, log_shares.exp(), posterior, gain, speaks, history)
+    bias, odds = member.energy.bias, member.energy.weight.exp()
+    speaks = odds.sum(1) / (1 + odds.sum(1))
+    named_by_all = (odds * (1 - speaks)[:, None]).mean(0)
+    energy = Energy(bias, member.energy.weight, (named_by_all / (1 - speaks.mean(0))).log())
+    shares = (bias - torch.log1p(-speaks).sum(0)).exp()
+    return Presence(energy, shares, member.states, gain, speaks, history)
 
 
 def _lift(named: torch.Tensor, shares: torch.Tensor, own: float) -> float:

@@ -1,1 +1,1 @@
-"""Trainers of the model, one a file."""
+"""Trainers of the model; `em.py` has the loop of expectation maximisation, and M-steps stand in files of their own."""

@@ -1,23 +1,30 @@
-r"""Models of one hidden unit that are fitted quickly and from the votes, to be pooled.
+r"""Expectation maximisation of models of one hidden unit, from the votes: the loop, and what its fits share.
 
-All have tables p(x_i = l | s) = (C[i, l, s] + α[l, s]) / Σ_l (…), the mean under a Dirichlet(α) whose parameters are
-learned from all workers, and differ in what they can tell apart:
+Each pass goes from expected counts to log-tables and a bias (the M-step, which is what models differ in) and from these
+to the probabilities of each task's states (the E-step, :mod:`deem_crowd.model.expectation`). Its M-steps:
 
-- :func:`fit_tables` with one state a class: a table a worker. Its energy is the mean over EM's path of the energies met
-  on the way, with weights 1/pass: a logarithmic pool of the models on the path, which leads from the votes to the
-  maximum; the class prior is the last one. Where sources err together the maximum is further from the truth than the
-  way there. (For averages over iterates: Polyak and Juditsky, SIAM J. Control Optim. 30, 1992.)
-- with two states a class: easy and hard tasks, π[k, m] = π_k ρ_m, started from the margin of the vote.
-- :func:`deem_crowd.training.one_coin.fit_one_coin`: one accuracy a worker.
+- :class:`deem_crowd.training.confusion.ConfusionTables`: a table a worker, for each class, or for easy and hard tasks.
+- :class:`deem_crowd.training.one_coin.OneCoin`: one accuracy a worker.
+- :class:`deem_crowd.training.hierarchical.CentredTables`: a table a worker, drawn around a centre of few numbers.
+- :mod:`deem_crowd.selection.presence`: sources whose silence says something.
+
+The energy may be the mean over EM's path of the energies met on the way, with weights 1/pass: a logarithmic pool of the
+models on the path, which leads from the votes to the maximum; the class prior is the last one. Where sources err
+together the maximum is further from the truth than the way there. (For averages over iterates: Polyak and Juditsky,
+SIAM J. Control Optim. 30, 1992.)
 
 A worker's answers may count less than one each (``power``): log-tables are multiplied by it.
+
+The exact maximum of one likelihood, with extrapolated steps, is :mod:`deem_crowd.training.one_unit`; tables that hold
+the cells seen only, on a layout of their own, :mod:`deem_crowd.training.sparse_fit`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +33,12 @@ import torch
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import Expected, counts_of
-from deem_crowd.model.expectation import expect as expected
+from deem_crowd.model.expectation import expect as expect_free
 from deem_crowd.model.group import ALONE
 from deem_crowd.model.rows import row_max, row_sum
-from deem_crowd.model.tables import label_total, log_tables
-from deem_crowd.model.votes import diagonal
+from deem_crowd.model.tables import label_total
 from deem_crowd.runtime.progress import due
-from deem_crowd.training.digamma import DigammaSum
-from deem_crowd.training.ending import entropy_of, falls_short, log_evidence, rests
+from deem_crowd.training.ending import entropy_of, falls_short, rests
 
 PASSES = 60
 LEAST_PASSES = 5
@@ -41,10 +46,48 @@ _CONTINUED_PASSES = 5
 """The most passes of a fit that continues an earlier one."""
 _DEAR = 2**19
 """Answers × states from which a pass takes time worth saving."""
-RIGHT, WRONG = 2.0, 0.8
-"""Pseudo-answers of a worker before anything is learned: for the label itself, for all others together."""
-_STRENGTH = 2.0
-"""Shape of the Gamma prior on pseudo-answers, whose mean they are before anything is learned."""
+
+
+class Tables(NamedTuple):
+    """What an M-step yields."""
+
+    weight: torch.Tensor
+    """Log-tables, shape (D, K, S)."""
+    bias: torch.Tensor
+    """Shape (S,)."""
+
+
+class MStep(Protocol):
+    """What makes tables of expected counts.
+
+    It may keep numbers of its own, such as priors, which follow from sums over tasks alone.
+    """
+
+    n_subtypes: int
+    """M, states a class."""
+
+    def update(self, counts: torch.Tensor, tasks: torch.Tensor, number: int) -> Tables:
+        """Return the tables for expected counts, shape (D, K, S), and expected tasks in each state, shape (S,).
+
+        ``number`` is that of the pass, from 1.
+        """
+
+    def log_evidence(self, counts: torch.Tensor, tasks: torch.Tensor) -> float:
+        """Return the variational bound of the log evidence, less the entropy of the states, in nats; NaN if not known.
+
+        Tables and class prior are integrated out, for answers in a given sequence.
+        """
+
+    @property
+    def pseudo_answers(self) -> torch.Tensor:
+        """α that the last update used; its shape is the step's own."""
+
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        """What one update carries to the next, tensors and numbers by name."""
+
+    def resume(self, carried: Mapping[str, Any]) -> None:
+        """Go on from there."""
 
 
 @dataclass(frozen=True)
@@ -119,29 +162,31 @@ class Clamp:
         return logits
 
 
-def fit_confusion(
+def climb(
     design: DesignMatrix,
     start: torch.Tensor,
-    n_subtypes: int = 1,
+    m_step: MStep,
+    *,
     power: torch.Tensor | None = None,
     gold: torch.Tensor | None = None,
     n_passes: int = PASSES,
     progress: Callable[[int, float], None] | None = None,
-    average: bool = True,
+    average: bool = False,
+    noted: bool = False,
     beat: float | None = None,
     warm_start: WarmStart | None = None,
     first: torch.Tensor | None = None,
 ) -> Member:
-    """Fit one table a worker (M = 1) or one for easy and one for hard tasks (M = 2).
+    """Fit a model by EM.
 
     Parameters
     ----------
     design : DesignMatrix
         N tasks, D workers, K classes.
-    start : shape (N, K·M)
-        Probabilities to begin with.
-    n_subtypes : int
-        M. With one the energy is the mean over the path (unless ``average`` is False), with more the last.
+    start : shape (N, S)
+        Probabilities of the states to begin with.
+    m_step : MStep
+        Changed in place.
     power : float64, shape (D,), optional
         What an answer of each worker counts.
     gold : LongTensor, shape (N,), optional
@@ -150,57 +195,57 @@ def fit_confusion(
         At most.
     progress : callable, optional
         Called with (passes so far, log-likelihood per task) after each pass.
+    average : bool
+        Whether the energy is the mean over the path, instead of the last.
+    noted : bool
+        Whether the log-likelihood of each pass is noted.
     beat : float, optional
         Give up early where the bound is not on its way to exceed this
         (:func:`deem_crowd.training.ending.falls_short`).
     warm_start : WarmStart, optional
         Where a fit of some of these answers stopped; it goes before ``start``.
-    first : shape (D, K, K·M), optional
+    first : shape (D, K, S), optional
         Expected counts of ``start``.
     """
-    k, m = design.n_classes, n_subtypes
-    own = diagonal(k, m).bool()
-    wrong = torch.full(own.shape, WRONG / max(k - 1, 1), dtype=torch.float64)
-    base = wrong.masked_fill(own, RIGHT)
+    k, m = design.n_classes, m_step.n_subtypes
     clamp = Clamp(design, gold, m)
-    n_passes, least = reach(n_passes, warm_start)
+    least = LEAST_PASSES
+    if warm_start is not None:
+        n_passes, least = min(n_passes, _CONTINUED_PASSES), 1
+    nothing = torch.zeros((), dtype=torch.float64)
     at = design.group.loop(
-        weight=base,
-        bias=base[0],
-        alpha=base,
-        path=torch.zeros((), dtype=torch.float64),
-        history=[],
-        bounds=[],
+        weight=nothing, bias=nothing, path=nothing, history=[], bounds=[], **m_step.carried
     )
+    states = start
     if at.number:
+        m_step.resume({name: getattr(at, name) for name in m_step.carried})
         expected = expect(design, weighted(at.weight, power), at.bias, clamp)
         states = expected.states
-    else:
-        at.alpha, states = begin(design, base, start, clamp, warm_start)
-    known = first is not None and states is start
-    counts = first if known and first is not None else counts_of(design, states)
+    elif warm_start is not None:
+        states = expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp).states
+    counts = first if first is not None and states is start else counts_of(design, states)
     tasks = design.total(states)
 
     def reached() -> float:
+        bound = m_step.log_evidence(counts, tasks)
+        if math.isnan(bound):
+            return bound
         table = weighted(at.weight, power)
-        entropy = entropy_of(counts, tasks, expected.summed(design), table, at.bias)
-        return log_evidence(counts, tasks, at.alpha, m) + entropy
+        return bound + entropy_of(counts, tasks, expected.summed(design), table, at.bias)
 
     dear = design.n_answers_in_all * k * m > _DEAR
     for number in at.passes(max(n_passes, 1)):
-        if number > 1 or warm_start is not None:
-            at.alpha = own_label_first(learned_pseudo_answers(counts, at.alpha, base), own)
-        cells = counts + at.alpha
-        at.weight = log_tables(cells)
-        at.bias = class_log_prior(tasks, k, m)
+        at.weight, at.bias = m_step.update(counts, tasks, number)
+        for name, value in m_step.carried.items():
+            setattr(at, name, value)
         expected = expect(design, weighted(at.weight, power), at.bias, clamp)
-        if m == 1:
+        if noted:
             at.history = [*at.history, expected.mean(design)]
-        tell(progress, number, expected, design)
+        _tell(progress, number, expected, design)
         at.done = number >= least and rests(design, expected.states, states)
         states = expected.states
         counts, tasks = counts_of(design, states), design.total(states)
-        if m == 1 and average:
+        if average:
             at.path = at.path + (1.0 / number) * at.weight
         if beat is not None and not at.done and number > LEAST_PASSES - 3:
             at.bounds = [*at.bounds[-2:], reached()]
@@ -208,40 +253,19 @@ def fit_confusion(
                 at.bounds, beat, n_passes - number, dear
             )
     weight = at.weight
-    if m == 1 and average:  # the rest of the path would have stood still
+    if average:  # the rest of the path would have stood still
         rest = sum(1.0 / i for i in range(at.number + 1, n_passes + 1))
         weight = (at.path + rest * weight) / (sum(1.0 / i for i in range(1, at.number + 1)) + rest)
     weight = weighted(weight, power)
     energy = Energy(at.bias, weight, log_average_table(weight, design), m)
-    ended = expected.task_log_likelihood
-    settled = not (m == 1 and average)
+    bound, ended = reached(), expected.task_log_likelihood
     return Member(
-        energy, at.alpha, reached(), at.number, states, ended, at.history, counts, settled
-    )
+        energy, m_step.pseudo_answers, bound, at.number, states, ended, at.history, counts,
+        settled=not average,
+    )  # fmt: skip
 
 
-def begin(
-    design: DesignMatrix,
-    base: torch.Tensor,
-    start: torch.Tensor,
-    clamp: Clamp,
-    warm_start: WarmStart | None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return α and the probabilities of the states, shape (N, S), to begin with."""
-    if warm_start is None:
-        return base.clone(), start
-    expected = expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp)
-    return warm_start.pseudo_answers.clone(), expected.states
-
-
-def reach(n_passes: int, warm_start: WarmStart | None) -> tuple[int, int]:
-    """Return the most and the least passes of a fit."""
-    if warm_start is None:
-        return n_passes, LEAST_PASSES
-    return min(n_passes, _CONTINUED_PASSES), 1
-
-
-def tell(
+def _tell(
     progress: Callable[[int, float], None] | None,
     number: int,
     expected: Expected,
@@ -286,7 +310,7 @@ def expect(
     design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor, clamp: Clamp
 ) -> Expected:
     """Return what is expected of the tasks where some classes are known."""
-    return expected(design, weight, bias, clamp if clamp.settles else None)
+    return expect_free(design, weight, bias, clamp if clamp.settles else None)
 
 
 def weighted(weight: torch.Tensor, power: torch.Tensor | None) -> torch.Tensor:
@@ -301,31 +325,6 @@ def class_log_prior(expected: torch.Tensor, k: int, m: int) -> torch.Tensor:
         table = expected.reshape(k, m)
         expected = (table.sum(1, keepdim=True) * table.sum(0, keepdim=True) / table.sum()).ravel()
     return torch.log(expected / expected.sum())
-
-
-def learned_pseudo_answers(
-    counts: torch.Tensor, alpha: torch.Tensor, base: torch.Tensor
-) -> torch.Tensor:
-    """Move α, shape (K, S), towards the maximum of the Dirichlet-multinomial evidence of all workers' counts.
-
-    Minka's fixed point (*Estimating a Dirichlet distribution*, 2000) under a Gamma prior with mean ``base``.
-    """
-    gained, lost = DigammaSum(counts), DigammaSum(label_total(counts))
-    for _ in range(3):
-        gain = alpha * gained(alpha)
-        loss = lost(alpha.sum(0))
-        alpha = ((_STRENGTH + gain) / (_STRENGTH / base + loss)).clamp(1e-2, 1e4)
-    return alpha
-
-
-def own_label_first(alpha: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Keep the label itself the average worker's likeliest answer: it is what the names of labels mean.
-
-    Without it a class that is rarely answered can be taken over by tasks of another class, since a table of its own for
-    them is likelier than a few wrong answers.
-    """
-    others = torch.where(own, torch.zeros_like(alpha), alpha).amax(0)
-    return torch.where(own, torch.maximum(alpha, others), alpha)
 
 
 def log_average_table(weight: torch.Tensor, design: DesignMatrix) -> torch.Tensor:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import row_max
-from deem_crowd.model.tables import label_total
 
 TOLERANCE = 1e-4
 """Stop where the probabilities of a task change by less, in the mean over tasks of the largest change."""
@@ -73,29 +70,3 @@ def entropy_of(
     """
     value = log_likelihood - float((counts * weight).sum())
     return value - float((tasks * bias).sum())
-
-
-def log_evidence(counts: torch.Tensor, tasks: torch.Tensor, alpha: torch.Tensor, m: int) -> float:
-    """Return the variational lower bound of the log evidence, less the entropy of the states, in nats.
-
-    Tables and class prior are integrated out, for answers in a given sequence.
-
-    Parameters
-    ----------
-    counts : float64, shape (D, K, K·M)
-        Expected counts of the states.
-    tasks : float64, shape (K·M,)
-        Expected tasks in each state.
-    alpha : shape (K, K·M)
-        Pseudo-answers.
-    m : int
-        M, states a class.
-    """
-    k = len(alpha)
-    cells = counts + alpha
-    value = (torch.lgamma(cells) - torch.lgamma(alpha)).sum()
-    value -= (torch.lgamma(label_total(cells)) - torch.lgamma(alpha.sum(0))).sum()
-    share = torch.tensor(1.0 / m, dtype=torch.float64)
-    value += math.lgamma(k) - k * m * torch.lgamma(share)
-    value += torch.lgamma(tasks + share).sum() - torch.lgamma(tasks.sum() + k)
-    return float(value)

@@ -9,35 +9,22 @@ with C the expected counts. The centre m_i says what a worker of this kind would
 workers' tables (Dirichlet-multinomial; Minka, *Estimating a Dirichlet distribution*, 2000). Where s is large workers
 follow the centre, and the model is a one-coin model (or an ordinal one); where it is small each has a table of its own.
 
-The energy is the mean over EM's path, as in :func:`deem_crowd.training.em.fit_confusion`.
+The energy is the mean over EM's path, as :mod:`deem_crowd.training.em` says.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.model.energy import Energy
-from deem_crowd.model.expectation import counts_of
-from deem_crowd.model.tables import label_total, log_tables
-from deem_crowd.training.em import (
-    LEAST_PASSES,
-    PASSES,
-    Clamp,
-    Member,
-    class_log_prior,
-    expect,
-    learned_pseudo_answers,
-    log_average_table,
-    tell,
-    weighted,
-)
-from deem_crowd.training.ending import entropy_of, rests
+from deem_crowd.model.tables import log_tables
+from deem_crowd.training.dirichlet import learned_pseudo_answers, log_marginal
+from deem_crowd.training.em import PASSES, Member, Tables, class_log_prior, climb
 from deem_crowd.training.one_coin import shared_errors
 
 STRENGTHS = tuple(2.0**j for j in range(1, 11))
@@ -273,6 +260,59 @@ class OrderedCentre:
         self._log_prior = carried
 
 
+class CentredTables:
+    """One table a worker around a centre; see :class:`deem_crowd.training.em.MStep`.
+
+    Parameters
+    ----------
+    centre : Centre
+        Changed in place.
+    answered : bool, shape (D,)
+        Which workers gave answers: α is s times the mean of their m_i, shape (K, K).
+    """
+
+    n_subtypes = 1
+
+    def __init__(self, centre: Centre, answered: torch.Tensor) -> None:
+        self.centre, self.strength = centre, _FIRST_STRENGTH
+        self._answered = answered
+        self._middle = torch.zeros((), dtype=torch.float64)
+
+    def update(self, counts: torch.Tensor, tasks: torch.Tensor, number: int) -> Tables:
+        """See :class:`deem_crowd.training.em.MStep`. In some passes s is learned."""
+        k = counts.shape[1]
+        self._middle = self.centre.update(counts, self.strength)
+        if number in _STRENGTH_LEARNED_AT and k > 1:
+            self.strength = learned_strength(counts, self._middle, self.strength)
+        weight = log_tables(counts + self.strength * self._middle)
+        return Tables(weight, class_log_prior(tasks, k, 1))
+
+    def log_evidence(self, counts: torch.Tensor, tasks: torch.Tensor) -> float:
+        """See :class:`deem_crowd.training.em.MStep`; the centre is that of these counts, and stays."""
+        k = len(tasks)
+        self._middle = self.centre.update(counts, self.strength)
+        value = float(log_marginal(counts, self.strength * self._middle).sum())
+        value += math.lgamma(k) + float(torch.lgamma(tasks + 1).sum())
+        value -= float(torch.lgamma(tasks.sum() + k))
+        return value + self.centre.log_evidence()
+
+    @property
+    def pseudo_answers(self) -> torch.Tensor:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        some = self._middle[self._answered] if bool(self._answered.any()) else self._middle
+        return self.strength * some.mean(0)
+
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        return {"centre": self.centre.carried, "strength": self.strength}
+
+    def resume(self, carried: Mapping[str, Any]) -> None:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        self.centre.resume(carried["centre"])
+        self.strength = carried["strength"]
+
+
 def fit_hierarchical(
     design: DesignMatrix,
     start: torch.Tensor,
@@ -310,85 +350,24 @@ def fit_hierarchical(
         Its bound is the variational one with tables, centre and class prior integrated out; ``pseudo_answers``,
         shape (K, K), is s times the mean centre.
     """
-    clamp, states = Clamp(design, gold), start
-    nothing = torch.zeros((), dtype=torch.float64)
-    at = design.group.loop(
-        table=nothing,
-        bias=nothing,
-        path=nothing,
-        centre=nothing,
-        strength=_FIRST_STRENGTH,
-    )
-    if at.number:
-        centre.resume(at.centre)
-        expected = expect(design, weighted(at.table, weight), at.bias, clamp)
-        states, first = expected.states, None
-    counts = counts_of(design, states) if first is None else first
-    for number in at.passes(max(n_passes, 1)):
-        middle = centre.update(counts, at.strength)
-        at.centre = centre.carried
-        if number in _STRENGTH_LEARNED_AT and design.n_classes > 1:
-            at.strength = learned_strength(counts, middle, at.strength)
-        cells = counts + at.strength * middle
-        at.table = log_tables(cells)
-        at.bias = class_log_prior(design.total(states), design.n_classes, 1)
-        expected = expect(design, weighted(at.table, weight), at.bias, clamp)
-        tell(progress, number, expected, design)
-        at.done = number >= LEAST_PASSES and rests(design, expected.states, states)
-        states = expected.states
-        counts = counts_of(design, states)
-        at.path = at.path + at.table / number
-    shares = sum(1.0 / j for j in range(1, at.number + 1))
-    rest = sum(1.0 / j for j in range(at.number + 1, n_passes + 1))
-    table = weighted((at.path + rest * at.table) / (shares + rest), weight)
-    middle = centre.update(counts, at.strength)
-    last = weighted(at.table, weight)
-    tasks = design.total(states)
-    entropy = entropy_of(counts, tasks, expected.summed(design), last, at.bias)
-    bound = _bound(counts, tasks, at.strength * middle) + centre.log_evidence() + entropy
-    average = middle[design.answered].mean(0) if bool(design.answered.any()) else middle.mean(0)
-    return Hierarchical(
-        Energy(at.bias, table, log_average_table(table, design)),
-        at.strength * average,
-        bound,
-        at.number,
-        states,
-        expected.task_log_likelihood,
-        counts=counts,
-        strength=at.strength,
-        centre=centre,
-    )
+    m_step = CentredTables(centre, design.answered)
+    member = climb(
+        design, start, m_step, power=weight, gold=gold, n_passes=n_passes, progress=progress,
+        average=True, first=first,
+    )  # fmt: skip
+    return Hierarchical(**vars(member), strength=m_step.strength, centre=centre)
 
 
 def learned_strength(counts: torch.Tensor, middle: torch.Tensor, strength: float) -> float:
     """Climb from ``strength`` to the s of :data:`STRENGTHS` at a maximum of the evidence."""
     place = STRENGTHS.index(strength)
-    evidence = {place: log_evidence_of_tables(counts, strength * middle)}
+    evidence = {place: float(log_marginal(counts, strength * middle).sum())}
     while True:
         for neighbour in (place + 1, place - 1):
             if 0 <= neighbour < len(STRENGTHS) and neighbour not in evidence:
                 prior = STRENGTHS[neighbour] * middle
-                evidence[neighbour] = log_evidence_of_tables(counts, prior)
+                evidence[neighbour] = float(log_marginal(counts, prior).sum())
         best = max(evidence, key=lambda j: (evidence[j], -j))
         if best == place:
             return STRENGTHS[place]
         place = best
-
-
-def log_evidence_of_tables(counts: torch.Tensor, prior: torch.Tensor) -> float:
-    """Return Σ_i Σ_k log DM(C[i, :, k]; α_i[:, k]), in nats, for answers in a given sequence.
-
-    ``counts`` and ``prior``, α, have shape (D, K, S). Cells without counts have no part in the sum.
-    """
-    gained = torch.lgamma(counts + prior).sub_(torch.lgamma(prior))
-    totals, sums = label_total(counts), label_total(prior)
-    lost = torch.lgamma(totals + sums).sub_(torch.lgamma(sums))
-    return float(gained.sum() - lost.sum())
-
-
-def _bound(counts: torch.Tensor, tasks: torch.Tensor, prior: torch.Tensor) -> float:
-    """Return the evidence of tables with prior α_i and of the class prior, in nats."""
-    k = len(tasks)
-    value = log_evidence_of_tables(counts, prior)
-    value += math.lgamma(k) + float(torch.lgamma(tasks + 1).sum())
-    return value - float(torch.lgamma(tasks.sum() + k))

@@ -28,8 +28,10 @@ from deem_crowd.model.expectation import Expected, counts_of
 from deem_crowd.model.rows import softmax
 from deem_crowd.model.tables import label_total
 from deem_crowd.model.votes import diagonal
+from deem_crowd.training.confusion import own_label_first
 from deem_crowd.training.digamma import DigammaSum
-from deem_crowd.training.em import Clamp, expect, own_label_first
+from deem_crowd.training.dirichlet import newton
+from deem_crowd.training.em import Clamp, expect
 
 Gauge = Literal["normalised", "free"]
 Optimizer = Literal["auto", "em", "lbfgs"]
@@ -201,24 +203,5 @@ class Likelihood:
         own = diagonal(self.design.n_classes, self.settings.n_subtypes).bool()
         gained, lost = DigammaSum(counts), DigammaSum(totals)
         for _ in range(steps):
-            moved = _newton(self.pseudo_answers, gained, lost, self._rate)
+            moved = newton(self.pseudo_answers, gained, lost, self._rate)
             self.pseudo_answers = own_label_first(moved.clamp(1e-3, 1e6), own)
-
-
-def _newton(
-    alpha: torch.Tensor, gained: DigammaSum, lost: DigammaSum, rate: torch.Tensor
-) -> torch.Tensor:
-    """Return α, shape (K, S), a Newton step further, under Gamma(2, rate) priors.
-
-    ``gained`` and ``lost`` are sums over counts, shape (D, K, S), and over their totals, shape (D, S).
-    """
-    total = alpha.sum(0)
-    gain, loss = gained(alpha), lost(total)
-    slope = gain - loss + 1 / alpha - rate
-    curve = gained.slope(alpha) - alpha.square().reciprocal()  # negative
-    joint = -lost.slope(total)
-    shift = (slope / curve).sum(0) / (1 / joint.clamp_min(1e-300) + (1 / curve).sum(0))
-    moved = alpha - (slope - shift) / curve
-    fixed = (alpha * gain + 1) / (loss + rate)
-    sound = (torch.isfinite(moved) & (moved > 0.2 * alpha) & (moved < 5 * alpha)).all(0)
-    return torch.where(sound, moved, fixed)

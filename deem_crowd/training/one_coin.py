@@ -6,33 +6,57 @@ One-coin Dawid-Skene with unequal errors; the member of a pool beside those of :
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.model.energy import Energy
-from deem_crowd.model.expectation import counts_of
-from deem_crowd.training.em import (
-    PASSES,
-    RIGHT,
-    WRONG,
-    Clamp,
-    Member,
-    WarmStart,
-    begin,
-    class_log_prior,
-    expect,
-    learned_pseudo_answers,
-    log_average_table,
-    reach,
-    tell,
-    weighted,
-)
-from deem_crowd.training.ending import rests
+from deem_crowd.training.confusion import RIGHT, WRONG
+from deem_crowd.training.dirichlet import learned_pseudo_answers
+from deem_crowd.training.em import PASSES, Member, Tables, WarmStart, class_log_prior, climb
 
 ERROR_CONCENTRATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 """Of the prior on a confusion of errors: the larger, the more even they are."""
+
+
+class OneCoin:
+    """One accuracy a worker and one confusion of errors for all; see :class:`deem_crowd.training.em.MStep`.
+
+    α, shape (2,), are right and wrong pseudo-answers.
+    """
+
+    n_subtypes = 1
+
+    def __init__(self, warm_start: WarmStart | None = None) -> None:
+        self._base = torch.tensor([RIGHT, WRONG], dtype=torch.float64)
+        self._continued = warm_start is not None
+        self.pseudo_answers = (
+            self._base if warm_start is None else warm_start.pseudo_answers
+        ).clone()
+
+    def update(self, counts: torch.Tensor, tasks: torch.Tensor, number: int) -> Tables:
+        """See :class:`deem_crowd.training.em.MStep`. Of the votes alone α is not learned."""
+        if number > 1 or self._continued:
+            right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
+            pairs = torch.stack([right, counts.sum((1, 2)) - right], 1)[:, :, None]
+            alpha, base = self.pseudo_answers[:, None], self._base[:, None]
+            self.pseudo_answers = learned_pseudo_answers(pairs, alpha, base).ravel()
+        weight = one_coin_table(counts, self.pseudo_answers)
+        return Tables(weight, class_log_prior(tasks, counts.shape[1], 1))
+
+    def log_evidence(self, counts: torch.Tensor, tasks: torch.Tensor) -> float:
+        """Return NaN: the bound of this member is not asked for."""
+        return math.nan
+
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        return {"alpha": self.pseudo_answers}
+
+    def resume(self, carried: Mapping[str, Any]) -> None:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        self.pseudo_answers = carried["alpha"]
 
 
 def fit_one_coin(
@@ -47,34 +71,12 @@ def fit_one_coin(
 ) -> Member:
     """Fit one accuracy a worker and one confusion of errors for all.
 
-    Parameters are those of :func:`deem_crowd.training.em.fit_confusion`.
+    Parameters are those of :func:`deem_crowd.training.em.climb`.
     """
-    k = design.n_classes
-    n_passes, least = reach(n_passes, warm_start)
-    base, clamp = torch.tensor([RIGHT, WRONG], dtype=torch.float64), Clamp(design, gold)
-    at = design.group.loop(weight=base, bias=base, alpha=base)
-    if at.number:
-        expected = expect(design, at.weight, at.bias, clamp)
-        states = expected.states
-    else:
-        at.alpha, states = begin(design, base, start, clamp, warm_start)
-    for number in at.passes(max(n_passes, 1)):
-        known = first is not None and states is start
-        counts = first if known and first is not None else counts_of(design, states)
-        if number > 1 or warm_start is not None:
-            right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
-            missed = counts.sum((1, 2)) - right
-            pairs = torch.stack([right, missed], 1)[:, :, None]
-            at.alpha = learned_pseudo_answers(pairs, at.alpha[:, None], base[:, None]).ravel()
-        at.weight = weighted(one_coin_table(counts, at.alpha), power)
-        at.bias = class_log_prior(design.total(states), k, 1)
-        expected = expect(design, at.weight, at.bias, clamp)
-        tell(progress, number, expected, design)
-        at.done = number >= least and rests(design, expected.states, states)
-        states = expected.states
-    energy = Energy(at.bias, at.weight, log_average_table(at.weight, design))
-    ended = expected.task_log_likelihood
-    return Member(energy, at.alpha, math.nan, at.number, states, ended, settled=True)
+    return climb(
+        design, start, OneCoin(warm_start), power=power, gold=gold, n_passes=n_passes,
+        progress=progress, warm_start=warm_start, first=first,
+    )  # fmt: skip
 
 
 def one_coin_table(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:

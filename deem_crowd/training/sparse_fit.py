@@ -11,10 +11,8 @@ import torch
 from scipy.special import gammaln
 
 from deem_crowd.model.named_classes import FloatArray, NamedClasses, summed
-from deem_crowd.training.em import (
-    LEAST_PASSES,
-    learned_pseudo_answers,
-)
+from deem_crowd.training.dirichlet import learned_pseudo_answers
+from deem_crowd.training.em import LEAST_PASSES
 from deem_crowd.training.ending import TOLERANCE
 from deem_crowd.training.hierarchical import STRENGTHS
 from deem_crowd.training.one_coin import ERROR_CONCENTRATIONS
