@@ -87,6 +87,14 @@ def test_memory_and_design_are_those_of_all_answers(parts) -> None:
     torch.testing.assert_close(sums.votes, design.votes)
     assert (sums.answered == design.answered).all()
     assert sums.n_answers == design.n_answers
+    weight, bias = 9 * table[:, :, :3].log(), table[0, 0, :3]
+    states = torch.softmax(design.logits(weight) + bias, 1)
+    torch.testing.assert_close(sums.states(weight, bias), states)
+    torch.testing.assert_close(sums.counts(states), design.expected_counts(states))
+    if len(additions) > 1:
+        together = [Addition.of_rows(memory.rows(2), base, 2)]
+        merged = GrownDesign(base, together, whole.n_tasks, whole.n_workers)
+        torch.testing.assert_close(merged.logits(table), design.logits(table))
 
 
 @MODELS
@@ -111,6 +119,20 @@ def test_labels_are_those_of_a_fit(automatic, mixed, share) -> None:
     width = ours.skill_intervals_.diff(axis=1)["high"]
     theirs = whole.skill_intervals_.diff(axis=1)["high"].reindex(width.index)
     assert width.to_numpy() == pytest.approx(theirs.to_numpy(), rel=0.2)
+
+
+@MODELS
+def test_pickles_hold_answers_once_and_go_on(automatic) -> None:
+    frame = crowd()
+    model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    model.partial_fit(frame[:-60]).partial_fit(frame[-60:-40])
+    twin = pickle.loads(pickle.dumps(model))
+    kept = twin.__dict__["_fitted"][0].growth.base.__dict__
+    assert not {"by_task", "by_code", "votes"} & set(kept)
+    for one in (model, twin):
+        one.partial_fit(frame[-40:-20]).partial_fit(frame[-20:])
+    pd.testing.assert_series_equal(twin.labels_, model.labels_)
+    pd.testing.assert_frame_equal(twin.probas_, model.probas_)
 
 
 @MODELS

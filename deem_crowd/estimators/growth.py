@@ -170,23 +170,24 @@ def _added(
     touched = addition
     if more.touched is not None:
         touched = Addition.of(more.touched, more.task, more.touched_worker, growth.base)
-    additions = (*growth.additions, addition)
-    design = _design(growth, additions, addition, n_tasks, n_workers)
+    additions = _joined((*growth.additions, addition), memory, growth.base)
+    design = GrownDesign(growth.base, additions, n_tasks, n_workers)
     known = growth.design.n_tasks
-    parts = tuple(
-        part.widened(n_workers).grown(addition, touched, design, known) for part in growth.parts
-    )
+    parts = tuple(part.widened(n_workers).grown(addition, touched, known) for part in growth.parts)
     waiting = growth.waiting + new.n_answers
     whole = waiting >= POLISH * growth.base.n_answers
     pool = model.pool
+    if whole and pool is None:
+        for _ in range(2 if waiting > MOST / 2 * growth.base.n_answers else 1):
+            parts = (parts[0].polished(design),)
+    parts = tuple(part.averaged(design) for part in parts)
     if pool is not None:
         pool = replace(pool, energies=tuple(part.energy for part in parts))
     if whole:
-        if pool is None:
-            for _ in range(2 if share > MOST / 2 else 1):
-                parts = (parts[0].polished(design),)
-        posterior = _posterior(parts, pool, design)
-        label = _labels(posterior, design.votes)
+        posterior = _of_all(parts, pool, design)
+        silent = _extended(growth.label, n_tasks) < 0
+        silent[touched.tasks] = False
+        label = _labels(posterior, design.votes, silent)
     else:
         at = touched.tasks
         found = _posterior(parts, pool, touched.design, touched.workers).to(growth.posterior.dtype)
@@ -218,35 +219,46 @@ def _added(
     return replace(_model(model, grown, pool, design), growth=grown), memory, how
 
 
+def _joined(
+    additions: tuple[Addition, ...], memory: Memory, like: DesignMatrix
+) -> tuple[Addition, ...]:
+    """Lay out the last additions as one where the one before has no more than twice the answers of those after it.
+
+    So a stream of calls leaves a few additions, each more than twice as large as what follows.
+    """
+    joined, n_answers = 1, additions[-1].design.n_answers
+    for addition in additions[-2::-1]:
+        if addition.design.n_answers > 2 * n_answers:
+            break
+        joined, n_answers = joined + 1, n_answers + addition.design.n_answers
+    if joined == 1:
+        return additions
+    n_calls = sum(addition.n_calls for addition in additions[-joined:])
+    together = Addition.of_rows(memory.rows(n_calls), like, n_calls)
+    return (*additions[:-joined], together)
+
+
 def _extended(values: torch.Tensor, n: int) -> torch.Tensor:
     """Return a copy with n rows, those that follow zero."""
     return torch.cat([values, values.new_zeros((n - len(values), *values.shape[1:]))])
 
 
-def _design(
-    growth: Growth,
-    additions: tuple[Addition, ...],
-    addition: Addition,
-    n_tasks: int,
-    n_workers: int,
-) -> GrownDesign:
-    design = GrownDesign(growth.base, list(additions), n_tasks, n_workers)
-    votes = _extended(growth.design.votes, n_tasks)
-    votes.index_add_(0, addition.tasks, addition.design.votes)
-    design.__dict__["votes"] = votes
-    return design
+def _of_all(parts: tuple[Part, ...], pool: OpinionPool | None, design: GrownDesign) -> torch.Tensor:
+    """Return p(label | x_n), shape (N, K), of all tasks."""
+    energies = [part.energy for part in parts]
+    found = [energy.fold(design.states(energy.weight, energy.bias)) for energy in energies]
+    return found[0] if pool is None else pool.pooled(found, design)
 
 
 def _posterior(
     parts: tuple[Part, ...],
     pool: OpinionPool | None,
     design: DesignMatrix,
-    workers: torch.Tensor | None = None,
+    workers: torch.Tensor,
 ) -> torch.Tensor:
-    """Return p(label | x_n), shape (N, K), of a matrix over all workers or over some."""
+    """Return p(label | x_n), shape (N, K), of a matrix over some of the workers."""
     energies = [part.energy for part in parts]
-    if workers is not None:
-        energies = [replace(energy, weight=energy.weight[workers]) for energy in energies]
+    energies = [replace(energy, weight=energy.weight[workers]) for energy in energies]
     if pool is None:
         (energy,) = energies
         return energy.fold(expect(design, energy.weight, energy.bias).states)
@@ -284,14 +296,19 @@ def _model(
     )
 
 
-def _labels(p: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
-    """Return the likeliest class of each task, shape (n,), −1 without answers; ties as in ``best_class``."""
+def _labels(
+    p: torch.Tensor, votes: torch.Tensor, silent: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the likeliest class of each task, shape (n,), −1 without answers; ties as in ``best_class``.
+
+    ``silent``, shape (n,), says which tasks have none, where that is known.
+    """
     if not p.shape[1]:
         return torch.full((len(p),), -1, dtype=torch.int64, device=p.device)
     best, open_, tied = best_and_ties(p)
     if len(open_):
         best[open_] = torch.where(tied, votes[open_], -1.0).argmax(1)
-    best[row_sum(votes) == 0] = -1
+    best[row_sum(votes) == 0 if silent is None else silent] = -1
     return best
 
 

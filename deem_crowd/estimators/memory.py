@@ -91,19 +91,15 @@ class Memory:
         """All of them."""
         if not self.pieces:
             return self.base
-        columns = [
-            np.concatenate([first, *(getattr(piece, name) for piece in self.pieces)])
-            for name, first in (
-                ("task", self.base.task),
-                ("worker", self.base.worker),
-                ("label", self.base.hard_label),
-            )
-        ]
+        base = self.base
+        task, worker, label = self.rows(len(self.pieces))
+        task, worker = np.concatenate([base.task, task]), np.concatenate([base.worker, worker])
+        label = np.concatenate([base.hard_label, label])
         classes = self.base.classes
         return Answers.from_codes(
-            (columns[0], self.tasks),
-            (columns[1], self.workers),
-            (columns[2], classes),
+            (task, self.tasks),
+            (worker, self.workers),
+            (label, classes),
             classes=classes,
         )
 
@@ -126,6 +122,15 @@ class Memory:
     def n_workers(self) -> int:
         """D."""
         return len(self.workers)
+
+    def rows(self, n_pieces: int) -> tuple[IntArray, IntArray, npt.NDArray[np.int32]]:
+        """Return the numbers of task, worker and label of the answers in the last pieces, shape (r,) each."""
+        pieces = self.pieces[-n_pieces:]
+        return (
+            np.concatenate([piece.task for piece in pieces]),
+            np.concatenate([piece.worker for piece in pieces]),
+            np.concatenate([piece.label for piece in pieces]),
+        )
 
     def plus(self, new: Answers) -> tuple[Memory, Additional] | None:
         """Return this and a few answers more, in time that follows those; None where it takes a merge.
@@ -182,11 +187,7 @@ class Memory:
             )
         ]
         if self.pieces:
-            later = _Piece(
-                np.concatenate([piece.task for piece in self.pieces]),
-                np.concatenate([piece.worker for piece in self.pieces]),
-                np.concatenate([piece.label for piece in self.pieces]),
-            )
+            later = _Piece(*self.rows(len(self.pieces)))
             there = np.isin(later.task, task)
             pieces.append(_Piece(later.task[there], later.worker[there], later.label[there]))
         return _Piece(
@@ -218,6 +219,9 @@ class Memory:
         """Return this and more; labels are known by (task, label) pairs."""
         frames = [frame for frame in (self.known, known) if frame is not None]
         together = pd.concat(frames, ignore_index=True) if frames else None
+        added = self.plus(new) if self.pieces else None
+        if added is not None:  # all are put in order once
+            return Memory(added[0].answers, together)
         return Memory(self.answers.extended(new, duplicates=duplicates), together)
 
     def with_vector(self, new: Answers, known: npt.NDArray[np.int64] | None) -> Memory:

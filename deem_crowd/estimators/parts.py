@@ -10,8 +10,7 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.expectation import counts_of, expect
-from deem_crowd.model.grown import Addition
+from deem_crowd.model.grown import Addition, GrownDesign
 from deem_crowd.model.rows import softmax
 from deem_crowd.model.tables import log_tables
 from deem_crowd.training.em import Member, class_log_prior, log_average_table
@@ -59,42 +58,55 @@ class Part:
             counts=torch.cat([self.counts, none]),
         )
 
-    def grown(self, new: Addition, touched: Addition, design: DesignMatrix, known: int) -> Part:
-        """Return the part after an addition.
+    def grown(self, new: Addition, touched: Addition, known: int) -> Part:
+        """Return the part after an addition, with the average worker as before it.
 
         ``touched`` holds all answers to its tasks; those numbered ``known`` or more are new.
         """
-        energy = self.energy
-        # tables with the same pseudo-answers for all change for those alone who gave answers
-        rows = new.workers if isinstance(self.table, Dirichlet) else slice(None)
-        before = self.table(self.counts[rows])
+        energy, rows = self.energy, new.workers
+        if not isinstance(self.table, Dirichlet):  # the tables of all change with those of a few
+            rows = torch.arange(len(self.counts))
         fresh = touched.tasks >= known
-        counts, expected, bias = self.counts, self.expected, energy.bias
-        weight = energy.weight
+        before, weights = self.counts[rows], energy.weight[rows]
+        tables = self.table(before)
+        counts, weight, expected, bias = before, weights, self.expected, energy.bias
+        among, who = (torch.searchsorted(rows, of) for of in (new.workers, touched.workers))
+        others = rows[who.clamp_max(len(rows) - 1)] != touched.workers
+        said = energy.weight[touched.workers]
         for _ in range(_ROUNDS):
-            states = softmax(touched.logits(weight) + bias.to(design.dtype))[0]
-            counts = self.counts.clone()
-            new.add_counts(states, counts)
-            weight = energy.weight.clone()
-            weight[rows] += self.table(counts[rows]) - before
+            states = softmax(touched.design.logits(said) + bias.to(touched.design.dtype))[0]
+            counts = before.index_add(0, among, new.design.expected_counts(states).cpu())
+            weight = weights + self.table(counts) - tables
+            said[~others] = weight[who[~others]]
             expected = self.expected + states[fresh].sum(0, dtype=torch.float64)
             bias = self._log_prior(expected)
         if self.pseudo_tasks is not None:
-            weight[rows] = torch.log_softmax(weight[rows], 1)
-        average = log_average_table(weight, design)
-        moved = Energy(bias, weight, average, energy.n_subtypes)
+            weight = torch.log_softmax(weight, 1)
+        moved = Energy(
+            bias,
+            energy.weight.index_copy(0, rows, weight),
+            energy.population,
+            energy.n_subtypes,
+        )
+        counts = self.counts.index_copy(0, rows, counts)
         return replace(self, energy=moved, counts=counts, expected=expected)
 
-    def polished(self, design: DesignMatrix) -> Part:
-        """Return the part of a plain model after an EM step over all answers."""
+    def averaged(self, design: DesignMatrix) -> Part:
+        """Return the part with the average worker that its tables say."""
+        normalised = self.pseudo_tasks is not None
+        average = log_average_table(self.energy.weight, design, normalised)
+        return replace(self, energy=replace(self.energy, population=average))
+
+    def polished(self, design: GrownDesign) -> Part:
+        """Return the part of a plain model after an EM step over all answers, with the average worker as before it."""
         energy = self.energy
-        states = expect(design, energy.weight, energy.bias).states
-        counts = counts_of(design, states)
+        states = design.states(energy.weight, energy.bias)
+        counts = design.counts(states)
         weight = energy.weight + self.table(counts) - self.table(self.counts)
         weight = torch.log_softmax(weight, 1)
         expected = design.total(states)
-        average = log_average_table(weight, design)
-        moved = Energy(self._log_prior(expected), weight, average, energy.n_subtypes)
+        bias = self._log_prior(expected)
+        moved = Energy(bias, weight, energy.population, energy.n_subtypes)
         return replace(self, energy=moved, counts=counts, expected=expected)
 
     def _log_prior(self, expected: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,8 @@ _COLUMNS = 3
 """Columns of tasks up to which a matrix times each of them takes less time than one times all together."""
 _LONGEST = 8 * PIECE
 """Answers of a worker with one label up to which sums may be added up task by task: more are few workers' answers."""
+_FOLLOWS = frozenset(("by_task", "by_code", "given", "votes", "adds_up", "_longest"))
+"""Attributes that are computed where they are asked for."""
 BATCH = 10**8
 """Answers that an :class:`OffloadedDesign` sends to the device at a time."""
 
@@ -108,7 +110,6 @@ class DesignMatrix:
         self.answered = self.n_given > 0
 
     def _lay_out(self, answers: Answers, portable: bool) -> None:
-        device, dtype = self.device, self.dtype
         n_codes = self.n_workers * self.n_classes
         index = np.int32 if max(n_codes, self.n_answers) < 2**31 - 1 else np.int64
         pointers = answers.task_ptr.astype(index)
@@ -116,8 +117,24 @@ class DesignMatrix:
         if answers.is_soft:
             # a soft answer is as many weighted ones as it has classes with mass
             pointers = (pointers * self.n_classes).astype(index)
-        self.by_task = SparseRows(pointers, code, weight, n_codes, device, dtype, portable)
         self._parts = pointers, code, weight, portable
+
+    @cached_property
+    def by_task(self) -> SparseRows:
+        """The matrix by rows: a row a task."""
+        pointers, code, weight, portable = self._parts
+        n_codes = self.n_workers * self.n_classes
+        return SparseRows(pointers, code, weight, n_codes, self.device, self.dtype, portable)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: the answers' codes once, and nothing that follows from them."""
+        return {name: value for name, value in self.__dict__.items() if name not in _FOLLOWS}
+
+    def __copy__(self) -> DesignMatrix:
+        """Return a copy with what follows from the codes."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
 
     @cached_property
     def by_code(self) -> SparseRows | BlockedRows:
@@ -161,7 +178,8 @@ class DesignMatrix:
             moved.__dict__.pop(name, None)
         by_code = self.by_code
         assert isinstance(by_code, SparseRows)
-        moved.by_task, moved.by_code = self.by_task.to(device), by_code.to(device)
+        moved.__dict__["by_task"] = self.by_task.to(device)
+        moved.__dict__["by_code"] = by_code.to(device)
         return moved
 
     def reduce(self, value: torch.Tensor) -> torch.Tensor:

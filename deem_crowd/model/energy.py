@@ -20,6 +20,7 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import softmax
+from deem_crowd.model.tables import label_total
 
 _NORMALISED = 1e-12
 """Log-partitions below this are rounding."""
@@ -121,14 +122,17 @@ class Energy:
 
     def reading(self, design: DesignMatrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return :meth:`class_prior`, float64 on the CPU, :meth:`confusion` and :meth:`skills`."""
-        prior = self._mean_prior(design)
+        shares = self.weight.exp()
+        if bool(((label_total(shares) - 1).abs() < _NORMALISED).all()):
+            prior, tables = torch.softmax(self.bias, 0), shares
+        else:
+            prior, tables = self._mean_prior(design), torch.softmax(self.weight, dim=1)
         by_class = self.fold(prior)
-        confusion = self._folded_tables(prior)
+        confusion = self._folded(tables, prior)
         right = torch.diagonal(confusion, dim1=1, dim2=2)
         return by_class.to("cpu", torch.float64), confusion, (right * by_class).sum(-1)
 
-    def _folded_tables(self, prior: torch.Tensor) -> torch.Tensor:
-        tables = torch.softmax(self.weight, dim=1)
+    def _folded(self, tables: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
         if self.n_subtypes == 1:
             return tables
         weight = prior.unflatten(-1, (self.n_classes, self.n_subtypes))

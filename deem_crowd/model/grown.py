@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +13,13 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.expectation import counts_of, expect
+from deem_crowd.model.rows import softmax
 
 IntArray = npt.NDArray[np.int64]
+Rows = tuple[IntArray, IntArray, npt.NDArray[np.int32]]
+_SOUND = 1e-30
+"""Probabilities whose logarithms say what logits would."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +32,14 @@ class Addition:
         Their numbers in the whole.
     design : DesignMatrix
         Of the n tasks and d workers.
+    n_calls : int
+        Calls that these answers came with.
     """
 
     tasks: torch.Tensor
     workers: torch.Tensor
     design: DesignMatrix
+    n_calls: int = 1
 
     @classmethod
     def of(cls, answers: Answers, task: IntArray, worker: IntArray, like: DesignMatrix) -> Addition:
@@ -43,6 +53,21 @@ class Addition:
         )
         design = DesignMatrix(sorted_answers, like.device, like.dtype)
         return cls(torch.from_numpy(task[order]), torch.from_numpy(there), design)
+
+    @classmethod
+    def of_rows(cls, rows: Rows, like: DesignMatrix, n_calls: int) -> Addition:
+        """Lay out answers given by the numbers of task, worker and label in the whole, shape (r,) each."""
+        tasks, task = np.unique(rows[0], return_inverse=True)
+        workers, worker = np.unique(rows[1], return_inverse=True)
+        classes = pd.RangeIndex(like.n_classes)
+        answers = Answers.from_codes(
+            (task, pd.RangeIndex(len(tasks))),
+            (worker, pd.RangeIndex(len(workers))),
+            (rows[2], classes),
+            classes=classes,
+        )
+        design = DesignMatrix(answers, like.device, like.dtype)
+        return cls(torch.from_numpy(tasks), torch.from_numpy(workers), design, n_calls)
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """Return what these answers add to the logits of their tasks, shape (n, S), for tables of all workers."""
@@ -59,13 +84,13 @@ class GrownDesign(DesignMatrix):
     Parameters
     ----------
     base : DesignMatrix
-    additions : list of Addition
+    additions : sequence of Addition
     n_tasks, n_workers : int
         In all. Tasks and workers of ``base`` are the first.
     """
 
     def __init__(
-        self, base: DesignMatrix, additions: list[Addition], n_tasks: int, n_workers: int
+        self, base: DesignMatrix, additions: Sequence[Addition], n_tasks: int, n_workers: int
     ) -> None:
         self.n_tasks, self.n_workers = n_tasks, n_workers
         self.n_classes = base.n_classes
@@ -78,6 +103,16 @@ class GrownDesign(DesignMatrix):
         for addition in additions:
             self.n_given.index_add_(0, addition.workers, addition.design.n_given)
         self.answered = self.n_given > 0
+
+    @cached_property
+    def votes(self) -> torch.Tensor:
+        """See :attr:`DesignMatrix.votes`."""
+        first = self._base.votes
+        new = first.new_zeros((self.n_tasks - len(first), first.shape[1]))
+        votes = torch.cat([first, new])
+        for addition in self._additions:
+            votes.index_add_(0, addition.tasks, addition.design.votes)
+        return votes
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.logits`."""
@@ -98,4 +133,37 @@ class GrownDesign(DesignMatrix):
         ).cpu()
         for addition in self._additions:
             addition.add_counts(posterior[addition.tasks], counts)
+        return counts
+
+    def states(self, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Return p(s | x_n), shape (N, S), for log-tables, shape (D, K, S), and a bias, shape (S,).
+
+        Those of tasks without additions are those of the first answers, which are gone through in pieces; to the
+        logarithms of the others what their additions say is added.
+        """
+        known = self._base.n_tasks
+        first = expect(self._base, weight[: self._base.n_workers], bias).states
+        by_column = first.stride(0) == 1 and first.shape[1] > 1
+        shape = (first.shape[1], self.n_tasks) if by_column else (self.n_tasks, first.shape[1])
+        states = first.new_empty(shape)
+        states = states.T if by_column else states
+        states[:known], states[known:] = first, torch.softmax(bias, 0).to(first.dtype)
+        if not self._additions:
+            return states
+        given = torch.cat([addition.tasks for addition in self._additions])
+        tasks, place = torch.unique(given, return_inverse=True)
+        some = states[tasks]
+        if bool((some < _SOUND).any()):  # the logits themselves are needed
+            return softmax(self.logits(weight) + bias.to(self.dtype))[0]
+        said = torch.cat([addition.logits(weight) for addition in self._additions])
+        states[tasks] = softmax(some.log().index_add_(0, place, said))[0]
+        return states
+
+    def counts(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the expected counts, float64, shape (D, K, S), of states, (N, S), whose rows sum to one."""
+        shape = (self.n_workers, self.n_classes, states.shape[1])
+        counts = torch.zeros(shape, dtype=torch.float64)
+        counts[: self._base.n_workers] = counts_of(self._base, states[: self._base.n_tasks])
+        for addition in self._additions:
+            addition.add_counts(states[addition.tasks], counts)
         return counts

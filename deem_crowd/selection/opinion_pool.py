@@ -58,7 +58,11 @@ class OpinionPool:
 
     def posterior(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(label | x_n), shape (N, K); a task without answers gets the members' mean prior."""
-        mean = self.mean([energy.posterior(design) for energy in self.energies])
+        return self.pooled([energy.posterior(design) for energy in self.energies], design)
+
+    def pooled(self, posteriors: Sequence[torch.Tensor], design: DesignMatrix) -> torch.Tensor:
+        """Return :meth:`posterior` from the members' own, shape (N, K) each."""
+        mean = self.mean(posteriors)
         pooled = tempered(with_floor(mean, design, self.floor), design, self.correlation)
         if self.unanswered is None:
             return pooled
