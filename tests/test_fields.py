@@ -10,6 +10,7 @@ from deem_crowd_benchmarks import laws, measures
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
+from deem_crowd.insight import tables
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.selection import fields, pairs
@@ -41,6 +42,9 @@ def test_experts_of_three_fields_are_found(seed) -> None:
     # the oracle, who knows the field of each task, is right in about 94 %
     assert accuracy > 0.87
     assert measures.reliability(model.probas_, data.gold).error < 0.08
+    # experts of one field agree more than one skill each explains, and are not taken for copies
+    assert not any("repeat one another" in sentence for sentence in model.findings())
+    assert not tables.pair_agreement(model)["repeats"].any()
 
 
 def test_groups_are_the_fields() -> None:

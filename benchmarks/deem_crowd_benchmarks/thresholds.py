@@ -86,8 +86,10 @@ THRESHOLDS = (
     Threshold("departure of pairs from chance", "select", "_DEPARTURE", (1.0, 3.0)),
     Threshold("tasks in common of a pair", "pairs", "MIN_COMMON", (10, 20, 50)),
     Threshold("partners of a source", "dependence", "MIN_PARTNERS", (2, 5)),
-    Threshold("agreement beyond chance, errors", "dependence", "_SIGNIFICANT", (1.5, 2.5, 3.0)),
-    Threshold("agreement beyond skills, errors", "dependence", "_EXCESS", (2.0, 2.5, 4.0)),
+    Threshold(
+        "agreement beyond chance, standard errors", "dependence", "_SIGNIFICANT", (1.5, 2.5, 3.0)
+    ),
+    Threshold("agreement beyond skills, standard errors", "dependence", "_EXCESS", (2.0, 2.5, 4.0)),
     Threshold("what sources are worth", "dependence", "_LEAST_POWER", (0.8, 0.85, 0.95)),
     Threshold("skills against pairs", "dependence", "_LEAST_CORRELATION", (-0.3, -0.15, 0.15, 0.3)),
     Threshold("one class of a source", "one_sided", "_ONE_SIDED", (0.9, 0.99)),
@@ -95,7 +97,7 @@ THRESHOLDS = (
     Threshold("chance of one class alone", "one_sided", "_LEVEL", (0.01, 0.2)),
     Threshold("level of the test of pairs", "presence", "_LEVEL", (0.01, 0.2)),
     Threshold("evidence for fields, nats", "fields", "EVIDENCE", (0.0, 2.0, 10.0)),
-    Threshold("agreement within a field, errors", "fields", "_JOINED", (1.0, 1.5, 3.0)),
+    Threshold("agreement within a field, standard errors", "fields", "_JOINED", (1.0, 1.5, 3.0)),
     Threshold("errors of experts in their field", "fields", "_FEWER_ERRORS", (0.3, 0.7)),
     Threshold("level at which pairs refuse tables", "fields", "_LEVEL", (0.01, 0.2)),
 )

@@ -206,7 +206,7 @@ class Insights:
                 f"{data.n_classes:,} classes"
             )
         else:
-            lines.append(f"read from a file: {len(skills):,} workers")
+            lines.append(f"fitted, without its answers at hand: {len(skills):,} workers")
         if len(skills):
             lines.append(
                 f"skills {skills.min():.2f} to {skills.max():.2f}, median {np.median(skills):.2f}"

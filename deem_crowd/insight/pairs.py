@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -120,6 +120,12 @@ class Panel:
         none = np.zeros((0, 0))
         counts = Pairs(np.zeros(0, dtype=np.intp), none, none, none)
         return cls(counts, Excess(none, none, none > 0), n_workers)
+
+    def all_explained(self) -> Panel:
+        """Return the same where the model says of every pair how often it agrees."""
+        kappa = np.where(np.isfinite(self.excess.explained), self.counts.kappa, np.nan)
+        excess = Excess(kappa, kappa - kappa, np.zeros(kappa.shape, dtype=np.bool_))
+        return replace(self, excess=excess)
 
     @property
     def left_out(self) -> int:

@@ -10,6 +10,7 @@ from deem_crowd.data import index
 from deem_crowd.insight.agreement import pair_index
 from deem_crowd.insight.pairs import Panel, compare_workers
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
+from deem_crowd.selection.candidates import FIELDS
 from deem_crowd.selection.pairs import Pairs
 
 __all__ = ["effective_sources", "pair_agreement", "tasks", "workers"]
@@ -157,8 +158,19 @@ def pair_agreement(model: Model, answers: AnswersLike = None) -> pd.DataFrame:
 
 
 def compare(results: Results, counts: Pairs | None = None) -> Panel:
-    """Compare the workers of some results in pairs; ``counts`` is what is known of these already."""
-    return compare_workers(results.answers, results.confusion, results.priors, counts=counts)
+    """Compare the workers of some results in pairs; ``counts`` is what is known of these already.
+
+    Where the fit has found that workers know different fields, pairs agree as its tables of fields say, for which these
+    were chosen: nobody repeats another.
+    """
+    panel = compare_workers(results.answers, results.confusion, results.priors, counts=counts)
+    return panel.all_explained() if knows_fields(results) else panel
+
+
+def knows_fields(results: Results) -> bool:
+    """Tell whether labels come from tables for fields that some workers know better."""
+    table = results.model.selection_
+    return table is not None and bool((table["candidate"] == FIELDS)[table["weight"] > 0].any())
 
 
 def pairs_table(results: Results, panel: Panel) -> pd.DataFrame:

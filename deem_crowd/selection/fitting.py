@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -39,6 +39,7 @@ class Training:
     warm_starts: Mapping[str, WarmStart]
     parts: Parts
     ordered: bool
+    _easy: Member | None = field(default=None, init=False)
 
     @cached_property
     def taught(self) -> bool:
@@ -83,9 +84,14 @@ class Training:
         )  # fmt: skip
 
     def subtypes(self, beat: float) -> Member:
-        """Fit tables for easy and hard tasks."""
+        """Fit tables for easy and hard tasks; not again where they have beaten a bound already."""
+        if self._easy is not None:
+            return self._easy
         split = em.margin_start(self.design, self.start)
-        return self.states(split, 2, beat, self.warm_starts.get(rows.SUBTYPES))
+        member = self.states(split, 2, beat, self.warm_starts.get(rows.SUBTYPES))
+        if member.bound > beat:  # else it may have given up early
+            self._easy = member
+        return member
 
     def states(
         self, start: torch.Tensor, n_subtypes: int, beat: float, warm_start: WarmStart | None = None
