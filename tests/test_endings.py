@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from deem_crowd import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import add_to_rows
 from deem_crowd.selection.opinion_pool import agreement_weights, weights_from_products
-from deem_crowd.training import confusion, digamma, em
+from deem_crowd.training import confusion, digamma, em, one_coin
 from deem_crowd.training.ending import TOLERANCE, entropy_of, falls_short, rests
 
 CPU = torch.device("cpu")
@@ -24,6 +26,14 @@ def crowd(seed: int, n: int, d: int = 12, k: int = 3) -> Answers:
     data = np.where(rng.random((n, d)) < 0.7, truth[:, None], rng.integers(k, size=(n, d)))
     data[:, 1:][rng.random((n, d - 1)) < 0.5] = -1
     return Answers.from_dense(data, k)
+
+
+def test_the_log_gamma_function_of_many_cells_is_torchs() -> None:
+    x = 10 ** torch.linspace(-6, 7, 2 * digamma._MANY, dtype=torch.float64).view(2, -1)
+    torch.testing.assert_close(digamma.log_gamma(x), torch.lgamma(x), rtol=1e-12, atol=1e-11)
+    few = x[:, :: len(x[0]) // 9]
+    assert few.numel() < digamma._MANY
+    torch.testing.assert_close(digamma.log_gamma(few), torch.lgamma(few), rtol=0, atol=0)
 
 
 @settings(max_examples=20, deadline=None)
@@ -114,3 +124,25 @@ def test_weights_of_voices_follow_from_their_products_over_tasks() -> None:
     found, expected = agreement_weights(voices, design), weights_from_products(products)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-12)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**16), st.integers(3, 5))
+def test_shared_errors_have_the_concentration_of_largest_evidence(seed, k) -> None:
+    counts = torch.from_numpy(np.random.default_rng(seed).integers(0, 60, size=(k, k))).double()
+    off = ~np.eye(k, dtype=bool)
+    evidence = []
+    for value in one_coin.ERROR_CONCENTRATIONS:
+        found = 0.0
+        for column in range(k):
+            wrong = counts[:, column][torch.from_numpy(off[:, column])]
+            prior = torch.full_like(wrong, value)
+            found += float((torch.lgamma(wrong + prior) - torch.lgamma(prior)).sum())
+            found += math.lgamma(float(prior.sum())) - math.lgamma(float((wrong + prior).sum()))
+        evidence.append(found)
+    best = int(np.argmax(evidence))
+    errors, gain = one_coin.shared_errors(counts)
+    wrong = torch.where(torch.from_numpy(off), counts + one_coin.ERROR_CONCENTRATIONS[best], 0.0)
+    torch.testing.assert_close(errors, wrong / wrong.sum(0))
+    plug_in = (counts * errors.clamp_min(1e-300).log())[torch.from_numpy(off)].sum()
+    assert gain == pytest.approx(evidence[best] - float(plug_in), abs=1e-8)

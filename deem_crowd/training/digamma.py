@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 
 _MANY = 2**14
@@ -87,6 +90,40 @@ def digamma_sum(counts: torch.Tensor) -> DigammaSum | WholeDigammaSum:
         if float((counts - whole).abs().max()) < _NEARLY:
             return WholeDigammaSum(whole.long())
     return DigammaSum(counts)
+
+
+def log_gamma(x: torch.Tensor) -> torch.Tensor:
+    """Return log Γ(x), float64, of positive numbers in any shape.
+
+    Of many on the CPU by six steps of the recurrence and the asymptotic series (6.1.15 and 6.1.41 there), to 1e-12:
+    torch's goes from cell to cell. numpy's logarithm takes a third of torch's time.
+    """
+    if x.numel() < _MANY or x.device.type != "cpu":
+        return torch.lgamma(x)
+    flat = x.contiguous().numpy()
+    step = flat + 5
+    step *= flat
+    product = step + 4
+    product *= step
+    step += 6
+    product *= step  # x (x + 1) … (x + 5)
+    far = flat + 6
+    inverse = 1 / far
+    square = inverse * inverse
+    series = square * (-691 / 360360)
+    for term in (1 / 1188, -1 / 1680, 1 / 1260, -1 / 360):
+        series += term
+        series *= square
+    series += 1 / 12
+    series *= inverse
+    value = np.log(far, out=inverse)
+    far -= 0.5
+    value *= far
+    value += series
+    value -= np.log(product, out=product)
+    value -= flat
+    value -= 6 - 0.5 * math.log(2 * math.pi)
+    return torch.from_numpy(value)
 
 
 def _trigamma(x: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 
 from deem_crowd.model.tables import label_total
-from deem_crowd.training.digamma import DigammaSum
+from deem_crowd.training.digamma import DigammaSum, log_gamma
 
 STRENGTH = 2.0
 """How firmly pseudo-answers are held to those before anything is learned: shape of their Gamma prior, less 1."""
@@ -29,10 +29,10 @@ def log_marginal(counts: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
 
     ``counts`` has shape (D, K, S), ``alpha`` the same or (K, S). Cells without counts have no part in the sum.
     """
-    gained = torch.lgamma(counts + alpha).sub_(torch.lgamma(alpha))
+    gained = log_gamma(counts + alpha).sub_(log_gamma(alpha))
     totals = label_total(counts)
     sums = label_total(alpha if alpha.ndim == 3 else alpha[None])
-    lost = torch.lgamma(totals + sums).sub_(torch.lgamma(sums))
+    lost = log_gamma(totals + sums).sub_(log_gamma(sums))
     return label_total(gained).sub_(lost)
 
 

@@ -103,14 +103,13 @@ def shared_errors(counts: torch.Tensor) -> tuple[torch.Tensor, float]:
         return (~eye).to(torch.float64), 0.0
     wrong = counts.masked_fill(eye, 0.0)
     totals = wrong.sum(0)
-    best, concentration = -math.inf, 1.0
-    for value in ERROR_CONCENTRATIONS:
-        prior = torch.tensor(value, dtype=torch.float64)
-        cells = (torch.lgamma(wrong + prior) - torch.lgamma(prior)).masked_fill(eye, 0.0)
-        columns = torch.lgamma(totals + prior * (k - 1)) - torch.lgamma(prior * (k - 1))
-        evidence = float(cells.sum() - columns.sum())
-        if evidence > best:
-            best, concentration = evidence, value
+    prior = torch.tensor(ERROR_CONCENTRATIONS, dtype=torch.float64)
+    cells = torch.lgamma(wrong + prior[:, None, None]) - torch.lgamma(prior)[:, None, None]
+    columns = torch.lgamma(totals + prior[:, None] * (k - 1))
+    gained = cells.masked_fill_(eye, 0.0).sum((1, 2))
+    evidence = gained - columns.sum(1) + k * torch.lgamma(prior * (k - 1))
+    best, place = float(evidence.max()), int(evidence.argmax())
+    concentration = ERROR_CONCENTRATIONS[place]
     errors = (wrong + concentration).masked_fill(eye, 0.0)
     errors = errors / errors.sum(0)
     return errors, best - float(torch.xlogy(wrong, errors).masked_fill(eye, 0.0).sum())
