@@ -220,6 +220,16 @@ def test_one_model_agrees_with_itself_and_gains_nothing() -> None:
     np.testing.assert_array_equal(iterated.pseudo_labels_, iterated.labels_)
 
 
+def test_the_first_round_has_epochs_of_its_own() -> None:
+    X, _ = blobs(60)
+    kind = {"n_models": 2, "layers": (4,), "batch_size": 16}
+    long = Kingdra(3, n_iter=0, epochs=3, **kind).fit(X).predict_proba(X)
+    first = Kingdra(3, n_iter=0, epochs=1, first_epochs=3, **kind).fit(X).predict_proba(X)
+    short = Kingdra(3, n_iter=0, epochs=1, **kind).fit(X).predict_proba(X)
+    np.testing.assert_array_equal(first, long)
+    assert (first != short).any()
+
+
 def test_a_round_trains_on_what_the_graph_says() -> None:
     """The base is told exactly the clusters of the graph, each model under its own names."""
 
@@ -325,6 +335,7 @@ def test_what_cannot_be_clustered_is_said() -> None:
         {"base": object()},
         {"layers": ()},
         {"epochs": 0},
+        {"first_epochs": 0},
         {"batch_size": 1},
         {"noise": -1},
         {"learning_rate": math.nan},

@@ -49,6 +49,8 @@ class LadderEnsemble:
     noise, learning_rate : float
     epochs, batch_size : int
         Of a round of training.
+    first_epochs : int, optional
+        Of the first round; None: ``epochs``.
     generator : torch.Generator
         Draws everything, on the device to be used.
     """
@@ -65,12 +67,14 @@ class LadderEnsemble:
         noise: float,
         learning_rate: float,
         epochs: int,
+        first_epochs: int | None,
         batch_size: int,
         generator: torch.Generator,
     ) -> None:
         self._generator, self._device = generator, generator.device
         self._x = torch.as_tensor(X, device=self._device)
         self._n_models, self._epochs = n_models, epochs
+        self._next_epochs = first_epochs or epochs
         self._batch = min(batch_size, len(X))
         self._term: ladder.Term = term
         self._weights = weights
@@ -83,7 +87,8 @@ class LadderEnsemble:
         labelled = None if cluster is None else _Members(cluster, self._device)
         target = None if names is None else torch.as_tensor(names, device=self._device)
         n_batches = max(1, len(self._x) // self._batch)
-        for _ in range(self._epochs):
+        epochs, self._next_epochs = self._next_epochs, self._epochs
+        for _ in range(epochs):
             orders = [self._permutation() for _ in range(self._n_models)]
             order = torch.stack(orders)[:, : n_batches * self._batch]
             for rows in order.split(self._batch, dim=1):

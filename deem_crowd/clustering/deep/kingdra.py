@@ -84,6 +84,8 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Widths of the hidden layers of a ladder network. The paper has (1200, 1200).
     epochs, batch_size : int
         Of each round.
+    first_epochs : int, optional
+        Of the first round; None: ``epochs``. A first round that is too short hands its mistakes on.
     noise : float
         Standard deviation on input and activations of the noisy pass; it goes with features in [0, 1].
     learning_rate : float
@@ -134,6 +136,7 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         exclusion: Literal["centre", "members"] = "centre",
         layers: Sequence[int] = (256, 256),
         epochs: int = 5,
+        first_epochs: int | None = None,
         batch_size: int = 64,
         noise: float = 0.3,
         learning_rate: float = 0.002,
@@ -152,6 +155,7 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.exclusion = exclusion
         self.layers = layers
         self.epochs = epochs
+        self.first_epochs = first_epochs
         self.batch_size = batch_size
         self.noise = noise
         self.learning_rate = learning_rate
@@ -231,6 +235,8 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     def _check(self) -> None:
         for name in ("n_clusters", "n_models", "epochs"):
             require(name, getattr(self, name), 1)
+        if self.first_epochs is not None:
+            require("first_epochs", self.first_epochs, 1)
         require("batch_size", self.batch_size, 2)
         require("n_iter", self.n_iter, 0)
         for name in ("noise", "learning_rate", "unsupervised", "consistency", "balance"):
@@ -264,6 +270,7 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             noise=self.noise,
             learning_rate=self.learning_rate,
             epochs=self.epochs,
+            first_epochs=self.first_epochs,
             batch_size=self.batch_size,
             generator=generator_of(self.random_state, device_of(self.device)),
         )
