@@ -1,7 +1,8 @@
 """What the companions of the consensus reach on small data: ``python -m deem_crowd_benchmarks.companions NAME``.
 
-``names FOLDER …``: names shuffled for each worker against true names; ``kingdra``, ``dec``, ``hume``, ``hume-neighbours``:
-on scikit-learn's digits; ``kingdra-mnist``: on 5,000 images of MNIST. The figures of docs/clusterings.md come from here.
+``names FOLDER …``: names shuffled for each worker against true names; ``kingdra``, ``dec``, ``hume`` and
+``hume-neighbours``: on scikit-learn's digits; ``kingdra-mnist``: on 5,000 images of MNIST. The figures of
+docs/clusterings.md come from here.
 """
 
 from __future__ import annotations

@@ -193,7 +193,8 @@ class ClusteringAggregator:
         posterior = fits[0].posterior
         columns = columns_of(own)
         if self.refine and 1 < k >= max(map(len, columns)):
-            posterior = best_named(own, fits, compare=answers.n_answers <= _SEARCHED)
+            rng = np.random.default_rng(self.random_state)
+            posterior = best_named(own, fits, answers.n_answers <= _SEARCHED, rng)
         counts = np.asarray(own.indicator.T @ posterior)
         order, names = _class_names(own, counts, reference)
         posterior, counts = posterior[:, order], counts[:, order]

@@ -5,7 +5,8 @@ names match. A naming is settled where that changes nothing. Several may be: eac
 
     w ∝ exp(R · bound),        R answers, bound of the evidence in nats per answer
 
-(Bayesian model averaging, all namings equally likely beforehand).
+(Bayesian model averaging, all namings equally likely beforehand). Where a part of the tasks is linked loosely to the
+rest, namings under which the sources share errors are tried too, and count by that model's bound if it is the larger.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from deem_crowd.clustering.latent import Fit
 from deem_crowd.clustering.naming import centred, columns_of, naming_of, relabelled
 from deem_crowd.clustering.one_accuracy import one_accuracy
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
+from deem_crowd.clustering.relinking import relinked
 
 _SETTLED = 20_000
 """Up to so many answers namings are settled; beyond, the default model labels once under each of a few."""
@@ -31,7 +33,9 @@ Labelled = tuple[FloatArray, float]
 """Probabilities of the default model, and the bound of its evidence in nats per answer."""
 
 
-def best_named(own: OwnNames, fits: Sequence[Fit], compare: bool) -> FloatArray:
+def best_named(
+    own: OwnNames, fits: Sequence[Fit], compare: bool, rng: np.random.Generator
+) -> FloatArray:
     """Return the default model's probabilities under common names, shape (N, K).
 
     Tables are drawn around a naming from each of the fits. With ``compare``, the default model is fitted under the
@@ -46,6 +50,8 @@ def best_named(own: OwnNames, fits: Sequence[Fit], compare: bool) -> FloatArray:
     fits : sequence of Fit
         Of the same K.
     compare : bool
+    rng : Generator
+        Draws how loosely linked parts may be matched.
     """
     drawn = [centred(own, fit.posterior, fit.start) for fit in fits]
     if not compare:
@@ -58,8 +64,13 @@ def best_named(own: OwnNames, fits: Sequence[Fit], compare: bool) -> FloatArray:
     drawn += [centred(own, partition, "grown") for partition in partitions]
     starts = [*partitions, *(fit.posterior for fit in fits)]
     even = [one_accuracy(own, start, "one accuracy") for start in starts]
-    contenders = [fit.posterior for fit in (*_best(drawn), *_best(even))]
-    return mean(_settled(own, contenders), n_answers)
+    even = _best(even)
+    contenders = [fit.posterior for fit in (*_best(drawn), *even)]
+    settled = _settled(own, contenders)
+    linked = _best(relinked(own, even, rng))
+    if linked and linked[0].bound > n_answers * max(bound for _, bound in settled):
+        settled = [(relabelled(own, fit.posterior)[0], fit.bound / n_answers) for fit in linked]
+    return mean(settled, n_answers)
 
 
 def _best(fits: Sequence[Fit]) -> list[Fit]:
