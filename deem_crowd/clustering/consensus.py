@@ -51,9 +51,10 @@ class ClusteringAggregator:
     refine : bool
         Where no source has more names than there are classes: go on from each fit to tables around a naming, rename
         every source, and let :class:`deem_crowd.DEEMAggregator` label under the common names; of the four best
-        namings, that with the largest bound of its evidence (of one, beyond 100,000 answers).
+        namings, that with the largest bound of its evidence (of one, beyond 100,000 answers). Up to 20,000 answers, a
+        part of the tasks that few right answers link to the rest is matched to it by the errors that all sources share.
     random_state : int
-        Of the random starts.
+        Of the random starts, and of how parts may be matched.
 
     Attributes
     ----------
