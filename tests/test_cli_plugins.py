@@ -75,3 +75,34 @@ def test_an_unknown_adapter_is_bad_usage() -> None:
     said = failed(call("aggregate", "answers.csv", "--adapter", "csw"), 2)
     assert "no adapter is called 'csw'" in said
     assert call("aggregate", "answers.csv", "--adapter", "csv").exit_code == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_columns_of_an_adapter_are_named_like_those_of_a_table(tmp_path) -> None:
+    frame = answers().rename(columns={"task": "item", "worker": "judge", "label": "mark"})
+    frame.assign(mark=range(len(frame))).to_csv(tmp_path / "marks.csv", index=False)
+    how = ["--task", "item", "--adapter", "scores", "--adapter-set", "worker=judge"]
+    found = call("aggregate", "marks.csv", *how, "--adapter-set", "score=mark")
+    assert found.exit_code == 0, found.stderr
+    assert set(table(found.stdout)["task"]) == set(frame["item"])
+    said = failed(call("aggregate", "marks.csv", *how), shell.BAD_DATA)
+    assert "marks.csv: missing columns 'score'" in said
+    said = failed(call("aggregate", "marks.csv", *how, "--adapter-set", "task=item"), 2)
+    assert "'task' is named twice" in said
+    said = failed(call("aggregate", "marks.csv", *how, "--adapter-set", "colour=mark"), 2)
+    assert "adapter 'scores' has no parameter 'colour'; it takes 'classes', 'share'" in said
+
+
+@pytest.mark.usefixtures("folder")
+def test_columns_of_other_names_are_advised_as_options(tmp_path) -> None:
+    frame = answers().rename(
+        columns={"task": "example_id", "worker": "Annotator ID", "label": "Label"}
+    )
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    said = failed(call("aggregate", "x.csv", "--worker", "Annotator ID"), shell.BAD_DATA)
+    assert "--label Label" in said
+    frame = frame.rename(columns={"Annotator ID": "annotator id", "Label": "answer"})
+    frame.rename(columns={"annotator id": "rater"}).to_csv(tmp_path / "x.csv", index=False)
+    said = failed(call("aggregate", "x.csv"), shell.BAD_DATA)
+    assert "pass --task example_id --worker rater --label answer" in said
+    assert "columns={" not in said

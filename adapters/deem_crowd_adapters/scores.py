@@ -103,12 +103,14 @@ def _classes(classes: Any) -> tuple[Hashable, Hashable]:
 
 def _table(data: Any, named: roles.Columns | None) -> pd.DataFrame:
     """Return the columns task, worker and score."""
+    where = "the table"
     if isinstance(data, str | os.PathLike):
         from deem_crowd_adapters.files import read_table
 
+        where = os.fspath(data)
         data = read_table(data)
     frame = to_frame(data)
-    names = roles.find(list(frame.columns), _PARTS, named)
+    names = roles.find(list(frame.columns), _PARTS, named, where=where)
     table = frame[[names[part] for part in _PARTS]]
     return table.set_axis(list(_PARTS), axis=1)
 
@@ -124,8 +126,8 @@ def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
     wrong = scores.notna() & numbers.isna()
     if wrong.any():
         raise DataError(
-            f"column 'score': {int(wrong.sum())} values are no numbers: {first_few(scores[wrong].unique())}. Leave "
-            "them empty where a judge gave no score; verdicts that are words go through to_answers."
+            f"column 'score': {int(wrong.sum())} values are no numbers: {first_few(scores[wrong].unique())}. "
+            f"{_remedy(scores[wrong])}"
         )
     values: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(values)
@@ -135,6 +137,12 @@ def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
             "a number, or leave them empty."
         )
     return values
+
+
+def _remedy(wrong: pd.Series) -> str:
+    if wrong.astype(str).str.fullmatch(r"[-+]?\d+,\d+").all():
+        return "Write decimals with a point."
+    return "Leave them empty where a judge gave no score; verdicts that are words go through to_answers."
 
 
 def _warn(n_missing: int, silent: npt.NDArray[Any]) -> None:

@@ -1,7 +1,8 @@
 """CSV and TSV → typed columns.
 
 A text file has no types, so these rules stand in for them. An empty field is missing; ``""`` in quotes is the
-empty text; ``NA``, ``null`` and ``None`` are text like any other. A column is integers only if writing the
+empty text; ``NA``, ``null`` and ``None`` are text like any other
+(labels that look missing raise a warning). A column is integers only if writing the
 integers gives back every field as it stood (so ``007`` stays text); else it is text.
 """
 
@@ -25,7 +26,7 @@ from deem_crowd_adapters.source import Source
 
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 _CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]*)$"
-_KINDS = {",": "CSV", "\t": "TSV"}
+_KINDS = {",": "CSV", ";": "CSV", "\t": "TSV"}
 _BLOCK = 2**23
 """Bytes; also the longest row that can be read."""
 
@@ -43,6 +44,8 @@ def read_text(
     ----------
     source : Source
     delimiter : str
+        Where it is a comma and the header holds none, semicolons separate the fields if the header has them: so
+        spreadsheets write CSV where the comma is the decimal mark.
     needed : sequence of str, optional
         The parts to return; every column, under its own name, if omitted.
     columns : mapping, or sequence of str, optional
@@ -56,7 +59,7 @@ def read_text(
     """
     if source.head(4) == PARQUET_MARK:
         raise DataError(f"{source.name} holds parquet: pass format='parquet'.")
-    header = _header(source, delimiter)
+    delimiter, header = _separated(source, delimiter)
     given = _given_names(columns)
     renamed = columns if isinstance(columns, Mapping) else None
     if given is None and not header and needed is not None:
@@ -94,6 +97,16 @@ def _given_names(columns: Any) -> list[str] | None:
             "columns of a file without a header."
         )
     return list(columns)
+
+
+def _separated(source: Source, delimiter: str) -> tuple[str, list[str]]:
+    """Return what separates the fields of a file, and the fields of its first record."""
+    header = _header(source, delimiter)
+    if delimiter == "," and len(header) == 1 and ";" in header[0]:
+        by_semicolons = _header(source, ";")
+        if len(by_semicolons) > 1:
+            return ";", by_semicolons
+    return delimiter, header
 
 
 def _header(source: Source, delimiter: str) -> list[str]:
@@ -271,7 +284,8 @@ def numbers(frame: pd.DataFrame, names: Sequence[Any], where: str) -> pd.DataFra
         if len(bad):
             raise DataError(
                 f"column {name!r} of {where} holds {len(bad)} values that are no numbers (rows {first_few(bad)}: "
-                f"{first_few(column.iloc[bad])}). Name the probability columns in classes=[...]."
+                f"{first_few(column.iloc[bad])}). Name the probability columns in classes=[...], and write decimals "
+                "with a point."
             )
         out[name] = values.astype(np.float64)
     return out

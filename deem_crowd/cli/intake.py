@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 HOW_TO_READ = (
     "Columns of other names: --task, --worker, --label. A table with one row a task and one column a worker: "
-    "--adapter wide --adapter-set task=COLUMN. `deem-crowd plugins` lists the adapters."
+    "--adapter wide --task COLUMN. `deem-crowd plugins` lists the adapters."
 )
 
 
@@ -67,6 +67,7 @@ def _adapted(asked: Reading) -> Answers:
         read = registry.get_adapter(adapter)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--adapter") from error
+    _check_options(adapter, read, asked.options)
     try:
         with plugin_output():
             answers = read(asked.path, **asked.options, **_taken(read, asked))
@@ -83,6 +84,20 @@ def _adapted(asked: Reading) -> Answers:
             f"adapter {adapter!r} returned a {type(answers).__name__}, not deem_crowd.Answers."
         )
     return answers
+
+
+def _check_options(adapter: str, read: Any, options: Mapping[str, Any]) -> None:
+    """Refuse parameters that an adapter does not take."""
+    try:
+        parameters = list(inspect.signature(read).parameters.values())
+    except (TypeError, ValueError):
+        return
+    known = [p.name for p in parameters[1:] if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    strange = [name for name in options if name not in known]
+    if strange and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        takes = first_few(known, 20) or "none"
+        message = f"adapter {adapter!r} has no parameter {first_few(strange)}; it takes {takes}"
+        raise typer.BadParameter(message, param_hint="--adapter-set")
 
 
 def _taken(read: Any, asked: Reading) -> dict[str, Any]:
@@ -179,7 +194,8 @@ def read_gold(path: str, asked: Reading, answers: Any) -> pd.Series:
         require_columns(frame, ("task", "label"))
     except MissingColumnError as error:
         raise MissingColumnError(
-            f"{called(path, 'input')}: {error}\nGold has one row a task: columns task, label."
+            f"{called(path, 'input')}: {error}\nGold has one row a task: columns task, label; "
+            "columns of other names: --gold-task, --gold-label."
         ) from error
     frame = frame[["task", "label"]].dropna(subset=["label"])
     if frame["task"].isna().any():

@@ -12,7 +12,6 @@ import typer
 
 from deem_crowd.cli.intake import Reading
 from deem_crowd.cli.shell import method_parameters
-from deem_crowd.exceptions import first_few
 
 
 class Format(str, Enum):
@@ -157,17 +156,17 @@ def _reading(
 ) -> Reading:
     """Return what is read, and how."""
     columns = _given(task=task, worker=worker, label=label)
-    if adapter is not None and columns:
-        message = (
-            f"an adapter finds its columns itself; {first_few(columns.values())} cannot be named beside it, except by "
-            "--adapter-set"
-        )
-        raise typer.BadParameter(message, param_hint="--adapter")
+    options = method_parameters(list(adapter_set or ()), ["adapter"], "--adapter-set")["adapter"]
+    if adapter is not None:
+        for part in columns.keys() & options.keys():
+            message = f"{part!r} is named twice, by --{part} and by --adapter-set"
+            raise typer.BadParameter(message, param_hint="--adapter-set")
+        options = {**columns, **options}
     return Reading(
         answers,
         format.value if format else None,
         adapter,
-        method_parameters(list(adapter_set or ()), ["adapter"], "--adapter-set")["adapter"],
+        options,
         columns,
         {**columns, **_given(task=gold_task, label=gold_label)},
         missing.value,

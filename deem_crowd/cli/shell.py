@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
 import re
+import shlex
 import sys
 import traceback
 import warnings
@@ -283,26 +285,41 @@ def _abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+_COLUMNS = ("task", "worker", "label")
+"""The parts whose columns have options of their own."""
+
 # What messages of the library advise to call, and what does the same in the shell.
-_REMEDIES = (
+_REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r": df\.dropna\([^)]*\)", ""),
     (r", e\.g\. df(\['\w+'\])?\.astype\(str\)", ""),
     (r"Rename the columns: df\.rename\([^)]*\)", "Rename the column in the file"),
     (
-        r"If a column has another name, say so: columns=\{[^}]*\}",
-        "If a column has another name, rename it in the file",
+        r"If a column has another name, say so: columns=\{'(\w+)': …\}",
+        lambda found: f"If a column has another name, name it: {_option(found[1], 'COLUMN')}",
     ),
     (
         r"If the file has no header row, name its columns in their order: columns=\[[^]]*\]",
         "If the file has no header row, put one on top",
     ),
-    (
-        r"Did you mean columns=\{([^}]*)\}\?",
-        r"Columns are called differently in the file (\1): rename them",
-    ),
+    (r"columns=(\{'\w+': [^}…]*\})", lambda found: _options(found[1])),
     (r"pass duplicates='last' or 'first'", "pass --duplicates last or --duplicates first"),
     (r"\b(missing|duplicates|format)='(\w+)'", r"--\1 \2"),
 )
+
+
+def _option(part: str, name: str) -> str:
+    """Return the option that names the column of a part."""
+    written = shlex.quote(name)
+    return f"--{part} {written}" if part in _COLUMNS else f"--adapter-set {part}={written}"
+
+
+def _options(columns: str) -> str:
+    """Return the options that name columns, of the text of a dictionary from parts to names."""
+    try:
+        named = ast.literal_eval(columns)
+    except (SyntaxError, ValueError):
+        return f"columns={columns}"
+    return " ".join(_option(part, str(name)) for part, name in named.items())
 
 
 def _in_shell_words(message: str) -> str:

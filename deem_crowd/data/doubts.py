@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from deem_crowd.exceptions import DataWarning, first_few
+from deem_crowd.exceptions import DataWarning, counted, first_few
 from deem_crowd.runtime.warning import warn
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
     ]
     messages.append(_one_source(answers))
     if not classes_given:
-        messages += [_free_text(answers), _ratings(answers.classes), _minus_one(answers.classes)]
+        classes = answers.classes
+        free_text = _free_text(answers)
+        messages += [free_text or _ratings(classes), _minus_one(classes), _no_answer(classes)]
     for message in messages:
         if message:
             warn(message, DataWarning)
@@ -139,14 +141,21 @@ def _free_text(answers: Answers) -> str:
 
 
 def _ratings(classes: pd.Index) -> str:
-    if classes.dtype.kind != "f" or len(classes) < RATINGS:
+    if len(classes) < RATINGS:
         return ""
-    values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
+    if classes.dtype.kind == "f":
+        values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:  # as they stand in CSV
+        texts = _texts(classes)
+        if len(texts) < len(classes) or not all(map(_NUMBER.fullmatch, texts)):
+            return ""
+        values = np.array([float(text.replace(",", ".")) for text in texts])
     if (values == np.floor(values)).mean() > 0.5:
         return ""
     return (
-        f"the labels are {len(values)} real numbers ({first_few(values[:3])}): they look like ratings, and each "
-        "number counts as a class of its own. Round them to a few classes, or average them instead."
+        f"the labels are {len(values)} real numbers ({first_few(classes[:3])}): they look like ratings, and each "
+        "number counts as a class of its own. Round them to a few classes, average them instead, or read scores of "
+        "judges by rank (from_scores, adapter 'scores')."
     )
 
 
@@ -169,3 +178,18 @@ def _minus_one(classes: pd.Index) -> str:
 
 
 _WHOLE = re.compile("-1|[0-9]+")
+_NUMBER = re.compile(r"[-+]?\d*[.,]?\d+")
+
+
+def _no_answer(classes: pd.Index) -> str:
+    found = [text for text in _texts(classes) if text.strip().casefold() in _NO_ANSWER]
+    if not found:
+        return ""
+    return (
+        f"{counted(len(found), 'label')} ({first_few(found)}) may stand for a missing answer, and each counts as a "
+        f"class. If so, leave such rows out: df[~df['label'].isin({found})]; if not, name the classes: classes=[...]."
+    )
+
+
+_NO_ANSWER = frozenset(["n/a", "na", "#n/a", "nan", "null", "<na>"])
+"""How spreadsheets and programs write that there is no answer, in lower case; "none" and "?" are often classes."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import deem_crowd_adapters as adapters
 import pandas as pd
 import pytest
+from deem_crowd_adapters.files import read_table
 
 from deem_crowd.exceptions import DataError, FormError, MissingColumnError, ParameterError
 
@@ -136,10 +137,21 @@ def test_row_column_missing_or_renamed(csv) -> None:
     ]
     with pytest.raises(FormError, match=r"column 'label' .* stands 2 times"):
         read(csv, b"task,worker,label,label\n1,2,3,4\n")
-    with pytest.raises(MissingColumnError, match=r"separated by semicolons"):
-        read(csv, b"task;worker;label\n1;2;3\n")
+    with pytest.raises(MissingColumnError, match=r"separated by bars"):
+        read(csv, b"task|worker|label\n1|2|3\n")
     with pytest.raises(MissingColumnError, match=r"format='tsv'"):
         read(csv, b"task\tworker\tlabel\n1\t2\t3\n")
+
+
+def test_semicolons_separate_fields_where_the_header_has_no_comma(csv) -> None:
+    content = "\ufeffAufgabe;wer;Note\n1;Jörg;1,5\n2;Ann;2\n".encode()
+    names = {"task": "Aufgabe", "worker": "wer", "label": "Note"}
+    assert read(csv, content, columns=names) == [[1, "Jörg", "1,5"], [2, "Ann", "2"]]
+    with pytest.raises(DataError, match=r"line 3 do not match"):
+        read(csv, b'task;worker;label\n1;2;3\n1;4;"x\n')
+    assert read(csv, b'"a;b",worker,label\n1,2,3\n', columns={"task": "a;b"}) == [[1, 2, 3]]
+    csv.write_bytes(b'"a;b"\n1\n')  # one field, quoted
+    assert list(read_table(csv).columns) == ["a;b"]
 
 
 def test_a_file_without_a_header(csv) -> None:

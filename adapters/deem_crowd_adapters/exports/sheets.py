@@ -231,7 +231,8 @@ def read_table(
         if guess is None:
             raise DataError(
                 f"{name} shows no two columns with the same few values, so that no column looks like a source. Name "
-                "them: task='…', workers=['…', '…']."
+                "them: task='…', workers=['…', '…'] (in the shell: --adapter wide --task … --adapter-set workers=…,…). "
+                "Numeric scores of judges: a table task, worker, score and the adapter 'scores'."
             )
         made = guess
         _refuse_mixed(made, name)

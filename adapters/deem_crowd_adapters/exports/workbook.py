@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from deem_crowd.data.frames import COLUMNS, synonyms
@@ -27,6 +28,8 @@ _NO_PERSON = re.compile(
 
 _BY_FILE = "a table for each annotator"
 _NOUN = ("sheet", "file")
+TITLE_ROWS = "title rows"
+"""The key of ``DataFrame.attrs`` under which a sheet says how many rows stood above the names of its columns."""
 
 Sheets = dict[str, pd.DataFrame]
 
@@ -76,6 +79,12 @@ def read(
     if isinstance(content.value, _Files):
         collected.tool = _BY_FILE
     sheets = {name: _tidy(frame) for name, frame in content.value.items()}
+    for name, frame in sheets.items():
+        if TITLE_ROWS in frame.attrs:
+            above = counted(frame.attrs[TITLE_ROWS], "row")
+            collected.notes.append(
+                f"{above} above the names of the columns left out in sheet {name!r}"
+            )
     sheets = {name: frame for name, frame in sheets.items() if len(frame)}
     names = {"task": task or "task", "worker": worker or "worker", "label": label or "label"}
     long = {n: f for n, f in sheets.items() if set(names.values()) <= set(f.columns)}
@@ -129,11 +138,33 @@ def by_file(contents: Sequence[Content], tool: str | None = None) -> Sequence[Co
 
 
 def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a sheet without empty rows and without empty columns that have no name."""
-    frame = frame.dropna(how="all")
+    """Return a sheet without empty rows, empty columns that have no name, and titles above the names of columns.
+
+    Its index counts the rows below the sheet's first one, and ``attrs`` has how many rows stood above the names.
+    """
+    frame = _below_titles(frame.dropna(how="all"))
     frame = frame.set_axis([str(c).strip() for c in frame.columns], axis=1)
     unnamed = [c for c in frame.columns if c.startswith("Unnamed:") and frame[c].isna().all()]
     return frame.drop(columns=unnamed)
+
+
+def _below_titles(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a sheet whose first row is a title, with names for few columns, as a table below the row of names.
+
+    That is the first row which fills every column that holds anything.
+    """
+    held = frame.dropna(axis=1, how="all")
+    unnamed = [str(c).startswith("Unnamed:") for c in held.columns]
+    full = np.flatnonzero(held.notna().all(axis=1).to_numpy())
+    if sum(unnamed) <= len(unnamed) / 2 or not len(full):
+        return frame
+    row = int(full[0])
+    names = [_plain(name) for name in held.iloc[row]]
+    if len(set(names)) < len(names):
+        return frame
+    below = held.iloc[row + 1 :].set_axis(names, axis=1).infer_objects()
+    below.attrs[TITLE_ROWS] = int(held.index[row]) + 1
+    return below
 
 
 def _alike(sheets: Sheets) -> Sheets:
@@ -177,7 +208,7 @@ def _cells(frame: pd.DataFrame, column: str) -> list[Any]:
 
 def _ids(frame: pd.DataFrame, column: str, where: str) -> list[Hashable]:
     ids = _cells(frame, column)
-    empty = [row + 2 for row, value in enumerate(ids) if value is None]
+    empty = [row + 2 for row, value in zip(frame.index, ids, strict=True) if value is None]
     if empty:
         raise DataError(
             f"{where}: column {column!r} is empty in {counted(len(empty), 'row')} (rows {first_few(empty)}). "

@@ -182,3 +182,27 @@ def test_without_openpyxl_the_extra_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(UnsupportedError, match=r"deem-crowd\[excel\]"):
         read(path)
+
+
+def test_titles_above_the_names_of_columns_are_left_out_and_said(tmp_path) -> None:
+    wide = pd.DataFrame(
+        {
+            "item_id": range(1, 13),
+            "ann": ["x", "y"] * 6,
+            "bob": ["x", None, "y"] * 4,
+            "cid": ["y", "x"] * 6,
+        }
+    )
+    bare, _ = read(book(tmp_path / "bare.xlsx", answers=wide))
+    with pd.ExcelWriter(tmp_path / "titled.xlsx") as writer:
+        wide.to_excel(writer, sheet_name="answers", index=False, startrow=3)
+        writer.sheets["answers"]["A1"] = "Results of the second round"
+    titled, said = read(tmp_path / "titled.xlsx")
+    assert rows(titled) == rows(bare)
+    assert {worker for _, worker, _ in rows(titled)} == {"ann", "bob", "cid"}
+    assert "3 rows above the names of the columns left out in sheet 'answers'" in said
+    with pd.ExcelWriter(tmp_path / "long.xlsx") as writer:
+        LONG.assign(task=[1, 1, None, 2]).to_excel(writer, index=False, startrow=1)
+        writer.sheets["Sheet1"]["A1"] = "All answers"
+    with pytest.raises(DataError, match=r"column 'task' is empty in 1 row \(rows 5\)"):
+        read(tmp_path / "long.xlsx")
