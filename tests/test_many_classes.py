@@ -8,7 +8,7 @@ from crowdkit.aggregation import MajorityVote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deem_crowd import DEEMAggregator
+from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import many_classes
 from deem_crowd.estimators.many_classes import SparseModel
@@ -242,3 +242,34 @@ def test_an_order_of_classes_is_not_left_out(monkeypatch) -> None:
     assert isinstance(model_of(fitted(frame)), SparseModel)
     without = DEEMAggregator(ordered=False, progress=False).fit(ordered)
     assert isinstance(model_of(without), SparseModel)
+
+
+@pytest.mark.parametrize("automatic", [None, False])
+def test_arrays_have_sparse_tables_as_frames_have(automatic, tmp_path) -> None:
+    frame, _ = crowd(4, 400)
+    answers = Answers.from_frame(frame)
+    array = np.full((answers.n_tasks, answers.n_workers), -1)
+    array[answers.task, answers.worker] = answers.hard_label
+    model = DEEM(n_classes=answers.n_classes, auto_hyperparameters=automatic, progress=False).fit(
+        array
+    )
+    whole = fitted(frame, automatic)
+    assert isinstance(model_of(whole), SparseModel)
+    assert isinstance(model._model(), SparseModel)
+    assert not hasattr(model, "model_")
+    codes = answers.classes.get_indexer(pd.Index(whole.labels_))
+    np.testing.assert_array_equal(model.labels_, codes)
+    np.testing.assert_allclose(model.probas_, whole.probas_.to_numpy(), atol=1e-12)
+    np.testing.assert_allclose(model.skills_, whole.skills_.to_numpy(), atol=1e-12)
+    labels, probabilities = model.predict(array, return_probs=True)
+    np.testing.assert_array_equal(labels, model.labels_)
+    np.testing.assert_allclose(probabilities, model.probas_, atol=1e-9)
+    model.save(tmp_path / "model")
+    again = DEEM.load(tmp_path / "model")
+    np.testing.assert_allclose(again.predict_proba(array), probabilities, atol=1e-12)
+    grown = DEEM(n_classes=answers.n_classes, auto_hyperparameters=automatic, progress=False)
+    grown.partial_fit(array[:300]).partial_fit(array[300:])
+    np.testing.assert_array_equal(grown.labels_, model.labels_)
+    assert model.reset_class_mapping() is model
+    dense = model.fit(np.where(array >= 0, array % 3, -1))
+    assert hasattr(dense, "model_")

@@ -21,25 +21,25 @@ from deem_crowd.estimators import (
     featured,
     fitted,
     inputs,
+    model_files,
     naming,
-    packing,
-    recipe,
     saving,
     stored_ids,
 )
-from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators import predictions as taken
+from deem_crowd.estimators.array_models import attributes, finished, trained
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.decisions import Decisions
 from deem_crowd.estimators.declaration import parameter
 from deem_crowd.estimators.labelling import Labelling
+from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.predictions import COLUMNS, Predictions
+from deem_crowd.estimators.probabilities import PROBABILITIES
 from deem_crowd.estimators.rules import NONE, Choice, Number
 from deem_crowd.model.energy import Energy
-from deem_crowd.runtime.progress import watched
-from deem_crowd.training import likelihood as training
+from deem_crowd.model.named_classes import NamedPosterior
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -83,7 +83,7 @@ class DEEM(
     Attributes
     ----------
     model_ : Energy
-        The trained energy.
+        The trained energy; not there with sparse tables of many classes.
     class_map_ : integers, shape (K',)
         The class that each group of hidden states stands for, found by agreement with majority vote; K' classes were
         answered.
@@ -155,7 +155,6 @@ class DEEM(
     priors_: npt.NDArray[np.float64] = attr.ib(init=False)
     skills_: npt.NDArray[np.float64] = attr.ib(init=False)
     labels_: npt.NDArray[np.int64] = attr.ib(init=False)
-    probas_: npt.NDArray[np.float64] = attr.ib(init=False)
     classes_: npt.NDArray[np.int64] = attr.ib(init=False)
     n_features_in_: int = attr.ib(init=False)
     feature_names_in_: npt.NDArray[np.object_] = attr.ib(init=False)
@@ -213,10 +212,13 @@ class DEEM(
         known = None if gold is None else class_vector(gold, answers, "gold")
         truth = None if y is None else class_vector(y, answers, "y")
         seen = Memory(answers, known)
-        model, posterior = _trained(seen, settings, None)
-        counts = model.pairs
+        dense = features is not None or settings["label_names"] == "own"
+        model, posterior = trained(seen, settings, dense=dense)
+        counts = None if isinstance(model, SparseModel) else model.pairs
         made, settled = None, known
         if features is not None:
+            assert isinstance(model, fitted.FittedModel)
+            assert isinstance(posterior, np.ndarray)
             model, posterior, made, settled = featured.add_features(
                 answers, known, features, settings, model, posterior, np.arange(answers.n_classes)
             )
@@ -226,7 +228,7 @@ class DEEM(
             rated = truth >= 0
             right = best[rated] == truth[rated]
             history["accuracy"] = [float(right.mean())] if rated.any() else []
-        model = replace(model, history=history, warm_starts={})
+        model = finished(model, history)
         before, where = self.__dict__, settings["model_dir"]
         self._take(model, posterior, seen, columns, where, False, made, settled, named)
         self._warn_of_findings(counts, before)
@@ -304,7 +306,7 @@ class DEEM(
                         workers=before.answers.workers,
                     )
                 seen, present = before.with_vector(answers, known), self._model()
-            model, posterior = _trained(seen, settings, present)
+            model, posterior = trained(seen, settings, present)
             self._take(model, posterior, seen, columns, settings["model_dir"], goes_on=True)
         return self
 
@@ -324,7 +326,7 @@ class DEEM(
     def _state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
         if not self.is_fitted_:
             return None
-        content, tensors = packing.pack(self._model())
+        content, tensors = model_files.pack(self._model())
         columns = self.__dict__.get(COLUMNS)
         if columns is not None:
             content["columns"] = stored_ids.plain_index(columns, "column")
@@ -334,8 +336,8 @@ class DEEM(
 
     @classmethod
     def _restore(cls, reader: Reader) -> dict[str, Any]:
-        model = packing.unpack(reader)
-        state = _attributes(model) | naming.unpacked(reader, len(model.skills), model.n_classes)
+        model = model_files.unpack(reader)
+        state = attributes(model) | naming.unpacked(reader, len(model.skills), model.n_classes)
         made = feature_files.unpack(reader, np.arange(model.n_classes))
         if made is not None:
             state[featured.FEATURES] = made
@@ -345,8 +347,8 @@ class DEEM(
 
     def _take(
         self,
-        model: fitted.FittedModel,
-        posterior: npt.NDArray[np.float64],
+        model: fitted.FittedModel | SparseModel,
+        posterior: npt.NDArray[np.float64] | NamedPosterior,
         seen: Memory,
         columns: pd.Index | None,
         folder: Any,
@@ -357,9 +359,10 @@ class DEEM(
     ) -> None:
         """Take on a model, and write it where it is to be written; at once, or not at all."""
         former = (MEMORY, COLUMNS, "feature_names_in_", featured.FEATURES, naming.NAMING)
-        fresh = {k: v for k, v in self.__dict__.items() if k not in former}
-        fresh |= _attributes(replace(model, pairs=None)) | taken.names_of(columns)
-        fresh |= {FITTED_ON: seen, "probas_": posterior, **(named or {})}
+        gone = {*former, "model_"}  # which not all models have
+        fresh = {k: v for k, v in self.__dict__.items() if k not in gone}
+        fresh |= attributes(model) | taken.names_of(columns)
+        fresh |= {FITTED_ON: seen, PROBABILITIES: posterior, **(named or {})}
         known = seen.known if settled is None else settled
         fresh["labels_"] = fitted.best_class(posterior, seen.answers, known)
         if made is not None:
@@ -371,30 +374,3 @@ class DEEM(
             there.__dict__ = fresh
             there.save(saving.model_file(folder))
         self.__dict__ = fresh
-
-
-def _trained(
-    seen: Memory, settings: dict[str, Any], present: fitted.FittedModel | None
-) -> tuple[fitted.FittedModel, npt.NDArray[np.float64]]:
-    """Return the model of all answers seen, and its posterior, shape (N, K)."""
-    epochs = settings["epochs"]
-    n_iter = training.Settings.n_iter if epochs is None else epochs
-    plan = recipe.recipe(settings, n_iter, epochs)
-    with watched("deem", plan.unit, settings["progress"]) as progress:
-        return inference.fit_answers(seen.answers, plan, seen.known, progress, present)
-
-
-def _attributes(model: fitted.FittedModel) -> dict[str, Any]:
-    """Return the fitted attributes that show a model."""
-    return {
-        "model_": model.energy,
-        "class_map_": model.class_map,
-        "n_classes_": model.n_classes,
-        "n_classifiers_": len(model.skills),
-        "n_features_in_": len(model.skills),
-        "classes_": np.arange(model.n_classes),
-        "history_": model.history,
-        "priors_": model.priors,
-        "skills_": model.skills,
-        "_fitted": model,
-    }

@@ -16,11 +16,21 @@ from deem_crowd.estimators.insights import Insights
 from deem_crowd.estimators.memory import FITTED_ON, Memory
 from deem_crowd.estimators.naming import NAMING, Naming, under_own_names
 from deem_crowd.estimators.predictions import Predictions
+from deem_crowd.estimators.probabilities import PROBABILITIES
 from deem_crowd.estimators.readings import Readings
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime.warning import warn
+
+Posterior = npt.NDArray[np.float64] | NamedPosterior
+"""p(label | answers): all N × K of them, or those of the classes that answers name."""
+
+
+def _dense(posterior: Posterior) -> npt.NDArray[np.float64]:
+    """Return all probabilities, shape (N, K)."""
+    return posterior.dense() if isinstance(posterior, NamedPosterior) else posterior
 
 
 class Labelling(Readings, Insights):
@@ -28,6 +38,24 @@ class Labelling(Readings, Insights):
 
     n_classes_: int
     n_classifiers_: int
+
+    @property
+    def probas_(self) -> npt.NDArray[np.float64]:
+        """p(label | answers) of the tasks of the last fit, shape (N, K); made when asked for of many classes.
+
+        Raises
+        ------
+        MemoryNeedError
+        """
+        found = self.__dict__.get(PROBABILITIES)
+        if found is None:
+            raise AttributeError("probas_ is there after fit, and files of models do not hold it")
+        return _dense(found)
+
+    def __dir__(self) -> list[str]:
+        """Return the names of what is there."""
+        there = PROBABILITIES in self.__dict__
+        return [name for name in super().__dir__() if there or name != PROBABILITIES]
 
     def predict_proba(
         self, predictions: Predictions, *, features: Any = None
@@ -41,20 +69,20 @@ class Labelling(Readings, Insights):
         ------
         NotFittedError, DataError, FormError, UnsupportedError
         """
-        return self._with_features(*self._posterior(predictions), features)[0]
+        return _dense(self._with_features(*self._posterior(predictions), features)[0])
 
     def _with_features(
         self,
-        posterior: npt.NDArray[np.float64],
+        posterior: Posterior,
         answers: Answers,
         workers: npt.NDArray[np.int64],
         features: Any,
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64] | None]:
+    ) -> tuple[Posterior, npt.NDArray[np.int64] | None]:
         """Return the posterior with features, and 0 for tasks that these give a label, answers or not, else −1."""
         if features is None:
             return posterior, None
         told = featured.require(self.__dict__)
-        posterior, there = told.posterior(posterior, answers, features, workers)
+        posterior, there = told.posterior(_dense(posterior), answers, features, workers)
         return posterior, np.where(there, 0, -1)
 
     @overload
@@ -125,14 +153,15 @@ class Labelling(Readings, Insights):
         posterior, settled = self._with_features(posterior, answers, workers, features)
         labels = fitted.best_class(posterior, answers, settled)
         if drops:
-            labels = np.where(self._contested_of(answers, labels, posterior), -1, labels)
+            labels = np.where(self._contested_of(answers, labels, _dense(posterior)), -1, labels)
         if align_to is not None:
+            posterior = _dense(posterior)
             mapping = initialization.match(self._agreement(posterior, align_to, answers))
             renamed = np.empty_like(posterior)
             renamed[:, mapping] = posterior
             posterior = renamed
             labels = np.append(mapping, -1)[labels]
-        return (labels, posterior) if return_probs else labels
+        return (labels, _dense(posterior)) if return_probs else labels
 
     def score(
         self,
@@ -175,7 +204,7 @@ class Labelling(Readings, Insights):
 
     def _posterior(
         self, predictions: Predictions
-    ) -> tuple[npt.NDArray[np.float64], Answers, npt.NDArray[np.int64]]:
+    ) -> tuple[Posterior, Answers, npt.NDArray[np.int64]]:
         """Return the posterior by the answers alone, these, and the number of each of their workers, −1 for new."""
         model = self._model()
         classes = np.arange(self.n_classes_)
@@ -227,7 +256,7 @@ class Labelling(Readings, Insights):
                     f"align_to has {voters.n_workers} columns (sources), the model was fitted with "
                     f"{self.n_classifiers_}."
                 )
-            posterior = self._posterior(voters)[0]
+            posterior = _dense(self._posterior(voters)[0])
         if naming is not None:
             voters = naming.renamed(voters, by_position=True)
         design = DesignMatrix(voters, torch.device("cpu"), torch.float64)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.estimators import fitted
+from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.naming import NAMING, Naming
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Readings:
         NotFittedError
         """
         before = self._model()
+        if isinstance(before, SparseModel):  # whose states are read so
+            return self
         model = before.with_class_map(np.arange(len(before.used)))
         if "probas_" in self.__dict__:
             renamed = np.arange(model.n_classes)
@@ -112,15 +115,15 @@ class Readings:
             len(readings), len(self._model().skills)
         )
 
-    def _seen(self, name: str) -> fitted.FittedModel:
+    def _seen(self, name: str) -> fitted.FittedModel | SparseModel:
         if not self.is_fitted_:
             raise AttributeError(f"{name} is there after fit")
         return self._model()
 
-    def _model(self) -> fitted.FittedModel:
+    def _model(self) -> fitted.FittedModel | SparseModel:
         if not self.is_fitted_:
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError("this DEEM is not fitted yet: call fit(predictions) first.")
-        model: fitted.FittedModel = self.__dict__["_fitted"]
+        model: fitted.FittedModel | SparseModel = self.__dict__["_fitted"]
         return model
