@@ -22,7 +22,13 @@ from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.clustering import ClusteringAggregator
-from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    MissingColumnError,
+    ParameterError,
+)
 from deem_crowd.model.design import DesignMatrix
 
 
@@ -162,13 +168,13 @@ def test_row_predict_before_fit_and_with_unknown_workers(fitted) -> None:
     strict = DEEMAggregator(unknown_workers="error").fit(FRAME)
     with pytest.raises(DataError, match="1 of 1 workers were not there in fit: 99.*average"):
         strict.predict(stranger)
-    with pytest.raises(DataError, match="1 labels that were not there in fit: 'cow'"):
+    with pytest.raises(DataError, match="1 label not there in fit: 'cow'"):
         fitted.predict(stranger.assign(worker=0, label="cow"))
 
 
 def test_a_task_without_answers_gets_a_missing_label_and_the_prior() -> None:
     frame = pd.concat([FRAME, pd.DataFrame({"task": ["none"], "worker": [0], "label": [None]})])
-    with pytest.warns(DataWarning, match="1 tasks have no answers: their label is missing"):
+    with pytest.warns(DataWarning, match="1 task has no answers: the label is missing"):
         agg = DEEMAggregator(missing="drop").fit(frame)
     assert pd.isna(agg.labels_["none"])
     np.testing.assert_allclose(agg.probas_.loc["none"], agg.priors_, atol=1e-9)
@@ -458,3 +464,10 @@ def test_what_fit_predict_returns_is_the_callers() -> None:
         labels.iloc[0], probas.iloc[0, 0] = "z", 9.0
         pd.testing.assert_series_equal(model.labels_, before[0])
         pd.testing.assert_frame_equal(model.probas_, before[1])
+
+
+def test_a_column_that_is_named_and_not_there_is_to_be_named_again() -> None:
+    with pytest.raises(
+        MissingColumnError, match="missing columns 'itm'.*Name columns that are there: task=…"
+    ):
+        DEEMAggregator().fit(FRAME, task="itm")

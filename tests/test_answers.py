@@ -169,7 +169,7 @@ def test_row_same_answer_twice_counts_once_with_a_warning() -> None:
 def test_row_another_answer_of_the_same_worker(duplicates: str, stands: str) -> None:
     frame = pd.concat([FRAME, pd.DataFrame({"task": ["b"], "worker": [7], "label": ["x"]})])
     with pytest.warns(
-        DataWarning, match=rf"1 answers repeat .*task b, worker 7.* the {duplicates} one"
+        DataWarning, match=rf"1 answer repeats .*task b, worker 7.* the {duplicates} one"
     ):
         answers = Answers.from_frame(frame, duplicates=duplicates)
     assert ("b", 7, stands) in pairs(answers.to_frame())
@@ -178,7 +178,7 @@ def test_row_another_answer_of_the_same_worker(duplicates: str, stands: str) -> 
 
 def test_row_another_answer_of_the_same_worker_can_be_an_error() -> None:
     frame = pd.concat([FRAME, pd.DataFrame({"task": ["b"], "worker": [7], "label": ["x"]})])
-    with pytest.raises(DataError, match="1 answers repeat .* pass duplicates='last' or 'first'"):
+    with pytest.raises(DataError, match="1 answer repeats .* pass duplicates='last' or 'first'"):
         Answers.from_frame(frame, duplicates="error")
     with pytest.raises(ParameterError, match="duplicates='all'"):
         Answers.from_frame(frame, duplicates="all")

@@ -163,7 +163,7 @@ def test_row_wide_frames_and_arrays_are_refused_with_the_right_call() -> None:
         DEEMAggregator().fit(wide)
     with pytest.raises(FormError, match="of the frame hold no numbers .*from_wide"):
         DEEM().fit(wide)
-    with pytest.raises(FormError, match="got ndarray.*For arrays use deem_crowd.DEEM"):
+    with pytest.raises(FormError, match="got ndarray.*a matrix of labels goes to deem_crowd.DEEM"):
         DEEMAggregator().fit(np.zeros((3, 2), dtype=int))
     with pytest.raises(FormError, match="shape \\(4,\\)"):
         DEEM().fit(np.zeros(4, dtype=int))
@@ -220,7 +220,7 @@ def test_row_nan_or_none_label() -> None:
     frame.loc[[2, 3], "label"] = [None, np.nan]
     with pytest.raises(DataError, match="column 'label' is missing in 2 of 4 rows .*2, 3.*'drop'"):
         DEEMAggregator().fit(frame)
-    with pytest.warns(DataWarning, match="1 tasks have no answers"):
+    with pytest.warns(DataWarning, match="1 task has no answers"):
         agg = DEEMAggregator(missing="drop").fit(frame)
     assert agg.labels_.isna().tolist() == [False, True]
     assert set(agg.probas_.columns) == {"x", "y"}
@@ -253,7 +253,7 @@ def test_row_the_same_answer_twice_is_one_answer() -> None:
 def test_row_another_answer_of_the_same_worker(duplicates, row) -> None:
     changed = pd.DataFrame({"task": ["a"], "worker": [1], "label": ["y"]})
     both = pd.concat([SMALL, changed], ignore_index=True)
-    words = f"1 answers repeat .* another label .*task a, worker 1.*the {duplicates} one counts"
+    words = f"1 answer repeats .* another label .*task a, worker 1.*the {duplicates} one counts"
     with pytest.warns(DataWarning, match=words):
         agg = DEEMAggregator(duplicates=duplicates).fit(both)
     kept = both.drop(index=4 - row)

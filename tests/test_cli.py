@@ -184,9 +184,7 @@ def test_gold_of_tasks_without_answers_is_a_warning(folder: Path) -> None:
     (folder / "gold.csv").write_text("task,label\nt0,no\nelsewhere,no\n")
     result = call("aggregate", "answers.csv", "--gold", "gold.csv")
     assert result.exit_code == 0
-    assert result.stderr.startswith(
-        "warning: gold names 1 tasks that have no answers ('elsewhere')"
-    )
+    assert result.stderr.startswith("warning: gold names 1 task without answers ('elsewhere')")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +219,7 @@ def test_dropped_labels_leave_a_task_with_no_label(folder: Path, method: str) ->
     arguments = ["--missing", "drop", "--proba", "p.csv", "--method", method]
     result = call("aggregate", "answers.csv", *arguments)
     assert result.exit_code == 0, result.stderr
-    assert "warning: 1 tasks have no answers" in result.stderr
+    assert "warning: 1 task has no answers" in result.stderr
     labels = table(result.stdout).set_index("task")["label"]
     assert pd.isna(labels.pop("t3"))
     assert labels.to_dict() == {task: label for task, label in TRUTH.items() if task != "t3"}

@@ -106,3 +106,8 @@ def test_columns_of_other_names_are_advised_as_options(tmp_path) -> None:
     said = failed(call("aggregate", "x.csv"), shell.BAD_DATA)
     assert "pass --task example_id --worker rater --label answer" in said
     assert "columns={" not in said
+    (tmp_path / "gold.csv").write_text("id,answer\nt0,x\n")
+    said = failed(call("aggregate", "answers.csv", "--gold", "gold.csv"), shell.BAD_DATA)
+    assert "Rename the columns in the file ('id' to 'task', 'answer' to 'label')" in said
+    (tmp_path / "x.csv").write_text("task,worker,label\n")
+    assert "warning: there are no answers" in call("aggregate", "x.csv").stderr

@@ -167,7 +167,7 @@ def test_a_file_holds_groups_of_ids_of_any_kind(ids, tmp_path) -> None:
         (np.array([0, 1]), "is a dict of lists of workers"),
         ({"a": [[0], [1]]}, "2 members of 'a' are no ids of workers"),
         ({"a": "bob"}, "the members of 'a' are 'bob'"),
-        ({"a": [0, 1], "b": [1, 2]}, "1 workers are in more than one group: 1"),
+        ({"a": [0, 1], "b": [1, 2]}, "1 worker is in more than one group: 1"),
     ],
 )
 def test_groups_that_are_none(given_groups, message) -> None:
@@ -179,7 +179,7 @@ def test_groups_that_are_none(given_groups, message) -> None:
 
 def test_workers_of_groups_who_are_not_there_are_named() -> None:
     model = DEEMAggregator(groups={"a": [0, 1, "gpt-9"]})
-    with pytest.warns(DataWarning, match="1 workers are not among the 11 of the answers: 'gpt-9'"):
+    with pytest.warns(DataWarning, match="1 worker is not among the 11 of the answers: 'gpt-9'"):
         model.fit(laws.clique(0, 50).answers)
 
 

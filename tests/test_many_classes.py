@@ -182,7 +182,7 @@ def test_a_damaged_file_is_refused(tmp_path) -> None:
 def test_known_labels_missing_answers_and_more_answers() -> None:
     frame, truth = crowd()
     wrong = int((truth[0] + 7) % K)
-    with pytest.warns(DataWarning, match="1 tasks have no answers"):
+    with pytest.warns(DataWarning, match="1 task has no answers"):
         found = DEEMAggregator(missing="drop", progress=False).fit(
             pd.concat([frame, pd.DataFrame({"task": [9999], "worker": [0], "label": [np.nan]})]),
             gold={0: wrong},

@@ -8,7 +8,7 @@ import typer
 
 from deem_crowd.cli import files, intake, shell
 from deem_crowd.cli.options import SetOption, reads_answers
-from deem_crowd.exceptions import DataError, OverwriteError, ParameterError
+from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, counted
 from deem_crowd.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ def compare(
     shown = [result for result in results if result.method in names]
     measured = _agreements(results) if known is None else [ACCURACY, LOG_LOSS]
     title = (
-        f"{settled.n_tasks:,} tasks, {settled.n_workers:,} workers, {settled.n_answers:,} answers, "
-        f"{settled.n_classes:,} classes"
+        f"{counted(settled.n_tasks, 'task')}, {counted(settled.n_workers, 'worker')}, "
+        f"{counted(settled.n_answers, 'answer')}, {counted(settled.n_classes, 'class', 'classes')}"
     )
     if known is not None:
-        title += f"; {len(known):,} tasks with gold"
+        title += f"; {counted(len(known), 'task')} with gold"
     out = shell.console()
     out.print(f"[bold]{title}[/bold]", highlight=False)
     out.print(comparison_table(shown, [*measured, SECONDS]))

@@ -112,7 +112,7 @@ def next_(
 def suspects(
     asked: intake.Reading,
     number: Annotated[
-        int | None, typer.Option("--number", "-n", min=1, help="How many; all if omitted.")
+        int | None, typer.Option("--number", "-n", min=1, help="How many to list; all if omitted.")
     ] = None,
     output: OutputOption = "-",
     labels: Annotated[
@@ -126,8 +126,9 @@ def suspects(
 ) -> None:
     """Say which answers are likely wrong, the worst first.
 
-    Columns task, worker (not with --labels), label, suggested, score (the chance that it is wrong), expected_precision
-    (the share of this and all earlier rows that is expected to be wrong), reason.
+    Columns task, worker (not with --labels), label, suggested, score (0 to 1, which orders the rows: the higher, the
+    more suspect), expected_precision (the share of this and all earlier rows that is expected to be wrong, by the
+    probabilities of the labels), reason.
     """
     settings = _Settings(asked, output, gold)
     settings.check(labels)
@@ -148,7 +149,8 @@ def keep(
     ] = 0.95,
     output: OutputOption = "-",
     confidence: Annotated[
-        float, typer.Option(help="Of the lower bound of the precision, between 0 and 1.")
+        float,
+        typer.Option(help="How sure the lower bound of the precision is to be, between 0 and 1."),
     ] = 0.95,
     gold: Annotated[
         str | None,

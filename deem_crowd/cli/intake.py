@@ -206,7 +206,8 @@ def read_gold(path: str, asked: Reading, answers: Any) -> pd.Series:
     twice = frame["task"][frame["task"].duplicated()].unique()
     if len(twice):
         raise DataError(
-            f"{called(path, 'input')}: {len(twice)} tasks have two gold labels ({first_few(twice)}). Keep one for each."
+            f"{called(path, 'input')}: {counted(len(twice), 'task has', 'tasks have')} two gold labels "
+            f"({first_few(twice)}). Keep one for each."
         )
     gold = written_like(frame["label"], answers["label"]).set_axis(
         written_like(frame["task"], answers["task"]).rename("task")
@@ -215,7 +216,7 @@ def read_gold(path: str, asked: Reading, answers: Any) -> pd.Series:
     if not here.all():
         elsewhere = gold.index[~here]
         warn(
-            f"gold names {len(elsewhere)} tasks that have no answers ({first_few(elsewhere)}): they are ignored.",
+            f"gold names {counted(len(elsewhere), 'task')} without answers ({first_few(elsewhere)}): ignored.",
             DataWarning,
         )
     return gold[here]

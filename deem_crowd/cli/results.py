@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deem_crowd.cli import shell
-from deem_crowd.exceptions import DataError, DataWarning, MemoryNeedError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, MemoryNeedError, counted, first_few
 from deem_crowd.runtime.warning import warn
 
 if TYPE_CHECKING:
@@ -59,10 +59,14 @@ def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
     ]
     if len(lacking):
         unasked = ~lacking.isin(answered(answers))
-        reasons = {"have no answers": lacking[unasked], "are left open": lacking[~unasked]}
-        for reason, tasks in reasons.items():
+        reasons = {
+            ("has no answers", "have no answers"): lacking[unasked],
+            ("is left open", "are left open"): lacking[~unasked],
+        }
+        for (one, many), tasks in reasons.items():
             if len(tasks):
-                text = f"{len(tasks)} tasks {reason}: their label is missing ({first_few(tasks)})."
+                number = counted(len(tasks), f"task {one}", f"tasks {many}")
+                text = f"{number}: the label is missing ({first_few(tasks)})."
                 warn(text, DataWarning)
         labels = labels.astype(object).reindex(answers.tasks)
     else:

@@ -292,7 +292,11 @@ _COLUMNS = ("task", "worker", "label")
 _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r": df\.dropna\([^)]*\)", ""),
     (r", e\.g\. df(\['\w+'\])?\.astype\(str\)", ""),
-    (r"Rename the columns: df\.rename\([^)]*\)", "Rename the column in the file"),
+    (r"Rename the columns: df\.rename\(columns=\{…[^)]*\)", "Rename the column in the file"),
+    (
+        r"Rename the columns: df\.rename\(columns=\{([^}]*)\}\)",
+        lambda found: f"Rename the columns in the file ({found[1].replace(': ', ' to ')})",
+    ),
     (
         r"If a column has another name, say so: columns=\{'(\w+)': …\}",
         lambda found: f"If a column has another name, name it: {_option(found[1], 'COLUMN')}",

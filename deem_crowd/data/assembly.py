@@ -11,7 +11,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.views import Views
-from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted, first_few
 from deem_crowd.runtime.warning import warn
 
 Duplicates = Literal["error", "last", "first"]
@@ -228,7 +228,8 @@ def _settled(
         )
         pairs = zip(tasks, workers, strict=True)
         shown = first_few([f"task {t}, worker {w}" for t, w in pairs], 3)
-        message = f"{n_other} answers repeat a (task, worker) pair with another label ({shown})"
+        number = counted(n_other, "answer repeats", "answers repeat")
+        message = f"{number} a (task, worker) pair with another label ({shown})"
         if duplicates == "error":
             raise DataError(
                 f"{message}. Keep one answer of each pair, or pass duplicates='last' or 'first'."
@@ -236,7 +237,8 @@ def _settled(
         warn(f"{message}: the {duplicates} one counts.", DataWarning)
     if n_same:
         warn(
-            f"{n_same} answers repeat a (task, worker) pair with the same label: each counts once.",
+            f"{counted(n_same, 'answer repeats', 'answers repeat')} a (task, worker) pair with the same label: "
+            "each counts once.",
             DataWarning,
         )
     edge = np.ones(1, dtype=bool)

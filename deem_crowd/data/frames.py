@@ -124,7 +124,8 @@ def require_columns(
     if not isinstance(data, pd.DataFrame):
         raise FormError(
             f"expected a DataFrame with columns {first_few(parts)}, got {type(data).__name__}. "
-            "For arrays use deem_crowd.DEEM, for other tables and files deem_crowd_adapters."
+            "Rows and dicts become one by pd.DataFrame(data, columns=[…]); a matrix of labels goes to deem_crowd.DEEM, "
+            "other tables and files to deem_crowd_adapters.to_answers."
         )
     called = {part: (names or {}).get(part, part) for part in parts}
     absent = [name for name in called.values() if name not in data.columns]
@@ -132,11 +133,13 @@ def require_columns(
         in_index = [name for name in absent if name in data.index.names]
         if in_index:
             hint = f"{first_few(in_index)} is in the index: call df.reset_index() first."
-        elif len(absent) == len(parts) and not synonyms(data.columns, absent) and data.shape[1] > 1:
+        elif _looks_wide(data, called, absent):
             hint = (
                 "For a wide frame (one row a task, one column a worker) use "
                 "deem_crowd_adapters.from_wide(df)."
             )
+        elif any(part != name for part, name in called.items() if name in absent):
+            hint = "Name columns that are there: task=…, worker=…, label=…."
         elif suggested := synonyms(data.columns, absent):
             hint = f"Rename the columns: df.rename(columns={suggested!r}), if these are meant."
         else:
@@ -153,6 +156,19 @@ def require_columns(
             )
         columns[part] = column
     return columns
+
+
+def _looks_wide(
+    data: pd.DataFrame, called: Mapping[str, Hashable], absent: Sequence[Hashable]
+) -> bool:
+    """Tell whether a frame without workers and labels may have a column for each worker."""
+    parts = {part for part, name in called.items() if name in absent}
+    return (
+        {"worker", "label"} <= parts
+        and all(called[part] == part for part in parts)
+        and not synonyms(data.columns, absent)
+        and data.shape[1] > 1 + ("task" not in parts)
+    )
 
 
 def synonyms(columns: Iterable[Any], parts: Iterable[Any]) -> dict[Any, str]:

@@ -100,6 +100,11 @@ def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDAr
     """Check a vector of classes, shape (N,), −1 where unknown."""
     if hasattr(values, "detach"):  # a tensor, perhaps on another device
         values = values.detach().cpu().numpy()
+    if isinstance(values, Mapping):
+        raise FormError(
+            f"{name} is a dict; here it is a vector with one class per task, −1 where unknown: shape "
+            f"({answers.n_tasks},). DEEMAggregator takes a dict task → label."
+        )
     array = np.asarray(values)
     if array.ndim != 1 or len(array) != answers.n_tasks:
         raise FormError(

@@ -80,7 +80,7 @@ def reliable(
     precision : float
         Between 0 and 1.
     confidence : float
-        Of the lower bound, between 0 and 1.
+        How sure the lower bound is to be, between 0 and 1.
     gold : Series or mapping from task to label, optional
         True labels of a random sample of tasks, which the model was not fitted with.
     answers : DataFrame, Answers or array, optional

@@ -25,7 +25,7 @@ from deem_crowd.estimators.probabilities import (
     TensorOfProbabilities,
     ToCome,
 )
-from deem_crowd.exceptions import DataError, DataWarning, first_few
+from deem_crowd.exceptions import DataError, DataWarning, counted, first_few
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime.progress import watched
 from deem_crowd.runtime.warning import warn
@@ -142,7 +142,7 @@ def predicted(
     unknown = np.flatnonzero(known_classes < 0)
     if len(unknown):
         raise DataError(
-            f"column 'label' holds {len(unknown)} labels that were not there in fit: "
+            f"column 'label' holds {counted(len(unknown), 'label')} not there in fit: "
             f"{first_few(answers.classes.take(unknown))}. Known labels: {first_few(classes, 10)}."
         )
     known_workers = workers.get_indexer(answers.workers)
@@ -196,8 +196,8 @@ def output(
     unlabelled = int((best < 0).sum())
     if unlabelled:
         warn(
-            f"{unlabelled} tasks have no answers: their label is missing, their probabilities are the prior "
-            f"({first_few(answers.tasks.take(np.flatnonzero(best < 0)))}).",
+            f"{counted(unlabelled, 'task has', 'tasks have')} no answers: the label is missing, the probabilities are "
+            f"the prior ({first_few(answers.tasks.take(np.flatnonzero(best < 0)))}).",
             DataWarning,
         )
     labels = ids.take(answers.classes, best, "agg_label")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataWarning, ParameterError, first_few
+from deem_crowd.exceptions import DataWarning, ParameterError, counted, first_few
 from deem_crowd.runtime.warning import warn
 
 Groups = Mapping[str, Sequence[Hashable]]
@@ -46,12 +46,14 @@ def numbers(groups: Groups | None, workers: pd.Index) -> npt.NDArray[np.int64] |
         group_of[there] = number
     if twice:
         raise ParameterError(
-            f"groups: {len(twice)} workers are in more than one group: {first_few(pd.Index(twice, dtype=object))}. "
+            f"groups: {counted(len(twice), 'worker is', 'workers are')} in more than one group: "
+            f"{first_few(pd.Index(twice, dtype=object))}. "
             "Leave each in one; groups that share members are one group."
         )
     if strangers:
         warn(
-            f"groups: {len(strangers)} workers are not among the {len(workers)} of the answers: "
+            f"groups: {counted(len(strangers), 'worker is', 'workers are')} not among the {len(workers)} of the "
+            "answers: "
             f"{first_few(pd.Index(strangers, dtype=object))}. Those that are: {first_few(workers)}.",
             DataWarning,
         )

@@ -21,6 +21,7 @@ from deem_crowd.estimators.fitted import FittedModel, FloatArray
 from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.parts import Dirichlet, Part, part_of, single_part
 from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.exceptions import counted
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import counts_of, expect
@@ -214,8 +215,8 @@ def _added(
         label,
         0 if whole else waiting,
     )
-    what = "all tasks" if whole else f"{len(touched.tasks):,} tasks that have new answers"
-    how = f"tables of {len(addition.workers):,} workers, then labels of {what}"
+    what = "all tasks" if whole else f"{counted(len(touched.tasks), 'task')} with new answers"
+    how = f"tables of {counted(len(addition.workers), 'worker')}, then labels of {what}"
     return replace(_model(model, grown, pool, design), growth=grown), memory, how
 
 

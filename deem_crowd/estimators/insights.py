@@ -20,6 +20,7 @@ from deem_crowd.exceptions import (
     FindingsWarning,
     MissingAnswersError,
     ParameterError,
+    counted,
 )
 from deem_crowd.runtime import threads
 from deem_crowd.runtime.warning import warn
@@ -202,11 +203,11 @@ class Insights:
         if source is not None:
             data = source.answers
             lines.append(
-                f"fitted to {data.n_answers:,} answers: {data.n_tasks:,} tasks, {data.n_workers:,} workers, "
-                f"{data.n_classes:,} classes"
+                f"fitted to {counted(data.n_answers, 'answer')}: {counted(data.n_tasks, 'task')}, "
+                f"{counted(data.n_workers, 'worker')}, {counted(data.n_classes, 'class', 'classes')}"
             )
         else:
-            lines.append(f"fitted, without its answers at hand: {len(skills):,} workers")
+            lines.append(f"fitted, without its answers at hand: {counted(len(skills), 'worker')}")
         if len(skills):
             lines.append(
                 f"skills {skills.min():.2f} to {skills.max():.2f}, median {np.median(skills):.2f}"

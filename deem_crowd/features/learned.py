@@ -179,9 +179,9 @@ def _chosen(
     log_q = learners.settled(learner, *on_votes)
     progress.update(1)
     z = choice.association(log_q, votes[rows.place], weights)
-    predicted = f"features predict votes {z:.1f} standard errors better than chance"
+    predicted = f"features predict votes {abs(z):.1f} standard errors {'better' if z >= 0 else 'worse'} than chance"
     if z < choice.ASSOCIATED:
-        why = f"{predicted}, and {choice.ASSOCIATED:g} are needed"
+        why = f"{predicted}, and {choice.ASSOCIATED:g} better are needed"
         return _plain(problem, learner, alone, why)
     share = one_sided_share(answers)
     if one_sided or share >= ONE_SIDED:

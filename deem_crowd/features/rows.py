@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +125,11 @@ def matrix(features: Any) -> Any:
         from scipy import sparse
 
         return sparse.csr_array(features, dtype=np.float32)
+    if isinstance(features, Mapping):
+        raise FormError(
+            "features are a dict; a table of numbers is needed, one row a task: "
+            "pd.DataFrame.from_dict(features, orient='index')."
+        )
     array = np.asarray(features)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise FormError(

@@ -249,7 +249,8 @@ def _swaps(results: Results) -> list[str]:
         ]
         sentences.append(
             f"{shown(workers[swap.worker])} seems to have labels swapped: {listed(pairs)}, in {swap.n_moved:,} of "
-            f"{counted(swap.n_answers, 'answer')}. Ask them; align_sources matches the names."
+            f"{counted(swap.n_answers, 'answer')}. Ask them what they meant; "
+            "align_sources() finds which of a worker's names stands for which class."
         )
     if len(swaps) > 5:
         sentences.append(f"{len(swaps) - 5:,} more workers seem to have labels swapped.")

@@ -52,10 +52,11 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         raise ParameterError(
             f"device={device!r} is no torch device; use 'auto', 'cpu' or 'cuda'."
         ) from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ParameterError(
-            f"device={device!r}: torch sees no CUDA device here; use 'auto' or 'cpu'."
-        )
+    try:
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # NotImplementedError is one
+        why = f"torch sees no {str(chosen).upper()} device here; use 'auto' or 'cpu'."
+        raise ParameterError(f"device={device!r}: {why}") from error
     return chosen
 
 

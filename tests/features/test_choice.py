@@ -12,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from deem_crowd import DEEMAggregator
+from deem_crowd.exceptions import FormError
 from deem_crowd.features import choice
 from deem_crowd.features.learners import LogisticLearner, SklearnLearner
 from deem_crowd.features.neighbours import NeighbourLearner
@@ -117,3 +118,9 @@ def test_association_with_nothing_is_standard_normal() -> None:
     ]
     assert abs(np.mean(found)) < 0.2
     assert abs(np.std(found) - 1) < 0.15
+
+
+def test_features_as_a_dict_are_refused_with_the_remedy():
+    frame = pd.DataFrame({"task": [1, 1, 2], "worker": [1, 2, 1], "label": list("aba")})
+    with pytest.raises(FormError, match="features are a dict.*from_dict"):
+        DEEMAggregator().fit(frame, features={1: [0.5], 2: [1.0]})

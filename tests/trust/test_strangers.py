@@ -230,7 +230,7 @@ def test_compare_says_the_same_and_goes_on(folder: Path) -> None:
 def test_a_method_that_says_that_it_abstains_leaves_tasks_open(folder: Path) -> None:
     result = call("aggregate", "a.csv", "--method", "abstains", "-o", "l.csv", "--proba", "p.csv")
     assert result.exit_code == 0, result.output
-    assert "1 tasks are left open: their label is missing ('t1')" in result.stderr
+    assert "1 task is left open: the label is missing ('t1')" in result.stderr
     assert Path("l.csv").read_text() == "task,label\nt0,a\nt1,\nt2,a\nt3,b\n"
     assert Path("p.csv").read_text().splitlines()[2] == "t1,,"
 
