@@ -170,6 +170,19 @@ def test_classes_of_a_part_that_were_mixed_up_are_matched_again() -> None:
     assert accuracy(best.posterior.argmax(1), truth) > 0.85
 
 
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+def test_silent_sources_and_tasks_without_answers_do_no_harm() -> None:
+    answers, truth = two_parts(4, n=120)
+    answers = np.column_stack([answers, np.full(len(truth), -1)])
+    answers[7] = -1
+    own = OwnNames.of(answers)
+    mixed = np.where(np.arange(len(truth)) < len(truth) // 2, truth, (truth + 2) % K)
+    fits = relinked(own, [shared_errors(own, certain(mixed), "s")], np.random.default_rng(0))
+    assert len(fits) > 1
+    assert np.isfinite([fit.bound for fit in fits]).all()
+    assert all(np.isfinite(fit.posterior).all() for fit in fits)
+
+
 def test_a_consensus_of_loosely_linked_parts() -> None:
     answers, truth = two_parts(2)
     model = ClusteringAggregator(K, n_starts=1).fit(answers)
