@@ -444,7 +444,7 @@ def test_predict_on_a_stream_of_tasks_is_predict_at_once(fitted) -> None:
 
 
 def test_partial_fit_needs_what_it_has_seen(fitted) -> None:
-    with pytest.raises(ParameterError, match="partial_fit goes on from partial_fit alone"):
+    with pytest.raises(ParameterError, match="partial_fit continues only from partial_fit"):
         copy.deepcopy(fitted).partial_fit(FRAME)
     model = DEEMAggregator().partial_fit(FRAME)
     before = dict(vars(model))

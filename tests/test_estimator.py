@@ -334,7 +334,7 @@ def test_partial_fit_remembers_gold_and_refuses_what_does_not_fit(tmp_path) -> N
     with pytest.raises(DataError, match="n_classes=3"):
         model.partial_fit(X + 1)
     assert all(vars(model)[name] is value for name, value in before.items())
-    with pytest.raises(ParameterError, match="partial_fit goes on from partial_fit alone"):
+    with pytest.raises(ParameterError, match="partial_fit continues only from partial_fit"):
         whole.partial_fit(X)
     model.save(tmp_path / "m")
     with pytest.raises(ParameterError, match="load remember no answers"):

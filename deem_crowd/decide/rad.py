@@ -237,7 +237,7 @@ class RAD(ConstructorParameters):
     def report_(self) -> pd.DataFrame:
         """What became of each batch; see the class."""
         if "_rows" not in self.__dict__:
-            raise AttributeError("report_ is there after fit")
+            raise AttributeError("report_ is available after fit")
         names = ["batch", "size", "kept", "relabelled", "dropped", "asked", "accepted"]
         return pd.DataFrame(self._rows, columns=None if self._rows else names)
 
@@ -245,7 +245,7 @@ class RAD(ConstructorParameters):
     def classes_report_(self) -> pd.DataFrame:
         """How many examples of each class each batch brought; see the class."""
         if "_by_class" not in self.__dict__:
-            raise AttributeError("classes_report_ is there after fit")
+            raise AttributeError("classes_report_ is available after fit")
         return pd.DataFrame(self._by_class, columns=self.classes_).reset_index(drop=True)
 
     # ---------------------------------------------------------------- helpers

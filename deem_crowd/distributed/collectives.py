@@ -41,8 +41,8 @@ def together() -> Iterator[None]:
         said = str(error).strip().splitlines()[0][:300]
         if "timed out" in said.lower() or "timeout" in said.lower():
             raise ProcessLostError(
-                f"process {dist.get_rank()} waited in vain for the others: one of them hangs, or is slower than "
-                f"processes wait for one another. If it is only slow, raise timeout= (--timeout in the shell) ({said})."
+                f"process {dist.get_rank()} waited in vain for the others: one of them hangs, or needs longer "
+                f"than the timeout. If it is only slow, raise timeout= (--timeout in the shell) ({said})."
             ) from error
         raise ProcessLostError(
             f"process {dist.get_rank()} lost touch with the others: one of them is gone, or does not answer ({said})."

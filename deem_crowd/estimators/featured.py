@@ -306,5 +306,5 @@ class WithFeatures:
 
     def _known_features(self, name: str) -> FeatureModel | None:
         if "_fitted" not in self.__dict__:
-            raise AttributeError(f"{name} is there after fit")
+            raise AttributeError(f"{name} is available after fit")
         return self.__dict__.get(FEATURES)

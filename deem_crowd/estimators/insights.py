@@ -51,7 +51,7 @@ class Insights:
 
     def _require_fit(self, name: str) -> None:
         if "_fitted" not in self.__dict__:
-            raise AttributeError(f"{name} is there after fit")
+            raise AttributeError(f"{name} is available after fit")
 
     @property
     def tasks_(self) -> pd.DataFrame:

@@ -207,7 +207,7 @@ class Memory:
         """
         if "_fitted" in state and MEMORY not in state:
             raise ParameterError(
-                "partial_fit goes on from partial_fit alone: fit and load remember no answers. Begin with "
+                "partial_fit continues only from partial_fit: fit and load keep no answers. Begin with "
                 "partial_fit, or fit with all answers."
             )
         seen: Memory | None = state.get(MEMORY)

@@ -51,6 +51,6 @@ class NamedTables:
     def _named(self, attribute: str) -> tuple[Any, Any, Any]:
         """Return the model, its workers and its classes; an AttributeError names what was asked for too early."""
         if "_fitted" not in self.__dict__:
-            raise AttributeError(f"{attribute} is there after fit")
+            raise AttributeError(f"{attribute} is available after fit")
         named: tuple[Any, Any, Any] = self.__dict__["_fitted"]
         return named

@@ -72,7 +72,7 @@ class Probabilities:
         """p(label | answers): index ``task``, columns ``label``, shape (N, K); made when asked for of many classes."""
         found = self.__dict__.get(PROBABILITIES)
         if found is None:
-            raise AttributeError("probas_ is there after fit")
+            raise AttributeError("probas_ is available after fit")
         return found.frame if isinstance(found, ToCome) else found
 
     @probas_.setter

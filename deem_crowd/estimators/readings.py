@@ -28,7 +28,7 @@ class Readings:
     def confusion_(self) -> npt.NDArray[np.float64]:
         """p(answer | label), shape (D, K, K) as [source, answer, label]; made when asked for."""
         if not self.is_fitted_:
-            raise AttributeError("confusion_ is there after fit")
+            raise AttributeError("confusion_ is available after fit")
         return self._model().full_confusion()
 
     @property
@@ -54,7 +54,7 @@ class Readings:
         ``n_tasks``, the tasks that were given the name.
         """
         if not self.is_fitted_:
-            raise AttributeError("mapping_ is there after fit")
+            raise AttributeError("mapping_ is available after fit")
         naming: Naming | None = self.__dict__.get(NAMING)
         return None if naming is None else naming.table()
 
@@ -117,7 +117,7 @@ class Readings:
 
     def _seen(self, name: str) -> fitted.FittedModel | SparseModel:
         if not self.is_fitted_:
-            raise AttributeError(f"{name} is there after fit")
+            raise AttributeError(f"{name} is available after fit")
         return self._model()
 
     def _model(self) -> fitted.FittedModel | SparseModel:

@@ -157,7 +157,7 @@ FRAMES = [
     Fault("predict with unknown labels", lambda: fitted().predict(frame(label=list("xyzz"))),
           DataError, "column 'label' holds 1 label not there in fit: 'z'. Known labels: 'x', 'y'."),
     Fault("partial_fit after fit", lambda: fitted().partial_fit(frame()),
-          ParameterError, "partial_fit goes on from partial_fit alone: fit and load remember no answers. Begin with partial_fit, or fit with all answers."),
+          ParameterError, "partial_fit continues only from partial_fit: fit and load keep no answers. Begin with partial_fit, or fit with all answers."),
     Fault("load what is not there", lambda: DEEMAggregator.load("nowhere"),
           FileNotFoundError, "there is no model file 'nowhere.safetensors'"),
 ]  # fmt: skip
