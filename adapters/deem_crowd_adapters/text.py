@@ -27,6 +27,12 @@ from deem_crowd_adapters.source import Source
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 _CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]*)$"
 _KINDS = {",": "CSV", ";": "CSV", "\t": "TSV"}
+_OF_A_SURVEY = (
+    "It looks like a survey of Qualtrics: one row a respondent, one column a question. Remove the second and the third "
+    "line, and make rows of the answers: "
+    "df.rename(columns={respondent: 'worker'}).melt('worker', questions, 'task', 'label')."
+)
+"""What helps with a table whose rows are workers and whose columns are tasks."""
 _BLOCK = 2**23
 """Bytes; also the longest row that can be read."""
 
@@ -72,9 +78,9 @@ def read_text(
         undecodable = source.undecodable()  # in the header even an extra column is doubtful
         if undecodable is not None:
             raise undecodable
-    names = roles.find(
-        columns_there, wanted, renamed, where=source.name, remedy=_remedy(header, delimiter, wanted)
-    )
+    survey = b'""ImportId""' in source.head()
+    remedy = _OF_A_SURVEY if survey else _remedy(header, delimiter, wanted)
+    names = roles.find(columns_there, wanted, renamed, where=source.name, remedy=remedy)
     if not header:
         return pd.DataFrame({part: pd.Series([], dtype=object) for part in names})
     table = _table(source, delimiter, list(names.values()), given)

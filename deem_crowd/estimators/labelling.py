@@ -49,7 +49,9 @@ class Labelling(Readings, Insights):
         """
         found = self.__dict__.get(PROBABILITIES)
         if found is None:
-            raise AttributeError("probas_ is available after fit, and files of models do not hold it")
+            raise AttributeError(
+                "probas_ is available after fit, and files of models do not hold it"
+            )
         return _dense(found)
 
     def __dir__(self) -> list[str]:

@@ -402,3 +402,16 @@ def test_a_header_among_the_rows_of_joined_files(tmp_path) -> None:
         adapters.from_file(path)
     path.write_text("task,worker,label\ntask,a,x\nu,worker,label\n")
     assert adapters.from_file(path).n_answers == 2
+
+
+def test_a_survey_with_a_column_for_each_question_is_told_what_to_do(csv) -> None:
+    ids = ",".join(f'"{{""ImportId"":""QID{i}""}}"' for i in range(3))
+    with pytest.raises(
+        MissingColumnError,
+        match=r"a survey of Qualtrics.*melt\('worker', questions, 'task', 'label'\)",
+    ):
+        read(csv, f"ResponseId,Q1,Q2\nResponse,Good?,Nice?\n{ids}\nR_1,yes,no\n".encode())
+    respondent, questions = "ResponseId", ["Q1", "Q2"]  # the advice, taken
+    frame = pd.DataFrame([["R_1", "yes", "no"]], columns=[respondent, *questions])
+    turned = frame.rename(columns={respondent: "worker"}).melt("worker", questions, "task", "label")
+    assert turned.to_numpy().tolist() == [["R_1", "Q1", "yes"], ["R_1", "Q2", "no"]]

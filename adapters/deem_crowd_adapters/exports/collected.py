@@ -24,7 +24,8 @@ WORDY = 60
 MULTILABEL = (
     "A task with several labels is several yes-or-no questions: crowd-kit's BinaryRelevance asks them one by one, "
     "with DEEMAggregator() inside, and read_export(path, multiple='lists').answers is what it takes "
-    "(docs/your-data.md). To leave these answers out instead: multiple='drop'."
+    "(docs/your-data.md). To leave these answers out instead: multiple='drop' "
+    "(in the shell: --adapter-set multiple=drop)."
 )
 
 

@@ -78,6 +78,10 @@ def read_export(
     export = _export(contents, tool, question, multiple, options)
     if export is None:
         content = contents[0]
+        if content.kind in ("records", "object") and not content.value:
+            raise DataError(
+                f"{content.name} is empty: JSON without a record. Export the answers again."
+            )
         columns = synonyms(content.keys, COLUMNS) if content.kind in ("records", "table") else {}
         named = ", ".join(f"{part}={name!r}" for name, part in columns.items())
         meant = f" If these are the answers, name their columns: {named}." if named else ""

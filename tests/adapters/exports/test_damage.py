@@ -16,7 +16,7 @@ from test_judges import judgebench, llmbar, pair, preference, verdict
 from test_labelling_services import V1, label_2, radio
 from test_matrices import VOTES, wrench
 
-from deem_crowd.exceptions import DeemCrowdError
+from deem_crowd.exceptions import DataError, DeemCrowdError
 
 FILES = {
     "promptfoo.json": promptfoo([result(t, "p", judged(True, False)) for t in range(2)]),
@@ -109,3 +109,10 @@ def _is_json(text):
     except ValueError:
         return not text.strip()
     return True
+
+
+@pytest.mark.parametrize("text", ["[]", "{}"])
+def test_json_without_a_record_is_said_to_be_empty(tmp_path, text) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(DataError, match=r"x\.json is empty: JSON without a record"):
+        read_export(tmp_path / "x.json")
