@@ -185,6 +185,7 @@ def test_row_rows_of_nothing_get_no_label_and_the_prior(model) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (lambda: DEEM(seed=3), "no parameter 'seed'. Did you mean 'random_state'"),
         (lambda: DEEM(epoch=3), "DEEM has no parameter 'epoch'. Did you mean 'epochs'"),
         (lambda: DEEM().fit(X, epoch=3), "no parameter 'epoch'. Did you mean 'epochs'"),
         (

@@ -115,6 +115,14 @@ _PUBLISHED = {
     "val_labels": "labels are never trained on; score(predictions, y) rates a fitted model",
 }
 """Parameters of the published package ``deem`` that are called otherwise here."""
+_ELSEWHERE = {
+    "seed": "random_state",
+    "random_seed": "random_state",
+    "lr": "learning_rate",
+    "max_epochs": "epochs",
+    "max_iter": "n_iter",
+}
+"""What other packages call a parameter → what it is called here."""
 
 
 def unknown_parameter(owner: str, name: str, known: Iterable[str]) -> ParameterError:
@@ -122,9 +130,9 @@ def unknown_parameter(owner: str, name: str, known: Iterable[str]) -> ParameterE
     known = list(known)
     if name in _PUBLISHED:
         return ParameterError(f"{owner} has no parameter {name!r}: {_PUBLISHED[name]}.")
-    return ParameterError(
-        f"{owner} has no parameter {name!r}.{close_to(name, known)} It has: {', '.join(known)}."
-    )
+    called = _ELSEWHERE.get(name)
+    hint = f" Did you mean {called!r}?" if called in known else close_to(name, known)
+    return ParameterError(f"{owner} has no parameter {name!r}.{hint} It has: {', '.join(known)}.")
 
 
 def renamed(old: str, old_value: T2, new: str, value: T2) -> T2:
