@@ -452,7 +452,7 @@ def test_partial_fit_needs_what_it_has_seen(fitted) -> None:
         model.partial_fit(FRAME.drop(columns="worker"))
     assert all(vars(model)[key] is before[key] for key in before)
     model.fit(FRAME)
-    with pytest.raises(ParameterError, match="remember no answers"):
+    with pytest.raises(ParameterError, match="keep no answers"):
         model.partial_fit(FRAME)
 
 

@@ -338,7 +338,7 @@ def test_partial_fit_remembers_gold_and_refuses_what_does_not_fit(tmp_path) -> N
     with pytest.raises(ParameterError, match="partial_fit continues only from partial_fit"):
         whole.partial_fit(X)
     model.save(tmp_path / "m")
-    with pytest.raises(ParameterError, match="load remember no answers"):
+    with pytest.raises(ParameterError, match="load keep no answers"):
         DEEM.load(tmp_path / "m").partial_fit(X)
 
 
