@@ -206,5 +206,6 @@ def _scores_over_orders(
 
 def shows_no_label(results: Results) -> bool:
     """Tell whether the model was chosen that explains the answers without a label, and has one skill for all."""
-    chosen = results.model.selection_
-    return chosen is not None and bool((chosen["candidate"] == COMMON).any())
+    fitted = results.model.__dict__["_fitted"]
+    candidates = (fitted[0] if isinstance(fitted, tuple) else fitted).candidates
+    return any(candidate.name == COMMON for candidate in candidates)
