@@ -109,14 +109,14 @@ def aggregate(
     features: Annotated[
         str | None,
         typer.Option(
-            help="Features of the tasks, to learn from as well: a table or .npz with a column (array) task, or .npy; "
-            "without tasks a row a task, in their order."
+            help="Features of the tasks, to learn from as well: a table or .npz with a column (array) called task. A "
+            ".npy file, or a table without that column, has one row for each task, in the order of ANSWERS."
         ),
     ] = None,
     save_classifier: Annotated[
         str | None,
         typer.Option(
-            help="Where the classifier of features goes: a file .skops, which is no pickle."
+            help="Where the classifier that was learned from --features goes: a file .skops, which is no pickle."
         ),
     ] = None,
     parameters: SetOption = None,

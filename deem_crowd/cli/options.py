@@ -52,7 +52,7 @@ SetOption = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="A parameter of the method, as often as needed; METHOD.NAME=VALUE where there are several methods. "
-        "VALUE is read as JSON where it is such, else as text: --set hidden_dim=2 --set sampler=gibbs.",
+        "VALUE is read as JSON if it is valid JSON, else as text: --set hidden_dim=2 --set sampler=gibbs.",
     ),
 ]
 AdapterOption = Annotated[
@@ -74,7 +74,7 @@ FormatOption = Annotated[
     Format | None,
     typer.Option(
         "--format",
-        help="Format of ANSWERS, and of standard output and files whose names tell none.",
+        help="Format of ANSWERS, of standard output, and of files whose names do not tell one.",
     ),
 ]
 MissingOption = Annotated[
