@@ -21,6 +21,7 @@ from deem_crowd.cli import files, intake, results, shell
 from deem_crowd.cli.options import SetOption, SpreadsheetOption, reads_answers
 from deem_crowd.exceptions import (
     DataError,
+    DataWarning,
     DeemCrowdError,
     ParameterError,
     PluginWarning,
@@ -239,6 +240,9 @@ def main() -> None:
         raise
 
 
+_NO_ANSWERS = r"[\d,]+ tasks? ha(s|ve) no answers: the label is missing"
+
+
 def _fit(
     method: str,
     answers: Answers,
@@ -278,7 +282,9 @@ def _fit(
         extra["features"] = features
     try:
         rows = contract.rows_for(aggregator, answers)
-        with shell.plugin_output(), silent_after_fit():  # the command says it
+        # The command says it.
+        with shell.plugin_output(), silent_after_fit(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", _NO_ANSWERS, DataWarning)
             labels = aggregator.fit_predict(rows, **extra)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error

@@ -13,7 +13,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.decide.source import Source, read_answers, remembered
-from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -185,7 +185,7 @@ class Consensus:
             strange = np.flatnonzero(place < 0)
             if len(strange):
                 raise DataError(
-                    f"answers name {len(strange)} {name}s that the model was not fitted to: "
+                    f"answers name {counted(len(strange), name)} that the model was not fitted to: "
                     f"{first_few(ids.take(strange))}. Fit it to these answers first."
                 )
             places.append(place.astype(np.int64))
@@ -207,8 +207,8 @@ class Consensus:
         there = fresh[fresh.isin(self.tasks)]
         if len(there):
             raise DataError(
-                f"unanswered names {len(there)} tasks that have a posterior already: {first_few(there)}. "
-                "Leave them out."
+                f"unanswered names {counted(len(there), 'task that has', 'tasks that have')} a posterior already: "
+                f"{first_few(there)}. Leave such tasks out."
             )
         prior = self.priors / self.priors.sum()
         return replace(

@@ -104,7 +104,7 @@ def test_tasks_nobody_answered(agg) -> None:
     assert len(new) == 3
     assert new["label"].isna().all()
     assert new["confidence"].to_numpy() == pytest.approx(agg.priors_.max())
-    with pytest.raises(DataError, match="1 tasks that have a posterior already: 't0'"):
+    with pytest.raises(DataError, match="1 task that has a posterior already: 't0'"):
         next_tasks(agg, 1, unanswered=["t0", "new"])
 
 
@@ -385,7 +385,7 @@ def test_bad_sources(agg) -> None:
     with pytest.raises(DataError, match="1 rows that are no distributions"):
         next_tasks(pd.DataFrame([[0.5, 0.5], [0.9, 0.9]]), 5)
     strange = FRAME.assign(task="elsewhere")
-    with pytest.raises(DataError, match="answers name 1 tasks that the model was not fitted to"):
+    with pytest.raises(DataError, match="answers name 1 task that the model was not fitted to"):
         next_tasks(agg, 5, answers=strange.drop_duplicates("worker"))
     with pytest.raises(ParameterError, match="strategy must be one of"):
         next_pairs(agg, 5, "margin")
