@@ -16,13 +16,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.features.learners import Learner, LogisticLearner, SklearnLearner, settled
+from deem_crowd.features.guard import clear
+from deem_crowd.features.learners import (
+    Learner,
+    LogisticLearner,
+    SklearnLearner,
+    settled,
+    splits,
+)
 from deem_crowd.features.neighbours import NeighbourLearner
 
 FloatArray = npt.NDArray[np.float64]
 
-STANDARD_ERRORS = 1.0
-"""What is likelier by less is no reason to leave the simpler model."""
 ASSOCIATED = 2.4
 """Features are used from so many standard errors of :func:`association`: by chance in one case of 120, and in one of 40
 where the best of three kinds is asked."""
@@ -59,16 +64,26 @@ def candidates(
     best = settled(learners[0], *part)
     for make in _others(x, len(taught), targets.shape[1], seed):
         learner = make()
-        told = settled(learner, *part)
-        if clear((targets[rows] * (told - best)).sum(axis=1)):
+        told = _unless_worse(learner, part, best)
+        if told is not None and clear((targets[rows] * (told - best)).sum(axis=1)):
             learners[1:], best = [learner.anew()], told
     return [learners[0].anew(), *learners[1:]]
 
 
-def clear(gain: FloatArray) -> bool:
-    """Whether a gain, in nats a task, lies more than :data:`STANDARD_ERRORS` above zero."""
-    error = float(gain.std() / np.sqrt(max(len(gain), 1)))
-    return float(gain.mean()) > STANDARD_ERRORS * error
+def _unless_worse(
+    learner: Learner, part: tuple[Any, FloatArray, FloatArray, npt.NDArray[Any]], best: FloatArray
+) -> FloatArray | None:
+    """Return log p(label | x) out of fold; None where a learner without settings is clearly worse on the first fold."""
+    x, targets, weights, fold = part
+    log_q = learner.settle(*part)
+    if log_q is not None:
+        return log_q
+    log_q = np.zeros(targets.shape)
+    for number, (rows, held) in enumerate(splits(fold, weights)):
+        log_q[held] = learner.fit(x[rows], targets[rows], weights[rows]).log_proba(x[held])
+        if number == 0 and clear((targets[held] * (best[held] - log_q[held])).sum(axis=1)):
+            return None
+    return log_q
 
 
 def association(log_q: FloatArray, targets: FloatArray, weights: FloatArray) -> float:

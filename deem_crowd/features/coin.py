@@ -33,6 +33,8 @@ _USUAL_CORRELATION = -3.0
 """Of the prior of logit ρ, normal with variance 1: tasks differ in difficulty, and ρ is mostly 0.02 to 0.12."""
 _SMALLEST, _LARGEST = 1e-4, 0.7
 _STEP = 1e-4
+_THOUSAND = 1_000
+"""Fractions of an answer are told apart by thousandths."""
 _FIRST = (2.0, 0.6, 0.05)
 """Weight, accuracy and ρ to begin with."""
 
@@ -66,6 +68,7 @@ def fit(
     log_q: FloatArray,
     known: npt.NDArray[np.int64] | None = None,
     held: Coin | None = None,
+    near: Scaling | None = None,
 ) -> Coin:
     """Fit accuracy, correlation and scaling.
 
@@ -79,6 +82,8 @@ def fit(
         Known classes, −1 where unknown.
     held : Coin, optional
         Has accuracy and correlation: the scaling alone is fitted.
+    near : Scaling, optional
+        Where to begin.
     """
     k = counts.shape[1]
     pairs, place = _pairs(counts)
@@ -88,9 +93,14 @@ def fit(
         closed[known >= 0] = -np.inf
         closed[np.flatnonzero(known >= 0), known[known >= 0]] = 0.0
 
-    def likelihood(at: FloatArray, a: float, rho: float) -> tuple[float, FloatArray, FloatArray]:
+    def evidence_of(a: float, rho: float) -> FloatArray:
+        return _beta_binomial(pairs, a, rho, k)
+
+    fixed = None if held is None else evidence_of(held.accuracy, held.correlation)
+
+    def likelihood(at: FloatArray, of_pair: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         word = log_softmax(at[0] * log_q + at[3:])
-        joint = word + _beta_binomial(pairs, a, rho, k)[place] + closed
+        joint = word + of_pair[place] + closed
         top = joint.max(axis=1, keepdims=True)
         posterior = np.exp(joint - top)
         total = posterior.sum(axis=1, keepdims=True)
@@ -98,28 +108,33 @@ def fit(
 
     def objective(at: FloatArray) -> tuple[float, FloatArray]:
         a, rho = float(expit(at[1])), float(expit(at[2]))
-        value, posterior, word = likelihood(at, a, rho)
-        slope = np.empty_like(at)
+        now = evidence_of(a, rho) if fixed is None else fixed
+        value, posterior, word = likelihood(at, now)
+        slope = np.zeros_like(at)
         slope[0] = ((posterior - word) * log_q).sum()
         slope[3:] = (posterior - word).sum(axis=0) - at[3:]
-        evidence = posterior.ravel()
-        now = _beta_binomial(pairs, a, rho, k)
+        value -= 0.5 * float((at[3:] ** 2).sum())
+        if fixed is not None:
+            return -value, -slope
         for j, (other_a, other_rho) in (
             (1, (float(expit(at[1] + _STEP)), rho)),
             (2, (a, float(expit(at[2] + _STEP)))),
         ):
-            moved = (_beta_binomial(pairs, other_a, other_rho, k) - now) / _STEP
-            slope[j] = evidence @ moved[place].ravel()
+            moved = (evidence_of(other_a, other_rho) - now) / _STEP
+            slope[j] = posterior.ravel() @ moved[place].ravel()
         slope[1] += 1 - 2 * a
         slope[2] -= at[2] - _USUAL_CORRELATION
         value += np.log(a) + np.log(1 - a)
-        value -= 0.5 * ((at[2] - _USUAL_CORRELATION) ** 2 + (at[3:] ** 2).sum())
+        value -= 0.5 * float((at[2] - _USUAL_CORRELATION) ** 2)
         return -value, -slope
 
     weight, a, rho = _FIRST
     if held is not None:
         a, rho = held.accuracy, held.correlation
-    begin = np.concatenate([[weight, logit(max(a, lowest)), logit(rho)], np.zeros(k)])
+    offset = np.zeros(k)
+    if near is not None:
+        weight, offset = near.weight, near.offset
+    begin = np.concatenate([[weight, logit(max(a, lowest)), logit(rho)], offset])
     limits = [(0.0, MOST), (logit(lowest), logit(0.99)), (logit(_SMALLEST), logit(_LARGEST))]
     if held is not None:
         limits[1:] = [(begin[1], begin[1]), (begin[2], begin[2])]
@@ -136,8 +151,10 @@ def fit(
 def _pairs(counts: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Return the different pairs of (v_h, m), shape (P, 2), and which of them each cell is, shape (N, K)."""
     m = np.broadcast_to(counts.sum(axis=1, keepdims=True), counts.shape)
-    cells = np.round(np.stack([counts.ravel(), m.ravel()], axis=1), 3)
-    pairs, place = np.unique(cells, axis=0, return_inverse=True)
+    mine, all_ = (np.rint(cells.ravel() * _THOUSAND).astype(np.int64) for cells in (counts, m))
+    most = int(all_.max(initial=0)) + 1
+    codes, place = np.unique(mine * most + all_, return_inverse=True)
+    pairs = np.stack(np.divmod(codes, most), axis=1) / _THOUSAND
     return pairs, place.reshape(counts.shape)
 
 

@@ -6,6 +6,11 @@ alone, and asked about the answers to the rest. They must not do worse than the 
 features: tables and a class prior, and no label at all (answers that depend on who gave them alone). Whether features
 say anything in the first place is the easier question, of votes alone (:mod:`deem_crowd.features.learned`).
 
+Labels that are learned from few answers are often too sure of themselves, and then predict worse than nothing although
+they point the right way. So features are refused only if no share of them would help, either: a mixture of the two
+models, (1 − ε) p + ε p', predicts better than p for some ε > 0 exactly if the mean of p' / p is above 1, which is the
+slope of its log-likelihood at ε = 0 (stacking; Wolpert, *Neural Networks* 5, 1992, with Rao's score test).
+
 What these classifiers say of the tasks held out is also where EM begins, in place of what a classifier says that was
 trained on votes: it has learned from labels, and no answer to the task has reached it, nor a posterior that such an
 answer has shaped. Of classifiers that are trained anew in EM the latter is not true.
@@ -13,7 +18,7 @@ answer has shaped. Of classifiers that are trained anew in EM the latter is not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +42,10 @@ PARTS = 5
 MOST_TASKS = 5_000
 """With more tasks a random part of so many is asked."""
 _ROUNDS = 3
+STANDARD_ERRORS = 1.0
+"""What is likelier by less is no reason to leave the simpler model."""
+_MOST_GAIN = 30.0
+"""In nats, where it is taken as a ratio."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class HeldOut:
     Attributes
     ----------
     gain : float64, shape (learners, tasks asked)
-        By how much features make each held-out task's answers likelier, in nats.
+        By how much features make each held-out task's answers likelier, in nats; tasks in their order.
     log_q : float64, shape (learners, M, K), or None
         log p(label | x) of each row by the classifier that was learned without its task; None where some tasks with
         answers were not asked.
@@ -54,14 +63,17 @@ class HeldOut:
 
     gain: FloatArray
     log_q: FloatArray | None
+    learners: Sequence[Learner]
+    """Those of the first training, which chose settings for the others."""
 
 
 def held_out(
     answers: Answers,
     problem: Problem,
-    makers: Sequence[Callable[[], Learner]],
-    seed: int,
+    kinds: Sequence[Learner],
+    seed: Sequence[int],
     progress: Progress,
+    settled: bool = False,
 ) -> HeldOut:
     """Learn labels and classifier without each part of the tasks in turn, and ask about that part.
 
@@ -71,42 +83,52 @@ def held_out(
         Of the problem.
     problem : Problem
         Features of M tasks, K classes.
-    makers : list of callable
-        Each returns a new learner.
-    seed : int
+    kinds : list of Learner
+        New ones of the same kinds are asked; the settings that one chooses on the first of the trainings hold for the
+        others.
+    seed : sequence of int
         Draws the parts.
     progress : Progress
         Goes on by a step for each part.
+    settled : bool
+        Whether the settings that ``kinds`` have chosen hold from the first training on.
     """
-    asked = _asked(answers, [seed, PARTS])
+    asked = _asked(answers, seed)
     whole = len(asked) <= MOST_TASKS
-    size = (len(makers), len(problem.rows.place), answers.n_classes)
+    asked = asked[:MOST_TASKS]
+    size = (len(kinds), len(problem.rows.place), answers.n_classes)
     log_q = np.empty(size) if whole else None
-    gains: list[FloatArray] = []
-    for train, test, told in _divided(answers, problem, asked[:MOST_TASKS]):
+    gain = np.empty((len(kinds), answers.n_tasks))
+    first = list(kinds) if settled else []
+    for train, test, held, told in _divided(answers, problem, asked):
         without = _without(train, test)
-        gains.append(np.empty((len(makers), test.design.n_tasks)))
-        for j, make in enumerate(makers):
-            fit, predictor = _together(train, make)
-            gains[-1][j] = _with_features(fit, predictor, test) - without
+        asking = [one.again() for one in first] or [one.anew() for one in kinds]
+        first = first or asking
+        for j, learner in enumerate(asking):
+            fit, predictor = _together(train, learner)
+            gain[j, held] = _with_features(fit, predictor, test) - without
             if log_q is not None and len(told):
                 log_q[j, told] = predictor.log_proba(problem.rows.x[told])
         progress.update(progress.done + 1)
-    return HeldOut(np.concatenate(gains, axis=1), log_q)
+    return HeldOut(gain[:, np.sort(asked)], log_q, first)
 
 
-def said(
-    answers: Answers, problem: Problem, make: Callable[[], Learner], seed: Sequence[int]
-) -> FloatArray:
-    """Return log p(label | x) of each row by a classifier that was learned without its task, shape (M, K).
+def harmful(gains: FloatArray) -> bool:
+    """Whether held-out answers refuse features.
 
-    As :attr:`HeldOut.log_q`, for a division of its own.
+    Parameters
+    ----------
+    gains : shape (divisions, tasks asked)
+        :attr:`HeldOut.gain` of one learner in each division.
     """
-    log_q = np.empty((len(problem.rows.place), answers.n_classes))
-    for train, _, told in _divided(answers, problem, _asked(answers, seed)):
-        if len(told):
-            log_q[told] = _together(train, make)[1].log_proba(problem.rows.x[told])
-    return log_q
+    share = np.exp(np.minimum(gains, _MOST_GAIN)).mean(axis=0) - 1
+    return clear(-gains.mean(axis=0)) and not clear(share)
+
+
+def clear(gain: FloatArray) -> bool:
+    """Whether a gain, one number a task, lies more than :data:`STANDARD_ERRORS` above zero in the mean."""
+    error = float(gain.std() / np.sqrt(max(len(gain), 1)))
+    return float(gain.mean()) > STANDARD_ERRORS * error
 
 
 def _asked(answers: Answers, seed: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -118,8 +140,8 @@ def _asked(answers: Answers, seed: Sequence[int]) -> npt.NDArray[np.int64]:
 
 def _divided(
     answers: Answers, problem: Problem, asked: npt.NDArray[np.int64]
-) -> Iterator[tuple[Problem, Problem, npt.NDArray[np.int64]]]:
-    """Yield, for each part of the tasks asked, the problem without it, the part, and the rows that are new to the rest.
+) -> Iterator[tuple[Problem, Problem, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Yield, for each part of the tasks asked, the problem without it, the part, its tasks, and the rows new to others.
 
     Rows of tasks without answers are new to every part, and come with the first.
     """
@@ -131,7 +153,7 @@ def _divided(
         others = np.sort(np.concatenate([asked[j::PARTS] for j in range(PARTS) if j != number]))
         train, test = (_part(answers, problem, row, tasks) for tasks in (others, held))
         told = row[held][row[held] >= 0]
-        yield train, test, told if number else np.concatenate([told, unseen])
+        yield train, test, held, told if number else np.concatenate([told, unseen])
 
 
 def _part(
@@ -163,9 +185,8 @@ def _regional(answers: Answers, whole: Problem, region: npt.NDArray[np.int64]) -
     return DesignMatrix(by_region(answers, region, number), whole.design.device, whole.design.dtype)
 
 
-def _together(train: Problem, make: Callable[[], Learner]) -> tuple[Joint, Predictor]:
+def _together(train: Problem, learner: Learner) -> tuple[Joint, Predictor]:
     """Return labels that were learned with a classifier, and the classifier."""
-    learner = make()
     x, place, weights = train.rows.x, train.rows.place, train.taught()
     log_q = learners.settled(learner, x, train.votes()[place], weights, train.fold)
     fit = joint.fit(train, learner, log_q, _ROUNDS)

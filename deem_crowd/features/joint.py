@@ -35,20 +35,24 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import column_total
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp
-from deem_crowd.training.ending import TOLERANCE
 from deem_crowd.training.hierarchical import AccuracyCentre, learned_strength
 
 FloatArray = npt.NDArray[np.float64]
 
 ROUNDS = 8
 """The classifier is trained anew at most so often."""
-_PASSES, _LATER_PASSES = 30, 10
+_PASSES, _LATER_PASSES = 20, 6
 """Of tables and posterior, before the classifier is trained anew: at first, and later."""
+_RESTED = 5e-4
+"""Passes end where the posterior of a task changes by less, in the mean of the largest change: the next classifier
+changes it by more."""
 _SETTLED = 2e-3
 """Stop where the posterior of a task changes by less from round to round, in the mean of the largest change."""
 _SETTLE_ROUNDS = 2
 """Rounds in which the classifier's settings are chosen anew."""
 _STRENGTH_LEARNED_AT = frozenset((2, 5, 10))
+_CENTRED_UP_TO, _CENTRED_EVERY = 3, 4
+"""The centre of the tables is found anew in the first passes, and then in every so many."""
 _FIRST_STRENGTH = 8.0
 _MOST_SCALED = 20_000
 """Tasks that the weight of the classifier's word is found from."""
@@ -167,7 +171,7 @@ def fit(
         targets = states.cpu().double().numpy()[rows.place]
         choose = number < _SETTLE_ROUNDS
         log_q = learners.settled(learner, rows.x, targets, weights, problem.fold, choose)
-        em_.scaling = _coin(problem, log_q, first).scaling
+        em_.scaling = _coin(problem, log_q, first, em_.scaling).scaling
     return Joint(
         posterior=states.cpu().double().numpy(),
         tables=em_.tables,
@@ -180,13 +184,18 @@ def fit(
     )
 
 
-def _coin(problem: Problem, log_q: FloatArray, held: Coin | None = None) -> Coin:
-    """Return the fit of one accuracy for all workers, a correlation (those of ``held`` if given) and a scaling."""
+def _coin(
+    problem: Problem, log_q: FloatArray, held: Coin | None = None, near: Scaling | None = None
+) -> Coin:
+    """Return the fit of one accuracy for all workers, a correlation (those of ``held`` if given) and a scaling.
+
+    Steps begin at ``near``, if given.
+    """
     some, rows = _sample(problem), problem.rows
     task = rows.place[some]
     counts = problem.design.votes.cpu().double().numpy()[task]
     known = None if problem.gold is None else problem.gold.numpy()[task]
-    return coin.fit(counts, log_q[some], known, held)
+    return coin.fit(counts, log_q[some], known, held, near)
 
 
 def _with_one_accuracy(problem: Problem, log_q: FloatArray, coin: Coin) -> torch.Tensor:
@@ -199,10 +208,9 @@ def _with_one_accuracy(problem: Problem, log_q: FloatArray, coin: Coin) -> torch
     return torch.softmax(clamp(logits.to(design.device, design.dtype)), 1)
 
 
-def _sample(problem: Problem) -> npt.NDArray[np.int64]:
+def _sample(problem: Problem) -> slice:
     """Return the rows that scalings are found from: all, or every so many of them."""
-    m = len(problem.rows.place)
-    return np.arange(0, m, max(1, -(-m // _MOST_SCALED)))
+    return slice(None, None, max(1, -(-len(problem.rows.place) // _MOST_SCALED)))
 
 
 class _EM:
@@ -228,8 +236,9 @@ class _EM:
             states = self._expected(self._word(states, log_q), power)[0]
         for number in range(_PASSES if first else _LATER_PASSES):
             counts = design.expected_counts(states).cpu()
-            middle = self._centre.update(counts, self._strength)
             learned = number in _STRENGTH_LEARNED_AT or (number == 0 and not first)
+            if learned or number < _CENTRED_UP_TO or number % _CENTRED_EVERY == 0:
+                middle = self._centre.update(counts, self._strength)
             if learned and design.n_classes > 1:
                 self._strength = learned_strength(counts, middle, self._strength)
             cells = counts + self._strength * middle
@@ -241,7 +250,7 @@ class _EM:
             self.history.append(likelihood)
             change = float((moved - states).abs().amax(1).mean())
             states = moved
-            if change < TOLERANCE:
+            if change < _RESTED:
                 break
         return states
 
@@ -267,11 +276,12 @@ class _EM:
         self.regional = torch.log(cells / cells.sum(1, keepdim=True))
 
     def _rescale(self, states: torch.Tensor, log_q: FloatArray | None) -> None:
-        """Fit what the classifier's word counts to the posterior."""
+        """Bring what the classifier's word counts a step nearer to what fits the posterior."""
         if log_q is None:
             return
-        p, some = states.cpu().double().numpy()[self.problem.rows.place], self._sample
-        self.scaling = self.scaling.fitted(log_q[some], p[some], self._weights[some])
+        some = self._sample
+        p = states.cpu().double().numpy()[self.problem.rows.place[some]]
+        self.scaling = self.scaling.fitted(log_q[some], p, self._weights[some], steps=1)
 
     def _word(self, states: torch.Tensor, log_q: FloatArray | None) -> torch.Tensor:
         """Return log p(label) of each task before its answers, shape (N, K)."""

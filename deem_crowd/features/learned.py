@@ -173,12 +173,14 @@ def _chosen(
     rows, fold, weights, votes = problem.rows, problem.fold, problem.taught(), problem.votes()
     on_votes = (rows.x, votes[rows.place], weights, fold)
     n_fits = partitions.number_of_fits(len(rows.place)) if given is None else 1
-    progress.expect(guard.PARTS + n_fits + 1)
+    progress.expect((guard.PARTS + 1) * n_fits + 1)
     candidates = choice.candidates(*on_votes, seed) if given is None else [given]
     learner = candidates[-1]
     log_q = learners.settled(learner, *on_votes)
+    divisions = partitions.divided(problem, learner, log_q, seed, n_fits)
     progress.update(1)
-    z = choice.association(log_q, votes[rows.place], weights)
+    told = np.mean([one.log_q for one in divisions], axis=0)
+    z = choice.association(told, votes[rows.place], weights)
     predicted = f"features predict votes {abs(z):.1f} standard errors {'better' if z >= 0 else 'worse'} than chance"
     if z < choice.ASSOCIATED:
         why = f"{predicted}, and {choice.ASSOCIATED:g} better are needed"
@@ -188,20 +190,23 @@ def _chosen(
         who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
         why = f"{who}; {predicted}"
         return _product(problem, learner, alone, prior, why)
-    held = guard.held_out(answers, problem, [one.anew for one in candidates], seed, progress)
+    held = guard.held_out(answers, problem, candidates, [seed, guard.PARTS], progress)
     chosen = len(candidates) - 1
-    if chosen and not choice.clear(held.gain[1] - held.gain[0]):
+    if chosen and not guard.clear(held.gain[1] - held.gain[0]):
         chosen, learner = 0, candidates[0]
         log_q = learners.settled(learner, *on_votes)
-    gain = held.gain[chosen]
-    if choice.clear(-gain):
+        divisions = partitions.divided(problem, learner, log_q, seed, n_fits)
+    if held.log_q is None:
+        divisions = divisions[:1]
+    else:
+        divisions[0].log_q = held.log_q[chosen]
+    others = partitions.begun(answers, divisions, held.learners[chosen], seed, progress)
+    gains = np.array([held.gain[chosen], *others])
+    gain = gains.mean(axis=0)
+    if guard.harmful(gains):
         return _plain(problem, learner, alone, _said(gain, "less likely"))
     why = f"{predicted}; {_said(gain)}"
-    if held.log_q is None:
-        n_fits = 1
-    else:
-        log_q = held.log_q[chosen]
-    together = partitions.fit(answers, problem, learner, log_q, seed, n_fits, progress)
+    together = partitions.fit(divisions, learner, progress)
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
 
 

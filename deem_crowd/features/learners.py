@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deem_crowd.exceptions import ParameterError
-from deem_crowd.features import logistic, settling
+from deem_crowd.features import folds, logistic, settling
 from deem_crowd.features.logistic import Coefficients, Scaler
 from deem_crowd.features.scaling import Scaling
 
@@ -18,6 +18,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _MOST_ASKED = 20_000
 """Rows from which a fifth of them chooses the penalty."""
+_MOST_AT_ONCE = 5 * 10**6
+"""Rows × columns of features that are brought to their principal axes."""
 _RARE = 0.01
 """Classes of a target that are less likely are not shown to a classifier of hard labels."""
 _SMOOTHING = 1e-3
@@ -36,6 +38,12 @@ class Learner(Protocol):
 
     def anew(self) -> Learner:
         """Return a learner of the same kind that has settled nothing yet."""
+
+    def again(self, passed: int = 0) -> Learner:
+        """Return one that goes through the settings which this one has chosen, one a call, and chooses none itself.
+
+        It takes so many of the choices for made (``passed``).
+        """
 
     def settle(
         self,
@@ -77,10 +85,53 @@ class Linear:
         return self.coefficients.log_proba(self.scaler(x))
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Features as a regression sees them; on their axes where folds are fitted at once."""
+
+    x: Any
+    scaler: Scaler
+    scaled: Any
+    axes: folds.Axes | None
+
+    @classmethod
+    def of(cls, x: Any, each: bool) -> _Seen:
+        scaler = Scaler.of(x, each)
+        scaled = scaler(x)
+        if scaled.shape[0] * scaled.shape[1] > _MOST_AT_ONCE:
+            return cls(x, scaler, scaled, None)
+        dense = scaled if isinstance(scaled, np.ndarray) else scaled.toarray()
+        return cls(x, scaler, scaled, folds.Axes.of(dense))
+
+
+def _trained(
+    seen: _Seen,
+    targets: FloatArray,
+    weights: FloatArray,
+    taught: Sequence[npt.NDArray[np.intp]],
+    ridge: float,
+    starts: Sequence[Coefficients | None],
+) -> Iterator[Coefficients]:
+    """Yield the coefficients of a regression on each set of rows."""
+    if seen.axes is None:
+        for rows, start in zip(taught, starts, strict=True):
+            part = seen.scaled[rows], targets[rows]
+            yield logistic.fit_soft(*part, ridge, weights[rows], start)
+        return
+    share = np.zeros((len(taught), len(weights)))
+    for row, rows in zip(share, taught, strict=True):
+        row[rows] = weights[rows] / weights[rows].sum()
+    known = [np.vstack([start.weight, start.intercept]) for start in starts if start is not None]
+    begin = np.stack(known) if len(known) == len(taught) else None
+    for coefficients in folds.fit(seen.axes, targets, ridge, share, begin):
+        yield Coefficients(coefficients[:-1].astype(np.float32), coefficients[-1])
+
+
 class LogisticLearner:
     """Regularised logistic regression; whether each column is scaled, and the penalty, are chosen out of fold.
 
-    A fit begins where the last one to the same fold, with the same settings, ended.
+    A fit begins where the last one to the same fold, with the same settings, ended. Folds are fitted at once where
+    features are no more than :data:`_MOST_AT_ONCE` numbers.
 
     Parameters
     ----------
@@ -93,10 +144,20 @@ class LogisticLearner:
     def __init__(self, each: bool | None = None, ridge: float = logistic.RIDGES[-1]) -> None:
         self._each, self._ridge = each, ridge
         self._ends: dict[tuple[int, bool, float], Coefficients] = {}
+        self._chosen: list[float] = []
+        self._script: Sequence[float] = ()
+        self._seen: dict[bool, _Seen] = {}
 
     def anew(self) -> Learner:
         """See :class:`Learner`. How columns are scaled stays, and the penalty to try first."""
         return LogisticLearner(self._each, self._ridge)
+
+    def again(self, passed: int = 0) -> Learner:
+        """See :class:`Learner`."""
+        other = LogisticLearner(self._each, self._ridge)
+        other._script, other._seen = tuple(self._chosen), dict(self._seen)
+        other._chosen = self._chosen[:passed]
+        return other
 
     def settle(
         self,
@@ -109,29 +170,38 @@ class LogisticLearner:
         """See :class:`Learner`. The scaling is chosen at the first call; of many rows one fold chooses the penalty."""
         parts = dict(enumerate(splits(fold, weights)))
         log_q = np.zeros(targets.shape)
-        if choose or self._each is None:
+        if self._script and self._each is not None:
+            if choose:
+                self._ridge = self._script[min(len(self._chosen), len(self._script) - 1)]
+                self._chosen.append(self._ridge)
+        elif choose or self._each is None:
             asked = {0: parts[0]} if len(fold) > _MOST_ASKED else parts
 
             def tried(each: bool) -> Iterator[tuple[float, FloatArray]]:
-                scaled = Scaler.of(x, each)(x)
                 near: dict[int, Coefficients] = {}
 
                 def told(ridge: float) -> FloatArray:
-                    return self._told(scaled, targets, weights, asked, each, ridge, near)
+                    return self._told(x, targets, weights, asked, each, ridge, near)
 
                 ridges = logistic.RIDGES[::-1]
                 return settling.climbed(told, ridges, self._ridge, targets, weights)
 
             self._each, self._ridge, log_q = settling.settled(tried, self._each, targets, weights)
+            self._chosen.append(self._ridge)
             parts = {number: part for number, part in parts.items() if number not in asked}
         if parts:
-            scaled = Scaler.of(x, self._each)(x)
-            log_q += self._told(scaled, targets, weights, parts, self._each, self._ridge, {})
+            log_q += self._told(x, targets, weights, parts, bool(self._each), self._ridge, {})
         return log_q
+
+    def _looked_at(self, x: Any, each: bool) -> _Seen:
+        seen = self._seen.get(each)
+        if seen is None or seen.x is not x:
+            seen = self._seen[each] = _Seen.of(x, each)
+        return seen
 
     def _told(
         self,
-        scaled: Any,
+        x: Any,
         targets: FloatArray,
         weights: FloatArray,
         parts: dict[int, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]],
@@ -143,21 +213,22 @@ class LogisticLearner:
 
         ``near`` has the coefficients of each fold at the penalty that was tried last.
         """
+        seen = self._looked_at(x, each)
+        starts = [self._ends.get((number, each, ridge), near.get(number)) for number in parts]
         log_q = np.zeros(targets.shape)
-        for number, (rows, held) in parts.items():
-            start = self._ends.get((number, each, ridge), near.get(number))
-            coefficients = logistic.fit_soft(
-                scaled[rows], targets[rows], ridge, weights[rows], start
-            )
-            log_q[held] = coefficients.log_proba(scaled[held])
+        fits = _trained(seen, targets, weights, [rows for rows, _ in parts.values()], ridge, starts)
+        for (number, (_, held)), coefficients in zip(parts.items(), fits, strict=True):
+            log_q[held] = coefficients.log_proba(seen.scaled[held])
             self._ends[number, each, ridge] = near[number] = coefficients
         return log_q
 
     def fit(self, x: Any, targets: FloatArray, weights: FloatArray) -> Predictor:
         """See :class:`Learner`."""
-        scaler = Scaler.of(x, bool(self._each))
+        seen = self._looked_at(x, bool(self._each))
         start = self._ends.get((0, bool(self._each), self._ridge))
-        return Linear(scaler, logistic.fit_soft(scaler(x), targets, self._ridge, weights, start))
+        taught = [np.flatnonzero(weights > 0)]
+        coefficients = next(_trained(seen, targets, weights, taught, self._ridge, [start]))
+        return Linear(seen.scaler, coefficients)
 
     def public(
         self,
@@ -228,6 +299,10 @@ class SklearnLearner:
 
     def anew(self) -> Learner:
         """See :class:`Learner`."""
+        return self
+
+    def again(self, passed: int = 0) -> Learner:
+        """See :class:`Learner`; there is nothing to choose."""
         return self
 
     def settle(

@@ -20,8 +20,9 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Penalties to choose from, for features of unit variance and a loss in nats a task."""
-_MOST_STEPS = 200
-_TOLERANCE = 1e-4
+MOST_STEPS = 200
+TOLERANCE, FTOL = 1e-4, 1e-7
+"""Steps end where no slope is steeper than the first, or where the loss falls by less than the second."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,6 @@ def fit_soft(
         begin.ravel(),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": _MOST_STEPS, "gtol": _TOLERANCE, "ftol": 1e-7},
+        options={"maxiter": MOST_STEPS, "gtol": TOLERANCE, "ftol": FTOL},
     ).x.reshape(p + 1, k)
     return Coefficients(solution[:p].astype(np.float32), solution[p])

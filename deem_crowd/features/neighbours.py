@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,10 +60,19 @@ class NeighbourLearner:
     def __init__(self) -> None:
         self._each: bool | None = None
         self._number = NUMBERS[0]
+        self._chosen: list[int] = []
+        self._script: Sequence[int] = ()
 
     def anew(self) -> Learner:
         """See :class:`~deem_crowd.features.learners.Learner`."""
         return NeighbourLearner()
+
+    def again(self, passed: int = 0) -> Learner:
+        """See :class:`~deem_crowd.features.learners.Learner`."""
+        other = NeighbourLearner()
+        other._each, other._number, other._script = self._each, self._number, tuple(self._chosen)
+        other._chosen = self._chosen[:passed]
+        return other
 
     def settle(
         self,
@@ -74,7 +83,10 @@ class NeighbourLearner:
         choose: bool = True,
     ) -> FloatArray | None:
         """See :class:`~deem_crowd.features.learners.Learner`. The scaling is settled at the first call."""
-        if not choose and self._each is not None:
+        if self._script and choose:
+            self._number = self._script[min(len(self._chosen), len(self._script) - 1)]
+            self._chosen.append(self._number)
+        if (self._script or not choose) and self._each is not None:
             return None
 
         def tried(each: bool) -> Iterator[tuple[int, FloatArray]]:
@@ -86,6 +98,7 @@ class NeighbourLearner:
             yield from zip(NUMBERS, told, strict=True)
 
         self._each, self._number, found = settling.settled(tried, self._each, targets, weights)
+        self._chosen.append(self._number)
         return found
 
     def fit(self, x: Any, targets: FloatArray, weights: FloatArray) -> Predictor:

@@ -44,6 +44,10 @@ class NetworkLearner(SklearnLearner):
         """See :class:`~deem_crowd.features.learners.Learner`."""
         return self
 
+    def again(self, passed: int = 0) -> Learner:
+        """See :class:`~deem_crowd.features.learners.Learner`."""
+        return self
+
     def fitted(self, x: Any, targets: FloatArray, weights: FloatArray, labels: Any) -> Any:
         """Return a fitted network whose classes are ``labels``, shape (K,)."""
         import torch

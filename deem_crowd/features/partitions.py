@@ -9,7 +9,7 @@ several labels in a hundred. Their posteriors are averaged, as predictors are th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,45 +42,89 @@ def number_of_fits(n_rows: int) -> int:
     return int(np.clip(_ROWS // max(n_rows, 1), 1, MOST_FITS))
 
 
-def fit(
-    answers: Answers,
-    problem: Problem,
-    learner: Learner,
-    log_q: FloatArray,
-    seed: int,
-    n_fits: int,
-    progress: Progress,
-) -> Joint:
-    """Fit tables and classifier once for each division, and average.
+@dataclass
+class Division:
+    """One division of the rows into folds.
+
+    Attributes
+    ----------
+    number : int
+    problem : Problem
+    log_q : shape (M, K)
+        What classifiers trained on votes say out of fold; later, what EM begins with.
+    """
+
+    number: int
+    problem: Problem
+    log_q: FloatArray
+
+
+def divided(
+    problem: Problem, learner: Learner, log_q: FloatArray, seed: int, n_fits: int
+) -> list[Division]:
+    """Divide the rows anew, and train on votes again.
 
     Parameters
     ----------
-    answers : Answers
-        Of the problem.
     problem : Problem
-        With the first division: N tasks, M of them with features, K classes.
+        With the first division.
     learner : Learner
-        Settled on the votes.
+        Settled on the votes with it; its settings hold for the others.
     log_q : shape (M, K)
-        What a classifier that has not seen the row says of it, to begin the first fit with; each other fit has a
-        classifier of :func:`deem_crowd.features.guard.said` to begin with.
+        What that said out of fold.
     seed : int
         Draws the other divisions.
     n_fits : int
-    progress : Progress
-        Goes on by a step for each fit.
+        Divisions in all.
     """
     rows, weights, votes = problem.rows, problem.taught(), problem.votes()[problem.rows.place]
-    fits = [joint.fit(problem, learner, log_q)]
-    progress.update(progress.done + 1)
+    divisions = [Division(0, problem, log_q)]
     for number in range(1, n_fits):
         other = replace(problem, fold=folds(len(rows.place), [seed, number]))
-        own = learner.anew()
-        learners.settled(own, rows.x, votes, weights, other.fold)
-        begin = guard.said(answers, other, learner.anew, [seed, guard.PARTS, number])
-        fits.append(joint.fit(other, own, begin))
+        told = learners.settled(learner.again(), rows.x, votes, weights, other.fold)
+        divisions.append(Division(number, other, told))
+    return divisions
+
+
+def begun(
+    answers: Answers,
+    divisions: Sequence[Division],
+    learner: Learner,
+    seed: int,
+    progress: Progress,
+) -> FloatArray:
+    """Learn labels and classifier in each division but the first without a part of the tasks, and ask about that part.
+
+    What is then said of the rows is what EM begins with in place of what classifiers trained on votes say. ``learner``
+    has chosen settings in the first division.
+
+    Returns
+    -------
+    shape (divisions − 1, tasks asked)
+        By how much features make the answers likelier; see :mod:`deem_crowd.features.guard`.
+    """
+    gains = []
+    for one in divisions[1:]:
+        draw = [seed, guard.PARTS, one.number]
+        held = guard.held_out(answers, one.problem, [learner], draw, progress, settled=True)
+        gains.append(held.gain[0])
+        assert held.log_q is not None
+        one.log_q = held.log_q[0]
+    return np.array(gains)
+
+
+def fit(divisions: Sequence[Division], learner: Learner, progress: Progress) -> Joint:
+    """Fit tables and classifier once for each division, and average.
+
+    ``learner`` is settled on votes; what it chooses in the first division holds for the others.
+    """
+    fits = []
+    for one in divisions:
+        own = learner.again(passed=1) if one.number else learner
+        fits.append(joint.fit(one.problem, own, one.log_q))
         progress.update(progress.done + 1)
-    return fits[0] if n_fits == 1 else _mean(fits, weights, rows.place)
+    problem = divisions[0].problem
+    return fits[0] if len(fits) == 1 else _mean(fits, problem.taught(), problem.rows.place)
 
 
 def _mean(fits: Sequence[Joint], weights: FloatArray, place: npt.NDArray[np.int64]) -> Joint:

@@ -40,7 +40,9 @@ class Scaling:
         """Return log p(label | x), shape (N, K)."""
         return log_softmax(self.weight * log_q + self.offset)
 
-    def fitted(self, log_q: FloatArray, posterior: FloatArray, weights: FloatArray) -> Scaling:
+    def fitted(
+        self, log_q: FloatArray, posterior: FloatArray, weights: FloatArray, steps: int = _STEPS
+    ) -> Scaling:
         """Return the scaling of largest likelihood under a posterior, by Newton's method from this one.
 
         Parameters
@@ -48,34 +50,50 @@ class Scaling:
         log_q, posterior : shape (N, K)
         weights : shape (N,)
             Of the tasks.
+        steps : int
+            At most.
         """
         k = log_q.shape[1]
         total = max(float(weights.sum()), 1e-12)
         at = np.append(self.weight, self.offset)
+        aims = weights[:, None] * posterior
+        aimed = np.append((aims * log_q).sum(), aims.sum(axis=0))
 
-        def value(point: FloatArray) -> float:
-            fit = (weights[:, None] * posterior * log_softmax(point[0] * log_q + point[1:])).sum()
-            return float(fit) / total - _PULL * float((point[1:] ** 2).sum())
+        def value(point: FloatArray, normaliser: FloatArray) -> float:
+            fit = float(aimed @ point) - float(weights @ normaliser)
+            return fit / total - _PULL * float((point[1:] ** 2).sum())
 
-        before = value(at)
-        for _ in range(_STEPS):
-            p = np.exp(log_softmax(at[0] * log_q + at[1:]))
-            gap = (posterior - p) * weights[:, None]
-            slope = np.append((gap * log_q).sum(), gap.sum(axis=0)) / total
+        p, normaliser = _softmax(at[0] * log_q + at[1:])
+        before = value(at, normaliser)
+        for _ in range(steps):
+            weighted = p * weights[:, None]
+            said = weighted * log_q
+            slope = (aimed - np.append(said.sum(), weighted.sum(axis=0))) / total
             slope[1:] -= 2 * _PULL * at[1:]
             mean = (p * log_q).sum(axis=1)
-            weighted = p * weights[:, None]
             curve = np.zeros((k + 1, k + 1))
-            curve[0, 0] = (weights * ((p * log_q**2).sum(axis=1) - mean**2)).sum()
-            curve[0, 1:] = curve[1:, 0] = (weighted * (log_q - mean[:, None])).sum(axis=0)
+            curve[0, 0] = (said * log_q).sum() - weights @ mean**2
+            curve[0, 1:] = curve[1:, 0] = said.sum(axis=0) - mean @ weighted
             curve[1:, 1:] = np.diag(weighted.sum(axis=0)) - weighted.T @ p
             step = np.linalg.solve(curve / total + 2 * _PULL * np.eye(k + 1), slope)
             length = 1.0
-            while length > 1e-3 and value(at + length * step) < before:
+            while True:
+                moved = at + length * step
+                p, normaliser = _softmax(moved[0] * log_q + moved[1:])
+                after = value(moved, normaliser)
+                if after >= before or length <= 1e-3:
+                    break
                 length /= 2
-            at = at + length * step
-            after = value(at)
+            at = moved
             if after - before < 1e-7:
                 break
             before = after
         return Scaling(float(np.clip(at[0], 0.0, MOST)), at[1:])
+
+
+def _softmax(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the softmax over the last axis, and the logarithms of its normalisers."""
+    top = logits.max(axis=1)
+    expected = np.exp(logits - top[:, None])
+    total = expected.sum(axis=1)
+    return expected / total[:, None], np.log(total) + top

@@ -124,3 +124,16 @@ def test_features_as_a_dict_are_refused_with_the_remedy():
     frame = pd.DataFrame({"task": [1, 1, 2], "worker": [1, 2, 1], "label": list("aba")})
     with pytest.raises(FormError, match="features are a dict.*from_dict"):
         DEEMAggregator().fit(frame, features={1: [0.5], 2: [1.0]})
+
+
+def test_trees_that_are_clearly_worse_on_a_fold_are_asked_no_further(monkeypatch) -> None:
+    trained = []
+    fit = SklearnLearner.fit
+    monkeypatch.setattr(
+        SklearnLearner, "fit", lambda self, *part: trained.append(1) or fit(self, *part)
+    )
+    with threadpool_limits(1):
+        choice.candidates(NOISE, votes(RING), ONES, FOLD, 0)
+        assert len(trained) == 1
+        choice.candidates(NOISE, votes(STRIPES), ONES, FOLD, 0)
+    assert len(trained) == 1 + 5

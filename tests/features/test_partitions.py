@@ -20,6 +20,7 @@ from deem_crowd.runtime.progress import Progress
 
 N, SILENT, BARE = 120, 5, 4
 """Tasks with answers, the first rows without any, and the last tasks without features."""
+QUIET = Progress("", "", False)
 
 
 @pytest.fixture(autouse=True)
@@ -51,13 +52,17 @@ def fit(answers, problem, n_fits):
     learner = LogisticLearner()
     votes = problem.votes()[problem.rows.place]
     log_q = settled(learner, problem.rows.x, votes, problem.taught(), problem.fold)
-    quiet = Progress("", "", False)
-    return partitions.fit(answers, problem, learner, log_q, 0, n_fits, quiet)
+    divisions = partitions.divided(problem, learner, log_q, 0, n_fits)
+    gains = partitions.begun(answers, divisions, learner, 0, QUIET)
+    assert len(gains) == n_fits - 1
+    assert all(gain.shape == (N - SILENT,) for gain in gains)
+    return partitions.fit(divisions, learner, QUIET)
 
 
 def test_held_out_classifiers_speak_of_every_row():
     answers, problem, truth = drawn()
-    told = guard.held_out(answers, problem, [LogisticLearner] * 2, 0, Progress("", "", False))
+    kinds = [LogisticLearner(), LogisticLearner()]
+    told = guard.held_out(answers, problem, kinds, [0], QUIET)
     assert told.gain.shape == (2, N - SILENT)
     assert told.log_q is not None
     assert told.log_q.shape == (2, N - BARE, 2)
@@ -68,21 +73,30 @@ def test_held_out_classifiers_speak_of_every_row():
 
 def test_the_word_of_a_held_out_classifier_does_not_depend_on_the_answers_to_the_task():
     answers, problem, _ = drawn()
-    before = guard.said(answers, problem, LogisticLearner, [3])
+    kinds = [LogisticLearner(each=True)]
+    before = guard.held_out(answers, problem, kinds, [3], QUIET, settled=True).log_q[0]
     part = guard._asked(answers, [3])[:: guard.PARTS]
     label = answers.hard_label
     turned = replace(answers, label=np.where(np.isin(answers.task, part), 1 - label, label))
     other = joint.Problem(make_design(turned, "cpu", "auto", 2), problem.rows, problem.fold)
-    after = guard.said(turned, other, LogisticLearner, [3])
+    after = guard.held_out(turned, other, kinds, [3], QUIET, settled=True).log_q[0]
     held = np.isin(problem.rows.place, part)
     np.testing.assert_array_equal(before[held], after[held])
     assert not np.array_equal(before[~held], after[~held])
 
 
+def test_gains_are_in_the_order_of_the_tasks():
+    answers, problem, _ = drawn()
+    first = guard.held_out(answers, problem, [LogisticLearner()], [0], QUIET)
+    again = guard.held_out(answers, problem, first.learners, [1], QUIET, settled=True)
+    assert not np.array_equal(first.gain, again.gain)
+    assert np.corrcoef(first.gain[0], again.gain[0])[0, 1] > 0.8
+
+
 def test_of_many_tasks_some_are_not_asked(monkeypatch):
     monkeypatch.setattr("deem_crowd.features.guard.MOST_TASKS", 20)
     answers, problem, _ = drawn()
-    told = guard.held_out(answers, problem, [LogisticLearner], 0, Progress("", "", False))
+    told = guard.held_out(answers, problem, [LogisticLearner()], [0], QUIET)
     assert told.gain.shape == (1, 20)
     assert told.log_q is None
 
@@ -123,3 +137,17 @@ def test_fits_are_repeated_where_rows_are_few(n_rows):
 def test_folds_are_even(n_rows, seed):
     sizes = np.bincount(partitions.folds(n_rows, [seed, 1]), minlength=partitions.FOLDS)
     assert sizes.max() - sizes.min() <= 1
+
+
+@pytest.mark.parametrize(("right", "refused"), [(0.75, False), (0.5, True), (0.25, True)])
+def test_features_that_are_too_sure_but_point_the_right_way_are_not_refused(right, refused):
+    """Answers of two classes, even without features: with them 0.99 for the right one in so many cases."""
+    points = np.random.default_rng(0).random((3, 400)) < right
+    gains = np.log(np.where(points, 0.99, 0.01) / 0.5)
+    assert gains.mean() < 0
+    assert guard.harmful(gains) == refused
+
+
+def test_features_that_help_a_little_are_not_refused():
+    assert not guard.harmful(np.random.default_rng(0).normal(0.01, 0.1, (2, 300)))
+    assert not guard.harmful(np.full((1, 50), 1e3))
