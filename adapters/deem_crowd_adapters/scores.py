@@ -141,7 +141,7 @@ def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
 
 def _remedy(wrong: pd.Series) -> str:
     if wrong.astype(str).str.fullmatch(r"[-+]?\d+,\d+").all():
-        return "Write decimals with a point."
+        return "Write decimals with a point; pd.read_csv(path, sep=';', decimal=',') reads them."
     return "Leave them empty where a judge gave no score; verdicts that are words go through to_answers."
 
 

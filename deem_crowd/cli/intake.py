@@ -144,6 +144,11 @@ def settled_answers(asked: Reading) -> tuple[Answers, Any]:
             answers = from_file(asked.path, asked.format, columns=columns, **how, **asked.options)
         except MissingColumnError as error:
             raise MissingColumnError(f"{error}\n{HOW_TO_READ}") from error
+        except DataError as error:
+            if not str(error).startswith("column '"):
+                raise
+            place = ", ".join(called(path, "input") for path in asked.paths[:3])
+            raise DataError(f"{place}: {error}") from error
         except ParameterError as error:
             if not asked.options:
                 raise

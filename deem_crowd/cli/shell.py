@@ -307,6 +307,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     ),
     (r"columns=(\{'\w+': [^}…]*\})", lambda found: _options(found[1])),
     (r"pass duplicates='last' or 'first'", "pass --duplicates last or --duplicates first"),
+    (r"(is missing in \d+ of \d+ rows \(rows [^)]*)\)", r"\1; the first is row 0)"),
     (r"\b(missing|duplicates|format)='(\w+)'", r"--\1 \2"),
 )
 

@@ -93,6 +93,11 @@ def test_rows_and_judges_that_say_nothing_are_left_out_and_said() -> None:
     ("change", "error", "message"),
     [
         ({"score": ["1", "2", "high"]}, DataError, "1 values are no numbers: 'high'"),
+        (
+            {"score": ["1,5", "2", "2,5"]},
+            DataError,
+            "2 values are no numbers.*decimals with a point",
+        ),
         ({"score": [1, 2, float("inf")]}, DataError, "1 values are infinite, first in row 2"),
         ({"score": [4, 4, 4]}, DataError, "no judge gives two different scores"),
     ],

@@ -58,7 +58,7 @@ def test_a_traceback_is_there_for_who_asks(debug, status, tmp_path) -> None:
     assert done.returncode == status
     assert done.stdout == ""
     assert done.stderr.rstrip().endswith(
-        "error: column 'task' is missing in 1 of 2 rows (rows 1). Drop or repair those rows."
+        "error: a.csv: column 'task' is missing in 1 of 2 rows (rows 1; the first is row 0). Drop or repair those rows."
     )
     assert ("Traceback (most recent call last)" in done.stderr) == bool(debug)
 
