@@ -56,6 +56,7 @@ def test_by_enumeration() -> None:
     design = design_of(answers)
     k = design.n_classes
     skill = null_model.skill_from_agreement(*null_model.pair_agreement(design), k)
+    skill = max(skill, null_model.USUAL_SKILL)
     knows = (k * skill - 1) / (k - 1)
     shares = (answers["label"].value_counts().sort_index().to_numpy() + 1) / (len(answers) + k)
     given_label = knows * np.eye(k) + (1 - knows) * shares[:, None]

@@ -19,9 +19,11 @@ from scipy.special import gammaln
 from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.selection import candidates, dependence, pairs, select
+from deem_crowd.selection import candidates, dependence, null_model, pairs, select
 from deem_crowd.selection.opinion_pool import agreement_weights
 from deem_crowd.training import confusion, em
+from deem_crowd.training.dirichlet import log_marginal
+from deem_crowd.training.hierarchical import AccuracyCentre, fit_hierarchical
 from deem_crowd.training.one_coin import fit_one_coin
 
 SETS = Path(__file__).parents[2] / "shared" / "data"
@@ -147,6 +149,19 @@ def test_the_pool_is_what_its_formula_says() -> None:
     assert f >= 0.1
     rows = pd.DataFrame([vars(c) for c in found.candidates])
     assert rows["weight"].sum() == pytest.approx(1)
+
+
+def test_without_a_label_chances_are_the_shares_of_votes() -> None:
+    rng = np.random.default_rng(5)
+    data = rng.integers(3, size=(60, 5))
+    data[rng.random(data.shape) < 0.3] = -1
+    frame = Answers.from_dense(data, 3)
+    agg = DEEM().fit(data)
+    assert candidates.COMMON in set(agg.selection_["candidate"])
+    votes = design_of(frame).votes.numpy()
+    shares = (votes + 1 / 3) / (votes.sum(1, keepdims=True) + 1)
+    some = votes.sum(1) > 0
+    np.testing.assert_allclose(agg.predict_proba(data)[some], shares[some], atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -291,16 +306,22 @@ def test_too_little_to_tell() -> None:
             assert not found.contradicts(np.zeros(answers.n_workers))
 
 
-@pytest.mark.parametrize("seed", [0, 20, 24])
-def test_a_few_good_sources_among_guessers_are_no_clique(seed: int) -> None:
-    """Three know the label and thirteen guess: the three agree more often than λ of the rest says."""
+def among_guessers(seed: int, n_good: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of 300 tasks, and the answers of sixteen sources, −1 for none: most know nothing, and guess."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(3, size=300)
     favourites = rng.dirichlet(np.ones(3), size=16)
     guesses = np.stack([rng.choice(3, 300, p=shares) for shares in favourites], 1)
-    right = (rng.random((300, 16)) < 0.85) & (np.arange(16) < 3)
+    right = (rng.random((300, 16)) < 0.85) & (np.arange(16) < n_good)
     data = np.where(right, truth[:, None], guesses)
     data[rng.random((300, 16)).argsort(1) >= 8] = -1
+    return truth, data
+
+
+@pytest.mark.parametrize("seed", [0, 20, 24])
+def test_a_few_good_sources_among_guessers_are_no_clique(seed: int) -> None:
+    """Three know the label and thirteen guess: the three agree more often than λ of the rest says."""
+    truth, data = among_guessers(seed, 3)
     answers = Answers.from_dense(data, 3)
     assert min(found.mean_power for found in measured(answers)) < 0.9
     chosen = select.select(answers, design_of(answers))
@@ -309,6 +330,36 @@ def test_a_few_good_sources_among_guessers_are_no_clique(seed: int) -> None:
     known = (data[:, :3] >= 0).any(1)
     labels = chosen.posterior.argmax(1).numpy()
     assert (labels == truth)[known].mean() > 0.8
+
+
+@pytest.mark.parametrize("seed", [5, 11, 13])
+def test_guessers_do_not_hide_the_label_that_a_few_sources_know(seed: int) -> None:
+    truth, data = among_guessers(seed, 3)
+    answers = Answers.from_dense(data, 3)
+    design = design_of(answers)
+    fitted = fit_hierarchical(design, em.vote_start(design), AccuracyCentre())
+    free, _ = null_model.evidence_without_label(design)
+    assert fitted.bound < free, "the thirteen cost more than the three gain"
+    gain = null_model.gain_of_guessers(design, fitted.by_worker)
+    assert fitted.bound + gain > free
+    chosen = select.select(answers, design)
+    assert chosen.posterior is not None
+    known = (data[:, :3] >= 0).any(1)
+    assert (chosen.posterior.argmax(1).numpy() == truth)[known].mean() > 0.8
+    answers = Answers.from_dense(among_guessers(seed, 0)[1], 3)
+    assert select.select(answers, design_of(answers)).posterior is None, "where all guess"
+
+
+def test_a_guesser_adds_to_the_bound_what_it_says_without_a_label() -> None:
+    """log(½ exp e + ½ exp f) − e: − log 2 where a worker looks for sure, and nearly f − e where it does not."""
+    design = design_of(few(3, n=40, d=3, k=2))
+    named = design.answers_named()[:, :, None]
+    alone = log_marginal(named, null_model._fit_dirichlet(named)).sum(1)
+    assert null_model.gain_of_guessers(design, alone) == pytest.approx(0)
+    looks = null_model.gain_of_guessers(design, alone + 60)
+    assert looks == pytest.approx(-3 * np.log(2))
+    guesses = null_model.gain_of_guessers(design, alone - 60)
+    assert guesses == pytest.approx(3 * (60 - np.log(2)))
 
 
 def test_partners_that_are_no_partners_of_others_tell_nothing() -> None:

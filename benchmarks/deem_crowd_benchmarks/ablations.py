@@ -21,7 +21,7 @@ from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.selection import null_model
+from deem_crowd.selection.opinion_pool import without_label
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.select import select
 from deem_crowd_benchmarks import measures
@@ -50,7 +50,7 @@ def probabilities(answers: Answers, parts: Parts) -> pd.DataFrame:
     selected = select(answers, design, parts=parts)
     posterior = selected.posterior
     if posterior is None:  # the answers speak for no label
-        posterior = null_model.common_skill(design, 1).posterior(design)
+        posterior = without_label(design).posterior(design)
     return pd.DataFrame(posterior.numpy(), index=answers.tasks, columns=answers.classes)
 
 

@@ -84,6 +84,8 @@ THRESHOLDS = (
     Threshold("sharpness of the weights of voices", "opinion_pool", "SHARPNESS", (1.0, 2.0, 5.0)),
     Threshold("answers a class for shared errors", "select", "_ANSWERS_A_CLASS", (3, 30)),
     Threshold("departure of pairs from chance", "select", "_DEPARTURE", (1.0, 3.0)),
+    Threshold("a worker looks at the tasks", "null_model", "_LOOKS", (0.1, 0.9)),
+    Threshold("skill of one-sided sources at least", "null_model", "USUAL_SKILL", (0.6, 0.8)),
     Threshold("tasks in common of a pair", "pairs", "MIN_COMMON", (10, 20, 50)),
     Threshold("partners of a source", "dependence", "MIN_PARTNERS", (2, 5)),
     Threshold(

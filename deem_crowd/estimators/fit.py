@@ -33,7 +33,7 @@ from deem_crowd.runtime.threads import as_many_threads_as_pay
 from deem_crowd.runtime.warning import warn
 from deem_crowd.selection import null_model, select, taught
 from deem_crowd.selection.candidates import Candidate, fallen_back
-from deem_crowd.selection.opinion_pool import OpinionPool
+from deem_crowd.selection.opinion_pool import OpinionPool, without_label
 from deem_crowd.selection.selected import Selected
 from deem_crowd.training import likelihood as training
 from deem_crowd.training import one_unit
@@ -149,7 +149,7 @@ def fit_answers(
     selected: Selected | None = None
     if recipe.automatic and design.n_answers_in_all > 0:
         found, selected = _chosen(compact, design, recipe, known, generator, progress, warm_starts)
-        pool, ends, uninformed = selected.pool, selected.warm_starts, selected.pool is None
+        pool, ends, uninformed = selected.pool, selected.warm_starts, selected.posterior is None
         rows = selected.candidates
         candidates = tuple(fallen_back(rows) if uninformed else rows)
     elif recipe.plain or design.n_answers_in_all == 0:
@@ -228,7 +228,7 @@ def _chosen(
     progress: Progress | None,
     warm_starts: Mapping[str, WarmStart],
 ) -> tuple[Outcome, Selected]:
-    """Choose the model from the answers; without a pool, these say nothing about a label."""
+    """Choose the model from the answers; without a posterior, these say nothing about a label."""
     ordered = _ordered(answers, recipe.ordered)
     group = grouped.numbers(recipe.groups, answers.workers)
 
@@ -254,8 +254,9 @@ def _chosen(
     selected = chosen(None) if known is None else taught.select(answers, design, known, chosen)
     history = selected.tables.log_likelihood
     if selected.pool is None or selected.weight is None:
-        outcome = _outcome(design, null_model.common_skill(design, 1), history)
-        return outcome, selected
+        apart = without_label(design)
+        outcome = _outcome(design, apart.energies[0], history, apart.posterior(design))
+        return outcome, replace(selected, pool=apart)
     weight = selected.weight
     average = weight[design.answered].exp().mean(0).log()
     shown = Energy(torch.log(selected.pool.prior()), weight, average)

@@ -14,6 +14,10 @@ from deem_crowd.selection import one_sided
 from deem_crowd.training.digamma import digamma_sum
 from deem_crowd.training.dirichlet import fixed_point, log_marginal
 
+USUAL_SKILL = 0.7
+"""Of a source of which nothing is known: the mean of the prior on accuracies."""
+_LOOKS = 0.5
+"""Probability that a worker looks at the tasks, before anything is known."""
 _CONCENTRATIONS = tuple(4.0**j for j in range(1, 11))
 
 
@@ -75,6 +79,31 @@ def evidence_without_label(design: DesignMatrix) -> tuple[float, float]:
     return fitted, max(fitted, *alike)
 
 
+def gain_of_guessers(design: DesignMatrix, by_worker: torch.Tensor) -> float:
+    """Return what a bound gains where each worker may as well answer without a look at the task, in nats.
+
+    A worker looks with probability p = ½. With e_i the evidence of its answers under a model with a label and f_i
+    without one, under the first prior of :func:`evidence_without_label`, its answers add
+    log(p exp e_i + (1 − p) exp f_i) to the bound instead of e_i: a few good workers then show a label, however many
+    guess.
+
+    Parameters
+    ----------
+    design : DesignMatrix
+        N tasks, D workers, K classes.
+    by_worker : float64, shape (D,)
+        e, in nats.
+    """
+    counts = design.answers_named()[:, :, None]
+    seen = counts.sum((1, 2)) > 0
+    if not bool(seen.any()):
+        return 0.0
+    counts, looking = counts[seen], by_worker[seen]
+    guessing = log_marginal(counts, _fit_dirichlet(counts)).sum(1)
+    either = torch.logaddexp(looking + math.log(_LOOKS), guessing + math.log(1 - _LOOKS))
+    return float((either - looking).sum())
+
+
 def prefers_no_label(
     design: DesignMatrix,
     states: torch.Tensor,
@@ -122,14 +151,17 @@ def common_skill(design: DesignMatrix, n_subtypes: int, least: float = 0.0) -> E
     ``p² + (1 − p)²/(K − 1)``, with one pair at chance added so that few answers claim little. Errors are even over the
     other classes. Where most sources speak for one class, a wrong answer can only name a class that sources speak for:
     with s = (K p − 1)/(K − 1), a source then gives the right answer with probability s, and else one drawn from the
-    shares of all answers. So the word of a class that is named rarely counts more, and decides ties. ``least`` is a
-    lower bound of the skill.
+    shares of all answers. So the word of a class that is named rarely counts more, and decides ties. How often such
+    sources agree says little, as they do so on the classes that they share alone: the skill is :data:`USUAL_SKILL` at
+    least. ``least`` is a lower bound of the skill of all others.
     """
     k = design.n_classes
+    named = design.answers_named()
+    told = one_sided.are_most(named)
+    least = max(least, USUAL_SKILL) if told else least
     skill = max(skill_from_agreement(*pair_agreement(design), k), least)
     right = diagonal(k, n_subtypes)
-    named = design.answers_named()
-    if one_sided.are_most(named):
+    if told:
         given = named.sum(0) + 1
         knows = (k * skill - 1) / (k - 1)
         table = (right * knows + (1 - knows) * (given / given.sum())[:, None]).log()

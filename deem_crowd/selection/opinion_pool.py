@@ -23,6 +23,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.rows import row_sum
+from deem_crowd.selection import null_model, one_sided
 
 FLOOR = 0.1
 """What the votes count at least."""
@@ -112,6 +113,17 @@ def with_floor(posterior: torch.Tensor, design: DesignMatrix, floor: float) -> t
     votes, answered = smoothed_votes(design)
     mixed = votes.mul_(floor).add_(posterior, alpha=1 - floor)
     return mixed if bool(answered.all()) else torch.where(answered, mixed, posterior)
+
+
+def without_label(design: DesignMatrix) -> OpinionPool:
+    """Return what is left where the answers show no label: one skill for all, with the shares of votes for chances.
+
+    How often pairs agree then says nothing about a skill. Where most sources speak for one class the shares of votes
+    say as little, since the others are silent on it: chances are then those of the usual skill.
+    """
+    energy = null_model.common_skill(design, 1)
+    told = one_sided.are_most(design.answers_named())
+    return OpinionPool((energy,), (1.0,), floor=0.0 if told else 1.0)
 
 
 def agreement_weights(

@@ -112,8 +112,10 @@ def select(
         if hierarchy is None:
             shown = not null_model.prefers_no_label(design, tables.states, tables.pseudo_answers)
         else:
-            bound = max(hierarchy.bound, structured.bound if ordered else hierarchy.bound)
-            shown = _shows_label(bound, answers, design)
+            likeliest = hierarchy
+            if isinstance(structured, Hierarchical) and structured.bound > hierarchy.bound:
+                likeliest = structured
+            shown = _shows_label(likeliest, answers, design)
         if not shown:
             rater = Rater(design, tables)
             considered = [
@@ -213,9 +215,12 @@ def _by_presence(
     return Selected(candidates, tables, pool, posterior, posterior, shown, skills=precision)
 
 
-def _shows_label(bound: float, answers: Answers, design: DesignMatrix) -> bool:
+def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -> bool:
     """Whether a model's bound of the evidence says that the answers show a label."""
     free, alike = null_model.evidence_without_label(design)
+    bound = member.bound
+    if bound <= free:  # workers who guess may outweigh those who do not
+        bound += max(null_model.gain_of_guessers(design, member.by_worker), 0.0)
     if free < bound <= alike:
         return pairs.departure(answers, design.reduce_array) > _DEPARTURE
     return bound > free

@@ -34,7 +34,7 @@ from deem_crowd.model.group import ALONE, Group
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import null_model
 from deem_crowd.selection.candidates import Candidate
-from deem_crowd.selection.opinion_pool import OpinionPool
+from deem_crowd.selection.opinion_pool import OpinionPool, without_label
 from deem_crowd.selection.regression import FloatArray, IntArray, Regression, indicators
 from deem_crowd.selection.select import read_off
 from deem_crowd.selection.selected import Selected
@@ -62,8 +62,6 @@ The regression has nothing but the known labels to go by, and counts for little 
 """
 _PRIOR_UNINFORMED = (0.0, 1.8, 0.1, 1.1)
 """The same where the answers show no label: a pool of models that were refused is left out, however gold clamps it."""
-_USUAL_SKILL = 0.7
-"""The least skill with which the corrected fit begins where the answers show no label."""
 _LEAST_CHANCE = 1e-6
 _DECIMALS = 4
 _ROUNDS = 200
@@ -180,11 +178,11 @@ def select(
     free = fit(None)
     apart = free.pool
     if apart is None:
-        apart = OpinionPool((null_model.common_skill(design, 1),), (1.0,), 0.0)
+        apart = without_label(design)
     without = apart.posterior(design)
     if free.pool is None:
         # the answers do not say how much a vote is worth; gold will, by the scale of these
-        tables = null_model.common_skill(design, 1, _USUAL_SKILL).weight
+        tables = null_model.common_skill(design, 1, null_model.USUAL_SKILL).weight
     else:
         tables = read_off(design, without, free.tables) if free.weight is None else free.weight
 

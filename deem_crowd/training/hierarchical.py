@@ -194,10 +194,13 @@ class Hierarchical(Member):
     strength : float
         s, in pseudo-answers.
     centre : Centre
+    by_worker : float64, shape (D,)
+        What the answers of each worker add to the bound, given the centre, in nats.
     """
 
     strength: float = field(kw_only=True)
     centre: Centre = field(kw_only=True)
+    by_worker: torch.Tensor = field(kw_only=True)
 
 
 _BIASES = tuple(-1.5 + 0.25 * j for j in range(13))
@@ -269,6 +272,11 @@ class CentredTables:
         Changed in place.
     answered : bool, shape (D,)
         Which workers gave answers: α is s times the mean of their m_i, shape (K, K).
+
+    Attributes
+    ----------
+    by_worker : float64, shape (D,)
+        What the answers of each worker added to the last :meth:`log_evidence`, given the centre, in nats.
     """
 
     n_subtypes = 1
@@ -277,6 +285,7 @@ class CentredTables:
         self.centre, self.strength = centre, _FIRST_STRENGTH
         self._answered = answered
         self._middle = torch.zeros((), dtype=torch.float64)
+        self.by_worker = torch.zeros(len(answered), dtype=torch.float64)
 
     def update(self, counts: torch.Tensor, tasks: torch.Tensor, number: int) -> Tables:
         """See :class:`deem_crowd.training.em.MStep`. In some passes s is learned."""
@@ -291,7 +300,8 @@ class CentredTables:
         """See :class:`deem_crowd.training.em.MStep`; the centre is that of these counts, and stays."""
         k = len(tasks)
         self._middle = self.centre.update(counts, self.strength)
-        value = float(log_marginal(counts, self.strength * self._middle).sum())
+        self.by_worker = log_marginal(counts, self.strength * self._middle).sum(1)
+        value = float(self.by_worker.sum())
         value += math.lgamma(k) + float(torch.lgamma(tasks + 1).sum())
         value -= float(torch.lgamma(tasks.sum() + k))
         return value + self.centre.log_evidence()
@@ -355,7 +365,9 @@ def fit_hierarchical(
         design, start, m_step, power=weight, gold=gold, n_passes=n_passes, progress=progress,
         average=True, first=first,
     )  # fmt: skip
-    return Hierarchical(**vars(member), strength=m_step.strength, centre=centre)
+    return Hierarchical(
+        **vars(member), strength=m_step.strength, centre=centre, by_worker=m_step.by_worker
+    )
 
 
 def learned_strength(counts: torch.Tensor, middle: torch.Tensor, strength: float) -> float:
