@@ -107,7 +107,7 @@ def test_no_real_label_set_is_doubtful() -> None:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             Answers.from_frame(pd.read_csv(path), missing="drop")
-        assert all("repeat a (task, worker) pair" in str(w.message) for w in said), path
+        assert all(" a (task, worker) pair with " in str(w.message) for w in said), path
 
 
 def test_well_known_names_are_suggested_and_not_taken() -> None:

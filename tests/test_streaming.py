@@ -79,9 +79,9 @@ def test_missing_and_repeated_answers_as_in_a_frame(tmp_path) -> None:
     pattern = write(data, tmp_path, [200])
     with pytest.raises(DataError, match=r"'label' is missing in 2 of .* rows \(rows 3, 300\)"):
         Answers.from_parquet(pattern)
-    with pytest.warns(DataWarning, match="repeat a"):
+    with pytest.warns(DataWarning, match="repeats? a"):
         found = Answers.from_parquet(pattern, missing="drop")
-    with pytest.warns(DataWarning, match="repeat a"):
+    with pytest.warns(DataWarning, match="repeats? a"):
         same(found, Answers.from_frame(pd.read_parquet(tmp_path), missing="drop"))
 
 

@@ -58,7 +58,7 @@ def test_names_have_no_middle() -> None:
     assert model.mean_ is None
     with pytest.raises(DataError, match="have no order"):
         ordered.median_labels(model)
-    with pytest.raises(AttributeError, match="there after fit"):
+    with pytest.raises(AttributeError, match="available after fit"):
         DEEMAggregator().median_  # noqa: B018
 
 
