@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from deem_crowd.exceptions import ParameterError, UnsupportedError
 
 ACTIVATIONS = ("sparsemax", "entmax", "ultramax", "softmax", "relu", "gelu", "silu")
-LAYER_INITS = ("identity", "rand", "mv", "default", "units")
 MAX_WEIGHTS = 50_000_000
 """Weights in all layers; K·K'·D·D' each, so that some hundreds of workers fit and thousands do not."""
 

@@ -15,7 +15,6 @@ from deem_crowd.model.matching import best_matching
 from deem_crowd.model.rows import FEW_COLUMNS, row_max, row_sum
 
 InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
-INIT_METHODS = ("mv_rand", "mv", "mv_lo", "rand")
 STRENGTH = 2.0
 NOISE = 0.01
 _PIECE = 2**14

@@ -25,7 +25,6 @@ from deem_crowd.training.chains import Chains
 from deem_crowd.training.likelihood import Likelihood, Settings
 
 Schedule = Literal["cosine", "linear", "constant"]
-SCHEDULES = ("cosine", "linear", "constant")
 
 # Steps of the optimiser that a fit makes where epochs are not given, and bounds on the epochs this comes to.
 _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 600, 20, 600
