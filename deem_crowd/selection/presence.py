@@ -102,7 +102,7 @@ class _Speaking:
         N.
     """
 
-    n_subtypes = 1
+    n_subtypes, bounded = 1, False
 
     def __init__(self, named: torch.Tensor, n_tasks: int) -> None:
         self._named, self._rate = named, named / n_tasks

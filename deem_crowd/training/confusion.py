@@ -34,6 +34,8 @@ class ConfusionTables:
         Whose α to go on from.
     """
 
+    bounded = True
+
     def __init__(self, n_classes: int, n_subtypes: int, warm_start: WarmStart | None) -> None:
         self.n_classes, self.n_subtypes = n_classes, n_subtypes
         self._own = diagonal(n_classes, n_subtypes).bool()

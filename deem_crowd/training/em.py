@@ -72,8 +72,11 @@ class MStep(Protocol):
         ``number`` is that of the pass, from 1.
         """
 
+    bounded: bool
+    """Whether :meth:`log_evidence` is known."""
+
     def log_evidence(self, counts: torch.Tensor, tasks: torch.Tensor) -> float:
-        """Return the variational bound of the log evidence, less the entropy of the states, in nats; NaN if not known.
+        """Return the variational bound of the log evidence, less the entropy of the states, in nats.
 
         Tables and class prior are integrated out, for answers in a given sequence.
         """
@@ -223,18 +226,18 @@ def climb(
         states = expected.states
     elif warm_start is not None:
         states = expect(design, warm_start.energy.weight, warm_start.energy.bias, clamp).states
-    counts = first if first is not None and states is start else counts_of(design, states)
+    counts = first if states is start else None
     tasks = design.total(states)
 
-    def reached() -> float:
-        bound = m_step.log_evidence(counts, tasks)
-        if math.isnan(bound):
-            return bound
+    def reached(counts: torch.Tensor) -> float:
         table = weighted(at.weight, power)
-        return bound + entropy_of(counts, tasks, expected.summed(design), table, at.bias)
+        entropy = entropy_of(counts, tasks, expected.summed(design), table, at.bias)
+        return m_step.log_evidence(counts, tasks) + entropy
 
     dear = design.n_answers_in_all * k * m > _DEAR
     for number in at.passes(max(n_passes, 1)):
+        if counts is None:
+            counts = counts_of(design, states)
         at.weight, at.bias = m_step.update(counts, tasks, number)
         for name, value in m_step.carried.items():
             setattr(at, name, value)
@@ -244,11 +247,12 @@ def climb(
         _tell(progress, number, expected, design)
         at.done = number >= least and rests(design, expected.states, states)
         states = expected.states
-        counts, tasks = counts_of(design, states), design.total(states)
+        counts, tasks = None, design.total(states)
         if average:
             at.path = at.path + (1.0 / number) * at.weight
         if beat is not None and not at.done and number > LEAST_PASSES - 3:
-            at.bounds = [*at.bounds[-2:], reached()]
+            counts = counts_of(design, states)
+            at.bounds = [*at.bounds[-2:], reached(counts)]
             at.done = number >= LEAST_PASSES and falls_short(
                 at.bounds, beat, n_passes - number, dear
             )
@@ -258,7 +262,11 @@ def climb(
         weight = (at.path + rest * weight) / (sum(1.0 / i for i in range(1, at.number + 1)) + rest)
     weight = weighted(weight, power)
     energy = Energy(at.bias, weight, log_average_table(weight, design), m)
-    bound, ended = reached(), expected.task_log_likelihood
+    bound = math.nan
+    if m_step.bounded:
+        counts = counts_of(design, states) if counts is None else counts
+        bound = reached(counts)
+    ended = expected.task_log_likelihood
     return Member(
         energy, m_step.pseudo_answers, bound, at.number, states, ended, at.history, counts,
         settled=not average,

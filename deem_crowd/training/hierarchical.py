@@ -279,7 +279,7 @@ class CentredTables:
         What the answers of each worker added to the last :meth:`log_evidence`, given the centre, in nats.
     """
 
-    n_subtypes = 1
+    n_subtypes, bounded = 1, True
 
     def __init__(self, centre: Centre, answered: torch.Tensor) -> None:
         self.centre, self.strength = centre, _FIRST_STRENGTH

@@ -26,7 +26,7 @@ class OneCoin:
     α, shape (2,), are right and wrong pseudo-answers.
     """
 
-    n_subtypes = 1
+    n_subtypes, bounded = 1, False
 
     def __init__(self, warm_start: WarmStart | None = None) -> None:
         self._base = torch.tensor([RIGHT, WRONG], dtype=torch.float64)
