@@ -12,16 +12,27 @@ of a coefficient alone, taken where the steps begin, says much of how long a ste
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.features.logistic import FTOL, MOST_STEPS, TOLERANCE, FloatArray
+from deem_crowd.features.logistic import (
+    FTOL,
+    MOST_STEPS,
+    TOLERANCE,
+    Coefficients,
+    FloatArray,
+    Scaler,
+    fit_soft,
+)
 
 Float64 = npt.NDArray[np.float64]
 
+MOST_AT_ONCE = 5 * 10**6
+"""Rows × columns of features that are brought to their principal axes."""
 _MEMORY = 8
 """Steps that L-BFGS remembers."""
 _RANK = 1e-7
@@ -71,6 +82,74 @@ class Axes:
         """Return coefficients of the axes as those of the features."""
         weight = self.back.astype(np.float64) @ coefficients[:, :-1]
         return np.concatenate([weight, coefficients[:, -1:]], axis=1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Features as a regression sees them; on their axes where they are :func:`few`.
+
+    Attributes
+    ----------
+    x : array or CSR array, shape (N, p)
+    scaler : Scaler
+    scaled : the same form
+    axes : Axes, or None
+    """
+
+    x: Any
+    scaler: Scaler
+    scaled: Any
+    axes: Axes | None
+
+    @classmethod
+    def of(cls, x: Any, each: bool) -> Seen:
+        """Scale features; ``each`` says whether columns are scaled one by one."""
+        scaler = Scaler.of(x, each)
+        scaled = scaler(x)
+        if not few(x):
+            return cls(x, scaler, scaled, None)
+        dense = scaled if isinstance(scaled, np.ndarray) else scaled.toarray()
+        return cls(x, scaler, scaled, Axes.of(dense))
+
+
+def few(x: Any) -> bool:
+    """Whether features are no more than :data:`MOST_AT_ONCE` numbers."""
+    return bool(x.shape[0] * x.shape[1] <= MOST_AT_ONCE)
+
+
+def trained(
+    seen: Seen,
+    targets: FloatArray,
+    weights: FloatArray,
+    taught: Sequence[npt.NDArray[np.intp]],
+    ridge: float,
+    starts: Sequence[Coefficients | None],
+) -> Iterator[Coefficients]:
+    """Yield the coefficients of a regression on each set of rows: of all at once, or one by one.
+
+    Parameters
+    ----------
+    seen : Seen
+        N rows, p columns.
+    targets : shape (N, K)
+    weights : shape (N,)
+    taught : list of integer arrays
+        The rows of each regression.
+    ridge : float
+    starts : list of Coefficients or None
+        Where each begins.
+    """
+    if seen.axes is None:
+        for rows, start in zip(taught, starts, strict=True):
+            yield fit_soft(seen.scaled[rows], targets[rows], ridge, weights[rows], start)
+        return
+    share = np.zeros((len(taught), len(weights)))
+    for row, rows in zip(share, taught, strict=True):
+        row[rows] = weights[rows] / weights[rows].sum()
+    known = [np.vstack([start.weight, start.intercept]) for start in starts if start is not None]
+    begin = np.stack(known) if len(known) == len(taught) else None
+    for coefficients in fit(seen.axes, targets, ridge, share, begin):
+        yield Coefficients(coefficients[:-1].astype(np.float32), coefficients[-1])
 
 
 class _Losses:

@@ -18,8 +18,6 @@ FloatArray = npt.NDArray[np.float64]
 
 _MOST_ASKED = 20_000
 """Rows from which a fifth of them chooses the penalty."""
-_MOST_AT_ONCE = 5 * 10**6
-"""Rows × columns of features that are brought to their principal axes."""
 _RARE = 0.01
 """Classes of a target that are less likely are not shown to a classifier of hard labels."""
 _SMOOTHING = 1e-3
@@ -85,53 +83,11 @@ class Linear:
         return self.coefficients.log_proba(self.scaler(x))
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Features as a regression sees them; on their axes where folds are fitted at once."""
-
-    x: Any
-    scaler: Scaler
-    scaled: Any
-    axes: folds.Axes | None
-
-    @classmethod
-    def of(cls, x: Any, each: bool) -> _Seen:
-        scaler = Scaler.of(x, each)
-        scaled = scaler(x)
-        if scaled.shape[0] * scaled.shape[1] > _MOST_AT_ONCE:
-            return cls(x, scaler, scaled, None)
-        dense = scaled if isinstance(scaled, np.ndarray) else scaled.toarray()
-        return cls(x, scaler, scaled, folds.Axes.of(dense))
-
-
-def _trained(
-    seen: _Seen,
-    targets: FloatArray,
-    weights: FloatArray,
-    taught: Sequence[npt.NDArray[np.intp]],
-    ridge: float,
-    starts: Sequence[Coefficients | None],
-) -> Iterator[Coefficients]:
-    """Yield the coefficients of a regression on each set of rows."""
-    if seen.axes is None:
-        for rows, start in zip(taught, starts, strict=True):
-            part = seen.scaled[rows], targets[rows]
-            yield logistic.fit_soft(*part, ridge, weights[rows], start)
-        return
-    share = np.zeros((len(taught), len(weights)))
-    for row, rows in zip(share, taught, strict=True):
-        row[rows] = weights[rows] / weights[rows].sum()
-    known = [np.vstack([start.weight, start.intercept]) for start in starts if start is not None]
-    begin = np.stack(known) if len(known) == len(taught) else None
-    for coefficients in folds.fit(seen.axes, targets, ridge, share, begin):
-        yield Coefficients(coefficients[:-1].astype(np.float32), coefficients[-1])
-
-
 class LogisticLearner:
     """Regularised logistic regression; whether each column is scaled, and the penalty, are chosen out of fold.
 
     A fit begins where the last one to the same fold, with the same settings, ended. Folds are fitted at once where
-    features are no more than :data:`_MOST_AT_ONCE` numbers.
+    features are no more than :data:`~deem_crowd.features.folds.MOST_AT_ONCE` numbers.
 
     Parameters
     ----------
@@ -146,7 +102,7 @@ class LogisticLearner:
         self._ends: dict[tuple[int, bool, float], Coefficients] = {}
         self._chosen: list[float] = []
         self._script: Sequence[float] = ()
-        self._seen: dict[bool, _Seen] = {}
+        self._seen: dict[bool, folds.Seen] = {}
 
     def anew(self) -> Learner:
         """See :class:`Learner`. How columns are scaled stays, and the penalty to try first."""
@@ -193,10 +149,12 @@ class LogisticLearner:
             log_q += self._told(x, targets, weights, parts, bool(self._each), self._ridge, {})
         return log_q
 
-    def _looked_at(self, x: Any, each: bool) -> _Seen:
+    def _looked_at(self, x: Any, each: bool) -> folds.Seen:
         seen = self._seen.get(each)
         if seen is None or seen.x is not x:
-            seen = self._seen[each] = _Seen.of(x, each)
+            if not folds.few(x):  # no second copy of many numbers
+                self._seen.clear()
+            seen = self._seen[each] = folds.Seen.of(x, each)
         return seen
 
     def _told(
@@ -216,7 +174,9 @@ class LogisticLearner:
         seen = self._looked_at(x, each)
         starts = [self._ends.get((number, each, ridge), near.get(number)) for number in parts]
         log_q = np.zeros(targets.shape)
-        fits = _trained(seen, targets, weights, [rows for rows, _ in parts.values()], ridge, starts)
+        fits = folds.trained(
+            seen, targets, weights, [rows for rows, _ in parts.values()], ridge, starts
+        )
         for (number, (_, held)), coefficients in zip(parts.items(), fits, strict=True):
             log_q[held] = coefficients.log_proba(seen.scaled[held])
             self._ends[number, each, ridge] = near[number] = coefficients
@@ -227,7 +187,7 @@ class LogisticLearner:
         seen = self._looked_at(x, bool(self._each))
         start = self._ends.get((0, bool(self._each), self._ridge))
         taught = [np.flatnonzero(weights > 0)]
-        coefficients = next(_trained(seen, targets, weights, taught, self._ridge, [start]))
+        coefficients = next(folds.trained(seen, targets, weights, taught, self._ridge, [start]))
         return Linear(seen.scaler, coefficients)
 
     def public(

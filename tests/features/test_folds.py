@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from deem_crowd.features import folds, learners, logistic
+from deem_crowd.features import folds, logistic
 from deem_crowd.features.learners import LogisticLearner, settled
 from deem_crowd.features.neighbours import NeighbourLearner
 
@@ -64,7 +64,7 @@ def test_folds_at_once_or_one_by_one_say_the_same(form, monkeypatch):
     x -= x.mean(axis=0)  # sparse features are not centred
     fold, weights = np.arange(N) % 5, np.where(np.arange(N) < 4, 0.0, 1.0)
     at_once = settled(LogisticLearner(each=False), form(x), targets, weights, fold)
-    monkeypatch.setattr(learners, "_MOST_AT_ONCE", 0)
+    monkeypatch.setattr(folds, "MOST_AT_ONCE", 0)
     one_by_one = settled(LogisticLearner(each=False), form(x), targets, weights, fold)
     np.testing.assert_allclose(at_once, one_by_one, atol=0.02)
 
