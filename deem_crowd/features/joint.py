@@ -46,6 +46,8 @@ _PASSES, _LATER_PASSES = 20, 6
 _RESTED = 5e-4
 """Passes end where the posterior of a task changes by less, in the mean of the largest change: the next classifier
 changes it by more."""
+_SLOW_PASSES, _SLOW_LATER_PASSES, _SLOW_RESTED = 30, 10, 1e-4
+"""The same where most tasks have one answer: tables and labels then move each other in small steps, and far."""
 _SETTLED = 2e-3
 """Stop where the posterior of a task changes by less from round to round, in the mean of the largest change."""
 _SETTLE_ROUNDS = 2
@@ -226,6 +228,13 @@ class _EM:
         self.regional: torch.Tensor | None = None
         self._regional_strength = _FIRST_STRENGTH
         self._log_prior = torch.zeros(())
+        answers = problem.design.votes.sum(1)
+        self._slow = float((answers > 1).sum()) < 0.5 * float((answers > 0).sum())
+        self._passes, self._later_passes, self._rested = (
+            (_SLOW_PASSES, _SLOW_LATER_PASSES, _SLOW_RESTED)
+            if self._slow
+            else (_PASSES, _LATER_PASSES, _RESTED)
+        )
 
     def passes(self, states: torch.Tensor, log_q: FloatArray | None, first: bool) -> torch.Tensor:
         """Return the posterior when tables and scaling have come to rest, shape (N, K)."""
@@ -234,10 +243,10 @@ class _EM:
         power = (1 / design_effect(answers, self.correlation)).to(design.dtype)
         if not first:  # the word of a new classifier counts before tables and scaling follow it
             states = self._expected(self._word(states, log_q), power)[0]
-        for number in range(_PASSES if first else _LATER_PASSES):
+        for number in range(self._passes if first else self._later_passes):
             counts = design.expected_counts(states).cpu()
             learned = number in _STRENGTH_LEARNED_AT or (number == 0 and not first)
-            if learned or number < _CENTRED_UP_TO or number % _CENTRED_EVERY == 0:
+            if self._slow or learned or number < _CENTRED_UP_TO or number % _CENTRED_EVERY == 0:
                 middle = self._centre.update(counts, self._strength)
             if learned and design.n_classes > 1:
                 self._strength = learned_strength(counts, middle, self._strength)
@@ -250,7 +259,7 @@ class _EM:
             self.history.append(likelihood)
             change = float((moved - states).abs().amax(1).mean())
             states = moved
-            if change < _RESTED:
+            if change < self._rested:
                 break
         return states
 
@@ -276,12 +285,14 @@ class _EM:
         self.regional = torch.log(cells / cells.sum(1, keepdim=True))
 
     def _rescale(self, states: torch.Tensor, log_q: FloatArray | None) -> None:
-        """Bring what the classifier's word counts a step nearer to what fits the posterior."""
+        """Bring what the classifier's word counts nearer to what fits the posterior."""
         if log_q is None:
             return
         some = self._sample
         p = states.cpu().double().numpy()[self.problem.rows.place[some]]
-        self.scaling = self.scaling.fitted(log_q[some], p, self._weights[some], steps=1)
+        self.scaling = self.scaling.fitted(
+            log_q[some], p, self._weights[some], steps=8 if self._slow else 1
+        )
 
     def _word(self, states: torch.Tensor, log_q: FloatArray | None) -> torch.Tensor:
         """Return log p(label) of each task before its answers, shape (N, K)."""
