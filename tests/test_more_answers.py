@@ -196,6 +196,26 @@ def test_what_partial_fit_keeps_can_be_pickled(automatic) -> None:
     pickle.dumps(again)
 
 
+@MODELS
+@pytest.mark.parametrize("n_new", [3, 150], ids=["their tasks", "all tasks"])
+def test_new_tasks_without_answers_have_no_label(automatic, n_new) -> None:
+    begun = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    begun.partial_fit(crowd())
+    more = crowd(n=n_new // 5 + 1, seed=1)[:n_new]
+    numbers = pd.factorize(more["task"])[0]
+    workers, classes = pd.Index(sorted(set(more["worker"]))), pd.RangeIndex(3)
+    silent = [9998, 9999]
+    tasks = pd.Index([*range(5000, 5001 + numbers.max()), *silent])
+    codes = workers.get_indexer(more["worker"]), more["label"].to_numpy()
+    new = Answers.from_codes(
+        (numbers, tasks), (codes[0], workers), (codes[1], classes), classes=classes
+    )
+    begun.partial_fit(new)
+    assert begun.update_.endswith("all tasks") == (n_new == 150)
+    assert begun.labels_[silent].isna().all()
+    assert begun.labels_.drop(silent).notna().all()
+
+
 def test_an_addition_can_be_saved(tmp_path) -> None:
     model = grown(crowd(), 0.01, None)
     model.save(tmp_path / "model")

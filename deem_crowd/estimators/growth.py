@@ -187,7 +187,7 @@ def _added(
     if whole:
         posterior = _of_all(parts, pool, design)
         silent = _extended(growth.label, n_tasks) < 0
-        silent[touched.tasks] = False
+        silent[touched.tasks] = row_sum(touched.design.votes) == 0
         label = _labels(posterior, design.votes, silent)
     else:
         at = touched.tasks
