@@ -29,9 +29,10 @@ def test_common_tasks_are_those_that_both_answered(few, seed, d) -> None:
     np.testing.assert_array_equal(found, answered.T @ answered)
 
 
+@pytest.mark.parametrize("limit", ["_MOST_CELLS", "_MOST_MEETINGS"])
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**16), d=st.integers(2, 9), k=st.integers(1, 4))
-def test_agreement_is_the_same_by_pairs_of_answers_and_by_products(seed, d, k) -> None:
+def test_agreement_is_the_same_by_pairs_of_answers_and_by_products(limit, seed, d, k) -> None:
     rng = np.random.default_rng(seed)
     data = np.where(rng.random((60, d)) < 0.6, rng.integers(k, size=(60, d)), -1)
     data[:, 0] = 0
@@ -39,10 +40,22 @@ def test_agreement_is_the_same_by_pairs_of_answers_and_by_products(seed, d, k) -
     chosen = np.flatnonzero(rng.random(d) < 0.7)
     by_pairs = pairs.count(answers, chosen, least=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "_MOST_CELLS", 0)
+        patch.setattr(pairs, limit, 0)
         by_products = pairs.count(answers, chosen, least=1)
     for name in ("common", "agreed", "chance"):
         np.testing.assert_array_equal(getattr(by_pairs, name), getattr(by_products, name))
+
+
+def test_pairs_of_answers_are_held_up_to_a_number_of_them(monkeypatch) -> None:
+    data = np.full((10, 4), -1)
+    data[:, :3] = 0
+    given = pairs._given(Answers.from_dense(data, 1), np.arange(4))
+    monkeypatch.setattr(pairs, "_MOST_MEETINGS", 30)  # three a task
+    met = given.met()
+    assert met is not None
+    assert len(met[0]) == 30
+    monkeypatch.setattr(pairs, "_MOST_MEETINGS", 29)
+    assert given.met() is None
 
 
 @settings(max_examples=25, deadline=None)

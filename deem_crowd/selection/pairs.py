@@ -35,6 +35,8 @@ MAX_SOURCES = 500
 Meetings = tuple[Positions, Positions]
 """Pairs of answers to one task: the places of those that stand before, and of those that stand after."""
 _FEW_ANSWERS = 12
+_MOST_MEETINGS = 2**23
+"""Pairs of answers to one task that are held at once, some 40 bytes each: products of matrices take less memory."""
 _MOST_CELLS = 2**23
 """Sources² × classes that are counted at once."""
 _DENSE_CELLS, _DENSE_GAIN = 2e7, 30.0
@@ -174,12 +176,14 @@ class _Given(NamedTuple):
     task: npt.NDArray[Any]
 
     def met(self) -> Meetings | None:
-        """Return all pairs of answers to one task, as places among the r; None where a task has more than a few.
+        """Return all pairs of answers to one task, as places among the r; None where a task has more than a few,
+        or all have more than :data:`_MOST_MEETINGS`.
 
         Answers stand task by task, so that pairs of answers to one task stand at distances 1, 2, …
         """
-        most = int(np.bincount(self.task).max(initial=0))
-        if most > _FEW_ANSWERS:
+        number = np.bincount(self.task)
+        most = int(number.max(initial=0))
+        if most > _FEW_ANSWERS or int((number * (number - 1)).sum()) > 2 * _MOST_MEETINGS:
             return None
         before, after = [np.zeros(0, dtype=np.intp)], [np.zeros(0, dtype=np.intp)]
         first = np.arange(len(self.task))
