@@ -154,9 +154,14 @@ def scores(threshold: Threshold, label_sets: list[tuple[Answers, pd.Series]]) ->
 
 def main(
     data: list[str],
-    only: Annotated[str, typer.Option(help="Thresholds whose name contains this.")] = "",
+    only: Annotated[
+        str, typer.Option(help="Thresholds whose name, or what it stands for, contains this.")
+    ] = "",
 ) -> None:
     """Print the values of each threshold with one set left out, and what they score on it."""
+    asked = [threshold for threshold in THRESHOLDS if only in f"{threshold.what} {threshold.name}"]
+    if not asked:
+        raise typer.BadParameter(f"no threshold is called {only!r}.", param_hint="--only")
     label_sets = []
     for source in sources(list(data)):
         label_set = source.load(0)
@@ -175,9 +180,7 @@ def main(
     table.add_column("threshold")
     for header in headers:
         table.add_column(header, justify="right")
-    for threshold in THRESHOLDS:
-        if only not in threshold.name:
-            continue
+    for threshold in asked:
         values, used = threshold.values, threshold.used
         accuracy = scores(threshold, label_sets)
         left_out = leave_one_out(accuracy, values, used)
