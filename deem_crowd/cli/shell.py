@@ -292,6 +292,10 @@ _COLUMNS = ("task", "worker", "label")
 _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r": df\.dropna\([^)]*\)", ""),
     (r", e\.g\. df(\['\w+'\])?\.astype\(str\)", ""),
+    (
+        r": df\[~?df\['label'\].*; if (not|it is a class), name the classes: classes=.*\.$",
+        r" of the file; if \1, nothing has to change.",
+    ),
     (r"Rename the columns: df\.rename\(columns=\{…[^)]*\)", "Rename the column in the file"),
     (
         r"Rename the columns: df\.rename\(columns=\{([^}]*)\}\)",

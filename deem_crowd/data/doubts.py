@@ -42,8 +42,8 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
     messages.append(_one_source(answers))
     if not classes_given:
         classes = answers.classes
-        free_text = _free_text(answers)
-        messages += [free_text or _ratings(classes), _minus_one(classes), _no_answer(classes)]
+        ratings = _ratings(classes)
+        messages += [ratings or _free_text(answers), _minus_one(classes), _no_answer(classes)]
     for message in messages:
         if message:
             warn(message, DataWarning)
