@@ -259,7 +259,8 @@ class DEEM(
         """Add tasks: further rows of the same sources.
 
         Earlier rows are remembered. The model is fitted to all of them, starting from its present weights, and the
-        result is close to that of :meth:`fit` on all rows. Models with several units or with layers are fitted anew.
+        result is close to that of :meth:`fit` on all rows. Models with several units, with layers, or with
+        sparse tables of many classes, are fitted anew.
 
         Parameters
         ----------

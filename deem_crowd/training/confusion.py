@@ -23,7 +23,37 @@ RIGHT, WRONG = 2.0, 0.8
 """Pseudo-answers of a worker before anything is learned: for the label itself, for all others together."""
 
 
-class ConfusionTables:
+class LearnedPrior:
+    """What M-steps share that learn α and carry it from pass to pass.
+
+    Parameters
+    ----------
+    base : Tensor
+        α before anything is learned, of the step's own shape.
+    warm_start : WarmStart, optional
+        Whose α to go on from.
+    """
+
+    def __init__(self, base: torch.Tensor, warm_start: WarmStart | None) -> None:
+        self._base, self._continued = base, warm_start is not None
+        begin = base if warm_start is None else warm_start.pseudo_answers
+        self.pseudo_answers = begin.clone()
+
+    def _learns(self, number: int) -> bool:
+        """Tell whether a pass learns α: of the votes alone it is not learned."""
+        return number > 1 or self._continued
+
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        return {"alpha": self.pseudo_answers}
+
+    def resume(self, carried: Mapping[str, Any]) -> None:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        self.pseudo_answers = carried["alpha"]
+
+
+class ConfusionTables(LearnedPrior):
     """A table a worker; see :class:`deem_crowd.training.em.MStep`.
 
     Parameters
@@ -40,15 +70,11 @@ class ConfusionTables:
         self.n_classes, self.n_subtypes = n_classes, n_subtypes
         self._own = diagonal(n_classes, n_subtypes).bool()
         wrong = torch.full(self._own.shape, WRONG / max(n_classes - 1, 1), dtype=torch.float64)
-        self._base = wrong.masked_fill(self._own, RIGHT)
-        self._continued = warm_start is not None
-        self.pseudo_answers = (
-            self._base if warm_start is None else warm_start.pseudo_answers
-        ).clone()
+        super().__init__(wrong.masked_fill(self._own, RIGHT), warm_start)
 
     def update(self, counts: torch.Tensor, tasks: torch.Tensor, number: int) -> Tables:
-        """See :class:`deem_crowd.training.em.MStep`. Of the votes alone α is not learned."""
-        if number > 1 or self._continued:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        if self._learns(number):
             learned = learned_pseudo_answers(counts, self.pseudo_answers, self._base)
             self.pseudo_answers = own_label_first(learned, self._own)
         weight = log_tables(counts + self.pseudo_answers)
@@ -62,15 +88,6 @@ class ConfusionTables:
         value += math.lgamma(k) - k * m * torch.lgamma(share)
         value += torch.lgamma(tasks + share).sum() - torch.lgamma(tasks.sum() + k)
         return float(value)
-
-    @property
-    def carried(self) -> Mapping[str, Any]:
-        """See :class:`deem_crowd.training.em.MStep`."""
-        return {"alpha": self.pseudo_answers}
-
-    def resume(self, carried: Mapping[str, Any]) -> None:
-        """See :class:`deem_crowd.training.em.MStep`."""
-        self.pseudo_answers = carried["alpha"]
 
 
 def fit_confusion(

@@ -6,13 +6,12 @@ One-coin Dawid-Skene with unequal errors; the member of a pool beside those of :
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.training.confusion import RIGHT, WRONG
+from deem_crowd.training.confusion import RIGHT, WRONG, LearnedPrior
 from deem_crowd.training.dirichlet import learned_pseudo_answers
 from deem_crowd.training.em import PASSES, Member, Tables, WarmStart, class_log_prior, climb
 
@@ -20,7 +19,7 @@ ERROR_CONCENTRATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)
 """Of the prior on a confusion of errors: the larger, the more even they are."""
 
 
-class OneCoin:
+class OneCoin(LearnedPrior):
     """One accuracy a worker and one confusion of errors for all; see :class:`deem_crowd.training.em.MStep`.
 
     α, shape (2,), are right and wrong pseudo-answers.
@@ -29,15 +28,11 @@ class OneCoin:
     n_subtypes, bounded = 1, False
 
     def __init__(self, warm_start: WarmStart | None = None) -> None:
-        self._base = torch.tensor([RIGHT, WRONG], dtype=torch.float64)
-        self._continued = warm_start is not None
-        self.pseudo_answers = (
-            self._base if warm_start is None else warm_start.pseudo_answers
-        ).clone()
+        super().__init__(torch.tensor([RIGHT, WRONG], dtype=torch.float64), warm_start)
 
     def update(self, counts: torch.Tensor, tasks: torch.Tensor, number: int) -> Tables:
-        """See :class:`deem_crowd.training.em.MStep`. Of the votes alone α is not learned."""
-        if number > 1 or self._continued:
+        """See :class:`deem_crowd.training.em.MStep`."""
+        if self._learns(number):
             right = torch.diagonal(counts, dim1=1, dim2=2).sum(1)
             pairs = torch.stack([right, counts.sum((1, 2)) - right], 1)[:, :, None]
             alpha, base = self.pseudo_answers[:, None], self._base[:, None]
@@ -48,15 +43,6 @@ class OneCoin:
     def log_evidence(self, counts: torch.Tensor, tasks: torch.Tensor) -> float:
         """Return NaN: the bound of this member is not asked for."""
         return math.nan
-
-    @property
-    def carried(self) -> Mapping[str, Any]:
-        """See :class:`deem_crowd.training.em.MStep`."""
-        return {"alpha": self.pseudo_answers}
-
-    def resume(self, carried: Mapping[str, Any]) -> None:
-        """See :class:`deem_crowd.training.em.MStep`."""
-        self.pseudo_answers = carried["alpha"]
 
 
 def fit_one_coin(
