@@ -209,8 +209,12 @@ def test_neither_order_nor_names_matter() -> None:
 def test_free_text_gets_one_skill_and_a_warning() -> None:
     n = 1200
     frame = pd.DataFrame(
-        {"task": np.arange(n) // 3, "worker": np.arange(n) % 30, "label": np.arange(n) + 0.5}
-    ).astype({"label": "str"})
+        {
+            "task": np.arange(n) // 3,
+            "worker": np.arange(n) % 30,
+            "label": [f"text {i}" for i in range(n)],
+        }
+    )
     with (
         pytest.warns(DataWarning, match="hardly any information"),
         pytest.warns(DataWarning, match="free text"),
