@@ -13,6 +13,8 @@ FEW_COLUMNS = 16
 CACHED = 2**18
 """Entries of a posterior that stay in the cache while they are worked on."""
 _WIDE = 256
+_ON_ONE_THREAD = 2**17
+"""Multiplications of a product of matrices that OpenBLAS does on one thread: half of what it takes for little."""
 _SHORT = 8
 """Columns of rows that are short, up to which a product with ones takes less time than loops over rows."""
 
@@ -95,7 +97,8 @@ def divide_by_sums(
     """Turn rows v, on the CPU, into w v / Σ_s w_s v_s in place, and write these sums, shape (n,), to ``total``.
 
     Of short rows a product with the matrix w_s / w_t has the sum over w_t for each column t, so that they are divided
-    by without loops over short rows; numpy's product takes a third of torch's here.
+    by without loops over short rows; numpy's product takes a third of torch's here. It is taken in pieces for which
+    OpenBLAS starts no threads: these wait by spinning, and torch's then have no core.
 
     Parameters
     ----------
@@ -113,7 +116,10 @@ def divide_by_sums(
         values /= torch.mv(values, torch.ones(size), out=total).unsqueeze(1)
         return
     ratio = (weight[:, None] - weight).exp()
-    np.matmul(values.numpy(), ratio.numpy(), out=room.numpy())
+    step = max(1, _ON_ONE_THREAD // size**2)
+    for start in range(0, len(values), step):
+        some = slice(start, start + step)
+        np.matmul(values[some].numpy(), ratio.numpy(), out=room[some].numpy())
     torch.mul(room[:, 0], float(weight[0].exp()), out=total)
     values.div_(room)
 
