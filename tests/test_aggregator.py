@@ -168,7 +168,7 @@ def test_row_predict_before_fit_and_with_unknown_workers(fitted) -> None:
     strict = DEEMAggregator(unknown_workers="error").fit(FRAME)
     with pytest.raises(DataError, match="1 of 1 workers were not there in fit: 99.*average"):
         strict.predict(stranger)
-    with pytest.raises(DataError, match="1 label not there in fit: 'cow'"):
+    with pytest.raises(DataError, match="1 label that was not there in fit: 'cow'"):
         fitted.predict(stranger.assign(worker=0, label="cow"))
 
 

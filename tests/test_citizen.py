@@ -179,7 +179,7 @@ def test_a_model_from_a_file_says_that_it_goes_by_position(tmp_path) -> None:
 def test_strangers_among_answers_are_said() -> None:
     model = DEEM().fit(Answers.from_frame(FRAME))
     new = FRAME.head(12).assign(worker=["a", "b", "c", "zoe", "e", "f"] * 2)
-    with pytest.warns(DataWarning, match=r"1 workers were not there in fit \('zoe'\)"):
+    with pytest.warns(DataWarning, match=r"1 worker was not there in fit \('zoe'\)"):
         model.predict(Answers.from_frame(new))
     with pytest.raises(DataError, match="none of the 1 ids in worker"):
         model.predict(Answers.from_frame(new.assign(worker="zoe")[::6]))

@@ -203,7 +203,7 @@ def test_gold_of_tasks_without_answers_is_a_warning(folder: Path) -> None:
         ("task,label\nt0,maybe\n", "'maybe'"),
         ("task,truth\nt0,no\n", "label"),
         ("task,label\nt0,no\nt0,yes\n", "two gold labels ('t0')"),
-        ("task,label\n,no\n", "column 'task' is missing in 1 rows"),
+        ("task,label\n,no\n", "column 'task' is missing in 1 row. Drop or repair"),
     ],
 )
 def test_bad_gold(folder: Path, gold: str, said: str) -> None:

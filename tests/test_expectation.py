@@ -16,6 +16,7 @@ from deem_crowd.model.blocked_rows import BlockedRows
 from deem_crowd.model.calibration import within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of, expect
+from deem_crowd.training import one_unit
 from deem_crowd.training.digamma import DigammaSum
 from deem_crowd.training.likelihood import Likelihood, Settings
 from deem_crowd.training.one_unit import train
@@ -128,12 +129,15 @@ def test_extrapolated_pseudo_answers_end_where_steps_end(k, monkeypatch) -> None
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_a_large_fit_ends_where_passes_would_lead(k, monkeypatch) -> None:
-    monkeypatch.setattr("deem_crowd.training.one_unit._LARGE", 1)
+    monkeypatch.setattr(one_unit, "_LARGE", 1)
+    jump, jumped = one_unit._reached, []
+    monkeypatch.setattr(one_unit, "_reached", lambda *path: jumped.append(1) or jump(*path))
     design = DesignMatrix(Answers.from_frame(crowd_of(20_000, 2, k).answers), CPU, torch.float64)
     weight = 2.0 * torch.eye(k, dtype=torch.float64).expand(design.n_workers, k, k)
     start = type("Start", (), {"bias": torch.zeros(k, dtype=torch.float64), "weight": weight})()
     ended, followed = (train(design, start, Settings(tol=tol)) for tol in (1e-6, 1e-13))
     assert ended.converged
+    assert len(jumped) == 1, "the first ends with an extrapolated step, the second goes all the way"
     assert ended.n_passes < followed.n_passes
     near, far = (
         expect(design, fit.energy.weight, fit.energy.bias).states for fit in (ended, followed)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted, first_few
 from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.tables import to_frame
@@ -126,15 +126,16 @@ def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
     wrong = scores.notna() & numbers.isna()
     if wrong.any():
         raise DataError(
-            f"column 'score': {int(wrong.sum())} values are no numbers: {first_few(scores[wrong].unique())}. "
+            f"column 'score': {counted(int(wrong.sum()), 'value is no number', 'values are no numbers')}: "
+            f"{first_few(scores[wrong].unique())}. "
             f"{_remedy(scores[wrong])}"
         )
     values: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(values)
     if infinite.any():
         raise DataError(
-            f"column 'score': {int(infinite.sum())} values are infinite, first in row {int(infinite.argmax())}. Give "
-            "a number, or leave them empty."
+            f"column 'score': {counted(int(infinite.sum()), 'value is', 'values are')} infinite, first in row "
+            f"{int(infinite.argmax())}. Give a number, or leave such fields empty."
         )
     return values
 
@@ -148,8 +149,10 @@ def _remedy(wrong: pd.Series) -> str:
 def _warn(n_missing: int, silent: npt.NDArray[Any]) -> None:
     parts = []
     if n_missing:
-        parts.append(f"{n_missing} rows have no score")
+        parts.append(f"{counted(n_missing, 'row has', 'rows have')} no score")
     if len(silent):
-        parts.append(f"{len(silent)} judges give one score throughout ({first_few(silent)})")
+        parts.append(
+            f"{counted(len(silent), 'judge gives', 'judges give')} one score throughout ({first_few(silent)})"
+        )
     if parts:
         warn(f"{'; '.join(parts)}: they are left out.", DataWarning)

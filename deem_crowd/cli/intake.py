@@ -205,7 +205,8 @@ def read_gold(path: str, asked: Reading, answers: Any) -> pd.Series:
     frame = frame[["task", "label"]].dropna(subset=["label"])
     if frame["task"].isna().any():
         raise DataError(
-            f"{called(path, 'input')}: column 'task' is missing in {int(frame['task'].isna().sum())} rows."
+            f"{called(path, 'input')}: column 'task' is missing in "
+            f"{counted(int(frame['task'].isna().sum()), 'row')}. Drop or repair such rows."
         )
     frame = frame.drop_duplicates()
     twice = frame["task"][frame["task"].duplicated()].unique()

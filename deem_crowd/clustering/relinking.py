@@ -39,6 +39,8 @@ _TASKS_OF_A_CLASS = 2
 _IN_BOTH = 3.0
 """Answers that a source has in either part, at least, to count as one of both."""
 _STARTS, _KEPT, _SWAPS, _EXPANDED = 20, 4, 60, 12
+_CELLS = 2**22
+"""Matchings × names × classes that are looked at together."""
 _SAME = 0.01
 
 BoolArray = npt.NDArray[np.bool_]
@@ -107,8 +109,11 @@ class _Part:
         cells = self.errors[0] + self.errors[1][orders[:, :, None], orders[:, None, :]]
         value = gammaln(cells[:, apart] + ERRORS).sum(1)
         value -= gammaln((cells * apart).sum(2) + ERRORS * (k - 1)).sum(1)
-        tables = self.both[0] + np.moveaxis(self.both[1][:, orders], 1, 0)
-        value += gammaln(tables + ERRORS).sum((1, 2))
+        at_once = max(1, _CELLS // max(self.both[0].size, 1))
+        for start in range(0, len(orders), at_once):
+            some = slice(start, start + at_once)
+            tables = self.both[0] + np.moveaxis(self.both[1][:, orders[some]], 1, 0)
+            value[some] += gammaln(tables + ERRORS).sum((1, 2))
         return np.asarray(value + evidence_of_sizes(self.sizes[0] + self.sizes[1][orders]))
 
     def orders(self, rng: np.random.Generator) -> list[IntArray]:

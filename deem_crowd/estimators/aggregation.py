@@ -142,7 +142,7 @@ def predicted(
     unknown = np.flatnonzero(known_classes < 0)
     if len(unknown):
         raise DataError(
-            f"column 'label' holds {counted(len(unknown), 'label')} not there in fit: "
+            f"column 'label' holds {counted(len(unknown), 'label that was', 'labels that were')} not there in fit: "
             f"{first_few(answers.classes.take(unknown))}. Known labels: {first_few(classes, 10)}."
         )
     known_workers = workers.get_indexer(answers.workers)

@@ -20,7 +20,7 @@ from deem_crowd.data.wide import frame_matrix, is_frame
 from deem_crowd.estimators import inputs, stored_ids
 from deem_crowd.estimators import predictions as taken
 from deem_crowd.estimators.checkpoint import Reader
-from deem_crowd.exceptions import DataWarning, UnsupportedError, first_few
+from deem_crowd.exceptions import DataWarning, UnsupportedError, counted, first_few
 from deem_crowd.model import votes
 from deem_crowd.runtime.warning import warn
 
@@ -82,9 +82,10 @@ class Naming:
                 answers.classes.take(answers.hard_label[~known]),
             ]
         ).unique()
+        number = counted(int((~known).sum()), "answer gives", "answers give")
         warn(
-            f"{int((~known).sum())} answers give names that their sources did not give in fit (source and name: "
-            f"{first_few(lost)}): nobody knows what they stand for, and they are left out.",
+            f"{number} a name that the source did not give in fit (source and name: {first_few(lost)}): nobody knows "
+            "what such a name stands for, so they are left out.",
             DataWarning,
         )
         return common.select(rows=known)

@@ -127,7 +127,7 @@ def by_ids(new: Answers, fitted_on: Answers) -> tuple[Answers, npt.NDArray[np.in
     if (workers < 0).any():
         strangers = new.workers.take(np.flatnonzero(workers < 0))
         warn(
-            f"{len(strangers)} workers were not there in fit ({first_few(strangers)}): "
+            f"{counted(len(strangers), 'worker was', 'workers were')} not there in fit ({first_few(strangers)}): "
             "each counts as the average worker.",
             DataWarning,
         )
@@ -136,8 +136,9 @@ def by_ids(new: Answers, fitted_on: Answers) -> tuple[Answers, npt.NDArray[np.in
     lost = int((classes[new.hard_label] < 0).sum()) if not new.is_soft else 0
     if lost:
         unknown = new.classes.take(np.flatnonzero(classes < 0))
+        number = counted(lost, "answer gives", "answers give")
         warn(
-            f"{lost} answers give a class that was not there in fit ({first_few(unknown)}): they are left out.",
+            f"{number} a class that was not there in fit ({first_few(unknown)}): left out.",
             DataWarning,
         )
     return new.select(classes=(classes, fitted_on.classes)), workers

@@ -83,7 +83,7 @@ def test_rows_and_judges_that_say_nothing_are_left_out_and_said() -> None:
     table = pd.DataFrame(
         {"task": list("abcabc"), "worker": list("xxxyyy"), "score": [1, 2, None, 3, 3, 3]}
     )
-    with pytest.warns(DataWarning, match=r"1 rows have no score; 1 judges .* \('y'\)"):
+    with pytest.warns(DataWarning, match=r"1 row has no score; 1 judge .* \('y'\)"):
         answers = from_scores(table)
     assert answers.workers.tolist() == ["x"]
     assert answers.n_answers == 2
@@ -92,13 +92,13 @@ def test_rows_and_judges_that_say_nothing_are_left_out_and_said() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"score": ["1", "2", "high"]}, DataError, "1 values are no numbers: 'high'"),
+        ({"score": ["1", "2", "high"]}, DataError, "1 value is no number: 'high'"),
         (
             {"score": ["1,5", "2", "2,5"]},
             DataError,
             "2 values are no numbers.*decimals with a point",
         ),
-        ({"score": [1, 2, float("inf")]}, DataError, "1 values are infinite, first in row 2"),
+        ({"score": [1, 2, float("inf")]}, DataError, "1 value is infinite, first in row 2"),
         ({"score": [4, 4, 4]}, DataError, "no judge gives two different scores"),
     ],
 )

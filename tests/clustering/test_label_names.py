@@ -106,7 +106,7 @@ def test_new_tasks_and_files(tmp_path) -> None:
     loaded = DEEM.load(tmp_path / "own")
     np.testing.assert_array_equal(loaded.predict_proba(own), shares)
     pd.testing.assert_frame_equal(loaded.mapping_, model.mapping_)
-    with pytest.warns(DataWarning, match="1 answers give names that their sources did not give"):
+    with pytest.warns(DataWarning, match="1 answer gives a name that the source did not give"):
         assert loaded.predict(np.array([[9, -1, own[0, 2], -1, -1]]))[0] >= 0
     assert accuracy(model.predict(own, align_to=truth), truth) == accuracy(labels, truth)
     aligned = model.predict(own, align_to=truth)

@@ -135,7 +135,9 @@ def test_a_part_is_cut_where_few_right_answers_cross() -> None:
     assert relinked(own, [], rng) == []
 
 
-def test_what_speaks_for_a_matching_by_hand() -> None:
+@pytest.mark.parametrize("cells", [1, 2**22])
+def test_what_speaks_for_a_matching_by_hand(cells, monkeypatch) -> None:
+    monkeypatch.setattr("deem_crowd.clustering.relinking._CELLS", cells)
     answers, truth = two_parts(3, n=60)
     own = OwnNames.of(answers)
     part = _parts(own, shared_errors(own, certain(truth), "s"))[0]

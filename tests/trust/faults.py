@@ -155,7 +155,7 @@ FRAMES = [
     Fault("predict with unknown workers", lambda: fitted(unknown_workers="error").predict(frame(worker=[1, 9, 8, 2])),
           DataError, "2 of 4 workers were not there in fit: 9, 8. Fit with their answers, or pass unknown_workers='average'."),
     Fault("predict with unknown labels", lambda: fitted().predict(frame(label=list("xyzz"))),
-          DataError, "column 'label' holds 1 label not there in fit: 'z'. Known labels: 'x', 'y'."),
+          DataError, "column 'label' holds 1 label that was not there in fit: 'z'. Known labels: 'x', 'y'."),
     Fault("partial_fit after fit", lambda: fitted().partial_fit(frame()),
           ParameterError, "partial_fit continues only from partial_fit: fit and load keep no answers. Begin with partial_fit, or fit with all answers."),
     Fault("load what is not there", lambda: DEEMAggregator.load("nowhere"),
