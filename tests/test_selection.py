@@ -20,7 +20,7 @@ from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import candidates, dependence, null_model, pairs, select
-from deem_crowd.selection.opinion_pool import agreement_weights
+from deem_crowd.selection.opinion_pool import agreement_weights, without_label
 from deem_crowd.training import confusion, em
 from deem_crowd.training.dirichlet import log_marginal
 from deem_crowd.training.hierarchical import AccuracyCentre, fit_hierarchical
@@ -151,17 +151,31 @@ def test_the_pool_is_what_its_formula_says() -> None:
     assert rows["weight"].sum() == pytest.approx(1)
 
 
-def test_without_a_label_chances_are_the_shares_of_votes() -> None:
+@pytest.mark.parametrize(
+    ("n_tasks", "alike", "by_votes"), [(60, True, True), (60, False, False), (20, True, False)]
+)
+def test_without_a_label_the_more_careful_of_two_speaks(n_tasks, alike, by_votes) -> None:
+    """Of one skill for all, which pairs that agree raise, and the shares of votes; of few tasks it is the skill."""
+    rng = np.random.default_rng(5)
+    shares = rng.dirichlet(np.full(3, 0.5), size=n_tasks) if alike else np.full((n_tasks, 3), 1 / 3)
+    data = np.array([rng.choice(3, 8, p=p) for p in shares])
+    design = design_of(Answers.from_dense(data, 3))
+    skill = null_model.common_skill(design, 1).posterior(design).numpy()
+    votes = (design.votes.numpy() + 1 / 3) / 9
+    assert (votes.max(1).mean() < skill.max(1).mean()) == alike
+    expected = votes if by_votes else skill
+    np.testing.assert_allclose(without_label(design).posterior(design), expected, atol=1e-9)
+
+
+def test_a_model_without_a_label_predicts_what_it_was_fitted_to() -> None:
     rng = np.random.default_rng(5)
     data = rng.integers(3, size=(60, 5))
-    data[rng.random(data.shape) < 0.3] = -1
-    frame = Answers.from_dense(data, 3)
     agg = DEEM().fit(data)
     assert candidates.COMMON in set(agg.selection_["candidate"])
-    votes = design_of(frame).votes.numpy()
-    shares = (votes + 1 / 3) / (votes.sum(1, keepdims=True) + 1)
-    some = votes.sum(1) > 0
-    np.testing.assert_allclose(agg.predict_proba(data)[some], shares[some], atol=1e-9)
+    design = design_of(Answers.from_dense(data, 3))
+    np.testing.assert_allclose(
+        agg.predict_proba(data), without_label(design).posterior(design), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -14,7 +14,7 @@ so that a voice that stands alone counts for little, whatever its likelihood. Th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -22,8 +22,9 @@ from deem_crowd.model.calibration import discounted, tempered
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.rows import row_sum
+from deem_crowd.model.rows import row_max, row_sum
 from deem_crowd.selection import null_model, one_sided
+from deem_crowd.selection.pairs import MIN_COMMON
 
 FLOOR = 0.1
 """What the votes count at least."""
@@ -116,14 +117,20 @@ def with_floor(posterior: torch.Tensor, design: DesignMatrix, floor: float) -> t
 
 
 def without_label(design: DesignMatrix) -> OpinionPool:
-    """Return what is left where the answers show no label: one skill for all, with the shares of votes for chances.
+    """Return what is left where the answers show no label: one skill for all.
 
-    How often pairs agree then says nothing about a skill. Where most sources speak for one class the shares of votes
-    say as little, since the others are silent on it: chances are then those of the usual skill.
+    How often pairs agree then hardly tells a skill, since a task may be answered alike for other reasons than its
+    label. So probabilities are the shares of votes where these are surer of less, in the mean over tasks; with as many
+    tasks as two sources have to share to be compared. Where most sources speak for one class the shares of votes say
+    as little, since the others are silent on it: there they are those of the usual skill.
     """
     energy = null_model.common_skill(design, 1)
-    told = one_sided.are_most(design.answers_named())
-    return OpinionPool((energy,), (1.0,), floor=0.0 if told else 1.0)
+    pool = OpinionPool((energy,), (1.0,), floor=0.0)
+    if design.n_tasks_in_all < MIN_COMMON or one_sided.are_most(design.answers_named()):
+        return pool
+    shares = replace(pool, floor=1.0)
+    sure = [design.mean(row_max(one.posterior(design))) for one in (pool, shares)]
+    return shares if sure[1] < sure[0] else pool
 
 
 def agreement_weights(
