@@ -2,7 +2,8 @@
 # make test   install what developing needs, and run all that CI runs
 
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 2 --dist worksteal
+# Three on two cores: many tests wait for processes that they have started.
+PYTEST_ARGS ?= -n 3 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
