@@ -124,7 +124,8 @@ class Panel:
     def all_explained(self) -> Panel:
         """Return the same where the model says of every pair how often it agrees."""
         kappa = np.where(np.isfinite(self.excess.explained), self.counts.kappa, np.nan)
-        excess = Excess(kappa, kappa - kappa, np.zeros(kappa.shape, dtype=np.bool_))
+        none = np.where(np.isfinite(kappa), 0.0, np.nan)
+        excess = Excess(kappa, none, np.zeros(kappa.shape, dtype=np.bool_))
         return replace(self, excess=excess)
 
     @property

@@ -206,6 +206,4 @@ def _scores_over_orders(
 
 def shows_no_label(results: Results) -> bool:
     """Tell whether the model was chosen that explains the answers without a label, and has one skill for all."""
-    fitted = results.model.__dict__["_fitted"]
-    candidates = (fitted[0] if isinstance(fitted, tuple) else fitted).candidates
-    return any(candidate.name == COMMON for candidate in candidates)
+    return any(candidate.name == COMMON for candidate in results.candidates)

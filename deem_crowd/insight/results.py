@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from deem_crowd.estimators.aggregator import DEEMAggregator
     from deem_crowd.estimators.deem import DEEM
+    from deem_crowd.selection.candidates import Candidate
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -70,6 +71,15 @@ class Results:
     confusion: FloatArray
     history: list[float]
     known: IntArray | None
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What the model was chosen among, none where it was named: ``selection_`` without the time its frame takes."""
+        fitted = self.model.__dict__["_fitted"]
+        chosen: tuple[Candidate, ...] = (
+            fitted[0] if isinstance(fitted, tuple) else fitted
+        ).candidates
+        return chosen
 
     @cached_property
     def intervals(self) -> FloatArray:

@@ -169,8 +169,7 @@ def compare(results: Results, counts: Pairs | None = None) -> Panel:
 
 def knows_fields(results: Results) -> bool:
     """Tell whether labels come from tables for fields that some workers know better."""
-    table = results.model.selection_
-    return table is not None and bool((table["candidate"] == FIELDS)[table["weight"] > 0].any())
+    return any(one.name == FIELDS and one.weight > 0 for one in results.candidates)
 
 
 def pairs_table(results: Results, panel: Panel) -> pd.DataFrame:

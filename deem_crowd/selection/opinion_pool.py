@@ -120,17 +120,17 @@ def without_label(design: DesignMatrix) -> OpinionPool:
     """Return what is left where the answers show no label: one skill for all.
 
     How often pairs agree then hardly tells a skill, since a task may be answered alike for other reasons than its
-    label. So probabilities are the shares of votes where these are surer of less, in the mean over tasks; with as many
-    tasks as two sources have to share to be compared. Where most sources speak for one class the shares of votes say
-    as little, since the others are silent on it: there they are those of the usual skill.
+    label. So probabilities are the shares of the votes if these are less confident, in the mean over tasks, and there
+    are as many tasks as two sources have to share to be compared. Where most sources speak for one class the shares of
+    the votes say as little, since the others are silent on it: probabilities are then those of the usual skill.
     """
     energy = null_model.common_skill(design, 1)
     pool = OpinionPool((energy,), (1.0,), floor=0.0)
     if design.n_tasks_in_all < MIN_COMMON or one_sided.are_most(design.answers_named()):
         return pool
     shares = replace(pool, floor=1.0)
-    sure = [design.mean(row_max(one.posterior(design))) for one in (pool, shares)]
-    return shares if sure[1] < sure[0] else pool
+    by_skill, by_votes = (design.mean(row_max(p.posterior(design))) for p in (pool, shares))
+    return shares if by_votes < by_skill else pool
 
 
 def agreement_weights(
