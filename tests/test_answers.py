@@ -189,9 +189,9 @@ def test_row_another_answer_of_the_same_worker_can_be_an_error() -> None:
     [
         ([[0, 5], [1, 1]], "labels run to 5 but 3 values below it never occur (2, 3, 4)"),
         ([[1, 2], [2, 1]], "labels run to 2 but 1 values below it never occur (0)"),
-        ([[0, -2], [1, 1]], "1 entries are below −1: -2 (first at (0, 1))"),
-        ([[0, np.nan], [1, 1]], "1 entries are NaN (first at (0, 1))"),
-        ([[0, 1.5], [1, 1]], "1 entries are no whole numbers: 1.5 (first at (0, 1))"),
+        ([[0, -2], [1, 1]], "1 entry is below −1: -2 (first at (0, 1))"),
+        ([[0, np.nan], [1, 1]], "1 entry is NaN (first at (0, 1))"),
+        ([[0, 1.5], [1, 1]], "1 entry is not whole: 1.5 (first at (0, 1))"),
     ],
 )
 def test_row_values_that_are_no_labels(matrix: list, words: str) -> None:
@@ -202,7 +202,7 @@ def test_row_values_that_are_no_labels(matrix: list, words: str) -> None:
 
 def test_row_label_not_below_n_classes() -> None:
     with pytest.raises(
-        DataError, match=r"1 entries are not below n_classes=2: 2 \(first at \(1, 0\)\)"
+        DataError, match=r"1 entry is not below n_classes=2: 2 \(first at \(1, 0\)\)"
     ):
         Answers.from_dense(np.array([[0, 1], [2, 1]]), n_classes=2)
 

@@ -18,7 +18,8 @@ from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.clustering.alignment import align_sources
 from deem_crowd.clustering.own_names import IntArray, OwnNames
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted
+from deem_crowd.runtime.warning import warn
 
 _BLOCK = 2_000_000
 """Cells of a block of agreement counts."""
@@ -87,6 +88,11 @@ class AgreementClusters:
             For a parameter out of its range.
         DataError
             If fewer than two sources answered, or no pair of tasks shares ``min_shared`` sources.
+
+        Warns
+        -----
+        DataWarning
+            Where fewer clusters grow than asked for.
         """
         self._check()
         own = OwnNames.of(data)
@@ -113,6 +119,12 @@ class AgreementClusters:
             alive = stays
             degree -= edges.towards(removed)
             centres.append(centre)
+        if self.n_clusters is not None and len(centres) < most:
+            warn(
+                f"n_clusters={most}, and {counted(len(centres), 'cluster')} grew: then no task was left that has a "
+                "negative edge to all of them. Lower negative, or ask for fewer clusters.",
+                DataWarning,
+            )
         self._keep(own, edges, cluster, centres)
         return self
 
@@ -134,9 +146,9 @@ class AgreementClusters:
                 )
         if self.exclusion not in ("centre", "members"):
             raise ParameterError(f"exclusion={self.exclusion!r}: it is 'centre' or 'members'.")
-        if self.n_clusters is not None and not self.n_clusters >= 1:
+        if self.n_clusters is not None and not _positive(self.n_clusters):
             raise ParameterError(f"n_clusters={self.n_clusters!r}: an integer >= 1, or None.")
-        if not self.min_shared >= 1:
+        if not _positive(self.min_shared):
             raise ParameterError(f"min_shared={self.min_shared!r}: an integer >= 1.")
 
     def _most_clusters(self, own: OwnNames) -> int:
@@ -152,6 +164,10 @@ class AgreementClusters:
         self.sizes_ = np.bincount(labels[labels >= 0], minlength=len(centres)).astype(np.int64)
         self.coverage_ = float((labels >= 0).mean())
         self.names_ = _names(own, labels, len(centres))
+
+
+def _positive(number: Any) -> bool:
+    return isinstance(number, int | np.integer) and bool(number >= 1)
 
 
 class _Edges:

@@ -9,7 +9,7 @@ and the default model labels under common names (:mod:`deem_crowd.clustering.nam
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -153,7 +153,7 @@ class ClusteringAggregator:
     def _numbers(self, own: OwnNames) -> list[int]:
         most = int(np.bincount(own.source).max())
         given = range(2, most + 1) if self.n_classes is None else self.n_classes
-        numbers = [given] if isinstance(given, int | np.integer) else list(given)
+        numbers = list(given) if isinstance(given, Iterable) else [given]
         whole = all(isinstance(k, int | np.integer) and k >= 1 for k in numbers)
         if not numbers or not whole:
             if self.n_classes is None:

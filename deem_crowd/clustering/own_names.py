@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.arrays import warn_if_transposed
 from deem_crowd.estimators.naming import under_own_names
 from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
 from deem_crowd.runtime.warning import warn
@@ -128,4 +129,5 @@ def _read(data: Any) -> Answers:
             f"(tasks × sources) with −1 for missing; got {type(data).__name__} of shape {matrix.shape} and dtype "
             f"{matrix.dtype}."
         )
+    warn_if_transposed(*matrix.shape)
     return under_own_names(matrix)

@@ -10,8 +10,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.assembly import check_ids, named
-from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    ParameterError,
+    counted,
+    first_few,
+)
 from deem_crowd.runtime.warning import warn
+
+_TRANSPOSED = 10
+"""Times as many workers as tasks, from which on an array may have rows and columns exchanged."""
 
 SOFT_SUM_TOLERANCE = 1e-3
 """How far the sum of a distribution may be from 1, where its numbers are not of a type with fewer digits."""
@@ -188,29 +198,27 @@ def whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:
         bad = np.isnan(array)
         if bad.any():
             raise DataError(
-                f"{int(bad.sum())} entries are NaN ({_cells(bad)}). Write −1 where an answer is missing: "
+                f"{_entries(bad)} NaN ({_cells(bad)}). Write −1 where an answer is missing: "
                 "np.nan_to_num(x, nan=-1).astype(int)."
             )
         bad = np.isinf(array)
         if bad.any():
             raise DataError(
-                f"{int(bad.sum())} entries are infinite ({_cells(bad)}). Labels are 0..K-1 and −1 is missing."
+                f"{_entries(bad)} infinite ({_cells(bad)}). Labels are 0..K-1 and −1 is missing."
             )
         bad = array != np.floor(array)
         if bad.any():
             raise DataError(
-                f"{int(bad.sum())} entries are no whole numbers: {first_few(array[bad])} ({_cells(bad)}). "
+                f"{_entries(bad)} not whole: {first_few(array[bad])} ({_cells(bad)}). "
                 "Labels are 0..K-1; for probabilities pass shape (tasks, classes, workers)."
             )
         bad = np.abs(array) > 2**31
         if bad.any():
-            raise DataError(
-                f"{int(bad.sum())} entries are too large for labels: {first_few(array[bad])}."
-            )
+            raise DataError(f"{_entries(bad)} too large for labels: {first_few(array[bad])}.")
     elif array.dtype.kind == "u" and (array > 2**31).any():
         bad = array > 2**31
         raise DataError(
-            f"{int(bad.sum())} entries are too large for labels: {first_few(array[bad])}. Unsigned integers cannot "
+            f"{_entries(bad)} too large for labels: {first_few(array[bad])}. Unsigned integers cannot "
             "hold the −1 of a missing answer; use signed ones."
         )
     return array.astype(np.int64, copy=False)
@@ -224,7 +232,7 @@ def matrix_classes(matrix: npt.NDArray[np.int64], n_classes: int | None) -> int:
     bad = matrix < -1
     if bad.any():
         raise DataError(
-            f"{int(bad.sum())} entries are below −1: {first_few(np.unique(matrix[bad]))} ({_cells(bad)}). "
+            f"{_entries(bad)} below −1: {first_few(np.unique(matrix[bad]))} ({_cells(bad)}). "
             "Labels are 0..K-1 and −1 is missing."
         )
     largest = int(matrix.max()) if matrix.size else -1
@@ -232,7 +240,7 @@ def matrix_classes(matrix: npt.NDArray[np.int64], n_classes: int | None) -> int:
         bad = matrix >= n_classes
         if bad.any():
             raise DataError(
-                f"{int(bad.sum())} entries are not below n_classes={n_classes}: "
+                f"{_entries(bad)} not below n_classes={n_classes}: "
                 f"{first_few(np.unique(matrix[bad]))} ({_cells(bad)}). Labels are 0..{n_classes - 1}."
             )
         return n_classes
@@ -260,7 +268,7 @@ def gapless(
     bad = matrix < -1
     if bad.any():
         raise DataError(
-            f"{int(bad.sum())} entries are below −1: {first_few(np.unique(matrix[bad]))} ({_cells(bad)}). "
+            f"{_entries(bad)} below −1: {first_few(np.unique(matrix[bad]))} ({_cells(bad)}). "
             "Labels are 0, 1, 2 … and −1 is missing."
         )
     names = np.unique(matrix[matrix >= 0])
@@ -350,6 +358,21 @@ def _axis_hint(array: npt.NDArray[Any]) -> str:
                 "They are (tasks, classes, workers)."
             )
     return f" The classes are axis 1 of shape {array.shape}: (tasks, classes, workers)."
+
+
+def warn_if_transposed(n_tasks: int, n_workers: int) -> None:
+    """Warn where an array has so many more columns than rows that its rows may be the workers."""
+    if n_workers >= _TRANSPOSED * n_tasks > 0:
+        warn(
+            f"the array is read as {counted(n_tasks, 'task')} that {n_workers:,} workers answered: rows are tasks, "
+            "columns are workers. If yours has a row for each worker, pass its transpose.",
+            DataWarning,
+        )
+
+
+def _entries(bad: npt.NDArray[np.bool_]) -> str:
+    number = int(bad.sum())
+    return f"{counted(number, 'entry', 'entries')} {'is' if number == 1 else 'are'}"
 
 
 def _cells(bad: npt.NDArray[np.bool_]) -> str:

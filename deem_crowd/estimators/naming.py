@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deem_crowd.data.answers import Answers, as_answers
-from deem_crowd.data.arrays import gapless, whole_numbers
+from deem_crowd.data.arrays import gapless, warn_if_transposed, whole_numbers
 from deem_crowd.data.gold import class_vector
 from deem_crowd.data.wide import frame_matrix, is_frame
 from deem_crowd.estimators import inputs, stored_ids
@@ -148,11 +148,14 @@ def read(
     DataError, FormError, ParameterError
     """
     if settings["label_names"] == "common":
-        return (*taken.read(predictions, settings["n_classes"]), {})
+        answers, columns = taken.read(predictions, settings["n_classes"])
+        _doubt_shape(predictions, answers, columns)
+        return answers, columns, {}
     predictions, columns = inputs.opened(predictions), None
     if is_frame(predictions):
         predictions, columns = frame_matrix(predictions)
     answers = under_own_names(predictions, columns)
+    _doubt_shape(predictions, answers, columns)
     # the room above, imported when it is asked for
     module = importlib.import_module("deem_crowd.clustering.common_names")
     common, probability, n_tasks, n_classes = module.common_names(
@@ -165,6 +168,11 @@ def read(
         naming = replace(naming, common=np.append(order, -1)[common])
         named = naming.renamed(answers)
     return named, columns, {NAMING: naming}
+
+
+def _doubt_shape(predictions: Any, answers: Answers, columns: pd.Index | None) -> None:
+    if columns is None and not isinstance(predictions, Answers):
+        warn_if_transposed(answers.n_tasks, answers.n_workers)
 
 
 def under_own_names(

@@ -291,7 +291,7 @@ def test_what_has_no_consensus_is_said() -> None:
         ClusteringAggregator(3).fit(np.array([[0, 1], [0, 1], [1, 0]]))
     with pytest.raises(DataError, match="no source uses two names"):
         ClusteringAggregator().fit(np.array([[0, 0], [0, 0]]))
-    for bad in ({"n_classes": 0}, {"n_classes": []}, {"n_starts": -1}):
+    for bad in ({"n_classes": 0}, {"n_classes": 2.5}, {"n_classes": []}, {"n_starts": -1}):
         with pytest.raises(ParameterError, match=next(iter(bad))):
             ClusteringAggregator(**bad).fit(HAND)
 
@@ -390,8 +390,29 @@ def test_all_labels_distinct() -> None:
     assert grown.sizes_.tolist() == [1] * 12  # every task is a cluster of its own
 
 
+def test_more_agreement_clusters_than_there_can_be() -> None:
+    matrix = np.array([[0, 0, 0], [0, 0, 0], [1, 1, 1], [0, 0, 1]])
+    for bad in ({"n_clusters": 2.5}, {"n_clusters": 0}, {"min_shared": 1.5}):
+        with pytest.raises(ParameterError, match=next(iter(bad))):
+            AgreementClusters(**bad).fit(matrix)
+    with pytest.warns(DataWarning, match="n_clusters=3, and 2 clusters grew"):
+        assert AgreementClusters(3).fit(matrix).sizes_.tolist() == [2, 1]
+
+
+def test_a_matrix_with_a_row_for_each_source_is_doubted() -> None:
+    private, _, _ = sources(1, 3, 4, 0.8, n=60)
+    for fit in (
+        ClusteringAggregator(2).fit,
+        align_sources,
+        DEEM().fit,
+        DEEM(label_names="own").fit,
+    ):
+        with pytest.warns(DataWarning, match="4 tasks that 60 workers answered: .* its transpose"):
+            fit(private.T)
+
+
 def test_missing_values_in_a_matrix_are_named() -> None:
-    with pytest.raises(DataError, match=r"1 entries are NaN \(first at \(0, 1\)\)"):
+    with pytest.raises(DataError, match=r"1 entry is NaN \(first at \(0, 1\)\)"):
         ClusteringAggregator(2).fit(np.array([[0.0, np.nan], [1.0, 0.0]]))
     frame = pd.DataFrame({"task": [1, 1, 2], "worker": ["a", "b", "a"], "label": ["x", None, "y"]})
     with pytest.raises(DataError, match="label"):
