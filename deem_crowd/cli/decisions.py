@@ -220,7 +220,8 @@ class _Settings:
         }
         if self.gold is not None:
             self.known = intake.read_gold(self.gold, self.reading, ids)
-            intake.check_gold_labels(self.known, settled)
+            if learn:
+                intake.check_gold_labels(self.known, settled)
         return DEEMAggregator().fit(settled, self.known if learn else None)
 
     def tasks(self, path: str | None) -> list[Any]:
@@ -231,7 +232,7 @@ class _Settings:
 
     def labels(self, path: str) -> pd.Series:
         """Return the labels in a file, index task."""
-        return intake.read_gold(path, self.reading, self.ids)
+        return intake.read_gold(path, self.reading, self.ids, "--labels")
 
     def costs(self, path: str | None, what: str) -> pd.Series | None:
         """Return the costs in a file, by task or worker."""

@@ -184,10 +184,11 @@ def check_gold_labels(gold: pd.Series, answers: Answers) -> None:
         )
 
 
-def read_gold(path: str, asked: Reading, answers: Any) -> pd.Series:
+def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd.Series:
     """Return the known labels in a file: a Series, index task, of those tasks that are in ``answers["task"]``.
 
-    Ids and labels that are written like those of ``answers`` become these, whatever their type in the file.
+    Ids and labels that are written like those of ``answers`` become these, whatever their type in the file. ``name`` is
+    what they are called in the warning.
     """
     from deem_crowd.data.frames import require_columns
 
@@ -222,7 +223,7 @@ def read_gold(path: str, asked: Reading, answers: Any) -> pd.Series:
     if not here.all():
         elsewhere = gold.index[~here]
         warn(
-            f"gold names {counted(len(elsewhere), 'task')} without answers ({first_few(elsewhere)}): ignored.",
+            f"{name} names {counted(len(elsewhere), 'task')} without answers ({first_few(elsewhere)}): ignored.",
             DataWarning,
         )
     return gold[here]

@@ -14,11 +14,11 @@ import pandas as pd
 
 from deem_crowd.decide import checks, criteria
 from deem_crowd.decide.consensus import Consensus
-from deem_crowd.decide.oracles import Oracle
+from deem_crowd.decide.oracles import Oracle, OracleError, by_row
 from deem_crowd.decide.parameters import ConstructorParameters
 from deem_crowd.decide.suspects import label_values
 from deem_crowd.decide.tasks import next_tasks
-from deem_crowd.exceptions import FormError, ParameterError
+from deem_crowd.exceptions import FormError, ParameterError, counted, first_few
 
 Schedule = Literal["quadratic", "linear"] | Callable[[int], float]
 STRATEGIES = (*criteria.UNCERTAINTY, "fusion", "random")
@@ -40,7 +40,12 @@ def thresholds(
     """
     t = np.arange(rounds)
     if callable(schedule):
-        return np.array([schedule(int(step)) for step in t], dtype=np.float64)
+        values = [schedule(int(step)) for step in t]
+        if not all(isinstance(value, (int, float, np.number)) for value in values):
+            raise ParameterError(
+                f"schedule returned {first_few(values)}; it takes t and returns a number."
+            )
+        return np.array(values, dtype=np.float64)
     if schedule == "quadratic":
         return np.asarray(delta0 - decay * t * (t + 1) / 2)
     if schedule == "linear":
@@ -86,7 +91,7 @@ def pseudo_labels(
     consensus = Consensus.of(agg, answers)
     delta = thresholds(threshold, decay, round + 1, schedule)[-1]
     sure = criteria.entropy(consensus.posterior) < delta
-    sure &= ~consensus.tasks.isin(list(exclude)) & (consensus.labels >= 0)
+    sure &= ~consensus.tasks.isin(checks.ids("exclude", exclude)) & (consensus.labels >= 0)
     chosen = np.flatnonzero(sure)
     labels = label_values(consensus, consensus.labels[chosen]).rename("agg_label")
     labels.index = consensus.tasks.take(chosen)
@@ -182,10 +187,9 @@ class CEAL(ConstructorParameters):
         features = np.asarray(X)
         if features.ndim != 2:
             raise FormError(f"X has shape {features.shape}; needed is (N, number of features).")
-        if isinstance(oracle, (np.ndarray, list, tuple)):
-            oracle = pd.Series(np.asarray(oracle))
-        asker = Oracle(oracle, record=record)
-        rng = np.random.default_rng(self.random_state or 0)
+        truth, test = _checked(len(features), truth, test)
+        asker = Oracle(by_row(oracle, len(features)), record=record)
+        rng = checks.generator(self.random_state)
         deltas = thresholds(self.delta0, self.decay, self.rounds + 1, self.schedule)
         asked = rng.permutation(len(features))[: self.n_initial].tolist()
         said = asker.ask(asked)
@@ -233,6 +237,7 @@ class CEAL(ConstructorParameters):
             raise ParameterError(f"strategy must be one of {STRATEGIES}, not {self.strategy!r}.")
         for name in ("per_round", "n_initial"):
             checks.count(name, getattr(self, name))
+        checks.classifier("estimator", self.estimator, "predict_proba")
         checks.count("rounds", self.rounds, 0)
         checks.non_negative("delta0", self.delta0)
         checks.non_negative("decay", self.decay)
@@ -259,7 +264,18 @@ class CEAL(ConstructorParameters):
         from sklearn.base import clone
 
         labels = {row: label for row, label in said.items() if label is not None} | pseudo
-        return clone(self.estimator).fit(X[list(labels)], np.array(list(labels.values())))
+        try:
+            return clone(self.estimator).fit(X[list(labels)], np.array(list(labels.values())))
+        except ValueError as error:
+            known = dict.fromkeys(labels.values())
+            if len(known) > 1:
+                raise
+            raise OracleError(
+                f"about {counted(len(said), 'row')} of 0..{len(X) - 1} the oracle named "
+                f"{counted(len(known), 'label')}{': ' if known else ''}{first_few(known)}, and the classifier cannot "
+                "learn from fewer than two. Raise n_initial; what it said stands in the error's record.",
+                said,
+            ) from error
 
     def _row(
         self,
@@ -269,8 +285,8 @@ class CEAL(ConstructorParameters):
         said: dict[Any, Any],
         pseudo: dict[Any, Any],
         model: Any,
-        truth: npt.ArrayLike | None,
-        test: tuple[npt.ArrayLike, npt.ArrayLike] | None,
+        truth: npt.NDArray[Any] | None,
+        test: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
     ) -> dict[str, Any]:
         row: dict[str, Any] = {
             "round": step,
@@ -280,9 +296,23 @@ class CEAL(ConstructorParameters):
             "pseudo_labelled": len(pseudo),
         }
         if truth is not None:
-            true = np.asarray(truth)
-            right = [true[n] == label for n, label in pseudo.items()]
+            right = [truth[n] == label for n, label in pseudo.items()]
             row["pseudo_accuracy"] = float(np.mean(right)) if right else np.nan
         if test is not None:
-            row["test_accuracy"] = float(np.mean(model.predict(test[0]) == np.asarray(test[1])))
+            row["test_accuracy"] = float(np.mean(model.predict(test[0]) == test[1]))
         return row
+
+
+def _checked(n: int, truth: Any, test: Any) -> tuple[Any, Any]:
+    """Return what the history is rated with, as arrays; refused before the oracle is asked anything."""
+    if truth is not None:
+        truth = np.asarray(truth)
+        if truth.shape != (n,):
+            raise FormError(
+                f"truth has shape {truth.shape}; needed is one label a row of X: ({n},)."
+            )
+    if test is not None:
+        if not isinstance(test, (tuple, list)) or len(test) != 2 or len(test[0]) != len(test[1]):
+            raise FormError("test must be a pair (X, y) with one label a row of X.")
+        test = np.asarray(test[0]), np.asarray(test[1])
+    return truth, test

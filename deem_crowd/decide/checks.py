@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 
 
 def count(name: str, value: Any, least: int = 1) -> int:
@@ -49,6 +49,55 @@ def non_negative(name: str, value: Any) -> float:
     return number
 
 
+def ids(name: str, values: Iterable[Hashable] | None, what: str = "task") -> list[Hashable]:
+    """Return ids as a list; none of None.
+
+    Raises
+    ------
+    FormError
+        If it is a single id, or a table: the letters of a text and the columns of a table are no ids.
+    """
+    if values is None:
+        return []
+    if isinstance(values, (str, bytes, pd.DataFrame)) or not isinstance(values, Iterable):
+        hint = f": [{values!r}]" if np.ndim(values) == 0 else ""
+        raise FormError(f"{name} is a {type(values).__name__}; pass a list of {what} ids{hint}.")
+    return list(values)
+
+
+def generator(random_state: Any) -> np.random.Generator:
+    """Return a generator from a seed, None (0), or a generator.
+
+    Raises
+    ------
+    ParameterError
+    """
+    try:
+        return np.random.default_rng(0 if random_state is None else random_state)
+    except (TypeError, ValueError):
+        raise ParameterError(
+            f"random_state must be a whole number of at least 0 or None, not {random_state!r}."
+        ) from None
+
+
+def classifier(name: str, value: Any, *methods: str) -> None:
+    """Refuse what is no scikit-learn classifier with these methods.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if isinstance(value, type):
+        raise ParameterError(
+            f"{name} is the class {value.__name__}; pass an instance: {value.__name__}()."
+        )
+    absent = [method for method in ("fit", "get_params", *methods) if not hasattr(value, method)]
+    if absent:
+        raise ParameterError(
+            f"{name} must be a scikit-learn classifier; a {type(value).__name__} has no {' and no '.join(absent)}."
+        )
+
+
 def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
     """Return the cost of one answer for each task or worker, shape (len(ids),).
 
@@ -67,11 +116,16 @@ def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
         return np.ones(len(ids))
     if isinstance(costs, (pd.Series, Mapping)):
         series = costs if isinstance(costs, pd.Series) else pd.Series(dict(costs), dtype=object)
+        twice = series.index[series.index.duplicated()].unique()
+        if len(twice):
+            raise DataError(
+                f"costs name {counted(len(twice), what)} more than once: {first_few(twice)}. Keep one cost of each."
+            )
         place = series.index.get_indexer(ids)
         values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)
         cost = np.where(place < 0, np.nan, np.append(values, np.nan)[place])
     else:
-        if not isinstance(costs, (int, float, np.number)):
+        if not isinstance(costs, (int, float, np.number)) or costs is True:
             raise DataError(
                 f"costs is a {type(costs).__name__}; pass a number, or a Series or mapping from {what} to number."
             )

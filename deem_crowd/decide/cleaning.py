@@ -92,12 +92,12 @@ def clean(
     if answers is None:
         answers = getattr(agg, "answers_", remembered(agg))
     consensus.required_answers("clean")
-    if not hasattr(agg, "partial_fit") or not hasattr(agg, "probas_"):
+    if not hasattr(agg, "partial_fit") or not isinstance(agg.labels_, pd.Series):
         raise FormError(
             f"clean refits the model with known labels, which a {type(agg).__name__} cannot: pass a DEEMAggregator."
         )
     given = read_answers(answers, agg)
-    asker = Oracle(oracle, consensus.classes, {} if record is None else record)
+    asker = Oracle(oracle, consensus.classes, record)
     asked: dict[Hashable, Any] = {}
     settled = set(consensus.tasks[consensus.posterior.max(axis=1, initial=0.0) >= 1.0])
     rows: list[dict[str, float]] = []

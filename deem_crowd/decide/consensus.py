@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.decide import checks
 from deem_crowd.decide.source import Source, read_answers, remembered
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 
@@ -100,17 +101,22 @@ class Consensus:
             )
         if hasattr(source, "confusion_"):
             return cls._from_arrays(source, answers)
-        if hasattr(source, "fit"):
+        if hasattr(source, "fit") and not isinstance(source, type):
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError(f"this {type(source).__name__} is not fitted yet: call fit first.")
         raise FormError(
-            f"a {type(source).__name__} holds no posterior: pass a fitted DEEMAggregator or DEEM, an aggregator with "
+            f"{_named(source)} holds no posterior: pass a fitted DEEMAggregator or DEEM, an aggregator with "
             "probas_, or the frame probas_ (index task, one column a label)."
         )
 
     @classmethod
     def _from_frame(cls, source: Any, probas: pd.DataFrame) -> Consensus:
+        if not all(map(pd.api.types.is_numeric_dtype, probas.dtypes)):
+            raise FormError(
+                f"a frame with columns {first_few(probas.columns)} is no probas_ (index task, one column of "
+                "probabilities a label). Of answers: pass DEEMAggregator().fit(answers)."
+            )
         posterior = probas.to_numpy(dtype=np.float64)
         _check_posterior(posterior, probas.index)
         tasks, classes = probas.index, probas.columns
@@ -203,7 +209,7 @@ class Consensus:
         DataError
             If one of them is there already.
         """
-        fresh = pd.Index(list(tasks), tupleize_cols=False).unique()
+        fresh = pd.Index(checks.ids("unanswered", tasks), tupleize_cols=False).unique()
         there = fresh[fresh.isin(self.tasks)]
         if len(there):
             raise DataError(
@@ -360,6 +366,12 @@ class Consensus:
                 "frame the model was fitted to."
             )
         return self.answers
+
+
+def _named(source: Any) -> str:
+    if isinstance(source, type):
+        return f"the class {source.__name__}"
+    return f"a {type(source).__name__}"
 
 
 def _check_posterior(posterior: FloatArray, tasks: pd.Index) -> None:

@@ -35,7 +35,12 @@ def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
                 f"features have no row for {len(absent)} of {len(tasks)} tasks: {first_few(tasks.take(absent))}."
             )
         features = features.iloc[place]
-    matrix = np.asarray(features, dtype=np.float64)
+    try:
+        matrix = np.asarray(features, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise FormError(
+            "features are not all numbers. Leave out columns of text, or encode them."
+        ) from None
     if matrix.ndim != 2 or len(matrix) != len(tasks):
         raise FormError(
             f"features have shape {matrix.shape}; one row a task is needed: ({len(tasks)}, number of features), or a "
@@ -66,7 +71,7 @@ def diverse(
         Non-negative.
     """
     if method not in ("k-center", "k-means++"):
-        raise ParameterError(f"diversity must be 'k-center' or 'k-means++', not {method!r}.")
+        raise ParameterError(f"diversify must be 'k-center' or 'k-means++', not {method!r}.")
     chosen = [int(np.argmax(scores))]
     free = np.ones(len(scores), dtype=bool)
     distance = np.full(len(scores), np.inf)

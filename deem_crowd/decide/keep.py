@@ -81,8 +81,9 @@ def reliable(
         Between 0 and 1.
     confidence : float
         How sure the lower bound is to be, between 0 and 1.
-    gold : Series or mapping from task to label, optional
-        True labels of a random sample of tasks, which the model was not fitted with.
+    gold : Series or mapping from task to label, or DataFrame with columns task and label, optional
+        True labels of a random sample of tasks, which the model was not fitted with. Where the true label is one that
+        nobody gave, the model's label counts as wrong, with a warning.
     answers : DataFrame, Answers or array, optional
         Of a DEEM, what it was fitted to.
     features : array of shape (N, P), or DataFrame indexed by task, optional
@@ -138,7 +139,7 @@ def coverage_curve(
     ----------
     agg, confidence, answers, features, n_neighbours
         As in :func:`reliable`.
-    gold : Series or mapping from task to label, optional
+    gold : Series or mapping from task to label, or DataFrame with columns task and label, optional
         True labels of all tasks or some.
 
     Returns
@@ -253,7 +254,7 @@ def _on_gold(
     gold: Any, consensus: Consensus, order: IntArray
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Return, for each beginning of ``order``, how many gold tasks are right in it, and how many there are."""
-    truth = label_codes(gold, consensus)[order]
+    truth = label_codes(gold, consensus, "gold")[order]
     if not (truth >= 0).any():
         raise ParameterError("gold names no task that has a label here.")
     right = (truth >= 0) & (truth == consensus.labels[order])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from deem_crowd.exceptions import DeemCrowdError, FormError, first_few
+from deem_crowd.exceptions import DataError, DeemCrowdError, FormError, counted, first_few
 
 
 class OracleError(DeemCrowdError, RuntimeError):
@@ -41,19 +41,28 @@ class Oracle:
 
     def __init__(
         self,
-        source: Callable[[Any], Any] | pd.Series | Mapping[Any, Any] | None,
+        source: Callable[[Any], Any] | pd.Series | Mapping[Any, Any],
         labels: Collection[Hashable] | np.ndarray[Any, Any] | pd.Index | None = None,
-        record: dict[Any, Any] | None = None,
+        record: MutableMapping[Any, Any] | None = None,
     ) -> None:
         if isinstance(source, (pd.Series, Mapping)):
             source = source.get
-        if source is not None and not callable(source):
+        if not callable(source):
             raise FormError(
                 f"oracle is a {type(source).__name__}; pass a callable task → label, a Series or a dict."
             )
+        if record is not None and not isinstance(record, MutableMapping):
+            raise FormError(f"record is a {type(record).__name__}; pass a dict task → label.")
         self.source = source
         self.labels = None if labels is None else set(np.asarray(labels, dtype=object).tolist())
-        self.record: dict[Any, Any] = {} if record is None else record
+        self.record: MutableMapping[Any, Any] = {} if record is None else record
+        strange = [task for task, label in self.record.items() if not self._allowed(label)]
+        if strange:
+            raise DataError(
+                f"record holds {counted(len(strange), 'label')} that the model does not know: "
+                f"{first_few(self.record[task] for task in strange)} (tasks {first_few(strange)}). Repair these, or "
+                "leave them out."
+            )
 
     def ask(self, tasks: Iterable[Any]) -> dict[Any, Any]:
         """Return what is said about some tasks, from task to label, None where it cannot say.
@@ -69,7 +78,6 @@ class Oracle:
     def _one(self, task: Any) -> Any:
         if task in self.record:
             return self.record[task]
-        assert self.source is not None
         try:
             label = self.source(task)
         except Exception as error:
@@ -78,14 +86,41 @@ class Oracle:
                 f"({len(self.record)} answers) stands in the error's record.",
                 self.record,
             ) from error
-        if label is None or (pd.api.types.is_scalar(label) and pd.isna(label)):
+        if pd.api.types.is_scalar(label) and pd.isna(label):
             label = None
-        elif self.labels is not None and label not in self.labels:
+        if not self._allowed(label):
+            what = "no label, nor None"
+            if self.labels is not None:
+                what = f"none of the labels {first_few(sorted(self.labels, key=str), 10)}"
             raise OracleError(
-                f"the oracle said {label!r} about task {task!r}, which is none of the labels "
-                f"{first_few(sorted(self.labels, key=str), 10)}. What it said before ({len(self.record)} answers) "
-                "stands in the error's record.",
+                f"the oracle said {first_few([label])} about task {task!r}, which is {what}. What it said before "
+                f"({len(self.record)} answers) stands in the error's record.",
                 self.record,
             )
         self.record[task] = label
         return label
+
+    def _allowed(self, label: Any) -> bool:
+        if label is None:
+            return True
+        try:
+            hash(label)
+        except TypeError:  # a list, a dict, an array
+            return False
+        return self.labels is None or label in self.labels
+
+
+def by_row(oracle: Any, n: int | None = None) -> Any:
+    """Return an oracle about rows: of a sequence of labels, one a row, the Series of them; others as they are.
+
+    Raises
+    ------
+    FormError
+        If the sequence is not of one dimension, or does not have ``n`` labels.
+    """
+    if not isinstance(oracle, (np.ndarray, list, tuple)):
+        return oracle
+    if np.ndim(oracle) != 1 or (n is not None and len(oracle) != n):
+        needed = "one label a row" if n is None else f"one label a row of X: ({n},)"
+        raise FormError(f"oracle has shape {np.shape(oracle)}; needed is {needed}.")
+    return pd.Series(oracle, dtype=object if isinstance(oracle, (list, tuple)) else None)

@@ -6,6 +6,7 @@ the extensions by voting and by active learning (2021).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable
 from typing import Any, Literal
 
@@ -14,9 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.decide import checks
-from deem_crowd.decide.oracles import Oracle
+from deem_crowd.decide.oracles import Oracle, by_row
 from deem_crowd.decide.parameters import ConstructorParameters
-from deem_crowd.exceptions import FormError, ParameterError
+from deem_crowd.exceptions import DataWarning, FormError, ParameterError, first_few
+from deem_crowd.runtime.warning import warn
 
 Variant = Literal["base", "voting", "active", "slim"]
 VARIANTS = ("base", "voting", "active", "slim")
@@ -71,7 +73,7 @@ class RAD(ConstructorParameters):
     quality, classifier : scikit-learn classifiers
         They are cloned. The variant 'slim' needs no ``quality``, which may be None.
     variant : 'base', 'voting', 'active' or 'slim'
-    oracle : callable, optional
+    oracle : callable, Series, mapping, or array of labels, optional
         Takes the position of an example, counted over all batches from 0 at the first example of the first call of
         :meth:`partial_fit`, and returns its true label; None where it cannot say. 'active' and 'slim' need it.
     budget : int, optional
@@ -141,6 +143,7 @@ class RAD(ConstructorParameters):
         """
         self._check()
         features, labels = _pair(X, y)
+        rng = copy.deepcopy(checks.generator(self.random_state))
         fitted = self._trained(features, labels)
         self.__dict__.update(
             fitted,
@@ -148,7 +151,7 @@ class RAD(ConstructorParameters):
             _seen=0,
             _rows=[],
             _by_class=[],
-            _rng=np.random.default_rng(self.random_state or 0),
+            _rng=rng,
         )
         return self
 
@@ -180,14 +183,17 @@ class RAD(ConstructorParameters):
         self._require_fitted()
         features, given = _pair(X, y)
         known = None if truth is None else _pair(X, truth)[1]
-        rng = np.random.default_rng()
-        rng.bit_generator.state = self._rng.bit_generator.state
+        rng = copy.deepcopy(self._rng)
         classified = np.asarray(self.classifier_.predict(features))
         judged = None if self.variant == "slim" else np.asarray(self.quality_.predict(features))
         verdict = verdicts(given, judged, classified, self.variant)
         labels = np.where(verdict == RELABEL, classified, given)
         asked = self._to_ask(verdict, rng)
-        said = Oracle(self.oracle, self.classes_).ask(self._seen + asked)
+        said: dict[Any, Any] = {}
+        if self.variant in ("active", "slim"):
+            said = Oracle(by_row(self.oracle), self.classes_).ask(self._seen + asked)
+        else:
+            _warn_of_new_classes(given, self.classes_)
         answered = np.array([p for p in asked if said.get(self._seen + p) is not None], dtype=int)
         for place in answered:
             labels[place] = said[self._seen + place]
@@ -259,6 +265,9 @@ class RAD(ConstructorParameters):
             raise ParameterError(
                 f"variant={self.variant!r} needs a classifier that judges labels: quality."
             )
+        checks.classifier("classifier", self.classifier, "predict")
+        if self.variant != "slim":
+            checks.classifier("quality", self.quality, "predict")
         if self.budget is not None:
             checks.count("budget", self.budget, 0)
 
@@ -285,6 +294,19 @@ class RAD(ConstructorParameters):
         return np.sort(rng.choice(disputed, self.budget, replace=False))
 
 
+def _warn_of_new_classes(given: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
+    """Say which labels of a batch no classifier knows: without an oracle examples with them are never kept."""
+    there = pd.Series(given).dropna()
+    new = there[~there.isin(classes.tolist())]
+    if len(new):
+        warn(
+            f"{len(new)} of {len(given)} labels of the batch are none of the classes so far: "
+            f"{first_few(dict.fromkeys(new))} beside {first_few(classes, 10)}. Classes are those of fit: such "
+            "examples are dropped.",
+            DataWarning,
+        )
+
+
 def _against_truth(
     given: npt.NDArray[Any], verdict: npt.NDArray[np.int64], truth: npt.NDArray[Any] | None
 ) -> dict[str, float]:
@@ -305,4 +327,6 @@ def _pair(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDA
         raise FormError(
             f"X has shape {features.shape} and y {labels.shape}; needed are (n, number of features) and (n,)."
         )
+    if not len(labels):
+        raise FormError("the batch is empty: X and y have no rows. Leave it out.")
     return features, labels

@@ -12,7 +12,7 @@ import pandas as pd
 from deem_crowd.data import index
 from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
-from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
 from deem_crowd.runtime.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
@@ -81,7 +81,7 @@ def suspect_labels(
     agg : fitted DEEMAggregator or DEEM, aggregator with ``probas_``, or DataFrame
         See :meth:`Consensus.of`.
     n : int, optional
-    labels : Series indexed by task, or mapping from task to label, optional
+    labels : Series indexed by task, mapping from task to label, or DataFrame with columns task and label, optional
         Labels from elsewhere, of all tasks or some; missing ones are passed over. Omitted: the model's own.
     answers : DataFrame, Answers or array, optional
         With them the reason says how many answered what.
@@ -174,27 +174,48 @@ def label_values(consensus: Consensus, codes: IntArray) -> pd.Series:
     return index.take(consensus.classes, codes, "label").reset_index(drop=True)
 
 
-def label_codes(labels: Any, consensus: Consensus) -> IntArray:
-    """Return given labels as codes, shape (N,), −1 where none is given."""
+def label_codes(labels: Any, consensus: Consensus, name: str = "labels") -> IntArray:
+    """Return given labels as codes, shape (N,), −1 where none is given; K where ``gold`` names no class of the model.
+
+    Raises
+    ------
+    FormError, DataError
+    """
+    if isinstance(labels, pd.DataFrame) and {"task", "label"} <= set(labels.columns):
+        labels = labels.set_index("task")["label"]
     if isinstance(labels, Mapping):
         labels = pd.Series(dict(labels))
     if not isinstance(labels, pd.Series):
         raise FormError(
-            f"labels is a {type(labels).__name__}; pass a Series indexed by task, or a dict task → label."
+            f"{name} is a {type(labels).__name__}; pass a Series indexed by task, a dict task → label, or a DataFrame "
+            "with columns 'task' and 'label'."
         )
     labels = labels[labels.notna()]
     place = consensus.tasks.get_indexer(labels.index)
     code = consensus.classes.get_indexer(pd.Index(labels, tupleize_cols=False))
-    for name, where, ids in (("tasks", place, labels.index), ("labels", code, labels)):
-        strange = np.flatnonzero(where < 0)
-        if len(strange):
-            named = dict.fromkeys(ids.take(strange))
-            raise DataError(
-                f"labels hold {len(strange)} {name} that the model does not know: {first_few(named)}. Leave them out, "
-                "or fit the model with them."
-            )
+    elsewhere, strange = np.flatnonzero(place < 0), np.flatnonzero(code < 0)
+    if len(elsewhere):
+        raise DataError(
+            f"{name} has {counted(len(elsewhere), 'task')} that the model does not know: "
+            f"{first_few(dict.fromkeys(labels.index.take(elsewhere)))}. Leave them out, or fit the model with them."
+        )
+    if len(strange):
+        text = (
+            f"{name} has {counted(len(strange), 'label')} that the model does not know: "
+            f"{first_few(dict.fromkeys(labels.take(strange)))}. It knows {first_few(consensus.classes, 10)}."
+        )
+        if name != "gold":
+            raise DataError(text)
+        warn(f"{text} Labels of such tasks count as wrong.", DataWarning)
+        code = np.where(code < 0, len(consensus.classes), code)
     codes = np.full(consensus.n_tasks, -1, dtype=np.int64)
     codes[place] = code
+    torn = np.flatnonzero(codes[place] != code)
+    if len(torn):
+        twice = labels.index.take(torn).unique()
+        raise DataError(
+            f"{name} gives {counted(len(twice), 'task')} more than one label: {first_few(twice)}. Keep one of them."
+        )
     return codes
 
 

@@ -115,8 +115,8 @@ def next_tasks(
     """
     checks.count("n", n)
     _check_strategy(strategy)
+    rng, exclude = checks.generator(random_state), checks.ids("exclude", exclude)
     consensus = Consensus.of(agg, answers).with_unanswered(unanswered)
-    rng = np.random.default_rng(random_state or 0)
     cost = _costs(costs, consensus, exclude)
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     matrix = None if features is None else diversity.feature_matrix(features, consensus.tasks)
@@ -200,9 +200,11 @@ def next_pairs(
             f"strategy must be one of {first_few(criteria.VALUE)} for pairs, not {strategy!r}."
         )
     limit = n if per_worker_limit is None else checks.count("per_worker_limit", per_worker_limit)
+    rng, exclude = checks.generator(random_state), checks.ids("exclude", exclude)
     consensus = Consensus.of(agg, answers).with_unanswered(unanswered)
-    rng = np.random.default_rng(random_state or 0)
-    asked = consensus.workers if workers is None else pd.Index(list(workers), tupleize_cols=False)
+    asked = consensus.workers
+    if workers is not None:
+        asked = pd.Index(checks.ids("workers", workers, "worker"), tupleize_cols=False).unique()
     tables = consensus.tables_of(asked)
     cost = checks.costs_of(costs, asked, "worker")
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
@@ -256,19 +258,19 @@ def _check_strategy(strategy: Any) -> None:
         )
 
 
-def _costs(costs: Any, consensus: Consensus, exclude: Iterable[Hashable]) -> FloatArray:
+def _costs(costs: Any, consensus: Consensus, exclude: list[Hashable]) -> FloatArray:
     """Return the cost of each task, shape (N,); tasks that are excluded need none."""
-    needed = ~consensus.tasks.isin(list(exclude))
+    needed = ~consensus.tasks.isin(exclude)
     cost = np.ones(consensus.n_tasks)
     cost[needed] = checks.costs_of(costs, consensus.tasks[needed], "task")
     return cost
 
 
 def _open(
-    consensus: Consensus, exclude: Iterable[Hashable], per_task_limit: int | None, settled: float
+    consensus: Consensus, exclude: list[Hashable], per_task_limit: int | None, settled: float
 ) -> IntArray:
     """Return the tasks that may be asked about."""
-    keep = ~consensus.tasks.isin(list(exclude))
+    keep = ~consensus.tasks.isin(exclude)
     keep &= criteria.entropy(consensus.posterior) > settled
     if per_task_limit is not None:
         checks.count("per_task_limit", per_task_limit)
@@ -289,13 +291,7 @@ def _scores(
     posterior = consensus.posterior[tasks]
     level = np.zeros(len(tasks))
     if callable(strategy):
-        score = np.asarray(strategy(posterior), dtype=np.float64)
-        if score.shape != (len(tasks),) or not (score >= 0).all():
-            raise ParameterError(
-                f"strategy returned an array of shape {score.shape}; it takes the posterior, shape (N, K), and returns "
-                f"N numbers of at least 0: here ({len(tasks)},)."
-            )
-        return score, level
+        return _of_callable(strategy(posterior), len(tasks)), level
     if strategy == "random":
         return rng.random(len(tasks)), level
     if strategy == "least_confidence_per_answer":
@@ -311,6 +307,25 @@ def _scores(
     if not len(tasks):
         return level, level
     return criteria.UNCERTAINTY[strategy](posterior), level
+
+
+def _of_callable(returned: Any, n: int) -> FloatArray:
+    """Return the scores of N tasks that a caller's strategy gives, shape (N,)."""
+    try:
+        score = np.asarray(returned, dtype=np.float64)
+    except (TypeError, ValueError):
+        score = np.zeros(0)
+    if score.shape != (n,):
+        got = f"an array of shape {np.shape(returned)}, dtype {np.asarray(returned).dtype}"
+    elif not ((score >= 0) & np.isfinite(score)).all():
+        wrong = np.flatnonzero(~((score >= 0) & np.isfinite(score)))
+        got = f"{len(wrong)} of {n} scores that are negative, missing or infinite ({first_few(score[wrong])})"
+    else:
+        return score
+    raise ParameterError(
+        f"strategy returned {got}; it takes the posterior, shape (N, K), and returns N finite numbers of at least 0: "
+        f"here ({n},)."
+    )
 
 
 def _fusion(posterior: FloatArray, cost: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
@@ -353,8 +368,11 @@ def _best_workers(
 
 def _say_how_many(wanted: int, n_there: int, n_tasks: int, what: str) -> None:
     if n_there == 0:
+        why = "settled, excluded or at their limit"
+        if what == "pairs":
+            why = "settled, excluded, at their limit or answered by all who can be asked"
         warn(
-            f"no {what} are left to ask: of {n_tasks} tasks all are settled, excluded or at their limit.",
+            f"no {what} are left to ask: of {n_tasks} tasks all are {why}.",
             DataWarning,
         )
     elif n_there < wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from crowds import crowd
 from sklearn.exceptions import NotFittedError
@@ -24,6 +25,7 @@ from deem_crowd.decide import (
     suspect_answers,
     suspect_labels,
 )
+from deem_crowd.exceptions import DeemCrowdError
 
 FRAME, TRUTH = crowd(n=60, seed=1)
 
@@ -56,6 +58,83 @@ def loaded(agg, tmp_path_factory):
 def test_a_model_that_is_not_fitted(model, name) -> None:
     with pytest.raises(NotFittedError, match=f"this {type(model).__name__} is not fitted yet"):
         DECISIONS[name](model)
+
+
+X, Y = np.arange(40.0).reshape(20, 2), np.array([0, 1] * 10)
+TASKS = pd.Series("c0", index=FRAME["task"].unique())
+MISTAKES = {
+    "answers, not a model": (lambda a: next_tasks(FRAME, 3), "is no probas_"),
+    "a class": (lambda a: next_tasks(DEEMAggregator, 3), "the class DEEMAggregator holds no post"),
+    "one id": (lambda a: next_tasks(a, 3, exclude="t0"), r"exclude is a str; .*: \['t0'\]"),
+    "one new id": (lambda a: next_tasks(a, 3, unanswered="t0"), "unanswered is a str"),
+    "one worker": (lambda a: next_pairs(a, 3, workers="w0"), "workers is a str.* worker ids"),
+    "seed": (lambda a: next_tasks(a, 3, random_state=-1), "random_state must be"),
+    "costs twice": (
+        lambda a: next_tasks(a, 3, costs=pd.Series(1.0, index=[*TASKS.index, TASKS.index[0]])),
+        "costs name 1 task more than once",
+    ),
+    "costs true": (lambda a: next_tasks(a, 3, costs=True), "costs is a bool"),
+    "features": (lambda a: next_tasks(a, 3, features=[["x"]] * 60), "features are not all numbers"),
+    "nan": (lambda a: next_tasks(a, 3, lambda p: p[:, 0] * np.nan), "60 of 60 scores that are neg"),
+    "text": (lambda a: next_tasks(a, 3, lambda p: "high"), "returned an array of shape .., dtype"),
+    "labels twice": (
+        lambda a: suspect_labels(a, labels=pd.Series(["c0", "c1"], index=TASKS.index[[0, 0]])),
+        "labels gives 1 task more than one label",
+    ),
+    "strange label": (lambda a: suspect_labels(a, labels={TASKS.index[0]: "x"}), "1 label that"),
+    "gold list": (lambda a: reliable(a, gold=["c0"]), "gold is a list; pass a Series"),
+    "no oracle": (lambda a: clean(a, None, 3), "oracle is a NoneType"),
+    "a list said": (lambda a: clean(a, lambda task: ["c0"], 3), "the oracle said .* none of the"),
+    "record": (lambda a: clean(a, TASKS, 3, record=[]), "record is a list"),
+    "record label": (lambda a: clean(a, TASKS, 3, record={0: "x"}), "record holds 1 label that"),
+    "clean DEEM": (lambda a: clean(DEEM().fit([[0, 1], [1, 1]]), {}, 3), "pass a DEEMAggregator"),
+    "schedule": (lambda a: pseudo_labels(a, schedule=lambda t: "x"), "schedule returned 'x'"),
+    "short oracle": (
+        lambda a: CEAL(LogisticRegression()).fit(X, Y[:5]),
+        r"oracle has shape \(5,\)",
+    ),
+    "short truth": (lambda a: CEAL(LogisticRegression()).fit(X, Y, truth=Y[:5]), "truth has shape"),
+    "test": (lambda a: CEAL(LogisticRegression()).fit(X, Y, test=X), "test must be a pair"),
+    "no oracle's word": (
+        lambda a: CEAL(LogisticRegression()).fit(X, {"a": 1}),
+        "about 20 rows of 0..19 the oracle named 0 labels",
+    ),
+    "one class": (
+        lambda a: CEAL(LogisticRegression()).fit(X, Y * 0),
+        "the oracle named 1 label: .*Raise n_initial",
+    ),
+    "no classifier": (
+        lambda a: CEAL(None).fit(X, Y),
+        "estimator must be a scikit-learn classifier",
+    ),
+    "classifier class": (lambda a: RAD(None, LogisticRegression, "slim", Y).fit(X, Y), "instance"),
+    "empty batch": (
+        lambda a: RAD(None, LogisticRegression(), "slim", Y).fit(X, Y).partial_fit(X[:0], Y[:0]),
+        "the batch is empty",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_likely_mistakes_are_told_with_their_remedy(agg, mistake) -> None:
+    call, words = MISTAKES[mistake]
+    with pytest.raises(DeemCrowdError, match=words):
+        call(agg)
+
+
+def test_a_true_label_that_nobody_gave_counts_as_wrong(agg) -> None:
+    sample = TRUTH.copy()
+    sample.iloc[:30] = "other"
+    with pytest.warns(DataWarning, match="30|1 label.*count as wrong"):
+        curve = coverage_curve(agg, gold=sample)
+    assert curve["precision"].iloc[-1] <= 0.5
+
+
+def test_labels_of_a_batch_that_no_classifier_knows() -> None:
+    stream = RAD(LogisticRegression(), LogisticRegression()).fit(X, Y)
+    with pytest.warns(DataWarning, match="20 of 20 labels of the batch are none of the classes"):
+        stream.partial_fit(X, Y.astype(str))
+    assert stream.report_["dropped"].tolist() == [20]
 
 
 @pytest.mark.parametrize("name", ["suspect_answers", "clean"])

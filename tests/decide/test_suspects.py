@@ -205,9 +205,9 @@ def test_bad_input(agg, tmp_path) -> None:
         clean(agg, 3, 5, answers=FRAME)
     with pytest.raises(FormError, match="pass a DEEMAggregator"):
         clean(agg.probas_, TRUTH, 5, answers=FRAME)
-    with pytest.raises(DataError, match="1 labels that the model does not know: 'dog'"):
+    with pytest.raises(DataError, match="1 label that the model does not know: 'dog'"):
         suspect_labels(agg, labels={"t0": "dog"})
-    with pytest.raises(DataError, match="1 tasks that the model does not know: 'moon'"):
+    with pytest.raises(DataError, match="1 task that the model does not know: 'moon'"):
         suspect_labels(agg, labels={"moon": "c0"})
     with pytest.raises(FormError, match="pass a Series indexed by task"):
         suspect_labels(agg, labels=["c0"])
