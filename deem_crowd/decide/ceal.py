@@ -187,14 +187,14 @@ class CEAL(ConstructorParameters):
         features = np.asarray(X)
         if features.ndim != 2:
             raise FormError(f"X has shape {features.shape}; needed is (N, number of features).")
-        truth, test = _checked(len(features), truth, test)
+        rated = _checked(len(features), truth, test)
         asker = Oracle(by_row(oracle, len(features)), record=record)
         rng = checks.generator(self.random_state)
         deltas = thresholds(self.delta0, self.decay, self.rounds + 1, self.schedule)
         asked = rng.permutation(len(features))[: self.n_initial].tolist()
         said = asker.ask(asked)
         model = self._trained(features, said, {})
-        rows = [self._row(0, deltas[0], len(said), said, {}, model, truth, test)]
+        rows = [self._row(0, deltas[0], len(said), said, {}, model, *rated)]
         for step in range(1, self.rounds + 1):
             pool = np.setdiff1d(np.arange(len(features)), asked)
             if not len(pool):
@@ -208,9 +208,7 @@ class CEAL(ConstructorParameters):
             best = model.classes_[rest.to_numpy()[sure].argmax(axis=1)]
             pseudo = dict(zip(rest.index[sure], best, strict=True))
             model = self._trained(features, said, pseudo)
-            rows.append(
-                self._row(step, deltas[step - 1], len(batch), said, pseudo, model, truth, test)
-            )
+            rows.append(self._row(step, deltas[step - 1], len(batch), said, pseudo, model, *rated))
         given = {row: label for row, label in said.items() if label is not None}
         self.estimator_ = model
         self.classes_ = model.classes_

@@ -173,7 +173,11 @@ def test_no_input_is_overwritten(folder, command) -> None:
         ("keep answers.csv --precision 1.5", 2, "precision must be a number between 0 and 1"),
         ("keep answers.csv --confidence 0", 2, "confidence must be a number between 0 and 1"),
         ("next answers.csv --gold strange.csv", 1, "label that no worker gave: 'c9'"),
-        ("keep answers.csv --gold strange.csv", 0, "does not know: 'c9'. It knows 'c0', 'c1', 'c2'"),
+        (
+            "keep answers.csv --gold strange.csv",
+            0,
+            "does not know: 'c9'. It knows 'c0', 'c1', 'c2'",
+        ),
         ("keep nowhere.csv", 1, "nowhere.csv"),
     ],
 )
