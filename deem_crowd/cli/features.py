@@ -122,13 +122,11 @@ def check_classifier_path(
     if not path.endswith(_SKOPS):
         raise typer.BadParameter(f"{path!r} has to end in {_SKOPS}", param_hint=option)
     place = os.path.realpath(path)
-    files.refuse_destroying(option, path, inputs)
+    files.refuse_output(option, path, inputs)
     if any(other is not None and os.path.realpath(other) == place for other in outputs):
         raise typer.BadParameter(
             f"{path!r} is already where another output goes", param_hint=option
         )
-    if not os.path.isdir(os.path.dirname(place)):
-        raise FileNotFoundError(f"there is no folder to write {path} into ({option})")
     try:
         extras.require("classifier", "classifiers in files")
     except UnsupportedError as error:

@@ -85,25 +85,30 @@ def check_outputs(
         except ParameterError as error:
             raise typer.BadParameter(str(error), param_hint=option) from error
         _refuse_destroying(option, path, read.get(identity), given)
-        if path == "-":
-            continue
-        if os.path.isdir(place):
-            raise IsADirectoryError(f"{path} is a folder, not a file to write to ({option})")
-        if not os.path.isdir(os.path.dirname(place)):
-            raise FileNotFoundError(f"there is no folder to write {path} into ({option})")
+        if path != "-":
+            _require_place(option, path)
 
 
-def refuse_destroying(option: str, path: str, inputs: Iterable[str | None]) -> None:
-    """Refuse to write to ``path`` if that would destroy or change what is read, whatever its name.
+def _require_place(option: str, path: str) -> None:
+    place = os.path.realpath(path)
+    if os.path.isdir(place):
+        raise IsADirectoryError(f"{path} is a folder, not a file to write to ({option})")
+    if not os.path.isdir(os.path.dirname(place)):
+        raise FileNotFoundError(f"there is no folder to write {path} into ({option})")
+
+
+def refuse_output(option: str, path: str, inputs: Iterable[str | None]) -> None:
+    """Refuse to write to ``path`` if that would destroy or change what is read, or no file can be there.
 
     Raises
     ------
-    typer.BadParameter
+    typer.BadParameter, FileNotFoundError, IsADirectoryError
         Naming ``option``.
     """
     given = _local(inputs)
     identity = _identity(path, sys.stdout)
     _refuse_destroying(option, path, _read_files(given).get(identity), given)
+    _require_place(option, path)
 
 
 def _refuse_destroying(option: str, path: str, same: str | None, inputs: Sequence[str]) -> None:

@@ -58,8 +58,13 @@ def pairs(
     return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
 
 
-def positions(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.int64] | None:
-    """Return the known class of each task, shape (N,), −1 where unknown."""
+def positions(
+    frame: pd.DataFrame | None, answers: Answers, again: bool = False
+) -> npt.NDArray[np.int64] | None:
+    """Return the known class of each task, shape (N,), −1 where unknown.
+
+    With ``again`` these labels were given to the fit, which has warned of tasks that are not among the answers.
+    """
     if frame is None:
         return None
     tasks, labels = frame["task"], frame["label"]
@@ -77,7 +82,7 @@ def positions(frame: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.in
             f"{first_few(dict.fromkeys(known.take(unknown)))}. Labels given: {first_few(answers.classes, 10)}."
         )
     elsewhere = np.flatnonzero(position < 0)
-    if len(elsewhere):
+    if len(elsewhere) and not again:
         warn(
             f"gold names {counted(len(elsewhere), 'task')} without answers here "
             f"({first_few(tasks.to_numpy()[given][elsewhere])}): ignored.",

@@ -183,7 +183,7 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
     whole = answers is None
     results = _of_array(model, settled, whole) if is_deem(model) else _of_frame(model, settled)
     if isinstance(known, pd.DataFrame):
-        known = known_labels.positions(known, settled)
+        known = known_labels.positions(known, settled, again=True)
     if known is None or not (known >= 0).any():
         return results
     clamped = results.posterior.copy()

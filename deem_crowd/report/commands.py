@@ -37,7 +37,7 @@ def report(
 
     if not output.endswith((".html", ".htm")):
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
-    files.refuse_destroying("--output", output, [*asked.paths, gold])
+    files.refuse_output("--output", output, [*asked.paths, gold])
     extras.require("report", "reports")  # before the fit
     settled, ids = intake.settled_answers(asked)
     truth = None if gold is None else intake.read_gold(gold, asked, ids)

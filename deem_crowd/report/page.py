@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from deem_crowd.exceptions import DataError
+from deem_crowd.exceptions import DataError, ParameterError
 from deem_crowd.insight.findings import warnings_of
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.tables import compare
@@ -50,9 +50,15 @@ def write_report(
     ------
     UnsupportedError
         If jinja2 or matplotlib is not installed.
+    ParameterError
+        If the name of the file does not end in .html.
     NotFittedError, MissingAnswersError, DataError, FormError, OSError
     """
     extras.require("report", "reports")
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise ParameterError(
+            f"path={os.fspath(path)!r}: a report is a file whose name ends in .html."
+        )
     text = html(results_of(model, answers), gold)
     with atomic_write(Path(path)) as file:
         file.write(text.encode("utf-8", errors="replace"))

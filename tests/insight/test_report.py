@@ -17,6 +17,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DataError, DEEMAggregator
+from deem_crowd.exceptions import ParameterError
 from deem_crowd.report.page import isolated as page_isolated
 from deem_crowd.report.page import write_report
 
@@ -190,6 +191,8 @@ def test_what_cannot_be_reported_says_why_and_writes_nothing(tmp_path) -> None:
     with pytest.raises(NotFittedError):
         DEEM().report(path)
     agg = DEEMAggregator().fit(df)
+    with pytest.raises(ParameterError, match=r"r\.txt'.* ends in \.html"):
+        agg.report(tmp_path / "r.txt")
     with pytest.raises(DataError, match="gold"):
         agg.report(path, gold=gold[:0])
     agg.save(tmp_path / "model")

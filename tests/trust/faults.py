@@ -273,6 +273,8 @@ SHELL = [
           "nowhere.csv: No such file or directory"),
     shell("a folder that is none", "aggregate a.csv -o nowhere/out.csv", 1,
           "there is no folder to write nowhere/out.csv into (--output)", a_csv=SOUND),
+    shell("no folder for a report", "report a.csv -o nowhere/out.html", 1,
+          "there is no folder to write nowhere/out.html into (--output)", a_csv=SOUND),
     shell("an output without a format", "aggregate a.csv -o out.dat", 2,
           "Invalid value for --output: the name of 'out.dat' tells no format. Name it .csv, .tsv, .jsonl or .parquet, or give the format: 'csv', 'tsv', 'jsonl', 'parquet'.", a_csv=SOUND),
     shell("empty file", AGGREGATE, 1,
