@@ -188,7 +188,7 @@ def test_row_another_answer_of_the_same_worker_can_be_an_error() -> None:
     ("matrix", "words"),
     [
         ([[0, 5], [1, 1]], "labels run to 5 but 3 values below it never occur (2, 3, 4)"),
-        ([[1, 2], [2, 1]], "labels run to 2 but 1 values below it never occur (0)"),
+        ([[1, 2], [2, 1]], "labels run to 2 but 1 value below it never occurs (0)"),
         ([[0, -2], [1, 1]], "1 entry is below −1: -2 (first at (0, 1))"),
         ([[0, np.nan], [1, 1]], "1 entry is NaN (first at (0, 1))"),
         ([[0, 1.5], [1, 1]], "1 entry is not whole: 1.5 (first at (0, 1))"),
@@ -269,7 +269,7 @@ def test_row_soft_rows_almost_one_are_normalised() -> None:
 
 
 def test_unknown_label_when_the_classes_are_given() -> None:
-    with pytest.raises(DataError, match="1 labels in 1 rows that are not among the classes: 'y'"):
+    with pytest.raises(DataError, match="1 label in 1 row outside the known classes: 'y'"):
         Answers.from_frame(FRAME, classes=["x", "z"])
     assert Answers.from_frame(FRAME, classes=["y", "z", "x"]).classes.tolist() == ["y", "z", "x"]
 

@@ -146,7 +146,7 @@ def test_an_error_in_one_process_ends_all(tmp_path, spoil, words) -> None:
     [
         (
             lambda d: d.assign(worker=d["worker"].where(d.index < d.index[-1])),
-            r"column 'worker' is missing in 1 rows \(rows 399 of all\)",
+            r"column 'worker' is missing in 1 row \(rows 399 of all\)",
         ),
         (
             lambda d: d.assign(task=no_text(len(d))),

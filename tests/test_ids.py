@@ -113,7 +113,7 @@ def test_categories_that_read_alike_are_refused() -> None:
 
 
 def test_a_list_within_a_tuple_is_named() -> None:
-    with pytest.raises(FormError, match=r"holds 1 values .*\(\[1\],\)"):
+    with pytest.raises(FormError, match=r"holds 1 value that is .*\(\[1\],\)"):
         index.factorize(pd.Series([([1],), 2], dtype=object), "task")
 
 

@@ -233,7 +233,7 @@ def test_bad_parts_are_one_error_in_every_process(tmp_path) -> None:
     one, other = rows[part == 0], rows[part == 1]
     torn = pd.concat([other, one.iloc[:4]])
     for message in refused(tmp_path, [one, torn]):
-        assert "1 tasks have answers in different processes (" in message
+        assert "answers to 1 task are in different processes (" in message
     text = {"label": "x" + other["label"].astype(str)}
     for message in refused(tmp_path, [one, other.assign(**text)]):
         assert (

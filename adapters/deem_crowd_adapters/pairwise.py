@@ -15,6 +15,7 @@ from deem_crowd.exceptions import (
     DataWarning,
     MissingColumnError,
     ParameterError,
+    counted,
     first_few,
 )
 from deem_crowd.runtime.warning import warn
@@ -220,8 +221,8 @@ def _shown(
         if frame[part].isna().any():
             rows = np.flatnonzero(frame[part].isna())
             raise DataError(
-                f"column {names[part]!r} is missing in {len(rows)} rows (rows {first_few(rows)}). Fill it, or leave "
-                "those out."
+                f"column {names[part]!r} is missing in {counted(len(rows), 'row')} (rows {first_few(rows)}). Fill it, "
+                "or leave those out."
             )
     twice = frame.duplicated(["task", "worker", "swapped"], keep="last")
     if twice.any():
@@ -254,9 +255,8 @@ def _orders(values: pd.Series, name: Hashable, swapped: Hashable | None) -> list
     if values.isna().any():
         rows = np.flatnonzero(values.isna())
         raise DataError(
-            f"column {name!r} (the order) is missing in {len(rows)} rows (rows {first_few(rows)}). Fill it, or "
-            "leave those "
-            "out."
+            f"column {name!r} (the order) is missing in {counted(len(rows), 'row')} (rows {first_few(rows)}). Fill "
+            "it, or leave those out."
         )
     distinct = list(dict.fromkeys(values.tolist()))
     if swapped is not None:

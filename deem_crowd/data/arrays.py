@@ -249,7 +249,8 @@ def matrix_classes(matrix: npt.NDArray[np.int64], n_classes: int | None) -> int:
     if len(used) != largest + 1:
         gaps = np.setdiff1d(np.arange(min(largest, 10**6)), used)
         raise DataError(
-            f"labels run to {largest} but {largest + 1 - len(used)} values below it never occur "
+            f"labels run to {largest} but "
+            f"{counted(largest + 1 - len(used), 'value below it never occurs', 'values below it never occur')} "
             f"({first_few(gaps)}). Number the labels 0..K-1, or pass n_classes={largest + 1} if they are meant."
         )
     return largest + 1

@@ -199,8 +199,8 @@ def class_codes(
         if len(unknown):
             rows = int(np.isin(codes, unknown).sum())
             raise DataError(
-                f"column 'label' holds {len(unknown)} labels in {rows} rows that are not among the classes: "
-                f"{first_few(labels.take(unknown))}. Known classes: {first_few(index, 10)}."
+                f"column 'label' holds {counted(len(unknown), 'label')} in {counted(rows, 'row')} outside the known "
+                f"classes: {first_few(labels.take(unknown))}. Known classes: {first_few(index, 10)}."
             )
     rank[-1] = -1  # where codes of missing labels point
     return rank.take(codes, mode="wrap"), index

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deem_crowd.data.arrow import ColumnCoder
-from deem_crowd.exceptions import DataError, MissingColumnError, first_few
+from deem_crowd.exceptions import DataError, MissingColumnError, counted, first_few
 
 COLUMNS = ("task", "worker", "label")
 Coded = tuple[npt.NDArray[np.int32], pd.Index]
@@ -92,6 +92,6 @@ def refuse_missing(column: pa.Array, name: str, n_before: int, where: str) -> No
     if pc.any(missing).as_py():
         rows = n_before + np.flatnonzero(missing.to_numpy(zero_copy_only=False))
         raise DataError(
-            f"{where}: column {name!r} is missing in {len(rows)} rows (rows {first_few(rows)} of all). "
+            f"{where}: column {name!r} is missing in {counted(len(rows), 'row')} (rows {first_few(rows)} of all). "
             "Drop or repair those rows."
         )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.arrays import checked_soft
-from deem_crowd.exceptions import DataError, FormError, MissingColumnError, first_few
+from deem_crowd.exceptions import DataError, FormError, MissingColumnError, counted, first_few
 
 COLUMNS = ("task", "worker", "label")
 
@@ -95,8 +95,8 @@ def _refuse_missing(columns: Mapping[str, pd.Series], names: Mapping[str, Hashab
         if len(rows):
             name = names.get(part, part)
             raise DataError(
-                f"column '{name}' is missing in {len(rows)} of {len(columns[part])} rows (rows {first_few(rows)}). "
-                f"Drop or repair those rows: df.dropna(subset=['{name}'])."
+                f"column '{name}' is missing in {len(rows)} of {counted(len(columns[part]), 'row')} (rows "
+                f"{first_few(rows)}). Drop or repair those rows: df.dropna(subset=['{name}'])."
             )
 
 

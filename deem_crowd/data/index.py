@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.numbering import numbered
-from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.exceptions import DataError, FormError, counted, first_few
 
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -210,14 +210,14 @@ def require_hashable(values: Iterable[Any], what: str) -> None:
     bad = [v for v in values if not _is_hashable(v)]
     if bad and all(isinstance(value, (list, set)) for value in bad) and "label" in what:
         raise FormError(
-            f"{what} holds {len(bad)} lists ({first_few(bad)}): several labels in one answer. Aggregate them with "
-            "crowd-kit's BinaryRelevance(DEEMAggregator()), one yes-or-no question a label, or give one row a "
-            "label."
+            f"{what} holds {counted(len(bad), 'list')} ({first_few(bad)}): several labels in one answer. Aggregate "
+            "them with crowd-kit's BinaryRelevance(DEEMAggregator()), one yes-or-no question a label, or give one row "
+            "a label."
         )
     if bad:
         raise FormError(
-            f"{what} holds {len(bad)} values that cannot be ids or labels because they are "
-            f"not hashable ({first_few(bad)}). Convert them first, e.g. lists to tuples."
+            f"{what} holds {counted(len(bad), 'value that is', 'values that are')} not hashable ({first_few(bad)}), "
+            "and so cannot be ids or labels. Convert them first, e.g. lists to tuples."
         )
 
 

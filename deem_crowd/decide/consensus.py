@@ -383,6 +383,7 @@ def _check_posterior(posterior: FloatArray, tasks: pd.Index) -> None:
     )
     if len(wrong):
         raise DataError(
-            f"probas_ holds {len(wrong)} rows that are no distributions (tasks {first_few(tasks.take(wrong))}; sums "
-            f"{first_few(total[wrong])}). One column a label, rows that sum to 1."
+            f"probas_ holds {counted(len(wrong), 'row that is no distribution', 'rows that are no distributions')} "
+            f"(tasks {first_few(tasks.take(wrong))}; sums {first_few(total[wrong])}). One column a "
+            "label, rows that sum to 1."
         )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -49,7 +49,8 @@ def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
     wrong = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if len(wrong):
         raise DataError(
-            f"features of {len(wrong)} tasks are missing or infinite: {first_few(tasks.take(wrong))}. Fill them in."
+            f"features of {counted(len(wrong), 'task')} are missing or infinite: {first_few(tasks.take(wrong))}. Fill "
+            "them in."
         )
     return matrix
 

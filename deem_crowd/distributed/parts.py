@@ -16,7 +16,7 @@ from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.batches import LongTable
 from deem_crowd.data.hashing import hashed_text
 from deem_crowd.distributed import collectives
-from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.exceptions import DataError, FormError, counted, first_few
 
 _MANY_IDS = 10**6
 """Ids of all processes together from which each is sent to one process first."""
@@ -169,8 +169,8 @@ def _refuse_torn_tasks(tasks: pd.Index) -> None:
     named = collectives.gather_ids(here[:5])
     examples = dict.fromkeys(task for part in named for task in part)
     raise DataError(
-        f"{n_torn} tasks have answers in different processes ({first_few(examples)}): give all answers to a task "
-        "to one process."
+        f"answers to {counted(n_torn, 'task')} are in different processes ({first_few(examples)}): give all answers "
+        "to a task to one process."
     )
 
 

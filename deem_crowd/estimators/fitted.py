@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataWarning
+from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix, make_design, resolve_device
 from deem_crowd.model.difficulty import pays, with_levels
@@ -222,7 +222,7 @@ class FittedModel:
         known = answers.worker < len(self.skills)
         if not known.all():
             warn(
-                f"{int((~known).sum())} answers come from workers that the layers do not know: they are left out.",
+                f"{counted(int((~known).sum()), 'answer')} of workers that the layers do not know: left out.",
                 DataWarning,
             )
         places = np.append(np.arange(len(self.skills)), -1)
@@ -317,7 +317,7 @@ def _recode(
     n_unknown = answers.n_answers - recoded.n_answers
     if n_unknown:
         warn(
-            f"{n_unknown} answers give a class that nobody gave when the model was fitted: they are left out.",
+            f"{counted(n_unknown, 'answer')} with a class that nobody gave when the model was fitted: left out.",
             DataWarning,
         )
     return recoded

@@ -12,7 +12,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.arrays import of_tensor
-from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
 from deem_crowd.runtime.warning import warn
 
 
@@ -81,7 +81,7 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     twice = names[names.duplicated()]
     if len(twice):
         raise DataError(
-            f"features give {len(twice.unique())} tasks more than one row: {first_few(twice.unique())}. "
+            f"features give {counted(len(twice.unique()), 'task')} more than one row: {first_few(twice.unique())}. "
             "Keep one of them."
         )
     row = names.get_indexer(tasks)
@@ -103,7 +103,7 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     wrong = [name for name, kind in there.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if wrong:
         raise FormError(
-            f"features hold {len(wrong)} columns that are no numbers: {first_few(wrong)}. Encode or drop them."
+            f"features hold {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. Encode or drop them."
         )
     x = matrix(there.to_numpy(dtype=np.float32, na_value=np.nan))
     return Rows(_finite(x, tasks.take(place)), place, len(tasks))
@@ -150,6 +150,7 @@ def _finite(x: Any, tasks: pd.Index) -> Any:
         row = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
         bad = np.unique(row[~np.isfinite(x.data)])
     raise DataError(
-        f"features are missing or infinite (as 32-bit numbers) for {len(bad)} tasks: {first_few(tasks.take(bad))}. "
-        "Fill them in, or leave those rows out of the frame: the tasks then go by their answers alone."
+        f"features are missing or infinite (as 32-bit numbers) for {counted(len(bad), 'task')}: "
+        f"{first_few(tasks.take(bad))}. Fill them in, or leave those rows out of the frame: the tasks then go by "
+        "their answers alone."
     )

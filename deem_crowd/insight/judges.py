@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
-from deem_crowd.exceptions import DataError, DataWarning, ParameterError
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted
 from deem_crowd.insight.pairs import MAX_WORKERS, MIN_COMMON
 from deem_crowd.insight.reliability import wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
@@ -109,8 +109,8 @@ def judge_report(
         seen = (truth >= 0) & (results.known >= 0)
         if seen.any():
             warn(
-                f"{int(seen.sum())} tasks with gold were given to fit, whose labels are certain to be right: they are "
-                "left out of the comparison.",
+                f"the gold of {counted(int(seen.sum()), 'task')} was given to fit, which is certain to be right "
+                "there: left out of the comparison.",
                 DataWarning,
             )
             truth = np.where(results.known >= 0, -1, truth)
@@ -118,8 +118,8 @@ def judge_report(
     n_gold = int((truth >= 0).sum())
     if n_gold < 2:
         raise DataError(
-            f"{n_gold} tasks with answers have gold that fit has not seen; 2 are needed at least. Label some of the "
-            "tasks."
+            "2 tasks with answers and gold that fit has not seen are needed, and there "
+            f"{'is 1' if n_gold else 'are none'}. Label some of the tasks."
         )
     z = float(special.ndtri((1 + level) / 2))
     data = results.answers

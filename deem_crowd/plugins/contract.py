@@ -11,7 +11,7 @@ import pandas as pd
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DeemCrowdError, PluginError, first_few
+from deem_crowd.exceptions import DeemCrowdError, PluginError, counted, first_few
 
 
 class Returned(NamedTuple):
@@ -78,7 +78,7 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any], abstains: bool =
     labels = labels.set_axis(labels.index.to_flat_index())
     if not labels.index.is_(tasks) and not labels.index.is_unique:
         repeated = labels.index[labels.index.duplicated()].unique()
-        return f"{len(repeated)} tasks have more than one label ({first_few(repeated)})"
+        return f"more than one label for {counted(len(repeated), 'task')} ({first_few(repeated)})"
     given = labels.notna().to_numpy()
     whole = labels.index.is_(tasks) and given.all()
     there = labels if whole else labels[_among(labels.index, tasks) & given]
@@ -86,14 +86,14 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any], abstains: bool =
         return f"none of {len(tasks)} tasks has a label; its index holds {first_few(labels.index)}"
     if not abstains and len(lost := tasks[~_among(tasks, there.index)]):
         return (
-            f"{len(lost)} tasks have no label ({first_few(lost)}); a method that leaves tasks open has "
+            f"no label for {counted(len(lost), 'task')} ({first_few(lost)}); a method that leaves tasks open has "
             "to say abstains = True"
         )
     if len(strange := there[~_among(pd.Index(there), pd.Index(classes, tupleize_cols=False))]):
         values = strange.unique()
         return (
-            f"{len(values)} labels are none that a worker gave ({first_few(values)}), "
-            f"for {len(strange)} tasks"
+            f"{counted(len(values), 'label')} that no worker gave ({first_few(values)}), "
+            f"for {counted(len(strange), 'task')}"
         )
     return ""
 
@@ -112,7 +112,7 @@ def improper(probas: pd.DataFrame, labels: pd.Series, tasks: pd.Index) -> str:
         return "the index or the columns of its probabilities hold one name twice"
     labelled = tasks[_among(tasks, labels.index[labels.notna().to_numpy()])]
     if len(lost := labelled[~_among(labelled, probas.index)]):
-        return f"probabilities: {len(lost)} tasks have none ({first_few(lost)})"
+        return f"probabilities: none for {counted(len(lost), 'task')} ({first_few(lost)})"
     given = pd.Index(labels.dropna().unique())
     if len(lost := given[~_among(given, probas.columns)]):
         return f"probabilities: {len(lost)} of its labels have no column ({first_few(lost)})"
@@ -127,7 +127,7 @@ def improper(probas: pd.DataFrame, labels: pd.Series, tasks: pd.Index) -> str:
     bad = ~(np.isfinite(values).all(axis=1) & (values >= -1e-6).all(axis=1))
     bad |= ~(np.abs(values.sum(axis=1) - 1) < 1e-3)
     if bad.any():
-        return f"probabilities: those of {int(bad.sum())} tasks are no distribution ({first_few(rows.index[bad])})"
+        return f"probabilities: no distribution for {counted(int(bad.sum()), 'task')} ({first_few(rows.index[bad])})"
     return ""
 
 

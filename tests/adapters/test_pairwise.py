@@ -171,9 +171,9 @@ def test_what_is_open_or_wrong_is_named_with_the_option() -> None:
         DataError, match=r"'label': 1 of 11 verdicts are not known: 'neither' \(rows 3\).*verdicts="
     ):
         from_pairwise(BY_HAND.assign(label=[*"AAA", "neither", *"AAAAAAA"]))  # fmt: skip
-    with pytest.raises(DataError, match=r"'order' \(the order\) is missing in 1 rows"):
+    with pytest.raises(DataError, match=r"'order' \(the order\) is missing in 1 row"):
         from_pairwise(BY_HAND.assign(order=[None, *[True] * 10]))
-    with pytest.raises(DataError, match="'worker' is missing in 1 rows"):
+    with pytest.raises(DataError, match="'worker' is missing in 1 row"):
         from_pairwise(BY_HAND.assign(worker=[None, *["x"] * 10]))
     with pytest.raises(ParameterError, match="flips='drop'"):
         from_pairwise(BY_HAND, flips="drop")

@@ -137,7 +137,7 @@ def test_row_wide_frame_long_one_refused_with_the_right_call() -> None:
 def test_classes_beyond_those_answered() -> None:
     frame = pd.DataFrame({"v": ["b", "a"]})
     assert adapters.from_wide(frame, classes=["c", "b", "a"]).dense().tolist() == [[1], [2]]
-    with pytest.raises(DataError, match=r"1 labels in 1 rows that are not among the classes: 'a'"):
+    with pytest.raises(DataError, match=r"1 label in 1 row outside the known classes: 'a'"):
         adapters.from_wide(frame, classes=["b", "c"])
     with pytest.raises(ParameterError, match=r"twice: 'b'"):
         adapters.from_wide(frame, classes=["b", "b", "a"])

@@ -140,7 +140,7 @@ def test_bad_input_is_said(kind) -> None:
     broken = X.copy()
     broken[3, 1] = np.inf
     for data, error, text in [
-        (broken, DataError, r"1 values that are missing or infinite"),
+        (broken, DataError, r"1 missing or infinite value"),
         (X[:2], DataError, "only 2 rows"),
         (np.ones((8, 2)), DataError, "all 2 features of X are constant"),
         (np.tile(X[:2], (9, 1)), DataError, "only 2 distinct rows"),

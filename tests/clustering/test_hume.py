@@ -190,7 +190,7 @@ def test_bad_input_is_said() -> None:
     broken = second.copy()
     broken[0, 0] = np.nan
     for one, two, text in [
-        (first, broken, "phi2 has 1 values that are missing"),
+        (first, broken, "phi2 has 1 missing or infinite value"),
         (first, second[:50], "phi1 has 60 rows and phi2 50"),
         (first[:2], second[:2], "only 2 rows in phi1"),
         (np.ones((60, 4)), second, "all 4 features of phi1 are constant"),

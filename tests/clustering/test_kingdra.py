@@ -299,7 +299,7 @@ def test_what_cannot_be_clustered_is_said() -> None:
     missing = X.copy()
     missing[4, 2] = np.nan
     with pytest.raises(
-        DataError, match=r"1 values that are missing or infinite, in 1 rows \(4\) and 1 columns \(2"
+        DataError, match=r"1 missing or infinite value, in 1 row \(4\) and 1 column \(2"
     ):
         Kingdra(3, **base).fit(missing)
     with pytest.raises(DataError, match=r"n_clusters=3 and only 2 rows"):

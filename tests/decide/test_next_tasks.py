@@ -382,7 +382,7 @@ def test_bad_sources(agg) -> None:
         next_tasks(DEEM(), 5)
     with pytest.raises(FormError, match="a list holds no posterior"):
         next_tasks([0.5, 0.5], 5)
-    with pytest.raises(DataError, match="1 rows that are no distributions"):
+    with pytest.raises(DataError, match="1 row that is no distribution"):
         next_tasks(pd.DataFrame([[0.5, 0.5], [0.9, 0.9]]), 5)
     strange = FRAME.assign(task="elsewhere")
     with pytest.raises(DataError, match="answers name 1 task that the model was not fitted to"):

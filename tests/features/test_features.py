@@ -244,7 +244,7 @@ def bad(x):
         "missing": (holed, DataError, "for 2 tasks: 't3', 't5'"),
         "infinite": (x.replace(x.iloc[0, 0], np.inf), DataError, "missing or infinite"),
         "twice": (pd.concat([x, x.iloc[:1]]), DataError, "more than one row: 't0'"),
-        "texts": (texts, FormError, "no numbers: 'kind'"),
+        "texts": (texts, FormError, "1 column without numbers: 'kind'"),
         "rows": (x.to_numpy()[:7], DataError, "7 rows, and there are 300 tasks"),
         "vector": (np.zeros(300), FormError, "shape"),
         "no column": (x[[]], FormError, "no column"),

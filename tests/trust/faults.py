@@ -176,7 +176,7 @@ ARRAYS = [
     Fault("1.5", fit_array([[0, 1.5], [1, 0]]),
           DataError, "1 entry is not whole: 1.5 (first at (0, 1)). Labels are 0..K-1; for probabilities pass shape (tasks, classes, workers)."),
     Fault("labels 1..K", fit_array([[1, 2], [2, 1]]),
-          DataError, "labels run to 2 but 1 values below it never occur (0). Number the labels 0..K-1, or pass n_classes=3 if they are meant."),
+          DataError, "labels run to 2 but 1 value below it never occurs (0). Number the labels 0..K-1, or pass n_classes=3 if they are meant."),
     Fault("labels 0, 10, 20", fit_array([[0, 10], [20, 0]]),
           DataError, "labels run to 20 but 18 values below it never occur (1, 2, 3, 4, 5, …). Number the labels 0..K-1, or pass n_classes=21 if they are meant."),
     Fault("text", fit_array([["a", "b"], ["b", "a"]]),

@@ -139,11 +139,11 @@ RETURNED = {
     "none": "returned a NoneType, not a Series",
     "list": "returned a list, not a Series",
     "frame": "returned a DataFrame, not a Series",
-    "half": "2 tasks have no label ('t2', 't3')",
-    "twice": "1 tasks have more than one label ('t0')",
-    "nan": "1 tasks have no label ('t1')",
+    "half": "no label for 2 tasks ('t2', 't3')",
+    "twice": "more than one label for 1 task ('t0')",
+    "nan": "no label for 1 task ('t1')",
     "unhashable": "labels that are not hashable (list)",
-    "unknown": "1 labels are none that a worker gave ('zebra'), for 4 tasks",
+    "unknown": "1 label that no worker gave ('zebra'), for 4 tasks",
     "renumbered": "none of 4 tasks has a label; its index holds 0, 1, 2, 3",
 }
 OPEN = {
@@ -217,7 +217,7 @@ def test_compare_says_the_same_and_goes_on(folder: Path) -> None:
     assert rows["method"].split()[:5] == ["method", "accuracy", "log-loss", "seconds", "coverage"]
     assert rows["good"].split().count("1.0000") == 2
     assert "no distribution" in rows["improper"]
-    assert "2 tasks have none ('t2', 't3')" in rows["patchy"]
+    assert "none for 2 tasks ('t2', 't3')" in rows["patchy"]
     assert "SystemExit" in rows["exits"]
     assert "Silent" in rows["silent"]
     assert "Base: no Exception" in rows["base"]
@@ -250,7 +250,7 @@ def test_authors_are_told_to_say_that_a_method_abstains(folder: Path) -> None:
 def test_probabilities_that_are_none_are_not_written(folder: Path) -> None:
     result = call("aggregate", "a.csv", "--method", "improper", "-o", "l.csv", "--proba", "p.csv")
     assert result.exit_code == 1
-    assert "4 tasks are no distribution ('t0', 't1', 't2', 't3')" in result.stderr
+    assert "no distribution for 4 tasks ('t0', 't1', 't2', 't3')" in result.stderr
     assert not Path("l.csv").exists()
 
 

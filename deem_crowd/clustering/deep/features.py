@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deem_crowd.exceptions import DataError, FormError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -36,8 +36,9 @@ def features(X: Any, name: str = "X", n_features: int | None = None) -> npt.NDAr
     if wrong.any():
         rows, columns = np.flatnonzero(wrong.any(1)), np.flatnonzero(wrong.any(0))
         raise DataError(
-            f"{name} has {int(wrong.sum())} values that are missing or infinite, in {len(rows)} rows "
-            f"({first_few(rows)}) and {len(columns)} columns ({first_few(columns)}). Impute them, or leave rows out."
+            f"{name} has {counted(int(wrong.sum()), 'missing or infinite value')}, in {counted(len(rows), 'row')} "
+            f"({first_few(rows)}) and {counted(len(columns), 'column')} ({first_few(columns)}). Impute them, or leave "
+            "rows out."
         )
     return array
 
@@ -55,7 +56,8 @@ def varying(
     """
     if len(array) < n_clusters:
         raise DataError(
-            f"n_clusters={n_clusters} and only {len(array)} rows in {name}: ask for {len(array)} clusters at most."
+            f"n_clusters={n_clusters} and only {counted(len(array), 'row')} in {name}: ask for "
+            f"{counted(len(array), 'cluster')} at most."
         )
     constant = np.ptp(array, axis=0) == 0
     if constant.all():

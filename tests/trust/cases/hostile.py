@@ -172,7 +172,7 @@ WELL = (
     "writes-bytes", "unset-hook", "daemon-thread", "categories", "strings", "more-tasks", "named",
     "array-of-probabilities", "no-probabilities", "skills-of-text",
 )  # fmt: skip
-NO_LABELS, STRANGE = "none of 4 tasks has a label", "labels are none that a worker gave"
+NO_LABELS, STRANGE = "none of 4 tasks has a label", "that no worker gave"
 FAULTS = {
     "recursion": "RecursionError: maximum recursion depth",
     "memory": "MemoryError: mine",
@@ -207,7 +207,7 @@ PROBABILITIES = {
     "exits-probas": "SystemExit: 0",
     **dict.fromkeys(("levels-of-columns", "other-columns", "no-columns"), "2 of its labels have no column ('a', 'b')"),
     **dict.fromkeys(("text-as-probabilities", "complex"), "they are not real numbers"),
-    **dict.fromkeys(("negative", "infinite"), "those of 4 tasks are no distribution"),
+    **dict.fromkeys(("negative", "infinite"), "no distribution for 4 tasks"),
     **dict.fromkeys(("rows-twice", "columns-twice"), "hold one name twice"),
     "lists-as-ids": "not hashable (list)",
 }  # fmt: skip
