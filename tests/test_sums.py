@@ -47,7 +47,8 @@ def test_numbers_of_tasks_add_up_by_worker_and_label(piece, monkeypatch) -> None
     values = torch.rand(400, generator=torch.Generator().manual_seed(1))
     expected = np.zeros((6, 2))
     np.add.at(expected, (answers.worker, answers.hard_label), values.numpy()[answers.task])
-    found = design.by_task.add_up(values, int(design.given.max())).view(6, 2)
+    (found,) = design.by_task.add_up(values[:, None], int(design.given.max()))
+    found = found.view(6, 2)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
     np.testing.assert_allclose(
         design.expected_counts(values[:, None])[:, :, 0].numpy(), expected, rtol=1e-6

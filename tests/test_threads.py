@@ -3,6 +3,7 @@
 import os
 import threading
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deem_crowd import DEEMAggregator
-from deem_crowd.runtime import threads
+from deem_crowd.runtime import blas, threads
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def test_large_work_uses_the_cores_that_are_idle(monkeypatch, others, expected) 
     monkeypatch.setattr(threads, "allowed_cores", lambda: 8.0)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     with threads.chosen(10**9) as number:
-        assert number == torch.get_num_threads() == expected
+        assert number == expected
         with threads.chosen(10) as within:
             assert within == expected
     assert torch.get_num_threads() == 4
@@ -99,3 +100,108 @@ def test_the_load_of_others_is_what_this_process_does_not_use(monkeypatch) -> No
     monkeypatch.setattr(threads, "_waiting", lambda: 0.25)
     load = threads._Load()
     assert [load.of_others() for _ in range(3)] == pytest.approx([0.5, 0.5, 3.0])
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    """A machine of four cores that nobody else uses, and work that is always worth threads."""
+    monkeypatch.setattr(threads._Load, "of_others", lambda self: 0.0)
+    monkeypatch.setattr(threads, "allowed_cores", lambda: 4.0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(threads, "WORK_A_THREAD", 1)
+
+
+def test_every_part_is_taken_once_and_the_threads_end(idle) -> None:
+    before, blas_before = threading.active_count(), blas.number()
+    taken: list[int] = []
+    with threads.chosen(100) as number:
+        assert (number, torch.get_num_threads()) == (4, 1)
+        assert blas.number() == min(blas_before, 1)
+        for n in (0, 1, 2, 50):
+            assert threads.gathered(lambda i: 2 * i, range(n)) == [2 * i for i in range(n)]
+        threads.each(taken.append, range(200))
+        assert threading.active_count() == before + 3
+    assert sorted(taken) == list(range(200))
+    assert (threading.active_count(), blas.number()) == (before, blas_before)
+
+
+def test_networks_have_the_threads_of_torch(idle) -> None:
+    with threads.chosen(100, in_torch=True) as number:
+        assert number == torch.get_num_threads() == 4
+        assert not threads.helped()
+
+
+def test_the_first_error_is_raised_and_no_thread_is_left(idle) -> None:
+    def work(i: int) -> None:
+        if i % 3 == 2:
+            raise ValueError(i)
+
+    before = threading.active_count()
+    with pytest.raises(ValueError, match="^2$"), threads.chosen(100):
+        threads.gathered(work, range(30))
+    with pytest.raises(ValueError, match=r"^\d+$"), threads.chosen(100):
+        threads.each(work, range(30))
+    assert threading.active_count() == before
+
+
+def test_an_interrupt_ends_what_other_threads_do(idle) -> None:
+    begun, ended = threading.Event(), []
+
+    def work(_: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            begun.wait(5)
+            raise KeyboardInterrupt
+        begun.set()
+        try:
+            while True:
+                threads.each(lambda part: None, [0])
+        finally:
+            ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt), threads.chosen(2):
+        threads.each(work, range(2))
+    assert ended == [True]
+
+
+def test_a_system_without_further_threads_does_with_one(idle, monkeypatch) -> None:
+    def refuse(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with threads.chosen(100):
+        assert threads.gathered(lambda i: i, range(5)) == list(range(5))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_fork_in_a_fit_goes_on_alone(idle) -> None:
+    with threads.chosen(100):
+        threads.each(lambda part: None, range(8))
+        pid = os.fork()
+        if not pid:
+            found = threads.gathered(lambda i: i, range(5)) == list(range(5))
+            os._exit(0 if found and not threads.helped() else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+@pytest.mark.parametrize("n_classes", [2, 3, 4, 9])
+def test_results_do_not_depend_on_the_number_of_threads(
+    n_classes, automatic, idle, monkeypatch
+) -> None:
+    monkeypatch.setattr("deem_crowd.model.rows.CACHED", 2**9)
+    monkeypatch.setattr("deem_crowd.model.sparse_rows._A_SHARE", 2**7)
+    monkeypatch.setattr("deem_crowd.model.blocked_rows._CACHED", 2**9)
+    monkeypatch.setattr("deem_crowd.training.digamma._MANY", 2**6)
+    monkeypatch.setattr("deem_crowd.training.digamma._PIECE", 2**6)
+    rng = np.random.default_rng(n_classes)
+    truth = rng.integers(n_classes, size=300)
+    task = np.repeat(np.arange(300), 4)
+    label = np.where(rng.random(1200) < 0.7, truth[task], rng.integers(n_classes, size=1200))
+    worker = (task * 7 + np.tile(np.arange(4), 300) * 3) % 20
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": label})
+    found = []
+    for number in (1, 4):
+        torch.set_num_threads(number)
+        model = DEEMAggregator(auto_hyperparameters=automatic, dtype="float32")
+        found.append(model.fit(frame).probas_)
+    pd.testing.assert_frame_equal(*found, check_exact=True)

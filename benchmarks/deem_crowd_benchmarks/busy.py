@@ -1,8 +1,8 @@
-"""Seconds by the clock of fits with torch's own threads and with those chosen, beside processes that keep cores busy.
+"""Seconds by the clock of fits with all threads and with those chosen, beside processes that keep cores busy.
 
     python -m deem_crowd_benchmarks.busy [--processes 0,2] [--answers 1e6] [--repeats 5]
 
-A generated crowd, K = 4, five answers a task and 500 a worker. ``torch's`` are as many threads as torch has been told,
+A generated crowd, K = 4, five answers a task and 500 a worker. ``all`` are as many threads as torch has been told,
 ``chosen`` what :mod:`deem_crowd.runtime.threads` makes of them, ``one`` a single one; the load average is that before
 the fits, the busy processes not included.
 """
@@ -49,12 +49,12 @@ def busy(processes: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def setting(name: str) -> Iterator[None]:
-    """Let fits use torch's own threads, those that are chosen, or one."""
+    """Let fits use as many threads as torch has been told, those that are chosen, or one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if name == "one" else _MOST)
     try:
         with contextlib.ExitStack() as stack:
-            if name == "torch's":
+            if name == "all":
                 all_of_them = mock.patch.object(threads, "suited", lambda work, most, *rest: most)
                 stack.enter_context(all_of_them)
             yield
@@ -86,10 +86,10 @@ def main(
     for number in (int(each) for each in processes.split(",")):
         load = os.getloadavg()[0]
         with busy(number):
-            for name in ("torch's", "chosen", "one"):
+            for name in ("all", "chosen", "one"):
                 with setting(name):
                     plain, default = (measure(frame, each, repeats) for each in (False, True))
-                shown = name if name != "torch's" else f"torch's {_MOST}"
+                shown = name if name != "all" else f"all {_MOST}"
                 table.add_row(str(number), f"{load:.1f}", shown, f"{plain:.2f}", f"{default:.2f}")
     Console().print(table)
 

@@ -182,7 +182,7 @@ class DEEMAggregator(
         seen = Memory(self._read(data, task, worker, label), known_labels.pairs(gold, task, label))
         parameters = self.get_params()
         plan = aggregation.planned(parameters)
-        with threads.of_fit(seen.answers, plan):
+        with threads.of_fit(seen.answers, plan, in_torch=features is not None):
             result, counts = aggregation.trained(seen, parameters, plan, features=features)
             # One assignment, so that an interrupt leaves either the old state or the new one.
             gone = (MEMORY, UPDATE, GROWN_WITH, featured.FEATURES)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.model.expectation import counts_of, logits_in_pieces
+from deem_crowd.model.expectation import counts_of, of_logits
 from deem_crowd.model.rows import column_total, row_sum, softmax
 
 Values = TypeVar("Values", torch.Tensor, npt.NDArray[np.float64])
@@ -43,11 +43,14 @@ def within_task_correlation(
     right = torch.diagonal(tables, dim1=1, dim2=2)
     surprise = torch.eye(k, dtype=torch.float64) - right[:, None, :]
     variance = (right * (1 - right)).clamp_min(0)[:, None, :].expand_as(surprise)
-    pairs = torch.zeros(2, dtype=torch.float64)
-    for tasks, by_task in logits_in_pieces(design, torch.cat([surprise, variance.sqrt()], 2)):
+
+    def products(tasks: slice, by_task: torch.Tensor) -> torch.Tensor:
         some = posterior[tasks].to(by_task.dtype).T.contiguous()
-        products = by_task.T.contiguous().square_().view(2, k, -1).mul_(some)
-        pairs += column_total(products.view(2 * k, -1).T).view(2, k).sum(1)
+        each = by_task.T.contiguous().square_().view(2, k, -1).mul_(some)
+        return column_total(each.view(2 * k, -1).T).view(2, k).sum(1)
+
+    both = torch.cat([surprise, variance.sqrt()], 2)
+    pairs = sum(of_logits(design, both, products), torch.zeros(2, dtype=torch.float64))
     # what a single answer adds, to be taken away again, is a sum over workers and labels
     counts = counts_of(design, posterior)
     alone = torch.stack([(counts * surprise.square()).sum(), (counts * variance).sum()])

@@ -161,8 +161,8 @@ class DesignMatrix:
     def _longest(self) -> int:
         return int(self.given.max()) if len(self.given) else 0
 
-    def add_up(self, values: torch.Tensor) -> torch.Tensor:
-        """Return Σ_{n: x_ni = l} values[n] of this process, float64, shape (D · K,), where :attr:`adds_up`."""
+    def add_up(self, values: torch.Tensor) -> list[torch.Tensor]:
+        """Return Σ_{n: x_ni = l} of each column of ``values``, (N, S), here: float64, (D · K,); for :attr:`adds_up`."""
         return self.by_task.add_up(values, self._longest)
 
     def _n_answers_of_workers(self, answers: Answers) -> torch.Tensor:
@@ -263,7 +263,7 @@ class DesignMatrix:
         """
         few = 0 < posterior.shape[1] <= _COLUMNS and posterior.stride(0) == 1
         if few and posterior.dtype == torch.float32 and self.adds_up:
-            summed = torch.stack([self.add_up(column) for column in posterior.unbind(1)], 1)
+            summed = torch.stack(self.add_up(posterior), 1)
         else:
             summed = (self.by_code @ posterior).to(torch.float64)
         return self.reduce(summed.view(self.n_workers, self.n_classes, posterior.shape[1]))

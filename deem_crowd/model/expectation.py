@@ -7,7 +7,7 @@ vector for each, and for two states a sigmoid instead of a softmax.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,14 +17,15 @@ from torch.nn.functional import softplus
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import (
-    CACHED,
     SAFE,
     add_to_rows,
     column_total,
     divide_by_sums,
+    pieces,
     softmax,
 )
-from deem_crowd.model.sparse_rows import SparseRows
+from deem_crowd.model.sparse_rows import Block, SparseRows
+from deem_crowd.runtime.threads import each, gathered
 
 MOST_CLASSES, MOST_STATES = 3, 4
 """Classes and states up to which columns one by one take less time than all together."""
@@ -104,7 +105,7 @@ def counts_of(design: DesignMatrix, states: torch.Tensor) -> torch.Tensor:
     if size < 2 or _rows(design) is None or states.stride(0) != 1 or states.dtype != torch.float32:
         return design.expected_counts(states).cpu()
     if design.adds_up and size <= MOST_STATES:
-        others = [design.add_up(column) for column in states.unbind(1)[1:]]
+        others = design.add_up(states[:, 1:])
     elif size == 2:
         others = [design.by_code.times(states[:, 1]).double()]
     else:
@@ -116,23 +117,21 @@ def counts_of(design: DesignMatrix, states: torch.Tensor) -> torch.Tensor:
     return design.reduce(counts.view(design.n_workers, design.n_classes, size))
 
 
-def logits_in_pieces(
-    design: DesignMatrix, table: torch.Tensor
-) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Yield tasks and their sums of rows of ``table``, shape (n, S): in pieces that stay in the cache where that pays.
+def of_logits(
+    design: DesignMatrix,
+    table: torch.Tensor,
+    work: Callable[[slice, torch.Tensor], torch.Tensor],
+) -> list[torch.Tensor]:
+    """Return what ``work`` makes of tasks and their sums of rows of ``table``, shape (n, S), for some at a time.
 
-    ``table`` has shape (D, K, S).
+    They are as many as stay in the cache where that pays. ``table`` has shape (D, K, S).
     """
     rows = _rows(design)
     if rows is None:
-        yield slice(0, design.n_tasks), design.logits(table)
-        return
+        return [work(slice(0, design.n_tasks), design.logits(table))]
     size = table.shape[-1]
     flat = table.reshape(-1, size).to(torch.float32)
-    step = max(1, CACHED // size)
-    for start in range(0, design.n_tasks, step):
-        tasks = slice(start, min(start + step, design.n_tasks))
-        yield tasks, rows.part(tasks, flat)
+    return gathered(lambda tasks: work(tasks, rows.part(tasks, flat)), pieces(design.n_tasks, size))
 
 
 def _rows(design: DesignMatrix) -> SparseRows | None:
@@ -146,21 +145,27 @@ def _rows(design: DesignMatrix) -> SparseRows | None:
 def _of_two(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> Expected:
     rows = design.by_task
     first, second = weight.reshape(-1, 2).unbind(1)
+    lead = np.float32(bias[1] - bias[0])
+    odds = torch.empty(design.n_tasks, dtype=torch.float32)
+    states = torch.empty((2, design.n_tasks), dtype=torch.float32)
+    values = (second - first).to(torch.float32).numpy()
 
-    def column(values: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        return rows.times(values.to(torch.float32)).add_(float(shift))
+    def compare(block: Block) -> None:
+        tasks = block.rows
+        here = torch.from_numpy(np.add(block.ones @ values, lead, out=odds[tasks].numpy()))
+        torch.sigmoid(here, out=states[1, tasks])
+        torch.sigmoid(
+            -here, out=states[0, tasks]
+        )  # 1 − the other would be 0 where the other is nearly 1
 
-    odds = column(second - first, bias[1] - bias[0])
-    states = torch.empty((2, len(odds)), dtype=torch.float32)
-    torch.sigmoid(odds, out=states[1])
-    torch.sigmoid(-odds, out=states[0])  # 1 − the other would be 0 where the other is nearly 1
+    each(compare, rows.blocks)
 
     def total() -> float:
         of_first = float(torch.dot(design.given, first)) + len(odds) * float(bias[0])
         return of_first + float(column_total(softplus(odds)))
 
     def by_task() -> torch.Tensor:
-        return softplus(odds) + column(first, bias[0])
+        return softplus(odds) + rows.times(first.to(torch.float32)).add_(float(bias[0]))
 
     return Expected(states.T, total, by_task)
 
@@ -169,12 +174,21 @@ def _of_columns(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) 
     rows = design.by_task
     first, *others = weight.reshape(-1, len(bias)).unbind(1)
     states = torch.empty((len(bias), design.n_tasks), dtype=torch.float32)
-    for state, values, shift in zip(states[1:], others, (bias[1:] - bias[0]).tolist(), strict=True):
-        odds = rows.times((values - first).to(torch.float32)).add_(shift)
-        np.exp(odds.numpy(), out=state.numpy())
-    total = states[1:].sum(0).add_(1)
-    torch.reciprocal(total, out=states[0])
-    states[1:].mul_(states[0])
+    total = torch.empty(design.n_tasks, dtype=torch.float32)
+    values = [(column - first).to(torch.float32).numpy() for column in others]
+    leads = (bias[1:] - bias[0]).to(torch.float32).numpy()
+
+    def compare(block: Block) -> None:
+        tasks = block.rows
+        for state, column, lead in zip(states[1:, tasks].numpy(), values, leads, strict=True):
+            odds = block.ones @ column
+            odds += lead
+            np.exp(odds, out=state)
+        torch.sum(states[1:, tasks], 0, out=total[tasks]).add_(1)
+        torch.reciprocal(total[tasks], out=states[0, tasks])
+        states[1:, tasks].mul_(states[0, tasks])
+
+    each(compare, rows.blocks)
 
     def log_total() -> torch.Tensor:
         return torch.from_numpy(np.log(total.numpy()))
@@ -193,10 +207,14 @@ def _of_few(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> E
     size = weight.shape[-1]
     states = torch.empty((design.n_tasks, size), dtype=torch.float32)
     sums = torch.empty(design.n_tasks, dtype=torch.float32)
-    for tasks, logits in logits_in_pieces(design, weight):
-        here = states[tasks]
+    flat = weight.reshape(-1, size).to(torch.float32)
+
+    def weigh(tasks: slice) -> None:
+        logits, here = design.by_task.part(tasks, flat), states[tasks]
         np.exp(logits.numpy(), out=here.numpy())
         divide_by_sums(here, sums[tasks], logits, bias)
+
+    each(weigh, pieces(design.n_tasks, size))
 
     def by_task() -> torch.Tensor:
         return torch.from_numpy(np.log(sums.numpy()))

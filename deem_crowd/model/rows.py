@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
-from deem_crowd.model.sparse_rows import PIECE
+from deem_crowd.model.sparse_rows import PIECE, shared_out
+from deem_crowd.runtime.threads import each
 
 SAFE = 80.0
 """Logits within ± this neither over- nor underflow as float32 exponentials."""
 FEW_COLUMNS = 16
-CACHED = 2**18
+CACHED = 2**19
 """Entries of a posterior that stay in the cache while they are worked on."""
 _WIDE = 256
-_ON_ONE_THREAD = 2**17
-"""Multiplications of a product of matrices that OpenBLAS does on one thread: half of what it takes for little."""
 _SHORT = 8
 """Columns of rows that are short, up to which a product with ones takes less time than loops over rows."""
+
+
+def pieces(n: int, size: int) -> list[slice]:
+    """Return n rows of so many entries in pieces that stay in the cache."""
+    step = max(1, -(-n // max(1, shared_out(-(-n * size // CACHED)))))
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 def column_total(values: torch.Tensor) -> torch.Tensor:
@@ -27,8 +34,14 @@ def column_total(values: torch.Tensor) -> torch.Tensor:
     n = len(values)
     if values.dtype != torch.float64 and n > PIECE:
         whole = n // PIECE * PIECE
-        pieces = values[:whole].unflatten(0, (-1, PIECE)).sum(1)
-        total = pieces.sum(0, dtype=torch.float64) + values[whole:].sum(0, dtype=torch.float64)
+        by_piece = values[:whole].unflatten(0, (-1, PIECE))
+        sums = values.new_empty((whole // PIECE, *values.shape[1:]))
+
+        def add(some: slice) -> None:
+            torch.sum(by_piece[some], 1, out=sums[some])
+
+        each(add, pieces(len(sums), PIECE * math.prod(values.shape[1:])))
+        total = sums.sum(0, dtype=torch.float64) + values[whole:].sum(0, dtype=torch.float64)
     else:
         total = values.sum(0, dtype=torch.float64)
     return total.cpu()
@@ -78,13 +91,13 @@ def shares_of(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return columns.div_(total).T, total
     shares = torch.empty((n, size), dtype=logits.dtype)
     total = torch.empty(n, dtype=logits.dtype)
-    step = max(1, CACHED // size)
-    room = torch.empty((min(n, step), size), dtype=logits.dtype)
-    for start in range(0, n, step):
-        some = slice(start, min(start + step, n))
+
+    def share(some: slice) -> None:
         here = shares[some]
         np.exp(logits[some].numpy(), out=here.numpy())
-        divide_by_sums(here, total[some], room[: len(here)])
+        divide_by_sums(here, total[some], torch.empty_like(here))
+
+    each(share, pieces(n, size))
     return shares, total
 
 
@@ -97,8 +110,7 @@ def divide_by_sums(
     """Turn rows v, on the CPU, into w v / Σ_s w_s v_s in place, and write these sums, shape (n,), to ``total``.
 
     Of short rows a product with the matrix w_s / w_t has the sum over w_t for each column t, so that they are divided
-    by without loops over short rows; numpy's product takes a third of torch's here. It is taken in pieces for which
-    OpenBLAS starts no threads: these wait by spinning, and torch's then have no core.
+    by without loops over short rows; numpy's product takes a third of torch's here.
 
     Parameters
     ----------
@@ -116,10 +128,7 @@ def divide_by_sums(
         values /= torch.mv(values, torch.ones(size), out=total).unsqueeze(1)
         return
     ratio = (weight[:, None] - weight).exp()
-    step = max(1, _ON_ONE_THREAD // size**2)
-    for start in range(0, len(values), step):
-        some = slice(start, start + step)
-        np.matmul(values[some].numpy(), ratio.numpy(), out=room[some].numpy())
+    np.matmul(values.numpy(), ratio.numpy(), out=room.numpy())
     torch.mul(room[:, 0], float(weight[0].exp()), out=total)
     values.div_(room)
 

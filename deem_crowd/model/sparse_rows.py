@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import itertools
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +13,29 @@ import torch
 from scipy import sparse
 from torch.nn.functional import embedding_bag
 
+from deem_crowd.runtime.threads import each
+
 PIECE = 1024
 """Rows longer than this are summed in pieces: it bounds float32 rounding and shares the work among threads."""
+_SHARED = 4
+"""Several pieces are a multiple of this."""
+_A_SHARE, _MOST_SHARES = 2**18, 64
+"""Entries of the rows that a thread takes at a time, about, and how many such shares there are at most."""
+_ROWS_A_SUM = 4
+"""Rows of a block for each sum by column, at least: blocks have sums of their own, which are added up."""
+
+
+def shared_out(number: int) -> int:
+    """Return a number of pieces, some more than asked where they are several: two and four threads get as many each."""
+    return number if number < 2 else -(-number // _SHARED) * _SHARED
+
+
+class Block(NamedTuple):
+    """Some rows of a matrix of ones."""
+
+    rows: slice
+    ones: Any
+    """As scipy has them."""
 
 
 class SparseRows:
@@ -35,8 +58,7 @@ class SparseRows:
         self.longest = int(lengths.max(initial=0))
         pieces = np.maximum(1, -(-lengths // PIECE))
         self._outer: npt.NDArray[Any] | None = None
-        self._ones: Any = None
-        self._blocks: list[tuple[slice, Any]] = []
+        self._by_column: list[Block] = []
         if (pieces > 1).any():
             self._outer = np.concatenate([[0], np.cumsum(pieces)]).astype(pointers.dtype)
             within = np.arange(self._outer[-1]) - np.repeat(self._outer[:-1], pieces)
@@ -84,55 +106,81 @@ class SparseRows:
 
         scipy's product with a vector takes half of what the sum of rows of two columns does.
         """
-        sums = torch.from_numpy(self._of_ones() @ vector.contiguous().numpy())
+        values = vector.contiguous().numpy()
+        sums = torch.empty(len(self._pointers) - 1, dtype=torch.float32)
+
+        def add(block: Block) -> None:
+            sums[block.rows] = torch.from_numpy(block.ones @ values)
+
+        each(add, self.blocks)
         if self._outer is None:
             return sums
         return (self._sum_pieces @ sums.to(torch.float64).unsqueeze(1)).squeeze(1)
 
-    def add_up(self, vector: torch.Tensor, longest: int) -> torch.Tensor:
-        """Return ``self.T @ vector``, float64, shape (n_columns,), for a float32 vector, shape (n_rows,).
+    @cached_property
+    def shares(self) -> list[slice]:
+        """The rows, or their pieces, some at a time, with about as many entries each: what a thread takes."""
+        return self._cut(min(shared_out(max(1, len(self._columns) // _A_SHARE)), _MOST_SHARES))
+
+    def _cut(self, number: int) -> list[slice]:
+        pointers = self._pointers.cpu().numpy()
+        wanted = np.linspace(0, pointers[-1], number + 1)[1:-1]
+        cuts = np.unique([0, *np.searchsorted(pointers, wanted), len(pointers) - 1])
+        return [slice(start, stop) for start, stop in itertools.pairwise(cuts.tolist())]
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """The shares of a matrix that is weightless."""
+        return self._of_ones(self.shares)
+
+    def _of_ones(self, shares: list[slice]) -> list[Block]:
+        """Return rows as scipy has them, with the ones spelt out."""
+        pointers, columns = self._pointers.numpy(), self._columns.numpy()
+        ends = [(int(pointers[rows.start]), int(pointers[rows.stop])) for rows in shares]
+        ones = np.ones(max(end - begin for begin, end in ends), dtype=np.float32)
+        blocks = []
+        for rows, (begin, end) in zip(shares, ends, strict=True):
+            some = pointers[rows.start : rows.stop + 1] - begin
+            shape = (rows.stop - rows.start, self.n_columns)
+            matrix = sparse.csr_array((ones[: end - begin], columns[begin:end], some), shape=shape)
+            blocks.append(Block(rows, matrix))
+        return blocks
+
+    def add_up(self, values: torch.Tensor, longest: int) -> list[torch.Tensor]:
+        """Return ``self.T @ column``, float64, shape (n_columns,), for each float32 column of ``values``, (n_rows, S).
 
         Each number is added to the sums of its row's entries, which stay in the cache as no row of the transpose does.
         Sums are float32 over as many rows as hold :data:`PIECE` numbers of a sum, and float64 over these.
 
         Parameters
         ----------
-        vector : shape (n_rows,)
+        values : shape (n_rows, S)
             Of a matrix that is weightless and whole.
         longest : int
             Entries of the longest column.
         """
-        if not self._blocks:
-            self._blocks = self._transposed_blocks(-(-longest // PIECE))
-        values = vector.contiguous().numpy()
-        total = np.zeros(self.n_columns)
-        for rows, block in self._blocks:
-            total += block @ values[rows]
-        return torch.from_numpy(total)
+        if not self._by_column:
+            most = self.n_rows // (_ROWS_A_SUM * max(self.n_columns, 1))
+            number = max(-(-longest // PIECE), min(len(self.shares), most), 1)
+            self._by_column = [
+                Block(rows, ones.T) for rows, ones in self._of_ones(self._cut(number))
+            ]
+        blocks = self._by_column
+        columns = [column.contiguous().numpy() for column in values.unbind(1)]
+        sums: list[Any] = [None] * (len(columns) * len(blocks))
 
-    def _transposed_blocks(self, number: int) -> list[tuple[slice, Any]]:
-        rows, blocks = self._of_ones(), []
-        step = max(1, -(-self.n_rows // max(number, 1)))
-        for start in range(0, self.n_rows, step):
-            some = slice(start, min(start + step, self.n_rows))
-            pointers = rows.indptr[some.start : some.stop + 1]
-            begin, end = int(pointers[0]), int(pointers[-1])
-            parts = rows.data[: end - begin], rows.indices[begin:end], pointers - pointers[0]
-            shape = (self.n_columns, len(pointers) - 1)
-            blocks.append((some, sparse.csc_array(parts, shape=shape)))
-        return blocks
+        def add(place: int) -> None:
+            column, number = divmod(place, len(blocks))
+            sums[place] = blocks[number].ones @ columns[column][blocks[number].rows]
 
-    def _of_ones(self) -> Any:
-        """Return these rows, or their pieces, as scipy has them, with the ones spelt out."""
-        if self._ones is None:
-            data = np.ones(len(self._columns), dtype=np.float32)
-            parts = data, self._columns.numpy(), self._pointers.numpy()
-            shape = (len(self._pointers) - 1, self.n_columns)
-            self._ones = sparse.csr_array(parts, shape=shape)
-        return self._ones
+        each(add, range(len(sums)))
+        return [
+            torch.from_numpy(sum(sums[first : first + len(blocks)], np.zeros(self.n_columns)))
+            for first in range(0, len(sums), len(blocks))
+        ]
 
     def part(self, rows: slice, dense: torch.Tensor) -> torch.Tensor:
-        """Return some rows of ``self @ dense``, where none is summed in pieces; ``dense`` is float32, contiguous."""
+        """Return some rows of ``self @ dense``, where none is summed in pieces; ``dense`` is contiguous."""
         pointers = self._pointers[rows.start : rows.stop + 1]
         begin, end = int(pointers[0]), int(pointers[-1])
         return embedding_bag(
@@ -140,8 +188,22 @@ class SparseRows:
             dense,
             pointers - begin,
             mode="sum",
+            per_sample_weights=None if self._values is None else self._values[begin:end],
             include_last_offset=True,
         )
+
+    def _summed(self, dense: torch.Tensor) -> torch.Tensor:
+        """Return rows, or their pieces, of ``self @ dense``, which is contiguous."""
+        n = len(self._pointers) - 1
+        if self.device.type != "cpu" or len(self.shares) == 1:
+            return self.part(slice(0, n), dense)
+        sums = dense.new_empty((n, dense.shape[1]))
+
+        def add(rows: slice) -> None:
+            sums[rows] = self.part(rows, dense)
+
+        each(add, self.shares)
+        return sums
 
     def to(self, device: torch.device) -> SparseRows:
         """Return the same rows, which have to be portable, on another device."""
@@ -185,14 +247,7 @@ class SparseRows:
         elif len(self._columns) == 0:
             partial = dense.new_zeros((len(self._pointers) - 1, dense.shape[1]))
         else:
-            partial = embedding_bag(
-                self._columns,
-                dense.contiguous(),
-                self._pointers,
-                mode="sum",
-                per_sample_weights=self._values,
-                include_last_offset=True,
-            )
+            partial = self._summed(dense.contiguous())
         if self._outer is None:
             return partial
         return self._sum_pieces @ partial.to(torch.float64)

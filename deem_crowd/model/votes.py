@@ -13,6 +13,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.matching import best_matching
 from deem_crowd.model.rows import FEW_COLUMNS, row_max, row_sum
+from deem_crowd.runtime.threads import gathered
 
 InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
 STRENGTH = 2.0
@@ -51,10 +52,13 @@ def agreement_with_votes(posterior: torch.Tensor, design: DesignMatrix) -> torch
     """
     votes = design.votes
     table = torch.zeros((posterior.shape[1], votes.shape[1]), dtype=torch.float64)
-    for some, given in zip(posterior.split(_PIECE), votes.split(_PIECE), strict=True):
-        said = _shared_out(given, _TOLERANCE)
-        table += (some.to(said.device, said.dtype).T @ said).to("cpu", torch.float64)
-    return design.reduce(table)
+
+    def found(piece: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        said = _shared_out(piece[1], _TOLERANCE)
+        return (piece[0].to(said.device, said.dtype).T @ said).to("cpu", torch.float64)
+
+    both = zip(posterior.split(_PIECE), votes.split(_PIECE), strict=True)
+    return design.reduce(sum(gathered(found, list(both)), table))
 
 
 TIE = 1e-6

@@ -1,9 +1,11 @@
 """How many threads a fit uses: no more than its size pays for, and than cores are idle.
 
-torch's threads wait for one another many times in a pass. Beside a process that keeps the cores busy a fit of a million
-answers with two threads takes many times longer than with one. So there are never more threads than torch has been told
-(``torch.set_num_threads``, ``OMP_NUM_THREADS``), than the cores this process may use, and than those nobody else uses;
-torch's own setting is restored when the fit ends.
+They take pieces of its work (:mod:`deem_crowd.runtime.helpers`), and torch has one thread meanwhile: its own wait for
+one another in every operation, by spinning, and beside a process that keeps the cores busy a fit takes many times
+longer with them. numpy's products of matrices have one for the same reason. Networks, whose operations are large, have
+torch's threads. There are never more threads than torch has been told (``torch.set_num_threads``,
+``OMP_NUM_THREADS``), than the cores this process may use, and than those nobody else uses; torch's own setting is
+restored when the fit ends.
 """
 
 from __future__ import annotations
@@ -13,15 +15,19 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import psutil
 import torch
 
+from deem_crowd.runtime import blas
+from deem_crowd.runtime.helpers import Helpers, go_on
+
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 WORK_A_THREAD = 2**19
 """Answers × classes of a thread, at least."""
@@ -118,12 +124,12 @@ def suited(work: int, most: int, cores: float, others: float, all_cores: int) ->
 
 
 class _Fits:
-    """The fits that are on, and what torch had before the first of them."""
+    """The fits that are on, and what torch and numpy had before the first of them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.running = 0
-        self.before = 0
+        self.before, self.of_blas = 0, 0
         self.load = _Load()
         self.here = threading.local()
 
@@ -142,45 +148,102 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def chosen(work: int) -> Iterator[int]:
-    """Set torch's threads for work of so many answers × classes, and restore what was there.
+def chosen(work: int, in_torch: bool = False) -> Iterator[int]:
+    """Choose threads for work of so many answers × classes: those that help with :func:`each`, or torch's own.
 
-    Within another such block of the same thread nothing is set.
+    Within another such block of the same thread nothing changes. What torch had is restored.
     """
     fits = _fits
     if getattr(fits.here, "within", False):
-        yield torch.get_num_threads()
+        yield fits.here.number
         return
     with fits.lock:
         before = torch.get_num_threads() if not fits.running else fits.before
         fits.before = before
+        if not fits.running:
+            fits.of_blas = blas.number()
         fits.running += 1
     if work < 2 * WORK_A_THREAD or before < 2:
         number = 1
     else:
         others = fits.load.of_others()
         number = suited(work, before, allowed_cores(), others, os.cpu_count() or 1)
-    fits.here.within = True
+    helpers = Helpers(number - 1, _within) if number > 1 and not in_torch else None
+    of_torch = number if in_torch else 1
+    here = fits.here
+    here.within, here.number, here.helpers = True, number, helpers
     try:
-        if number != torch.get_num_threads():
-            torch.set_num_threads(number)
+        if of_torch != torch.get_num_threads():
+            torch.set_num_threads(of_torch)
+        blas.use(min(of_torch, fits.of_blas))
         yield number
     finally:
-        fits.here.within = False
+        here.within, here.helpers = False, None
         with fits.lock:
             fits.running -= 1
+            if not fits.running:
+                blas.use(fits.of_blas)
         if fits is _fits and torch.get_num_threads() != before:  # a fork keeps its one thread
             torch.set_num_threads(before)
+        if helpers is not None and fits is _fits:
+            helpers.close()
 
 
-def of_fit(answers: Any, recipe: Any) -> contextlib.AbstractContextManager[int]:
-    """Set the threads that suit a fit, as :func:`chosen` does, with all that follows it; sampled training is large."""
-    return of_answers(answers, not recipe.plain)
+def _within() -> None:
+    """Let a thread that helps choose no threads of its own."""
+    here = _fits.here
+    here.within, here.number, here.helpers = True, 1, None
 
 
-def of_answers(answers: Any, large: bool) -> contextlib.AbstractContextManager[int]:
-    """Set the threads that suit a pass over answers, as :func:`chosen` does; of a network it is large."""
-    return chosen(_LARGE if large else answers.n_answers * max(answers.n_classes, 1))
+def each(work: Callable[[T], object], parts: Sequence[T]) -> None:
+    """Call ``work`` once for each part: several at a time where threads help, and else one after the other."""
+    helpers = getattr(_fits.here, "helpers", None)
+    if helpers is None or len(parts) < 2:
+        for part in parts:
+            go_on()
+            work(part)
+    else:
+        helpers.each(work, parts)
+
+
+def helped() -> bool:
+    """Tell whether other threads take parts of the work of this one."""
+    return getattr(_fits.here, "helpers", None) is not None
+
+
+def gathered(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
+    """Return what ``work`` returns for each part, in their order; calls as :func:`each` makes them.
+
+    Of several errors the first part's is raised.
+    """
+    results: list[Any] = [None] * len(parts)
+    errors: dict[int, Exception] = {}
+
+    def keep(place: int) -> None:
+        try:
+            results[place] = work(parts[place])
+        except Exception as error:
+            errors[place] = error
+
+    each(keep, range(len(parts)))
+    if errors:
+        raise errors[min(errors)]
+    return results
+
+
+def of_fit(
+    answers: Any, recipe: Any, in_torch: bool = False
+) -> contextlib.AbstractContextManager[int]:
+    """Choose the threads of a fit, as :func:`chosen` does, with all that follows it; sampled training is large."""
+    return of_answers(answers, not recipe.plain, in_torch)
+
+
+def of_answers(
+    answers: Any, large: bool, in_torch: bool = False
+) -> contextlib.AbstractContextManager[int]:
+    """Choose the threads of a pass over answers, as :func:`chosen` does; of a network it is large."""
+    work = _LARGE if large else answers.n_answers * max(answers.n_classes, 1)
+    return chosen(work, large or in_torch)
 
 
 def as_many_threads_as_pay(function: Callable[P, T]) -> Callable[P, T]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of
+from deem_crowd.model.group import ALONE
 from deem_crowd.runtime.progress import Progress, Report
+from deem_crowd.runtime.threads import gathered, helped
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection.parts import Parts
 from deem_crowd.training import confusion, em, one_coin
@@ -22,6 +25,9 @@ from deem_crowd.training.hierarchical import (
     OrderedCentre,
     fit_hierarchical,
 )
+
+Structured = tuple[str, Member]
+"""The name of a structured member, and it."""
 
 _FIRST_PASSES = 10
 """Of tables for fields, to see whether sources are experts at all."""
@@ -64,24 +70,50 @@ class Training:
 
     def hierarchy(self) -> Hierarchical:
         """Fit tables drawn around each worker's own accuracy."""
-        return self._drawn_around(AccuracyCentre())
+        return self._drawn_around(AccuracyCentre(), self.report())
 
-    def _drawn_around(self, centre: Centre, weight: torch.Tensor | None = None) -> Hierarchical:
+    def _drawn_around(
+        self, centre: Centre, report: Report | None, weight: torch.Tensor | None = None
+    ) -> Hierarchical:
         return fit_hierarchical(
-            self.design, self.start, centre, weight, self.gold, self.n_passes, self.report(),
-            self.counts,
-        )  # fmt: skip
+            self.design, self.start, centre, weight, self.gold, self.n_passes, report, self.counts
+        )
 
-    def structured(self, weight: torch.Tensor | None = None) -> tuple[str, Member]:
-        """Fit one accuracy a worker, or where classes are ordered a bias and a noise; with its name."""
+    def structured(self, weight: torch.Tensor | None = None, told: bool = True) -> Structured:
+        """Fit one accuracy a worker, or where classes are ordered a bias and a noise; ``told``: to the progress."""
+        report = self.report() if told else None
         if self.ordered:
             centre = OrderedCentre(self.design.n_classes)
-            return rows.ORDERED, self._drawn_around(centre, weight)
+            return rows.ORDERED, self._drawn_around(centre, report, weight)
         warm_start = self.warm_starts.get(rows.ONE_COIN)
         return rows.ONE_COIN, one_coin.fit_one_coin(
-            self.design, self.start, weight, self.gold, self.n_passes, warm_start, self.report(),
+            self.design, self.start, weight, self.gold, self.n_passes, warm_start, report,
             self.counts,
         )  # fmt: skip
+
+    def first_two(
+        self, asked: bool, meanwhile: Callable[[], object] | None = None
+    ) -> tuple[Hierarchical | None, Structured]:
+        """Fit :meth:`hierarchy`, if asked, and :meth:`structured`: at once where a thread helps.
+
+        Neither asks for the other's bound. ``meanwhile`` is called there, too.
+        """
+        if not asked:
+            return None, self.structured()
+        if self.design.group is not ALONE or not helped():
+            return self.hierarchy(), self.structured()
+        _ = self.counts  # both begin there
+
+        def shorter() -> Structured:
+            found = self.structured(told=False)
+            if meanwhile is not None:
+                meanwhile()
+            return found
+
+        fits: tuple[Callable[[], Any], ...] = (self.hierarchy, shorter)
+        hierarchy, structured = gathered(lambda fit: fit(), fits)
+        self.report()
+        return hierarchy, structured
 
     def subtypes(self, beat: float) -> Member:
         """Fit tables for easy and hard tasks; not again where they have beaten a bound already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import nan
@@ -104,10 +105,11 @@ def select(
     asked = design.n_answers_in_all >= _ANSWERS_A_CLASS * design.n_classes
     if progress is not None:
         progress.expect((2 + asked + parts.subtypes) * training.n_passes)
-    hierarchy = training.hierarchy() if asked else None
+    counted_pairs = functools.cache(functools.partial(_counted_pairs, answers, design))
+    meanwhile = counted_pairs if parts.dependence else None
+    hierarchy, (name, structured) = training.first_two(asked, meanwhile)
     rival = None if hierarchy is None or not parts.hierarchy or training.taught else hierarchy.bound
     tables = training.tables(beat=rival)
-    name, structured = training.structured()
     if gold is None:
         if hierarchy is None:
             shown = not null_model.prefers_no_label(design, tables.states, tables.pseudo_answers)
@@ -131,11 +133,9 @@ def select(
         power, why = groups.power(answers, group, design.reduce_array), _KNOWN
     skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
     estimates: tuple[dependence.Dependence, ...] = ()
-    counted = None
+    counted: pairs.Pairs | None = None
     if parts.dependence:
-        number = design.reduce_array(np.bincount(answers.worker, minlength=answers.n_workers))
-        sources = pairs.most_active(number)
-        counted = pairs.count(answers, sources, design.reduce_array, pairs.LEAST_COMMON)
+        counted, number = counted_pairs()
         estimates = dependence.measure(counted, number)
     if training.taught:
         # where most sources repeat others the second takes them for the truth, which gold has told from it
@@ -153,6 +153,15 @@ def select(
     if why:
         return replace(_copies(training, tables, power, why), pairs=counted)
     return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
+
+
+def _counted_pairs(
+    answers: Answers, design: DesignMatrix
+) -> tuple[pairs.Pairs, npt.NDArray[np.float64]]:
+    """Return how often the most active sources agree in pairs, and how many answers each gave, shape (D,)."""
+    number = design.reduce_array(np.bincount(answers.worker, minlength=answers.n_workers))
+    sources = pairs.most_active(number)
+    return pairs.count(answers, sources, design.reduce_array, pairs.LEAST_COMMON), number
 
 
 def _by_field(

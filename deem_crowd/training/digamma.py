@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
+
+from deem_crowd.runtime.threads import each, gathered
 
 _MANY = 2**14
 """Cells from which single precision, whose rounding falls in the mean over so many, is worth having."""
@@ -43,10 +46,8 @@ class DigammaSum:
         if self._pieces is None:
             return (torch.digamma(self._counts + alpha) - torch.digamma(alpha)).sum(0)
         rise = _Rise(alpha.to(torch.float32))
-        sums = torch.zeros_like(alpha)
-        for piece in self._pieces:
-            sums += rise(piece).sum(0)
-        return sums
+        found = gathered(lambda piece: rise(piece).sum(0), self._pieces)
+        return sum(found, torch.zeros_like(alpha))
 
     def slope(self, alpha: torch.Tensor) -> torch.Tensor:
         """Return the derivative of the sum, float64, of the shape of ``alpha``, (…): for steps, not for their end."""
@@ -54,10 +55,8 @@ class DigammaSum:
             return (torch.polygamma(1, self._counts + alpha) - torch.polygamma(1, alpha)).sum(0)
         start = alpha.to(torch.float32)
         before = _trigamma(start)
-        slopes = torch.zeros_like(alpha)
-        for piece in self._pieces:
-            slopes += _trigamma(piece + start).sub_(before).sum(0)
-        return slopes
+        found = gathered(lambda piece: _trigamma(piece + start).sub_(before).sum(0), self._pieces)
+        return sum(found, torch.zeros_like(alpha))
 
 
 class WholeDigammaSum:
@@ -100,14 +99,25 @@ def log_gamma(x: torch.Tensor) -> torch.Tensor:
     """
     if x.numel() < _MANY or x.device.type != "cpu":
         return torch.lgamma(x)
-    flat = x.contiguous().numpy()
-    step = flat + 5
-    step *= flat
+    flat = x.contiguous().numpy().ravel()
+    value = np.empty_like(flat)
+
+    def fill(start: int) -> None:
+        _log_gamma(flat[start : start + _PIECE], value[start : start + _PIECE])
+
+    each(fill, range(0, len(flat), _PIECE))
+    return torch.from_numpy(value).view(x.shape)
+
+
+def _log_gamma(x: npt.NDArray[np.float64], out: npt.NDArray[np.float64]) -> None:
+    """Write log Γ(x) of positive numbers, shape (n,), to ``out``."""
+    step = x + 5
+    step *= x
     product = step + 4
     product *= step
     step += 6
     product *= step  # x (x + 1) … (x + 5)
-    far = flat + 6
+    far = x + 6
     inverse = 1 / far
     square = inverse * inverse
     series = square * (-691 / 360360)
@@ -116,14 +126,13 @@ def log_gamma(x: torch.Tensor) -> torch.Tensor:
         series *= square
     series += 1 / 12
     series *= inverse
-    value = np.log(far, out=inverse)
+    np.log(far, out=out)
     far -= 0.5
-    value *= far
-    value += series
-    value -= np.log(product, out=product)
-    value -= flat
-    value -= 6 - 0.5 * math.log(2 * math.pi)
-    return torch.from_numpy(value)
+    out *= far
+    out += series
+    out -= np.log(product, out=product)
+    out -= x
+    out -= 6 - 0.5 * math.log(2 * math.pi)
 
 
 def _trigamma(x: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ def test_each_setting_has_a_row_and_is_undone(capsys) -> None:
     assert (torch.get_num_threads(), threads.suited) == (before, suited)
 
 
-@pytest.mark.parametrize("name", ["torch's", "one"])
+@pytest.mark.parametrize("name", ["all", "one"])
 def test_a_setting_is_undone_after_an_error(name) -> None:
     before, suited = torch.get_num_threads(), threads.suited
 
