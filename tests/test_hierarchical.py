@@ -16,7 +16,12 @@ from scipy import stats
 
 from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import DataError, ParameterError
-from deem_crowd.model.calibration import tempered, within_task_correlation
+from deem_crowd.model.calibration import (
+    share_of_votes,
+    tempered,
+    with_votes,
+    within_task_correlation,
+)
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.training import em
 from deem_crowd.training.dirichlet import log_marginal
@@ -242,6 +247,27 @@ def test_tempering_keeps_labels_and_shrinks_odds(correlation, seed) -> None:
     assert (after.argmax(1) == posterior.argmax(1)).all()
     assert (after.amax(1) <= posterior.amax(1) + 1e-12).all()
     torch.testing.assert_close(after.sum(1), torch.ones(20, dtype=torch.float64))
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1), st.integers(1, 10**6), st.integers(0, 1000))
+def test_votes_count_by_the_correlation_and_change_no_label(correlation, n_tasks, seed) -> None:
+    rng = np.random.default_rng(seed)
+    share = share_of_votes(correlation, n_tasks)
+    assert share_of_votes(0.0, n_tasks) <= share <= 1 == share_of_votes(1.0, n_tasks)
+    posterior, votes = (torch.tensor(rng.dirichlet(np.ones(3), 20)) for _ in range(2))
+    posterior[0] = torch.tensor([0.4, 0.4, 0.2])  # a tie, which the votes settle
+    votes[0] = torch.tensor([0.2, 0.3, 0.5])
+    after = with_votes(posterior, votes, share)
+    torch.testing.assert_close(after.sum(1), torch.ones(20, dtype=torch.float64))
+    assert (after[1:].argmax(1) == posterior[1:].argmax(1)).all()
+    agree = votes.argmax(1) == posterior.argmax(1)
+    whole = torch.lerp(posterior, votes, share)
+    torch.testing.assert_close(after[agree], whole[agree])
+    order = [2, 0, 1]
+    torch.testing.assert_close(
+        with_votes(posterior[:, order], votes[:, order], share), after[:, order]
+    )
 
 
 def test_one_answer_a_task_is_not_tempered() -> None:

@@ -13,8 +13,10 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import many_classes
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.exceptions import DataWarning, FormError, MemoryNeedError
+from deem_crowd.model.calibration import with_votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.named_classes import NamedClasses
+from deem_crowd.selection import many_classes as selection
 from deem_crowd.training import em, sparse_fit
 from deem_crowd.training.hierarchical import AccuracyCentre, fit_hierarchical
 from deem_crowd.training.one_coin import fit_one_coin
@@ -277,3 +279,16 @@ def test_arrays_have_sparse_tables_as_frames_have(automatic, tmp_path) -> None:
     assert model.reset_class_mapping() is model
     dense = model.fit(np.where(array >= 0, array % 3, -1))
     assert hasattr(dense, "model_")
+
+
+def test_votes_are_mixed_in_as_the_dense_pool_mixes_them() -> None:
+    answers = Answers.from_frame(crowd(n=40, k=4, d=9)[0], classes=[0, 1, 2, 3])
+    layout = NamedClasses(answers, every=True)
+    rng = np.random.default_rng(0)
+    posterior = rng.dirichlet(np.ones(4), 40)
+    size = layout.answers_of_task[:, None] + 1
+    votes = (layout.votes.reshape(40, 4) + 0.25) / size
+    dense = with_votes(torch.from_numpy(posterior), torch.from_numpy(votes), 0.6)
+    share, rest = selection._with_votes(layout, (posterior.ravel(), np.zeros(40)), 0.6)
+    assert share.reshape(40, 4) == pytest.approx(dense.numpy())
+    assert rest == pytest.approx(np.zeros(40))

@@ -18,6 +18,7 @@ from scipy.special import gammaln
 
 from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
+from deem_crowd.model.calibration import with_votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import candidates, dependence, null_model, pairs, select
 from deem_crowd.selection.opinion_pool import agreement_weights, without_label
@@ -144,9 +145,11 @@ def test_the_pool_is_what_its_formula_says() -> None:
     rho, size = found.pool.correlation, votes.sum(1, keepdims=True)
     effect = 1 + (size / (1 + (size - 1) * rho) - 1) * rho
     scaled = ((1 - f) * mean.numpy() + f * smooth) ** (1 / effect)
-    expected = scaled / scaled.sum(1, keepdims=True)
+    scaled /= scaled.sum(1, keepdims=True)
+    caution = found.pool.caution
+    expected = with_votes(torch.from_numpy(scaled), torch.from_numpy(smooth), caution)
     np.testing.assert_allclose(found.posterior, expected, atol=1e-12)
-    assert f >= 0.1
+    assert caution == pytest.approx(1 - (1 - rho**0.5) ** 2 * 300 / 330)
     rows = pd.DataFrame([vars(c) for c in found.candidates])
     assert rows["weight"].sum() == pytest.approx(1)
 

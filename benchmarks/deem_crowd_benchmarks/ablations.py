@@ -39,7 +39,7 @@ VARIANTS = {
     "without fields": Parts(fields=False),
     "without who answered": Parts(presence=False),
     "equal weights": Parts(weights=False),
-    "odds as the model gives them": Parts(tempered=False),
+    "odds as the model gives them": Parts(correlated=False),
 }
 PLAIN = "plain model (auto_hyperparameters=False)"
 

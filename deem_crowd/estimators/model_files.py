@@ -39,6 +39,7 @@ def pack(model: FittedModel | SparseModel) -> tuple[dict[str, Any], dict[str, Te
             "weights": list(model.pool.weights),
             "floor": model.pool.floor,
             "correlation": model.pool.correlation,
+            "caution": model.pool.caution,
             "tables": {name: _numbers(tables) for name, tables in parts.items()},
         },
     }
@@ -71,19 +72,20 @@ def unpack(reader: Reader) -> FittedModel | SparseModel:
     try:
         weights = [float(w) for w in described["weights"]]
         floor, correlation = float(described["floor"]), float(described["correlation"])
+        caution = float(described.get("caution", 0.0))
         parts = {
             name: _tables(reader, name, described["tables"][name], len(skills), len(used))
             for name in ("shown", *(f"pool.{i}" for i in range(len(weights))))
         }
     except (KeyError, TypeError, ValueError) as error:
         raise reader.damaged("the description of the sparse tables is incomplete") from error
-    sound = all(0 <= w <= 1 + 1e-9 for w in (*weights, floor, correlation))
+    sound = all(0 <= w <= 1 + 1e-9 for w in (*weights, floor, correlation, caution))
     if not sound or abs(sum(weights) - 1) > 1e-6:
         raise reader.damaged("the pool's weights are no shares")
     members = tuple(parts[f"pool.{i}"] for i in range(len(weights)))
     return SparseModel(
         tables=parts["shown"],
-        pool=SparsePool(members, tuple(weights), floor, correlation),
+        pool=SparsePool(members, tuple(weights), floor, correlation, caution),
         used=used,
         n_classes=n_classes,
         priors=packing.shares(reader, "priors", (n_classes,), axis=0),

@@ -52,6 +52,7 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
             "weights": list(model.pool.weights),
             "floor": model.pool.floor,
             "correlation": model.pool.correlation,
+            "caution": model.pool.caution,
             "unanswered": model.pool.unanswered,
             "n_subtypes": [energy.n_subtypes for energy in model.pool.energies],
         }
@@ -157,21 +158,27 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
         return None
     try:
         weights, subtypes = list(described["weights"]), list(described["n_subtypes"])
-        floor, correlation = described["floor"], described.get("correlation", 0.0)
+        floor = described["floor"]
+        correlation, caution = described.get("correlation", 0.0), described.get("caution", 0.0)
         unanswered = described.get("unanswered")
         unanswered = None if unanswered is None else tuple(unanswered)
     except (KeyError, TypeError) as error:
         raise reader.damaged("the description of the pool is incomplete") from error
     numbers = all(
         isinstance(w, float | int) and 0 <= w <= 1
-        for w in [*weights, floor, correlation, *(unanswered or ())]
+        for w in [*weights, floor, correlation, caution, *(unanswered or ())]
     ) and (unanswered is None or (len(unanswered) == k and abs(sum(unanswered) - 1) < 1e-5))
     whole = all(isinstance(m, int) and 1 <= m <= 64 for m in subtypes)
     if not (numbers and whole and len(weights) == len(subtypes) and abs(sum(weights) - 1) < 1e-6):
         raise reader.damaged(f"the pool is described as {described!r}")
     energies = tuple(_energy(reader, f"pool.{i}.", d, k, m) for i, m in enumerate(subtypes))
     return OpinionPool(
-        energies, tuple(map(float, weights)), float(floor), float(correlation), unanswered
+        energies,
+        tuple(map(float, weights)),
+        float(floor),
+        float(correlation),
+        unanswered,
+        float(caution),
     )
 
 

@@ -6,9 +6,18 @@ a task, under a posterior q,
 
     ρ = Σ_n Σ_k q_n(k) [(Σ_i s_i)² − Σ_i s_i²]  /  Σ_n Σ_k q_n(k) [(Σ_i σ_i)² − Σ_i σ_i²],      σ_i² = c_i (1 − c_i),
 
-is zero in the mean where the model holds. m answers with correlation ρ are worth n_eff = m / (1 + (m − 1) ρ)
-independent ones (Kish, *Survey Sampling*, 1965). The log-probabilities of a task are divided by the design effect of as
-many answers, 1 + (n_eff − 1) ρ, which lies between 1 and 2: labels stay as they are, and odds shrink.
+is zero in the mean where the model holds and q is its posterior. m answers with correlation ρ are worth
+n_eff = m / (1 + (m − 1) ρ) independent ones (Kish, *Survey Sampling*, 1965). The log-probabilities of a task are
+divided by the design effect of as many answers, 1 + (n_eff − 1) ρ, which lies between 1 and 2: odds shrink.
+
+What all sources share may be wrong, and nothing in the answers would show it. Answers have correlation ρ where each of
+them follows, with probability √ρ, what the task suggests to everybody. The model then speaks of those pairs of answers
+of which neither does, (1 − √ρ)² of all; for the rest there are the votes. With few tasks N little is known of the
+sources, which counts as if :data:`UNSEEN` tasks more had been left to the votes. So these get the share
+
+    f = 1 − (1 − √ρ)² N / (N + 30),
+
+but less where they name another class than the posterior does: labels stay as they are.
 """
 
 from __future__ import annotations
@@ -21,9 +30,15 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of, of_logits
-from deem_crowd.model.rows import column_total, row_sum, softmax
+from deem_crowd.model.rows import column_total, row_max, row_sum, softmax
 
 Values = TypeVar("Values", torch.Tensor, npt.NDArray[np.float64])
+
+UNSEEN = 30
+"""Tasks: as many as two sources have to share to be compared."""
+NEARLY = 0.75
+"""How far votes may move a posterior towards the point where its label would change."""
+TIE = 1e-6
 
 
 def within_task_correlation(
@@ -56,6 +71,26 @@ def within_task_correlation(
     alone = torch.stack([(counts * surprise.square()).sum(), (counts * variance).sum()])
     shared, possible = design.reduce(pairs) - alone
     return min(max(float(shared / possible), 0.0), 1.0) if possible > 1e-9 else 0.0
+
+
+def share_of_votes(correlation: float, n_tasks: int) -> float:
+    """Return f, what the votes count where answers to a task have correlation ρ, and there are N tasks."""
+    own = (1 - correlation**0.5) ** 2
+    return 1 - own * n_tasks / (n_tasks + UNSEEN)
+
+
+def with_votes(posterior: torch.Tensor, votes: torch.Tensor, share: float) -> torch.Tensor:
+    """Mix shares of the votes into a posterior, shape (N, K) each, as far as no label changes."""
+    if share <= 0 or posterior.shape[1] < 2:
+        return posterior
+    best = row_max(posterior)[:, None]
+    # a tie of the posterior is left to the votes
+    named = row_max(torch.where(posterior >= best - TIE, votes, -torch.inf))[:, None]
+    against = (votes - named).clamp_min_(0)
+    lead = best - posterior
+    limit = lead.div_((lead + against).clamp_min_(TIE))
+    limit = torch.where(against > 0, limit, torch.inf).amin(1, keepdim=True).mul_(NEARLY)
+    return torch.lerp(posterior, votes, limit.clamp_max_(share))
 
 
 def design_effect(n_answers: Values, correlation: float) -> Values:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deem_crowd.model.calibration import design_effect
+from deem_crowd.model.calibration import NEARLY, TIE, design_effect, share_of_votes
 from deem_crowd.model.named_classes import FloatArray, NamedClasses
 from deem_crowd.runtime.progress import Progress, only_stage
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.null_model import skill_from_agreement
-from deem_crowd.selection.opinion_pool import FLOOR, weights_from_products
+from deem_crowd.selection.opinion_pool import weights_from_products
+from deem_crowd.selection.pairs import MIN_COMMON
 from deem_crowd.training.em import PASSES
 from deem_crowd.training.sparse_fit import SparseMember, fit_sparse_tables, read_off
 from deem_crowd.training.sparse_tables import SparseTables, even_tables
@@ -40,12 +41,15 @@ class SparsePool:
         What the votes count.
     correlation : float
         ρ of the answers to a task given its label.
+    caution : float
+        What the votes count besides, as far as labels stay.
     """
 
     members: tuple[SparseTables, ...]
     weights: tuple[float, ...]
     floor: float = 0.0
     correlation: float = 0.0
+    caution: float = 0.0
 
     def posterior(self, layout: NamedClasses) -> Shares:
         """Return p(label | answers)."""
@@ -55,7 +59,8 @@ class SparsePool:
     def joined(self, layout: NamedClasses, posteriors: Sequence[Shares]) -> Shares:
         """Return the posterior from those of the members."""
         mixed = _with_floor(layout, self.mean(posteriors), self.floor)
-        return layout.clamped(*_scaled(layout, mixed, self._effect(layout)))
+        scaled = _scaled(layout, mixed, self._effect(layout))
+        return layout.clamped(*_with_votes(layout, scaled, self.caution))
 
     def evidence(self, layout: NamedClasses) -> Shares:
         """Return the members' mean without the votes, each discounted, as in :meth:`OpinionPool.evidence`."""
@@ -157,21 +162,22 @@ def select(layout: NamedClasses, n_iter: int, progress: Progress | None = None) 
     weights, agreed = weights_from_products(products)
     of_coin = weights[0] + (weights[2] if best is coin else 0.0)
     by_votes = weights[3]
-    floor = FLOOR + (1 - FLOOR) * by_votes
     shares = (of_coin / (1 - by_votes), 1 - of_coin / (1 - by_votes))
-    pool = SparsePool((coin.tables, tables.tables), shares, floor)
+    pool = SparsePool((coin.tables, tables.tables), shares, by_votes)
     posteriors = [(coin.share, coin.rest), (tables.share, tables.rest)]
     mean = pool.mean(posteriors)
     shown = read_off(layout, *layout.clamped(*mean), tables)
-    mixed = layout.clamped(*_with_floor(layout, mean, floor))
-    pool = replace(pool, correlation=_correlation(layout, mixed, shown))
+    correlation = _correlation(layout, layout.clamped(*mean), shown)
+    caution = share_of_votes(correlation, layout.n_tasks_in_all)
+    pool = replace(pool, correlation=correlation, caution=caution)
     share, rest = pool.joined(layout, posteriors)
+    apart = (1 - caution) * (1 - by_votes)
     found = [
-        _candidate(layout, n, m, tables, "always a member", agreed[i], (1 - floor) * shares[i])
+        _candidate(layout, n, m, tables, "always a member", agreed[i], apart * shares[i])
         for i, (n, m) in enumerate(described)
     ]
-    why = f"always a voice, and counts {FLOOR:g} at least"
-    found.append(rows.without_likelihood(rows.VOTES, floor, why, agreed[3]))
+    why = f"always a voice, and counts {caution:.2g} at least"
+    found.append(rows.without_likelihood(rows.VOTES, 1 - apart, why, agreed[3]))
     return Chosen(
         pool,
         shown,
@@ -197,9 +203,17 @@ def _one_skill(
 ) -> Chosen:
     skill = skill_from_agreement(*layout.pair_agreement(), layout.n_classes)
     tables = even_tables(layout, skill)
-    share, rest, _ = tables.posterior(layout)
+    pool = SparsePool((tables,), (1.0,))
+    share, rest = pool.posterior(layout)
+    if (
+        layout.n_tasks_in_all >= MIN_COMMON
+    ):  # the more careful of two; see opinion_pool.without_label
+        by_votes = replace(pool, floor=1.0)
+        shares = by_votes.posterior(layout)
+        if _mean_top(layout, shares) < _mean_top(layout, (share, rest)):
+            pool, (share, rest) = by_votes, shares
     return Chosen(
-        SparsePool((tables,), (1.0,)),
+        pool,
         tables,
         share,
         rest,
@@ -258,6 +272,39 @@ def _with_floor(layout: NamedClasses, mean: Shares, floor: float) -> Shares:
     return (
         np.where(told[layout.pair_task], mixed[0], mean[0]),
         np.where(told, mixed[1], mean[1]),
+    )
+
+
+def _tops(layout: NamedClasses, shares: Shares) -> FloatArray:
+    """Return the largest probability of each task, shape (N,)."""
+    top = shares[1] / np.maximum(layout.n_classes - layout.n_named, 1)
+    np.maximum.at(top, layout.pair_task, shares[0])
+    return top
+
+
+def _mean_top(layout: NamedClasses, shares: Shares) -> float:
+    return layout.mean(_tops(layout, shares))
+
+
+def _with_votes(layout: NamedClasses, shares: Shares, caution: float) -> Shares:
+    """Mix in shares of the votes as far as no label changes; see :func:`deem_crowd.model.calibration.with_votes`."""
+    if caution <= 0:
+        return shares
+    votes, task = _smoothed_votes(layout), layout.pair_task
+    best = _tops(layout, shares)[task]
+    named = np.zeros(layout.n_tasks)
+    tied = shares[0] >= best - TIE
+    np.maximum.at(named, task[tied], votes[0][tied])
+    lead, against = best - shares[0], votes[0] - named[task]
+    limit = np.full(layout.n_tasks, np.inf)
+    more = against > 0
+    far = lead[more] / np.maximum(lead[more] + against[more], TIE)
+    np.minimum.at(limit, task[more], far)
+    moved = np.where(layout.answers_of_task > 0, np.minimum(NEARLY * limit, caution), 0.0)
+    of_pair = moved[task]
+    return (
+        (1 - of_pair) * shares[0] + of_pair * votes[0],
+        (1 - moved) * shares[1] + moved * votes[1],
     )
 
 

@@ -7,8 +7,9 @@ over tasks of Σ_k p_j(k) p_{−j}(k), the weighted mean of all other voices in 
 
     v_j ∝ (H_j / (1 − H_j))³
 
-so that a voice that stands alone counts for little, whatever its likelihood. The votes are one of the voices, and count
-``FLOOR`` at least: members are overconfident where sources err together.
+so that a voice that stands alone counts for little, whatever its likelihood. The votes are one of the voices. Members
+are overconfident where sources err together: the votes then count more, by how far answers to a task are right or wrong
+together (:mod:`deem_crowd.model.calibration`), and :data:`FLOOR` at least where that is not asked.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from deem_crowd.model.calibration import discounted, tempered
+from deem_crowd.model.calibration import discounted, tempered, with_votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
@@ -27,7 +28,7 @@ from deem_crowd.selection import null_model, one_sided
 from deem_crowd.selection.pairs import MIN_COMMON
 
 FLOOR = 0.1
-"""What the votes count at least."""
+"""What the votes count at least where the correlation of answers is not asked."""
 SHARPNESS = 3.0
 _ROUNDS = 5
 _PIECE = 2**14
@@ -50,6 +51,8 @@ class OpinionPool:
     unanswered : tuple of float, optional
         Class shares, K numbers: what a task without answers gets where who answered is evidence
         (:mod:`deem_crowd.selection.presence`), since it may not have been shown to anybody.
+    caution : float
+        What the votes count besides, as far as labels stay: f of :mod:`deem_crowd.model.calibration`.
     """
 
     energies: tuple[Energy, ...]
@@ -57,6 +60,7 @@ class OpinionPool:
     floor: float
     correlation: float = 0.0
     unanswered: tuple[float, ...] | None = None
+    caution: float = 0.0
 
     def posterior(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(label | x_n), shape (N, K); a task without answers gets the members' mean prior."""
@@ -66,6 +70,10 @@ class OpinionPool:
         """Return :meth:`posterior` from the members' own, shape (N, K) each."""
         mean = self.mean(posteriors)
         pooled = tempered(with_floor(mean, design, self.floor), design, self.correlation)
+        if self.caution > 0:
+            votes, answered = smoothed_votes(design)
+            cautious = with_votes(pooled, votes.to(pooled), self.caution)
+            pooled = torch.where(answered, cautious, pooled)
         if self.unanswered is None:
             return pooled
         answered = design.votes.sum(1, keepdim=True) > 0

@@ -22,7 +22,7 @@ class Parts:
     votes : bool
         The votes are a voice.
     floor : bool
-        The votes count a tenth at least.
+        The votes count at least as far as answers are correlated, or a tenth where that is not asked.
     dependence : bool
         Pairs of sources are asked whether they repeat one another.
     fields : bool
@@ -31,8 +31,8 @@ class Parts:
         Where the answers show no label, who gave them may.
     weights : bool
         Voices count by how far they agree, instead of evenly.
-    tempered : bool
-        Odds shrink where answers to a task are correlated.
+    correlated : bool
+        Odds shrink, and votes count more, where answers to a task are correlated.
     """
 
     path: bool = True
@@ -45,4 +45,4 @@ class Parts:
     fields: bool = True
     presence: bool = True
     weights: bool = True
-    tempered: bool = True
+    correlated: bool = True

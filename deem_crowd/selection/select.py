@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.model.calibration import tempered, within_task_correlation
+from deem_crowd.model.calibration import share_of_votes, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import counts_of
@@ -336,28 +336,31 @@ def _assembled(
     for i, weight, agreement in zip(place, weights, agreed, strict=False):
         shares[i] += weight / (1 - by_votes)
         agreements[i] = agreement
-    least = FLOOR if parts.floor else 0.0
+    asked = calibrate and parts.correlated
+    least = FLOOR if parts.floor and not asked else 0.0
     floor = least + (1 - least) * by_votes
     pool = OpinionPool(tuple(m.energy for m in members), tuple(shares), floor)
     mean = pool.mean(posteriors)
-    posterior = with_floor(mean, design, floor)
     shown: torch.Tensor | None = None
-    if calibrate and parts.tempered:
+    if asked:
         shown = read_off(design, mean, tables)
-        correlation = within_task_correlation(design, posterior, shown.exp())
-        pool = OpinionPool(pool.energies, pool.weights, floor, correlation)
-        posterior = tempered(posterior, design, correlation)
+        correlation = within_task_correlation(design, mean, shown.exp())
+        least = share_of_votes(correlation, design.n_tasks_in_all) if parts.floor else 0.0
+        pool = replace(pool, correlation=correlation, caution=least)
+    posterior = pool.pooled(posteriors, design)
     if gold is not None:
         _settle(posterior, gold)
         _settle(mean, gold)
         shown = None
     rater = Rater(design, tables)
     for member, agreement, share in zip(members, agreements, shares, strict=True):
-        rater.in_pool(member, agreement, (1 - floor) * share)
+        rater.in_pool(member, agreement, (1 - least) * (1 - by_votes) * share)
     candidates = [rater.candidate(name, member, why) for name, member, why in described]
-    why = f"always a voice, and counts {FLOOR:g} at least"
+    why = f"always a voice, and counts {least:.2g} at least"
     agreement = agreed[-1] if parts.votes else float("nan")
-    candidates.append(rows.without_likelihood(rows.VOTES, floor, why, agreement))
+    candidates.append(
+        rows.without_likelihood(rows.VOTES, 1 - (1 - least) * (1 - by_votes), why, agreement)
+    )
     continued = (rows.ONE_COIN, rows.SUBTYPES)
     warm_starts = {n: m.warm_start() for n, m, _ in described if n in continued}
     shown = read_off(design, mean, tables) if shown is None else shown

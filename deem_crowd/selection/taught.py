@@ -223,6 +223,7 @@ def _combined(
         floor,
         of_pool * pool.correlation + of_apart * apart.correlation,
         apart.unanswered,
+        of_pool * pool.caution + of_apart * apart.caution,
     )
     posterior = mixed.posterior(design)
     settled = gold >= 0
