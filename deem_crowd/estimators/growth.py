@@ -2,11 +2,12 @@ r"""A few answers more, without training anew: tasks and workers that they touch
 
 This is incremental EM (Neal and Hinton, *A view of the EM algorithm that justifies incremental, sparse, and other
 variants*, 1998). The expected counts C of each energy are kept. The E-step is taken for the tasks that have new
-answers, their counts are added, and each log-table moves as the M-step does between the two,
-``W + log T(C + ΔC) − log T(C)``: for the end of EM's path that is its next step, and a mean over the path keeps its
-distance from there. Then a pass over all answers brings the posterior of every task up to the new tables, after an EM
-step for a plain model (``POLISH`` says how often). What a pool's members count, its correlation and the priors of
-tables stay, until there are so many more answers that all is fitted anew (``MOST``).
+answers, their counts take the place of those that they had, and each log-table moves as the M-step does between the
+two, ``W + log T(C + ΔC) − log T(C)``: for the end of EM's path that is its next step, and a mean over the path keeps
+its distance from there. A plain model goes half as far again, to where the next steps would lead. Then a pass over all
+answers brings the posterior of every task up to the new tables (``POLISH`` says how often). What a pool's members
+count, its correlation and the priors of tables stay, until there are so many more answers that all is fitted anew
+(``MOST``).
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Growth:
         worth: torch.Tensor,
     ) -> Growth:
         """Return where a fit ends."""
-        label = _labels(posterior, design.votes)
+        label = _labels(posterior, design)
         return cls(design, design, (), parts, shown, worth, posterior, label)
 
     @property
@@ -178,9 +179,6 @@ def _added(
     waiting = growth.waiting + new.n_answers
     whole = waiting >= POLISH * growth.base.n_answers
     pool = model.pool
-    if whole and pool is None:
-        for _ in range(2 if waiting > MOST / 2 * growth.base.n_answers else 1):
-            parts = (parts[0].polished(design),)
     parts = tuple(part.averaged(design) for part in parts)
     if pool is not None:
         pool = replace(pool, energies=tuple(part.energy for part in parts))
@@ -188,14 +186,14 @@ def _added(
         posterior = _of_all(parts, pool, design)
         silent = _extended(growth.label, n_tasks) < 0
         silent[touched.tasks] = row_sum(touched.design.votes) == 0
-        label = _labels(posterior, design.votes, silent)
+        label = _labels(posterior, design, silent)
     else:
         at = touched.tasks
         found = _posterior(parts, pool, touched.design, touched.workers).to(growth.posterior.dtype)
         posterior = _extended(growth.posterior, n_tasks)
         posterior[at] = found
         label = _extended(growth.label, n_tasks)
-        label[at] = _labels(found, touched.design.votes)
+        label[at] = _labels(found, touched.design)
     worth = _extended(growth.worth.T, n_workers).T
     worth.index_add_(1, addition.workers, worth_of(addition.design, posterior[addition.tasks]))
     shown = growth.shown
@@ -298,9 +296,9 @@ def _model(
 
 
 def _labels(
-    p: torch.Tensor, votes: torch.Tensor, silent: torch.Tensor | None = None
+    p: torch.Tensor, design: DesignMatrix, silent: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return the likeliest class of each task, shape (n,), −1 without answers; ties as in ``best_class``.
+    """Return the likeliest class of each task of a matrix, shape (n,), −1 without answers; ties as in ``best_class``.
 
     ``silent``, shape (n,), says which tasks have none, where that is known.
     """
@@ -308,8 +306,8 @@ def _labels(
         return torch.full((len(p),), -1, dtype=torch.int64, device=p.device)
     best, open_, tied = best_and_ties(p)
     if len(open_):
-        best[open_] = torch.where(tied, votes[open_], -1.0).argmax(1)
-    best[row_sum(votes) == 0 if silent is None else silent] = -1
+        best[open_] = torch.where(tied, design.votes[open_], -1.0).argmax(1)
+    best[row_sum(design.votes) == 0 if silent is None else silent] = -1
     return best
 
 

@@ -13,7 +13,7 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.model.expectation import counts_of, expect
+from deem_crowd.model.expectation import expect
 from deem_crowd.model.rows import softmax
 
 IntArray = npt.NDArray[np.int64]
@@ -44,15 +44,16 @@ class Addition:
     @classmethod
     def of(cls, answers: Answers, task: IntArray, worker: IntArray, like: DesignMatrix) -> Addition:
         """Lay out answers whose n tasks and d workers have those numbers in the whole."""
-        order = np.argsort(task, kind="stable")
+        order: IntArray | None = None
+        if (task[1:] < task[:-1]).any():
+            order = np.argsort(task, kind="stable")
+            task = task[order]
         place = np.full(int(worker.max(initial=-1)) + 1, -1)
-        there = np.unique(worker)
+        there = np.sort(worker)
         place[there] = np.arange(len(there))
-        sorted_answers = answers.select(
-            tasks=order, workers=(place[worker], pd.RangeIndex(len(there)))
-        )
-        design = DesignMatrix(sorted_answers, like.device, like.dtype)
-        return cls(torch.from_numpy(task[order]), torch.from_numpy(there), design)
+        among = place[worker], pd.RangeIndex(len(there))
+        design = DesignMatrix(answers.select(tasks=order, workers=among), like.device, like.dtype)
+        return cls(torch.from_numpy(task), torch.from_numpy(there), design)
 
     @classmethod
     def of_rows(cls, rows: Rows, like: DesignMatrix, n_calls: int) -> Addition:
@@ -158,12 +159,3 @@ class GrownDesign(DesignMatrix):
         said = torch.cat([addition.logits(weight) for addition in self._additions])
         states[tasks] = softmax(some.log().index_add_(0, place, said))[0]
         return states
-
-    def counts(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the expected counts, float64, shape (D, K, S), of states, (N, S), whose rows sum to one."""
-        shape = (self.n_workers, self.n_classes, states.shape[1])
-        counts = torch.zeros(shape, dtype=torch.float64)
-        counts[: self._base.n_workers] = counts_of(self._base, states[: self._base.n_tasks])
-        for addition in self._additions:
-            addition.add_counts(states[addition.tasks], counts)
-        return counts
