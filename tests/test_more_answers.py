@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -12,9 +14,12 @@ from hypothesis import strategies as st
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
+from deem_crowd.estimators import parts as parts_module
 from deem_crowd.estimators.memory import Memory
+from deem_crowd.estimators.parts import single_part
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.energy import Energy
 from deem_crowd.model.grown import Addition, GrownDesign
 
 MODELS = pytest.mark.parametrize("automatic", [None, False], ids=["default", "plain"])
@@ -94,6 +99,32 @@ def test_memory_and_design_are_those_of_all_answers(parts) -> None:
         together = [Addition.of_rows(memory.rows(2), base, 2)]
         merged = GrownDesign(base, together, whole.n_tasks, whole.n_workers)
         torch.testing.assert_close(merged.logits(table), design.logits(table))
+
+
+@settings(max_examples=15, deadline=None)
+@given(parts=two_parts(), seed=st.integers(0, 99))
+def test_counts_after_an_addition_are_those_of_an_expectation_step(parts, seed) -> None:
+    first, second = parts
+    memory = Memory(Answers.from_frame(first))
+    if not len(second) or (found := memory.plus(Answers.from_frame(second))) is None:
+        return
+    memory, more = found
+    base = DesignMatrix(memory.base, torch.device("cpu"), torch.float64)
+    new = Addition.of(more.new, more.task, more.worker, base)
+    touched = new
+    if more.touched is not None:
+        touched = Addition.of(more.touched, more.task, more.touched_worker, base)
+    noise = torch.rand((memory.n_workers, 3, 3), generator=torch.Generator().manual_seed(seed))
+    weight, bias = torch.log_softmax(3 * noise.double(), 1), torch.zeros(3, dtype=torch.float64)
+    energy = Energy(bias, weight[: base.n_workers], weight.mean(0))
+    part = single_part(energy, torch.ones(3, 3), 1.0, base, energy.posterior(base))
+    part = replace(part.widened(memory.n_workers), energy=replace(energy, weight=weight))
+    with mock.patch.object(parts_module, "_ROUNDS", 1):
+        moved = part.grown(new, touched, base.n_tasks)
+    design = GrownDesign(base, [new], memory.n_tasks, memory.n_workers)
+    states = design.states(weight, bias)
+    torch.testing.assert_close(moved.counts, design.expected_counts(states))
+    torch.testing.assert_close(moved.expected, states.sum(0))
 
 
 @MODELS

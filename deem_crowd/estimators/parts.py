@@ -76,17 +76,23 @@ class Part:
             rows = torch.arange(len(self.counts))
         before, weights = self.counts[rows], energy.weight[rows]
         tables, who = self.table(before), torch.searchsorted(rows, touched.workers)
-        said, bias, expected = energy.weight[touched.workers], energy.bias, self.expected
-        others = before
+        weight, bias = weights, energy.bias
+        logits = touched.design.logits(weights[who])
+        old, others = torch.zeros_like(logits[:1]), before
         if touched is not new:
-            others, expected = self._without(new, touched, known, others, rows)
-        for _ in range(_ROUNDS):
-            states = softmax(touched.design.logits(said) + bias.to(touched.design.dtype))[0]
-            counts = others.index_add(0, who, touched.design.expected_counts(states).cpu())
+            given = new.design.logits(energy.weight[new.workers])
+            old = softmax(logits - given + bias.to(logits.dtype))[0]
+            old[touched.tasks >= known] = 0.0
+            among = torch.searchsorted(rows, new.workers)
+            others = before.index_add(0, among, new.design.expected_counts(old).cpu())
+        for number in range(_ROUNDS):
+            if number:
+                logits = touched.design.logits(weight[who])
+            change = softmax(logits + bias.to(logits.dtype))[0] - old
+            counts = others.index_add(0, who, touched.design.expected_counts(change).cpu())
             counts.clamp_min_(0)
             weight = weights + self.table(counts) - tables
-            said = weight[who]
-            tasks = expected + states.sum(0, dtype=torch.float64)
+            tasks = self.expected + change.sum(0, dtype=torch.float64)
             bias = self._log_prior(tasks)
         if self.pseudo_tasks is not None:
             weight = torch.log_softmax(weight + _AHEAD * (weight - weights), 1)
@@ -99,25 +105,6 @@ class Part:
         )
         counts = self.counts.index_copy(0, rows, counts)
         return replace(self, energy=moved, counts=counts, expected=tasks)
-
-    def _without(
-        self,
-        new: Addition,
-        touched: Addition,
-        known: int,
-        counts: torch.Tensor,
-        rows: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return counts of some workers, and tasks in each state, without what the touched tasks had before."""
-        weight, bias = self.energy.weight, self.energy.bias.to(touched.design.dtype)
-        logits = touched.design.logits(weight[touched.workers])
-        logits -= new.design.logits(weight[new.workers])
-        states = softmax(logits + bias)[0]
-        states[touched.tasks >= known] = 0.0
-        who, among = (torch.searchsorted(rows, of) for of in (touched.workers, new.workers))
-        counts = counts.index_add(0, who, touched.design.expected_counts(states).cpu(), alpha=-1)
-        counts.index_add_(0, among, new.design.expected_counts(states).cpu())
-        return counts, self.expected - states.sum(0, dtype=torch.float64)
 
     def averaged(self, design: DesignMatrix) -> Part:
         """Return the part with the average worker that its tables say."""

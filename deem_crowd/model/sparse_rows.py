@@ -123,6 +123,8 @@ class SparseRows:
         return self._cut(min(shared_out(max(1, len(self._columns) // _A_SHARE)), _MOST_SHARES))
 
     def _cut(self, number: int) -> list[slice]:
+        if number == 1:
+            return [slice(0, len(self._pointers) - 1)]
         pointers = self._pointers.cpu().numpy()
         wanted = np.linspace(0, pointers[-1], number + 1)[1:-1]
         cuts = np.unique([0, *np.searchsorted(pointers, wanted), len(pointers) - 1])
