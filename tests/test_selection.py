@@ -209,6 +209,23 @@ def test_the_other_tables_take_the_place_of_a_reading_that_would_count_twice() -
     assert sum(weight.values()) == pytest.approx(1)
 
 
+def test_one_coin_at_its_maximum_does_not_speak_twice() -> None:
+    """With few answers a task it can run to one class; tables on the way there do not."""
+    rng = np.random.default_rng(25)
+    n, d = 400, 100
+    truth = rng.choice(5, n, p=[0.11, 0.18, 0.28, 0.2, 0.23])
+    active, skill = 1 / np.arange(1.0, d + 1), rng.beta(3, 2.2, d)
+    task = np.sort(np.concatenate([np.arange(n), rng.integers(n, size=560)]))
+    worker = rng.choice(d, len(task), p=active / active.sum())
+    near = np.clip(truth[task] + rng.choice([-1, 1, 1], len(task)), 0, 4)
+    label = np.where(rng.random(len(task)) < skill[worker], truth[task], near)
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": label})
+    agg = DEEMAggregator(duplicates="first").fit(frame.drop_duplicates(["task", "worker"]))
+    weight = agg.selection_.set_index("candidate")["weight"]
+    assert weight[candidates.HIERARCHY] > 2 * weight[candidates.ONE_COIN]
+    assert (agg.labels_ == truth[agg.labels_.index]).mean() > 0.75
+
+
 @pytest.mark.parametrize("name", ["few-tasks", "copies", "heavy-tail"])
 def test_predict_says_what_fit_said(name, tmp_path) -> None:
     data = laws.LAWS[name](0)

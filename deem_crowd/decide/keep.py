@@ -19,6 +19,9 @@ from deem_crowd.exceptions import ParameterError
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_ALLOWED = 3
+"""Mistakes among the gold tasks of the first set that is looked at."""
+
 
 @dataclass(frozen=True)
 class Reliable:
@@ -69,9 +72,10 @@ def reliable(
 
     With gold the model only orders the tasks, by what the members of its pool say (:attr:`Consensus.evidence`). Ten
     sets of increasing size are looked at, from the first one with so many gold tasks that they can show the precision
-    if all are right; the last is kept before the first whose lower Clopper-Pearson bound is below ``precision``. Tests
-    in an order that is fixed beforehand need no correction for their number (Maurer, Hothorn and Lehmacher, 1995; for
-    choices of thresholds: Angelopoulos, Bates, Candès, Jordan and Lei, *Learn then test*, 2021).
+    though three are wrong (or, where no set has so many, if none is), since one mistake among the first few would end
+    it; the last is kept before the first whose lower Clopper-Pearson bound is below ``precision``. Tests in an order
+    that is fixed beforehand need no correction for their number (Maurer, Hothorn and Lehmacher, 1995; for choices of
+    thresholds: Angelopoulos, Bates, Candès, Jordan and Lei, *Learn then test*, 2021).
 
     Parameters
     ----------
@@ -107,8 +111,7 @@ def reliable(
     else:
         right, rated = _on_gold(gold, consensus, order)
         lower = _clopper_pearson(right, rated, confidence)
-        ends = _candidate_sizes(by[order])
-        ends = ends[rated[ends - 1] >= np.log(1 - confidence) / np.log(precision)]
+        ends = _able(_candidate_sizes(by[order]), rated, precision, confidence)
         kept = int(ends[np.cumprod(lower[ends - 1] >= precision) > 0].max(initial=0))
     chosen = order[:kept]
     index = consensus.tasks.take(chosen)
@@ -267,6 +270,18 @@ def _clopper_pearson(
     """Return the lower Clopper-Pearson bound of a share, one-sided, shape (m,); 0 where nothing is right."""
     bound = stats.beta.ppf(1 - confidence, np.maximum(right, 1), rated - right + 1)
     return np.asarray(np.where(right > 0, bound, 0.0))
+
+
+def _able(
+    ends: IntArray, rated: npt.NDArray[np.int64], precision: float, confidence: float
+) -> IntArray:
+    """Return the sizes with so many gold tasks that they can show a precision, a few mistakes allowed if possible."""
+    for wrong in (_ALLOWED, 0):
+        right = np.maximum(rated[ends - 1] - wrong, 0).astype(np.float64)
+        able = _clopper_pearson(right, rated[ends - 1], confidence) >= precision
+        if able.any():
+            return ends[able]
+    return ends[:0]
 
 
 def _candidate_sizes(sureness: FloatArray) -> IntArray:

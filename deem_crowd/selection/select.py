@@ -278,18 +278,16 @@ def _pooled(
     best = better
     if training.ordered and structured.bound > best.bound:
         best = structured
-    elif (
-        isinstance(better, Hierarchical)
-        and not training.ordered
-        and better.strength == STRENGTHS[-1]
-    ):
-        best = structured  # the evidence says that workers follow their accuracies: one coin a worker says the same
     largest = max(better.bound, best.bound) if training.ordered else better.bound
     subtypes = training.subtypes(largest) if training.parts.subtypes else None
     if subtypes is not None and subtypes.bound > largest:
         best = subtypes
     if best is better and other is not None and training.parts.hierarchy and not training.taught:
-        best = other  # the same reading twice would say nothing more
+        # Where the evidence says that workers follow their accuracies, these tables say what one coin a worker says,
+        # on the way to its maximum, and count twice. Else the same reading twice would say nothing more.
+        follows = isinstance(better, Hierarchical) and better.strength == STRENGTHS[-1]
+        if training.ordered or not follows:
+            best = other
     described = [(name, structured, "always a member")]
     if hierarchy is None:
         described.append((rows.TABLES, tables, "always a member"))

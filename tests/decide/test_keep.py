@@ -100,6 +100,8 @@ def test_a_set_counts_from_as_many_gold_tasks_as_can_show_the_precision() -> Non
     wrong = truth.where(np.arange(1000) >= 10, "c1")
     assert reliable(view, 0.95, gold=wrong).coverage == 0
     assert (wrong == "c0").mean() == 0.99
+    few = truth.where(np.arange(1000) >= 3, "c1")  # three mistakes among the surest end nothing
+    assert reliable(view, 0.95, gold=few).coverage == 1
 
 
 def test_curve() -> None:
