@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch.nn.functional import softplus
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import (
@@ -160,12 +159,15 @@ def _of_two(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> E
 
     each(compare, rows.blocks)
 
+    def less() -> torch.Tensor:  # log (1 + exp(odds)), the other way about
+        return torch.from_numpy(np.log(states[0].numpy()))
+
     def total() -> float:
         of_first = float(torch.dot(design.given, first)) + len(odds) * float(bias[0])
-        return of_first + float(column_total(softplus(odds)))
+        return of_first - float(column_total(less()))
 
     def by_task() -> torch.Tensor:
-        return softplus(odds) + rows.times(first.to(torch.float32)).add_(float(bias[0]))
+        return -less() + rows.times(first.to(torch.float32)).add_(float(bias[0]))
 
     return Expected(states.T, total, by_task)
 

@@ -12,7 +12,7 @@ from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.matching import best_matching
-from deem_crowd.model.rows import FEW_COLUMNS, row_max, row_sum
+from deem_crowd.model.rows import CACHED, FEW_COLUMNS, row_max, row_sum
 from deem_crowd.runtime.threads import gathered
 
 InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
@@ -87,11 +87,28 @@ def best_and_ties(
     tied : booleans, shape (m, K)
         Which these are.
     """
-    least = row_max(scores) - tolerance
     if scores.shape[1] > FEW_COLUMNS or scores.device.type != "cpu":
+        least = row_max(scores) - tolerance
         near = scores >= least.unsqueeze(1)
         rows = torch.nonzero(near.sum(1) > 1).squeeze(1)
         return near.to(torch.uint8).argmax(1), rows, near[rows]
+    step = 2 * CACHED // scores.shape[1]
+    if len(scores) <= step:
+        return _best_of_few(scores, tolerance)
+    starts = range(0, len(scores), step)
+    found = gathered(lambda i: _best_of_few(scores[i : i + step], tolerance), starts)
+    return (
+        torch.cat([best for best, _, _ in found]),
+        torch.cat([rows + start for (_, rows, _), start in zip(found, starts, strict=True)]),
+        torch.cat([tied for _, _, tied in found]),
+    )
+
+
+def _best_of_few(
+    scores: torch.Tensor, tolerance: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return :func:`best_and_ties` of few classes, in loops over tasks."""
+    least = row_max(scores) - tolerance
     marks = [column >= least for column in scores.unbind(1)]
     number = torch.stack(marks).view(torch.uint8).sum(0, dtype=torch.uint8)
     place = torch.zeros(len(scores), dtype=torch.uint8)
