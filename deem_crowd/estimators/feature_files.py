@@ -43,6 +43,7 @@ def pack(made: FeatureModel | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     content: dict[str, Any] = {
         "use": made.use,
         "n_columns": int(made.n_columns),
+        "columns": made.columns,
         "correlation": made.correlation,
         "weight": float(made.scaling.weight),
     }
@@ -112,12 +113,16 @@ def unpack(reader: Reader, labels: Any) -> FeatureModel | None:
         use, n_columns, kind = str(content["use"]), int(content["n_columns"]), content["kind"]
         correlation, weight = content["correlation"], float(content["weight"])
         correlation = None if correlation is None else float(correlation)
+        columns = content.get("columns")
+        columns = None if columns is None else [str(name) for name in columns]
     except (KeyError, TypeError, ValueError) as error:
         raise reader.damaged("what it says of features is incomplete") from error
     used = reader.tensor("features.used", (None,), torch.int64).numpy()
     k = len(used)
     if k < 2 or (np.diff(used) <= 0).any() or used[0] < 0 or used[-1] >= len(labels):
         raise reader.damaged("features name classes that the model does not have")
+    if columns is not None and len(columns) != n_columns:
+        raise reader.damaged("features have more or fewer names than columns")
     if not 0 <= weight < 1e3 or not 0 <= (correlation or 0.0) <= 1:
         raise reader.damaged("the weight or the correlation of the classifier is out of range")
     named = np.asarray(labels)[used]
@@ -139,6 +144,7 @@ def unpack(reader: Reader, labels: Any) -> FeatureModel | None:
         correlation=correlation,
         n_columns=n_columns,
         regional=_regional(reader, content, n_columns, k),
+        columns=columns,
     )
 
 

@@ -51,6 +51,8 @@ class FeatureModel:
         Of the features.
     regional : RegionalTables, optional
         Where workers have tables in several regions.
+    columns : list of str, optional
+        Names of the features, where they have any.
     """
 
     classifier: Any
@@ -62,6 +64,7 @@ class FeatureModel:
     correlation: float | None
     n_columns: int
     regional: Any = None
+    columns: list[str] | None = None
 
     def posterior(
         self,
@@ -88,6 +91,7 @@ class FeatureModel:
         ------
         FormError, DataError
         """
+        features = feature_rows.in_order(features, self.columns)
         rows = feature_rows.read(features, answers.tasks)
         if rows.x.shape[1] != self.n_columns:
             raise DataError(
@@ -204,6 +208,7 @@ def add_features(
         else None,
         n_columns=rows.x.shape[1],
         regional=_regional(learned),
+        columns=feature_rows.names(features),
     )
     settled = gold
     if learned.reading != WITHOUT:

@@ -44,33 +44,38 @@ MOST_TASKS = 5_000
 _ROUNDS = 3
 STANDARD_ERRORS = 1.0
 """What is likelier by less is no reason to leave the simpler model."""
+_STEADY = 2.4
+"""Standard errors from which settings that votes chose are kept: by chance in one case of 120."""
 _MOST_GAIN = 30.0
 """In nats, where it is taken as a ratio."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What held-out tasks tell of learners.
+    """What held-out tasks tell of a learner.
 
     Attributes
     ----------
-    gain : float64, shape (learners, tasks asked)
-        By how much features make each held-out task's answers likelier, in nats; tasks in their order.
-    log_q : float64, shape (learners, M, K), or None
+    gain, without : float64, shape (tasks asked,)
+        By how much features make each held-out task's answers likelier, in nats, and their log-likelihood without
+        features; tasks in their order.
+    log_q : float64, shape (M, K), or None
         log p(label | x) of each row by the classifier that was learned without its task; None where some tasks with
         answers were not asked.
+    learner : Learner
+        That of the first training, which chose settings for the others.
     """
 
     gain: FloatArray
+    without: FloatArray
     log_q: FloatArray | None
-    learners: Sequence[Learner]
-    """Those of the first training, which chose settings for the others."""
+    learner: Learner
 
 
 def held_out(
     answers: Answers,
     problem: Problem,
-    kinds: Sequence[Learner],
+    learner: Learner,
     seed: Sequence[int],
     progress: Progress,
     settled: bool = False,
@@ -83,34 +88,78 @@ def held_out(
         Of the problem.
     problem : Problem
         Features of M tasks, K classes.
-    kinds : list of Learner
-        New ones of the same kinds are asked; the settings that one chooses on the first of the trainings hold for the
+    learner : Learner
+        A new one of the same kind is asked; the settings that it chooses on the first of the trainings hold for the
         others.
     seed : sequence of int
         Draws the parts.
     progress : Progress
         Goes on by a step for each part.
     settled : bool
-        Whether the settings that ``kinds`` have chosen hold from the first training on.
+        Whether the settings that ``learner`` has chosen hold from the first training on.
     """
+    asking = learner.again() if settled else learner.anew()
+    found = _held_out(answers, problem, asking, seed, progress)
+    assert found is not None
+    return found
+
+
+def steadied(
+    answers: Answers, problem: Problem, held: HeldOut, seed: Sequence[int], progress: Progress
+) -> HeldOut | None:
+    """Ask whether a learner should keep the settings that votes chose.
+
+    Labels choose others, mostly smaller penalties, because they are surer than votes. But the classifiers of earlier
+    rounds have seen the answers to all tasks, so that no label is quite new to a fold: where features are many beside
+    the answers, labels choose penalties so small that the classifier repeats its own errors.
+
+    Parameters
+    ----------
+    held : HeldOut
+        What is told of the learner that labels choose for, with the same answers, problem and seed.
+    answers, problem, seed, progress
+        As for :func:`held_out`.
+
+    Returns
+    -------
+    HeldOut, or None
+        None unless held-out answers are clearly likelier.
+    """
+    steady = held.learner.steady()
+    if steady is None:
+        return None
+    progress.expect(progress.total + PARTS)
+    other = _held_out(answers, problem, steady, seed, progress, held)
+    return None if other is None or not clear(other.gain - held.gain, _STEADY) else other
+
+
+def _held_out(
+    answers: Answers,
+    problem: Problem,
+    learner: Learner,
+    seed: Sequence[int],
+    progress: Progress,
+    rival: HeldOut | None = None,
+) -> HeldOut | None:
+    """Return the same; None where answers to the first part are clearly less likely than with the ``rival``."""
     asked = _asked(answers, seed)
     whole = len(asked) <= MOST_TASKS
     asked = asked[:MOST_TASKS]
-    size = (len(kinds), len(problem.rows.place), answers.n_classes)
-    log_q = np.empty(size) if whole else None
-    gain = np.empty((len(kinds), answers.n_tasks))
-    first = list(kinds) if settled else []
-    for train, test, held, told in _divided(answers, problem, asked):
-        without = _without(train, test)
-        asking = [one.again() for one in first] or [one.anew() for one in kinds]
-        first = first or asking
-        for j, learner in enumerate(asking):
-            fit, predictor = _together(train, learner)
-            gain[j, held] = _with_features(fit, predictor, test) - without
-            if log_q is not None and len(told):
-                log_q[j, told] = predictor.log_proba(problem.rows.x[told])
+    place = np.empty(answers.n_tasks, dtype=np.int64)
+    place[np.sort(asked)] = np.arange(len(asked))
+    log_q = np.empty((len(problem.rows.place), answers.n_classes)) if whole else None
+    gain, without = np.empty((2, len(asked)))
+    for number, (train, test, held, told) in enumerate(_divided(answers, problem, asked)):
+        here = place[held]
+        without[here] = _without(train, test) if rival is None else rival.without[here]
+        fit, predictor = _together(train, learner.again() if number else learner)
+        gain[here] = _with_features(fit, predictor, test) - without[here]
+        if log_q is not None and len(told):
+            log_q[told] = predictor.log_proba(problem.rows.x[told])
         progress.update(progress.done + 1)
-    return HeldOut(gain[:, np.sort(asked)], log_q, first)
+        if rival is not None and number == 0 and clear(rival.gain[here] - gain[here]):
+            return None
+    return HeldOut(gain, without, log_q, learner)
 
 
 def harmful(gains: FloatArray) -> bool:
@@ -125,10 +174,10 @@ def harmful(gains: FloatArray) -> bool:
     return clear(-gains.mean(axis=0)) and not clear(share)
 
 
-def clear(gain: FloatArray) -> bool:
-    """Whether a gain, one number a task, lies more than :data:`STANDARD_ERRORS` above zero in the mean."""
+def clear(gain: FloatArray, errors: float = STANDARD_ERRORS) -> bool:
+    """Whether a gain, one number a task, lies more than so many standard errors above zero in the mean."""
     error = float(gain.std() / np.sqrt(max(len(gain), 1)))
-    return float(gain.mean()) > STANDARD_ERRORS * error
+    return float(gain.mean()) > errors * error
 
 
 def _asked(answers: Answers, seed: Sequence[int]) -> npt.NDArray[np.int64]:

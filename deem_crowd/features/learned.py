@@ -190,18 +190,22 @@ def _chosen(
         who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
         why = f"{who}; {predicted}"
         return _product(problem, learner, alone, prior, why)
-    held = guard.held_out(answers, problem, candidates, [seed, guard.PARTS], progress)
-    chosen = len(candidates) - 1
-    if chosen and not guard.clear(held.gain[1] - held.gain[0]):
-        chosen, learner = 0, candidates[0]
+    draw = [seed, guard.PARTS]
+    asked = [guard.held_out(answers, problem, one, draw, progress) for one in candidates]
+    held = asked[-1]
+    if len(asked) > 1 and not guard.clear(held.gain - asked[0].gain):
+        held, learner = asked[0], candidates[0]
         log_q = learners.settled(learner, *on_votes)
         divisions = partitions.divided(problem, learner, log_q, seed, n_fits)
+    steady = guard.steadied(answers, problem, held, draw, progress)
+    if steady is not None:
+        held, learner = steady, learner.steady() or learner
     if held.log_q is None:
         divisions = divisions[:1]
-    else:
-        divisions[0].log_q = held.log_q[chosen]
-    others = partitions.begun(answers, divisions, held.learners[chosen], seed, progress)
-    gains = np.array([held.gain[chosen], *others])
+    else:  # settings are those that were chosen with a part held out
+        divisions[0].log_q, learner = held.log_q, held.learner.again(passed=1)
+    others = partitions.begun(answers, divisions, held.learner, seed, progress)
+    gains = np.array([held.gain, *others])
     gain = gains.mean(axis=0)
     if guard.harmful(gains):
         return _plain(problem, learner, alone, _said(gain, "less likely"))

@@ -43,6 +43,9 @@ class Learner(Protocol):
         It takes so many of the choices for made (``passed``).
         """
 
+    def steady(self) -> Learner | None:
+        """Return one that keeps the settings which votes chose; None where there is nothing to choose."""
+
     def settle(
         self,
         x: Any,
@@ -113,6 +116,12 @@ class LogisticLearner:
         other = LogisticLearner(self._each, self._ridge)
         other._script, other._seen = tuple(self._chosen), dict(self._seen)
         other._chosen = self._chosen[:passed]
+        return other
+
+    def steady(self) -> Learner | None:
+        """See :class:`Learner`."""
+        other = LogisticLearner(self._each, self._chosen[0])
+        other._script, other._seen = self._chosen[:1], dict(self._seen)
         return other
 
     def settle(
@@ -264,6 +273,10 @@ class SklearnLearner:
     def again(self, passed: int = 0) -> Learner:
         """See :class:`Learner`; there is nothing to choose."""
         return self
+
+    def steady(self) -> Learner | None:
+        """See :class:`Learner`; there is nothing to choose."""
+        return None
 
     def settle(
         self,

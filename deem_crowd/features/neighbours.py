@@ -74,6 +74,12 @@ class NeighbourLearner:
         other._chosen = self._chosen[:passed]
         return other
 
+    def steady(self) -> Learner | None:
+        """See :class:`~deem_crowd.features.learners.Learner`."""
+        other = NeighbourLearner()
+        other._each, other._number, other._script = self._each, self._chosen[0], self._chosen[:1]
+        return other
+
     def settle(
         self,
         x: Any,

@@ -106,10 +106,10 @@ def begun(
     gains = []
     for one in divisions[1:]:
         draw = [seed, guard.PARTS, one.number]
-        held = guard.held_out(answers, one.problem, [learner], draw, progress, settled=True)
-        gains.append(held.gain[0])
+        held = guard.held_out(answers, one.problem, learner, draw, progress, settled=True)
+        gains.append(held.gain)
         assert held.log_q is not None
-        one.log_q = held.log_q[0]
+        one.log_q = held.log_q
     return np.array(gains)
 
 

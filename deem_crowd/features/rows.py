@@ -74,39 +74,85 @@ def read(features: Any, tasks: pd.Index) -> Rows:
 def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     if "task" in frame.columns:
         frame = frame.set_index("task")
-    names = frame.index
-    if isinstance(names, pd.MultiIndex):
-        names = names.to_flat_index()
-    ids.refuse_collisions(tasks, names, "task")
-    twice = names[names.duplicated()]
+    about = frame.index
+    if isinstance(about, pd.MultiIndex):
+        about = about.to_flat_index()
+    if tasks.dtype != about.dtype and not about.isin(tasks).any():
+        texts = pd.Index(about.astype(str))
+        if texts.isin(tasks.astype(str)).any():
+            raise DataError(
+                f"features name tasks as {first_few(about, 3)} ({about.dtype}), and the answers as "
+                f"{first_few(tasks, 3)} ({tasks.dtype}): give both one dtype, e.g. "
+                "features.set_axis(features.index.astype(df['task'].dtype))."
+            )
+    ids.refuse_collisions(tasks, about, "task")
+    twice = about[about.duplicated()]
     if len(twice):
         raise DataError(
             f"features give {counted(len(twice.unique()), 'task')} more than one row: {first_few(twice.unique())}. "
             "Keep one of them."
         )
-    row = names.get_indexer(tasks)
+    row = about.get_indexer(tasks)
     place = np.flatnonzero(row >= 0)
     if not len(place):
         raise DataError(
-            f"none of the {len(frame)} rows of features ({first_few(names)}) is about one of the {len(tasks)} tasks "
+            f"none of the {len(frame)} rows of features ({first_few(about)}) is about one of the {len(tasks)} tasks "
             f"({first_few(tasks)}): index the frame by task, or give it a column 'task'."
         )
     unasked = len(frame) - len(place)
     if unasked:
-        others = names[~names.isin(tasks)]
+        others = about[~about.isin(tasks)]
         warn(
             f"{unasked} rows of features are about tasks that are not among the answers ({first_few(others)}): they "
             "are left out. classifier_ predicts their labels.",
             DataWarning,
         )
-    there = frame.iloc[row[place]]
+    there = frame.iloc[row[place]].infer_objects()
     wrong = [name for name, kind in there.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if wrong:
         raise FormError(
-            f"features hold {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. Encode or drop them."
+            f"features hold {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. Encode them, e.g. by "
+            "pd.get_dummies, or drop them."
         )
     x = matrix(there.to_numpy(dtype=np.float32, na_value=np.nan))
     return Rows(_finite(x, tasks.take(place)), place, len(tasks))
+
+
+def names(features: Any) -> list[str] | None:
+    """Return the names of the columns of a frame, or None where there are none that tell them apart."""
+    if not isinstance(features, pd.DataFrame):
+        return None
+    found = [name for name in features.columns if name != "task"]
+    told = len(set(found)) == len(found) and all(isinstance(name, str) for name in found)
+    return found if told else None
+
+
+def in_order(features: Any, columns: list[str] | None) -> Any:
+    """Return the columns of a frame in an order; anything without names as it is.
+
+    Raises
+    ------
+    DataError
+        If the frame has other columns.
+    """
+    found = names(features)
+    if columns is None or found is None or found == columns:
+        return features
+    lacking, strange = (
+        [a for a in b if a not in c] for b, c in ((columns, found), (found, columns))
+    )
+    if lacking or strange:
+        said = [f"lack {first_few(lacking)}"] if lacking else []
+        said += (
+            [f"have {first_few(strange)} instead" if lacking else f"also have {first_few(strange)}"]
+            if strange
+            else []
+        )
+        raise DataError(
+            f"features {' and '.join(said)}: they have {counted(len(found), 'column')}, and the model was fitted with "
+            f"{len(columns)}. Pass the columns of fit, in any order."
+        )
+    return features[["task", *columns] if "task" in features.columns else columns]
 
 
 def matrix(features: Any) -> Any:

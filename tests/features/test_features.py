@@ -318,7 +318,34 @@ def test_features_that_the_model_does_not_know(cancer, fitted):
     with pytest.raises(UnsupportedError, match="knows no features"):
         alone.predict(frame, features=features.iloc[:300])
     with pytest.raises(DataError, match="2 columns, and the model was fitted with 30"):
-        fitted.predict(frame, features=features.iloc[:300, :2])
+        fitted.predict(frame, features=features.iloc[:300, :2].to_numpy())
+
+
+def test_columns_go_by_their_names(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) % 2
+    x = pd.DataFrame({"a": truth + 0.3 * rng.normal(size=60), "b": rng.normal(size=60) - 3})
+    answers = crowd(truth, 3, 0, right=0.85)
+    model = DEEMAggregator(random_state=0, progress=False).fit(answers, features=x)
+    model.save(tmp_path / "model.deem")
+    some = crowd(truth, 1, 1)
+    asked = some[some["task"] < 20]
+    for one in (model, DEEMAggregator.load(tmp_path / "model.deem")):
+        told = one.predict_proba(asked, features=x[:20])
+        pd.testing.assert_frame_equal(one.predict_proba(asked, features=x[:20][["b", "a"]]), told)
+        with pytest.raises(DataError, match="lack 'b' and have 'c' instead: they have 2 columns"):
+            one.predict(asked, features=x[:20].rename(columns={"b": "c"}))
+        with pytest.raises(DataError, match="also have 'c': they have 3 columns"):
+            one.predict(asked, features=x[:20].assign(c=1.0))
+
+
+def test_numbers_and_ids_of_another_dtype():
+    tasks = pd.Index([7, 8])
+    frame = pd.DataFrame({"a": [1, 2.5]}, index=["7", "8"], dtype=object)
+    with pytest.raises(DataError, match="features name tasks as '7', '8' .*astype"):
+        rows.read(frame, tasks)
+    found = rows.read(frame.set_axis([8, 7]), tasks)
+    np.testing.assert_array_equal(found.x, [[2.5], [1]])
 
 
 def test_a_fit_without_features_forgets_them(cancer, fitted):

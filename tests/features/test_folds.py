@@ -82,3 +82,8 @@ def test_settings_are_gone_through_again(make, monkeypatch):
         np.testing.assert_allclose(settled(again, x, each, weights, fold), before, atol=0.02)
     later = first.again(passed=1)
     np.testing.assert_allclose(settled(later, x, sharper, weights, fold), told[1], atol=0.02)
+    steady = first.steady()
+    for each in (targets, sharper):
+        now = settled(steady, x, each, weights, fold)
+    assert not np.allclose(now, told[1], atol=0.02)
+    assert set(steady._chosen) == {first._chosen[0]}

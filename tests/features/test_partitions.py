@@ -61,25 +61,24 @@ def fit(answers, problem, n_fits):
 
 def test_held_out_classifiers_speak_of_every_row():
     answers, problem, truth = drawn()
-    kinds = [LogisticLearner(), LogisticLearner()]
-    told = guard.held_out(answers, problem, kinds, [0], QUIET)
-    assert told.gain.shape == (2, N - SILENT)
+    told = guard.held_out(answers, problem, LogisticLearner(), [0], QUIET)
+    assert told.gain.shape == told.without.shape == (N - SILENT,)
     assert told.log_q is not None
-    assert told.log_q.shape == (2, N - BARE, 2)
-    np.testing.assert_allclose(np.exp(told.log_q).sum(axis=2), 1)
-    right = told.log_q[0].argmax(axis=1) == truth[problem.rows.place]
+    assert told.log_q.shape == (N - BARE, 2)
+    np.testing.assert_allclose(np.exp(told.log_q).sum(axis=1), 1)
+    right = told.log_q.argmax(axis=1) == truth[problem.rows.place]
     assert right.mean() > 0.8  # the rows of tasks without answers among them
 
 
 def test_the_word_of_a_held_out_classifier_does_not_depend_on_the_answers_to_the_task():
     answers, problem, _ = drawn()
-    kinds = [LogisticLearner(each=True)]
-    before = guard.held_out(answers, problem, kinds, [3], QUIET, settled=True).log_q[0]
+    learner = LogisticLearner(each=True)
+    before = guard.held_out(answers, problem, learner, [3], QUIET, settled=True).log_q
     part = guard._asked(answers, [3])[:: guard.PARTS]
     label = answers.hard_label
     turned = replace(answers, label=np.where(np.isin(answers.task, part), 1 - label, label))
     other = joint.Problem(make_design(turned, "cpu", "auto", 2), problem.rows, problem.fold)
-    after = guard.held_out(turned, other, kinds, [3], QUIET, settled=True).log_q[0]
+    after = guard.held_out(turned, other, learner, [3], QUIET, settled=True).log_q
     held = np.isin(problem.rows.place, part)
     np.testing.assert_array_equal(before[held], after[held])
     assert not np.array_equal(before[~held], after[~held])
@@ -87,18 +86,59 @@ def test_the_word_of_a_held_out_classifier_does_not_depend_on_the_answers_to_the
 
 def test_gains_are_in_the_order_of_the_tasks():
     answers, problem, _ = drawn()
-    first = guard.held_out(answers, problem, [LogisticLearner()], [0], QUIET)
-    again = guard.held_out(answers, problem, first.learners, [1], QUIET, settled=True)
+    first = guard.held_out(answers, problem, LogisticLearner(), [0], QUIET)
+    again = guard.held_out(answers, problem, first.learner, [1], QUIET, settled=True)
     assert not np.array_equal(first.gain, again.gain)
-    assert np.corrcoef(first.gain[0], again.gain[0])[0, 1] > 0.8
+    assert np.corrcoef(first.gain, again.gain)[0, 1] > 0.8
 
 
 def test_of_many_tasks_some_are_not_asked(monkeypatch):
     monkeypatch.setattr("deem_crowd.features.guard.MOST_TASKS", 20)
     answers, problem, _ = drawn()
-    told = guard.held_out(answers, problem, [LogisticLearner()], [0], QUIET)
-    assert told.gain.shape == (1, 20)
+    told = guard.held_out(answers, problem, LogisticLearner(), [0], QUIET)
+    assert told.gain.shape == (20,)
     assert told.log_q is None
+
+
+def many_columns():
+    """Return answers, one a task, about four classes that the first of 40 columns tell apart."""
+    rng, task = np.random.default_rng(0), np.arange(200)
+    truth = rng.integers(0, 4, 200)
+    x = rng.normal(size=(200, 40)) * 0.4
+    x[task, truth] += 1.2
+    label = np.where(rng.random(200) < 0.6, truth, rng.integers(0, 4, 200))
+    frame = pd.DataFrame({"task": task, "worker": rng.integers(0, 6, 200), "label": label})
+    answers = Answers.from_frame(frame)
+    rows = read(pd.DataFrame(x), answers.tasks)
+    return answers, joint.Problem(
+        make_design(answers, "cpu", "auto", 4), rows, partitions.folds(200, 0)
+    )
+
+
+class Chooser(LogisticLearner):
+    """Labels choose a penalty that is far too small."""
+
+    def settle(self, x, targets, weights, fold, choose=True):
+        told = super().settle(x, targets, weights, fold, choose)
+        if len(self._chosen) > 1 and not self._script:
+            self._ridge = self._chosen[-1] = 1e-4
+            told = super().settle(x, targets, weights, fold, False)
+        return told
+
+    def anew(self):
+        return Chooser(self._each, self._ridge)
+
+
+def test_settings_of_votes_stay_where_labels_choose_worse_ones(monkeypatch):
+    monkeypatch.setattr("deem_crowd.features.guard._ROUNDS", 2)
+    answers, problem = many_columns()
+    held = guard.held_out(answers, problem, Chooser(), [0], QUIET)
+    steady = guard.steadied(answers, problem, held, [0], QUIET)
+    assert steady is not None
+    assert guard.clear(steady.gain - held.gain)
+    np.testing.assert_array_equal(steady.without, held.without)
+    assert set(steady.learner._chosen) == {held.learner._chosen[0]}
+    assert guard.steadied(answers, problem, steady, [0], QUIET) is None  # no better than itself
 
 
 def test_the_mean_of_fits_consists_of_probabilities():
