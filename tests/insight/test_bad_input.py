@@ -82,7 +82,7 @@ def test_data_that_are_hardly_any_are_shown_or_refused_with_a_reason(form, tmp_p
     ]
     reasons = (
         "no answers to report on",
-        "have gold that fit has not seen",
+        "gold that fit has not seen",
         "gold names none of the tasks",
     )
     for texts in said:
