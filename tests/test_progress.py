@@ -157,8 +157,11 @@ def test_features_and_clusterings_go_forward_to_the_end(monkeypatch) -> None:
     )
     features = np.eye(3)[TRUTH] + RNG.normal(size=(60, 3)) / 2
     DEEM().fit(MATRIX, features=features)
-    n_steps = 1 + (guard.PARTS + 1) * partitions.number_of_fits(len(features))
-    assert seen["features"] == [(n, n_steps) for n in range(1, n_steps + 1)]
+    n_steps = 1 + guard.PARTS + (guard.PARTS + 1) * partitions.number_of_fits(len(features))
+    done, totals = zip(*seen["features"], strict=True)
+    assert set(totals) == {n_steps}
+    assert list(done) == sorted(set(done))  # the question about settings may be given up early
+    assert done[-1] == n_steps
     clustering.Kingdra(3, n_models=2, n_iter=1, epochs=1, layers=(8,)).fit(features)
     clustering.DEC(3, layers=(4, 2), pretrain_epochs=2, update_interval=2, max_iter=4).fit(features)
     assert seen["Kingdra"] == [(1, 2), (2, 2)]

@@ -118,18 +118,19 @@ def steadied(
     held : HeldOut
         What is told of the learner that labels choose for, with the same answers, problem and seed.
     answers, problem, seed, progress
-        As for :func:`held_out`.
+        As for :func:`held_out`; progress goes on by as many steps, asked or not.
 
     Returns
     -------
     HeldOut, or None
         None unless held-out answers are clearly likelier.
     """
-    steady = held.learner.steady()
-    if steady is None:
-        return None
-    progress.expect(progress.total + PARTS)
-    other = _held_out(answers, problem, steady, seed, progress, held)
+    steady, end = held.learner.steady(), progress.done + PARTS
+    other = None
+    if steady is not None:
+        other = _held_out(answers, problem, steady, seed, progress, held)
+    if progress.done < end:
+        progress.update(end)
     return None if other is None or not clear(other.gain - held.gain, _STEADY) else other
 
 

@@ -173,8 +173,8 @@ def _chosen(
     rows, fold, weights, votes = problem.rows, problem.fold, problem.taught(), problem.votes()
     on_votes = (rows.x, votes[rows.place], weights, fold)
     n_fits = partitions.number_of_fits(len(rows.place)) if given is None else 1
-    progress.expect((guard.PARTS + 1) * n_fits + 1)
     candidates = choice.candidates(*on_votes, seed) if given is None else [given]
+    progress.expect((guard.PARTS + 1) * n_fits + guard.PARTS * len(candidates) + 1)
     learner = candidates[-1]
     log_q = learners.settled(learner, *on_votes)
     divisions = partitions.divided(problem, learner, log_q, seed, n_fits)
