@@ -86,6 +86,11 @@ def test_no_state_of_two_is_impossible() -> None:
         )
         assert bool((single > 0).all())
         torch.testing.assert_close(single.double().log(), double.log(), rtol=1e-5, atol=1e-5)
+    # odds beyond single precision
+    unlike = torch.tensor([[6.0, -6.0], [-6.0, 6.0]], dtype=torch.float64).expand(12, 2, 2)
+    found = expect(DesignMatrix(answers, CPU, torch.float32), unlike, bias)
+    assert found.total == pytest.approx(4 * 72)
+    torch.testing.assert_close(found.task_log_likelihood, torch.full((4,), 72.0))
 
 
 def test_known_classes_are_clamped_in_single_precision() -> None:

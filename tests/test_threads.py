@@ -2,6 +2,7 @@
 
 import os
 import threading
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,35 @@ def test_an_error_and_fits_at_once_leave_what_was_there() -> None:
     assert torch.get_num_threads() == 4
 
 
+def test_fits_that_end_one_before_the_other_and_threads_that_are_new(monkeypatch) -> None:
+    monkeypatch.setattr(threads, "_number", lambda work, most: work)
+    seen, new = set(), []
+    steps = [threading.Event() for _ in range(4)]
+
+    def fit() -> None:
+        new.append(torch.get_num_threads())  # what the fit that is on has told torch
+        with threads.chosen(2):
+            steps[0].set()
+            steps[1].wait(5)
+            met = threading.Barrier(2)
+            threads.each(lambda _: (met.wait(5), seen.add(torch.get_num_threads())), range(2))
+        with threads.chosen(1):
+            steps[2].set()
+            steps[3].wait(5)
+
+    other = threading.Thread(target=fit)
+    with threads.chosen(1):
+        other.start()
+        steps[0].wait(5)
+    steps[1].set()
+    steps[2].wait(5)
+    with threads.chosen(1):
+        pass
+    assert (new, seen, torch.get_num_threads()) == ([1], {1}, 4)
+    steps[3].set()
+    other.join()
+
+
 @pytest.mark.parametrize(("text", "expected"), [("150000 100000", 1.5), ("max 100000", None)])
 def test_quota_of_the_container(tmp_path, text, expected) -> None:
     folder = tmp_path / "sys/fs/cgroup"
@@ -142,6 +172,30 @@ def test_the_first_error_is_raised_and_no_thread_is_left(idle) -> None:
     with pytest.raises(ValueError, match=r"^\d+$"), threads.chosen(100):
         threads.each(work, range(30))
     assert threading.active_count() == before
+
+
+def test_work_that_is_done_is_let_go_while_threads_are_busy(idle) -> None:
+    busy, over, done = threading.Event(), threading.Event(), []
+
+    def work(_: int) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            busy.set()
+            over.wait(5)
+            return
+        busy.wait(5)
+
+        def inner(_: int) -> None:
+            pass
+
+        done.append(weakref.ref(inner))
+        threads.each(inner, range(4))
+        del inner
+        assert done[0]() is None
+        over.set()
+
+    with threads.chosen(2):
+        threads.each(work, range(2))
+    assert done
 
 
 def test_an_interrupt_ends_what_other_threads_do(idle) -> None:

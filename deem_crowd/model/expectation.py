@@ -87,7 +87,9 @@ def expect(
         reach = rows.longest * float(weight.abs().max()) + 2 * float(bias.abs().max())
         if reach < SAFE:
             if weight.shape[-1] == 2:
-                return _of_two(design, weight, bias)
+                leads = float((weight[..., 1] - weight[..., 0]).abs().max())
+                if rows.longest * leads + float((bias[1] - bias[0]).abs()) < SAFE:
+                    return _of_two(design, weight, bias)
             few = design.n_classes <= MOST_CLASSES and weight.shape[-1] <= MOST_STATES
             if few and design.adds_up and 2 * reach < SAFE:
                 return _of_columns(design, weight, bias)

@@ -101,13 +101,8 @@ class _Job:
             self._take()
         except BaseException as error:
             self.error = error
-            raise
         finally:
-            with self._lock:
-                self._over = True
-                waiting = self._n_helping > 0
-            if waiting:
-                self._wait()
+            self._end()
         if self.error is not None:
             try:
                 raise self.error
@@ -135,12 +130,18 @@ class _Job:
         if last:
             self._ended.set()
 
-    def _wait(self) -> None:
-        try:
-            self._ended.wait()
-        except BaseException as error:  # an interrupt
-            self.error = error
-            raise
+    def _end(self) -> None:
+        """Wait for those that help, and let go of the work: the job may lie in the queue of threads that are busy."""
+        with self._lock:
+            self._over = True
+            waiting = self._n_helping > 0
+        if waiting:
+            try:
+                self._ended.wait()
+            except BaseException as error:  # an interrupt
+                self.error = error
+                raise
+        del self._work, self._parts
 
     def _take(self) -> None:
         while self.error is None:

@@ -153,46 +153,60 @@ def chosen(work: int, in_torch: bool = False) -> Iterator[int]:
 
     Within another such block of the same thread nothing changes. What torch had is restored.
     """
-    fits = _fits
-    if getattr(fits.here, "within", False):
-        yield fits.here.number
+    fits, here = _fits, _fits.here
+    if getattr(here, "within", False):
+        yield here.number
         return
     with fits.lock:
-        before = torch.get_num_threads() if not fits.running else fits.before
+        # a thread that is new has what torch has told the fits that are on
+        before = max(torch.get_num_threads(), fits.before if fits.running else 0)
         fits.before = before
         if not fits.running:
             fits.of_blas = blas.number()
         fits.running += 1
-    if work < 2 * WORK_A_THREAD or before < 2:
-        number = 1
-    else:
-        others = fits.load.of_others()
-        number = suited(work, before, allowed_cores(), others, os.cpu_count() or 1)
-    helpers = Helpers(number - 1, _within) if number > 1 and not in_torch else None
-    of_torch = number if in_torch else 1
-    here = fits.here
-    here.within, here.number, here.helpers = True, number, helpers
+    helpers: Helpers | None = None
     try:
-        if of_torch != torch.get_num_threads():
-            torch.set_num_threads(of_torch)
-        blas.use(min(of_torch, fits.of_blas))
+        number = _number(work, before)
+        if number > 1 and not in_torch:
+            helpers = Helpers(number - 1, _within)
+        here.within, here.number, here.helpers = True, number, helpers
+        of_torch = number if in_torch else 1
+        _let_torch_use(of_torch)
+        with fits.lock:
+            blas.use(min(of_torch, blas.number()))
         yield number
     finally:
         here.within, here.helpers = False, None
-        with fits.lock:
-            fits.running -= 1
-            if not fits.running:
-                blas.use(fits.of_blas)
-        if fits is _fits and torch.get_num_threads() != before:  # a fork keeps its one thread
-            torch.set_num_threads(before)
-        if helpers is not None and fits is _fits:
-            helpers.close()
+        if fits is _fits:  # a fork keeps its one thread
+            try:
+                if helpers is not None:
+                    helpers.close()
+            finally:
+                with fits.lock:
+                    fits.running -= 1
+                    if not fits.running:
+                        blas.use(fits.of_blas)
+                    _let_torch_use(before)
+
+
+def _number(work: int, most: int) -> int:
+    if work < 2 * WORK_A_THREAD or most < 2:
+        return 1
+    others = _fits.load.of_others()
+    return suited(work, most, allowed_cores(), others, os.cpu_count() or 1)
+
+
+def _let_torch_use(number: int) -> None:
+    """Let torch use so many threads in this thread, and in those that have not asked it for anything yet."""
+    if number != torch.get_num_threads():
+        torch.set_num_threads(number)
 
 
 def _within() -> None:
     """Let a thread that helps choose no threads of its own."""
     here = _fits.here
     here.within, here.number, here.helpers = True, 1, None
+    _let_torch_use(1)  # another fit may have ended, and restored what torch had
 
 
 def each(work: Callable[[T], object], parts: Sequence[T]) -> None:
