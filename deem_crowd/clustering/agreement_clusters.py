@@ -121,8 +121,8 @@ class AgreementClusters:
             centres.append(centre)
         if self.n_clusters is not None and len(centres) < most:
             warn(
-                f"n_clusters={most}, and {counted(len(centres), 'cluster')} grew: then no task was left that has a "
-                "negative edge to all of them. Lower negative, or ask for fewer clusters.",
+                f"n_clusters={most}, and {counted(len(centres), 'cluster')} grew: no task was left with a negative "
+                "edge to all of them. Lower negative, or ask for fewer clusters.",
                 DataWarning,
             )
         self._keep(own, edges, cluster, centres)

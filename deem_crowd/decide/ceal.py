@@ -269,9 +269,9 @@ class CEAL(ConstructorParameters):
             if len(known) > 1:
                 raise
             raise OracleError(
-                f"about {counted(len(said), 'row')} of 0..{len(X) - 1} the oracle named "
-                f"{counted(len(known), 'label')}{': ' if known else ''}{first_few(known)}, and the classifier cannot "
-                "learn from fewer than two. Raise n_initial; what it said stands in the error's record.",
+                f"of {counted(len(said), 'row')} the oracle named {counted(len(known), 'label')}"
+                f"{': ' if known else ''}{first_few(known)}, and the classifier cannot learn from fewer than two. Raise "
+                "n_initial; what the oracle said stands in the error's record.",
                 said,
             ) from error
 

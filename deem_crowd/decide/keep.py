@@ -71,11 +71,11 @@ def reliable(
     most as often as the label is right. Neither can see errors that most workers share; only gold can.
 
     With gold the model only orders the tasks, by what the members of its pool say (:attr:`Consensus.evidence`). Ten
-    sets of increasing size are looked at, from the first one with so many gold tasks that they can show the precision
-    though three are wrong (or, where no set has so many, if none is), since one mistake among the first few would end
-    it; the last is kept before the first whose lower Clopper-Pearson bound is below ``precision``. Tests in an order
-    that is fixed beforehand need no correction for their number (Maurer, Hothorn and Lehmacher, 1995; for choices of
-    thresholds: Angelopoulos, Bates, Candès, Jordan and Lei, *Learn then test*, 2021).
+    sets of increasing size are looked at, from the first whose gold tasks are enough to show the precision even if
+    three of them are wrong (or, where no set has so many, if none is): else one mistake among the first few would end
+    the search. The result is the last set before the first whose lower Clopper-Pearson bound is below ``precision``.
+    Tests in an order that is fixed beforehand need no correction for their number (Maurer, Hothorn and Lehmacher, 1995;
+    for choices of thresholds: Angelopoulos, Bates, Candès, Jordan and Lei, *Learn then test*, 2021).
 
     Parameters
     ----------

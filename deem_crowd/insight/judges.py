@@ -118,7 +118,7 @@ def judge_report(
     n_gold = int((truth >= 0).sum())
     if n_gold < 2:
         raise DataError(
-            "2 tasks with answers and gold that fit has not seen are needed, and there "
+            "judge_report needs 2 tasks at least with answers and gold that fit has not seen, and there "
             f"{'is 1' if n_gold else 'are none'}. Label some of the tasks."
         )
     z = float(special.ndtri((1 + level) / 2))

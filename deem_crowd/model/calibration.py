@@ -11,9 +11,9 @@ n_eff = m / (1 + (m − 1) ρ) independent ones (Kish, *Survey Sampling*, 1965).
 divided by the design effect of as many answers, 1 + (n_eff − 1) ρ, which lies between 1 and 2: odds shrink.
 
 What all sources share may be wrong, and nothing in the answers would show it. Answers have correlation ρ where each of
-them follows, with probability √ρ, what the task suggests to everybody. The model then speaks of those pairs of answers
-of which neither does, (1 − √ρ)² of all; for the rest there are the votes. With few tasks N little is known of the
-sources, which counts as if :data:`UNSEEN` tasks more had been left to the votes. So these get the share
+them follows, with probability √ρ, what the task suggests to everybody. The model then speaks for the pairs of answers
+in which neither does, (1 − √ρ)² of all; for the rest there are the votes. With few tasks N little is known of the
+sources, which counts as if :data:`UNSEEN` more tasks had been left to the votes. So these get the share
 
     f = 1 − (1 − √ρ)² N / (N + 30),
 

@@ -4,7 +4,7 @@ They take pieces of its work (:mod:`deem_crowd.runtime.helpers`), and torch has 
 one another in every operation, by spinning, and beside a process that keeps the cores busy a fit takes many times
 longer with them. numpy's products of matrices have one for the same reason. Networks, whose operations are large, have
 torch's threads. There are never more threads than torch has been told (``torch.set_num_threads``,
-``OMP_NUM_THREADS``), than the cores this process may use, and than those nobody else uses; torch's own setting is
+``OMP_NUM_THREADS``), than the cores this process may use, and than those nobody else uses; what torch and numpy had is
 restored when the fit ends.
 """
 
@@ -151,7 +151,7 @@ if hasattr(os, "register_at_fork"):
 def chosen(work: int, in_torch: bool = False) -> Iterator[int]:
     """Choose threads for work of so many answers × classes: those that help with :func:`each`, or torch's own.
 
-    Within another such block of the same thread nothing changes. What torch had is restored.
+    Within another such block of the same thread nothing changes. What torch and numpy had is restored.
     """
     fits, here = _fits, _fits.here
     if getattr(here, "within", False):

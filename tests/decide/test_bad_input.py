@@ -97,7 +97,7 @@ MISTAKES = {
     "test": (lambda a: CEAL(LogisticRegression()).fit(X, Y, test=X), "test must be a pair"),
     "no oracle's word": (
         lambda a: CEAL(LogisticRegression()).fit(X, {"a": 1}),
-        "about 20 rows of 0..19 the oracle named 0 labels",
+        "of 20 rows the oracle named 0 labels",
     ),
     "one class": (
         lambda a: CEAL(LogisticRegression()).fit(X, Y * 0),
