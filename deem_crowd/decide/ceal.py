@@ -270,8 +270,8 @@ class CEAL(ConstructorParameters):
                 raise
             raise OracleError(
                 f"of {counted(len(said), 'row')} the oracle named {counted(len(known), 'label')}"
-                f"{': ' if known else ''}{first_few(known)}, and the classifier cannot learn from fewer than two. Raise "
-                "n_initial; what the oracle said stands in the error's record.",
+                f"{': ' if known else ''}{first_few(known)}, and the classifier cannot learn from fewer than two. "
+                "Raise n_initial; what the oracle said stands in the error's record.",
                 said,
             ) from error
 
