@@ -184,14 +184,20 @@ def test_a_stream_ends_where_a_fit_does(automatic) -> None:
 @MODELS
 def test_new_workers_are_average_ones_until_they_answer(automatic) -> None:
     frame = crowd()
-    more = frame[-50:].assign(worker="stranger")
+    more = frame.drop_duplicates("task")[-300:].assign(worker="stranger")
+    more["label"] = (more["label"] + (more["task"] % 2)) % 3
     model = DEEMAggregator(auto_hyperparameters=automatic, progress=False).partial_fit(frame)
-    more = more.drop_duplicates(["task"])
+    average = model.skills_.mean()
     with pytest.warns(DataWarning, match="repeat"):
-        model.partial_fit(pd.concat([more, more[:1]]))
+        model.partial_fit(pd.concat([more[:1], more[:1]]))
     assert model.update_ != ALL
-    assert 0 < model.skills_["stranger"] < 1
+    assert model.skills_["stranger"] == pytest.approx(average, abs=0.05)
     assert len(model.errors_) == 41 * 3
+    model.partial_fit(more[1:])
+    assert model.update_ != ALL
+    whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    whole.fit(pd.concat([frame, more]))
+    assert model.skills_["stranger"] == pytest.approx(whole.skills_["stranger"], abs=0.03)
 
 
 def test_what_takes_a_fit_of_all_answers_says_so() -> None:
@@ -244,6 +250,12 @@ def test_new_tasks_without_answers_have_no_label(automatic, n_new) -> None:
     assert begun.update_.endswith("all tasks") == (n_new == 150)
     assert begun.labels_[silent].isna().all()
     assert begun.labels_.drop(silent).notna().all()
+    late = pd.DataFrame({"task": silent, "worker": workers[:2], "label": [0, 1]})
+    assert begun.partial_fit(late).labels_.notna().all()
+    for part in begun.__dict__["_fitted"][
+        0
+    ].growth.parts:  # tasks that were there are not counted again
+        assert float(part.expected.sum()) == pytest.approx(len(begun.tasks_), abs=0.1)
 
 
 def test_an_addition_can_be_saved(tmp_path) -> None:

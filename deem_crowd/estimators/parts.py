@@ -76,10 +76,15 @@ class Part:
             rows = torch.arange(len(self.counts))
         before, weights = self.counts[rows], energy.weight[rows]
         tables, who = self.table(before), torch.searchsorted(rows, touched.workers)
+        earlier = before.sum((1, 2))[:, None, None]
+        if (
+            self.pseudo_tasks is not None
+        ):  # nothing but their answers says where the tables of the new are
+            tables = torch.where(earlier > 0, tables, weights)
         weight, bias = weights, energy.bias
         logits = touched.design.logits(weights[who])
         old, others = torch.zeros_like(logits[:1]), before
-        if touched is not new:
+        if bool((touched.tasks < known).any()):
             given = new.design.logits(energy.weight[new.workers])
             old = softmax(logits - given + bias.to(logits.dtype))[0]
             old[touched.tasks >= known] = 0.0
@@ -93,9 +98,12 @@ class Part:
             counts.clamp_min_(0)
             weight = weights + self.table(counts) - tables
             tasks = self.expected + change.sum(0, dtype=torch.float64)
+            tasks.clamp_min_(0)
             bias = self._log_prior(tasks)
         if self.pseudo_tasks is not None:
-            weight = torch.log_softmax(weight + _AHEAD * (weight - weights), 1)
+            answers = counts.sum((1, 2)).clamp_min_(SMALLEST)[:, None, None]
+            ahead = _AHEAD * (earlier / answers).clamp_max_(1)
+            weight = torch.log_softmax(weight + ahead * (weight - weights), 1)
             bias = torch.log_softmax(bias + _AHEAD * (bias - energy.bias), 0)
         moved = Energy(
             bias,
