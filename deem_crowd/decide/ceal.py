@@ -36,7 +36,13 @@ def thresholds(
     ----------
     delta0, decay : float
         δ_0 and r.
+    rounds : int
+        How many.
     schedule : 'quadratic', 'linear', or callable from t to δ_t
+
+    Raises
+    ------
+    ParameterError
     """
     t = np.arange(rounds)
     if callable(schedule):
@@ -75,6 +81,8 @@ def pseudo_labels(
         t, from 0.
     exclude : task ids
         Tasks to leave out, such as those of known label.
+    answers : DataFrame, Answers or array, optional
+        Of a DEEM, what it was fitted to.
 
     Returns
     -------
@@ -83,7 +91,7 @@ def pseudo_labels(
 
     Raises
     ------
-    NotFittedError, ParameterError, DataError
+    NotFittedError, ParameterError, DataError, FormError
     """
     checks.non_negative("threshold", threshold)
     checks.non_negative("decay", decay)

@@ -7,7 +7,6 @@ the extensions by voting and by active learning (2021).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable
 from typing import Any, Literal
 
 import numpy as np
@@ -118,7 +117,7 @@ class RAD(ConstructorParameters):
         quality: Any,
         classifier: Any,
         variant: Variant = "base",
-        oracle: Callable[[int], Hashable] | None = None,
+        oracle: Any = None,
         budget: int | None = None,
         random_state: int | None = None,
     ) -> None:

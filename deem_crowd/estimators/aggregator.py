@@ -217,6 +217,8 @@ class DEEMAggregator(
             As in :meth:`fit`. Where a worker answered a task before, ``duplicates`` says which answer stands.
         gold : Series, dict or DataFrame, optional
             Further labels that are known; those of earlier calls stay known.
+        task, worker, label : hashable, optional
+            As in :meth:`fit`.
         true_labels : optional
             The former name of ``gold``.
 
