@@ -243,7 +243,7 @@ def test_tempering_keeps_labels_and_shrinks_odds(correlation, seed) -> None:
     rng = np.random.default_rng(seed)
     design = design_of(Answers.from_dense(rng.integers(3, size=(20, 4)), 3))
     posterior = torch.tensor(rng.dirichlet(np.ones(3), 20))
-    after = tempered(posterior, design, correlation)
+    after = tempered(posterior, design.votes, correlation)
     assert (after.argmax(1) == posterior.argmax(1)).all()
     assert (after.amax(1) <= posterior.amax(1) + 1e-12).all()
     torch.testing.assert_close(after.sum(1), torch.ones(20, dtype=torch.float64))
@@ -275,4 +275,4 @@ def test_one_answer_a_task_is_not_tempered() -> None:
     posterior = torch.full((4, 3), 1 / 3, dtype=torch.float64)
     posterior[:, 0] = 0.5
     posterior[:, 1:] = 0.25
-    torch.testing.assert_close(tempered(posterior, design, 0.4), posterior)
+    torch.testing.assert_close(tempered(posterior, design.votes, 0.4), posterior)

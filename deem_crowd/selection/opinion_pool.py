@@ -23,7 +23,8 @@ from deem_crowd.model.calibration import discounted, tempered, with_votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.rows import row_max, row_sum
+from deem_crowd.model.rows import pieces, row_max, row_sum
+from deem_crowd.runtime.threads import each
 from deem_crowd.selection import null_model, one_sided
 from deem_crowd.selection.pairs import MIN_COMMON
 
@@ -68,15 +69,28 @@ class OpinionPool:
 
     def pooled(self, posteriors: Sequence[torch.Tensor], design: DesignMatrix) -> torch.Tensor:
         """Return :meth:`posterior` from the members' own, shape (N, K) each."""
+        votes = design.votes
+        if votes.device.type != "cpu":
+            return self._of_tasks(posteriors, votes)
+        pooled = torch.empty_like(posteriors[0], dtype=votes.dtype)
+
+        def work(tasks: slice) -> None:
+            pooled[tasks] = self._of_tasks([one[tasks] for one in posteriors], votes[tasks])
+
+        each(work, pieces(len(votes), max(votes.shape[1], 1)))
+        return pooled
+
+    def _of_tasks(self, posteriors: Sequence[torch.Tensor], votes: torch.Tensor) -> torch.Tensor:
+        """Return :meth:`pooled` of tasks from their numbers of votes, shape (n, K)."""
         mean = self.mean(posteriors)
-        pooled = tempered(with_floor(mean, design, self.floor), design, self.correlation)
+        pooled = tempered(with_floor(mean, votes, self.floor), votes, self.correlation)
         if self.caution > 0:
-            votes, answered = smoothed_votes(design)
-            cautious = with_votes(pooled, votes.to(pooled), self.caution)
-            pooled = torch.where(answered, cautious, pooled)
+            shares, answered = smoothed_votes(votes)
+            cautious = with_votes(pooled, shares, self.caution)
+            pooled = cautious if bool(answered.all()) else torch.where(answered, cautious, pooled)
         if self.unanswered is None:
             return pooled
-        answered = design.votes.sum(1, keepdim=True) > 0
+        answered = votes.sum(1, keepdim=True) > 0
         return torch.where(answered, pooled, torch.tensor(self.unanswered).to(pooled))
 
     def evidence(self, design: DesignMatrix) -> torch.Tensor:
@@ -90,7 +104,7 @@ class OpinionPool:
         gain = sum(v * level.gain for v, level in zip(self.weights, levels, strict=True))
         if pays(gain, design):
             return self.mean(
-                [tempered(level.posterior(), design, self.correlation) for level in levels]
+                [tempered(level.posterior(), design.votes, self.correlation) for level in levels]
             )
         posteriors = [energy.posterior(design) for energy in self.energies]
         return self.mean([discounted(one.double(), design, self.correlation) for one in posteriors])
@@ -110,17 +124,16 @@ class OpinionPool:
         return mixed
 
 
-def smoothed_votes(design: DesignMatrix) -> tuple[torch.Tensor, torch.Tensor]:
+def smoothed_votes(votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (votes + 1/K) / (m + 1), shape (N, K), and whether a task has answers, shape (N, 1)."""
-    votes = design.votes
     total = row_sum(votes)[:, None]
-    return (votes + 1.0 / max(design.n_classes, 1)).div_(total + 1.0), total > 0
+    return (votes + 1.0 / max(votes.shape[1], 1)).div_(total + 1.0), total > 0
 
 
-def with_floor(posterior: torch.Tensor, design: DesignMatrix, floor: float) -> torch.Tensor:
-    """Mix a share of smoothed votes into a posterior, shape (N, K); tasks without answers stay as they are."""
-    votes, answered = smoothed_votes(design)
-    mixed = votes.mul_(floor).add_(posterior, alpha=1 - floor)
+def with_floor(posterior: torch.Tensor, votes: torch.Tensor, floor: float) -> torch.Tensor:
+    """Mix a share of smoothed votes into a posterior, shape (N, K) each; tasks without answers stay as they are."""
+    shares, answered = smoothed_votes(votes)
+    mixed = shares.mul_(floor).add_(posterior, alpha=1 - floor)
     return mixed if bool(answered.all()) else torch.where(answered, mixed, posterior)
 
 

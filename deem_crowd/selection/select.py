@@ -184,7 +184,7 @@ def _by_field(
         return None
     pool = OpinionPool((member.energy,), (1.0,), FLOOR if parts.floor else 0.0)
     mean = member.energy.fold(member.states)
-    posterior = with_floor(mean, design, pool.floor)
+    posterior = with_floor(mean, design.votes, pool.floor)
     if gold is not None:
         _settle(posterior, gold)
     left_out = "left out: pairs of sources agree otherwise than it says"
@@ -325,7 +325,7 @@ def _assembled(
     place = [next(i for i, m in enumerate(members) if m is voice) for voice in voices]
     heard = [posteriors[i] for i in place]
     if parts.votes:
-        heard.append(smoothed_votes(design)[0])
+        heard.append(smoothed_votes(design.votes)[0])
     weights, agreed = agreement_weights(heard, design)
     if not parts.weights:
         weights = [1 / len(heard)] * len(heard)
