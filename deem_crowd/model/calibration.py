@@ -39,6 +39,10 @@ UNSEEN = 30
 NEARLY = 0.75
 """How far votes may move a posterior towards the point where its label would change."""
 TIE = 1e-6
+APART = 4 * TIE
+"""Leads up to this are left alone: they would become ties."""
+MOST = 0.999
+"""What votes count at most: where they tie, the posterior still names the label."""
 
 
 def within_task_correlation(
@@ -90,9 +94,9 @@ def with_votes(posterior: torch.Tensor, votes: torch.Tensor, share: float) -> to
     named = row_max(votes.sub(behind, alpha=2))[:, None]
     against = (votes - named).clamp_min_(0)
     lead = best - posterior
-    limit = lead.div_((lead + against).clamp_min_(TIE))
+    limit = (lead - APART).clamp_min_(0).div_(lead.add_(against).clamp_min_(TIE))
     limit.add_((against <= 0).to(limit.dtype), alpha=2)
-    limit = row_max(limit.neg_()).mul_(-NEARLY).clamp_max_(share)
+    limit = row_max(limit.neg_()).mul_(-NEARLY).clamp_max_(min(share, MOST))
     return torch.lerp(posterior, votes, limit[:, None])
 
 

@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deem_crowd.model.calibration import NEARLY, TIE, design_effect, share_of_votes
+from deem_crowd.model.calibration import (
+    APART,
+    MOST,
+    NEARLY,
+    TIE,
+    design_effect,
+    share_of_votes,
+)
 from deem_crowd.model.named_classes import FloatArray, NamedClasses
 from deem_crowd.runtime.progress import Progress, only_stage
 from deem_crowd.selection import candidates as rows
@@ -298,9 +305,10 @@ def _with_votes(layout: NamedClasses, shares: Shares, caution: float) -> Shares:
     lead, against = best - shares[0], votes[0] - named[task]
     limit = np.full(layout.n_tasks, np.inf)
     more = against > 0
-    far = lead[more] / np.maximum(lead[more] + against[more], TIE)
+    far = np.maximum(lead[more] - APART, 0) / np.maximum(lead[more] + against[more], TIE)
     np.minimum.at(limit, task[more], far)
-    moved = np.where(layout.answers_of_task > 0, np.minimum(NEARLY * limit, caution), 0.0)
+    most = np.where(layout.answers_of_task > 0, min(caution, MOST), 0.0)
+    moved = np.minimum(NEARLY * limit, most)
     of_pair = moved[task]
     return (
         (1 - of_pair) * shares[0] + of_pair * votes[0],
