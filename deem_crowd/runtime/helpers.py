@@ -60,7 +60,8 @@ class Helpers:
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
         self._threads = []
 
     def _start(self) -> None:
@@ -68,12 +69,12 @@ class Helpers:
             thread = threading.Thread(
                 target=_wait, args=(self._jobs, self._begin), name="deem-crowd", daemon=True
             )
+            self._threads.append(thread)  # first: an interrupt may come while it starts
             try:
                 thread.start()
             except RuntimeError:  # the system has no more
+                self._threads.pop()
                 self._number = len(self._threads)
-            else:
-                self._threads.append(thread)
 
 
 def _wait(jobs: SimpleQueue[_Job | None], begin: Callable[[], None]) -> None:
