@@ -217,6 +217,19 @@ def test_an_interrupt_ends_what_other_threads_do(idle) -> None:
     assert ended == [True]
 
 
+def test_an_interrupt_while_a_thread_starts_leaves_none(idle, monkeypatch) -> None:
+    before, start = set(threading.enumerate()), threading.Thread.start
+
+    def interrupted(self) -> None:
+        start(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), threads.chosen(100):
+        threads.each(lambda part: None, range(8))
+    assert set(threading.enumerate()) == before
+
+
 def test_a_system_without_further_threads_does_with_one(idle, monkeypatch) -> None:
     def refuse(self) -> None:
         raise RuntimeError("can't start new thread")
