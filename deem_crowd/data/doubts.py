@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,8 +123,21 @@ def _shown(groups: list[list[str]]) -> str:
     return "; ".join(shown) + ("; …" if len(groups) > 3 else "")
 
 
+_BESIDE_MODEL = ContextVar("deem_crowd_beside_model", default=False)
+
+
+@contextlib.contextmanager
+def beside_model(there: bool) -> Iterator[None]:
+    """Read answers for a model that is there, if it is: what it knows of a source need not come from these answers."""
+    token = _BESIDE_MODEL.set(there)
+    try:
+        yield
+    finally:
+        _BESIDE_MODEL.reset(token)
+
+
 def _one_source(answers: Answers) -> str:
-    if answers.n_workers == 1 and answers.n_tasks > 1:
+    if answers.n_workers == 1 and answers.n_tasks > 1 and not _BESIDE_MODEL.get():
         return (
             f"all {answers.n_answers} answers come from one source ({first_few(answers.workers)}): nothing can tell "
             "how good it is, and the labels are its answers. If this is a wide table, name its columns of workers."

@@ -13,6 +13,7 @@ import torch
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
+from deem_crowd.data.doubts import beside_model
 from deem_crowd.data.gold import Gold
 from deem_crowd.estimators import aggregation, aggregator_files, declaration, featured, inputs
 from deem_crowd.estimators.checkpoint import Reader
@@ -236,7 +237,7 @@ class DEEMAggregator(
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         with exclusive(self):
             before = Memory.before(self.__dict__)
-            answers = self._read(data, task, worker, label)
+            answers = self._read(data, task, worker, label, more=before is not None)
             known = known_labels.pairs(gold, task, label)
             parameters = self.get_params()
             seen, result, present = Memory(answers, known), None, None
@@ -323,7 +324,7 @@ class DEEMAggregator(
         """
         drops = self._drops_contested(contested)
         self._require_fitted()
-        answers = self._read(data, task, worker, label)
+        answers = self._read(data, task, worker, label, more=True)
         labels, probas = self._predicted(answers, features)
         if not drops:
             return labels
@@ -347,7 +348,8 @@ class DEEMAggregator(
     ) -> pd.DataFrame:
         """Return p(label | answers), shape (N, K), as :meth:`predict` finds it."""
         self._require_fitted()
-        probas = self._predicted(self._read(data, task, worker, label), features)[1]
+        answers = self._read(data, task, worker, label, more=True)
+        probas = self._predicted(answers, features)[1]
         return probas if isinstance(probas, pd.DataFrame) else probas.frame
 
     # ---------------------------------------------------------- save and load
@@ -370,11 +372,13 @@ class DEEMAggregator(
         task: Hashable | None = None,
         worker: Hashable | None = None,
         label: Hashable | None = None,
+        more: bool = False,
     ) -> Answers:
         declaration.check(self.get_params(), type(self))
-        return inputs.read(
-            data, self.missing, self.duplicates, task=task, worker=worker, label=label
-        )
+        with beside_model(more):
+            return inputs.read(
+                data, self.missing, self.duplicates, task=task, worker=worker, label=label
+            )
 
     def _require_fitted(self) -> None:
         if "_fitted" not in self.__dict__:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,13 @@ def test_what_tells_too_little_is_said() -> None:
     one = FRAME[FRAME["worker"] == "ann"]
     with pytest.warns(DataWarning, match=r"all 3 answers come from one source \('ann'\)"):
         DEEMAggregator().fit(one)
+    fitted = DEEMAggregator().partial_fit(FRAME)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fitted.partial_fit(one.assign(task=["new", "newer", "newest"]))
+        fitted.predict(one)
+        fitted.predict_proba(one)
+    assert not any("one source" in str(warning.message) for warning in said)
     with pytest.warns(DataWarning, match="the frame holds no answers"):
         DEEMAggregator().fit(FRAME.iloc[:0])
 
