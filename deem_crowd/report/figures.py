@@ -41,7 +41,9 @@ def draw(title: str, caption: str, plot: Callable[..., Any], *args: Any, **optio
         "legend.facecolor": "none",
         "text.parse_math": False,
     }
-    with mpl.rc_context(style):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a page looks alike whatever style the caller has set
+        mpl.rcParams.update(style)
         sheet = Sheet(figsize=size, layout="constrained")
         plot(*args, ax=sheet.add_subplot(), **options)
         stream = io.StringIO()

@@ -11,6 +11,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DataError, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
+from deem_crowd.report import figures
 from deem_crowd.report.page import isolated as page_isolated
 from deem_crowd.report.page import write_report
 
@@ -260,6 +262,16 @@ def test_a_large_report_stays_small(tmp_path) -> None:
     agg = DEEMAggregator(auto_hyperparameters=False, n_iter=5).fit(df)
     agg.report(tmp_path / "r.html")
     assert (tmp_path / "r.html").stat().st_size < 5e6
+
+
+def test_figures_do_not_follow_the_style_of_the_caller() -> None:
+    def bars(ax) -> None:
+        ax.barh(["a", "b"], [1, 2])
+
+    plain = figures.draw("t", "c", bars)
+    with mpl.rc_context({"ytick.labelsize": 30, "axes.spines.top": False, "figure.dpi": 40}):
+        assert figures.draw("t", "c", bars) == plain
+        assert mpl.rcParams["ytick.labelsize"] == 30
 
 
 MEASURE = """<script>
