@@ -77,9 +77,8 @@ class Part:
         before, weights = self.counts[rows], energy.weight[rows]
         tables, who = self.table(before), torch.searchsorted(rows, touched.workers)
         earlier = before.sum((1, 2))[:, None, None]
-        if (
-            self.pseudo_tasks is not None
-        ):  # nothing but their answers says where the tables of the new are
+        # nothing but their answers says where the tables of the new are
+        if self.pseudo_tasks is not None:
             tables = torch.where(earlier > 0, tables, weights)
         weight, bias = weights, energy.bias
         logits = touched.design.logits(weights[who])

@@ -212,9 +212,8 @@ def _one_skill(
     tables = even_tables(layout, skill)
     pool = SparsePool((tables,), (1.0,))
     share, rest = pool.posterior(layout)
-    if (
-        layout.n_tasks_in_all >= MIN_COMMON
-    ):  # the more careful of two; see opinion_pool.without_label
+    # the more careful of two; see opinion_pool.without_label
+    if layout.n_tasks_in_all >= MIN_COMMON:
         by_votes = replace(pool, floor=1.0)
         shares = by_votes.posterior(layout)
         if _mean_top(layout, shares) < _mean_top(layout, (share, rest)):
