@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import make_design
-from deem_crowd.model.difficulty import LEVELS, pays, with_levels
+from deem_crowd.model.difficulty import LEVELS, pays, some_tasks, with_levels
 from deem_crowd.model.energy import Energy
 
 
@@ -35,11 +35,12 @@ def test_by_enumeration(seed: int, subtypes: int, powers: bool) -> None:
     energy = _energy(rng, d, k, subtypes, powers)
     matrix = rng.integers(-1, k, (n, d))
     matrix[:k, 0] = np.arange(k)
-    found = with_levels(energy, _design(matrix, k, k * subtypes))
+    design = _design(matrix, k, k * subtypes)
+    found = with_levels(energy, design)
     weight, prior = energy.weight.numpy(), np.exp(energy.bias.numpy())
     shares, gain = found.shares.numpy(), 0.0
     assert shares.sum() == pytest.approx(1)
-    for row, posterior in zip(matrix, found.posterior().numpy(), strict=True):
+    for row, posterior in zip(matrix, found.posterior(design).numpy(), strict=True):
         joint = []
         for level in LEVELS:
             table = np.exp(level * weight)
@@ -85,12 +86,27 @@ def test_levels_pay_where_tasks_differ_and_only_there() -> None:
     assert float(found.shares[-1]) == pytest.approx(0.5, abs=0.1)
 
 
+def test_of_many_tasks_some_teach_the_shares(monkeypatch) -> None:
+    rng = np.random.default_rng(3)
+    energy, said, _ = _drawn(rng, rng.choice([0.0, 2.0], 3000))
+    monkeypatch.setattr("deem_crowd.model.difficulty.MOST_TASKS", 1000)
+    some = some_tasks(Answers.from_dense(said, 2, warn_empty=()))
+    assert some.tasks.tolist() == list(range(0, 3000, 3))
+    whole, part = _design(said, 2, 2), _design(said[::3], 2, 2)
+    found, expected = with_levels(energy, part), with_levels(energy, whole)
+    assert found.shares.numpy() == pytest.approx(expected.shares.numpy(), abs=0.1)
+    assert 3 * found.gain == pytest.approx(expected.gain, rel=0.1)
+    assert found.posterior(whole).numpy() == pytest.approx(
+        expected.posterior(whole).numpy(), abs=0.1
+    )
+
+
 def test_probabilities_are_calibrated_where_tasks_differ() -> None:
     """Tasks drawn from the levels: the mean posterior of the labels is the share of right ones, the member's is not."""
     rng = np.random.default_rng(1)
     energy, said, truth = _drawn(rng, rng.choice([0.0, 0.5, 2.0], 4000))
     design = _design(said, 2, 2)
-    found = with_levels(energy, design).posterior()
+    found = with_levels(energy, design).posterior(design)
     right = (found.argmax(1).numpy() == truth).mean()
     error = np.sqrt(right * (1 - right) / len(truth))
     assert float(found.max(1).values.mean()) == pytest.approx(right, abs=4 * error)
@@ -105,6 +121,6 @@ def test_a_split_task_is_doubted_more_than_its_weight_of_votes_says() -> None:
     said[0] = [0, 0, 0, 0, 0, 1, 1]
     said[1] = [0, 0, 0, -1, -1, -1, -1]
     design = _design(said, 2, 2)
-    plain, found = energy.posterior(design), with_levels(energy, design).posterior()
+    plain, found = energy.posterior(design), with_levels(energy, design).posterior(design)
     assert float(plain[0, 0]) == pytest.approx(float(plain[1, 0]))
     assert found[0, 0] < found[1, 0]

@@ -210,6 +210,8 @@ class Consensus:
             If one of them is there already.
         """
         fresh = pd.Index(checks.ids("unanswered", tasks), tupleize_cols=False).unique()
+        if not len(fresh):
+            return self
         there = fresh[fresh.isin(self.tasks)]
         if len(there):
             raise DataError(
@@ -236,7 +238,9 @@ class Consensus:
         """Posterior of each task's label, shape (N,); the largest one where it has no label."""
         if not self.posterior.size:
             return np.zeros(self.n_tasks)
-        best = np.where(self.labels < 0, self.posterior.argmax(axis=1), self.labels)
+        best = self.labels.copy()
+        without = best < 0
+        best[without] = self.posterior[without].argmax(axis=1)
         return np.asarray(self.posterior[np.arange(self.n_tasks), best])
 
     @cached_property
@@ -261,6 +265,11 @@ class Consensus:
         else:
             values = np.asarray(self.errors, dtype=np.float64)
         return values
+
+    @property
+    def knows_workers(self) -> bool:
+        """Whether there are tables of workers."""
+        return self.confusion is not None and len(self.confusion) > 0
 
     @cached_property
     def evidence(self) -> FloatArray | None:

@@ -12,10 +12,14 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
+_FEW = 16
+_CACHED = 2**18
+"""Entries that are worked on at a time."""
+
 
 def least_confidence(posterior: FloatArray) -> FloatArray:
     """Return 1 − max_k p_k of each row of ``posterior``, shape (N, K) → (N,)."""
-    return np.asarray(1.0 - posterior.max(axis=1, initial=0.0))
+    return np.asarray(1.0 - _largest(posterior))
 
 
 def margin(posterior: FloatArray) -> FloatArray:
@@ -28,7 +32,7 @@ def margin(posterior: FloatArray) -> FloatArray:
 
 def entropy(posterior: FloatArray) -> FloatArray:
     """Return −Σ_k p_k log p_k of each row, in nats with 0 log 0 = 0, shape (N, K) → (N,)."""
-    return np.asarray(np.maximum(-_xlogx(posterior).sum(axis=1), 0.0))
+    return np.asarray(np.maximum(-(_xlogx(posterior) @ np.ones(posterior.shape[1])), 0.0))
 
 
 def expected_error_reduction(posterior: FloatArray, table: FloatArray) -> FloatArray:
@@ -45,25 +49,49 @@ def expected_error_reduction(posterior: FloatArray, table: FloatArray) -> FloatA
     """
     after = np.zeros(len(posterior))
     for row in table:
-        after += (posterior * row).max(axis=1, initial=0.0)
-    return np.asarray(np.maximum(after - posterior.max(axis=1, initial=0.0), 0.0))
+        after += _largest(posterior * row)
+    return np.asarray(np.maximum(after - _largest(posterior), 0.0))
 
 
 def expected_information(posterior: FloatArray, table: FloatArray) -> FloatArray:
     """Return the information that one more answer gives about the label, in nats, shape (N,).
 
-    H(h) − Σ_a p(a) H(h | a), with all answers enumerated. See :func:`expected_error_reduction`.
+    H(h) − Σ_a p(a) H(h | a), with all answers enumerated. See :func:`expected_error_reduction`; of W tables, shape
+    (W, A, K), it is of shape (N, W).
     """
-    remaining = np.zeros(len(posterior))
-    for row in table:
-        joint = posterior * row
-        remaining += _xlogx(joint.sum(axis=1)) - _xlogx(joint).sum(axis=1)
-    return np.asarray(np.maximum(entropy(posterior) - remaining, 0.0))
+    rows = np.moveaxis(
+        table, -2, 0
+    )  # with j = p_h t[a, h], Σ_h j log j is Σ_h t p log p + Σ_h p t log t
+    remaining = _xlogx(rows @ posterior.T).sum(axis=0) - _xlogx(rows).sum(axis=0) @ posterior.T
+    value = (rows.sum(axis=0) - 1) @ _xlogx(posterior).T - remaining
+    return np.asarray(np.maximum(value, 0.0).T)
+
+
+def of_pairs(name: str, posterior: FloatArray, tables: FloatArray) -> FloatArray:
+    """Return a criterion of :data:`VALUE` for each of N tasks and W tables, shape (W, A, K) → (N, W)."""
+    value = np.zeros((len(posterior), len(tables)))
+    if name == "expected_error_reduction":
+        for one, table in zip(value.T, tables, strict=True):
+            one[:] = expected_error_reduction(posterior, table)
+        return value
+    step = max(1, _CACHED // max(posterior.size, 1))
+    for at in range(0, len(tables), step):
+        value[:, at : at + step] = expected_information(posterior, tables[at : at + step])
+    return value
+
+
+def _largest(values: FloatArray) -> FloatArray:
+    """Return the maximum of each row, 0 at least, shape (N,): column by column where these are few, which is faster."""
+    if values.shape[1] > _FEW:
+        return np.asarray(values.max(axis=1))
+    largest = np.zeros(len(values))
+    for column in values.T:
+        np.maximum(largest, column, out=largest)
+    return largest
 
 
 def _xlogx(values: FloatArray) -> FloatArray:
-    positive = values > 0
-    return np.asarray(np.where(positive, values * np.log(np.where(positive, values, 1.0)), 0.0))
+    return np.asarray(values * np.log(np.maximum(values, np.finfo(np.float64).tiny)))
 
 
 UNCERTAINTY = {"least_confidence": least_confidence, "margin": margin, "entropy": entropy}

@@ -106,13 +106,14 @@ def reliable(
     sizes = np.arange(1, len(order) + 1)
     expected = np.cumsum(sureness[order]) / sizes
     if gold is None:
-        lower = _without_gold(consensus, sureness, order, confidence)
         kept = int(sizes[expected >= precision].max(initial=0))
+        lower = _without_gold(consensus, sureness, order, confidence)[:kept]
     else:
         right, rated = _on_gold(gold, consensus, order)
-        lower = _clopper_pearson(right, rated, confidence)
         ends = _able(_candidate_sizes(by[order]), rated, precision, confidence)
-        kept = int(ends[np.cumprod(lower[ends - 1] >= precision) > 0].max(initial=0))
+        lower = _clopper_pearson(right[ends - 1], rated[ends - 1], confidence)
+        lower = lower[np.cumprod(lower >= precision) > 0]
+        kept = int(ends[: len(lower)].max(initial=0))
     chosen = order[:kept]
     index = consensus.tasks.take(chosen)
     labels = label_values(consensus, consensus.labels[chosen]).rename("agg_label")
@@ -122,7 +123,7 @@ def reliable(
         pd.Series(sureness[chosen], index=index, name="confidence"),
         kept / consensus.n_tasks if consensus.n_tasks else 0.0,
         float(expected[kept - 1]) if kept else np.nan,
-        float(lower[kept - 1]) if kept else np.nan,
+        float(lower[-1]) if kept else np.nan,
         float(sureness[chosen].min()) if kept else np.nan,
     )
 

@@ -15,18 +15,19 @@ _DECIMALS = 12
 _PAIRS_EACH = 50
 
 
-def ranked(score: FloatArray, tie: FloatArray, rng: np.random.Generator) -> IntArray:
-    """Return positions from the highest score to the lowest, shape (M,); ties by the larger ``tie``, then at random."""
-    return np.lexsort(keys_of(score, tie, rng))
-
-
 def keys_of(score: FloatArray, tie: FloatArray, rng: np.random.Generator) -> Keys:
-    """Return what a ranking sorts by, the last key first; shapes (M,)."""
+    """Return what a ranking sorts by, the last key first: scores from high to low, ``tie`` likewise, and chance.
+
+    Shapes (M,).
+    """
     return rng.permutation(len(score)), -tie.round(_DECIMALS), -score.round(_DECIMALS)
 
 
 def first(keys: Keys, n: int) -> IntArray:
-    """Return the first n positions of a ranking of M, shape (min(n, M),), without sorting the others."""
+    """Return the first n positions of a ranking of M, shape (min(n, M),), without sorting the others.
+
+    ``keys`` as from :func:`keys_of`.
+    """
     if n >= len(keys[-1]):
         return np.lexsort(keys)
     near = np.flatnonzero(keys[-1] <= np.partition(keys[-1], n - 1)[n - 1])

@@ -222,51 +222,52 @@ def label_codes(labels: Any, consensus: Consensus, name: str = "labels") -> IntA
 def _reasons(consensus: Consensus, task: IntArray, worker: IntArray, label: IntArray) -> list[str]:
     """Say of each answer how many others gave it, and how far its worker can be relied on."""
     given = consensus.required_answers("suspect_answers")
-    counts = _counts(consensus, task)
-    total = np.bincount(given.worker, minlength=len(consensus.workers))
+    counts = _counts(consensus)
+    total = np.bincount(given.worker, minlength=len(consensus.workers)).tolist()
     agrees = given.label == consensus.labels[given.task]
-    agreed = np.bincount(given.worker, agrees, minlength=len(consensus.workers))
+    agreed = np.bincount(given.worker[agrees], minlength=len(consensus.workers)).tolist()
+    record = [
+        f"; the worker's answers agree with the labels in {a} of {n}"
+        for a, n in zip(agreed, total, strict=True)
+    ]
+    own = consensus.labels[task]
+    same, others = counts[task, label] - 1, counts[task].sum(axis=1) - 1
+    rivals = np.where((own < 0) | (own == label), -1, counts[task, own])
+    said: dict[tuple[int, ...], str] = {}
     reasons = []
-    for row, (n, i, answer) in enumerate(zip(task, worker, label, strict=True)):
-        others = counts[row].copy()
-        others[answer] -= 1
-        record = (
-            f"the worker's answers agree with the labels in {int(agreed[i])} of {int(total[i])}"
-        )
-        if not others.sum():
-            reasons.append(f"nobody else answered; {record}")
-            continue
-        same = f"{int(others[answer])} of {int(others.sum())} others agree"
-        own = consensus.labels[n]
-        rival = (
-            ""
-            if own in (answer, -1)
-            else f", {int(others[own])} answered {consensus.classes[own]!s}"
-        )
-        reasons.append(f"{same}{rival}; {record}")
+    for key in zip(
+        same.tolist(), others.tolist(), rivals.tolist(), own.tolist(), worker.tolist(), strict=True
+    ):
+        case = key[:4] if key[2] >= 0 else key[:3]
+        if case not in said:
+            said[case] = _case(consensus, *key[:4])
+        reasons.append(said[case] + record[key[4]])
     return reasons
+
+
+def _case(consensus: Consensus, same: int, others: int, rivals: int, label: int) -> str:
+    """Say how many of the others gave the same answer, and how many the label of the task; −1 if that is the same."""
+    if not others:
+        return "nobody else answered"
+    rival = f", {rivals} answered {consensus.classes[label]!s}" if rivals >= 0 else ""
+    return f"{same} of {others} others agree{rival}"
 
 
 def _label_reasons(consensus: Consensus, tasks: IntArray, codes: IntArray) -> list[str]:
     """Say of each given label how probable it is, and who answered it where the answers are known."""
-    chance = consensus.posterior[tasks, codes]
-    texts = [f"posterior {p:.3f}" for p in chance]
+    texts = [f"posterior {p:.3f}" for p in consensus.posterior[tasks, codes].tolist()]
     if consensus.answers is None:
         return texts
-    counts = _counts(consensus, tasks)
+    counts = _counts(consensus)
+    named, total = counts[tasks, codes].tolist(), counts[tasks].sum(axis=1).tolist()
     return [
-        f"{text}; {int(row[code])} of {int(row.sum())} answers give it"
-        for text, row, code in zip(texts, counts, codes, strict=True)
+        f"{text}; {n} of {m} answers give it"
+        for text, n, m in zip(texts, named, total, strict=True)
     ]
 
 
-def _counts(consensus: Consensus, tasks: IntArray) -> FloatArray:
-    """Return how many gave each class, a row for each of ``tasks``, which may repeat, shape (M, K)."""
-    given = consensus.required_answers("suspect_answers")
-    distinct, row = np.unique(tasks, return_inverse=True)
-    place = np.full(consensus.n_tasks, -1)
-    place[distinct] = np.arange(len(distinct))
-    about = place[given.task] >= 0
-    counts = np.zeros((len(distinct), len(consensus.classes)))
-    np.add.at(counts, (place[given.task[about]], given.label[about]), 1.0)
-    return np.asarray(counts[row])
+def _counts(consensus: Consensus) -> IntArray:
+    """Return how many gave each class, shape (N, K)."""
+    given, k = consensus.required_answers("suspect_answers"), len(consensus.classes)
+    counts = np.bincount(given.task * k + given.label, minlength=consensus.n_tasks * k)
+    return counts.reshape(consensus.n_tasks, k)

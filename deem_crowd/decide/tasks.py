@@ -121,29 +121,30 @@ def next_tasks(
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     matrix = None if features is None else diversity.feature_matrix(features, consensus.tasks)
     posterior = consensus.posterior[open_]
-    known = consensus.confusion is not None and len(consensus.confusion)
-    if len(open_) and (strategy in criteria.VALUE or known):
+    table = None
+    if len(open_) and (strategy in criteria.VALUE or consensus.knows_workers):
         table = consensus.typical_table() if worker is None else consensus.table_of(worker)
-        gain = criteria.expected_error_reduction(posterior, table)
-    else:
-        table, gain = None, np.full(len(open_), np.nan)
     score, tie = _scores(strategy, consensus, open_, table, rng)
     score = score / cost[open_]
-    order = ranking.ranked(score, tie, rng)
+    most = n if matrix is None else _POOL * n
     if strategy == "fusion":
-        order = _fusion(posterior, cost[open_], n, rng)
+        chosen = _fusion(posterior, cost[open_], most, rng)
+    else:
+        chosen = ranking.first(ranking.keys_of(score, tie, rng), most)
     if matrix is not None:
-        pool = order[: _POOL * n]
-        order = pool[diversity.diverse(matrix[open_[pool]], score[pool], n, diversify, rng)]
-    _say_how_many(n, len(order), consensus.n_tasks, "tasks")
-    chosen = order[:n]
+        spread = diversity.diverse(matrix[open_[chosen]], score[chosen], n, diversify, rng)
+        chosen = chosen[spread]
+    _say_how_many(n, len(open_), consensus.n_tasks, "tasks")
+    gain = np.full(len(chosen), np.nan)
+    if table is not None:
+        gain = criteria.expected_error_reduction(posterior[chosen], table)
     return pd.DataFrame(
         {
             "task": consensus.tasks.take(open_[chosen]),
             "label": labels_of(consensus, open_[chosen]),
             "confidence": consensus.confidence[open_[chosen]],
             "score": score[chosen],
-            "expected_gain": gain[chosen],
+            "expected_gain": gain,
         }
     )
 
@@ -219,16 +220,13 @@ def next_pairs(
         needed = max(_PAIRS // len(tasks), 2 * -(-n // limit))
         some = _best_workers(posterior, tables, cost, strategy, needed)
         asked, tables, cost = asked.take(some), tables[some], cost[some]
-    value = np.array([criteria.VALUE[strategy](posterior, table) for table in tables])
-    value = value.reshape(len(asked), len(tasks)).T / cost
+    value = criteria.of_pairs(strategy, posterior, tables) / cost
     value[_answered(consensus, tasks, asked)] = -1.0
     pairs = ranking.assigned(value, n, limit, rng)
     _say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
     row, who = pairs[:, 0], pairs[:, 1]
-    gain = [
-        criteria.expected_error_reduction(posterior[[r]], tables[w])[0]
-        for r, w in zip(row, who, strict=True)
-    ]
+    joint = posterior[row, None] * tables[who]
+    gain = joint.max(axis=2, initial=0.0).sum(axis=1) - posterior[row].max(axis=1, initial=0.0)
     return pd.DataFrame(
         {
             "task": consensus.tasks.take(tasks[row]),
@@ -236,7 +234,7 @@ def next_pairs(
             "label": labels_of(consensus, tasks[row]),
             "confidence": consensus.confidence[tasks[row]],
             "score": value[row, who],
-            "expected_gain": np.array(gain, dtype=np.float64),
+            "expected_gain": np.maximum(gain, 0.0),
         }
     )
 
@@ -333,7 +331,7 @@ def _fusion(posterior: FloatArray, cost: FloatArray, n: int, rng: np.random.Gene
     half = -(-n // 2)
     none = np.zeros(len(posterior))
     rankings = [
-        ranking.ranked(criterion(posterior) / cost, none, rng)
+        ranking.first(ranking.keys_of(criterion(posterior) / cost, none, rng), n)
         for criterion in criteria.UNCERTAINTY.values()
     ]
     union = np.unique(np.concatenate([best[:half] for best in rankings]))
@@ -362,7 +360,7 @@ def _best_workers(
 ) -> IntArray:
     """Return the n workers whose answers to a sample of the tasks are worth most per cost, in their own order."""
     sample = posterior[np.linspace(0, len(posterior) - 1, _SAMPLE).astype(np.int64)]
-    worth = np.array([criteria.VALUE[strategy](sample, table).mean() for table in tables]) / cost
+    worth = criteria.of_pairs(strategy, sample, tables).mean(axis=0) / cost
     return np.sort(np.argsort(-worth, kind="stable")[:n])
 
 

@@ -16,7 +16,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix, make_design, resolve_device
-from deem_crowd.model.difficulty import pays, with_levels
+from deem_crowd.model.difficulty import pays, some_tasks, with_levels
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
@@ -195,15 +195,23 @@ class FittedModel:
         if self.network is not None:
             return None
         recoded = self._recoded(answers, workers, classes)
+        with threads.chosen(answers.n_answers * max(self.n_classes, 1)):
+            return self.spread(self._evidence_of(recoded, some_tasks(recoded)))
+
+    def _evidence_of(self, answers: Answers, some: Answers) -> torch.Tensor:
         if self.pool is not None:
-            pool, design = self._pool_of(self.pool, recoded)
-            return self.spread(pool.evidence(design))
+            pool, design = self._pool_of(self.pool, answers)
+            few = design if some is answers else self._pool_of(self.pool, some)[1]
+            return pool.evidence(design, few)
         energy = _with_stranger(self.energy)
-        design = make_design(recoded, self.device, self.dtype, energy.n_states)
-        levels = with_levels(energy, design)
-        return self.spread(
-            levels.posterior() if pays(levels.gain, design) else energy.posterior(design)
-        )
+        design = make_design(answers, self.device, self.dtype, energy.n_states)
+        few = design
+        if some is not answers:
+            few = make_design(some, self.device, self.dtype, energy.n_states)
+        levels = with_levels(energy, few)
+        if pays(levels.gain * design.n_tasks / max(few.n_tasks, 1), design):
+            return levels.posterior(design)
+        return energy.posterior(design)
 
     def _recoded(self, answers: Answers, workers: IntArray, classes: IntArray) -> Answers:
         position = np.full(self.n_classes, -1, dtype=np.int64)

@@ -119,14 +119,15 @@ def tempered(posterior: torch.Tensor, votes: torch.Tensor, correlation: float) -
     return softmax(scaled)[0]
 
 
-def discounted(posterior: torch.Tensor, design: DesignMatrix, correlation: float) -> torch.Tensor:
+def discounted(posterior: torch.Tensor, votes: torch.Tensor, correlation: float) -> torch.Tensor:
     """Return a posterior, shape (N, K), in which m answers to a task count as m / (1 + (m − 1) ρ) independent ones.
 
     The log-probabilities are divided by the whole design effect (Kish, 1965). That ranks tasks with many answers beside
-    tasks with few; as probabilities, :func:`tempered` ones are nearer the truth.
+    tasks with few; as probabilities, :func:`tempered` ones are nearer the truth. ``votes`` as there.
     """
-    if correlation <= 0 or design.n_classes < 2:
+    if correlation <= 0 or votes.shape[1] < 2:
         return posterior
-    answers = design.votes.double().sum(1, keepdim=True).clamp_min(1)
-    scaled = posterior.double().clamp_min(1e-300).log() / (1 + (answers - 1) * correlation)
-    return torch.softmax(scaled, 1)
+    answers = row_sum(votes).clamp_min_(1).to(posterior.dtype)
+    scaled = posterior.clamp_min(torch.finfo(posterior.dtype).tiny).log_()
+    scaled /= (1 + (answers - 1) * correlation)[:, None]
+    return softmax(scaled)[0]

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.rows import softmax
@@ -26,57 +27,60 @@ from deem_crowd.model.rows import softmax
 LEVELS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """β; the level 1 is the member itself."""
 _ROUNDS, _SETTLED = 50, 1e-4
-_MOST_TASKS = 20_000
-"""The shares are learned from so many tasks, evenly spaced; of more, they would be known better than they need be."""
+MOST_TASKS = 20_000
+"""Of more tasks the shares would be known better than they need be."""
 
 
 @dataclass(frozen=True, eq=False)
 class Difficulty:
-    """What a member says of N tasks of several levels of difficulty.
+    """A member with tasks of several levels of difficulty.
 
     Attributes
     ----------
     energy : Energy
         The member.
-    design : DesignMatrix
-    likelihood : float64 Tensor, shape (number of levels, N)
-        log p(x_n | β), up to what all levels have alike.
     shares : float64 Tensor, shape (number of levels,)
         ω; they sum to 1.
+    gain : float
+        Log-likelihood of the answers that they were learned from, in nats, above that of the member itself.
     """
 
     energy: Energy
-    design: DesignMatrix
-    likelihood: torch.Tensor
     shares: torch.Tensor
+    gain: float
 
-    @property
-    def gain(self) -> float:
-        """Log-likelihood of all answers, in nats, above that of the member itself."""
-        mixed = torch.logsumexp(self.likelihood + self.shares.log()[:, None], 0)
-        return float((mixed - self.likelihood[LEVELS.index(1.0)]).sum())
-
-    def posterior(self) -> torch.Tensor:
-        """Return p(label | x_n), summed over the levels, float64, shape (N, K)."""
-        levels = torch.softmax(self.likelihood + self.shares.log()[:, None], 0)
-        posterior = torch.zeros(())
-        for level, logits in zip(levels, _state_logits(self.energy, self.design), strict=True):
-            posterior = posterior.to(logits) + level[:, None] * softmax(logits)[0]
-        return self.energy.fold(posterior)
+    def posterior(self, design: DesignMatrix) -> torch.Tensor:
+        """Return p(label | x_n), summed over the levels, shape (N, K)."""
+        states = torch.zeros(())
+        total = torch.full((design.n_tasks,), -torch.inf, dtype=design.dtype, device=design.device)
+        for share, logits in zip(self.shares.tolist(), _logits(self.energy, design), strict=True):
+            posterior, likelihood = softmax(logits)
+            likelihood += math.log(share)
+            before, total = total, torch.logaddexp(total, likelihood)
+            states = posterior.mul_(likelihood.sub_(total).exp_()[:, None]).add_(
+                states * (before - total).exp_()[:, None]
+            )
+        return self.energy.fold(states)
 
 
 def with_levels(energy: Energy, design: DesignMatrix) -> Difficulty:
-    """Return a member with levels of difficulty; its tables stay."""
-    likelihood = torch.stack([softmax(logits)[1] for logits in _state_logits(energy, design)])
-    some = likelihood[:, :: max(1, -(-likelihood.shape[1] // _MOST_TASKS))]
+    """Return a member with levels of difficulty, learned from the tasks of ``design``; its tables stay."""
+    likelihood = torch.stack([softmax(logits.double())[1] for logits in _logits(energy, design)])
     shares = torch.full((len(LEVELS), 1), 1 / len(LEVELS)).to(likelihood)
     for _ in range(_ROUNDS):
         before = shares
-        levels = torch.softmax(some + shares.log(), 0)
+        levels = torch.softmax(likelihood + shares.log(), 0)
         shares = levels.mean(1, keepdim=True).clamp_min(1e-12)
         if float((shares - before).abs().max()) < _SETTLED:
             break
-    return Difficulty(energy, design, likelihood, shares[:, 0])
+    mixed = torch.logsumexp(likelihood + shares.log(), 0)
+    return Difficulty(energy, shares[:, 0], float((mixed - likelihood[LEVELS.index(1.0)]).sum()))
+
+
+def some_tasks(answers: Answers) -> Answers:
+    """Return the answers to :data:`MOST_TASKS` tasks at most, evenly spaced."""
+    step = -(-answers.n_tasks // MOST_TASKS)
+    return answers if step <= 1 else answers.select(tasks=slice(None, None, step))
 
 
 def pays(gain: float, design: DesignMatrix) -> bool:
@@ -84,11 +88,10 @@ def pays(gain: float, design: DesignMatrix) -> bool:
     return gain > (len(LEVELS) - 1) / 2 * math.log(max(design.n_tasks, 1))
 
 
-def _state_logits(energy: Energy, design: DesignMatrix) -> Iterator[torch.Tensor]:
-    """Yield the logits of the states at each level, float64, shape (N, S)."""
-    weight = energy.weight
-    partition = torch.logsumexp(weight, 1, keepdim=True)
+def _logits(energy: Energy, design: DesignMatrix) -> Iterator[torch.Tensor]:
+    """Yield the logits of the states at each level, shape (N, S)."""
+    partition = torch.logsumexp(energy.weight, 1, keepdim=True)
     for level in LEVELS:
-        powered = level * weight
+        powered = level * energy.weight
         powered = powered - torch.logsumexp(powered, 1, keepdim=True) + partition
-        yield replace(energy, weight=powered).state_logits(design).double()
+        yield replace(energy, weight=powered).state_logits(design)

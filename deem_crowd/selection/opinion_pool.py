@@ -93,21 +93,26 @@ class OpinionPool:
         answered = votes.sum(1, keepdim=True) > 0
         return torch.where(answered, pooled, torch.tensor(self.unanswered).to(pooled))
 
-    def evidence(self, design: DesignMatrix) -> torch.Tensor:
+    def evidence(self, design: DesignMatrix, some: DesignMatrix) -> torch.Tensor:
         """Return the members' mean without the votes, shape (N, K), for ranking.
 
         Where levels of difficulty pay for themselves by the members' log-likelihood, in its weighted mean
         (:mod:`deem_crowd.model.difficulty`), the members have them, and are tempered as the posterior is. Else each
-        member is discounted for answers that err together (:func:`deem_crowd.model.calibration.discounted`).
+        member is discounted for answers that err together (:func:`deem_crowd.model.calibration.discounted`). Levels are
+        learned from ``some`` of the tasks.
         """
-        levels = [with_levels(energy, design) for energy in self.energies]
+        levels = [with_levels(energy, some) for energy in self.energies]
         gain = sum(v * level.gain for v, level in zip(self.weights, levels, strict=True))
-        if pays(gain, design):
-            return self.mean(
-                [tempered(level.posterior(), design.votes, self.correlation) for level in levels]
+        if pays(gain * design.n_tasks / max(some.n_tasks, 1), design):
+            heard = (
+                tempered(one.posterior(design), design.votes, self.correlation) for one in levels
             )
-        posteriors = [energy.posterior(design) for energy in self.energies]
-        return self.mean([discounted(one.double(), design, self.correlation) for one in posteriors])
+        else:
+            heard = (
+                discounted(energy.posterior(design), design.votes, self.correlation)
+                for energy in self.energies
+            )
+        return self.mean(list(heard))
 
     def prior(self) -> torch.Tensor:
         """Return the members' mean class prior, float64, shape (K,): what a task without answers gets."""

@@ -65,6 +65,17 @@ def test_value_by_enumerating_the_next_answer(case) -> None:
         assert information == pytest.approx(h(p) - left, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", criteria.VALUE)
+def test_many_tables_are_weighed_as_each_is(name, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    posterior = rng.dirichlet(np.ones(20), size=9)
+    tables = rng.dirichlet(np.ones(20), size=(7, 20)).swapaxes(1, 2)
+    monkeypatch.setattr(criteria, "_CACHED", 3 * posterior.size)  # three, three and one
+    each = [criteria.VALUE[name](posterior, table) for table in tables]
+    found = criteria.of_pairs(name, posterior, tables)
+    assert found == pytest.approx(np.column_stack(each), abs=1e-14)
+
+
 @given(beliefs())
 def test_bounds_of_value(case) -> None:
     posterior, table = case
