@@ -8,6 +8,9 @@ far as labels do not say otherwise, so that few labels are enough to learn it.
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -70,7 +73,6 @@ class Regression:
     def fit(self, rows: npt.NDArray[np.intp], known: IntArray, k: int) -> Regression:
         """Train on some rows, whose labels are ``known``."""
         from scipy.optimize import minimize
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         features = self._features[rows]
         own = _own_answers(features, k)
@@ -104,7 +106,7 @@ class Regression:
         start = np.zeros(1 + k + d + len(seen) * k)
         start[0] = self._usual
         options = {"maxiter": 300, "ftol": 1e-12, "gtol": 1e-7}
-        with threadpool_limits(1, "blas"):  # the problem is small, and threads wait for one another
+        with _libraries().limit(limits=1, user_api="blas"):  # the problem is small, and threads wait for one another
             best = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
         self._scale, self._bias, self._skill = (
             float(best[0]),
@@ -143,3 +145,11 @@ def _own_answers(features: sparse.csr_matrix, k: int) -> list[sparse.csr_matrix]
 def _by_class(own: list[sparse.csr_matrix], skill: FloatArray) -> FloatArray:
     """Return the sums of the skills of those who answered each class, shape (n, K)."""
     return np.stack([one @ skill for one in own], 1)
+
+
+@functools.lru_cache(maxsize=1)
+def _libraries() -> Any:
+    """Return what sets the threads of the libraries loaded; looking for them takes longer than some fits."""
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController()
