@@ -106,7 +106,8 @@ class Regression:
         start = np.zeros(1 + k + d + len(seen) * k)
         start[0] = self._usual
         options = {"maxiter": 300, "ftol": 1e-12, "gtol": 1e-7}
-        with _libraries().limit(limits=1, user_api="blas"):  # the problem is small, and threads wait for one another
+        # The problem is small, and threads wait for one another.
+        with _libraries().limit(limits=1, user_api="blas"):
             best = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
         self._scale, self._bias, self._skill = (
             float(best[0]),
