@@ -126,7 +126,7 @@ def test_extrapolated_pseudo_answers_end_where_steps_end(k, monkeypatch) -> None
     weight = 2.0 * torch.eye(k, dtype=torch.float64).expand(design.n_workers, k, k)
     start = type("Start", (), {"bias": torch.zeros(k, dtype=torch.float64), "weight": weight})()
     steps = train(design, start, Settings(tol=1e-9))
-    monkeypatch.setattr("deem_crowd.training.one_unit._LARGE", 1)
+    monkeypatch.setattr("deem_crowd.training.one_unit.LARGE", 1)
     jumped = train(design, start, Settings(tol=1e-9))
     torch.testing.assert_close(jumped.pseudo_answers, steps.pseudo_answers, rtol=5e-3, atol=5e-3)
     torch.testing.assert_close(jumped.energy.bias, steps.energy.bias, rtol=0, atol=5e-3)
@@ -134,7 +134,7 @@ def test_extrapolated_pseudo_answers_end_where_steps_end(k, monkeypatch) -> None
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_a_large_fit_ends_where_passes_would_lead(k, monkeypatch) -> None:
-    monkeypatch.setattr(one_unit, "_LARGE", 1)
+    monkeypatch.setattr(one_unit, "LARGE", 1)
     jump, jumped = one_unit._reached, []
     monkeypatch.setattr(one_unit, "_reached", lambda *path: jumped.append(1) or jump(*path))
     design = DesignMatrix(Answers.from_frame(crowd_of(20_000, 2, k).answers), CPU, torch.float64)

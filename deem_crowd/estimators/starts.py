@@ -12,6 +12,7 @@ from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.training.em import WarmStart
+from deem_crowd.training.one_unit import LARGE
 
 ONE = "one unit"
 """What the part of a model of one unit is called among others."""
@@ -55,7 +56,9 @@ def first_energy(
         Of the noise, for starts that have some.
     """
     m = recipe.settings.n_subtypes
-    skill, own = votes.start(answers, design, m, recipe.init_method, recipe.use_weighted, generator)
+    skill, own = votes.start(
+        answers, design, m, recipe.init_method, recipe.use_weighted, generator, _saves(design, recipe)
+    )
     weight = own.addcmul_(skill[:, None, None], votes.diagonal(design.n_classes, m)[None])
     if gold is not None:
         weight = _taught(weight, design, gold, m)
@@ -76,3 +79,10 @@ def _taught(weight: torch.Tensor, design: DesignMatrix, gold: torch.Tensor, m: i
     cells = counts + design.n_classes * torch.softmax(weight, 1)
     taught = torch.log(cells / cells.sum(1, keepdim=True))
     return torch.where(counts.sum(1, keepdim=True) > 0, taught, weight)
+
+
+def _saves(design: DesignMatrix, recipe: Recipe) -> bool:
+    """Whether a start near the end of training saves passes worth having."""
+    work = design.n_answers_in_all * design.n_classes * recipe.settings.n_subtypes
+    learned = recipe.settings.penalty == "learned" and recipe.settings.n_iter > 0
+    return recipe.plain and not recipe.automatic and learned and work >= LARGE

@@ -18,6 +18,7 @@ from deem_crowd.runtime.threads import gathered
 InitMethod = Literal["mv", "mv_rand", "mv_lo", "rand"]
 STRENGTH = 2.0
 NOISE = 0.01
+_FAINT = 0.05
 _PIECE = 2**14
 _TOLERANCE = 1e-6
 
@@ -190,6 +191,7 @@ def start(
     method: InitMethod,
     weighted: bool,
     generator: torch.Generator,
+    calibrated: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the start of the skill of each worker and of their own weights.
 
@@ -204,6 +206,8 @@ def start(
         Scale c by the worker's agreement with the others, relative to the mean agreement.
     generator : torch.Generator
         The only source of randomness.
+    calibrated : bool
+        Where c is scaled, let it be :func:`log_odds` instead.
 
     Returns
     -------
@@ -220,6 +224,8 @@ def start(
         of_active = agreement[design.answered]
         mean = (of_active if len(of_active) else agreement).mean().clamp_min(1e-3)
         skill = skill * agreement / mean
+        if calibrated and k > 1:
+            skill = log_odds(agreement, design.n_given.cpu(), k)
     own = torch.zeros(shape, dtype=torch.float64)
     if method in ("mv_rand", "rand"):
         own += NOISE * worker_noise(shape, answers, generator, design.answered)
@@ -231,6 +237,29 @@ def start(
         fade = own.new_tensor([0.5 ** (m % n_subtypes) - 1.0 for m in range(shape[2])])
         own += skill[:, None, None] * fade * diagonal(k, n_subtypes)
     return skill, own
+
+
+def log_odds(agreement: torch.Tensor, number: torch.Tensor, k: int) -> torch.Tensor:
+    """Return what an answer says for its class and against each other one, in nats, shape (D,), by agreement alone.
+
+    Where worker i knows the label with chance s_i, and else names any of the K classes, two workers agree beyond chance
+    with s_i s_j: agreement with the others over the root of its mean is s_i. Each s_i counts the mean four times more,
+    and is within 0.05 and 0.95.
+
+    Parameters
+    ----------
+    agreement : float64, shape (D,)
+        Share of the others' answers that a worker agrees with.
+    number : float64, shape (D,)
+        Answers of each worker.
+    k : int
+        K, more than 1.
+    """
+    beyond = (k * agreement - 1) / (k - 1)
+    mean = ((beyond * number).sum() / number.sum().clamp_min(1)).clamp_min(_FAINT**2).sqrt()
+    knows = (beyond / mean * number + 4 * mean) / (number + 4)
+    knows.clamp_(_FAINT, 1 - _FAINT)
+    return torch.log((1 + (k - 1) * knows) / (1 - knows))
 
 
 def worker_noise(

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import nan
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -25,10 +23,14 @@ from deem_crowd.training.likelihood import SMALLEST, Evaluation, Likelihood, Set
 
 # Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
 LEARNING_PASSES = 60
-# Answers × states from which passes are saved by extrapolating α, too: where matrices are float32.
-_LARGE = 2**19 + 1
+# Answers × states from which passes are saved: where matrices are float32.
+LARGE = 2**19 + 1
+# Workers, about, from whom large fits learn α in their first pass, by how many steps.
+_SAMPLE, _FIRST_STEPS = 256, 6
 # The largest step of log α from which an end is seen, and the longest extrapolation, in steps.
-_NEAR, _LONGEST_JUMP = 0.3, 4.0
+_NEAR, _LONGEST_JUMP = 0.5, 4.0
+# The step of log α from which it rests.
+_AT_REST = 1e-3
 # Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
 PLATEAU_STEPS = 12
 
@@ -95,15 +97,13 @@ def train(
     at = Weights(start.bias.clone(), start.weight.clone())
     closed_step = settings.gauge == "normalised" and settings.optimizer != "lbfgs"
     if settings.n_iter > 0 and design.n_answers_in_all > 0:
-        before: _Before | None = None
         if closed_step or settings.penalty == "learned":
             at = _normalised(at)
         if settings.penalty == "learned":
-            at, before = _learn(likelihood, at, log)
-        if log.left > 0 and closed_step:
-            at = _expectation_maximisation(likelihood, at, log, before)
-        elif log.left > 0:
-            at = _lbfgs(likelihood, at, log)
+            at = _learn(likelihood, at, log, closed_step)
+        if log.left > 0 and not log.converged:
+            climb = _expectation_maximisation if closed_step else _lbfgs
+            at = climb(likelihood, at, log)
         if settings.gauge == "normalised":
             at = _normalised(at)
     population = _mean_table(at.weight[design.answered])
@@ -138,59 +138,67 @@ def _closed_step(likelihood: Likelihood, evaluation: Evaluation) -> Weights:
     return Weights(torch.log(states / states.sum()), weight)
 
 
-class _Before(NamedTuple):
-    """Where the last step began whose α was kept, and the objective there."""
-
-    at: Weights
-    objective: float
-
-
-def _learn(likelihood: Likelihood, at: Weights, log: Monitor) -> tuple[Weights, _Before | None]:
+def _learn(likelihood: Likelihood, at: Weights, log: Monitor, closed_step: bool) -> Weights:
     """EM steps between which α is learned, until it rests or LEARNING_PASSES are over.
 
-    Where a pass takes time worth saving, α and the weights are extrapolated together once they approach their end by
-    ever smaller steps, and where the last step began is returned, too, if α rests.
+    Where a pass takes time worth saving, α is brought near its end in the first one, α and the weights are extrapolated
+    together once they approach their end by ever smaller steps, and the fit has converged where α rests after a step
+    that gained less than the tolerance: that and the next one are extrapolated, and that is the end. Where what follows
+    is not EM, the fit goes on with that instead.
     """
-    alpha, nothing = likelihood.pseudo_answers, torch.zeros((), dtype=torch.float64)
+    nothing = torch.zeros((), dtype=torch.float64)
     loop = likelihood.design.group.loop(
         bias=at.bias,
         weight=at.weight,
-        alpha=alpha,
+        alpha=likelihood.pseudo_answers,
         noted=[],
         old_bias=nothing,
         old_weight=nothing,
         objective=nan,
+        change=0.0,
+        small=0.0,
     )
     likelihood.pseudo_answers = loop.alpha
     log.resume(loop.noted, [])
-    large = likelihood.design.n_answers_in_all * likelihood.n_states >= _LARGE
+    large = likelihood.design.n_answers_in_all * likelihood.n_states >= LARGE
+    ends = large and closed_step
     path: list[tuple[Weights, torch.Tensor]] = []
-    last = 0.0
-    for _ in loop.passes(min(LEARNING_PASSES, log.n_iter)):
-        at = Weights(loop.bias, loop.weight)
+    for number in loop.passes(min(LEARNING_PASSES, log.n_iter)):
+        at, last = Weights(loop.bias, loop.weight), loop.change
         evaluation = likelihood.evaluate_tables(at)
         log.passed(evaluation.log_likelihood)
         before = likelihood.pseudo_answers
-        likelihood.learn_pseudo_answers(evaluation.counts, steps=2)
+        if large and number == 1:
+            some = evaluation.counts[:: max(1, len(evaluation.counts) // _SAMPLE)]
+            likelihood.learn_pseudo_answers(some, steps=_FIRST_STEPS)
+        else:
+            near = large and 0 < last < _NEAR
+            likelihood.learn_pseudo_answers(evaluation.counts, steps=1 if near else 2)
         reached = _closed_step(likelihood, evaluation)
-        change = float((likelihood.pseudo_answers / before).log().abs().max())
-        loop.done = change < 1e-3
-        approaches = large and change < min(_NEAR, last)
+        loop.change = float((likelihood.pseudo_answers / before).log().abs().max())
+        rests = loop.change < _AT_REST
+        # NaN where the way here was no plain step
+        gained = evaluation.objective - loop.objective
+        loop.done = rests and (not ends or gained == gained)
+        if rests and gained < log.threshold:
+            loop.small = 1.0
+            log.accept(evaluation.objective)
+            reached = _reached(Weights(loop.old_bias, loop.old_weight), at, reached)
+        approaches = large and loop.change < min(_NEAR, last)
         path = [*path[-2:], (reached, likelihood.pseudo_answers.log())] if approaches else []
-        if len(path) == 3 and not loop.done:
+        jumps = len(path) == 3 and not loop.done
+        if jumps:
             reached, log_alpha = _jump(path)
             likelihood.pseudo_answers = log_alpha.exp()
             path = []
-        if large and loop.done:
-            penalty = likelihood.penalty(at, normalised=True)
+        if ends:
             loop.old_bias, loop.old_weight = at
+            penalty = nan if jumps else likelihood.penalty(at, normalised=True)
             loop.objective = evaluation.log_likelihood + penalty
-        last = change
         loop.bias, loop.weight = reached
         loop.alpha, loop.noted = likelihood.pseudo_answers, list(log.log_likelihood)
-    known = loop.objective == loop.objective
-    old = _Before(Weights(loop.old_bias, loop.old_weight), loop.objective) if known else None
-    return Weights(loop.bias, loop.weight), old
+    log.converged = loop.small > 0
+    return Weights(loop.bias, loop.weight)
 
 
 def _jump(path: list[tuple[Weights, torch.Tensor]]) -> tuple[Weights, torch.Tensor]:
@@ -210,14 +218,8 @@ def _jump_length(start: Weights, first: Weights, second: Weights) -> float:
     return min(max(_extrapolation(start, first, second), 1.0), _LONGEST_JUMP)
 
 
-def _expectation_maximisation(
-    likelihood: Likelihood, at: Weights, log: Monitor, before: _Before | None = None
-) -> Weights:
-    """EM with squared extrapolation; the objective never falls from one accepted point to the next.
-
-    Where ``before`` is known, and the step from there has gained less than the tolerance, that and the next step are
-    extrapolated, and that is the end.
-    """
+def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
+    """EM with squared extrapolation; the objective never falls from one accepted point to the next."""
 
     def step(point: Weights) -> tuple[Evaluation, Weights]:
         evaluation = likelihood.evaluate_tables(point)
@@ -240,12 +242,7 @@ def _expectation_maximisation(
         evaluation, first = step(at)
         log.accept(evaluation.objective)
         after = first
-        if before is not None and loop.number == 1 and patience == 1:
-            loop.done = evaluation.objective - before.objective < log.threshold
-        if loop.done:
-            assert before is not None
-            loop.small, after = float(patience), _reached(before.at, at, first)
-        elif log.left > 0:
+        if log.left > 0:
             second_found, after = step(first)
             log.accept(second_found.objective)
             gained = second_found.objective - evaluation.objective
