@@ -40,8 +40,6 @@ class Outcome:
     history : dict of lists
     network, units, label_unit, readings
         As in :class:`deem_crowd.estimators.fitted.FittedModel`.
-    counts : float64 Tensor, shape (D, K, K), optional
-        Expected of ``posterior``.
     """
 
     energy: Energy
@@ -54,7 +52,6 @@ class Outcome:
     units: Units | None = None
     label_unit: int = 0
     readings: tuple[UnitReading, ...] = ()
-    counts: Tensor | None = None
 
 
 def fit(

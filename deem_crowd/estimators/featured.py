@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators.fit import answer_information, only_used_classes
+from deem_crowd.estimators.fit import only_used_classes
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
+from deem_crowd.estimators.information import answer_information
 from deem_crowd.exceptions import DataError, DataWarning, UnsupportedError
 from deem_crowd.features import rows as feature_rows
 from deem_crowd.model.calibration import design_effect

@@ -15,7 +15,8 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import deep, grouped, many_classes
 from deem_crowd.estimators.deep import Outcome
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
-from deem_crowd.estimators.growth import growth_of, information, worth_of
+from deem_crowd.estimators.growth import growth_of
+from deem_crowd.estimators.information import InformationToCome, answer_information
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.estimators.starts import ONE, continued, first_energy
@@ -23,7 +24,6 @@ from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, make_design
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.expectation import Expected, counts_of
 from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.named_classes import NamedClasses, NamedPosterior
 from deem_crowd.model.units import MAX_JOINT_STATES
@@ -160,13 +160,13 @@ def fit_answers(
         start = first_energy(compact, design, recipe, known, generator)
         found = deep.fit(compact, design, start, recipe, generator, known, progress)
         uninformed = False
-    class_map = np.arange(len(used))
+    class_map = identity = np.arange(len(used))
     if known is None and len(used) > 1:
         class_map = votes.match(votes.agreement_with_votes(found.posterior, design).numpy())
-    identity = np.arange(len(used))
+    as_found = not keep and len(used) == answers.n_classes and np.array_equal(class_map, identity)
+    posterior = found.posterior.to("cpu", torch.float64)
     if not keep:
         design.__dict__.pop("votes", None)  # as large as a posterior, and not asked for again
-    worth = worth_of(design, found.posterior.to(design.device, design.dtype), found.counts)
     priors = np.zeros(answers.n_classes)
     if len(used):
         priors[used] = found.prior.numpy()
@@ -187,20 +187,29 @@ def fit_answers(
         readings=found.readings,
         pool=pool,
         candidates=candidates,
-        information=information(worth),
+        information=_information(compact, design, posterior),
         warm_starts=ends,
         pairs=None if selected is None else selected.pairs,
     )
     if not np.array_equal(class_map, identity):
         model = model.with_class_map(class_map)
     elif keep and known is None and len(used) == answers.n_classes and not uninformed:
-        growth = growth_of(model, design, found.posterior, selected, recipe, worth, ends.get(ONE))
+        growth = growth_of(model, design, posterior, selected, recipe, ends.get(ONE))
         model = replace(model, growth=growth)
     if uninformed or not recipe.plain or recipe.settings.penalty != "learned":
         _warn_chance(compact, design)
-    if not keep and len(used) == answers.n_classes and np.array_equal(class_map, identity):
-        return model, found.posterior.to("cpu", torch.float64).numpy()
-    return model, model.spread(found.posterior)
+    if as_found:
+        return model, posterior.numpy()
+    return model, model.spread(posterior)
+
+
+def _information(
+    answers: Answers, design: DesignMatrix, posterior: torch.Tensor
+) -> FloatArray | InformationToCome:
+    """Return what each worker's answers are worth; other processes cannot be asked later."""
+    if design.group is ALONE:
+        return InformationToCome(answers, posterior.numpy())
+    return answer_information(design, posterior)
 
 
 def _among(used: IntArray, n_classes: int) -> IntArray:
@@ -305,11 +314,6 @@ def _outcome(
     )
 
 
-def answer_information(design: DesignMatrix, posterior: torch.Tensor) -> FloatArray:
-    """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
-    return information(worth_of(design, posterior.to(design.device, design.dtype)))
-
-
 def _plain(
     design: DesignMatrix,
     start: Energy,
@@ -323,17 +327,18 @@ def _plain(
     fit = one_unit.train(design, start, recipe.settings, known, report, pseudo_answers)
     warm_start = WarmStart(fit.energy, fit.pseudo_answers)
     likelihood = training.Likelihood(design, recipe.settings, known)
-    ended = likelihood.expected(training.Weights(fit.energy.bias, fit.energy.weight))
+    end = training.Weights(fit.energy.bias, fit.energy.weight)
+    ended = likelihood.expected(end)
     states = ended.states
-    counts = counts_of(design, states)
-    uninformed = known is None and _prefers_no_label(fit, ended, counts, design, recipe.settings)
+    uninformed = False
+    if known is None and _may_prefer_no_label(fit, recipe.settings):
+        last = likelihood.evaluation(end, ended) if fit.last is None else fit.last
+        uninformed = _prefers_no_label(fit, last, recipe.settings)
     if uninformed:
         fit.energy = null_model.common_skill(design, recipe.settings.n_subtypes)
         states = likelihood.posterior_of(fit.energy)
     one_unit.warn_not_converged(fit, recipe.settings)
     outcome = _outcome(design, fit.energy, fit.log_likelihood, fit.energy.fold(states))
-    if recipe.settings.n_subtypes == 1 and not uninformed:
-        outcome = replace(outcome, counts=counts)
     return outcome, uninformed, warm_start
 
 
@@ -361,21 +366,19 @@ def _all_occur(label: npt.NDArray[np.int32], k: int) -> bool:
     return k <= len(label) and bool((np.bincount(label, minlength=k) > 0).all())
 
 
+def _may_prefer_no_label(fit: one_unit.Fit, settings: training.Settings) -> bool:
+    """Whether a fit without a hidden label is asked for: of the learned penalty only."""
+    return settings.penalty == "learned" and settings.gauge == "normalised" and fit.n_passes > 0
+
+
 def _prefers_no_label(
-    fit: one_unit.Fit,
-    ended: Expected,
-    counts: torch.Tensor,
-    design: DesignMatrix,
-    settings: training.Settings,
+    fit: one_unit.Fit, last: training.Evaluation, settings: training.Settings
 ) -> bool:
-    """Whether the answers are explained as well without a hidden label; asked of the learned penalty only."""
-    if settings.penalty != "learned" or settings.gauge != "normalised" or fit.n_passes == 0:
-        return False
-    bias, weight = fit.energy.bias, fit.energy.weight
-    expected = design.total(ended.states)
-    entropy = entropy_of(counts, expected, ended.summed(design), weight, bias)
+    """Whether the answers are explained as well without a hidden label, given the states of the last pass."""
+    bias, weight = last.at
+    entropy = entropy_of(last.counts, last.states, last.log_likelihood, weight, bias)
     alpha, kappa = fit.pseudo_answers, settings.prior_penalty
-    return null_model.label_evidence(counts, expected, entropy, alpha, kappa) <= 0
+    return null_model.label_evidence(last.counts, last.states, entropy, alpha, kappa) <= 0
 
 
 def _warn_chance(answers: Answers, design: DesignMatrix) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.information import InformationToCome
 from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix, make_design, resolve_device
@@ -93,7 +94,7 @@ class FittedModel:
     readings: tuple[UnitReading, ...] = ()
     pool: OpinionPool | None = None
     candidates: tuple[Candidate, ...] = ()
-    information: FloatArray = field(default_factory=lambda: np.zeros(0))
+    information: FloatArray | InformationToCome = field(default_factory=lambda: np.zeros(0))
     warm_starts: Mapping[str, WarmStart] = field(default_factory=dict)
     growth: Any = None
     pairs: Pairs | None = None
@@ -241,11 +242,11 @@ class FittedModel:
         return network_posterior(network, batches, self.label_unit)
 
 
-def beta_intervals(skills: FloatArray, information: FloatArray) -> FloatArray:
+def beta_intervals(skills: FloatArray, information: FloatArray | InformationToCome) -> FloatArray:
     """Return 95 % intervals of skills, shape (D, 2); see :meth:`FittedModel.skill_intervals`."""
     from scipy.special import betaincinv
 
-    strength = information + 2.0
+    strength = np.asarray(information) + 2.0
     mean = np.clip(skills, 1e-6, 1 - 1e-6)
     bounds = betaincinv(mean * strength, (1 - mean) * strength, [[0.025], [0.975]])
     low, high = (

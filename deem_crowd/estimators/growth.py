@@ -18,14 +18,15 @@ import numpy as np
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators.fitted import FittedModel, FloatArray
+from deem_crowd.estimators.fitted import FittedModel
+from deem_crowd.estimators.information import information, worth_of
 from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.parts import Dirichlet, Part, part_of, single_part
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.exceptions import counted
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.expectation import counts_of, expect
+from deem_crowd.model.expectation import expect
 from deem_crowd.model.grown import Addition, GrownDesign
 from deem_crowd.model.rows import row_sum
 from deem_crowd.model.votes import best_and_ties
@@ -96,28 +97,6 @@ class Growth:
     def n_added(self) -> int:
         """Answers since the last fit."""
         return sum(addition.design.n_answers for addition in self.additions)
-
-
-def worth_of(
-    design: DesignMatrix, p: torch.Tensor, counts: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Return answers of each worker, and the sums of the chance that each is right and of its square, (3, D).
-
-    ``counts``, shape (D, K, K), are those expected of ``p``, where they are known.
-    """
-    counts = counts_of(design, p) if counts is None else counts
-    parts = counts, design.expected_counts(p * p).cpu()
-    right, squared = (torch.diagonal(each, dim1=1, dim2=2).sum(1) for each in parts)
-    return torch.stack([design.n_given.cpu(), right, squared])
-
-
-def information(worth: torch.Tensor) -> FloatArray:
-    """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
-    n, right, squared = worth
-    mean = right / n.clamp_min(1)
-    spread = (squared - n * mean**2).clamp_min(0)
-    n_effective: FloatArray = torch.minimum(spread / (mean * (1 - mean)).clamp_min(1e-9), n).numpy()
-    return n_effective
 
 
 def many(model: object, memory: Memory, n_new: int) -> bool:
@@ -317,7 +296,6 @@ def growth_of(
     posterior: torch.Tensor,
     selected: Selected | None,
     recipe: Recipe,
-    worth: torch.Tensor,
     end: WarmStart | None,
 ) -> Growth | None:
     """Return what a few more answers need; None where the model cannot take them alone.
@@ -330,7 +308,6 @@ def growth_of(
     selected : Selected, optional
         How the model was chosen, if it was.
     recipe : Recipe
-    worth : shape (3, D)
     end : WarmStart, optional
         Where a plain model's training ended.
     """
@@ -342,11 +319,11 @@ def growth_of(
             return None
         shown = design.expected_counts(selected.mean), selected.tables.pseudo_answers
         parts = tuple(part_of(member, design) for member in selected.members)
-        return Growth.begun(design, parts, p, shown, worth)
+        return Growth.begun(design, parts, p, shown, worth_of(design, p))
     if end is None:
         return None
     if settings.gauge != "normalised" or settings.n_subtypes > 1 or settings.n_iter == 0:
         return None
     pseudo_tasks = 0.0 if settings.penalty is None else settings.prior_penalty
     part = single_part(model.energy, end.pseudo_answers, pseudo_tasks, design, p)
-    return Growth.begun(design, (part,), p, None, worth)
+    return Growth.begun(design, (part,), p, None, worth_of(design, p))

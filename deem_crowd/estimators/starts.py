@@ -57,7 +57,13 @@ def first_energy(
     """
     m = recipe.settings.n_subtypes
     skill, own = votes.start(
-        answers, design, m, recipe.init_method, recipe.use_weighted, generator, _saves(design, recipe)
+        answers,
+        design,
+        m,
+        recipe.init_method,
+        recipe.use_weighted,
+        generator,
+        _saves(design, recipe),
     )
     weight = own.addcmul_(skill[:, None, None], votes.diagonal(design.n_classes, m)[None])
     if gold is not None:

@@ -84,6 +84,7 @@ class Weights(NamedTuple):
 class Evaluation(NamedTuple):
     """The objective at some weights, and what a closed step needs."""
 
+    at: Weights
     objective: float
     log_likelihood: float
     counts: torch.Tensor  # (D, K, S)
@@ -116,6 +117,8 @@ class Likelihood:
         self.prior_penalty = 0.0 if settings.penalty is None else settings.prior_penalty
         self.activity_penalty = float(settings.gauge == "free" and settings.penalty is not None)
         self.clamp = Clamp(design, gold, m)
+        #: The last evaluation.
+        self.latest: Evaluation | None = None
 
     def expected(self, at: Weights) -> Expected:
         """Return p(h | x_n, gold) and −F."""
@@ -143,10 +146,15 @@ class Likelihood:
 
     def evaluate_tables(self, at: Weights) -> Evaluation:
         """Evaluate at normalised log-tables: one pass forward, one back."""
-        expected = self.expected(at)
+        self.latest = self.evaluation(at, self.expected(at))
+        return self.latest
+
+    def evaluation(self, at: Weights, expected: Expected) -> Evaluation:
+        """Return what :meth:`evaluate_tables` does where the pass forward has been made."""
         log_partition = self.design.n_tasks_in_all * float(torch.logsumexp(at.bias, 0))
         log_likelihood = expected.summed(self.design) - log_partition
         return Evaluation(
+            at,
             log_likelihood + self.penalty(at, normalised=True),
             log_likelihood,
             counts_of(self.design, expected.states),

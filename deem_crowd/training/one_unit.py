@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import nan
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -50,6 +51,8 @@ class Fit:
         Penalised log-likelihood per task at each accepted pass since α was held fixed: it never falls.
     n_passes : int
     converged : bool
+    last : Evaluation, optional
+        At the last pass of a fit that has converged.
     """
 
     energy: Energy
@@ -58,6 +61,7 @@ class Fit:
     objective: list[float] = field(default_factory=list)
     n_passes: int = 0
     converged: bool = False
+    last: Evaluation | None = None
 
 
 def train(
@@ -117,6 +121,7 @@ def train(
         log.objective,
         log.n_passes,
         log.converged,
+        likelihood.latest if log.converged else None,
     )
 
 

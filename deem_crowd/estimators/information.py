@@ -1,0 +1,78 @@
+"""What each worker's answers say about their skill, as the width of its interval needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.expectation import counts_of
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def worth_of(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
+    """Return answers of each worker, and the sums of the chance that each is right and of its square, (3, D)."""
+    parts = counts_of(design, p), design.expected_counts(p * p).cpu()
+    right, squared = (torch.diagonal(each, dim1=1, dim2=2).sum(1) for each in parts)
+    return torch.stack([design.n_given.cpu(), right, squared])
+
+
+def information(worth: torch.Tensor) -> FloatArray:
+    """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
+    n, right, squared = worth
+    mean = right / n.clamp_min(1)
+    spread = (squared - n * mean**2).clamp_min(0)
+    n_effective: FloatArray = torch.minimum(spread / (mean * (1 - mean)).clamp_min(1e-9), n).numpy()
+    return n_effective
+
+
+def answer_information(design: DesignMatrix, posterior: torch.Tensor) -> FloatArray:
+    """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
+    return information(worth_of(design, posterior.to(design.device, design.dtype)))
+
+
+@dataclass(frozen=True, eq=False)
+class InformationToCome:
+    """What each worker's answers are worth, shape (D,), worked out when somebody asks: numpy takes it for an array.
+
+    Pickles and copies hold the array.
+
+    Attributes
+    ----------
+    answers : Answers
+        About N tasks, by D workers, over K classes.
+    posterior : shape (N, K)
+        p(label | answers), which nobody changes.
+    """
+
+    answers: Answers
+    posterior: FloatArray
+
+    @cached_property
+    def _value(self) -> FloatArray:
+        answers, d = self.answers, self.answers.n_workers
+        if answers.soft is None:
+            right = self.posterior[answers.task, answers.hard_label]
+            squared = right * right
+        else:
+            found = self.posterior[answers.task]
+            right = (answers.soft * found).sum(1)
+            squared = (answers.soft * found * found).sum(1)
+        worth = [np.bincount(answers.worker, of, d) for of in (None, right, squared)]
+        return information(torch.from_numpy(np.stack(worth).astype(np.float64)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
+        """Return the array."""
+        return np.array(self._value, dtype=dtype) if copy else np.asarray(self._value, dtype=dtype)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[FloatArray]]:
+        """Leave the answers and the posterior out of pickles and copies."""
+        return np.asarray, (self._value,)
