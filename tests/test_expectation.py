@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,10 +14,12 @@ from hypothesis import strategies as st
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.index import factorize
+from deem_crowd.estimators.information import InformationToCome, answer_information
 from deem_crowd.model.blocked_rows import BlockedRows
 from deem_crowd.model.calibration import within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of, expect
+from deem_crowd.model.votes import log_odds
 from deem_crowd.training import one_unit
 from deem_crowd.training.digamma import DigammaSum
 from deem_crowd.training.likelihood import Likelihood, Settings
@@ -148,6 +152,33 @@ def test_a_large_fit_ends_where_passes_would_lead(k, monkeypatch) -> None:
         expect(design, fit.energy.weight, fit.energy.bias).states for fit in (ended, followed)
     )
     torch.testing.assert_close(near, far, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_a_calibrated_start_knows_who_knows(k) -> None:
+    knows = torch.tensor([0.2, 0.5, 0.6, 0.9], dtype=torch.float64)
+    number = torch.full((4,), 1e9, dtype=torch.float64)
+    beyond = knows * knows.mean()  # how often two agree beyond chance
+    right = knows + (1 - knows) / k
+    expected = torch.log(right * (k - 1) / (1 - right))
+    torch.testing.assert_close(log_odds(beyond + (1 - beyond) / k, number, k), expected)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_information_to_come_is_that_of_the_matrix(soft) -> None:
+    answers = answers_of(3, 200, 8, 3)
+    rng = np.random.default_rng(4)
+    if soft:
+        drawn = rng.dirichlet(np.ones(3), size=(60, 5))
+        answers = Answers.from_soft(drawn.transpose(0, 2, 1))
+    posterior = rng.dirichlet(np.ones(3), size=answers.n_tasks)
+    design = DesignMatrix(answers, CPU, torch.float64)
+    to_come = InformationToCome(answers, posterior)
+    expected = answer_information(design, torch.from_numpy(posterior))
+    np.testing.assert_allclose(to_come, expected, rtol=1e-9)
+    restored = pickle.loads(pickle.dumps(to_come))
+    assert type(restored) is np.ndarray
+    np.testing.assert_array_equal(restored, to_come)
 
 
 @given(

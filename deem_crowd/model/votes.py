@@ -23,26 +23,25 @@ _PIECE = 2**14
 _TOLERANCE = 1e-6
 
 
-def vote_shares(design: DesignMatrix, tolerance: float = _TOLERANCE) -> torch.Tensor:
+def vote_shares(design: DesignMatrix) -> torch.Tensor:
     """Return each task's majority vote, shape (N, K), in the matrix's dtype; zeros without answers.
 
     A tied vote is shared out evenly, which keeps the order of the classes, that is their names, out of what is
     computed from it.
     """
-    return _shared_out(design.votes, tolerance)
+    return _shared_out(design.votes)
 
 
-def _shared_out(votes: torch.Tensor, tolerance: float) -> torch.Tensor:
+def _shared_out(votes: torch.Tensor) -> torch.Tensor:
     if votes.shape[1] == 0:
         return votes.to(torch.float64)
     if votes.shape[1] > FEW_COLUMNS or votes.device.type != "cpu":
-        best = votes >= (row_max(votes) - tolerance).unsqueeze(1)
+        best = votes >= (row_max(votes) - _TOLERANCE).unsqueeze(1)
         best &= (row_sum(votes) > 0).unsqueeze(1)
         shares = best.to(votes.dtype)
         return shares.div_(row_sum(shares).clamp_min_(1).unsqueeze(1))
     columns = votes.T.contiguous()
-    shares = (columns >= columns.amax(0) - tolerance).logical_and_(columns.sum(0) > 0)
-    shares = shares.to(votes.dtype)
+    shares = (columns >= columns.amax(0).sub_(_TOLERANCE).clamp_min_(_TOLERANCE)).to(votes.dtype)
     return shares.div_(shares.sum(0).clamp_min_(1)).T
 
 
@@ -55,8 +54,9 @@ def agreement_with_votes(posterior: torch.Tensor, design: DesignMatrix) -> torch
     table = torch.zeros((posterior.shape[1], votes.shape[1]), dtype=torch.float64)
 
     def found(piece: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        said = _shared_out(piece[1], _TOLERANCE)
-        return (piece[0].to(said.device, said.dtype).T @ said).to("cpu", torch.float64)
+        said = _shared_out(piece[1])
+        # a product with rows on the right takes half of that with columns
+        return (said.T @ piece[0].to(said.device, said.dtype)).T.to("cpu", torch.float64)
 
     both = zip(posterior.split(_PIECE), votes.split(_PIECE), strict=True)
     return design.reduce(sum(gathered(found, list(both)), table))
