@@ -188,19 +188,20 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     """Return the known labels in a file: a Series, index task, of those tasks that are in ``answers["task"]``.
 
     Ids and labels that are written like those of ``answers`` become these, whatever their type in the file. ``name`` is
-    what they are called in the warning.
+    what they are called in messages.
     """
     from deem_crowd.data.frames import require_columns
 
+    they_have = "Gold has" if name == "gold" else "Labels have"
     frame = _gold_table(path, format_asked(path, asked.format))
-    for part, name in asked.gold_columns.items():
-        if part not in frame and name in frame:
-            frame = frame.rename(columns={name: part})
+    for part, column in asked.gold_columns.items():
+        if part not in frame and column in frame:
+            frame = frame.rename(columns={column: part})
     try:
         require_columns(frame, ("task", "label"))
     except MissingColumnError as error:
         raise MissingColumnError(
-            f"{called(path, 'input')}: {error}\nGold has one row a task: columns task, label; "
+            f"{called(path, 'input')}: {error}\n{they_have} one row a task: columns task, label; "
             "columns of other names: --gold-task, --gold-label."
         ) from error
     frame = frame[["task", "label"]].dropna(subset=["label"])
@@ -213,8 +214,8 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     twice = frame["task"][frame["task"].duplicated()].unique()
     if len(twice):
         raise DataError(
-            f"{called(path, 'input')}: {counted(len(twice), 'task has', 'tasks have')} two gold labels "
-            f"({first_few(twice)}). Keep one for each."
+            f"{called(path, 'input')}: {counted(len(twice), 'task has', 'tasks have')} two "
+            f"{'gold labels' if name == 'gold' else 'labels'} ({first_few(twice)}). Keep one for each."
         )
     gold = written_like(frame["label"], answers["label"]).set_axis(
         written_like(frame["task"], answers["task"]).rename("task")

@@ -106,7 +106,7 @@ def clean(
     while len(asked) < budget:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # ``stopped`` says it
-            suspects = suspect_labels(model)
+            suspects = suspect_labels(model, step + len(asked) + len(settled))
         suspects = suspects[~suspects["task"].isin([*asked, *settled])]
         if suspects.empty:
             stopped = "tasks"

@@ -169,7 +169,13 @@ def test_no_input_is_overwritten(folder, command) -> None:
         ("next answers.csv --adapter csv --task item", 1, "missing columns 'item'"),
         ("next answers.csv --adapter csv --task a --adapter-set task=b", 2, "named twice"),
         ("next answers.csv --worker nobody", 1, "nobody"),
-        ("suspects answers.csv --labels few.csv", 1, "label"),
+        ("suspects answers.csv --labels few.csv", 1, "Labels have one row a task"),
+        ("suspects answers.csv --labels answers.csv", 1, "tasks have two labels ("),
+        (
+            "suspects answers.csv --labels far.csv --gold gold.csv --gold-label label",
+            0,
+            "--labels names 1 task without answers ('far')",
+        ),
         ("keep answers.csv --precision 1.5", 2, "precision must be a number between 0 and 1"),
         ("keep answers.csv --confidence 0", 2, "confidence must be a number between 0 and 1"),
         ("next answers.csv --gold strange.csv", 1, "label that no worker gave: 'c9'"),
@@ -187,6 +193,7 @@ def test_bad_usage_and_bad_files(folder, line, status, message) -> None:
     costs.assign(cost=-1.0).to_csv("negative.csv", index=False)
     costs.assign(cost=["much", *costs["cost"][1:]]).to_csv("words.csv", index=False)
     GOLD.head(1).assign(label="c9").to_csv("strange.csv", index=False)
+    GOLD.head(1).assign(task="far").to_csv("far.csv", index=False)
     done = call(line)
     assert done.exit_code == status, done.output
     flat = " ".join(done.stderr.replace("│", " ").split())
