@@ -219,38 +219,37 @@ def label_codes(labels: Any, consensus: Consensus, name: str = "labels") -> IntA
     return codes
 
 
-def _reasons(consensus: Consensus, task: IntArray, worker: IntArray, label: IntArray) -> list[str]:
-    """Say of each answer how many others gave it, and how far its worker can be relied on."""
+def _reasons(
+    consensus: Consensus, task: IntArray, worker: IntArray, label: IntArray
+) -> npt.NDArray[np.object_]:
+    """Say of each answer how many others gave it, and how far its worker can be relied on, shape (M,)."""
     given = consensus.required_answers("suspect_answers")
-    counts = _counts(consensus)
-    total = np.bincount(given.worker, minlength=len(consensus.workers)).tolist()
+    counts, n_workers = _counts(consensus), len(consensus.workers)
     agrees = given.label == consensus.labels[given.task]
-    agreed = np.bincount(given.worker[agrees], minlength=len(consensus.workers)).tolist()
+    agreed = np.bincount(given.worker[agrees], minlength=n_workers)
+    total = np.bincount(given.worker, minlength=n_workers)
     record = [
         f"; the worker's answers agree with the labels in {a} of {n}"
-        for a, n in zip(agreed, total, strict=True)
+        for a, n in zip(agreed.tolist(), total.tolist(), strict=True)
     ]
     own = consensus.labels[task]
+    rival = np.where(own == label, -1, own)
     same, others = counts[task, label] - 1, counts[task].sum(axis=1) - 1
-    rivals = np.where((own < 0) | (own == label), -1, counts[task, own])
-    said: dict[tuple[int, ...], str] = {}
-    reasons = []
-    for key in zip(
-        same.tolist(), others.tolist(), rivals.tolist(), own.tolist(), worker.tolist(), strict=True
-    ):
-        case = key[:4] if key[2] >= 0 else key[:3]
-        if case not in said:
-            said[case] = _case(consensus, *key[:4])
-        reasons.append(said[case] + record[key[4]])
-    return reasons
+    other = np.where(rival < 0, 0, counts[task, rival])
+    shape = (*(int(part.max(initial=0)) + 1 for part in (same, others, other)), counts.shape[1] + 1)
+    case, distinct = pd.factorize(np.ravel_multi_index((same, others, other, rival + 1), shape))
+    cases = zip(*(part.tolist() for part in np.unravel_index(distinct, shape)), strict=True)
+    said = [_case(consensus, *numbers) for numbers in cases]
+    words = np.array(said, dtype=object)[case] + np.array(record, dtype=object)[worker]
+    return np.asarray(words, dtype=object)
 
 
-def _case(consensus: Consensus, same: int, others: int, rivals: int, label: int) -> str:
-    """Say how many of the others gave the same answer, and how many the label of the task; −1 if that is the same."""
+def _case(consensus: Consensus, same: int, others: int, other: int, rival: int) -> str:
+    """Say how many of the others gave the same answer, and how many the task's class, ``rival`` − 1; 0 is none."""
     if not others:
         return "nobody else answered"
-    rival = f", {rivals} answered {consensus.classes[label]!s}" if rivals >= 0 else ""
-    return f"{same} of {others} others agree{rival}"
+    beside = f", {other} answered {consensus.classes[rival - 1]!s}" if rival else ""
+    return f"{same} of {others} others agree{beside}"
 
 
 def _label_reasons(consensus: Consensus, tasks: IntArray, codes: IntArray) -> list[str]:
