@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from deem_crowd.cli import files, intake
-from deem_crowd.exceptions import DataError, FormError, UnsupportedError, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    UnsupportedError,
+    counted,
+    first_few,
+)
 from deem_crowd.runtime import extras
+from deem_crowd.runtime.warning import warn
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SKOPS = ".skops"
 _SPARSE = frozenset(("format", "shape", "data"))
+_INDEX = re.compile(r"__index_level_0__|Unnamed: 0|")
+"""What files of pandas call an index without a name."""
 
 
 def read(path: str, format: str | None, ids: Any) -> Any:
@@ -49,13 +60,42 @@ def read(path: str, format: str | None, ids: Any) -> Any:
     else:
         from deem_crowd_adapters.files import read_table
 
-        frame = read_table(path, files.format_asked(path, format))
+        frame = _indexed(read_table(path, files.format_asked(path, format)))
         frame = frame.assign(
             **{name: _numbers(frame[name]) for name in frame.columns if name != "task"}
         )
     if "task" not in frame:
-        return frame.to_numpy()
+        return _by_order(frame, path)
     return _by_task(frame, ids)
+
+
+def _indexed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Take the index of a frame without names, as pandas writes it, for the tasks, unless a column names them."""
+    found = [name for name in frame.columns if _INDEX.fullmatch(str(name))]
+    if len(found) != 1:
+        return frame
+    return (
+        frame.drop(columns=found) if "task" in frame else frame.rename(columns={found[0]: "task"})
+    )
+
+
+def _by_order(frame: pd.DataFrame, path: str) -> Any:
+    """Return a table without tasks, one row a task, as an array.
+
+    Raises
+    ------
+    FormError
+        If columns hold no numbers.
+    """
+    import pandas as pd
+
+    wrong = [name for name, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    if wrong:
+        raise FormError(
+            f"{path} has no column task, and {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. "
+            "Call the column with the ids of the tasks task; encode others, or leave them out."
+        )
+    return frame.to_numpy()
 
 
 def _numbers(column: pd.Series) -> pd.Series:
@@ -97,13 +137,20 @@ def _arrays(path: str) -> tuple[Any, Any]:
                     f"{path} holds {len(features)} arrays ({first_few(features)}): name the features X, and the ids of "
                     "tasks task."
                 )
+            others = [one for one in features if one != name]
+            if others and task is None:
+                warn(
+                    f"{path} also holds {first_few(others)}, and no array task: rows are taken in the order of the "
+                    "answers. Call the array with the ids of the tasks task.",
+                    DataWarning,
+                )
             return content[name], task
     except (ValueError, EOFError, OSError) as error:
         if isinstance(error, DataError | FileNotFoundError):
             raise
         raise FormError(
             f"{path} is no array that can be read without pickle ({error}). "
-            "Save numbers, with numpy.save or numpy.savez."
+            "Save numbers, and ids as task.astype(str), with numpy.save or numpy.savez."
         ) from error
 
 
@@ -143,6 +190,7 @@ def save_classifier(aggregator: Any, path: str) -> None:
     """
     import skops.io
 
+    from deem_crowd.features.named import on_its_own
     from deem_crowd.runtime.atomic import atomic_write
 
     classifier = getattr(aggregator, "classifier_", None)
@@ -151,4 +199,4 @@ def save_classifier(aggregator: Any, path: str) -> None:
             "no classifier was learned (a warning says why): leave out --save-classifier."
         )
     with atomic_write(path) as file:
-        file.write(skops.io.dumps(classifier))
+        file.write(skops.io.dumps(on_its_own(classifier)))

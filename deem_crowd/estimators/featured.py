@@ -37,7 +37,7 @@ class FeatureModel:
     Attributes
     ----------
     classifier : object with predict and predict_proba
-        What users see as ``classifier_``.
+        What users see as ``classifier_``, where columns have no names.
     use : str
         How features are used, and why.
     predictor, scaling
@@ -285,9 +285,17 @@ class WithFeatures:
 
     @property
     def classifier_(self) -> Any:
-        """The classifier that was learned from features; its ``predict`` takes new things without any answer."""
-        feature_model = self._known_features("classifier_")
-        return None if feature_model is None else feature_model.classifier
+        """The classifier that was learned from features; its ``predict`` takes new things without any answer.
+
+        After a fit with a frame whose columns have names it is the last step of a pipeline, which takes the columns of
+        frames by their names; arrays go by the order of the columns.
+        """
+        made = self._known_features("classifier_")
+        if made is None or made.columns is None:
+            return None if made is None else made.classifier
+        from deem_crowd.features.named import by_name
+
+        return by_name(made.classifier, made.columns)
 
     @property
     def features_use_(self) -> str | None:

@@ -86,6 +86,8 @@ def fit(
         Where to begin.
     """
     k = counts.shape[1]
+    shares = np.log(np.exp(log_q).mean(axis=0))
+    log_q = log_q - shares
     pairs, place = _pairs(counts)
     lowest = 1 / k + 0.02
     closed = np.zeros(counts.shape)
@@ -99,7 +101,7 @@ def fit(
     fixed = None if held is None else evidence_of(held.accuracy, held.correlation)
 
     def likelihood(at: FloatArray, of_pair: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        word = log_softmax(at[0] * log_q + at[3:])
+        word = log_softmax(at[0] * log_q + at[3:] + shares)
         joint = word + of_pair[place] + closed
         top = joint.max(axis=1, keepdims=True)
         posterior = np.exp(joint - top)
@@ -133,7 +135,8 @@ def fit(
         a, rho = held.accuracy, held.correlation
     offset = np.zeros(k)
     if near is not None:
-        weight, offset = near.weight, near.offset
+        weight, offset = near.weight, near.offset + (near.weight - 1) * shares
+        offset = offset - offset.mean()
     begin = np.concatenate([[weight, logit(max(a, lowest)), logit(rho)], offset])
     limits = [(0.0, MOST), (logit(lowest), logit(0.99)), (logit(_SMALLEST), logit(_LARGEST))]
     if held is not None:
@@ -141,10 +144,11 @@ def fit(
     solution = optimize.minimize(
         objective, begin, jac=True, method="L-BFGS-B", bounds=[*limits, *[(-10.0, 10.0)] * k]
     ).x
+    weight, offset = float(solution[0]), solution[3:] - (solution[0] - 1) * shares
     return Coin(
         float(expit(solution[1])),
         float(expit(solution[2])),
-        Scaling(float(solution[0]), solution[3:]),
+        Scaling(weight, offset - offset.mean()),
     )
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.features import folds, logistic, settling
-from deem_crowd.features.logistic import Coefficients, Scaler
+from deem_crowd.features.logistic import Coefficients, Scaler, log_softmax
 from deem_crowd.features.scaling import Scaling
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,6 +20,8 @@ _MOST_ASKED = 20_000
 """Rows from which a fifth of them chooses the penalty."""
 _RARE = 0.01
 """Classes of a target that are less likely are not shown to a classifier of hard labels."""
+_LEAST_SHARE = 0.5
+"""Of a class, in rows, where shares are compared."""
 _SMOOTHING = 1e-3
 """The share of even probabilities in what a classifier of somebody else says, so that none is zero."""
 
@@ -318,12 +320,21 @@ class SklearnLearner:
             rows = np.flatnonzero(weights > 0)
             above = rng.random(len(rows))[:, None] > targets[rows].cumsum(axis=1)
             drawn = np.minimum(above.sum(axis=1), targets.shape[1] - 1)
-            model.fit(x[rows], labels[drawn])
-            return model
+            return _constant_if_one(model, drawn).fit(x[rows], labels[drawn])
         share = np.where(targets >= _RARE, targets, 0.0) * weights[:, None]
         rows, label = np.nonzero(share)
-        model.fit(x[rows], labels[label], **{name: share[rows, label]})
+        kept = _constant_if_one(model, label)
+        told = {name: share[rows, label]} if kept is model else {}
+        return kept.fit(x[rows], labels[label], **told)
+
+
+def _constant_if_one(model: Any, label: npt.NDArray[np.int64]) -> Any:
+    """Return the estimator, or one that always says the same where there is one class only: most learn nothing then."""
+    if len(label) and (label != label[0]).any():
         return model
+    from sklearn.dummy import DummyClassifier
+
+    return DummyClassifier()
 
 
 def _weight_name(estimator: Any) -> str | None:
@@ -364,6 +375,21 @@ def settled(
     fold: npt.NDArray[Any],
     choose: bool = True,
 ) -> FloatArray:
-    """Choose the settings of a learner, unless they stay, and return log p(label | x) out of fold, shape (M, K)."""
+    """Choose the settings of a learner, unless they stay, and return log p(label | x) out of fold, shape (M, K).
+
+    A class that is frequent in one fold is rarer in the others, so that classifiers trained without a fold contradict
+    it. A large weight of their word would turn that into evidence: they are brought to the class shares of all rows.
+    """
     told = learner.settle(x, targets, weights, fold, choose)
-    return out_of_fold(learner, x, targets, weights, fold) if told is None else told
+    log_q = out_of_fold(learner, x, targets, weights, fold) if told is None else told
+    shares = _log_shares(targets, weights)
+    for rows, held in splits(fold, weights):
+        log_q[held] = log_softmax(log_q[held] + shares - _log_shares(targets[rows], weights[rows]))
+    return log_q
+
+
+def _log_shares(targets: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the logarithms of the shares of the classes, shape (K,)."""
+    total = weights @ targets + _LEAST_SHARE
+    shares: FloatArray = np.log(total / total.sum())
+    return shares

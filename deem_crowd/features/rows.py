@@ -115,7 +115,7 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
             "pd.get_dummies, or drop them."
         )
     x = matrix(there.to_numpy(dtype=np.float32, na_value=np.nan))
-    return Rows(_finite(x, tasks.take(place)), place, len(tasks))
+    return Rows(_finite(x, tasks.take(place), there.columns), place, len(tasks))
 
 
 def names(features: Any) -> list[str] | None:
@@ -186,17 +186,21 @@ def matrix(features: Any) -> Any:
     return array.astype(np.float32)
 
 
-def _finite(x: Any, tasks: pd.Index) -> Any:
+def _finite(x: Any, tasks: pd.Index, columns: pd.Index | None = None) -> Any:
     values = x if isinstance(x, np.ndarray) else x.data
     if np.isfinite(values).all():
         return x
-    if isinstance(x, np.ndarray):
-        bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
-    else:
-        row = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
-        bad = np.unique(row[~np.isfinite(x.data)])
+    row, column = np.nonzero(~np.isfinite(x)) if isinstance(x, np.ndarray) else _not_finite(x)
+    bad, wrong = np.unique(row), np.unique(column)
+    where = "" if columns is None else f", {first_few(columns.take(wrong))}"
     raise DataError(
-        f"features are missing or infinite (as 32-bit numbers) for {counted(len(bad), 'task')}: "
-        f"{first_few(tasks.take(bad))}. Fill them in, or leave those rows out of the frame: the tasks then go by "
-        "their answers alone."
+        f"features are missing or infinite (as 32-bit numbers) in {counted(len(wrong), 'column')}{where}, for "
+        f"{counted(len(bad), 'task')}: {first_few(tasks.take(bad))}. Fill them in, or leave those rows out of the "
+        "frame: the tasks then go by their answers alone."
     )
+
+
+def _not_finite(x: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return rows and columns of what is not finite in a CSR array."""
+    bad = np.flatnonzero(~np.isfinite(x.data))
+    return np.searchsorted(x.indptr, bad, side="right") - 1, x.indices[bad]

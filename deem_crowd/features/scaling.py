@@ -11,7 +11,7 @@ from deem_crowd.features.logistic import log_softmax
 
 FloatArray = npt.NDArray[np.float64]
 
-MOST = 20.0
+MOST = 1_000.0
 """The weight is at most this."""
 _STEPS = 8
 _PULL = 1e-6

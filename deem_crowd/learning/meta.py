@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,7 +14,10 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.estimators.deem import DEEM
 from deem_crowd.estimators.featured import FEATURES
-from deem_crowd.exceptions import DataError
+from deem_crowd.exceptions import DataError, FormError
+from deem_crowd.learning.losses import CrowdLoss
+
+_SMALLEST = 1e-12
 
 
 class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -39,6 +43,8 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Labels, skills and tables of the workers.
     labels_, probas_
         Of the tasks of fit.
+    feature_names_in_ : array of str, shape (p,)
+        Where X was a frame whose columns have names.
     """
 
     def __init__(self, estimator: Any = None, random_state: int | None = None) -> None:
@@ -78,22 +84,63 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.aggregator_, self.estimator_ = model, model.classifier_
         self.classes_ = np.asarray(self.estimator_.classes_)
         self.labels_, self.probas_ = model.labels_, model.probas_
-        self.n_features_in_ = int(model.__dict__[FEATURES].n_columns)
+        made = model.__dict__[FEATURES]
+        self.n_features_in_ = int(made.n_columns)
+        self.__dict__.pop("feature_names_in_", None)
+        if made.columns is not None:
+            self.feature_names_in_ = np.asarray(made.columns, dtype=object)
         return self
 
     def predict(self, X: Any) -> Any:
-        """Return the likeliest class of each row, shape (N,)."""
+        """Return the likeliest class of each row, shape (N,); columns of frames go by their names."""
         check_is_fitted(self)
-        return self.estimator_.predict(_values(X))
+        return self.estimator_.predict(self._values(X))
 
     def predict_proba(self, X: Any) -> Any:
         """Return p(label | features), shape (N, K)."""
         check_is_fitted(self)
-        return self.estimator_.predict_proba(_values(X))
+        return self.estimator_.predict_proba(self._values(X))
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on labels, or how likely answers are.
 
-def _values(x: Any) -> Any:
-    """Return features as the classifier was shown them."""
-    from deem_crowd.features.rows import matrix
+        Parameters
+        ----------
+        X : as in :meth:`predict`
+        y : labels, shape (N,), or answers, integers of shape (N, D)
+            Answers to these tasks, which were not learned from, stand for labels that nobody knows: searches for
+            parameters (``GridSearchCV``) need no gold.
+        sample_weight : shape (N,), optional
+            Of the tasks.
 
-    return matrix(x)
+        Returns
+        -------
+        float
+            Share of labels that are right, in [0, 1]; or the mean log-likelihood of a task's answers through the
+            workers' tables, in nats: log Σ_h p(h | x) Π_i T_i[answer, h].
+
+        Raises
+        ------
+        FormError, DataError
+        """
+        answers = np.asarray(y)
+        if answers.ndim != 2:
+            return float(super().score(X, y, sample_weight))
+        check_is_fitted(self)
+        if not isinstance(self.aggregator_, DEEM):
+            raise FormError(
+                "answers as an array can be scored after a fit to answers as an array: fit(X, answers) with integers "
+                "of shape (N, D), -1 where there is no answer."
+            )
+        proba = self.predict_proba(X)
+        q = np.full((len(proba), self.aggregator_.confusion_.shape[1]), _SMALLEST)
+        q[:, self.classes_] = np.maximum(proba, _SMALLEST)
+        loss = CrowdLoss(self.aggregator_, reduction="none")
+        lost = loss(torch.from_numpy(np.log(q)), torch.from_numpy(answers))
+        return -float(np.average(lost.numpy(), weights=sample_weight))
+
+    def _values(self, x: Any) -> Any:
+        """Return features as the classifier was shown them."""
+        from deem_crowd.features.rows import matrix, names
+
+        return x if hasattr(self, "feature_names_in_") and names(x) is not None else matrix(x)

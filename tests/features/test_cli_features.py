@@ -9,8 +9,10 @@ from scipy import sparse
 from sklearn.datasets import load_iris
 from typer.testing import CliRunner
 
-from deem_crowd import DEEMAggregator
+from deem_crowd import DataWarning, DEEMAggregator
+from deem_crowd.cli import features
 from deem_crowd.cli.app import app
+from deem_crowd.exceptions import FormError
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +73,44 @@ def test_the_classifier_comes_back_without_pickle(iris, fitted, tmp_path):
     skops = pytest.importorskip("skops.io")
     folder, _, x = iris
     path = tmp_path / "classifier.skops"
-    out, features = tmp_path / "labels.csv", folder / "features.npy"
-    done = run(folder / "answers.csv", "--features", features, "--save-classifier", path, "-o", out)
+    out, table = tmp_path / "labels.csv", folder / "features.csv"
+    done = run(folder / "answers.csv", "--features", table, "--save-classifier", path, "-o", out)
     assert done.exit_code == 0, done.output
     again = skops.load(path)  # would refuse types that it does not trust
+    named = pd.DataFrame(x, columns=list("abcd"))
     np.testing.assert_allclose(
-        again.predict_proba(x), fitted.classifier_.predict_proba(x), atol=1e-9
+        again.predict_proba(named), fitted.classifier_.predict_proba(x), atol=1e-9
     )
+    with pytest.raises(ValueError, match="same order"):
+        again.predict(named[list("dcba")])
+
+
+def test_an_index_without_a_name_is_the_tasks(tmp_path):
+    ids, table = (
+        {"task": pd.Series(["t1", "t2"])},
+        pd.DataFrame({"a": [1.5, 2.5]}, index=["t2", "t1"]),
+    )
+    table.to_csv(tmp_path / "index.csv")
+    table.to_parquet(tmp_path / "index.parquet")
+    table.assign(task=["x", "y"]).to_parquet(tmp_path / "both.parquet")
+    for name, tasks in (
+        ("index.csv", ["t2", "t1"]),
+        ("index.parquet", ["t2", "t1"]),
+        ("both.parquet", ["x", "y"]),
+    ):
+        found = features.read(str(tmp_path / name), None, ids)
+        assert list(found.index) == tasks
+        assert list(found.columns) == ["a"]
+
+
+def test_ids_under_another_name_are_pointed_out(tmp_path):
+    table = pd.DataFrame({"id": ["t2", "t1"], "a": [1.5, 2.5]})
+    table.to_csv(tmp_path / "id.csv", index=False)
+    with pytest.raises(FormError, match=r"no column task, and 1 column without numbers: 'id'"):
+        features.read(str(tmp_path / "id.csv"), None, {"task": pd.Series(["t1", "t2"])})
+    np.savez(tmp_path / "id.npz", X=np.eye(2), ids=np.array(["t2", "t1"]))
+    with pytest.warns(DataWarning, match="also holds 'ids', and no array task"):
+        features.read(str(tmp_path / "id.npz"), None, {"task": pd.Series(["t1", "t2"])})
 
 
 @pytest.mark.parametrize(

@@ -70,3 +70,16 @@ def test_held_numbers_stay() -> None:
     found = coin.fit(counts, log_q, held=held)
     assert found.accuracy == pytest.approx(0.8)
     assert found.correlation == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.03])
+def test_a_timid_classifier_says_as_much_as_a_bold_one(share) -> None:
+    """One that is penalised too much keeps the class shares and flattens the rest: its word has to be the same."""
+    rng = np.random.default_rng(0)
+    truth = rng.choice(3, 600, p=[0.7, 0.2, 0.1])
+    counts = np.eye(3)[np.where(rng.random(600) < 0.7, truth, rng.integers(0, 3, 600))]
+    bold = log_softmax(np.log([0.7, 0.2, 0.1]) + rng.normal(size=(600, 3)) + np.eye(3)[truth])
+    shares = np.log(np.exp(bold).mean(axis=0))
+    timid = log_softmax(shares + share * (bold - shares))
+    told = [np.exp(coin.fit(counts, log_q).scaling(log_q)) for log_q in (bold, timid)]
+    np.testing.assert_allclose(told[1], told[0], atol=0.03)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import optimize, sparse
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.neighbors import KNeighborsClassifier
@@ -241,7 +242,7 @@ def bad(x):
             DataError,
             "none of the 300 rows",
         ),
-        "missing": (holed, DataError, "for 2 tasks: 't3', 't5'"),
+        "missing": (holed, DataError, r"in 1 column, \d+, for 2 tasks: 't3', 't5'"),
         "infinite": (x.replace(x.iloc[0, 0], np.inf), DataError, "missing or infinite"),
         "twice": (pd.concat([x, x.iloc[:1]]), DataError, "more than one row: 't0'"),
         "texts": (texts, FormError, "1 column without numbers: 'kind'"),
@@ -312,6 +313,15 @@ def test_a_class_that_a_fold_lacks_has_a_share_all_the_same():
         np.testing.assert_allclose(np.exp(log_q).sum(axis=1), 1, atol=1e-6)
 
 
+def test_a_target_of_one_class_is_learned_by_any_classifier():
+    targets = np.tile([0.0, 1.0], (12, 1))
+    for classifier in (LogisticRegression(), KNeighborsClassifier(3)):
+        told = (
+            SklearnLearner(classifier).fit(np.eye(12), targets, np.ones(12)).log_proba(np.eye(12))
+        )
+        assert (np.exp(told)[:, 1] > 0.99).all()
+
+
 def test_features_that_the_model_does_not_know(cancer, fitted):
     frame, features, _ = cancer
     alone = DEEMAggregator(random_state=0).fit(frame)
@@ -337,6 +347,14 @@ def test_columns_go_by_their_names(tmp_path):
             one.predict(asked, features=x[:20].rename(columns={"b": "c"}))
         with pytest.raises(DataError, match="also have 'c': they have 3 columns"):
             one.predict(asked, features=x[:20].assign(c=1.0))
+        learned = one.classifier_
+        assert list(learned.feature_names_in_) == ["a", "b"]
+        new = learned.predict_proba(x[["b", "a"]].assign(task=range(60)))
+        np.testing.assert_array_equal(new, learned.predict_proba(x))
+        np.testing.assert_array_equal(new, learned.predict_proba(x.to_numpy()))
+        with pytest.raises(DataError, match="lack 'b'"):
+            learned.predict(x[["a"]])
+        assert clone(learned).fit(x[["b", "a"]], truth).score(x, truth) > 0.9
 
 
 def test_numbers_and_ids_of_another_dtype():

@@ -265,5 +265,12 @@ def test_crowd_classifier_of_a_matrix(wine):
     model = CrowdClassifier(KNeighborsClassifier(7)).fit((x - x.mean(0)) / x.std(0), matrix)
     assert list(model.classes_) == [0, 1, 2]
     assert isinstance(model.estimator_, KNeighborsClassifier)
+    some = (x - x.mean(0)) / x.std(0)
+    tables, q = model.aggregator_.confusion_, model.predict_proba(some)
+    matrix = np.nan_to_num(matrix, nan=-1).astype(int)
+    for n, answers in enumerate(matrix):
+        for i in np.flatnonzero(answers >= 0):
+            q[n] *= tables[i, answers[i]]
+    assert model.score(some, matrix) == pytest.approx(np.log(q.sum(axis=1)).mean(), abs=1e-4)
     with pytest.warns(DataWarning), pytest.raises(DataError, match="too little"):
         CrowdClassifier().fit(x[:5], matrix[:5])
