@@ -9,7 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd.exceptions import FormError
+from deem_crowd.exceptions import DataWarning, FormError
+from deem_crowd.runtime.warning import warn
+
+_NOTHING = 1e-3
+"""The share of a label's information, in the mean, below which targets are flat."""
 
 
 def soft_targets(agg: Any) -> Any:
@@ -35,6 +39,12 @@ def soft_targets(agg: Any) -> Any:
         raise FormError(
             f"a fitted aggregator with probas_ is needed, and this is a {type(agg).__name__}."
         )
+    if len(probas) and float(_told(probas).mean()) < _NOTHING:
+        warn(
+            "the labels' distributions are flat, so that a network would learn nothing from them: answers that cannot "
+            "be compared (mostly one a task) do not tell who is right. Fit with features=, or train on labels_.",
+            DataWarning,
+        )
     return probas.copy()
 
 
@@ -58,9 +68,15 @@ def sample_weights(agg: Any) -> Any:
     NotFittedError, FormError
     """
     targets = soft_targets(agg)
-    p = np.asarray(targets, dtype=np.float64)
-    entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1)
-    weights: npt.NDArray[np.float64] = np.clip(1 - entropy / np.log(max(p.shape[1], 2)), 0.0, 1.0)
+    weights = _told(targets)
     if isinstance(targets, pd.DataFrame):
         return pd.Series(weights, index=targets.index, name="weight")
     return weights
+
+
+def _told(probas: Any) -> npt.NDArray[np.float64]:
+    """Return the share of a label's information that is known, shape (N,)."""
+    p = np.asarray(probas, dtype=np.float64)
+    entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1)
+    told: npt.NDArray[np.float64] = np.clip(1 - entropy / np.log(max(p.shape[1], 2)), 0.0, 1.0)
+    return told

@@ -247,6 +247,12 @@ def test_targets_and_weights(wine):
     entropy = -(0.9 * np.log2(0.9) + 0.1 * np.log2(0.1))
     np.testing.assert_allclose(sample_weights(Known()), [0, 1, 1 - entropy], atol=1e-12)
 
+    class Flat:
+        probas_ = np.full((3, 2), 0.5)
+
+    with pytest.warns(DataWarning, match="are flat.*features="):
+        assert (soft_targets(Flat()) == 0.5).all()
+
 
 def test_crowd_classifier(wine):
     x, y, frame = wine
