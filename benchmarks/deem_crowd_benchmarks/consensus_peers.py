@@ -68,7 +68,8 @@ def indicator_of(matrix: IntArray) -> npt.NDArray[np.float32]:
 class Consensus:
     """ClusteringAggregator with the number of classes that the peers are told."""
 
-    def __init__(self, random_state: int = 0) -> None:
+    def __init__(self, average: bool | None = None, random_state: int = 0) -> None:
+        self.average = average
         self.random_state = random_state
 
     def fit_predict(self, data: pd.DataFrame) -> pd.Series:
@@ -76,7 +77,9 @@ class Consensus:
         from deem_crowd.clustering import ClusteringAggregator
 
         k = median_names(matrix_of(data)[0])
-        self.model_ = ClusteringAggregator(k, random_state=self.random_state).fit(data)
+        self.model_ = ClusteringAggregator(
+            k, average=self.average, random_state=self.random_state
+        ).fit(data)
         self.probas_, self.skills_ = self.model_.probas_, self.model_.skills_
         return self.model_.labels_
 

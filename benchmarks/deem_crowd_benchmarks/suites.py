@@ -116,6 +116,7 @@ SUITES = {
         (
             "clusterings",
             Method("clusterings, K given", consensus_peers.Consensus),
+            Method("clusterings averaged, K given", consensus_peers.Consensus, {"average": True}),
             Method("k-means on co-association", consensus_peers.CoAssociationKMeans),
             *(
                 Method(solver.upper(), consensus_peers.ClusterEnsembles, {"solver": solver})

@@ -4,7 +4,8 @@ Names need no alignment: a table says which own name goes with which class. The 
 unit (:mod:`deem_crowd.model.energy`) over columns (source, own name). EM starts from several partitions, and the fit
 with the largest bound of the evidence, tables and class prior integrated out, is kept; so is the number of classes
 (:mod:`deem_crowd.clustering.latent`). Where each source can name each class, the fits go on to tables around a naming,
-and the default model labels under common names (:mod:`deem_crowd.clustering.naming`).
+and the default model labels under common names (:mod:`deem_crowd.clustering.naming`). Where sources have more names
+than there are classes, and share their mistakes, many partitions are averaged (:mod:`deem_crowd.clustering.averaging`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.clustering.alignment import align_sources
+from deem_crowd.clustering.averaging import averaged
+from deem_crowd.clustering.dependent import dependence
 from deem_crowd.clustering.latent import (
     Fit,
     distinct_rows,
@@ -33,6 +36,8 @@ from deem_crowd.exceptions import DataError, ParameterError
 _SEARCHED, _OF_A_NAME = 100_000, 30
 """Of more answers, and more than 30 for each own name, starts are tried on a part of the tasks."""
 _PASSES_ON_ALL = 40
+_DEPENDENT = 1.5
+"""Independent sources have about 1."""
 
 
 class ClusteringAggregator:
@@ -53,8 +58,13 @@ class ClusteringAggregator:
         every source, and let :class:`deem_crowd.DEEMAggregator` label under the common names; of the four best
         namings, that with the largest bound of its evidence (of one, beyond 100,000 answers). Up to 20,000 answers, a
         part of the tasks that few right answers link to the rest is matched to it by the errors that all sources share.
+    average : bool, optional
+        Whether many partitions with squared loss are averaged, sources weighted by how far they agree with the mean:
+        for clusterings, which share mistakes that the likelihood takes for evidence. None: where a source has more
+        names than there are classes, as clusterings may have and annotators rarely, and sources depend on one another
+        beyond the classes. ``probas_`` then says how closely the partitions agree.
     random_state : int
-        Of the random starts, and of how parts may be matched.
+        Of the random starts, of how parts may be matched, and of the partitions that are averaged.
 
     Attributes
     ----------
@@ -85,11 +95,13 @@ class ClusteringAggregator:
         n_classes: int | Sequence[int] | None = None,
         n_starts: int = 6,
         refine: bool = True,
+        average: bool | None = None,
         random_state: int = 0,
     ) -> None:
         self.n_classes = n_classes
         self.n_starts = n_starts
         self.refine = refine
+        self.average = average
         self.random_state = random_state
 
     def fit(self, data: Any) -> ClusteringAggregator:
@@ -126,7 +138,13 @@ class ClusteringAggregator:
                 best = fits
         if part is not own:
             best = [extended(own, best[0], _PASSES_ON_ALL)]
-        self._keep(own, best, aligned.reference)
+        in_part = best[0].posterior.argmax(1)[chosen if part is not own else slice(None)]
+        if self._averages(part, in_part, best[0].posterior.shape[1]):
+            rng = np.random.default_rng(self.random_state)
+            posterior = averaged(own, part, best[0].posterior.shape[1], rng)
+        else:
+            posterior = self._refined(own, best)
+        self._keep(own, posterior, aligned.reference)
         self.selection_ = pd.DataFrame(rows, columns=["n_classes", "start", "bound"])
         return self
 
@@ -165,6 +183,8 @@ class ClusteringAggregator:
             )
         if not (isinstance(self.n_starts, int | np.integer) and self.n_starts >= 0):
             raise ParameterError(f"n_starts={self.n_starts!r} is not allowed: an integer >= 0.")
+        if not (self.average is None or isinstance(self.average, bool | np.bool_)):
+            raise ParameterError(f"average={self.average!r} is not allowed: True, False or None.")
         distinct = len(distinct_rows(own.indicator))
         if max(numbers) > distinct:
             raise DataError(
@@ -189,13 +209,25 @@ class ClusteringAggregator:
             starts.append((f"random {number + 1}", soft))
         return starts
 
-    def _keep(self, own: OwnNames, fits: list[Fit], reference: Hashable) -> None:
-        answers, k = own.answers, len(fits[0].prior)
-        posterior = fits[0].posterior
-        columns = columns_of(own)
-        if self.refine and 1 < k >= max(map(len, columns)):
-            rng = np.random.default_rng(self.random_state)
-            posterior = best_named(own, fits, answers.n_answers <= _SEARCHED, rng)
+    def _averages(self, own: OwnNames, partition: IntArray, k: int) -> bool:
+        """Tell whether partitions are averaged, given that of the best fit."""
+        if self.average is not None or k < 2:
+            return bool(self.average) and k > 1
+        if not self.refine or max(map(len, columns_of(own))) <= k:
+            return False
+        rng = np.random.default_rng(self.random_state)
+        return dependence(own, partition, rng) > _DEPENDENT
+
+    def _refined(self, own: OwnNames, fits: list[Fit]) -> FloatArray:
+        """Return the probabilities of the classes, shape (N, K)."""
+        k = len(fits[0].prior)
+        if not (self.refine and 1 < k >= max(map(len, columns_of(own)))):
+            return fits[0].posterior
+        rng = np.random.default_rng(self.random_state)
+        return best_named(own, fits, own.answers.n_answers <= _SEARCHED, rng)
+
+    def _keep(self, own: OwnNames, posterior: FloatArray, reference: Hashable) -> None:
+        answers, k, columns = own.answers, posterior.shape[1], columns_of(own)
         counts = np.asarray(own.indicator.T @ posterior)
         order, names = _class_names(own, counts, reference)
         posterior, counts = posterior[:, order], counts[:, order]

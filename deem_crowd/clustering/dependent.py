@@ -1,0 +1,66 @@
+r"""Whether sources depend on one another beyond the classes, by the likelihood ratio of pairs of them.
+
+    Σ_{i<j} G²(x_i, x_j | z) / Σ_{i<j} degrees of freedom
+
+is about 1 where sources are independent given the classes z, and the larger the more they share their mistakes.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import xlogy
+
+from deem_crowd.clustering.own_names import IntArray, OwnNames
+
+_PAIRS = 200
+"""Of more pairs of sources, so many are drawn."""
+
+
+def dependence(own: OwnNames, partition: IntArray, rng: np.random.Generator) -> float:
+    """Return G² per degree of freedom over pairs of sources; 0 where no pair tells.
+
+    Parameters
+    ----------
+    own : OwnNames
+        N tasks.
+    partition : integers, shape (N,)
+        The classes.
+    rng : Generator
+        Draws pairs of sources where there are many.
+    """
+    answers = own.answers
+    task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))
+    order = np.argsort(answers.worker, kind="stable")
+    ends = np.searchsorted(answers.worker[order], np.arange(answers.n_workers + 1))
+    by_source = [order[a:b] for a, b in pairwise(ends)]
+    one, other = np.triu_indices(answers.n_workers, 1)
+    if len(one) > _PAIRS:
+        drawn = rng.choice(len(one), _PAIRS, replace=False)
+        one, other = one[drawn], other[drawn]
+    label = answers.hard_label.astype(np.int64)
+    ratio = freedom = 0.0
+    for i, j in zip(one, other, strict=True):
+        a, b = by_source[i], by_source[j]
+        common, in_a, in_b = np.intersect1d(
+            task[a], task[b], assume_unique=True, return_indices=True
+        )
+        of_pair = _likelihood_ratio(partition[common], label[a[in_a]], label[b[in_b]])
+        ratio, freedom = ratio + of_pair[0], freedom + of_pair[1]
+    return ratio / freedom if freedom else 0.0
+
+
+def _likelihood_ratio(z: IntArray, one: IntArray, other: IntArray) -> tuple[float, float]:
+    """Return G² of independence given z, and its degrees of freedom."""
+    if len(z) < 2:
+        return 0.0, 0.0
+    places = [np.unique(part, return_inverse=True)[1] for part in (z, one, other)]
+    shape = tuple(int(part.max()) + 1 for part in places)
+    table = np.zeros(shape)
+    np.add.at(table, tuple(places), 1.0)
+    of_one, of_other = table.sum(2), table.sum(1)
+    value = xlogy(table, table).sum() - xlogy(of_one, of_one).sum()
+    value += xlogy(of_one.sum(1), of_one.sum(1)).sum() - xlogy(of_other, of_other).sum()
+    freedom = np.maximum((of_one > 0).sum(1) - 1, 0) * np.maximum((of_other > 0).sum(1) - 1, 0)
+    return 2 * float(value), float(freedom.sum())
