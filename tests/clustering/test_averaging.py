@@ -69,7 +69,7 @@ def test_sources_weigh_as_their_mutual_information():
     np.testing.assert_allclose(weight, squared / np.mean(squared))
     # over the tasks that a source answered
     matrix[::3, 2] = -1
-    own, sources = sources_of(matrix)
+    _, sources = sources_of(matrix)
     answered = matrix[:, 2] >= 0
     expected = normalized_mutual_info_score(truth[answered], matrix[answered, 2]) ** 2
     weight = _agreement(sources, truth, 3)
