@@ -63,7 +63,7 @@ def test_minima_of_complete_answers_are_those_of_k_means():
 
 def test_sources_weigh_as_their_mutual_information():
     truth, matrix = answers_of(right=0.5)
-    own, sources = sources_of(matrix)
+    _, sources = sources_of(matrix)
     squared = [normalized_mutual_info_score(truth, matrix[:, i]) ** 2 for i in range(6)]
     weight = _agreement(sources, truth, 3)
     np.testing.assert_allclose(weight, squared / np.mean(squared))
