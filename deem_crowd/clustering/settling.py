@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from deem_crowd.clustering.averaging import averaged
 from deem_crowd.clustering.growing import grown
 from deem_crowd.clustering.latent import Fit
 from deem_crowd.clustering.naming import centred, columns_of, naming_of, relabelled
@@ -66,6 +67,7 @@ def best_named(
     even = [one_accuracy(own, start, "one accuracy") for start in starts]
     even = _best(even)
     contenders = [fit.posterior for fit in (*_best(drawn), *even)]
+    contenders.append(averaged(own, own, k, rng.spawn(1)[0]))
     settled = _settled(own, contenders)
     linked = _best(relinked(own, even, rng))
     if linked and linked[0].bound > n_answers * max(bound for _, bound in settled):
