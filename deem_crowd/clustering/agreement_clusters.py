@@ -92,10 +92,13 @@ class AgreementClusters:
         Warns
         -----
         DataWarning
-            Where fewer clusters grow than asked for.
+            Where fewer clusters grow than asked for, sources fall into parts without a common task, or all labels are
+            distinct.
         """
         self._check()
         own = OwnNames.of(data)
+        own.warn_of_parts()
+        own.warn_of_distinct_labels()
         edges = _Edges(own, self)
         rows = edges.n_rows
         alive = np.ones(rows, dtype=bool)

@@ -97,14 +97,29 @@ class OwnNames:
         DataError
             It names a source of each part.
         """
+        parts = self._parts()
+        if parts:
+            raise DataError(
+                f"{parts}: names of different parts cannot be matched. Align each part on its own, or add tasks that "
+                "both saw."
+            )
+
+    def warn_of_parts(self) -> None:
+        """Warn where sources fall into parts without a common task: clusters then grow within one of them."""
+        parts = self._parts()
+        if parts:
+            warn(
+                f"{parts}: no clusters of different parts can be told apart, so that they grow within one part.",
+                DataWarning,
+            )
+
+    def _parts(self) -> str:
         component = self.components()
         n = int(component.max()) + 1
-        if n > 1:
-            one_each = [self.answers.workers[np.flatnonzero(component == c)[0]] for c in range(n)]
-            raise DataError(
-                f"the sources fall into {n} parts without a common task (a source of each: {first_few(one_each)}): "
-                "names of different parts cannot be matched. Align each part on its own, or add tasks that both saw."
-            )
+        if n == 1:
+            return ""
+        one_each = [self.answers.workers[np.flatnonzero(component == c)[0]] for c in range(n)]
+        return f"the sources fall into {n} parts without a common task (a source of each: {first_few(one_each)})"
 
     def warn_of_distinct_labels(self) -> None:
         """Warn where all labels are distinct: then no source puts two tasks together."""

@@ -9,12 +9,12 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from deem_crowd.clustering import ClusteringAggregator
+from deem_crowd.clustering import AgreementClusters, ClusteringAggregator
 from deem_crowd.clustering.averaging import _agreement, _minima, _Sources, averaged
 from deem_crowd.clustering.dependent import dependence
 from deem_crowd.clustering.latent import source_sums
 from deem_crowd.clustering.own_names import OwnNames
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import DataWarning, ParameterError
 
 
 def answers_of(n=200, k=3, d=6, right=0.7, extra=1, missing=0.0, seed=0):
@@ -134,3 +134,10 @@ def test_dependence_beyond_the_classes():
 def test_average_is_checked():
     with pytest.raises(ParameterError, match="average='yes' is not allowed: True, False or None"):
         ClusteringAggregator(3, average="yes").fit(answers_of()[1])
+
+
+def test_agreement_clusters_grow_within_a_part():
+    parts = np.full((8, 4), -1)
+    parts[:4, :2], parts[4:, 2:] = [[0, 1], [1, 0]] * 2, [[1, 1], [0, 0]] * 2
+    with pytest.warns(DataWarning, match=r"2 parts without a common task .* within one part"):
+        AgreementClusters(2).fit(parts)
