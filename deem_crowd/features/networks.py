@@ -77,8 +77,14 @@ class NetworkLearner(SklearnLearner):
 
         module: Any = copy.deepcopy(self._module)
         module.eval()
-        with torch.no_grad():
-            told = module(torch.from_numpy(x))
+        try:
+            with torch.no_grad():
+                told = module(torch.from_numpy(x))
+        except RuntimeError as error:
+            raise ParameterError(
+                f"classifier={type(self._module).__name__} does not take features of {x.shape[1]} columns, as 32-bit "
+                f"numbers of shape (N, {x.shape[1]}): {error}."
+            ) from error
         if tuple(told.shape) != (len(x), n_classes):
             raise ParameterError(
                 f"classifier={type(self._module).__name__} gives {tuple(told.shape)[1:]} numbers a task, and there are "
@@ -130,6 +136,10 @@ class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def classes_(self) -> Any:
         """The names of the classes."""
         return np.asarray(self.classes)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there is a trained network."""
+        return self.trained is not None
 
     def fit(self, X: Any, y: Any) -> NamedNetwork:
         """Train a new copy of the network on labels, array of shape (N,).

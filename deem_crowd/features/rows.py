@@ -114,7 +114,8 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
             f"features hold {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. Encode them, e.g. by "
             "pd.get_dummies, or drop them."
         )
-    x = matrix(there.to_numpy(dtype=np.float32, na_value=np.nan))
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        x = matrix(there.to_numpy(dtype=np.float32, na_value=np.nan))
     return Rows(_finite(x, tasks.take(place), there.columns), place, len(tasks))
 
 
@@ -183,7 +184,8 @@ def matrix(features: Any) -> Any:
         )
     if array.shape[1] == 0:
         raise FormError("features have no column.")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
 
 
 def _finite(x: Any, tasks: pd.Index, columns: pd.Index | None = None) -> Any:

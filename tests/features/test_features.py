@@ -244,6 +244,7 @@ def bad(x):
         ),
         "missing": (holed, DataError, r"in 1 column, \d+, for 2 tasks: 't3', 't5'"),
         "infinite": (x.replace(x.iloc[0, 0], np.inf), DataError, "missing or infinite"),
+        "huge": (x * 1e38, DataError, "missing or infinite"),
         "twice": (pd.concat([x, x.iloc[:1]]), DataError, "more than one row: 't0'"),
         "texts": (texts, FormError, "1 column without numbers: 'kind'"),
         "rows": (x.to_numpy()[:7], DataError, "7 rows, and there are 300 tasks"),
@@ -253,7 +254,8 @@ def bad(x):
 
 
 @pytest.mark.parametrize(
-    "name", ["strangers", "missing", "infinite", "twice", "texts", "rows", "vector", "no column"]
+    "name",
+    ["strangers", "missing", "infinite", "huge", "twice", "texts", "rows", "vector", "no column"],
 )
 def test_bad_features_leave_the_object_as_it_was(cancer, name):
     frame, features, _ = cancer

@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
 from deem_crowd import DataError, DEEMAggregator, ParameterError
 from deem_crowd.exceptions import UnsupportedError
@@ -76,6 +77,7 @@ def test_a_network_learns_with_the_labels(make) -> None:
     model.fit(ANSWERS, features=X)
     assert torch.equal(torch.get_rng_state(), before)
     assert list(model.classifier_.classes_) == ["left", "right"]
+    check_is_fitted(model.classifier_)
     assert (model.classifier_.predict(X) == NAMES[TRUTH]).mean() > 0.8
     np.testing.assert_allclose(model.classifier_.predict_proba(X).sum(axis=1), 1, atol=1e-5)
     assert (model.labels_ == NAMES[TRUTH]).mean() > 0.75
@@ -89,6 +91,9 @@ def test_a_module_with_too_many_logits_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"gives \(3,\) numbers a task, and there are 2 class"):
         model.fit(ANSWERS, features=X)
     assert "labels_" not in model.__dict__
+    model.classifier = torch.nn.Linear(17, 2)
+    with pytest.raises(ParameterError, match=r"Linear does not take features of \d+ columns"):
+        model.fit(ANSWERS, features=X)
 
 
 def test_without_skorch_the_extra_is_named(monkeypatch) -> None:
