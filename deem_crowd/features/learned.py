@@ -172,10 +172,11 @@ def _chosen(
     """Choose among the ways to use features, by what answers say of them."""
     rows, fold, weights, votes = problem.rows, problem.fold, problem.taught(), problem.votes()
     on_votes = (rows.x, votes[rows.place], weights, fold)
-    n_fits = partitions.number_of_fits(len(rows.place)) if given is None else 1
     candidates = choice.candidates(*on_votes, seed) if given is None else [given]
-    progress.expect((guard.PARTS + 1) * n_fits + guard.PARTS * len(candidates) + 1)
     learner = candidates[-1]
+    n_fits = _number_of_fits(learner, len(rows.place))
+    asking = guard.PARTS * len(candidates) + 1
+    progress.expect((guard.PARTS + 1) * n_fits + asking)
     log_q = learners.settled(learner, *on_votes)
     divisions = partitions.divided(problem, learner, log_q, seed, n_fits)
     progress.update(1)
@@ -196,6 +197,8 @@ def _chosen(
     if len(asked) > 1 and not guard.clear(held.gain - asked[0].gain):
         held, learner = asked[0], candidates[0]
         log_q = learners.settled(learner, *on_votes)
+        n_fits = _number_of_fits(learner, len(rows.place))
+        progress.expect((guard.PARTS + 1) * n_fits + asking)
         divisions = partitions.divided(problem, learner, log_q, seed, n_fits)
     steady = guard.steadied(answers, problem, held, draw, progress)
     if steady is not None:
@@ -212,6 +215,11 @@ def _chosen(
     why = f"{predicted}; {_said(gain)}"
     together = partitions.fit(divisions, learner, progress)
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
+
+
+def _number_of_fits(learner: Learner, n_rows: int) -> int:
+    """Return in how many divisions labels are learned: one with trees or a caller's classifier, which take long."""
+    return 1 if isinstance(learner, SklearnLearner) else partitions.number_of_fits(n_rows)
 
 
 def _lack(design: DesignMatrix, rows: Rows, gold: torch.Tensor | None) -> str | None:
