@@ -238,7 +238,7 @@ def _regional(answers: Answers, whole: Problem, region: npt.NDArray[np.int64]) -
 def _together(train: Problem, learner: Learner) -> tuple[Joint, Predictor]:
     """Return labels that were learned with a classifier, and the classifier."""
     x, place, weights = train.rows.x, train.rows.place, train.taught()
-    log_q = learners.settled(learner, x, train.votes()[place], weights, train.fold)
+    log_q = learners.levelled(learner, x, train.votes()[place], weights, train.fold)
     fit = joint.fit(train, learner, log_q, _ROUNDS)
     return fit, learner.fit(x, fit.posterior[place], weights)
 

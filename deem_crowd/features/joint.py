@@ -172,7 +172,7 @@ def fit(
             continue
         targets = states.cpu().double().numpy()[rows.place]
         choose = number < _SETTLE_ROUNDS
-        log_q = learners.settled(learner, rows.x, targets, weights, problem.fold, choose)
+        log_q = learners.levelled(learner, rows.x, targets, weights, problem.fold, choose)
         em_.scaling = _coin(problem, log_q, first, em_.scaling).scaling
     return Joint(
         posterior=states.cpu().double().numpy(),

@@ -276,7 +276,7 @@ def _product(
     answers = problem.design.votes.sum(1)
     several = float((answers > 1).sum()) >= 0.5 * float((answers > 0).sum())
     targets = (alone if several else problem.votes())[problem.rows.place]
-    log_q = learners.settled(learner, problem.rows.x, targets, problem.taught(), problem.fold)
+    log_q = learners.levelled(learner, problem.rows.x, targets, problem.taught(), problem.fold)
     base = np.log(np.maximum(prior, 1e-12))
     shares = np.log(np.exp(log_q).mean(axis=0))
     word = problem.rows.spread(log_q - shares + base, base)
@@ -299,7 +299,7 @@ def _finished(
     rows, weights = problem.rows, problem.taught()
     targets = posterior[rows.place]
     if together is None or together.log_q is None:
-        log_q = learners.settled(learner, rows.x, targets, weights, problem.fold)
+        log_q = learners.levelled(learner, rows.x, targets, weights, problem.fold)
     else:
         log_q = together.log_q
     calibrated = scaling = Scaling.none(targets.shape[1]).fitted(log_q, targets, weights)

@@ -375,13 +375,25 @@ def settled(
     fold: npt.NDArray[Any],
     choose: bool = True,
 ) -> FloatArray:
-    """Choose the settings of a learner, unless they stay, and return log p(label | x) out of fold, shape (M, K).
+    """Choose the settings of a learner, unless they stay, and return log p(label | x) out of fold, shape (M, K)."""
+    told = learner.settle(x, targets, weights, fold, choose)
+    return out_of_fold(learner, x, targets, weights, fold) if told is None else told
+
+
+def levelled(
+    learner: Learner,
+    x: Any,
+    targets: FloatArray,
+    weights: FloatArray,
+    fold: npt.NDArray[Any],
+    choose: bool = True,
+) -> FloatArray:
+    """Return the same, brought to the class shares of all rows.
 
     A class that is frequent in one fold is rarer in the others, so that classifiers trained without a fold contradict
-    it. A large weight of their word would turn that into evidence: they are brought to the class shares of all rows.
+    it. A large weight of their word would turn that into evidence.
     """
-    told = learner.settle(x, targets, weights, fold, choose)
-    log_q = out_of_fold(learner, x, targets, weights, fold) if told is None else told
+    log_q = settled(learner, x, targets, weights, fold, choose)
     shares = _log_shares(targets, weights)
     for rows, held in splits(fold, weights):
         log_q[held] = log_softmax(log_q[held] + shares - _log_shares(targets[rows], weights[rows]))
