@@ -19,7 +19,7 @@ from deem_crowd_adapters.source import Place, Source
 if TYPE_CHECKING:
     from deem_crowd_adapters.exports.read import Export
 
-_DOCUMENTS = (b"[", b"<", b"PK\x03\x04", b"\x93NUMPY", b"\x80")
+_DOCUMENTS = (b"[", b"<", b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY", b"\x80")
 """How a file begins that is no table of rows: a list, XML, an archive, an array, a pickle."""
 _NAMES = (
     ".json",

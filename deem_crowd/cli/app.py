@@ -11,7 +11,7 @@ import signal
 import sys
 import warnings
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -233,11 +233,18 @@ def main() -> None:
     try:
         app(prog_name="deem-crowd")
     except KeyboardInterrupt:  # outside any command
-        sys.exit(128 + asked[0] if asked else shell.INTERRUPTED)
-    except SystemExit:
-        if asked:  # whatever became of it on the way
-            sys.exit(128 + asked[0])
+        _stopped(asked)
+    except SystemExit as ended:
+        if asked and ended.code != 128 + asked[0]:  # whatever became of it on the way
+            _stopped(asked)
         raise
+
+
+def _stopped(asked: list[int]) -> NoReturn:
+    """End, and say so, outside any command."""
+    number = asked[0] if asked else signal.SIGINT
+    sys.stderr.write(f"error: {'terminated' if number == signal.SIGTERM else 'interrupted'}\n")
+    sys.exit(128 + number)
 
 
 _NO_ANSWERS = r"[\d,]+ tasks? ha(s|ve) no answers: the label is missing"

@@ -66,7 +66,7 @@ class Difficulty:
 def with_levels(energy: Energy, design: DesignMatrix) -> Difficulty:
     """Return a member with levels of difficulty, learned from the tasks of ``design``; its tables stay."""
     likelihood = torch.stack([softmax(logits.double())[1] for logits in _logits(energy, design)])
-    shares = torch.full((len(LEVELS), 1), 1 / len(LEVELS)).to(likelihood)
+    shares = likelihood.new_full((len(LEVELS), 1), 1 / len(LEVELS))
     for _ in range(_ROUNDS):
         before = shares
         levels = torch.softmax(likelihood + shares.log(), 0)

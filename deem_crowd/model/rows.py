@@ -123,11 +123,11 @@ def divide_by_sums(
         log w, zeros if omitted.
     """
     size = values.shape[1]
-    weight = torch.zeros(size) if log_weight is None else log_weight.to("cpu", torch.float32)
+    weight = (values.new_zeros(size) if log_weight is None else log_weight).to("cpu", torch.float32)
     if size > _SHORT:
         if log_weight is not None:
             values.mul_(weight.exp())
-        values /= torch.mv(values, torch.ones(size), out=total).unsqueeze(1)
+        values /= torch.mv(values, values.new_ones(size), out=total).unsqueeze(1)
         return
     ratio = (weight[:, None] - weight).exp()
     np.matmul(values.numpy(), ratio.numpy(), out=room.numpy())

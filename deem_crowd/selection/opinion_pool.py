@@ -91,7 +91,7 @@ class OpinionPool:
         if self.unanswered is None:
             return pooled
         answered = votes.sum(1, keepdim=True) > 0
-        return torch.where(answered, pooled, torch.tensor(self.unanswered).to(pooled))
+        return torch.where(answered, pooled, pooled.new_tensor(self.unanswered))
 
     def evidence(self, design: DesignMatrix, some: DesignMatrix) -> torch.Tensor:
         """Return the members' mean without the votes, shape (N, K), for ranking.

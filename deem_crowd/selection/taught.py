@@ -64,6 +64,7 @@ _PRIOR_UNINFORMED = (0.0, 1.8, 0.1, 1.1)
 """The same where the answers show no label: a pool of models that were refused is left out, however gold clamps it."""
 _LEAST_CHANCE = 1e-6
 _DECIMALS = 4
+_PRIME = 2**31 - 1
 _ROUNDS = 200
 
 
@@ -281,7 +282,7 @@ def learn(
     base = features @ tables.reshape(-1, k) + np.log(prior)
     of_free, of_told = gold.chances(free), gold.chances(told)
     fold = np.empty(n, dtype=np.int64)
-    fold[_order(features, known, gold.sizes, of_told, of_free)] = np.arange(n) % _FOLDS
+    fold[_order(features, known, gold.sizes, of_told, of_free, k)] = np.arange(n) % _FOLDS
 
     shrunk = [Regression(features, None, 0.0, penalty) for penalty in _PENALTIES]
     corrected = [
@@ -317,17 +318,35 @@ def _order(
     sizes: FloatArray,
     told: FloatArray,
     free: FloatArray,
+    k: int,
 ) -> npt.NDArray[np.intp]:
     """Return the order of n known labels by their chances in the fit without gold, (n,), whatever the order of rows.
 
-    Ties, within rounding, go by the number of answers, by the chances in the clamped fit, and then by how many answers
-    a task shares with tasks of its label, and with all.
+    Ties, within rounding, go by the number of answers, by the chances in the clamped fit, and then by who gave them.
     """
-    of_label = features.T @ np.eye(int(known.max(initial=0)) + 1)[known]
-    of_all = np.asarray(features.sum(axis=0)).ravel()
+    of_label = features.T @ np.eye(k)[known]
     same = (features @ of_label)[np.arange(len(known)), known]
-    keys = (features @ of_all**2, features @ of_all, same, told, sizes, free)
+    keys = (_marks(features, same, k), told, sizes, free)
     return np.lexsort([np.round(key, _DECIMALS) for key in keys])
+
+
+def _marks(features: sparse.csr_matrix, start: FloatArray, k: int) -> IntArray:
+    """Return numbers, shape (n,), that tell tasks apart by which others share answers and workers, whatever the names.
+
+    An answer's number comes from those of the tasks that have it and of its worker's other answers, a task's from those
+    of its answers, three times (Weisfeiler and Leman's refinement, 1968). Sums of integers are exact in any order.
+    """
+    cells = features.astype(np.float64)
+    cells.data = np.rint(cells.data * 10**_DECIMALS)
+    cells = cells.astype(np.int64)
+    mark = np.rint(start * 10**_DECIMALS).astype(np.int64)
+    for _ in range(3):
+        of_answer = cells.T @ mark % _PRIME
+        of_answer = (
+            of_answer + 7 * np.repeat((of_answer**2 % _PRIME).reshape(-1, k).sum(1), k)
+        ) % _PRIME
+        mark = (31 * mark + cells @ (of_answer * of_answer % _PRIME)) % _PRIME
+    return mark
 
 
 def _stacked(chances: FloatArray, prior: FloatArray) -> tuple[float, ...]:

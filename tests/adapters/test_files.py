@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import deem_crowd_adapters as adapters
@@ -213,6 +214,22 @@ def test_damaged_archives_are_refused(tmp_path, compress) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"a\.csv\.gz is not"):
             adapters.read_long(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([], r"a\.zip is an empty archive"),
+        (["folder/"], r"a\.zip is an empty archive"),
+        (["__MACOSX/a.csv", "photo.png"], r"no file of answers, but '__MACOSX/a.csv', 'photo.png'; files that end"),
+    ],
+)  # fmt: skip
+def test_archives_without_answers_are_refused(tmp_path, names, said) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    with pytest.raises(DataError, match=said):
+        adapters.from_file(tmp_path / "a.zip")
 
 
 def test_parquet_reads_an_index_that_pandas_wrote(tmp_path) -> None:

@@ -91,7 +91,7 @@ def open_content(place: Place, sheet: Any = None) -> Content:
 def _content(source: Source, sheet: Any = None) -> Content:
     head = source.head()
     text = head.removeprefix(UTF8_MARK).lstrip()
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):  # the second one begins an empty archive
         return _archive(source, sheet)
     if head.startswith(b"\x93NUMPY"):
         with source.open() as file:
@@ -244,6 +244,13 @@ def _archive(source: Source, sheet: Any) -> Content:
         raise DataError(
             f"{source.name} is not a complete zip archive: {error}. Fetch or export it again."
         ) from error
+    if not names:
+        raise DataError(f"{source.name} is an empty archive. Export it again.")
+    if not parts:
+        raise DataError(
+            f"{source.name} holds no file of answers, but {first_few(names)}; files that end in "
+            f"{', '.join(_DATA)} are read. Give the file of answers itself."
+        )
     return Content(source.name, "archive", parts)
 
 

@@ -21,7 +21,7 @@ from deem_crowd.plugins import registry
 WORDS = {
     **RETURNED,
     "improper": "no distribution",
-    "patchy": "2 tasks have none",
+    "patchy": "none for 2 tasks",
     "exits": "SystemExit",
     "silent": "Silent: (its message cannot be shown)",
     "base": "Base: no Exception",
