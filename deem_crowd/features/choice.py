@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deem_crowd.features.folds import splits
 from deem_crowd.features.guard import clear
 from deem_crowd.features.learners import (
     Learner,
     LogisticLearner,
     SklearnLearner,
     settled,
-    splits,
 )
 from deem_crowd.features.neighbours import NeighbourLearner
 

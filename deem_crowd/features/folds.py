@@ -294,3 +294,11 @@ def _steep(slope: Float64) -> npt.NDArray[np.bool_]:
 def _dot(a: Float64, b: Float64) -> Any:
     """Return the product of two arrays, shape (F, 1, 1), over all but the first axis."""
     return np.einsum("fpk,fpk->f", a, b)[:, None, None]
+
+
+def splits(
+    fold: npt.NDArray[Any], weights: FloatArray
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Yield the rows to train on, which have weight, and the rows held out, for each fold."""
+    for number in range(int(fold.max()) + 1):
+        yield np.flatnonzero((fold != number) & (weights > 0)), np.flatnonzero(fold == number)

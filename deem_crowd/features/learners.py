@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.features import folds, logistic, settling
+from deem_crowd.features.folds import splits
 from deem_crowd.features.logistic import Coefficients, Scaler, log_softmax
 from deem_crowd.features.scaling import Scaling
 
@@ -347,14 +348,6 @@ def _weight_name(estimator: Any) -> str | None:
         return None if inner is None else f"{last}__{inner}"
     taken = inspect.signature(estimator.fit).parameters
     return "sample_weight" if "sample_weight" in taken else None
-
-
-def splits(
-    fold: npt.NDArray[Any], weights: FloatArray
-) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Yield the rows to train on, which have weight, and the rows held out, for each fold."""
-    for number in range(int(fold.max()) + 1):
-        yield np.flatnonzero((fold != number) & (weights > 0)), np.flatnonzero(fold == number)
 
 
 def out_of_fold(

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deem_crowd.features import settling
-from deem_crowd.features.learners import Learner, Predictor, splits
+from deem_crowd.features.folds import splits
+from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.logistic import Scaler
 from deem_crowd.features.scaling import Scaling
 
