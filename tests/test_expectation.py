@@ -12,9 +12,14 @@ from deem_crowd_benchmarks.laws import crowd_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deem_crowd import DEEM
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.index import factorize
-from deem_crowd.estimators.information import InformationToCome, answer_information
+from deem_crowd.estimators.information import (
+    InformationToCome,
+    answer_information,
+    information_of,
+)
 from deem_crowd.model.blocked_rows import BlockedRows
 from deem_crowd.model.calibration import within_task_correlation
 from deem_crowd.model.design import DesignMatrix
@@ -179,6 +184,23 @@ def test_information_to_come_is_that_of_the_matrix(soft) -> None:
     restored = pickle.loads(pickle.dumps(to_come))
     assert type(restored) is np.ndarray
     np.testing.assert_array_equal(restored, to_come)
+
+
+def test_what_users_do_to_probabilities_leaves_intervals_alone() -> None:
+    labels = np.random.default_rng(5).integers(3, size=(40, 5))
+    one, other = (DEEM(3, random_state=0).fit(labels) for _ in range(2))
+    one.probas_[:] = 0
+    np.testing.assert_array_equal(one.skill_intervals_, other.skill_intervals_)
+
+
+def test_information_goes_by_the_names_of_states() -> None:
+    answers, class_map = answers_of(6, 40, 5, 3), np.array([1, 2, 0])
+    states = torch.from_numpy(np.random.default_rng(6).dirichlet(np.ones(3), size=40))
+    design = DesignMatrix(answers, CPU, torch.float64)
+    named = torch.zeros_like(states)
+    named[:, class_map] = states
+    found = information_of(answers, design, states, class_map)
+    np.testing.assert_allclose(found, answer_information(design, named), rtol=1e-9)
 
 
 @given(

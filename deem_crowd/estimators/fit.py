@@ -16,7 +16,7 @@ from deem_crowd.estimators import deep, grouped, many_classes
 from deem_crowd.estimators.deep import Outcome
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.estimators.growth import growth_of
-from deem_crowd.estimators.information import InformationToCome, answer_information
+from deem_crowd.estimators.information import information_of
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.estimators.starts import ONE, continued, first_energy
@@ -187,7 +187,7 @@ def fit_answers(
         readings=found.readings,
         pool=pool,
         candidates=candidates,
-        information=_information(compact, design, posterior),
+        information=information_of(compact, design, found.posterior, class_map),
         warm_starts=ends,
         pairs=None if selected is None else selected.pairs,
     )
@@ -201,15 +201,6 @@ def fit_answers(
     if as_found:
         return model, posterior.numpy()
     return model, model.spread(posterior)
-
-
-def _information(
-    answers: Answers, design: DesignMatrix, posterior: torch.Tensor
-) -> FloatArray | InformationToCome:
-    """Return what each worker's answers are worth; other processes cannot be asked later."""
-    if design.group is ALONE:
-        return InformationToCome(answers, posterior.numpy())
-    return answer_information(design, posterior)
 
 
 def _among(used: IntArray, n_classes: int) -> IntArray:

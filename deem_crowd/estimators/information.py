@@ -14,6 +14,7 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of
+from deem_crowd.model.group import ALONE
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -49,21 +50,21 @@ class InformationToCome:
     ----------
     answers : Answers
         About N tasks, by D workers, over K classes.
-    posterior : shape (N, K)
+    posterior : float32 or float64, shape (N, K)
         p(label | answers), which nobody changes.
     """
 
     answers: Answers
-    posterior: FloatArray
+    posterior: npt.NDArray[np.floating[Any]]
 
     @cached_property
     def _value(self) -> FloatArray:
         answers, d = self.answers, self.answers.n_workers
         if answers.soft is None:
-            right = self.posterior[answers.task, answers.hard_label]
+            right = self.posterior[answers.task, answers.hard_label].astype(np.float64)
             squared = right * right
         else:
-            found = self.posterior[answers.task]
+            found = self.posterior[answers.task].astype(np.float64)
             right = (answers.soft * found).sum(1)
             squared = (answers.soft * found * found).sum(1)
         worth = [np.bincount(answers.worker, of, d) for of in (None, right, squared)]
@@ -76,3 +77,17 @@ class InformationToCome:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[FloatArray]]:
         """Leave the answers and the posterior out of pickles and copies."""
         return np.asarray, (self._value,)
+
+
+def information_of(
+    answers: Answers, design: DesignMatrix, states: torch.Tensor, class_map: npt.NDArray[np.int64]
+) -> FloatArray | InformationToCome:
+    """Return what each worker's answers are worth, or what says so; other processes cannot be asked later.
+
+    ``states``, shape (N, K), is the posterior, and ``class_map``, shape (K,), the class of each state.
+    """
+    order = torch.from_numpy(np.argsort(class_map)).to(states.device)
+    posterior = states.index_select(1, order)  # a copy: others may be changed in place
+    if design.group is ALONE:
+        return InformationToCome(answers, posterior.cpu().numpy())
+    return answer_information(design, posterior)
