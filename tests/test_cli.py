@@ -211,6 +211,28 @@ def test_bad_gold(folder: Path, gold: str, said: str) -> None:
     assert said in failed(call("aggregate", "answers.csv", "--gold", "gold.csv"), 1)
 
 
+def test_a_column_of_gold_among_the_answers_is_read_where_it_is_named(folder: Path) -> None:
+    frame = answers()
+    frame["gold"] = frame["task"].map({"t0": "yes", "t1": "no"})
+    (folder / "answers.csv").write_text(csv(frame))
+    ignored = call("aggregate", "answers.csv")
+    assert (ignored.exit_code, dict(table(ignored.stdout).to_numpy())) == (0, TRUTH)
+    assert "column 'gold' is not read." in ignored.stderr
+    options = re.search(r"add (--gold .*)\.$", ignored.stderr.strip())
+    assert options is not None
+    read = call("aggregate", "answers.csv", *options[1].split())
+    assert (read.exit_code, read.stderr) == (0, "")
+    assert dict(table(read.stdout).to_numpy()) == TRUTH | {"t0": "yes", "t1": "no"}
+
+
+def test_a_column_of_gold_that_is_named_is_never_replaced_by_another(folder: Path) -> None:
+    said = failed(
+        call("aggregate", "answers.csv", "--gold", "answers.csv", "--gold-label", "glod"), 1
+    )
+    assert "missing columns 'glod'" in said
+    assert "add --gold FILE" in failed(call("aggregate", "answers.csv", "--gold-label", "label"), 2)
+
+
 def test_a_missing_label_is_an_error_that_names_the_option(folder: Path) -> None:
     frame = answers()
     frame.loc[frame["task"] == "t3", "label"] = None

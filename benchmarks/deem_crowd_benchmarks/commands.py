@@ -70,7 +70,7 @@ def compare(
         raise typer.BadParameter("name one method at least", param_hint="--methods")
     names = shell.checked_methods(named, "--methods")
     chosen = shell.method_parameters(parameters, names)
-    settled, ids = intake.settled_answers(asked)
+    settled, ids = intake.settled_answers(asked, gold)
     known = None if gold is None else intake.read_gold(gold, asked, ids)
     if not settled.n_answers:
         raise DataError("there are no answers to compare methods on.")

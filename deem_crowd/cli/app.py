@@ -138,7 +138,7 @@ def aggregate(
         )
     feature_files.check_classifier_path(save_classifier, inputs, outputs.values())
     chosen = shell.method_parameters(parameters, [method])
-    settled, ids = intake.settled_answers(asked)
+    settled, ids = intake.settled_answers(asked, gold)
     if not settled.n_answers:
         shell.warn("there are no answers: nothing to learn from, and no label to give.")
     known = None if gold is None else intake.read_gold(gold, asked, ids)

@@ -132,7 +132,7 @@ def suspects(
     """
     settings = _Settings(asked, output, gold)
     settings.check(labels)
-    aggregator = settings.fitted()
+    aggregator = settings.fitted(labels=labels)
     if labels is None:
         table = aggregator.suspect_answers(number)
     else:
@@ -177,7 +177,11 @@ def keep(
     )
     settings.write(table, spreadsheet)
     if table.empty:
-        word = f"No label is kept: no set of them is shown to have a precision of {precision:g}."
+        more = "true labels of a random sample with --gold" if gold is None else "more true labels"
+        word = (
+            f"No label is kept: no set of them is shown to have a precision of {precision:g}. Pass {more}, or a lower "
+            "--precision."
+        )
     else:
         word = (
             f"{len(table):,} of {len(aggregator.probas_):,} labels kept: expected precision "
@@ -208,11 +212,14 @@ class _Settings:
             {"--output": self.output}, [*self.reading.paths, self.gold, *inputs], self.kind
         )
 
-    def fitted(self, learn: bool = True) -> DEEMAggregator:
-        """Return the default model of the answers; it learns from gold unless ``learn`` is false."""
+    def fitted(self, learn: bool = True, labels: str | None = None) -> DEEMAggregator:
+        """Return the default model of the answers; it learns from gold unless ``learn`` is false.
+
+        ``labels`` is a file of labels to check, whose columns may be named as those of gold are.
+        """
         from deem_crowd.estimators.aggregator import DEEMAggregator
 
-        settled, ids = intake.settled_answers(self.reading)
+        settled, ids = intake.settled_answers(self.reading, self.gold or labels)
         self.ids = {
             "task": settled.tasks.to_series(),
             "worker": settled.workers.to_series(),

@@ -92,8 +92,9 @@ def _by_order(frame: pd.DataFrame, path: str) -> Any:
     wrong = [name for name, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if wrong:
         raise FormError(
-            f"{path} has no column task, and {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. "
-            "Call the column with the ids of the tasks task; encode others, or leave them out."
+            f"{path} has no column 'task', and {counted(len(wrong), 'column')} of text: "
+            f"{first_few(wrong)}. "
+            "Call the column of task ids 'task'; turn other text into numbers, or leave it out."
         )
     return frame.to_numpy()
 
@@ -140,8 +141,8 @@ def _arrays(path: str) -> tuple[Any, Any]:
             others = [one for one in features if one != name]
             if others and task is None:
                 warn(
-                    f"{path} also holds {first_few(others)}, and no array task: rows are taken in the order of the "
-                    "answers. Call the array with the ids of the tasks task.",
+                    f"{path} holds {first_few(others)} beside features, and no array 'task': rows are taken to be in "
+                    "the order in which tasks first appear in the answers. If one is the task ids, call it 'task'.",
                     DataWarning,
                 )
             return content[name], task

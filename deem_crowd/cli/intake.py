@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,9 @@ HOW_TO_READ = (
     "--adapter wide --task COLUMN. `deem-crowd plugins` lists the adapters."
 )
 
+_GOLD = ("gold", "gold_label", "truth", "true_label", "ground_truth")
+"""What a column of known labels is often called, in lower case."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -46,7 +51,7 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
     """Our name of a column → the file's, where they differ."""
     gold_columns: Mapping[str, str] = field(default_factory=dict)
-    """The same in a file of gold; where nothing else is said, its columns may be called as those of the answers are."""
+    """The same in a file of gold, where asked for; else its columns may be called as those of the answers are."""
     missing: Any = "error"
     duplicates: Any = "last"
 
@@ -124,13 +129,18 @@ def is_parquet(asked: Reading) -> bool:
     return all(name.endswith((".parquet", ".pq")) for name in expand(asked.paths))
 
 
-def settled_answers(asked: Reading) -> tuple[Answers, Any]:
+def settled_answers(asked: Reading, gold: str | None = None) -> tuple[Answers, Any]:
     """Return the answers, each once, and their ids under ``task`` and ``label``.
 
-    Parquet is read in pieces, unless columns are named.
+    Parquet is read in pieces, unless columns are named. Where no file of ``gold`` is given, a column of known labels
+    among the answers is a warning, since it is not read.
     """
     from deem_crowd.data.answers import Answers
 
+    if gold is None and asked.gold_columns:
+        part = next(iter(asked.gold_columns))
+        message = "it names a column of known labels, and no file has them: add --gold FILE"
+        raise typer.BadParameter(message, param_hint=f"--gold-{part}")
     how = {"missing": asked.missing, "duplicates": asked.duplicates}
     if asked.adapter is not None:
         answers = _adapted(asked)
@@ -153,7 +163,33 @@ def settled_answers(asked: Reading) -> tuple[Answers, Any]:
             if not asked.options:
                 raise
             raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
+    if gold is None and asked.adapter is None:
+        _warn_of_gold(asked)
     return answers, {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
+
+
+def _warn_of_gold(asked: Reading) -> None:
+    """Warn of a column of known labels in the first file of answers, of the long format."""
+    from deem_crowd_adapters import formats, roles
+    from deem_crowd_adapters.source import Source
+
+    path = asked.paths[0]
+    if (
+        not os.path.isfile(path)
+        or (asked.format or formats.by_name(path)) not in formats.DELIMITERS
+    ):
+        return
+    line = Source(path).head().decode(errors="replace").lstrip("\ufeff").partition("\n")[0]
+    names = [name.strip(' "\r') for name in re.split(r"[,;\t]", line)]
+    found = [name for name in names if name.lower() in _GOLD]
+    if found and {asked.columns.get(part, part) for part in roles.LONG} <= set(names):
+        task = asked.columns.get("task", "task")
+        and_task = "" if task == "task" else f" --gold-task {task}"
+        warn(
+            f"{called(path, 'input')}: column {found[0]!r} is not read. If it holds known labels, add --gold {path} "
+            f"--gold-label {found[0]}{and_task}.",
+            DataWarning,
+        )
 
 
 def read_ids(
@@ -193,11 +229,14 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     from deem_crowd.data.frames import require_columns
 
     they_have = "Gold has" if name == "gold" else "Labels have"
-    frame = _gold_table(path, format_asked(path, asked.format))
-    for part, column in asked.gold_columns.items():
-        if part not in frame and column in frame:
-            frame = frame.rename(columns={column: part})
+    frame, is_export = _gold_table(path, format_asked(path, asked.format))
+    named = {} if is_export or name != "gold" else asked.gold_columns
     try:
+        require_columns(frame, tuple(named.values()))
+        frame = frame.drop(columns=[p for p, c in named.items() if p in frame and p != c])
+        for part, column in {**asked.columns, **asked.gold_columns}.items():
+            if part not in frame and column in frame:
+                frame = frame.rename(columns={column: part})
         require_columns(frame, ("task", "label"))
     except MissingColumnError as error:
         raise MissingColumnError(
@@ -230,19 +269,19 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     return gold[here]
 
 
-def _gold_table(path: str, format: str | None) -> pd.DataFrame:
-    """Return a table of known labels; of an export, those that it holds."""
+def _gold_table(path: str, format: str | None) -> tuple[pd.DataFrame, bool]:
+    """Return a table of known labels, and whether it is what an export holds of them."""
     from deem_crowd_adapters.exports.read import attempt
     from deem_crowd_adapters.files import read_table
 
     document = format is None and path.endswith((".json", ".zip", ".xlsx", ".xml"))
     frame = None if document else read_table(path, format)
     if frame is not None and {"task", "label"} & set(frame.columns):
-        return frame
+        return frame, False
     export = attempt(path) if format is None and path != "-" else None
     if export is None or export.gold.empty:
-        return read_table(path, format) if frame is None else frame
-    return export.gold.rename("label").rename_axis("task").reset_index()
+        return (read_table(path, format) if frame is None else frame), False
+    return export.gold.rename("label").rename_axis("task").reset_index(), True
 
 
 def written_like(values: pd.Series, model: pd.Series) -> pd.Series:

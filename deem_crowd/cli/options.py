@@ -168,7 +168,7 @@ def _reading(
         adapter,
         options,
         columns,
-        {**columns, **_given(task=gold_task, label=gold_label)},
+        _given(task=gold_task, label=gold_label),
         missing.value,
         duplicates.value,
     )

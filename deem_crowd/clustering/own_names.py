@@ -109,7 +109,8 @@ class OwnNames:
         parts = self._parts()
         if parts:
             warn(
-                f"{parts}: no clusters of different parts can be told apart, so that they grow within one part.",
+                f"{parts}: nothing links clusters of different parts. Cluster each part on its own, or add tasks that "
+                "both saw.",
                 DataWarning,
             )
 

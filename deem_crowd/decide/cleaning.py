@@ -17,7 +17,7 @@ from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.oracles import Oracle
 from deem_crowd.decide.source import read_answers, remembered
 from deem_crowd.decide.suspects import suspect_labels
-from deem_crowd.exceptions import DataWarning, FormError
+from deem_crowd.exceptions import DataWarning, FormError, counted
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,16 @@ class Cleaned:
     gold: pd.Series
     history: pd.DataFrame
     stopped: str
+
+    def __repr__(self) -> str:
+        asked, corrected, changed = (
+            int(self.history[name].sum()) for name in ("asked", "corrected", "changed")
+        )
+        return (
+            f"Cleaned({counted(asked, 'question')} in {counted(len(self.history), 'round')}, "
+            f"{counted(corrected, 'label')} corrected, {changed:,} others changed by the refits; "
+            f"stopped={self.stopped!r})"
+        )
 
 
 def clean(

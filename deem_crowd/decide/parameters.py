@@ -13,6 +13,15 @@ Self = TypeVar("Self", bound="ConstructorParameters")
 class ConstructorParameters:
     """``get_params`` and ``set_params`` of a class whose constructor stores its arguments under their names."""
 
+    def __repr__(self) -> str:
+        names = inspect.signature(type(self).__init__).parameters
+        given = [
+            f"{name}={_short(value)}"
+            for name, value in self.get_params().items()
+            if repr(value) != repr(names[name].default)
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments."""
         names = inspect.signature(type(self).__init__).parameters
@@ -31,3 +40,11 @@ class ConstructorParameters:
                 raise ParameterError(f"{type(self).__name__} has no parameter {name!r}.")
         self.__dict__.update(params)
         return self
+
+
+def _short(value: Any) -> str:
+    """Return a value as text of one short line."""
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"<{type(value).__name__}>"

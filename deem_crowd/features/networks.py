@@ -82,8 +82,8 @@ class NetworkLearner(SklearnLearner):
                 told = module(torch.from_numpy(x))
         except RuntimeError as error:
             raise ParameterError(
-                f"classifier={type(self._module).__name__} does not take features of {x.shape[1]} columns, as 32-bit "
-                f"numbers of shape (N, {x.shape[1]}): {error}."
+                f"classifier={type(self._module).__name__} failed on features of shape (N, {x.shape[1]}), 32-bit "
+                f"floats: {error}. Check that its first layer takes {x.shape[1]} columns."
             ) from error
         if tuple(told.shape) != (len(x), n_classes):
             raise ParameterError(

@@ -66,7 +66,8 @@ def read(features: Any, tasks: pd.Index) -> Rows:
     if x.shape[0] != len(tasks):
         raise DataError(
             f"features have {x.shape[0]} rows, and there are {len(tasks)} tasks: without ids there has to be one row "
-            "a task, tasks in order of first appearance among the answers. Pass a DataFrame indexed by task instead."
+            "a task, tasks in order of first appearance among the answers. Pass a DataFrame "
+            "indexed by task, or a file with a column 'task', instead."
         )
     return Rows(_finite(x, tasks), np.arange(len(tasks)), len(tasks))
 
@@ -197,8 +198,8 @@ def _finite(x: Any, tasks: pd.Index, columns: pd.Index | None = None) -> Any:
     where = "" if columns is None else f", {first_few(columns.take(wrong))}"
     raise DataError(
         f"features are missing or infinite (as 32-bit numbers) in {counted(len(wrong), 'column')}{where}, for "
-        f"{counted(len(bad), 'task')}: {first_few(tasks.take(bad))}. Fill them in, or leave those rows out of the "
-        "frame: the tasks then go by their answers alone."
+        f"{counted(len(bad), 'task')}: {first_few(tasks.take(bad))}. Fill them in, or leave those rows "
+        "out: the tasks then go by their answers alone."
     )
 
 

@@ -13,7 +13,7 @@ from deem_crowd.exceptions import DataWarning, FormError
 from deem_crowd.runtime.warning import warn
 
 _NOTHING = 1e-3
-"""The share of a label's information, in the mean, below which targets are flat."""
+"""Mean of 1 − entropy / log K below which targets are nearly uniform."""
 
 
 def soft_targets(agg: Any) -> Any:
@@ -41,8 +41,8 @@ def soft_targets(agg: Any) -> Any:
         )
     if len(probas) and float(_told(probas).mean()) < _NOTHING:
         warn(
-            "the labels' distributions are flat, so that a network would learn nothing from them: answers that cannot "
-            "be compared (mostly one a task) do not tell who is right. Fit with features=, or train on labels_.",
+            "the label probabilities are nearly uniform, so that a network would learn nothing from them; with about "
+            "one answer a task, answers cannot be compared. Fit with features=, or train on labels_.",
             DataWarning,
         )
     return probas.copy()
@@ -75,7 +75,7 @@ def sample_weights(agg: Any) -> Any:
 
 
 def _told(probas: Any) -> npt.NDArray[np.float64]:
-    """Return the share of a label's information that is known, shape (N,)."""
+    """Return 1 − entropy / log K of each row, shape (N,): 0 where it is uniform, 1 where it is certain."""
     p = np.asarray(probas, dtype=np.float64)
     entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1)
     told: npt.NDArray[np.float64] = np.clip(1 - entropy / np.log(max(p.shape[1], 2)), 0.0, 1.0)

@@ -39,7 +39,7 @@ def report(
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
     files.refuse_output("--output", output, [*asked.paths, gold])
     extras.require("report", "reports")  # before the fit
-    settled, ids = intake.settled_answers(asked)
+    settled, ids = intake.settled_answers(asked, gold)
     truth = None if gold is None else intake.read_gold(gold, asked, ids)
     aggregator = DEEMAggregator().fit(settled)
     aggregator.report(output, gold=truth)

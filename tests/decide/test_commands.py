@@ -122,6 +122,7 @@ def test_where_nothing_is_to_do_there_is_an_empty_table_and_a_word(folder) -> No
     assert done.exit_code == 0, done.output
     assert list(pd.read_csv("keep.csv").columns) == ["task", "label", "confidence"]
     assert "No label is kept" in done.stderr
+    assert "a lower --precision" in done.stderr
     Path("none.csv").write_text("task,worker,label\n")
     for command in COMMANDS:
         done = call(f"{command} none.csv")

@@ -175,3 +175,11 @@ def test_clone_and_parameters() -> None:
     rad = stream("voting", random_state=3)
     assert clone(rad).get_params()["variant"] == "voting"
     assert rad.set_params(budget=4).budget == 4
+
+
+def test_its_text_is_short_whatever_its_oracle() -> None:
+    stream = RAD(None, LogisticRegression(C=2.0), "slim", oracle=dict(enumerate(Y)), budget=3)
+    assert repr(stream) == (
+        "RAD(quality=None, classifier=LogisticRegression(C=2.0), variant='slim', oracle=<dict>, "
+        "budget=3)"
+    )

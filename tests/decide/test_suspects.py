@@ -138,6 +138,9 @@ def test_clean_asks_the_worst_and_learns(agg) -> None:
     done = clean(agg, oracle, 40, answers=FRAME, per_round=10)
     assert len(asked) == len(set(asked)) == 40
     assert done.stopped == "budget"
+    assert repr(done).startswith("Cleaned(40 questions in ")
+    assert repr(done).endswith("stopped='budget')")
+    assert len(repr(done)) < 160
     assert done.gold.to_dict() == {task: TRUTH[task] for task in asked}
     assert (done.labels[asked] == TRUTH[asked]).all()
     assert set(asked[:10]) == set(suspect_labels(agg, 10)["task"])

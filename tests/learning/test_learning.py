@@ -250,7 +250,7 @@ def test_targets_and_weights(wine):
     class Flat:
         probas_ = np.full((3, 2), 0.5)
 
-    with pytest.warns(DataWarning, match="are flat.*features="):
+    with pytest.warns(DataWarning, match="nearly uniform.*features="):
         assert (soft_targets(Flat()) == 0.5).all()
 
 
