@@ -159,6 +159,16 @@ def test_a_large_fit_ends_where_passes_would_lead(k, monkeypatch) -> None:
     torch.testing.assert_close(near, far, rtol=0, atol=5e-3)
 
 
+def test_workers_for_the_first_step_are_the_same_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    counts = torch.from_numpy(rng.gamma(0.5, 20, size=(900, 2, 2)))
+    order = torch.from_numpy(rng.permutation(900))
+    shuffled = torch.cat([torch.zeros(7, 2, 2, dtype=torch.float64), counts[order]])
+    found = one_unit._some_workers(counts)
+    assert 256 <= len(found) <= 512
+    torch.testing.assert_close(one_unit._some_workers(shuffled), found, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("k", [2, 5])
 def test_a_calibrated_start_knows_who_knows(k) -> None:
     knows = torch.tensor([0.2, 0.5, 0.6, 0.9], dtype=torch.float64)

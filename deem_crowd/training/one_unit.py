@@ -174,8 +174,7 @@ def _learn(likelihood: Likelihood, at: Weights, log: Monitor, closed_step: bool)
         log.passed(evaluation.log_likelihood)
         before = likelihood.pseudo_answers
         if large and number == 1:
-            some = evaluation.counts[:: max(1, len(evaluation.counts) // _SAMPLE)]
-            likelihood.learn_pseudo_answers(some, steps=_FIRST_STEPS)
+            likelihood.learn_pseudo_answers(_some_workers(evaluation.counts), steps=_FIRST_STEPS)
         else:
             near = large and 0 < last < _NEAR
             likelihood.learn_pseudo_answers(evaluation.counts, steps=1 if near else 2)
@@ -204,6 +203,14 @@ def _learn(likelihood: Likelihood, at: Weights, log: Monitor, closed_step: bool)
         loop.alpha, loop.noted = likelihood.pseudo_answers, list(log.log_likelihood)
     log.converged = loop.small > 0
     return Weights(loop.bias, loop.weight)
+
+
+def _some_workers(counts: torch.Tensor) -> torch.Tensor:
+    """Return the counts, shape (D, K, S), of about as many workers as suffice, the same ones in whichever order."""
+    answers, squares = counts.sum((1, 2)).round(decimals=2), counts.square().sum((1, 2))
+    order = np.lexsort((squares.numpy(), answers.numpy()))[int((answers == 0).sum()) :]
+    some = order[:: max(1, len(order) // _SAMPLE)]
+    return counts[torch.from_numpy(np.ascontiguousarray(some))]
 
 
 def _jump(path: list[tuple[Weights, torch.Tensor]]) -> tuple[Weights, torch.Tensor]:
