@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SKOPS = ".skops"
 _SPARSE = frozenset(("format", "shape", "data"))
 _INDEX = re.compile(r"__index_level_0__|Unnamed: 0|")
-"""What files of pandas call an index without a name."""
+"""What an index without a name is called in files that pandas writes."""
 
 
 def read(path: str, format: str | None, ids: Any) -> Any:
@@ -70,7 +70,7 @@ def read(path: str, format: str | None, ids: Any) -> Any:
 
 
 def _indexed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Take the index of a frame without names, as pandas writes it, for the tasks, unless a column names them."""
+    """Take the index that pandas wrote without a name for the tasks, unless a column ``task`` names them."""
     found = [name for name in frame.columns if _INDEX.fullmatch(str(name))]
     if len(found) != 1:
         return frame

@@ -1,17 +1,17 @@
-r"""A mean of many partitions with squared loss, for clusterings whose mistakes go together.
+r"""Consensus of many partitions with squared loss, for clusterings that share mistakes.
 
-A partition z and the shares T of own names within its classes minimise
+A partition z, with the shares T of each source's own names within its classes, minimises
 
     Σ_n Σ_{i ∈ O(n)} w_i ‖e(x_ni) − T_i[·, z_n]‖²        e(a) the unit vector of own name a
 
-which is k-means where all tasks were answered by all (the quadratic mutual information of Topchy, Jain, Punch, TPAMI
-2005). A single source adds 2 w_i at most, so that sources that repeat one another's mistakes, each with its tables,
-cannot outvote the rest as they do in the likelihood. It has many minima; their own consensus, by the same loss, is
-steadier than the lowest. Sources then count by how far they agree with it,
+which is k-means where every source answered every task (the quadratic mutual information of Topchy, Jain, Punch, TPAMI
+2005). A source adds 2 w_i a task at most, so that sources that share mistakes cannot outvote the rest as they do in the
+likelihood. The loss has many local minima; their consensus, by the same loss, varies less than the lowest of them.
+Sources are then weighted by how far they agree with that consensus,
 
     w_i ∝ NMI(x_i, z)²
 
-and all begins anew with these weights.
+and both steps are repeated with these weights.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from deem_crowd.clustering.latent import source_sums
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 
 _RUNS, _OF_RUNS, _ROUNDS = 40, 10, 3
-"""Minima in each round, starts of their consensus, and rounds, the first with equal weights."""
+"""Local minima in each round, starts of their consensus, and rounds, the first of them with equal weights."""
 _PASSES = 40
 _CELLS = 2**24
-"""Tasks × classes × minima that are looked at together."""
+"""Most tasks × classes × minima held in memory at a time."""
 
 
 @dataclass(frozen=True)
 class _Sources:
-    """Indicator of own names, shape (N, C), who answered, (N, D), and what adds up columns of a source, (D, C)."""
+    """Indicator of own names, shape (N, C); who answered, (N, D); which names are of which source, (D, C)."""
 
     indicator: sparse.csr_matrix
     given: sparse.csr_matrix
@@ -53,20 +53,20 @@ class _Sources:
 
 
 def averaged(own: OwnNames, part: OwnNames, k: int, rng: np.random.Generator) -> FloatArray:
-    """Return how closely the minima put each task into each class, rows summing to 1, shape (N, K).
+    """Return the consensus of the minima as a distribution for each task, rows summing to 1, shape (N, K).
 
-    The largest entry is the class of the minima's consensus: entries are 1 − half the mean loss there, normalised.
+    Entries are 1 − half the mean loss of a class, normalised; the largest is the class of the consensus.
 
     Parameters
     ----------
     own : OwnNames
         N tasks.
     part : OwnNames
-        The same sources and own names; the tasks on which minima are looked for.
+        The same sources and own names; the tasks that minima are found from.
     k : int
         K.
     rng : Generator
-        Draws where to begin.
+        Draws the starts.
     """
     by_source = source_sums(own)
     some = _Sources.of(part.indicator, by_source)
@@ -124,7 +124,7 @@ def _seeds(
     runs: int,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Return tables to begin with, shape (C, runs · K): answers of tasks that are far apart (k-means++).
+    """Return tables to start from, shape (C, runs · K): answers of tasks that are far apart (k-means++).
 
     Arthur and Vassilvitskii, SODA 2007. Where a source left the task out, its usual shares stand in.
     """

@@ -5,7 +5,7 @@ unit (:mod:`deem_crowd.model.energy`) over columns (source, own name). EM starts
 with the largest bound of the evidence, tables and class prior integrated out, is kept; so is the number of classes
 (:mod:`deem_crowd.clustering.latent`). Where each source can name each class, the fits go on to tables around a naming,
 and the default model labels under common names (:mod:`deem_crowd.clustering.naming`). Where sources have more names
-than there are classes, and share their mistakes, many partitions are averaged (:mod:`deem_crowd.clustering.averaging`).
+than there are classes, and share mistakes, many partitions are averaged (:mod:`deem_crowd.clustering.averaging`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SEARCHED, _OF_A_NAME = 100_000, 30
 """Of more answers, and more than 30 for each own name, starts are tried on a part of the tasks."""
 _PASSES_ON_ALL = 40
 _DEPENDENT = 1.5
-"""Independent sources have about 1."""
+"""G² per degree of freedom above which partitions are averaged; independent sources have about 1."""
 
 
 class ClusteringAggregator:
@@ -59,10 +59,10 @@ class ClusteringAggregator:
         namings, that with the largest bound of its evidence (of one, beyond 100,000 answers). Up to 20,000 answers, a
         part of the tasks that few right answers link to the rest is matched to it by the errors that all sources share.
     average : bool, optional
-        Whether many partitions with squared loss are averaged, sources weighted by how far they agree with the mean:
-        for clusterings, which share mistakes that the likelihood takes for evidence. None: where a source has more
-        names than there are classes, as clusterings may have and annotators rarely, and sources depend on one another
-        beyond the classes. ``probas_`` then says how closely the partitions agree.
+        True: the labels are the consensus of many partitions with squared loss, sources weighted by how far they agree
+        with it. This suits clusterings, which share mistakes that the likelihood takes for evidence. ``probas_`` then
+        says how closely the partitions agree. None: so where a source has more names than there are classes, as
+        clusterings may have and annotators rarely, and sources depend on one another beyond the classes.
     random_state : int
         Of the random starts, of how parts may be matched, and of the partitions that are averaged.
 
@@ -210,7 +210,7 @@ class ClusteringAggregator:
         return starts
 
     def _averages(self, own: OwnNames, partition: IntArray, k: int) -> bool:
-        """Tell whether partitions are averaged, given that of the best fit."""
+        """Tell whether to average partitions, given the partition of the best fit, of K = ``k`` classes."""
         if self.average is not None or k < 2:
             return bool(self.average) and k > 1
         if not self.refine or max(map(len, columns_of(own))) <= k:

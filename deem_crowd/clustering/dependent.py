@@ -2,7 +2,7 @@ r"""Whether sources depend on one another beyond the classes, by the likelihood 
 
     Σ_{i<j} G²(x_i, x_j | z) / Σ_{i<j} degrees of freedom
 
-is about 1 where sources are independent given the classes z, and the larger the more they share their mistakes.
+is about 1 where sources are independent given the classes z, and larger where they share mistakes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from scipy.special import xlogy
 from deem_crowd.clustering.own_names import IntArray, OwnNames
 
 _PAIRS = 200
-"""Of more pairs of sources, so many are drawn."""
+"""Most pairs that are looked at; of more, so many are drawn."""
 
 
 def dependence(own: OwnNames, partition: IntArray, rng: np.random.Generator) -> float:
-    """Return G² per degree of freedom over pairs of sources; 0 where no pair tells.
+    """Return G² per degree of freedom over pairs of sources; 0 where no pair has common tasks that tell.
 
     Parameters
     ----------

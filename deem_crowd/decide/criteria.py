@@ -14,7 +14,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _FEW = 16
 _CACHED = 2**18
-"""Entries that are worked on at a time."""
+"""Numbers in an intermediate array that stays in the cache."""
 
 
 def least_confidence(posterior: FloatArray) -> FloatArray:
@@ -81,7 +81,7 @@ def of_pairs(name: str, posterior: FloatArray, tables: FloatArray) -> FloatArray
 
 
 def _largest(values: FloatArray) -> FloatArray:
-    """Return the maximum of each row, 0 at least, shape (N,): column by column where these are few, which is faster."""
+    """Return the maximum of each row, at least 0, shape (N,); few columns are compared one by one, which is faster."""
     if values.shape[1] > _FEW:
         return np.asarray(values.max(axis=1))
     largest = np.zeros(len(values))

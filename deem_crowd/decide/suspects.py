@@ -245,7 +245,7 @@ def _reasons(
 
 
 def _case(consensus: Consensus, same: int, others: int, other: int, rival: int) -> str:
-    """Say how many of the others gave the same answer, and how many the task's class, ``rival`` − 1; 0 is none."""
+    """Say how many of the others gave the same answer, and how many gave class ``rival`` − 1, unless ``rival`` is 0."""
     if not others:
         return "nobody else answered"
     beside = f", {other} answered {consensus.classes[rival - 1]!s}" if rival else ""

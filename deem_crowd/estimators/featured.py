@@ -287,8 +287,8 @@ class WithFeatures:
     def classifier_(self) -> Any:
         """The classifier that was learned from features; its ``predict`` takes new things without any answer.
 
-        After a fit with a frame whose columns have names it is the last step of a pipeline, which takes the columns of
-        frames by their names; arrays go by the order of the columns.
+        After a fit with a frame whose columns have names it is a pipeline that takes the columns of frames by name; the
+        classifier is its last step. Columns of arrays are taken in order.
         """
         made = self._known_features("classifier_")
         if made is None or made.columns is None:

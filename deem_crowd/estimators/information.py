@@ -42,7 +42,7 @@ def answer_information(design: DesignMatrix, posterior: torch.Tensor) -> FloatAr
 
 @dataclass(frozen=True, eq=False)
 class InformationToCome:
-    """What each worker's answers are worth, shape (D,), worked out when somebody asks: numpy takes it for an array.
+    """What each worker's answers are worth, shape (D,), computed when it is first read as an array.
 
     Pickles and copies hold the array.
 
@@ -51,7 +51,7 @@ class InformationToCome:
     answers : Answers
         About N tasks, by D workers, over K classes.
     posterior : float32 or float64, shape (N, K)
-        p(label | answers), which nobody changes.
+        p(label | answers).
     """
 
     answers: Answers

@@ -92,9 +92,9 @@ def association(log_q: FloatArray, targets: FloatArray, weights: FloatArray) -> 
     In the model p(k | x) ∝ exp(o_k + weight · log q_k(x)) the efficient score at weight 0, with the offsets o free, is
     Σ_n Σ_k (t_nk − t̄_k)(log q_nk − mean of log q_k) (Rao's score test; Cox and Hinkley, *Theoretical Statistics*,
     1974). Unlike a gain in likelihood it does not ask that predictions be calibrated, only that they point the right
-    way. Where q is out of fold and features say nothing it has a standard deviation of 1.4 to 1.5, since two tasks in
-    different folds are each predicted from the other, and a mean of -0.6 to -1.4 in a few hundred tasks, since a class
-    that is frequent in one fold is rarer in the others: it passed 2.4 in 0 to 1.3 % of 400 draws.
+    way. Where q is out of fold and features say nothing, its standard deviation is 1.4 to 1.5, since two tasks in
+    different folds are each predicted from the other, and its mean -0.6 to -1.4 with a few hundred tasks, since a class
+    that is frequent in one fold is rarer in the others. It exceeded 2.4 in 0 to 1.3 % of 400 draws.
 
     Parameters
     ----------

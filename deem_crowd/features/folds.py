@@ -299,6 +299,6 @@ def _dot(a: Float64, b: Float64) -> Any:
 def splits(
     fold: npt.NDArray[Any], weights: FloatArray
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Yield the rows to train on, which have weight, and the rows held out, for each fold."""
+    """Yield for each fold the rows to train on, those of positive weight outside it, and the rows held out."""
     for number in range(int(fold.max()) + 1):
         yield np.flatnonzero((fold != number) & (weights > 0)), np.flatnonzero(fold == number)

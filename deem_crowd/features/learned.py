@@ -218,7 +218,7 @@ def _chosen(
 
 
 def _number_of_fits(learner: Learner, n_rows: int) -> int:
-    """Return in how many divisions labels are learned: one with trees or a caller's classifier, which take long."""
+    """Return the number of divisions into folds: one where classifiers are slow, as trees or a caller's may be."""
     return 1 if isinstance(learner, SklearnLearner) else partitions.number_of_fits(n_rows)
 
 

@@ -22,7 +22,7 @@ _MOST_ASKED = 20_000
 _RARE = 0.01
 """Classes of a target that are less likely are not shown to a classifier of hard labels."""
 _LEAST_SHARE = 0.5
-"""Of a class, in rows, where shares are compared."""
+"""Rows added to each class before class shares are compared, so that none is zero."""
 _SMOOTHING = 1e-3
 """The share of even probabilities in what a classifier of somebody else says, so that none is zero."""
 
@@ -381,10 +381,10 @@ def levelled(
     fold: npt.NDArray[Any],
     choose: bool = True,
 ) -> FloatArray:
-    """Return the same, brought to the class shares of all rows.
+    """Return log-probabilities as :func:`settled` does, shape (n, K), corrected to the class shares of all rows.
 
-    A class that is frequent in one fold is rarer in the others, so that classifiers trained without a fold contradict
-    it. A large weight of their word would turn that into evidence.
+    A class that is frequent in one fold is rarer in the others, so that classifiers trained without that fold underrate
+    it. With a large weight of the classifier this would count as evidence.
     """
     log_q = settled(learner, x, targets, weights, fold, choose)
     shares = _log_shares(targets, weights)

@@ -1,4 +1,4 @@
-"""A classifier that finds the columns of a frame by their names."""
+"""A classifier that takes the columns of a frame by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deem_crowd.features.rows import in_order
 
 
 class Columns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Brings the columns of a frame into an order, and makes an array of them; an array goes through as it is.
+    """Transformer that puts the columns of a frame in order and returns an array; arrays are returned as they are.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Columns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def feature_names_in_(self) -> Any:
-        """The names, as scikit-learn has them."""
+        """Names of the columns, as scikit-learn calls them."""
         return np.asarray(self.names, dtype=object)
 
     @property
@@ -59,10 +59,10 @@ def by_name(classifier: Any, names: list[str]) -> Pipeline:
 
 
 def on_its_own(classifier: Any) -> Any:
-    """Return a classifier that needs nothing of this package, as far as that is in our hands.
+    """Return a classifier that can be loaded without this package.
 
-    Of a pipeline that begins with :class:`Columns`, that is the classifier, with the names of its columns: it refuses
-    frames with other columns, or the same in another order, as scikit-learn's own classifiers do.
+    Of a pipeline that begins with :class:`Columns` this is its classifier, with ``feature_names_in_``: like classifiers
+    of scikit-learn, it refuses frames with other columns or another order.
     """
     if not isinstance(classifier, Pipeline) or not isinstance(classifier[0], Columns):
         return classifier

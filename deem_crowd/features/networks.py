@@ -138,7 +138,7 @@ class NamedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.classes)
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether there is a trained network."""
+        """Whether the network has been trained."""
         return self.trained is not None
 
     def fit(self, X: Any, y: Any) -> NamedNetwork:

@@ -102,14 +102,14 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.estimator_.predict_proba(self._values(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on labels, or how likely answers are.
+        """Return the accuracy on labels, or the mean log-likelihood of answers.
 
         Parameters
         ----------
         X : as in :meth:`predict`
         y : labels, shape (N,), or answers, integers of shape (N, D)
-            Answers to these tasks, which were not learned from, stand for labels that nobody knows: searches for
-            parameters (``GridSearchCV``) need no gold.
+            Answers to held-out tasks take the place of labels, so that searches for parameters (``GridSearchCV``) need
+            no gold.
         sample_weight : shape (N,), optional
             Of the tasks.
 
