@@ -109,8 +109,7 @@ class OwnNames:
         parts = self._parts()
         if parts:
             warn(
-                f"{parts}: nothing links clusters of different parts. Cluster each part on its own, or add tasks that "
-                "both saw.",
+                f"{parts}: clusters grow within one part only. Cluster each part alone, or add tasks that both saw.",
                 DataWarning,
             )
 
