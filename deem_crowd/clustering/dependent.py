@@ -55,12 +55,30 @@ def _likelihood_ratio(z: IntArray, one: IntArray, other: IntArray) -> tuple[floa
     """Return G² of independence given z, and its degrees of freedom."""
     if len(z) < 2:
         return 0.0, 0.0
-    places = [np.unique(part, return_inverse=True)[1] for part in (z, one, other)]
-    shape = tuple(int(part.max()) + 1 for part in places)
-    table = np.zeros(shape)
-    np.add.at(table, tuple(places), 1.0)
-    of_one, of_other = table.sum(2), table.sum(1)
-    value = xlogy(table, table).sum() - xlogy(of_one, of_one).sum()
-    value += xlogy(of_one.sum(1), of_one.sum(1)).sum() - xlogy(of_other, of_other).sum()
-    freedom = np.maximum((of_one > 0).sum(1) - 1, 0) * np.maximum((of_other > 0).sum(1) - 1, 0)
-    return 2 * float(value), float(freedom.sum())
+    alone, with_one = _joined(z, z), _joined(z, one)
+    with_other, with_both = _joined(z, other), _joined(_joined(z, one), other)
+    value = (
+        _entropies(with_both) - _entropies(with_one) - _entropies(with_other) + _entropies(alone)
+    )
+    classes = int(alone.max()) + 1
+    names = [_per_class(alone, part, classes) for part in (with_one, with_other)]
+    return 2 * value, float(((names[0] - 1) * (names[1] - 1)).sum())
+
+
+def _joined(one: IntArray, other: IntArray) -> IntArray:
+    """Return numbers from 0 for the pairs that occur, shape (n,): tables of all pairs may be too large."""
+    pairs = one * (int(other.max()) + 1) + other
+    return np.asarray(np.unique(pairs, return_inverse=True)[1])
+
+
+def _entropies(part: IntArray) -> float:
+    """Return Σ n log n over the sizes of the parts."""
+    sizes = np.bincount(part)
+    return float(xlogy(sizes, sizes).sum())
+
+
+def _per_class(z: IntArray, part: IntArray, classes: int) -> IntArray:
+    """Return in how many parts each class falls, shape (classes,)."""
+    of_part = np.empty(int(part.max()) + 1, dtype=np.int64)
+    of_part[part] = z
+    return np.bincount(of_part, minlength=classes)

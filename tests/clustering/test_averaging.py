@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import xlogy
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from deem_crowd.clustering import AgreementClusters, ClusteringAggregator
 from deem_crowd.clustering.averaging import _agreement, _minima, _Sources, averaged
-from deem_crowd.clustering.dependent import dependence
+from deem_crowd.clustering.dependent import _likelihood_ratio, dependence
 from deem_crowd.clustering.latent import source_sums
 from deem_crowd.clustering.own_names import OwnNames
 from deem_crowd.exceptions import DataWarning, ParameterError
@@ -131,6 +132,19 @@ def test_dependence_beyond_the_classes():
     assert dependence(OwnNames.of(apart), np.zeros(5, dtype=np.int64), rng) == 0.0
 
 
+def test_likelihood_ratio_of_a_pair():
+    rng = np.random.default_rng(0)
+    z, one, other = rng.integers(3, size=300), rng.integers(4, size=300), rng.integers(5, size=300)
+    table = np.zeros((3, 4, 5))
+    np.add.at(table, (z, one, other), 1)
+    expected = table.sum(2, keepdims=True) * table.sum(1, keepdims=True)
+    expected /= table.sum((1, 2), keepdims=True)
+    g2 = 2 * xlogy(table, table / expected).sum()
+    assert _likelihood_ratio(z, one, other) == pytest.approx((g2, 3 * 3 * 4))
+    distinct = np.arange(30_000)  # of all pairs of names there are nearly 10^9
+    assert _likelihood_ratio(distinct % 3, distinct, distinct)[1] == 3 * 9_999**2
+
+
 def test_average_is_checked():
     with pytest.raises(ParameterError, match="average='yes' is not allowed: True, False or None"):
         ClusteringAggregator(3, average="yes").fit(answers_of()[1])
@@ -139,5 +153,5 @@ def test_average_is_checked():
 def test_agreement_clusters_grow_within_a_part():
     parts = np.full((8, 4), -1)
     parts[:4, :2], parts[4:, 2:] = [[0, 1], [1, 0]] * 2, [[1, 1], [0, 0]] * 2
-    with pytest.warns(DataWarning, match=r"2 parts without a common task .* within one part"):
+    with pytest.warns(DataWarning, match=r"2 parts without a common task .* Cluster each part"):
         AgreementClusters(2).fit(parts)
