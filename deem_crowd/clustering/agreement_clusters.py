@@ -92,7 +92,7 @@ class AgreementClusters:
         Warns
         -----
         DataWarning
-            Where fewer clusters grow than asked for, sources fall into parts without a common task, or all labels are
+            Where no cluster grows, or fewer than asked for, sources fall into parts without a common task, or all labels are
             distinct.
         """
         self._check()
@@ -126,6 +126,12 @@ class AgreementClusters:
             warn(
                 f"n_clusters={most}, and {counted(len(centres), 'cluster')} grew: no task was left with a negative "
                 "edge to all of them. Lower negative, or ask for fewer clusters.",
+                DataWarning,
+            )
+        elif not centres:
+            warn(
+                f"no cluster grew: no two tasks have a positive edge at positive={self.positive!r}. Give a share of "
+                "the common sources that have to agree, such as positive=1.0 or 0.8, or lower min_shared.",
                 DataWarning,
             )
         self._keep(own, edges, cluster, centres)

@@ -68,6 +68,11 @@ def align_sources(data: Any, reference: Hashable = "medoid") -> SourceAlignment:
     ParameterError
         If the reference is no source that answered.
 
+    Warns
+    -----
+    DataWarning
+        Where all labels are distinct.
+
     Examples
     --------
     >>> import numpy as np
@@ -78,6 +83,7 @@ def align_sources(data: Any, reference: Hashable = "medoid") -> SourceAlignment:
     """
     own = OwnNames.of(data)
     own.require_connected()
+    own.warn_of_distinct_labels()
     columns = [np.flatnonzero(own.source == i) for i in range(own.answers.n_workers)]
     chosen = _medoid(own, columns) if reference == "medoid" else _named(own, columns, reference)
     common = own.label[columns[chosen]]

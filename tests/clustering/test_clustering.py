@@ -384,7 +384,8 @@ def test_all_labels_distinct() -> None:
         agg = ClusteringAggregator(2).fit(matrix)
     assert agg.labels_.notna().all()
     assert set(agg.labels_) <= set(agg.probas_.columns)
-    aligned = align_sources(matrix).answers.to_frame()
+    with pytest.warns(DataWarning, match="all labels are distinct"):
+        aligned = align_sources(matrix).answers.to_frame()
     assert (aligned.groupby("task")["label"].nunique() == 1).all()
     with pytest.warns(DataWarning, match="all labels are distinct"):
         grown = AgreementClusters().fit(matrix)
@@ -398,6 +399,15 @@ def test_more_agreement_clusters_than_there_can_be() -> None:
             AgreementClusters(**bad).fit(matrix)
     with pytest.warns(DataWarning, match="n_clusters=3, and 2 clusters grew"):
         assert AgreementClusters(3).fit(matrix).sizes_.tolist() == [2, 1]
+
+
+def test_edges_that_no_pair_of_tasks_has() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, (400, 1))
+    matrix = np.where(rng.random((400, 6)) < 0.7, truth, rng.integers(0, 3, (400, 6)))
+    matrix[rng.random(matrix.shape) < 0.3] = -1
+    with pytest.warns(DataWarning, match=r"no cluster grew.*positive='auto'"):
+        assert AgreementClusters(positive="auto").fit(matrix).gold_.empty
 
 
 def test_a_matrix_with_a_row_for_each_source_is_doubted() -> None:
