@@ -92,8 +92,8 @@ class AgreementClusters:
         Warns
         -----
         DataWarning
-            Where no cluster grows, or fewer than asked for, sources fall into parts without a common task, or all labels are
-            distinct.
+            Where no cluster grows, or fewer than asked for, sources fall into parts without a common task, or all
+            labels are distinct.
         """
         self._check()
         own = OwnNames.of(data)
