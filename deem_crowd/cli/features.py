@@ -92,7 +92,7 @@ def _by_order(frame: pd.DataFrame, path: str) -> Any:
     wrong = [name for name, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if wrong:
         raise FormError(
-            f"{path} has no column 'task', and {counted(len(wrong), 'column')} of text: "
+            f"{path} has no column 'task', and {counted(len(wrong), 'column')} without numbers: "
             f"{first_few(wrong)}. "
             "Call the column of task ids 'task'; turn other text into numbers, or leave it out."
         )

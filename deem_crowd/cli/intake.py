@@ -216,7 +216,7 @@ def check_gold_labels(gold: pd.Series, answers: Answers) -> None:
     if len(strange):
         raise DataError(
             f"gold holds {counted(len(strange), 'label')} that no worker gave: {first_few(strange)}. "
-            f"Labels given: {first_few(answers.classes, 10)}."
+            f"Labels given: {first_few(answers.classes, 10)}. Correct gold, or leave those tasks out."
         )
 
 

@@ -77,9 +77,10 @@ def positions(
     classes = answers.classes.get_indexer(known)
     unknown = np.flatnonzero(classes < 0)
     if len(unknown):
+        strange = dict.fromkeys(known.take(unknown))
         raise DataError(
-            f"gold holds {counted(len(unknown), 'label')} that no worker gave: "
-            f"{first_few(dict.fromkeys(known.take(unknown)))}. Labels given: {first_few(answers.classes, 10)}."
+            f"gold holds {counted(len(strange), 'label')} that no worker gave: {first_few(strange)}. "
+            f"Labels given: {first_few(answers.classes, 10)}. Correct gold, or leave those tasks out."
         )
     elsewhere = np.flatnonzero(position < 0)
     if len(elsewhere) and not again:

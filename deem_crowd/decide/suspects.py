@@ -196,16 +196,17 @@ def label_codes(labels: Any, consensus: Consensus, name: str = "labels") -> IntA
     elsewhere, strange = np.flatnonzero(place < 0), np.flatnonzero(code < 0)
     if len(elsewhere):
         raise DataError(
-            f"{name} has {counted(len(elsewhere), 'task')} that the model does not know: "
+            f"{name}: {counted(len(elsewhere), 'task')} that the model does not know: "
             f"{first_few(dict.fromkeys(labels.index.take(elsewhere)))}. Leave them out, or fit the model with them."
         )
     if len(strange):
+        unknown = dict.fromkeys(labels.take(strange))
         text = (
-            f"{name} has {counted(len(strange), 'label')} that the model does not know: "
-            f"{first_few(dict.fromkeys(labels.take(strange)))}. It knows {first_few(consensus.classes, 10)}."
+            f"{name}: {counted(len(unknown), 'label')} that the model does not know: {first_few(unknown)}. "
+            f"It knows {first_few(consensus.classes, 10)}."
         )
         if name != "gold":
-            raise DataError(text)
+            raise DataError(f"{text} Correct these labels, or leave those tasks out.")
         warn(f"{text} Labels of such tasks count as wrong.", DataWarning)
         code = np.where(code < 0, len(consensus.classes), code)
     codes = np.full(consensus.n_tasks, -1, dtype=np.int64)
@@ -249,7 +250,7 @@ def _case(consensus: Consensus, same: int, others: int, other: int, rival: int) 
     if not others:
         return "nobody else answered"
     beside = f", {other} answered {consensus.classes[rival - 1]!s}" if rival else ""
-    return f"{same} of {others} others agree{beside}"
+    return f"{same} of {counted(others, 'other agrees', 'others agree')}{beside}"
 
 
 def _label_reasons(consensus: Consensus, tasks: IntArray, codes: IntArray) -> list[str]:

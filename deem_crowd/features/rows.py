@@ -104,16 +104,16 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     if unasked:
         others = about[~about.isin(tasks)]
         warn(
-            f"{unasked} rows of features are about tasks that are not among the answers ({first_few(others)}): they "
-            "are left out. classifier_ predicts their labels.",
+            f"features have {counted(unasked, 'row')} for tasks that are not among the answers ({first_few(others)}): "
+            "left out. classifier_ predicts labels for them.",
             DataWarning,
         )
     there = frame.iloc[row[place]].infer_objects()
     wrong = [name for name, kind in there.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if wrong:
         raise FormError(
-            f"features hold {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. Encode them, e.g. by "
-            "pd.get_dummies, or drop them."
+            f"features hold {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. Encode such columns, "
+            "e.g. by pd.get_dummies, or drop them."
         )
     with np.errstate(over="ignore"):  # what becomes infinite is refused
         x = matrix(there.to_numpy(dtype=np.float32, na_value=np.nan))

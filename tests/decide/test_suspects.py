@@ -46,7 +46,7 @@ def test_the_score_is_the_chance_of_another_label() -> None:
     assert rows.loc["w1", "expected_precision"] == pytest.approx(0.7)
     assert rows.loc["w0", "expected_precision"] == pytest.approx((0.7 + 0.3) / 2)
     assert rows.loc["w1", "reason"] == (
-        "0 of 1 others agree, 1 answered c0; the worker's answers agree with the labels in 0 of 1"
+        "0 of 1 other agrees, 1 answered c0; the worker's answers agree with the labels in 0 of 1"
     )
 
 

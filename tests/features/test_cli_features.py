@@ -106,7 +106,7 @@ def test_an_index_without_a_name_is_the_tasks(tmp_path):
 def test_ids_under_another_name_are_pointed_out(tmp_path):
     table = pd.DataFrame({"id": ["t2", "t1"], "a": [1.5, 2.5]})
     table.to_csv(tmp_path / "id.csv", index=False)
-    with pytest.raises(FormError, match=r"no column 'task', and 1 column of text: 'id'"):
+    with pytest.raises(FormError, match=r"no column 'task', and 1 column without numbers: 'id'"):
         features.read(str(tmp_path / "id.csv"), None, {"task": pd.Series(["t1", "t2"])})
     np.savez(tmp_path / "id.npz", X=np.eye(2), ids=np.array(["t2", "t1"]))
     with pytest.warns(DataWarning, match="holds 'ids' beside features, and no array 'task'"):
