@@ -235,7 +235,7 @@ def main() -> None:
     except KeyboardInterrupt:  # outside any command
         _stopped(asked)
     except SystemExit as ended:
-        if asked and ended.code != 128 + asked[0]:  # whatever became of it on the way
+        if asked and ended.code != 128 + asked[0]:  # an error replaced the signal's status
             _stopped(asked)
         raise
 

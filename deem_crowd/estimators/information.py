@@ -1,4 +1,4 @@
-"""What each worker's answers say about their skill, as the width of its interval needs it."""
+"""What each worker's answers say about their skill: the effective number of answers behind its interval."""
 
 from __future__ import annotations
 

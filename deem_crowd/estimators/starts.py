@@ -88,7 +88,7 @@ def _taught(weight: torch.Tensor, design: DesignMatrix, gold: torch.Tensor, m: i
 
 
 def _saves(design: DesignMatrix, recipe: Recipe) -> bool:
-    """Whether a start near the end of training saves passes worth having."""
+    """Whether the fit is large enough for a start that saves passes to pay."""
     work = design.n_answers_in_all * design.n_classes * recipe.settings.n_subtypes
     learned = recipe.settings.penalty == "learned" and recipe.settings.n_iter > 0
     return recipe.plain and not recipe.automatic and learned and work >= LARGE

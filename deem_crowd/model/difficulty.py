@@ -28,7 +28,7 @@ LEVELS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """β; the level 1 is the member itself."""
 _ROUNDS, _SETTLED = 50, 1e-4
 MOST_TASKS = 20_000
-"""Of more tasks the shares would be known better than they need be."""
+"""Most tasks that the shares are learned from, which is precise enough."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -207,7 +207,7 @@ def start(
     generator : torch.Generator
         The only source of randomness.
     calibrated : bool
-        Where c is scaled, let it be :func:`log_odds` instead.
+        Where c is scaled, :func:`log_odds` takes its place.
 
     Returns
     -------
@@ -240,11 +240,11 @@ def start(
 
 
 def log_odds(agreement: torch.Tensor, number: torch.Tensor, k: int) -> torch.Tensor:
-    """Return what an answer says for its class and against each other one, in nats, shape (D,), by agreement alone.
+    """Return the log-odds, in nats, of an answer's class against each other class, shape (D,), from agreement alone.
 
     Where worker i knows the label with chance s_i, and else names any of the K classes, two workers agree beyond chance
-    with s_i s_j: agreement with the others over the root of its mean is s_i. Each s_i counts the mean four times more,
-    and is within 0.05 and 0.95.
+    with s_i s_j, so that s_i is agreement with the others over the root of its mean. Each s_i is shrunk to the mean as
+    by four further answers, and kept between 0.05 and 0.95.
 
     Parameters
     ----------

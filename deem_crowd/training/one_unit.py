@@ -24,13 +24,13 @@ from deem_crowd.training.likelihood import SMALLEST, Evaluation, Likelihood, Set
 
 # Passes in which pseudo-answers are learned along with the tables, before they are held fixed.
 LEARNING_PASSES = 60
-# Answers × states from which passes are saved: where matrices are float32.
+# Answers × states from which a fit is large: fewer passes are made, and matrices are float32.
 LARGE = 2**19 + 1
-# Workers, about, from whom large fits learn α in their first pass, by how many steps.
+# In the first pass of a large fit: about how many workers α is learned from, and by how many Newton steps.
 _SAMPLE, _FIRST_STEPS = 256, 6
-# The largest step of log α from which an end is seen, and the longest extrapolation, in steps.
+# The largest step of log α that is extrapolated, and the longest extrapolation, in steps.
 _NEAR, _LONGEST_JUMP = 0.5, 4.0
-# The step of log α from which it rests.
+# The step of log α below which it has converged.
 _AT_REST = 1e-3
 # Extrapolated steps in a row that must gain less than the tolerance where there is no penalty.
 PLATEAU_STEPS = 12
@@ -144,12 +144,11 @@ def _closed_step(likelihood: Likelihood, evaluation: Evaluation) -> Weights:
 
 
 def _learn(likelihood: Likelihood, at: Weights, log: Monitor, closed_step: bool) -> Weights:
-    """EM steps between which α is learned, until it rests or LEARNING_PASSES are over.
+    """EM steps between which α is learned, until it has converged or LEARNING_PASSES are over.
 
-    Where a pass takes time worth saving, α is brought near its end in the first one, α and the weights are extrapolated
-    together once they approach their end by ever smaller steps, and the fit has converged where α rests after a step
-    that gained less than the tolerance: that and the next one are extrapolated, and that is the end. Where what follows
-    is not EM, the fit goes on with that instead.
+    In large fits α is brought near its final value in the first pass, and α and the weights are extrapolated together
+    once their steps become smaller. If all steps are EM, such a fit ends where α has converged and a step has gained
+    less than the tolerance, with an extrapolation of that step and the next.
     """
     nothing = torch.zeros((), dtype=torch.float64)
     loop = likelihood.design.group.loop(
