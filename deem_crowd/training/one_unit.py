@@ -143,6 +143,11 @@ def _closed_step(likelihood: Likelihood, evaluation: Evaluation) -> Weights:
     return Weights(torch.log(states / states.sum()), weight)
 
 
+def _is_large(likelihood: Likelihood) -> bool:
+    """Whether a pass takes time worth saving."""
+    return likelihood.design.n_answers_in_all * likelihood.n_states >= LARGE
+
+
 def _learn(likelihood: Likelihood, at: Weights, log: Monitor, closed_step: bool) -> Weights:
     """EM steps between which α is learned, until it has converged or LEARNING_PASSES are over.
 
@@ -164,7 +169,7 @@ def _learn(likelihood: Likelihood, at: Weights, log: Monitor, closed_step: bool)
     )
     likelihood.pseudo_answers = loop.alpha
     log.resume(loop.noted, [])
-    large = likelihood.design.n_answers_in_all * likelihood.n_states >= LARGE
+    large = _is_large(likelihood)
     ends = large and closed_step
     path: list[tuple[Weights, torch.Tensor]] = []
     for number in loop.passes(min(LEARNING_PASSES, log.n_iter)):
@@ -230,7 +235,10 @@ def _jump_length(start: Weights, first: Weights, second: Weights) -> float:
 
 
 def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor) -> Weights:
-    """EM with squared extrapolation; the objective never falls from one accepted point to the next."""
+    """EM with squared extrapolation; the objective never falls from one accepted point to the next.
+
+    Where a pass takes time worth saving, the last two steps are extrapolated, too.
+    """
 
     def step(point: Weights) -> tuple[Evaluation, Weights]:
         evaluation = likelihood.evaluate_tables(point)
@@ -239,6 +247,7 @@ def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor)
 
     # Without a penalty the likelihood has plateaus on which single steps gain next to nothing.
     patience = 1 if likelihood.settings.penalty is not None else PLATEAU_STEPS
+    large = patience == 1 and _is_large(likelihood)
     loop = likelihood.design.group.loop(
         bias=at.bias,
         weight=at.weight,
@@ -264,7 +273,9 @@ def _expectation_maximisation(likelihood: Likelihood, at: Weights, log: Monitor)
                 loop.longest * 4.0,
                 likelihood.settings.longest_step,
             )
-            if not loop.done and length > 1.0 and log.left > 0:
+            if loop.done and large:
+                after = _reached(at, first, after)
+            elif not loop.done and length > 1.0 and log.left > 0:
                 far_found, reached = step(_extrapolate(at, first, after, length))
                 if far_found.objective >= second_found.objective:
                     log.accept(far_found.objective)
