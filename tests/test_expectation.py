@@ -211,6 +211,8 @@ def test_information_goes_by_the_names_of_states() -> None:
     named[:, class_map] = states
     found = information_of(answers, design, states, class_map)
     np.testing.assert_allclose(found, answer_information(design, named), rtol=1e-9)
+    again = found.renamed(class_map)  # class k is what the class of state k was
+    np.testing.assert_allclose(again, answer_information(design, states), rtol=1e-9)
 
 
 @given(

@@ -187,7 +187,6 @@ def fit_answers(
         readings=found.readings,
         pool=pool,
         candidates=candidates,
-        information=information_of(compact, design, found.posterior, class_map),
         warm_starts=ends,
         pairs=None if selected is None else selected.pairs,
     )
@@ -196,6 +195,7 @@ def fit_answers(
     elif keep and known is None and len(used) == answers.n_classes and not uninformed:
         growth = growth_of(model, design, posterior, selected, recipe, ends.get(ONE))
         model = replace(model, growth=growth)
+    model = replace(model, information=information_of(compact, design, found.posterior, class_map))
     if uninformed or not recipe.plain or recipe.settings.penalty != "learned":
         _warn_chance(compact, design)
     if as_found:

@@ -115,8 +115,12 @@ class FittedModel:
         confusion = self.confusion.copy()
         confusion[:, :, shift] = self.confusion
         right = np.diagonal(confusion, axis1=1, axis2=2)
+        information = self.information
+        if isinstance(information, InformationToCome):
+            information = information.renamed(np.argsort(shift))
         return replace(
             self,
+            information=information,
             class_map=class_map,
             priors=priors,
             confusion=confusion,

@@ -70,6 +70,10 @@ class InformationToCome:
         worth = [np.bincount(answers.worker, of, d) for of in (None, right, squared)]
         return information(torch.from_numpy(np.stack(worth).astype(np.float64)))
 
+    def renamed(self, order: npt.NDArray[np.int64]) -> InformationToCome:
+        """Return the same where class k is what class ``order[k]`` was, shape (K,)."""
+        return InformationToCome(self.answers, self.posterior[:, order])
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
         """Return the array."""
         return np.array(self._value, dtype=dtype) if copy else np.asarray(self._value, dtype=dtype)
