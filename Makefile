@@ -26,10 +26,8 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.check
 	$(MAKE) --jobs 2 pytest beside
 
-# Each test process computes on one thread: two processes with two threads each are slower. The C library keeps what is freed,
-# since arrays that are given back and taken anew take a tenth of some tests' time.
+# Each test process computes on one thread: two processes with two threads each are slower.
 pytest: $(VENV)/.dev
-	MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=4000000000 \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 beside: $(VENV)/.check
