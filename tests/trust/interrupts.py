@@ -281,17 +281,21 @@ def _one_command(
 ) -> dict:
     pid = os.fork()
     if pid == 0:
-        # what the console script does
+        # what the console script does; outside the except clauses what was under way is finalised, as when Python ends
+        code = 0
         try:
-            run()
-        except SystemExit as ended:
-            sys.stdout.flush()
-            os._exit(int(ended.code or 0))
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(99)
-        os._exit(0)
+            try:
+                run()
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+                sys.stdout.flush()
+            except BaseException:
+                code = 99
+                traceback.print_exc()
+                sys.stderr.flush()
+            gc.collect()
+        finally:
+            os._exit(code)
     time.sleep(delay)
     os.kill(pid, number)
     _, status = os.waitpid(pid, 0)
