@@ -90,13 +90,12 @@ def information_of(
 
     ``states``, shape (N, K), is the posterior, and ``class_map``, shape (K,), the class of each state.
     """
-    order = torch.from_numpy(np.argsort(class_map)).to(states.device)
-    if states.dtype == torch.float64 or not np.array_equal(class_map, np.arange(len(class_map))):
-        posterior = states.index_select(
-            1, order
-        )  # a copy: what callers get may be changed in place
-    else:
-        posterior = states  # callers get it in double precision, which is a copy
+    posterior = states
+    renamed = not np.array_equal(class_map, np.arange(len(class_map)))
+    # Callers may change what they get in place: of double precision that is these numbers, else a copy of them.
+    if renamed or states.dtype == torch.float64:
+        order = torch.from_numpy(np.argsort(class_map)).to(states.device)
+        posterior = states.index_select(1, order)
     if design.group is ALONE:
         return InformationToCome(answers, posterior.cpu().numpy())
     return answer_information(design, posterior)
