@@ -21,6 +21,8 @@ IntArray = npt.NDArray[np.int64]
 
 _ALLOWED = 3
 """Mistakes among the gold tasks of the first set that is looked at."""
+_NOTHING = 1e-9
+"""Expected pairs of answers below this tell nothing of a correlation."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,12 @@ def reliable(
     The surest tasks are taken as long as the mean of their posteriors is at least ``precision``. Without gold the lower
     bound is the lower of two. The first takes the posteriors at their word: the number of right labels is a sum of
     independent draws with these chances, and Hoeffding's and the normal approximation's smaller deviation is
-    subtracted. The second, where the answers are known, does the same with the share of a task's answers that give the
-    label, smoothed as (votes + 1/K) / (m + 1): where workers err independently, a further answer agrees with a label at
-    most as often as the label is right. Neither can see errors that most workers share; only gold can.
+    subtracted. The second, where the answers are known, does the same with the share v of a task's m answers that give
+    the label, smoothed as (m v + 1/K) / (m + 1): where workers err independently, a further answer agrees with a label
+    at most as often as the label is right. With ρ the correlation of answers to a task under the posterior, neither of
+    two answers follows what the task suggests to everybody in a share (1 − √ρ)² of the pairs
+    (:mod:`deem_crowd.model.calibration`). For the others the answers to a task count as one, (v + 1/K) / 2. Neither
+    bound can see errors that most workers share; only gold can.
 
     With gold the model only orders the tasks, by what the members of its pool say (:attr:`Consensus.evidence`). Ten
     sets of increasing size are looked at, from the first whose gold tasks are enough to show the precision even if
@@ -235,9 +240,38 @@ def _without_gold(
     agree = given.label == consensus.labels[given.task]
     votes = np.bincount(given.task, agree, minlength=consensus.n_tasks)
     answers = np.bincount(given.task, minlength=consensus.n_tasks)
-    support = (votes + 1 / max(k, 1)) / (answers + 1)
+    smooth = 1 / max(k, 1)
+    apart = (1 - _correlation(consensus) ** 0.5) ** 2
+    support = apart * (votes + smooth) / (answers + 1)
+    support += (1 - apart) * (votes / np.maximum(answers, 1) + smooth) / 2
     support = np.where((answers > 0) & (sureness < 1.0), support, sureness)
     return np.minimum(by_model, _lower_bounds(support[order], confidence))
+
+
+def _correlation(consensus: Consensus) -> float:
+    """Return how far answers to a task are right or wrong together under the posterior, between 0 and 1.
+
+    ρ of :mod:`deem_crowd.model.calibration`, with the workers' accuracies read off the posterior: each starts with one
+    answer of the mean accuracy. There ρ is taken under what the members of the pool say, which is surer than the
+    posterior, so that their labels explain part of what answers share.
+    """
+    given = consensus.required_answers("the correlation of answers")
+    task, worker, n = given.task, given.worker, consensus.n_tasks
+    shared = possible = 0.0
+    for k in np.flatnonzero(consensus.posterior.any(axis=0)):
+        believed, right = consensus.posterior[:, k], given.label == k
+        asked = np.bincount(worker, believed[task])
+        hits = np.bincount(worker[right], believed[task[right]], minlength=len(asked))
+        skill = (hits + hits.sum() / max(asked.sum(), _NOTHING)) / (asked + 1)
+        surprise, variance = right - skill[worker], (skill * (1 - skill))[worker]
+        shared += float(believed @ _pairs(task, surprise, surprise**2, n))
+        possible += float(believed @ _pairs(task, np.sqrt(variance), variance, n))
+    return min(max(shared / possible, 0.0), 1.0) if possible > _NOTHING else 0.0
+
+
+def _pairs(task: IntArray, values: FloatArray, squares: FloatArray, n: int) -> FloatArray:
+    """Return Σ_{i≠j} x_i x_j of the answers to each task, shape (N,)."""
+    return np.asarray(np.bincount(task, values, n) ** 2 - np.bincount(task, squares, n))
 
 
 def _lower_bounds(sureness: FloatArray, confidence: float) -> FloatArray:

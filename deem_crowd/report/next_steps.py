@@ -65,8 +65,8 @@ def keep(consensus: Consensus, truth: IntArray | None) -> Section:
         rows.append(row)
     sentence = (
         "The surest labels are kept as long as their confidences average to the precision wanted. At least: a 95 % "
-        "bound, if the confidences can be taken at their word; labels of a random sample, given to "
-        "`deem-crowd keep --gold`, give a bound that does not rest on the model."
+        "bound by the confidences or by the answers, whichever is lower. It cannot know of mistakes that most workers "
+        "share; labels of a random sample, given to `deem-crowd keep --gold`, give a bound that does."
     )
     return Section(
         "Which labels can be kept?", [sentence], [Table("Labels kept, by precision", header, rows)]

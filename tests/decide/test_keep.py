@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from crowds import consensus, crowd
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import DEEMAggregator, ParameterError
-from deem_crowd.decide import Consensus, coverage_curve, reliable
+from deem_crowd import Answers, DEEMAggregator, ParameterError
+from deem_crowd.decide import Consensus, coverage_curve, keep, reliable
+from deem_crowd.model.calibration import within_task_correlation
+from deem_crowd.model.design import DesignMatrix
 
 
 def view_of(p):
@@ -141,6 +146,54 @@ def test_votes_lower_the_bound_of_an_overconfident_model() -> None:
     assert kept.lower_bound < reliable(bare, 0.95).lower_bound
     known = Consensus.of(view_of(np.ones(100)), frame)  # labels that are known need no votes
     assert reliable(known, 0.95).lower_bound == pytest.approx(1 - 0.005)
+
+
+def shared_answers(n=400, workers=6, follow=0.6, seed=0):
+    """Return answers of which a share repeats what the task suggests to everybody, right in 75 %, and the truth."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=n)
+    suggested = np.where(rng.random(n) < 0.75, truth, 1 - truth)
+    own = np.where(rng.random((n, workers)) < 0.75, truth[:, None], 1 - truth[:, None])
+    said = np.where(rng.random((n, workers)) < follow, suggested[:, None], own)
+    rows = [(f"t{t}", f"w{w}", f"c{said[t, w]}") for t in range(n) for w in range(workers)]
+    return pd.DataFrame(rows, columns=["task", "worker", "label"]), truth
+
+
+def test_the_correlation_of_answers_by_another_implementation() -> None:
+    """Under the truth it is follow² of the pairs; under a posterior, what the engine's own function says."""
+    frame, truth = shared_answers(n=3000, seed=1)
+    known = Consensus.of(view_of(1.0 - truth), frame)
+    assert keep._correlation(known) == pytest.approx(0.6**2, abs=0.03)
+    posterior = np.random.default_rng(2).dirichlet(np.ones(2), 3000)
+    view = Consensus.of(consensus(posterior), frame)
+    given = view.answers
+    counts = np.zeros((6, 2, 2))
+    np.add.at(counts, (given.worker, given.label), posterior[given.task])
+    mean = counts.sum(axis=0) / counts.sum(axis=(0, 1))
+    tables = (counts + mean) / (counts.sum(axis=1, keepdims=True) + 1)
+    engine = within_task_correlation(
+        DesignMatrix(Answers.from_frame(frame), torch.device("cpu"), torch.float64),
+        torch.tensor(posterior),
+        torch.tensor(tables),
+    )
+    assert engine > 0.05
+    assert keep._correlation(view) == pytest.approx(engine, abs=1e-9)
+
+
+def test_answers_that_err_together_lower_the_bound() -> None:
+    """With weight 1 − (1 − √ρ)² the answers to a task count as one."""
+    frame, truth = shared_answers()
+    sure = Consensus.of(view_of(1.0 - truth), frame)
+    doubt = dataclasses.replace(sure, posterior=np.clip(sure.posterior, 0.01, 0.99))
+    rho = keep._correlation(doubt)
+    assert 0.2 < rho < 0.4
+    given = doubt.answers
+    votes = np.bincount(given.task, given.label == truth[given.task])
+    apart = (1 - np.sqrt(rho)) ** 2
+    support = apart * (votes + 1 / 2) / 7 + (1 - apart) * (votes / 6 + 1 / 2) / 2
+    deviation = stats.norm.ppf(0.95) * np.sqrt((support * (1 - support)).sum()) / 400 + 0.5 / 400
+    expected = support.mean() - min(deviation, np.sqrt(np.log(20) / 800))
+    assert reliable(doubt, 0.95).lower_bound == pytest.approx(expected)
 
 
 def test_the_bound_of_independent_answers_holds() -> None:
