@@ -42,6 +42,7 @@ def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
         (frame([f"{i // 2},{i % 2 * 5}" for i in range(40)]), "40 real numbers.*adapter 'scores'"),
         (frame([f"{i / 97:.3f}" for i in range(96)]), "96 real numbers.*look like ratings"),
         (frame(["a", "a", "N/A", "nan"]), r"2 labels \('N/A', 'nan'\) may stand for a missing answer"),
+        (frame(["a", "a", "", " "]), r"2 labels \('', ' '\) may stand for a missing answer"),
         (frame([-1, 0, 1, 1]), r"label −1 counts as a class.*classes=\[-1, 0, 1\]"),
         (frame(["-1", "0", "1", "1"]), r"label −1 counts as a class.*!= '-1'.*classes=\['-1', '0', '1'\]"),
         (frame(["cat", "c\u200bat", "no", "no"]), r"labels differs.*'cat' and 'c.*str.replace"),
@@ -50,7 +51,7 @@ def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
         (frame(["a", "a", "b", "b"], tasks=["x y", "x  y", "y", "z"]), "group of tasks differs.*'x  y'"),
     ],
     ids=["case", "blank", "unicode", "worker", "task", "text", "ratings", "ratings in text",
-         "ratings, all distinct", "not applicable", "minus one", "text of minus one",
+         "ratings, all distinct", "not applicable", "empty", "minus one", "text of minus one",
          "no width", "full width", "variant", "blanks"],
 )  # fmt: skip
 def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:

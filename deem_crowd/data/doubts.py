@@ -206,5 +206,5 @@ def _no_answer(classes: pd.Index) -> str:
     )
 
 
-_NO_ANSWER = frozenset(["n/a", "na", "#n/a", "nan", "null", "<na>"])
+_NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>"])
 """How spreadsheets and programs write that there is no answer, in lower case; "none" and "?" are often classes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
@@ -175,8 +176,8 @@ def synonyms(columns: Iterable[Any], parts: Iterable[Any]) -> dict[Any, str]:
     """Return those columns that are well-known names of missing parts, each with its part; one column a part."""
     suggested: dict[Any, str] = {}
     for part in parts:
-        names = SYNONYMS.get(part, "").split()
-        plain = {str(column).strip().casefold(): column for column in columns}
+        names = [part, *SYNONYMS.get(part, "").split()]
+        plain = {re.sub(r"[\s-]+", "_", str(c).strip().casefold()): c for c in columns}
         column = next((plain[name] for name in names if name in plain), None)
         if column is not None:
             suggested.setdefault(column, part)

@@ -133,6 +133,9 @@ def odd_columns(
     repeats = n_distinct <= n_answers / 2
     distinct = (n_distinct > 0.9 * n_answers) & repeats.any()
     alone = (n_shared == 0) & (n_shared > 0).any()
+    one_sided = n_distinct == 1
+    if one_sided.sum() > d / 2:  # labelling functions, of which one may be alone with its class
+        alone &= ~one_sided
     odd = np.flatnonzero((n_answers >= FEW) & (distinct | alone))
     if not len(odd):
         return None

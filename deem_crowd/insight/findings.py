@@ -64,16 +64,14 @@ def merged_classes(results: Results) -> list[tuple[int, int]]:
     """Return the pairs of classes that nobody tells apart.
 
     The distance of a worker's answers to tasks of the two classes (total variation), averaged over answers, is under
-    0.15, and no worker with enough answers has a distance above twice that. Classes that hardly occur say nothing.
+    0.15, and no worker with enough answers has a distance above twice that. Classes that hardly occur say nothing, nor
+    do workers who only ever name one class, as labelling functions do: they tell classes apart by when they answer.
     """
     n, k = results.posterior.shape
     number = results.n_answers_of_worker
     if k < 2 or k > _MOST_CLASSES or not number.sum():
         return []
     occurring = np.flatnonzero(results.priors * n >= ENOUGH / 2)
-    active = np.flatnonzero(number > 0)
-    weight = number[active] / number.sum()
-    judged = number[active] >= ENOUGH
     busiest = np.argsort(-number, kind="stable")[:_FIRST_ASKED]
     alike = np.triu(np.ones((len(occurring), len(occurring)), dtype=bool), 1)
     for worker in busiest[number[busiest] >= ENOUGH]:
@@ -81,11 +79,16 @@ def merged_classes(results: Results) -> list[tuple[int, int]]:
         alike &= np.abs(columns[:, None] - columns).sum(axis=2) / 2 <= 2 * _SAME
         if not alike.any():
             return []
+    named = np.zeros((len(number), k), dtype=bool)
+    named[results.answers.worker, results.hard_answer] = True
+    active = np.flatnonzero(named.sum(axis=1) > 1)
+    weight = number[active] / max(number[active].sum(), 1)
+    judged = number[active] >= ENOUGH
     pairs = []
     for first, second in occurring[np.argwhere(alike)]:
         apart = np.abs(results.confusion[active, :, first] - results.confusion[active, :, second])
         distances = apart.sum(axis=1) / 2
-        if weight @ distances < _SAME and not (distances[judged] > 2 * _SAME).any():
+        if len(active) and weight @ distances < _SAME and not (distances[judged] > 2 * _SAME).any():
             pairs.append((int(first), int(second)))
     return pairs
 

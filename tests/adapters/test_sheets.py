@@ -255,3 +255,53 @@ def test_tasks_that_nobody_answered_stay_in_their_order(tmp_path: Path) -> None:
     assert answers.tasks.tolist() == list(range(40))
     labels = DEEMAggregator().fit_predict(tmp_path / "votes.npy")
     assert labels.isna().sum() == 8
+
+
+@pytest.mark.parametrize("kept", ["one class", "three tasks"])
+def test_a_source_that_used_some_labels_only_is_read_or_named(tmp_path: Path, kept: str) -> None:
+    frame = sheet().drop(columns="gold")
+    few = frame["item_id"].isin(["i3", "i4", "i5"])
+    if kept == "one class":
+        frame["ann3"] = "a"
+    else:
+        frame["ann3"] = pd.Series(["a", "b", "c"], index=frame.index[few]).reindex(frame.index)
+    for ann in ("ann1", "ann2"):
+        frame[ann] = frame[ann].where(frame.index < 40, pd.Series([*"defg"] * (N // 4)))
+    with pytest.warns(DataWarning, match="sources 'ann1', 'ann2', 'ann3'"):
+        export = adapters.read_export(path_of(tmp_path, frame))
+    assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3"])
+    people = frame.rename(columns={"ann1": "Ann", "ann2": "Bob", "ann3": "Eve"})
+    with pytest.warns(
+        DataWarning, match="some of the labels only: 'Eve'; if they are sources, name"
+    ):
+        export = adapters.read_export(path_of(tmp_path, people))
+    assert set(export.answers["worker"]) == {"Ann", "Bob"}
+
+
+@pytest.mark.parametrize("silent", [None, -1])
+def test_labelling_functions_of_one_class_each_answer_one_question(
+    tmp_path: Path, silent: int | None
+) -> None:
+    draw = np.random.default_rng(0)
+    truth = draw.integers(3, size=N)
+    frame = pd.DataFrame(
+        {
+            f"lf_{j}": pd.Series(j // 2).repeat(N).set_axis(range(N)).where(truth == j // 2, silent)
+            for j in range(5)
+        }
+    )
+    path = path_of(tmp_path, frame.assign(gold=truth))
+    with pytest.warns(DataWarning, match="which abstain" if silent else "empty answers"):
+        export = adapters.read_export(path)
+    expected = long_of(frame.where(frame >= 0).rename_axis("task").reset_index(), "task", [*frame])
+    assert triples(export.answers) == expected
+    assert export.gold.tolist() == truth.tolist()
+
+
+def test_whole_numbers_beside_empty_cells_are_those_of_full_columns(tmp_path: Path) -> None:
+    frame = sheet().drop(columns=["gold", "text"])
+    frame[["ann1", "ann2", "ann3"]] = frame[["ann1", "ann2", "ann3"]].map("abc".index)
+    frame["ann2"] = frame["ann2"].where(frame.index % 4 > 0)  # 1.0 in the file
+    with pytest.warns(DataWarning, match="sources 'ann1', 'ann2', 'ann3'"):
+        export = adapters.read_export(path_of(tmp_path, frame))
+    assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3"])

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deem_crowd import DEEM
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -174,6 +175,14 @@ def test_ids_are_not_taken_for_a_worker() -> None:
     assert answers.tasks.tolist() == sheet["item_id"].tolist()
     assert answers.workers.tolist() == list("abcd")
     assert answers.classes.tolist() == [0, 1, 2]
+
+
+def test_a_labelling_function_alone_with_its_class_is_a_worker() -> None:
+    truth = np.random.default_rng(0).integers(4, size=120)
+    votes = {f"lf{j}": pd.Series(truth).where(truth == j // 2) for j in range(7)}
+    frame = pd.DataFrame(votes)
+    assert adapters.from_wide(frame).n_workers == 7
+    assert (DEEM().fit(frame).labels_ == truth).all()
 
 
 def test_notes_are_not_taken_for_a_worker() -> None:

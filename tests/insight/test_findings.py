@@ -143,13 +143,18 @@ def test_merged_classes_are_those_that_nobody_tells_apart(
     tables[:, :, [1, 3]] = tables[:, :, [0, 2]]  # alike for all
     tables[:, :, 5] = tables[:, :, 4]
     tables[0, :, 5] = np.eye(6)[5]  # and for all but one
+    worker = np.repeat(np.arange(8), 6)
     results = SimpleNamespace(
+        answers=SimpleNamespace(worker=worker),
+        hard_answer=np.tile(np.arange(6), 8),
         posterior=np.zeros((900, 6)),
         priors=np.full(6, 1 / 6),
         n_answers_of_worker=np.array([20, *range(100, 107), 0]),
         confusion=tables,
     )
     assert findings.merged_classes(results) == [(0, 1), (2, 3)]
+    results.hard_answer = worker % 6  # labelling functions of one class each
+    assert findings.merged_classes(results) == []
 
 
 def test_a_fit_with_sparse_tables_makes_no_full_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def read_export(
                 f"{content.name} is empty: JSON without a record. Export the answers again."
             )
         columns = synonyms(content.keys, COLUMNS) if content.kind in ("records", "table") else {}
-        named = ", ".join(f"{part}={name!r}" for name, part in columns.items())
+        named = ", ".join(f"{part}={name!r}" for name, part in columns.items() if name != part)
         meant = f" If these are the answers, name their columns: {named}." if named else ""
         raise DataError(
             f"{content.name} is of no format that is known: {_looks(content)}.{meant} Known: "

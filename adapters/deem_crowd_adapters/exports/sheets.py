@@ -33,10 +33,13 @@ ID = re.compile(
     re.IGNORECASE,
 )
 """How a column of ids is called."""
+_ABSTAINS = {"-1"}
+"""How labelling functions say that they do not answer."""
 _SLOT = re.compile(
     r"^(worker|annotator|ann|rater|coder|label|labeler|judge|answer|a|r)[\s_.-]*\d+$", re.IGNORECASE
 )
 _PARTS = re.compile(r"[_\s.-]+")
+_WHOLE = re.compile(r"-?\d+\.0")
 
 
 @dataclass
@@ -51,6 +54,10 @@ class Plan:
     """Question → the column of its true labels."""
     no_person: list[Hashable] = field(default_factory=list)
     """Columns that hold the same values and were left out for their names."""
+    partial: list[Hashable] = field(default_factory=list)
+    """Columns that hold some of the values only and were left out for that."""
+    abstains: bool = False
+    """Whether the columns are labelling functions of one class each, whose other value, −1, is no class."""
 
 
 def _values(frame: pd.DataFrame, name: Hashable) -> set[str]:
@@ -68,7 +75,7 @@ def _is_categorical(column: pd.Series) -> bool:
     texts = given[given.map(lambda v: isinstance(v, str))]
     if len(texts) and texts.map(len).mean() > 40:
         return False
-    return distinct <= max(2, len(given) / 2) or (distinct < len(given) and len(given) <= 12)
+    return distinct <= max(2, len(given) / 2) or (distinct < len(column) and len(given) <= 12)
 
 
 def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
@@ -82,6 +89,7 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
         The column of the tasks.
     """
     n = len(frame)
+    frame = _as_given(frame, task)
     chosen = task
     if chosen is None:
         distinct: list[Hashable] = [
@@ -92,10 +100,18 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     values: dict[Hashable, set[str]] = {
         c: _values(frame, c) for c in frame.columns if c != chosen and _is_categorical(frame[c])
     }
-    groups = [group for group in _shared(values) if not _is_long(frame, group)]
+    one_sided = [
+        c
+        for c, held in values.items()
+        if len(held - _ABSTAINS) == 1 and (held & _ABSTAINS or frame[c].isna().any())
+    ]
+    shared, partial = _shared(values, one_sided)
+    groups = [group for group in shared if not _is_long(frame, group)]
     if not groups:
         return None
-    made = Plan(chosen)
+    made = Plan(chosen, partial=[c for c in partial if not _NO_PERSON.search(str(c))])
+    made.abstains = len(groups) == 1 and set(one_sided) <= set(groups[0])
+    made.abstains &= len(set().union(*(values[c] for c in one_sided)) - _ABSTAINS) > 1
     for columns in groups:
         for question, members in _questions(columns).items():
             people = [c for c in members if not _NO_PERSON.search(str(c))]
@@ -112,18 +128,48 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     return made if made.groups else None
 
 
-def _shared(values: dict[Hashable, set[str]]) -> list[list[Hashable]]:
-    """Return groups of columns that share half of all their values or more."""
-    groups: list[tuple[set[str], list[Hashable]]] = []
-    for column, mine in values.items():
-        for held, members in groups:
+def _shared(
+    values: dict[Hashable, set[str]], one_sided: list[Hashable]
+) -> tuple[list[list[Hashable]], list[Hashable]]:
+    """Return groups of columns that share half of all their values or more, and columns that may belong to one.
+
+    A column that holds some values of a group only joins it if it is called like one of its columns. Labelling
+    functions of one value each (``one_sided``) form one group where nothing else shares values.
+    """
+    found = _grouped(values, [])
+    groups = [group for group in found if len(group[1]) > 1]
+    if groups and all(set(members) <= set(one_sided) for _, members in groups):
+        held = set().union(*(values[c] for c in one_sided))
+        found = _grouped(values, [(held, list(one_sided))])
+        groups = found[:1]
+    partial = []
+    for mine, members in found:
+        wider = [group for group in groups if group[1] is not members and mine <= group[0]]
+        stems = {_stem(column) for column in members} - {""}
+        like = [group for group in wider if stems & {_stem(column) for column in group[1]}]
+        if like:
+            like[0][1].extend(members)
+            groups = [group for group in groups if group[1] is not members]
+        elif wider and len(members) == 1:
+            partial += members
+    place = list(values).index
+    return [sorted(members, key=place) for _, members in groups], partial
+
+
+def _grouped(
+    values: dict[Hashable, set[str]], found: list[tuple[set[str], list[Hashable]]]
+) -> list[tuple[set[str], list[Hashable]]]:
+    """Add the columns that stand in no group to the first whose values they share by half, or begin a group."""
+    for column in [c for c in values if not any(c in members for _, members in found)]:
+        mine = values[column]
+        for held, members in found:
             if len(mine & held) >= 0.5 * len(mine | held):
                 members.append(column)
                 held |= mine
                 break
         else:
-            groups.append((set(mine), [column]))
-    return [members for _, members in groups if len(members) > 1]
+            found.append((set(mine), [column]))
+    return found
 
 
 def _questions(columns: Sequence[Hashable]) -> dict[str, list[Hashable]]:
@@ -237,6 +283,7 @@ def read_table(
         made = guess
         _refuse_mixed(made, name)
     _say(made, name, collected, bool(named))
+    frame = _as_given(frame, made.task)
     tasks: list[Hashable] = (
         list(range(len(frame))) if made.task is None else frame[made.task].tolist()
     )
@@ -245,12 +292,15 @@ def read_table(
     for question, columns in made.groups.items():
         for column in columns:
             values = frame[column].astype(object).where(frame[column].notna(), None)
+            silent = values.map(str).isin(_ABSTAINS if made.abstains else ())
+            collected.skip("votes of -1, which abstain", int(silent.sum()))
             for row, label in enumerate(values):
-                collected.add(question, tasks[row], str(column), _whole(label))
+                if not silent.iat[row]:
+                    collected.add(question, tasks[row], str(column), label)
         if question in made.gold:
             for row, label in enumerate(frame[made.gold[question]]):
                 if not pd.isna(label):
-                    collected.known(question, tasks[row], _whole(label))
+                    collected.known(question, tasks[row], label)
 
 
 def names_in(workers: Any) -> list[Hashable]:
@@ -260,11 +310,15 @@ def names_in(workers: Any) -> list[Hashable]:
     )
 
 
-def _whole(label: Any) -> Any:
-    """Return a whole number that stood beside empty cells as the integer it was."""
-    return (
-        int(label) if isinstance(label, float) and label == label and label == int(label) else label
-    )
+def _as_given(frame: pd.DataFrame, task: Hashable | None) -> pd.DataFrame:
+    """Return whole numbers that were written as decimals (1.0, as beside empty cells) as the integers they were."""
+    frame = frame.copy(deep=False)
+    for column in frame.columns.drop(task, errors="ignore"):
+        distinct = frame[column].dropna().unique()
+        if len(distinct) and all(_WHOLE.fullmatch(str(value)) for value in distinct):
+            numbers = {value: int(str(value)[:-2]) for value in distinct}
+            frame[column] = pd.Series(map(numbers.get, frame[column]), frame.index, dtype=object)
+    return frame
 
 
 def _refuse_mixed(made: Plan, name: str) -> None:
@@ -311,6 +365,11 @@ def _say(made: Plan, name: str, collected: Collected, named: bool) -> None:
     if made.no_person:
         collected.notes.append(
             f"left out for their names, as no independent sources: {first_few(made.no_person)}"
+        )
+    if made.partial:
+        collected.notes.append(
+            f"left out, since they hold some of the labels only: {first_few(made.partial)}; if they are sources, name "
+            "all of them: workers=[…] (in the shell: --adapter wide --adapter-set workers=…,…)"
         )
     slots = [c for members in made.groups.values() for c in members if _SLOT.match(str(c))]
     if len(slots) > 1:

@@ -326,7 +326,7 @@ def _questions(
         for c in columns
         if c != key and any(len(v) > 1 for v in rows[c].values()) and not is_constant(c)
     ]
-    named = [c for c in columns if c == "label" or synonyms([c], ["label"])]
+    named = [c for c in columns if synonyms([c], ["label"])]
     if differ or named:
         return differ or named
     rest = [c for c in columns if c != key]
