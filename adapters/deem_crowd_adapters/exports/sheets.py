@@ -313,7 +313,7 @@ def names_in(workers: Any) -> list[Hashable]:
 def _as_given(frame: pd.DataFrame, task: Hashable | None) -> pd.DataFrame:
     """Return whole numbers that were written as decimals (1.0, as beside empty cells) as the integers they were."""
     frame = frame.copy(deep=False)
-    for column in frame.columns.drop(task, errors="ignore"):
+    for column in [c for c in frame.columns if c != task]:
         distinct = frame[column].dropna().unique()
         if len(distinct) and all(_WHOLE.fullmatch(str(value)) for value in distinct):
             numbers = {value: int(str(value)[:-2]) for value in distinct}
