@@ -190,6 +190,12 @@ def test_labels_that_may_be_missing_answers_are_left_out_of_the_file(folder: Pat
     assert "classes=" not in result.stderr
 
 
+def test_words_that_look_alike_are_put_right_in_the_file(folder: Path) -> None:
+    (folder / "answers.csv").write_text(csv(answers().replace("no", "Yes ")))
+    result = call("aggregate", "answers.csv")
+    assert "If they are meant as one, write them alike in the file.\n" in result.stderr
+
+
 def test_gold_of_tasks_without_answers_is_a_warning(folder: Path) -> None:
     (folder / "gold.csv").write_text("task,label\nt0,no\nelsewhere,no\n")
     result = call("aggregate", "answers.csv", "--gold", "gold.csv")

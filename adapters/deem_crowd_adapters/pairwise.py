@@ -34,6 +34,8 @@ _VERDICTS: dict[str, str | None] = {
     **dict.fromkeys(("cannot tell", "can't tell", "cannot say", "unknown", "unsure", "unclear"), None),
 }  # fmt: skip
 """Verdicts in lower case → what they say of the pair as it was shown; None is no verdict."""
+NO_VERDICT = frozenset(word for word, meaning in _VERDICTS.items() if meaning is None)
+"""How judges, and the programs that ask them, say nothing."""
 _ORDERS = {
     **dict.fromkeys(("false", "0", "no", "ab", "a,b", "original", "normal"), False),
     **dict.fromkeys(("true", "1", "yes", "ba", "b,a", "swapped", "swap", "reversed"), True),
@@ -196,15 +198,17 @@ def _shown(
     """Return task, worker, label (mapped back, None is missing) and swapped, one row a pair, judge and order."""
     if isinstance(data, Export):
         return _of_export(data, verdicts)
+    where = "the table"
     if isinstance(data, (str, os.PathLike)):
         from deem_crowd_adapters.files import read_table
 
+        where = os.fspath(data)
         data = read_table(data)
     table = to_frame(data)
-    names = roles.find(list(table.columns), roles.LONG, columns)
+    names = roles.find(list(table.columns), roles.LONG, columns, where=where)
     if swap not in table.columns:
         raise MissingColumnError(
-            f"the table: missing column {swap!r}, which tells whether a pair was shown in the other order; found "
+            f"{where}: missing column {swap!r}, which tells whether a pair was shown in the other order; found "
             f"{first_few(table.columns, 20)}. Name it: swap=…."
         )
     order = _orders(table[swap], swap, swapped)

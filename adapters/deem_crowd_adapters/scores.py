@@ -14,6 +14,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted, first_few
 from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
+from deem_crowd_adapters.pairwise import NO_VERDICT
 from deem_crowd_adapters.tables import to_frame
 
 _PARTS = ("task", "worker", "score")
@@ -38,7 +39,7 @@ def from_scores(
     .. math:: p(\text{second class}) = σ( logit((r - 1/2) / n) + logit(share) ).
 
     A judge that gave all tasks the same score says nothing, and is left out with a warning, as are rows without a
-    score.
+    score: empty, or null, N/A, error and the like.
 
     Parameters
     ----------
@@ -124,6 +125,7 @@ def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
     """
     numbers = pd.to_numeric(scores, errors="coerce")
     wrong = scores.notna() & numbers.isna()
+    wrong &= ~scores.where(wrong, "").astype(str).str.strip().str.casefold().isin(NO_VERDICT)
     if wrong.any():
         raise DataError(
             f"column 'score': {counted(int(wrong.sum()), 'value is no number', 'values are no numbers')}: "

@@ -11,7 +11,7 @@ import typer
 
 from deem_crowd.cli import files, intake
 from deem_crowd.cli.options import SpreadsheetOption, reads_answers
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import MissingColumnError, ParameterError
 from deem_crowd.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -245,7 +245,13 @@ class _Settings:
         """Return the costs in a file, by task or worker."""
         if path is None:
             return None
-        return intake.read_ids(path, self.kind, [what, "cost"], self.ids).set_index(what)["cost"]
+        try:
+            table = intake.read_ids(path, self.kind, [what, "cost"], self.ids)
+        except MissingColumnError as error:
+            raise MissingColumnError(
+                f"{error} Costs are by task; with --pairs by worker."
+            ) from error
+        return table.set_index(what)["cost"]
 
     def write(self, table: pd.DataFrame, spreadsheet: bool) -> None:
         """Write the table, whole or not at all."""

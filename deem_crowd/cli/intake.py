@@ -72,7 +72,7 @@ def _adapted(asked: Reading) -> Answers:
         read = registry.get_adapter(adapter)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--adapter") from error
-    _check_options(adapter, read, asked.options)
+    _check_options(adapter, read, asked.options, asked.columns)
     try:
         with plugin_output():
             answers = read(asked.path, **asked.options, **_taken(read, asked))
@@ -91,8 +91,10 @@ def _adapted(asked: Reading) -> Answers:
     return answers
 
 
-def _check_options(adapter: str, read: Any, options: Mapping[str, Any]) -> None:
-    """Refuse parameters that an adapter does not take."""
+def _check_options(
+    adapter: str, read: Any, options: Mapping[str, Any], named: Mapping[str, str]
+) -> None:
+    """Refuse parameters that an adapter does not take; ``named`` are those that have options of their own."""
     try:
         parameters = list(inspect.signature(read).parameters.values())
     except (TypeError, ValueError):
@@ -102,7 +104,8 @@ def _check_options(adapter: str, read: Any, options: Mapping[str, Any]) -> None:
     if strange and not any(p.kind is p.VAR_KEYWORD for p in parameters):
         takes = first_few(known, 20) or "none"
         message = f"adapter {adapter!r} has no parameter {first_few(strange)}; it takes {takes}"
-        raise typer.BadParameter(message, param_hint="--adapter-set")
+        hint = f"--{strange[0]}" if strange[0] in named else "--adapter-set"
+        raise typer.BadParameter(message, param_hint=hint)
 
 
 def _taken(read: Any, asked: Reading) -> dict[str, Any]:
@@ -142,11 +145,16 @@ def settled_answers(asked: Reading, gold: str | None = None) -> tuple[Answers, A
         message = "it names a column of known labels, and no file has them: add --gold FILE"
         raise typer.BadParameter(message, param_hint=f"--gold-{part}")
     how = {"missing": asked.missing, "duplicates": asked.duplicates}
+    answers = None
     if asked.adapter is not None:
         answers = _adapted(asked)
     elif not asked.columns and not asked.options and is_parquet(asked):
-        answers = Answers.from_parquet(asked.path, **how)
-    else:
+        try:
+            answers = Answers.from_parquet(asked.path, **how)
+        except MissingColumnError:
+            if not all(map(os.path.isfile, asked.paths)):
+                raise
+    if answers is None:  # no parquet, or one that may be a wide table
         from deem_crowd_adapters.reading import from_file
 
         columns = asked.columns or None

@@ -291,7 +291,7 @@ _COLUMNS = ("task", "worker", "label")
 # What messages of the library advise to call, and what does the same in the shell.
 _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r": df\.dropna\([^)]*\)", ""),
-    (r", e\.g\. df(\['\w+'\])?\.astype\(str\)", ""),
+    (r", e\.g\. (df(\['\w+'\])?\.astype\(str\)|pd\.read_csv\([^)]*\))", ""),
     (
         r": df\[~?df\['label'\].*; if (not|it is a class), name the classes: classes=.*\.$",
         r" of the file; if \1, nothing has to change.",
@@ -312,6 +312,16 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"columns=(\{'\w+': [^}…]*\})", lambda found: _options(found[1])),
     (r"pass duplicates='last' or 'first'", "pass --duplicates last or --duplicates first"),
     (r"(is missing in \d+ of \d+ rows \(rows [^)]*)\)", r"\1; the first is row 0)"),
+    (
+        r"If they are meant as one: df\['\w+'\]\.str.*\.$",
+        "If they are meant as one, write them alike in the file.",
+    ),
+    (
+        r"verdicts=\{(.*): 'A'\} (.*) None for",
+        lambda found: f"--adapter-set {_verdicts(found[1])} {found[2]} null for",
+    ),
+    (r"Name it: (swap|swapped)=", r"Name it: --adapter-set \1="),
+    (r"\(groups=\)", """(--set 'groups={"their name": ["…", "…"]}')"""),
     (r"\b(missing|duplicates|format)='(\w+)'", r"--\1 \2"),
 )
 
@@ -329,6 +339,15 @@ def _options(columns: str) -> str:
     except (SyntaxError, ValueError):
         return f"columns={columns}"
     return " ".join(_option(part, str(name)) for part, name in named.items())
+
+
+def _verdicts(word: str) -> str:
+    """Return the value of --adapter-set that says what a verdict means, of the text of its literal."""
+    try:
+        meaning = json.dumps({str(ast.literal_eval(word)): "A"}, ensure_ascii=False)
+    except (SyntaxError, ValueError):
+        meaning = f"{{{word}: 'A'}}"
+    return shlex.quote(f"verdicts={meaning}")
 
 
 def _in_shell_words(message: str) -> str:

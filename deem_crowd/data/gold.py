@@ -42,7 +42,7 @@ def pairs(
         if not {"task", "label"} <= set(gold.columns):
             raise MissingColumnError(
                 "gold as a frame needs columns 'task' and 'label'; found "
-                f"{first_few(gold.columns, 20)}."
+                f"{first_few(gold.columns, 20)}. Rename them, or pass a Series of labels whose index is the tasks."
             )
         return gold[["task", "label"]].reset_index(drop=True)
     if isinstance(gold, pd.Series):
@@ -54,6 +54,7 @@ def pairs(
         raise FormError(
             f"gold is a {type(gold).__name__} of unknown order; pass a Series indexed by task, a dict "
             "task → label, or a DataFrame with columns 'task' and 'label'."
+            f"{' A file is read by deem_crowd_adapters.read_gold(path).' if isinstance(gold, str) else ''}"
         )
     return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
 
@@ -114,7 +115,13 @@ def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDAr
     array = np.asarray(values)
     if array.ndim != 1 or len(array) != answers.n_tasks:
         raise FormError(
-            f"{name} has shape {array.shape}; one class per task is needed: shape ({answers.n_tasks},)."
+            f"{name} has shape {array.shape}; one class per task is needed, −1 where unknown: shape "
+            f"({answers.n_tasks},)."
+        )
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise FormError(
+            f"{name} is NaN for {counted(int(np.isnan(array).sum()), 'task')}. Write −1 where a class is unknown: "
+            "np.nan_to_num(x, nan=-1)."
         )
     whole = array.dtype.kind in "iub" or (
         array.dtype.kind == "f" and bool(np.isfinite(array).all() and (array % 1 == 0).all())

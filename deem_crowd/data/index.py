@@ -7,6 +7,7 @@ collide (1 and ``'1'``, ``True`` and 1) and in which order classes stand.
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -45,10 +46,14 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
+_UNPADDED = re.compile(r"^0+(?=\d+$)")
+"""The zeros at the front that a text loses where it is read as a number."""
+
+
 def _refuse_collisions(values: npt.NDArray[np.object_], column: str) -> None:
     """Raise :class:`DataError` if two values of different kinds could be meant as one.
 
-    Values collide when they are equal across kinds (``True == 1 == 1.0``) or read the same (1 and ``'1'``).
+    Values collide when they are equal across kinds (``True == 1 == 1.0``) or read the same (1, ``'1'`` and ``'01'``).
     """
     if pd.api.types.infer_dtype(values, skipna=True) in _ONE_KIND:
         return
@@ -60,17 +65,22 @@ def _refuse_collisions(values: npt.NDArray[np.object_], column: str) -> None:
     seen: dict[Any, Any] = {}
     pairs: list[str] = []
     for (kind, value), original in distinct.items():
-        for key in (("value", value), ("text", str(value))):
+        for key in (("value", value), ("text", _UNPADDED.sub("", str(value)))):
             other = seen.setdefault(key, (kind, original))
             if other[0] != kind:
                 pairs.append(f"{other[1]!r} ({other[0]}) and {original!r} ({kind})")
                 break
     if pairs:
         shown = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
+        padded = any(isinstance(v, str) and _UNPADDED.match(v) for v in values)
+        remedy = (
+            f"pd.read_csv(path, dtype={{'{column}': str}})"
+            if padded
+            else f"df['{column}'].astype(str)"
+        )
         raise DataError(
             f"column '{column}' mixes kinds that read or compare alike: {shown} ({len(pairs)} such "
-            f"pair{'s' if len(pairs) > 1 else ''}). Convert the column to one dtype first, e.g. "
-            f"df['{column}'].astype(str)."
+            f"pair{'s' if len(pairs) > 1 else ''}). Convert the column to one dtype first, e.g. {remedy}."
         )
 
 

@@ -287,6 +287,8 @@ def write(
 def destination(path: str | os.PathLike[str]) -> Path:
     """Return the file that ``path`` stands for."""
     target = Path(path)
+    if not target.name:
+        raise FormError(f"{str(path)!r} is a folder: name the file of the model.")
     return target if target.suffix else target.with_suffix(SUFFIX)
 
 

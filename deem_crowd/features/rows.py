@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -111,9 +112,14 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     there = frame.iloc[row[place]].infer_objects()
     wrong = [name for name, kind in there.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if wrong:
+        is_list = any(isinstance(value, list | np.ndarray) for value in there[wrong[0]].head(1))
+        remedy = (
+            f"Give each number a column: pd.DataFrame(np.stack(df[{wrong[0]!r}]), index=df['task'])."
+            if is_list
+            else "Encode such columns, e.g. by pd.get_dummies, or drop them."
+        )
         raise FormError(
-            f"features hold {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. Encode such columns, "
-            "e.g. by pd.get_dummies, or drop them."
+            f"features hold {counted(len(wrong), 'column')} without numbers: {first_few(wrong)}. {remedy}"
         )
     with np.errstate(over="ignore"):  # what becomes infinite is refused
         x = matrix(there.to_numpy(dtype=np.float32, na_value=np.nan))
@@ -177,6 +183,15 @@ def matrix(features: Any) -> Any:
         raise FormError(
             "features are a dict; a table of numbers is needed, one row a task: "
             "pd.DataFrame.from_dict(features, orient='index')."
+        )
+    if isinstance(features, str | os.PathLike):
+        raise FormError(
+            f"features are the text {str(features)!r}; read the file first, e.g. pd.read_parquet(path)."
+        )
+    if hasattr(features, "to_pandas"):
+        raise FormError(
+            f"features are a {type(features).__name__} of {type(features).__module__.partition('.')[0]}; pass "
+            "features.to_pandas(), with a column task."
         )
     array = np.asarray(features)
     if array.ndim != 2 or array.dtype.kind not in "biuf":

@@ -81,9 +81,13 @@ def test_other_names_and_a_file(tmp_path) -> None:
 
 def test_rows_and_judges_that_say_nothing_are_left_out_and_said() -> None:
     table = pd.DataFrame(
-        {"task": list("abcabc"), "worker": list("xxxyyy"), "score": [1, 2, None, 3, 3, 3]}
+        {
+            "task": list("abcdeabc"),
+            "worker": list("xxxxxyyy"),
+            "score": ["1", "2", None, "N/A", "error", "3", "3", "3"],
+        }
     )
-    with pytest.warns(DataWarning, match=r"1 row has no score; 1 judge .* \('y'\)"):
+    with pytest.warns(DataWarning, match=r"3 rows have no score; 1 judge .* \('y'\)"):
         answers = from_scores(table)
     assert answers.workers.tolist() == ["x"]
     assert answers.n_answers == 2

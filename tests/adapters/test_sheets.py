@@ -158,6 +158,10 @@ def test_the_shell_reads_a_sheet_and_takes_what_settles_it(
     expected = DEEMAggregator().fit_predict(long.rename(columns={"item_id": "task"}))
     written = pd.read_csv("out.csv").set_index("task")["label"]
     assert written.to_dict() == expected.to_dict()
+    frame.to_parquet("x.parquet")
+    result = CliRunner().invoke(app, ["aggregate", "x.parquet", "-o", "p.csv"])
+    assert result.exit_code == 0, result.stderr
+    assert Path("p.csv").read_text() == Path("out.csv").read_text()
     line = "aggregate x.csv -o two.csv --adapter wide --adapter-set task=item_id --adapter-set workers=ann1,ann2"
     result = CliRunner().invoke(app, line.split())
     assert result.exit_code == 0, result.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from scipy import optimize, sparse
@@ -247,6 +248,13 @@ def bad(x):
         "huge": (x * 1e38, DataError, "missing or infinite"),
         "twice": (pd.concat([x, x.iloc[:1]]), DataError, "more than one row: 't0'"),
         "texts": (texts, FormError, "1 column without numbers: 'kind'"),
+        "lists": (
+            pd.DataFrame({"task": x.index, "vector": list(x.to_numpy())}),
+            FormError,
+            r"without numbers: 'vector'.*np.stack\(df\['vector'\]\)",
+        ),
+        "path": ("x.parquet", FormError, "the text 'x.parquet'; read the file first"),
+        "arrow": (pa.Table.from_pandas(x), FormError, r"a Table of pyarrow; pass.*to_pandas\(\)"),
         "rows": (x.to_numpy()[:7], DataError, "7 rows, and there are 300 tasks"),
         "vector": (np.zeros(300), FormError, "shape"),
         "no column": (x[[]], FormError, "no column"),
@@ -255,7 +263,20 @@ def bad(x):
 
 @pytest.mark.parametrize(
     "name",
-    ["strangers", "missing", "infinite", "huge", "twice", "texts", "rows", "vector", "no column"],
+    [
+        "strangers",
+        "missing",
+        "infinite",
+        "huge",
+        "twice",
+        "texts",
+        "lists",
+        "path",
+        "arrow",
+        "rows",
+        "vector",
+        "no column",
+    ],
 )
 def test_bad_features_leave_the_object_as_it_was(cancer, name):
     frame, features, _ = cancer
