@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 HOW_TO_READ = (
     "Columns of other names: --task, --worker, --label. A table with one row a task and one column a worker: "
-    "--adapter wide --task COLUMN. `deem-crowd plugins` lists the adapters."
+    "--adapter wide --task COLUMN; one column of probabilities a class: --adapter soft-long. "
+    "`deem-crowd plugins` lists the adapters."
 )
 
 _GOLD = ("gold", "gold_label", "truth", "true_label", "ground_truth")

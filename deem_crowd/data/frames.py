@@ -139,6 +139,10 @@ def require_columns(
                 "For a wide frame (one row a task, one column a worker) use "
                 "deem_crowd_adapters.from_wide(df)."
             )
+        elif absent == ["label"] and _looks_soft(data):
+            hint = (
+                "For probabilities, one column a class, use deem_crowd_adapters.from_soft_long(df)."
+            )
         elif any(part != name for part, name in called.items() if name in absent):
             hint = "Name columns that are there: task=…, worker=…, label=…."
         elif suggested := synonyms(data.columns, absent):
@@ -170,6 +174,12 @@ def _looks_wide(
         and not synonyms(data.columns, absent)
         and data.shape[1] > 1 + ("task" not in parts)
     )
+
+
+def _looks_soft(data: pd.DataFrame) -> bool:
+    """Tell whether a frame has two columns or more of floats beside the tasks and workers, and nothing else."""
+    rest = data.dtypes.drop(["task", "worker"], errors="ignore")
+    return len(rest) > 1 and all(map(pd.api.types.is_float_dtype, rest))
 
 
 def synonyms(columns: Iterable[Any], parts: Iterable[Any]) -> dict[Any, str]:

@@ -309,3 +309,12 @@ def test_whole_numbers_beside_empty_cells_are_those_of_full_columns(tmp_path: Pa
     with pytest.warns(DataWarning, match="sources 'ann1', 'ann2', 'ann3'"):
         export = adapters.read_export(path_of(tmp_path, frame))
     assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3"])
+
+
+def test_a_form_with_a_row_for_each_person_is_refused(tmp_path: Path) -> None:
+    frame = sheet().drop(columns="gold").rename(columns={"item_id": "Email Address"})
+    path = path_of(tmp_path, frame)
+    with pytest.raises(DataError, match=r"one row a person \('Email Address'\).*\.melt\("):
+        adapters.read_export(path)
+    with pytest.warns(DataWarning, match="tasks are column 'Email Address'"):
+        assert len(adapters.read_export(path, "wide", task="Email Address").answers) == 3 * N

@@ -98,6 +98,8 @@ FRAMES = [
           MissingColumnError, "missing columns 'label'; found 'task', 'worker', 'answer'. Rename the columns: df.rename(columns={'answer': 'label'}), if these are meant."),
     Fault("columns in capitals and with blanks", fit(frame().set_axis(["Item ID", "Worker", "Label"], axis=1)),
           MissingColumnError, "missing columns 'task', 'worker', 'label'; found 'Item ID', 'Worker', 'Label'. Rename the columns: df.rename(columns={'Item ID': 'task', 'Worker': 'worker', 'Label': 'label'}), if these are meant."),
+    Fault("probabilities instead of labels", fit(pd.DataFrame({"task": [1], "worker": ["ann"], "no": [0.2], "yes": [0.8]})),
+          MissingColumnError, "missing columns 'label'; found 'task', 'worker', 'no', 'yes'. For probabilities, one column a class, use deem_crowd_adapters.from_soft_long(df)."),
     Fault("a column in the index", fit(frame().set_index("task")),
           MissingColumnError, "missing columns 'task'; found 'worker', 'label'. 'task' is in the index: call df.reset_index() first."),
     Fault("a column twice", fit(pd.concat([frame(), frame()[["label"]]], axis=1)),

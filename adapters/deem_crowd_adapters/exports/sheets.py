@@ -33,6 +33,8 @@ ID = re.compile(
     re.IGNORECASE,
 )
 """How a column of ids is called."""
+_PERSON = re.compile(r"^time ?stamp$|e-?mail|user ?name|respondent|participant", re.IGNORECASE)
+"""How a column is called that tells one row from another where a row is a person's, as in forms."""
 _ABSTAINS = {"-1"}
 """How labelling functions say that they do not answer."""
 _SLOT = re.compile(
@@ -281,6 +283,8 @@ def read_table(
                 "Numeric scores of judges: a table task, worker, score and the adapter 'scores'."
             )
         made = guess
+        if task is None:
+            _refuse_people(made, name)
         _refuse_mixed(made, name)
     _say(made, name, collected, bool(named))
     frame = _as_given(frame, made.task)
@@ -319,6 +323,18 @@ def _as_given(frame: pd.DataFrame, task: Hashable | None) -> pd.DataFrame:
             numbers = {value: int(str(value)[:-2]) for value in distinct}
             frame[column] = pd.Series(map(numbers.get, frame[column]), frame.index, dtype=object)
     return frame
+
+
+def _refuse_people(made: Plan, name: str) -> None:
+    """Raise if the rows look like people who answered a form, and the columns like tasks."""
+    if made.task is None or not _PERSON.search(str(made.task)):
+        return
+    columns = [c for members in made.groups.values() for c in members]
+    raise DataError(
+        f"{name} looks like a form: one row a person ({made.task!r}), one column a task ({first_few(columns, 3)}). "
+        f"Make rows of the answers, df.melt({made.task!r}, tasks, 'task', 'label'), whose workers are {made.task!r}. "
+        f"If each row is a task, say so: task={made.task!r} (in the shell: --adapter wide --task …)."
+    )
 
 
 def _refuse_mixed(made: Plan, name: str) -> None:
