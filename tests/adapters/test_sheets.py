@@ -318,3 +318,20 @@ def test_a_form_with_a_row_for_each_person_is_refused(tmp_path: Path) -> None:
         adapters.read_export(path)
     with pytest.warns(DataWarning, match="tasks are column 'Email Address'"):
         assert len(adapters.read_export(path, "wide", task="Email Address").answers) == 3 * N
+
+
+def test_embeddings_beside_the_sources_are_no_source(tmp_path: Path) -> None:
+    frame = sheet(vector=[np.arange(3.0)] * N, meta=[{"a": 1}] * N).drop(columns="gold")
+    frame.to_parquet(tmp_path / "x.parquet")
+    with pytest.warns(DataWarning, match="sources 'ann1', 'ann2', 'ann3'"):
+        export = adapters.read_export(tmp_path / "x.parquet")
+    assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3"])
+
+
+def test_minus_one_beside_two_classes_is_a_class(tmp_path: Path) -> None:
+    frame = sheet().drop(columns="gold").replace({"a": -1, "b": 0, "c": 1})
+    frame["ann2"] = frame["ann2"].clip(upper=0)
+    frame["ann3"] = frame["ann3"].where(frame["ann3"] != 0, -1)
+    with pytest.warns(DataWarning, match="sources 'ann1', 'ann2', 'ann3'"):
+        export = adapters.read_export(path_of(tmp_path, frame))
+    assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3"])

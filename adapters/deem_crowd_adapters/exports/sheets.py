@@ -16,8 +16,17 @@ from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
+from deem_crowd_adapters.exports.same_values import (
+    ABSTAINS,
+    PARTS,
+    as_given,
+    holds_scalars,
+    is_categorical,
+    shared_values,
+    stem,
+    values_of,
+)
 
-_MOST_CLASSES = 50
 FEW = 10
 """A table of fewer rows is not taken for a wide one by its values."""
 _NO_PERSON = re.compile(
@@ -25,7 +34,7 @@ _NO_PERSON = re.compile(
     r"|pred|predicted|prediction|predictions|model|baseline|target|reference|ref)([^a-z]|$)",
     re.IGNORECASE,
 )
-"""Names of columns that are no independent source, though they hold the same values."""
+"""Names of columns that are no independent source."""
 TRUTH = re.compile(r"(^|[^a-z])(gold|golden|truth|true|correct)([^a-z]|$)", re.IGNORECASE)
 """How true labels are called."""
 ID = re.compile(
@@ -35,13 +44,9 @@ ID = re.compile(
 """How a column of ids is called."""
 _PERSON = re.compile(r"^time ?stamp$|e-?mail|user ?name|respondent|participant", re.IGNORECASE)
 """How a column is called that tells one row from another where a row is a person's, as in forms."""
-_ABSTAINS = {"-1"}
-"""How labelling functions say that they do not answer."""
 _SLOT = re.compile(
     r"^(worker|annotator|ann|rater|coder|label|labeler|judge|answer|a|r)[\s_.-]*\d+$", re.IGNORECASE
 )
-_PARTS = re.compile(r"[_\s.-]+")
-_WHOLE = re.compile(r"-?\d+\.0")
 
 
 @dataclass
@@ -62,24 +67,6 @@ class Plan:
     """Whether the columns are labelling functions of one class each, whose other value, −1, is no class."""
 
 
-def _values(frame: pd.DataFrame, name: Hashable) -> set[str]:
-    return set(frame[name].dropna().map(str))
-
-
-def _is_categorical(column: pd.Series) -> bool:
-    """Tell whether a column holds a few names or whole numbers, repeated, and not ids, texts or measurements."""
-    given = column.dropna()
-    distinct = given.nunique()
-    if not distinct or distinct > _MOST_CLASSES:
-        return False
-    if given.dtype.kind == "f" and not (given == given.round()).all():
-        return False
-    texts = given[given.map(lambda v: isinstance(v, str))]
-    if len(texts) and texts.map(len).mean() > 40:
-        return False
-    return distinct <= max(2, len(given) / 2) or (distinct < len(column) and len(given) <= 12)
-
-
 def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     """Return how a table is to be read as a wide one; None if no two of its columns share their values.
 
@@ -91,7 +78,7 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
         The column of the tasks.
     """
     n = len(frame)
-    frame = _as_given(frame, task)
+    frame = as_given(frame[[c for c in frame.columns if holds_scalars(frame[c])]], task)
     chosen = task
     if chosen is None:
         distinct: list[Hashable] = [
@@ -100,20 +87,22 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
         named = [c for c in distinct if ID.search(str(c))]
         chosen = next(iter(named or distinct), None)
     values: dict[Hashable, set[str]] = {
-        c: _values(frame, c) for c in frame.columns if c != chosen and _is_categorical(frame[c])
+        c: values_of(frame, c) for c in frame.columns if c != chosen and is_categorical(frame[c])
     }
     one_sided = [
         c
         for c, held in values.items()
-        if len(held - _ABSTAINS) == 1 and (held & _ABSTAINS or frame[c].isna().any())
+        if len(held - ABSTAINS) == 1 and (held & ABSTAINS or frame[c].isna().any())
     ]
-    shared, partial = _shared(values, one_sided)
+    shared, partial = shared_values(values, one_sided)
     groups = [group for group in shared if not _is_long(frame, group)]
     if not groups:
         return None
     made = Plan(chosen, partial=[c for c in partial if not _NO_PERSON.search(str(c))])
-    made.abstains = len(groups) == 1 and set(one_sided) <= set(groups[0])
-    made.abstains &= len(set().union(*(values[c] for c in one_sided)) - _ABSTAINS) > 1
+    made.abstains = all(
+        c in one_sided or not values[c] & ABSTAINS for group in groups for c in group
+    )
+    made.abstains &= len(set().union(*(values[c] for c in one_sided)) - ABSTAINS) > 1
     for columns in groups:
         for question, members in _questions(columns).items():
             people = [c for c in members if not _NO_PERSON.search(str(c))]
@@ -130,56 +119,12 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     return made if made.groups else None
 
 
-def _shared(
-    values: dict[Hashable, set[str]], one_sided: list[Hashable]
-) -> tuple[list[list[Hashable]], list[Hashable]]:
-    """Return groups of columns that share half of all their values or more, and columns that may belong to one.
-
-    A column that holds some values of a group only joins it if it is called like one of its columns. Labelling
-    functions of one value each (``one_sided``) form one group where nothing else shares values.
-    """
-    found = _grouped(values, [])
-    groups = [group for group in found if len(group[1]) > 1]
-    if groups and all(set(members) <= set(one_sided) for _, members in groups):
-        held = set().union(*(values[c] for c in one_sided))
-        found = _grouped(values, [(held, list(one_sided))])
-        groups = found[:1]
-    partial = []
-    for mine, members in found:
-        wider = [group for group in groups if group[1] is not members and mine <= group[0]]
-        stems = {_stem(column) for column in members} - {""}
-        like = [group for group in wider if stems & {_stem(column) for column in group[1]}]
-        if like:
-            like[0][1].extend(members)
-            groups = [group for group in groups if group[1] is not members]
-        elif wider and len(members) == 1:
-            partial += members
-    place = list(values).index
-    return [sorted(members, key=place) for _, members in groups], partial
-
-
-def _grouped(
-    values: dict[Hashable, set[str]], found: list[tuple[set[str], list[Hashable]]]
-) -> list[tuple[set[str], list[Hashable]]]:
-    """Add the columns that stand in no group to the first whose values they share by half, or begin a group."""
-    for column in [c for c in values if not any(c in members for _, members in found)]:
-        mine = values[column]
-        for held, members in found:
-            if len(mine & held) >= 0.5 * len(mine | held):
-                members.append(column)
-                held |= mine
-                break
-        else:
-            found.append((set(mine), [column]))
-    return found
-
-
 def _questions(columns: Sequence[Hashable]) -> dict[str, list[Hashable]]:
     """Divide columns by the question that their names tell: tag_ann1 and subtag_ann1 answer two.
 
     Names that are made of a question and a source, with each source in each question, are so divided.
     """
-    pairs = [_PARTS.split(str(c)) for c in columns]
+    pairs = [PARTS.split(str(c)) for c in columns]
     for at in (-1, 0):  # the source is the last part of the name, or the first
         table: dict[str, dict[str, Hashable]] = defaultdict(dict)
         for column, parts in zip(columns, pairs, strict=True):
@@ -207,22 +152,15 @@ def _common(names: Sequence[str]) -> str:
 def _is_long(frame: pd.DataFrame, group: Sequence[Hashable]) -> bool:
     """Tell whether the rows are answers: some column repeats, and with one of ``group`` names each row once."""
     n = len(frame)
+    distinct: dict[Hashable, int] = {x: frame[x].nunique() for x in frame.columns}
     return any(
-        1 < frame[x].nunique() <= n / 1.5 and not frame.duplicated([x, c]).any()
+        1 < distinct[x] <= n / 1.5
+        and (distinct[x] + 1) * (distinct[c] + 1) >= n
+        and not frame.duplicated([x, c]).any()
         for c in group
         for x in frame.columns
         if x != c and n > 3
     )
-
-
-def _stem(name: Hashable) -> str:
-    """Return what columns of one family have in common: their name without its number or last part."""
-    text = str(name)
-    bare = re.sub(r"[\s_.-]*\d+$", "", text)
-    if bare != text:
-        return bare
-    parts = _PARTS.split(text)
-    return parts[0] if len(parts) > 1 else ""
 
 
 def _is_wide(content: Content) -> bool:
@@ -287,7 +225,7 @@ def read_table(
             _refuse_people(made, name)
         _refuse_mixed(made, name)
     _say(made, name, collected, bool(named))
-    frame = _as_given(frame, made.task)
+    frame = as_given(frame, made.task)
     tasks: list[Hashable] = (
         list(range(len(frame))) if made.task is None else frame[made.task].tolist()
     )
@@ -296,10 +234,10 @@ def read_table(
     for question, columns in made.groups.items():
         for column in columns:
             values = frame[column].astype(object).where(frame[column].notna(), None)
-            silent = values.map(str).isin(_ABSTAINS if made.abstains else ())
-            collected.skip("votes of -1, which abstain", int(silent.sum()))
             for row, label in enumerate(values):
-                if not silent.iat[row]:
+                if made.abstains and str(label) in ABSTAINS:
+                    collected.skip("votes of -1, which abstain")
+                else:
                     collected.add(question, tasks[row], str(column), label)
         if question in made.gold:
             for row, label in enumerate(frame[made.gold[question]]):
@@ -312,17 +250,6 @@ def names_in(workers: Any) -> list[Hashable]:
     return (
         [w.strip() for w in workers.split(",")] if isinstance(workers, str) else list(workers or ())
     )
-
-
-def _as_given(frame: pd.DataFrame, task: Hashable | None) -> pd.DataFrame:
-    """Return whole numbers that were written as decimals (1.0, as beside empty cells) as the integers they were."""
-    frame = frame.copy(deep=False)
-    for column in [c for c in frame.columns if c != task]:
-        distinct = frame[column].dropna().unique()
-        if len(distinct) and all(_WHOLE.fullmatch(str(value)) for value in distinct):
-            numbers = {value: int(str(value)[:-2]) for value in distinct}
-            frame[column] = pd.Series(map(numbers.get, frame[column]), frame.index, dtype=object)
-    return frame
 
 
 def _refuse_people(made: Plan, name: str) -> None:
@@ -342,10 +269,10 @@ def _refuse_mixed(made: Plan, name: str) -> None:
     for columns in made.groups.values():
         families: dict[str, list[Hashable]] = defaultdict(list)
         for column in columns:
-            families[_stem(column)].append(column)
+            families[stem(column)].append(column)
         largest = max(families.values(), key=len)
         rest = [column for column in columns if column not in largest]
-        if rest and _stem(largest[0]) and len(largest) > 1:
+        if rest and stem(largest[0]) and len(largest) > 1:
             shown = ",".join(map(str, largest))
             raise DataError(
                 f"{name} is a wide table, and it is open whether {first_few(rest)} are sources like "
