@@ -132,7 +132,7 @@ def require_columns(
     absent = [name for name in called.values() if name not in data.columns]
     if absent:
         in_index = [name for name in absent if name in data.index.names]
-        if in_index:
+        if in_index and not _looks_wide(data, called, absent):
             hint = f"{first_few(in_index)} is in the index: call df.reset_index() first."
         elif _looks_wide(data, called, absent):
             hint = (

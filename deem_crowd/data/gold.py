@@ -29,12 +29,15 @@ def pairs(
     task: Hashable | None = None,
     label: Hashable | None = None,
 ) -> pd.DataFrame | None:
-    """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in.
+    """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in: tables as well.
 
     ``task`` and ``label`` are what these columns may be called instead.
     """
     if gold is None:
         return None
+    table: Any = gold
+    if not isinstance(table, pd.Series | pd.DataFrame | Mapping) and hasattr(table, "columns"):
+        gold = table.to_pandas()  # of polars or Arrow
     if isinstance(gold, pd.DataFrame):
         named = {"task": task, "label": label}
         other = {name: part for part, name in named.items() if part not in gold and name in gold}

@@ -107,6 +107,13 @@ def test_columns_by_name_in_every_call() -> None:
         fitted.predict(renamed)
 
 
+def test_gold_may_be_a_table_of_polars_or_arrow() -> None:
+    gold = pd.DataFrame({"task": ["t1", "t3"], "label": ["dog", "dog"]})
+    for table in (pl.from_pandas(gold), pa.Table.from_pandas(gold)):
+        labels = DEEMAggregator().fit_predict(FRAME, table)
+        assert labels[["t1", "t3"]].tolist() == ["dog", "dog"]
+
+
 def test_gold_may_have_the_names_of_the_answers() -> None:
     names = {"task": "item", "worker": "annotator", "label": "verdict"}
     gold = pd.DataFrame({"item": ["t1"], "verdict": ["dog"]})

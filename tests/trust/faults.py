@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import DEEM, Answers, DEEMAggregator, adapters
+from deem_crowd import DEEM, Answers, DEEMAggregator, adapters, agreement
 from deem_crowd.cli.intake import HOW_TO_READ
 from deem_crowd.exceptions import (
     DataError,
@@ -98,6 +98,8 @@ FRAMES = [
           MissingColumnError, "missing columns 'label'; found 'task', 'worker', 'answer'. Rename the columns: df.rename(columns={'answer': 'label'}), if these are meant."),
     Fault("columns in capitals and with blanks", fit(frame().set_axis(["Item ID", "Worker", "Label"], axis=1)),
           MissingColumnError, "missing columns 'task', 'worker', 'label'; found 'Item ID', 'Worker', 'Label'. Rename the columns: df.rename(columns={'Item ID': 'task', 'Worker': 'worker', 'Label': 'label'}), if these are meant."),
+    Fault("a pivoted frame where a long one is needed", lambda: agreement(frame().drop_duplicates(["task", "worker"]).pivot(index="task", columns="worker", values="label")),
+          MissingColumnError, "missing columns 'task', 'worker', 'label'; found {*}. For a wide frame (one row a task, one column a worker) use deem_crowd_adapters.from_wide(df)."),
     Fault("probabilities instead of labels", fit(pd.DataFrame({"task": [1], "worker": ["ann"], "no": [0.2], "yes": [0.8]})),
           MissingColumnError, "missing columns 'label'; found 'task', 'worker', 'no', 'yes'. For probabilities, one column a class, use deem_crowd_adapters.from_soft_long(df)."),
     Fault("a column in the index", fit(frame().set_index("task")),
