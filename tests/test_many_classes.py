@@ -8,7 +8,7 @@ from crowdkit.aggregation import MajorityVote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd import DEEM, DEEMAggregator, decide
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import many_classes
 from deem_crowd.estimators.many_classes import SparseModel
@@ -16,6 +16,7 @@ from deem_crowd.exceptions import DataWarning, FormError, MemoryNeedError
 from deem_crowd.model.calibration import with_votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.named_classes import NamedClasses
+from deem_crowd.model.worker_tables import FullTables
 from deem_crowd.selection import many_classes as selection
 from deem_crowd.training import em, sparse_fit
 from deem_crowd.training.hierarchical import AccuracyCentre, fit_hierarchical
@@ -69,6 +70,10 @@ def test_posterior_is_that_of_the_tables_written_out(answers, average, one_coin)
     grid = np.indices((d, k, k)).reshape(3, -1)
     dense = tables.probability(*grid).reshape(d, k, k)
     assert dense.sum(axis=1) == pytest.approx(np.ones((d, k)))
+    assert np.array(list(tables.full(np.arange(d)))) == pytest.approx(dense)
+    weights = np.arange(1.0, d + 1) / sum(range(d + 1))
+    assert tables.mean(weights) == pytest.approx(np.average(dense, axis=0, weights=weights))
+    assert tables.chance(tables.prior) == pytest.approx(dense @ tables.prior @ tables.prior)
     posterior = layout.posterior(found.share, found.rest, tables.prior)
     for n in range(answers.n_tasks):
         part = slice(answers.task_ptr[n], answers.task_ptr[n + 1])
@@ -146,6 +151,52 @@ def test_memory_follows_the_answers(monkeypatch) -> None:
     some = frame[frame["task"] < 40]
     assert (found.predict(some) == found.labels_[:40]).all()
     assert found.predict_proba(some).to_numpy().sum(axis=1) == pytest.approx(1.0)
+
+
+def test_tables_read_in_parts_are_those_in_full(monkeypatch) -> None:
+    """With classes that nobody gave, in whose columns every answer is as likely."""
+    monkeypatch.setattr(many_classes, "_FEWEST_CELLS", 1)
+    frame, _ = crowd(n=120, k=9, d=70)
+    matrix = frame.pivot(index="task", columns="worker", values="label").fillna(-1).to_numpy(int)
+    model = DEEM(n_classes=12).fit(np.where(matrix >= 4, matrix + 2, matrix)).__dict__["_fitted"]
+    assert isinstance(model, SparseModel)
+    full = model.full_confusion()
+    assert (full[:, :, 4] == 1 / 12).all()
+    parts, whole = model.worker_tables(), FullTables(full)
+    assert parts.shape == whole.shape
+    workers, weights = np.array([7, 0, 33]), np.arange(70.0)
+    cells = workers[:, None, None], np.arange(12)[:, None], np.arange(12)
+    priors = np.arange(1.0, 13) / 78
+    assert parts.of(workers) == pytest.approx(whole.of(workers), abs=1e-12)
+    assert parts.cells(*cells) == pytest.approx(whole.cells(*cells), abs=1e-12)
+    assert parts.mean(weights) == pytest.approx(whole.mean(weights), abs=1e-12)
+    assert parts.chance(priors) == pytest.approx(whole.chance(priors), abs=1e-12)
+
+
+def test_what_is_shown_and_decided_needs_no_full_tables(monkeypatch, tmp_path) -> None:
+    """Of 300 workers over 5,000 classes they would take 56 GiB."""
+    frame, _ = crowd(n=400, k=150, d=100)
+    model = fitted(frame)
+    assert isinstance(model_of(model), SparseModel)
+    expected = model.errors_
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("tables were written out")
+
+    monkeypatch.setattr(SparseModel, "of", refuse)
+    monkeypatch.setattr("deem_crowd.insight.pairs.MOST_CELLS", 1e6)
+    shares = np.asarray(model.priors_)
+    chance = expected.to_numpy().reshape(100, 150, 150) @ shares @ shares
+    assert model.workers_["chance"].to_numpy() == pytest.approx(chance)
+    assert len(model.tasks_) == 400
+    assert "tasks" in str(model.summary())
+    assert len(decide.next_tasks(model, 5)) == 5
+    assert len(decide.next_tasks(model, 5, strategy="expected_information")) == 5
+    pairs = decide.next_pairs(model, 5)
+    assert (pairs["score"] > 0).all()
+    assert len(decide.suspect_answers(model, 5)) == 5
+    assert decide.reliable(model, 0.8).coverage > 0
+    model.report(tmp_path / "report.html")
 
 
 def test_a_model_file_holds_it(tmp_path) -> None:

@@ -15,6 +15,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.decide import checks
 from deem_crowd.decide.source import Source, read_answers, remembered
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
+from deem_crowd.model.worker_tables import FullTables, WorkerTables
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -52,9 +53,9 @@ class Consensus:
         Class prior, which is the posterior of a task that nobody answered.
     workers : Index, length D
         Empty where no tables are known.
-    errors : DataFrame or array, optional
-        Workers' confusion matrices: as ``errors_`` of an aggregator, or of shape (D, K, K) as
-        [worker, answer, label].
+    errors : DataFrame, array or WorkerTables, optional
+        Workers' confusion matrices: as ``errors_`` of an aggregator, of shape (D, K, K) as
+        [worker, answer, label], or to be read in parts.
     answers : Given, optional
     source : Source, optional
         The model and its answers, where it is a DEEM or DEEMAggregator.
@@ -129,8 +130,13 @@ class Consensus:
             prior = priors.reindex(classes).fillna(0.0).to_numpy(dtype=np.float64)
         else:
             prior = posterior.mean(axis=0) if len(tasks) else np.full(len(classes), np.nan)
-        errors = getattr(source, "errors_", None)
-        workers = pd.Index([]) if errors is None else errors.index.get_level_values(0).unique()
+        known = Source.of(source)
+        errors: Any = None
+        workers = pd.Index([])
+        if known is not None:
+            errors, workers = known.model.worker_tables(), known.workers
+        elif (stated := getattr(source, "errors_", None)) is not None:
+            errors, workers = stated, stated.index.get_level_values(0).unique()
         return cls(
             posterior,
             labels.astype(np.int64),
@@ -139,7 +145,7 @@ class Consensus:
             prior,
             workers,
             errors,
-            source=Source.of(source),
+            source=known,
         )
 
     @classmethod
@@ -251,9 +257,9 @@ class Consensus:
         return np.bincount(self.answers.task, minlength=self.n_tasks).astype(np.int64)
 
     @cached_property
-    def confusion(self) -> FloatArray | None:
-        """p(answer | label), shape (D, K, K) as [worker, answer, label]; None if no tables are known."""
-        if self.errors is None:
+    def tables(self) -> WorkerTables | None:
+        """p(answer | label) of D workers over K classes; None if none are known."""
+        if self.errors is None or not len(self.workers):
             return None
         if isinstance(self.errors, pd.DataFrame):
             full = pd.MultiIndex.from_product([self.workers, self.classes])
@@ -262,14 +268,16 @@ class Consensus:
                 table = table.reindex(full)
             k = len(self.classes)
             values = table.fillna(0.0).to_numpy(dtype=np.float64).reshape(len(self.workers), k, k)
-        else:
-            values = np.asarray(self.errors, dtype=np.float64)
-        return values
+            return FullTables(values)
+        if isinstance(self.errors, np.ndarray):
+            return FullTables(self.errors)
+        read: WorkerTables = self.errors
+        return read
 
     @property
     def knows_workers(self) -> bool:
         """Whether there are tables of workers."""
-        return self.confusion is not None and len(self.confusion) > 0
+        return self.tables is not None
 
     @cached_property
     def evidence(self) -> FloatArray | None:
@@ -304,12 +312,12 @@ class Consensus:
         ParameterError
             If no tables are known.
         """
-        tables = self.required_confusion()
+        tables = self.required_tables()
+        n_workers = tables.shape[0]
         if self.answers is None or not len(self.answers.worker):
-            weights = np.ones(len(tables))
-        else:
-            weights = np.bincount(self.answers.worker, minlength=len(tables)).astype(np.float64)
-        return np.asarray(np.average(tables, axis=0, weights=weights))
+            return tables.mean(np.ones(n_workers))
+        weights = np.bincount(self.answers.worker, minlength=n_workers)
+        return tables.mean(weights.astype(np.float64))
 
     def table_of(self, worker: Hashable) -> FloatArray:
         """Return the table of one worker, shape (K, K) as [answer, label].
@@ -319,19 +327,17 @@ class Consensus:
         DataError
             If the model does not know the worker.
         """
-        return self.tables_of(pd.Index([worker], tupleize_cols=False))[0]
+        place = self.places_of(pd.Index([worker], tupleize_cols=False))
+        return self.required_tables().of(place)[0]
 
-    def tables_of(self, workers: pd.Index) -> FloatArray:
-        """Return the tables of some workers, shape (len(workers), K, K) as [worker, answer, label].
+    def places_of(self, workers: pd.Index) -> IntArray:
+        """Return which workers of the model these are, shape (len(workers),).
 
         Raises
         ------
         DataError
             If the model does not know one of them.
         """
-        if not len(workers):
-            return np.zeros((0, len(self.classes), len(self.classes)))
-        tables = self.required_confusion()
         place = self.workers.get_indexer(workers)
         strangers = workers.take(np.flatnonzero(place < 0))
         if len(strangers) == 1:
@@ -343,23 +349,23 @@ class Consensus:
             raise DataError(
                 f"{len(strangers)} workers are not among the {len(self.workers)} of the model: {first_few(strangers)}."
             )
-        return tables[place]
+        return place.astype(np.int64)
 
-    def required_confusion(self) -> FloatArray:
-        """Return the workers' tables, shape (D, K, K).
+    def required_tables(self) -> WorkerTables:
+        """Return the workers' tables.
 
         Raises
         ------
         ParameterError
             If none are known.
         """
-        if self.confusion is None or not len(self.confusion):
+        if self.tables is None:
             raise ParameterError(
                 "what a further answer is worth follows from the workers' confusion matrices, and there are none: pass "
                 "a fitted aggregator with errors_, or a strategy that needs the posterior alone, such as "
                 "'least_confidence'."
             )
-        return self.confusion
+        return self.tables
 
     def required_answers(self, purpose: str) -> Given:
         """Return the answers.

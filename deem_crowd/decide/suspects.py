@@ -125,7 +125,7 @@ def answer_scores(consensus: Consensus) -> tuple[FloatArray, FloatArray]:
     evidence = consensus.evidence
     if evidence is not None:
         return np.clip(1.0 - evidence[given.task, given.label], 0.0, 1.0), by_model
-    if consensus.confusion is None or not len(consensus.confusion):
+    if not consensus.knows_workers:
         return by_model, by_model
     score = (by_model + 1.0 - _by_tables(consensus)[given.task, given.label]) / 2
     return np.clip(score, 0.0, 1.0), by_model
@@ -137,11 +137,12 @@ def _by_tables(consensus: Consensus) -> FloatArray:
     Tasks whose posterior is certain, such as those of known label, keep it.
     """
     given = consensus.required_answers("suspect_answers")
-    tables = np.log(np.clip(consensus.required_confusion(), 1e-12, None))
+    tables = consensus.required_tables()
     logits = np.tile(np.log(np.clip(consensus.priors, 1e-12, None)), (consensus.n_tasks, 1))
     for k in range(logits.shape[1]):
+        table = tables.cells(given.worker, given.label, np.full(len(given.label), k))
         logits[:, k] += np.bincount(
-            given.task, tables[given.worker, given.label, k], minlength=consensus.n_tasks
+            given.task, np.log(np.clip(table, 1e-12, None)), minlength=consensus.n_tasks
         )
     logits -= logits.max(axis=1, keepdims=True)
     posterior = np.exp(logits)

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.decide import checks, criteria, diversity, ranking
+from deem_crowd.decide import checks, criteria, diversity, ranking, shortlist
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
+from deem_crowd.model.worker_tables import FullTables
 from deem_crowd.runtime.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
@@ -137,7 +138,7 @@ def next_tasks(
     _say_how_many(n, len(open_), consensus.n_tasks, "tasks")
     gain = np.full(len(chosen), np.nan)
     if table is not None:
-        gain = criteria.expected_error_reduction(posterior[chosen], table)
+        gain = shortlist.of_table("expected_error_reduction", posterior[chosen], table)
     return pd.DataFrame(
         {
             "task": consensus.tasks.take(open_[chosen]),
@@ -206,27 +207,36 @@ def next_pairs(
     asked = consensus.workers
     if workers is not None:
         asked = pd.Index(checks.ids("workers", workers, "worker"), tupleize_cols=False).unique()
-    tables = consensus.tables_of(asked)
+    k = len(consensus.classes)
+    known = consensus.required_tables() if len(asked) else FullTables(np.zeros((0, k, k)))
+    who_asked = consensus.places_of(asked)
     cost = checks.costs_of(costs, asked, "worker")
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     typical = np.zeros(len(open_))
     if len(open_):
         table = consensus.typical_table()
-        typical = criteria.expected_information(consensus.posterior[open_], table)
+        typical = shortlist.of_table("expected_information", consensus.posterior[open_], table)
     most = max(2 * n, min(max(_PAIR_TASKS, 10 * n), _PAIRS // max(len(asked), 1)))
     tasks = open_[ranking.first(ranking.keys_of(typical, np.zeros(len(open_)), rng), most)]
     posterior = consensus.posterior[tasks]
     if len(asked) * len(tasks) > _PAIRS:
         needed = max(_PAIRS // len(tasks), 2 * -(-n // limit))
-        some = _best_workers(posterior, tables, cost, strategy, needed)
-        asked, tables, cost = asked.take(some), tables[some], cost[some]
-    value = criteria.of_pairs(strategy, posterior, tables) / cost
+        sample = posterior[np.linspace(0, len(posterior) - 1, _SAMPLE).astype(np.int64)]
+        worth = shortlist.of_workers(strategy, sample, known, who_asked).mean(axis=0) / cost
+        some = np.sort(np.argsort(-worth, kind="stable")[:needed])  # in their own order
+        asked, who_asked, cost = asked.take(some), who_asked[some], cost[some]
+    value = shortlist.of_workers(strategy, posterior, known, who_asked) / cost
     value[_answered(consensus, tasks, asked)] = -1.0
     pairs = ranking.assigned(value, n, limit, rng)
     _say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
     row, who = pairs[:, 0], pairs[:, 1]
-    joint = posterior[row, None] * tables[who]
-    gain = joint.max(axis=2, initial=0.0).sum(axis=1) - posterior[row].max(axis=1, initial=0.0)
+    gain = np.zeros(len(row))
+    for one in np.unique(who):
+        mine = who == one
+        by_worker = shortlist.of_workers(
+            "expected_error_reduction", posterior[row[mine]], known, who_asked[[one]]
+        )
+        gain[mine] = by_worker[:, 0]
     return pd.DataFrame(
         {
             "task": consensus.tasks.take(tasks[row]),
@@ -234,7 +244,7 @@ def next_pairs(
             "label": labels_of(consensus, tasks[row]),
             "confidence": consensus.confidence[tasks[row]],
             "score": value[row, who],
-            "expected_gain": np.maximum(gain, 0.0),
+            "expected_gain": gain,
         }
     )
 
@@ -299,9 +309,8 @@ def _scores(
     if strategy == "fusion":
         return criteria.least_confidence(posterior), level
     if strategy in criteria.VALUE and table is not None:
-        return criteria.VALUE[strategy](posterior, table), criteria.expected_information(
-            posterior, table
-        )
+        information = shortlist.of_table("expected_information", posterior, table)
+        return shortlist.of_table(strategy, posterior, table), information
     if not len(tasks):
         return level, level
     return criteria.UNCERTAINTY[strategy](posterior), level
@@ -353,15 +362,6 @@ def _answered(consensus: Consensus, tasks: IntArray, workers: pd.Index) -> npt.N
     both = (row[given.task] >= 0) & (column[given.worker] >= 0)
     done[row[given.task[both]], column[given.worker[both]]] = True
     return done
-
-
-def _best_workers(
-    posterior: FloatArray, tables: FloatArray, cost: FloatArray, strategy: str, n: int
-) -> IntArray:
-    """Return the n workers whose answers to a sample of the tasks are worth most per cost, in their own order."""
-    sample = posterior[np.linspace(0, len(posterior) - 1, _SAMPLE).astype(np.int64)]
-    worth = criteria.of_pairs(strategy, sample, tables).mean(axis=0) / cost
-    return np.sort(np.argsort(-worth, kind="stable")[:n])
 
 
 def _say_how_many(wanted: int, n_there: int, n_tasks: int, what: str) -> None:

@@ -82,7 +82,7 @@ def workers(
             "skill": model.skills,
             "low": intervals[:, 0],
             "high": intervals[:, 1],
-            "chance": _chance(model),
+            "chance": model.worker_tables().chance(model.priors),
             "answers": number.astype(np.int64),
             "coverage": number / max(n_tasks, 1),
             "agreement": np.where(rated > 0, agreeing / np.maximum(rated, 1), np.nan),
@@ -113,9 +113,3 @@ def _counted(
         kinds, place = np.unique(every[:, 0].numpy(), return_inverse=True)
         times = np.bincount(place, every[:, 1].numpy(), len(kinds)).astype(np.int64)
     return kinds // (k * k), kinds // k % k, kinds % k, times
-
-
-def _chance(model: FittedModel | SparseModel) -> FloatArray:
-    if isinstance(model, SparseModel):
-        return model.chance()
-    return np.asarray((model.full_confusion() @ model.priors) @ model.priors)

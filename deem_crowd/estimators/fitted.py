@@ -22,6 +22,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
+from deem_crowd.model.worker_tables import FullTables, WorkerTables
 from deem_crowd.runtime import threads
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.warning import warn
@@ -162,6 +163,10 @@ class FittedModel:
         full[:, :, unused] = 1.0 / max(k, 1)
         full[:, self.used[:, None], self.used[None, :]] = self.confusion
         return full
+
+    def worker_tables(self) -> WorkerTables:
+        """Return p(answer | label) of all workers, to be read in parts."""
+        return FullTables(self.full_confusion())
 
     @undisturbed
     def posterior(self, answers: Answers, workers: IntArray, classes: IntArray) -> FloatArray:

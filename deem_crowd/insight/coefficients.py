@@ -112,42 +112,40 @@ class Coincidences:
         pattern = row[left]
         same = left == right
         value = weight[pattern] * votes.data[left] * (votes.data[right] - same)
-        cell = votes.indices[left].astype(np.int64) * k + votes.indices[right]
-        shape = (votes.shape[0], k * k)
-        self._by_pattern = sparse.csc_array((value, (pattern, cell)), shape=shape)
-        self._cells = np.flatnonzero(np.diff(self._by_pattern.indptr))
-        self._used = self._by_pattern[:, self._cells].T.tocsr()
+        code = votes.indices[left].astype(np.int64) * k + votes.indices[right]
+        cells, cell = np.unique(code, return_inverse=True)
+        self._row, self._column = cells // max(k, 1), cells % max(k, 1)
+        self._used = sparse.csr_array((value, (cell, pattern)), shape=(len(cells), votes.shape[0]))
 
-    def matrix(self, times: npt.NDArray[np.int64]) -> FloatArray:
-        """Return the matrix, shape (K, K), where each pattern occurs so many times."""
-        flat = np.zeros(self._n_classes**2)
-        flat[self._cells] = self._used @ times
-        return flat.reshape(self._n_classes, self._n_classes)
+    def alpha(self, times: npt.NDArray[np.int64], ordinal: bool = False) -> float:
+        """Return α = 1 − D_o / D_e where each pattern occurs so many times.
 
+        Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011). The ordinal distance of two classes is the
+        number of answers between them, both halves of the ends included, squared. NaN where no two answers differ or
+        none are in pairs.
 
-def krippendorff_alpha(coincidence: FloatArray, ordinal: bool = False) -> float:
-    """Return α = 1 − D_o / D_e; NaN where no two answers differ or none are in pairs.
-
-    Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011). The ordinal distance of two classes is the number
-    of answers between them, both halves of the ends included, squared.
-
-    Parameters
-    ----------
-    coincidence : shape (K, K)
-    ordinal : bool
-        Whether the classes are ordered.
-    """
-    given = coincidence.sum(axis=1)
-    total = given.sum()
-    if total <= 1:
-        return float("nan")
-    if ordinal:
-        middle = np.cumsum(given) - given / 2
-        distance = (middle[:, None] - middle[None, :]) ** 2
-    else:
-        distance = 1.0 - np.eye(len(given))
-    expected = float(given @ distance @ given) / (total - 1)
-    return 1 - float((coincidence * distance).sum()) / expected if expected > 0 else float("nan")
+        Parameters
+        ----------
+        times : shape (P,)
+        ordinal : bool
+            Whether the classes are ordered.
+        """
+        coincidence = self._used @ times
+        given = np.bincount(self._row, coincidence, minlength=self._n_classes)
+        total = given.sum()
+        if total <= 1:
+            return float("nan")
+        if ordinal:
+            middle = np.cumsum(given) - given / 2
+            middle -= given @ middle / total  # distances stay, and less cancels below
+            distance = (middle[self._row] - middle[self._column]) ** 2
+            expected = 2 * (total * (given @ middle**2) - (given @ middle) ** 2)
+        else:
+            distance = self._row != self._column
+            expected = total**2 - given @ given
+        if expected <= 1e-12 * total**2:
+            return float("nan")
+        return 1 - float(coincidence @ distance) / float(expected) * (total - 1)
 
 
 class FleissKappa:
@@ -184,9 +182,8 @@ def panel_coefficients(
     coincidences, fleiss = Coincidences(patterns), FleissKappa(patterns)
 
     def all_of(times: npt.NDArray[np.int64]) -> list[float]:
-        matrix = coincidences.matrix(times)
-        ordered = krippendorff_alpha(matrix, ordinal=True) if ordinal else float("nan")
-        return [krippendorff_alpha(matrix), ordered, fleiss.value(times)]
+        ordered = coincidences.alpha(times, ordinal=True) if ordinal else float("nan")
+        return [coincidences.alpha(times), ordered, fleiss.value(times)]
 
     values = all_of(patterns.times)
     resamples = np.full((n_resamples, 3), np.nan)

@@ -14,6 +14,7 @@ from deem_crowd.exceptions import ParameterError
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.results import AnswersLike, Model, Results, coded_classes, results_of
 from deem_crowd.insight.tables import compare
+from deem_crowd.model.worker_tables import FullTables
 
 __all__ = ["contested"]
 
@@ -116,9 +117,8 @@ def predicted_contested(
         coded = coded_classes(coded, classes)
     fitted_on = model.__dict__.get("_fitted_on")
     none = np.zeros((len(workers) + 1, 0))
-    results = Results(
-        model, coded, label, posterior, none[0], none.sum(1), none[:, :, None], [], None
-    )
+    tables = FullTables(none[:, :, None])
+    results = Results(model, coded, label, posterior, none[0], none.sum(1), tables, [], None)
     panel = Panel.without_pairs() if fitted_on is None else compare(results_of(model))
     return contested_table(results, panel)["contested"].to_numpy()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -74,8 +75,8 @@ def merged_classes(results: Results) -> list[tuple[int, int]]:
     occurring = np.flatnonzero(results.priors * n >= ENOUGH / 2)
     busiest = np.argsort(-number, kind="stable")[:_FIRST_ASKED]
     alike = np.triu(np.ones((len(occurring), len(occurring)), dtype=bool), 1)
-    for worker in busiest[number[busiest] >= ENOUGH]:
-        columns = results.confusion[worker][:, occurring].T
+    for table in map(results.tables.of, busiest[number[busiest] >= ENOUGH][:, None]):
+        columns = table[0][:, occurring].T
         alike &= np.abs(columns[:, None] - columns).sum(axis=2) / 2 <= 2 * _SAME
         if not alike.any():
             return []
@@ -86,8 +87,10 @@ def merged_classes(results: Results) -> list[tuple[int, int]]:
     judged = number[active] >= ENOUGH
     pairs = []
     for first, second in occurring[np.argwhere(alike)]:
-        apart = np.abs(results.confusion[active, :, first] - results.confusion[active, :, second])
-        distances = apart.sum(axis=1) / 2
+        one, other = (
+            results.tables.cells(active[:, None], np.arange(k), label) for label in (first, second)
+        )
+        distances = np.abs(one - other).sum(axis=1) / 2
         if len(active) and weight @ distances < _SAME and not (distances[judged] > 2 * _SAME).any():
             pairs.append((int(first), int(second)))
     return pairs
@@ -178,7 +181,7 @@ def of_fit(model: Model, counts: Pairs | None) -> list[str]:
         for without it.
     """
     results = results_of(model)
-    if results.confusion.size > MOST_CELLS:
+    if math.prod(results.tables.shape) > MOST_CELLS:
         return []
     # pairs that share too few tasks have not been counted further, and nothing can be said of them
     told = counts is not None and bool(np.triu(counts.common >= LEAST_COMMON, 1).any())

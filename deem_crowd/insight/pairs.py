@@ -10,6 +10,7 @@ from scipy import sparse, special
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
+from deem_crowd.model.worker_tables import WorkerTables
 from deem_crowd.selection import dependence, pairs
 from deem_crowd.selection.pairs import LEAST_COMMON, Pairs
 
@@ -185,7 +186,7 @@ class Panel:
 
 def compare_workers(
     answers: Answers,
-    confusion: FloatArray,
+    tables: WorkerTables,
     priors: FloatArray,
     max_workers: int = MAX_WORKERS,
     counts: Pairs | None = None,
@@ -196,7 +197,8 @@ def compare_workers(
     ----------
     answers : Answers
         By D workers.
-    confusion : shape (D, K, K) as [worker, answer, label]
+    tables : WorkerTables
+        Of D workers over K classes.
     priors : shape (K,)
     max_workers : int
         Of more workers, those with most answers are compared.
@@ -205,10 +207,8 @@ def compare_workers(
     """
     if counts is None:
         counts = count_pairs(answers, max_workers)
-    tables = confusion[counts.sources]
-    if tables.size > MOST_CELLS:  # the pairs' own agreement tells the skills
-        excess = excess_agreement(counts, None, priors)
-    else:
-        excess = excess_agreement(counts, tables, priors)
+    few = len(counts.sources) * answers.n_classes**2 <= MOST_CELLS
+    confusion = tables.of(counts.sources) if few else None  # else pairs' own agreement tells skills
+    excess = excess_agreement(counts, confusion, priors)
     n_active = int((ids.tally(answers.worker, answers.n_workers) > 0).sum())
     return Panel(counts, excess, n_active)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from deem_crowd.estimators.aggregator import DEEMAggregator
     from deem_crowd.estimators.deem import DEEM
+    from deem_crowd.model.worker_tables import WorkerTables
     from deem_crowd.selection.candidates import Candidate
 
 FloatArray = npt.NDArray[np.float64]
@@ -55,7 +56,8 @@ class Results:
     posterior : shape (N, K)
     priors : shape (K,)
     skills : shape (D,)
-    confusion : shape (D, K, K) as [worker, answer, label]
+    tables : WorkerTables
+        Of D workers over K classes.
     history : list of float
         Log-likelihood per task, pass by pass.
     known : integers, shape (N,), or None
@@ -68,17 +70,14 @@ class Results:
     posterior: FloatArray
     priors: FloatArray
     skills: FloatArray
-    confusion: FloatArray
+    tables: WorkerTables
     history: list[float]
     known: IntArray | None
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """What the model was chosen among, none where it was named: ``selection_`` without the time its frame takes."""
-        fitted = self.model.__dict__["_fitted"]
-        chosen: tuple[Candidate, ...] = (
-            fitted[0] if isinstance(fitted, tuple) else fitted
-        ).candidates
+        chosen: tuple[Candidate, ...] = _fitted(self.model).candidates
         return chosen
 
     @cached_property
@@ -123,7 +122,7 @@ class Results:
     @property
     def chance(self) -> FloatArray:
         """How often each worker would be right by chance, keeping to the frequencies of their labels, shape (D,)."""
-        return np.asarray((self.confusion @ self.priors) @ self.priors)
+        return self.tables.chance(self.priors)
 
     def gold(self, known: Any) -> IntArray | None:
         """Return known labels in any form as a class for each task, shape (N,), −1 where unknown.
@@ -217,7 +216,7 @@ def _of_array(model: DEEM, answers: Answers, fitted_on: bool) -> Results:
         posterior,
         model.priors_,
         model.skills_,
-        model.confusion_,
+        _fitted(model).worker_tables(),
         list(log_likelihood),
         None,
     )
@@ -250,7 +249,6 @@ def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
     if not answers.tasks.is_(probas.index):
         row = probas.index.get_indexer(answers.tasks)
         codes, posterior = codes[row], posterior[row]
-    d, k = len(workers), len(classes)
     return Results(
         model,
         answers,
@@ -258,10 +256,16 @@ def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
         posterior,
         model.priors_.to_numpy(),
         model.skills_.to_numpy(),
-        model.errors_.to_numpy().reshape(d, k, k),
+        _fitted(model).worker_tables(),
         list(model.loss_history_),
         None,
     )
+
+
+def _fitted(model: Model) -> Any:
+    """Return what a fitted object holds: a FittedModel, or one with sparse tables."""
+    fitted = model.__dict__["_fitted"]
+    return fitted[0] if isinstance(fitted, tuple) else fitted
 
 
 def hard_answer(answers: Answers) -> IntArray:

@@ -105,11 +105,9 @@ def confusion(
             raise ParameterError("a grid of several workers makes its own figure: leave out ax.")
         return _grid(results, worker, most)
     if worker is None:
-        weight = results.n_answers_of_worker / max(results.answers.n_answers, 1)
-        return _one_confusion(
-            results, np.tensordot(weight, results.confusion, 1), "All workers", ax, most
-        )
-    table = results.confusion[_position(results, worker)]
+        table = results.tables.mean(results.n_answers_of_worker.astype(np.float64))
+        return _one_confusion(results, table, "All workers", ax, most)
+    table = results.tables.of(np.array([_position(results, worker)]))[0]
     return _one_confusion(results, table, shown(worker, 28), ax, most)
 
 
@@ -207,7 +205,8 @@ def _grid(results: Results, workers: list[Hashable], most: int) -> Any:
         rows, columns, figsize=(3.2 * columns, 2.8 * rows), squeeze=False, layout="constrained"
     )
     for ax, worker, place in zip(grid.flat, workers, places, strict=False):
-        _one_confusion(results, results.confusion[place], shown(worker, 28), ax, most)
+        table = results.tables.of(np.array([place]))[0]
+        _one_confusion(results, table, shown(worker, 28), ax, most)
     for ax in grid.flat[len(workers) :]:
         ax.set_visible(False)
     return grid

@@ -35,7 +35,7 @@ def next_steps(results: Results, truth: IntArray | None) -> list[Section]:
         data.classes,
         results.priors,
         data.workers,
-        results.confusion,
+        results.tables,
         source=Source.of(results.model),
     ).with_answers(data)
     doubtful = Section(SUSPECT, [NO_LABEL])

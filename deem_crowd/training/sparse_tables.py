@@ -13,6 +13,7 @@ task does not name, the rest, every answer is an error like any other: (1 − a_
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +87,84 @@ class SparseTables:
         cell = np.where(seen, column * self.n_classes + answer, -1)
         count = _looked_up(self.cell_key, self.cell_count, cell)
         return (count + self.strength * centre) / (total + self.strength)
+
+    def full(self, workers: IntArray) -> Iterator[FloatArray]:
+        """Yield T of one worker after another, each of shape (K, K) as [answer, label]."""
+        errors = self._all_errors()
+        for worker in workers.tolist():
+            kept, columns = self._kept(worker)
+            table = errors * ((1 - self.accuracy[worker]) * kept)
+            np.fill_diagonal(table, self.accuracy[worker] * kept)
+            self._add_cells(table, columns, 1.0)
+            yield table
+
+    def mean(self, weights: FloatArray) -> FloatArray:
+        """Return the weighted mean of the workers' tables, shape (K, K); the weights, shape (D,), sum to 1."""
+        k = self.n_classes
+        right, wrong = np.zeros(k), np.zeros(k)
+        for worker in np.flatnonzero(weights).tolist():
+            kept, _ = self._kept(worker)
+            right += weights[worker] * self.accuracy[worker] * kept
+            wrong += weights[worker] * (1 - self.accuracy[worker]) * kept
+        table = self._all_errors() * wrong
+        np.fill_diagonal(table, right)
+        self._add_cells(table, slice(0, len(self.column_key)), weights)
+        return table
+
+    def chance(self, prior: FloatArray) -> FloatArray:
+        """Return Σ_l π_l Σ_a π_a T[a, l] of each worker, shape (D,), with the class prior π, shape (K,)."""
+        k = self.n_classes
+        answer, label = self.error_key // max(k, 1), self.error_key % max(k, 1)
+        wrong = self.concentration * (prior.sum() - prior)
+        wrong += np.bincount(label, prior[answer] * self.error_count, minlength=k)
+        wrong /= self.error_total + self.concentration * max(k - 1, 1)
+        found = self.accuracy * (prior @ prior) + (1 - self.accuracy) * (prior @ wrong)
+        if not self._has_columns:
+            return found
+        worker, label = self.column_key // k, self.column_key % k
+        centre = self.accuracy[worker] * prior[label] + (1 - self.accuracy[worker]) * wrong[label]
+        column, answer = self.cell_key // k, self.cell_key % k
+        seen = np.bincount(column, self.cell_count * prior[answer], minlength=len(worker))
+        moved = (seen - self.column_count * centre) / (self.column_count + self.strength)
+        return found + np.bincount(worker, prior[label] * moved, minlength=len(found))
+
+    @property
+    def _has_columns(self) -> bool:
+        return bool(np.isfinite(self.strength)) and len(self.column_key) > 0
+
+    def _all_errors(self) -> FloatArray:
+        """Return e, shape (K, K) as [answer, label], zero on the diagonal."""
+        k = self.n_classes
+        total = self.error_total + self.concentration * max(k - 1, 1)
+        errors = np.tile(self.concentration / total, (k, 1))
+        answer, label = self.error_key // max(k, 1), self.error_key % max(k, 1)
+        errors[answer, label] += self.error_count / total[label]
+        np.fill_diagonal(errors, 0.0)
+        return errors
+
+    def _kept(self, worker: int) -> tuple[FloatArray, slice]:
+        """Return what the centre counts in each column of a worker, s / (n + s), shape (K,), and where these are."""
+        k = self.n_classes
+        kept = np.ones(k)
+        if not self._has_columns:
+            return kept, slice(0, 0)
+        columns = slice(*np.searchsorted(self.column_key, [worker * k, (worker + 1) * k]))
+        count = self.column_count[columns]
+        kept[self.column_key[columns] - worker * k] = self.strength / (count + self.strength)
+        return kept, columns
+
+    def _add_cells(self, table: FloatArray, columns: slice, weights: FloatArray | float) -> None:
+        """Add C / (n + s) of some columns, each by the weight of its worker."""
+        k = self.n_classes
+        if not self._has_columns or columns.start == columns.stop:
+            return
+        cells = slice(*np.searchsorted(self.cell_key, [columns.start * k, columns.stop * k]))
+        column, answer = self.cell_key[cells] // k, self.cell_key[cells] % k
+        worker, label = self.column_key[column] // k, self.column_key[column] % k
+        share = self.cell_count[cells] / (self.column_count[column] + self.strength)
+        np.add.at(
+            table, (answer, label), np.broadcast_to(weights, len(self.accuracy))[worker] * share
+        )
 
     def posterior(self, layout: NamedClasses) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return p(label | answers) of pairs and rest, (P,) and (N,), and each task's log-likelihood, (N,)."""

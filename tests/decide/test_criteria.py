@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deem_crowd.decide import criteria
+from deem_crowd.decide import criteria, shortlist
+from deem_crowd.model.worker_tables import FullTables
 
 
 @st.composite
@@ -74,6 +75,29 @@ def test_many_tables_are_weighed_as_each_is(name, monkeypatch) -> None:
     each = [criteria.VALUE[name](posterior, table) for table in tables]
     found = criteria.of_pairs(name, posterior, tables)
     assert found == pytest.approx(np.column_stack(each), abs=1e-14)
+
+
+@pytest.mark.parametrize("name", criteria.VALUE)
+@pytest.mark.parametrize("even", [True, False])
+def test_a_shortlist_of_labels_promises_no_more_than_all_of_them(name, even, monkeypatch) -> None:
+    """And as much, where answers that are not on the list say nothing about the labels that are."""
+    monkeypatch.setattr(shortlist, "MANY", 8)
+    rng = np.random.default_rng(1)
+    posterior = np.zeros((30, 10))
+    posterior[:, [1, 2, 4, 5, 7, 9]] = rng.dirichlet(np.ones(6), size=30)
+    table = rng.dirichlet(np.ones(10), size=10).T + 2 * np.eye(10)
+    if even:
+        table[[0, 3, 6, 8]] = 0.2
+        table[[1, 2, 4, 5, 7, 9]] *= 0.2 / table[[1, 2, 4, 5, 7, 9]].sum(axis=0)
+    table /= table.sum(axis=0)
+    exact = criteria.VALUE[name](posterior, table)
+    found = shortlist.of_table(name, posterior, table)
+    assert (found <= exact + 1e-12).all()
+    assert found.max() > 0
+    if even:
+        assert found == pytest.approx(exact, abs=1e-12)
+    by_worker = shortlist.of_workers(name, posterior, FullTables(table[None]), np.array([0]))
+    assert by_worker[:, 0] == pytest.approx(found, abs=1e-12)
 
 
 @given(beliefs())

@@ -16,6 +16,7 @@ from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.exceptions import FindingsWarning
 from deem_crowd.insight import findings
+from deem_crowd.model.worker_tables import FullTables
 
 pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
 
@@ -150,7 +151,7 @@ def test_merged_classes_are_those_that_nobody_tells_apart(
         posterior=np.zeros((900, 6)),
         priors=np.full(6, 1 / 6),
         n_answers_of_worker=np.array([20, *range(100, 107), 0]),
-        confusion=tables,
+        tables=FullTables(tables),
     )
     assert findings.merged_classes(results) == [(0, 1), (2, 3)]
     results.hard_answer = worker % 6  # labelling functions of one class each

@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 from deem_crowd import DEEM, Answers, DataError, DEEMAggregator
 from deem_crowd.insight import contested, findings, pairs, tables
 from deem_crowd.insight.results import results_of
+from deem_crowd.model.worker_tables import FullTables
 
 pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
 
@@ -204,7 +205,7 @@ def test_classes_that_nobody_tells_apart_are_named() -> None:
     table[:, :, 2] = table[:, :, 3] = (table[:, :, 2] + table[:, :, 3]) / 2
     from dataclasses import replace
 
-    same = replace(results_of(model), confusion=table, priors=np.full(4, 0.25))
+    same = replace(results_of(model), tables=FullTables(table), priors=np.full(4, 0.25))
     assert findings.merged_classes(same) == [(2, 3)]
     assert findings.merged_classes(results_of(DEEM().fit(crowd(800, k=4)[0]))) == []
 

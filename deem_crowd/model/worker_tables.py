@@ -1,0 +1,74 @@
+"""Workers' confusion matrices, read as far as they are needed: D × K × K numbers may exceed the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class WorkerTables(Protocol):
+    """p(answer | label) of D workers over K classes; each column of a worker sums to 1."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(D, K, K)."""
+
+    def of(self, workers: IntArray) -> FloatArray:
+        """Return the tables of some workers, shape (n, K, K) as [worker, answer, label].
+
+        Raises
+        ------
+        MemoryNeedError
+        """
+
+    def mean(self, weights: FloatArray) -> FloatArray:
+        """Return the mean table, shape (K, K) as [answer, label]; ``weights``, shape (D,), need not sum to 1."""
+
+    def cells(self, worker: IntArray, answer: IntArray, label: IntArray) -> FloatArray:
+        """Return p(answer | label) of some workers; arguments of a common shape, or broadcast to one."""
+
+    def chance(self, priors: FloatArray) -> FloatArray:
+        """Return how often each worker is right by chance, keeping to the frequencies of their answers, shape (D,).
+
+        Σ_k π_k p(answer k), with the class prior π, shape (K,).
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class FullTables:
+    """The tables, all of them there.
+
+    Attributes
+    ----------
+    full : shape (D, K, K) as [worker, answer, label]
+    """
+
+    full: FloatArray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(D, K, K)."""
+        d, k, _ = self.full.shape
+        return d, k, k
+
+    def of(self, workers: IntArray) -> FloatArray:
+        """Return the tables of some workers; see :class:`WorkerTables` for this and the others."""
+        return self.full[workers]
+
+    def mean(self, weights: FloatArray) -> FloatArray:
+        """Return the mean table, shape (K, K)."""
+        return np.asarray(np.average(self.full, axis=0, weights=weights))
+
+    def cells(self, worker: IntArray, answer: IntArray, label: IntArray) -> FloatArray:
+        """Return p(answer | label) of some workers."""
+        return self.full[worker, answer, label]
+
+    def chance(self, priors: FloatArray) -> FloatArray:
+        """Return how often each worker is right by chance, shape (D,)."""
+        return np.asarray((self.full @ priors) @ priors)
