@@ -262,13 +262,7 @@ class Consensus:
         if self.errors is None or not len(self.workers):
             return None
         if isinstance(self.errors, pd.DataFrame):
-            full = pd.MultiIndex.from_product([self.workers, self.classes])
-            table = self.errors.reindex(columns=self.classes)
-            if len(table) != len(full) or not table.index.equals(full):
-                table = table.reindex(full)
-            k = len(self.classes)
-            values = table.fillna(0.0).to_numpy(dtype=np.float64).reshape(len(self.workers), k, k)
-            return FullTables(values)
+            return FullTables.from_frame(self.errors, self.workers, self.classes)
         if isinstance(self.errors, np.ndarray):
             return FullTables(self.errors)
         read: WorkerTables = self.errors

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -50,6 +51,16 @@ class FullTables:
     """
 
     full: FloatArray
+
+    @classmethod
+    def from_frame(cls, errors: pd.DataFrame, workers: pd.Index, classes: pd.Index) -> FullTables:
+        """Read ``errors_`` of an aggregator: index (worker, answer), columns labels; what is missing there is 0."""
+        d, k = len(workers), len(classes)
+        full = pd.MultiIndex.from_product([workers, classes])
+        table = errors.reindex(columns=classes)
+        if len(table) != len(full) or not table.index.equals(full):
+            table = table.reindex(full)
+        return cls(table.fillna(0.0).to_numpy(dtype=np.float64).reshape(d, k, k))
 
     @property
     def shape(self) -> tuple[int, int, int]:
