@@ -70,6 +70,9 @@ def next_(
         int | None,
         typer.Option(min=1, help="Leave out tasks that have this many answers already."),
     ] = None,
+    per_worker_limit: Annotated[
+        int | None, typer.Option(min=1, help="With --pairs: the most tasks for one worker.")
+    ] = None,
     costs: Annotated[
         str | None,
         typer.Option(
@@ -88,6 +91,10 @@ def next_(
     Columns task, label (the present one), confidence, score, expected_gain (by how much one more answer raises the
     chance that the label is right); with --pairs also worker.
     """
+    if per_worker_limit is not None and not pairs:
+        raise typer.BadParameter(
+            "no worker is chosen without --pairs", param_hint="--per-worker-limit"
+        )
     settings = _Settings(asked, output, gold)
     settings.check(costs, exclude, unanswered)
     aggregator = settings.fitted()
@@ -99,6 +106,7 @@ def next_(
     with _usage("--strategy"):
         if pairs:
             options["costs"] = settings.costs(costs, "worker")
+            options["per_worker_limit"] = per_worker_limit
             chosen = strategy or Strategy.expected_information
             table = aggregator.next_pairs(number, chosen.value, **options)
         else:

@@ -187,8 +187,8 @@ def _minus_one(classes: pd.Index) -> str:
     if not doubtful:
         return ""
     return (
-        f"label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != {value}]; if "
-        f"it is a class, name the classes: classes={shown}{'' if len(classes) <= 5 else ' and so on'}."
+        f"label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != {value}], or of "
+        f"a wide frame df.where(df != {value}); if it is a class, name the classes: classes={shown}{'' if len(classes) <= 5 else ' and so on'}."
     )
 
 
@@ -202,7 +202,8 @@ def _no_answer(classes: pd.Index) -> str:
         return ""
     return (
         f"{counted(len(found), 'label')} ({first_few(found)}) may stand for a missing answer, and each counts as a "
-        f"class. If so, leave such rows out: df[~df['label'].isin({found})]; if not, name the classes: classes=[...]."
+        f"class. If so, leave such rows out: df[~df['label'].isin({found})], or of a wide frame "
+        f"df.mask(df.isin({found})); if not, name the classes: classes=[...]."
     )
 
 

@@ -70,6 +70,9 @@ def test_next_takes_what_to_leave_out_what_is_new_and_what_it_costs(folder, agg)
 
 def test_next_says_whom_to_ask(folder, agg) -> None:
     same(table("next answers.csv -n 6 --pairs"), decide.next_pairs(agg, 6))
+    spread = decide.next_pairs(agg, 6, per_worker_limit=2)
+    same(table("next answers.csv -n 6 --pairs --per-worker-limit 2"), spread)
+    assert call("next answers.csv --per-worker-limit 2").exit_code == 2
     costs = pd.Series({f"w{i}": 1.0 + i for i in range(8)})
     costs.rename_axis("worker").rename("cost").to_csv("costs.csv")
     by_cost = decide.next_pairs(agg, 6, "expected_error_reduction", costs=costs)
