@@ -187,8 +187,9 @@ def _minus_one(classes: pd.Index) -> str:
     if not doubtful:
         return ""
     return (
-        f"label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != {value}], or of "
-        f"a wide frame df.where(df != {value}); if it is a class, name the classes: classes={shown}{'' if len(classes) <= 5 else ' and so on'}."
+        f"label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != {value}], or "
+        f"of a wide frame df.where(df != {value}); if it is a class, name the classes: "
+        f"classes={shown}{'' if len(classes) <= 5 else ' and so on'}."
     )
 
 
