@@ -35,7 +35,7 @@ def test_row_one_and_text_one_true_and_one_are_refused(values, pair) -> None:
     with pytest.raises(DataError, match="column 'label' mixes kinds") as caught:
         index.factorize(pd.Series(values, dtype=object), "label")
     assert pair in str(caught.value)
-    assert "astype(str)" in str(caught.value)
+    assert ".astype(" in str(caught.value)
 
 
 def test_values_of_two_kinds_that_differ_are_taken() -> None:

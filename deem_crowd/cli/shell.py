@@ -291,7 +291,7 @@ _COLUMNS = ("task", "worker", "label")
 # What messages of the library advise to call, and what does the same in the shell.
 _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r": df\.dropna\([^)]*\)", ""),
-    (r", e\.g\. (df(\['\w+'\])?\.astype\(str\)|pd\.read_csv\([^)]*\))", ""),
+    (r", e\.g\. (df(\['\w+'\])?\.astype\([^)]*\)|pd\.read_csv\([^)]*\))", ""),
     (
         r": df\[~?df\['label'\].*; if (not|it is a class), name the classes: classes=.*\.$",
         r" of the file; if \1, nothing has to change.",

@@ -72,12 +72,11 @@ def _refuse_collisions(values: npt.NDArray[np.object_], column: str) -> None:
                 break
     if pairs:
         shown = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
-        padded = any(isinstance(v, str) and _UNPADDED.match(v) for v in values)
-        remedy = (
-            f"pd.read_csv(path, dtype={{'{column}': str}})"
-            if padded
-            else f"df['{column}'].astype(str)"
-        )
+        remedy = f"df['{column}'].astype(str)"
+        if any(isinstance(value, str) and _UNPADDED.match(value) for value in values):
+            remedy = f"pd.read_csv(path, dtype={{'{column}': str}})"
+        elif {kind for kind, _ in distinct} == {"int", "float"}:  # 1.0 as text is not 1
+            remedy = f"df['{column}'].astype('Int64')"
         raise DataError(
             f"column '{column}' mixes kinds that read or compare alike: {shown} ({len(pairs)} such "
             f"pair{'s' if len(pairs) > 1 else ''}). Convert the column to one dtype first, e.g. {remedy}."

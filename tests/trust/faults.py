@@ -117,7 +117,7 @@ FRAMES = [
     Fault("True and 1", fit(frame(label=objects(True, 1, True, 0))),
           DataError, "column 'label' mixes kinds that read or compare alike: True (bool) and 1 (int) (1 such pair). Convert the column to one dtype first, e.g. df['label'].astype(str)."),
     Fault("1 and 1.0", fit(frame(label=objects(1, 1.0, 2, 2))),
-          DataError, "column 'label' mixes kinds that read or compare alike: 1 (int) and 1.0 (float) (1 such pair). Convert the column to one dtype first, e.g. df['label'].astype(str)."),
+          DataError, "column 'label' mixes kinds that read or compare alike: 1 (int) and 1.0 (float) (1 such pair). Convert the column to one dtype first, e.g. df['label'].astype('Int64')."),
     Fault("1 and '1' among workers", fit(frame(worker=objects(1, "1", 2, "2"))),
           DataError, "column 'worker' mixes kinds that read or compare alike: 1 (int) and '1' (str); 2 (int) and '2' (str) (2 such pairs). Convert the column to one dtype first, e.g. df['worker'].astype(str)."),
     Fault("labels that are lists", fit(frame(label=objects(["x"], ["y"], ["x"], ["y"]))),
