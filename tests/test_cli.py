@@ -190,6 +190,18 @@ def test_labels_that_may_be_missing_answers_are_left_out_of_the_file(folder: Pat
     assert "classes=" not in result.stderr
 
 
+@pytest.mark.parametrize("name", ["gold.json", "gold.xlsx"])
+def test_gold_may_be_json_or_a_workbook(folder: Path, name: str) -> None:
+    gold = pd.DataFrame({"item": ["t0", "t1"], "label": ["yes", "no"]})
+    gold.to_excel(name, index=False) if name.endswith("x") else gold.to_json(name, orient="records")
+    result = call("aggregate", "answers.csv", "--gold", name, "--gold-task", "item")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert dict(table(result.stdout).to_numpy()) == TRUTH | {"t0": "yes", "t1": "no"}
+    (folder / "gold.json").write_text('{"t0": "yes"}')
+    said = failed(call("aggregate", "answers.csv", "--gold", "gold.json"), 1)
+    assert "gold.json holds no known labels. Give a table with columns task, label." in said
+
+
 def test_words_that_look_alike_are_put_right_in_the_file(folder: Path) -> None:
     (folder / "answers.csv").write_text(csv(answers().replace("no", "Yes ")))
     result = call("aggregate", "answers.csv")

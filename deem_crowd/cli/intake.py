@@ -238,12 +238,13 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     from deem_crowd.data.frames import require_columns
 
     they_have = "Gold has" if name == "gold" else "Labels have"
-    frame, is_export = _gold_table(path, format_asked(path, asked.format))
+    columns = {**asked.columns, **asked.gold_columns}
+    frame, is_export = _gold_table(path, format_asked(path, asked.format), columns)
     named = {} if is_export or name != "gold" else asked.gold_columns
     try:
         require_columns(frame, tuple(named.values()))
         frame = frame.drop(columns=[p for p, c in named.items() if p in frame and p != c])
-        for part, column in {**asked.columns, **asked.gold_columns}.items():
+        for part, column in columns.items():
             if part not in frame and column in frame:
                 frame = frame.rename(columns={column: part})
         require_columns(frame, ("task", "label"))
@@ -278,19 +279,42 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     return gold[here]
 
 
-def _gold_table(path: str, format: str | None) -> tuple[pd.DataFrame, bool]:
+def _gold_table(
+    path: str, format: str | None, columns: Mapping[str, str]
+) -> tuple[pd.DataFrame, bool]:
     """Return a table of known labels, and whether it is what an export holds of them."""
     from deem_crowd_adapters.exports.read import attempt
     from deem_crowd_adapters.files import read_table
 
     document = format is None and path.endswith((".json", ".zip", ".xlsx", ".xml"))
-    frame = None if document else read_table(path, format)
-    if frame is not None and {"task", "label"} & set(frame.columns):
-        return frame, False
+    frame = _only_table(path) if document else read_table(path, format)
+    if frame is not None:
+        found = {
+            p for p in ("task", "label") if not {p, columns.get(p, p)}.isdisjoint(frame.columns)
+        }
+        if len(found) == 2 or (not document and {"task", "label"} & set(frame.columns)):
+            return frame, False
     export = attempt(path) if format is None and path != "-" else None
-    if export is None or export.gold.empty:
-        return (read_table(path, format) if frame is None else frame), False
-    return export.gold.rename("label").rename_axis("task").reset_index(), True
+    if export is not None and not export.gold.empty:
+        return export.gold.rename("label").rename_axis("task").reset_index(), True
+    if frame is None:
+        raise DataError(
+            f"{called(path, 'input')} holds no known labels. Give a table with columns task, label."
+        )
+    return frame, False
+
+
+def _only_table(path: str) -> pd.DataFrame | None:
+    """Return the records of a JSON document, or the only sheet of a workbook."""
+    import pandas as pd
+    from deem_crowd_adapters.exports.content import open_content
+
+    content = open_content(path)
+    if content.kind == "records":
+        return pd.DataFrame(content.value)
+    if content.kind == "sheets" and len(content.value) == 1:
+        return next(iter(content.value.values()))
+    return None
 
 
 def written_like(values: pd.Series, model: pd.Series) -> pd.Series:
