@@ -13,6 +13,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.arrays import of_tensor
+from deem_crowd.data.frames import synonyms
 from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
 from deem_crowd.runtime.warning import warn
 
@@ -76,6 +77,13 @@ def read(features: Any, tasks: pd.Index) -> Rows:
 def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     if "task" in frame.columns:
         frame = frame.set_index("task")
+    elif isinstance(frame.index, pd.RangeIndex):
+        for name in synonyms(frame.columns, ["task"]):
+            if frame[name].isin(tasks).all():
+                raise DataError(
+                    f"column {name!r} of the features holds tasks, and the rows of a frame go by its index: "
+                    f"features.set_index({name!r})."
+                )
     about = frame.index
     if isinstance(about, pd.MultiIndex):
         about = about.to_flat_index()

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.wide import is_long
 from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.estimators.deem import DEEM
 from deem_crowd.estimators.featured import FEATURES
@@ -18,6 +19,12 @@ from deem_crowd.exceptions import DataError, FormError
 from deem_crowd.learning.losses import CrowdLoss
 
 _SMALLEST = 1e-12
+
+
+def _is_matrix(answers: Any) -> bool:
+    """Tell whether answers are a frame of class numbers, a row a task and a column a worker."""
+    frame = isinstance(answers, pd.DataFrame) and not is_long(answers)
+    return frame and all(kind.kind in "iuf" for kind in answers.dtypes)
 
 
 class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -59,7 +66,8 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X : DataFrame, array, scipy sparse matrix or torch tensor, shape (N, p)
             As ``features`` of :meth:`deem_crowd.DEEMAggregator.fit`.
         answers : DataFrame, Answers, or integers of shape (N, D)
-            Columns ``task``, ``worker``, ``label``; or a row a task and a column a worker, −1 where there is no answer.
+            Columns ``task``, ``worker``, ``label``; or a row a task and a column a worker, −1 where there is no answer
+            (NaN in a frame).
 
         Returns
         -------
@@ -72,8 +80,12 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Also if there is too little to learn a classifier from.
         FormError, MissingColumnError, ParameterError
         """
-        long = isinstance(answers, pd.DataFrame | Answers)
-        kind = DEEMAggregator if long else DEEM
+        wide = not isinstance(answers, pd.DataFrame | Answers) or _is_matrix(answers)
+        kind = DEEM if wide else DEEMAggregator
+        if wide and isinstance(X, pd.DataFrame) and "task" not in X.columns:
+            X = X.reset_index(
+                drop=True
+            )  # row by row, whatever part of a table scikit-learn hands in
         model = kind(classifier=self.estimator, random_state=self.random_state)
         model.fit(answers, features=X)
         if model.classifier_ is None:
@@ -132,11 +144,13 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "answers as an array can be scored after a fit to answers as an array: fit(X, answers) with integers "
                 "of shape (N, D), -1 where there is no answer."
             )
+        if isinstance(y, pd.DataFrame):
+            answers = y.fillna(-1).to_numpy(np.int64)
         proba = self.predict_proba(X)
         q = np.full((len(proba), self.aggregator_.confusion_.shape[1]), _SMALLEST)
         q[:, self.classes_] = np.maximum(proba, _SMALLEST)
         loss = CrowdLoss(self.aggregator_, reduction="none")
-        lost = loss(torch.from_numpy(np.log(q)), torch.from_numpy(answers))
+        lost = loss(torch.from_numpy(np.log(q)), torch.tensor(answers))
         return -float(np.average(lost.numpy(), weights=sample_weight))
 
     def _values(self, x: Any) -> Any:

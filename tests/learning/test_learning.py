@@ -265,6 +265,18 @@ def test_crowd_classifier(wine):
     assert not hasattr(again, "classes_")
 
 
+def test_crowd_classifier_goes_row_by_row_through_frames(wine):
+    x, _, frame = wine
+    matrix = frame.pivot(index="task", columns="worker", values="label").fillna(-1).astype(int)
+    part = np.random.default_rng(0).permutation(len(x))[:60]  # as cross-validation draws it
+    features, answers = pd.DataFrame(x).iloc[part], matrix.iloc[part]
+    model = CrowdClassifier(KNeighborsClassifier(7)).fit(features, answers)
+    by_arrays = CrowdClassifier(KNeighborsClassifier(7)).fit(x[part], answers.to_numpy())
+    np.testing.assert_array_equal(model.predict_proba(x), by_arrays.predict_proba(x))
+    gaps = answers.astype(float).where(answers >= 0)
+    assert model.score(features, gaps) == by_arrays.score(x[part], answers.to_numpy())
+
+
 def test_crowd_classifier_of_a_matrix(wine):
     x, _, frame = wine
     matrix = frame.pivot(index="task", columns="worker", values="label").to_numpy()
