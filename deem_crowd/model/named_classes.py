@@ -29,6 +29,8 @@ IntArray = npt.NDArray[np.int64]
 MOST_NAMED = 64
 """Classes that a task may name; of more, those with most votes."""
 _BYTES_AN_ENTRY = 80
+_ROOM = 4
+"""Keys are numbered in a table of all that are possible, where these are at most so many times as many as there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,11 +208,27 @@ class NamedClasses:
         """Return the mean over the tasks of all processes of one value a task, shape (N,); 0 without tasks."""
         return self.sum(float(values.sum())) / max(self.n_tasks_in_all, 1)
 
-    def _numbered(self, keys: IntArray) -> tuple[IntArray, IntArray]:
-        """Return the place of each key among the distinct ones of all processes, which are sorted, and those."""
+    def _numbered(self, keys: IntArray, end: int) -> tuple[IntArray, IntArray]:
+        """Return the place of each key among the distinct ones of all processes, which are sorted, and those.
+
+        Keys lie in [0, ``end``).
+        """
+        if self.group is not ALONE:
+            codes, found = pd.factorize(keys)
+            every = np.unique(self.group.gathered(torch.from_numpy(found))[0].numpy())
+            return np.searchsorted(every, found)[codes], every
+        if end <= _ROOM * len(keys):
+            there = np.zeros(end, dtype=bool)
+            there[keys] = True
+            every = np.flatnonzero(there)
+            place = np.empty(end, dtype=np.int64)
+            place[every] = np.arange(len(every))
+            return place[keys], every
         codes, found = pd.factorize(keys)
-        every = np.unique(self.group.gathered(torch.from_numpy(found))[0].numpy())
-        return np.searchsorted(every, found)[codes], every
+        order = np.argsort(found)
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        return rank[codes], found[order]
 
     @cached_property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -220,21 +238,21 @@ class NamedClasses:
     @cached_property
     def column(self) -> tuple[IntArray, IntArray]:
         """The column (worker, label) of each entry, shape (E,), and ``worker · K + label`` of each column."""
-        return self._numbered(self.worker * self.n_classes + self.pair_label[self.pair])
+        k = self.n_classes
+        return self._numbered(self.worker * k + self.pair_label[self.pair], self.n_workers * k)
 
     @cached_property
     def error(self) -> tuple[IntArray, IntArray]:
         """The error (answer, label) of each wrong entry, and ``answer · K + label`` of each error."""
-        wrong = ~self.right
-        return self._numbered(
-            self.answer[wrong] * self.n_classes + self.pair_label[self.pair[wrong]]
-        )
+        wrong, k = ~self.right, self.n_classes
+        return self._numbered(self.answer[wrong] * k + self.pair_label[self.pair[wrong]], k * k)
 
     @cached_property
     def cell(self) -> tuple[IntArray, IntArray]:
         """The cell (column, answer) of each entry, shape (E,), and ``column · K + answer`` of each cell."""
-        column, _ = self.column
-        return self._numbered(column * self.n_classes + self.answer)
+        column, columns = self.column
+        k = self.n_classes
+        return self._numbered(column * k + self.answer, len(columns) * k)
 
     def by_pair(self, values: FloatArray) -> FloatArray:
         """Sum values of the entries, shape (E,), by pair: shape (P,)."""

@@ -67,6 +67,8 @@ class SparseTables:
 
     def errors(self, answer: IntArray, label: IntArray) -> FloatArray:
         """Return e[answer, label] of pairs that differ, shape (n,)."""
+        if self.n_classes**2 <= answer.size:
+            return self._all_errors()[answer, label]
         count = _looked_up(self.error_key, self.error_count, answer * self.n_classes + label)
         total = self.error_total[label] + self.concentration * (self.n_classes - 1)
         return (count + self.concentration) / total
@@ -135,10 +137,9 @@ class SparseTables:
     def _all_errors(self) -> FloatArray:
         """Return e, shape (K, K) as [answer, label], zero on the diagonal."""
         k = self.n_classes
-        total = self.error_total + self.concentration * max(k - 1, 1)
-        errors = np.tile(self.concentration / total, (k, 1))
-        answer, label = self.error_key // max(k, 1), self.error_key % max(k, 1)
-        errors[answer, label] += self.error_count / total[label]
+        errors = np.full((k, k), self.concentration)
+        errors[self.error_key // max(k, 1), self.error_key % max(k, 1)] += self.error_count
+        errors /= self.error_total + self.concentration * max(k - 1, 1)
         np.fill_diagonal(errors, 0.0)
         return errors
 
