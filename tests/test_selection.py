@@ -302,24 +302,6 @@ def test_skills_from_pairs_are_those_of_gold() -> None:
             assert found.skill[worker] == pytest.approx((agreed - chance) / (1 - chance), abs=0.06)
 
 
-@pytest.mark.parametrize(("k", "per_task"), [(2, 12), (4, 12), (3, 2)])
-def test_pairs_depart_from_chance_only_where_there_is_a_label(k, per_task) -> None:
-    """Under noise the measure has mean 0 and standard deviation 1; with a label it is far above."""
-    rng = np.random.default_rng(k)
-    noise, labelled = [], []
-    for _ in range(150):
-        truth = rng.integers(k, size=200)
-        drawn = rng.integers(k, size=(200, 12))
-        right = np.where(rng.random((200, 12)) < 0.6, truth[:, None], drawn)
-        absent = rng.random((200, 12)).argsort(1) >= per_task
-        for matrix, values in ((drawn, noise), (right, labelled)):
-            matrix = np.where(absent, -1, matrix)
-            values.append(pairs.departure(Answers.from_dense(matrix, k)))
-    assert abs(np.mean(noise)) < 4 / np.sqrt(150)
-    assert np.std(noise) == pytest.approx(1, abs=0.25)
-    assert np.mean(np.array(labelled) > 2) > 0.99
-
-
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=10, deadline=None)
 def test_dependence_knows_no_order(seed) -> None:

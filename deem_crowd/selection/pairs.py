@@ -110,35 +110,32 @@ def most_active(n_answers: FloatArray, most: int = MAX_SOURCES) -> Positions:
     return chosen
 
 
-def departure(answers: Answers, reduce: Reduce = alone) -> float:
-    """Return by how many standard deviations pairs of sources agree otherwise than by chance; 0 for soft answers.
+def centred(
+    answers: Answers, chosen: Positions, reduce: Reduce = alone
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return what n chosen sources have in common, with each source's answers taken beside its own shares.
 
-    Without a label the number of agreements of a pair is binomial, with the chance that the sources' shares of answers
-    give, and the squares of its standardised deviations have mean 1. Of more than :data:`MAX_SOURCES` sources those
-    with most answers are asked.
+    With x the indicator of an answer, shape (K,), and p_i the shares of all answers of source i, agreement beyond
+    chance is Σ (x_i − p_i)·(x_j − p_j) over the tasks that i and j share. Answers that do not depend on the task make
+    it 0 in the mean, and uncorrelated over pairs.
+
+    Returns
+    -------
+    common : shape (n, n)
+        Tasks that both answered; on the diagonal, what each answered.
+    shares : shape (n, K)
+        p.
+    beyond : shape (n, n)
     """
-    if answers.soft is not None:
-        return 0.0
-    chosen = most_active(reduce(np.bincount(answers.worker, minlength=answers.n_workers)))
-    given, by_label = _indicators(answers, _given(answers, chosen), reduce)
-    common = reduce(_product(given, given))
-    agreed = np.zeros_like(common)
+    by_source, by_label = _indicators(answers, _given(answers, chosen), reduce)
+    common = reduce(_product(by_source, by_source))
     shares = np.zeros((len(chosen), answers.n_classes))
+    beyond = np.zeros_like(common)
     for label, named in by_label:
-        agreed += _product(named, named)
-        shares[:, label] = np.asarray(named.sum(0)).ravel()
-    agreed, shares = reduce(agreed), reduce(shares)
-    shares /= shares.sum(1, keepdims=True)
-    chance = shares @ shares.T
-    variance = common * chance * (1 - chance)
-    pairs = np.triu(variance > 1e-9, 1)
-    if not pairs.any():
-        return 0.0
-    squares = (agreed - common * chance)[pairs] ** 2 / variance[pairs]
-    p = chance[pairs]
-    # the variance of the square, by the fourth moment of a binomial: 2 + (1 − 6 p (1 − p)) / (n p (1 − p))
-    spread = 2 + (1 - 6 * p * (1 - p)) / variance[pairs]
-    return float((squares.sum() - len(squares)) / np.sqrt(max(spread.sum(), 1e-9)))
+        shares[:, label] = reduce(np.asarray(named.sum(0)).ravel()) / np.diag(common)
+        said = _product(named, by_source) * shares[:, label]
+        beyond += _product(named, named) - said - said.T
+    return common, shares, reduce(beyond) + common * (shares @ shares.T)
 
 
 def count(

@@ -19,7 +19,16 @@ from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.tables import log_tables
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
-from deem_crowd.selection import dependence, fields, groups, null_model, pairs, presence
+from deem_crowd.selection import (
+    dependence,
+    fields,
+    groups,
+    null_model,
+    one_sided,
+    pairs,
+    presence,
+    rank_one,
+)
 from deem_crowd.selection.candidates import Candidate, Rater
 from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.opinion_pool import (
@@ -43,8 +52,9 @@ _ANSWERS_A_CLASS = 10
 _KNOWN = "as the groups say that were given"
 _FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _BESIDE = "chosen beside the tables whose bound is larger, since no third reading has a larger one"
-_DEPARTURE = 2.0
-"""Standard deviations from which pairs of workers are seen to agree otherwise than by chance."""
+_BETWEEN, _BELOW = 1.51, 2.01
+"""Departures from which pairs of workers agree as a label makes them: of noise 2.3 and 1 % exceed them, by the law of
+Tracy and Widom. The second where the bound says that there is no label."""
 
 
 def select(
@@ -230,9 +240,12 @@ def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -
     bound = member.bound
     if bound <= free:  # workers who guess may outweigh those who do not
         bound += max(null_model.gain_of_guessers(design, member.by_worker), 0.0)
-    if free < bound <= alike:
-        return pairs.departure(answers, design.reduce_array) > _DEPARTURE
-    return bound > free
+    if bound > alike:
+        return True
+    if bound <= free and one_sided.are_most(design.answers_named()):
+        return False
+    departure = rank_one.departure(answers, design.reduce_array)
+    return departure > (_BETWEEN if bound > free else _BELOW)
 
 
 def _copies(
