@@ -47,15 +47,18 @@ def test_noise_exceeds_the_quantiles_no_more_often_than_it_should(n_tasks, n_wor
             for s in range(60)
         ]
     )
-    assert -2.5 < found.mean() < 0
-    assert (found > 0.98).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 60)
-    assert (found > 2.01).mean() <= 0.01 + 2 * np.sqrt(0.01 * 0.99 / 60)
+    eigenvalue, total = found.T
+    assert -2.5 < eigenvalue.mean() < 0
+    assert (eigenvalue > 0.98).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 60)
+    assert (eigenvalue > 2.01).mean() <= 0.01 + 2 * np.sqrt(0.01 * 0.99 / 60)
+    assert abs(total.mean()) < 3 / np.sqrt(60)
+    assert total.std() == pytest.approx(1, abs=0.3)
 
 
 def test_one_label_stands_out_where_single_pairs_say_little() -> None:
     """Pairs share three tasks each."""
     found = [
-        rank_one.departure(Answers.from_dense(drawn(s, 300, 100, 2, 10, True)[1], 2))
+        rank_one.departure(Answers.from_dense(drawn(s, 300, 100, 2, 10, True)[1], 2)).eigenvalue
         for s in range(10)
     ]
     assert np.mean(np.array(found) > 2.01) > 0.7
@@ -74,11 +77,21 @@ def test_no_order_and_no_name_matters(seed: int) -> None:
     assert rank_one.departure(wider) == pytest.approx(expected, abs=1e-8)
 
 
+def test_the_total_sees_good_sources_that_meet_too_seldom_to_be_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=120)
+    data = np.where(rng.random((120, 40)) < 0.5, truth[:, None], rng.integers(3, size=(120, 40)))
+    data[rng.random((120, 40)).argsort(1).argsort(1) >= 2] = -1
+    found = rank_one.departure(Answers.from_dense(data, 3))
+    assert found.total > 3
+    assert found.eigenvalue < 1.51
+
+
 def test_what_cannot_be_told() -> None:
-    assert rank_one.departure(Answers.from_dense(np.array([[0, 1], [1, 0]]), 2)) == -np.inf
-    assert rank_one.departure(Answers.from_dense(np.zeros((9, 4), int), 2)) == -np.inf
-    soft = Answers.from_soft(np.full((20, 2, 4), 0.5))
-    assert rank_one.departure(soft) == -np.inf
+    none = rank_one.Departure(-np.inf, -np.inf)
+    assert rank_one.departure(Answers.from_dense(np.array([[0, 1], [1, 0]]), 2)) == none
+    assert rank_one.departure(Answers.from_dense(np.zeros((9, 4), int), 2)) == none
+    assert rank_one.departure(Answers.from_soft(np.full((20, 2, 4), 0.5))) == none
 
 
 def test_agreement_beyond_chance_and_its_variance_are_those_of_all_orders() -> None:

@@ -19,6 +19,8 @@ m_j m_k and the fourth times m_i m_j²; and as in a sample covariance the scale 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from deem_crowd.data.answers import Answers
@@ -32,14 +34,30 @@ independent normal entries for each of eleven n from 3 to 200; it falls short by
 _GRID = 1 + np.geomspace(1e-3, 1e3, 600)
 
 
-def departure(answers: Answers, reduce: Reduce = alone) -> float:
-    """Return T: how far the largest eigenvalue exceeds that of answers without a label; −∞ if it cannot be told.
+class Departure(NamedTuple):
+    """How far pairs of sources agree otherwise than by chance; −∞ if it cannot be told.
 
-    T exceeds 0.98, 1.51, 2.01 and 3.1 in at most 5, 2.3, 1 and 0.13 % of cases without a label. Of more than
-    :data:`~deem_crowd.selection.pairs.MAX_SOURCES` sources those with most answers are asked; soft answers are not.
+    Attributes
+    ----------
+    eigenvalue : float
+        T, which exceeds 0.98, 1.51, 2.01 and 3.1 in at most 5, 2.3, 1 and 0.13 % of cases without a label.
+    total : float
+        The sum of agreement beyond chance over all pairs, in standard deviations: what a label makes of sources that
+        meet too seldom to be told apart.
+    """
+
+    eigenvalue: float = -np.inf
+    total: float = -np.inf
+
+
+def departure(answers: Answers, reduce: Reduce = alone) -> Departure:
+    """Return how far the agreement of pairs departs from that of answers without a label.
+
+    Of more than :data:`~deem_crowd.selection.pairs.MAX_SOURCES` sources those with most answers are asked; soft
+    answers are not.
     """
     if answers.soft is not None:
-        return -np.inf
+        return Departure()
     number = reduce(np.bincount(answers.worker, minlength=answers.n_workers))
     chosen = pairs.most_active(number)
     common, shares, beyond = pairs.centred(answers, chosen, reduce)
@@ -47,7 +65,7 @@ def departure(answers: Answers, reduce: Reduce = alone) -> float:
     meets = variance.sum(1) > 0
     n = int(meets.sum())
     if n < _LEAST_SOURCES:
-        return -np.inf
+        return Departure()
     named = np.diag(common) @ shares
     usual = np.sqrt(_products(named[None] / named.sum())[0, 0])
     # a source that says one thing nearly always counts no more than the usual one
@@ -57,6 +75,7 @@ def departure(answers: Answers, reduce: Reduce = alone) -> float:
     weight *= np.sqrt(n / (weight @ variance @ weight))
     root = np.sqrt(weight)
     np.fill_diagonal(beyond, 0)
+    total = beyond.sum() / np.sqrt(2 * variance.sum())
     largest = float(np.linalg.eigvalsh(beyond * np.outer(root, root))[-1])
     shaped = variance * np.outer(weight, weight)
     edge, m = _edge(shaped.sum(1))
@@ -67,7 +86,8 @@ def departure(answers: Answers, reduce: Reduce = alone) -> float:
     rise /= of_source.sum()
     partners = 1 + shaped.sum() ** 2 / (shaped**2).sum() / n
     scale = np.cbrt((edge / 2 + rise) ** 4 / (edge / 2) / partners**2)
-    return float((largest - edge - rise) / scale + _FEW_SOURCES / np.cbrt(partners))
+    eigenvalue = (largest - edge - rise) / scale + _FEW_SOURCES / np.cbrt(partners)
+    return Departure(float(eigenvalue), float(total))
 
 
 def _products(shares: FloatArray) -> FloatArray:

@@ -52,9 +52,9 @@ _ANSWERS_A_CLASS = 10
 _KNOWN = "as the groups say that were given"
 _FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _BESIDE = "chosen beside the tables whose bound is larger, since no third reading has a larger one"
-_BETWEEN, _BELOW = 1.51, 2.01
-"""Departures from which pairs of workers agree as a label makes them: of noise 2.3 and 1 % exceed them, by the law of
-Tracy and Widom. The second where the bound says that there is no label."""
+_BETWEEN, _BELOW, _TOTAL = 1.51, 2.01, 2.0
+"""Departures from which pairs of workers agree as a label makes them: the largest eigenvalue of 2.3 and 1 % of noise
+exceeds the first two, the second where the bound says that there is no label, and the total of 2.3 % the third."""
 
 
 def select(
@@ -245,7 +245,9 @@ def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -
     if bound <= free and one_sided.are_most(design.answers_named()):
         return False
     departure = rank_one.departure(answers, design.reduce_array)
-    return departure > (_BETWEEN if bound > free else _BELOW)
+    if bound > free:
+        return departure.eigenvalue > _BETWEEN or departure.total > _TOTAL
+    return departure.eigenvalue > _BELOW
 
 
 def _copies(
