@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from deem_crowd.clustering.alignment import align_sources
 from deem_crowd.clustering.own_names import IntArray, OwnNames
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted
+from deem_crowd.runtime.constructor import ConstructorParameters
 from deem_crowd.runtime.warning import warn
 
 _BLOCK = 2_000_000
@@ -29,8 +30,8 @@ _FALSE_POSITIVE, _MISSED_NEGATIVE = 1e-6, 1e-2
 Threshold = float | Literal["auto"]
 
 
-@dataclass
-class AgreementClusters:
+@dataclass(repr=False, eq=False)
+class AgreementClusters(ConstructorParameters):
     """Greedy clusters of tasks on which the sources agree beyond dispute.
 
     Equal rows of answers are collapsed first, which is exact for every threshold. Time grows with the square of the
@@ -68,11 +69,11 @@ class AgreementClusters:
     negative: Threshold = 1.0
     min_shared: int = 2
     exclusion: Literal["centre", "members"] = "centre"
-    labels_: pd.Series = field(init=False, repr=False)
-    centres_: pd.Index = field(init=False, repr=False)
-    sizes_: IntArray = field(init=False, repr=False)
-    coverage_: float = field(init=False, repr=False)
-    names_: pd.Series = field(init=False, repr=False)
+    labels_: pd.Series = field(init=False)
+    centres_: pd.Index = field(init=False)
+    sizes_: IntArray = field(init=False)
+    coverage_: float = field(init=False)
+    names_: pd.Series = field(init=False)
 
     def fit(self, data: Any) -> AgreementClusters:
         """Grow the clusters.
@@ -176,7 +177,8 @@ class AgreementClusters:
 
 
 def _positive(number: Any) -> bool:
-    return isinstance(number, int | np.integer) and bool(number >= 1)
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    return whole and bool(number >= 1)
 
 
 class _Edges:

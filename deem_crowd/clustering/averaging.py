@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.optimize import linear_sum_assignment
 from scipy.special import xlogy
 
 from deem_crowd.clustering.latent import source_sums
@@ -91,6 +92,23 @@ def averaged(own: OwnNames, part: OwnNames, k: int, rng: np.random.Generator) ->
     return shares
 
 
+def exchanged(posterior: FloatArray, partition: FloatArray) -> FloatArray:
+    """Return probabilities with the labels of another partition: of each task, the two labels' places are exchanged.
+
+    Parameters
+    ----------
+    posterior, partition : shape (N, K)
+        Classes of the partition are matched one to one to those of the posterior.
+    """
+    label = partition.argmax(1)
+    member = np.eye(posterior.shape[1])[label]
+    _, classes = linear_sum_assignment(member.T @ posterior, maximize=True)
+    task, old, new = np.arange(len(label)), posterior.argmax(1), classes[label]
+    out = posterior.copy()
+    out[task, new], out[task, old] = posterior[task, old], posterior[task, new]
+    return out
+
+
 def _minima(
     sources: _Sources, weight: FloatArray, k: int, runs: int, rng: np.random.Generator
 ) -> tuple[FloatArray, IntArray]:
@@ -100,20 +118,25 @@ def _minima(
     total = np.asarray(x.sum(0)).ravel()
     answers = np.maximum(sources.by_source @ total, 1.0)
     usual = total / (answers @ sources.by_source)
-    tables = _seeds(sources, usual, weight, k, runs, rng)
-    label = np.full((n, runs), -1)
+    tables = _seeds(sources, usual, weight, k, runs, rng).reshape(-1, runs, k)
+    label, lowest, moving = np.full((n, runs), -1), np.zeros(runs), np.arange(runs)
     for _ in range(_PASSES):
-        losses = sources.losses(tables, weight).reshape(n, runs, k)
+        these = tables[:, moving].reshape(len(tables), -1)
+        losses = sources.losses(these, weight).reshape(n, -1, k)
         updated = losses.argmin(2)
-        if (updated == label).all():
+        lowest[moving] = losses.min(2).sum(0)
+        moved = (updated != label[:, moving]).any(0)
+        label[:, moving] = updated
+        moving = moving[moved]
+        if not len(moving):
             break
-        label = updated
-        member = _of_partitions(label, k).indicator
+        member = _of_partitions(label[:, moving], k).indicator
         counts = np.asarray((xt @ member).todense())
         given = sources.by_source.T @ (sources.by_source @ counts)
-        tables = np.where(given > 0, counts / np.maximum(given, 1.0), usual[:, None])
-    order = np.argsort(losses.min(2).sum(0), kind="stable")
-    return tables.reshape(-1, runs, k)[:, order].reshape(len(tables), -1), label[:, order]
+        shares = np.where(given > 0, counts / np.maximum(given, 1.0), usual[:, None])
+        tables[:, moving] = shares.reshape(len(tables), -1, k)
+    order = np.argsort(lowest, kind="stable")
+    return tables[:, order].reshape(len(tables), -1), label[:, order]
 
 
 def _seeds(

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.clustering.alignment import align_sources
-from deem_crowd.clustering.averaging import averaged
+from deem_crowd.clustering.averaging import averaged, exchanged
 from deem_crowd.clustering.dependent import dependence
 from deem_crowd.clustering.latent import (
     Fit,
@@ -31,16 +31,19 @@ from deem_crowd.clustering.latent import (
 from deem_crowd.clustering.naming import columns_of
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 from deem_crowd.clustering.settling import best_named
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, ParameterError, counted
+from deem_crowd.runtime.constructor import ConstructorParameters
 
 _SEARCHED, _OF_A_NAME = 100_000, 30
 """Of more answers, and more than 30 for each own name, starts are tried on a part of the tasks."""
 _PASSES_ON_ALL = 40
 _DEPENDENT = 1.5
 """G² per degree of freedom above which partitions are averaged; independent sources have about 1."""
+_ALIKE = 0.92
+"""ARI above which the averaged partition corrects the labels of the default model, rather than contradicts them."""
 
 
-class ClusteringAggregator:
+class ClusteringAggregator(ConstructorParameters):
     """Labels, probabilities and a common vocabulary for sources whose labels mean something only within a source.
 
     Clusterings, annotators who renamed classes, tools with their own vocabulary: sources may use different names and
@@ -62,7 +65,10 @@ class ClusteringAggregator:
         True: the labels are the consensus of many partitions with squared loss, sources weighted by how far they agree
         with it. This suits clusterings, which share mistakes that the likelihood takes for evidence. ``probas_`` then
         says how closely the partitions agree. None: so where a source has more names than there are classes, as
-        clusterings may have and annotators rarely, and sources depend on one another beyond the classes.
+        clusterings may have and annotators rarely, and sources depend on one another beyond the classes. Where no
+        source has more names and they depend on one another, the consensus of partitions corrects labels of the
+        default model, if it changes few of them; ``probas_`` are those of the model, of corrected tasks with the
+        places of the two labels exchanged. False: never.
     random_state : int
         Of the random starts, of how parts may be matched, and of the partitions that are averaged.
 
@@ -123,7 +129,6 @@ class ClusteringAggregator:
         own = OwnNames.of(data)
         own.require_connected()
         numbers = self._numbers(own)
-        own.warn_of_distinct_labels()
         rng = np.random.default_rng(self.random_state)
         aligned = align_sources(own.answers)
         part, chosen = self._searched(own, rng)
@@ -139,11 +144,11 @@ class ClusteringAggregator:
         if part is not own:
             best = [extended(own, best[0], _PASSES_ON_ALL)]
         in_part = best[0].posterior.argmax(1)[chosen if part is not own else slice(None)]
-        if self._averages(part, in_part, best[0].posterior.shape[1]):
-            rng = np.random.default_rng(self.random_state)
-            posterior = averaged(own, part, best[0].posterior.shape[1], rng)
+        k = best[0].posterior.shape[1]
+        if self._averages(part, in_part, k):
+            posterior = averaged(own, part, k, np.random.default_rng(self.random_state))
         else:
-            posterior = self._refined(own, best)
+            posterior = self._corrected(own, part, self._refined(own, best))
         self._keep(own, posterior, aligned.reference)
         self.selection_ = pd.DataFrame(rows, columns=["n_classes", "start", "bound"])
         return self
@@ -172,7 +177,7 @@ class ClusteringAggregator:
         most = int(np.bincount(own.source).max())
         given = range(2, most + 1) if self.n_classes is None else self.n_classes
         numbers = list(given) if isinstance(given, Iterable) else [given]
-        whole = all(isinstance(k, int | np.integer) and k >= 1 for k in numbers)
+        whole = all(_whole(k, 1) for k in numbers)
         if not numbers or not whole:
             if self.n_classes is None:
                 raise DataError(
@@ -181,15 +186,21 @@ class ClusteringAggregator:
             raise ParameterError(
                 f"n_classes={self.n_classes!r} is not allowed: an integer >= 1, several, or None."
             )
-        if not (isinstance(self.n_starts, int | np.integer) and self.n_starts >= 0):
+        if not _whole(self.n_starts, 0):
             raise ParameterError(f"n_starts={self.n_starts!r} is not allowed: an integer >= 0.")
+        try:
+            np.random.default_rng(self.random_state)
+        except (TypeError, ValueError):
+            raise ParameterError(
+                f"random_state={self.random_state!r} is not allowed: an integer >= 0."
+            ) from None
         if not (self.average is None or isinstance(self.average, bool | np.bool_)):
             raise ParameterError(f"average={self.average!r} is not allowed: True, False or None.")
         distinct = len(distinct_rows(own.indicator))
         if max(numbers) > distinct:
             raise DataError(
-                f"n_classes={max(numbers)} and only {distinct} distinct rows of answers: tasks that all sources "
-                f"answer alike cannot be told apart. Ask for {distinct} classes at most."
+                f"n_classes={max(numbers)} and only {counted(distinct, 'distinct row')} of answers: tasks that all "
+                f"sources answer alike cannot be told apart. Ask for {counted(distinct, 'class', 'classes')} at most."
             )
         return [int(k) for k in numbers]
 
@@ -213,15 +224,32 @@ class ClusteringAggregator:
         """Tell whether to average partitions, given the partition of the best fit, of K = ``k`` classes."""
         if self.average is not None or k < 2:
             return bool(self.average) and k > 1
-        if not self.refine or max(map(len, columns_of(own))) <= k:
+        if not self.refine or self._names_classes(own, k):
             return False
         rng = np.random.default_rng(self.random_state)
         return dependence(own, partition, rng) > _DEPENDENT
 
+    def _corrected(self, own: OwnNames, part: OwnNames, posterior: FloatArray) -> FloatArray:
+        """Return probabilities with the labels of the averaged partition, if sources share mistakes and few change."""
+        from sklearn.metrics import adjusted_rand_score
+
+        k, label = posterior.shape[1], posterior.argmax(1)
+        if self.average is not None or not self._names_classes(own, k):
+            return posterior
+        if dependence(own, label, np.random.default_rng(self.random_state)) <= _DEPENDENT:
+            return posterior
+        partition = averaged(own, part, k, np.random.default_rng(self.random_state))
+        alike = adjusted_rand_score(label, partition.argmax(1)) >= _ALIKE
+        return exchanged(posterior, partition) if alike else posterior
+
+    def _names_classes(self, own: OwnNames, k: int) -> bool:
+        """Tell whether sources are renamed for the default model: none has more names than there are classes."""
+        return self.refine and 1 < k >= max(map(len, columns_of(own)))
+
     def _refined(self, own: OwnNames, fits: list[Fit]) -> FloatArray:
         """Return the probabilities of the classes, shape (N, K)."""
         k = len(fits[0].prior)
-        if not (self.refine and 1 < k >= max(map(len, columns_of(own)))):
+        if not self._names_classes(own, k):
             return fits[0].posterior
         rng = np.random.default_rng(self.random_state)
         return best_named(own, fits, own.answers.n_answers <= _SEARCHED, rng)
@@ -255,6 +283,12 @@ class ClusteringAggregator:
                 rows, cols = linear_sum_assignment(counts[place], maximize=True)
                 skills[source] = counts[place][rows, cols].sum() / counts[place].sum()
         self.skills_ = pd.Series(skills, index=answers.workers, name="skill")
+
+
+def _whole(number: Any, least: int) -> bool:
+    """Tell whether a parameter is an integer, and large enough."""
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    return whole and bool(number >= least)
 
 
 def _class_names(

@@ -15,10 +15,10 @@ import pandas as pd
 from deem_crowd.decide import checks, criteria
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.oracles import Oracle, OracleError, by_row
-from deem_crowd.decide.parameters import ConstructorParameters
 from deem_crowd.decide.suspects import label_values
 from deem_crowd.decide.tasks import next_tasks
 from deem_crowd.exceptions import FormError, ParameterError, counted, first_few
+from deem_crowd.runtime.constructor import ConstructorParameters
 
 Schedule = Literal["quadratic", "linear"] | Callable[[int], float]
 STRATEGIES = (*criteria.UNCERTAINTY, "fusion", "random")

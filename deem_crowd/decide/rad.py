@@ -15,8 +15,8 @@ import pandas as pd
 
 from deem_crowd.decide import checks
 from deem_crowd.decide.oracles import Oracle, by_row
-from deem_crowd.decide.parameters import ConstructorParameters
 from deem_crowd.exceptions import DataWarning, FormError, ParameterError, first_few
+from deem_crowd.runtime.constructor import ConstructorParameters
 from deem_crowd.runtime.warning import warn
 
 Variant = Literal["base", "voting", "active", "slim"]

@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from deem_crowd.clustering import AgreementClusters, ClusteringAggregator
-from deem_crowd.clustering.averaging import _agreement, _minima, _Sources, averaged
+from deem_crowd.clustering.averaging import _agreement, _minima, _Sources, averaged, exchanged
 from deem_crowd.clustering.dependent import _likelihood_ratio, dependence
 from deem_crowd.clustering.latent import source_sums
 from deem_crowd.clustering.own_names import OwnNames
@@ -115,11 +115,45 @@ def test_sources_that_share_mistakes_are_averaged():
     assert adjusted_rand_score(auto.labels_, again.labels_) == 1.0
 
 
-def test_independent_sources_are_not_averaged():
-    _, matrix = answers_of(n=500, k=4, d=8)
-    auto = ClusteringAggregator(4).fit(matrix)
-    latent = ClusteringAggregator(4, average=False).fit(matrix)
+@pytest.mark.parametrize("extra", [0, 1])
+def test_independent_sources_are_not_averaged(extra):
+    _, matrix = answers_of(n=300, d=6, extra=extra)
+    auto = ClusteringAggregator(3, n_starts=1).fit(matrix)
+    latent = ClusteringAggregator(3, n_starts=1, average=False).fit(matrix)
     np.testing.assert_array_equal(auto.probas_, latent.probas_)
+
+
+def renamed_classes(seed):
+    """Ten sources of three names: four share the mistakes of a fifth of the tasks, six are right in 87 %."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(3, size=150)
+    wrong = np.where(rng.random(150) < 0.2, rng.integers(3, size=150), truth)
+    shared = np.where(rng.random((150, 4)) < 0.05, rng.integers(3, size=(150, 4)), wrong[:, None])
+    alone = np.where(rng.random((150, 6)) < 0.8, truth[:, None], rng.integers(3, size=(150, 6)))
+    base = np.concatenate([shared, alone], axis=1)
+    return truth, np.stack([rng.permutation(3)[base[:, i]] for i in range(10)], axis=1)
+
+
+@pytest.mark.parametrize(("seed", "few"), [(0, False), (1, True)])
+def test_the_average_corrects_few_labels_of_renamed_sources_or_none(seed, few):
+    _, matrix = renamed_classes(seed)
+    auto, model, average = (
+        ClusteringAggregator(3, n_starts=1, average=kind).fit(matrix)
+        for kind in (None, False, True)
+    )
+    changed = auto.labels_ != model.labels_
+    assert (auto.labels_ == (average if few else model).labels_).all()
+    assert changed.any() == few
+    assert auto.probas_[~changed].equals(model.probas_[~changed])
+    np.testing.assert_array_equal(np.sort(auto.probas_), np.sort(model.probas_))
+
+
+def test_exchanged_probabilities_have_the_labels_of_the_partition():
+    posterior = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]])
+    partition = np.eye(3)[[1, 2, 0, 0]]  # its classes 1, 2, 0 are 0, 1, 2
+    expected = posterior.copy()
+    expected[3] = [0.2, 0.3, 0.5]
+    np.testing.assert_array_equal(exchanged(posterior, partition), expected)
 
 
 def test_dependence_beyond_the_classes():

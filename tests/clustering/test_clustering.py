@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
 from deem_crowd import DEEM, DEEMAggregator
@@ -428,3 +429,22 @@ def test_missing_values_in_a_matrix_are_named() -> None:
     frame = pd.DataFrame({"task": [1, 1, 2], "worker": ["a", "b", "a"], "label": ["x", None, "y"]})
     with pytest.raises(DataError, match="label"):
         ClusteringAggregator(2).fit(frame)
+
+
+def test_parameters_are_shown_and_cloned() -> None:
+    for model in (ClusteringAggregator(3, n_starts=2), AgreementClusters(4, min_shared=3)):
+        again = clone(model)
+        assert repr(again) == repr(model)
+        assert again.get_params() == model.get_params()
+        assert again.set_params(**type(model)().get_params()).get_params() != model.get_params()
+        with pytest.raises(ParameterError, match="no parameter 'k'"):
+            model.set_params(k=3)
+    assert repr(model) == "AgreementClusters(n_clusters=4, min_shared=3)"
+
+
+@pytest.mark.parametrize(
+    "parameter", [{"n_classes": True}, {"random_state": "x"}, {"random_state": -1}]
+)
+def test_parameters_of_the_consensus(parameter) -> None:
+    with pytest.raises(ParameterError, match=f"{next(iter(parameter))}=.* is not allowed"):
+        ClusteringAggregator(**parameter).fit(HAND)
