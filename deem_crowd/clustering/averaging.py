@@ -9,7 +9,7 @@ which is k-means where every source answered every task (the quadratic mutual in
 likelihood. The loss has many local minima; their consensus, by the same loss, varies less than the lowest of them.
 Sources are then weighted by how far they agree with that consensus,
 
-    w_i ∝ NMI(x_i, z)²
+    w_i ∝ NMI(x_i, z)
 
 and both steps are repeated with these weights.
 """
@@ -177,7 +177,7 @@ def _of_partitions(label: IntArray, k: int) -> _Sources:
 
 
 def _agreement(sources: _Sources, partition: IntArray, k: int) -> FloatArray:
-    """Return the squared normalised mutual information of each source and a partition, shape (D,), with mean 1."""
+    """Return the normalised mutual information of each source and a partition, shape (D,), with mean 1."""
     member = np.eye(k)[partition]
     joint = np.asarray(sources.indicator.T @ member)
     sizes = np.maximum(np.asarray(sources.by_source @ joint), 0.0)
@@ -190,5 +190,5 @@ def _agreement(sources: _Sources, partition: IntArray, k: int) -> FloatArray:
     together = np.log(n) - np.asarray(sources.by_source @ xlogy(joint, joint).sum(1)) / n
     of_classes = entropy(sizes)
     shared = np.maximum(of_names + of_classes - together, 0.0)
-    weight = (2 * shared / np.maximum(of_names + of_classes, 1e-12)) ** 2
+    weight = 2 * shared / np.maximum(of_names + of_classes, 1e-12)
     return np.asarray(weight / weight.mean()) if weight.any() else np.ones(len(weight))

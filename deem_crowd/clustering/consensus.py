@@ -39,7 +39,7 @@ _SEARCHED, _OF_A_NAME = 100_000, 30
 _PASSES_ON_ALL = 40
 _DEPENDENT = 1.5
 """G² per degree of freedom above which partitions are averaged; independent sources have about 1."""
-_ALIKE = 0.92
+_ALIKE = 0.94
 """ARI above which the averaged partition corrects the labels of the default model, rather than contradicts them."""
 
 
