@@ -38,6 +38,7 @@ from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.predictions import COLUMNS, Predictions
 from deem_crowd.estimators.probabilities import PROBABILITIES
 from deem_crowd.estimators.rules import NONE, Choice, Number
+from deem_crowd.features.rows import by_position
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior
 
@@ -185,8 +186,9 @@ class DEEM(
         gold : integers, shape (N,), optional
             Classes that are known, −1 elsewhere, to learn from: those tasks have their hidden unit clamped.
         features : array, DataFrame, scipy sparse matrix or torch tensor, shape (N, p), optional
-            Of the tasks, row by row (a frame by the tasks' ids, which are 0, 1, 2 … for arrays, and may lack some): a
-            classifier of them is learned together with the labels. ``features_use_`` says how they are used.
+            Of the tasks, row by row; a frame goes by its index, which is that of a frame of answers, else 0, 1, 2 …, and
+            may lack some tasks. A classifier of them is learned together with the labels. ``features_use_`` says how
+            they are used.
         labels : optional
             The former name of ``y``.
         **overrides
@@ -219,6 +221,7 @@ class DEEM(
         if features is not None:
             assert isinstance(model, fitted.FittedModel)
             assert isinstance(posterior, np.ndarray)
+            features = by_position(features, predictions)
             model, posterior, made, settled = featured.add_features(
                 answers, known, features, settings, model, posterior, np.arange(answers.n_classes)
             )

@@ -19,6 +19,7 @@ from deem_crowd.estimators.predictions import Predictions
 from deem_crowd.estimators.probabilities import PROBABILITIES
 from deem_crowd.estimators.readings import Readings
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
+from deem_crowd.features.rows import by_position
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.named_classes import NamedPosterior
@@ -71,6 +72,7 @@ class Labelling(Readings, Insights):
         ------
         NotFittedError, DataError, FormError, UnsupportedError
         """
+        features = by_position(features, predictions)
         return _dense(self._with_features(*self._posterior(predictions), features)[0])
 
     def _with_features(
@@ -152,6 +154,7 @@ class Labelling(Readings, Insights):
         """
         drops = self._drops_contested(contested)
         posterior, answers, workers = self._posterior(predictions)
+        features = by_position(features, predictions)
         posterior, settled = self._with_features(posterior, answers, workers, features)
         labels = fitted.best_class(posterior, answers, settled)
         if drops:

@@ -74,6 +74,45 @@ def read(features: Any, tasks: pd.Index) -> Rows:
     return Rows(_finite(x, tasks), np.arange(len(tasks)), len(tasks))
 
 
+def by_position(features: Any, predictions: Any) -> Any:
+    """Return features under the row numbers of a frame of answers, where both are frames with ids in their index.
+
+    Parameters
+    ----------
+    features : any form of :func:`read`
+    predictions : array or DataFrame, N rows
+        The answers, a row a task.
+
+    Raises
+    ------
+    DataError
+        If the features go by an index in which several rows of answers have one id.
+    """
+    if not (isinstance(features, pd.DataFrame) and isinstance(predictions, pd.DataFrame)):
+        return features
+    rows = predictions.index
+    if "task" in features.columns or rows.equals(pd.RangeIndex(len(rows))):
+        return features
+    if not features.index.isin(rows).any():
+        return features
+    twice = rows[rows.duplicated()].unique()
+    if len(twice):
+        raise DataError(
+            f"the index of the answers holds {counted(len(twice), 'id')} more than once ({first_few(twice)}), so that "
+            "features cannot go by it: reset_index(drop=True) of both where rows stand in one order."
+        )
+    place = rows.get_indexer(features.index)
+    there = place >= 0
+    if not there.all():
+        others = features.index[~there]
+        warn(
+            f"features have {counted(len(others), 'row')} for tasks that are not among the answers "
+            f"({first_few(others)}): left out. classifier_ predicts labels for them.",
+            DataWarning,
+        )
+    return features[there].set_axis(place[there])
+
+
 def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     if "task" in frame.columns:
         frame = frame.set_index("task")

@@ -162,6 +162,25 @@ def test_arrays(cancer):
     assert set(found.classifier_.classes_) == {0, 1}
 
 
+def test_frames_of_answers_and_of_features_meet_by_index():
+    """Integers that do not begin at 0 were taken for row numbers."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=80)
+    x = rng.normal(size=(80, 2)) + 2 * y[:, None]
+    matrix = np.where(rng.random((80, 4)) < 0.7, y[:, None], 1 - y[:, None])
+    model = DEEM(random_state=0, classifier=LogisticRegression())
+    by_row = model.fit(matrix, features=x).predict_proba(matrix, features=x)
+    answers = pd.DataFrame(matrix, index=np.arange(30, 110), columns=list("abcd"))
+    shuffled = pd.DataFrame(x, index=answers.index).sample(frac=1, random_state=1)
+    model.fit(answers, features=shuffled)
+    np.testing.assert_allclose(model.predict_proba(answers, features=shuffled), by_row, atol=1e-9)
+    assert (model.predict(answers, features=shuffled) == by_row.argmax(1)).all()
+    with pytest.warns(DataWarning, match=r"1 row for tasks that are not among the answers \(0\)"):
+        model.predict(answers, features=pd.concat([shuffled, shuffled.iloc[:1].set_axis([0])]))
+    with pytest.raises(DataError, match=r"holds 1 id more than once \(31\)"):
+        model.predict(answers.set_axis([31, *answers.index[1:]]), features=shuffled)
+
+
 @pytest.mark.parametrize(
     "classifier",
     [LogisticRegression(C=0.01, max_iter=20), KNeighborsClassifier(15)],
