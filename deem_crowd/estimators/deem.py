@@ -186,7 +186,7 @@ class DEEM(
         gold : integers, shape (N,), optional
             Classes that are known, −1 elsewhere, to learn from: those tasks have their hidden unit clamped.
         features : array, DataFrame, scipy sparse matrix or torch tensor, shape (N, p), optional
-            Of the tasks, row by row; a frame goes by its index, which is that of a frame of answers, else 0, 1, 2 …, and
+            Of the tasks, row by row; a frame goes by its index, which is that of a frame of answers, else 0, 1, …, and
             may lack some tasks. A classifier of them is learned together with the labels. ``features_use_`` says how
             they are used.
         labels : optional
