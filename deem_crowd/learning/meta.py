@@ -83,9 +83,10 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         wide = not isinstance(answers, pd.DataFrame | Answers) or _is_matrix(answers)
         kind = DEEM if wide else DEEMAggregator
         if wide and isinstance(X, pd.DataFrame) and "task" not in X.columns:
-            X = X.reset_index(
-                drop=True
-            )  # row by row, whatever part of a table scikit-learn hands in
+            # row by row, whatever part of a table scikit-learn hands in
+            X = X.reset_index(drop=True)
+            if isinstance(answers, pd.DataFrame):
+                answers = answers.reset_index(drop=True)
         model = kind(classifier=self.estimator, random_state=self.random_state)
         model.fit(answers, features=X)
         if model.classifier_ is None:
