@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deem_crowd import Answers
+from deem_crowd import DEEM, Answers
 from deem_crowd.exceptions import DataWarning, MissingColumnError
 
 SETS = Path(__file__).parents[2] / "shared" / "data"
@@ -121,3 +121,19 @@ def test_well_known_names_are_suggested_and_not_taken() -> None:
     suggested = {"item_id": "task", "Annotator": "worker", "verdict": "label"}
     assert f"df.rename(columns={suggested!r})" in str(error.value)
     assert Answers.from_frame(data.rename(columns=suggested)).n_answers == 2
+
+
+def test_zero_for_no_answer_is_doubted() -> None:
+    """Functions of one class each: 0 where they say nothing. Sources that name every class raise no doubt."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=90)
+    own = np.arange(9) % 3
+    speaks = (own == truth[:, None]) & (rng.random((90, 9)) < 0.6)
+    with pytest.warns(DataWarning, match="9 of 9 columns hold 0 and one other class alone.*L - 1"):
+        DEEM().fit(np.where(speaks, own + 1, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        DEEM().fit(np.where(speaks | (np.arange(90) < 9)[:, None], own, -1))
+        DEEM().fit(
+            np.where(rng.random((90, 9)) < 0.7, truth[:, None], rng.integers(3, size=(90, 9)))
+        )

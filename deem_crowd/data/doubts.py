@@ -210,3 +210,26 @@ def _no_answer(classes: pd.Index) -> str:
 
 _NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>"])
 """How spreadsheets and programs write that there is no answer, in lower case; "none" and "?" are often classes."""
+
+
+def warn_if_zero_abstains(answers: Answers) -> None:
+    """Warn of a matrix without gaps in which most sources name 0 and one other class alone, as 0 for no answer looks.
+
+    Parameters
+    ----------
+    answers : Answers
+        N tasks, D workers, K classes, as read from an array.
+    """
+    n, d, k = answers.n_tasks, answers.n_workers, answers.n_classes
+    if answers.is_soft or k < 3 or n < 20 or answers.n_answers < n * d:
+        return
+    given = np.bincount(answers.worker.astype(np.int64) * k + answers.hard_label, minlength=d * k)
+    named = given.reshape(d, k) > 0
+    one_other = int((named.sum(axis=1) == 2).sum())
+    if named[:, 0].all() and 2 * one_other > d:
+        warn(
+            f"no answer is missing, and {one_other} of {d} columns hold 0 and one other class alone: if "
+            "0 stands for no answer, as in some label matrices, it counts as a class here. Pass −1 for no answer, e.g. "
+            "L - 1, which makes the classes 0, 1, ….",
+            DataWarning,
+        )
