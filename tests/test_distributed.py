@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import textwrap
 import time
@@ -54,29 +53,21 @@ def no_text(n: int) -> pd.arrays.ArrowExtensionArray:
     return pd.arrays.ArrowExtensionArray(pa.array([b"\xff\xfe"] * n).view(pa.string()))
 
 
-def start(n: int, folder: Path, *arguments: str, code: str | None = None) -> subprocess.Popen[str]:
+def start(n: int, folder: Path, *arguments: str, code: str | None = None) -> processes.Running:
+    """Start torchrun, itself a fork; the processes that it starts are new ones."""
     what = ["-m", "deem_crowd.distributed"]
     if code is not None:
         (folder / "program.py").write_text(textwrap.dedent(code))
         what = [str(folder / "program.py")]
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        f"--nproc-per-node={n}",
-        "--standalone",
-        *what,
-        *arguments,
-    ]
-    return subprocess.Popen(
-        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    return processes.start(
+        "-m", "torch.distributed.run", f"--nproc-per-node={n}", "--standalone", *what, *arguments,
+        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
-def said(process: subprocess.Popen[str], status_ok: bool) -> str:
-    output, _ = process.communicate(timeout=120)
-    assert (process.returncode == 0) == status_ok, output
+def said(process: processes.Running, status_ok: bool) -> str:
+    status, output = process.wait()
+    assert (status == 0) == status_ok, output
     return output
 
 
@@ -179,7 +170,7 @@ def test_columns_by_name_and_known_labels(tmp_path) -> None:
     known = pd.Series({f"t{n}": "bacd"[n % 4] for n in range(0, 200, 5)}, name="answer")
     known.rename_axis("item").reset_index().to_parquet(tmp_path / "gold.parquet", index=False)
     options = ["--task", "item", "--worker", "rater", "--label", "answer", "--gold", "gold.parquet"]
-    said(start(2, tmp_path, "in", "--output", "out", "--plain", *options), True)
+    forked(2, tmp_path, "in", "--output", "out", "--plain", *options, status_ok=True)
     found = pd.concat(map(pd.read_parquet, sorted((tmp_path / "out").glob("labels-*.parquet"))))
     with pytest.warns(DataWarning, match="the last one counts"):
         whole = DEEMAggregator(auto_hyperparameters=False).fit(rows, known)
