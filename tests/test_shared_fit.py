@@ -180,14 +180,16 @@ def test_sparse_tables_are_those_of_one_process(tmp_path, monkeypatch, how) -> N
     assert isinstance(whole.__dict__["_fitted"][0], many_classes.SparseModel)
 
 
-@pytest.mark.parametrize("law", ["clique", "heavy-tail"])
-def test_held_out_gold_weighs_readings_together(tmp_path, law) -> None:
+@pytest.mark.parametrize(
+    ("law", "shares"), [("clique", (0.7, 0.3)), ("heavy-tail", (0.7, 0.3, 0.0))]
+)
+def test_held_out_gold_weighs_readings_together(tmp_path, law, shares) -> None:
     """From eight known labels on, in whatever process; one process has neither answers nor gold."""
     found = laws.LAWS[law](1)
     tasks = found.answers["task"].unique()[:60]
     rows = found.answers[found.answers["task"].isin(tasks)]
     gold = found.gold.loc[tasks[::4]]
-    whole = alike(tmp_path, rows, 0.7, 0.3, 0.0, gold=gold)
+    whole = alike(tmp_path, rows, *shares, gold=gold, n_iter=10)
     assert whole.selection_["why"].str.contains("weighed by held-out gold").any()
 
 
