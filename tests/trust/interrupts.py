@@ -237,11 +237,11 @@ def commands(rng: random.Random, trials: int, benchmark: bool = False) -> list[d
                 "--data",
                 "law:copies",
                 "--methods",
-                "mv,deem,ds",
+                "mv,deem",
                 "--out",
                 "b",
                 "--seeds",
-                "3",
+                "2",
             ]
 
         def run() -> None:
