@@ -197,6 +197,11 @@ def test_what_is_shown_and_decided_needs_no_full_tables(monkeypatch, tmp_path) -
     assert len(decide.suspect_answers(model, 5)) == 5
     assert decide.reliable(model, 0.8).coverage > 0
     model.report(tmp_path / "report.html")
+    matrix = frame.pivot(index="task", columns="worker", values="label").fillna(-1).to_numpy(int)
+    of_array = DEEM(progress=False).fit(matrix)
+    for asked in (decide.next_tasks, decide.next_pairs, decide.suspect_answers):
+        values = [asked(one, 5).iloc[:, -1].to_numpy() for one in (of_array, model)]
+        assert values[0] == pytest.approx(values[1])
 
 
 def test_a_model_file_holds_it(tmp_path) -> None:

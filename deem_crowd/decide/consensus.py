@@ -13,7 +13,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.decide import checks
-from deem_crowd.decide.source import Source, read_answers, remembered
+from deem_crowd.decide.source import Source, as_read, model_of, read_answers, remembered
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 from deem_crowd.model.worker_tables import FullTables, WorkerTables
 
@@ -100,7 +100,7 @@ class Consensus:
                 if answers is None
                 else consensus.with_answers(read_answers(answers, source))
             )
-        if hasattr(source, "confusion_"):
+        if model_of(source) is not None or hasattr(source, "confusion_"):
             return cls._from_arrays(source, answers)
         if hasattr(source, "fit") and not isinstance(source, type):
             from sklearn.exceptions import NotFittedError
@@ -150,30 +150,31 @@ class Consensus:
 
     @classmethod
     def _from_arrays(cls, source: Any, answers: Any) -> Consensus:
-        read = remembered(source) if answers is None else read_answers(answers, source)
-        if read is None:
+        seen, model = remembered(source), model_of(source)
+        if answers is not None:
+            read = as_read(answers, source)
+            asked = read if model is None else answers
+            posterior, labels = source.predict_proba(asked), source.predict(asked)
+        elif seen is not None:  # what fit found, with the labels that it knew
+            read, posterior, labels = seen, source.probas_, source.labels_
+        else:
             raise ParameterError(
                 f"this {type(source).__name__} does not have its answers (a file of a model holds none): pass "
                 "answers=, the array or Answers it was fitted to."
             )
-        if answers is None:  # what fit found, with the labels that it knew
-            posterior = np.asarray(source.probas_, dtype=np.float64)
-            labels = np.asarray(source.labels_, dtype=np.int64)
-        else:
-            posterior = np.asarray(source.predict_proba(read), dtype=np.float64)
-            labels = np.asarray(source.predict(read), dtype=np.int64)
-        classes: pd.Index = read.classes
-        if len(classes) != posterior.shape[1]:
-            classes = pd.RangeIndex(posterior.shape[1])
+        known = seen if seen is not None and isinstance(answers, Answers) else read
+        classes: pd.Index = known.classes
+        if len(classes) != np.shape(posterior)[1]:
+            classes = pd.RangeIndex(np.shape(posterior)[1])
         consensus = cls(
-            posterior,
-            labels,
+            np.asarray(posterior, dtype=np.float64),
+            np.asarray(labels, dtype=np.int64),
             read.tasks,
             classes.rename("label"),
             np.asarray(source.priors_, dtype=np.float64),
-            read.workers,
-            source.confusion_,
-            source=Source.of(source),
+            known.workers,
+            source.confusion_ if model is None else model.worker_tables(),
+            source=Source.of(source, known),
         )
         return consensus.with_answers(read)
 

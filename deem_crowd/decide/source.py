@@ -10,6 +10,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import FittedModel
+from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.memory import FITTED_ON, Memory
 
 
@@ -19,33 +20,50 @@ class Source:
 
     Attributes
     ----------
-    model : FittedModel
+    model : FittedModel or SparseModel
     workers, classes : Index
         In the model's order.
     answers : Answers, optional
     """
 
-    model: FittedModel
+    model: FittedModel | SparseModel
     workers: pd.Index
     classes: pd.Index
     answers: Answers | None = None
 
     @classmethod
-    def of(cls, fitted: Any) -> Source | None:
-        """Return that of a DEEM or DEEMAggregator; None of anything else, and where the ids are not known."""
+    def of(cls, fitted: Any, answers: Answers | None = None) -> Source | None:
+        """Return that of a DEEM or DEEMAggregator; None of anything else, and where the ids are not known.
+
+        A DEEM has those of ``answers``, else of what it was fitted to, if it has them.
+        """
         model = getattr(fitted, "__dict__", {}).get("_fitted")
         if isinstance(model, tuple):
             return cls(*model)
-        seen = remembered(fitted)
-        if isinstance(model, FittedModel) and seen is not None:
+        seen = remembered(fitted) if answers is None else answers
+        if seen is not None and (model := model_of(fitted)) is not None:
             return cls(model, seen.workers, seen.classes)
         return None
+
+
+def model_of(fitted: Any) -> FittedModel | SparseModel | None:
+    """Return the model of a fitted DEEM; None of anything else."""
+    model = getattr(fitted, "__dict__", {}).get("_fitted")
+    return model if isinstance(model, FittedModel | SparseModel) else None
 
 
 def remembered(source: Any) -> Answers | None:
     """Return the answers that a DEEM or DEEMAggregator was fitted to; None where it does not have them."""
     seen: Memory | None = getattr(source, "__dict__", {}).get(FITTED_ON)
     return None if seen is None else seen.answers
+
+
+def as_read(answers: Any, source: Any) -> Answers:
+    """Return answers in any form under the classes of a DEEM, which may have been given sources' own names."""
+    if model_of(source) is None:
+        return read_answers(answers, source)
+    read: Answers = source._posterior(answers)[1]
+    return read
 
 
 def read_answers(answers: Any, source: Any) -> Answers:

@@ -36,7 +36,7 @@ def next_steps(results: Results, truth: IntArray | None) -> list[Section]:
         results.priors,
         data.workers,
         results.tables,
-        source=Source.of(results.model),
+        source=Source.of(results.model, data),
     ).with_answers(data)
     doubtful = Section(SUSPECT, [NO_LABEL])
     if not shows_no_label(results):

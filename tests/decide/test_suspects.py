@@ -9,7 +9,8 @@ from crowds import consensus, crowd
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 
-from deem_crowd import DataError, DEEMAggregator, ParameterError
+from deem_crowd import DEEM, DataError, DEEMAggregator, ParameterError
+from deem_crowd.data.answers import Answers
 from deem_crowd.decide import Consensus, OracleError, clean, suspect_answers, suspect_labels
 from deem_crowd.exceptions import FormError
 
@@ -237,6 +238,31 @@ def test_a_model_from_a_file_is_given_its_answers(agg, tmp_path) -> None:
     )
     done = clean(loaded, TRUTH, 10, answers=FRAME, per_round=5)
     assert (done.labels[done.gold.index] == done.gold).all()
+
+
+@pytest.mark.parametrize("label_names", ["common", "own"])
+def test_a_deem_from_a_file_is_given_its_answers(label_names, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=(90, 1))
+    matrix = np.where(rng.random((90, 5)) < 0.8, truth, rng.integers(3, size=(90, 5)))
+    if label_names == "own":
+        matrix = (matrix + np.arange(5)) % 3
+    model = DEEM(label_names=label_names).fit(matrix)
+    model.save(tmp_path / "d.safetensors")
+    loaded = DEEM.load(tmp_path / "d.safetensors")
+    expected = suspect_answers(model)
+    pd.testing.assert_frame_equal(suspect_answers(loaded, answers=matrix), expected)
+    pd.testing.assert_frame_equal(suspect_answers(model, answers=matrix), expected)
+
+
+def test_workers_of_a_deem_go_by_id() -> None:
+    read = Answers.from_frame(FRAME)
+    model = DEEM().fit(read)
+    order = np.arange(read.n_workers)[::-1]
+    turned = read.select(workers=(order, read.workers[::-1]))
+    found, expected = Consensus.of(model, turned), Consensus.of(model)
+    for worker in read.workers:
+        assert (found.table_of(worker) == expected.table_of(worker)).all()
 
 
 @pytest.mark.parametrize("n", [1, 7, 100, 1199])
