@@ -38,8 +38,8 @@ def from_scores(
 
     .. math:: p(\text{second class}) = σ( logit((r - 1/2) / n) + logit(share) ).
 
-    A judge that gave all tasks the same score says nothing, and is left out with a warning, as are rows without a
-    score: empty, or null, N/A, error and the like.
+    A judge that gave all tasks the same score says nothing, and is left out with a warning. So are rows without a
+    score: empty ones, and those with null, N/A, error and the like.
 
     Parameters
     ----------

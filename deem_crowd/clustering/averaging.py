@@ -93,7 +93,9 @@ def averaged(own: OwnNames, part: OwnNames, k: int, rng: np.random.Generator) ->
 
 
 def exchanged(posterior: FloatArray, partition: FloatArray) -> FloatArray:
-    """Return probabilities with the labels of another partition: of each task, the two labels' places are exchanged.
+    """Return probabilities whose likeliest labels are those of another partition.
+
+    Where the two differ on a task, the probabilities of its old and its new label are exchanged.
 
     Parameters
     ----------

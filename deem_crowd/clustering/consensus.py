@@ -40,7 +40,7 @@ _PASSES_ON_ALL = 40
 _DEPENDENT = 1.5
 """G² per degree of freedom above which partitions are averaged; independent sources have about 1."""
 _ALIKE = 0.94
-"""ARI above which the averaged partition corrects the labels of the default model, rather than contradicts them."""
+"""ARI from which the averaged partition corrects the labels of the default model; below, it contradicts them."""
 
 
 class ClusteringAggregator(ConstructorParameters):
@@ -64,11 +64,11 @@ class ClusteringAggregator(ConstructorParameters):
     average : bool, optional
         True: the labels are the consensus of many partitions with squared loss, sources weighted by how far they agree
         with it. This suits clusterings, which share mistakes that the likelihood takes for evidence. ``probas_`` then
-        says how closely the partitions agree. None: so where a source has more names than there are classes, as
-        clusterings may have and annotators rarely, and sources depend on one another beyond the classes. Where no
-        source has more names and they depend on one another, the consensus of partitions corrects labels of the
-        default model, if it changes few of them; ``probas_`` are those of the model, of corrected tasks with the
-        places of the two labels exchanged. False: never.
+        says how closely the partitions agree. None: the same where sources depend on one another beyond the classes
+        and one of them has more names than there are classes, as clusterings may have and annotators rarely. Where
+        they depend on one another and none has more names, the consensus of partitions corrects the labels of the
+        default model if it changes few of them; ``probas_`` are then those of the model, with the probabilities of the
+        old and the new label exchanged. False: never.
     random_state : int
         Of the random starts, of how parts may be matched, and of the partitions that are averaged.
 

@@ -188,7 +188,7 @@ def _minus_one(classes: pd.Index) -> str:
         return ""
     return (
         f"label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != {value}], or "
-        f"of a wide frame df.where(df != {value}); if it is a class, name the classes: "
+        f"in a wide frame df.where(df != {value}); if it is a class, name the classes: "
         f"classes={shown}{'' if len(classes) <= 5 else ' and so on'}."
     )
 
@@ -203,7 +203,7 @@ def _no_answer(classes: pd.Index) -> str:
         return ""
     return (
         f"{counted(len(found), 'label')} ({first_few(found)}) may stand for a missing answer, and each counts as a "
-        f"class. If so, leave such rows out: df[~df['label'].isin({found})], or of a wide frame "
+        f"class. If so, leave such rows out: df[~df['label'].isin({found})], or in a wide frame "
         f"df.mask(df.isin({found})); if not, name the classes: classes=[...]."
     )
 

@@ -29,7 +29,9 @@ def pairs(
     task: Hashable | None = None,
     label: Hashable | None = None,
 ) -> pd.DataFrame | None:
-    """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in: tables as well.
+    """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in.
+
+    Tables of polars and Arrow are taken as well.
 
     ``task`` and ``label`` are what these columns may be called instead.
     """

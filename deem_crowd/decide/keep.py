@@ -22,7 +22,7 @@ IntArray = npt.NDArray[np.int64]
 _ALLOWED = 3
 """Mistakes among the gold tasks of the first set that is looked at."""
 _NOTHING = 1e-9
-"""Expected pairs of answers below this tell nothing of a correlation."""
+"""A smaller expected number of answers, or variance of their pairs, tells nothing of a correlation."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def reliable(
     independent draws with these chances, and Hoeffding's and the normal approximation's smaller deviation is
     subtracted. The second, where the answers are known, does the same with the share v of a task's m answers that give
     the label, smoothed as (m v + 1/K) / (m + 1): where workers err independently, a further answer agrees with a label
-    at most as often as the label is right. With ρ the correlation of answers to a task under the posterior, neither of
-    two answers follows what the task suggests to everybody in a share (1 − √ρ)² of the pairs
-    (:mod:`deem_crowd.model.calibration`). For the others the answers to a task count as one, (v + 1/K) / 2. Neither
-    bound can see errors that most workers share; only gold can.
+    at most as often as the label is right. Where answers err together, all answers to a task may count as one only,
+    (v + 1/K) / 2. The mean of the two shares is taken, with weight (1 − √ρ)² for the first, ρ being the correlation of
+    answers to a task under the posterior: in so many pairs neither answer follows what the task suggests to everybody
+    (:mod:`deem_crowd.model.calibration`). Neither bound can see errors that most workers share; only gold can.
 
     With gold the model only orders the tasks, by what the members of its pool say (:attr:`Consensus.evidence`). Ten
     sets of increasing size are looked at, from the first whose gold tasks are enough to show the precision even if
@@ -251,8 +251,8 @@ def _without_gold(
 def _correlation(consensus: Consensus) -> float:
     """Return how far answers to a task are right or wrong together under the posterior, between 0 and 1.
 
-    ρ of :mod:`deem_crowd.model.calibration`, with the workers' accuracies read off the posterior: each starts with one
-    answer of the mean accuracy. There ρ is taken under what the members of the pool say, which is surer than the
+    It is ρ of :mod:`deem_crowd.model.calibration`, with workers' accuracies taken from the posterior, each smoothed by
+    one answer of the mean accuracy. That module takes ρ under the members of the pool, which are surer than the
     posterior, so that their labels explain part of what answers share.
     """
     given = consensus.required_answers("the correlation of answers")

@@ -1,4 +1,4 @@
-"""What a further answer is worth where classes are many: of each task only the likeliest labels are weighed."""
+"""What a further answer is worth with many classes: only the likeliest labels of each task are considered."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ Cells = Callable[[IntArray, IntArray], FloatArray]
 
 
 class Shortlist:
-    """The M likeliest labels of each of N tasks, of which one is taken to be right; all other answers count as one.
+    """The M likeliest labels of each of N tasks: one of them is taken to be right, and all other answers count as one.
 
-    Merging answers loses information, so what is found is at most what enumerating all answers would give, for a label
-    that is on the list.
+    Merging answers loses information. So if the label is on the list, the worth found is at most that of all answers.
 
     Parameters
     ----------

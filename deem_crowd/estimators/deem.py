@@ -186,9 +186,9 @@ class DEEM(
         gold : integers, shape (N,), optional
             Classes that are known, −1 elsewhere, to learn from: those tasks have their hidden unit clamped.
         features : array, DataFrame, scipy sparse matrix or torch tensor, shape (N, p), optional
-            Of the tasks, row by row; a frame goes by its index, which is that of a frame of answers, else 0, 1, …, and
-            may lack some tasks. A classifier of them is learned together with the labels. ``features_use_`` says how
-            they are used.
+            Of the tasks, row by row. A frame is matched by its index, to the index of a frame of answers or to the row
+            numbers 0, 1, … of an array, and may lack some tasks. A classifier of them is learned together with the
+            labels. ``features_use_`` says how they are used.
         labels : optional
             The former name of ``y``.
         **overrides

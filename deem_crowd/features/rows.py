@@ -75,7 +75,9 @@ def read(features: Any, tasks: pd.Index) -> Rows:
 
 
 def by_position(features: Any, predictions: Any) -> Any:
-    """Return features under the row numbers of a frame of answers, where both are frames with ids in their index.
+    """Return features indexed by the row numbers of the answers, where both are frames with ids in their index.
+
+    All other features are returned as they are.
 
     Parameters
     ----------
@@ -99,7 +101,8 @@ def by_position(features: Any, predictions: Any) -> Any:
     if len(twice):
         raise DataError(
             f"the index of the answers holds {counted(len(twice), 'id')} more than once ({first_few(twice)}), so that "
-            "features cannot go by it: reset_index(drop=True) of both where rows stand in one order."
+            "features cannot be matched by it. If both frames have their rows in the same order, call "
+            "reset_index(drop=True) on both."
         )
     place = rows.get_indexer(features.index)
     there = place >= 0
@@ -120,7 +123,7 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
         for name in synonyms(frame.columns, ["task"]):
             if frame[name].isin(tasks).all():
                 raise DataError(
-                    f"column {name!r} of the features holds tasks, and the rows of a frame go by its index: "
+                    f"column {name!r} of the features holds tasks, but rows of a frame are matched by its index: pass "
                     f"features.set_index({name!r})."
                 )
     about = frame.index
@@ -238,7 +241,7 @@ def matrix(features: Any) -> Any:
     if hasattr(features, "to_pandas"):
         raise FormError(
             f"features are a {type(features).__name__} of {type(features).__module__.partition('.')[0]}; pass "
-            "features.to_pandas(), with a column task."
+            "features.to_pandas(), with a column 'task'."
         )
     array = np.asarray(features)
     if array.ndim != 2 or array.dtype.kind not in "biuf":

@@ -30,7 +30,7 @@ MOST_NAMED = 64
 """Classes that a task may name; of more, those with most votes."""
 _BYTES_AN_ENTRY = 80
 _ROOM = 4
-"""Keys are numbered in a table of all that are possible, where these are at most so many times as many as there are."""
+"""A table of all possible keys numbers those that occur, if it is at most this many times as long as their list."""
 
 
 @dataclass(frozen=True, eq=False)

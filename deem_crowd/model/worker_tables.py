@@ -1,4 +1,4 @@
-"""Workers' confusion matrices, read as far as they are needed: D × K × K numbers may exceed the memory."""
+"""Workers' confusion matrices, read in parts as they are needed: all D × K × K numbers may exceed the memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class WorkerTables(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FullTables:
-    """The tables, all of them there.
+    """All tables, held in memory.
 
     Attributes
     ----------

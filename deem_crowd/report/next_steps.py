@@ -64,9 +64,9 @@ def keep(consensus: Consensus, truth: IntArray | None) -> Section:
             row += [percent(float(right.mean())) if rated.any() else "–", f"{int(rated.sum()):,}"]
         rows.append(row)
     sentence = (
-        "The surest labels are kept as long as their confidences average to the precision wanted. At least: a 95 % "
-        "bound by the confidences or by the answers, whichever is lower. It cannot know of mistakes that most workers "
-        "share; labels of a random sample, given to `deem-crowd keep --gold`, give a bound that does."
+        'The surest labels are kept as long as their confidences average to the precision wanted. "At least" is a '
+        "95 % lower bound by the confidences or by the answers, whichever is lower. It cannot see mistakes that most "
+        "workers share; a bound from true labels of a random sample can: `deem-crowd keep --gold`."
     )
     return Section(
         "Which labels can be kept?", [sentence], [Table("Labels kept, by precision", header, rows)]

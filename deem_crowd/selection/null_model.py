@@ -63,8 +63,8 @@ def evidence_without_label(design: DesignMatrix) -> tuple[float, float]:
 
     In both a worker's answers are draws from one distribution of its own under a Dirichlet prior. The first prior is
     fitted to all workers, and leaves each some freedom; the second may also be the shares of all answers with any
-    concentration, up to workers that are all alike. What beats the second has found a label; else pairs of workers have
-    to be asked (:func:`deem_crowd.selection.rank_one.departure`).
+    concentration, up to workers that are all alike. A model whose bound is above the second evidence has found a
+    label; otherwise pairs of workers have to be asked (:func:`deem_crowd.selection.rank_one.departure`).
     """
     counts = design.answers_named()[:, :, None]
     counts = counts[counts.sum((1, 2)) > 0]

@@ -29,8 +29,8 @@ from deem_crowd.selection.pairs import FloatArray, Reduce, alone
 
 _LEAST_SOURCES = 3
 _FEW_SOURCES = 1.64
-"""A matrix of n sources falls short of the law of many by this over ∛n: fitted to the upper 2.3 % of 20,000 matrices of
-independent normal entries for each of eleven n from 3 to 200; it falls short by more in the upper 1 %."""
+"""With n sources T falls short of its law for many sources by this over ∛n. It is fitted to the upper 2.3 % of 20,000
+matrices of independent normal entries for each of eleven n from 3 to 200; in the upper 1 % T falls short by more."""
 _GRID = 1 + np.geomspace(1e-3, 1e3, 600)
 
 
@@ -40,10 +40,10 @@ class Departure(NamedTuple):
     Attributes
     ----------
     eigenvalue : float
-        T, which exceeds 0.98, 1.51, 2.01 and 3.1 in at most 5, 2.3, 1 and 0.13 % of cases without a label.
+        T: without a label it exceeds 0.98 in 5 % of cases at most, 1.51 in 2.3 %, 2.01 in 1 % and 3.1 in 0.13 %.
     total : float
-        The sum of agreement beyond chance over all pairs, in standard deviations: what a label makes of sources that
-        meet too seldom to be told apart.
+        The sum of agreement beyond chance over all pairs, in standard deviations. It shows a label where sources meet
+        too seldom for single pairs to say anything.
     """
 
     eigenvalue: float = -np.inf

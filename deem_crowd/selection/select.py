@@ -53,8 +53,8 @@ _KNOWN = "as the groups say that were given"
 _FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _BESIDE = "chosen beside the tables whose bound is larger, since no third reading has a larger one"
 _BETWEEN, _BELOW, _TOTAL = 1.51, 2.01, 2.0
-"""Departures from which pairs of workers agree as a label makes them: the largest eigenvalue of 2.3 and 1 % of noise
-exceeds the first two, the second where the bound says that there is no label, and the total of 2.3 % the third."""
+"""Thresholds of the test for a label: of the eigenvalue where the bound lies between the two kinds of noise (2.3 % of
+noise exceed it), of the eigenvalue where the bound is below both (1 %), and of the total in the first case (2.3 %)."""
 
 
 def select(

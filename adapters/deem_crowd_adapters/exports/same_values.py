@@ -11,7 +11,7 @@ import pandas as pd
 _MOST_CLASSES = 50
 _WHOLE = re.compile(r"-?\d+\.0")
 PARTS = re.compile(r"[_\s.-]+")
-"""What parts of a column's name stand between."""
+"""What separates the parts of a column's name."""
 ABSTAINS = {"-1"}
 """How labelling functions say that they do not answer."""
 

@@ -62,7 +62,7 @@ class Plan:
     no_person: list[Hashable] = field(default_factory=list)
     """Columns that hold the same values and were left out for their names."""
     partial: list[Hashable] = field(default_factory=list)
-    """Columns that hold some of the values only and were left out for that."""
+    """Columns that were left out because they hold some of the values only."""
     abstains: bool = False
     """Whether the columns are labelling functions of one class each, whose other value, −1, is no class."""
 
@@ -259,8 +259,9 @@ def _refuse_people(made: Plan, name: str) -> None:
     columns = [c for members in made.groups.values() for c in members]
     raise DataError(
         f"{name} looks like a form: one row a person ({made.task!r}), one column a task ({first_few(columns, 3)}). "
-        f"Make rows of the answers, df.melt({made.task!r}, tasks, 'task', 'label'), whose workers are {made.task!r}. "
-        f"If each row is a task, say so: task={made.task!r} (in the shell: --adapter wide --task …)."
+        f"Give it one row an answer, df.melt({made.task!r}, tasks, 'task', 'label'), where tasks lists these columns "
+        f"and {made.task!r} is the worker. If each row is a task, say so: task={made.task!r} (in the shell: --adapter "
+        "wide --task …)."
     )
 
 
@@ -312,7 +313,7 @@ def _say(made: Plan, name: str, collected: Collected, named: bool) -> None:
     if made.partial:
         collected.notes.append(
             f"left out, since they hold some of the labels only: {first_few(made.partial)}; if they are sources, name "
-            "all of them: workers=[…] (in the shell: --adapter wide --adapter-set workers=…,…)"
+            "all sources: workers=[…] (in the shell: --adapter wide --adapter-set workers=…,…)"
         )
     slots = [c for members in made.groups.values() for c in members if _SLOT.match(str(c))]
     if len(slots) > 1:
