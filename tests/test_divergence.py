@@ -159,8 +159,8 @@ def test_draws_of_the_hidden_units_end_near_their_expectation() -> None:
 
 
 def test_layers_and_units_are_trained_together() -> None:
-    data, truth = experts(1, n=600)
-    options = {"use_preprocessing": True, "sampler": "gwg", "epochs": 60, "batch_size": 200}
+    data, truth = experts(1, n=300)
+    options = {"use_preprocessing": True, "sampler": "gwg", "epochs": 20, "batch_size": 200}
     model = DEEM(**options).fit(data)
     network = model._fitted.network
     start = torch.eye(3, dtype=torch.float64)[:, :, None, None] * torch.eye(12, dtype=torch.float64)

@@ -38,7 +38,7 @@ LAYERED = {
     "softmax to 2, K=2": (2, [1, 1, 1], {"widths": [2], "activation_name": "softmax"}),
     "two layers of entmax": (2, [1, 1, 0, 1], {"widths": [4, 3], "activation_name": "entmax"}),
 }
-STEPS = {"exact": 1, "gibbs": 40, "gwg": 120, "dlp": 60}
+STEPS = {"exact": 1, "gibbs": 40, "gwg": 70, "dlp": 40}
 
 
 def frequencies(sampler, network, mask_row, k: int, n_steps: int, seed: int = 0, start: int = 0):

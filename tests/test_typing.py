@@ -18,10 +18,22 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def diagnostics(script: Path, folder: Path) -> list[str]:
-    """Return what pyright, in its standard mode, has against a script."""
+USER = ROOT / "tests" / "typing" / "user.py"
+
+
+@pytest.fixture(scope="module")
+def diagnostics(tmp_path_factory) -> dict[str, list[str]]:
+    """Return what pyright, in its standard mode, has against the user's script and one with mistakes, by file name."""
+    folder = tmp_path_factory.mktemp("typing")
+    (folder / "wrong.py").write_text(
+        "from deem_crowd import DEEM, DEEMAggregator\n"
+        "DEEMAggregator(hiden_dim=2)\n"
+        "DEEM().predict([[0]]) + ''\n"
+        "DEEM.load('model').fitt([[0]])\n",
+        encoding="utf-8",
+    )
     config = {
-        "include": [str(script)],
+        "include": [str(USER), str(folder / "wrong.py")],
         "extraPaths": [str(ROOT / name) for name in (".", "adapters", "benchmarks", "plugins")],
         "typeCheckingMode": "standard",
         "reportMissingTypeStubs": False,
@@ -44,28 +56,21 @@ def diagnostics(script: Path, folder: Path) -> list[str]:
         check=False,
     )
     report = json.loads(done.stdout)
-    assert report["summary"]["filesAnalyzed"] == 1, report
-    return [
-        f"line {d['range']['start']['line'] + 1}: {d['message']}"
-        for d in report["generalDiagnostics"]
-        if d["severity"] == "error"
-    ]
+    assert report["summary"]["filesAnalyzed"] == 2, report
+    found: dict[str, list[str]] = {USER.name: [], "wrong.py": []}
+    for d in report["generalDiagnostics"]:
+        if d["severity"] == "error":
+            line = d["range"]["start"]["line"] + 1
+            found[Path(d["file"]).name].append(f"line {line}: {d['message']}")
+    return found
 
 
 @pytest.mark.slow
-def test_a_users_script_has_the_types_that_it_should(tmp_path) -> None:
-    assert diagnostics(ROOT / "tests" / "typing" / "user.py", tmp_path) == []
+def test_a_users_script_has_the_types_that_it_should(diagnostics) -> None:
+    assert diagnostics[USER.name] == []
 
 
 @pytest.mark.slow
-def test_a_users_mistakes_are_found(tmp_path) -> None:
-    script = tmp_path / "wrong.py"
-    script.write_text(
-        "from deem_crowd import DEEM, DEEMAggregator\n"
-        "DEEMAggregator(hiden_dim=2)\n"
-        "DEEM().predict([[0]]) + ''\n"
-        "DEEM.load('model').fitt([[0]])\n",
-        encoding="utf-8",
-    )
-    found = diagnostics(script, tmp_path)
+def test_a_users_mistakes_are_found(diagnostics) -> None:
+    found = diagnostics["wrong.py"]
     assert [line.split(":")[0] for line in found] == ["line 2", "line 3", "line 4"], found
