@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import planted
+import processes
 import psutil
 import pytest
 from deem_crowd_benchmarks import (
@@ -204,12 +205,13 @@ def test_a_run_that_was_killed_goes_on(tmp_path, how) -> None:
         """)
     )
     results = tmp_path / "out" / runs.RESULTS
-    process = subprocess.Popen([sys.executable, program], stderr=subprocess.PIPE)
+    process = processes.start("-m", "program", cwd=tmp_path)
     while not results.exists() or results.read_bytes().count(b"\n") < 3:
-        assert process.poll() is None, process.stderr.read()
+        if psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE:
+            pytest.fail(str(process.wait()))
         time.sleep(0.01)
-    process.send_signal(getattr(signal, how))
-    process.communicate(timeout=20)
+    os.kill(process.pid, getattr(signal, how))
+    process.wait()
     done = results.read_bytes().count(b"\n")
     assert 3 <= done < 8
     with results.open("ab") as file:  # as if the last line had been cut short

@@ -129,7 +129,7 @@ def test_predictions_in_batches_of_any_size(variant) -> None:
 @pytest.mark.parametrize("variant", ["default", "plain", "units", "gibbs", "layers"])
 def test_threads_that_fit_at_once(variant) -> None:
     seeds = list(range(4)) * 2
-    alone = [digest(variant, seed) for seed in seeds]
+    alone = [digest(variant, seed) for seed in range(4)] * 2
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda seed: digest(variant, seed), seeds)) == alone
 
@@ -180,7 +180,7 @@ def test_processes(how, n) -> None:
 def forked_while_fitting() -> None:
     """Fit in forks of a process that has fitted with two threads, and goes on fitting; for a process of its own."""
     torch.set_num_threads(2)
-    frame = crowd(1, n=20_000)
+    frame = crowd(1, n=8_000)
     model = DEEMAggregator(auto_hyperparameters=False, dtype="float32", n_iter=10)
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as pool:
         warnings.simplefilter("ignore")
