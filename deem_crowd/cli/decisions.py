@@ -103,14 +103,14 @@ def next_(
         "exclude": settings.tasks(exclude),
         "unanswered": settings.tasks(unanswered),
     }
+    with _usage("--costs"):
+        options["costs"] = settings.costs(costs, "worker" if pairs else "task")
     with _usage("--strategy"):
         if pairs:
-            options["costs"] = settings.costs(costs, "worker")
             options["per_worker_limit"] = per_worker_limit
             chosen = strategy or Strategy.expected_information
             table = aggregator.next_pairs(number, chosen.value, **options)
         else:
-            options["costs"] = settings.costs(costs, "task")
             chosen = strategy or Strategy.least_confidence
             table = aggregator.next_tasks(number, chosen.value, **options)
     settings.write(table, spreadsheet)

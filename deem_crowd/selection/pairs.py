@@ -113,7 +113,7 @@ def most_active(n_answers: FloatArray, most: int = MAX_SOURCES) -> Positions:
 def centred(
     answers: Answers, chosen: Positions, reduce: Reduce = alone
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return what n chosen sources have in common, with each source's answers taken beside its own shares.
+    """Return how many tasks n chosen sources share, and how far they agree there beyond chance.
 
     With x the indicator of an answer, shape (K,), and p_i the shares of all answers of source i, agreement beyond
     chance is Σ (x_i − p_i)·(x_j − p_j) over the tasks that i and j share. Answers that do not depend on the task make
@@ -126,6 +126,7 @@ def centred(
     shares : shape (n, K)
         p.
     beyond : shape (n, n)
+        Agreement beyond chance.
     """
     by_source, by_label = _indicators(answers, _given(answers, chosen), reduce)
     common = reduce(_product(by_source, by_source))

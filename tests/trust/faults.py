@@ -345,6 +345,8 @@ SHELL = [
           "Invalid value for --label: adapter 'scores' has no parameter 'label'; it{*}", a_csv=SOUND),
     shell("costs of workers for tasks", "next a.csv --costs c.csv", 1,
           "c.csv: missing columns 'task'; found 'worker', 'cost'. Rename the column in the file. Costs are by task; with --pairs by worker.", a_csv=SOUND, c_csv="worker,cost\n1,2\n"),
+    shell("costs in a format that is not read", "next a.csv --pairs --costs c.json", 2,
+          "Invalid value for --costs: the name of 'c.json' tells no format. {*}", a_csv=SOUND, c_json="[]"),
     shell("no adapter of that name", AGGREGATE + " --adapter csvv", 2,
           "Invalid value for --adapter: no adapter is called 'csvv' (did you mean 'csv'?); there are: " + ", ".join(sorted(adapters())), a_csv=SOUND),
     shell("one output for two tables", "aggregate a.csv -o out.csv --proba out.csv", 2,
