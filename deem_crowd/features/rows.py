@@ -88,15 +88,19 @@ def by_position(features: Any, predictions: Any) -> Any:
     Raises
     ------
     DataError
-        If the features go by an index in which several rows of answers have one id.
+        If the features go by an index in which several rows of answers have one id, or their ids are in a column that
+        is not called ``task``.
     """
     if not (isinstance(features, pd.DataFrame) and isinstance(predictions, pd.DataFrame)):
         return features
     rows = predictions.index
-    if "task" in features.columns or rows.equals(pd.RangeIndex(len(rows))):
+    if rows.equals(pd.RangeIndex(len(rows))):
         return features
-    if not features.index.isin(rows).any():
+    _refuse_tasks_in_a_column(features, rows)
+    indexed = features.set_index("task") if "task" in features.columns else features
+    if not indexed.index.isin(rows).any():
         return features
+    features = indexed
     twice = rows[rows.duplicated()].unique()
     if len(twice):
         raise DataError(
@@ -116,16 +120,23 @@ def by_position(features: Any, predictions: Any) -> Any:
     return features[there].set_axis(place[there])
 
 
+def _refuse_tasks_in_a_column(frame: pd.DataFrame, tasks: pd.Index) -> None:
+    """Raise if a frame without an index of its own has the tasks in a column that is called like them."""
+    if "task" in frame.columns or not isinstance(frame.index, pd.RangeIndex):
+        return
+    named = [tasks.name] if tasks.name is not None and tasks.name in list(frame.columns) else []
+    for name in [*synonyms(frame.columns, ["task"]), *named]:
+        if frame[name].is_unique and frame[name].isin(tasks).all():
+            raise DataError(
+                f"column {name!r} of the features holds tasks, but rows of a frame are matched by its index: pass "
+                f"features.set_index({name!r})."
+            )
+
+
 def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
+    _refuse_tasks_in_a_column(frame, tasks)
     if "task" in frame.columns:
         frame = frame.set_index("task")
-    elif isinstance(frame.index, pd.RangeIndex):
-        for name in synonyms(frame.columns, ["task"]):
-            if frame[name].isin(tasks).all():
-                raise DataError(
-                    f"column {name!r} of the features holds tasks, but rows of a frame are matched by its index: pass "
-                    f"features.set_index({name!r})."
-                )
     about = frame.index
     if isinstance(about, pd.MultiIndex):
         about = about.to_flat_index()

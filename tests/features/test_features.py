@@ -177,6 +177,11 @@ def test_frames_of_answers_and_of_features_meet_by_index():
     assert (model.predict(answers, features=shuffled) == by_row.argmax(1)).all()
     with pytest.warns(DataWarning, match=r"1 row for tasks that are not among the answers \(0\)"):
         model.predict(answers, features=pd.concat([shuffled, shuffled.iloc[:1].set_axis([0])]))
+    ids = shuffled.rename_axis("task").reset_index()
+    np.testing.assert_allclose(model.predict_proba(answers, features=ids), by_row, atol=1e-9)
+    for name in ("item_id", "photo"):  # a well-known name of ids, and that of the index
+        with pytest.raises(DataError, match=rf"column '{name}' of the features holds tasks"):
+            model.predict(answers.rename_axis("photo"), features=ids.rename(columns={"task": name}))
     with pytest.raises(DataError, match=r"holds 1 id more than once \(31\)"):
         model.predict(answers.set_axis([31, *answers.index[1:]]), features=shuffled)
 
