@@ -14,6 +14,8 @@ MANY = 64
 """Classes above which labels are shortlisted: enumeration takes K² numbers a task."""
 _LENGTH = 6
 _BATCH = 2**16
+_CELLS = 2**22
+"""Cells of workers' tables that are read at once."""
 
 Cells = Callable[[IntArray, IntArray], FloatArray]
 """p(answer | label) of whoever answers, of answers and labels in arrays of one shape."""
@@ -61,10 +63,14 @@ def of_workers(
     name: str, posterior: FloatArray, tables: WorkerTables, workers: IntArray
 ) -> FloatArray:
     """Return a criterion of :data:`criteria.VALUE` for N tasks and W workers, shape (N, W)."""
-    if posterior.shape[1] <= MANY:
-        return criteria.of_pairs(name, posterior, tables.of(workers))
-    listed = Shortlist(posterior)
     value = np.empty((len(posterior), len(workers)))
+    if (k := posterior.shape[1]) <= MANY:
+        step = max(1, _CELLS // max(k * k, 1))
+        for at in range(0, len(workers), step):
+            part = slice(at, at + step)
+            value[:, part] = criteria.of_pairs(name, posterior, tables.of(workers[part]))
+        return value
+    listed = Shortlist(posterior)
     for place, worker in enumerate(workers):
         value[:, place] = listed.worth(name, _of_worker(tables, worker))
     return value

@@ -77,6 +77,20 @@ def test_many_tables_are_weighed_as_each_is(name, monkeypatch) -> None:
     assert found == pytest.approx(np.column_stack(each), abs=1e-14)
 
 
+def test_of_few_classes_the_tables_of_a_few_workers_are_read_at_once(monkeypatch) -> None:
+    class AFew(FullTables):
+        def of(self, workers):
+            assert len(workers) <= 2
+            return super().of(workers)
+
+    monkeypatch.setattr(shortlist, "_CELLS", 20, raising=False)
+    rng = np.random.default_rng(1)
+    posterior, full = rng.dirichlet(np.ones(3), size=9), rng.dirichlet(np.ones(3), size=(7, 3))
+    name, asked = "expected_information", np.array([5, 0, 1, 6, 3])
+    found = shortlist.of_workers(name, posterior, AFew(full), asked)
+    assert found == pytest.approx(criteria.of_pairs(name, posterior, full[asked]), abs=1e-14)
+
+
 @pytest.mark.parametrize("name", criteria.VALUE)
 @pytest.mark.parametrize("even", [True, False])
 def test_a_shortlist_of_labels_promises_no_more_than_all_of_them(name, even, monkeypatch) -> None:
