@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from deem_crowd import DEEM, DEEMAggregator, decide
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import many_classes
+from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.exceptions import DataWarning, FormError, MemoryNeedError
 from deem_crowd.model.calibration import with_votes
@@ -22,6 +23,7 @@ from deem_crowd.training import em, sparse_fit
 from deem_crowd.training.hierarchical import AccuracyCentre, fit_hierarchical
 from deem_crowd.training.one_coin import fit_one_coin
 from deem_crowd.training.sparse_fit import fit_sparse_tables
+from deem_crowd.training.sparse_tables import SparseTables
 
 K = 60
 
@@ -70,8 +72,8 @@ def test_posterior_is_that_of_the_tables_written_out(answers, average, one_coin)
     grid = np.indices((d, k, k)).reshape(3, -1)
     dense = tables.probability(*grid).reshape(d, k, k)
     assert dense.sum(axis=1) == pytest.approx(np.ones((d, k)))
-    assert np.array(list(tables.full(np.arange(d)))) == pytest.approx(dense)
-    weights = np.arange(1.0, d + 1) / sum(range(d + 1))
+    assert tables.of(np.arange(d)) == pytest.approx(dense)
+    weights = np.arange(1.0, d + 1)
     assert tables.mean(weights) == pytest.approx(np.average(dense, axis=0, weights=weights))
     assert tables.chance(tables.prior) == pytest.approx(dense @ tables.prior @ tables.prior)
     posterior = layout.posterior(found.share, found.rest, tables.prior)
@@ -153,15 +155,18 @@ def test_memory_follows_the_answers(monkeypatch) -> None:
     assert found.predict_proba(some).to_numpy().sum(axis=1) == pytest.approx(1.0)
 
 
-def test_tables_read_in_parts_are_those_in_full(monkeypatch) -> None:
+@pytest.mark.parametrize("kind", [SparseModel, FittedModel])
+def test_tables_read_in_parts_are_those_in_full(kind, monkeypatch) -> None:
     """With classes that nobody gave, in whose columns every answer is as likely."""
-    monkeypatch.setattr(many_classes, "_FEWEST_CELLS", 1)
+    if kind is SparseModel:
+        monkeypatch.setattr(many_classes, "_FEWEST_CELLS", 1)
     frame, _ = crowd(n=120, k=9, d=70)
     matrix = frame.pivot(index="task", columns="worker", values="label").fillna(-1).to_numpy(int)
     model = DEEM(n_classes=12).fit(np.where(matrix >= 4, matrix + 2, matrix)).__dict__["_fitted"]
-    assert isinstance(model, SparseModel)
+    assert isinstance(model, kind)
     full = model.full_confusion()
     assert (full[:, :, 4] == 1 / 12).all()
+    assert (full[:, 4][:, model.used] == 0).all()
     parts, whole = model.worker_tables(), FullTables(full)
     assert parts.shape == whole.shape
     workers, weights = np.array([7, 0, 33]), np.arange(70.0)
@@ -183,7 +188,7 @@ def test_what_is_shown_and_decided_needs_no_full_tables(monkeypatch, tmp_path) -
     def refuse(*_: object) -> None:
         raise AssertionError("tables were written out")
 
-    monkeypatch.setattr(SparseModel, "of", refuse)
+    monkeypatch.setattr(SparseTables, "of", refuse)
     monkeypatch.setattr("deem_crowd.insight.pairs.MOST_CELLS", 1e6)
     shares = np.asarray(model.priors_)
     chance = expected.to_numpy().reshape(100, 150, 150) @ shares @ shares
@@ -202,6 +207,20 @@ def test_what_is_shown_and_decided_needs_no_full_tables(monkeypatch, tmp_path) -
     for asked in (decide.next_tasks, decide.next_pairs, decide.suspect_answers):
         values = [asked(one, 5).iloc[:, -1].to_numpy() for one in (of_array, model)]
         assert values[0] == pytest.approx(values[1])
+
+
+def test_classes_that_nobody_gave_take_no_tables(monkeypatch) -> None:
+    """Of 21,000 classes of ImageNet, of which few were given, a fit wrote them out for all pairs."""
+    frame, _ = crowd(n=60, k=4, d=9)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("tables were written out")
+
+    monkeypatch.setattr(FittedModel, "full_confusion", refuse)
+    model = DEEMAggregator(progress=False).fit(Answers.from_frame(frame, classes=range(300)))
+    assert isinstance(model_of(model), FittedModel)
+    assert len(model.workers_) == 9
+    assert len(decide.next_pairs(model, 5)) == 5
 
 
 def test_a_model_file_holds_it(tmp_path) -> None:

@@ -22,7 +22,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.model.network import Batches, Network
 from deem_crowd.model.units import UnitReading, Units
-from deem_crowd.model.worker_tables import FullTables, WorkerTables
+from deem_crowd.model.worker_tables import FullTables, SpreadTables, WorkerTables
 from deem_crowd.runtime import threads
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.warning import warn
@@ -155,18 +155,15 @@ class FittedModel:
     def full_confusion(self) -> FloatArray:
         """Return p(answer | label) over all K classes, shape (D, K, K) as [worker, answer, label].
 
-        Of a label that nobody ever gave nothing can be known: its column is uniform.
+        Raises
+        ------
+        MemoryNeedError
         """
-        d, k = len(self.confusion), self.n_classes
-        full = np.zeros((d, k, k))
-        unused = np.setdiff1d(np.arange(k), self.used)
-        full[:, :, unused] = 1.0 / max(k, 1)
-        full[:, self.used[:, None], self.used[None, :]] = self.confusion
-        return full
+        return self.worker_tables().of(np.arange(len(self.confusion)))
 
     def worker_tables(self) -> WorkerTables:
         """Return p(answer | label) of all workers, to be read in parts."""
-        return FullTables(self.full_confusion())
+        return SpreadTables(FullTables(self.confusion), self.used, self.n_classes)
 
     @undisturbed
     def posterior(self, answers: Answers, workers: IntArray, classes: IntArray) -> FloatArray:

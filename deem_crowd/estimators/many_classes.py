@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.data.memory import require
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model.group import ALONE, Group
@@ -22,7 +21,7 @@ from deem_crowd.model.named_classes import (
     NamedPosterior,
     summed,
 )
-from deem_crowd.model.worker_tables import WorkerTables
+from deem_crowd.model.worker_tables import SpreadTables, WorkerTables
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.runtime.warning import warn
 from deem_crowd.selection import many_classes
@@ -137,68 +136,11 @@ class SparseModel:
         ------
         MemoryNeedError
         """
-        return self.of(np.arange(len(self.skills)))
+        return self.worker_tables().of(np.arange(len(self.skills)))
 
     def worker_tables(self) -> WorkerTables:
         """Return p(answer | label) of all workers, to be read in parts."""
-        return self
-
-    # ------------------------------------------------ as a WorkerTables, over all K classes
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(D, K, K)."""
-        return len(self.skills), self.n_classes, self.n_classes
-
-    def of(self, workers: IntArray) -> FloatArray:
-        """Return the tables of some workers, shape (n, K, K) as [worker, answer, label].
-
-        Raises
-        ------
-        MemoryNeedError
-        """
-        n, k = len(workers), self.n_classes
-        require(
-            8 * (n + 2) * k * k,
-            f"the confusion matrices of {n:,} workers × {k:,} × {k:,} classes",
-            "skills_, workers_ and tasks_ are there without them.",
-        )
-        full = np.empty((n, k, k))
-        for place, table in enumerate(self.tables.full(workers)):
-            full[place] = self._over_all(table)
-        return full
-
-    def mean(self, weights: FloatArray) -> FloatArray:
-        """Return the mean table, shape (K, K) as [answer, label]."""
-        k = self.n_classes
-        require(3 * 8 * k * k, f"the mean confusion matrix over {k:,} × {k:,} classes", "")
-        return self._over_all(self.tables.mean(weights / weights.sum()))
-
-    def cells(self, worker: IntArray, answer: IntArray, label: IntArray) -> FloatArray:
-        """Return p(answer | label) of some workers."""
-        position = np.full(self.n_classes, -1, dtype=np.int64)
-        position[self.used] = np.arange(len(self.used))
-        worker, answer, label = np.broadcast_arrays(worker, position[answer], position[label])
-        known = (answer >= 0) & (label >= 0)
-        found = np.where(label < 0, 1.0 / max(self.n_classes, 1), 0.0)
-        found[known] = self.tables.probability(worker[known], answer[known], label[known])
-        return found
-
-    def chance(self, priors: FloatArray) -> FloatArray:
-        """Return how often each worker is right by chance, shape (D,)."""
-        # of labels that nobody gave nothing is known: their columns are even
-        unused = 1.0 - priors[self.used].sum()
-        return self.tables.chance(priors[self.used]) + unused / max(self.n_classes, 1)
-
-    def _over_all(self, table: FloatArray) -> FloatArray:
-        """Return a table over the classes that were answered as one over all, shape (K, K)."""
-        k = self.n_classes
-        if len(self.used) == k:
-            return table
-        full = np.full((k, k), 1.0 / max(k, 1))
-        full[:, self.used] = 0.0
-        full[np.ix_(self.used, self.used)] = table
-        return full
+        return SpreadTables(self.tables, self.used, self.n_classes)
 
     def posterior(self, answers: Answers, workers: IntArray, classes: IntArray) -> NamedPosterior:
         """Return p(label | answers) for tasks old or new; see :meth:`FittedModel.posterior`."""

@@ -13,7 +13,6 @@ task does not name, the rest, every answer is an error like any other: (1 − a_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,19 +89,31 @@ class SparseTables:
         count = _looked_up(self.cell_key, self.cell_count, cell)
         return (count + self.strength * centre) / (total + self.strength)
 
-    def full(self, workers: IntArray) -> Iterator[FloatArray]:
-        """Yield T of one worker after another, each of shape (K, K) as [answer, label]."""
+    # ------------------------------------------------ as deem_crowd.model.worker_tables.WorkerTables
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(D, K, K)."""
+        return len(self.accuracy), self.n_classes, self.n_classes
+
+    def of(self, workers: IntArray) -> FloatArray:
+        """Return T of some workers, shape (n, K, K) as [worker, answer, label]."""
         errors = self._all_errors()
-        for worker in workers.tolist():
+        tables = np.empty((len(workers), *errors.shape))
+        for worker, table in zip(workers.tolist(), tables, strict=True):
             kept, columns = self._kept(worker)
-            table = errors * ((1 - self.accuracy[worker]) * kept)
+            np.multiply(errors, (1 - self.accuracy[worker]) * kept, out=table)
             np.fill_diagonal(table, self.accuracy[worker] * kept)
             self._add_cells(table, columns, 1.0)
-            yield table
+        return tables
+
+    def cells(self, worker: IntArray, answer: IntArray, label: IntArray) -> FloatArray:
+        """Return T_worker[answer, label]; arguments of a common shape, or broadcast to one."""
+        return self.probability(*np.broadcast_arrays(worker, answer, label))
 
     def mean(self, weights: FloatArray) -> FloatArray:
-        """Return the weighted mean of the workers' tables, shape (K, K); the weights, shape (D,), sum to 1."""
-        k = self.n_classes
+        """Return the weighted mean of the workers' tables, shape (K, K); the weights, shape (D,), need not sum to 1."""
+        k, weights = self.n_classes, weights / weights.sum()
         right, wrong = np.zeros(k), np.zeros(k)
         for worker in np.flatnonzero(weights).tolist():
             kept, _ = self._kept(worker)
