@@ -97,6 +97,8 @@ def confusion(
     ------
     ParameterError
         For a worker that there is not, or an ``ax`` with a list.
+    DataError
+        If there are no answers.
     """
     results = results_of(model, answers)
     _require(results.answers.n_workers > 0 and results.answers.n_classes > 0, "no answers")
@@ -105,6 +107,7 @@ def confusion(
             raise ParameterError("a grid of several workers makes its own figure: leave out ax.")
         return _grid(results, worker, most)
     if worker is None:
+        _require(bool(results.n_answers_of_worker.any()), "no answers")
         table = results.tables.mean(results.n_answers_of_worker.astype(np.float64))
         return _one_confusion(results, table, "All workers", ax, most)
     table = results.tables.of(np.array([_position(results, worker)]))[0]

@@ -209,6 +209,12 @@ def test_small_and_strange_data_are_drawn_or_say_why(form) -> None:
     assert drawn == 0 if form == "empty" else drawn >= 6
 
 
+def test_workers_without_answers_have_no_table_together() -> None:
+    silent = DEEM(n_classes=2).fit(np.full((4, 3), -1))
+    with pytest.raises(DataError, match="nothing to draw: the model has no answers"):
+        plots.confusion(silent)
+
+
 def test_an_unfitted_model_cannot_be_drawn() -> None:
     from sklearn.exceptions import NotFittedError
 
