@@ -89,18 +89,19 @@ def by_position(features: Any, predictions: Any) -> Any:
     ------
     DataError
         If the features go by an index in which several rows of answers have one id, or their ids are in a column that
-        is not called ``task``.
+        is not called ``task`` or of another kind.
     """
     if not (isinstance(features, pd.DataFrame) and isinstance(predictions, pd.DataFrame)):
         return features
-    rows = predictions.index
+    rows = _flat(predictions.index)
     if rows.equals(pd.RangeIndex(len(rows))):
         return features
     _refuse_tasks_in_a_column(features, rows)
-    indexed = features.set_index("task") if "task" in features.columns else features
-    if not indexed.index.isin(rows).any():
+    about = _flat(pd.Index(features["task"]) if "task" in features.columns else features.index)
+    if not about.isin(rows).any():
+        if not about.equals(pd.RangeIndex(len(about))):  # no row numbers either
+            _refuse_other_kind(about, rows, "df.index.dtype")
         return features
-    features = indexed
     twice = rows[rows.duplicated()].unique()
     if len(twice):
         raise DataError(
@@ -108,16 +109,21 @@ def by_position(features: Any, predictions: Any) -> Any:
             "features cannot be matched by it. If both frames have their rows in the same order, call "
             "reset_index(drop=True) on both."
         )
-    place = rows.get_indexer(features.index)
+    place = rows.get_indexer(about)
     there = place >= 0
     if not there.all():
-        others = features.index[~there]
+        others = about[~there]
         warn(
             f"features have {counted(len(others), 'row')} for tasks that are not among the answers "
             f"({first_few(others)}): left out. classifier_ predicts labels for them.",
             DataWarning,
         )
-    return features[there].set_axis(place[there])
+    return features.drop(columns="task", errors="ignore")[there].set_axis(place[there])
+
+
+def _flat(index: pd.Index) -> pd.Index:
+    """Return ids of several parts as tuples."""
+    return index.to_flat_index() if isinstance(index, pd.MultiIndex) else index
 
 
 def _refuse_tasks_in_a_column(frame: pd.DataFrame, tasks: pd.Index) -> None:
@@ -133,21 +139,24 @@ def _refuse_tasks_in_a_column(frame: pd.DataFrame, tasks: pd.Index) -> None:
             )
 
 
+def _refuse_other_kind(about: pd.Index, tasks: pd.Index, dtype: str) -> None:
+    """Raise if features and answers have ids that are equal as text only."""
+    if tasks.dtype == about.dtype or about.isin(tasks).any():
+        return
+    if pd.Index(about.astype(str)).isin(tasks.astype(str)).any():
+        raise DataError(
+            f"features name tasks as {first_few(about, 3)} ({about.dtype}), and the answers as "
+            f"{first_few(tasks, 3)} ({tasks.dtype}): give both one dtype, e.g. "
+            f"features.set_axis(features.index.astype({dtype}))."
+        )
+
+
 def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     _refuse_tasks_in_a_column(frame, tasks)
     if "task" in frame.columns:
         frame = frame.set_index("task")
-    about = frame.index
-    if isinstance(about, pd.MultiIndex):
-        about = about.to_flat_index()
-    if tasks.dtype != about.dtype and not about.isin(tasks).any():
-        texts = pd.Index(about.astype(str))
-        if texts.isin(tasks.astype(str)).any():
-            raise DataError(
-                f"features name tasks as {first_few(about, 3)} ({about.dtype}), and the answers as "
-                f"{first_few(tasks, 3)} ({tasks.dtype}): give both one dtype, e.g. "
-                "features.set_axis(features.index.astype(df['task'].dtype))."
-            )
+    about = _flat(frame.index)
+    _refuse_other_kind(about, tasks, "df['task'].dtype")
     ids.refuse_collisions(tasks, about, "task")
     twice = about[about.duplicated()]
     if len(twice):

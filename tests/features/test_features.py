@@ -184,6 +184,13 @@ def test_frames_of_answers_and_of_features_meet_by_index():
             model.predict(answers.rename_axis("photo"), features=ids.rename(columns={"task": name}))
     with pytest.raises(DataError, match=r"holds 1 id more than once \(31\)"):
         model.predict(answers.set_axis([31, *answers.index[1:]]), features=shuffled)
+    with pytest.raises(DataError, match=r"the answers as '1', '2', '3'.*astype\(df.index.dtype\)"):
+        model.predict(
+            answers.set_axis(map(str, range(1, 81))), features=shuffled.set_axis(range(1, 81))
+        )
+    parts = pd.MultiIndex.from_product([range(8), range(10)])
+    with pytest.raises(DataError, match=r"none of the 80 rows of features"):
+        model.predict(answers, features=shuffled.set_axis(parts))
 
 
 @pytest.mark.parametrize(
