@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.features import choice, guard, joint, learners, partitions
+from deem_crowd.features import choice, guard, joint, learners, neighbours, partitions
 from deem_crowd.features.learners import Learner, Predictor, SklearnLearner
 from deem_crowd.features.logistic import log_softmax, moments
 from deem_crowd.features.regions import Regions, by_region
@@ -130,7 +130,7 @@ def learn(
         split = DesignMatrix(by_region(answers, region, parts.number), design.device, design.dtype)
         problem = replace(problem, region=region, regional=split)
     small = rows.x.shape[0] * rows.x.shape[1] * design.n_classes < _ONE_THREAD_UP_TO
-    with threadpool_limits(1 if small else None):
+    with threadpool_limits(1 if small else None), neighbours.remembered():
         learned = _chosen(
             answers,
             problem,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +19,53 @@ from deem_crowd.features.logistic import Scaler
 from deem_crowd.features.scaling import Scaling
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
 
 NUMBERS = (5, 10, 20, 40)
 """Numbers of neighbours to choose from."""
+_MOST_REMEMBERED = 2**25
+"""Numbers of neighbours that are remembered, 128 MB."""
 _SHARE = 1.0
 """So many neighbours more are taken to have the shares of the classes, so that no probability is zero."""
+
+
+_searches: ContextVar[dict[bytes, IntArray] | None] = ContextVar("searches", default=None)
+
+
+@contextlib.contextmanager
+def remembered() -> Iterator[None]:
+    """Search once among the same rows for the same rows: a fit asks again and again, with other targets."""
+    token = _searches.set({})
+    try:
+        yield
+    finally:
+        _searches.reset(token)
+
+
+def _nearest(among: Any, wanted: Any, number: int) -> IntArray:
+    """Return which rows of ``among`` are nearest to each of N wanted ones, nearest first, shape (N, number)."""
+    from sklearn.neighbors import NearestNeighbors
+
+    found = _searches.get()
+    if found is None:
+        search = NearestNeighbors(n_neighbors=number).fit(among)
+        return np.asarray(search.kneighbors(wanted, return_distance=False))
+    key = _digest(among) + _digest(wanted)
+    if key not in found:
+        search = NearestNeighbors(n_neighbors=min(max(NUMBERS), among.shape[0])).fit(among)
+        nearest = search.kneighbors(wanted, return_distance=False).astype(np.int32)
+        if sum(each.size for each in found.values()) + nearest.size > _MOST_REMEMBERED:
+            found.clear()
+        found[key] = nearest
+    return found[key][:, :number]
+
+
+def _digest(x: Any) -> bytes:
+    parts = (x,) if isinstance(x, np.ndarray) else (x.data, x.indices, x.indptr)
+    read = hashlib.blake2b(repr(x.shape).encode())
+    for part in parts:
+        read.update(np.ascontiguousarray(part).data)
+    return read.digest()
 
 
 @dataclass
@@ -39,14 +84,11 @@ class Neighbours:
 
     def of_each(self, x: Any, numbers: tuple[int, ...]) -> list[FloatArray]:
         """Return the same for several numbers of neighbours."""
-        from sklearn.neighbors import NearestNeighbors
-
         shares = self.targets.mean(axis=0)
         most = min(max(numbers), len(self.targets))
         if not x.shape[0]:
             return [np.zeros((0, len(shares))) for _ in numbers]
-        search = NearestNeighbors(n_neighbors=most).fit(self.x)
-        nearest = search.kneighbors(self.scaler(x), return_distance=False)
+        nearest = _nearest(self.x, self.scaler(x), most)
         sums = self.targets[nearest].cumsum(axis=1)
         told = [min(number, most) for number in numbers]
         return [
