@@ -264,8 +264,8 @@ class Consensus:
             return None
         if isinstance(self.errors, pd.DataFrame):
             return FullTables.from_frame(self.errors, self.workers, self.classes)
-        if isinstance(self.errors, np.ndarray):
-            return FullTables(self.errors)
+        if not hasattr(self.errors, "cells"):
+            return FullTables(np.asarray(self.errors, dtype=np.float64))
         read: WorkerTables = self.errors
         return read
 

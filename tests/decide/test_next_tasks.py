@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -279,6 +281,15 @@ def test_crowdkit_aggregators_and_frames() -> None:
         ParameterError, match="there are none: pass a fitted aggregator with errors_"
     ):
         next_tasks(vote.probas_, 5, "expected_information")
+
+
+def test_tables_may_be_any_array() -> None:
+    tables = np.array([[[0.9, 0.2], [0.1, 0.8]], [[0.6, 0.3], [0.4, 0.7]]])
+    known = consensus([[0.6, 0.4], [0.8, 0.2], [0.5, 0.5]], tables)
+    listed = replace(known, errors=tables.astype(np.float32).tolist())
+    columns = ["task", "worker", "score", "expected_gain"]
+    found, expected = (next_pairs(one, 3, random_state=0)[columns] for one in (listed, known))
+    pd.testing.assert_frame_equal(found, expected, atol=1e-6)
 
 
 def test_a_loaded_model_decides_as_before(agg, tmp_path) -> None:
