@@ -24,6 +24,7 @@ import numpy.typing as npt
 from scipy import optimize
 from scipy.special import betaln, expit, logit
 
+from deem_crowd.features import narrow
 from deem_crowd.features.logistic import log_softmax
 from deem_crowd.features.scaling import MOST, Scaling
 
@@ -103,9 +104,9 @@ def fit(
     def likelihood(at: FloatArray, of_pair: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         word = log_softmax(at[0] * log_q + at[3:] + shares)
         joint = word + of_pair[place] + closed
-        top = joint.max(axis=1, keepdims=True)
+        top = narrow.largest(joint)
         posterior = np.exp(joint - top)
-        total = posterior.sum(axis=1, keepdims=True)
+        total = narrow.total(posterior)
         return float((top + np.log(total)).sum()), posterior / total, np.exp(word)
 
     def objective(at: FloatArray) -> tuple[float, FloatArray]:

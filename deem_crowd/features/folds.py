@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deem_crowd.features import narrow
 from deem_crowd.features.logistic import (
     FTOL,
     MOST_STEPS,
@@ -176,9 +177,9 @@ class _Losses:
         weight = at[:, :-1].transpose(1, 0, 2).reshape(-1, f * k).astype(np.float32)
         logits = (self._x @ weight).reshape(-1, f, k)
         logits += at[:, -1].astype(np.float32)
-        logits -= logits.max(axis=2, keepdims=True)
+        logits -= narrow.largest(logits)
         expected = np.exp(logits)
-        total = expected.sum(axis=2)
+        total = narrow.total(expected)[:, :, 0]
         lost = np.log(total) - np.einsum("nk,nfk->nf", self._aim, logits)
         loss: Float64 = np.einsum("nf,nf->f", lost, self._share, dtype=np.float64)
         expected *= (self._share / total)[:, :, None]

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deem_crowd.features import narrow
+
 FloatArray = npt.NDArray[np.floating[Any]]
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -103,10 +105,8 @@ class Coefficients:
 
 def log_softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the logarithm of the softmax over the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_proba: npt.NDArray[np.float64] = shifted - np.log(
-        np.exp(shifted).sum(axis=-1, keepdims=True)
-    )
+    shifted = logits - narrow.largest(logits)
+    log_proba: npt.NDArray[np.float64] = shifted - np.log(narrow.total(np.exp(shifted)))
     return log_proba
 
 
@@ -147,12 +147,10 @@ def fit_soft(
     def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         table = flat.reshape(p + 1, k)
         logits = x @ table[:p].astype(np.float32) + table[p].astype(np.float32)
-        logits -= logits.max(axis=1, keepdims=True)
+        logits -= narrow.largest(logits)
         expected = np.exp(logits)
-        total = expected.sum(axis=1, keepdims=True)
-        loss = float(
-            (share * (np.log(total) - (aim * logits).sum(1, keepdims=True))).sum(dtype=np.float64)
-        )
+        total = narrow.total(expected)
+        loss = float((share * (np.log(total) - narrow.total(aim * logits))).sum(dtype=np.float64))
         expected /= total
         expected -= aim
         expected *= share

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deem_crowd.features import narrow
 from deem_crowd.features.logistic import log_softmax
 
 FloatArray = npt.NDArray[np.float64]
@@ -70,7 +71,7 @@ class Scaling:
             said = weighted * log_q
             slope = (aimed - np.append(said.sum(), weighted.sum(axis=0))) / total
             slope[1:] -= 2 * _PULL * at[1:]
-            mean = (p * log_q).sum(axis=1)
+            mean = narrow.total(p * log_q)[:, 0]
             curve = np.zeros((k + 1, k + 1))
             curve[0, 0] = (said * log_q).sum() - weights @ mean**2
             curve[0, 1:] = curve[1:, 0] = said.sum(axis=0) - mean @ weighted
@@ -93,7 +94,7 @@ class Scaling:
 
 def _softmax(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the softmax over the last axis, and the logarithms of its normalisers."""
-    top = logits.max(axis=1)
-    expected = np.exp(logits - top[:, None])
-    total = expected.sum(axis=1)
-    return expected / total[:, None], np.log(total) + top
+    top = narrow.largest(logits)
+    expected = np.exp(logits - top)
+    total = narrow.total(expected)
+    return expected / total, (np.log(total) + top)[:, 0]

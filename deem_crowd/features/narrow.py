@@ -1,0 +1,34 @@
+"""Maxima and sums over a last axis of few classes, column by column: numpy takes ten times as long row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_FEW = 32
+_SAME_ORDER = 8
+"""Numpy adds up to so many numbers one after another, as is done here; of more the last bits would differ."""
+
+
+def largest(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the maxima over the last axis, which stays, with length 1."""
+    k = values.shape[-1]
+    if not 0 < k <= _FEW:
+        return np.asarray(values.max(axis=-1, keepdims=True))
+    found = values[..., 0].copy()
+    for column in range(1, k):
+        np.maximum(found, values[..., column], out=found)
+    return found[..., None]
+
+
+def total(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the sums over the last axis, which stays, with length 1."""
+    k = values.shape[-1]
+    if not 0 < k < _SAME_ORDER:
+        return np.asarray(values.sum(axis=-1, keepdims=True))
+    found = values[..., 0].copy()
+    for column in range(1, k):
+        found += values[..., column]
+    return found[..., None]
