@@ -13,7 +13,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.decide import checks
-from deem_crowd.decide.source import Source, as_read, model_of, read_answers, remembered
+from deem_crowd.decide.source import Source, model_of, read_answers, remembered
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 from deem_crowd.model.worker_tables import FullTables, WorkerTables
 
@@ -151,10 +151,11 @@ class Consensus:
     @classmethod
     def _from_arrays(cls, source: Any, answers: Any) -> Consensus:
         seen, model = remembered(source), model_of(source)
-        if answers is not None:
-            read = as_read(answers, source)
-            asked = read if model is None else answers
-            posterior, labels = source.predict_proba(asked), source.predict(asked)
+        if answers is not None and model is not None:
+            posterior, labels, read = source._reread(answers)
+        elif answers is not None:
+            read = read_answers(answers, source)
+            posterior, labels = source.predict_proba(read), source.predict(read)
         elif seen is not None:  # what fit found, with the labels that it knew
             read, posterior, labels = seen, source.probas_, source.labels_
         else:
@@ -162,8 +163,7 @@ class Consensus:
                 f"this {type(source).__name__} does not have its answers (a file of a model holds none): pass "
                 "answers=, the array or Answers it was fitted to."
             )
-        known = seen if seen is not None and isinstance(answers, Answers) else read
-        classes: pd.Index = known.classes
+        classes: pd.Index = read.classes
         if len(classes) != np.shape(posterior)[1]:
             classes = pd.RangeIndex(np.shape(posterior)[1])
         consensus = cls(
@@ -172,9 +172,9 @@ class Consensus:
             read.tasks,
             classes.rename("label"),
             np.asarray(source.priors_, dtype=np.float64),
-            known.workers,
+            read.workers,
             source.confusion_ if model is None else model.worker_tables(),
-            source=Source.of(source, known),
+            source=Source.of(source, read),
         )
         return consensus.with_answers(read)
 

@@ -58,14 +58,6 @@ def remembered(source: Any) -> Answers | None:
     return None if seen is None else seen.answers
 
 
-def as_read(answers: Any, source: Any) -> Answers:
-    """Return answers in any form under the classes of a DEEM, which may have been given sources' own names."""
-    if model_of(source) is None:
-        return read_answers(answers, source)
-    read: Answers = source._posterior(answers)[1]
-    return read
-
-
 def read_answers(answers: Any, source: Any) -> Answers:
     """Return answers in any form as Answers, read as the aggregator reads them."""
     if isinstance(answers, Answers):

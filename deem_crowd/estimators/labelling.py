@@ -18,7 +18,14 @@ from deem_crowd.estimators.naming import NAMING, Naming, under_own_names
 from deem_crowd.estimators.predictions import Predictions
 from deem_crowd.estimators.probabilities import PROBABILITIES
 from deem_crowd.estimators.readings import Readings
-from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    ParameterError,
+    counted,
+    first_few,
+)
 from deem_crowd.features.rows import by_position
 from deem_crowd.model import votes as initialization
 from deem_crowd.model.design import DesignMatrix
@@ -239,6 +246,28 @@ class Labelling(Readings, Insights):
             answers = naming.renamed(answers, by_position=True)
         workers = np.arange(answers.n_workers)
         return model.posterior(answers, workers, classes), answers, workers
+
+    def _reread(
+        self, predictions: Predictions
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], Answers]:
+        """Return what tables and decisions go by: p(label | answers), labels, and the answers in the model's order.
+
+        Raises
+        ------
+        DataError
+            Also if the answers name workers that the model does not know.
+        """
+        posterior, answers, workers = self._posterior(predictions)
+        remembered: Memory | None = self.__dict__.get(FITTED_ON)
+        if isinstance(predictions, Answers) and remembered is not None:
+            strange = answers.workers.take(np.flatnonzero(workers < 0))
+            if len(strange):
+                raise DataError(
+                    f"answers name {counted(len(strange), 'worker')} that the model was not fitted to: "
+                    f"{first_few(strange)}. Fit it to these answers first."
+                )
+            answers = answers.select(workers=(workers, remembered.answers.workers))
+        return _dense(posterior), fitted.best_class(posterior, answers), answers
 
     def _agreement(
         self,

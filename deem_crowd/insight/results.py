@@ -169,18 +169,16 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
 
         raise NotFittedError(f"this {type(model).__name__} is not fitted yet: call fit first.")
     remembered = model.__dict__.get("_fitted_on")
-    if answers is None:
-        if remembered is None:
-            raise MissingAnswersError(
-                f"this {type(model).__name__} does not have its answers (a file of a model holds none). Pass them: "
-                "deem_crowd.insight.tables.tasks(model, answers=df), and likewise workers and pair_agreement there, "
-                "contested.contested, findings.summary, each plot, and report."
-            )
-        settled, known = remembered.answers, remembered.known
-    else:
-        settled, known = _read(model, answers), None
-    whole = answers is None
-    results = _of_array(model, settled, whole) if is_deem(model) else _of_frame(model, settled)
+    if answers is not None:
+        return _of_array(model, answers) if is_deem(model) else _of_frame(model, answers)
+    if remembered is None:
+        raise MissingAnswersError(
+            f"this {type(model).__name__} does not have its answers (a file of a model holds none). Pass them: "
+            "deem_crowd.insight.tables.tasks(model, answers=df), and likewise workers and pair_agreement there, "
+            "contested.contested, findings.summary, each plot, and report."
+        )
+    settled, known = remembered.answers, remembered.known
+    results = _of_array(model, None) if is_deem(model) else _of_frame(model, settled)
     if isinstance(known, pd.DataFrame):
         known = known_labels.positions(known, settled, again=True)
     if known is None or not (known >= 0).any():
@@ -191,27 +189,18 @@ def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
     return replace(results, posterior=clamped, label=label, known=known)
 
 
-def _read(model: Model, answers: Any) -> Answers:
-    if is_deem(model):
-        from deem_crowd.data.answers import as_answers
-
-        return as_answers(answers, model.n_classes_, warn_empty=())
-    if isinstance(answers, Answers):
-        return answers
-    return Answers.from_frame(answers, missing=model.missing, duplicates=model.duplicates)
-
-
-def _of_array(model: DEEM, answers: Answers, fitted_on: bool) -> Results:
-    if fitted_on:
-        label, posterior = model.labels_, model.probas_
+def _of_array(model: DEEM, answers: Any) -> Results:
+    """Return the results of answers in any form, or of those of the fit."""
+    if answers is None:
+        label, posterior, read = model.labels_, model.probas_, model.__dict__["_fitted_on"].answers
     else:
-        label, posterior = model.predict(answers, return_probs=True)
+        posterior, label, read = model._reread(answers)
     log_likelihood = model.history_.get("log_likelihood")
     if log_likelihood is None:
         log_likelihood = [-loss for loss in model.history_.get("loss", [])]
     return Results(
         model,
-        answers,
+        read,
         np.asarray(label, dtype=np.int64),
         posterior,
         model.priors_,
@@ -222,7 +211,9 @@ def _of_array(model: DEEM, answers: Answers, fitted_on: bool) -> Results:
     )
 
 
-def _of_frame(model: DEEMAggregator, answers: Answers) -> Results:
+def _of_frame(model: DEEMAggregator, answers: Any) -> Results:
+    if not isinstance(answers, Answers):
+        answers = Answers.from_frame(answers, missing=model.missing, duplicates=model.duplicates)
     labels, probas = cast("pd.Series[Any]", model.labels_), model.probas_
     workers, classes = model.skills_.index, model.priors_.index
     axes = (

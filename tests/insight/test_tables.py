@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import DEEM, Answers, DataError, DEEMAggregator
+from deem_crowd import DEEM, Answers, DataError, DataWarning, DEEMAggregator
 from deem_crowd.insight import contested, findings, pairs, tables
 from deem_crowd.insight.results import results_of
 from deem_crowd.model.worker_tables import FullTables
@@ -97,6 +97,22 @@ def test_both_classes_and_a_loaded_model_say_the_same(tmp_path) -> None:
     shuffled = long(matrix).sample(frac=1, random_state=0)
     found = tables.workers(again, answers=shuffled)
     pd.testing.assert_frame_equal(found, agg.workers_, check_dtype=False)
+
+
+def test_answers_given_to_a_deem_go_by_worker_and_by_own_name() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=(60, 1))
+    matrix = np.where(rng.random((60, 4)) < [0.9, 0.8, 0.7, 0.6], truth, (truth + 1) % 3)
+    own = DEEM(label_names="own").fit((matrix + np.arange(4)) % 3)
+    found = tables.workers(own, answers=(matrix + np.arange(4)) % 3)
+    pd.testing.assert_frame_equal(found, own.workers_)
+    read = Answers.from_dense(matrix, workers=pd.Index(list("abcd")))
+    model = DEEM().fit(read)
+    turned = read.select(workers=(np.arange(4)[::-1], read.workers[::-1]))
+    pd.testing.assert_frame_equal(tables.workers(model, answers=turned), model.workers_)
+    strange = read.select(workers=(np.arange(4), pd.Index(list("abcz"))))
+    with pytest.warns(DataWarning), pytest.raises(DataError, match="1 worker that .*: 'z'"):
+        tables.workers(model, answers=strange)
 
 
 def test_answers_of_somebody_else_are_refused(sparse_crowd) -> None:
