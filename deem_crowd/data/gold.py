@@ -38,7 +38,8 @@ def pairs(
     if gold is None:
         return None
     table: Any = gold
-    if not isinstance(table, pd.Series | pd.DataFrame | Mapping) and hasattr(table, "columns"):
+    pandas = isinstance(table, pd.Series | pd.DataFrame | Mapping)
+    if not pandas and hasattr(table, "to_pandas") and hasattr(table, "columns"):
         gold = table.to_pandas()  # of polars or Arrow
     if isinstance(gold, pd.DataFrame):
         named = {"task": task, "label": label}

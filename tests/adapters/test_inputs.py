@@ -112,6 +112,8 @@ def test_gold_may_be_a_table_of_polars_or_arrow() -> None:
     for table in (pl.from_pandas(gold), pa.Table.from_pandas(gold)):
         labels = DEEMAggregator().fit_predict(FRAME, table)
         assert labels[["t1", "t3"]].tolist() == ["dog", "dog"]
+    with pytest.raises(FormError, match="gold is a LazyFrame"):
+        DEEMAggregator().fit(FRAME, pl.from_pandas(gold).lazy())
 
 
 def test_gold_may_have_the_names_of_the_answers() -> None:
