@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -259,7 +260,14 @@ class Labelling(Readings, Insights):
         """
         posterior, answers, workers = self._posterior(predictions)
         remembered: Memory | None = self.__dict__.get(FITTED_ON)
-        if isinstance(predictions, Answers) and remembered is not None:
+        if not isinstance(predictions, Answers):
+            ids = (
+                self.__dict__.get(taken.COLUMNS)
+                if remembered is None
+                else remembered.answers.workers
+            )
+            answers = answers if ids is None else replace(answers, workers=ids)
+        elif remembered is not None:
             strange = answers.workers.take(np.flatnonzero(workers < 0))
             if len(strange):
                 raise DataError(

@@ -99,7 +99,7 @@ def test_both_classes_and_a_loaded_model_say_the_same(tmp_path) -> None:
     pd.testing.assert_frame_equal(found, agg.workers_, check_dtype=False)
 
 
-def test_answers_given_to_a_deem_go_by_worker_and_by_own_name() -> None:
+def test_answers_given_to_a_deem_go_by_worker_and_by_own_name(tmp_path) -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(3, size=(60, 1))
     matrix = np.where(rng.random((60, 4)) < [0.9, 0.8, 0.7, 0.6], truth, (truth + 1) % 3)
@@ -110,6 +110,12 @@ def test_answers_given_to_a_deem_go_by_worker_and_by_own_name() -> None:
     model = DEEM().fit(read)
     turned = read.select(workers=(np.arange(4)[::-1], read.workers[::-1]))
     pd.testing.assert_frame_equal(tables.workers(model, answers=turned), model.workers_)
+    frame = pd.DataFrame(matrix, columns=list("abcd"))
+    model.fit(frame).save(tmp_path / "model")
+    for one in (model, DEEM.load(tmp_path / "model")):
+        found = tables.workers(one, answers=frame[list("dbca")])
+        pd.testing.assert_frame_equal(found, model.workers_, check_names=False)
+    model.fit(read)
     strange = read.select(workers=(np.arange(4), pd.Index(list("abcz"))))
     with pytest.warns(DataWarning), pytest.raises(DataError, match="1 worker that .*: 'z'"):
         tables.workers(model, answers=strange)
