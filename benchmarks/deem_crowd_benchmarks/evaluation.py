@@ -116,7 +116,12 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
     tasks = pd.Index(answers["task"].unique(), tupleize_cols=False)
     classes = answers["label"].unique()
     try:
-        made = contract.checked(labels, contract.probabilities(aggregator), tasks, classes)
+        probas = contract.probabilities(aggregator)
+    except MemoryError:  # of many tasks and classes: the labels are there without them
+        probas = None
+        evaluation.warnings.append("its probabilities do not fit into memory, and are not scored")
+    try:
+        made = contract.checked(labels, probas, tasks, classes)
     except ValueError as error:
         evaluation.status, evaluation.reason = "invalid", str(error)
         return evaluation

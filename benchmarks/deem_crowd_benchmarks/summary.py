@@ -276,7 +276,9 @@ def _beside_peer(method: str, methods: Sequence[str]) -> bool:
 
 def _ratios(alike: Sequence[Row], same: Sequence[Row]) -> list[Row]:
     """Return what the peer takes in units of a method's runs, seed by seed."""
-    took = {row["seed"]: row["seconds"] for row in alike if row["method"] == _PEER}
+    took = {
+        row["seed"]: row["seconds"] for row in alike if row["method"] == _PEER and "seconds" in row
+    }
     return [
         {"ratio": took[row["seed"]] / row["seconds"]}
         for row in same

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -220,6 +221,23 @@ def test_scaling_measures_what_follows_the_answers(tmp_path) -> None:
     assert all(row["seconds"] > 0 for row in rows)
     assert not list((tmp_path / runs.HITS).iterdir())
     assert "Scaling" in (tmp_path / reports.HTML).read_text()
+
+
+def test_a_size_that_the_peer_fails_on_has_no_ratio() -> None:
+    failed = {"status": "memory", "reason": "the limit is 8 GB"}
+    rows = [
+        {"kind": summary.SCALE, "set": f"{n:,} answers", "method": method, "seed": 0}
+        | (
+            failed
+            if (method, n) == ("ds", 4000)
+            else {"status": "ok", "n_answers": n, "seconds": 2}
+        )
+        for n in (2000, 4000)
+        for method in ("deem", "ds")
+    ]
+    found = summary.summarise(rows, Path("nowhere")).scaling
+    at = found.header.index("ds / deem")
+    assert [row[at] for row in found.rows[:2]] == ["1.0", summary.DASH]
 
 
 def test_named_suites_fit_what_there_is() -> None:

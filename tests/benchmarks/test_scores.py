@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import planted
 import pytest
-from deem_crowd_benchmarks import measures
+from deem_crowd_benchmarks import evaluation, measures
+from deem_crowd_benchmarks.methods import Method
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
@@ -17,6 +19,22 @@ PROBAS = pd.DataFrame(
 )
 GOLD = pd.Series(["a", "b", "b", "b", None], index=pd.Index([0, 1, 2, 3, 4], name="task"))
 LABELS = pd.Series(["a", "a", "a", "b", "a"], index=GOLD.index)
+
+
+class TooMany(planted.Vote):
+    """Has labels, and probabilities that would not fit into memory."""
+
+    @property
+    def probas_(self):
+        raise MemoryError
+
+
+def test_labels_are_scored_where_probabilities_do_not_fit() -> None:
+    found = evaluation.evaluate(planted.tiny(), Method("x", TooMany))
+    assert found.status == "ok"
+    assert found.measures["accuracy"] > 0
+    assert "log_loss" not in found.measures
+    assert any("do not fit into memory" in words for words in found.warnings)
 
 
 def test_by_hand() -> None:
