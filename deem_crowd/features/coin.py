@@ -24,9 +24,9 @@ import numpy.typing as npt
 from scipy import optimize
 from scipy.special import betaln, expit, logit
 
-from deem_crowd.features import narrow
 from deem_crowd.features.logistic import log_softmax
 from deem_crowd.features.scaling import MOST, Scaling
+from deem_crowd.model import narrow
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.features import narrow
 from deem_crowd.features.logistic import (
     FTOL,
     MOST_STEPS,
@@ -29,6 +28,7 @@ from deem_crowd.features.logistic import (
     Scaler,
     fit_soft,
 )
+from deem_crowd.model import narrow
 
 Float64 = npt.NDArray[np.float64]
 

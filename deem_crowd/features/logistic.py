@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.features import narrow
+from deem_crowd.model import narrow
 
 FloatArray = npt.NDArray[np.floating[Any]]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.features import narrow
 from deem_crowd.features.logistic import log_softmax
+from deem_crowd.model import narrow
 
 FloatArray = npt.NDArray[np.float64]
 

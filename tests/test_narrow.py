@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deem_crowd.features import narrow
+from deem_crowd.model import narrow
 
 
 @pytest.mark.parametrize("k", [0, 1, 2, 7, 8, 31, 33])

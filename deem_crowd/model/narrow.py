@@ -1,4 +1,4 @@
-"""Maxima and sums over a last axis of few classes, column by column: numpy takes ten times as long row by row."""
+"""Maxima and sums over a last axis of few classes, column by column: row by row takes numpy ten times as long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 _FEW = 32
 _SAME_ORDER = 8
-"""Numpy adds up to so many numbers one after another, as is done here; of more the last bits would differ."""
+"""Fewer numbers than these numpy adds one after another, as is done here; with more the last bits would differ."""
 
 
 def largest(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
