@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from deem_crowd.clustering.alignment import align_sources
 from deem_crowd.clustering.own_names import IntArray, OwnNames
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted
-from deem_crowd.runtime.constructor import ConstructorParameters
+from deem_crowd.runtime.constructor import ConstructorParameters, is_whole
 from deem_crowd.runtime.warning import warn
 
 _BLOCK = 2_000_000
@@ -156,9 +156,9 @@ class AgreementClusters(ConstructorParameters):
                 )
         if self.exclusion not in ("centre", "members"):
             raise ParameterError(f"exclusion={self.exclusion!r}: it is 'centre' or 'members'.")
-        if self.n_clusters is not None and not _positive(self.n_clusters):
+        if self.n_clusters is not None and not is_whole(self.n_clusters, 1):
             raise ParameterError(f"n_clusters={self.n_clusters!r}: an integer >= 1, or None.")
-        if not _positive(self.min_shared):
+        if not is_whole(self.min_shared, 1):
             raise ParameterError(f"min_shared={self.min_shared!r}: an integer >= 1.")
 
     def _most_clusters(self, own: OwnNames) -> int:
@@ -174,11 +174,6 @@ class AgreementClusters(ConstructorParameters):
         self.sizes_ = np.bincount(labels[labels >= 0], minlength=len(centres)).astype(np.int64)
         self.coverage_ = float((labels >= 0).mean())
         self.names_ = _names(own, labels, len(centres))
-
-
-def _positive(number: Any) -> bool:
-    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-    return whole and bool(number >= 1)
 
 
 class _Edges:

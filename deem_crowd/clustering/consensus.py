@@ -32,7 +32,7 @@ from deem_crowd.clustering.naming import columns_of
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 from deem_crowd.clustering.settling import best_named
 from deem_crowd.exceptions import DataError, ParameterError, counted
-from deem_crowd.runtime.constructor import ConstructorParameters
+from deem_crowd.runtime.constructor import ConstructorParameters, is_whole
 
 _SEARCHED, _OF_A_NAME = 100_000, 30
 """Of more answers, and more than 30 for each own name, starts are tried on a part of the tasks."""
@@ -177,7 +177,7 @@ class ClusteringAggregator(ConstructorParameters):
         most = int(np.bincount(own.source).max())
         given = range(2, most + 1) if self.n_classes is None else self.n_classes
         numbers = list(given) if isinstance(given, Iterable) else [given]
-        whole = all(_whole(k, 1) for k in numbers)
+        whole = all(is_whole(k, 1) for k in numbers)
         if not numbers or not whole:
             if self.n_classes is None:
                 raise DataError(
@@ -186,7 +186,7 @@ class ClusteringAggregator(ConstructorParameters):
             raise ParameterError(
                 f"n_classes={self.n_classes!r} is not allowed: an integer >= 1, several, or None."
             )
-        if not _whole(self.n_starts, 0):
+        if not is_whole(self.n_starts, 0):
             raise ParameterError(f"n_starts={self.n_starts!r} is not allowed: an integer >= 0.")
         try:
             np.random.default_rng(self.random_state)
@@ -283,12 +283,6 @@ class ClusteringAggregator(ConstructorParameters):
                 rows, cols = linear_sum_assignment(counts[place], maximize=True)
                 skills[source] = counts[place][rows, cols].sum() / counts[place].sum()
         self.skills_ = pd.Series(skills, index=answers.workers, name="skill")
-
-
-def _whole(number: Any, least: int) -> bool:
-    """Tell whether a parameter is an integer, and large enough."""
-    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-    return whole and bool(number >= least)
 
 
 def _class_names(

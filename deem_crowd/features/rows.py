@@ -88,8 +88,8 @@ def by_position(features: Any, predictions: Any) -> Any:
     Raises
     ------
     DataError
-        If the features go by an index in which several rows of answers have one id, or their ids are in a column that
-        is not called ``task`` or of another kind.
+        If several rows of answers have one id, if the ids of the features are in a column that is not called ``task``,
+        or if they equal those of the answers as text only.
     """
     if not (isinstance(features, pd.DataFrame) and isinstance(predictions, pd.DataFrame)):
         return features

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 _FEW = 32
 _SAME_ORDER = 8
-"""Fewer numbers than these numpy adds one after another, as is done here; with more the last bits would differ."""
+"""Numpy adds fewer numbers than this one after another, as here; with more of them the last bits would differ."""
 
 
 def largest(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

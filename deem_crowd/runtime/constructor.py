@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from numbers import Integral
 from typing import Any, TypeVar
 
 from deem_crowd.exceptions import ParameterError
@@ -48,3 +49,8 @@ def _short(value: Any) -> str:
         return str(value.__name__)
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"<{type(value).__name__}>"
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Tell whether a parameter is an integer, Python's or numpy's and no bool, and at least as large."""
+    return type(value) is not bool and isinstance(value, Integral) and int(value) >= least
