@@ -179,7 +179,9 @@ class DEEM(
         predictions : array, DataFrame or Answers
             Integers, shape (N, D), −1 where a source gave no answer; or floats, shape (N, K, D), one distribution
             over the classes per source, all zeros or NaN where it gave none. A frame of pandas or polars has a row a
-            task and a column a source, NaN or null where it gave no answer; its columns are remembered by name.
+            task and a column a source, NaN or null where it gave no answer; its columns are remembered by name. The
+            index of a pandas frame names the tasks in tables and decisions, where it names each once; else row numbers
+            do.
         y : integers, shape (N,), optional
             True classes, −1 where unknown, to rate the fit by: ``history_['accuracy']`` follows them, and training
             never sees them, so that scikit-learn's cross-validation rates labels that nothing was learned from.
@@ -210,10 +212,11 @@ class DEEM(
                 raise declaration.unknown_parameter("DEEM.fit", name, settings)
         settings.update(overrides)
         declaration.check(settings, type(self))
+        predictions = inputs.opened(predictions)
         answers, columns, named = naming.read(predictions, settings, gold)
         known = None if gold is None else class_vector(gold, answers, "gold")
         truth = None if y is None else class_vector(y, answers, "y")
-        seen = Memory(answers, known)
+        seen = Memory(taken.identified(answers, predictions), known)
         dense = features is not None or settings["label_names"] == "own"
         model, posterior = trained(seen, settings, dense=dense)
         counts = None if isinstance(model, SparseModel) else model.pairs
@@ -268,7 +271,8 @@ class DEEM(
         Parameters
         ----------
         predictions : array, DataFrame or Answers
-            As in :meth:`fit`. The rows of an array or a frame are new tasks; answers with ids may be about old ones.
+            As in :meth:`fit`. Rows of an array or a wide frame are new tasks; answers with ids, and long tables, may
+            be about old ones. Where the index of a frame repeats an earlier id, tasks go by row number, with a warning.
             The first call settles K, if ``n_classes`` does not.
         y : ignored
             scikit-learn passes it; known classes are ``gold``.
@@ -288,13 +292,15 @@ class DEEM(
         """
         settings = naming.with_common(self.get_params(deep=False))
         declaration.check(settings, type(self))
+        predictions = inputs.opened(predictions)
         with exclusive(self):
             before, present = Memory.before(self.__dict__), None
             if before is None:
                 answers, columns = taken.read(predictions, settings["n_classes"])
+                answers = taken.identified(answers, predictions)
             else:
                 columns = self.__dict__.get(COLUMNS)
-                rows = taken.in_order(inputs.opened(predictions), self.__dict__)
+                rows = taken.in_order(predictions, self.__dict__)
                 # no warning of sources that are silent in a later part
                 answers = as_answers(rows, before.answers.n_classes, warn_empty=("task",))
             known = None if gold is None else class_vector(gold, answers, "gold")
@@ -303,12 +309,9 @@ class DEEM(
             else:
                 self._same_sources(answers)
                 if not isinstance(predictions, Answers):
-                    first = before.answers.n_tasks
-                    answers = replace(
-                        answers,
-                        tasks=pd.RangeIndex(first, first + answers.n_tasks),
-                        workers=before.answers.workers,
-                    )
+                    answers, earlier = taken.further(answers, predictions, before.answers)
+                    answers = replace(answers, workers=earlier.workers)
+                    before = Memory(earlier, before.known)
                 seen, present = before.with_vector(answers, known), self._model()
             model, posterior = trained(seen, settings, present)
             self._take(model, posterior, seen, columns, settings["model_dir"], goes_on=True)

@@ -223,6 +223,7 @@ class Labelling(Readings, Insights):
         classes = np.arange(self.n_classes_)
         remembered: Memory | None = self.__dict__.get(FITTED_ON)
         naming: Naming | None = self.__dict__.get(NAMING)
+        predictions = inputs.opened(predictions)
         if isinstance(predictions, Answers) and remembered is not None:
             if naming is not None:
                 predictions = naming.renamed(predictions)
@@ -237,7 +238,7 @@ class Labelling(Readings, Insights):
                 DataWarning,
             )
         # no warning of sources that are silent among new tasks
-        predictions = taken.in_order(inputs.opened(predictions), self.__dict__)
+        predictions = taken.in_order(predictions, self.__dict__)
         if naming is None:
             answers = as_answers(predictions, self.n_classes_, warn_empty=("task",))
         else:
@@ -258,6 +259,7 @@ class Labelling(Readings, Insights):
         DataError
             Also if the answers name workers that the model does not know.
         """
+        predictions = inputs.opened(predictions)
         posterior, answers, workers = self._posterior(predictions)
         remembered: Memory | None = self.__dict__.get(FITTED_ON)
         if not isinstance(predictions, Answers):
@@ -267,6 +269,7 @@ class Labelling(Readings, Insights):
                 else remembered.answers.workers
             )
             answers = answers if ids is None else replace(answers, workers=ids)
+            answers = taken.identified(answers, predictions)
         elif remembered is not None:
             strange = answers.workers.take(np.flatnonzero(workers < 0))
             if len(strange):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from deem_crowd.data.wide import frame_matrix, is_frame
 from deem_crowd.estimators import inputs, stored_ids
 from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.exceptions import DataError, DataWarning, counted, first_few
+from deem_crowd.features.rows import flat
 from deem_crowd.runtime.warning import warn
 
 Predictions: TypeAlias = npt.ArrayLike | pd.DataFrame | Answers
@@ -32,6 +34,49 @@ def read(
     matrix, columns = frame_matrix(predictions)
     answers = Answers.from_dense(matrix, n_classes, workers=columns, warn_empty=warn_empty)
     return answers, columns
+
+
+def identified(answers: Answers, predictions: Any) -> Answers:
+    """Return the answers of a wide pandas frame with its index for the tasks, and others as they are.
+
+    An index that counts rows, lacks ids or holds one twice tells no tasks.
+    """
+    if not isinstance(predictions, pd.DataFrame):
+        return answers
+    rows = flat(predictions.index)
+    if rows.equals(pd.RangeIndex(len(rows))) or rows.hasnans or not rows.is_unique:
+        return answers
+    return replace(answers, tasks=rows.rename("task"))
+
+
+def further(answers: Answers, predictions: Any, before: Answers) -> tuple[Answers, Answers]:
+    """Return answers about further tasks, and those before, with ids for all of them.
+
+    Rows without ids go by their number among all. Where an id occurs again, or the rows before had none, all do: a row
+    is a new task.
+
+    Parameters
+    ----------
+    answers : Answers
+        Of an array or a frame.
+    predictions : array or DataFrame
+        What they were read from.
+    before : Answers
+    """
+    n = before.n_tasks
+    numbers = pd.RangeIndex(n, n + answers.n_tasks, name=before.tasks.name)
+    ids = identified(answers, predictions).tasks
+    if ids is answers.tasks or before.tasks.equals(pd.RangeIndex(n)):
+        ids = numbers
+    again = ids[ids.isin(before.tasks)]
+    if len(again):
+        warn(
+            f"{counted(len(again), 'row has', 'rows have')} an id that an earlier row has ({first_few(again)}); each "
+            "row is a task of its own, so that tasks go by row number from here on.",
+            DataWarning,
+        )
+        ids, before = numbers, replace(before, tasks=pd.RangeIndex(n, name=before.tasks.name))
+    return replace(answers, tasks=ids.rename(before.tasks.name)), before
 
 
 def names_of(columns: pd.Index | None) -> dict[str, Any]:

@@ -93,11 +93,11 @@ def by_position(features: Any, predictions: Any) -> Any:
     """
     if not (isinstance(features, pd.DataFrame) and isinstance(predictions, pd.DataFrame)):
         return features
-    rows = _flat(predictions.index)
+    rows = flat(predictions.index)
     if rows.equals(pd.RangeIndex(len(rows))):
         return features
     _refuse_tasks_in_a_column(features, rows)
-    about = _flat(pd.Index(features["task"]) if "task" in features.columns else features.index)
+    about = flat(pd.Index(features["task"]) if "task" in features.columns else features.index)
     if not about.isin(rows).any():
         if not about.equals(pd.RangeIndex(len(about))):  # no row numbers either
             _refuse_other_kind(about, rows, "df.index.dtype")
@@ -121,7 +121,7 @@ def by_position(features: Any, predictions: Any) -> Any:
     return features.drop(columns="task", errors="ignore")[there].set_axis(place[there])
 
 
-def _flat(index: pd.Index) -> pd.Index:
+def flat(index: pd.Index) -> pd.Index:
     """Return ids of several parts as tuples."""
     return index.to_flat_index() if isinstance(index, pd.MultiIndex) else index
 
@@ -155,7 +155,7 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     _refuse_tasks_in_a_column(frame, tasks)
     if "task" in frame.columns:
         frame = frame.set_index("task")
-    about = _flat(frame.index)
+    about = flat(frame.index)
     _refuse_other_kind(about, tasks, "df['task'].dtype")
     ids.refuse_collisions(tasks, about, "task")
     twice = about[about.duplicated()]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
+import numpy.typing as npt
+from scipy import sparse, special
 
 from deem_crowd.insight.pairs import FloatArray, IntArray, Panel
-from deem_crowd.selection.pairs import LEAST_COMMON
+from deem_crowd.selection.pairs import LEAST_COMMON, Pairs
+
+Mask = npt.NDArray[np.bool_]
 
 _ALIKE = 0.8
 """Cohen's κ from which two workers answer alike."""
@@ -41,9 +44,12 @@ def camp_of(panel: Panel) -> Camp | None:
 
     Were what the members say the label, two of the others j and k, with mean agreement b_j and b_k with the members,
     would agree by b_j b_k / κ̄, where κ̄ is the agreement within the group (one factor, as in
-    :mod:`deem_crowd.selection.dependence`). They have to agree more than that, four standard errors of the mean and
-    more, and more than with the members: then the members share errors, or the others do. Panels of more than 50
-    workers are not asked.
+    :mod:`deem_crowd.selection.dependence`). They have to agree more than that and more than with the members: then the
+    members share errors, or the others do. The mean excess is compared with four standard errors, by the delta method
+    from those of all κ that enter. The group is the one that agrees most among all pairs, so κ̄ counts as low as it may
+    be, did any of the pairs come as high by chance (one panel in a hundred, Bonferroni over the pairs). Only pairs with
+    enough tasks in common enter, and only others who share enough tasks with a member. Panels of more than 50 workers
+    are not asked.
 
     Parameters
     ----------
@@ -62,26 +68,44 @@ def camp_of(panel: Panel) -> Camp | None:
 
     _, group = csgraph.connected_components(alike, directed=False)
     inside = group == np.bincount(group).argmax()
-    outside = ~inside
+    # others of whom nothing ties them to the members say nothing
+    outside = ~inside & known[:, inside].any(1)
     if inside.sum() < 2 or outside.sum() < 3:
         return None
-    within = _mean(kappa, known, inside, inside)
-    toward = np.where(known, kappa, 0.0)[np.ix_(outside, inside)].sum(1)
-    toward = toward / np.maximum(known[np.ix_(outside, inside)].sum(1), 1)
-    pairs = np.triu(known[np.ix_(outside, outside)], 1)
-    if not pairs.any():
-        return None
-    beyond = kappa[np.ix_(outside, outside)] - np.outer(toward, toward) / max(within, _ALIKE)
-    error = np.sqrt((counts.standard_error()[np.ix_(outside, outside)][pairs] ** 2).sum())
-    if beyond[pairs].sum() < _BEYOND * error:
-        return None
-    across = _mean(kappa, known, inside, outside)
     among = _mean(kappa, known, outside, outside)
-    if among <= across:
+    across = _mean(kappa, known, inside, outside)
+    if among <= across or not _beyond_skill(counts, kappa, known, inside, outside):
         return None
+    within = _mean(kappa, known, inside, inside)
     return Camp(counts.sources[inside], counts.sources[outside], within, across, among)
 
 
-def _mean(kappa: FloatArray, known: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> float:
+def _beyond_skill(
+    counts: Pairs, kappa: FloatArray, known: Mask, inside: Mask, outside: Mask
+) -> bool:
+    """Tell whether others agree more than b_j b_k / κ̄; see :func:`camp_of`. Masks have shapes (n,) and (n, n)."""
+    square = counts.standard_error() ** 2
+    ours, theirs = np.ix_(inside, inside), np.ix_(outside, outside)
+    n_members = known[ours].sum()
+    spread = (
+        np.sqrt(2 * square[ours][known[ours]].sum()) / n_members
+    )  # each pair stands there twice
+    n_pairs = np.triu(known, 1).sum()
+    within = _mean(kappa, known, inside, inside) - spread * float(-special.ndtri(0.01 / n_pairs))
+    if within <= 0:
+        return False
+    tied = known[np.ix_(outside, inside)]
+    number = tied.sum(1)
+    toward = np.where(tied, kappa[np.ix_(outside, inside)], 0).sum(1) / number
+    pairs = np.triu(known[theirs], 1)
+    beyond = kappa[theirs] - np.outer(toward, toward) / within
+    # of the sum over pairs: what it moves with each b_j, and with each κ of two others
+    slope = (pairs | pairs.T) @ toward / within
+    variance = square[theirs][pairs].sum()
+    variance += slope**2 @ (np.where(tied, square[np.ix_(outside, inside)], 0).sum(1) / number**2)
+    return bool(beyond[pairs].sum() > _BEYOND * np.sqrt(variance))
+
+
+def _mean(kappa: FloatArray, known: Mask, rows: Mask, columns: Mask) -> float:
     part = np.ix_(rows, columns)
     return float(kappa[part][known[part]].mean()) if known[part].any() else 0.0

@@ -78,6 +78,22 @@ def test_experts_who_agree_by_skill_are_no_camp(skills: tuple[float, ...], k: in
     assert not said(lambda: DEEM().fit(np.where(right, truth[:, None], wrong)))
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("least", [0.9, 0.5])
+def test_many_workers_who_share_few_tasks_are_no_camp(least: float, seed: int) -> None:
+    # of 435 pairs a dozen share 20 tasks or more, and of these some agree on nearly all
+    rng = np.random.default_rng(seed)
+    n, k, d, each = 900, 298, 30, 4
+    truth, skills = rng.integers(k, size=n), rng.uniform(least, 1, d)
+    worker = np.argsort(rng.random((n, d)), axis=1)[:, :each]
+    right = rng.random((n, each)) < skills[worker]
+    label = np.where(right, truth[:, None], rng.integers(k, size=right.shape))
+    columns = {"task": np.repeat(np.arange(n), each), "worker": worker.ravel()}
+    model = DEEMAggregator()
+    assert not said(lambda: model.fit(pd.DataFrame({**columns, "label": label.ravel()})))
+    assert "! " not in model.summary()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_is_said_of_workers_who_err_independently(seed: int) -> None:
     answers = laws.independent(seed).answers
