@@ -73,12 +73,13 @@ def test_memory_and_design_are_those_of_all_answers(parts) -> None:
         found = memory.plus(Answers.from_frame(piece))
         assert found is not None
         memory, more = found
-        additions.append(Addition.of(more.new, more.task, more.worker, base))
-        if more.touched is not None:
-            mine = more.touched.to_frame()
-            there = pd.concat([first, second]).merge(mine["task"].drop_duplicates())
-            assert set(mine["task"]) == set(piece["task"])
-            assert len(mine) <= len(there)
+        additions.append(Addition.of(more.new, base, more.tasks))
+        assert set(memory.tasks[more.tasks]) == set(piece["task"])
+        so_far = memory.answers.to_frame()
+        theirs = so_far[so_far["task"].isin(piece["task"])].to_numpy().tolist()
+        task, worker, label = more.touched
+        named = memory.tasks[task], memory.workers[worker], memory.base.classes[label]
+        assert sorted(map(list, zip(*named, strict=True))) == sorted(theirs)
     whole = memory.answers
     columns = ["task", "worker", "label"]
     expected = pd.concat([first, second]).sort_values(columns).to_numpy()
@@ -96,7 +97,7 @@ def test_memory_and_design_are_those_of_all_answers(parts) -> None:
     states = torch.softmax(design.logits(weight) + bias, 1)
     torch.testing.assert_close(sums.states(weight, bias), states)
     if len(additions) > 1:
-        together = [Addition.of_rows(memory.rows(2), base, 2)]
+        together = [Addition.of(memory.rows(2), base, n_calls=2)]
         merged = GrownDesign(base, together, whole.n_tasks, whole.n_workers)
         torch.testing.assert_close(merged.logits(table), design.logits(table))
 
@@ -110,10 +111,10 @@ def test_counts_after_an_addition_are_those_of_an_expectation_step(parts, seed) 
         return
     memory, more = found
     base = DesignMatrix(memory.base, torch.device("cpu"), torch.float64)
-    new = Addition.of(more.new, more.task, more.worker, base)
+    new = Addition.of(more.new, base, more.tasks)
     touched = new
-    if more.touched is not None:
-        touched = Addition.of(more.touched, more.task, more.touched_worker, base)
+    if more.touched is not more.new:
+        touched = Addition.of(more.touched, base, more.tasks)
     noise = torch.rand((memory.n_workers, 3, 3), generator=torch.Generator().manual_seed(seed))
     weight, bias = torch.log_softmax(3 * noise.double(), 1), torch.zeros(3, dtype=torch.float64)
     energy = Energy(bias, weight[: base.n_workers], weight.mean(0))

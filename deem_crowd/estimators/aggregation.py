@@ -20,9 +20,11 @@ from deem_crowd.estimators.growth import GROWN_WITH, UPDATE, add_answers
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.probabilities import (
+    LABELS,
     PROBABILITIES,
+    LabelsToCome,
     ProbabilitiesToCome,
-    TensorOfProbabilities,
+    RevisedProbabilities,
     ToCome,
 )
 from deem_crowd.exceptions import DataError, DataWarning, counted, first_few
@@ -119,9 +121,8 @@ def added(
         return None
     model, seen, how = grown
     classes = seen.base.classes
-    labels = ids.take(classes, model.growth.label.numpy(), "agg_label")
-    labels.index = seen.tasks
-    probas = TensorOfProbabilities(model.growth.posterior, seen.tasks, classes)
+    labels = LabelsToCome(model.growth.label, seen, classes)
+    probas = RevisedProbabilities(model.growth.posterior, seen, classes)
     return seen, {**attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
 
 
@@ -170,14 +171,14 @@ def predicted(
 
 def attributes(
     model: FittedModel | SparseModel,
-    labels: pd.Series,
+    labels: pd.Series | LabelsToCome,
     probas: pd.DataFrame | ToCome,
     workers: pd.Index,
     classes: pd.Index,
 ) -> dict[str, Any]:
     """Return the fitted attributes that show a model and what it said."""
     return {
-        "labels_": labels,
+        LABELS: labels,
         PROBABILITIES: probas,
         "skills_": pd.Series(model.skills, index=workers, name="skill"),
         "priors_": pd.Series(model.priors, index=classes, name="prior"),

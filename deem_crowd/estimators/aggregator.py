@@ -274,7 +274,7 @@ class DEEMAggregator(
         """
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         self.fit(data, gold, task=task, worker=worker, label=label, features=features)
-        return self.__dict__["labels_"].copy()
+        return self.labels_.copy()
 
     def fit_predict_proba(
         self,

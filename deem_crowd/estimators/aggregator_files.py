@@ -23,7 +23,8 @@ from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.probabilities import (
     PROBABILITIES,
     ProbabilitiesToCome,
-    TensorOfProbabilities,
+    RevisedProbabilities,
+    labels_of,
 )
 from deem_crowd.model.named_classes import NamedPosterior
 
@@ -32,12 +33,12 @@ def pack(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tens
     """Return what JSON holds of the attributes of a fitted object, and its tensors."""
     model, workers, classes = state["_fitted"]
     content, tensors = model_files.pack(model)
-    labels, probas = state["labels_"], state[PROBABILITIES]
+    labels, probas = labels_of(state), state[PROBABILITIES]
     codes = np.where(labels.isna(), -1, classes.get_indexer(pd.Index(labels, tupleize_cols=False)))
     named = {"task": labels.index, "worker": workers, "label": classes}
     plain = {name: stored_ids.plain_index(index, name) for name, index in named.items()}
     tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
-    if isinstance(probas, TensorOfProbabilities):
+    if isinstance(probas, RevisedProbabilities):
         probas = probas.frame
     if isinstance(probas, ProbabilitiesToCome):
         tensors |= model_files.pack_named(probas.posterior)

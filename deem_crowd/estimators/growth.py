@@ -23,12 +23,12 @@ from deem_crowd.estimators.information import information, worth_of
 from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.parts import Dirichlet, Part, part_of, single_part
 from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.estimators.revised import Revised
 from deem_crowd.exceptions import counted
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import expect
-from deem_crowd.model.grown import Addition, GrownDesign
-from deem_crowd.model.rows import row_sum
+from deem_crowd.model.grown import Addition, GrownDesign, extended
 from deem_crowd.model.votes import best_and_ties
 from deem_crowd.runtime import threads
 from deem_crowd.runtime.ambient import undisturbed
@@ -62,10 +62,12 @@ class Growth:
         Counts, shape (D, K, K), and pseudo-answers, shape (K, K), of the tables that a pool shows.
     worth : float64, shape (3, D)
         Answers of each worker, and the sums of the chance that each is right and of its square.
-    posterior : shape (N, K)
+    posterior : Revised, shape (N, K)
         In the dtype of the matrix.
-    label : LongTensor, shape (N,)
+    label : Revised, integers, shape (N,)
         −1 without answers.
+    silent : LongTensor, shape (m,)
+        The tasks without answers.
     waiting : int
         Answers since the last pass over all of them.
     """
@@ -76,8 +78,9 @@ class Growth:
     parts: tuple[Part, ...]
     shown: tuple[torch.Tensor, torch.Tensor] | None
     worth: torch.Tensor
-    posterior: torch.Tensor
-    label: torch.Tensor
+    posterior: Revised
+    label: Revised
+    silent: torch.Tensor
     waiting: int = 0
 
     @classmethod
@@ -90,8 +93,10 @@ class Growth:
         worth: torch.Tensor,
     ) -> Growth:
         """Return where a fit ends."""
-        label = _labels(posterior, design)
-        return cls(design, design, (), parts, shown, worth, posterior, label)
+        silent = torch.nonzero(design.n_answers_of_tasks == 0).squeeze(1)
+        label = _labels(posterior, design, silent)
+        said, named = Revised.of(posterior), Revised.of(label)
+        return cls(design, design, (), parts, shown, worth, said, named, silent)
 
     @property
     def n_added(self) -> int:
@@ -147,12 +152,14 @@ def _added(
         return None
     memory, more = added
     n_tasks, n_workers = memory.n_tasks, memory.n_workers
-    addition = Addition.of(more.new, more.task, more.worker, growth.base)
+    addition = Addition.of(more.new, growth.base, more.tasks)
     touched = addition
-    if more.touched is not None:
-        touched = Addition.of(more.touched, more.task, more.touched_worker, growth.base)
+    if more.touched is not more.new:
+        touched = Addition.of(more.touched, growth.base, more.tasks)
     additions = _joined((*growth.additions, addition), memory, growth.base)
-    design = GrownDesign(growth.base, additions, n_tasks, n_workers)
+    n_given = extended(growth.design.n_given, n_workers)
+    n_given.index_add_(0, addition.workers, addition.design.n_given)
+    design = GrownDesign(growth.base, additions, n_tasks, n_workers, n_given)
     known = growth.design.n_tasks
     parts = tuple(part.widened(n_workers).grown(addition, touched, known) for part in growth.parts)
     waiting = growth.waiting + new.n_answers
@@ -161,23 +168,23 @@ def _added(
     parts = tuple(part.averaged(design) for part in parts)
     if pool is not None:
         pool = replace(pool, energies=tuple(part.energy for part in parts))
+    at = touched.tasks
+    silent = growth.silent[torch.isin(growth.silent, at, invert=True)]
+    none = torch.nonzero(touched.design.n_answers_of_tasks == 0).squeeze(1)
+    silent = torch.cat([silent, at[none]])
     if whole:
-        posterior = _of_all(parts, pool, design)
-        silent = _extended(growth.label, n_tasks) < 0
-        silent[touched.tasks] = row_sum(touched.design.votes) == 0
-        label = _labels(posterior, design, silent)
+        every = _of_all(parts, pool, design)
+        posterior, label = Revised.of(every), Revised.of(_labels(every, design, silent))
+        found = every[at]
     else:
-        at = touched.tasks
-        found = _posterior(parts, pool, touched.design, touched.workers).to(growth.posterior.dtype)
-        posterior = _extended(growth.posterior, n_tasks)
-        posterior[at] = found
-        label = _extended(growth.label, n_tasks)
-        label[at] = _labels(found, touched.design)
-    worth = _extended(growth.worth.T, n_workers).T
-    worth.index_add_(1, addition.workers, worth_of(addition.design, posterior[addition.tasks]))
+        found = _posterior(parts, pool, touched.design, touched.workers).to(growth.base.dtype)
+        posterior = growth.posterior.with_rows(at, found, n_tasks)
+        label = growth.label.with_rows(at, _labels(found, touched.design, none), n_tasks)
+    worth = extended(growth.worth.T, n_workers).T
+    worth.index_add_(1, addition.workers, worth_of(addition.design, found))
     shown = growth.shown
     if shown is not None:
-        counts = _extended(shown[0], n_workers)
+        counts = extended(shown[0], n_workers)
         assert pool is not None
         addition.add_counts(_mean(parts, pool, touched), counts)
         shown = counts, shown[1]
@@ -190,9 +197,10 @@ def _added(
         worth,
         posterior,
         label,
+        silent,
         0 if whole else waiting,
     )
-    what = "all tasks" if whole else f"{counted(len(touched.tasks), 'task')} with new answers"
+    what = "all tasks" if whole else f"{counted(len(at), 'task')} with new answers"
     how = f"tables of {counted(len(addition.workers), 'worker')}, then labels of {what}"
     return replace(_model(model, grown, pool, design), growth=grown), memory, how
 
@@ -212,13 +220,8 @@ def _joined(
     if joined == 1:
         return additions
     n_calls = sum(addition.n_calls for addition in additions[-joined:])
-    together = Addition.of_rows(memory.rows(n_calls), like, n_calls)
+    together = Addition.of(memory.rows(n_calls), like, n_calls=n_calls)
     return (*additions[:-joined], together)
-
-
-def _extended(values: torch.Tensor, n: int) -> torch.Tensor:
-    """Return a copy with n rows, those that follow zero."""
-    return torch.cat([values, values.new_zeros((n - len(values), *values.shape[1:]))])
 
 
 def _of_all(parts: tuple[Part, ...], pool: OpinionPool | None, design: GrownDesign) -> torch.Tensor:
@@ -274,19 +277,17 @@ def _model(
     )
 
 
-def _labels(
-    p: torch.Tensor, design: DesignMatrix, silent: torch.Tensor | None = None
-) -> torch.Tensor:
+def _labels(p: torch.Tensor, design: DesignMatrix, silent: torch.Tensor) -> torch.Tensor:
     """Return the likeliest class of each task of a matrix, shape (n,), −1 without answers; ties as in ``best_class``.
 
-    ``silent``, shape (n,), says which tasks have none, where that is known.
+    ``silent``, shape (m,), are the tasks that have none.
     """
     if not p.shape[1]:
         return torch.full((len(p),), -1, dtype=torch.int64, device=p.device)
     best, open_, tied = best_and_ties(p)
     if len(open_):
         best[open_] = torch.where(tied, design.votes[open_], -1.0).argmax(1)
-    best[row_sum(design.votes) == 0 if silent is None else silent] = -1
+    best[silent] = -1
     return best
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,36 +37,26 @@ def exclusive(estimator: Any) -> threading.Lock:
     return _LOCKS[id(estimator) // 16 % len(_LOCKS)]
 
 
+Rows = tuple[IntArray, IntArray, npt.NDArray[np.int32]]
+"""Answers by their numbers of task, worker and label in the whole, shape (r,) each."""
+
+
 @dataclass(frozen=True, eq=False)
 class Additional:
     """A few answers, found among those that are remembered.
 
     Attributes
     ----------
-    new : Answers
-        Over n tasks and d workers.
-    task, worker : integers, shapes (n,) and (d,)
-        Their numbers in the whole.
-    touched : Answers, optional
-        All answers to these n tasks, where some had answers before, and
-    touched_worker : integers
-        the numbers of its workers.
+    new : Rows
+    tasks : integers, shape (n,)
+        The numbers of the tasks that came with them, ascending.
+    touched : Rows
+        All answers to these n tasks; ``new`` itself where none had answers before.
     """
 
-    new: Answers
-    task: IntArray
-    worker: IntArray
-    touched: Answers | None
-    touched_worker: IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """Answers that were added, by their numbers in the whole, shape (r,) each."""
-
-    task: IntArray
-    worker: IntArray
-    label: npt.NDArray[np.int32]
+    new: Rows
+    tasks: IntArray
+    touched: Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +78,7 @@ class Memory:
     known: Any = None
     later_tasks: pd.Index | None = None
     later_workers: pd.Index | None = None
-    pieces: tuple[_Piece, ...] = ()
+    pieces: tuple[Rows, ...] = ()
 
     @cached_property
     def answers(self) -> Answers:
@@ -119,21 +110,16 @@ class Memory:
     @property
     def n_tasks(self) -> int:
         """N."""
-        return len(self.tasks)
+        return self.base.n_tasks + (0 if self.later_tasks is None else len(self.later_tasks))
 
     @property
     def n_workers(self) -> int:
         """D."""
-        return len(self.workers)
+        return self.base.n_workers + (0 if self.later_workers is None else len(self.later_workers))
 
-    def rows(self, n_pieces: int) -> tuple[IntArray, IntArray, npt.NDArray[np.int32]]:
-        """Return the numbers of task, worker and label of the answers in the last pieces, shape (r,) each."""
-        pieces = self.pieces[-n_pieces:]
-        return (
-            np.concatenate([piece.task for piece in pieces]),
-            np.concatenate([piece.worker for piece in pieces]),
-            np.concatenate([piece.label for piece in pieces]),
-        )
+    def rows(self, n_pieces: int) -> Rows:
+        """Return the answers in the last pieces."""
+        return _together(self.pieces[-n_pieces:])
 
     def plus(self, new: Answers) -> tuple[Memory, Additional] | None:
         """Return this and a few answers more, in time that follows those; None where it takes a merge.
@@ -153,51 +139,34 @@ class Memory:
             return None
         task, later_tasks = _numbered(base.tasks, self.later_tasks, new.tasks)
         worker, later_workers = _numbered(base.workers, self.later_workers, new.workers)
-        piece = _Piece(task[new.task], worker[new.worker], label.astype(np.int32)[new.hard_label])
-        grown = Memory(base, self.known, later_tasks, later_workers, (*self.pieces, piece))
+        rows = task[new.task], worker[new.worker], label.astype(np.int32)[new.hard_label]
+        grown = Memory(base, self.known, later_tasks, later_workers, (*self.pieces, rows))
+        if (task[1:] < task[:-1]).any():
+            task = np.sort(task)
         before = self._answers_to(task)
-        relabelled = new.select(classes=(label, base.classes))
-        if not len(before.task):
-            nobody = np.zeros(0, dtype=np.int64)
-            return grown, Additional(relabelled, task, worker, None, nobody)
-        d = grown.n_workers
-        if np.isin(piece.task * d + piece.worker, before.task * d + before.worker).any():
+        if not len(before[0]):
+            return grown, Additional(rows, task, rows)
+        pairs_before, pairs = (one[0] * grown.n_workers + one[1] for one in (before, rows))
+        if np.isin(pairs, pairs_before).any():
             return None
-        place = np.full(grown.n_tasks, -1)
-        place[task] = np.arange(len(task))
-        workers, who = np.unique(np.append(before.worker, piece.worker), return_inverse=True)
-        touched = Answers.from_codes(
-            (place[np.append(before.task, piece.task)], new.tasks),
-            (who, pd.RangeIndex(len(workers))),
-            (np.append(before.label, piece.label), base.classes),
-            classes=base.classes,
-        )
-        return grown, Additional(relabelled, task, worker, touched, workers)
+        return grown, Additional(rows, task, _together((before, rows)))
 
-    def _answers_to(self, task: IntArray) -> _Piece:
-        """Return the answers to some tasks so far."""
+    def _answers_to(self, task: IntArray) -> Rows:
+        """Return the answers to some tasks, ascending, so far."""
         base = self.base
-        old = np.sort(task[task < base.n_tasks])
-        lengths = np.diff(base.task_ptr)[old]
-        ends = np.cumsum(lengths)
-        within = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
-        rows = np.repeat(base.task_ptr[old].astype(np.int64), lengths) + within
-        pieces = [
-            _Piece(
-                np.repeat(old, lengths).astype(np.int64),
-                base.worker[rows].astype(np.int64),
-                base.hard_label[rows],
-            )
-        ]
-        if self.pieces:
-            later = _Piece(*self.rows(len(self.pieces)))
-            there = np.isin(later.task, task)
-            pieces.append(_Piece(later.task[there], later.worker[there], later.label[there]))
-        return _Piece(
-            np.concatenate([one.task for one in pieces]),
-            np.concatenate([one.worker for one in pieces]),
-            np.concatenate([one.label for one in pieces]),
-        )
+        old = task[: np.searchsorted(task, base.n_tasks)]
+        begins, ends = base.task_ptr[old].astype(np.int64), base.task_ptr[old + 1]
+        lengths = ends - begins
+        rows = np.repeat(ends - np.cumsum(lengths), lengths)
+        rows += np.arange(len(rows))
+        first = np.repeat(old, lengths), base.worker[rows].astype(np.int64), base.hard_label[rows]
+        if not self.pieces:
+            return first
+        later = self.rows(len(self.pieces))
+        asked = np.zeros(self.n_tasks + len(task), dtype=bool)  # new ones follow those that are there
+        asked[task] = True
+        there = asked[later[0]]
+        return _together((first, (later[0][there], later[1][there], later[2][there])))
 
     @classmethod
     def before(cls, state: dict[str, Any]) -> Memory | None:
@@ -239,6 +208,11 @@ class Memory:
             place = answers.tasks.get_indexer(new.tasks)
             together[place[known >= 0]] = known[known >= 0]
         return Memory(answers, together)
+
+
+def _together(pieces: Sequence[Rows]) -> Rows:
+    task, worker, label = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    return task, worker, label
 
 
 def _joined(first: pd.Index, later: pd.Index | None) -> pd.Index:

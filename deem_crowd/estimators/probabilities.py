@@ -1,17 +1,22 @@
-"""Probabilities as a frame, made when they are asked for where N·K numbers are more than a fit needs."""
+"""Labels and probabilities under the caller's ids, made when they are asked for where that is more than a fit needs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 import torch
 
+from deem_crowd.data import index as ids
+from deem_crowd.estimators.memory import Memory
+from deem_crowd.estimators.revised import Revised
 from deem_crowd.model.named_classes import NamedPosterior
 
-PROBABILITIES = "probas_"
-"""Where a fitted object holds them in its ``__dict__``: as a frame, or as what one can be made of."""
+LABELS, PROBABILITIES = "labels_", "probas_"
+"""Where a fitted object holds them in its ``__dict__``: as a Series and a frame, or as what these can be made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,31 +46,75 @@ class ProbabilitiesToCome:
 
 
 @dataclass(frozen=True, eq=False)
-class TensorOfProbabilities:
-    """A tensor that a frame of probabilities can be made of, where these change faster than they are asked for.
+class RevisedProbabilities:
+    """What a frame of probabilities can be made of, where these change faster than they are asked for.
 
     Attributes
     ----------
-    posterior : Tensor, shape (N, K)
-    tasks, classes : Index
+    posterior : Revised, shape (N, K)
+    memory : Memory
+        Of the N tasks.
+    classes : Index
     """
 
-    posterior: torch.Tensor
-    tasks: pd.Index
+    posterior: Revised
+    memory: Memory
     classes: pd.Index
 
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The frame, float64, shape (N, K)."""
-        values = self.posterior.to("cpu", torch.float64).numpy()
-        return pd.DataFrame(values, index=self.tasks, columns=self.classes)
+        values = self.posterior.value.to("cpu", torch.float64).numpy()
+        return pd.DataFrame(values, index=self.memory.tasks, columns=self.classes)
 
 
-ToCome = ProbabilitiesToCome | TensorOfProbabilities
+ToCome = ProbabilitiesToCome | RevisedProbabilities
+
+
+@dataclass(frozen=True, eq=False)
+class LabelsToCome:
+    """What a Series of labels can be made of, where these change faster than they are asked for.
+
+    Attributes
+    ----------
+    label : Revised, integers, shape (N,)
+        Classes, −1 for none.
+    memory : Memory
+        Of the N tasks.
+    classes : Index
+    """
+
+    label: Revised
+    memory: Memory
+    classes: pd.Index
+
+    @cached_property
+    def series(self) -> pd.Series:
+        """The labels under the caller's ids, length N."""
+        labels = ids.take(self.classes, self.label.value.numpy(), "agg_label")
+        labels.index = self.memory.tasks
+        return labels
+
+
+def labels_of(state: Mapping[str, Any]) -> pd.Series:
+    """Return the labels among the attributes of a fitted object."""
+    found = state[LABELS]
+    return found.series if isinstance(found, LabelsToCome) else found
 
 
 class Probabilities:
-    """``probas_`` of a fitted aggregator."""
+    """``labels_`` and ``probas_`` of a fitted aggregator."""
+
+    @property
+    def labels_(self) -> pd.Series:
+        """The labels: a Series ``agg_label``, index ``task``, length N."""
+        if LABELS not in self.__dict__:
+            raise AttributeError("labels_ is available after fit")
+        return labels_of(self.__dict__)
+
+    @labels_.setter
+    def labels_(self, labels: pd.Series) -> None:
+        self.__dict__[LABELS] = labels
 
     @property
     def probas_(self) -> pd.DataFrame:

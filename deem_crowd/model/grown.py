@@ -8,10 +8,8 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 
-from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import expect
 from deem_crowd.model.rows import softmax
@@ -22,6 +20,11 @@ _SOUND = 1e-30
 """Probabilities whose logarithms say what logits would."""
 
 
+def extended(values: torch.Tensor, n: int) -> torch.Tensor:
+    """Return a copy with n rows, those that follow zero."""
+    return torch.cat([values, values.new_zeros((n - len(values), *values.shape[1:]))])
+
+
 @dataclass(frozen=True, eq=False)
 class Addition:
     """Further answers, about some tasks by some workers.
@@ -29,7 +32,7 @@ class Addition:
     Attributes
     ----------
     tasks, workers : LongTensors, shapes (n,) and (d,)
-        Their numbers in the whole.
+        Their numbers in the whole, ascending.
     design : DesignMatrix
         Of the n tasks and d workers.
     n_calls : int
@@ -42,32 +45,25 @@ class Addition:
     n_calls: int = 1
 
     @classmethod
-    def of(cls, answers: Answers, task: IntArray, worker: IntArray, like: DesignMatrix) -> Addition:
-        """Lay out answers whose n tasks and d workers have those numbers in the whole."""
-        order: IntArray | None = None
-        if (task[1:] < task[:-1]).any():
-            order = np.argsort(task, kind="stable")
-            task = task[order]
-        place = np.full(int(worker.max(initial=-1)) + 1, -1)
-        there = np.sort(worker)
-        place[there] = np.arange(len(there))
-        among = place[worker], pd.RangeIndex(len(there))
-        design = DesignMatrix(answers.select(tasks=order, workers=among), like.device, like.dtype)
-        return cls(torch.from_numpy(task), torch.from_numpy(there), design)
+    def of(
+        cls, rows: Rows, like: DesignMatrix, tasks: IntArray | None = None, n_calls: int = 1
+    ) -> Addition:
+        """Lay out answers given by the numbers of task, worker and label in the whole, shape (r,) each.
 
-    @classmethod
-    def of_rows(cls, rows: Rows, like: DesignMatrix, n_calls: int) -> Addition:
-        """Lay out answers given by the numbers of task, worker and label in the whole, shape (r,) each."""
-        tasks, task = np.unique(rows[0], return_inverse=True)
-        workers, worker = np.unique(rows[1], return_inverse=True)
-        classes = pd.RangeIndex(like.n_classes)
-        answers = Answers.from_codes(
-            (task, pd.RangeIndex(len(tasks))),
-            (worker, pd.RangeIndex(len(workers))),
-            (rows[2], classes),
-            classes=classes,
-        )
-        design = DesignMatrix(answers, like.device, like.dtype)
+        ``tasks`` are their tasks, ascending, and those without answers that are to be there.
+        """
+        task, worker, label = rows
+        if tasks is None:
+            tasks = np.unique(task)
+        place = np.searchsorted(tasks, task)
+        if (place[1:] < place[:-1]).any():
+            order = np.argsort(place, kind="stable")
+            place, worker, label = place[order], worker[order], label[order]
+        pointers = np.zeros(len(tasks) + 1, dtype=np.int32)
+        np.cumsum(np.bincount(place, minlength=len(tasks)), out=pointers[1:])
+        workers, who = np.unique(worker, return_inverse=True)
+        code = (who * like.n_classes + label).astype(np.int32)
+        design = DesignMatrix.of_codes(pointers, code, len(workers), like)
         return cls(torch.from_numpy(tasks), torch.from_numpy(workers), design, n_calls)
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
@@ -88,10 +84,17 @@ class GrownDesign(DesignMatrix):
     additions : sequence of Addition
     n_tasks, n_workers : int
         In all. Tasks and workers of ``base`` are the first.
+    n_given : float64, shape (D,), optional
+        How many answers each worker gave, where that is known.
     """
 
     def __init__(
-        self, base: DesignMatrix, additions: Sequence[Addition], n_tasks: int, n_workers: int
+        self,
+        base: DesignMatrix,
+        additions: Sequence[Addition],
+        n_tasks: int,
+        n_workers: int,
+        n_given: torch.Tensor | None = None,
     ) -> None:
         self.n_tasks, self.n_workers = n_tasks, n_workers
         self.n_classes = base.n_classes
@@ -99,28 +102,24 @@ class GrownDesign(DesignMatrix):
         self.n_tasks_in_all, self.n_answers_in_all = n_tasks, self.n_answers
         self.device, self.dtype, self.group = base.device, base.dtype, base.group
         self._base, self._additions = base, additions
-        self.n_given = torch.zeros(n_workers, dtype=torch.float64)
-        self.n_given[: base.n_workers] = base.n_given
-        for addition in additions:
-            self.n_given.index_add_(0, addition.workers, addition.design.n_given)
+        if n_given is None:
+            n_given = extended(base.n_given, n_workers)
+            for addition in additions:
+                n_given.index_add_(0, addition.workers, addition.design.n_given)
+        self.n_given = n_given
         self.answered = self.n_given > 0
 
     @cached_property
     def votes(self) -> torch.Tensor:
         """See :attr:`DesignMatrix.votes`."""
-        first = self._base.votes
-        new = first.new_zeros((self.n_tasks - len(first), first.shape[1]))
-        votes = torch.cat([first, new])
+        votes = extended(self._base.votes, self.n_tasks)
         for addition in self._additions:
             votes.index_add_(0, addition.tasks, addition.design.votes)
         return votes
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.logits`."""
-        logits = self._base.logits(table[: self._base.n_workers])
-        if len(logits) < self.n_tasks:
-            new = logits.new_zeros((self.n_tasks - len(logits), table.shape[-1]))
-            logits = torch.cat([logits, new])
+        logits = extended(self._base.logits(table[: self._base.n_workers]), self.n_tasks)
         for addition in self._additions:
             logits.index_add_(0, addition.tasks, addition.logits(table))
         return logits
