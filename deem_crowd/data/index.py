@@ -32,6 +32,8 @@ _NUL_MERGES = int(pd.__version__.split(".")[0]) < 3
 
 def missing_rows(values: pd.Series) -> IntArray:
     """Return the positions, shape (m,), of NaN / None / NaT / NA entries."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iub":
+        return np.zeros(0, dtype=np.int64)
     return np.flatnonzero(values.isna().to_numpy())
 
 

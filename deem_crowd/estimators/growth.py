@@ -19,7 +19,7 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import FittedModel
-from deem_crowd.estimators.information import information, worth_of
+from deem_crowd.estimators.information import information, worth_of, worth_of_few
 from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.parts import Dirichlet, Part, part_of, single_part
 from deem_crowd.estimators.recipe import Recipe
@@ -181,7 +181,7 @@ def _added(
         posterior = growth.posterior.with_rows(at, found, n_tasks)
         label = growth.label.with_rows(at, _labels(found, touched.design, none), n_tasks)
     worth = extended(growth.worth.T, n_workers).T
-    worth.index_add_(1, addition.workers, worth_of(addition.design, found))
+    worth.index_add_(1, addition.workers, worth_of_few(addition.design, found))
     shown = growth.shown
     if shown is not None:
         counts = extended(shown[0], n_workers)

@@ -26,6 +26,14 @@ def worth_of(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
     return torch.stack([design.n_given.cpu(), right, squared])
 
 
+def worth_of_few(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
+    """Return :func:`worth_of` of a small matrix of hard answers on the CPU, answer by answer."""
+    task, worker, label = design.entries()
+    right = p.numpy()[task, label].astype(np.float64)
+    worth = [np.bincount(worker, of, design.n_workers) for of in (None, right, right * right)]
+    return torch.from_numpy(np.stack(worth))
+
+
 def information(worth: torch.Tensor) -> FloatArray:
     """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
     n, right, squared = worth

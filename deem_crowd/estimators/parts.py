@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -26,6 +27,9 @@ EM closes in on its end by a factor of a third a step where a third of what the 
 labels; 1 / (1 − ⅓) is one and a half.
 """
 
+_A_FEW = 1024
+"""Tasks of which torch's own softmax takes less time."""
+
 Table = Callable[[torch.Tensor], torch.Tensor]
 """An M-step: log-tables from expected counts, both of shape (D, K, S)."""
 
@@ -44,6 +48,8 @@ class Part:
     pseudo_tasks : float, or None
         Of each state, in the class prior of a plain model, whose tables sum to 1; None for a member of a pool.
     table : Table
+    tables : shape (D, K, S), optional
+        What it says of the counts, where that is known; pickles do not hold it.
     """
 
     energy: Energy
@@ -51,6 +57,11 @@ class Part:
     expected: torch.Tensor
     pseudo_tasks: float | None
     table: Table
+    tables: torch.Tensor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: nothing that follows from the rest."""
+        return {**self.__dict__, "tables": None}
 
     def widened(self, n_workers: int) -> Part:
         """Return the same over more workers, the new ones average and without counts."""
@@ -62,6 +73,7 @@ class Part:
             self,
             energy=self.energy.widened(n_workers),
             counts=torch.cat([self.counts, none]),
+            tables=None,
         )
 
     def grown(self, new: Addition, touched: Addition, known: int) -> Part:
@@ -72,10 +84,11 @@ class Part:
         :data:`_AHEAD`.
         """
         energy, rows = self.energy, touched.workers
+        who: torch.Tensor | slice = slice(None)
         if not isinstance(self.table, Dirichlet):  # the tables of all change with those of a few
-            rows = torch.arange(len(self.counts))
+            rows, who = torch.arange(len(self.counts)), touched.workers
         before, weights = self.counts[rows], energy.weight[rows]
-        tables, who = self.table(before), torch.searchsorted(rows, touched.workers)
+        tables = self.table(before) if self.tables is None else self.tables
         earlier = before.sum((1, 2))[:, None, None]
         # nothing but their answers says where the tables of the new are
         if self.pseudo_tasks is not None:
@@ -83,19 +96,21 @@ class Part:
         weight, bias = weights, energy.bias
         logits = touched.design.logits(weights[who])
         old, others = torch.zeros_like(logits[:1]), before
-        if bool((touched.tasks < known).any()):
+        if int(touched.tasks[0]) < known:
             given = new.design.logits(energy.weight[new.workers])
-            old = softmax(logits - given + bias.to(logits.dtype))[0]
+            old = _states(logits - given, bias)
             old[touched.tasks >= known] = 0.0
             among = torch.searchsorted(rows, new.workers)
             others = before.index_add(0, among, new.design.expected_counts(old).cpu())
         for number in range(_ROUNDS):
             if number:
                 logits = touched.design.logits(weight[who])
-            change = softmax(logits + bias.to(logits.dtype))[0] - old
-            counts = others.index_add(0, who, touched.design.expected_counts(change).cpu())
+            change = _states(logits, bias) - old
+            counts = others.clone()
+            counts[who] += touched.design.expected_counts(change).cpu()
             counts.clamp_min_(0)
-            weight = weights + self.table(counts) - tables
+            after = self.table(counts)
+            weight = weights + after - tables
             tasks = self.expected + change.sum(0, dtype=torch.float64)
             tasks.clamp_min_(0)
             bias = self._log_prior(tasks)
@@ -104,14 +119,21 @@ class Part:
             ahead = _AHEAD * (earlier / answers).clamp_max_(1)
             weight = torch.log_softmax(weight + ahead * (weight - weights), 1)
             bias = torch.log_softmax(bias + _AHEAD * (bias - energy.bias), 0)
-        moved = Energy(
-            bias,
-            energy.weight.index_copy(0, rows, weight),
-            energy.population,
-            energy.n_subtypes,
-        )
-        counts = self.counts.index_copy(0, rows, counts)
-        return replace(self, energy=moved, counts=counts, expected=tasks)
+        if isinstance(self.table, Dirichlet):
+            weight = energy.weight.index_copy(0, rows, weight)
+            return self._moved(weight, bias, self.counts.index_copy(0, rows, counts), tasks, None)
+        return self._moved(weight, bias, counts, tasks, after)
+
+    def _moved(
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        counts: torch.Tensor,
+        tasks: torch.Tensor,
+        tables: torch.Tensor | None,
+    ) -> Part:
+        energy = replace(self.energy, weight=weight, bias=bias)
+        return replace(self, energy=energy, counts=counts, expected=tasks, tables=tables)
 
     def averaged(self, design: DesignMatrix) -> Part:
         """Return the part with the average worker that its tables say."""
@@ -125,6 +147,12 @@ class Part:
             return class_log_prior(expected, len(expected) // m, m)
         states = expected + self.pseudo_tasks + SMALLEST
         return torch.log(states / states.sum())
+
+
+def _states(logits: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Return p(s | x) of logits without the bias, shape (n, S); of few tasks in one call."""
+    logits = logits + bias.to(logits.dtype)
+    return torch.softmax(logits, 1) if len(logits) <= _A_FEW else softmax(logits)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +175,8 @@ class _Around:
     strength: float
 
     def __call__(self, counts: torch.Tensor) -> torch.Tensor:
-        middle = copy.deepcopy(self.centre).update(counts, self.strength)
+        # an update gives the centre other tensors, and leaves those that it has as they are
+        middle = copy.copy(self.centre).update(counts, self.strength)
         return Dirichlet(self.strength * middle)(counts)
 
 

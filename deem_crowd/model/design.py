@@ -152,6 +152,12 @@ class DesignMatrix:
         """How many entries the row of each task has, shape (n,): its answers, of soft ones K each."""
         return torch.from_numpy(np.diff(self._parts[0]))
 
+    def entries(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return task, worker and label of each hard answer, integers, shape (R,)."""
+        pointers, code, *_ = self._parts
+        task = np.repeat(np.arange(self.n_tasks), np.diff(pointers))
+        return task, code // self.n_classes, code % self.n_classes
+
     @cached_property
     def by_task(self) -> SparseRows:
         """The matrix by rows: a row a task."""

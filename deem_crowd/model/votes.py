@@ -20,6 +20,8 @@ STRENGTH = 2.0
 NOISE = 0.01
 _FAINT = 0.05
 _PIECE = 2**14
+_A_FEW = 1024
+"""Tasks that are looked at together rather than class by class."""
 _TOLERANCE = 1e-6
 
 
@@ -88,7 +90,7 @@ def best_and_ties(
     tied : booleans, shape (m, K)
         Which these are.
     """
-    if scores.shape[1] > FEW_COLUMNS or scores.device.type != "cpu":
+    if scores.shape[1] > FEW_COLUMNS or scores.device.type != "cpu" or len(scores) <= _A_FEW:
         least = row_max(scores) - tolerance
         near = scores >= least.unsqueeze(1)
         rows = torch.nonzero(near.sum(1) > 1).squeeze(1)
