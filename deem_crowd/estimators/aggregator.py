@@ -54,7 +54,7 @@ _ORDER = (
     collect_by_mro=True,
     field_transformer=declaration.in_order(_ORDER),
 )
-class DEEMAggregator(
+class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_ is
     declaration.Settable,
     Probabilities,
     NamedTables,

@@ -93,7 +93,7 @@ class Growth:
         worth: torch.Tensor,
     ) -> Growth:
         """Return where a fit ends."""
-        silent = torch.nonzero(design.n_answers_of_tasks == 0).squeeze(1)
+        silent = torch.from_numpy(np.flatnonzero(design.by_task.lengths() == 0))
         label = _labels(posterior, design, silent)
         said, named = Revised.of(posterior), Revised.of(label)
         return cls(design, design, (), parts, shown, worth, said, named, silent)
@@ -170,7 +170,7 @@ def _added(
         pool = replace(pool, energies=tuple(part.energy for part in parts))
     at = touched.tasks
     silent = growth.silent[torch.isin(growth.silent, at, invert=True)]
-    none = torch.nonzero(touched.design.n_answers_of_tasks == 0).squeeze(1)
+    none = touched.design.silent()
     silent = torch.cat([silent, at[none]])
     if whole:
         every = _of_all(parts, pool, design)

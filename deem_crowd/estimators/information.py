@@ -15,6 +15,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.group import ALONE
+from deem_crowd.model.grown import SmallDesign
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,8 +27,8 @@ def worth_of(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
     return torch.stack([design.n_given.cpu(), right, squared])
 
 
-def worth_of_few(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
-    """Return :func:`worth_of` of a small matrix of hard answers on the CPU, answer by answer."""
+def worth_of_few(design: SmallDesign, p: torch.Tensor) -> torch.Tensor:
+    """Return :func:`worth_of` of a few answers, one by one."""
     task, worker, label = design.entries()
     right = p.numpy()[task, label].astype(np.float64)
     worth = [np.bincount(worker, of, design.n_workers) for of in (None, right, right * right)]

@@ -146,8 +146,8 @@ class Memory:
         before = self._answers_to(task)
         if not len(before[0]):
             return grown, Additional(rows, task, rows)
-        pairs_before, pairs = (one[0] * grown.n_workers + one[1] for one in (before, rows))
-        if np.isin(pairs, pairs_before).any():
+        given, again = (one[0] * grown.n_workers + one[1] for one in (before, rows))
+        if np.isin(again, given).any():
             return None
         return grown, Additional(rows, task, _together((before, rows)))
 
@@ -163,7 +163,9 @@ class Memory:
         if not self.pieces:
             return first
         later = self.rows(len(self.pieces))
-        asked = np.zeros(self.n_tasks + len(task), dtype=bool)  # new ones follow those that are there
+        asked = np.zeros(
+            self.n_tasks + len(task), dtype=bool
+        )  # new ones follow those that are there
         asked[task] = True
         there = asked[later[0]]
         return _together((first, (later[0][there], later[1][there], later[2][there])))

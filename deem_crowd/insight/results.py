@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -214,7 +214,7 @@ def _of_array(model: DEEM, answers: Any) -> Results:
 def _of_frame(model: DEEMAggregator, answers: Any) -> Results:
     if not isinstance(answers, Answers):
         answers = Answers.from_frame(answers, missing=model.missing, duplicates=model.duplicates)
-    labels, probas = cast("pd.Series[Any]", model.labels_), model.probas_
+    labels, probas = model.labels_, model.probas_
     workers, classes = model.skills_.index, model.priors_.index
     axes = (
         ("tasks", probas.index, answers.tasks),

@@ -120,44 +120,6 @@ class DesignMatrix:
             pointers = (pointers * self.n_classes).astype(index)
         self._parts = pointers, code, weight, portable
 
-    @classmethod
-    def of_codes(
-        cls,
-        pointers: npt.NDArray[np.int32],
-        code: npt.NDArray[np.int32],
-        n_workers: int,
-        like: DesignMatrix,
-    ) -> DesignMatrix:
-        """Return the matrix of a few hard answers on the CPU, with the classes and the dtype of another one.
-
-        Parameters
-        ----------
-        pointers : shape (n + 1,)
-            Where the answers of each of the n tasks begin.
-        code : shape (R,)
-            Worker · K + label of each answer; workers are numbered to ``n_workers``, and each gave one.
-        """
-        few = cls.__new__(cls)
-        few.n_tasks, few.n_workers, few.n_classes = len(pointers) - 1, n_workers, like.n_classes
-        few.n_answers = few.n_answers_in_all = len(code)
-        few.n_tasks_in_all = few.n_tasks
-        few.group, few.device, few.dtype = ALONE, torch.device("cpu"), like.dtype
-        few._parts = pointers, code, None, False
-        few.n_given = few.given.view(n_workers, like.n_classes).sum(1)
-        few.answered = few.n_given > 0
-        return few
-
-    @property
-    def n_answers_of_tasks(self) -> torch.Tensor:
-        """How many entries the row of each task has, shape (n,): its answers, of soft ones K each."""
-        return torch.from_numpy(np.diff(self._parts[0]))
-
-    def entries(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return task, worker and label of each hard answer, integers, shape (R,)."""
-        pointers, code, *_ = self._parts
-        task = np.repeat(np.arange(self.n_tasks), np.diff(pointers))
-        return task, code // self.n_classes, code % self.n_classes
-
     @cached_property
     def by_task(self) -> SparseRows:
         """The matrix by rows: a row a task."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,13 @@ import torch
 
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import expect
+from deem_crowd.model.group import ALONE
 from deem_crowd.model.rows import softmax
 
 IntArray = npt.NDArray[np.int64]
 Rows = tuple[IntArray, IntArray, npt.NDArray[np.int32]]
+_A_FEW = 512
+"""Answers that are added up one by one in less time than a matrix takes to be made."""
 _SOUND = 1e-30
 """Probabilities whose logarithms say what logits would."""
 
@@ -23,6 +27,68 @@ _SOUND = 1e-30
 def extended(values: torch.Tensor, n: int) -> torch.Tensor:
     """Return a copy with n rows, those that follow zero."""
     return torch.cat([values, values.new_zeros((n - len(values), *values.shape[1:]))])
+
+
+class SmallDesign(DesignMatrix):
+    """The matrix of a few hard answers on the CPU, with the classes and the dtype of another one.
+
+    Parameters
+    ----------
+    pointers : shape (n + 1,)
+        Where the answers of each of the n tasks begin.
+    worker, label : shape (R,)
+        Workers are numbered to ``n_workers``, and each gave an answer.
+    n_workers : int
+    like : DesignMatrix
+    """
+
+    def __init__(
+        self,
+        pointers: npt.NDArray[np.int32],
+        worker: npt.NDArray[Any],
+        label: npt.NDArray[Any],
+        n_workers: int,
+        like: DesignMatrix,
+    ) -> None:
+        self.n_tasks, self.n_workers, self.n_classes = len(pointers) - 1, n_workers, like.n_classes
+        self.n_answers = self.n_answers_in_all = len(label)
+        self.n_tasks_in_all = self.n_tasks
+        self.group, self.device, self.dtype = ALONE, torch.device("cpu"), like.dtype
+        code = (worker * self.n_classes + label).astype(np.int32)
+        self._parts = pointers, code, None, False
+        self.n_given = torch.from_numpy(np.bincount(worker, minlength=n_workers)).double()
+        self.answered = self.n_given > 0
+
+    def silent(self) -> torch.Tensor:
+        """Return the numbers of the tasks without answers, shape (m,)."""
+        return torch.from_numpy(np.flatnonzero(np.diff(self._parts[0]) == 0))
+
+    def entries(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return task, worker and label of each hard answer, integers, shape (R,)."""
+        pointers, code, *_ = self._parts
+        task = np.repeat(np.arange(self.n_tasks), np.diff(pointers))
+        return task, code // self.n_classes, code % self.n_classes
+
+    @cached_property
+    def _places(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Task and code of each answer, shape (R,)."""
+        return torch.from_numpy(self.entries()[0]), torch.from_numpy(self._parts[1])
+
+    def logits(self, table: torch.Tensor) -> torch.Tensor:
+        """See :meth:`DesignMatrix.logits`."""
+        if self.n_answers > _A_FEW:
+            return super().logits(table)
+        (task, code), rows = self._places, table.reshape(-1, table.shape[-1]).to(self.dtype)
+        sums = rows.new_zeros((self.n_tasks, table.shape[-1]))
+        return sums.index_add_(0, task, rows[code])
+
+    def expected_counts(self, posterior: torch.Tensor) -> torch.Tensor:
+        """See :meth:`DesignMatrix.expected_counts`."""
+        if self.n_answers > _A_FEW:
+            return super().expected_counts(posterior)
+        (task, code), shape = self._places, (self.n_workers, self.n_classes, posterior.shape[1])
+        sums = torch.zeros((shape[0] * shape[1], shape[2]), dtype=torch.float64)
+        return sums.index_add_(0, code, posterior[task].double()).view(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +99,7 @@ class Addition:
     ----------
     tasks, workers : LongTensors, shapes (n,) and (d,)
         Their numbers in the whole, ascending.
-    design : DesignMatrix
+    design : SmallDesign
         Of the n tasks and d workers.
     n_calls : int
         Calls that these answers came with.
@@ -41,7 +107,7 @@ class Addition:
 
     tasks: torch.Tensor
     workers: torch.Tensor
-    design: DesignMatrix
+    design: SmallDesign
     n_calls: int = 1
 
     @classmethod
@@ -62,8 +128,7 @@ class Addition:
         pointers = np.zeros(len(tasks) + 1, dtype=np.int32)
         np.cumsum(np.bincount(place, minlength=len(tasks)), out=pointers[1:])
         workers, who = np.unique(worker, return_inverse=True)
-        code = (who * like.n_classes + label).astype(np.int32)
-        design = DesignMatrix.of_codes(pointers, code, len(workers), like)
+        design = SmallDesign(pointers, who, label, len(workers), like)
         return cls(torch.from_numpy(tasks), torch.from_numpy(workers), design, n_calls)
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
