@@ -27,9 +27,10 @@ from deem_crowd_adapters.tables import to_frame
 Flips = Literal["missing", "tie", "sources"]
 
 _VERDICTS: dict[str, str | None] = {
-    **dict.fromkeys(("a", "[[a]]", "a>b"), "A"),
-    **dict.fromkeys(("b", "[[b]]", "b>a"), "B"),
+    **dict.fromkeys(("a", "[[a]]", "a>b", "model_a", "model_1"), "A"),
+    **dict.fromkeys(("b", "[[b]]", "b>a", "model_b", "model_2"), "B"),
     **dict.fromkeys(("tie", "[[tie]]", "c", "[[c]]", "draw", "equal", "a=b"), "tie"),
+    **dict.fromkeys(("tie (bothbad)", "tie (both bad)", "bothbad", "both bad"), "tie"),
     **dict.fromkeys(("", "error", "$error$", "null", "none", "nan", "n/a", "invalid", "abstain", "skip"), None),
     **dict.fromkeys(("cannot tell", "can't tell", "cannot say", "unknown", "unsure", "unclear"), None),
 }  # fmt: skip
@@ -41,8 +42,12 @@ _ORDERS = {
     **dict.fromkeys(("true", "1", "yes", "ba", "b,a", "swapped", "swap", "reversed"), True),
 }
 _TURNED = {"A": "B", "B": "A", "tie": "tie"}
-_OF_EXPORTS = {"1": "A", "2": "B", "model_1": "A", "model_2": "B", "model_a": "A", "model_b": "B"}
-"""What the judges of MT-Bench, AlpacaEval and LLMBar say."""
+_OF_EXPORTS = {"1": "A", "2": "B"}
+"""What the judges of AlpacaEval and LLMBar say."""
+_MODELS = (
+    "The names of the models tell it: df['order'] = df['model_a'] > df['model_b']. A task is then one question about "
+    "two models in the order of the alphabet (docs/judges.md)."
+)
 
 
 def from_pairwise(
@@ -77,7 +82,8 @@ def from_pairwise(
         The value of that column that stands for the other order, if it is none of these; all others are the original.
     verdicts : mapping, optional
         Other words for verdicts → ``'A'`` (what is shown first), ``'B'``, ``'tie'`` or None, e.g.
-        ``{"left": "A", "right": "B", "neither": None}``. Known are A, B, tie, C and draw, in brackets or not.
+        ``{"left": "A", "right": "B", "neither": None}``. Known are A, B, tie, C and draw, in brackets or not, and the
+        words of arenas: model_a, model_b, tie (bothbad).
     flips : 'missing', 'tie' or 'sources'
         What becomes of a verdict that flips: no answer, a tie, or two sources, ``judge`` and ``judge (swapped)``, in
         whose skills the bias then shows. With ``'sources'`` all verdicts are so divided.
@@ -143,7 +149,8 @@ def position_bias(
         verdicts for one of the two, the share for what was shown first (0.5 without a bias, if each pair was shown in
         both orders); ``pairs``: how many pairs have a verdict in both orders; ``flips``: the share of these whose
         verdicts differ once mapped back; ``first_twice``, ``second_twice``: the share of these for what stood first,
-        or second, in both. NaN where there is nothing to count.
+        or second, in both. NaN where there is nothing to count, and for judges of an Export that does not tell in
+        which order they saw the pairs.
 
     Raises
     ------
@@ -157,6 +164,10 @@ def position_bias(
     given = shown.dropna(subset=["label"])
     decided = given[given["label"] != "tie"]
     is_first = (decided["label"] == "A") != decided["swapped"]
+    if isinstance(
+        data, Export
+    ):  # which model stood first is not known of judges that show one order alone
+        is_first = is_first[decided["worker"].isin(shown.loc[shown["swapped"], "worker"])]
     both = _in_both_orders(given)
     counts = pd.DataFrame(index=judges)
     counts["verdicts"] = by_judge["label"].count().reindex(judges, fill_value=0)
@@ -209,7 +220,7 @@ def _shown(
     if swap not in table.columns:
         raise MissingColumnError(
             f"{where}: missing column {swap!r}, which tells whether a pair was shown in the other order; found "
-            f"{first_few(table.columns, 20)}. Name it: swap=…."
+            f"{first_few(table.columns, 20)}. {_MODELS if _has_models(table) else 'Name it: swap=….'}"
         )
     order = _orders(table[swap], swap, swapped)
     said = _said(table[names["label"]], names["label"], verdicts)
@@ -252,6 +263,10 @@ def _of_export(export: Export, verdicts: Mapping[Any, str | None] | None) -> pd.
             "swapped": order.to_numpy(dtype=bool),
         }
     )
+
+
+def _has_models(table: pd.DataFrame) -> bool:
+    return {"model_a", "model_b"} <= set(table.columns)
 
 
 def _orders(values: pd.Series, name: Hashable, swapped: Hashable | None) -> list[bool]:

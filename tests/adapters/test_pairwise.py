@@ -162,6 +162,54 @@ def test_verdicts_of_an_export_are_mapped_back_already(tmp_path) -> None:
     assert (bias["pairs"], bias["flips"], bias["first_twice"], bias["first"]) == (2, 0.5, 0.5, 0.75)
 
 
+ARENA_WORDS = {"A": "model_a", "B": "model_b", "tie": "tie (bothbad)", "[[C]]": "tie", "b": "model_b", "[[A]]": "model_a"}  # fmt: skip
+
+
+def battles():
+    """BY_HAND as an arena has it: the models in the order in which they were shown, and the winner's column."""
+    swapped = BY_HAND["order"].to_numpy()
+    return pd.DataFrame(
+        {
+            "question_id": BY_HAND["task"],
+            "model_a": np.where(swapped, "m2", "m1"),
+            "model_b": np.where(swapped, "m1", "m2"),
+            "judge": BY_HAND["worker"],
+            "winner": BY_HAND["label"].map(lambda verdict: ARENA_WORDS.get(verdict, verdict)),
+        }
+    )
+
+
+def test_the_words_of_arenas_are_known_and_the_order_is_asked_for() -> None:
+    names = {"task": "question_id", "worker": "judge", "label": "winner"}
+    table = battles()
+    with pytest.raises(
+        MissingColumnError, match=r"df\['order'\] = df\['model_a'\] > df\['model_b'\]"
+    ):
+        from_pairwise(table, **names)
+    table["order"] = table["model_a"] > table["model_b"]
+    assert answers_of(table, **names) == AGREED
+    assert position_bias(table, **names).equals(position_bias(BY_HAND))
+
+
+def test_a_file_of_an_arena_tells_the_orders_of_judges_that_saw_both(tmp_path) -> None:
+    path = tmp_path / "arena.jsonl"
+    table = battles().query("winner != 'cannot tell' and winner.notna()")
+    table.to_json(path, orient="records", lines=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        export = read_export(path)
+    called = {f"question {pair}, turn 1, m1 vs m2": pair for pair in ("p1", "p2", "p3", "p4", "p5")}
+    found = {(called[task], judge): label for (task, judge), label in answers_of(export).items()}
+    assert found == AGREED
+    bias, expected = position_bias(export), position_bias(BY_HAND)
+    assert bias.loc["x", ["pairs", "flips", "first", "first_twice"]].tolist() == (
+        expected.loc["x", ["pairs", "flips", "first", "first_twice"]].tolist()
+    )
+    assert pd.isna(
+        bias.loc["y", "first"]
+    )  # y saw each pair once, in an order that the export leaves out
+
+
 def test_what_is_open_or_wrong_is_named_with_the_option() -> None:
     with pytest.raises(MissingColumnError, match="missing column 'order'.*swap="):
         from_pairwise(BY_HAND.drop(columns="order"))

@@ -95,12 +95,26 @@ def read_pair(content: Content, collected: Collected) -> None:
 
 
 def read_human(content: Content, collected: Collected) -> None:
-    """Add people's verdicts on pairs of models: ``model_a``, ``model_b`` or ``tie``, models in alphabetical order."""
+    """Add people's verdicts on pairs of models: ``model_a``, ``model_b`` or ``tie``, models in alphabetical order.
+
+    A judge that saw most of its pairs in both orders, as models do, is two sources as in :func:`read_pair`.
+    """
+    rows = []
+    orders: dict[str, dict[str, set[bool]]] = defaultdict(lambda: defaultdict(set))
     for number, row in enumerate(rows_of(content)):
         place = f"record {number}"
         task, turned = _pair(row, ("model_a", "model_b"), content, place)
         judge, _ = _judge(row, content, place)
-        _add(row.get("winner"), task, judge, turned, collected, content, place)
+        orders[judge][task].add(turned)
+        rows.append((row.get("winner"), task, judge, turned, place))
+    two = {
+        judge
+        for judge, pairs in orders.items()
+        if 2 * sum(len(seen) == 2 for seen in pairs.values()) > len(pairs)
+    }
+    for verdict, task, judge, turned, place in rows:
+        source = judge + SWAPPED if turned and judge in two else judge
+        _add(verdict, task, source, turned, collected, content, place)
 
 
 def _add(
