@@ -134,6 +134,11 @@ def test_row_gold_that_cannot_be() -> None:
         DEEMAggregator().fit(FRAME, {"nowhere": "cat"})
     about = [str(w.message) for w in said if "gold names" in str(w.message)]
     assert about == ["gold names 1 task without answers here ('nowhere'): ignored."]
+    numbered = FRAME.assign(task=FRAME["task"].str.removeprefix("t").astype(int))
+    with pytest.raises(
+        DataError, match=r"another kind, '1' \(str\) where the answers have 1 \(int\), and 1"
+    ):
+        DEEMAggregator().fit(numbered, {"1": "cat", "nowhere": "dog"})
     with pytest.raises(FormError, match="Series indexed by task, a dict"):
         DEEMAggregator().fit(FRAME, ["cat"] * 80)
     twice = pd.DataFrame({"task": ["t1", "t1"], "label": ["cat", "dog"]})

@@ -49,10 +49,22 @@ def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
         (frame(["cat", "\uff43at", "no", "no"]), "labels differs.*normalize.'NFKC'"),
         (frame(["a", "a", "b", "b"], workers=["x", "x\ufe0f", "y", "z"]), "group of workers differs"),
         (frame(["a", "a", "b", "b"], tasks=["x y", "x  y", "y", "z"]), "group of tasks differs.*'x  y'"),
+        (
+            frame(["red", "blue", "red;blue", "blue;red;big"]),
+            "2 of 4 labels join others by ';'.*'red;blue'.*BinaryRelevance",
+        ),
+        (
+            frame(["['a', 'b']", "['a']", "['b']", "['b', 'a']"]),
+            "2 of 4 labels join others by ','",
+        ),
+        (
+            frame(["a", "a", "b", "b"], workers=["nan", "x", "", "y"]),
+            "2 workers .*may stand for somebody unknown, and 2 answers",
+        ),
     ],
     ids=["case", "blank", "unicode", "worker", "task", "text", "ratings", "ratings in text",
          "ratings, all distinct", "not applicable", "empty", "minus one", "text of minus one",
-         "no width", "full width", "variant", "blanks"],
+         "no width", "full width", "variant", "blanks", "joined", "lists as text", "nobody"],
 )  # fmt: skip
 def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
     with pytest.warns(DataWarning, match=words):
@@ -75,6 +87,9 @@ def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
         frame([f"text {i}" for i in range(20)]),
         frame([f"text {i % 60}" for i in range(600)]),
         frame([]),
+        frame(["Paris, France", "Lyon, France", "Rome, Italy", "Nice"]),
+        frame(["1,0", "1,5", "2,0", "2,5", "3,0", "3,5"]),
+        frame(["a", "a", "b", "b"], workers=["na", "No", "x", "y"]),
     ],
     ids=[
         "labels",
@@ -87,6 +102,9 @@ def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
         "few",
         "many classes",
         "empty",
+        "places",
+        "decimals",
+        "initials",
     ],
 )
 def test_ordinary_answers_are_read_in_silence(data) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from deem_crowd.data import nested
 from deem_crowd.exceptions import FormError
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.kinds import is_arrow, is_polars
@@ -44,5 +45,6 @@ def to_frame(
         )
     if needed is None:
         return data
-    names = roles.find(list(data.columns), needed, columns, where="the frame")
+    lists = nested.advice(data, (columns or {}).get("task", "…"))
+    names = roles.find(list(data.columns), needed, columns, where="the frame", remedy=lists)
     return pd.DataFrame({part: data[name] for part, name in names.items()})

@@ -54,8 +54,8 @@ def require_plain(kind: pa.DataType, name: str, where: str) -> None:
     inner = kind.value_type if encoded else kind
     if pa.types.is_nested(inner) or pa.types.is_interval(inner):
         raise FormError(
-            f"{where}: column {name!r} holds {kind}; ids and labels are plain values. Convert it to text or numbers, "
-            "or give one row a label."
+            f"{where}: column {name!r} holds {kind}; ids and labels are plain values. Convert it to text or numbers; "
+            "where a row holds several answers, make a row of each (in pandas df.explode([WORKER, LABEL]))."
         )
     if pa.types.is_float16(inner):
         raise FormError(

@@ -41,11 +41,12 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
         _lookalikes("worker", answers.workers, _same_id),
         _lookalikes("task", answers.tasks, _same_id),
     ]
-    messages.append(_one_source(answers))
+    messages += [_one_source(answers), _nobody(answers)]
     if not classes_given:
         classes = answers.classes
         ratings = _ratings(classes)
-        messages += [ratings or _free_text(answers), _minus_one(classes), _no_answer(classes)]
+        messages += [ratings or _joined(classes) or _free_text(answers)]
+        messages += [_minus_one(classes), _no_answer(classes)]
     for message in messages:
         if message:
             warn(message, DataWarning)
@@ -208,6 +209,43 @@ def _no_answer(classes: pd.Index) -> str:
     )
 
 
+def _joined(classes: pd.Index) -> str:
+    """Labels that are made of a few others, as where several boxes were ticked."""
+    texts = _texts(classes)
+    for mark in ";|,":
+        if not any(mark in text for text in texts):
+            continue
+        parts = {text: [part.strip(" []'\"") for part in text.split(mark)] for text in texts}
+        joined = [text for text in texts if sum(map(bool, parts[text])) > 1]
+        distinct = {part for several in parts.values() for part in several if part}
+        if len(joined) < 2 or len(distinct) >= len(texts) or all(map(_NUMBER.fullmatch, joined)):
+            continue
+        return (
+            f"{len(joined)} of {len(texts)} labels join others by {mark!r} ({first_few(joined[:3])}), and each "
+            "combination counts as a class. If a task may have several labels, ask about each by itself: crowd-kit's "
+            f"BinaryRelevance takes df['label'].str.split({mark!r}) (docs/your-data.md); if not, name the classes: "
+            "classes=[...]."
+        )
+    return ""
+
+
+def _nobody(answers: Answers) -> str:
+    found = [name for name in _texts(answers.workers) if name.strip().casefold() in _NOBODY]
+    if not found or answers.n_workers == 1:
+        return ""
+    codes = answers.workers.get_indexer(pd.Index(found, tupleize_cols=False))
+    number = int(np.isin(answers.worker, codes).sum())
+    return (
+        f"{counted(len(found), 'worker')} ({first_few(found)}) may stand for somebody unknown, and "
+        f"{counted(number, 'answer')} by that name count as those of one source. If so, give each row a name of its "
+        f"own, or leave such rows out: df[~df['worker'].isin({found})]."
+    )
+
+
+_NOBODY = frozenset(
+    ["", "n/a", "#n/a", "nan", "nat", "none", "null", "<na>", "deleted", "[deleted]", "anonymous"]
+)
+"""How a worker that is not known may be called, in lower case."""
 _NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>"])
 """How spreadsheets and programs write that there is no answer, in lower case; "none" and "?" are often classes."""
 

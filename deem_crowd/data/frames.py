@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import index as ids
+from deem_crowd.data import nested
 from deem_crowd.data.arrays import checked_soft
 from deem_crowd.exceptions import DataError, FormError, MissingColumnError, counted, first_few
 
@@ -132,7 +133,10 @@ def require_columns(
     absent = [name for name in called.values() if name not in data.columns]
     if absent:
         in_index = [name for name in absent if name in data.index.names]
-        if in_index and not _looks_wide(data, called, absent):
+        by_name = {part: name for name, part in synonyms(data.columns, called).items()}
+        if lists := nested.advice(data, by_name.get("task", called.get("task", "…"))):
+            hint = lists
+        elif in_index and not _looks_wide(data, called, absent):
             hint = f"{first_few(in_index)} is in the index: call df.reset_index() first."
         elif _looks_wide(data, called, absent):
             hint = (

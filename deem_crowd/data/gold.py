@@ -90,6 +90,8 @@ def positions(
             f"Labels given: {first_few(answers.classes, 10)}. Correct gold, or leave those tasks out."
         )
     elsewhere = np.flatnonzero(position < 0)
+    if len(elsewhere) and len(elsewhere) == len(position):
+        _refuse_other_kind(tasks.to_numpy()[given], answers.tasks)
     if len(elsewhere) and not again:
         warn(
             f"gold names {counted(len(elsewhere), 'task')} without answers here "
@@ -107,6 +109,19 @@ def positions(
             "Keep one of them."
         )
     return cast("npt.NDArray[np.int64]", gold)
+
+
+def _refuse_other_kind(gold: npt.NDArray[Any], tasks: pd.Index) -> None:
+    """Raise :class:`DataError` if ids of gold, none of which is a task's, read like tasks: '7' and 7."""
+    named = {str(task): task for task in tasks}
+    alike = [(one, named[str(one)]) for one in gold.tolist() if str(one) in named]
+    if alike:
+        one, other = alike[0]
+        raise DataError(
+            f"gold names no task of the answers: its ids are of another kind, {one!r} ({type(one).__name__}) where the "
+            f"answers have {other!r} ({type(other).__name__}), and {counted(len(alike), 'task')} read alike. Convert "
+            "one of them, e.g. to text by .astype(str)."
+        )
 
 
 def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDArray[np.int64]:

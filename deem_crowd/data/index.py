@@ -219,7 +219,14 @@ def _torn_apart(
 def require_hashable(values: Iterable[Any], what: str) -> None:
     """Raise :class:`FormError` if some values cannot be ids or labels; ``what`` says whose they are."""
     bad = [v for v in values if not _is_hashable(v)]
-    if bad and all(isinstance(value, (list, set)) for value in bad) and "label" in what:
+    lists = bad and all(isinstance(value, (list, set, np.ndarray)) for value in bad)
+    if lists and "worker" in what:
+        raise FormError(
+            f"{what} holds {counted(len(bad), 'list')} ({first_few(bad)}): several answers in one row. Make a row of "
+            "each, by the names of the columns of workers and labels: df.explode([WORKER, LABEL]). If a list is one "
+            "id, make it a tuple."
+        )
+    if lists and "label" in what:
         raise FormError(
             f"{what} holds {counted(len(bad), 'list')} ({first_few(bad)}): several labels in one answer. Aggregate "
             "them with crowd-kit's BinaryRelevance(DEEMAggregator()), one yes-or-no question a label, or give one row "

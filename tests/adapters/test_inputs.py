@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,41 @@ def test_lists_as_labels_name_the_way_out() -> None:
         FormError, match=r"column 'label' holds 2 lists.*BinaryRelevance\(DEEMAggregator\(\)\)"
     ):
         DEEMAggregator().fit(frame)
+
+
+NESTED = [
+    {"id": i, "text": "…", "annotators": [f"a{i}", "b", "c"], "labels": ["x", "y", "x"]}
+    for i in range(3)
+]
+NAMED = {"task": "id", "worker": "annotators", "label": "labels"}
+
+
+def test_rows_that_hold_several_answers_say_how_to_make_a_row_of_each(tmp_path: Path) -> None:
+    advice = r"explode\(\['annotators', 'labels'\]\)"
+    for rows in (NESTED, pd.DataFrame(NESTED)):
+        with pytest.raises(MissingColumnError, match=advice):
+            DEEMAggregator().fit(rows)
+        with pytest.raises(FormError, match=r"3 lists.*explode\(\[WORKER, LABEL\]\)"):
+            DEEMAggregator().fit(rows, **NAMED)
+    path = tmp_path / "hate.json"  # with a text and labels, as doccano has them
+    path.write_text(json.dumps(NESTED), encoding="utf-8")
+    with pytest.raises(DataError, match=r"read_json\(PATH, dtype=False\)\." + advice):
+        DEEMAggregator().fit(path)
+    pd.DataFrame(NESTED).to_parquet(tmp_path / "hate.parquet")
+    with pytest.raises(FormError, match="explode"):
+        DEEMAggregator().fit(tmp_path / "hate.parquet", **NAMED)
+    frame = pd.read_json(path, dtype=False).explode(["annotators", "labels"])
+    assert DEEMAggregator().fit(frame, **NAMED).labels_.tolist() == ["x"] * 3
+
+
+def test_rows_that_hold_a_list_of_answers_are_normalised() -> None:
+    rows = [{"id": i, "annotations": [{"user": "a", "label": "x"}]} for i in range(2)]
+    advice = r"json_normalize\(df.to_dict\('records'\), 'annotations', \['id'\]\)"
+    with pytest.raises(MissingColumnError, match=advice):
+        DEEMAggregator().fit(rows)
+    with pytest.raises(MissingColumnError, match=advice):
+        DEEMAggregator().fit(rows, task="id")
+    assert list(pd.json_normalize(rows, "annotations", ["id"])) == ["user", "label", "id"]
 
 
 def test_epochs_and_n_iter_are_taken_for_one_another_with_a_hint() -> None:

@@ -162,7 +162,14 @@ def test_verdicts_of_an_export_are_mapped_back_already(tmp_path) -> None:
     assert (bias["pairs"], bias["flips"], bias["first_twice"], bias["first"]) == (2, 0.5, 0.5, 0.75)
 
 
-ARENA_WORDS = {"A": "model_a", "B": "model_b", "tie": "tie (bothbad)", "[[C]]": "tie", "b": "model_b", "[[A]]": "model_a"}  # fmt: skip
+ARENA_WORDS = {
+    "A": "model_a",
+    "[[A]]": "model_a",
+    "B": "model_b",
+    "b": "model_b",
+    "tie": "tie (bothbad)",
+    "[[C]]": "tie",
+}
 
 
 def battles():

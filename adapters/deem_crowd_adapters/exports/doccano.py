@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from deem_crowd.data.frames import SYNONYMS
 from deem_crowd.exceptions import DataError
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
@@ -24,14 +25,15 @@ _NOT_DATA = (
     "annotation_approver",
     "username",
 )
+_WORKERS = frozenset({"worker", *SYNONYMS["worker"].split()} - {"user", "source", "model"})
 _SPANS = "Its labels are spans inside a text (start, end, name), and only labels of whole tasks are aggregated."
 
 
 def _is_json(content: Content) -> bool:
     if content.kind != "records" or not {"text", "data", "filename", "image"} & content.keys:
         return False
-    if "worker" in content.keys or "annotator" in content.keys:
-        return False
+    if any(key.lower().removesuffix("s") in _WORKERS for key in content.keys):
+        return False  # who gave the labels stands beside them, and doccano has no such column
     return any(
         isinstance(record.get(key), list) for record in content.value[:50] for key in _LABELS
     ) or any(_is_annotated(record) for record in content.value[:50])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import pandas as pd
 
 from deem_crowd.data import index as ids
+from deem_crowd.data import nested
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.data.frames import COLUMNS, synonyms
@@ -85,6 +86,15 @@ def read_export(
         columns = synonyms(content.keys, COLUMNS) if content.kind in ("records", "table") else {}
         named = ", ".join(f"{part}={name!r}" for name, part in columns.items() if name != part)
         meant = f" If these are the answers, name their columns: {named}." if named else ""
+        if content.kind == "records" and all(isinstance(each, dict) for each in content.value):
+            task = next((name for name, part in columns.items() if part == "task"), "…")
+            lines = ", lines=True" if content.name.lower().endswith((".jsonl", ".ndjson")) else ""
+            lists = nested.advice(
+                pd.DataFrame(content.value[: nested.LOOK_AT]),
+                task,
+                f"pd.read_json(PATH, dtype=False{lines})",
+            )
+            meant = f" {lists}" if lists else meant
         raise DataError(
             f"{content.name} is of no format that is known: {_looks(content)}.{meant} Known: "
             f"{first_few(dict.fromkeys(f.name for f in known.formats(tool)), 40)}. Or turn it into a table "
