@@ -78,7 +78,8 @@ def _refuse_collisions(values: npt.NDArray[np.object_], column: str) -> None:
         if any(isinstance(value, str) and _UNPADDED.match(value) for value in values):
             remedy = f"pd.read_csv(path, dtype={{'{column}': str}})"
         elif {kind for kind, _ in distinct} == {"int", "float"}:  # 1.0 as text is not 1
-            remedy = f"df['{column}'].astype('Int64')"
+            whole = all(abs(value) < 2**63 and value == int(value) for _, value in distinct)
+            remedy = f"df['{column}'].astype('{'Int64' if whole else 'float64'}')"
         raise DataError(
             f"column '{column}' mixes kinds that read or compare alike: {shown} ({len(pairs)} such "
             f"pair{'s' if len(pairs) > 1 else ''}). Convert the column to one dtype first, e.g. {remedy}."

@@ -153,7 +153,9 @@ def _refuse_other_kind(about: pd.Index, tasks: pd.Index, dtype: str) -> None:
 
 def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     _refuse_tasks_in_a_column(frame, tasks)
+    index = "index"
     if "task" in frame.columns:
+        index = "task"
         frame = frame.set_index("task")
     about = flat(frame.index)
     _refuse_other_kind(about, tasks, "df['task'].dtype")
@@ -184,7 +186,7 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     if wrong:
         is_list = any(isinstance(value, list | np.ndarray) for value in there[wrong[0]].head(1))
         remedy = (
-            f"Give each number a column: pd.DataFrame(np.stack(df[{wrong[0]!r}]), index=df['task'])."
+            f"Give each number a column: pd.DataFrame(np.stack(features[{wrong[0]!r}]), features.{index})."
             if is_list
             else "Encode such columns, e.g. by pd.get_dummies, or drop them."
         )

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse, special
 
-from deem_crowd.insight.pairs import FloatArray, IntArray, Panel
+from deem_crowd.insight.pairs import FloatArray, IntArray, Mask, Panel
 from deem_crowd.selection.pairs import LEAST_COMMON, Pairs
-
-Mask = npt.NDArray[np.bool_]
 
 _ALIKE = 0.8
 """Cohen's κ from which two workers answer alike."""

@@ -16,6 +16,7 @@ from deem_crowd.selection.pairs import LEAST_COMMON, Pairs
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 MAX_WORKERS = pairs.MAX_SOURCES
 """Of more workers, those with most answers are compared in pairs."""
@@ -48,13 +49,19 @@ class Excess:
         Chance-corrected agreement that the two skills explain; NaN where neither answers nor a model tell.
     excess : shape (n, n)
         (κ − explained) / (1 − explained): 0 for workers who err independently, 1 for copies.
-    significant : booleans, shape (n, n)
-        Whether κ is more than three standard errors above what is explained.
+    tail : shape (n, n)
+        Chance that two workers who err independently, with skills that explain no more, agree so often; 1 where it is
+        not known.
     """
 
     explained: FloatArray
     excess: FloatArray
-    significant: npt.NDArray[np.bool_]
+    tail: FloatArray
+
+    @property
+    def significant(self) -> npt.NDArray[np.bool_]:
+        """Whether they agree more often than explained, at the level of three standard errors, shape (n, n)."""
+        return np.asarray(self.tail < special.ndtr(-_SIGNIFICANT))
 
     @property
     def shared(self) -> FloatArray:
@@ -80,7 +87,6 @@ def excess_agreement(counts: Pairs, confusion: FloatArray | None, priors: FloatA
     priors : shape (K,)
     """
     kappa = counts.kappa
-    error = counts.standard_error()
     listed = (counts.common >= MIN_COMMON) & np.isfinite(kappa)
     np.fill_diagonal(listed, False)
     explained = np.full(kappa.shape, np.nan)
@@ -96,7 +102,25 @@ def excess_agreement(counts: Pairs, confusion: FloatArray | None, priors: FloatA
     explained = np.where(both, np.outer(skill, skill), explained)
     explained = np.where(listed, np.clip(explained, 0, 0.98), np.nan)
     excess = (kappa - explained) / (1 - explained)
-    return Excess(explained, excess, listed & (kappa - explained > _SIGNIFICANT * error))
+    return Excess(explained, excess, _tail(counts, explained, skill, listed))
+
+
+def _tail(counts: Pairs, explained: FloatArray, skill: FloatArray, listed: Mask) -> FloatArray:
+    """Return the binomial chance of so many agreements, shape (n, n); 1 for pairs that are not listed.
+
+    Near full agreement a standard error at the share observed is too small by far. A skill of the model's tables is
+    itself a share of the worker's answers: m common tasks then count as m / (1 + v) of them, where v is the variance of
+    what is explained as a multiple of that of κ.
+    """
+    product = np.where(listed, explained, 0.0)
+    number = np.maximum(np.diag(counts.common), 1)
+    known = np.isfinite(skill)
+    of_tables = product * counts.common * (1 / number[:, None] + 1 / number)
+    share = 1 / (1 + np.where(np.outer(known, known), 0.0, of_tables))
+    agreed, common = counts.agreed * counts.common * share, counts.common * share
+    rate = counts.chance + (1 - counts.chance) * product
+    tail = special.betainc(np.maximum(agreed, 1e-9), np.maximum(common - agreed, 0) + 1, rate)
+    return np.asarray(np.where(listed, tail, 1.0))
 
 
 @dataclass(frozen=True)
@@ -120,13 +144,13 @@ class Panel:
         """Return a panel of which no pair is known."""
         none = np.zeros((0, 0))
         counts = Pairs(np.zeros(0, dtype=np.intp), none, none, none)
-        return cls(counts, Excess(none, none, none > 0), n_workers)
+        return cls(counts, Excess(none, none, none), n_workers)
 
     def all_explained(self) -> Panel:
         """Return the same where the model says of every pair how often it agrees."""
         kappa = np.where(np.isfinite(self.excess.explained), self.counts.kappa, np.nan)
         none = np.where(np.isfinite(kappa), 0.0, np.nan)
-        excess = Excess(kappa, none, np.zeros(kappa.shape, dtype=np.bool_))
+        excess = Excess(kappa, none, np.ones(kappa.shape))
         return replace(self, excess=excess)
 
     @property
@@ -138,18 +162,14 @@ class Panel:
     def repeats(self) -> npt.NDArray[np.bool_]:
         """Which pairs repeat one another, shape (n, n).
 
-        They have 20 common tasks or more: with fewer, good workers agree by luck. Their excess is 0.3 or more, and so
-        far beyond its standard error that one such pair in a hundred panels of independent workers is expected
-        (Bonferroni over the pairs).
+        They have 20 common tasks or more: with fewer, good workers agree by luck. Their excess is 0.3 or more, and
+        they agree so often that one such pair in a hundred panels of independent workers is expected (Bonferroni over
+        the pairs; see :attr:`Excess.tail`).
         """
-        kappa = self.counts.kappa
-        explained = self.excess.explained
-        compared = np.isfinite(explained)
-        n_pairs = max(int(compared.sum()) // 2, 1)
-        needed = max(_SIGNIFICANT, float(-special.ndtri(0.01 / n_pairs)))
-        beyond = kappa - explained > needed * self.counts.standard_error()
-        often = self.counts.common >= LEAST_COMMON
-        return compared & often & beyond & (self.excess.excess >= REPEATS)
+        often = np.isfinite(self.excess.explained) & (self.counts.common >= LEAST_COMMON)
+        level = 0.01 / max(int(often.sum()) // 2, 1)
+        beyond = self.excess.significant & (self.excess.tail < level)
+        return often & beyond & (self.excess.excess >= REPEATS)
 
     @property
     def groups(self) -> list[IntArray]:

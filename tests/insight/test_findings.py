@@ -94,6 +94,23 @@ def test_many_workers_who_share_few_tasks_are_no_camp(least: float, seed: int) -
     assert "! " not in model.summary()
 
 
+def test_good_workers_who_agree_on_nearly_all_tasks_do_not_repeat_one_another() -> None:
+    # a standard error at the share observed goes to 0 with full agreement: three panels of twenty were accused
+    def accused(seed: int) -> bool:
+        rng = np.random.default_rng(seed)
+        n, k, d, each = 300, 4, 8, 4
+        truth, skills = rng.integers(k, size=n), rng.uniform(0.9, 0.99, d)
+        matrix = np.where(
+            rng.random((n, d)) < skills,
+            truth[:, None],
+            (truth[:, None] + rng.integers(1, k, size=(n, d))) % k,
+        )
+        matrix[np.argsort(np.argsort(rng.random((n, d))), axis=1) >= each] = -1
+        return bool(said(lambda: DEEM().fit(matrix)))
+
+    assert sum(map(accused, range(24))) <= 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_is_said_of_workers_who_err_independently(seed: int) -> None:
     answers = laws.independent(seed).answers

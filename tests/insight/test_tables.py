@@ -180,7 +180,9 @@ def test_kish_formula_on_exact_copies_and_independent_sources() -> None:
     nothing = np.zeros((4, 4))
     counts = pairs.Pairs(np.arange(4), nothing, nothing, nothing)
     for excess, expected in ((shared, 1.0), (nothing, 4.0)):
-        found = pairs.Panel(counts, pairs.Excess(nothing, excess, excess > 0), 4)
+        found = pairs.Panel(
+            counts, pairs.Excess(nothing, excess, np.where(excess > 0, 0.0, 1.0)), 4
+        )
         assert found.effective_sources == pytest.approx(expected)
 
 
