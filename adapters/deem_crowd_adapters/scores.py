@@ -14,6 +14,9 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted, first_few
 from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
+from deem_crowd_adapters.exports.content import open_content
+from deem_crowd_adapters.exports.same_values import holds_scalars
+from deem_crowd_adapters.exports.sheets import NO_PERSON, names_in, refuse_bad_tasks
 from deem_crowd_adapters.pairwise import NO_VERDICT
 from deem_crowd_adapters.tables import to_frame
 
@@ -28,6 +31,7 @@ def from_scores(
     task: Hashable | None = None,
     worker: Hashable | None = None,
     score: Hashable | None = None,
+    workers: Sequence[Hashable] | str | None = None,
     columns: roles.Columns | None = None,
 ) -> Answers:
     r"""Read scores, where judges have scales of their own: what counts is how a judge ranks the tasks.
@@ -44,13 +48,16 @@ def from_scores(
     Parameters
     ----------
     data : table of pandas, polars or Arrow, R rows, or the path of such a table
-        Columns ``task``, ``worker`` (the judge) and ``score``: numbers, higher for the second class.
+        Columns ``task``, ``worker`` (the judge) and ``score``: numbers, higher for the second class. Or, where there
+        is no column of judges and none of scores, one row a task and one column a judge.
     classes : two hashables
         What a low and a high score stand for.
     share : float
         How often the second class is expected, in (0, 1).
     task, worker, score : hashable, optional
         The names of single columns, as in ``columns``.
+    workers : list of columns, or their names with commas, optional
+        The judges of a table with one column each; all columns of numbers if omitted, with a warning that names them.
     columns : mapping, optional
         What ``task``, ``worker`` and ``score`` are called here.
 
@@ -71,7 +78,7 @@ def from_scores(
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise ParameterError(f"share={share!r} is not allowed: it is a number between 0 and 1.")
     named = roles.named(columns, task=task, worker=worker, score=score)
-    frame = _table(data, named)
+    frame = _table(data, named, names_in(workers))
     values = _numbers(frame["score"])
     kept = np.isfinite(values)
     keys = frame.loc[kept, ["task", "worker"]].reset_index(drop=True)
@@ -102,18 +109,65 @@ def _classes(classes: Any) -> tuple[Hashable, Hashable]:
     return listed[0], listed[1]
 
 
-def _table(data: Any, named: roles.Columns | None) -> pd.DataFrame:
+def _table(data: Any, named: roles.Columns | None, judges: list[Hashable]) -> pd.DataFrame:
     """Return the columns task, worker and score."""
     where = "the table"
     if isinstance(data, str | os.PathLike):
         from deem_crowd_adapters.files import read_table
 
         where = os.fspath(data)
-        data = read_table(data)
+        document = open_content(where).frame if where.lower().endswith((".json", ".xlsx")) else None
+        data = read_table(where) if document is None else document
     frame = to_frame(data)
+    by_name = dict(named or {})
+    if judges or not {"worker", "score"} & {*map(str, frame.columns), *by_name}:
+        task = roles.find(list(frame.columns), ["task"], by_name, where=where)["task"]
+        return _of_wide(frame, task, judges, where)
     names = roles.find(list(frame.columns), _PARTS, named, where=where)
     table = frame[[names[part] for part in _PARTS]]
     return table.set_axis(list(_PARTS), axis=1)
+
+
+def _of_wide(
+    frame: pd.DataFrame, task: Hashable, judges: list[Hashable], where: str
+) -> pd.DataFrame:
+    """Return the columns task, worker and score of a table with one row a task and one column a judge."""
+    absent = [name for name in judges if name not in frame.columns]
+    if absent:
+        raise ParameterError(
+            f"{where} has no columns {first_few(absent)}; found {first_few(frame.columns, 20)}."
+        )
+    if not judges:
+        numbers = [name for name in frame.columns if name != task and _holds_numbers(frame[name])]
+        judges = [name for name in numbers if not NO_PERSON.search(str(name))]
+        if not judges:
+            raise DataError(
+                f"{where} has no column of numbers beside the tasks, {task!r}. Name those of the judges: workers=[…] "
+                "(in the shell: --adapter-set workers=…,…)."
+            )
+        others = [name for name in frame.columns if name != task and name not in judges]
+        left = f"; left out: {first_few(others)}" if others else ""
+        warn(
+            f"{where} is read as one row a task ({task!r}) and one column a judge ({first_few(judges, 8)}){left}. "
+            "Other judges: workers=[…] (in the shell: --adapter-set workers=…,…).",
+            DataWarning,
+        )
+    tasks = frame[task]
+    refuse_bad_tasks(tasks.tolist(), task, where)
+    parts = [
+        pd.DataFrame({"task": tasks, "worker": str(name), "score": frame[name]}) for name in judges
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _holds_numbers(column: pd.Series) -> bool:
+    """Tell whether what stands in a column is numbers, perhaps as text."""
+    given = column.dropna()
+    if not len(given) or not holds_scalars(given) or pd.api.types.is_bool_dtype(given):
+        return False
+    words = pd.to_numeric(given, errors="coerce").isna()
+    stated = given[words].astype(str).str.strip().str.casefold()
+    return bool(stated.isin(NO_VERDICT).all() and not words.all())
 
 
 def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:

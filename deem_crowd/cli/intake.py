@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 HOW_TO_READ = (
     "Columns of other names: --task, --worker, --label. A table with one row a task and one column a worker: "
-    "--adapter wide --task COLUMN; one column of probabilities a class: --adapter soft-long. "
+    "--adapter wide --task COLUMN, with numeric scores --adapter scores; one column of probabilities a class: "
+    "--adapter soft-long. "
     "`deem-crowd plugins` lists the adapters."
 )
 
@@ -209,7 +210,14 @@ def read_ids(
 
     from deem_crowd.data.frames import require_columns
 
-    frame = read_table(path, format_asked(path, format))
+    format = format_asked(path, format)
+    frame = _only_table(path) if _is_document(path, format) else read_table(path, format)
+    if frame is None:
+        keys = ", ".join(f'"{name}": …' for name in needed)
+        raise DataError(
+            f"{called(path, 'input')} holds no table. Give JSON records, [{{{keys}}}, …], or a table with columns "
+            f"{', '.join(needed)}."
+        )
     try:
         require_columns(frame, needed)
     except MissingColumnError as error:
@@ -286,7 +294,7 @@ def _gold_table(
     from deem_crowd_adapters.exports.read import attempt
     from deem_crowd_adapters.files import read_table
 
-    document = format is None and path.endswith((".json", ".zip", ".xlsx", ".xml"))
+    document = _is_document(path, format)
     frame = _only_table(path) if document else read_table(path, format)
     if frame is not None:
         found = {
@@ -304,17 +312,16 @@ def _gold_table(
     return frame, False
 
 
+def _is_document(path: str, format: str | None) -> bool:
+    """Tell whether a file is to be opened as one document, by its name."""
+    return format is None and path.endswith((".json", ".zip", ".xlsx", ".xml"))
+
+
 def _only_table(path: str) -> pd.DataFrame | None:
     """Return the records of a JSON document, or the only sheet of a workbook."""
-    import pandas as pd
     from deem_crowd_adapters.exports.content import open_content
 
-    content = open_content(path)
-    if content.kind == "records":
-        return pd.DataFrame(content.value)
-    if content.kind == "sheets" and len(content.value) == 1:
-        return next(iter(content.value.values()))
-    return None
+    return open_content(path).frame
 
 
 def written_like(values: pd.Series, model: pd.Series) -> pd.Series:

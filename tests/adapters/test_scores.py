@@ -79,6 +79,44 @@ def test_other_names_and_a_file(tmp_path) -> None:
         np.testing.assert_allclose(found.soft, from_scores(scores).soft)
 
 
+@pytest.mark.parametrize("form", ["frame", "csv", "json"])
+def test_one_row_a_task_and_one_column_a_judge(tmp_path, form) -> None:
+    scores, _ = panel(2, 20, 3)
+    scores["score"] += 0.25
+    wide = scores.pivot(index="task", columns="worker", values="score").reset_index()
+    wide = wide.rename(columns={"task": "item"})
+    wide.loc[4, "judge 1"] = None
+    table = wide.assign(text="words", gold=1, checked=True)
+    path = str(tmp_path / f"x.{form}")
+    if form == "csv":
+        table.to_csv(path, index=False)
+    elif form == "json":
+        table.to_json(path, orient="records")
+    long = wide.melt("item", var_name="worker", value_name="score").dropna()
+    expected = from_scores(long, task="item")
+    data = table if form == "frame" else path
+    with pytest.warns(
+        DataWarning, match=r"judge \('judge 0', 'judge 1', 'judge 2'\); left out: 'text'"
+    ):
+        guessed = from_scores(data, task="item")
+    named = from_scores(data, task="item", workers="judge 0,judge 1,judge 2")
+    for found in (guessed, named):
+        assert list(found.workers) == list(expected.workers)
+        np.testing.assert_allclose(found.soft, expected.soft)
+
+
+def test_wide_tables_that_are_none() -> None:
+    wide = pd.DataFrame({"item": [1, 2, 2], "a": [0.1, 0.2, 0.3], "b": ["x", "y", "z"]})
+    with pytest.raises(DataError, match="holds 1 task a second time"):
+        from_scores(wide, task="item", workers=["a"])
+    with pytest.raises(ParameterError, match="no columns 'c'"):
+        from_scores(wide, task="item", workers=["c"])
+    with pytest.raises(DataError, match="no column of numbers beside the tasks, 'item'"):
+        from_scores(wide[["item", "b"]], task="item")
+    with pytest.raises(MissingColumnError, match="'task'"):
+        from_scores(wide)
+
+
 def test_rows_and_judges_that_say_nothing_are_left_out_and_said() -> None:
     table = pd.DataFrame(
         {

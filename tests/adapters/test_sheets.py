@@ -3,6 +3,7 @@ do."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -335,3 +336,26 @@ def test_minus_one_beside_two_classes_is_a_class(tmp_path: Path) -> None:
     with pytest.warns(DataWarning, match="sources 'ann1', 'ann2', 'ann3'"):
         export = adapters.read_export(path_of(tmp_path, frame))
     assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3"])
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["json", "jsonl"])
+def test_records_of_one_task_each_are_read_as_the_table_is(tmp_path: Path, lines: bool) -> None:
+    frame = sheet(rating=np.arange(N) % 3)
+    frame.loc[3, "ann2"] = None
+    frame["ann4"] = [1 if k % 3 else None for k in range(N)]  # of another kind: no source
+    records = [{k: v for k, v in r.items() if pd.notna(v)} for r in frame.to_dict("records")]
+    path = tmp_path / f"x.json{'l' if lines else ''}"
+    texts = [json.dumps(record) for record in records]
+    path.write_text("\n".join(texts) if lines else f"[{','.join(texts)}]")
+    with pytest.warns(
+        DataWarning, match="tasks are column 'item_id', sources 'ann1', 'ann2', 'ann3'"
+    ):
+        export = adapters.read_export(path)
+    assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3"])
+    named = adapters.from_wide(path, task="item_id", workers=["ann1", "ann2"])
+    assert list(named.workers) == ["ann1", "ann2"]
+    few = tmp_path / "few.json"  # too few rows to guess, enough where it is said
+    few.write_text(json.dumps(records[:5]))
+    with pytest.raises(DataError, match="of no format that is known"):
+        adapters.read_export(few)
+    assert adapters.from_wide(few, task="item_id", workers=["ann1", "ann2"]).n_tasks == 5

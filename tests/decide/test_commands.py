@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from crowds import crowd
@@ -66,6 +68,23 @@ def test_next_takes_what_to_leave_out_what_is_new_and_what_it_costs(folder, agg)
         agg, 20, exclude=first["task"], unanswered=["new1", "new2"], costs=costs
     )
     same(table(f"{line} --per-task-limit 9"), expected)
+
+
+def test_next_takes_records_of_json_and_a_sheet(folder, agg) -> None:
+    first = decide.next_tasks(agg, 10)[["task"]]
+    costs = pd.DataFrame({"task": TRUTH.index, "cost": 1.0 + np.arange(len(TRUTH))})
+    first.to_json("asked.json", orient="records")
+    costs.to_json("costs.json", orient="records")
+    first.to_excel("asked.xlsx", index=False)
+    expected = decide.next_tasks(
+        agg, 20, exclude=first["task"], costs=costs.set_index("task")["cost"]
+    )
+    for asked in ("asked.json", "asked.xlsx"):
+        same(table(f"next answers.csv -n 20 --exclude {asked} --costs costs.json"), expected)
+    Path("costs.json").write_text(json.dumps(dict.fromkeys(TRUTH.index, 1.0)))
+    done = call("next answers.csv --costs costs.json")
+    assert done.exit_code == 1
+    assert 'Give JSON records, [{"task": …, "cost": …}, …]' in done.output
 
 
 def test_next_says_whom_to_ask(folder, agg) -> None:

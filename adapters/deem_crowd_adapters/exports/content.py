@@ -64,6 +64,15 @@ class Content:
             return frozenset(str(key) for key in self.value)
         return frozenset()
 
+    @cached_property
+    def frame(self) -> pd.DataFrame | None:
+        """The rows of a table, of records or of the only sheet, every column; None where there is no one table."""
+        if self.kind == "records":
+            return pd.DataFrame(self.value)
+        if self.kind == "sheets" and len(self.value) == 1:
+            return cast(pd.DataFrame, next(iter(self.value.values())))
+        return cast(pd.DataFrame, self.value) if self.kind == "table" else None
+
     def damaged(self, place: str, what: str, remedy: str = "") -> DataError:
         """Return the error that says what is wrong at a place of this file."""
         return DataError(f"{self.name}, {place}: {what}.{' ' + remedy if remedy else ''}")

@@ -211,7 +211,7 @@ def _flat(contents: Sequence[Content]) -> list[Content]:
 
 def _format_of(content: Content, tool: str | None, n_files: int) -> known.Format | None:
     """Return the format of a file; a table without workers names one only as one of several files."""
-    if tool == "wide" and content.kind == "table":
+    if tool == "wide" and content.kind in ("records", "table"):
         return known.formats("wide")[0]
     format = known.recognised(content, tool)
     return None if format is not None and format.name == "files" and n_files == 1 else format

@@ -29,7 +29,7 @@ from deem_crowd_adapters.exports.same_values import (
 
 FEW = 10
 """A table of fewer rows is not taken for a wide one by its values."""
-_NO_PERSON = re.compile(
+NO_PERSON = re.compile(
     r"(^|[^a-z])(gold|golden|truth|true|correct|majority|mv|vote|consensus|adjudicat\w*|final|agreed|aggregat\w*|resolved"
     r"|pred|predicted|prediction|predictions|model|baseline|target|reference|ref)([^a-z]|$)",
     re.IGNORECASE,
@@ -98,14 +98,14 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     groups = [group for group in shared if not _is_long(frame, group)]
     if not groups:
         return None
-    made = Plan(chosen, partial=[c for c in partial if not _NO_PERSON.search(str(c))])
+    made = Plan(chosen, partial=[c for c in partial if not NO_PERSON.search(str(c))])
     made.abstains = all(
         c in one_sided or not values[c] & ABSTAINS for group in groups for c in group
     )
     made.abstains &= len(set().union(*(values[c] for c in one_sided)) - ABSTAINS) > 1
     for columns in groups:
         for question, members in _questions(columns).items():
-            people = [c for c in members if not _NO_PERSON.search(str(c))]
+            people = [c for c in members if not NO_PERSON.search(str(c))]
             others = [c for c in members if c not in people]
             truth = [c for c in others if TRUTH.search(str(c))]
             if len(people) < 2:
@@ -166,17 +166,17 @@ def _is_long(frame: pd.DataFrame, group: Sequence[Hashable]) -> bool:
 def _is_wide(content: Content) -> bool:
     """Tell whether columns of ten rows or more share their values and none is called like a long table's workers."""
     return (
-        content.kind == "table"
+        content.kind in ("records", "table")
         and len(content.value) >= FEW
         and not synonyms(content.keys, ["worker"])
         and "worker" not in content.keys
-        and plan(content.value) is not None
+        and plan(content.frame) is not None
     )
 
 
 def read(content: Content, collected: Collected, task: Any = None, workers: Any = None) -> None:
     """Add the answers of a wide table, whose columns are told apart by their values and names."""
-    read_table(content.value, content.name, collected, task, workers)
+    read_table(content.frame, content.name, collected, task, workers)
 
 
 def read_table(
@@ -218,7 +218,7 @@ def read_table(
             raise DataError(
                 f"{name} shows no two columns with the same few values, so that no column looks like a source. Name "
                 "them: task='…', workers=['…', '…'] (in the shell: --adapter wide --task … --adapter-set workers=…,…). "
-                "Numeric scores of judges: a table task, worker, score and the adapter 'scores'."
+                "Numeric scores of judges: the adapter 'scores', which takes such tables, too."
             )
         made = guess
         if task is None:
@@ -229,7 +229,7 @@ def read_table(
     tasks: list[Hashable] = (
         list(range(len(frame))) if made.task is None else frame[made.task].tolist()
     )
-    _refuse_bad_tasks(tasks, made.task, name)
+    refuse_bad_tasks(tasks, made.task, name)
     collected.tasks.update(dict.fromkeys(tasks))
     for question, columns in made.groups.items():
         for column in columns:
@@ -283,7 +283,8 @@ def _refuse_mixed(made: Plan, name: str) -> None:
             )
 
 
-def _refuse_bad_tasks(tasks: list[Hashable], column: Hashable | None, name: str) -> None:
+def refuse_bad_tasks(tasks: list[Hashable], column: Hashable | None, name: str) -> None:
+    """Raise :class:`DataError` if a task of a wide table is missing or has two rows."""
     missing = np.flatnonzero(pd.isna(pd.Series(tasks, dtype=object)))
     if len(missing):
         raise DataError(
