@@ -170,12 +170,14 @@ def _is_wide(content: Content) -> bool:
         and len(content.value) >= FEW
         and not synonyms(content.keys, ["worker"])
         and "worker" not in content.keys
-        and plan(content.frame) is not None
+        and (frame := content.frame) is not None
+        and plan(frame) is not None
     )
 
 
 def read(content: Content, collected: Collected, task: Any = None, workers: Any = None) -> None:
     """Add the answers of a wide table, whose columns are told apart by their values and names."""
+    assert content.frame is not None  # as _is_wide has seen
     read_table(content.frame, content.name, collected, task, workers)
 
 
