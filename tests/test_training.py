@@ -6,11 +6,12 @@ import warnings
 
 import numpy as np
 import oracle
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import gammaln
+from scipy.special import digamma, gammaln
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fit import Recipe, fit_answers
@@ -36,6 +37,10 @@ def problem(matrix: np.ndarray, k: int, m: int = 1) -> tuple[DesignMatrix, Energ
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         answers = Answers.from_dense(matrix, k)
+    return problem_of(answers, k, m)
+
+
+def problem_of(answers: Answers, k: int, m: int = 1) -> tuple[DesignMatrix, Energy]:
     design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
     skill, own = votes.start(answers, design, m, "mv", True, torch.Generator())
     weight = skill[:, None, None] * votes.diagonal(k, m) + own
@@ -156,6 +161,45 @@ def test_every_step_for_pseudo_answers_raises_evidence_with_its_pseudo_observati
         likelihood.learn_pseudo_answers(torch.from_numpy(counts))
         values.append(target())
     assert min(np.diff(values)) > -1e-9
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.integers(2, 4), st.floats(0.6, 1.0))
+def test_pseudo_answers_end_at_a_maximum_where_workers_differ_by_chance_alone(
+    seed, k, skill
+) -> None:
+    """Beyond the maximum the evidence is nearly flat and not concave: Newton's steps alone lead away from it."""
+    rng = np.random.default_rng(seed)
+    table = np.full((k, k), (1 - skill) / max(k - 1, 1))
+    np.fill_diagonal(table, skill)
+    counts = np.stack([rng.multinomial(25, column, size=100) for column in table.T], 2).astype(
+        float
+    )
+    matrix = np.zeros((1, 2), dtype=np.int64)
+    likelihood = Likelihood(problem(matrix, k)[0], Settings(penalty="learned"))
+    for _ in range(20):
+        likelihood.learn_pseudo_answers(torch.from_numpy(counts), steps=1)
+    alpha = likelihood.pseudo_answers.numpy()
+    gained = (digamma(counts + alpha) - digamma(alpha)).sum(0)
+    lost = (digamma(counts.sum(1) + alpha.sum(0)) - digamma(alpha.sum(0))).sum(0)
+    slope = alpha * (gained - lost + 1 / alpha - likelihood._rate.numpy())
+    inside = alpha > 1.001e-3  # the least that they may be
+    assert np.abs(slope[inside]).max() < 1e-6
+
+
+def test_answers_that_always_agree_leave_no_doubt() -> None:
+    rng = np.random.default_rng(0)
+    n, d = 4000, 400
+    truth, workers = rng.integers(0, 2, n), np.argsort(rng.random((n, d)), 1)[:, :5]
+    answers = Answers.from_codes(
+        (np.repeat(np.arange(n), 5), pd.RangeIndex(n)),
+        (workers.ravel(), pd.RangeIndex(d)),
+        (np.repeat(truth, 5), pd.RangeIndex(2)),
+    )
+    design, start = problem_of(answers, 2)
+    fit = train(design, start, Settings())
+    assert fit.n_passes < 20
+    assert float(fit.energy.posterior(design)[np.arange(n), truth].min()) > 0.999
 
 
 def test_workers_of_one_kind_get_a_stronger_prior_than_workers_who_differ() -> None:

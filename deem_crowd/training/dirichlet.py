@@ -62,16 +62,18 @@ def newton(
     """Return α, shape (K, S), one Newton step further, under Gamma(2, rate) priors.
 
     The Hessian of a column is a diagonal plus a matrix of rank one. Where the step would leave the positive numbers, or
-    go far, it is one of :func:`fixed_point`.
+    go far, it is one of :func:`fixed_point`. So it is where the Hessian is not negative definite, as beyond the maximum
+    where workers differ by nothing but chance: Newton's step may then lead away from it.
     """
     total = alpha.sum(0)
     gain, loss = gained(alpha), lost(total)
     slope = gain - loss + 1 / alpha - rate
     curve = gained.slope(alpha) - alpha.square().reciprocal()  # negative
     joint = -lost.slope(total)
-    shift = (slope / curve).sum(0) / (1 / joint.clamp_min(1e-300) + (1 / curve).sum(0))
-    moved = alpha - (slope - shift) / curve
+    room = 1 / joint.clamp_min(1e-300) + (1 / curve).sum(0)  # positive where it is negative definite
+    moved = alpha - (slope - (slope / curve).sum(0) / room) / curve
     sound = (torch.isfinite(moved) & (moved > 0.2 * alpha) & (moved < 5 * alpha)).all(0)
+    sound &= room > 0
     return torch.where(sound, moved, (alpha * gain + 1) / (loss + rate))
 
 
