@@ -130,11 +130,21 @@ def _write_text(table: pd.DataFrame, delimiter: str, file: BinaryIO, spreadsheet
             return text
         return '"' + text.replace('"', '""') + '"'
 
+    def written(column: list[Any]) -> list[str]:
+        kinds = set(map(type, column))
+        if kinds <= {int, float, type(None)}:  # the text of a number needs no look at it
+            return ["" if value is None else str(value) for value in column]
+        if kinds == {str} and not spreadsheet and all(column):
+            together = "".join(column)
+            if not any(char in together for char in (*special, "\ufeff")):
+                return column
+        return ["" if value is None else shown(value) for value in column]
+
     with _text(file) as out:
         out.write(delimiter.join(shown(name) for name in table.columns) + "\n")
         for columns in _blocks(table):
             # A row of one missing value would be a blank line, which readers skip: "," is not possible there.
-            cells = [["" if v is None else shown(v) for v in c] for c in columns]
+            cells = [written(column) for column in columns]
             out.writelines(delimiter.join(row) + "\n" for row in zip(*cells, strict=True))
 
 

@@ -148,11 +148,10 @@ class SparseModel:
         return self._spread(layout, *self.pool.posterior(layout))
 
     def evidence(self, answers: Answers, workers: IntArray, classes: IntArray) -> FloatArray | None:
-        """Return what the members of the pool say, for ranking, shape (N, K); None where one model was named."""
-        if not self.candidates:
-            return None
+        """Return what the members of the pool say, for ranking, shape (N, K); of a named model its posterior."""
         layout = self._layout(answers, workers, classes)
-        return self._spread(layout, *self.pool.evidence(layout)).dense()
+        told = self.pool.evidence if self.candidates else self.pool.posterior
+        return self._spread(layout, *told(layout)).dense()
 
     def _spread(self, layout: NamedClasses, share: FloatArray, rest: FloatArray) -> NamedPosterior:
         posterior = layout.posterior(share, rest, self.pool.prior())

@@ -70,7 +70,8 @@ def newton(
     slope = gain - loss + 1 / alpha - rate
     curve = gained.slope(alpha) - alpha.square().reciprocal()  # negative
     joint = -lost.slope(total)
-    room = 1 / joint.clamp_min(1e-300) + (1 / curve).sum(0)  # positive where it is negative definite
+    # positive where the Hessian is negative definite
+    room = 1 / joint.clamp_min(1e-300) + (1 / curve).sum(0)
     moved = alpha - (slope - (slope / curve).sum(0) / room) / curve
     sound = (torch.isfinite(moved) & (moved > 0.2 * alpha) & (moved < 5 * alpha)).all(0)
     sound &= room > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from deem_crowd import DEEM, DataError, DEEMAggregator, ParameterError
 from deem_crowd.data.answers import Answers
-from deem_crowd.decide import Consensus, OracleError, clean, suspect_answers, suspect_labels
+from deem_crowd.decide import (
+    Consensus,
+    OracleError,
+    clean,
+    suspect_answers,
+    suspect_labels,
+    suspects,
+)
 from deem_crowd.exceptions import FormError
 
 FRAME, TRUTH = crowd(n=300, per_task=5, seed=2)
@@ -277,3 +286,24 @@ def test_the_first_n_are_those_of_the_whole_list(agg, n) -> None:
 def test_more_than_there_is(agg) -> None:
     assert len(suspect_answers(agg, 10**6)) == len(FRAME)
     assert len(suspect_labels(agg, 10**6)) == 300
+
+
+def test_a_named_model_of_many_classes_ranks_by_its_posterior() -> None:
+    """That is what independent answers say by its tables, without a look at each class."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 150, 800)
+    rows = [
+        (n, w, truth[n] if rng.random() < 0.7 else rng.integers(0, 150))
+        for n in range(800)
+        for w in rng.choice(200, 5, replace=False)
+    ]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    model = DEEMAggregator(auto_hyperparameters=False, progress=False).fit(frame)
+    consensus = Consensus.of(model, frame)
+    given = consensus.required_answers("suspect_answers")
+    by_tables = suspects._by_tables(consensus)[given.task, given.label]
+    score, by_model = suspects.answer_scores(consensus)
+    assert type(model.__dict__["_fitted"][0]).__name__ == "SparseModel"
+    assert score == pytest.approx((by_model + 1 - by_tables) / 2, abs=1e-4)
+    with mock.patch.object(suspects, "_by_tables", side_effect=AssertionError):
+        assert len(model.suspect_answers(10)) == 10
