@@ -14,6 +14,8 @@ _AT_ONCE = 2**18
 """Numbers that are looked up together, so that what is made of them stays in the processor's cache."""
 _LEAST_SPAN = 2**22
 """Numbers that lie this close together have a table of all in between, however few they are."""
+_A_FEW = 2**13
+"""Numbers that pandas codes in less time than a table takes to be made."""
 _FIRST = 2**12
 """Numbers that are looked at first: most distinct ones are among them, so that few are hashed."""
 
@@ -132,7 +134,8 @@ class Numbering:
 
 def numbered(values: IntArray) -> tuple[IntArray, IntArray]:
     """Code whole numbers by first appearance: codes, shape (R,), and the distinct numbers, in their own dtype."""
-    if values.dtype != np.uint64 and len(values) < 2**31 - 1:
+    few = len(values) <= _A_FEW and bool((values[1:] < values[:-1]).any())
+    if values.dtype != np.uint64 and len(values) < 2**31 - 1 and not few:
         numbering = Numbering()
         if numbering.add(values):
             return numbering.codes(), numbering.distinct.astype(values.dtype)
