@@ -1,19 +1,43 @@
-"""Put what tests share (oracles, planted methods, processes) on the path of every test module."""
+"""Put what tests share (oracles, planted methods, processes, tables) on the path of every test module."""
 
 from __future__ import annotations
 
 import gc
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import workers
 from examples import SCALE
 from hypothesis import settings
 
-# In CI examples are the same at each run; `make fuzz` draws them anew.
-settings.register_profile("deem-crowd", derandomize=SCALE == 1)
+FOLDERS = ("", "adapters/exports", "decide", "trust")
+
+# In CI examples are the same at each run, however busy the machine; `make fuzz` draws them anew.
+settings.register_profile("deem-crowd", derandomize=SCALE == 1, deadline=None)
 settings.load_profile("deem-crowd")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set up a process that runs tests; a fork has imported this file before, and got another path since."""
+    for folder in FOLDERS:
+        path = str(Path(__file__).parent / folder)
+        if path not in sys.path:
+            sys.path.insert(0, path)
+    # What only hands tests out to others need not import scikit-learn.
+    if config.getoption("numprocesses", None) is None:
+        # tests that stop a fit early to be short
+        config.addinivalue_line("filterwarnings", "default::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Fork the processes that run tests from one that has collected them."""
+    workers.fork_workers(config, specs)
 
 
 def pytest_collection_finish() -> None:

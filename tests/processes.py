@@ -3,7 +3,7 @@
 A server loads numpy, pandas, torch, scikit-learn and the command line once. Each program is a fork of it with its own
 streams, working folder, environment and ``__main__``, and it ends as a new interpreter would: with a traceback, an exit
 status, and flushed streams; only the libraries are not taken down one by one. Tests that concern imports, encodings or
-hash seeds start a new interpreter instead.
+hash seeds start a new interpreter instead. Where several processes run tests, their servers are forks of one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import gc
 import json
 import os
 import runpy
+import select
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +29,8 @@ PRELOADED = (
     "numpy", "pandas", "torch", "pyarrow.parquet", "sklearn.base", "crowdkit.aggregation",
     "deem_crowd.cli.app", "deem_crowd.estimators.aggregator", "deem_crowd.estimators.deem", "deem_crowd_adapters.files",
 )  # fmt: skip
+ADDRESS = "SERVER_OF_TEST_PROGRAMS"
+"""The variable of the environment that tells processes of one run of tests where to have a server."""
 
 
 class Running:
@@ -114,15 +119,65 @@ def _wait(pid: int, interpreter: str = sys.executable) -> int:
 @functools.cache
 def _server(pid: int, interpreter: str) -> socket.socket:
     """Start the server of process ``pid`` and return the socket to it."""
+    if interpreter == sys.executable and ADDRESS in os.environ:
+        return connect(os.environ[ADDRESS])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = subprocess.Popen(
-        [interpreter, __file__, str(theirs.fileno())],
+        [interpreter, __file__, "server", str(theirs.fileno())],
         pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
     )  # fmt: skip
     theirs.close()
     atexit.register(process.wait)
     atexit.register(ours.close)  # the server ends when its socket does
     return ours
+
+
+def shared(program: str = __file__, *arguments: str) -> str:
+    """Start ``python program``, which forks for each that connects to it, and ends as we do; return its address."""
+    folder = tempfile.mkdtemp(prefix="tests-")
+    address = os.path.join(folder, "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen()
+        process = subprocess.Popen(
+            [sys.executable, program, "shared", str(listener.fileno()), *arguments],
+            pass_fds=[listener.fileno()], stdin=subprocess.PIPE,
+        )  # fmt: skip
+
+    def close() -> None:
+        process.communicate()  # its standard input ends, and so does it
+        shutil.rmtree(folder)
+
+    atexit.register(close)
+    return address
+
+
+def connect(address: str) -> socket.socket:
+    """Return a connection to a new fork of the program at an address."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.connect(address)
+    return connection
+
+
+def forked(listener: socket.socket) -> socket.socket | None:
+    """Fork for each that connects until standard input ends; return the connection in a fork, None at the end."""
+    while listener in select.select([listener, 0], [], [])[0]:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            return connection
+        connection.close()
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return None
+
+
+def refused(listener: socket.socket) -> None:
+    """Close each connection until standard input ends."""
+    while listener in select.select([listener, 0], [], [])[0]:
+        listener.accept()[0].close()
 
 
 def _serve(server: socket.socket) -> dict[str, Any]:
@@ -153,6 +208,9 @@ def _become(job: dict[str, Any]) -> tuple[str, str]:
     os.environ.clear()
     os.environ.update(job["env"])
     os.chdir(job["cwd"])
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored by tests that run in the background
     sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
@@ -177,7 +235,7 @@ def _run(kind: str, program: str) -> int:
     return 0
 
 
-def _end(status: int) -> None:
+def end(status: int) -> None:
     """Do what an interpreter does last, but leave memory to the system: a fork would first copy all of it."""
     threading._shutdown()
     atexit._run_exitfuncs()
@@ -189,7 +247,7 @@ def _end(status: int) -> None:
     os._exit(status & 0xFF)
 
 
-if __name__ == "__main__":
+def _load() -> None:
     import importlib
 
     import torch
@@ -199,4 +257,21 @@ if __name__ == "__main__":
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # collections in a fork leave alone, and so do not copy, what was loaded here
-    _end(_run(*_become(_serve(socket.socket(fileno=int(sys.argv[1]))))))
+
+
+def _main(kind: str, number: str) -> None:
+    connection: socket.socket | None = socket.socket(fileno=int(number))
+    assert connection is not None
+    if kind == "server":
+        _load()
+    else:
+        ready, _, _ = select.select([connection, 0], [], [])
+        if connection in ready:  # nothing is loaded before somebody asks
+            _load()
+        connection = forked(connection)
+    if connection is not None:
+        end(_run(*_become(_serve(connection))))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -44,19 +44,19 @@ EXPECTED = set(FRAME.itertuples(index=False, name=None))
 
 
 @pytest.mark.parametrize(
-    "data",
+    "make",
     [
-        FRAME,
-        FRAME.convert_dtypes(dtype_backend="pyarrow"),
-        pl.from_pandas(FRAME),
-        pl.from_pandas(FRAME).lazy(),
-        pa.Table.from_pandas(FRAME),
-        pa.RecordBatch.from_pandas(FRAME),
+        pd.DataFrame,
+        lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+        pl.from_pandas,
+        lambda frame: pl.from_pandas(frame).lazy(),
+        pa.Table.from_pandas,
+        pa.RecordBatch.from_pandas,
     ],
     ids=["pandas", "pandas-pyarrow", "polars", "polars-lazy", "arrow-table", "arrow-batch"],
 )
-def test_every_long_format_gives_the_same_answers(data) -> None:
-    assert rows(adapters.to_answers(data)) == EXPECTED
+def test_every_long_format_gives_the_same_answers(make) -> None:
+    assert rows(adapters.to_answers(make(FRAME))) == EXPECTED
 
 
 def test_wide_frame_gives_the_same_answers_and_keeps_the_ids() -> None:

@@ -1,0 +1,111 @@
+"""Start the workers of pytest-xdist as forks of one process that has collected the tests.
+
+Each worker would import the same libraries and test modules, which takes longer than most modules of tests. The nursery
+does that once; a worker is a fork of it that begins as a new interpreter does. Coverage has to see the imports, so with
+``--cov`` workers start as usual. So they do where there are no forks, and where the nursery has threads, which a fork
+lacks: ``OMP_NUM_THREADS=1`` is asked for, and no module of tests may start some when it is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shlex
+import signal
+import socket
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import processes
+
+LATER = ("torch._dynamo", "torch.distributed.tensor")
+"""What torch imports when its optimisers and ``torch.testing`` are used for the first time: seconds each."""
+HARMLESS = ("jemalloc_bg_thd", "polars-ooc-clea")
+"""Threads that forks do without, or start again."""
+
+
+def fork_workers(config: Any, specs: list[Any]) -> None:
+    """Start a nursery for this run, and tell execnet to have its workers from there."""
+    if not hasattr(os, "fork") or len(specs) < 2 or config.getoption("cov_source", None):
+        return
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        return
+    if any(not spec.popen or spec.python or spec.chdir for spec in specs):
+        return
+    os.environ[processes.ADDRESS] = processes.shared()
+    address = processes.shared(__file__, *config.args)
+    for spec in specs:
+        spec.python = shlex.join([sys.executable, __file__, "worker", address])
+
+
+def _stand_in(address: str, *options: str) -> None:
+    """Hand our streams over to a worker, and end when it does; become one ourselves if there are no forks."""
+    with contextlib.suppress(OSError), processes.connect(address) as worker:
+        socket.send_fds(worker, [b"streams"], [0, 1, 2])
+        if worker.recv(1):
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, 0)
+            os.dup2(nothing, 1)
+            worker.recv(1)
+            return
+    os.execv(sys.executable, [sys.executable, *options])
+
+
+def _collect(arguments: list[str]) -> None:
+    """Import what the tests import, in silence: a worker says what is wrong with it."""
+    import pytest
+
+    out, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *arguments])
+    os.dup2(out, 1)
+    os.close(out)
+    os.close(nothing)
+    for name in LATER:
+        importlib.import_module(name)
+
+
+def _threads() -> list[str]:
+    """Return the names of threads that a fork would lack; none are known where there is no /proc."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names[1:] if name not in HARMLESS]
+
+
+def _work(connection: socket.socket) -> None:
+    """Do what execnet has a new interpreter do, with the streams that come by a connection."""
+    _, streams, *_ = socket.recv_fds(connection, 100, 3)
+    connection.send(b"+")
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
+    sys.argv = ["-c"]
+    sys.modules["__main__"] = main = types.ModuleType("__main__")
+    exec(eval(sys.stdin.readline()), vars(main))
+
+
+def _main(kind: str, place: str, *arguments: str) -> None:
+    if kind == "worker":
+        _stand_in(place, *arguments)
+        return
+    listener = socket.socket(fileno=int(place))
+    _collect(list(arguments))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the run ends it
+    if threads := _threads():
+        sys.stderr.write(f"workers start anew: threads ran after collection, {threads}\n")
+        processes.refused(listener)
+        return
+    connection = processes.forked(listener)
+    if connection is not None:
+        _work(connection)
+        processes.end(0)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
