@@ -141,20 +141,21 @@ def test_row_tables_of_ten_thousand_classes_and_fifty_thousand_workers_are_refus
     monkeypatch,
 ) -> None:
     monkeypatch.setattr("deem_crowd.data.memory.available_bytes", lambda: 8 * 2**30)
-    n = 50_000
-    frame = pd.DataFrame(
-        {"task": np.arange(n) // 5, "worker": np.arange(n), "label": np.arange(n) % 10_000}
-    )
+
+    def crowd(n: int, n_classes: int) -> pd.DataFrame:
+        each = np.arange(n)
+        return pd.DataFrame({"task": each // 5, "worker": each, "label": each % n_classes})
+
     with pytest.raises(
         MemoryNeedError, match=r"50,000 workers × 10,000 answers .* would need .* TiB.*Merge rare"
     ):
-        DEEMAggregator(subtypes=2).fit(frame)
+        DEEMAggregator(subtypes=2).fit(crowd(50_000, 10_000))
+    fewer = crowd(5000, 1000)  # no table of these fits either
     with pytest.warns(DataWarning, match="hardly any information"):
-        model = DEEMAggregator().fit(frame)
-    with pytest.raises(MemoryNeedError, match="confusion matrices of 50,000 workers"):
+        model = DEEMAggregator().fit(fewer)
+    with pytest.raises(MemoryNeedError, match="confusion matrices of 5,000 workers"):
         _ = model.errors_
-    few = frame.assign(label=(np.arange(n) // 5) % 4)
-    assert len(DEEMAggregator().fit_predict(few)) == n // 5
+    assert len(DEEMAggregator().fit_predict(fewer.assign(label=fewer["task"] % 4))) == 1000
 
 
 def test_row_wide_frames_and_arrays_are_refused_with_the_right_call() -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deem_crowd_adapters import read_long
+from examples import runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +50,7 @@ def same(one: Answers, other: Answers) -> None:
 @given(
     st.lists(st.integers(0, 400), max_size=5), st.integers(1, 200), st.booleans(), st.integers(0, 9)
 )
-@settings(max_examples=25, deadline=None)
+@runs(10)
 def test_pieces_are_no_difference(tmp_path_factory, cuts, rows, text, seed) -> None:
     folder = tmp_path_factory.mktemp("parts")
     data = frame(seed=seed, text=text)
