@@ -31,16 +31,13 @@ def pairs(
 ) -> pd.DataFrame | None:
     """Return known labels as a frame with columns ``task`` and ``label``, whatever form they came in.
 
-    Tables of polars and Arrow are taken as well.
+    Tables of polars and Arrow are taken as well, and a frame whose index is called ``task``.
 
     ``task`` and ``label`` are what these columns may be called instead.
     """
     if gold is None:
         return None
-    table: Any = gold
-    pandas = isinstance(table, pd.Series | pd.DataFrame | Mapping)
-    if not pandas and hasattr(table, "to_pandas") and hasattr(table, "columns"):
-        gold = table.to_pandas()  # of polars or Arrow
+    gold = in_pandas(gold)
     if isinstance(gold, pd.DataFrame):
         named = {"task": task, "label": label}
         other = {name: part for part, name in named.items() if part not in gold and name in gold}
@@ -63,6 +60,21 @@ def pairs(
             f"{' A file is read by deem_crowd_adapters.read_gold(path).' if isinstance(gold, str) else ''}"
         )
     return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
+
+
+def in_pandas(table: Any) -> Any:
+    """Return a table of polars or Arrow as one of pandas, with a column ``task`` where its index is called so."""
+    if isinstance(table, pd.Series | Mapping):
+        return table
+    if (
+        not isinstance(table, pd.DataFrame)
+        and hasattr(table, "to_pandas")
+        and hasattr(table, "columns")
+    ):
+        table = table.to_pandas()
+    if isinstance(table, pd.DataFrame) and "task" not in table and table.index.name == "task":
+        return table.reset_index()
+    return table
 
 
 def positions(

@@ -61,6 +61,8 @@ def ids(name: str, values: Iterable[Hashable] | None, what: str = "task") -> lis
         return []
     if isinstance(values, (str, bytes, pd.DataFrame)) or not isinstance(values, Iterable):
         hint = f": [{values!r}]" if np.ndim(values) == 0 else ""
+        if isinstance(values, pd.DataFrame) and what in values:
+            hint = f": {name}=frame[{what!r}]"
         raise FormError(f"{name} is a {type(values).__name__}; pass a list of {what} ids{hint}.")
     return list(values)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.estimators import inputs
 from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.memory import FITTED_ON, Memory
@@ -62,8 +63,10 @@ def read_answers(answers: Any, source: Any) -> Answers:
     """Return answers in any form as Answers, read as the aggregator reads them."""
     if isinstance(answers, Answers):
         return answers
+    duplicates: Any = getattr(source, "duplicates", "last")
+    if inputs.is_foreign(answers):
+        return inputs.read(answers, getattr(source, "missing", "error"), duplicates)
     if isinstance(answers, pd.DataFrame):
-        duplicates: Any = getattr(source, "duplicates", "last")
         return Answers.from_frame(answers, missing="drop", duplicates=duplicates)
     read = Answers.from_soft if np.ndim(answers) == 3 else Answers.from_dense
     return read(answers, getattr(source, "n_classes_", None), warn_empty=())

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import index
+from deem_crowd.data.gold import in_pandas
 from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
@@ -182,6 +183,7 @@ def label_codes(labels: Any, consensus: Consensus, name: str = "labels") -> IntA
     ------
     FormError, DataError
     """
+    labels = in_pandas(labels)
     if isinstance(labels, pd.DataFrame) and {"task", "label"} <= set(labels.columns):
         labels = labels.set_index("task")["label"]
     if isinstance(labels, Mapping):

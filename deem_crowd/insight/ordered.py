@@ -7,16 +7,18 @@ import pandas as pd
 
 from deem_crowd.exceptions import DataError, first_few
 from deem_crowd.insight.agreement import has_order
-from deem_crowd.insight.results import Model, Results, is_deem, results_of
+from deem_crowd.insight.results import AnswersLike, Model, Results, is_deem, results_of
 
 
-def median_labels(model: Model) -> pd.Series:
+def median_labels(model: Model, answers: AnswersLike = None) -> pd.Series:
     """Return the posterior median of each task: of all classes the one with the least expected absolute error.
 
     Parameters
     ----------
     model : DEEMAggregator or DEEM
         Fitted; its classes are numbers or an ordered categorical.
+    answers : DataFrame, Answers or array, optional
+        What the model was fitted to; only a model that comes from a file needs it.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def median_labels(model: Model) -> pd.Series:
     DataError
         If classes have no order.
     """
-    results = _ordered(model)
+    results = _ordered(model, answers)
     reached = results.posterior.cumsum(axis=1) >= 0.5 - 1e-9
     place = np.where(results.label >= 0, reached.argmax(axis=1), -1)
     classes = results.answers.classes
@@ -36,7 +38,7 @@ def median_labels(model: Model) -> pd.Series:
     return values.where(place >= 0).rename("median")
 
 
-def mean_labels(model: Model) -> pd.Series:
+def mean_labels(model: Model, answers: AnswersLike = None) -> pd.Series:
     """Return the posterior mean of each task: the number with the least expected squared error.
 
     Parameters and errors are those of :func:`median_labels`; of an ordered categorical the steps 0, 1, … are averaged
@@ -47,7 +49,7 @@ def mean_labels(model: Model) -> pd.Series:
     Series ``mean``, index ``task``, length N, float64
         NaN for tasks without a label.
     """
-    results = _ordered(model)
+    results = _ordered(model, answers)
     classes = results.answers.classes
     numbers = pd.to_numeric(pd.Series(classes.astype(object)), errors="coerce").to_numpy(np.float64)
     values = np.arange(len(classes), dtype=np.float64) if np.isnan(numbers).any() else numbers
@@ -55,8 +57,8 @@ def mean_labels(model: Model) -> pd.Series:
     return pd.Series(mean, index=results.answers.tasks, name="mean")
 
 
-def _ordered(model: Model) -> Results:
-    results = results_of(model)
+def _ordered(model: Model, answers: AnswersLike) -> Results:
+    results = results_of(model, answers)
     classes = results.answers.classes
     if not has_order(classes):
         raise DataError(

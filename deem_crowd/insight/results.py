@@ -213,7 +213,7 @@ def _of_array(model: DEEM, answers: Any) -> Results:
 
 def _of_frame(model: DEEMAggregator, answers: Any) -> Results:
     if not isinstance(answers, Answers):
-        answers = Answers.from_frame(answers, missing=model.missing, duplicates=model.duplicates)
+        answers = model._read(answers)
     labels, probas = model.labels_, model.probas_
     workers, classes = model.skills_.index, model.priors_.index
     axes = (

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd.exceptions import DataWarning, FormError
+from deem_crowd.exceptions import DataWarning, FormError, MissingAnswersError
 from deem_crowd.runtime.warning import warn
 
 _NOTHING = 1e-3
@@ -30,10 +30,15 @@ def soft_targets(agg: Any) -> Any:
 
     Raises
     ------
-    NotFittedError, FormError
+    NotFittedError, FormError, MissingAnswersError
     """
     probas = getattr(agg, "probas_", None)
     if probas is None:
+        if getattr(agg, "is_fitted_", False):
+            raise MissingAnswersError(
+                f"this {type(agg).__name__} does not have its probas_ (a file of a model holds none): call "
+                "predict_proba(answers) for them, or fit again."
+            )
         if hasattr(agg, "fit"):
             raise NotFittedError(f"this {type(agg).__name__} has no probas_: call fit first.")
         raise FormError(
@@ -65,7 +70,7 @@ def sample_weights(agg: Any) -> Any:
 
     Raises
     ------
-    NotFittedError, FormError
+    NotFittedError, FormError, MissingAnswersError
     """
     targets = soft_targets(agg)
     weights = _told(targets)
