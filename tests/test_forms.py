@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 
 from deem_crowd import DEEM, DEEMAggregator, decide
-from deem_crowd.exceptions import FormError, MissingAnswersError
+from deem_crowd.exceptions import DataError, FormError, MissingAnswersError
 from deem_crowd.insight import contested, findings, ordered, tables
-from deem_crowd.learning import sample_weights, soft_targets
+from deem_crowd.learning import BootstrapLoss, CrowdLoss, sample_weights, soft_targets
 
 rng = np.random.default_rng(0)
 TRUTH = pd.Series(rng.integers(1, 4, 40), index=pd.Index([f"t{i}" for i in range(40)], name="task"))
@@ -97,3 +98,44 @@ def test_targets_of_a_model_from_a_file_say_that_it_holds_none(tmp_path: Path) -
     for call in (soft_targets, sample_weights):
         with pytest.raises(MissingAnswersError, match="a file of a model holds none"):
             call(loaded)
+
+
+@pytest.mark.parametrize("form", ["index", "column", "polars"])
+def test_features_of_decisions_are_matched_by_task(form: str) -> None:
+    model = DEEMAggregator().fit(ANSWERS)
+    x = pd.DataFrame(rng.normal(size=(40, 2)), index=TRUTH.index, columns=["a", "b"])
+    shuffled = x.sample(frac=1, random_state=1)
+    given: Any = {
+        "index": shuffled,
+        "column": shuffled.reset_index(),
+        "polars": pl.from_pandas(shuffled.reset_index()),
+    }[form]
+    expected = decide.next_tasks(model, 5, features=x.loc[model.labels_.index].to_numpy())
+    pd.testing.assert_frame_equal(decide.next_tasks(model, 5, features=given), expected)
+    with pytest.raises(DataError, match="1 task more than one row: 't0'"):
+        decide.next_tasks(model, 5, features=pd.concat([x, x[:1]]))
+
+
+def test_ids_that_only_read_like_tasks_are_refused() -> None:
+    numbered = ANSWERS.assign(task=ANSWERS["task"].str[1:])  # '0', '1', …
+    model = DEEMAggregator().fit(numbered)
+    with pytest.raises(DataError, match="exclude holds 1, 2, where the model knows '1', '2'"):
+        model.next_tasks(3, exclude=[1, 2])
+    with pytest.raises(DataError, match="unanswered holds 1, 100, where the model knows '1'"):
+        model.next_tasks(3, unanswered=[1, 100])
+    assert len(model.next_tasks(3, exclude=["1", "no task"])) == 3  # of no task: ignored
+    by_number = DEEMAggregator().fit(numbered.astype({"task": int}))
+    assert 1 not in by_number.next_tasks(40, exclude=[1.0], settled=0)["task"].tolist()
+
+
+def test_losses_say_how_a_table_becomes_a_tensor() -> None:
+    targets = soft_targets(DEEMAggregator().fit(ANSWERS))
+    logits = torch.zeros(targets.shape)
+    with pytest.raises(
+        FormError, match=r"target is a DataFrame; .* torch\.tensor\(np\.asarray\(target\)\)"
+    ):
+        BootstrapLoss()(logits, targets)
+    assert torch.isfinite(BootstrapLoss()(logits, torch.tensor(np.asarray(targets))))
+    matrix = np.zeros((len(targets), 2), dtype=np.int64)
+    with pytest.raises(FormError, match="answers is a ndarray"):
+        CrowdLoss(np.stack([np.eye(3)] * 2))(logits, matrix)

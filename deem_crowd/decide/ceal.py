@@ -99,7 +99,9 @@ def pseudo_labels(
     consensus = Consensus.of(agg, answers)
     delta = thresholds(threshold, decay, round + 1, schedule)[-1]
     sure = criteria.entropy(consensus.posterior) < delta
-    sure &= ~consensus.tasks.isin(checks.ids("exclude", exclude)) & (consensus.labels >= 0)
+    excluded = pd.Index(checks.ids("exclude", exclude), tupleize_cols=False)
+    checks.refuse_other_kind("exclude", excluded, consensus.tasks)
+    sure &= ~consensus.tasks.isin(excluded) & (consensus.labels >= 0)
     chosen = np.flatnonzero(sure)
     labels = label_values(consensus, consensus.labels[chosen]).rename("agg_label")
     labels.index = consensus.tasks.take(chosen)

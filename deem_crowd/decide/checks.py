@@ -67,6 +67,22 @@ def ids(name: str, values: Iterable[Hashable] | None, what: str = "task") -> lis
     return list(values)
 
 
+def refuse_other_kind(name: str, values: pd.Index, tasks: pd.Index) -> None:
+    """Refuse ids of no task that read like one: 7 where the task is '7'.
+
+    Raises
+    ------
+    DataError
+    """
+    strange = values[~values.isin(tasks)]
+    alike = tasks[tasks.astype(str).isin([str(value) for value in strange])] if len(strange) else ()
+    if len(alike):
+        raise DataError(
+            f"{name} holds {first_few(strange, 3)}, where the model knows {first_few(alike, 3)}: ids of another kind "
+            f"that read alike. Give them as the model has them ({tasks.dtype})."
+        )
+
+
 def generator(random_state: Any) -> np.random.Generator:
     """Return a generator from a seed, None (0), or a generator.
 

@@ -225,6 +225,7 @@ class Consensus:
                 f"unanswered names {counted(len(there), 'task that has', 'tasks that have')} a posterior already: "
                 f"{first_few(there)}. Leave such tasks out."
             )
+        checks.refuse_other_kind("unanswered", fresh, self.tasks)
         prior = self.priors / self.priors.sum()
         return replace(
             self,

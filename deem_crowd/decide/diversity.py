@@ -20,14 +20,23 @@ def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
 
     Parameters
     ----------
-    features : DataFrame indexed by task, or array of N rows in the order of ``tasks``
+    features : DataFrame indexed by task or with a column ``task``, or array of N rows in the order of ``tasks``
 
     Raises
     ------
     FormError, DataError
-        For another shape, tasks without a row, or values that are not finite.
+        For another shape, tasks without a row or with two, or values that are not finite.
     """
+    if hasattr(features, "to_pandas") and "task" in getattr(features, "columns", ()):
+        features = features.to_pandas()  # of polars
     if isinstance(features, pd.DataFrame):
+        if "task" in features.columns:
+            features = features.set_index("task")
+        twice = features.index[features.index.duplicated()].unique()
+        if len(twice):
+            raise DataError(
+                f"features give {counted(len(twice), 'task')} more than one row: {first_few(twice)}. Keep one of them."
+            )
         place = features.index.get_indexer(tasks)
         absent = np.flatnonzero(place < 0)
         if len(absent):

@@ -177,6 +177,7 @@ class CrowdLoss(nn.Module):
         """
         log_q = torch.log_softmax(_two_axes(logits), 1)
         d, k, _ = self.logits.shape
+        _require_tensor("answers", answers)
         if answers.ndim != 2 or answers.shape != (len(log_q), d) or log_q.shape[1] != k:
             raise FormError(
                 f"logits have shape {tuple(log_q.shape)} and answers {tuple(answers.shape)}; for {d} workers and {k} "
@@ -228,8 +229,16 @@ def _two_axes(logits: Tensor) -> Tensor:
     return logits
 
 
+def _require_tensor(name: str, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        raise FormError(
+            f"{name} is a {type(value).__name__}; a tensor is needed: torch.tensor(np.asarray({name}))."
+        )
+
+
 def _distribution(target: Tensor, like: Tensor) -> Tensor:
     """Return targets as distributions, shape (N, K)."""
+    _require_tensor("target", target)
     if target.ndim == 1 and not target.is_floating_point() and len(target) == len(like):
         return nn.functional.one_hot(target.long(), like.shape[1]).to(like.dtype)
     if target.shape == like.shape:
