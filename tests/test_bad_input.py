@@ -168,7 +168,7 @@ def test_row_wide_frames_and_arrays_are_refused_with_the_right_call() -> None:
         DEEMAggregator().fit(np.zeros((3, 2), dtype=int))
     with pytest.raises(FormError, match="shape \\(4,\\)"):
         DEEM().fit(np.zeros(4, dtype=int))
-    with pytest.raises(FormError, match="numbers, got dtype"):
+    with pytest.raises(FormError, match="numbers, −1 where an answer is missing; got dtype"):
         DEEM().fit(np.array([["a", "b"]]))
 
 

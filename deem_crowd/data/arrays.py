@@ -147,8 +147,8 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
         )
     if array.dtype.kind not in "iuf":
         raise FormError(
-            f"predictions are numbers, got dtype {array.dtype}. For labels of other kinds use "
-            "DEEMAggregator (long format) or deem_crowd_adapters.from_wide (wide format)."
+            f"predictions are numbers, −1 where an answer is missing; got dtype {array.dtype}. For labels of other "
+            "kinds use DEEMAggregator (long format) or deem_crowd_adapters.from_wide (wide format)."
         )
     return array
 
@@ -329,13 +329,13 @@ def checked_soft(
     if partial.any():
         raise DataError(
             f"{int(partial.sum())} {where}s hold NaN beside numbers ({places(partial)}). "
-            "A missing answer is NaN, or zero, for every class."
+            "A missing answer is NaN, or zero, for every class; a class that a source cannot name has probability 0."
         )
     bad = ((rows < 0) | np.isinf(rows)).any(axis=1) & ~absent
     if bad.any():
         raise DataError(
             f"{int(bad.sum())} {where}s hold negative or infinite values ({places(bad)}). "
-            "Answers are probabilities; pass log-probabilities through exp."
+            "Answers are probabilities; pass log-probabilities through exp and logits through softmax, over the classes."
         )
     total = rows.sum(axis=1)
     bad = ~absent & (np.abs(total - 1) > tolerance)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, ParameterError
@@ -18,6 +20,7 @@ from deem_crowd.insight.coefficients import (
     vote_counts,
     vote_patterns,
 )
+from deem_crowd.plugins.registry import get_adapter
 from deem_crowd.selection.pairs import Pairs
 
 _RESAMPLES = 500
@@ -34,7 +37,8 @@ class Agreement:
         the classes have no order.
     pairs : DataFrame
         Index (``worker``, ``other``), columns ``common`` (tasks that both answered), ``observed`` (share on which they
-        agree), ``kappa`` (Cohen's), ``low``, ``high``; the pair that agrees least stands first.
+        agree), ``kappa`` (Cohen's), ``low``, ``high``; the pair that agrees least stands first. Where classes have an
+        order, ``weighted_kappa`` as well: Cohen's κ with squared distances between classes as weights.
     disputed : DataFrame
         Index ``task``, columns ``answers``, ``disagreement`` (share of the pairs of answers that differ), ``label``
         (the most frequent one) and ``votes`` (its share); tasks on which somebody disagrees, worst first.
@@ -74,8 +78,11 @@ class Agreement:
 
 
 def agreement(
-    data: pd.DataFrame | Answers,
+    data: Any,
     *,
+    task: Hashable | None = None,
+    worker: Hashable | None = None,
+    label: Hashable | None = None,
     ordered: bool | None = None,
     n_resamples: int = _RESAMPLES,
     level: float = 0.95,
@@ -86,8 +93,10 @@ def agreement(
 
     Parameters
     ----------
-    data : DataFrame or Answers
-        One row an answer: columns ``task``, ``worker``, ``label``.
+    data : DataFrame, Answers, or whatever ``deem_crowd_adapters.to_answers`` reads
+        One row an answer: columns ``task``, ``worker``, ``label``. Files, other tables and matrices (N, D) as well.
+    task, worker, label : hashable, optional
+        What the columns are called, where they are called otherwise.
     ordered : bool, optional
         Whether classes have an order (numbers, or categories in their order), which ordinal α needs. If omitted,
         numeric labels and ordered categories have one.
@@ -131,7 +140,7 @@ def agreement(
         raise ParameterError(f"n_resamples={n_resamples!r} is negative; 0 leaves intervals out.")
     if max_workers < 2:
         raise ParameterError(f"max_workers={max_workers!r} makes no pair: it is 2 at least.")
-    answers = data if isinstance(data, Answers) else Answers.from_frame(data)
+    answers = _read(data, {"task": task, "worker": worker, "label": label})
     patterns = vote_patterns(answers)
     if patterns.n_tasks == 0:
         raise DataError(
@@ -145,12 +154,21 @@ def agreement(
     n_active = len(np.unique(answers.worker))
     return Agreement(
         **panel_coefficients(patterns, ordered, n_resamples, level, generator),
-        pairs=_pair_table(answers, counts, level),
+        pairs=_pair_table(answers, counts, level, ordered),
         disputed=disputed_tasks(answers),
         n_tasks=patterns.n_tasks,
         left_out=n_active - len(counts.sources),
         level=level,
     )
+
+
+def _read(data: Any, names: dict[str, Hashable | None]) -> Answers:
+    """Return answers, whatever they come in; ``names`` are what the columns are called, None by their own names."""
+    given = {part: name for part, name in names.items() if name is not None}
+    if isinstance(data, pd.DataFrame) and data.columns.name != "worker":
+        return Answers.from_frame(data, **given)  # type: ignore[arg-type]
+    answers: Answers = get_adapter("any")(data, **given)
+    return answers
 
 
 def has_order(classes: pd.Index) -> bool:
@@ -184,7 +202,41 @@ def disputed_tasks(answers: Answers) -> pd.DataFrame:
     )
 
 
-def _pair_table(answers: Answers, counts: Pairs, level: float) -> pd.DataFrame:
+def weighted_kappa(answers: Answers, sources: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return Cohen's κ of n sources in pairs, with squared distances between classes as weights, shape (n, n).
+
+    κ = 1 − E[(x − y)²] / E[(x − y')²], where x and y are the places of the two answers to a task among the ordered
+    classes, and y' is y of another task (Cohen, Psychological Bulletin 70, 1968). NaN where two sources share no task
+    or say one and the same label only.
+
+    Parameters
+    ----------
+    answers : Answers
+        Hard ones.
+    sources : shape (n,)
+        Positions among the workers.
+    """
+    task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))
+    place = np.full(answers.n_workers, -1)
+    place[sources] = np.arange(len(sources))
+    row, step = place[answers.worker], answers.hard_label.astype(np.float64)
+    at, shape = (row[row >= 0], task[row >= 0]), (len(sources), answers.n_tasks)
+    there = sparse.csr_array((np.ones(len(at[0])), at), shape=shape)
+    said = sparse.csr_array((step[row >= 0], at), shape=shape)
+    common = (there @ there.T).toarray()
+    shared = np.maximum(common, 1)
+    mean = (
+        said @ there.T
+    ).toarray() / shared  # of a row's source, over the tasks shared with the column's
+    square = (said.power(2) @ there.T).toarray() / shared
+    squares = square + square.T
+    distance = squares - 2 * (said @ said.T).toarray() / shared
+    by_chance = squares - 2 * mean * mean.T
+    defined = (common > 0) & (by_chance > 1e-12)
+    return np.where(defined, 1 - distance / np.where(defined, by_chance, 1), np.nan)
+
+
+def _pair_table(answers: Answers, counts: Pairs, level: float, ordered: bool) -> pd.DataFrame:
     from scipy import special
 
     kappa = counts.kappa
@@ -193,7 +245,7 @@ def _pair_table(answers: Answers, counts: Pairs, level: float) -> pd.DataFrame:
     order = np.argsort(values, kind="stable")  # NaN last
     left, right, values = left[order], right[order], values[order]
     reach = special.ndtri((1 + level) / 2) * counts.standard_error()[left, right]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "common": counts.common[left, right].astype(np.int64),
             "observed": counts.agreed[left, right],
@@ -203,6 +255,9 @@ def _pair_table(answers: Answers, counts: Pairs, level: float) -> pd.DataFrame:
         },
         index=pair_index(answers.workers, counts.sources[left], counts.sources[right]),
     )
+    if ordered:
+        table["weighted_kappa"] = weighted_kappa(answers, counts.sources)[left, right]
+    return table
 
 
 def pair_index(workers: pd.Index, left: npt.NDArray[Any], right: npt.NDArray[Any]) -> pd.MultiIndex:

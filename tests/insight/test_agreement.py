@@ -66,6 +66,7 @@ def test_pairs_are_those_of_scikit_learn(matrix) -> None:
     if not has_pair(matrix):
         return
     table = agreement(long(matrix), n_resamples=0).pairs
+    classes = np.unique(matrix[matrix >= 0])
     seen = 0
     for i in range(matrix.shape[1]):
         for j in range(i + 1, matrix.shape[1]):
@@ -82,8 +83,11 @@ def test_pairs_are_those_of_scikit_learn(matrix) -> None:
             if len(np.unique(np.concatenate([x, y]))) > 1:
                 assert row["kappa"] == pytest.approx(cohen_kappa_score(x, y), abs=1e-9)
                 assert row["low"] <= row["kappa"] <= row["high"]
+                weighted = cohen_kappa_score(x, y, labels=classes, weights="quadratic")
+                assert row["weighted_kappa"] == pytest.approx(weighted, abs=1e-9)
             else:
                 assert np.isnan(row["kappa"])
+                assert np.isnan(row["weighted_kappa"])
     assert len(table) == seen
 
 
@@ -160,6 +164,31 @@ def test_an_order_is_taken_from_the_labels_or_from_the_caller() -> None:
     same = agreement(ordered, n_resamples=0).alpha_ordinal.value
     assert same == agreement(df, n_resamples=0).alpha_ordinal.value
     assert np.isfinite(agreement(words, ordered=True, n_resamples=0).alpha_ordinal.value)
+
+
+def test_weighted_kappa_is_there_where_classes_have_an_order() -> None:
+    df = long(np.random.default_rng(3).integers(3, size=(50, 3)))
+    assert "weighted_kappa" in agreement(df, n_resamples=0).pairs
+    assert "weighted_kappa" not in agreement(df, ordered=False, n_resamples=0).pairs
+
+
+def test_answers_come_in_any_form_and_columns_may_be_named(tmp_path) -> None:
+    matrix = _matrix(np.random.default_rng(6))
+    df = long(matrix)
+    expected = agreement(df, n_resamples=0)
+    names = {"task": "image", "worker": "reader", "label": "grade"}
+    renamed = df.rename(columns=names)
+    renamed.to_parquet(tmp_path / "grades.parquet")
+    for data in (renamed, renamed.to_dict("records"), tmp_path / "grades.parquet"):
+        found = agreement(data, **names, n_resamples=0)
+        assert found.alpha_ordinal.value == expected.alpha_ordinal.value
+    assert agreement(matrix, n_resamples=0).alpha_nominal.value == pytest.approx(
+        expected.alpha_nominal.value
+    )
+    wide = df.pivot(index="task", columns="worker", values="label")
+    assert agreement(wide, n_resamples=0).alpha_nominal.value == pytest.approx(
+        expected.alpha_nominal.value
+    )
 
 
 def test_many_workers_leave_the_least_active_out_of_the_pairs() -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import DEEM, Answers, DEEMAggregator, adapters, agreement
+from deem_crowd import DEEM, Answers, DEEMAggregator, adapters
 from deem_crowd.cli.intake import HOW_TO_READ
 from deem_crowd.exceptions import (
     DataError,
@@ -98,7 +98,7 @@ FRAMES = [
           MissingColumnError, "missing columns 'label'; found 'task', 'worker', 'answer'. Rename the columns: df.rename(columns={'answer': 'label'}), if these are meant."),
     Fault("columns in capitals and with blanks", fit(frame().set_axis(["Item ID", "Worker", "Label"], axis=1)),
           MissingColumnError, "missing columns 'task', 'worker', 'label'; found 'Item ID', 'Worker', 'Label'. Rename the columns: df.rename(columns={'Item ID': 'task', 'Worker': 'worker', 'Label': 'label'}), if these are meant."),
-    Fault("a pivoted frame where a long one is needed", lambda: agreement(frame().drop_duplicates(["task", "worker"]).pivot(index="task", columns="worker", values="label")),
+    Fault("a pivoted frame where a long one is needed", lambda: Answers.from_frame(frame().drop_duplicates(["task", "worker"]).pivot(index="task", columns="worker", values="label")),
           MissingColumnError, "missing columns 'task', 'worker', 'label'; found {*}. For a wide frame (one row a task, one column a worker) use deem_crowd_adapters.from_wide(df)."),
     Fault("probabilities instead of labels", fit(pd.DataFrame({"task": [1], "worker": ["ann"], "no": [0.2], "yes": [0.8]})),
           MissingColumnError, "missing columns 'label'; found 'task', 'worker', 'no', 'yes'. For probabilities, one column a class, use deem_crowd_adapters.from_soft_long(df)."),
@@ -190,7 +190,7 @@ ARRAYS = [
     Fault("labels 0, 10, 20", fit_array([[0, 10], [20, 0]]),
           DataError, "labels run to 20 but 18 values below it never occur (1, 2, 3, 4, 5, …). Number the labels 0..K-1, or pass n_classes=21 if they are meant."),
     Fault("text", fit_array([["a", "b"], ["b", "a"]]),
-          FormError, "predictions are numbers, got dtype <U1. For labels of other kinds use DEEMAggregator (long format) or deem_crowd_adapters.from_wide (wide format)."),
+          FormError, "predictions are numbers, −1 where an answer is missing; got dtype <U1. For labels of other kinds use DEEMAggregator (long format) or deem_crowd_adapters.from_wide (wide format)."),
     Fault("one dimension", fit_array([0, 1, 1]),
           FormError, "a matrix of labels has shape (tasks, workers), soft predictions (tasks, classes, workers); this array has shape (3,). Reshape your data: one row is x.reshape(1, -1)."),
     Fault("four dimensions", fit_array(np.zeros((2, 2, 2, 2))),
@@ -212,11 +212,11 @@ ARRAYS = [
     Fault("soft rows that do not sum to 1", fit_array(soft(lambda a: a.__imul__(2))),
           DataError, "24 slices do not sum to 1 over the classes (at (task, worker) (0, 0), (0, 1), (0, 2), (0, 3), (1, 0), …; sums 2, 2, 2, 2, 2, …). The classes are axis 1 of shape (6, 3, 4): (tasks, classes, workers)."),
     Fault("soft negative", fit_array(soft(put(-0.5, 2, 1, 3))),
-          DataError, "1 slices hold negative or infinite values (at (task, worker) (2, 3)). Answers are probabilities; pass log-probabilities through exp."),
+          DataError, "1 slices hold negative or infinite values (at (task, worker) (2, 3)). Answers are probabilities; pass log-probabilities through exp and logits through softmax, over the classes."),
     Fault("soft NaN within a slice", fit_array(soft(put(np.nan, 2, 1, 3))),
-          DataError, "1 slices hold NaN beside numbers (at (task, worker) (2, 3)). A missing answer is NaN, or zero, for every class."),
+          DataError, "1 slices hold NaN beside numbers (at (task, worker) (2, 3)). A missing answer is NaN, or zero, for every class; a class that a source cannot name has probability 0."),
     Fault("soft infinite", fit_array(soft(put(np.inf, 2, 1, 3))),
-          DataError, "1 slices hold negative or infinite values (at (task, worker) (2, 3)). Answers are probabilities; pass log-probabilities through exp."),
+          DataError, "1 slices hold negative or infinite values (at (task, worker) (2, 3)). Answers are probabilities; pass log-probabilities through exp and logits through softmax, over the classes."),
     Fault("soft with axes swapped", fit_array(soft().transpose(0, 2, 1)),
           DataError, "18 slices do not sum to 1 over the classes (at (task, worker) (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), …; sums 1.203, 1.375, 1.422, 1.097, 2.089, …). The sums are over axis 1 of shape (6, 4, 3); axis 2 sums to 1: are the axes swapped? They are (tasks, classes, workers)."),
     Fault("soft with another n_classes", fit_array(soft(), n_classes=4),
