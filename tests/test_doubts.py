@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from deem_crowd_adapters import from_wide
 
 from deem_crowd import DEEM, Answers
 from deem_crowd.exceptions import DataWarning, MissingColumnError
@@ -111,6 +112,21 @@ def test_ordinary_answers_are_read_in_silence(data) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Answers.from_frame(data)
+
+
+@pytest.mark.parametrize(
+    "name", ["gold", "Ground truth", "adjudicated", "true_label", "majority vote"]
+)
+def test_a_column_of_known_labels_among_the_sources_is_said(name) -> None:
+    wide = pd.DataFrame({"ann": [0, 1, 1], "bob": [0, 1, 0], name: [0, 1, 1]})
+    words = f"1 worker .'{name}'. may hold known labels"
+    with pytest.warns(DataWarning, match=words):
+        from_wide(wide)
+    with pytest.warns(DataWarning, match=words):
+        DEEM().fit(wide)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        from_wide(wide.rename(columns={name: "goldie"}))
 
 
 def test_named_classes_leave_no_doubt() -> None:

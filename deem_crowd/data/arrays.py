@@ -335,7 +335,7 @@ def checked_soft(
     if bad.any():
         raise DataError(
             f"{int(bad.sum())} {where}s hold negative or infinite values ({places(bad)}). "
-            "Answers are probabilities; pass log-probabilities through exp and logits through softmax, over the classes."
+            "Answers are probabilities; pass log-probabilities through exp, logits through softmax over the classes."
         )
     total = rows.sum(axis=1)
     bad = ~absent & (np.abs(total - 1) > tolerance)

@@ -41,7 +41,7 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
         _lookalikes("worker", answers.workers, _same_id),
         _lookalikes("task", answers.tasks, _same_id),
     ]
-    messages += [_one_source(answers), _nobody(answers)]
+    messages += [_one_source(answers), _nobody(answers), known_by_name(answers.workers)]
     if not classes_given:
         classes = answers.classes
         ratings = _ratings(classes)
@@ -242,6 +242,22 @@ def _nobody(answers: Answers) -> str:
     )
 
 
+def known_by_name(workers: pd.Index) -> str:
+    """Return a warning of sources that are called like known labels or a consensus; empty where none is."""
+    found = [name for name in _texts(workers) if _KNOWN.fullmatch(name.strip())]
+    if not found or len(found) == len(workers):
+        return ""
+    return (
+        f"{counted(len(found), 'worker')} ({first_few(found)}) may hold known labels or a consensus, by its name, and "
+        "counts as a source like the others. If so, leave it out and pass known labels as gold=."
+    )
+
+
+_KNOWN = re.compile(
+    r"(ground[ _-]?truth|(gold|golden|truth|true|y_true|target|majority|consensus|adjudicat\w*)"
+    r"([ _-]?(labels?|standard|votes?|grades?|class|answers?))?)",
+    re.IGNORECASE,
+)
 _NOBODY = frozenset(
     ["", "n/a", "#n/a", "nan", "nat", "none", "null", "<na>", "deleted", "[deleted]", "anonymous"]
 )

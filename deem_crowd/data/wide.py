@@ -10,8 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.arrays import whole_numbers
+from deem_crowd.data.doubts import known_by_name
 from deem_crowd.data.frames import COLUMNS
-from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
+from deem_crowd.runtime.warning import warn
 
 FEW = 10
 """A column with fewer answers is not judged by its values."""
@@ -75,6 +77,8 @@ def frame_matrix(data: Any) -> tuple[npt.NDArray[np.int64], pd.Index]:
             f"{text} If it holds no answers, leave it out: df.drop(columns={list(names.take(places[:3]))!r}); if it "
             "does, pass the array: df.to_numpy()."
         )
+    if said := known_by_name(names):
+        warn(said, DataWarning)
     return matrix, names
 
 
