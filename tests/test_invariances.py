@@ -16,7 +16,7 @@ from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.model.votes import first_of_best
 
 CLOSE = {"rtol": 0, "atol": 1e-6}
-MANY = runs(24)
+MANY = runs(16)
 
 
 @st.composite
@@ -178,7 +178,7 @@ def test_order_of_rows_columns_and_classes_of_a_soft_array(frame, seed) -> None:
     np.testing.assert_allclose(other, one[rows][:, classes], **CLOSE)
 
 
-@runs(12)  # from eight known labels on they choose between readings, which takes many fits
+@runs(6)  # from eight known labels on they choose between readings, which takes many fits
 @given(frames(fewest=16), st.integers(0, 99))
 def test_order_of_rows_with_gold(frame, seed) -> None:
     first = frame.drop_duplicates("task").iloc[::2]

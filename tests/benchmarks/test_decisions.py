@@ -58,10 +58,10 @@ def test_every_strategy_buys_each_answer_once_within_the_budget(shop, name) -> N
         pytest.importorskip(OPTIONAL[name])
     bought: list = []
     strategy = recorded(strategies.STRATEGIES[name](), bought)
-    curve = market.simulate(shop, strategy, 0, per_task=3, rounds=4)
+    curve = market.simulate(shop, strategy, 0, per_task=3, rounds=2)
     rows = np.concatenate(bought)
     assert len(set(rows.tolist())) == len(rows)
-    assert curve.answers.tolist() == [30, 45, 60, 75, 90]
+    assert curve.answers.tolist() == [30, 60, 90]
     assert ((curve.accuracy >= 0) & (curve.accuracy <= 1)).all()
     assert curve.n_tasks == 30
 
