@@ -69,7 +69,6 @@ def spark() -> Iterator[Engine]:
             "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
             "spark.log.level": "OFF",
             "spark.sql.shuffle.partitions": "2",
-            "spark.sql.codegen.wholeStage": "false",  # compiling takes longer than a few rows do
             "spark.python.daemon.module": "preloaded_daemon",
         }.items():
             builder = builder.config(name, value)
