@@ -35,6 +35,7 @@ from deem_crowd.exceptions import (
 )
 from deem_crowd.model import design, named_classes
 from deem_crowd.model.group import Loop
+from deem_crowd.selection.candidates import OWN
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo on POSIX")
 
@@ -129,6 +130,14 @@ def test_what_the_default_looks_for_is_found_together(tmp_path, law) -> None:
     ):
         labels = pd.concat([r[i] for r in results]).set_index("task").loc[whole.labels_.index]
         np.testing.assert_allclose(labels.filter(like="p_"), whole.probas_, atol=1e-5)
+
+
+def test_skills_where_no_label_shows_are_averaged_together(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    task, worker = np.divmod(np.arange(600), 6)
+    rows = pd.DataFrame({"task": task, "worker": worker, "label": rng.integers(2, size=600)})
+    found = alike(tmp_path, rows, 0.3, 0.7)
+    assert found.selection_["candidate"].iloc[-1] == OWN
 
 
 def alike(tmp_path: Path, rows: pd.DataFrame, *shares: float, **parameters: Any) -> DEEMAggregator:

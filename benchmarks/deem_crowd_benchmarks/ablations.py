@@ -50,7 +50,7 @@ def probabilities(answers: Answers, parts: Parts) -> pd.DataFrame:
     selected = select(answers, design, parts=parts)
     posterior = selected.posterior
     if posterior is None:  # the answers speak for no label
-        posterior = without_label(design).posterior(design)
+        posterior = without_label(answers, design).posterior(design)
     return pd.DataFrame(posterior.numpy(), index=answers.tasks, columns=answers.classes)
 
 

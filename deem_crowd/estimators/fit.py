@@ -151,7 +151,7 @@ def fit_answers(
         found, selected = _chosen(compact, design, recipe, known, generator, progress, warm_starts)
         pool, ends, uninformed = selected.pool, selected.warm_starts, selected.posterior is None
         rows = selected.candidates
-        candidates = tuple(fallen_back(rows) if uninformed else rows)
+        candidates = tuple(fallen_back(rows, pool.weights[-1]) if uninformed else rows)
     elif recipe.plain or design.n_answers_in_all == 0:
         start = begin.energy if begin else first_energy(compact, design, recipe, known, generator)
         alpha = begin.pseudo_answers if begin else None
@@ -254,8 +254,8 @@ def _chosen(
     selected = chosen(None) if known is None else taught.select(answers, design, known, chosen)
     history = selected.tables.log_likelihood
     if selected.pool is None or selected.weight is None:
-        apart = without_label(design)
-        outcome = _outcome(design, apart.energies[0], history, apart.posterior(design))
+        apart = without_label(answers, design)
+        outcome = _outcome(design, apart.mean_energy(), history, apart.posterior(design))
         return outcome, replace(selected, pool=apart)
     weight = selected.weight
     average = weight[design.answered].exp().mean(0).log()

@@ -205,5 +205,5 @@ def _scores_over_orders(
 
 
 def shows_no_label(results: Results) -> bool:
-    """Tell whether the model was chosen that explains the answers without a label, and has one skill for all."""
+    """Tell whether the model was chosen that explains the answers without a label."""
     return any(candidate.name == COMMON for candidate in results.candidates)

@@ -21,6 +21,7 @@ REGRESSION = "a regression on the answers, trained on gold"
 CORRECTED = "the fit without gold, corrected by gold"
 VOTES = "the votes"
 COMMON = "one skill for all workers"
+OWN = "one skill a worker, averaged over its prior"
 
 _NAN = float("nan")
 
@@ -57,10 +58,17 @@ def without_likelihood(name: str, weight: float, why: str, agreement: float = _N
     return Candidate(name, _NAN, _NAN, _NAN, agreement, weight, why)
 
 
-def fallen_back(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the table of a choice that was overruled: the answers show no label, and all workers get one skill."""
+def fallen_back(candidates: Sequence[Candidate], common: float = 1.0) -> list[Candidate]:
+    """Return the table of a choice that was overruled: the answers show no label.
+
+    ``common`` is what one skill for all counts; skills averaged over their prior count the rest.
+    """
     why = "chosen: the answers are explained as well without a hidden label"
-    return [*(replace(c, weight=0.0) for c in candidates), without_likelihood(COMMON, 1.0, why)]
+    chosen = [without_likelihood(COMMON, common, why)]
+    if common < 1:
+        counts = "beside one skill for all, by its evidence"
+        chosen.append(without_likelihood(OWN, 1 - common, counts))
+    return [*(replace(c, weight=0.0) for c in candidates), *chosen]
 
 
 class Rater:

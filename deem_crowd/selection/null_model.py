@@ -160,16 +160,32 @@ def common_skill(design: DesignMatrix, n_subtypes: int, least: float = 0.0) -> E
     told = one_sided.are_most(named)
     least = max(least, USUAL_SKILL) if told else least
     skill = max(skill_from_agreement(*pair_agreement(design), k), least)
+    if not told:
+        skills = torch.full((design.n_workers,), skill, dtype=torch.float64)
+        return energy_of_skills(skills, skill, k, n_subtypes)
+    given = named.sum(0) + 1
+    knows = (k * skill - 1) / (k - 1)
+    table = (diagonal(k, n_subtypes) * knows + (1 - knows) * (given / given.sum())[:, None]).log()
+    return _even(table.expand(design.n_workers, *table.shape).clone(), table, n_subtypes)
+
+
+def energy_of_skills(skills: torch.Tensor, unseen: float, k: int, n_subtypes: int = 1) -> Energy:
+    """Return the energy of workers who are right with the given probabilities, float64, shape (D,).
+
+    Errors are even over the other classes, and all of the K classes equally probable. ``unseen`` is the skill of
+    workers who are not among the D.
+    """
     right = diagonal(k, n_subtypes)
-    if told:
-        given = named.sum(0) + 1
-        knows = (k * skill - 1) / (k - 1)
-        table = (right * knows + (1 - knows) * (given / given.sum())[:, None]).log()
-    else:
-        wrong = (1 - skill) / (k - 1) if k > 1 else 1.0
-        table = (right * skill + (1 - right) * wrong).log()
-    weight = table.expand(design.n_workers, *table.shape).clone()
-    bias = torch.full((k * n_subtypes,), -math.log(k * n_subtypes), dtype=torch.float64)
+    each = torch.cat([skills, skills.new_tensor([unseen])])[:, None, None]
+    wrong = (1 - each) / (k - 1) if k > 1 else 1.0
+    tables = (right * each + (1 - right) * wrong).log()
+    return _even(tables[:-1], tables[-1], n_subtypes)
+
+
+def _even(weight: torch.Tensor, table: torch.Tensor, n_subtypes: int) -> Energy:
+    """Return the energy of tables in which all states are equally probable."""
+    n_states = table.shape[1]
+    bias = torch.full((n_states,), -math.log(n_states), dtype=torch.float64)
     return Energy(bias, weight, table, n_subtypes)
 
 

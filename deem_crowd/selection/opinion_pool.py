@@ -19,13 +19,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import discounted, tempered, with_votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.rows import pieces, row_max, row_sum
 from deem_crowd.runtime.threads import each
-from deem_crowd.selection import null_model, one_sided
+from deem_crowd.selection import null_model, one_sided, own_skills
 from deem_crowd.selection.pairs import MIN_COMMON
 
 FLOOR = 0.1
@@ -121,6 +122,15 @@ class OpinionPool:
         priors = [energy.fold(torch.softmax(energy.bias, 0)) for energy in self.energies]
         return self.mean(priors)
 
+    def mean_energy(self) -> Energy:
+        """Return the energy whose tables are the members' weighted mean: what the pool says of workers."""
+        first = self.energies[0]
+        if len(self.energies) == 1:
+            return first
+        weight = self.mean([energy.weight.exp() for energy in self.energies]).log()
+        population = self.mean([energy.population.exp() for energy in self.energies]).log()
+        return replace(first, weight=weight, population=population)
+
     def mean(self, posteriors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the weighted mean of the members' posteriors, shape (N, K), without the floor."""
         mixed = torch.zeros_like(posteriors[0])
@@ -142,21 +152,34 @@ def with_floor(posterior: torch.Tensor, votes: torch.Tensor, floor: float) -> to
     return mixed if bool(answered.all()) else torch.where(answered, mixed, posterior)
 
 
-def without_label(design: DesignMatrix) -> OpinionPool:
-    """Return what is left where the answers show no label: one skill for all.
+def without_label(answers: Answers, design: DesignMatrix) -> OpinionPool:
+    """Return what is left where the answers show no label: one skill for all, beside skills averaged over a prior.
 
-    How often pairs agree then hardly tells a skill, since a task may be answered alike for other reasons than its
-    label. So probabilities are the shares of the votes if these are less confident, in the mean over tasks, and there
-    are as many tasks as two sources have to share to be compared. Where most sources speak for one class the shares of
-    the votes say as little, since the others are silent on it: probabilities are then those of the usual skill.
+    Skills cannot be learned there, but what they may be is known (:mod:`deem_crowd.selection.own_skills`). One skill
+    for all is the last of the energies. How often pairs agree hardly tells a skill, since a task may be answered alike
+    for other reasons than its label. So probabilities are the shares of the votes, as far as labels stay, if these are
+    less confident, in the mean over tasks, and there are as many tasks as two sources have to share to be compared.
+    Where most sources speak for one class the shares of the votes say as little, since the others are silent on it:
+    there is one skill, and probabilities are those of the usual one.
     """
     energy = null_model.common_skill(design, 1)
     pool = OpinionPool((energy,), (1.0,), floor=0.0)
-    if design.n_tasks_in_all < MIN_COMMON or one_sided.are_most(design.answers_named()):
+    if one_sided.are_most(design.answers_named()):
+        return pool
+    k, averaged = design.n_classes, own_skills.affordable(answers, design)
+    if averaged:
+        common = null_model.skill_from_agreement(*null_model.pair_agreement(design), k)
+        usual = null_model.USUAL_SKILL
+        found = own_skills.average(answers, design, common, usual)
+        energies = [null_model.energy_of_skills(own, usual, k) for _, own in found[:-1]]
+        pool = OpinionPool((*energies, energy), tuple(share for share, _ in found), floor=0.0)
+    if design.n_tasks_in_all < MIN_COMMON:
         return pool
     shares = replace(pool, floor=1.0)
     by_skill, by_votes = (design.mean(row_max(p.posterior(design))) for p in (pool, shares))
-    return shares if by_votes < by_skill else pool
+    if by_skill <= by_votes:
+        return pool
+    return replace(pool, caution=1.0) if averaged else shares
 
 
 def agreement_weights(

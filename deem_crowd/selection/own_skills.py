@@ -1,0 +1,163 @@
+r"""One skill a worker, averaged over what it may be, for answers that hardly show a label.
+
+Where a label hardly shows, the likeliest skills are far from the true ones, and labels that follow from them are worse
+than the votes. Averaged over a prior they are not. Worker i is right with probability θ_i, a draw from a Beta
+distribution, and errors are even over the other classes. Loopy belief propagation (Liu, Peng and Ihler, *Variational
+inference for crowdsourcing*, NIPS 2012) passes two messages along each answer x_ni: to the worker, how probable the
+label x_ni is by all other answers to task n,
+
+    q_ni = p(y_n = x_ni | the other answers),
+
+and to the task, how probable it is that the worker is right, by all other tasks of the worker,
+
+    p_ni ∝ ∫ θ Beta(θ) Π_{m≠n} [θ q_mi + (1 − θ)(1 − q_mi)/(K − 1)] dθ.
+
+The prior's mean is the usual skill, or the one that explains how often pairs of workers agree; its strength is three
+or nine times that of the other members' prior, or infinite, which is one skill for all. Weaker priors let skills fall
+below chance, and labels are then turned over. Each prior counts by its evidence, in Bethe's approximation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from scipy.special import betainc, logit, logsumexp, softmax
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.training.confusion import RIGHT, WRONG
+
+FloatArray = npt.NDArray[np.float64]
+
+STRENGTHS = 3 * (RIGHT + WRONG), 9 * (RIGHT + WRONG)
+"""Of the prior on skills, in answers."""
+_LARGEST = 0.95
+"""Mean of a prior."""
+_NODES = 20
+"""Of the integral over a skill."""
+_PASSES = 20
+WORK = 6e7
+"""Answers × nodes × passes of one prior up to which messages are passed."""
+_SETTLED = 1e-3
+"""Log-odds by which no message moves any more."""
+_CERTAIN = 1e-9
+
+
+@dataclass(frozen=True)
+class Skills:
+    """What one prior says.
+
+    Attributes
+    ----------
+    mean : float64, shape (D,)
+        Posterior means of the skills; the prior's for workers without answers.
+    evidence : float
+        Bethe's approximation of the log evidence, in nats.
+    """
+
+    mean: FloatArray
+    evidence: float
+
+
+def affordable(answers: Answers, design: DesignMatrix) -> bool:
+    """Tell whether messages are passed: for hard answers of two classes or more, up to :data:`WORK`."""
+    some = design.n_answers_in_all > 0 and design.n_classes > 1
+    return some and not answers.is_soft and design.n_answers_in_all * _NODES * _PASSES <= WORK
+
+
+def average(
+    answers: Answers, design: DesignMatrix, common: float, usual: float
+) -> list[tuple[float, torch.Tensor]]:
+    """Return the posterior probability of each prior and the mean skills under it; one skill for all comes last.
+
+    Parameters
+    ----------
+    answers, design : the same data
+        N tasks, D workers, K classes; :func:`affordable`.
+    common : float
+        The skill that explains how often pairs agree: of all, where all have one.
+    usual : float
+        Of a worker of whom nothing is known.
+    """
+    messages = Messages(answers, design)
+    priors = [nodes(min(m, _LARGEST), s) for m in (usual, common) for s in STRENGTHS]
+    found = [messages.pass_on(*prior) for prior in priors]
+    found.append(messages.pass_on(np.array([common]), np.zeros(1)))
+    evidence = np.array([skills.evidence for skills in found])
+    share = np.exp(evidence - logsumexp(evidence))
+    return [
+        (float(p), torch.from_numpy(skills.mean)) for p, skills in zip(share, found, strict=True)
+    ]
+
+
+def nodes(mean: float, strength: float) -> tuple[FloatArray, FloatArray]:
+    """Return skills in the middle of what lies in cells of equal width under a Beta prior, and log masses of cells."""
+    right, wrong = mean * strength, (1 - mean) * strength
+    edges = np.linspace(0, 1, _NODES + 1)
+    mass = np.diff(betainc(right, wrong, edges)).clip(1e-300)
+    middle = (edges[:-1] + edges[1:]) / 2
+    skill = mean * np.diff(betainc(right + 1, wrong, edges)) / mass
+    far = mass < _CERTAIN * 1e-9  # nothing is left of the quotient's digits
+    return np.where(far, middle, skill).clip(1e-4, 1 - 1e-4), np.log(mass / mass.sum())
+
+
+class Messages:
+    """The answers of N tasks by D workers, laid out for messages along each of the R answers."""
+
+    def __init__(self, answers: Answers, design: DesignMatrix) -> None:
+        self._design = design
+        self._shape = answers.n_tasks, answers.n_classes
+        self._task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))
+        self._code = self._task * answers.n_classes + answers.hard_label
+        self._worker = np.asarray(answers.worker, dtype=np.int64)
+        r = len(self._worker)
+        cells = np.ones(r), (self._worker, np.arange(r))
+        self._of_worker = sparse.csr_array(cells, shape=(answers.n_workers, r))
+
+    def pass_on(self, skill: FloatArray, log_prior: FloatArray) -> Skills:
+        """Pass messages until they settle, under a prior of G skills with log masses, shape (G,) each."""
+        right = np.full(len(self._task), float(np.exp(log_prior) @ skill))
+        for _ in range(_PASSES):
+            before, label = right, self._labels(right)
+            by_answer = np.log(np.outer(label, skill) + np.outer(self._wrongly(label), 1 - skill))
+            by_worker = self._design.reduce_array(self._of_worker @ by_answer) + log_prior
+            right = softmax(by_worker[self._worker] - by_answer, axis=1) @ skill
+            moved = np.abs(logit(right) - logit(before)) > _SETTLED
+            if not self._design.anywhere(bool(moved.any())):
+                break
+        mean = softmax(by_worker, axis=1) @ skill
+        return Skills(mean, self._evidence(right, label, by_worker))
+
+    def _wrongly(self, probability: FloatArray) -> FloatArray:
+        """Return the probability of one of the other classes, from that of all of them together."""
+        return (1 - probability) / (self._shape[1] - 1)
+
+    def _logits(self, right: FloatArray) -> FloatArray:
+        """Return what all answers to a task say, shape (N, K)."""
+        said = np.log(right / self._wrongly(right))
+        return np.bincount(self._code, said, math.prod(self._shape)).reshape(self._shape)
+
+    def _labels(self, right: FloatArray) -> FloatArray:
+        """Return q, shape (R,): the probability of the label that an answer names, by the others to its task."""
+        logits = self._logits(right)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        named = odds.ravel()[self._code]
+        without = named * self._wrongly(right) / right
+        label = without / (odds.sum(axis=1)[self._task] - named + without)
+        return label.clip(_CERTAIN, 1 - _CERTAIN)
+
+    def _evidence(self, right: FloatArray, label: FloatArray, by_worker: FloatArray) -> float:
+        """Return Bethe's approximation: what tasks and workers say, less what both say of the answers."""
+        wrongly = self._wrongly(right)
+        n, k = self._shape
+        of_tasks = (
+            logsumexp(self._logits(right), axis=1).sum() + np.log(wrongly).sum() - n * math.log(k)
+        )
+        of_answers = np.log(label * right + (1 - label) * wrongly).sum()
+        here = self._design.reduce_array(np.array([of_tasks - of_answers]))
+        return float(here[0] + logsumexp(by_worker, axis=1).sum())
