@@ -151,7 +151,9 @@ def fit_answers(
         found, selected = _chosen(compact, design, recipe, known, generator, progress, warm_starts)
         pool, ends, uninformed = selected.pool, selected.warm_starts, selected.posterior is None
         rows = selected.candidates
-        candidates = tuple(fallen_back(rows, pool.weights[-1]) if uninformed else rows)
+        if uninformed and pool is not None:
+            rows = fallen_back(rows, pool.weights[-1])
+        candidates = tuple(rows)
     elif recipe.plain or design.n_answers_in_all == 0:
         start = begin.energy if begin else first_energy(compact, design, recipe, known, generator)
         alpha = begin.pseudo_answers if begin else None

@@ -140,7 +140,10 @@ class Messages:
     def _logits(self, right: FloatArray) -> FloatArray:
         """Return what all answers to a task say, shape (N, K)."""
         said = np.log(right / self._wrongly(right))
-        return np.bincount(self._code, said, math.prod(self._shape)).reshape(self._shape)
+        summed: FloatArray = np.bincount(self._code, said, math.prod(self._shape)).astype(
+            np.float64
+        )
+        return summed.reshape(self._shape)
 
     def _labels(self, right: FloatArray) -> FloatArray:
         """Return q, shape (R,): the probability of the label that an answer names, by the others to its task."""
