@@ -136,7 +136,7 @@ def test_row_gold_that_cannot_be() -> None:
     assert about == ["gold names 1 task without answers here ('nowhere'): ignored."]
     numbered = FRAME.assign(task=FRAME["task"].str.removeprefix("t").astype(int))
     with pytest.raises(
-        DataError, match=r"another kind, '1' \(str\) where the answers have 1 \(int\), and 1"
+        DataError, match=r"another kind, '1' \(str\) where the answers have 1 \(int\), and 1 id"
     ):
         DEEMAggregator().fit(numbered, {"1": "cat", "nowhere": "dog"})
     with pytest.raises(FormError, match="Series indexed by task, a dict"):

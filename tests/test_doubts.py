@@ -60,7 +60,7 @@ def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
         ),
         (
             frame(["a", "a", "b", "b"], workers=["nan", "x", "", "y"]),
-            "2 workers .*may stand for somebody unknown, and 2 answers",
+            "2 workers .*may stand for people who are not known, and 2 answers",
         ),
     ],
     ids=["case", "blank", "unicode", "worker", "task", "text", "ratings", "ratings in text",
@@ -119,7 +119,7 @@ def test_ordinary_answers_are_read_in_silence(data) -> None:
 )
 def test_a_column_of_known_labels_among_the_sources_is_said(name) -> None:
     wide = pd.DataFrame({"ann": [0, 1, 1], "bob": [0, 1, 0], name: [0, 1, 1]})
-    words = f"1 worker .'{name}'. may hold known labels"
+    words = f"By name, 1 worker .'{name}'. may hold known labels"
     with pytest.warns(DataWarning, match=words):
         from_wide(wide)
     with pytest.warns(DataWarning, match=words):

@@ -90,7 +90,7 @@ def test_where_an_id_occurs_again_rows_stay_tasks_and_go_by_number() -> None:
     frame = wide()
     model = DEEM().partial_fit(frame)
     with pytest.warns(
-        DataWarning, match=r"2 rows have an id that an earlier row has \('photo-3', 'photo-4'\)"
+        DataWarning, match=r"2 rows repeat the id of an earlier row \('photo-3', 'photo-4'\)"
     ):
         model.partial_fit(frame[3:5], gold=np.array([1, 2]))
     assert model.tasks_.index.equals(pd.RangeIndex(N + 2))

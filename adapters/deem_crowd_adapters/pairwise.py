@@ -45,8 +45,8 @@ _TURNED = {"A": "B", "B": "A", "tie": "tie"}
 _OF_EXPORTS = {"1": "A", "2": "B"}
 """What the judges of AlpacaEval and LLMBar say."""
 _MODELS = (
-    "The names of the models tell it: df['order'] = df['model_a'] > df['model_b']. A task is then one question about "
-    "two models in the order of the alphabet (docs/judges.md)."
+    "The names of the models show it: df['order'] = df['model_a'] > df['model_b']. A task is then a question and two "
+    "models in alphabetical order (docs/judges.md)."
 )
 
 
@@ -149,8 +149,8 @@ def position_bias(
         verdicts for one of the two, the share for what was shown first (0.5 without a bias, if each pair was shown in
         both orders); ``pairs``: how many pairs have a verdict in both orders; ``flips``: the share of these whose
         verdicts differ once mapped back; ``first_twice``, ``second_twice``: the share of these for what stood first,
-        or second, in both. NaN where there is nothing to count, and for judges of an Export that does not tell in
-        which order they saw the pairs.
+        or second, in both. NaN where there is nothing to count; ``first`` also for judges of an Export that does not
+        tell in which order they saw the pairs.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def position_bias(
     is_first = (decided["label"] == "A") != decided["swapped"]
     if isinstance(
         data, Export
-    ):  # which model stood first is not known of judges that show one order alone
+    ):  # with judges of one order alone, nothing tells which model stood first
         is_first = is_first[decided["worker"].isin(shown.loc[shown["swapped"], "worker"])]
     both = _in_both_orders(given)
     counts = pd.DataFrame(index=judges)

@@ -48,8 +48,8 @@ def from_scores(
     Parameters
     ----------
     data : table of pandas, polars or Arrow, R rows, or the path of such a table
-        Columns ``task``, ``worker`` (the judge) and ``score``: numbers, higher for the second class. Or, where there
-        is no column of judges and none of scores, one row a task and one column a judge.
+        Columns ``task``, ``worker`` (the judge) and ``score``: numbers, higher for the second class. A table without
+        the columns ``worker`` and ``score`` is read as one row a task and one column a judge.
     classes : two hashables
         What a low and a high score stand for.
     share : float
@@ -57,7 +57,8 @@ def from_scores(
     task, worker, score : hashable, optional
         The names of single columns, as in ``columns``.
     workers : list of columns, or their names with commas, optional
-        The judges of a table with one column each; all columns of numbers if omitted, with a warning that names them.
+        The judges' columns of a table with one column a judge. If omitted, all columns of numbers, and a warning
+        names them.
     columns : mapping, optional
         What ``task``, ``worker`` and ``score`` are called here.
 
@@ -135,21 +136,22 @@ def _of_wide(
     absent = [name for name in judges if name not in frame.columns]
     if absent:
         raise ParameterError(
-            f"{where} has no columns {first_few(absent)}; found {first_few(frame.columns, 20)}."
+            f"{where} lacks {counted(len(absent), 'column')} that workers= names, {first_few(absent)}; found "
+            f"{first_few(frame.columns, 20)}. Name columns that are there."
         )
     if not judges:
         numbers = [name for name in frame.columns if name != task and _holds_numbers(frame[name])]
         judges = [name for name in numbers if not NO_PERSON.search(str(name))]
         if not judges:
             raise DataError(
-                f"{where} has no column of numbers beside the tasks, {task!r}. Name those of the judges: workers=[…] "
+                f"{where} has no column of numbers beside the tasks, {task!r}. Name the judges' columns: workers=[…] "
                 "(in the shell: --adapter-set workers=…,…)."
             )
         others = [name for name in frame.columns if name != task and name not in judges]
         left = f"; left out: {first_few(others)}" if others else ""
         warn(
             f"{where} is read as one row a task ({task!r}) and one column a judge ({first_few(judges, 8)}){left}. "
-            "Other judges: workers=[…] (in the shell: --adapter-set workers=…,…).",
+            "To name the judges yourself: workers=[…] (in the shell: --adapter-set workers=…,…).",
             DataWarning,
         )
     tasks = frame[task]

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 HOW_TO_READ = (
     "Columns of other names: --task, --worker, --label. A table with one row a task and one column a worker: "
-    "--adapter wide --task COLUMN, with numeric scores --adapter scores; one column of probabilities a class: "
-    "--adapter soft-long. "
+    "--adapter wide --task COLUMN, or --adapter scores --task COLUMN for numeric scores; one column of probabilities a "
+    "class: --adapter soft-long. "
     "`deem-crowd plugins` lists the adapters."
 )
 

@@ -55,7 +55,7 @@ def require_plain(kind: pa.DataType, name: str, where: str) -> None:
     if pa.types.is_nested(inner) or pa.types.is_interval(inner):
         raise FormError(
             f"{where}: column {name!r} holds {kind}; ids and labels are plain values. Convert it to text or numbers; "
-            "where a row holds several answers, make a row of each (in pandas df.explode([WORKER, LABEL]))."
+            "where a row holds several answers, give each a row of its own (in pandas: df.explode([WORKER, LABEL]))."
         )
     if pa.types.is_float16(inner):
         raise FormError(

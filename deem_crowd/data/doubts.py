@@ -236,20 +236,20 @@ def _nobody(answers: Answers) -> str:
     codes = answers.workers.get_indexer(pd.Index(found, tupleize_cols=False))
     number = int(np.isin(answers.worker, codes).sum())
     return (
-        f"{counted(len(found), 'worker')} ({first_few(found)}) may stand for somebody unknown, and "
-        f"{counted(number, 'answer')} by that name count as those of one source. If so, give each row a name of its "
-        f"own, or leave such rows out: df[~df['worker'].isin({found})]."
+        f"{counted(len(found), 'worker')} ({first_few(found)}) may stand for people who are not known, and "
+        f"{counted(number, 'answer')} count as if each such name were one source. If so, give each of these rows a "
+        f"name of its own, or leave them out: df[~df['worker'].isin({found})]."
     )
 
 
 def known_by_name(workers: pd.Index) -> str:
-    """Return a warning of sources that are called like known labels or a consensus; empty where none is."""
+    """Return a warning about sources whose names suggest known labels or a consensus; empty where there are none."""
     found = [name for name in _texts(workers) if _KNOWN.fullmatch(name.strip())]
     if not found or len(found) == len(workers):
         return ""
     return (
-        f"{counted(len(found), 'worker')} ({first_few(found)}) may hold known labels or a consensus, by its name, and "
-        "counts as a source like the others. If so, leave it out and pass known labels as gold=."
+        f"By name, {counted(len(found), 'worker')} ({first_few(found)}) may hold known labels or a consensus; each "
+        "counts as a source like the others. If that is so, leave it out, and pass known labels as gold=."
     )
 
 
@@ -261,7 +261,7 @@ _KNOWN = re.compile(
 _NOBODY = frozenset(
     ["", "n/a", "#n/a", "nan", "nat", "none", "null", "<na>", "deleted", "[deleted]", "anonymous"]
 )
-"""How a worker that is not known may be called, in lower case."""
+"""Names, in lower case, that may stand for an unknown worker."""
 _NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>"])
 """How spreadsheets and programs write that there is no answer, in lower case; "none" and "?" are often classes."""
 

@@ -131,8 +131,8 @@ def _refuse_other_kind(gold: npt.NDArray[Any], tasks: pd.Index) -> None:
         one, other = alike[0]
         raise DataError(
             f"gold names no task of the answers: its ids are of another kind, {one!r} ({type(one).__name__}) where the "
-            f"answers have {other!r} ({type(other).__name__}), and {counted(len(alike), 'task')} read alike. Convert "
-            "one of them, e.g. to text by .astype(str)."
+            f"answers have {other!r} ({type(other).__name__}), and {counted(len(alike), 'id')} would match as text. "
+            "Convert one of them, e.g. to text by .astype(str)."
         )
 
 

@@ -223,9 +223,9 @@ def require_hashable(values: Iterable[Any], what: str) -> None:
     lists = bad and all(isinstance(value, (list, set, np.ndarray)) for value in bad)
     if lists and "worker" in what:
         raise FormError(
-            f"{what} holds {counted(len(bad), 'list')} ({first_few(bad)}): several answers in one row. Make a row of "
-            "each, by the names of the columns of workers and labels: df.explode([WORKER, LABEL]). If a list is one "
-            "id, make it a tuple."
+            f"{what} holds {counted(len(bad), 'list')} ({first_few(bad)}): several answers in one row. Give each "
+            "answer a row of its own: df.explode([WORKER, LABEL]), with the names of the columns of workers and "
+            "labels. If a list is one id, make it a tuple."
         )
     if lists and "label" in what:
         raise FormError(

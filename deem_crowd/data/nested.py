@@ -1,4 +1,4 @@
-"""Rows that hold several answers in lists: how to make a row of each, for messages."""
+"""Rows that hold several answers in lists: messages that say how each answer gets a row of its own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 LOOK_AT = 50
-"""So many rows tell whether a column holds lists."""
+"""Rows that are looked at to tell whether a column holds lists."""
 
 
 def advice(data: pd.DataFrame, task: Hashable = "…", table: str = "df") -> str:
-    """Say how rows that hold several answers become one row an answer; empty where none does.
+    """Say how to give each answer a row of its own where rows hold several; empty where none does.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def advice(data: pd.DataFrame, task: Hashable = "…", table: str = "df") -> str
     for name, found in lists.items():
         if all(isinstance(each, dict) for one in found for each in one):
             return (
-                f"Column {name!r} holds the answers of several workers a row: "
-                f"pd.json_normalize({table}.to_dict('records'), {name!r}, [{task!r}]) makes a row of each."
+                f"Column {name!r} holds several answers in each row. Give each a row of its own: "
+                f"pd.json_normalize({table}.to_dict('records'), {name!r}, [{task!r}])."
             )
     together: dict[tuple[int, ...], list[Any]] = {}
     for name, found in lists.items():
@@ -38,8 +38,8 @@ def advice(data: pd.DataFrame, task: Hashable = "…", table: str = "df") -> str
     if len(names) < 2:
         return ""
     return (
-        f"Columns {', '.join(map(repr, names))} hold lists, several answers a row: {table}.explode({names!r}) makes a "
-        "row of each."
+        f"Columns {', '.join(map(repr, names))} hold lists, several answers in each row. Give each a row of its own: "
+        f"{table}.explode({names!r})."
     )
 
 

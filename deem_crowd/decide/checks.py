@@ -68,18 +68,20 @@ def ids(name: str, values: Iterable[Hashable] | None, what: str = "task") -> lis
 
 
 def refuse_other_kind(name: str, values: pd.Index, tasks: pd.Index) -> None:
-    """Refuse ids of no task that read like one: 7 where the task is '7'.
+    """Refuse ids that name no task but look like one as text: 7 where the task is '7'.
 
     Raises
     ------
     DataError
     """
-    strange = values[~values.isin(tasks)]
-    alike = tasks[tasks.astype(str).isin([str(value) for value in strange])] if len(strange) else ()
+    strange = {str(value): value for value in values[~values.isin(tasks)]}
+    alike = tasks[tasks.astype(str).isin(list(strange))] if strange else ()
     if len(alike):
+        given = [strange[str(task)] for task in alike]
         raise DataError(
-            f"{name} holds {first_few(strange, 3)}, where the model knows {first_few(alike, 3)}: ids of another kind "
-            f"that read alike. Give them as the model has them ({tasks.dtype})."
+            f"{name} holds {counted(len(given), 'id')} of another kind than the tasks of the model: "
+            f"{first_few(given, 3)} instead of {first_few(alike, 3)}. Convert them to the dtype of the tasks, "
+            f"{tasks.dtype}."
         )
 
 

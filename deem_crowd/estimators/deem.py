@@ -180,8 +180,8 @@ class DEEM(
             Integers, shape (N, D), −1 where a source gave no answer; or floats, shape (N, K, D), one distribution
             over the classes per source, all zeros or NaN where it gave none. A frame of pandas or polars has a row a
             task and a column a source, NaN or null where it gave no answer; its columns are remembered by name. The
-            index of a pandas frame names the tasks in tables and decisions, where it names each once; else row numbers
-            do.
+            index of a pandas frame names the tasks in tables and decisions, unless it repeats an id; otherwise tasks
+            go by row number.
         y : integers, shape (N,), optional
             True classes, −1 where unknown, to rate the fit by: ``history_['accuracy']`` follows them, and training
             never sees them, so that scikit-learn's cross-validation rates labels that nothing was learned from.
@@ -272,7 +272,8 @@ class DEEM(
         ----------
         predictions : array, DataFrame or Answers
             As in :meth:`fit`. Rows of an array or a wide frame are new tasks; answers with ids, and long tables, may
-            be about old ones. Where the index of a frame repeats an earlier id, tasks go by row number, with a warning.
+            be about old ones. If the index of a frame repeats an earlier id, a warning says that tasks now go by row
+            number.
             The first call settles K, if ``n_classes`` does not.
         y : ignored
             scikit-learn passes it; known classes are ``gold``.

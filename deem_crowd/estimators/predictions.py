@@ -37,9 +37,9 @@ def read(
 
 
 def identified(answers: Answers, predictions: Any) -> Answers:
-    """Return the answers of a wide pandas frame with its index for the tasks, and others as they are.
+    """Return the answers of a wide pandas frame with its index as ids of the tasks, and other answers as they are.
 
-    An index that counts rows, lacks ids or holds one twice tells no tasks.
+    An index that only counts rows, lacks ids or repeats one is not used.
     """
     if not isinstance(predictions, pd.DataFrame):
         return answers
@@ -50,10 +50,10 @@ def identified(answers: Answers, predictions: Any) -> Answers:
 
 
 def further(answers: Answers, predictions: Any, before: Answers) -> tuple[Answers, Answers]:
-    """Return answers about further tasks, and those before, with ids for all of them.
+    """Return answers about further tasks, and the earlier answers, with ids for the tasks of both.
 
-    Rows without ids go by their number among all. Where an id occurs again, or the rows before had none, all do: a row
-    is a new task.
+    Each row is a new task. Rows without ids go by their number among all rows. If an id occurs again, or the earlier
+    rows had none, all rows do.
 
     Parameters
     ----------
@@ -71,8 +71,9 @@ def further(answers: Answers, predictions: Any, before: Answers) -> tuple[Answer
     again = ids[ids.isin(before.tasks)]
     if len(again):
         warn(
-            f"{counted(len(again), 'row has', 'rows have')} an id that an earlier row has ({first_few(again)}); each "
-            "row is a task of its own, so that tasks go by row number from here on.",
+            f"{counted(len(again), 'row repeats', 'rows repeat')} the id of an earlier row ({first_few(again)}). Each "
+            "row is a new task, so tasks go by row number from now on. For more answers to earlier tasks, pass a long "
+            "table (task, worker, label).",
             DataWarning,
         )
         ids, before = numbers, replace(before, tasks=pd.RangeIndex(n, name=before.tasks.name))

@@ -94,9 +94,9 @@ def agreement(
     Parameters
     ----------
     data : DataFrame, Answers, or whatever ``deem_crowd_adapters.to_answers`` reads
-        One row an answer: columns ``task``, ``worker``, ``label``. Files, other tables and matrices (N, D) as well.
+        One row an answer: columns ``task``, ``worker``, ``label``. Also files, other tables and matrices (N, D).
     task, worker, label : hashable, optional
-        What the columns are called, where they are called otherwise.
+        The names of these columns, if they have others.
     ordered : bool, optional
         Whether classes have an order (numbers, or categories in their order), which ordinal α needs. If omitted,
         numeric labels and ordered categories have one.
@@ -163,7 +163,7 @@ def agreement(
 
 
 def _read(data: Any, names: dict[str, Hashable | None]) -> Answers:
-    """Return answers, whatever they come in; ``names`` are what the columns are called, None by their own names."""
+    """Return answers in whatever form they come; ``names`` has the columns' other names, or None."""
     given = {part: name for part, name in names.items() if name is not None}
     if isinstance(data, pd.DataFrame) and data.columns.name != "worker":
         return Answers.from_frame(data, **given)  # type: ignore[arg-type]
@@ -225,9 +225,8 @@ def weighted_kappa(answers: Answers, sources: npt.NDArray[Any]) -> npt.NDArray[n
     said = sparse.csr_array((step[row >= 0], at), shape=shape)
     common = (there @ there.T).toarray()
     shared = np.maximum(common, 1)
-    mean = (
-        said @ there.T
-    ).toarray() / shared  # of a row's source, over the tasks shared with the column's
+    # mean[i, j] is over what source i says on the tasks that it shares with source j
+    mean = (said @ there.T).toarray() / shared
     square = (said.power(2) @ there.T).toarray() / shared
     squares = square + square.T
     distance = squares - 2 * (said @ said.T).toarray() / shared

@@ -65,7 +65,7 @@ def camp_of(panel: Panel) -> Camp | None:
 
     _, group = csgraph.connected_components(alike, directed=False)
     inside = group == np.bincount(group).argmax()
-    # others of whom nothing ties them to the members say nothing
+    # who shares too few tasks with every member says nothing of them
     outside = ~inside & known[:, inside].any(1)
     if inside.sum() < 2 or outside.sum() < 3:
         return None

@@ -30,7 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 
 NO_LABEL = (
     "The answers show no label: a model in which tasks have no true label explains them just as well. The labels "
-    "given are close to the votes, and little tells how good the workers are."
+    "given stay close to the votes, and the answers say little about how good the workers are."
 )
 _SAME = 0.15
 """Mean distance in variation of answers to two classes under which nobody tells them apart."""

@@ -50,7 +50,7 @@ class Excess:
     excess : shape (n, n)
         (κ − explained) / (1 − explained): 0 for workers who err independently, 1 for copies.
     tail : shape (n, n)
-        Chance that two workers who err independently, with skills that explain no more, agree so often; 1 where it is
+        Probability that two workers with these skills, who err independently, agree at least so often; 1 where it is
         not known.
     """
 

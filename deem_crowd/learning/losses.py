@@ -232,7 +232,7 @@ def _two_axes(logits: Tensor) -> Tensor:
 def _require_tensor(name: str, value: Any) -> None:
     if not isinstance(value, Tensor):
         raise FormError(
-            f"{name} is a {type(value).__name__}; a tensor is needed: torch.tensor(np.asarray({name}))."
+            f"{name} is a {type(value).__name__}; pass a tensor: torch.tensor(np.asarray({name}))."
         )
 
 

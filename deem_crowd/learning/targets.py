@@ -36,8 +36,8 @@ def soft_targets(agg: Any) -> Any:
     if probas is None:
         if getattr(agg, "is_fitted_", False):
             raise MissingAnswersError(
-                f"this {type(agg).__name__} does not have its probas_ (a file of a model holds none): call "
-                "predict_proba(answers) for them, or fit again."
+                f"this {type(agg).__name__} has no probas_ (a file of a model holds none): use "
+                "predict_proba(answers) in their place, or fit again."
             )
         if hasattr(agg, "fit"):
             raise NotFittedError(f"this {type(agg).__name__} has no probas_: call fit first.")

@@ -59,9 +59,9 @@ def without_likelihood(name: str, weight: float, why: str, agreement: float = _N
 
 
 def fallen_back(candidates: Sequence[Candidate], common: float = 1.0) -> list[Candidate]:
-    """Return the table of a choice that was overruled: the answers show no label.
+    """Return the table of a choice that was overruled because the answers show no label.
 
-    ``common`` is what one skill for all counts; skills averaged over their prior count the rest.
+    ``common`` is the weight of one skill for all; skills averaged over their prior have the rest.
     """
     why = "chosen: the answers are explained as well without a hidden label"
     chosen = [without_likelihood(COMMON, common, why)]

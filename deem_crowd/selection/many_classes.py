@@ -107,7 +107,7 @@ class Chosen:
     n_passes : int
     converged : bool
     uninformed : bool
-        Whether the answers say nothing about a label, so that all workers got one skill.
+        Whether the answers say nothing about a label, so that all workers share one skill.
     """
 
     pool: SparsePool

@@ -155,12 +155,12 @@ def with_floor(posterior: torch.Tensor, votes: torch.Tensor, floor: float) -> to
 def without_label(answers: Answers, design: DesignMatrix) -> OpinionPool:
     """Return what is left where the answers show no label: one skill for all, beside skills averaged over a prior.
 
-    Skills cannot be learned there, but what they may be is known (:mod:`deem_crowd.selection.own_skills`). One skill
-    for all is the last of the energies. How often pairs agree hardly tells a skill, since a task may be answered alike
-    for other reasons than its label. So probabilities are the shares of the votes, as far as labels stay, if these are
-    less confident, in the mean over tasks, and there are as many tasks as two sources have to share to be compared.
-    Where most sources speak for one class the shares of the votes say as little, since the others are silent on it:
-    there is one skill, and probabilities are those of the usual one.
+    Skills cannot be learned there, but they can be averaged over a prior (:mod:`deem_crowd.selection.own_skills`).
+    One skill for all is the last of the energies. How often pairs agree hardly tells a skill, since sources may agree
+    on a task for other reasons than its label. So probabilities are the shares of the votes, as far as that leaves
+    labels as they are, if these are less confident in the mean over tasks, and there are as many tasks as two sources
+    have to share to be compared. Where most sources speak for one class, the shares of the votes say as little, since
+    the others are silent on it: there is one skill, and probabilities are those of the usual one.
     """
     energy = null_model.common_skill(design, 1)
     pool = OpinionPool((energy,), (1.0,), floor=0.0)

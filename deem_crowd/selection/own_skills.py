@@ -13,8 +13,9 @@ and to the task, how probable it is that the worker is right, by all other tasks
     p_ni ∝ ∫ θ Beta(θ) Π_{m≠n} [θ q_mi + (1 − θ)(1 − q_mi)/(K − 1)] dθ.
 
 The prior's mean is the usual skill, or the one that explains how often pairs of workers agree; its strength is three
-or nine times that of the other members' prior, or infinite, which is one skill for all. Weaker priors let skills fall
-below chance, and labels are then turned over. Each prior counts by its evidence, in Bethe's approximation.
+or nine times that of the other members' prior, or infinite, which is one skill for all. Under weaker priors skills
+fall below chance, and answers then speak against the class that they name. Each prior counts by its evidence, in
+Bethe's approximation.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ _PASSES = 20
 WORK = 6e7
 """Answers × nodes × passes of one prior up to which messages are passed."""
 _SETTLED = 1e-3
-"""Log-odds by which no message moves any more."""
+"""Messages have settled when none moves by more log-odds than this."""
 _CERTAIN = 1e-9
 
 
 @dataclass(frozen=True)
 class Skills:
-    """What one prior says.
+    """Skills under one prior.
 
     Attributes
     ----------

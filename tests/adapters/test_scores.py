@@ -109,7 +109,7 @@ def test_wide_tables_that_are_none() -> None:
     wide = pd.DataFrame({"item": [1, 2, 2], "a": [0.1, 0.2, 0.3], "b": ["x", "y", "z"]})
     with pytest.raises(DataError, match="holds 1 task a second time"):
         from_scores(wide, task="item", workers=["a"])
-    with pytest.raises(ParameterError, match="no columns 'c'"):
+    with pytest.raises(ParameterError, match="lacks 1 column .*'c'"):
         from_scores(wide, task="item", workers=["c"])
     with pytest.raises(DataError, match="no column of numbers beside the tasks, 'item'"):
         from_scores(wide[["item", "b"]], task="item")

@@ -66,7 +66,7 @@ class Content:
 
     @cached_property
     def frame(self) -> pd.DataFrame | None:
-        """The rows of a table, of records or of the only sheet, every column; None where there is no one table."""
+        """All columns of the table, the records or the only sheet; None if the file is not one table."""
         if self.kind == "records":
             return pd.DataFrame(self.value)
         if self.kind == "sheets" and len(self.value) == 1:

@@ -220,7 +220,7 @@ def read_table(
             raise DataError(
                 f"{name} shows no two columns with the same few values, so that no column looks like a source. Name "
                 "them: task='…', workers=['…', '…'] (in the shell: --adapter wide --task … --adapter-set workers=…,…). "
-                "Numeric scores of judges: the adapter 'scores', which takes such tables, too."
+                "For numeric scores of judges, use the adapter 'scores', which reads such tables as well."
             )
         made = guess
         if task is None:
