@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from deem_crowd.data.frames import synonyms
@@ -25,7 +25,7 @@ def find(
     columns: Columns | None = None,
     *,
     where: str = "the table",
-    remedy: str = "",
+    remedy: Callable[[], str] = str,
 ) -> dict[str, Any]:
     """Return the name of the column that plays each part.
 
@@ -39,8 +39,8 @@ def find(
         Our name → the table's name, for parts that are called otherwise there.
     where : str
         What the table is, for messages.
-    remedy : str
-        What else could help, said where a column is missing.
+    remedy : callable
+        Returns what else could help, said where a column is missing.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _checked(columns: Columns | None, needed: Sequence[str]) -> Columns:
     return columns
 
 
-def _advice(names: Mapping[str, Any], found: Sequence[Any], remedy: str) -> str:
+def _advice(names: Mapping[str, Any], found: Sequence[Any], remedy: Callable[[], str]) -> str:
     """Suggest columns whose names differ in nothing but case and blanks, or say how to rename."""
     plain = {str(name).strip().casefold(): name for name in found}
     absent = {part: name for part, name in names.items() if name not in found}
@@ -121,4 +121,4 @@ def _advice(names: Mapping[str, Any], found: Sequence[Any], remedy: str) -> str:
     if suggested:
         return f"If these are meant, pass columns={suggested!r}."
     part = next(iter(absent))
-    return remedy or f"If a column has another name, say so: columns={{{part!r}: …}}."
+    return remedy() or f"If a column has another name, say so: columns={{{part!r}: …}}."

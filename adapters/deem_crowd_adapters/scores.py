@@ -11,7 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted, first_few
+from deem_crowd.data.frames import synonyms
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    ParameterError,
+    counted,
+    first_few,
+)
 from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.exports.content import open_content
@@ -49,7 +57,8 @@ def from_scores(
     ----------
     data : table of pandas, polars or Arrow, R rows, or the path of such a table
         Columns ``task``, ``worker`` (the judge) and ``score``: numbers, higher for the second class. A table without
-        the columns ``worker`` and ``score`` is read as one row a task and one column a judge.
+        the columns ``worker`` and ``score``, and without names under another well-known name of workers, is read as
+        one row a task and one column a judge.
     classes : two hashables
         What a low and a high score stand for.
     share : float
@@ -121,12 +130,22 @@ def _table(data: Any, named: roles.Columns | None, judges: list[Hashable]) -> pd
         data = read_table(where) if document is None else document
     frame = to_frame(data)
     by_name = dict(named or {})
-    if judges or not {"worker", "score"} & {*map(str, frame.columns), *by_name}:
+    if judges or not (
+        {"worker", "score"} & {*map(str, frame.columns), *by_name} or _names_judges(frame)
+    ):
         task = roles.find(list(frame.columns), ["task"], by_name, where=where)["task"]
         return _of_wide(frame, task, judges, where)
     names = roles.find(list(frame.columns), _PARTS, named, where=where)
     table = frame[[names[part] for part in _PARTS]]
     return table.set_axis(list(_PARTS), axis=1)
+
+
+def _names_judges(frame: pd.DataFrame) -> bool:
+    """Tell whether a column is called like one of workers, and holds names."""
+    return any(
+        isinstance(frame[name], pd.Series) and not _holds_numbers(frame[name])
+        for name in synonyms(frame.columns, ["worker"])
+    )
 
 
 def _of_wide(
@@ -138,6 +157,12 @@ def _of_wide(
         raise ParameterError(
             f"{where} lacks {counted(len(absent), 'column')} that workers= names, {first_few(absent)}; found "
             f"{first_few(frame.columns, 20)}. Name columns that are there."
+        )
+    asked = [str(name) for name in frame.columns if not judges or name in judges]
+    twice = [name for name in dict.fromkeys(asked) if asked.count(name) > 1]
+    if twice:
+        raise FormError(
+            f"columns {first_few(twice)} stand more than once in {where}, as text. Rename them, or keep one of each."
         )
     if not judges:
         numbers = [name for name in frame.columns if name != task and _holds_numbers(frame[name])]

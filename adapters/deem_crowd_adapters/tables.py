@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from deem_crowd.data import nested
+from deem_crowd.data.frames import synonyms
 from deem_crowd.exceptions import FormError
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.kinds import is_arrow, is_polars
@@ -45,6 +46,10 @@ def to_frame(
         )
     if needed is None:
         return data
-    lists = nested.advice(data, (columns or {}).get("task", "…"))
+
+    def lists() -> str:
+        named = {name: part for part, name in (columns or {}).items()}
+        return nested.advice(data, synonyms(data.columns, needed) | named)
+
     names = roles.find(list(data.columns), needed, columns, where="the frame", remedy=lists)
     return pd.DataFrame({part: data[name] for part, name in names.items()})

@@ -80,7 +80,7 @@ def read_text(
             raise undecodable
     survey = b'""ImportId""' in source.head()
     remedy = _OF_A_SURVEY if survey else _remedy(header, delimiter, wanted)
-    names = roles.find(columns_there, wanted, renamed, where=source.name, remedy=remedy)
+    names = roles.find(columns_there, wanted, renamed, where=source.name, remedy=lambda: remedy)
     if not header:
         return pd.DataFrame({part: pd.Series([], dtype=object) for part in names})
     table = _table(source, delimiter, list(names.values()), given)

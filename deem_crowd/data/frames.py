@@ -133,8 +133,9 @@ def require_columns(
     absent = [name for name in called.values() if name not in data.columns]
     if absent:
         in_index = [name for name in absent if name in data.index.names]
-        by_name = {part: name for name, part in synonyms(data.columns, called).items()}
-        if lists := nested.advice(data, by_name.get("task", called.get("task", "…"))):
+        there = [*data.columns, *data.index.names]
+        by_name = synonyms(there, called) | {n: p for p, n in called.items() if n in there}
+        if lists := nested.advice(data, by_name):
             hint = lists
         elif in_index and not _looks_wide(data, called, absent):
             hint = f"{first_few(in_index)} is in the index: call df.reset_index() first."

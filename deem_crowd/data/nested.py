@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,24 @@ LOOK_AT = 50
 """Rows that are looked at to tell whether a column holds lists."""
 
 
-def advice(data: pd.DataFrame, task: Hashable = "…", table: str = "df") -> str:
+def advice(data: pd.DataFrame, parts: Mapping[Any, str], table: str = "df") -> str:
     """Say how to give each answer a row of its own where rows hold several; empty where none does.
+
+    It is also empty where workers and labels have plain columns: lists beside them are something else.
 
     Parameters
     ----------
     data : DataFrame, N rows
-    task : hashable
-        The column of the tasks.
+    parts : mapping
+        Columns, perhaps in the index, that may be those of tasks, workers and labels → ``task``, ``worker``, ``label``.
     table : str
         What the frame is called in the advice.
     """
     head = data.iloc[:LOOK_AT]
     lists = {name: found for name in head if (found := _lists(head[name]))}
+    if {"worker", "label"} <= {part for name, part in parts.items() if name not in lists}:
+        return ""
+    task = next((name for name, part in parts.items() if part == "task"), "…")
     for name, found in lists.items():
         if all(isinstance(each, dict) for one in found for each in one):
             return (
@@ -44,8 +49,9 @@ def advice(data: pd.DataFrame, task: Hashable = "…", table: str = "df") -> str
 
 
 def _lists(column: Any) -> list[Any]:
-    """Return the lists that a column holds if it holds nothing else, beside what is missing."""
+    """Return the lists that a column holds if it holds nothing else, beside what is missing, and one is not empty."""
     if not isinstance(column, pd.Series) or column.dtype != object:
         return []
-    given = [v for v in column if isinstance(v, (list, np.ndarray)) or not pd.isna(v)]
-    return given if all(isinstance(v, (list, np.ndarray)) for v in given) else []
+    given = [v for v in column if not (pd.api.types.is_scalar(v) and pd.isna(v))]
+    lists = all(isinstance(v, list) or (isinstance(v, np.ndarray) and v.ndim) for v in given)
+    return given if lists and any(map(len, given)) else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from deem_crowd_adapters import from_long
 
 from deem_crowd import DEEM, Answers, DEEMAggregator, create
 from deem_crowd.exceptions import (
@@ -240,3 +242,25 @@ def test_records_with_other_keys_in_one_list(tmp_path: Path, name: str) -> None:
         DEEMAggregator().fit(path)
     fitted = DEEMAggregator().fit(path, **names)
     assert fitted.labels_.to_dict() == DEEMAggregator().fit(FRAME).labels_.to_dict()
+
+
+@pytest.mark.parametrize("more", [[[]] * 3, [[{"a": 1}]] * 3, [["x"], ["y", "z"], []]])
+def test_lists_beside_columns_of_other_names_are_not_taken_for_the_answers(more) -> None:
+    frame = pd.DataFrame({"item": [1, 1, 2], "annotator": list("aba"), "answer": list("xyx")})
+    frame = frame.assign(tags=more, more=more)
+    advice = {"item": "task", "annotator": "worker", "answer": "label"}
+    with pytest.raises(MissingColumnError, match=re.escape(f"df.rename(columns={advice!r})")):
+        Answers.from_frame(frame)
+    indexed = frame.rename(columns=advice).set_index("task")
+    with pytest.raises(MissingColumnError, match=r"df\.reset_index\(\)"):
+        Answers.from_frame(indexed)
+
+
+def test_cells_that_hold_a_series_and_columns_that_are_no_mapping_are_no_internal_errors() -> None:
+    frame = pd.DataFrame({"task": [1, 1, 2], "worker": list("aba"), "label": list("xyx")})
+    odd = frame.assign(more=pd.Series([pd.Series([1, 2])] * 3, dtype=object))
+    assert from_long(odd).n_answers == 3
+    with pytest.raises(MissingColumnError, match="'label'"):
+        Answers.from_frame(odd.drop(columns="label"))
+    with pytest.raises(ParameterError, match="no mapping"):
+        from_long(frame, columns=["task"])

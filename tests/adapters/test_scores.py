@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deem_crowd import DEEMAggregator
-from deem_crowd.exceptions import DataError, DataWarning, MissingColumnError, ParameterError
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    MissingColumnError,
+    ParameterError,
+)
 
 
 def panel(seed: int, n: int = 300, m: int = 7) -> tuple[pd.DataFrame, pd.Series]:
@@ -160,3 +166,21 @@ def test_parameters_that_are_wrong() -> None:
         from_scores(scores, share=1.5)
     with pytest.raises(ParameterError, match="two different labels"):
         from_scores(scores, classes=("good", "good"))
+
+
+@pytest.mark.parametrize("tasks", [range(6), [0, 0, 1, 1, 2, 2]])
+def test_a_column_of_judges_by_another_name_is_no_column_of_a_wide_table(tasks) -> None:
+    long = pd.DataFrame({"task": tasks, "judge": list("ababab"), "rating": [1, 2, 3, 4, 5, 6]})
+    with pytest.raises(MissingColumnError, match="'worker': 'judge'"):
+        from_scores(long)
+    named = from_scores(long, worker="judge", score="rating")
+    assert list(named.workers) == ["a", "b"]
+
+
+def test_columns_of_judges_that_read_alike_are_refused() -> None:
+    wide = pd.DataFrame({"task": list("abc"), "x": [1, 2, 3], 1: [3, 2, 1], "1": [1, 3, 2]})
+    twice = wide[["task", "x", "x"]]
+    for table, workers in ((wide, None), (wide, [1, "1"]), (twice, None), (twice, ["x"])):
+        with pytest.raises(FormError, match="'[1x]' stand more than once"):
+            from_scores(table, workers=workers)
+    assert from_scores(wide, workers=["x"]).n_answers == 3

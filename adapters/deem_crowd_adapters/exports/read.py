@@ -87,11 +87,10 @@ def read_export(
         named = ", ".join(f"{part}={name!r}" for name, part in columns.items() if name != part)
         meant = f" If these are the answers, name their columns: {named}." if named else ""
         if content.kind == "records" and all(isinstance(each, dict) for each in content.value):
-            task = next((name for name, part in columns.items() if part == "task"), "…")
             lines = ", lines=True" if content.name.lower().endswith((".jsonl", ".ndjson")) else ""
             lists = nested.advice(
                 pd.DataFrame(content.value[: nested.LOOK_AT]),
-                task,
+                columns,
                 f"pd.read_json(PATH, dtype=False{lines})",
             )
             meant = f" {lists}" if lists else meant
