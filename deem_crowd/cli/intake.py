@@ -215,8 +215,8 @@ def read_ids(
     if frame is None:
         keys = ", ".join(f'"{name}": …' for name in needed)
         raise DataError(
-            f"{called(path, 'input')} holds no table. Give JSON records, [{{{keys}}}, …], or a table with columns "
-            f"{', '.join(needed)}."
+            f"{called(path, 'input')} holds no table. Give JSON records, [{{{keys}}}, …], or a table with "
+            f"{'the column' if len(needed) == 1 else 'columns'} {', '.join(needed)}."
         )
     try:
         require_columns(frame, needed)

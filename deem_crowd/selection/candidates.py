@@ -66,7 +66,7 @@ def fallen_back(candidates: Sequence[Candidate], common: float = 1.0) -> list[Ca
     why = "chosen: the answers are explained as well without a hidden label"
     chosen = [without_likelihood(COMMON, common, why)]
     if common < 1:
-        counts = "beside one skill for all, by its evidence"
+        counts = "weighted against one skill for all by its evidence"
         chosen.append(without_likelihood(OWN, 1 - common, counts))
     return [*(replace(c, weight=0.0) for c in candidates), *chosen]
 
