@@ -125,14 +125,16 @@ class Messages:
         right = np.full(len(self._task), float(np.exp(log_prior) @ skill))
         for _ in range(_PASSES):
             before, label = right, self._labels(right)
-            by_answer = np.log(np.outer(label, skill) + np.outer(self._wrongly(label), 1 - skill))
-            by_worker = self._design.reduce_array(self._of_worker @ by_answer) + log_prior
-            right = softmax(by_worker[self._worker] - by_answer, axis=1) @ skill
+            by_answer = np.outer(label, skill)
+            by_answer += np.outer(self._wrongly(label), 1 - skill)
+            by_worker = self._design.reduce_array(self._of_worker @ np.log(by_answer)) + log_prior
+            share = softmax(by_worker, axis=1)
+            others = np.divide(share[self._worker], by_answer, out=by_answer)
+            right = others @ skill / others.sum(axis=1)
             moved = np.abs(logit(right) - logit(before)) > _SETTLED
             if not self._design.anywhere(bool(moved.any())):
                 break
-        mean = softmax(by_worker, axis=1) @ skill
-        return Skills(mean, self._evidence(right, label, by_worker))
+        return Skills(share @ skill, self._evidence(right, label, by_worker))
 
     def _wrongly(self, probability: FloatArray) -> FloatArray:
         """Return the probability of one of the other classes, from that of all of them together."""
