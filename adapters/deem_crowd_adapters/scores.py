@@ -57,8 +57,8 @@ def from_scores(
     ----------
     data : table of pandas, polars or Arrow, R rows, or the path of such a table
         Columns ``task``, ``worker`` (the judge) and ``score``: numbers, higher for the second class. A table without
-        the columns ``worker`` and ``score``, and without names under another well-known name of workers, is read as
-        one row a task and one column a judge.
+        the columns ``worker`` and ``score`` is read as one row a task and one column a judge, unless a column with
+        another usual name for workers (``judge``, ``annotator``) holds names.
     classes : two hashables
         What a low and a high score stand for.
     share : float
@@ -162,7 +162,8 @@ def _of_wide(
     twice = [name for name in dict.fromkeys(asked) if asked.count(name) > 1]
     if twice:
         raise FormError(
-            f"columns {first_few(twice)} stand more than once in {where}, as text. Rename them, or keep one of each."
+            f"{where} has {counted(len(twice), 'column name')} more than once (compared as text): {first_few(twice)}. "
+            "Rename these columns, or keep one of each."
         )
     if not judges:
         numbers = [name for name in frame.columns if name != task and _holds_numbers(frame[name])]
