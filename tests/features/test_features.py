@@ -282,7 +282,7 @@ def bad(x):
         "lists": (
             pd.DataFrame({"task": x.index, "vector": list(x.to_numpy())}),
             FormError,
-            r"without numbers: 'vector'.*np.stack\(df\['vector'\]\)",
+            r"without numbers: 'vector'.*np.stack\(features\['vector'\]\), features.task",
         ),
         "ids": (
             x.rename_axis("item_id").reset_index(),
