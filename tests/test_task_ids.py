@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deem_crowd import DEEM
+from deem_crowd import DEEM, decide
 from deem_crowd.exceptions import DataWarning
 
 N = 60
@@ -126,3 +126,13 @@ def test_long_tables_go_by_their_ids_in_predict_and_partial_fit(seed: int) -> No
     assert set(grown.tasks_.index) == set(frame.index)
     assert (grown.tasks_["label"].reindex(model.tasks_.index) == model.labels_).mean() > 0.97
     assert (grown.skills_ > 0.5).all()
+
+
+def test_row_numbers_exclude_no_task_that_has_an_id_and_that_is_said() -> None:
+    data = np.random.default_rng(0).integers(2, size=(8, 4))
+    model = DEEM().fit(pd.DataFrame(data, index=list("abcdefgh"), columns=list("wxyz")))
+    for call in (decide.next_tasks, decide.next_pairs):
+        with pytest.warns(DataWarning, match="exclude names 2 tasks that the model does not know"):
+            call(model, 1, exclude=[0, 1])
+    with pytest.warns(DataWarning, match="leaves none out. Its tasks are called 'a', 'b', 'c'"):
+        decide.pseudo_labels(model, 0.3, exclude=[0])

@@ -99,9 +99,7 @@ def pseudo_labels(
     consensus = Consensus.of(agg, answers)
     delta = thresholds(threshold, decay, round + 1, schedule)[-1]
     sure = criteria.entropy(consensus.posterior) < delta
-    excluded = pd.Index(checks.ids("exclude", exclude), tupleize_cols=False)
-    checks.refuse_other_kind("exclude", excluded, consensus.tasks)
-    sure &= ~consensus.tasks.isin(excluded) & (consensus.labels >= 0)
+    sure &= ~checks.left_out(exclude, consensus.tasks) & (consensus.labels >= 0)
     chosen = np.flatnonzero(sure)
     labels = label_values(consensus, consensus.labels[chosen]).rename("agg_label")
     labels.index = consensus.tasks.take(chosen)

@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    ParameterError,
+    counted,
+    first_few,
+)
+from deem_crowd.runtime.warning import warn
 
 
 def count(name: str, value: Any, least: int = 1) -> int:
@@ -83,6 +91,25 @@ def refuse_other_kind(name: str, values: pd.Index, tasks: pd.Index) -> None:
             f"{first_few(given, 3)} instead of {first_few(alike, 3)}. Convert them to the dtype of the tasks, "
             f"{tasks.dtype}."
         )
+
+
+def left_out(exclude: Iterable[Hashable] | None, tasks: pd.Index) -> npt.NDArray[np.bool_]:
+    """Tell which tasks are excluded, shape (N,), with a warning where ids are given and none is a task's.
+
+    Raises
+    ------
+    FormError, DataError
+    """
+    values = pd.Index(ids("exclude", exclude), tupleize_cols=False)
+    refuse_other_kind("exclude", values, tasks)
+    found = np.asarray(tasks.isin(values))
+    if len(values) and not found.any():
+        warn(
+            f"exclude names {counted(len(values), 'task')} that the model does not know ({first_few(values, 3)}), and "
+            f"so leaves none out. Its tasks are called {first_few(tasks, 3)}.",
+            DataWarning,
+        )
+    return found
 
 
 def generator(random_state: Any) -> np.random.Generator:

@@ -278,8 +278,7 @@ def _open(
     consensus: Consensus, exclude: list[Hashable], per_task_limit: int | None, settled: float
 ) -> IntArray:
     """Return the tasks that may be asked about."""
-    checks.refuse_other_kind("exclude", pd.Index(exclude, tupleize_cols=False), consensus.tasks)
-    keep = ~consensus.tasks.isin(exclude)
+    keep = ~checks.left_out(exclude, consensus.tasks)
     keep &= criteria.entropy(consensus.posterior) > settled
     if per_task_limit is not None:
         checks.count("per_task_limit", per_task_limit)
