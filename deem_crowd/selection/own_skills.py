@@ -35,16 +35,16 @@ from deem_crowd.training.confusion import RIGHT, WRONG
 
 FloatArray = npt.NDArray[np.float64]
 
-STRENGTHS = 3 * (RIGHT + WRONG), 9 * (RIGHT + WRONG)
+STRENGTHS = 9 * (RIGHT + WRONG), 3 * (RIGHT + WRONG)
 """Of the prior on skills, in answers."""
 _LARGEST = 0.95
 """Mean of a prior."""
-_NODES = 20
+_NODES = 12
 """Of the integral over a skill."""
-_PASSES = 20
-WORK = 6e7
+_PASSES = 10
+WORK = 6e6
 """Answers × nodes × passes of one prior up to which messages are passed."""
-_SETTLED = 1e-3
+_SETTLED = 1e-2
 """Messages have settled when none moves by more log-odds than this."""
 _CERTAIN = 1e-9
 
@@ -59,10 +59,13 @@ class Skills:
         Posterior means of the skills; the prior's for workers without answers.
     evidence : float
         Bethe's approximation of the log evidence, in nats.
+    right : float64, shape (R,)
+        The last messages to tasks.
     """
 
     mean: FloatArray
     evidence: float
+    right: FloatArray
 
 
 def affordable(answers: Answers, design: DesignMatrix) -> bool:
@@ -86,8 +89,11 @@ def average(
         Of a worker of whom nothing is known.
     """
     messages = Messages(answers, design)
-    priors = [nodes(min(m, _LARGEST), s) for m in (usual, common) for s in STRENGTHS]
-    found = [messages.pass_on(*prior) for prior in priors]
+    found: list[Skills] = []
+    for mean in (usual, common):
+        for strength in STRENGTHS:
+            prior = nodes(min(mean, _LARGEST), strength)
+            found.append(messages.pass_on(*prior, found[-1] if found else None))
     found.append(messages.pass_on(np.array([common]), np.zeros(1)))
     evidence = np.array([skills.evidence for skills in found])
     share = np.exp(evidence - logsumexp(evidence))
@@ -120,21 +126,27 @@ class Messages:
         cells = np.ones(r), (self._worker, np.arange(r))
         self._of_worker = sparse.csr_array(cells, shape=(answers.n_workers, r))
 
-    def pass_on(self, skill: FloatArray, log_prior: FloatArray) -> Skills:
-        """Pass messages until they settle, under a prior of G skills with log masses, shape (G,) each."""
-        right = np.full(len(self._task), float(np.exp(log_prior) @ skill))
+    def pass_on(
+        self, skill: FloatArray, log_prior: FloatArray, before: Skills | None = None
+    ) -> Skills:
+        """Pass messages until they settle, under a prior of G skills with log masses, shape (G,) each.
+
+        They begin where those under another prior, ``before``, ended, or at the prior's mean.
+        """
+        start = np.full(len(self._task), float(np.exp(log_prior) @ skill))
+        right = start if before is None else before.right
         for _ in range(_PASSES):
-            before, label = right, self._labels(right)
+            sent, label = right, self._labels(right)
             by_answer = np.outer(label, skill)
             by_answer += np.outer(self._wrongly(label), 1 - skill)
             by_worker = self._design.reduce_array(self._of_worker @ np.log(by_answer)) + log_prior
             share = softmax(by_worker, axis=1)
             others = np.divide(share[self._worker], by_answer, out=by_answer)
             right = others @ skill / others.sum(axis=1)
-            moved = np.abs(logit(right) - logit(before)) > _SETTLED
+            moved = np.abs(logit(right) - logit(sent)) > _SETTLED
             if not self._design.anywhere(bool(moved.any())):
                 break
-        return Skills(share @ skill, self._evidence(right, label, by_worker))
+        return Skills(share @ skill, self._evidence(right, label, by_worker), right)
 
     def _wrongly(self, probability: FloatArray) -> FloatArray:
         """Return the probability of one of the other classes, from that of all of them together."""
