@@ -6,6 +6,7 @@ import copy
 import itertools
 import pickle
 import random
+import warnings
 
 import joblib
 import numpy as np
@@ -19,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from deem_crowd import DEEM, Answers
-from deem_crowd.exceptions import DataError, FormError, ParameterError
+from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
 from deem_crowd.model.design import DesignMatrix
 
 K = 3
@@ -350,3 +351,10 @@ def test_partial_fit_of_answers_with_ids() -> None:
     np.testing.assert_allclose(
         model.predict_proba(whole), DEEM().fit(whole).predict_proba(whole), atol=0.03
     )
+
+
+def test_a_first_part_without_rows_settles_no_classes() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # there is nothing to learn from yet
+        model = DEEM().partial_fit(X[:0])
+    np.testing.assert_array_equal(model.partial_fit(X).labels_, DEEM().fit(X).labels_)
