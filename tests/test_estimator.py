@@ -358,3 +358,11 @@ def test_a_first_part_without_rows_settles_no_classes() -> None:
         warnings.simplefilter("ignore", DataWarning)  # there is nothing to learn from yet
         model = DEEM().partial_fit(X[:0])
     np.testing.assert_array_equal(model.partial_fit(X).labels_, DEEM().fit(X).labels_)
+
+
+def test_a_first_part_of_rows_without_answers_is_not_forgotten() -> None:
+    silent = np.full((5, X.shape[1]), -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        model = DEEM(n_classes=3).partial_fit(silent).partial_fit(X)
+    assert len(model.labels_) == 5 + len(X)

@@ -296,8 +296,8 @@ class DEEM(
         predictions = inputs.opened(predictions)
         with exclusive(self):
             before, present = Memory.before(self.__dict__), None
-            if before is not None and before.answers.n_classes == 0:
-                before = None  # a part without answers settles nothing
+            if before is not None and before.answers.n_tasks == before.answers.n_classes == 0:
+                before = None  # a part without rows settles nothing
             if before is None:
                 answers, columns = taken.read(predictions, settings["n_classes"])
                 answers = taken.identified(answers, predictions)

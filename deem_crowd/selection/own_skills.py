@@ -36,9 +36,9 @@ from deem_crowd.training.confusion import RIGHT, WRONG
 FloatArray = npt.NDArray[np.float64]
 
 STRENGTHS = 9 * (RIGHT + WRONG), 3 * (RIGHT + WRONG)
-"""Of the prior on skills, in answers."""
+"""Of the priors on skills, in answers; the stronger comes first, as messages settle sooner under it."""
 _LARGEST = 0.95
-"""Mean of a prior."""
+"""The mean of a prior is at most this."""
 _NODES = 12
 """Of the integral over a skill."""
 _PASSES = 10
@@ -133,8 +133,8 @@ class Messages:
 
         They begin where those under another prior, ``before``, ended, or at the prior's mean.
         """
-        start = np.full(len(self._task), float(np.exp(log_prior) @ skill))
-        right = start if before is None else before.right
+        mean = float(np.exp(log_prior) @ skill)
+        right = np.full(len(self._task), mean) if before is None else before.right
         for _ in range(_PASSES):
             sent, label = right, self._labels(right)
             by_answer = np.outer(label, skill)
