@@ -1,7 +1,7 @@
 r"""One skill a worker, averaged over what it may be, for answers that hardly show a label.
 
-Where a label hardly shows, the likeliest skills are far from the true ones, and labels that follow from them are worse
-than the votes. Averaged over a prior they are not. Worker i is right with probability θ_i, a draw from a Beta
+Where a label hardly shows, the likeliest skills may be far from the true ones, and labels that follow from them worse
+than the votes. Skills that are averaged over a prior do better. Worker i is right with probability θ_i, a draw from a Beta
 distribution, and errors are even over the other classes. Loopy belief propagation (Liu, Peng and Ihler, *Variational
 inference for crowdsourcing*, NIPS 2012) passes two messages along each answer x_ni: to the worker, how probable the
 label x_ni is by all other answers to task n,
