@@ -1,10 +1,10 @@
 r"""One skill a worker, averaged over what it may be, for answers that hardly show a label.
 
 Where a label hardly shows, the likeliest skills may be far from the true ones, and labels that follow from them worse
-than the votes. Skills that are averaged over a prior do better. Worker i is right with probability θ_i, a draw from a Beta
-distribution, and errors are even over the other classes. Loopy belief propagation (Liu, Peng and Ihler, *Variational
-inference for crowdsourcing*, NIPS 2012) passes two messages along each answer x_ni: to the worker, how probable the
-label x_ni is by all other answers to task n,
+than the votes. Skills that are averaged over a prior do better. Worker i is right with probability θ_i, a draw from a
+Beta distribution, and errors are even over the other classes. Loopy belief propagation (Liu, Peng and Ihler,
+*Variational inference for crowdsourcing*, NIPS 2012) passes two messages along each answer x_ni: to the worker, how
+probable the label x_ni is by all other answers to task n,
 
     q_ni = p(y_n = x_ni | the other answers),
 
