@@ -98,6 +98,7 @@ def split(rows: pd.DataFrame, *shares: float) -> np.ndarray:
         ({}, (0.8, 0.2)),
         ({}, (0.3, 0.0, 0.7)),
         ({"ordered": True}, (0.5, 0.5)),
+        ({"class_balance": {0: 0.2, 1: 0.3, 2: 0.4, 3: 0.1}}, (0.6, 0.4)),
         ({"auto_hyperparameters": False}, (0.9, 0.1)),
         ({"auto_hyperparameters": False, "subtypes": 2, "init_method": "mv_rand"}, (0.0, 1.0)),
         ({"auto_hyperparameters": False, "gauge": "free", "n_iter": 15}, (0.5, 0.5)),

@@ -212,6 +212,7 @@ class DEEM(
                 raise declaration.unknown_parameter("DEEM.fit", name, settings)
         settings.update(overrides)
         declaration.check(settings, type(self))
+        featured.check(features, settings)
         predictions = inputs.opened(predictions)
         answers, columns, named = naming.read(predictions, settings, gold)
         known = None if gold is None else class_vector(gold, answers, "gold")

@@ -14,7 +14,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fit import only_used_classes
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.estimators.information import answer_information
-from deem_crowd.exceptions import DataError, DataWarning, UnsupportedError
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, UnsupportedError
 from deem_crowd.features import rows as feature_rows
 from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.design import make_design
@@ -261,6 +261,20 @@ def _with_tables(
         information=answer_information(design, states),
         warm_starts={},
     )
+
+
+def check(features: Any, parameters: Mapping[str, Any]) -> None:
+    """Check that parameters go together with features.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if features is not None and parameters["class_balance"] is not None:
+        raise ParameterError(
+            "class_balance does not go together with features: with these, a classifier says how likely each class is. "
+            "Leave out one of them."
+        )
 
 
 def require(state: Mapping[str, Any]) -> FeatureModel:

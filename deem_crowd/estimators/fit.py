@@ -13,6 +13,7 @@ import torch
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import deep, grouped, many_classes
+from deem_crowd.estimators.balance import balanced, shares
 from deem_crowd.estimators.deep import Outcome
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.estimators.growth import growth_of
@@ -136,6 +137,8 @@ def fit_answers(
     """
     compact, used = only_used_classes(answers, gold, group)
     n_states = _n_states(recipe, len(used))
+    balance = shares(recipe.class_balance, answers.classes, used)
+    keep = keep and balance is None  # a few more answers would move all probabilities
     design = make_design(compact, recipe.device, recipe.dtype, n_states, group)
     known: torch.Tensor | None = None
     if gold is not None and len(used):
@@ -200,9 +203,9 @@ def fit_answers(
     model = replace(model, information=information_of(compact, design, found.posterior, class_map))
     if uninformed or not recipe.plain or recipe.settings.penalty != "learned":
         _warn_chance(compact, design)
-    if as_found:
-        return model, posterior.numpy()
-    return model, model.spread(posterior)
+    if balance is not None:
+        return balanced(model, posterior, balance, answers, gold, group)
+    return model, posterior.numpy() if as_found else model.spread(posterior)
 
 
 def _among(used: IntArray, n_classes: int) -> IntArray:

@@ -16,6 +16,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.information import InformationToCome
 from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.model import votes as initialization
+from deem_crowd.model.class_balance import moved
 from deem_crowd.model.design import DesignMatrix, make_design, resolve_device
 from deem_crowd.model.difficulty import pays, some_tasks, with_levels
 from deem_crowd.model.energy import Energy
@@ -75,6 +76,9 @@ class FittedModel:
         Where training of each part stopped, for a fit of more answers to go on from; files do not hold it.
     growth : Growth, optional
         What a few more answers need (:mod:`deem_crowd.estimators.growth`); files do not hold it.
+    class_log_odds : shape (K,), optional
+        Where the shares of the classes are known: what is added to log p(label | answers), see
+        :mod:`deem_crowd.model.class_balance`. ``priors`` then holds these shares.
     pairs : Pairs, optional
         How often workers agreed in pairs, for what is said after a fit; neither public objects nor files hold it.
     """
@@ -98,6 +102,7 @@ class FittedModel:
     information: FloatArray | InformationToCome = field(default_factory=lambda: np.zeros(0))
     warm_starts: Mapping[str, WarmStart] = field(default_factory=dict)
     growth: Any = None
+    class_log_odds: FloatArray | None = None
     pairs: Pairs | None = None
 
     def log_likelihood(self) -> list[float]:
@@ -119,10 +124,15 @@ class FittedModel:
         information = self.information
         if isinstance(information, InformationToCome):
             information = information.renamed(np.argsort(shift))
+        odds = None
+        if self.class_log_odds is not None:
+            odds = self.class_log_odds.copy()
+            odds[self.used[shift]] = self.class_log_odds[self.used]
         return replace(
             self,
             information=information,
             class_map=class_map,
+            class_log_odds=odds,
             priors=priors,
             confusion=confusion,
             skills=(right * priors[self.used]).sum(axis=1),
@@ -180,9 +190,21 @@ class FittedModel:
         """
         recoded = self._recoded(answers, workers, classes)
         if self.network is not None:
-            return self.spread(self._through_layers(recoded))
+            return self.balanced(self.spread(self._through_layers(recoded)), recoded)
         with threads.chosen(answers.n_answers * max(self.n_classes, 1)):
-            return self._of_answers(recoded)
+            return self.balanced(self._of_answers(recoded), recoded)
+
+    def balanced(self, posterior: FloatArray, answers: Answers) -> FloatArray:
+        """Return a posterior, shape (N, K), moved to the known shares of the classes, where there are any.
+
+        Tasks without answers have these shares.
+        """
+        if self.class_log_odds is None:
+            return posterior
+        odds = torch.from_numpy(self.class_log_odds)
+        result: FloatArray = moved(torch.from_numpy(posterior), odds).numpy()
+        result[np.diff(answers.task_ptr) == 0] = self.priors
+        return result
 
     def _of_answers(self, recoded: Answers) -> FloatArray:
         if self.pool is not None:
@@ -203,7 +225,8 @@ class FittedModel:
             return None
         recoded = self._recoded(answers, workers, classes)
         with threads.chosen(answers.n_answers * max(self.n_classes, 1)):
-            return self.spread(self._evidence_of(recoded, some_tasks(recoded)))
+            found = self.spread(self._evidence_of(recoded, some_tasks(recoded)))
+        return self.balanced(found, recoded)
 
     def _evidence_of(self, answers: Answers, some: Answers) -> torch.Tensor:
         if self.pool is not None:

@@ -64,6 +64,7 @@ def suits(answers: Answers, recipe: Recipe, group: Group = ALONE) -> bool:
         and settings.n_iter > 0
         and not recipe.ordered
         and recipe.groups is None
+        and recipe.class_balance is None
         and (recipe.automatic or named)
     )
 

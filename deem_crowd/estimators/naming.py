@@ -21,7 +21,7 @@ from deem_crowd.data.wide import frame_matrix, is_frame
 from deem_crowd.estimators import inputs, stored_ids
 from deem_crowd.estimators import predictions as taken
 from deem_crowd.estimators.checkpoint import Reader
-from deem_crowd.exceptions import DataWarning, UnsupportedError, counted, first_few
+from deem_crowd.exceptions import DataWarning, ParameterError, UnsupportedError, counted, first_few
 from deem_crowd.model import votes
 from deem_crowd.runtime.warning import warn
 
@@ -148,6 +148,11 @@ def read(
     ------
     DataError, FormError, ParameterError
     """
+    if settings["label_names"] == "own" and settings["class_balance"] is not None:
+        raise ParameterError(
+            "class_balance is for classes with common names; with label_names='own' classes have numbers that follow "
+            "from the fit. Leave out one of them."
+        )
     if settings["label_names"] == "common":
         answers, columns = taken.read(predictions, settings["n_classes"])
         _doubt_shape(predictions, answers, columns)

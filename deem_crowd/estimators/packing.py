@@ -47,6 +47,8 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "skills": torch.from_numpy(np.ascontiguousarray(model.skills)),
         "information": torch.from_numpy(np.ascontiguousarray(model.information)),
     }
+    if model.class_log_odds is not None:
+        tensors["class_log_odds"] = torch.from_numpy(np.ascontiguousarray(model.class_log_odds))
     if model.pool is not None:
         content["pool"] = {
             "weights": list(model.pool.weights),
@@ -122,6 +124,7 @@ def unpack(reader: Reader) -> FittedModel:
         pool=_unpack_pool(reader, d, k),
         candidates=unpack_candidates(reader),
         information=reader.tensor("information", (d,)).numpy(),
+        class_log_odds=_unpack_log_odds(reader, n_classes),
     )
 
 
@@ -184,6 +187,15 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
 
 _LARGEST_WEIGHT = 1e4
 """In nats; a factor of e^10,000 is none that training gives."""
+
+
+def _unpack_log_odds(reader: Reader, n_classes: int) -> npt.NDArray[np.float64] | None:
+    if not reader.has("class_log_odds"):
+        return None
+    odds: npt.NDArray[np.float64] = reader.tensor("class_log_odds", (n_classes,)).numpy()
+    if odds.size and np.abs(odds).max() > _LARGEST_WEIGHT:
+        raise reader.damaged(f"class_log_odds holds factors of e^{np.abs(odds).max():.3g}")
+    return odds
 
 
 def _energy(reader: Reader, prefix: str, d: int, k: int, m: int) -> Energy:

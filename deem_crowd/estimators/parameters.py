@@ -81,6 +81,13 @@ class Parameters:
         "their ids (columns of an array: their numbers). The answers of a group count only as far as they say more "
         "than one member would. Used by the model that is chosen from the answers.",
     )
+    class_balance: Any = parameter(
+        None,
+        kind="dict of label to share, list of K shares, or None",
+        doc="The shares of the classes among the tasks, where they are known, from an earlier study, say: {'yes': 0.1, "
+        "'no': 0.9}. Probabilities are moved as little as brings their mean about to these shares, with any model. "
+        "None: the shares are learned from the answers.",
+    )
     auto_hyperparameters: bool | None = parameter(
         None,
         BOOL,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deem_crowd.estimators import grouped
+from deem_crowd.estimators import balance, grouped
 from deem_crowd.estimators.declaration import declared
 from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.exceptions import ParameterError, ParameterWarning, UnsupportedError
@@ -81,6 +81,7 @@ class Recipe:
     use_weighted: bool = True
     ordered: bool | None = None
     groups: Mapping[str, Sequence[Hashable]] | None = None
+    class_balance: Any = None
     device: str | torch.device = "auto"
     dtype: str = "auto"
     random_state: int | None = None
@@ -121,6 +122,7 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
         For parameters that do not go together, or a sampler that is none.
     """
     grouped.check(parameters["groups"])
+    balance.check(parameters["class_balance"])
     chosen = _layers(parameters)
     hidden_dim, gauge = parameters["hidden_dim"], parameters["gauge"]
     several = hidden_dim > 1 or chosen is not None
@@ -173,6 +175,7 @@ def recipe(parameters: Mapping[str, Any], n_iter: int, epochs: int | None) -> Re
         use_weighted=parameters["use_weighted"],
         ordered=parameters["ordered"],
         groups=parameters["groups"],
+        class_balance=parameters["class_balance"],
         device=parameters["device"],
         dtype=parameters["dtype"],
         random_state=parameters["random_state"],

@@ -37,6 +37,10 @@ class _Load:
             parameters = checkpoint.known_parameters(reader, blank.get_params())
             if "groups" in parameters:
                 parameters["groups"] = stored_ids.read_groups(parameters["groups"], reader)
+            if "class_balance" in parameters:
+                parameters["class_balance"] = stored_ids.read_shares(
+                    parameters["class_balance"], reader
+                )
             declaration.check(parameters, owner)
             state = owner._restore(reader)
             reader.close()
@@ -100,6 +104,8 @@ class Persistent:
         parameters = {k: v for k, v in parameters.items() if k != "classifier"}
         if "groups" in parameters:
             parameters["groups"] = stored_ids.plain_groups(parameters["groups"])
+        if "class_balance" in parameters:
+            parameters["class_balance"] = stored_ids.plain_shares(parameters["class_balance"])
         content = {
             "parameters": checkpoint.plain_parameters(parameters),
             **content,

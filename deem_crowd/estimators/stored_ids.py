@@ -124,6 +124,37 @@ def read_groups(stored: Any, reader: Reader) -> dict[str, list[Any]] | None:
         raise reader.damaged(f"the groups cannot be read: {error}") from error
 
 
+def plain_shares(shares: Any) -> Any:
+    """Return shares by class in a form that JSON holds: pairs, or a list; None as it is.
+
+    Raises
+    ------
+    UnsupportedError
+        For labels of a type that cannot be written.
+    """
+    if shares is None:
+        return None
+    if isinstance(shares, pd.Series | Mapping):
+        pairs = [[_plain_id(name, "label"), float(share)] for name, share in shares.items()]
+        return {"by label": pairs}
+    return [float(share) for share in shares]
+
+
+def read_shares(stored: Any, reader: Reader) -> Any:
+    """Return the shares that :func:`plain_shares` stored.
+
+    Raises
+    ------
+    FormError
+    """
+    if not isinstance(stored, dict):
+        return stored
+    try:
+        return {_read_id(name): float(share) for name, share in stored["by label"]}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise reader.damaged(f"the class balance cannot be read: {error}") from error
+
+
 _ID_DTYPES = re.compile(
     r"range|category|object|str|string|bool|boolean|u?int(8|16|32|64)|U?Int(8|16|32|64)|float(16|32|64)|Float(32|64)"
     r"|(datetime|timedelta)64\[(s|ms|us|ns)(, [\w/+:-]+)?\]|(large_)?string\[(python|pyarrow|pyarrow_numpy)\]"

@@ -1,0 +1,174 @@
+"""The shares of the classes, as the user knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
+from deem_crowd.exceptions import DataWarning, ParameterError, counted, first_few
+from deem_crowd.model import class_balance
+from deem_crowd.model.group import Group
+from deem_crowd.runtime.warning import warn
+
+_ROUNDED = 0.011
+"""How far from 1 shares may sum that were rounded to two digits, such as three of 0.33."""
+
+
+def check(balance: Any) -> None:
+    """Check that ``class_balance`` holds shares above 0 that sum to 1, or is None.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if balance is not None:
+        _named(balance)
+
+
+def shares(
+    balance: Any, every: pd.Index, used: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64] | None:
+    """Return the share of each class that occurs, shape (K',); they sum to 1. None where none are given.
+
+    Parameters
+    ----------
+    balance : mapping, Series or sequence
+        Shares by class, or in the order of the classes.
+    every : Index, length K
+    used : integers, shape (K',)
+        Which of these an answer or a known label names.
+
+    Raises
+    ------
+    ParameterError
+        If a class has no share, or a list is not as long as there are classes.
+
+    Warns
+    -----
+    DataWarning
+        Of shares of classes that no answer names.
+    """
+    if balance is None or not len(used):
+        return None
+    names, values = _named(balance)
+    if names is None:
+        if len(values) != len(every):
+            raise ParameterError(
+                f"class_balance has {counted(len(values), 'share')}, and there are {len(every)} classes: "
+                f"{first_few(every, 10)}. Give one share a class, or a dict class → share."
+            )
+        names = list(every)
+    classes = every.take(used)
+    by_name = dict(zip(names, values.tolist(), strict=True))
+    by_text = {str(name): value for name, value in by_name.items()}
+    exact = all(one in by_name for one in classes) or len(by_text) < len(by_name)
+    found = [by_name.get(one) if exact else by_text.get(str(one)) for one in classes]
+    lacking = [one for one, value in zip(classes, found, strict=True) if value is None]
+    if lacking:
+        raise ParameterError(
+            f"class_balance has no share for {counted(len(lacking), 'label')} of the answers: {first_few(lacking)}. "
+            f"It has shares for {first_few(names, 10)}. Give each label a share, or leave out the answers that name it."
+        )
+    known = set(classes) if exact else {str(one) for one in classes}
+    elsewhere = [one for one in names if (one if exact else str(one)) not in known]
+    if elsewhere:
+        warn(
+            f"class_balance names {counted(len(elsewhere), 'label')} that no answer names: {first_few(elsewhere)}. "
+            "Left out; the shares of the others are scaled to a sum of 1.",
+            DataWarning,
+        )
+    result = np.array(found, dtype=np.float64)
+    return result / result.sum()
+
+
+def balanced(
+    model: FittedModel,
+    states: torch.Tensor,
+    balance: FloatArray,
+    answers: Answers,
+    gold: IntArray | None,
+    group: Group,
+) -> tuple[FittedModel, FloatArray]:
+    """Return the model whose probabilities have about known shares of the classes as their mean, and its posterior.
+
+    Parameters
+    ----------
+    model : FittedModel
+    states : shape (N, K')
+        Its posterior over the classes that occur.
+    balance : shape (K',)
+    answers : Answers
+        About N tasks.
+    gold : integers, shape (N,), optional
+        Known classes, −1 where unknown: these tasks have no part in it.
+    group : Group
+        The processes that hold further tasks.
+
+    Returns
+    -------
+    FittedModel
+    posterior : shape (N, K)
+    """
+    posterior = model.spread(states)
+    learned = np.diff(answers.task_ptr) > 0
+    known = np.zeros(len(learned), dtype=bool) if gold is None else gold >= 0
+    odds, priors = np.zeros(model.n_classes), np.zeros(model.n_classes)
+    some = torch.from_numpy(posterior[learned & ~known][:, model.used])
+    prior = torch.from_numpy(model.priors[model.used])
+    odds[model.used] = class_balance.log_odds(some, prior, torch.from_numpy(balance), group).numpy()
+    priors[model.used] = balance
+    right = np.diagonal(model.confusion, axis1=1, axis2=2)
+    skills = model.skills
+    if np.allclose(skills, right @ model.priors[model.used]):  # those of tables
+        skills = right @ balance
+    model = replace(model, class_log_odds=odds, priors=priors, skills=skills)
+    moved = model.balanced(posterior, answers)
+    moved[known] = posterior[known]
+    return model, moved
+
+
+def _named(balance: Any) -> tuple[list[Hashable] | None, npt.NDArray[np.float64]]:
+    """Return labels and their shares; no labels where shares are in the order of the classes."""
+    names: list[Hashable] | None = None
+    given: Any = balance
+    if isinstance(balance, pd.Series):
+        names, given = list(balance.index), balance.to_numpy()
+    elif isinstance(balance, Mapping):
+        names, given = list(balance), list(balance.values())
+    elif hasattr(balance, "detach"):
+        given = balance.detach().cpu().numpy()
+    wrong = ParameterError(
+        f"class_balance={balance!r} is not allowed: it is a dict from label to share, such as "
+        "{'yes': 0.1, 'no': 0.9}, a list with one share a class, or None."
+    )
+    if isinstance(given, str):
+        raise wrong
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise wrong from error
+    if values.ndim != 1 or not len(values):
+        raise wrong
+    unusable = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(unusable):
+        where = [i if names is None else names[i] for i in unusable]
+        raise ParameterError(
+            f"class_balance: {counted(len(unusable), 'share is', 'shares are')} not above 0: {first_few(where)}. Leave "
+            "out the answers that name a class that no task has, or give it a small share."
+        )
+    total = float(values.sum())
+    if abs(total - 1) > _ROUNDED:
+        raise ParameterError(
+            f"class_balance: the shares sum to {total:.6g} instead of 1. Divide counts or percentages by their sum."
+        )
+    if names is not None and len(set(names)) < len(names):
+        raise ParameterError("class_balance names a label twice. Give each label one share.")
+    return names, values

@@ -1,0 +1,104 @@
+r"""Known shares of the classes: probabilities moved so that the labels come out in about those shares.
+
+p'(k | task) ∝ p(k | task) exp(a_k): closest to p in relative entropy among the distributions whose mean over tasks is a
+given one (Csiszár, Annals of Probability 3, 1975). One number a class says how far the model favours it.
+
+The mean is not set to the known shares π* themselves: among N tasks that were drawn, the share of class k departs from
+π*_k by chance, with variance v_k = π*_k (1 − π*_k) / N. Bayes' rule with π* for the model's prior (Saerens, Latinne,
+Decaestecker, Neural Computation 14, 2002) has means m_k, which depart from the drawn shares by the model's mistakes, of
+variance τ². What is known of the drawn shares by both is π*_k + (m_k − π*_k) v_k / (v_k + τ²).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from deem_crowd.model.group import ALONE, Group
+
+_MISTAKE = 0.05
+"""τ: how far a model's share of a class is from the drawn tasks' own, as a standard deviation."""
+_RIDGE = 1e-3
+"""What a nat of a_k costs, in shares: where all tasks are certain, nothing else holds a."""
+_STEPS, _TOLERANCE = 100, 1e-10
+_ROWS = 2**17
+"""Tasks whose probabilities are moved at a time."""
+
+
+def log_odds(
+    posterior: torch.Tensor, prior: torch.Tensor, balance: torch.Tensor, group: Group = ALONE
+) -> torch.Tensor:
+    """Return a, shape (K,), with which posteriors have about the known shares as their mean.
+
+    Parameters
+    ----------
+    posterior : float64, shape (N, K)
+        p(label | answers) of tasks whose labels are not known; of this process.
+    prior : float64, shape (K,)
+        The model's.
+    balance : float64, shape (K,)
+        π*: above 0, sums to 1.
+    group : Group
+        The processes that hold further tasks.
+    """
+    start = torch.log(balance / prior.clamp_min(1e-12))
+    n_tasks, after, _, _ = _sums(posterior, start, group)
+    if n_tasks == 0:
+        return start
+    by_chance = balance * (1 - balance) / n_tasks
+    target = balance + (after - balance) * by_chance / (by_chance + _MISTAKE**2)
+    return _matched(posterior, target / target.sum(), start, group)
+
+
+def _matched(
+    posterior: torch.Tensor, target: torch.Tensor, start: torch.Tensor, group: Group
+) -> torch.Tensor:
+    """Maximise Σ_k t_k a_k − mean_n log Σ_k p_nk exp(a_k) − ridge / 2 · |a − start|², by Newton's steps."""
+
+    def value(a: torch.Tensor, level: float) -> float:
+        return float(target @ a - level - _RIDGE / 2 * ((a - start) ** 2).sum())
+
+    a = start.clone()
+    _, mean, second, level = _sums(posterior, a, group)
+    here = value(a, level)
+    for _ in range(_STEPS):
+        slope = target - mean - _RIDGE * (a - start)
+        if float(slope.abs().max()) < _TOLERANCE:
+            break
+        curvature = torch.diag(mean + _RIDGE) - second
+        step, size = torch.linalg.solve(curvature, slope), 1.0
+        while True:
+            there = a + size * step
+            _, mean, second, level = _sums(posterior, there, group)
+            found = value(there, level)
+            if found >= here or size < 1e-9:
+                break
+            size /= 2
+        a, here = there, found
+    return a - a.mean()
+
+
+def _sums(
+    posterior: torch.Tensor, a: torch.Tensor, group: Group
+) -> tuple[int, torch.Tensor, torch.Tensor, float]:
+    """Return N, and means over all tasks of p', shape (K,), p' p'ᵀ, shape (K, K), and log Σ_k p_k exp(a_k)."""
+    k = len(a)
+    sums = torch.zeros(2 + k + k * k, dtype=torch.float64)
+    sums[0] = len(posterior)
+    factor = torch.exp(a - a.max())
+    for rows in posterior.split(_ROWS):
+        moved = rows * factor
+        total = moved.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+        moved = moved / total
+        sums[1] += total.log().sum()
+        sums[2 : 2 + k] += moved.sum(0)
+        sums[2 + k :] += (moved.T @ moved).ravel()
+    sums = group.reduce(sums)
+    n = int(sums[0])
+    means = sums[1:] / max(n, 1)
+    return n, means[1 : 1 + k], means[1 + k :].reshape(k, k), float(means[0]) + float(a.max())
+
+
+def moved(posterior: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """Return p', shape (N, K): p · exp(a), divided by its sums."""
+    result = posterior * torch.exp(a - a.max())
+    return result.div_(result.sum(1, keepdim=True).clamp_min(torch.finfo(result.dtype).tiny))
