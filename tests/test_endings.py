@@ -121,7 +121,9 @@ def test_weights_of_voices_follow_from_their_products_over_tasks() -> None:
     one, other = (torch.rand((9000, 3), generator=rng, dtype=torch.float64) for _ in range(2))
     voices = [one, other, one]
     products = [[float((a * b).sum(1).mean()) for b in voices] for a in voices]
-    found, expected = agreement_weights(voices, design), weights_from_products(products)
+    shares = [voice.mean(0) for voice in voices]
+    by_chance = [[float((a * b).sum()) for b in shares] for a in shares]
+    found, expected = agreement_weights(voices, design), weights_from_products(products, by_chance)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-12)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
 

@@ -16,13 +16,14 @@ from deem_crowd_benchmarks import label_sets, laws, measures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln
+from sklearn.metrics import cohen_kappa_score
 
 from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.model.calibration import with_votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import candidates, dependence, null_model, own_skills, pairs, select
-from deem_crowd.selection.opinion_pool import agreement_weights, without_label
+from deem_crowd.selection.opinion_pool import agreement_weights, smoothing, without_label
 from deem_crowd.training import confusion, em
 from deem_crowd.training.dirichlet import log_marginal
 from deem_crowd.training.hierarchical import AccuracyCentre, fit_hierarchical
@@ -122,8 +123,54 @@ def test_a_voice_that_stands_alone_counts_for_little() -> None:
     )
     assert sum(weights) == pytest.approx(1)
     assert weights[2] < 0.05 < weights[1] < weights[0] + 0.2
-    assert agreed[2] == pytest.approx(1 / 3, abs=0.05)
+    assert agreed[2] == pytest.approx(0, abs=0.05)
     assert agreement_weights([noise], design) == ([1.0], [1.0])
+
+
+def test_two_voices_agree_by_cohens_kappa() -> None:
+    rng = np.random.default_rng(1)
+    one = rng.choice(3, size=400, p=[0.9, 0.07, 0.03])
+    other = np.where(rng.random(400) < 0.8, one, rng.integers(3, size=400))
+    design = DesignMatrix(Answers.from_dense(np.zeros((400, 1), dtype=int), 1), CPU, torch.float64)
+    voices = [
+        torch.nn.functional.one_hot(torch.from_numpy(voice), 3).double() for voice in (one, other)
+    ]
+    expected = cohen_kappa_score(one, other)
+    np.testing.assert_allclose(agreement_weights(voices, design)[1], expected, atol=1e-9)
+
+
+def rare(seed: int) -> tuple[pd.DataFrame, pd.Series]:
+    """Return three answers each to 6,000 tasks, one in a hundred of which is bad, as 0.7 of workers see on it."""
+    rng = np.random.default_rng(seed)
+    bad = rng.random(6000) < 0.01
+    sees, alarms = rng.uniform(0.6, 0.8, 30), rng.uniform(0.005, 0.03, 30)
+    task = np.repeat(np.arange(6000), 3)
+    worker = np.concatenate([rng.choice(30, 3, replace=False) for _ in range(6000)])
+    said = rng.random(18000) < np.where(bad[task], sees[worker], alarms[worker])
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": np.where(said, "bad", "fine")})
+    return frame, pd.Series(np.where(bad, "bad", "fine"))
+
+
+def test_a_rare_class_is_about_as_rare_as_probabilities_say() -> None:
+    """Votes smoothed by half an answer for each class would say of three votes against it that it has an eighth."""
+    for seed in range(3):
+        frame, truth = rare(seed)
+        for share in (None, {"bad": 0.01, "fine": 0.99}):
+            agg = DEEMAggregator(class_balance=share).fit(frame)
+            there = float((truth == "bad").mean())
+            assert 0.5 * there < agg.probas_["bad"].mean() < 2.5 * there
+            votes = frame.groupby("task")["label"].agg(lambda said: said.mode()[0])
+            right = (agg.labels_ == truth.loc[agg.labels_.index]).mean()
+            assert right > (votes == truth).mean() - 0.001
+            found = (agg.labels_[truth == "bad"] == "bad").mean()
+            assert found > 0.5
+
+
+def test_the_smoothing_answer_is_even_but_for_rare_classes() -> None:
+    even = smoothing(torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64))
+    np.testing.assert_allclose(even, 1 / 3)
+    some = smoothing(torch.tensor([0.001, 0.999], dtype=torch.float64))
+    np.testing.assert_allclose(some, [0.01 / 0.51, 0.5 / 0.51])
 
 
 def test_the_pool_is_what_its_formula_says() -> None:

@@ -15,7 +15,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.exceptions import DataWarning, ParameterError, counted, first_few
 from deem_crowd.model import class_balance
-from deem_crowd.model.group import Group
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.runtime.warning import warn
 
 _ROUNDED = 0.011
@@ -93,11 +93,15 @@ def balanced(
     model: FittedModel,
     states: torch.Tensor,
     balance: FloatArray,
+    design: DesignMatrix,
     answers: Answers,
     gold: IntArray | None,
-    group: Group,
 ) -> tuple[FittedModel, FloatArray]:
     """Return the model whose probabilities have about known shares of the classes as their mean, and its posterior.
+
+    Of a pool it is the members' mean that is moved, before the votes have their share, and the votes are smoothed by
+    the known shares: a rare class would else lose what smoothing has given it on tasks on which all votes are for
+    another one.
 
     Parameters
     ----------
@@ -105,32 +109,35 @@ def balanced(
     states : shape (N, K')
         Its posterior over the classes that occur.
     balance : shape (K',)
-    answers : Answers
-        About N tasks.
+    design, answers
+        Of N tasks.
     gold : integers, shape (N,), optional
         Known classes, −1 where unknown: these tasks have no part in it.
-    group : Group
-        The processes that hold further tasks.
 
     Returns
     -------
     FittedModel
     posterior : shape (N, K)
     """
-    posterior = model.spread(states)
-    learned = np.diff(answers.task_ptr) > 0
-    known = np.zeros(len(learned), dtype=bool) if gold is None else gold >= 0
-    odds, priors = np.zeros(model.n_classes), np.zeros(model.n_classes)
-    some = torch.from_numpy(posterior[learned & ~known][:, model.used])
-    prior = torch.from_numpy(model.priors[model.used])
-    odds[model.used] = class_balance.log_odds(some, prior, torch.from_numpy(balance), group).numpy()
-    priors[model.used] = balance
-    right = np.diagonal(model.confusion, axis1=1, axis2=2)
-    skills = model.skills
-    if np.allclose(skills, right @ model.priors[model.used]):  # those of tables
+    posterior, used = model.spread(states), model.used
+    known = np.zeros(len(posterior), dtype=bool) if gold is None else gold >= 0
+    open_ = ~known & (np.diff(answers.task_ptr) > 0)
+    priors, right = np.zeros(model.n_classes), np.diagonal(model.confusion, axis1=1, axis2=2)
+    priors[used], skills = balance, model.skills
+    if np.allclose(skills, right @ model.priors[used]):  # those of tables
         skills = right @ balance
-    model = replace(model, class_log_odds=odds, priors=priors, skills=skills)
-    moved = model.balanced(posterior, answers)
+    if model.pool is not None:
+        shares = torch.from_numpy(balance[model.class_map])
+        pool = model.pool.with_shares(shares, design, torch.from_numpy(open_))
+        model = replace(model, pool=pool, priors=priors, skills=skills)
+        moved = model.spread(pool.posterior(design))
+    else:
+        odds, prior = np.zeros(model.n_classes), torch.from_numpy(model.priors[used])
+        some = torch.from_numpy(posterior[open_][:, used])
+        found = class_balance.log_odds(some, prior, torch.from_numpy(balance), design.group)
+        odds[used] = found.numpy()
+        model = replace(model, class_log_odds=odds, priors=priors, skills=skills)
+        moved = model.balanced(posterior, answers)
     moved[known] = posterior[known]
     return model, moved
 

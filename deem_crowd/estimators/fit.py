@@ -204,7 +204,7 @@ def fit_answers(
     if uninformed or not recipe.plain or recipe.settings.penalty != "learned":
         _warn_chance(compact, design)
     if balance is not None:
-        return balanced(model, posterior, balance, answers, gold, group)
+        return balanced(model, posterior, balance, design, answers, gold)
     return model, posterior.numpy() if as_found else model.spread(posterior)
 
 

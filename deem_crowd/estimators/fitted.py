@@ -77,8 +77,8 @@ class FittedModel:
     growth : Growth, optional
         What a few more answers need (:mod:`deem_crowd.estimators.growth`); files do not hold it.
     class_log_odds : shape (K,), optional
-        Where the shares of the classes are known: what is added to log p(label | answers), see
-        :mod:`deem_crowd.model.class_balance`. ``priors`` then holds these shares.
+        Where the shares of the classes are known, and there is no pool, which holds its own: what is added to
+        log p(label | answers), see :mod:`deem_crowd.model.class_balance`. ``priors`` then holds these shares.
     pairs : Pairs, optional
         How often workers agreed in pairs, for what is said after a fit; neither public objects nor files hold it.
     """

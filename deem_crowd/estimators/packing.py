@@ -56,6 +56,8 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
             "correlation": model.pool.correlation,
             "caution": model.pool.caution,
             "unanswered": model.pool.unanswered,
+            "class_log_odds": model.pool.class_log_odds,
+            "class_shares": model.pool.class_shares,
             "n_subtypes": [energy.n_subtypes for energy in model.pool.energies],
         }
         for i, energy in enumerate(model.pool.energies):
@@ -163,14 +165,22 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
         weights, subtypes = list(described["weights"]), list(described["n_subtypes"])
         floor = described["floor"]
         correlation, caution = described.get("correlation", 0.0), described.get("caution", 0.0)
-        unanswered = described.get("unanswered")
-        unanswered = None if unanswered is None else tuple(unanswered)
+        unanswered, odds, known = (
+            None if described.get(name) is None else tuple(described[name])
+            for name in ("unanswered", "class_log_odds", "class_shares")
+        )
     except (KeyError, TypeError) as error:
         raise reader.damaged("the description of the pool is incomplete") from error
     numbers = all(
         isinstance(w, float | int) and 0 <= w <= 1
-        for w in [*weights, floor, correlation, caution, *(unanswered or ())]
-    ) and (unanswered is None or (len(unanswered) == k and abs(sum(unanswered) - 1) < 1e-5))
+        for w in [*weights, floor, correlation, caution, *(unanswered or ()), *(known or ())]
+    ) and all(
+        one is None or (len(one) == k and abs(sum(one) - 1) < 1e-5) for one in (unanswered, known)
+    )
+    numbers &= odds is None or (
+        len(odds) == k
+        and all(isinstance(a, float | int) and abs(a) < _LARGEST_WEIGHT for a in odds)
+    )
     whole = all(isinstance(m, int) and 1 <= m <= 64 for m in subtypes)
     if not (numbers and whole and len(weights) == len(subtypes) and abs(sum(weights) - 1) < 1e-6):
         raise reader.damaged(f"the pool is described as {described!r}")
@@ -182,6 +192,8 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
         float(correlation),
         unanswered,
         float(caution),
+        odds,
+        known,
     )
 
 

@@ -1,11 +1,14 @@
 r"""Several energies that answer together: the posterior is a weighted mean of theirs and of the votes.
 
-    p(k | x_n) = (1 − f) Σ_j v_j p_j(k | x_n)  +  f · (votes_n[k] + 1/K) / (m_n + 1)
+    p(k | x_n) = (1 − f) Σ_j v_j p_j(k | x_n)  +  f · (votes_n[k] + u[k]) / (m_n + 1)
 
-with m_n the answers of task n. What each voice counts comes from how far it agrees with the others: with H_j the mean
-over tasks of Σ_k p_j(k) p_{−j}(k), the weighted mean of all other voices in the place of the truth,
+with m_n the answers of task n. One answer more than there were names each class with probability u[k], 1/K, but none
+:data:`RARER` times as often as the members find it among tasks: of a class that one task in a thousand has, tasks on
+which all votes are for another one should not have as much as 1/(2m). What each voice counts comes from how far it
+agrees with the others beyond chance (Cohen's κ): with H_j the mean over tasks of Σ_k p_j(k) p_{−j}(k), the weighted
+mean of all other voices in the place of the truth, and C_j the same of the means over tasks,
 
-    v_j ∝ (H_j / (1 − H_j))³
+    κ_j = (H_j − C_j) / (1 − C_j),      v_j ∝ (κ_j / (1 − κ_j))³
 
 so that a voice that stands alone counts for little, whatever its likelihood. The votes are one of the voices. Members
 are overconfident where sources err together: the votes then count more, by how far answers to a task are right or wrong
@@ -21,10 +24,11 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import discounted, tempered, with_votes
+from deem_crowd.model.class_balance import log_odds, moved
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.difficulty import pays, with_levels
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.rows import pieces, row_max, row_sum
+from deem_crowd.model.rows import column_total, pieces, row_max, row_sum
 from deem_crowd.runtime.threads import each
 from deem_crowd.selection import null_model, one_sided, own_skills
 from deem_crowd.selection.pairs import MIN_COMMON
@@ -32,6 +36,8 @@ from deem_crowd.selection.pairs import MIN_COMMON
 FLOOR = 0.1
 """What the votes count at least where the correlation of answers is not asked."""
 SHARPNESS = 3.0
+RARER = 10.0
+"""How many times as often as tasks have it the answer that smooths the votes may name a class."""
 _ROUNDS = 5
 _PIECE = 2**14
 
@@ -55,6 +61,10 @@ class OpinionPool:
         (:mod:`deem_crowd.selection.presence`), since it may not have been shown to anybody.
     caution : float
         What the votes count besides, as far as labels stay: f of :mod:`deem_crowd.model.calibration`.
+    class_log_odds, class_shares : tuple of float, optional
+        Where the shares of the classes are known, K numbers each: what is added to the logarithm of the members' and
+        the voting share's mean (:mod:`deem_crowd.model.class_balance`), and these shares, which are then u and what
+        tasks without answers get.
     """
 
     energies: tuple[Energy, ...]
@@ -63,6 +73,8 @@ class OpinionPool:
     correlation: float = 0.0
     unanswered: tuple[float, ...] | None = None
     caution: float = 0.0
+    class_log_odds: tuple[float, ...] | None = None
+    class_shares: tuple[float, ...] | None = None
 
     def posterior(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(label | x_n), shape (N, K); a task without answers gets the members' mean prior."""
@@ -71,28 +83,57 @@ class OpinionPool:
     def pooled(self, posteriors: Sequence[torch.Tensor], design: DesignMatrix) -> torch.Tensor:
         """Return :meth:`posterior` from the members' own, shape (N, K) each."""
         votes = design.votes
+        named = self._named(votes)
         if votes.device.type != "cpu":
-            return self._of_tasks(posteriors, votes)
+            return self._of_tasks(posteriors, votes, named)
         pooled = torch.empty_like(posteriors[0], dtype=votes.dtype)
 
         def work(tasks: slice) -> None:
-            pooled[tasks] = self._of_tasks([one[tasks] for one in posteriors], votes[tasks])
+            pooled[tasks] = self._of_tasks([one[tasks] for one in posteriors], votes[tasks], named)
 
         each(work, pieces(len(votes), max(votes.shape[1], 1)))
         return pooled
 
-    def _of_tasks(self, posteriors: Sequence[torch.Tensor], votes: torch.Tensor) -> torch.Tensor:
-        """Return :meth:`pooled` of tasks from their numbers of votes, shape (n, K)."""
-        mean = self.mean(posteriors)
-        pooled = tempered(with_floor(mean, votes, self.floor), votes, self.correlation)
+    def _named(self, votes: torch.Tensor) -> torch.Tensor:
+        """Return u, shape (K,), in the dtype of the votes."""
+        if self.class_shares is not None:
+            return votes.new_tensor(self.class_shares)
+        return smoothing(self.prior()).to(votes)
+
+    def _of_tasks(
+        self, posteriors: Sequence[torch.Tensor], votes: torch.Tensor, named: torch.Tensor
+    ) -> torch.Tensor:
+        """Return :meth:`pooled` of tasks from their numbers of votes, shape (n, K), and u."""
+        mixed = self.balanced(with_floor(self.mean(posteriors), votes, self.floor, named))
+        pooled = tempered(mixed, votes, self.correlation)
         if self.caution > 0:
-            shares, answered = smoothed_votes(votes)
+            shares, answered = smoothed_votes(votes, named)
             cautious = with_votes(pooled, shares, self.caution)
             pooled = cautious if bool(answered.all()) else torch.where(answered, cautious, pooled)
-        if self.unanswered is None:
+        apart = self.unanswered if self.class_shares is None else self.class_shares
+        if apart is None:
             return pooled
         answered = votes.sum(1, keepdim=True) > 0
-        return torch.where(answered, pooled, pooled.new_tensor(self.unanswered))
+        return torch.where(answered, pooled, pooled.new_tensor(apart))
+
+    def balanced(self, posterior: torch.Tensor) -> torch.Tensor:
+        """Return a posterior, shape (N, K), moved to the known shares of the classes, where there are any."""
+        if self.class_log_odds is None:
+            return posterior
+        return moved(posterior, posterior.new_tensor(self.class_log_odds))
+
+    def with_shares(
+        self, shares: torch.Tensor, design: DesignMatrix, open_: torch.Tensor
+    ) -> OpinionPool:
+        """Return the pool where the shares of the classes, float64, shape (K,), are known.
+
+        ``open_``, bool, shape (N,), says which tasks of ``design`` have answers and no known label.
+        """
+        known = replace(self, class_log_odds=None, class_shares=tuple(shares.tolist()))
+        mean = self.mean([energy.posterior(design) for energy in self.energies])
+        mixed = with_floor(mean, design.votes, self.floor, known._named(design.votes))
+        odds = log_odds(mixed[open_].cpu().double(), self.prior(), shares, design.group)
+        return replace(known, class_log_odds=tuple(odds.tolist()))
 
     def evidence(self, design: DesignMatrix, some: DesignMatrix) -> torch.Tensor:
         """Return the members' mean without the votes, shape (N, K), for ranking.
@@ -113,12 +154,13 @@ class OpinionPool:
                 discounted(energy.posterior(design), design.votes, self.correlation)
                 for energy in self.energies
             )
-        return self.mean(list(heard))
+        return self.balanced(self.mean(list(heard)))
 
     def prior(self) -> torch.Tensor:
         """Return the members' mean class prior, float64, shape (K,): what a task without answers gets."""
-        if self.unanswered is not None:
-            return torch.tensor(self.unanswered, dtype=torch.float64)
+        known = self.unanswered if self.class_shares is None else self.class_shares
+        if known is not None:
+            return torch.tensor(known, dtype=torch.float64)
         priors = [energy.fold(torch.softmax(energy.bias, 0)) for energy in self.energies]
         return self.mean(priors)
 
@@ -139,15 +181,33 @@ class OpinionPool:
         return mixed
 
 
-def smoothed_votes(votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (votes + 1/K) / (m + 1), shape (N, K), and whether a task has answers, shape (N, 1)."""
+def smoothing(prior: torch.Tensor) -> torch.Tensor:
+    """Return u, shape (K,), from the shares of the classes: even, but for classes that are much rarer."""
+    even = 1.0 / max(len(prior), 1)
+    named = (RARER * prior).clamp_max(even)
+    return named / named.sum().clamp_min(torch.finfo(prior.dtype).tiny)
+
+
+def smoothed_votes(
+    votes: torch.Tensor, named: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (votes + u) / (m + 1), shape (N, K), and whether a task has answers, shape (N, 1).
+
+    ``named`` is u, shape (K,); 1/K if omitted.
+    """
     total = row_sum(votes)[:, None]
-    return (votes + 1.0 / max(votes.shape[1], 1)).div_(total + 1.0), total > 0
+    more = 1.0 / max(votes.shape[1], 1) if named is None else named
+    return (votes + more).div_(total + 1.0), total > 0
 
 
-def with_floor(posterior: torch.Tensor, votes: torch.Tensor, floor: float) -> torch.Tensor:
-    """Mix a share of smoothed votes into a posterior, shape (N, K) each; tasks without answers stay as they are."""
-    shares, answered = smoothed_votes(votes)
+def with_floor(
+    posterior: torch.Tensor, votes: torch.Tensor, floor: float, named: torch.Tensor
+) -> torch.Tensor:
+    """Mix a share of smoothed votes into a posterior, shape (N, K) each; tasks without answers stay as they are.
+
+    ``named`` is u, shape (K,).
+    """
+    shares, answered = smoothed_votes(votes, named)
     mixed = shares.mul_(floor).add_(posterior, alpha=1 - floor)
     return mixed if bool(answered.all()) else torch.where(answered, mixed, posterior)
 
@@ -201,25 +261,38 @@ def agreement_weights(
     if different[0].stride(0) == 1:  # columns are what is contiguous
         different = [p.T for p in different]
     wide = different[0].shape[0] != n
+    shares = torch.stack([column_total(p.T if wide else p).double().cpu() for p in different])
     for at in range(0, n, rows):
         some = (slice(None), slice(at, at + rows)) if wide else slice(at, at + rows)
         piece = torch.stack([p[some].flatten().to(design.dtype) for p in different])
         gram += (piece @ piece.T).cpu()
-    gram = design.reduce(gram) / max(design.n_tasks_in_all, 1)
-    products = gram[place][:, place].tolist()
-    return weights_from_products(products)
+    sums = design.reduce(torch.cat([gram, shares], 1)) / max(design.n_tasks_in_all, 1)
+    gram, shares = sums[:, : len(different)], sums[:, len(different) :]
+    by_chance = shares @ shares.T
+    return weights_from_products(
+        gram[place][:, place].tolist(), by_chance[place][:, place].tolist()
+    )
 
 
-def weights_from_products(products: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    """Return weights and agreement from the means over tasks of Σ_k p_i(k) p_j(k) of all voices i, j."""
+def weights_from_products(
+    products: Sequence[Sequence[float]], by_chance: Sequence[Sequence[float]] | None = None
+) -> tuple[list[float], list[float]]:
+    """Return weights and agreement from the means over tasks of Σ_k p_i(k) p_j(k) of all voices i, j.
+
+    ``by_chance`` has Σ_k of the products of the means over tasks; without it agreement is that of classes so many that
+    chance has no part in it.
+    """
     n = len(products)
     weights = [1.0 / n] * n
     agreed = [1.0] * n
     for _ in range(_ROUNDS if n > 1 else 0):
         odds = []
         for j in range(n):
-            others = sum(weights[i] * products[j][i] for i in range(n) if i != j)
-            agreed[j] = others / max(1 - weights[j], 1e-9)
+            rest = max(1 - weights[j], 1e-9)
+            agreed[j] = sum(weights[i] * products[j][i] for i in range(n) if i != j) / rest
+            if by_chance is not None:
+                chance = sum(weights[i] * by_chance[j][i] for i in range(n) if i != j) / rest
+                agreed[j] = (agreed[j] - chance) / max(1 - chance, 1e-9)
             bounded = min(max(agreed[j], 0.01), 0.999)
             odds.append((bounded / (1 - bounded)) ** SHARPNESS)
         weights = [o / sum(odds) for o in odds]

@@ -36,7 +36,6 @@ from deem_crowd.selection.opinion_pool import (
     OpinionPool,
     agreement_weights,
     smoothed_votes,
-    with_floor,
 )
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.presence import Presence
@@ -194,7 +193,7 @@ def _by_field(
         return None
     pool = OpinionPool((member.energy,), (1.0,), FLOOR if parts.floor else 0.0)
     mean = member.energy.fold(member.states)
-    posterior = with_floor(mean, design.votes, pool.floor)
+    posterior = pool.pooled([mean], design)
     if gold is not None:
         _settle(posterior, gold)
     left_out = "left out: pairs of sources agree otherwise than it says"
