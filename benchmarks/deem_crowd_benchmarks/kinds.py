@@ -142,6 +142,35 @@ def stars(seed: int, n_tasks: int = 500) -> LabelSet:
     return _rated("stars", rng, truth, asked, 7, 0.8, (0.6, 1.6))
 
 
+# ------------------------------------------------------------------------------------------ rare classes
+
+
+def moderation(seed: int, n_tasks: int = 10_000) -> LabelSet:
+    """Fifty moderators, three of whom see each item, K = 2, one item in a hundred bad.
+
+    A moderator sees U(0.6, 0.8) of the bad ones, and takes U(0.005, 0.03) of the others for bad.
+    """
+    return _screened("moderation", seed, n_tasks, 0.01, 50, (0.6, 0.8), (0.005, 0.03))
+
+
+def needles(seed: int, n_tasks: int = 20_000) -> LabelSet:
+    """As :func:`moderation`, three items in a thousand bad, and U(0.001, 0.01) of the others taken for bad."""
+    return _screened("needles", seed, n_tasks, 0.003, 50, (0.6, 0.8), (0.001, 0.01))
+
+
+def screening(seed: int, n_tasks: int = 2000) -> LabelSet:
+    """As :func:`moderation`, twenty readers, one item in twenty bad, U(0.05, 0.15) of the others taken for bad."""
+    return _screened("screening", seed, n_tasks, 0.05, 20, (0.6, 0.8), (0.05, 0.15))
+
+
+def false_alarms(seed: int, n_tasks: int = 5000) -> LabelSet:
+    """As :func:`moderation`, thirty readers, one item in fifty bad, of which they see U(0.5, 0.7).
+
+    They take U(0.02, 0.08) of the others for bad, so that most answers that name the rare class are wrong.
+    """
+    return _screened("false-alarms", seed, n_tasks, 0.02, 30, (0.5, 0.7), (0.02, 0.08))
+
+
 WEAK: dict[str, Callable[[int], LabelSet]] = {
     "unipolar": unipolar,
     "unipolar-four": unipolar_four,
@@ -157,6 +186,33 @@ JUDGES: dict[str, Callable[[int], LabelSet]] = {
 
 
 ORDERED: dict[str, Callable[[int], LabelSet]] = {"ratings": ratings, "stars": stars}
+RARE: dict[str, Callable[[int], LabelSet]] = {
+    "moderation": moderation,
+    "needles": needles,
+    "screening": screening,
+    "false-alarms": false_alarms,
+}
+
+
+def _screened(
+    name: str,
+    seed: int,
+    n_tasks: int,
+    share: float,
+    n_workers: int,
+    sees: tuple[float, float],
+    alarms: tuple[float, float],
+) -> LabelSet:
+    """Draw three answers a task of workers who each see a share of the bad ones, and give a share of false alarms."""
+    rng = np.random.default_rng(seed)
+    truth = (rng.random(n_tasks) < share).astype(np.int64)
+    worker = np.argsort(rng.random((n_tasks, n_workers)), axis=1)[:, :3].ravel()
+    task = np.repeat(np.arange(n_tasks), 3)
+    seen, alarmed = rng.uniform(*sees, n_workers)[worker], rng.uniform(*alarms, n_workers)[worker]
+    said = rng.random(len(task)) < np.where(truth[task] == 1, seen, alarmed)
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": said.astype(np.int64)})
+    gold = pd.Series(truth, index=pd.RangeIndex(n_tasks, name="task"), name="label")
+    return LabelSet(name, frame, gold, "law")
 
 
 def _one_sided(

@@ -305,17 +305,17 @@ class _Law:
 
 def _law(name: str) -> Iterator[Source]:
     """Return laws: all, those of a kind, or one, with as many tasks as follow an @."""
-    from deem_crowd_benchmarks.kinds import JUDGES, ORDERED, WEAK
+    from deem_crowd_benchmarks.kinds import JUDGES, ORDERED, RARE, WEAK
     from deem_crowd_benchmarks.laws import LAWS
 
     name, _, tasks = name.partition("@")
     if tasks and not (tasks.isdecimal() and int(tasks) > 0):
         raise ParameterError(f"law:{name}@{tasks}: {tasks!r} is no number of tasks, such as 200.")
-    kinds = {"weak": WEAK, "judges": JUDGES, "ordered": ORDERED}
+    kinds = {"weak": WEAK, "judges": JUDGES, "ordered": ORDERED, "rare": RARE}
     if name in kinds:
         kind, chosen = f"{name}, generated", kinds[name]
     else:
-        known = LAWS if not name else {**LAWS, **WEAK, **JUDGES, **ORDERED}
+        known = LAWS if not name else {**LAWS, **WEAK, **JUDGES, **ORDERED, **RARE}
         kind, chosen = "law", {one: known[one] for one in _chosen(name, tuple(known), "law")}
     for one, draw in chosen.items():
         if tasks:

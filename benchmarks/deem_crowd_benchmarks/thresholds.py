@@ -82,6 +82,7 @@ class Threshold:
 THRESHOLDS = (
     Threshold("least weight of the votes", "opinion_pool", "FLOOR", (0.05, 0.2, 0.3)),
     Threshold("sharpness of the weights of voices", "opinion_pool", "SHARPNESS", (1.0, 2.0, 5.0)),
+    Threshold("how much rarer a class may be", "opinion_pool", "RARER", (3.0, 5.0, 20.0)),
     Threshold("answers a class for shared errors", "select", "_ANSWERS_A_CLASS", (3, 30)),
     Threshold("eigenvalue between two noises", "select", "_BETWEEN", (0.98, 2.01)),
     Threshold("eigenvalue where the bound says no", "select", "_BELOW", (1.51, 3.1)),
