@@ -153,6 +153,8 @@ def test_row_nan_label_is_an_error_or_dropped_and_never_invented() -> None:
         DataError, match=r"column 'label' is missing in 1 of 3 rows \(rows 1\).*missing='drop'"
     ):
         Answers.from_frame(frame)
+    with pytest.raises(DataError, match=r"column 'verdict' is missing in 1 of 3 rows"):
+        Answers.from_frame(frame.rename(columns={"label": "verdict"}), label="verdict")
     answers = Answers.from_frame(frame, missing="drop")
     assert answers.tasks.tolist() == ["b", "a"]
     assert np.diff(answers.task_ptr).tolist() == [2, 0]

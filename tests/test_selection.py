@@ -21,7 +21,7 @@ from sklearn.metrics import cohen_kappa_score
 from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.model.calibration import with_votes
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.design import DesignMatrix, OffloadedDesign
 from deem_crowd.selection import candidates, dependence, null_model, own_skills, pairs, select
 from deem_crowd.selection.opinion_pool import agreement_weights, smoothing, without_label
 from deem_crowd.training import confusion, em
@@ -222,6 +222,21 @@ def test_without_a_label_the_more_careful_of_two_speaks(
     np.testing.assert_allclose(
         without_label(answers, design).posterior(design), expected, atol=1e-9
     )
+
+
+def test_soft_answers_agree_as_draws_from_them_do() -> None:
+    """On each task, by enumeration of its pairs; without that, sure ranks would seem to contradict each other."""
+    rng = np.random.default_rng(0)
+    soft = rng.dirichlet([1.0, 1.0, 1.0], (20, 4)).transpose(0, 2, 1)
+    answers = Answers.from_soft(soft)
+    each = [row[:, i] @ row[:, j] for row in soft for i, j in itertools.combinations(range(4), 2)]
+    for dtype in (torch.float64, torch.float32):
+        design = DesignMatrix(answers, torch.device("cpu"), dtype)
+        agreed, _, number = null_model.pair_agreement(design)
+        assert agreed == pytest.approx(np.mean(each), rel=1e-5)
+        assert number == pytest.approx(len(each))
+    offloaded = OffloadedDesign(answers, torch.device("cpu"), torch.float64, batch=9)
+    assert null_model.pair_agreement(offloaded)[0] == pytest.approx(np.mean(each))
 
 
 def test_a_model_without_a_label_predicts_what_it_was_fitted_to() -> None:

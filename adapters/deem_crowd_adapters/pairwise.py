@@ -49,6 +49,9 @@ _MODELS = (
     "models in alphabetical order (docs/judges.md)."
 )
 
+_ORDER_COLUMNS = ("order", "swap", "swapped", "is_swapped", "flipped", "reversed", "is_reversed")
+"""What the column that tells the order is often called, in lower case."""
+
 
 def from_pairwise(
     data: Any,
@@ -220,7 +223,7 @@ def _shown(
     if swap not in table.columns:
         raise MissingColumnError(
             f"{where}: missing column {swap!r}, which tells whether a pair was shown in the other order; found "
-            f"{first_few(table.columns, 20)}. {_MODELS if _has_models(table) else 'Name it: swap=….'}"
+            f"{first_few(table.columns, 20)}. {_how_to_tell_the_order(table)}"
         )
     order = _orders(table[swap], swap, swapped)
     said = _said(table[names["label"]], names["label"], verdicts)
@@ -265,8 +268,11 @@ def _of_export(export: Export, verdicts: Mapping[Any, str | None] | None) -> pd.
     )
 
 
-def _has_models(table: pd.DataFrame) -> bool:
-    return {"model_a", "model_b"} <= set(table.columns)
+def _how_to_tell_the_order(table: pd.DataFrame) -> str:
+    usual = [name for name in table.columns if str(name).casefold() in _ORDER_COLUMNS]
+    if len(usual) == 1:
+        return f"If this is it, name it: swap={usual[0]!r}."
+    return _MODELS if {"model_a", "model_b"} <= set(table.columns) else "Name it: swap=…."
 
 
 def _orders(values: pd.Series, name: Hashable, swapped: Hashable | None) -> list[bool]:

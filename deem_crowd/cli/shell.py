@@ -320,7 +320,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r"verdicts=\{(.*): 'A'\} (.*) None for",
         lambda found: f"--adapter-set {_verdicts(found[1])} {found[2]} null for",
     ),
-    (r"Name it: (swap|swapped)=", r"Name it: --adapter-set \1="),
+    (r"([Nn])ame it: (swap|swapped)=", r"\1ame it: --adapter-set \2="),
     (r"\(groups=\)", """(--set 'groups={"their name": ["…", "…"]}')"""),
     (r"\b(missing|duplicates|format)='(\w+)'", r"--\1 \2"),
 )

@@ -92,7 +92,11 @@ class Answers(Views):
 
         names = {"task": task, "worker": worker, "label": label}
         answers = cls.from_codes(
-            *frames.long_codes(data, names), missing=missing, duplicates=duplicates, classes=classes
+            *frames.long_codes(data, names),
+            missing=missing,
+            duplicates=duplicates,
+            classes=classes,
+            label_column=label,
         )
         warn_of_doubts(answers, classes_given=classes is not None)
         return answers
@@ -108,6 +112,7 @@ class Answers(Views):
         missing: Missing = "error",
         duplicates: Duplicates = "last",
         classes: Sequence[Hashable] | pd.Index | None = None,
+        label_column: Hashable = "label",
     ) -> Answers:
         """Build from columns that are coded already: each as codes, shape (R,), and what they stand for.
 
@@ -121,6 +126,8 @@ class Answers(Views):
             Distributions, shape (R, K), whose rows sum to 1, and their K classes.
         missing, duplicates, classes
             As in :meth:`from_frame`.
+        label_column : hashable
+            What messages call the column of labels.
 
         Raises
         ------
@@ -135,6 +142,7 @@ class Answers(Views):
             missing=missing,
             duplicates=duplicates,
             classes=classes,
+            label_column=label_column,
         )
 
     @classmethod

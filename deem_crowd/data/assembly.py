@@ -33,6 +33,7 @@ def assembled(
     missing: Missing = "error",
     duplicates: Duplicates = "last",
     classes: Sequence[Hashable] | pd.Index | None = None,
+    label_column: Hashable = "label",
 ) -> V:
     """Return answers whose columns are coded; see :meth:`deem_crowd.Answers.from_codes`."""
     check_choice("missing", missing, ("error", "drop"))
@@ -50,7 +51,7 @@ def assembled(
         absent = np.flatnonzero(~given)
         if missing == "error":
             raise DataError(
-                f"column 'label' is missing in {len(absent)} of {len(given)} rows (rows "
+                f"column '{label_column}' is missing in {len(absent)} of {len(given)} rows (rows "
                 f"{first_few(absent)}). Drop those rows, or pass missing='drop' to leave them out."
             )
         task_codes, worker_codes, values = task_codes[given], worker_codes[given], values[given]

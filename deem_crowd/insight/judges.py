@@ -199,12 +199,19 @@ def _prevalence(results: Results, truth: IntArray, level: float) -> pd.DataFrame
         {
             "consensus": np.bincount(labelled, minlength=k) / max(len(labelled), 1),
             "gold": known.mean(axis=0),
-            "corrected": share,
+            "corrected": _as_shares(share),
             "low": np.clip(share - reach, 0, 1),
             "high": np.clip(share + reach, 0, 1),
         },
         index=results.answers.classes,
     )
+
+
+def _as_shares(estimates: FloatArray) -> FloatArray:
+    """Return the nearest shares to estimates that sum to 1, of which some may lie below 0 (Euclidean projection)."""
+    falling = np.sort(estimates)[::-1]
+    excess = (np.cumsum(falling) - 1) / np.arange(1, len(falling) + 1)
+    return np.maximum(estimates - excess[np.flatnonzero(falling > excess)[-1]], 0)
 
 
 def prediction_powered_mean(

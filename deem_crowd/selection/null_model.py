@@ -131,14 +131,18 @@ def _fit_dirichlet(counts: torch.Tensor, steps: int = 50) -> torch.Tensor:
 def pair_agreement(design: DesignMatrix) -> tuple[float, float, float]:
     """Return how often two answers to one task agree, how often by chance, and how many pairs there are.
 
-    Soft answers count by their mass. Chance is what two answers to unrelated tasks would do.
+    Two soft answers agree with the probability that draws from them do. Chance is what two answers to unrelated tasks
+    would do.
     """
     votes = design.votes.to(torch.float64)
     sizes = votes.sum(1)
     pairs = float(design.total((sizes * (sizes - 1)).clamp_min(0))) / 2
     if pairs <= 0:
         return 0.0, 0.0, 0.0
-    agreeing = float(design.total((votes * (votes - 1)).clamp_min(0)).sum()) / 2
+    if design.soft:  # an answer is no partner of its own
+        agreeing = (float(design.total(votes * votes).sum()) - design.with_itself()) / 2
+    else:
+        agreeing = float(design.total((votes * (votes - 1)).clamp_min(0)).sum()) / 2
     given = design.total(votes)
     share = given / given.sum()
     return agreeing / pairs, float((share**2).sum()), pairs

@@ -65,6 +65,18 @@ def test_corrected_shares_sum_to_one_and_cover_the_truth() -> None:
     assert np.std(errors) < np.std(raw)  # the labels add something to gold alone
 
 
+def test_corrected_shares_are_shares() -> None:
+    """Of a class that gold never has and answers rarely name, the estimate itself is below 0."""
+    matrix, truth = judges(300)
+    matrix[np.random.default_rng(2).random(matrix.shape) < 0.06] = 2
+    report = judge_report(DEEM(n_classes=3).fit(matrix), np.where(np.arange(300) < 60, truth, -1))
+    table = report.prevalence
+    assert (table["corrected"] >= 0).all()
+    assert table["corrected"].sum() == pytest.approx(1)
+    assert (table["low"] <= table["corrected"]).all()
+    assert (table["corrected"] <= table["high"]).all()
+
+
 def test_a_biased_panel_is_corrected() -> None:
     # judges that all say 1 to half of the zeros: the labels are wrong together, and no model can see it
     rng = np.random.default_rng(0)

@@ -339,6 +339,8 @@ SHELL = [
           "Invalid value for --set: 'n_iter' is no NAME=VALUE of deem", a_csv=SOUND),
     shell("the order of pairs not named", AGGREGATE + " --adapter pairwise", 1,
           "a.csv: missing column 'order', which tells whether a pair was shown in the other order; found 'task', 'worker', 'label'. Name it: --adapter-set swap=….", a_csv=SOUND),
+    shell("the order of pairs under another name", AGGREGATE + " --adapter pairwise", 1,
+          "a.csv: missing column 'order', which tells whether a pair was shown in the other order; found 'task', 'worker', 'label', 'Swapped'. If this is it, name it: --adapter-set swap='Swapped'.", a_csv="task,worker,label,Swapped\na,1,A,0\n"),
     shell("verdicts that are not known", AGGREGATE + " --adapter pairwise --adapter-set swap=task --adapter-set swapped=a", 1,
           """column 'label': 4 of 4 verdicts are not known: 'x', 'y' (rows 0, 1, 2, 3). Say what they mean: --adapter-set 'verdicts={"x": "A"}' for what was shown first, 'B', 'tie', or null for no verdict.""", a_csv=SOUND),
     shell("a label of scores", AGGREGATE + " --adapter scores --label label", 2,
