@@ -44,6 +44,8 @@ def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
         (frame([f"{i / 97:.3f}" for i in range(96)]), "96 real numbers.*look like ratings"),
         (frame(["a", "a", "N/A", "nan"]), r"2 labels \('N/A', 'nan'\) may stand for a missing answer"),
         (frame(["a", "a", "", " "]), r"2 labels \('', ' '\) may stand for a missing answer"),
+        (frame([0, 1, 99, 1]), r"1 label \(99\) may be a code for a missing answer.*isin\(\[99\]\)"),
+        (frame(["1", "5", "-9", "99"]), r"2 labels \('-9', '99'\) may be a code"),
         (frame([-1, 0, 1, 1]), r"label −1 counts as a class.*classes=\[-1, 0, 1\]"),
         (frame(["-1", "0", "1", "1"]), r"label −1 counts as a class.*!= '-1'.*classes=\['-1', '0', '1'\]"),
         (frame(["cat", "c\u200bat", "no", "no"]), r"labels differs.*'cat' and 'c.*str.replace"),
@@ -64,7 +66,7 @@ def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
         ),
     ],
     ids=["case", "blank", "unicode", "worker", "task", "text", "ratings", "ratings in text",
-         "ratings, all distinct", "not applicable", "empty", "minus one", "text of minus one",
+         "ratings, all distinct", "not applicable", "empty", "code", "codes in text", "minus one", "text of minus one",
          "no width", "full width", "variant", "blanks", "joined", "lists as text", "nobody"],
 )  # fmt: skip
 def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
@@ -84,6 +86,9 @@ def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
         frame(["none", "other", "none", "?"]),
         frame([f"{i:03}" for i in range(40)]),
         frame([-1, 1, 1, -1]),
+        frame([0, 9, 0, 9]),
+        frame([0, 1, 2, 3, 4, 5, 7, 9]),
+        frame([*range(90, 100), 0]),
         frame(["-1", "1", "1", "-1"]),
         frame([f"text {i}" for i in range(20)]),
         frame([f"text {i % 60}" for i in range(600)]),
@@ -99,6 +104,9 @@ def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
         "none",
         "numbers as names",
         "signs",
+        "two numbers",
+        "numbers up to 9",
+        "numbers up to 99",
         "texts of signs",
         "few",
         "many classes",
@@ -155,6 +163,9 @@ def test_well_known_names_are_suggested_and_not_taken() -> None:
     suggested = {"item_id": "task", "Annotator": "worker", "verdict": "label"}
     assert f"df.rename(columns={suggested!r})" in str(error.value)
     assert Answers.from_frame(data.rename(columns=suggested)).n_answers == 2
+    read = {"task": "StudyID", "worker": "Reader", "label": "Finding"}
+    with pytest.raises(MissingColumnError, match="'StudyID': 'task', 'Reader': 'worker'"):
+        Answers.from_frame(frame(["a", "b"]).rename(columns=read))
 
 
 def test_zero_for_no_answer_is_doubted() -> None:

@@ -143,6 +143,10 @@ def _remedy(header: Sequence[str], delimiter: str, needed: Sequence[str]) -> str
             if other == ",":
                 return "The fields seem to be separated by commas: pass format='csv'."
             return f"The fields seem to be separated by {called}; save the file with commas."
+    if sum(not name.strip() for name in header) > 1:
+        return (
+            "If the names of the columns stand in a row below the first, remove the rows above it."
+        )
     if len(header) >= len(needed):
         names = [*needed, *(f"c{i}" for i in range(len(needed), len(header)))]
         return f"If the file has no header row, name its columns in their order: columns={names!r}."

@@ -251,7 +251,8 @@ def matrix_classes(matrix: npt.NDArray[np.int64], n_classes: int | None) -> int:
         raise DataError(
             f"labels run to {largest} but "
             f"{counted(largest + 1 - len(used), 'value below it never occurs', 'values below it never occur')} "
-            f"({first_few(gaps)}). Number the labels 0..K-1, or pass n_classes={largest + 1} if they are meant."
+            f"({first_few(gaps)}). Number the labels 0..K-1, or pass n_classes={largest + 1} if they are meant; where "
+            "a number stands for a missing answer, pass −1."
         )
     return largest + 1
 

@@ -46,7 +46,7 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
         classes = answers.classes
         ratings = _ratings(classes)
         messages += [ratings or _joined(classes) or _free_text(answers)]
-        messages += [_minus_one(classes), _no_answer(classes)]
+        messages += [_minus_one(classes), _no_answer(classes), _code(classes)]
     for message in messages:
         if message:
             warn(message, DataWarning)
@@ -195,6 +195,7 @@ def _minus_one(classes: pd.Index) -> str:
 
 
 _WHOLE = re.compile("-1|[0-9]+")
+_SIGNED = re.compile("-?[0-9]{1,9}")
 _NUMBER = re.compile(r"[-+]?\d*[.,]?\d+")
 
 
@@ -207,6 +208,36 @@ def _no_answer(classes: pd.Index) -> str:
         f"class. If so, leave such rows out: df[~df['label'].isin({found})], or in a wide frame "
         f"df.mask(df.isin({found})); if not, name the classes: classes=[...]."
     )
+
+
+def _code(classes: pd.Index) -> str:
+    """A code such as 99 that lies as far from the other classes, whole numbers, as these do from one another."""
+    texts = _texts(classes)
+    if classes.dtype.kind in "if":
+        values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif len(texts) == len(classes) and all(map(_SIGNED.fullmatch, texts)):
+        values = np.array([float(text) for text in texts])
+    else:
+        return ""
+    coded = np.isin(np.abs(values), _CODES)
+    others = values[~coded]
+    if len(others) < 2 or not np.isfinite(others).all() or (others % 1).any() or others.min() < 0:
+        return ""
+    low, high = others.min(), others.max()
+    coded &= (values - high >= high - low) | (values < 0)
+    if not coded.any():
+        return ""
+    found = texts or [int(v) for v in values]
+    found = [v for v, is_code in zip(found, coded, strict=True) if is_code]
+    return (
+        f"{counted(len(found), 'label')} ({first_few(found)}) may be a code for a missing answer, and each counts as a "
+        f"class. If so, leave such rows out: df[~df['label'].isin({found})], or in a wide frame "
+        f"df.mask(df.isin({found})); if not, name the classes: classes=[...]."
+    )
+
+
+_CODES = (9, 77, 88, 99, 777, 888, 999, 9999)
+"""Of answers that are missing, as forms and statistics programs write them; also with a minus."""
 
 
 def _joined(classes: pd.Index) -> str:

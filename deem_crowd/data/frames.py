@@ -20,11 +20,12 @@ COLUMNS = ("task", "worker", "label")
 
 SYNONYMS = {
     "task": "item item_id task_id id example example_id sample_id question question_id unit_id instance_id hitid "
-    "document_id text_id row_id index",
+    "document_id text_id row_id index study study_id studyid case case_id image_id",
     "worker": "worker_id annotator annotator_id rater rater_id user user_id judge judge_id coder labeler labeller "
-    "labeler_id source model lf performer workerid assessor expert completed_by",
+    "labeler_id source model lf performer workerid assessor expert completed_by reader reader_id observer examiner "
+    "grader judge_model",
     "label": "annotation answer response verdict rating class category judgment judgement value vote choice output "
-    "label_id prediction",
+    "label_id prediction grade finding diagnosis",
 }
 """Well-known other names of the columns, in lower case; they are suggested, never taken."""
 
