@@ -136,6 +136,13 @@ def _refuse_other_kind(gold: npt.NDArray[Any], tasks: pd.Index) -> None:
         )
 
 
+def _numbered(name: str, answers: Answers) -> str:
+    """Say how names of classes become numbers."""
+    named = answers.classes.dtype.kind not in "iu"
+    order = first_few(answers.classes, 10) if named else "…"
+    return f" Names become numbers, in the order of the classes, by pd.Categorical({name}, [{order}]).codes."
+
+
 def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDArray[np.int64]:
     """Check a vector of classes, shape (N,), −1 where unknown."""
     if hasattr(values, "detach"):  # a tensor, perhaps on another device
@@ -167,7 +174,7 @@ def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDAr
         )
         raise FormError(
             f"{name} has {kind}; classes are whole numbers 0..{answers.n_classes - 1}, "
-            "−1 where unknown."
+            f"−1 where unknown.{'' if array.dtype.kind == 'f' else _numbered(name, answers)}"
         )
     array = array.astype(np.int64)
     bad = (array < -1) | (array >= answers.n_classes)

@@ -232,7 +232,7 @@ ARRAYS = [
     Fault("gold that is no class", fit_array(matrix(), gold=[0, 1, 2, 3, 7, -1]),
           DataError, "gold holds 2 values that are not classes: 3, 7 (rows 3, 4). Classes are 0..2."),
     Fault("gold as text", fit_array(matrix(), gold=list("abcabc")),
-          FormError, "gold has dtype <U1; classes are whole numbers 0..2, −1 where unknown."),
+          FormError, "gold has dtype <U1; classes are whole numbers 0..2, −1 where unknown. Names become numbers, in the order of the classes, by pd.Categorical(gold, […]).codes."),
     Fault("misspelt parameter", lambda: DEEM(n_class=3),
           ParameterError, "DEEM has no parameter 'n_class'. Did you mean 'n_classes'? It has: {*}."),
     Fault("misspelt override", lambda: DEEM().fit(matrix(), epoch=3),
