@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from models import batch_of, coded, configurations, number_of, probabilities, ti
 from scipy import stats
 
 import deem_crowd
-from deem_crowd.exceptions import ParameterError, UnsupportedError
+from deem_crowd.exceptions import ParameterError, PluginError, UnsupportedError
 from deem_crowd.samplers import (
     BUILT_IN,
     DiscreteLangevin,
@@ -284,6 +286,10 @@ def test_the_registry_holds_the_built_in_samplers() -> None:
 # ------------------------------------------------------------------------ chains
 
 
+FIVE = SimpleNamespace(n_classes=5)
+"""All that chains themselves ask of an energy."""
+
+
 class Counter(Sampler):
     """Adds one to every answer, modulo 5."""
 
@@ -308,11 +314,33 @@ def test_chains_persist_by_task_and_keep_the_mask(sampler) -> None:
     chains = Chains(labels, sampler, 0.0, torch.Generator().manual_seed(0))
     mask = torch.tensor([[True, True, False], [True, False, True]])
     index = torch.tensor([[0, 1, 0], [2, 0, 3]])
-    first = chains.advance(None, index, mask, 1)
+    first = chains.advance(FIVE, index, mask, 1)
     assert first.tolist() == [[1, 2, -1], [3, -1, 4]]
-    again = chains.advance(None, index[1:], mask[1:], 1)
+    again = chains.advance(FIVE, index[1:], mask[1:], 1)
     assert again.tolist() == [[4, -1, 0]]
-    assert chains.advance(None, index, mask, 1).tolist() == [[2, 3, -1], [0, -1, 1]]
+    assert chains.advance(FIVE, index, mask, 1).tolist() == [[2, 3, -1], [0, -1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (lambda state: None, "a NoneType"),
+        (lambda state: state[:, :1], r"shape \(2, 1\) and torch.int64 for .* shape \(2, 3\)"),
+        (lambda state: state.double(), "torch.float64 for a state"),
+        (lambda state: torch.where(state >= 0, 5, state), r"other numbers than labels 0\.\.4"),
+        (lambda state: state.clamp_min(0), "−1 where no answer exists"),
+    ],
+    ids=["nothing", "another shape", "another dtype", "no such label", "filled in"],
+)
+def test_what_a_sampler_returns_is_looked_at(returned, words) -> None:
+    class Odd(Counter):
+        def sample(self, energy, state, mask, n_steps, generator):
+            return returned(state)
+
+    chains = Chains(torch.arange(4), Odd(), 0.0, torch.Generator().manual_seed(0))
+    mask = torch.tensor([[True, True, False], [True, False, True]])
+    with pytest.raises(PluginError, match=f"sampler Odd returned.*{words}.*check_sampler"):
+        chains.advance(FIVE, torch.tensor([[0, 1, 0], [2, 0, 3]]), mask, 1)
 
 
 def test_chains_restart_from_the_data() -> None:
@@ -321,14 +349,14 @@ def test_chains_restart_from_the_data() -> None:
     index = torch.arange(4)[:, None]
     always = Chains(labels, Counter(), 1.0, torch.Generator().manual_seed(0))
     for _ in range(3):
-        assert always.advance(None, index, mask, 1)[:, 0].tolist() == [1, 2, 3, 4]
+        assert always.advance(FIVE, index, mask, 1)[:, 0].tolist() == [1, 2, 3, 4]
     many = Chains(
         torch.zeros(10_000, dtype=torch.int64), Counter(), 0.3, torch.Generator().manual_seed(0)
     )
     ones = torch.ones((10_000, 1), dtype=torch.bool)
     rows = torch.arange(10_000)[:, None]
-    many.advance(None, rows, ones, 1)
-    share = float((many.advance(None, rows, ones, 1) == 1).double().mean())
+    many.advance(FIVE, rows, ones, 1)
+    share = float((many.advance(FIVE, rows, ones, 1) == 1).double().mean())
     assert share == pytest.approx(0.3, abs=0.02)
 
 

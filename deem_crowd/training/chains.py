@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from deem_crowd.exceptions import PluginError
 from deem_crowd.samplers.base import Sampler, TaskEnergy
 
 
@@ -38,6 +39,11 @@ class Chains:
             The number of each answer among all R.
         mask : BoolTensor, shape (B, T)
         n_steps : int
+
+        Raises
+        ------
+        PluginError
+            If the sampler returns what are no labels of these answers.
         """
         state = self._states[:, index]
         again = torch.rand(
@@ -46,12 +52,30 @@ class Chains:
         state = torch.where((again < self._restart)[:, None], self._data[index], state)
         state = torch.where(mask, state, -1)
         single = self._sampler.n_replicas == 1
+        begun = state[0] if single else state
         with torch.no_grad():
-            moved = self._sampler.sample(
-                energy, state[0] if single else state, mask, n_steps, self._generator
-            )
+            moved = self._sampler.sample(energy, begun, mask, n_steps, self._generator)
+        self._refuse_rubbish(moved, begun, mask, energy.n_classes)
         moved = moved[None] if single else moved
         exists = mask.expand(moved.shape)
         where = index.expand(moved.shape)[exists].view(len(moved), -1)
         self._states.scatter_(1, where, moved[exists].view(len(moved), -1))
         return moved[0]
+
+    def _refuse_rubbish(self, moved: Tensor, begun: Tensor, mask: Tensor, n_classes: int) -> None:
+        """Raise unless a state is labels where answers exist, and −1 where none does."""
+        if not isinstance(moved, Tensor):
+            what = f"a {type(moved).__name__}, not a tensor of labels"
+        elif moved.shape != begun.shape or moved.dtype != begun.dtype:
+            what = (
+                f"shape {tuple(moved.shape)} and {moved.dtype} for a state of shape {tuple(begun.shape)} and "
+                f"{begun.dtype}"
+            )
+        elif not bool(torch.where(mask, (moved >= 0) & (moved < n_classes), moved == -1).all()):
+            what = f"other numbers than labels 0..{n_classes - 1}, and −1 where no answer exists"
+        else:
+            return
+        name = type(self._sampler).__name__
+        raise PluginError(
+            f"sampler {name} returned {what}. deem_crowd.testing.check_sampler({name}) says what to correct."
+        )
