@@ -10,7 +10,7 @@ import pytest
 import torch
 from deem_crowd_benchmarks import kinds, measures
 
-from deem_crowd import DEEMAggregator
+from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import presence
@@ -43,6 +43,32 @@ def test_who_answered_tells_more_than_the_votes(law) -> None:
         right = data.answers["label"].to_numpy() == data.gold.loc[data.answers["task"]].to_numpy()
         precision = pd.Series(right).groupby(data.answers["worker"]).mean()
         assert np.corrcoef(model.skills_, precision.loc[model.skills_.index])[0, 1] > 0.9
+
+
+def test_skills_beside_gold_are_shares_that_are_right() -> None:
+    """By its table a source that names one class alone would be right as often as that class occurs."""
+    data = kinds.unipolar_four(700, 1000)
+    right = data.answers["label"].to_numpy() == data.gold.loc[data.answers["task"]].to_numpy()
+    precision = pd.Series(right).groupby(data.answers["worker"].to_numpy()).mean()
+    model = DEEMAggregator().fit(data.answers, gold=data.gold.iloc[:200])
+    assert not chosen(model)
+    assert (model.skills_ - precision.loc[model.skills_.index]).abs().mean() < 0.08
+    assert not any("Gold contradicts" in sentence for sentence in model.findings())
+
+
+def test_a_source_that_never_speaks_is_an_average_one() -> None:
+    answers = Answers.from_frame(kinds.unipolar(700, 1000).answers)
+    silent = 3
+    matrix = np.full((answers.n_tasks, answers.n_workers + silent), -1)
+    matrix[answers.task, answers.worker] = answers.hard_label
+    model = DEEM(n_classes=answers.n_classes).fit(matrix)
+    assert PRESENCE in set(model.selection_["candidate"])
+    given = (matrix[:, :-silent] >= 0).sum(axis=0)
+    average = given @ model.skills_[:-silent] / given.sum()
+    assert model.skills_[-silent:] == pytest.approx([average] * silent)
+    low, high = model.skill_intervals_[-1]
+    assert low < average - 0.2
+    assert high > average + 0.1
 
 
 def test_sources_that_share_keywords_are_refused() -> None:

@@ -126,7 +126,8 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
     ):  # a sparse matrix, without importing scipy.sparse for the question
         raise FormError(
             "sparse input is not supported, since a zero that is not stored would be class 0. Answers that are mostly "
-            "missing cost only what is stored in the long format: DEEMAggregator, or Answers.from_frame."
+            "missing cost only what is stored in the long format: DEEMAggregator, or Answers.from_frame. A label "
+            "matrix in which 0 abstains is L.toarray() - 1."
         )
     if isinstance(predictions, np.ma.MaskedArray) and np.ma.is_masked(predictions):
         hidden = int(np.ma.getmaskarray(predictions).sum())

@@ -115,12 +115,18 @@ _PUBLISHED = {
     "val_labels": "labels are never trained on; score(predictions, y) rates a fitted model",
 }
 """Parameters of the published package ``deem`` that are called otherwise here."""
+_LEARNED = dict.fromkeys(
+    ("class_balance", "class_prior", "class_priors", "priors", "prior"),
+    "class shares are learned from the answers (priors_), and known labels, gold=, correct them",
+)
+"""Parameters of label models elsewhere that have no counterpart."""
 _ELSEWHERE = {
     "seed": "random_state",
     "random_seed": "random_state",
     "lr": "learning_rate",
     "max_epochs": "epochs",
     "max_iter": "n_iter",
+    "cardinality": "n_classes",
 }
 """What other packages call a parameter → what it is called here."""
 
@@ -128,8 +134,8 @@ _ELSEWHERE = {
 def unknown_parameter(owner: str, name: str, known: Iterable[str]) -> ParameterError:
     """Return the error for a parameter that ``owner`` does not have."""
     known = list(known)
-    if name in _PUBLISHED:
-        return ParameterError(f"{owner} has no parameter {name!r}: {_PUBLISHED[name]}.")
+    if why := (_PUBLISHED | _LEARNED).get(name):
+        return ParameterError(f"{owner} has no parameter {name!r}: {why}.")
     called = _ELSEWHERE.get(name)
     hint = f" Did you mean {called!r}?" if called in known else close_to(name, known)
     return ParameterError(f"{owner} has no parameter {name!r}.{hint} It has: {', '.join(known)}.")

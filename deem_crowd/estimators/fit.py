@@ -32,7 +32,7 @@ from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.progress import Progress, only_stage
 from deem_crowd.runtime.threads import as_many_threads_as_pay
 from deem_crowd.runtime.warning import warn
-from deem_crowd.selection import null_model, select, taught
+from deem_crowd.selection import null_model, one_sided, select, taught
 from deem_crowd.selection.candidates import Candidate, fallen_back
 from deem_crowd.selection.opinion_pool import OpinionPool, without_label
 from deem_crowd.selection.selected import Selected
@@ -266,9 +266,10 @@ def _chosen(
     average = weight[design.answered].exp().mean(0).log()
     shown = Energy(torch.log(selected.pool.prior()), weight, average)
     outcome = _outcome(design, shown, history, selected.posterior)
-    if selected.skills is not None:
-        outcome = replace(outcome, skills=selected.skills)
-    return outcome, selected
+    skills = selected.skills
+    if skills is None and selected.posterior is not None:
+        skills = one_sided.skills(design, selected.posterior, outcome.skills)
+    return (outcome if skills is None else replace(outcome, skills=skills)), selected
 
 
 def _ordered(answers: Answers, asked: bool | None) -> bool:

@@ -228,9 +228,8 @@ def _by_presence(
         ),
     ]
     shown = read_off(design, posterior, tables)
-    counts = design.expected_counts(posterior).cpu()
-    precision = torch.diagonal(counts, dim1=1, dim2=2).sum(1) / counts.sum((1, 2)).clamp_min(1e-9)
-    return Selected(candidates, tables, pool, posterior, posterior, shown, skills=precision)
+    skills = one_sided.precision(design, posterior)
+    return Selected(candidates, tables, pool, posterior, posterior, shown, skills=skills)
 
 
 def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -> bool:

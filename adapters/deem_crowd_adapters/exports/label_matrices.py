@@ -214,8 +214,8 @@ def _add(
         if gold is not None and gold[n] is not None and gold[n] != none:
             collected.known(question, tasks[n], gold[n])
     if n_none:
-        said = "no votes" if none is None else f"votes of {none!r}, which abstain,"
-        collected.skip(f"{said} among {matrix.size:,}", n_none)
+        said = "missing votes" if none is None else f"votes of {none!r}, which abstain"
+        collected.skip(said, n_none)
 
 
 def _checked_gold(gold: list[Any] | None, where: str) -> list[Any] | None:

@@ -63,6 +63,8 @@ class Plan:
     """Columns that hold the same values and were left out for their names."""
     partial: list[Hashable] = field(default_factory=list)
     """Columns that were left out because they hold some of the values only."""
+    silent: list[Hashable] = field(default_factory=list)
+    """Columns beside labelling functions that were left out because they hold −1 alone."""
     abstains: bool = False
     """Whether the columns are labelling functions of one class each, whose other value, −1, is no class."""
 
@@ -94,11 +96,14 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
         for c, held in values.items()
         if len(held - ABSTAINS) == 1 and (held & ABSTAINS or frame[c].isna().any())
     ]
+    silent = [c for c, held in values.items() if one_sided and held <= ABSTAINS]
+    for column in silent:
+        del values[column]
     shared, partial = shared_values(values, one_sided)
     groups = [group for group in shared if not _is_long(frame, group)]
     if not groups:
         return None
-    made = Plan(chosen, partial=[c for c in partial if not NO_PERSON.search(str(c))])
+    made = Plan(chosen, partial=[c for c in partial if not NO_PERSON.search(str(c))], silent=silent)
     made.abstains = all(
         c in one_sided or not values[c] & ABSTAINS for group in groups for c in group
     )
@@ -318,6 +323,8 @@ def _say(made: Plan, name: str, collected: Collected, named: bool) -> None:
             f"left out, since they hold some of the labels only: {first_few(made.partial)}; if they are sources, name "
             "all sources: workers=[…] (in the shell: --adapter wide --adapter-set workers=…,…)"
         )
+    if made.silent:
+        collected.notes.append(f"left out, since they hold -1 alone: {first_few(made.silent)}")
     slots = [c for members in made.groups.values() for c in members if _SLOT.match(str(c))]
     if len(slots) > 1:
         collected.notes.append(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from by_hand import read, rows, write
@@ -22,7 +24,17 @@ def test_minus_one_abstains_in_an_npy_of_any_dtype(tmp_path, dtype) -> None:
     assert rows(export) == EXPECTED
     assert export.answers["label"].dtype.kind == "i"
     assert list(export.left_out.values()) == [3]
-    assert "votes of -1, which abstain, among 9 (3)" in said
+    assert "votes of -1, which abstain (3)" in said
+
+
+def test_abstentions_of_several_files_are_added_up(tmp_path) -> None:
+    for name, votes in (("train", VOTES), ("valid", VOTES[:2])):
+        items = {f"{name} {n}": {"weak_labels": row.tolist()} for n, row in enumerate(votes)}
+        (tmp_path / f"{name}.json").write_text(json.dumps(items))
+    export, said = read([tmp_path / "train.json", tmp_path / "valid.json"])
+    assert len(export.answers) == 9
+    assert export.left_out == {"votes of -1, which abstain": 6}
+    assert "votes of -1, which abstain (6)" in said
 
 
 def test_nan_is_missing_and_words_are_labels(tmp_path) -> None:
