@@ -27,9 +27,11 @@ from deem_crowd_adapters.tables import to_frame
 Flips = Literal["missing", "tie", "sources"]
 
 _VERDICTS: dict[str, str | None] = {
-    **dict.fromkeys(("a", "[[a]]", "a>b", "model_a", "model_1"), "A"),
-    **dict.fromkeys(("b", "[[b]]", "b>a", "model_b", "model_2"), "B"),
-    **dict.fromkeys(("tie", "[[tie]]", "c", "[[c]]", "draw", "equal", "a=b"), "tie"),
+    **dict.fromkeys(("a", "[[a]]", "a>b", "a>>b", "[[a>b]]", "[[a>>b]]", "model_a", "model_1"), "A"),
+    **dict.fromkeys(("b", "[[b]]", "b>a", "b>>a", "[[b>a]]", "[[b>>a]]", "model_b", "model_2"), "B"),
+    **dict.fromkeys(("first", "model a", "response a", "answer a", "assistant a", "output a"), "A"),
+    **dict.fromkeys(("second", "model b", "response b", "answer b", "assistant b", "output b"), "B"),
+    **dict.fromkeys(("tie", "[[tie]]", "c", "[[c]]", "draw", "equal", "a=b", "[[a=b]]"), "tie"),
     **dict.fromkeys(("tie (bothbad)", "tie (both bad)", "bothbad", "both bad"), "tie"),
     **dict.fromkeys(("", "error", "$error$", "null", "none", "nan", "n/a", "invalid", "abstain", "skip"), None),
     **dict.fromkeys(("cannot tell", "can't tell", "cannot say", "unknown", "unsure", "unclear"), None),
@@ -226,6 +228,7 @@ def _shown(
             f"{first_few(table.columns, 20)}. {_how_to_tell_the_order(table)}"
         )
     order = _orders(table[swap], swap, swapped)
+    _refuse_names_of_models(table, names["label"], verdicts)
     said = _said(table[names["label"]], names["label"], verdicts)
     frame = pd.DataFrame(
         {
@@ -306,6 +309,23 @@ def _plain(value: Any) -> str:
     return str(value).strip().casefold().replace(" ", "" if "," in str(value) else " ")
 
 
+def _refuse_names_of_models(
+    table: pd.DataFrame, name: Hashable, verdicts: Mapping[Any, str | None] | None
+) -> None:
+    """Raise if verdicts are the names of models that stand in the columns model_a and model_b."""
+    if verdicts or not {"model_a", "model_b"} <= set(table.columns):
+        return
+    said = table[name]
+    models = said[(said == table["model_a"]) | (said == table["model_b"])].unique()
+    models = [model for model in models if _plain(model) not in _VERDICTS]
+    if models:
+        raise DataError(
+            f"column {name!r} holds names of models ({first_few(models)}), and a verdict is A or B, what was shown "
+            f"first or second. Where model_a was shown first: df[{name!r}] = df[{name!r}].mask(df[{name!r}] == "
+            f"df['model_a'], 'A').mask(df[{name!r}] == df['model_b'], 'B')."
+        )
+
+
 def _said(
     values: pd.Series, name: Hashable, verdicts: Mapping[Any, str | None] | None
 ) -> list[str | None]:
@@ -326,8 +346,8 @@ def _said(
         shown = list(dict.fromkeys(values.tolist()[row] for row in strange))
         raise DataError(
             f"column {name!r}: {len(strange)} of {len(words)} verdicts are not known: {first_few(shown)} (rows "
-            f"{first_few(strange)}). Say what they mean: verdicts={{{shown[0]!r}: 'A'}} for what was shown first, 'B', "
-            "'tie', or None for no verdict."
+            f"{first_few(strange)}). Say what each means: verdicts={{{shown[0]!r}: …}}, with 'A' for what was shown "
+            "first, 'B' for the other, 'tie', or None for no verdict."
         )
     return [None if word is None else known[word] for word in words]
 

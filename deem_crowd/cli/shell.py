@@ -317,8 +317,8 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         "If they are meant as one, write them alike in the file.",
     ),
     (
-        r"verdicts=\{(.*): 'A'\} (.*) None for",
-        lambda found: f"--adapter-set {_verdicts(found[1])} {found[2]} null for",
+        r"verdicts=\{(.*): …\}(.*) None for",
+        lambda found: f"--adapter-set {_verdicts(found[1])}{found[2]} null for",
     ),
     (r"([Nn])ame it: (swap|swapped)=", r"\1ame it: --adapter-set \2="),
     (r"\(groups=\)", """(--set 'groups={"their name": ["…", "…"]}')"""),
@@ -344,9 +344,9 @@ def _options(columns: str) -> str:
 def _verdicts(word: str) -> str:
     """Return the value of --adapter-set that says what a verdict means, of the text of its literal."""
     try:
-        meaning = json.dumps({str(ast.literal_eval(word)): "A"}, ensure_ascii=False)
+        meaning = json.dumps({str(ast.literal_eval(word)): "…"}, ensure_ascii=False)
     except (SyntaxError, ValueError):
-        meaning = f"{{{word}: 'A'}}"
+        meaning = f"{{{word}: '…'}}"
     return shlex.quote(f"verdicts={meaning}")
 
 

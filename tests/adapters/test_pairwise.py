@@ -198,6 +198,29 @@ def test_the_words_of_arenas_are_known_and_the_order_is_asked_for() -> None:
     assert position_bias(table, **names).equals(position_bias(BY_HAND))
 
 
+def test_names_of_models_are_no_verdicts() -> None:
+    names = {"task": "question_id", "worker": "judge", "label": "winner", "swap": "swapped"}
+    table = battles().assign(swapped=lambda d: d["model_a"] > d["model_b"])
+    named = table.copy()
+    for column in ("model_a", "model_b"):
+        named["winner"] = named["winner"].mask(table["winner"] == column, table[column])
+    with pytest.raises(
+        DataError, match=r"'winner' holds names of models \('m[12]', 'm[12]'\)"
+    ) as told:
+        from_pairwise(named, **names)
+    remedy = str(told.value).rpartition("shown first: ")[2].rstrip(".")
+    exec(remedy, {"df": named})
+    assert answers_of(named, **names) == answers_of(table, **names)
+
+
+@pytest.mark.parametrize(
+    "words", [("[[A>>B]]", "[[B>A]]"), ("first", "second"), ("Response A", "Response B")]
+)
+def test_usual_words_for_verdicts_are_known(words) -> None:
+    table = BY_HAND.assign(label=BY_HAND["label"].replace(dict(zip("AB", words, strict=True))))
+    assert answers_of(table) == answers_of(BY_HAND)
+
+
 def test_a_file_of_an_arena_tells_the_orders_of_judges_that_saw_both(tmp_path) -> None:
     path = tmp_path / "arena.jsonl"
     table = battles().query("winner != 'cannot tell' and winner.notna()")
