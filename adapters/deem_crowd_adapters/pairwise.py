@@ -316,8 +316,8 @@ def _refuse_names_of_models(
     if verdicts or not {"model_a", "model_b"} <= set(table.columns):
         return
     said = table[name]
-    models = said[(said == table["model_a"]) | (said == table["model_b"])].unique()
-    models = [model for model in models if _plain(model) not in _VERDICTS]
+    named = said[(said == table["model_a"]) | (said == table["model_b"])]
+    models = [model for model in named.unique() if _plain(model) not in _VERDICTS]
     if models:
         raise DataError(
             f"column {name!r} holds names of models ({first_few(models)}), and a verdict is A or B, what was shown "

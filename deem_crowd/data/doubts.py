@@ -227,8 +227,7 @@ def _code(classes: pd.Index) -> str:
     coded &= (values - high >= high - low) | (values < 0)
     if not coded.any():
         return ""
-    found = texts or [int(v) for v in values]
-    found = [v for v, is_code in zip(found, coded, strict=True) if is_code]
+    found: list[Any] = [texts[i] if texts else int(values[i]) for i in np.flatnonzero(coded)]
     return (
         f"{counted(len(found), 'label')} ({first_few(found)}) may be a code for a missing answer, and each counts as a "
         f"class. If so, leave such rows out: df[~df['label'].isin({found})], or in a wide frame "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -62,7 +64,7 @@ class Chains:
         self._states.scatter_(1, where, moved[exists].view(len(moved), -1))
         return moved[0]
 
-    def _refuse_rubbish(self, moved: Tensor, begun: Tensor, mask: Tensor, n_classes: int) -> None:
+    def _refuse_rubbish(self, moved: Any, begun: Tensor, mask: Tensor, n_classes: int) -> None:
         """Raise unless a state is labels where answers exist, and −1 where none does."""
         if not isinstance(moved, Tensor):
             what = f"a {type(moved).__name__}, not a tensor of labels"
