@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 FREE_TEXT_CLASSES = 50
 """Text with fewer distinct labels is never taken for free text."""
 RATINGS = 10
-"""Real numbers with fewer distinct values are never taken for ratings."""
+"""Real numbers with fewer distinct values are never taken for ratings, ..."""
+SCORES = 3
+"""... unless all lie between 0 and 1, and so many of them inside."""
 
 
 def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
@@ -157,7 +159,7 @@ def _free_text(answers: Answers) -> str:
 
 
 def _ratings(classes: pd.Index) -> str:
-    if len(classes) < RATINGS:
+    if len(classes) < SCORES:
         return ""
     if classes.dtype.kind == "f":
         values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -166,7 +168,10 @@ def _ratings(classes: pd.Index) -> str:
         if len(texts) < len(classes) or not all(map(_NUMBER.fullmatch, texts)):
             return ""
         values = np.array([float(text.replace(",", ".")) for text in texts])
-    if (values == np.floor(values)).mean() > 0.5:
+    between = (values > 0) & (values < 1)
+    if between.sum() >= SCORES and bool((between | (values == 0) | (values == 1)).all()):
+        pass  # 0.1 and 0.8 name nothing
+    elif len(classes) < RATINGS or (values == np.floor(values)).mean() > 0.5:
         return ""
     return (
         f"the labels are {len(values)} real numbers ({first_few(classes[:3])}): they look like ratings, and each "

@@ -89,6 +89,22 @@ def test_a_column_that_may_or_may_not_be_a_source_is_asked_about(tmp_path: Path)
     assert triples(export.answers) == long_of(frame, "item_id", ["ann1", "ann2", "ann3", "extra"])
 
 
+def test_runs_of_judges_may_answer_one_question(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    columns = [f"{judge}_{run}" for judge in ("gpt", "claude") for run in (1, 2, 3)]
+    frame = pd.DataFrame(draw.choice(["pass", "fail"], (N, 6)), columns=columns)
+    frame.insert(0, "item_id", [f"i{n}" for n in range(N)])
+    path = path_of(tmp_path, frame)
+    with pytest.raises(
+        DataError, match="2 questions.*answer one question, name them: workers="
+    ) as told:
+        adapters.read_export(path)
+    named = str(told.value).partition("workers='")[2].partition("'")[0]
+    assert named == ",".join(columns)
+    answers = adapters.read_export(path, "wide", workers=named).answers
+    assert triples(answers) == long_of(frame, "item_id", columns)
+
+
 def test_two_questions_in_one_sheet(tmp_path: Path) -> None:
     frame = (
         sheet()

@@ -83,6 +83,8 @@ class Collected:
         """All tasks of the file in their order, where it says which there are, answered or not."""
         self.hint = ""
         """What to do about it where there are no answers at all."""
+        self.one_question = ""
+        """What to do where several questions are one."""
         self.workers_are_global = False
         """Whether a worker's id means the same person in every file (an e-mail address, a model's name)."""
 
@@ -193,7 +195,7 @@ class Collected:
         best = max(clear or given, key=lambda name: len(given[name].labels))
         raise DataError(
             f"{self.file} ({self.tool}) holds {len(given)} questions: {shown}. Choose one: question={best!r} (in "
-            f"the shell: --adapter-set question={_quoted(best)})."
+            f"the shell: --adapter-set question={_quoted(best)}).{self.one_question}"
         )
 
     def _refuse_text(self, name: str, chosen: Question) -> None:

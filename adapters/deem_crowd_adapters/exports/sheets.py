@@ -232,6 +232,12 @@ def read_table(
             _refuse_people(made, name)
         _refuse_mixed(made, name)
     _say(made, name, collected, bool(named))
+    if len(made.groups) > 1:
+        shown = ",".join(str(c) for members in made.groups.values() for c in members)
+        collected.one_question = (
+            f" If all columns answer one question, name them: workers={shown!r} (in the shell: --adapter wide "
+            "--adapter-set workers=…,…)."
+        )
     frame = as_given(frame, made.task)
     tasks: list[Hashable] = (
         list(range(len(frame))) if made.task is None else frame[made.task].tolist()
