@@ -243,6 +243,23 @@ def test_a_column_of_gold_among_the_answers_is_read_where_it_is_named(folder: Pa
     assert dict(table(read.stdout).to_numpy()) == TRUTH | {"t0": "yes", "t1": "no"}
 
 
+def test_a_column_of_gold_of_a_wide_table_is_no_source(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(
+        {judge: rng.choice(["yes", "no"], 40) for judge in ("gpt", "bert", "llama")}
+    )
+    wide["human"] = pd.Series(rng.choice(["yes", "no"], 40)).where(wide.index < 12)
+    wide.rename_axis("id").to_csv("wide.csv")
+    gold = ("--gold", "wide.csv", "--gold-label", "human", "--gold-task", "id")
+    done = call("aggregate", "wide.csv", *gold, "-o", "labels.csv", "--workers", "workers.csv")
+    assert done.exit_code == 0, done.output
+    assert "column 'human' holds known labels (--gold-label), and is no source" in done.stderr
+    assert pd.read_csv("workers.csv")["worker"].tolist() == ["gpt", "bert", "llama"]
+    labels = pd.read_csv("labels.csv", index_col="task")["label"]
+    assert labels.loc[:11].tolist() == wide["human"].iloc[:12].tolist()
+    assert len(labels) == 40
+
+
 def test_a_column_of_gold_that_is_named_is_never_replaced_by_another(folder: Path) -> None:
     said = failed(
         call("aggregate", "answers.csv", "--gold", "answers.csv", "--gold-label", "glod"), 1

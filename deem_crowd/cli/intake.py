@@ -175,7 +175,26 @@ def settled_answers(asked: Reading, gold: str | None = None) -> tuple[Answers, A
             raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
     if gold is None and asked.adapter is None:
         _warn_of_gold(asked)
+    if gold is not None:
+        answers = _without_gold(answers, asked, gold)
     return answers, {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
+
+
+def _without_gold(answers: Answers, asked: Reading, gold: str) -> Answers:
+    """Leave out a source that is the column of known labels, as of a wide table that holds them beside its sources."""
+    import numpy as np
+
+    column = asked.gold_columns.get("label")
+    same = os.path.abspath(gold) in map(os.path.abspath, asked.paths)
+    if column is None or not same or column not in answers.workers:
+        return answers
+    kept = answers.workers != column
+    warn(
+        f"{called(gold, 'input')}: column {column!r} holds known labels (--gold-label), and is no source.",
+        DataWarning,
+    )
+    numbers = np.where(kept, np.cumsum(kept) - 1, -1)
+    return answers.select(workers=(numbers, answers.workers[kept]))
 
 
 def _warn_of_gold(asked: Reading) -> None:
