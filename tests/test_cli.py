@@ -185,7 +185,7 @@ def test_labels_that_may_be_missing_answers_are_left_out_of_the_file(folder: Pat
     rows = [f"t{i % 4},w{i % 3},{[label, '0', '1'][i % 3]}" for i in range(12)]
     (folder / "doubtful.csv").write_text("\n".join(["task,worker,label", *rows]) + "\n")
     result = call("aggregate", "doubtful.csv")
-    said = " of the file; if (not|it is a class), nothing has to change."
+    said = " of the file, or empty such cells of a wide table; if (not|it is a class), nothing has to change."
     assert re.search(said, result.stderr), result.stderr
     assert "classes=" not in result.stderr
 

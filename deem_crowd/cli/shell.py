@@ -294,7 +294,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r", e\.g\. (df(\['\w+'\])?\.astype\([^)]*\)|pd\.read_csv\([^)]*\))", ""),
     (
         r": df\[~?df\['label'\].*; if (not|it is a class), name the classes: classes=.*\.$",
-        r" of the file; if \1, nothing has to change.",
+        r" of the file, or empty such cells of a wide table; if \1, nothing has to change.",
     ),
     (r"Rename the columns: df\.rename\(columns=\{…[^)]*\)", "Rename the column in the file"),
     (
