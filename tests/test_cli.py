@@ -180,7 +180,7 @@ def test_gold_whose_types_differ_from_the_answers_is_matched_by_how_it_is_writte
     assert (labels[0], labels[1], labels[2]) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("label", ["N/A", "-1"])
+@pytest.mark.parametrize("label", ["N/A", "-1", "99"])
 def test_labels_that_may_be_missing_answers_are_left_out_of_the_file(folder: Path, label) -> None:
     rows = [f"t{i % 4},w{i % 3},{[label, '0', '1'][i % 3]}" for i in range(12)]
     (folder / "doubtful.csv").write_text("\n".join(["task,worker,label", *rows]) + "\n")
