@@ -115,11 +115,6 @@ _PUBLISHED = {
     "val_labels": "labels are never trained on; score(predictions, y) rates a fitted model",
 }
 """Parameters of the published package ``deem`` that are called otherwise here."""
-_LEARNED = dict.fromkeys(
-    ("class_balance", "class_prior", "class_priors", "priors", "prior"),
-    "class shares are learned from the answers (priors_), and known labels, gold=, correct them",
-)
-"""Parameters of label models elsewhere that have no counterpart."""
 _ELSEWHERE = {
     "seed": "random_state",
     "random_seed": "random_state",
@@ -134,8 +129,8 @@ _ELSEWHERE = {
 def unknown_parameter(owner: str, name: str, known: Iterable[str]) -> ParameterError:
     """Return the error for a parameter that ``owner`` does not have."""
     known = list(known)
-    if why := (_PUBLISHED | _LEARNED).get(name):
-        return ParameterError(f"{owner} has no parameter {name!r}: {why}.")
+    if name in _PUBLISHED:
+        return ParameterError(f"{owner} has no parameter {name!r}: {_PUBLISHED[name]}.")
     called = _ELSEWHERE.get(name)
     hint = f" Did you mean {called!r}?" if called in known else close_to(name, known)
     return ParameterError(f"{owner} has no parameter {name!r}.{hint} It has: {', '.join(known)}.")

@@ -103,7 +103,10 @@ class DesignMatrix:
         #: What the likelihood covers: more than ``n_tasks`` where other processes hold further tasks.
         self.n_tasks_in_all, self.n_answers_in_all = (int(n) for n in group.reduce(sizes))
         self.n_classes, self.n_answers = answers.n_classes, answers.n_answers
-        self.device, self.dtype, self.soft = device, dtype, answers.is_soft
+        self.device, self.dtype = device, dtype
+        soft = answers.soft
+        #: Σ p_nil² over the soft answers here; None where answers are hard.
+        self.squares = None if soft is None else float(np.square(soft, dtype=np.float64).sum())
         self._lay_out(answers, portable)
         #: How many answers each worker gave, in all processes, float64, shape (D,).
         self.n_given = group.reduce(self._n_answers_of_workers(answers))
@@ -229,15 +232,6 @@ class DesignMatrix:
         ones = torch.ones((self.n_tasks, 1), dtype=self.dtype, device=self.device)
         return self.expected_counts(ones).cpu()[:, :, 0]
 
-    def with_itself(self) -> float:
-        """Return Σ p_nil² over all processes: how often answers would agree with a second draw of themselves.
-
-        That is the number of answers where they are hard.
-        """
-        weight = self._parts[2]
-        own = self.n_answers if weight is None else float(np.square(weight, dtype=np.float64).sum())
-        return float(self.reduce(torch.tensor(own, dtype=torch.float64)))
-
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over tasks, the first axis, in float64 on the CPU."""
         return self.reduce(column_total(values))
@@ -316,11 +310,6 @@ class OffloadedDesign(DesignMatrix):
 
     def _n_answers_of_workers(self, answers: Answers) -> torch.Tensor:
         return torch.from_numpy(np.bincount(answers.worker, minlength=self.n_workers)).double()
-
-    def with_itself(self) -> float:
-        """See :meth:`DesignMatrix.with_itself`."""
-        own = sum(part.with_itself() for _, part in self._batches)
-        return float(self.reduce(torch.tensor(own, dtype=torch.float64)))
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.logits`."""

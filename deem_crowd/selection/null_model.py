@@ -139,8 +139,9 @@ def pair_agreement(design: DesignMatrix) -> tuple[float, float, float]:
     pairs = float(design.total((sizes * (sizes - 1)).clamp_min(0))) / 2
     if pairs <= 0:
         return 0.0, 0.0, 0.0
-    if design.soft:  # an answer is no partner of its own
-        agreeing = (float(design.total(votes * votes).sum()) - design.with_itself()) / 2
+    if design.squares is not None:  # an answer is no partner of its own
+        own = float(design.reduce(torch.tensor(design.squares, dtype=torch.float64)))
+        agreeing = (float(design.total(votes * votes).sum()) - own) / 2
     else:
         agreeing = float(design.total((votes * (votes - 1)).clamp_min(0)).sum()) / 2
     given = design.total(votes)

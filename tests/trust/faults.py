@@ -235,8 +235,6 @@ ARRAYS = [
           FormError, "gold has dtype <U1; classes are whole numbers 0..2, −1 where unknown. Names become numbers, in the order of the classes, by pd.Categorical(gold, […]).codes."),
     Fault("misspelt parameter", lambda: DEEM(n_class=3),
           ParameterError, "DEEM has no parameter 'n_class'. Did you mean 'n_classes'? It has: {*}."),
-    Fault("class shares of a label model", lambda: DEEM(class_balance=[0.5, 0.5]),
-          ParameterError, "DEEM has no parameter 'class_balance': class shares are learned from the answers (priors_), and known labels, gold=, correct them."),
     Fault("another package's name of K", lambda: DEEM(cardinality=2),
           ParameterError, "DEEM has no parameter 'cardinality'. Did you mean 'n_classes'? It has: {*}."),
     Fault("misspelt override", lambda: DEEM().fit(matrix(), epoch=3),
