@@ -54,6 +54,13 @@ class Views:
         return self.soft is not None
 
     @property
+    def squares(self) -> float:
+        """Σ p² of all answers and classes: how many would agree with another draw from themselves; R if hard."""
+        return float(
+            self.n_answers if self.soft is None else np.square(self.soft, dtype=float).sum()
+        )
+
+    @property
     def hard_label(self) -> npt.NDArray[np.int32]:
         """The labels, shape (R,), of answers that are not soft.
 

@@ -97,16 +97,12 @@ class DesignMatrix:
         portable: bool = False,
         group: Group = ALONE,
     ) -> None:
-        self.n_tasks, self.n_workers = answers.n_tasks, answers.n_workers
-        self.group = group
+        self.n_tasks, self.n_workers, self.group = answers.n_tasks, answers.n_workers, group
         sizes = torch.tensor([answers.n_tasks, answers.n_answers], dtype=torch.float64)
         #: What the likelihood covers: more than ``n_tasks`` where other processes hold further tasks.
         self.n_tasks_in_all, self.n_answers_in_all = (int(n) for n in group.reduce(sizes))
         self.n_classes, self.n_answers = answers.n_classes, answers.n_answers
-        self.device, self.dtype = device, dtype
-        soft = answers.soft
-        #: Σ p_nil² over the soft answers here; None where answers are hard.
-        self.squares = None if soft is None else float(np.square(soft, dtype=np.float64).sum())
+        self.device, self.dtype, self.squares = device, dtype, answers.squares
         self._lay_out(answers, portable)
         #: How many answers each worker gave, in all processes, float64, shape (D,).
         self.n_given = group.reduce(self._n_answers_of_workers(answers))

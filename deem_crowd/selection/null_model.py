@@ -139,11 +139,8 @@ def pair_agreement(design: DesignMatrix) -> tuple[float, float, float]:
     pairs = float(design.total((sizes * (sizes - 1)).clamp_min(0))) / 2
     if pairs <= 0:
         return 0.0, 0.0, 0.0
-    if design.squares is not None:  # an answer is no partner of its own
-        own = float(design.reduce(torch.tensor(design.squares, dtype=torch.float64)))
-        agreeing = (float(design.total(votes * votes).sum()) - own) / 2
-    else:
-        agreeing = float(design.total((votes * (votes - 1)).clamp_min(0)).sum()) / 2
+    own = float(design.reduce(torch.tensor(design.squares, dtype=torch.float64)))
+    agreeing = (float(design.total(votes * votes).sum()) - own) / 2  # no answer is its own partner
     given = design.total(votes)
     share = given / given.sum()
     return agreeing / pairs, float((share**2).sum()), pairs
