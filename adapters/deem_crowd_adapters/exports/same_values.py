@@ -10,6 +10,7 @@ import pandas as pd
 
 _MOST_CLASSES = 50
 _WHOLE = re.compile(r"-?\d+\.0")
+_DATE = re.compile(r"(\d{4}-\d\d?-\d\d?|\d\d?/\d\d?/\d{2,4})([T\s]|$)")
 PARTS = re.compile(r"[_\s.-]+")
 """What separates the parts of a column's name."""
 ABSTAINS = {"-1"}
@@ -28,14 +29,16 @@ def holds_scalars(column: pd.Series) -> bool:
 
 
 def is_categorical(column: pd.Series) -> bool:
-    """Tell whether a column holds a few names or whole numbers, repeated, and not ids, texts or measurements."""
+    """Tell whether a column holds a few names or whole numbers, repeated, and not ids, texts, dates or measurements."""
     given = column.dropna()
     distinct = given.nunique()
-    if not distinct or distinct > _MOST_CLASSES:
+    if not distinct or distinct > _MOST_CLASSES or given.dtype.kind in "mM":
         return False
     if given.dtype.kind == "f" and not (given == given.round()).all():
         return False
     texts = {text: n for text, n in given.value_counts().items() if isinstance(text, str)}
+    if len(texts) == distinct and all(map(_DATE.match, texts)):
+        return False
     if texts and sum(len(text) * n for text, n in texts.items()) > 40 * sum(texts.values()):
         return False
     return distinct <= max(2, len(given) / 2) or (distinct < len(column) and len(given) <= 12)

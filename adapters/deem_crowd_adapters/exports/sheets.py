@@ -13,6 +13,7 @@ import pandas as pd
 
 from deem_crowd.data.frames import synonyms
 from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
+from deem_crowd_adapters.exports import forms
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
@@ -42,8 +43,6 @@ ID = re.compile(
     re.IGNORECASE,
 )
 """How a column of ids is called."""
-_PERSON = re.compile(r"^time ?stamp$|e-?mail|user ?name|respondent|participant", re.IGNORECASE)
-"""How a column is called that tells one row from another where a row is a person's, as in forms."""
 _SLOT = re.compile(
     r"^(worker|annotator|ann|rater|coder|label|labeler|judge|answer|a|r)[\s_.-]*\d+$", re.IGNORECASE
 )
@@ -228,8 +227,11 @@ def read_table(
                 "For numeric scores of judges, use the adapter 'scores', which reads such tables as well."
             )
         made = guess
+        columns = [c for members in made.groups.values() for c in members]
         if task is None:
-            _refuse_people(made, name)
+            forms.refuse_people(frame, made.task, columns, name)
+        for members in made.groups.values():
+            forms.refuse_classes(frame, members, name)
         _refuse_mixed(made, name)
     _say(made, name, collected, bool(named))
     if len(made.groups) > 1:
@@ -262,19 +264,6 @@ def names_in(workers: Any) -> list[Hashable]:
     """Return the columns that ``workers`` names: a list, names with commas, or nothing."""
     return (
         [w.strip() for w in workers.split(",")] if isinstance(workers, str) else list(workers or ())
-    )
-
-
-def _refuse_people(made: Plan, name: str) -> None:
-    """Raise if the rows look like people who answered a form, and the columns like tasks."""
-    if made.task is None or not _PERSON.search(str(made.task)):
-        return
-    columns = [c for members in made.groups.values() for c in members]
-    raise DataError(
-        f"{name} looks like a form: one row a person ({made.task!r}), one column a task ({first_few(columns, 3)}). "
-        f"Give it one row an answer, df.melt({made.task!r}, tasks, 'task', 'label'), where tasks lists these columns "
-        f"and {made.task!r} is the worker. If each row is a task, say so: task={made.task!r} (in the shell: --adapter "
-        "wide --task …)."
     )
 
 

@@ -1,0 +1,141 @@
+"""Tables that look wide and are not: what surveys and classroom forms export, and tables with one column a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import deem_crowd_adapters as adapters
+import numpy as np
+import pandas as pd
+import pytest
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.exceptions import DataError, DataWarning
+
+PEOPLE, QUESTIONS = 24, 8
+
+
+def answers(seed: int = 0) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    planets = np.array(["Mars", "Venus", "Saturn"])
+    truth = draw.integers(3, size=QUESTIONS)
+    given = np.where(
+        draw.random((PEOPLE, QUESTIONS)) < 0.7, truth, draw.integers(3, size=(PEOPLE, QUESTIONS))
+    )
+    return pd.DataFrame(planets[given], columns=[f"G1Q{k:02}" for k in range(QUESTIONS)])
+
+
+HEADS: dict[str, dict[str, Any]] = {
+    "Microsoft Forms": {
+        "ID": range(1, PEOPLE + 1),
+        "Start time": [f"1/2/24 10:{k:02}:00" for k in range(PEOPLE)],
+        "Completion time": [f"1/2/24 10:{k:02}:30" for k in range(PEOPLE)],
+        "Email": [f"s{k}@school.org" for k in range(PEOPLE)],
+        "Name": [f"Student {k}" for k in range(PEOPLE)],
+    },
+    "LimeSurvey": {
+        "id. Response ID": range(1, PEOPLE + 1),
+        "submitdate. Date submitted": "1980-01-01 00:00:00",
+        "lastpage. Last page": 3,
+        "startlanguage. Start language": "en",
+    },
+    "SurveyMonkey": {
+        "Respondent ID": range(118_000_000, 118_000_000 + PEOPLE),
+        "Collector ID": 4001,
+        "Email Address": None,
+    },
+    "Qualtrics": {
+        "ResponseId": [f"R_{k}" for k in range(PEOPLE)],
+        "RecordedDate": "2024-01-01 10:00:00",
+    },
+}
+
+
+@pytest.mark.parametrize("tool", HEADS)
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_form_is_refused_by_the_columns_of_its_tool(tmp_path: Path, tool: str, kind: str) -> None:
+    given = answers()
+    frame = pd.concat([pd.DataFrame(HEADS[tool], index=given.index), given], axis=1)
+    path = tmp_path / f"x.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_excel(path, index=False)
+    with pytest.raises(DataError, match=rf"a form of {tool}: one row a person .*\.melt\("):
+        adapters.to_answers(path)
+
+
+def test_what_the_message_says_of_a_form_gives_the_answers_of_each_person(tmp_path: Path) -> None:
+    given = answers()
+    df = pd.concat([pd.DataFrame(HEADS["Microsoft Forms"]), given], axis=1)
+    df.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError) as error:
+        adapters.to_answers(tmp_path / "x.csv")
+    call = str(error.value).split("one row an answer, ")[1].split(", where")[0]
+    long = eval(call, {"df": df, "tasks": list(given.columns)})
+    found = DEEMAggregator().fit_predict(long, worker="Email")
+    assert set(found.index) == set(given.columns)
+    votes = given.mode().iloc[0]
+    assert (found == votes[found.index]).mean() > 0.7  # the crowd knows most answers
+
+
+def test_questions_above_the_columns_show_a_form_of_any_tool(tmp_path: Path) -> None:
+    given = answers().rename(columns=lambda c: f"Which planet is on picture {c[-2:]}?")
+    given.insert(0, "Nr", range(PEOPLE))
+    given.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match=r"one row a person \('Nr'\)"):
+        adapters.to_answers(tmp_path / "x.csv")
+    with pytest.warns(DataWarning, match="tasks are column 'Nr'"):
+        assert len(adapters.read_export(tmp_path / "x.csv", "wide", task="Nr").answers)
+
+
+def test_a_person_is_called_by_the_e_mail_address_and_not_by_the_time(tmp_path: Path) -> None:
+    given = answers()
+    given.insert(0, "Timestamp", [f"2024/01/{k + 1:02} 10:00:00 AM" for k in range(PEOPLE)])
+    given.insert(1, "Email Address", [f"s{k}@school.org" for k in range(PEOPLE)])
+    given.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match=r"one row a person \('Email Address'\)"):
+        adapters.to_answers(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("cells", [(0, 1), (False, True), (" 0", " 1")], ids=str)
+def test_one_hot_labels_are_no_sources(tmp_path: Path, cells: tuple[Any, Any]) -> None:
+    truth = np.random.default_rng(0).integers(3, size=40)
+    frame = pd.DataFrame({"filename": [f"{k}.jpg" for k in range(40)]})
+    for k, name in enumerate(["cat", "dog", "fox"]):
+        frame[name] = [cells[int(t == k)] for t in truth]
+    path = tmp_path / "_classes.csv"
+    frame.to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"add up to 1 in every row, as one-hot labels.*idxmax"):
+        adapters.to_answers(path)
+    assert pd.read_csv(path)[["cat", "dog", "fox"]].idxmax(axis=1).tolist() == [
+        ["cat", "dog", "fox"][t] for t in truth
+    ]
+    named = adapters.read_export(path, "wide", task="filename", workers="cat,dog,fox")
+    assert len(named.answers) == 120  # who names the sources has them
+
+
+def test_counts_by_class_are_no_sources(tmp_path: Path) -> None:
+    counts = np.random.default_rng(0).multinomial(5, [0.5, 0.3, 0.2], size=40)
+    frame = pd.DataFrame(counts, columns=["cat", "dog", "fox"]).replace(0, np.nan)
+    frame.insert(0, "subject_id", range(40))
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match="add up to 5 in every row, as counts of answers"):
+        adapters.to_answers(tmp_path / "x.csv")
+
+
+def test_dates_are_no_labels(tmp_path: Path) -> None:
+    given = answers().rename(columns=lambda c: f"rater{c[-1]}")
+    given.insert(0, "item_id", range(PEOPLE))
+    given["created_at"] = given["updated_at"] = [
+        f"2024-01-0{k % 3 + 1}T10:00:00" for k in range(PEOPLE)
+    ]
+    given.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.warns(DataWarning, match="sources 'rater0'"):
+        export = adapters.read_export(tmp_path / "x.csv")
+    assert set(export.answers["worker"]) == {f"rater{k}" for k in range(QUESTIONS)}
+    alone = given[["item_id", "created_at", "updated_at"]]
+    alone.to_csv(tmp_path / "y.csv", index=False)
+    with pytest.raises(DataError, match="of no format that is known"):
+        adapters.read_export(tmp_path / "y.csv")
