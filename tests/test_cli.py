@@ -609,3 +609,46 @@ def test_a_method_without_confusion_matrices_says_so(folder: Path) -> None:
     assert not (folder / "e.csv").exists()
     said = failed(call("aggregate", "answers.csv", "--method", "mv", "--summary"), 2)
     assert "--summary" in said
+
+
+def test_a_device_takes_a_table_without_a_format(folder: Path) -> None:
+    result = call("aggregate", "answers.csv", "-o", os.devnull, "--workers", "w.csv")
+    assert result.exit_code == 0
+    assert not Path(os.devnull).is_file()
+    assert len(pd.read_csv("w.csv")) == 5
+    assert call("aggregate", "answers.csv", "-o", str(folder)).exit_code != 0
+    assert folder.is_dir()
+
+
+def test_the_column_of_known_labels_is_found_in_a_wide_table(folder: Path) -> None:
+    wide = answers().pivot(index="task", columns="worker", values="label").add_prefix("Grader ")
+    wide["Teacher"] = pd.Series(TRUTH).head(6)
+    wide.reset_index(names="essay").to_csv("wide.csv", index=False)
+    workers = "workers=" + ",".join(f"Grader w{w}" for w in range(5))
+    asked = ("aggregate", "wide.csv", "--adapter", "wide", "--adapter-set", workers)
+    asked = (*asked, "-o", "labels.csv", "--gold", "wide.csv", "--gold-label", "Teacher")
+    said = call(*asked)
+    assert said.exit_code == 1
+    assert "missing columns 'task'" in said.stderr
+    assert "--gold-task" in said.stderr
+    assert call(*asked, "--gold-task", "essay").exit_code == 0
+    assert len(pd.read_csv("labels.csv")) == 12
+
+
+def test_scores_may_be_named_as_labels_are(folder: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = [(t, w, round(float(draw.normal(t % 2, 0.3)), 2)) for t in range(30) for w in "abc"]
+    pd.DataFrame(rows, columns=["essay", "grader", "points"]).to_csv("scores.csv", index=False)
+    asked = (
+        "aggregate",
+        "scores.csv",
+        "--adapter",
+        "scores",
+        "--task",
+        "essay",
+        "--worker",
+        "grader",
+    )
+    named = call(*asked, "--label", "points")
+    assert named.exit_code == 0, named.stderr
+    assert named.stdout == call(*asked, "--adapter-set", "score=points").stdout

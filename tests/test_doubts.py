@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from deem_crowd_adapters import from_wide
 
-from deem_crowd import DEEM, Answers
+from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import DataWarning, MissingColumnError
 
 SETS = Path(__file__).parents[2] / "shared" / "data"
@@ -48,6 +48,7 @@ def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
         (frame(["a", "a", "", " "]), r"2 labels \('', ' '\) may stand for a missing answer"),
         (frame([0, 1, 99, 1]), r"1 label \(99\) may be a code for a missing answer.*isin\(\[99\]\)"),
         (frame(["1", "5", "-9", "99"]), r"2 labels \('-9', '99'\) may be a code"),
+        (frame(["a", "a", "\\N", "b"]), r"1 label \('\\\\N'\) may stand for a missing answer"),
         (frame([-1, 0, 1, 1]), r"label −1 counts as a class.*classes=\[-1, 0, 1\]"),
         (frame(["-1", "0", "1", "1"]), r"label −1 counts as a class.*!= '-1'.*classes=\['-1', '0', '1'\]"),
         (frame(["cat", "c\u200bat", "no", "no"]), r"labels differs.*'cat' and 'c.*str.replace"),
@@ -69,7 +70,7 @@ def frame(labels, workers=None, tasks=None) -> pd.DataFrame:
     ],
     ids=["case", "blank", "unicode", "worker", "task", "text", "ratings", "ratings in text",
          "ratings, all distinct", "scores", "scores in text", "not applicable", "empty", "code", "codes in text",
-         "minus one", "text of minus one",
+         "null of a dump", "minus one", "text of minus one",
          "no width", "full width", "variant", "blanks", "joined", "lists as text", "nobody"],
 )  # fmt: skip
 def test_a_doubt_is_said_whoever_reads(tmp_path, data, words) -> None:
@@ -190,3 +191,27 @@ def test_zero_for_no_answer_is_doubted() -> None:
         DEEM().fit(noisy)
     assert caught
     assert not [w for w in caught if "stands for no answer" in str(w.message)]
+
+
+def test_texts_are_counted_without_answers_that_were_given_twice() -> None:
+    texts = frame([f"the text of answer {i}" for i in range(60)])
+    twice = pd.concat([texts, texts.assign(label="another " + texts["label"])])
+    with pytest.warns(DataWarning, match="60 of 60 labels are distinct"):
+        Answers.from_frame(twice)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"), [(range(100), True), ("abcdefghijklmno", False), ((1, 2, 3), False)]
+)
+def test_many_numbers_that_nobody_agrees_on_may_be_scores(labels, said: bool) -> None:
+    draw = np.random.default_rng(0)
+    data = pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(40), 4),
+            "worker": np.tile(np.arange(4), 40),
+            "label": draw.choice(list(labels), 160),
+        }
+    )
+    with pytest.warns(DataWarning, match="expected by chance") as caught:
+        DEEMAggregator().fit(data)
+    assert any("from_scores" in str(each.message) for each in caught) == said

@@ -94,10 +94,17 @@ class _Bounded(io.RawIOBase):
         return n
 
 
+def _zstandard(raw: BinaryIO) -> Any:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+
+
 _KINDS: dict[bytes, tuple[str, Any]] = {
     b"\x1f\x8b": ("gzip", lambda raw: gzip.GzipFile(fileobj=raw)),
     b"BZh": ("bzip2", lambda raw: _Streams(raw, bz2.BZ2Decompressor)),
     b"\xfd7zXZ\x00": ("xz", lambda raw: _Streams(raw, lzma.LZMADecompressor)),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", _zstandard),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeAlias
@@ -27,7 +28,7 @@ FileColumns: TypeAlias = "Mapping[str, Hashable] | Sequence[str]"
 
 
 def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
-    """Return the format that a path is written in: ``format`` if given, else by its name; ``-`` is CSV.
+    """Return the format that a path is written in: ``format`` if given, else by its name; ``-`` and devices get CSV.
 
     Raises
     ------
@@ -35,7 +36,7 @@ def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
         If the format is unknown or the name tells none.
     """
     name = os.fspath(path)
-    return "csv" if name == "-" and format is None else formats.of(name, format)
+    return formats.output_of(name, format)
 
 
 def read_table(
@@ -73,7 +74,7 @@ def read_long(
     Parameters
     ----------
     path_or_buffer : path, '-' for standard input, or open file
-        Compressed content (gzip, bzip2, xz) is recognised. Text is UTF-8, with or without a byte order mark.
+        Compressed content (gzip, bzip2, xz, Zstandard) is recognised. Text is UTF-8, with or without a byte order mark.
     format : 'csv', 'tsv', 'jsonl' or 'parquet', optional
         By the name's suffix if omitted; by the content of standard input, pipes and open files without a name.
     columns : mapping, or sequence of str, optional
@@ -183,15 +184,17 @@ def _opened(place: Place, format: str | None) -> tuple[Source, str]:
     """Return the source and its format. A name that tells none is refused before anything is read."""
     if format is not None:
         formats.checked(format)
-    elif isinstance(place, (str, os.PathLike)) and not _is_stream(os.fspath(place)):
+    elif isinstance(place, (str, os.PathLike)) and not formats.is_stream(os.fspath(place)):
+        require_file(os.fspath(place))
         format = formats.of(os.fspath(place))
     source = Source(place)
     return source, format or formats.by_name(source.name) or formats.by_content(source.head())
 
 
-def _is_stream(name: str) -> bool:
-    """Tell whether a path is standard input, a pipe or the like, whose name says nothing of the content."""
-    return name == "-" or (os.path.exists(name) and not os.path.isfile(name))
+def require_file(name: str) -> None:
+    """Raise :class:`FileNotFoundError` where there is no file of that name, whatever the name says."""
+    if not os.path.exists(name):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def _read_source(

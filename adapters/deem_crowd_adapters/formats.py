@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import PurePath
 
 from deem_crowd.exceptions import ParameterError, first_few
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-COMPRESSED = (".gz", ".bz2", ".xz")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _SUFFIXES = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -54,6 +55,22 @@ def by_content(head: bytes) -> str:
         return "jsonl"
     header = text.partition(b"\n")[0]
     return "tsv" if header.count(b"\t") > header.count(b",") else "csv"
+
+
+def is_stream(name: str) -> bool:
+    """Tell whether a path is standard input or output, a pipe or the like, whose name says nothing of the content."""
+    return name == "-" or (os.path.exists(name) and not os.path.isfile(name))
+
+
+def output_of(name: str, format: str | None = None) -> str:
+    """Return the format that a file is written in: as :func:`of`; CSV where the name is that of a stream.
+
+    Raises
+    ------
+    ParameterError
+    """
+    stream = is_stream(name) and not os.path.isdir(name)
+    return "csv" if stream and format is None else of(name, format)
 
 
 def of(name: str, format: str | None = None) -> str:

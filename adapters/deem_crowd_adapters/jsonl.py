@@ -31,7 +31,7 @@ def read_jsonl(
     needed : sequence of str, optional
         The parts to return; every key, under its own name, if omitted.
     columns : mapping, optional
-        What those parts are called in the file.
+        What those parts are called in the file. ``item.id`` is ``id`` in the object ``item``.
 
     Raises
     ------
@@ -42,9 +42,10 @@ def read_jsonl(
     same: dict[str, str] = {}  # one object for equal texts: ids repeat
     names = dict.fromkeys(needed or ())
     wanted = None if needed is None else {(columns or {}).get(part, part) for part in names}
+    inner = [str(name) for name in wanted or () if "." in str(name)]
     n_rows = 0
     for number, row in _rows(source):
-        for key, value in row.items():
+        for key, value in (*row.items(), *_within(row, inner)):
             seen.setdefault(key)
             if wanted is not None and key not in wanted:
                 continue
@@ -65,6 +66,18 @@ def read_jsonl(
         values.extend([None] * (n_rows - len(values)))
         out[part] = _typed(values, part, source.name)
     return pd.DataFrame(out)
+
+
+def _within(row: dict[str, Any], names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Yield those values of objects within an object that are named by their path."""
+    for name in names:
+        if name in row:
+            continue
+        value: Any = row
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            yield name, value
 
 
 def _rows(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -13,7 +13,7 @@ import pandas as pd
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.exceptions import MissingColumnError, ParameterError
 from deem_crowd_adapters import formats, roles
-from deem_crowd_adapters.files import FileColumns, read_long
+from deem_crowd_adapters.files import FileColumns, read_long, require_file
 from deem_crowd_adapters.source import Place, Source
 
 if TYPE_CHECKING:
@@ -192,8 +192,8 @@ def _is_document_name(data: Any) -> bool:
 
 def _check_name(data: Place) -> None:
     """Let a file whose name tells no format be opened only if it is there."""
-    if isinstance(data, (str, os.PathLike)) and not os.path.exists(data) and os.fspath(data) != "-":
-        formats.of(os.fspath(data))
+    if isinstance(data, (str, os.PathLike)) and os.fspath(data) != "-":
+        require_file(os.fspath(data))
 
 
 def _is_document(source: Source) -> bool:

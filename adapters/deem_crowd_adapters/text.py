@@ -26,7 +26,7 @@ from deem_crowd_adapters.source import Source
 
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 _CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]*)$"
-_KINDS = {",": "CSV", ";": "CSV", "\t": "TSV"}
+_KINDS = {",": "CSV", ";": "CSV", "|": "CSV", "\t": "TSV"}
 _OF_A_SURVEY = (
     "It looks like a survey of Qualtrics: one row a respondent, one column a question. Remove the second and the third "
     "line, and make rows of the answers: "
@@ -50,8 +50,8 @@ def read_text(
     ----------
     source : Source
     delimiter : str
-        Where it is a comma and the header holds none, semicolons separate the fields if the header has them: so
-        spreadsheets write CSV where the comma is the decimal mark.
+        Where it is a comma and the header holds none, semicolons or bars separate the fields if the header has them:
+        so spreadsheets write CSV where the comma is the decimal mark, and databases dump tables.
     needed : sequence of str, optional
         The parts to return; every column, under its own name, if omitted.
     columns : mapping, or sequence of str, optional
@@ -108,10 +108,11 @@ def _given_names(columns: Any) -> list[str] | None:
 def _separated(source: Source, delimiter: str) -> tuple[str, list[str]]:
     """Return what separates the fields of a file, and the fields of its first record."""
     header = _header(source, delimiter)
-    if delimiter == "," and len(header) == 1 and ";" in header[0]:
-        by_semicolons = _header(source, ";")
-        if len(by_semicolons) > 1:
-            return ";", by_semicolons
+    for other in ";|":
+        if delimiter == "," and len(header) == 1 and other in header[0]:
+            fields = _header(source, other)
+            if len(fields) > 1:
+                return other, fields
     return delimiter, header
 
 
@@ -132,6 +133,8 @@ def _header(source: Source, delimiter: str) -> list[str]:
 
 
 def _remedy(header: Sequence[str], delimiter: str, needed: Sequence[str]) -> str:
+    if header and header[0].startswith(("sep=", "#")):
+        return f"The first line ({header[0]!r}) names no columns: remove it, as tail -n +2 does."
     for other, called in ((";", "semicolons"), ("\t", "tabs"), (",", "commas"), ("|", "bars")):
         if (
             other != delimiter

@@ -46,7 +46,7 @@ def write_table(
     frame : DataFrame or Series
         Named levels of the index become the first columns; an index without a name is left out.
     path : path, or '-' for standard output
-        Compressed if the name ends in ``.gz``, ``.bz2`` or ``.xz``. A device or pipe is written directly.
+        Compressed if the name ends in ``.gz``, ``.bz2``, ``.xz`` or ``.zst``. A device or pipe is written directly.
     format : 'csv', 'tsv', 'jsonl' or 'parquet', optional
         By the name's suffix if omitted; CSV on standard output.
     spreadsheet : bool
@@ -64,7 +64,7 @@ def write_table(
         As the system reports it.
     """
     name = os.fspath(path)
-    kind = _format(name, format)
+    kind = formats.output_of(name, format)
     table = _with_index(frame)
     if name == "-":
         _write(table, kind, sys.stdout.buffer, spreadsheet)
@@ -75,16 +75,18 @@ def write_table(
             # No name and time inside, so that equal tables make equal files.
             with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
                 _write(table, kind, cast("BinaryIO", file), spreadsheet)
+        elif name.endswith(".zst"):
+            import pyarrow as pa
+
+            whole = io.BytesIO()
+            _write(table, kind, whole, spreadsheet)
+            raw.write(pa.Codec("zstd").compress(whole.getvalue(), asbytes=True))
         elif name.endswith((".bz2", ".xz")):
             opener: Any = bz2.open if name.endswith(".bz2") else lzma.open
             with opener(raw, "wb") as file:
                 _write(table, kind, file, spreadsheet)
         else:
             _write(table, kind, raw, spreadsheet)
-
-
-def _format(name: str, format: str | None) -> str:
-    return "csv" if name == "-" and format is None else formats.of(name, format)
 
 
 def _with_index(frame: pd.DataFrame | pd.Series) -> pd.DataFrame:

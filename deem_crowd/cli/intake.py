@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +75,11 @@ def _adapted(asked: Reading) -> Answers:
         read = registry.get_adapter(adapter)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--adapter") from error
-    _check_options(adapter, read, asked.options, asked.columns)
+    options = _options_of(read, asked)
+    _check_options(adapter, read, options, asked.columns)
     try:
         with plugin_output():
-            answers = read(asked.path, **asked.options, **_taken(read, asked))
+            answers = read(asked.path, **options, **_taken(read, asked))
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
     except DeemCrowdError:
@@ -91,6 +93,16 @@ def _adapted(asked: Reading) -> Answers:
             f"adapter {adapter!r} returned a {type(answers).__name__}, not deem_crowd.Answers."
         )
     return answers
+
+
+def _options_of(read: Any, asked: Reading) -> dict[str, Any]:
+    """Return the parameters of an adapter; the column of --label is that of the scores where an adapter has these."""
+    options = dict(asked.options)
+    with contextlib.suppress(TypeError, ValueError):
+        takes = inspect.signature(read).parameters
+        if "label" in asked.columns and "label" not in takes and "score" in takes:
+            options.setdefault("score", options.pop("label"))
+    return options
 
 
 def _check_options(
@@ -266,7 +278,9 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
 
     they_have = "Gold has" if name == "gold" else "Labels have"
     columns = {**asked.columns, **asked.gold_columns}
-    frame, is_export = _gold_table(path, format_asked(path, asked.format), columns)
+    frame, is_export = _gold_table(
+        path, format_asked(path, asked.format), columns, set(asked.gold_columns.values())
+    )
     named = {} if is_export or name != "gold" else asked.gold_columns
     try:
         require_columns(frame, tuple(named.values()))
@@ -307,9 +321,12 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
 
 
 def _gold_table(
-    path: str, format: str | None, columns: Mapping[str, str]
+    path: str, format: str | None, columns: Mapping[str, str], named: Set[str]
 ) -> tuple[pd.DataFrame, bool]:
-    """Return a table of known labels, and whether it is what an export holds of them."""
+    """Return a table of known labels, and whether it is what an export holds of them.
+
+    A table that has one of the columns that are ``named`` for it is no export.
+    """
     from deem_crowd_adapters.exports.read import attempt
     from deem_crowd_adapters.files import read_table
 
@@ -319,7 +336,8 @@ def _gold_table(
         found = {
             p for p in ("task", "label") if not {p, columns.get(p, p)}.isdisjoint(frame.columns)
         }
-        if len(found) == 2 or (not document and {"task", "label"} & set(frame.columns)):
+        mine = {"task", "label"} & set(frame.columns) and not document
+        if len(found) == 2 or mine or named & set(frame.columns):
             return frame, False
     export = attempt(path) if format is None and path != "-" else None
     if export is not None and not export.gold.empty:

@@ -152,6 +152,7 @@ def _free_text(answers: Answers) -> str:
     k, n = answers.n_classes, answers.n_answers
     if k < FREE_TEXT_CLASSES or k < 0.5 * n or not _texts(answers.classes):
         return ""
+    k = len(np.unique(answers.hard_label))  # without those of answers that were given twice
     return (
         f"{k} of {n} labels are distinct ({first_few(answers.classes[:3])}): they look like free text, and labels that "
         "nobody repeats cannot be aggregated. Use a column with a few classes, or classify the texts first."
@@ -177,6 +178,16 @@ def _ratings(classes: pd.Index) -> str:
         f"the labels are {len(values)} real numbers ({first_few(classes[:3])}): they look like ratings, and each "
         "number counts as a class of its own. Round them to a few classes, average them instead, or read scores of "
         "judges by rank (from_scores, adapter 'scores')."
+    )
+
+
+def of_scores(classes: pd.Index) -> str:
+    """Return what to say of labels that are many numbers where answers hardly agree; empty if they are few, or none."""
+    if len(classes) < RATINGS or classes.dtype.kind not in "iuf":
+        return ""
+    return (
+        " If these numbers are scores, those that are close count as different answers: average them, or read them by "
+        "rank (from_scores, adapter 'scores')."
     )
 
 
@@ -294,10 +305,23 @@ _KNOWN = re.compile(
     re.IGNORECASE,
 )
 _NOBODY = frozenset(
-    ["", "n/a", "#n/a", "nan", "nat", "none", "null", "<na>", "deleted", "[deleted]", "anonymous"]
+    [
+        "",
+        "n/a",
+        "#n/a",
+        "nan",
+        "nat",
+        "none",
+        "null",
+        "\\n",
+        "<na>",
+        "deleted",
+        "[deleted]",
+        "anonymous",
+    ]
 )
 """Names, in lower case, that may stand for an unknown worker."""
-_NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>"])
+_NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>", "\\n"])
 """How spreadsheets and programs write that there is no answer, in lower case; "none" and "?" are often classes."""
 
 

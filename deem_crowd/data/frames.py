@@ -124,6 +124,9 @@ def require_columns(
     MissingColumnError
         If a column is not there.
     """
+    if isinstance(getattr(data, "answers", None), pd.DataFrame):
+        kind = type(data).__name__
+        raise FormError(f"expected a DataFrame, got {kind}: pass its frame of answers, .answers.")
     if not isinstance(data, pd.DataFrame):
         raise FormError(
             f"expected a DataFrame with columns {first_few(parts)}, got {type(data).__name__}. "

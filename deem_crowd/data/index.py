@@ -233,6 +233,12 @@ def require_hashable(values: Iterable[Any], what: str) -> None:
             "them with crowd-kit's BinaryRelevance(DEEMAggregator()), one yes-or-no question a label, or give one row "
             "a label."
         )
+    if bad and all(isinstance(value, dict) and value for value in bad):
+        key = str(next(iter(bad[0])))
+        raise FormError(
+            f"{what} holds {counted(len(bad), 'object')} ({first_few(bad)}), which cannot be ids or labels. Name what "
+            f"counts in each, as in df[COLUMN].str[{key!r}]; in JSON lines by its path, COLUMN.{key}."
+        )
     if bad:
         raise FormError(
             f"{what} holds {counted(len(bad), 'value that is', 'values that are')} not hashable ({first_few(bad)}), "

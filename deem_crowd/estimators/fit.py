@@ -12,6 +12,7 @@ import torch
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.doubts import of_scores
 from deem_crowd.estimators import deep, grouped, many_classes
 from deem_crowd.estimators.balance import balanced, shares
 from deem_crowd.estimators.deep import Outcome
@@ -382,16 +383,16 @@ def _warn_chance(answers: Answers, design: DesignMatrix) -> None:
     """Warn where two answers to a task agree no more often than answers to different tasks would."""
     if answers.n_classes < 2 or answers.is_soft:
         return
-    _warn_of_chance(*null_model.pair_agreement(design))
+    _warn_of_chance(*null_model.pair_agreement(design), of_scores(answers.classes))
 
 
-def _warn_of_chance(agreed: float, chance: float, pairs: float) -> None:
+def _warn_of_chance(agreed: float, chance: float, pairs: float, more: str = "") -> None:
     if pairs == 0:
         return
     scatter = float(np.sqrt(chance * (1 - chance) / pairs))
     if agreed <= chance + 2 * scatter and pairs >= 10:
         warn(
             f"two answers to one task agree in {agreed:.1%} of cases, and {chance:.1%} are expected by chance: "
-            "the answers carry hardly any information about the labels.",
+            f"the answers carry hardly any information about the labels.{more}",
             DataWarning,
         )

@@ -237,6 +237,7 @@ def test_a_header_alone_is_an_empty_frame(tmp_path) -> None:
 def test_missing_files_columns_and_unknown_formats(tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
         adapters.read_long(tmp_path / "none.csv")
+    (tmp_path / "a.xlsx").touch()
     with pytest.raises(ParameterError, match=r"tells no format.*\.csv, \.tsv"):
         adapters.read_long(tmp_path / "a.xlsx")
     (tmp_path / "a.csv").write_text("task,who,label\nt,w,x\n")

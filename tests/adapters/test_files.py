@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import os
 import stat
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import deem_crowd_adapters as adapters
 import pandas as pd
+import pyarrow as pa
 import pytest
 from deem_crowd_adapters.files import read_table
 
@@ -25,6 +27,11 @@ HEADER = b"task,worker,label\n"
 def read(path: Path, content: bytes, **options) -> list[list]:
     path.write_bytes(content)
     return adapters.read_long(path, **options).to_numpy().tolist()
+
+
+def zstandard(content: bytes) -> bytes:
+    packed: bytes = pa.Codec("zstd").compress(content, asbytes=True)
+    return packed
 
 
 @pytest.fixture
@@ -139,7 +146,7 @@ def test_row_column_missing_or_renamed(csv) -> None:
     with pytest.raises(FormError, match=r"column 'label' .* stands 2 times"):
         read(csv, b"task,worker,label,label\n1,2,3,4\n")
     with pytest.raises(MissingColumnError, match=r"separated by bars"):
-        read(csv, b"task|worker|label\n1|2|3\n")
+        read(csv, b"task|worker|label\n1|2|3\n", format="tsv")
     with pytest.raises(MissingColumnError, match=r"format='tsv'"):
         read(csv, b"task\tworker\tlabel\n1\t2\t3\n")
 
@@ -206,7 +213,7 @@ def test_row_empty_frame(tmp_path, suffix: str) -> None:
     assert adapters.to_answers(tmp_path / f"a.{suffix}").n_answers == 0
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, zstandard])
 def test_damaged_archives_are_refused(tmp_path, compress) -> None:
     whole = compress(HEADER + b"t,w,x\n" * 1000)
     for content in (whole[:-8], whole[:14] + b"\xff" * 9 + whole[23:]):
@@ -432,3 +439,62 @@ def test_a_survey_with_a_column_for_each_question_is_told_what_to_do(csv) -> Non
     frame = pd.DataFrame([["R_1", "yes", "no"]], columns=[respondent, *questions])
     turned = frame.rename(columns={respondent: "worker"}).melt("worker", questions, "task", "label")
     assert turned.to_numpy().tolist() == [["R_1", "Q1", "yes"], ["R_1", "Q2", "no"]]
+
+
+def test_zstandard_is_read_and_written(tmp_path) -> None:
+    content = HEADER + b"t,w,x\n" * 1000
+    (tmp_path / "a.csv.zst").write_bytes(zstandard(content))
+    (tmp_path / "b.csv.zst").write_bytes(zstandard(content[:99]) + zstandard(content[99:]))
+    frame = adapters.read_long(tmp_path / "a.csv.zst")
+    assert len(frame) == 1000
+    pd.testing.assert_frame_equal(adapters.read_long(tmp_path / "b.csv.zst"), frame)
+    assert adapters.to_answers([tmp_path / "a.csv.zst"]).n_tasks == 1
+    adapters.write_table(frame, tmp_path / "c.csv.zst")
+    with pa.input_stream(tmp_path / "c.csv.zst", compression="zstd") as file:
+        assert file.read() == content
+    pd.testing.assert_frame_equal(adapters.read_long(tmp_path / "c.csv.zst"), frame)
+
+
+@pytest.mark.parametrize("name", ["a.csv.zip", "a.log", "folder", "a.csv"])
+def test_a_file_that_is_not_there_is_said_to_be_so_whatever_its_name(tmp_path, name: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        adapters.to_answers(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        adapters.from_file(tmp_path / name, task="item")
+
+
+def test_bars_separate_fields_as_semicolons_do(csv) -> None:
+    assert read(csv, b"task|worker|label\nt|w|x;y\n") == [["t", "w", "x;y"]]
+    assert read(csv, b'note|label|worker|task\n"a|b"|x|w|t\n') == [["t", "w", "x"]]
+    with pytest.raises(DataError, match="begins on line 2 do not match"):
+        read(csv, b'task|worker|label\nt|w|"x\nu|w|y\n')
+
+
+@pytest.mark.parametrize("first", ["sep=;", "sep=,", "# export of 2024"])
+def test_a_first_line_that_names_no_columns_is_said(csv, first: str) -> None:
+    with pytest.raises(
+        MissingColumnError, match=r"The first line \(.*\) names no columns: remove it"
+    ):
+        read(csv, first.encode() + b"\ntask,worker,label\nt,w,x\n")
+
+
+def test_objects_within_lines_are_named_by_their_path(tmp_path) -> None:
+    lines = [
+        {"item": {"id": f"t{k}"}, "by": {"user": {"name": "ann"}}, "answer": {"value": k % 2}}
+        for k in range(4)
+    ]
+    lines[3]["answer"] = None
+    lines.append({"item": {"id": "t4"}, "by": {"user": {"name": "bob"}}, "answer.value": 1})
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    columns = {"task": "item.id", "worker": "by.user.name", "label": "answer.value"}
+    frame = adapters.read_long(path, columns=columns)
+    assert frame["task"].tolist() == ["t0", "t1", "t2", "t3", "t4"]
+    assert frame["worker"].tolist() == ["ann"] * 4 + ["bob"]
+    assert frame["label"].fillna(-1).tolist() == [0, 1, 0, -1, 1]
+    with pytest.raises(
+        FormError, match=r"holds 5 objects .*\.str\['id'\]; in JSON lines by its path, COLUMN\.id"
+    ):
+        adapters.from_file(path, columns={**columns, "task": "item"}, missing="drop")
+    with pytest.raises(MissingColumnError, match="missing columns 'item.key'"):
+        adapters.read_long(path, columns={**columns, "task": "item.key"})

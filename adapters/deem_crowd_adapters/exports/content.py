@@ -84,7 +84,7 @@ def open_content(place: Place, sheet: Any = None) -> Content:
     Parameters
     ----------
     place : path, '-' or open file
-        Compressed content (gzip, bzip2, xz) is recognised.
+        Compressed content (gzip, bzip2, xz, Zstandard) is recognised.
     sheet : str or int, optional
         Of a workbook, the only sheet to read.
 

@@ -13,7 +13,7 @@ from deem_crowd_adapters.exports.collected import Collected
 
 _SUFFIXES = {
     *(".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".tab", ".parquet", ".npy", ".npz", ".xlsx"),
-    *(".xml", ".zip", ".eval", ".gz", ".bz2", ".xz"),
+    *(".xml", ".zip", ".eval", ".gz", ".bz2", ".xz", ".zst"),
 }
 """Files of a folder that are read; others, such as a README, are not."""
 
