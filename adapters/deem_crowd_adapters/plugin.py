@@ -66,6 +66,8 @@ def deem_crowd_adapters() -> Mapping[str, Offer]:
             "exports.tools:from_labelbox",
             "Labelbox classifications, JSON, CSV or NDJSON",
         ),
+        "zooniverse": ("exports.tools:from_zooniverse", "Zooniverse: classification export"),
+        "sagemaker": ("exports.tools:from_sagemaker", "SageMaker Ground Truth: answers of workers"),
         "figure-eight": ("exports.tools:from_figure_eight", "Figure Eight (Appen) full report"),
         "excel": (
             "exports.tools:from_excel",

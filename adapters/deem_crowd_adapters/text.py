@@ -133,6 +133,10 @@ def _header(source: Source, delimiter: str) -> list[str]:
 
 
 def _remedy(header: Sequence[str], delimiter: str, needed: Sequence[str]) -> str:
+    from deem_crowd_adapters.exports import regions
+
+    if header and (said := regions.named_by_line("\t".join(header))):
+        return said
     if header and header[0].startswith(("sep=", "#")):
         return f"The first line ({header[0]!r}) names no columns: remove it, as tail -n +2 does."
     for other, called in ((";", "semicolons"), ("\t", "tabs"), (",", "commas"), ("|", "bars")):

@@ -435,6 +435,27 @@ def test_prodigy_asks_about_several_labels(tmp_path: Path) -> None:
     assert "2 labels were asked about" in said
 
 
+def test_prodigy_reviews_are_said_to_hold_one_decision_a_task(tmp_path: Path) -> None:
+    records = [
+        {
+            "text": f"text {k}",
+            "_input_hash": k,
+            "_view_id": "review",
+            "options": [{"id": "a"}, {"id": "b"}],
+            "accept": ["a"],
+            "answer": "accept",
+            "_session_id": "reviewer",
+            "versions": [{"accept": ["a"], "sessions": ["ann"]}],
+        }
+        for k in range(3)
+    ]
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)))
+    with pytest.warns(DataWarning, match="3 records are of a review.*datasets that were reviewed"):
+        export = adapters.read_export(path)
+    assert set(export.answers["worker"]) == {"reviewer"}
+
+
 def test_prodigy_without_a_session_is_named_after_its_file(tmp_path: Path) -> None:
     records = prodigy_binary()[:1] + prodigy_binary()[2:3]
     for record in records:

@@ -85,6 +85,8 @@ class Collected:
         """What to do about it where there are no answers at all."""
         self.one_question = ""
         """What to do where several questions are one."""
+        self.is_one_task = False
+        """Whether a file of this format is about one task, so that files share none."""
         self.workers_are_global = False
         """Whether a worker's id means the same person in every file (an e-mail address, a model's name)."""
 

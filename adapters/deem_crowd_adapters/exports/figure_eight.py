@@ -9,13 +9,42 @@ from deem_crowd.exceptions import DataError, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical, rows_of
+from deem_crowd_adapters.exports.rows import canonical, hashable, listed, mapped, rows_of
 
 _TRUE = (True, 1, "1", "true", "True", "TRUE")
 
 
 def _is_full(content: Content) -> bool:
     return content.kind in ("table", "records") and {"_unit_id", "_worker_id"} <= content.keys
+
+
+def _is_units(content: Content) -> bool:
+    """Tell the JSON report: a unit a line, with its judgments within."""
+    return content.kind == "records" and {"results", "judgments_count"} <= content.keys
+
+
+def read_units(content: Content, collected: Collected) -> None:
+    """Add the answers of each judgment of each unit; what is left out, and gold, are those of :func:`read`."""
+    collected.workers_are_global = True
+    for number, unit in enumerate(content.value):
+        place = f"record {number}"
+        task = hashable(unit.get("id"), content, place, "'id'")
+        data = mapped(unit.get("data"), content, place, "'data'")
+        given = {key: value for key, value in data.items() if "_gold" not in key}
+        collected.content.setdefault(task, canonical(given))
+        results = mapped(unit.get("results"), content, place, "'results'")
+        for each in listed(results.get("judgments"), content, place, "'judgments'"):
+            judgment = mapped(each, content, place, "a judgment")
+            worker = hashable(judgment.get("worker_id"), content, place, "'worker_id'")
+            answers = mapped(judgment.get("data"), content, place, "'data' of a judgment")
+            for question, answer in answers.items():
+                gold = _parts(data.get(f"{question}_gold"))
+                if len(gold) == 1:
+                    collected.known(question, task, gold[0])
+                if judgment.get("tainted") not in _TRUE:
+                    collected.add(question, task, worker, _parts(answer))
+            if judgment.get("tainted") in _TRUE:
+                collected.skip("judgments of contributors who failed test questions")
 
 
 def _is_aggregated(content: Content) -> bool:
@@ -105,5 +134,6 @@ def _parts(value: Any) -> list[Any]:
 
 FORMATS = (
     Format("figure-eight", "Figure Eight full report", _is_full, read),
+    Format("figure-eight", "Figure Eight JSON report", _is_units, read_units),
     Format("figure-eight", "Figure Eight aggregated report", _is_aggregated, refuse),
 )

@@ -42,6 +42,8 @@ MODULES = (
     "cvat",
     "labelbox",
     "figure_eight",
+    "zooniverse",
+    "sagemaker",
     "workbook",
     "doccano",
     "long_files",

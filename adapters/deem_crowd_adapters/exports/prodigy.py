@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+from deem_crowd.exceptions import counted
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
@@ -78,6 +79,12 @@ def read(content: Content, collected: Collected) -> None:
         else:
             task = _task(record, number, collected, of_label=len(labels) > 1)
             collected.add("answer", task, worker, answer)
+    reviewed = sum(record.get("_view_id") == "review" for record in content.value)
+    if reviewed:
+        collected.notes.append(
+            f"{counted(reviewed, 'record is', 'records are')} of a review, which holds what the reviewer decided: for "
+            "the answers of the annotators, export the datasets that were reviewed"
+        )
     if len(labels - {None}) > 1 and "answer" in collected.questions:
         collected.notes.append(
             f"a task is a text with a label to confirm, since {len(labels - {None})} labels were asked about"

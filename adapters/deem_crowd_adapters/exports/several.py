@@ -150,7 +150,7 @@ def _task_names(
         joined.notes.append(
             f"the files share no task id, so tasks with the same data are taken for one ({met:,} of them)"
         )
-    else:
+    elif not all(piece.is_one_task for piece in pieces):
         joined.notes.append(
             "no task is shared by the files: if they hold the same tasks under other ids, give these the same ids"
         )
