@@ -9,12 +9,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import processes
 import pytest
+from deem_crowd_adapters import write_table
 from typer.testing import CliRunner, Result
 
 import deem_crowd
@@ -652,3 +654,21 @@ def test_scores_may_be_named_as_labels_are(folder: Path) -> None:
     named = call(*asked, "--label", "points")
     assert named.exit_code == 0, named.stderr
     assert named.stdout == call(*asked, "--adapter-set", "score=points").stdout
+
+
+def test_a_pipe_takes_the_format_that_is_asked_for(folder: Path) -> None:
+    os.mkfifo("pipe")
+    for format, first in ((None, "task,label"), ("tsv", "task\tlabel"), ("jsonl", '{"task": "t0"')):
+        got: list[str] = []
+
+        def read(got: list[str] = got) -> None:
+            got.append(Path("pipe").read_text())
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        asked = [] if format is None else ["--format", format]
+        write_table(answers(), folder / f"answers.{format or 'csv'}")
+        done = call("aggregate", f"answers.{format or 'csv'}", "-o", "pipe", *asked)
+        assert done.exit_code == 0, done.stderr
+        reader.join(20)
+        assert got[0].startswith(first)

@@ -85,6 +85,7 @@ def from_wide(
     column = np.concatenate([g.column for g in groups] or [np.zeros(0, np.int64)])
     if not named:
         _refuse_odd_columns(column, codes, names, len(label_ids))
+        _warn_one_hot(row, column, codes, label_ids, (tasks, names))
     _warn_empty("task", tasks, np.bincount(row, minlength=len(tasks)), "gets a missing label")
     if len(tasks):
         per_worker = np.bincount(column, minlength=len(names))
@@ -108,6 +109,27 @@ def _refuse_odd_columns(
         f"{text} If it holds the tasks, pass task={name!r}; else name the columns of the workers: "
         f"workers={rest[:3]!r}{'' if len(rest) <= 3 else ' and so on'}."
     )
+
+
+def _warn_one_hot(
+    row: npt.NDArray[Any],
+    column: npt.NDArray[Any],
+    codes: npt.NDArray[Any],
+    labels: pd.Index,
+    names: tuple[pd.Index, pd.Index],
+) -> None:
+    """Warn if each of ten rows or more holds one 1 beside zeros, as one-hot labels of one source do."""
+    tasks, workers = names
+    if len(tasks) < 10 or sorted(map(str, labels)) not in (["0", "1"], ["False", "True"]):
+        return
+    ones = codes == int(str(labels[1]) in ("1", "True"))
+    if (np.bincount(row[ones], minlength=len(tasks)) == 1).all() and np.ptp(column[ones]) > 0:
+        warn(
+            f"each row holds one {labels[codes[ones][0]]} beside zeros, as one-hot labels do: the columns "
+            f"({first_few(workers)}) look like classes, and each counts as a worker. If they are classes, "
+            "df.idxmax(axis=1) makes the labels of one source of them; if not, name the workers: workers=[…].",
+            DataWarning,
+        )
 
 
 def _checked_form(

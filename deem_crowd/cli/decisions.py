@@ -243,7 +243,7 @@ class _Settings:
         """Return the ids in the column ``task`` of a file; none of no file."""
         if path is None:
             return []
-        return intake.read_ids(path, self.kind, ["task"], self.ids)["task"].tolist()
+        return intake.read_ids(path, self.reading, ["task"], self.ids)["task"].tolist()
 
     def labels(self, path: str) -> pd.Series:
         """Return the labels in a file, index task."""
@@ -254,7 +254,7 @@ class _Settings:
         if path is None:
             return None
         try:
-            table = intake.read_ids(path, self.kind, [what, "cost"], self.ids)
+            table = intake.read_ids(path, self.reading, [what, "cost"], self.ids)
         except MissingColumnError as error:
             raise MissingColumnError(
                 f"{error} Costs are by task; with --pairs by worker."

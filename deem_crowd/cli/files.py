@@ -200,8 +200,9 @@ def _identity(path: str, stream: Any) -> tuple[int, int] | None:
 def format_asked(path: str, format: str | None) -> str | None:
     """Return the format asked for where the name of a file does not tell one."""
     from deem_crowd_adapters.files import format_of
+    from deem_crowd_adapters.formats import is_stream
 
-    if path == "-":
+    if is_stream(path):
         return format
     try:
         format_of(path)

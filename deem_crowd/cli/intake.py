@@ -234,14 +234,17 @@ def _warn_of_gold(asked: Reading) -> None:
 
 
 def read_ids(
-    path: str, format: str | None, needed: Sequence[str], like: Mapping[str, Any]
+    path: str, asked: Reading, needed: Sequence[str], like: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Return the columns of a file that are needed; ids that are written like those of ``like`` become these."""
+    """Return the columns of a file that are needed; ids that are written like those of ``like`` become these.
+
+    Columns may be called as those of the answers are.
+    """
     from deem_crowd_adapters.files import read_table
 
     from deem_crowd.data.frames import require_columns
 
-    format = format_asked(path, format)
+    format = format_asked(path, asked.format)
     frame = _only_table(path) if _is_document(path, format) else read_table(path, format)
     if frame is None:
         keys = ", ".join(f'"{name}": …' for name in needed)
@@ -249,6 +252,9 @@ def read_ids(
             f"{called(path, 'input')} holds no table. Give JSON records, [{{{keys}}}, …], or a table with "
             f"{'the column' if len(needed) == 1 else 'columns'} {', '.join(needed)}."
         )
+    for part, column in asked.columns.items():
+        if part in needed and part not in frame and column in frame:
+            frame = frame.rename(columns={column: part})
     try:
         require_columns(frame, needed)
     except MissingColumnError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import deem_crowd_adapters as adapters
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from deem_crowd import DEEMAggregator
+from deem_crowd.cli.app import app
 from deem_crowd.exceptions import DataError, DataWarning
 
 PEOPLE, QUESTIONS = 24, 8
@@ -139,3 +142,37 @@ def test_dates_are_no_labels(tmp_path: Path) -> None:
     alone.to_csv(tmp_path / "y.csv", index=False)
     with pytest.raises(DataError, match="of no format that is known"):
         adapters.read_export(tmp_path / "y.csv")
+
+
+@pytest.mark.parametrize("cells", [(0, 1), (False, True), ("0", "1")], ids=str)
+def test_one_hot_labels_in_memory_raise_a_warning(cells: tuple[Any, Any]) -> None:
+    truth = np.random.default_rng(0).integers(3, size=40)
+    frame = pd.DataFrame(
+        {name: [cells[int(t == k)] for t in truth] for k, name in enumerate("abc")}
+    )
+    with pytest.warns(DataWarning, match="one-hot labels.*'a', 'b', 'c'.*look like classes"):
+        adapters.from_wide(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adapters.from_wide(frame, workers=["a", "b", "c"])  # named, so meant
+        frame.iloc[3] = cells[1]  # and a row with two of them is no one-hot label
+        adapters.from_wide(frame)
+
+
+def test_costs_and_ids_may_be_called_as_the_answers_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    rows = [(f"c{t}", w, int(draw.random() < 0.5)) for t in range(30) for w in range(1, 4)]
+    pd.DataFrame(rows, columns=["content", "moderator", "verdict"]).to_csv("a.csv", index=False)
+    costs = pd.DataFrame({"moderator": [1, 2, 3], "cost": [1.0, 5.0, 5.0]})
+    costs.to_csv("costs.csv", index=False)
+    costs.rename(columns={"moderator": "worker"}).to_csv("own.csv", index=False)
+    pd.DataFrame({"content": ["c1", "c2"]}).to_csv("out.csv", index=False)
+    asked = ["next", "a.csv", "--task", "content", "--worker", "moderator", "--label", "verdict"]
+    asked += ["--pairs", "-n", "90", "--exclude", "out.csv", "--costs"]
+    named = CliRunner().invoke(app, [*asked, "costs.csv"])
+    assert named.exit_code == 0, named.stderr
+    assert named.stdout == CliRunner().invoke(app, [*asked, "own.csv"]).stdout
+    assert "\nc2," not in named.stdout

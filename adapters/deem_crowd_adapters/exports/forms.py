@@ -104,7 +104,7 @@ def refuse_classes(frame: pd.DataFrame, sources: Sequence[Hashable], name: str) 
     if np.isnan(numbers).any() or (numbers < 0).any() or (numbers % 1).any():
         return
     sums = numbers.sum(1)
-    if len(sums) < 2 or np.ptp(sums) > 0 or (np.ptp(numbers, axis=0) > 0).sum() < 2:
+    if len(sums) < 10 or np.ptp(sums) > 0 or (np.ptp(numbers, axis=0) > 0).sum() < 2:
         return
     if sums[0] == 1:
         what = "as one-hot labels do, where each column is a class"
