@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as pacsv
 
 from deem_crowd.exceptions import DataError, MissingColumnError, ParameterError, first_few
-from deem_crowd_adapters import roles
+from deem_crowd_adapters import regions, roles
 from deem_crowd_adapters.formats import PARQUET_MARK
 from deem_crowd_adapters.source import Source
 
@@ -133,8 +133,6 @@ def _header(source: Source, delimiter: str) -> list[str]:
 
 
 def _remedy(header: Sequence[str], delimiter: str, needed: Sequence[str]) -> str:
-    from deem_crowd_adapters.exports import regions
-
     if header and (said := regions.named_by_line("\t".join(header))):
         return said
     if header and header[0].startswith(("sep=", "#")):

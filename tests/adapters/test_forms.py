@@ -93,6 +93,14 @@ def test_questions_above_the_columns_show_a_form_of_any_tool(tmp_path: Path) -> 
         assert len(adapters.read_export(tmp_path / "x.csv", "wide", task="Nr").answers)
 
 
+def test_one_question_above_the_column_of_each_source_is_no_form(tmp_path: Path) -> None:
+    given = answers().rename(columns=lambda c: f"Which planet? (rater {c[-2:]})")
+    given.insert(0, "item_id", range(PEOPLE))
+    given.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.warns(DataWarning, match="tasks are column 'item_id'"):
+        assert adapters.to_answers(tmp_path / "x.csv").n_workers == QUESTIONS
+
+
 def test_a_person_is_called_by_the_e_mail_address_and_not_by_the_time(tmp_path: Path) -> None:
     given = answers()
     given.insert(0, "Timestamp", [f"2024/01/{k + 1:02} 10:00:00 AM" for k in range(PEOPLE)])

@@ -464,6 +464,17 @@ def test_prodigy_without_a_session_is_named_after_its_file(tmp_path: Path) -> No
     assert set(export.answers["worker"]) == {"carol"}
 
 
+def test_mturk_assignments_that_are_marked_to_be_rejected_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "HITId,WorkerId,AssignmentStatus,Answer.q,Approve,Reject\n"
+        "h1,A1,Submitted,pos,x,\nh1,A2,Submitted,neg,,bad work\nh1,A3,Approved,pos,,bad work\n"
+    )
+    with pytest.warns(DataWarning, match=r"rejected assignments \(1\)"):
+        export = adapters.read_export(path)
+    assert export.answers["worker"].tolist() == ["A1", "A3"]
+
+
 def test_mturk_items_of_one_hit_and_options_as_columns(tmp_path: Path) -> None:
     several = (
         "HITId,WorkerId,AssignmentStatus,Input.item1,Input.item2,Answer.q1,Answer.q2\n"

@@ -50,7 +50,7 @@ def refuse_people(
     plain = {str(c).partition(". ")[0].strip().casefold() for c in frame.columns}
     tool, lines = next(((t, lines) for t, marks, lines in _TOOLS if marks <= plain), ("", ""))
     by_name = task is not None and any(p.search(str(task)) for p in (*_PEOPLE, _TIME))
-    asking = 2 * sum("?" in str(c) for c in sources) > len(sources)
+    asking = 2 * sum(str(c).rstrip(" *").endswith("?") for c in sources) > len(sources)
     if not (tool or by_name or asking):
         return
     person = _person(frame, task, sources)

@@ -55,7 +55,8 @@ def read(content: Content, collected: Collected) -> None:
 
 def _is_rejected(row: dict[str, Any], collected: Collected) -> bool:
     status = str(row.get("AssignmentStatus") or "").lower()
-    rejected = status == "rejected" or (not status and row.get("Reject") not in (None, ""))
+    marked = status in ("", "submitted") and row.get("Reject") not in (None, "")
+    rejected = status == "rejected" or marked
     collected.skip("rejected assignments", int(rejected))
     return rejected
 

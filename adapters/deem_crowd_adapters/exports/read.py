@@ -13,7 +13,8 @@ from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.data.frames import COLUMNS, synonyms
 from deem_crowd.exceptions import DataError, ParameterError, first_few
-from deem_crowd_adapters.exports import known, regions, several, workbook
+from deem_crowd_adapters import regions
+from deem_crowd_adapters.exports import known, several, workbook
 from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of, gold_of, tasks_of
 from deem_crowd_adapters.exports.content import Content, open_content
 from deem_crowd_adapters.source import Source
@@ -83,7 +84,7 @@ def read_export(
             raise DataError(
                 f"{content.name} is empty: JSON without a record. Export the answers again."
             )
-        if said := regions.named(content):
+        if said := regions.named(content.kind, content.keys, content.value):
             raise DataError(f"{content.name} is of no format that is read. {said}")
         columns = synonyms(content.keys, COLUMNS) if content.kind in ("records", "table") else {}
         named = ", ".join(f"{part}={name!r}" for name, part in columns.items() if name != part)

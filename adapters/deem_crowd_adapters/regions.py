@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-
-from deem_crowd_adapters.exports.content import Content
+from collections.abc import Set
+from typing import Any
 
 _TOOLS = (
     ("COCO annotations", "boxes and polygons", {"images", "annotations", "categories"}),
@@ -27,14 +27,19 @@ _TEXTS = (
 )
 
 
-def named(content: Content) -> str:
-    """Return what a file of regions or spans is, and what to do about it; empty if it is none."""
-    if content.kind in ("object", "records"):
-        found = next((tool[:2] for tool in _TOOLS if tool[2] <= content.keys), None)
-    elif content.kind == "xml":
-        found = next((tool[:2] for tool in _XML if tool[2] in content.value), None)
-    else:
-        found = None
+def named(kind: str, keys: Set[str], value: Any) -> str:
+    """Return what a file of regions or spans is, and what to do about it; empty if it is none.
+
+    Parameters
+    ----------
+    kind, keys, value
+        Of the file's content, as it was opened.
+    """
+    found = None
+    if kind in ("object", "records"):
+        found = next((tool[:2] for tool in _TOOLS if tool[2] <= keys), None)
+    elif kind == "xml":
+        found = next((tool[:2] for tool in _XML if tool[2] in value), None)
     return "" if found is None else _said(*found)
 
 
