@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.cli.app import app
-from deem_crowd.exceptions import DataError, DataWarning
+from deem_crowd.exceptions import DataError, DataWarning, FormError
 
 PEOPLE, QUESTIONS = 24, 8
 
@@ -184,3 +184,20 @@ def test_costs_and_ids_may_be_called_as_the_answers_are(
     assert named.exit_code == 0, named.stderr
     assert named.stdout == CliRunner().invoke(app, [*asked, "own.csv"]).stdout
     assert "\nc2," not in named.stdout
+
+
+def test_the_remedy_for_an_open_question_is_one_that_fit_takes(tmp_path: Path) -> None:
+    rows = [
+        f"h{k},A{w},Approved,{'pos' if k % 2 else 'neg'},{'big' if k % 3 else 'small'}"
+        for k in range(12)
+        for w in range(3)
+    ]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["HITId,WorkerId,AssignmentStatus,Answer.tone,Answer.size", *rows]))
+    with pytest.raises(DataError, match="Choose one: ") as error:
+        DEEMAggregator().fit(path)
+    call = str(error.value).split("Choose one: ")[1].split(" (in the shell")[0]
+    given = eval(call, {"to_answers": adapters.to_answers, "path": path})
+    assert set(DEEMAggregator().fit_predict(given)) <= {"pos", "neg", "big", "small"}
+    with pytest.raises(FormError, match=r"got Export: pass its frame of answers, \.answers"):
+        DEEMAggregator().fit(adapters.read_export(path, question="tone"))

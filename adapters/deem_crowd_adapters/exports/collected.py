@@ -24,7 +24,7 @@ WORDY = 60
 MULTILABEL = (
     "A task with several labels is several yes-or-no questions: crowd-kit's BinaryRelevance asks them one by one, "
     "with DEEMAggregator() inside, and read_export(path, multiple='lists').answers is what it takes "
-    "(docs/your-data.md). To leave these answers out instead: multiple='drop' "
+    "(docs/your-data.md). To leave these answers out instead: to_answers(path, multiple='drop') "
     "(in the shell: --adapter-set multiple=drop)."
 )
 
@@ -196,8 +196,9 @@ class Collected:
         )
         best = max(clear or given, key=lambda name: len(given[name].labels))
         raise DataError(
-            f"{self.file} ({self.tool}) holds {len(given)} questions: {shown}. Choose one: question={best!r} (in "
-            f"the shell: --adapter-set question={_quoted(best)}).{self.one_question}"
+            f"{self.file} ({self.tool}) holds {len(given)} questions: {shown}. Choose one: "
+            f"to_answers(path, question={best!r}) (in the shell: --adapter-set question={_quoted(best)})."
+            f"{self.one_question}"
         )
 
     def _refuse_text(self, name: str, chosen: Question) -> None:
