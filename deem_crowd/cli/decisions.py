@@ -269,8 +269,13 @@ class _Settings:
 
 @contextlib.contextmanager
 def _usage(option: str | None = None) -> Iterator[None]:
-    """Report parameters that are wrong as bad usage."""
+    """Report parameters that are wrong as bad usage, of the option that a message begins with, or of ``option``."""
     try:
         yield
     except ParameterError as error:
+        name, must, rest = str(error).partition(" must be ")
+        if must and name.isidentifier():
+            raise typer.BadParameter(
+                f"must be {rest}", param_hint=f"--{name.replace('_', '-')}"
+            ) from error
         raise typer.BadParameter(str(error), param_hint=option) from error

@@ -323,6 +323,9 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"([Nn])ame it: (swap|swapped)=", r"\1ame it: --adapter-set \2="),
     (r"\(groups=\)", """(--set 'groups={"their name": ["…", "…"]}')"""),
     (r"\b(missing|duplicates|format)='(\w+)'", r"--\1 \2"),
+    (r"^(exclude|unanswered|gold|labels)(?=:? (?:holds|names|gives|\d))", r"--\1"),
+    (r"^costs (?=are|of|name)", "--costs: costs "),
+    (r"leave it out with exclude=", "leave it out with --exclude"),
 )
 
 

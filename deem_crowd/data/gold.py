@@ -62,8 +62,11 @@ def pairs(
     return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
 
 
-def in_pandas(table: Any) -> Any:
-    """Return a table of polars or Arrow as one of pandas, with a column ``task`` where its index is called so."""
+def in_pandas(table: Any, id_: str = "task") -> Any:
+    """Return a table of polars or Arrow as one of pandas, with a column ``task`` where its index is called so.
+
+    ``id_`` is another name of that column.
+    """
     if isinstance(table, pd.Series | Mapping):
         return table
     if (
@@ -72,7 +75,7 @@ def in_pandas(table: Any) -> Any:
         and hasattr(table, "columns")
     ):
         table = table.to_pandas()
-    if isinstance(table, pd.DataFrame) and "task" not in table and table.index.name == "task":
+    if isinstance(table, pd.DataFrame) and id_ not in table and table.index.name == id_:
         return table.reset_index()
     return table
 

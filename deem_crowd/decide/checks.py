@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -75,21 +75,21 @@ def ids(name: str, values: Iterable[Hashable] | None, what: str = "task") -> lis
     return list(values)
 
 
-def refuse_other_kind(name: str, values: pd.Index, tasks: pd.Index) -> None:
-    """Refuse ids that name no task but look like one as text: 7 where the task is '7'.
+def refuse_other_kind(name: str, values: pd.Index, known: pd.Index, what: str = "task") -> None:
+    """Refuse ids that name no task (or worker) but look like one as text: 7 where the task is '7'.
 
     Raises
     ------
     DataError
     """
-    strange = {str(value): value for value in values[~values.isin(tasks)]}
-    alike = tasks[tasks.astype(str).isin(list(strange))] if strange else ()
+    strange = {str(value): value for value in values[~values.isin(known)]}
+    alike = known[known.astype(str).isin(list(strange))] if strange else ()
     if len(alike):
-        given = [strange[str(task)] for task in alike]
+        given = [strange[str(one)] for one in alike]
         raise DataError(
-            f"{name} holds {counted(len(given), 'id')} of another kind than the tasks of the model: "
-            f"{first_few(given, 3)} instead of {first_few(alike, 3)}. Convert them to the dtype of the tasks, "
-            f"{tasks.dtype}."
+            f"{name} holds {counted(len(given), 'id')} of another kind than the {what}s of the model: "
+            f"{first_few(given, 3)} instead of {first_few(alike, 3)}. Convert them to the dtype of the {what}s, "
+            f"{known.dtype}."
         )
 
 
@@ -143,50 +143,3 @@ def classifier(name: str, value: Any, *methods: str) -> None:
         raise ParameterError(
             f"{name} must be a scikit-learn classifier; a {type(value).__name__} has no {' and no '.join(absent)}."
         )
-
-
-def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
-    """Return the cost of one answer for each task or worker, shape (len(ids),).
-
-    Parameters
-    ----------
-    costs : number, Series or mapping from id to number, or None
-        None is a cost of 1 each.
-    what : 'task' or 'worker'
-
-    Raises
-    ------
-    DataError
-        If a cost is missing, not a number, or not above 0.
-    """
-    if costs is None:
-        return np.ones(len(ids))
-    if isinstance(costs, (pd.Series, Mapping)):
-        series = costs if isinstance(costs, pd.Series) else pd.Series(dict(costs), dtype=object)
-        twice = series.index[series.index.duplicated()].unique()
-        if len(twice):
-            raise DataError(
-                f"costs name {counted(len(twice), what)} more than once: {first_few(twice)}. Keep one cost of each."
-            )
-        place = series.index.get_indexer(ids)
-        values = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)
-        cost = np.where(place < 0, np.nan, np.append(values, np.nan)[place])
-    else:
-        if not isinstance(costs, (int, float, np.number)) or costs is True:
-            raise DataError(
-                f"costs is a {type(costs).__name__}; pass a number, or a Series or mapping from {what} to number."
-            )
-        cost = np.full(len(ids), float(costs))
-    absent = np.flatnonzero(np.isnan(cost))
-    if len(absent):
-        raise DataError(
-            f"costs are missing for {len(absent)} of {len(ids)} {what}s: {first_few(ids.take(absent))}. Give each "
-            f"{what} a cost{', or leave it out with exclude' if what == 'task' else ''}."
-        )
-    wrong = np.flatnonzero(~((cost > 0) & np.isfinite(cost)))
-    if len(wrong):
-        raise DataError(
-            f"costs of {len(wrong)} {what}s are not above 0: {first_few(ids.take(wrong))} "
-            f"({first_few(cost[wrong])}). A cost is a positive number."
-        )
-    return cost

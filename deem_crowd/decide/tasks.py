@@ -11,6 +11,7 @@ import pandas as pd
 
 from deem_crowd.decide import checks, criteria, diversity, ranking, shortlist
 from deem_crowd.decide.consensus import Consensus
+from deem_crowd.decide.costs import costs_of
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
 from deem_crowd.model.worker_tables import FullTables
 from deem_crowd.runtime.warning import warn
@@ -85,8 +86,8 @@ def next_tasks(
         What the model was fitted to; ``per_task_limit`` and 'least_confidence_per_answer' count them.
     per_task_limit : int, optional
         Tasks with this many answers are left out.
-    costs : number, Series or mapping from task to number, optional
-        Cost of one answer, above 0; scores are divided by it.
+    costs : number, Series or mapping from task to number, or DataFrame with columns task and cost, optional
+        Cost of one answer, above 0; scores are divided by it. The second column may have another name.
     exclude : task ids
         Tasks to leave out, such as those asked already; ids of no task are ignored.
     unanswered : task ids
@@ -184,7 +185,7 @@ def next_pairs(
         Who can be asked; all workers of the model if omitted.
     per_worker_limit : int, optional
         Most tasks for one worker.
-    costs : number, Series or mapping from worker to number, optional
+    costs : number, Series or mapping from worker to number, or DataFrame with columns worker and cost, optional
         Cost of one answer of each worker.
 
     Returns
@@ -210,7 +211,7 @@ def next_pairs(
     k = len(consensus.classes)
     known = consensus.required_tables() if len(asked) else FullTables(np.zeros((0, k, k)))
     who_asked = consensus.places_of(asked)
-    cost = checks.costs_of(costs, asked, "worker")
+    cost = costs_of(costs, asked, "worker")
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     typical = np.zeros(len(open_))
     if len(open_):
@@ -270,7 +271,7 @@ def _costs(costs: Any, consensus: Consensus, exclude: list[Hashable]) -> FloatAr
     """Return the cost of each task, shape (N,); tasks that are excluded need none."""
     needed = ~consensus.tasks.isin(exclude)
     cost = np.ones(consensus.n_tasks)
-    cost[needed] = checks.costs_of(costs, consensus.tasks[needed], "task")
+    cost[needed] = costs_of(costs, consensus.tasks[needed], "task")
     return cost
 
 

@@ -184,10 +184,33 @@ def test_no_input_is_overwritten(folder, command) -> None:
         ("next answers.csv -n 0", 2, "greater than or equal to 1"),
         ("next answers.csv --pairs --strategy margin", 2, "--strategy"),
         ("next answers.csv --costs gold.csv", 1, "cost"),
-        ("next answers.csv --costs few.csv", 1, "costs are missing for 88 of 90 tasks"),
-        ("next answers.csv --costs negative.csv", 1, "not above 0"),
-        ("next answers.csv --costs words.csv", 1, "costs are missing for 1 of 90 tasks: 't0'"),
-        ("next answers.csv --unanswered gold.csv", 1, "have a posterior already"),
+        (
+            "next answers.csv --costs few.csv",
+            1,
+            "--costs: costs are missing for 88 of 90 tasks: 't2', 't3', 't4', 't5', 't6', …. Give each task a "
+            "cost, or leave it out with --exclude.",
+        ),
+        ("next answers.csv --costs negative.csv", 1, "--costs: costs of 90 tasks are not"),
+        (
+            "next answers.csv --costs words.csv",
+            1,
+            "--costs: costs of 1 task are no numbers: 't0' ('much')",
+        ),
+        (
+            "next answers.csv --costs twice.csv",
+            1,
+            "--costs: costs name 2 tasks more than once: 't0', 't1'",
+        ),
+        (
+            "next answers.csv --unanswered gold.csv",
+            1,
+            "--unanswered names 90 tasks that have a posterior already",
+        ),
+        (
+            "next answers.csv --exclude far.csv",
+            0,
+            "warning: --exclude names 1 task that the model does not know ('far')",
+        ),
         ("next answers.csv --exclude few.csv -o few.csv", 2, "overwrite"),
         ("next answers.csv --adapter csv --task item", 1, "missing columns 'item'"),
         ("next answers.csv --adapter csv --task a --adapter-set task=b", 2, "named twice"),
@@ -199,9 +222,12 @@ def test_no_input_is_overwritten(folder, command) -> None:
             0,
             "--labels names 1 task without answers ('far')",
         ),
-        ("keep answers.csv --precision 1.5", 2, "precision must be a number between 0 and 1"),
-        ("keep answers.csv --confidence 0", 2, "confidence must be a number between 0 and 1"),
-        ("next answers.csv --gold strange.csv", 1, "label that no worker gave: 'c9'"),
+        ("keep answers.csv --precision 1.5", 2, "for --precision: must be a number between 0 and 1"),
+        ("keep answers.csv --confidence 0", 2, "for --confidence: must be a number between 0 and 1"),
+        ("next answers.csv --gold strange.csv", 1, "--gold holds 1 label that no worker gave: 'c9'"),
+        ("aggregate answers.csv -o x.csv --gold strange.csv", 1, "--gold holds 1 label that no"),
+        ("suspects answers.csv --labels strange.csv", 1, "--labels: 1 label that the model"),
+        ("next answers.csv --gold far.csv", 0, "--gold names 1 task without answers ('far')"),
         (
             "keep answers.csv --gold strange.csv",
             0,
@@ -214,6 +240,7 @@ def test_bad_usage_and_bad_files(folder, line, status, message) -> None:
     costs = pd.DataFrame({"task": TRUTH.index, "cost": 1.0})
     costs.head(2).to_csv("few.csv", index=False)
     costs.assign(cost=-1.0).to_csv("negative.csv", index=False)
+    pd.concat([costs, costs.head(2)]).to_csv("twice.csv", index=False)
     costs.assign(cost=["much", *costs["cost"][1:]]).to_csv("words.csv", index=False)
     GOLD.head(1).assign(label="c9").to_csv("strange.csv", index=False)
     GOLD.head(1).assign(task="far").to_csv("far.csv", index=False)

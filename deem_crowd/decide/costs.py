@@ -1,0 +1,107 @@
+"""What one answer costs, for each task or worker, in any form a caller has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deem_crowd.data.gold import in_pandas
+from deem_crowd.decide.checks import refuse_other_kind
+from deem_crowd.exceptions import DataError, FormError, MissingColumnError, counted, first_few
+
+
+def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
+    """Return the cost of one answer for each task or worker, shape (len(ids),).
+
+    Parameters
+    ----------
+    costs : number, Series or mapping from id to number, table, or None
+        A table has a column (or index) of ids, called ``what``, and one of costs: the only other one, or that called
+        ``cost``. None is a cost of 1 each.
+    what : 'task' or 'worker'
+
+    Raises
+    ------
+    DataError
+        If a cost is missing, not a number, or not above 0.
+    FormError, MissingColumnError
+        If a table has other columns, or it is no form that is known.
+    """
+    if costs is None:
+        return np.ones(len(ids))
+    costs = in_pandas(costs, what)
+    if isinstance(costs, pd.DataFrame):
+        costs = _column(costs, what)
+    if isinstance(costs, pd.Series | Mapping):
+        cost = _by_id(costs, ids, what)
+    elif isinstance(costs, int | float | np.number) and costs is not True:
+        cost = np.full(len(ids), float(costs))
+    else:
+        raise FormError(
+            f"costs is a {type(costs).__name__}; pass a number, a Series or mapping from {what} to number, or a table "
+            f"with columns {what!r} and 'cost'."
+        )
+    absent = np.flatnonzero(np.isnan(cost))
+    if len(absent):
+        raise DataError(
+            f"costs are missing for {len(absent)} of {len(ids)} {what}s: {first_few(ids.take(absent))}. Give each "
+            f"{what} a cost{', or leave it out with exclude=' if what == 'task' else ''}."
+        )
+    wrong = np.flatnonzero(~((cost > 0) & np.isfinite(cost)))
+    if len(wrong):
+        raise DataError(
+            f"costs of {counted(len(wrong), what)} are not above 0: {first_few(ids.take(wrong))} "
+            f"({first_few(cost[wrong])}). A cost is a positive number."
+        )
+    return cost
+
+
+def _column(frame: pd.DataFrame, what: str) -> pd.Series:
+    """Return the costs in a frame, by task or worker."""
+    if what not in frame:
+        raise MissingColumnError(
+            f"costs as a table needs a column {what!r} and one of costs; found {first_few(frame.columns, 20)}. Rename "
+            f"the column of the {what}s, or pass a Series whose index holds them."
+        )
+    others = [name for name in frame.columns if name != what]
+    named = [name for name in others if name == "cost"] or others
+    if not named:
+        raise FormError(
+            f"costs as a table has no column of numbers beside {what!r}. Add one, 'cost'."
+        )
+    if len(named) > 1:
+        raise FormError(
+            f"costs as a table has {len(named)} columns beside {what!r}, and none of them alone is called 'cost': "
+            f"{first_few(named, 20)}. Pass the one that is meant: costs=frame.set_index({what!r})[{named[0]!r}]."
+        )
+    return pd.Series(frame[named[0]].array, index=pd.Index(frame[what].array, tupleize_cols=False))
+
+
+def _by_id(
+    costs: pd.Series | Mapping[Any, Any], ids: pd.Index, what: str
+) -> npt.NDArray[np.float64]:
+    """Return the cost of each id, NaN where it has none, shape (len(ids),)."""
+    if isinstance(costs, Mapping):
+        index = pd.Index(list(costs), tupleize_cols=False)
+        costs = pd.Series(list(costs.values()), index=index, dtype=object)
+    twice = costs.index[costs.index.duplicated()].unique()
+    if len(twice):
+        raise DataError(
+            f"costs name {counted(len(twice), what)} more than once: {first_few(twice)}. Keep one cost of each."
+        )
+    if len(ids) and not costs.index.isin(ids).any():
+        refuse_other_kind("costs", costs.index, ids, what)
+    place = costs.index.get_indexer(ids)
+    values = pd.to_numeric(costs, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    words = np.append(np.isnan(values) & costs.notna().to_numpy(), False)[place] & (place >= 0)
+    if words.any():
+        rows = np.flatnonzero(words)
+        raise DataError(
+            f"costs of {counted(len(rows), what)} are no numbers: {first_few(ids.take(rows))} "
+            f"({first_few(costs.iloc[place[rows]])}). A cost is a positive number, with a point for decimals."
+        )
+    return np.where(place < 0, np.nan, np.append(values, np.nan)[place])
