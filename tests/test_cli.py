@@ -214,7 +214,7 @@ def test_gold_of_tasks_without_answers_is_a_warning(folder: Path) -> None:
     (folder / "gold.csv").write_text("task,label\nt0,no\nelsewhere,no\n")
     result = call("aggregate", "answers.csv", "--gold", "gold.csv")
     assert result.exit_code == 0
-    assert result.stderr.startswith("warning: gold names 1 task without answers ('elsewhere')")
+    assert result.stderr.startswith("warning: --gold names 1 task without answers ('elsewhere')")
 
 
 @pytest.mark.parametrize(

@@ -259,9 +259,20 @@ def read_ids(
         require_columns(frame, needed)
     except MissingColumnError as error:
         raise MissingColumnError(f"{called(path, 'input')}: {error}") from error
+    for name in [name for name in needed if name in like]:
+        _refuse_gaps(frame[name], path)
     return frame[list(needed)].assign(
         **{name: written_like(frame[name], like[name]) for name in needed if name in like}
     )
+
+
+def _refuse_gaps(ids: pd.Series, path: str) -> None:
+    """Refuse a column of a file in which ids are missing."""
+    if ids.isna().any():
+        raise DataError(
+            f"{called(path, 'input')}: column {ids.name!r} is missing in "
+            f"{counted(int(ids.isna().sum()), 'row')}. Drop or repair such rows."
+        )
 
 
 def check_gold_labels(gold: pd.Series, answers: Answers) -> None:
@@ -300,12 +311,14 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
             f"{called(path, 'input')}: {error}\n{they_have} one row a task: columns task, label; "
             "columns of other names: --gold-task, --gold-label."
         ) from error
-    frame = frame[["task", "label"]].dropna(subset=["label"])
-    if frame["task"].isna().any():
-        raise DataError(
-            f"{called(path, 'input')}: column 'task' is missing in "
-            f"{counted(int(frame['task'].isna().sum()), 'row')}. Drop or repair such rows."
+    if len(frame) and frame["label"].isna().all():
+        warn(
+            f"{called(path, 'input')}: column 'label' is empty in all {counted(len(frame), 'row')}, so that no "
+            "label is known.",
+            DataWarning,
         )
+    frame = frame[["task", "label"]].dropna(subset=["label"])
+    _refuse_gaps(frame["task"], path)
     frame = frame.drop_duplicates()
     twice = frame["task"][frame["task"].duplicated()].unique()
     if len(twice):

@@ -326,6 +326,22 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^(exclude|unanswered|gold|labels)(?=:? (?:holds|names|gives|\d))", r"--\1"),
     (r"^costs (?=are|of|name)", "--costs: costs "),
     (r"leave it out with exclude=", "leave it out with --exclude"),
+    (
+        r"Pass a DataFrame indexed by task, or a file with a column 'task', instead",
+        "Give it a column (or array) 'task'",
+    ),
+    (
+        r"index the frame by task, or give it a column 'task'",
+        "give column 'task' the ids of the answers",
+    ),
+    (
+        r"Encode such columns, e\.g\. by pd\.get_dummies",
+        "Write such columns as numbers in the file",
+    ),
+    (
+        r"ordered=True (needs .*)\. Pass numbers, or an ordered categorical: .*\.$",
+        r"--set ordered=true \1. Write a number for each in the file, the lowest first.",
+    ),
 )
 
 

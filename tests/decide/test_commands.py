@@ -222,9 +222,21 @@ def test_no_input_is_overwritten(folder, command) -> None:
             0,
             "--labels names 1 task without answers ('far')",
         ),
-        ("keep answers.csv --precision 1.5", 2, "for --precision: must be a number between 0 and 1"),
-        ("keep answers.csv --confidence 0", 2, "for --confidence: must be a number between 0 and 1"),
-        ("next answers.csv --gold strange.csv", 1, "--gold holds 1 label that no worker gave: 'c9'"),
+        (
+            "keep answers.csv --precision 1.5",
+            2,
+            "for --precision: must be a number between 0 and 1",
+        ),
+        (
+            "keep answers.csv --confidence 0",
+            2,
+            "for --confidence: must be a number between 0 and 1",
+        ),
+        (
+            "next answers.csv --gold strange.csv",
+            1,
+            "--gold holds 1 label that no worker gave: 'c9'",
+        ),
         ("aggregate answers.csv -o x.csv --gold strange.csv", 1, "--gold holds 1 label that no"),
         ("suspects answers.csv --labels strange.csv", 1, "--labels: 1 label that the model"),
         ("next answers.csv --gold far.csv", 0, "--gold names 1 task without answers ('far')"),
@@ -234,6 +246,19 @@ def test_no_input_is_overwritten(folder, command) -> None:
             "does not know: 'c9'. It knows 'c0', 'c1', 'c2'",
         ),
         ("keep nowhere.csv", 1, "nowhere.csv"),
+        (
+            "keep answers.csv --gold nolabel.csv",
+            2,
+            "for --gold: gold names no task that has a label",
+        ),
+        (
+            "next answers.csv --gold nolabel.csv",
+            0,
+            "nolabel.csv: column 'label' is empty in all 90",
+        ),
+        ("next answers.csv --exclude gap.csv", 1, "gap.csv: column 'task' is missing in 1 row"),
+        ("next answers.csv --unanswered gap.csv", 1, "gap.csv: column 'task' is missing in 1 row"),
+        ("next answers.csv --costs gap.csv", 1, "gap.csv: column 'task' is missing in 1 row"),
     ],
 )
 def test_bad_usage_and_bad_files(folder, line, status, message) -> None:
@@ -241,6 +266,8 @@ def test_bad_usage_and_bad_files(folder, line, status, message) -> None:
     costs.head(2).to_csv("few.csv", index=False)
     costs.assign(cost=-1.0).to_csv("negative.csv", index=False)
     pd.concat([costs, costs.head(2)]).to_csv("twice.csv", index=False)
+    costs.assign(task=[None, *costs["task"][1:]]).to_csv("gap.csv", index=False)
+    GOLD.assign(label=None).to_csv("nolabel.csv", index=False)
     costs.assign(cost=["much", *costs["cost"][1:]]).to_csv("words.csv", index=False)
     GOLD.head(1).assign(label="c9").to_csv("strange.csv", index=False)
     GOLD.head(1).assign(task="far").to_csv("far.csv", index=False)

@@ -139,3 +139,34 @@ def test_what_cannot_be_used(iris, arguments, message, monkeypatch):
     said = " ".join((done.output + str(done.exception or "")).split())
     assert done.exit_code != 0
     assert message in said.replace("│ ", "")
+
+
+def test_remedies_are_those_of_a_file(iris, monkeypatch, tmp_path):
+    folder, _, x = iris
+    monkeypatch.chdir(tmp_path)
+    np.save("few.npy", x[:7])
+    table = pd.DataFrame(x, columns=list("abcd"))
+    table.assign(task=[f"x{i}" for i in range(len(x))]).to_csv("other.csv", index=False)
+    table.assign(task=range(len(x)), e="word").to_csv("words.csv", index=False)
+    for name, remedy in (
+        ("few.npy", "Give it a column (or array) 'task'"),
+        ("other.csv", "give column 'task' the ids of the answers"),
+        ("words.csv", "Write such columns as numbers in the file"),
+    ):
+        said = " ".join(
+            run(folder / "answers.csv", "--features", name, "-o", "o.csv").output.split()
+        )
+        assert remedy in said
+        assert "DataFrame" not in said
+        assert "frame" not in said
+        assert "pd." not in said
+
+
+def test_an_order_of_names_is_asked_for_in_words_of_the_shell(iris, monkeypatch, tmp_path):
+    _, frame, _ = iris
+    monkeypatch.chdir(tmp_path)
+    frame.assign(label=frame["label"].map(["low", "mid", "high"].__getitem__)).to_csv("a.csv")
+    said = " ".join(run("a.csv", "--set", "ordered=true", "-o", "o.csv").output.split())
+    assert "--set ordered=true needs labels with an order" in said
+    assert "Write a number for each in the file" in said
+    assert "df[" not in said

@@ -324,7 +324,7 @@ SHELL = [
     shell("1 and '1' in JSON", "aggregate a.jsonl -o out.csv", 1,
           "a.jsonl: column 'label' mixes kinds that read or compare alike: 3 (int) and '3' (str) (1 such pair). Convert the column to one dtype first.", a_jsonl='{"task": 1, "worker": 2, "label": 3}\n{"task": 2, "worker": 2, "label": "3"}\n'),
     shell("gold with a label nobody used", AGGREGATE + " --gold g.csv", 1,
-          "gold holds 1 label that no worker gave: 'z'. Labels given: 'x', 'y'. Correct gold, or leave those tasks out.", a_csv=SOUND, g_csv="task,label\na,z\n"),
+          "--gold holds 1 label that no worker gave: 'z'. Labels given: 'x', 'y'. Correct gold, or leave those tasks out.", a_csv=SOUND, g_csv="task,label\na,z\n"),
     shell("gold twice for a task", AGGREGATE + " --gold g.csv", 1,
           "g.csv: 1 task has two gold labels ('a'). Keep one for each.", a_csv=SOUND, g_csv="task,label\na,x\na,y\n"),
     shell("gold without a column", AGGREGATE + " --gold g.csv", 1,
