@@ -366,3 +366,33 @@ def test_a_first_part_of_rows_without_answers_is_not_forgotten() -> None:
         warnings.simplefilter("ignore", DataWarning)
         model = DEEM(n_classes=3).partial_fit(silent).partial_fit(X)
     assert len(model.labels_) == 5 + len(X)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_first_part_of_rows_without_answers_leaves_classes_to_the_next(soft) -> None:
+    n = 7
+    silent = np.full((n, X.shape[1]), -1)
+    part = np.eye(3)[X].transpose(0, 2, 1) if soft else X
+    if soft:
+        silent = np.zeros((n, 3, X.shape[1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        model = DEEM().partial_fit(silent)
+        assert (model.labels_ == -1).all()
+        model.partial_fit(silent, gold=np.full(n, -1)).partial_fit(part)
+        whole = DEEM().fit(np.concatenate([silent, silent, part]))
+    assert model.n_classes_ == 3
+    np.testing.assert_array_equal(model.labels_, whole.labels_)
+    np.testing.assert_allclose(model.probas_, whole.probas_, atol=1e-6)
+    with pytest.raises(DataError, match=r"not below n_classes=3: 3"):
+        model.partial_fit(np.full((2, X.shape[1]), 3))
+
+
+def test_a_model_that_knows_no_class_says_so() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        silent = np.full((5, X.shape[1]), -1)
+        model = DEEM().fit(silent)
+        with pytest.raises(DataError, match=r"No answer has told of a class .*n_classes=3\.$"):
+            model.predict(X)
+        assert len(DEEM(n_classes=3).fit(silent).predict(X)) == len(X)  # the remedy

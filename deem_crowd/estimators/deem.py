@@ -275,7 +275,7 @@ class DEEM(
             As in :meth:`fit`. Rows of an array or a wide frame are new tasks; answers with ids, and long tables, may
             be about old ones. If the index of a frame repeats an earlier id, a warning says that tasks now go by row
             number.
-            The first call settles K, if ``n_classes`` does not.
+            The first call that has answers settles K, if ``n_classes`` does not.
         y : ignored
             scikit-learn passes it; known classes are ``gold``.
         gold : integers, shape (N,), optional
@@ -297,7 +297,8 @@ class DEEM(
         predictions = inputs.opened(predictions)
         with exclusive(self):
             before, present = Memory.before(self.__dict__), None
-            if before is not None and before.answers.n_tasks == before.answers.n_classes == 0:
+            unsettled = before is not None and before.answers.n_classes == 0
+            if before is not None and unsettled and before.answers.n_tasks == 0:
                 before = None  # a part without rows settles nothing
             if before is None:
                 answers, columns = taken.read(predictions, settings["n_classes"])
@@ -306,7 +307,8 @@ class DEEM(
                 columns = self.__dict__.get(COLUMNS)
                 rows = taken.in_order(predictions, self.__dict__)
                 # no warning of sources that are silent in a later part
-                answers = as_answers(rows, before.answers.n_classes, warn_empty=("task",))
+                k = None if unsettled else before.answers.n_classes
+                answers = as_answers(rows, k, warn_empty=("task",))
             known = None if gold is None else class_vector(gold, answers, "gold")
             if before is None:
                 seen = Memory(answers, known)
@@ -316,7 +318,8 @@ class DEEM(
                     answers, earlier = taken.further(answers, predictions, before.answers)
                     answers = replace(answers, workers=earlier.workers)
                     before = Memory(earlier, before.known)
-                seen, present = before.with_vector(answers, known), self._model()
+                seen = before.with_vector(answers, known)
+                present = None if unsettled else self._model()
             model, posterior = trained(seen, settings, present)
             self._take(model, posterior, seen, columns, settings["model_dir"], goes_on=True)
         return self
