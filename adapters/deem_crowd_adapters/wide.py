@@ -11,7 +11,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
-from deem_crowd.data.doubts import warn_of_doubts
+from deem_crowd.data.doubts import warn_of_counts, warn_of_doubts
 from deem_crowd.data.wide import odd_columns
 from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
 from deem_crowd.runtime.warning import warn
@@ -92,6 +92,8 @@ def from_wide(
         _warn_empty("worker", names, per_worker, "counts as an average worker")
     answers = Answers.from_codes((row, tasks), (column, names), (codes, label_ids), classes=classes)
     warn_of_doubts(answers, classes_given=classes is not None)
+    if classes is None:
+        warn_of_counts(answers)
     return answers
 
 

@@ -346,3 +346,32 @@ def warn_if_zero_abstains(answers: Answers) -> None:
             "L - 1, which makes the classes 0, 1, ….",
             DataWarning,
         )
+
+
+def warn_of_counts(answers: Answers) -> None:
+    """Warn of a table without gaps whose whole numbers have one sum in all rows, as counts of votes for classes do.
+
+    Parameters
+    ----------
+    answers : Answers
+        N tasks, D workers, as read from a wide table or an array.
+    """
+    n, d, classes = answers.n_tasks, answers.n_workers, answers.classes
+    if answers.is_soft or n < 20 or d < 2 or answers.n_answers < n * d:
+        return
+    if classes.dtype.kind not in "iuf" or classes.min() < 0 or classes.max() < 1:
+        return
+    if d == 2 and classes.max() < 2:  # two that always contradict each other
+        return
+    number = classes.to_numpy(dtype=np.float64)[answers.hard_label]
+    sums = np.bincount(answers.task, number)
+    if (sums != sums[0]).any() or sums[0] % 1 or (number % 1).any():
+        return
+    if (np.bincount(answers.worker, number) == n * number[:d]).all():  # all tasks are alike
+        return
+    warn(
+        f"the numbers of each task sum to {int(sums[0])}: if they count votes, and the {d} columns "
+        f"({first_few(answers.workers, 3)}) are classes, nobody is told apart who answered, and nothing can be learned "
+        "beyond the shares. The label with most votes is df.idxmax(axis=1).",
+        DataWarning,
+    )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data import nested
 from deem_crowd.data.numbering import numbered
 from deem_crowd.exceptions import DataError, FormError, counted, first_few
 
@@ -233,6 +234,8 @@ def require_hashable(values: Iterable[Any], what: str) -> None:
             "them with crowd-kit's BinaryRelevance(DEEMAggregator()), one yes-or-no question a label, or give one row "
             "a label."
         )
+    if counts := nested.advice_on_counts(bad, what, "df['label']"):
+        raise FormError(counts)
     if bad and all(isinstance(value, dict) and value for value in bad):
         key = str(next(iter(bad[0])))
         raise FormError(

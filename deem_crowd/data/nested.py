@@ -1,8 +1,8 @@
-"""Rows that hold several answers in lists: messages that say how each answer gets a row of its own."""
+"""Rows that hold several answers, in lists or as counts: messages that say what to do with them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ LOOK_AT = 50
 def advice(data: pd.DataFrame, parts: Mapping[Any, str], table: str = "df") -> str:
     """Say how to give each answer a row of its own where rows hold several; empty where none does.
 
-    It is also empty where workers and labels have plain columns: lists beside them are something else.
+    It is also empty where workers and labels have plain columns: lists beside them are something else. Where a column
+    holds counts of votes, it says that these name no workers.
 
     Parameters
     ----------
@@ -26,6 +27,9 @@ def advice(data: pd.DataFrame, parts: Mapping[Any, str], table: str = "df") -> s
         What the frame is called in the advice.
     """
     head = data.iloc[:LOOK_AT]
+    for name in head:
+        if counts := advice_on_counts(head[name], f"column {name!r}", f"{table}[{name!r}]"):
+            return counts
     lists = {name: found for name in head if (found := _lists(head[name]))}
     if {"worker", "label"} <= {part for name, part in parts.items() if name not in lists}:
         return ""
@@ -55,3 +59,26 @@ def _lists(column: Any) -> list[Any]:
     given = [v for v in column if not (pd.api.types.is_scalar(v) and pd.isna(v))]
     lists = all(isinstance(v, list) or (isinstance(v, np.ndarray) and v.ndim) for v in given)
     return given if lists and any(map(len, given)) else []
+
+
+def advice_on_counts(values: Iterable[Any], what: str, code: str) -> str:
+    """Say what dicts from classes to counts of votes are good for; empty of anything else.
+
+    ``what`` is what holds them, and ``code`` the expression for it.
+    """
+    given = [v for v in values if not (pd.api.types.is_scalar(v) and pd.isna(v))]
+    if not all(map(_is_counts, given)) or not any(given):
+        return ""
+    return (
+        f"{what[:1].upper()}{what[1:]} holds counts for each class, and not who answered: workers cannot be told "
+        "apart, and nothing can be learned beyond the shares. The label with most votes is "
+        f"{code}.map(lambda votes: max(votes, key=votes.get, default=None)). To learn more, pass the table "
+        "that was counted, one row an answer."
+    )
+
+
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 0
+        for n in value.values()
+    )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.arrays import gapless, warn_if_transposed, whole_numbers
-from deem_crowd.data.doubts import warn_if_zero_abstains
+from deem_crowd.data.doubts import warn_if_zero_abstains, warn_of_counts
 from deem_crowd.data.gold import class_vector
 from deem_crowd.data.wide import frame_matrix, is_frame
 from deem_crowd.estimators import inputs, stored_ids
@@ -181,6 +181,7 @@ def _doubt_shape(predictions: Any, answers: Answers, columns: pd.Index | None) -
         warn_if_transposed(answers.n_tasks, answers.n_workers)
     if not isinstance(predictions, Answers):
         warn_if_zero_abstains(answers)
+        warn_of_counts(answers)
 
 
 def under_own_names(
