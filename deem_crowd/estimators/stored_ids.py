@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import math
+import operator
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from deem_crowd.estimators.checkpoint import Reader
-from deem_crowd.exceptions import UnsupportedError
+from deem_crowd.exceptions import UnsupportedError, counted, first_few
 
 
 def plain_index(index: pd.Index, what: str) -> dict[str, Any]:
@@ -36,29 +39,66 @@ def plain_index(index: pd.Index, what: str) -> dict[str, Any]:
         return {"dtype": "category", "values": codes, "name": index.name, **shape}
     if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex):
         values: list[Any] = [int(value) for value in index.asi8]
+    elif _is_id_dtype(str(index.dtype)):
+        values = plain_ids(index, what)
     else:
-        values = [_plain_id(value, what) for value in index]
-    if not _is_id_dtype(str(index.dtype)):
         raise UnsupportedError(
-            f"{what} ids are of dtype {index.dtype}, which a model file cannot hold. Use strings or numbers as ids."
+            f"{what} ids are of dtype {index.dtype}, which a model file cannot hold. {_as_text(what)}"
         )
     return {"dtype": str(index.dtype), "values": values, "name": index.name}
 
 
-def _plain_id(value: Any, what: str) -> Any:
+def plain_ids(ids: Iterable[Any], what: str) -> list[Any]:
+    """Return single ids in a form that JSON holds.
+
+    Raises
+    ------
+    UnsupportedError
+        Naming those that cannot be written.
+    """
+    values, strange = [], []
+    for one in ids:
+        try:
+            values.append(_plain_id(one))
+        except _StrangeId as error:
+            strange.append((one, error.kind))
+    if strange:
+        kinds = dict.fromkeys(kind.__name__ for _, kind in strange)
+        raise UnsupportedError(
+            f"{counted(len(strange), f'{what} id')} ({first_few([one for one, _ in strange])}) cannot be written to a "
+            f"model file, which holds numbers, text, dates, times, UUIDs, bytes, and tuples of these, but no "
+            f"{' and no '.join(kinds)}. {_as_text(what)}"
+        )
+    return values
+
+
+def _as_text(what: str) -> str:
+    if what == "column":
+        return "Name the columns by text before fit: df.columns = df.columns.astype(str)."
+    return f"Make them text before fit: df['{what}'] = df['{what}'].astype(str)."
+
+
+class _StrangeId(Exception):
+    """An id, or a part of it, is of a type that is not written."""
+
+    def __init__(self, kind: type) -> None:
+        super().__init__(kind.__name__)
+        self.kind = kind
+
+
+def _plain_id(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(float(value))}
+    kind = type(value)
     if isinstance(value, tuple):
-        return {"tuple": [_plain_id(item, what) for item in value]}
-    if isinstance(value, datetime.datetime | datetime.date):
-        return {type(value).__name__: value.isoformat()}
-    raise UnsupportedError(
-        f"{what} {value!r} is a {type(value).__name__}, which a model file cannot hold. Use strings or numbers as ids."
-    )
+        return {"tuple": [_plain_id(item) for item in value]}
+    if kind in _WRITTEN:
+        return {kind.__name__: _WRITTEN[kind](value)}
+    raise _StrangeId(kind)
 
 
 def read_index(stored: Any, length: int | None, reader: Reader, what: str) -> pd.Index:
@@ -103,10 +143,7 @@ def plain_groups(groups: Any) -> Any:
     """
     if not isinstance(groups, Mapping):
         return groups
-    return {
-        name: [_plain_id(member, "worker") for member in members]
-        for name, members in groups.items()
-    }
+    return {name: plain_ids(members, "worker") for name, members in groups.items()}
 
 
 def read_groups(stored: Any, reader: Reader) -> dict[str, list[Any]] | None:
@@ -186,12 +223,58 @@ def _read_id(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, inner),) = value.items()
-    if kind == "tuple":
-        return tuple(_read_id(item) for item in inner)
-    if kind == "Timestamp":
-        return pd.Timestamp(inner)
-    if kind == "datetime":
-        return datetime.datetime.fromisoformat(inner)
-    if kind == "date":
-        return datetime.date.fromisoformat(inner)
-    raise ValueError(f"an id of kind {kind!r}")
+    read = _READ.get(kind)
+    if read is None:
+        raise ValueError(f"an id of kind {str(kind)[:60]!r}")
+    return read(inner)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} where text is written")
+    return value
+
+
+def _read_decimal(value: Any) -> decimal.Decimal:
+    try:
+        read = decimal.Decimal(_text(value))
+    except decimal.InvalidOperation:
+        raise ValueError(f"{_text(value)[:60]!r} is no number") from None
+    if read.is_nan():
+        raise ValueError("an id that is no number")
+    return read
+
+
+def _read_float(value: Any) -> float:
+    if value not in ("inf", "-inf"):
+        raise ValueError("a number that is written as text")
+    return float(value)
+
+
+_WRITTEN: dict[type, Callable[[Any], Any]] = {
+    uuid.UUID: str,
+    decimal.Decimal: str,
+    bytes: bytes.hex,
+    datetime.datetime: datetime.datetime.isoformat,
+    datetime.date: datetime.date.isoformat,
+    datetime.time: datetime.time.isoformat,
+    datetime.timedelta: lambda value: [value.days, value.seconds, value.microseconds],
+    pd.Timestamp: pd.Timestamp.isoformat,
+    pd.Timedelta: pd.Timedelta.isoformat,
+    frozenset: lambda value: sorted(map(_plain_id, value), key=repr),
+}
+"""Types of ids that JSON has no form for, and how each is written; subclasses of them are not written."""
+_READ: dict[str, Callable[[Any], Any]] = {
+    "tuple": lambda inner: tuple(_read_id(item) for item in inner),
+    "frozenset": lambda inner: frozenset(_read_id(item) for item in inner),
+    "float": _read_float,
+    "UUID": lambda inner: uuid.UUID(_text(inner)),
+    "Decimal": _read_decimal,
+    "bytes": lambda inner: bytes.fromhex(_text(inner)),
+    "datetime": datetime.datetime.fromisoformat,
+    "date": datetime.date.fromisoformat,
+    "time": datetime.time.fromisoformat,
+    "timedelta": lambda inner: datetime.timedelta(*map(operator.index, inner)),
+    "Timestamp": lambda inner: pd.Timestamp(_text(inner)),
+    "Timedelta": lambda inner: pd.Timedelta(_text(inner)),
+}
