@@ -11,12 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted, first_few
 from deem_crowd.plugins.discovery import hint
+from deem_crowd.runtime.warning import warn
 from deem_crowd_benchmarks.label_set import COLUMNS, LabelSet, Source
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
-
+_TRUTH = (
+    "A benchmark needs truth.csv, columns task and label, beside the answers, for some of the tasks at least; without "
+    "it, `deem-crowd compare ANSWERS` shows how far methods agree."
+)
 
 _RENAMED = "renamed:"
 _AT_MOST = "at-most:"
@@ -184,9 +188,22 @@ def _in_folder(folder: Path) -> Iterator[Source]:
         raise DataError(
             f"{folder} holds no label set: no labels.csv[.gz] or labels.parquet, in it or in its folders."
         )
+    without = [path.name for path in inner if not _file(path, "truth")]
+    if len(without) == len(inner):
+        raise DataError(
+            f"{counted(len(inner), 'label set')} in {folder} ({first_few(without)}) and no true labels: none has a "
+            f"truth.csv[.gz] or truth.parquet. {_TRUTH}"
+        )
+    if without:
+        warn(
+            f"{len(without)} of {len(inner)} label sets in {folder} are left out, for want of true labels: "
+            f"{first_few(without)}. {_TRUTH}",
+            DataWarning,
+        )
     kind = folder.resolve().name
     for path in inner:
-        yield Source(path.name, kind, _Folder(path, kind))
+        if path.name not in without:
+            yield Source(path.name, kind, _Folder(path, kind))
 
 
 def _file(folder: Path, stem: str) -> Path | None:
@@ -209,7 +226,8 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
     labels, truth = _file(folder, "labels"), _file(folder, "truth")
     if labels is None or truth is None:
         lacking = "labels" if labels is None else "truth"
-        raise DataError(f"{folder} has no {lacking}.csv[.gz] or {lacking}.parquet.")
+        remedy = f" {_TRUTH}" if lacking == "truth" else ""
+        raise DataError(f"{folder} has no {lacking}.csv[.gz] or {lacking}.parquet.{remedy}")
     answers = read_long(str(labels))[list(COLUMNS)].astype(str).drop_duplicates(ignore_index=True)
     gold = read_table(str(truth))
     for column in ("task", "label"):

@@ -10,7 +10,7 @@ from deem_crowd_benchmarks.ensembles import out_of_fold
 from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.label_sets import sources
 
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError
 
 
 def write(folder, ending=".csv") -> None:
@@ -290,3 +290,30 @@ def test_laws_of_other_sizes_and_kinds() -> None:
     for wrong in ("law:clique@many", "law:clique@0"):
         with pytest.raises(ParameterError, match="is no number of tasks"):
             sources(wrong)
+
+
+def _set(folder, truth=True):
+    folder.mkdir(parents=True)
+    (folder / "labels.csv").write_text("task,worker,label\na,1,x\nb,1,y\na,2,x\nb,2,y\n")
+    if truth:
+        (folder / "truth.csv").write_text("task,label\na,x\nb,y\n")
+
+
+def test_sets_without_truth_are_left_out_and_named(tmp_path) -> None:
+    _set(tmp_path / "one")
+    _set(tmp_path / "two", truth=False)
+    _set(tmp_path / "three", truth=False)
+    with pytest.warns(DataWarning, match=r"2 of 3 label sets .*left out.* 'three', 'two'.*compare"):
+        found = sources(tmp_path)
+    assert [source.name for source in found] == ["one"]
+    assert len(found[0].load(0).gold) == 2
+
+
+def test_a_folder_in_which_no_set_has_truth_is_refused(tmp_path) -> None:
+    for name in ("one", "two"):
+        _set(tmp_path / "all" / name, truth=False)
+    for folder, named in (("all", "'one', 'two'"), ("all/one", "one has no truth.csv")):
+        with pytest.raises(DataError, match="truth") as caught:
+            [source.load(0) for source in sources(tmp_path / folder)]
+        assert named in str(caught.value)
+        assert "deem-crowd compare" in str(caught.value)
