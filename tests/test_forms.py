@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import deem_crowd_adapters
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import torch
 
-from deem_crowd import DEEM, DEEMAggregator, decide
+from deem_crowd import DEEM, DEEMAggregator, agreement, decide
 from deem_crowd.exceptions import DataError, FormError, MissingAnswersError
 from deem_crowd.insight import contested, findings, ordered, tables
 from deem_crowd.learning import BootstrapLoss, CrowdLoss, sample_weights, soft_targets
@@ -143,3 +145,51 @@ def test_losses_say_how_a_table_becomes_a_tensor() -> None:
     matrix = np.zeros((len(targets), 2), dtype=np.int64)
     with pytest.raises(FormError, match="answers is a ndarray"):
         CrowdLoss(np.stack([np.eye(3)] * 2))(logits, matrix)
+
+
+FORMS = {
+    "named": (["task", "worker"], "label", r"series\.reset_index\(name='label'\)"),
+    "turned": (["worker", "task"], None, r"series\.reset_index\(name='label'\)"),
+    "other names": (
+        ["item", "who"],
+        "said",
+        r"series\.rename_axis\(\['task', 'worker'\]\)\.reset_index\(name='label'\)",
+    ),
+    "no names": (
+        [None, None],
+        None,
+        r"series\.rename_axis\(\['task', 'worker'\]\)\.reset_index\(name='label'\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_series_by_task_and_worker_is_refused_with_code_that_makes_a_table(form) -> None:
+    levels, name, code = FORMS[form]
+    rng = np.random.default_rng(0)
+    pairs = [(f"t{t}", f"w{w}") for t in range(20) for w in range(3)]
+    pairs = [pair[::-1] for pair in pairs] if form == "turned" else pairs
+    index = pd.MultiIndex.from_tuples(pairs, names=levels)
+    series = pd.Series(rng.integers(2, size=len(pairs)), index=index, name=name)
+    readers = {
+        "fit": DEEMAggregator().fit,
+        "DEEM": DEEM().fit,
+        "to_answers": deem_crowd_adapters.to_answers,
+        "from_long": deem_crowd_adapters.from_long,
+        "agreement": agreement,
+    }
+    for reader in readers.values():
+        with pytest.raises(FormError, match=f"(?s)a Series .* pass {code}") as caught:
+            reader(series)
+        found = re.search(code, str(caught.value))
+        assert found is not None
+        made = eval(found[0], {"series": series})
+        reader(made)
+    assert set(DEEMAggregator().fit(made).skills_.index) == {"w0", "w1", "w2"}
+
+
+def test_a_series_without_workers_says_what_is_missing() -> None:
+    series = pd.Series([0, 1], index=pd.Index(["a", "b"], name="task"), name="label")
+    for read in (DEEMAggregator().fit, deem_crowd_adapters.to_answers):
+        with pytest.raises(FormError, match="a Series holds no workers: pass a table"):
+            read(series)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deem_crowd.data import nested
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import FormError, ParameterError, first_few
 from deem_crowd_adapters import arrays, long, reading, roles, wide
@@ -69,6 +70,7 @@ def to_answers(data: Any, *, format: str | None = None, **options: Any) -> Answe
 
 
 def _adapter(data: Any) -> Callable[..., Answers]:
+    nested.refuse_series(data)
     if isinstance(data, pd.DataFrame) and _is_pivoted(data):
         return wide.from_wide
     if isinstance(data, pd.DataFrame) or is_polars(data) or is_arrow(data):

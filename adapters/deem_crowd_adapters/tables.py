@@ -31,6 +31,7 @@ def to_frame(
     ------
     MissingColumnError, FormError, ParameterError
     """
+    nested.refuse_series(data)
     if is_polars(data):
         from deem_crowd_adapters.polars import polars_to_frame
 

@@ -127,6 +127,7 @@ def require_columns(
     if isinstance(getattr(data, "answers", None), pd.DataFrame):
         kind = type(data).__name__
         raise FormError(f"expected a DataFrame, got {kind}: pass its frame of answers, .answers.")
+    nested.refuse_series(data)
     if not isinstance(data, pd.DataFrame):
         raise FormError(
             f"expected a DataFrame with columns {first_few(parts)}, got {type(data).__name__}. "

@@ -1,4 +1,4 @@
-"""Rows that hold several answers, in lists or as counts: messages that say what to do with them."""
+"""Answers that do not stand one a row: lists, counts of votes, a Series. Messages say how to make a table of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from deem_crowd.exceptions import FormError
 
 LOOK_AT = 50
 """Rows that are looked at to tell whether a column holds lists."""
@@ -81,4 +83,20 @@ def _is_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 0
         for n in value.values()
+    )
+
+
+def refuse_series(data: Any) -> None:
+    """Raise :class:`FormError` if this is a Series, with the code that makes a table of one by task and worker."""
+    if not isinstance(data, pd.Series):
+        return
+    if data.index.nlevels != 2:
+        raise FormError(
+            "a Series holds no workers: pass a table with one row an answer, columns task, worker and label."
+        )
+    named = {"task", "worker"} == set(data.index.names)
+    levels = "" if named else ".rename_axis(['task', 'worker'])"
+    order = "" if named else ", if the levels of its index stand in this order"
+    raise FormError(
+        f"a Series of labels by task and worker is no table: pass series{levels}.reset_index(name='label'){order}."
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from deem_crowd.data import nested
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.wide import is_frame, is_long
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
@@ -82,6 +83,8 @@ def is_foreign(data: Any) -> bool:
 
 def opened(predictions: Any) -> Any:
     """Return the answers of files, of rows and of long tables; arrays and wide frames of class numbers as they are."""
+    if isinstance(predictions, pd.Series) and predictions.index.nlevels == 2:
+        nested.refuse_series(predictions)
     if is_frame(predictions):
         is_table = is_long(predictions) or _is_pivoted_names(predictions)
     else:
