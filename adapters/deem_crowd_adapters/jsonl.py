@@ -82,6 +82,7 @@ def _within(row: dict[str, Any], names: Sequence[str]) -> Iterator[tuple[str, An
 
 def _rows(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (number of rows so far, object); of a list in brackets its entries."""
+    source.refuse_wide_text()
     named_lines = source.name.lower().endswith((".jsonl", ".ndjson"))
     if not named_lines and source.head().removeprefix(UTF8_MARK).lstrip().startswith(b"["):
         yield from _entries(source)

@@ -19,7 +19,29 @@ Place: TypeAlias = "str | os.PathLike[str] | IO[bytes] | IO[str] | Source"
 """A path, ``-`` for standard input, an open file, or a source that was opened before."""
 
 _CHUNK = 2**20
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_ZEROS = {
+    (False, True, True, True): "utf-32le",
+    (True, True, True, False): "utf-32be",
+    (False, True, False, True): "utf-16le",
+    (True, False, True, False): "utf-16be",
+}
+"""At which of four bytes most are zero where letters of two or four bytes are mostly Latin."""
+
+
+def _wide_text(head: bytes) -> str:
+    """Return the encoding of text with two or four bytes a letter and no mark that says so; empty of anything else."""
+    if len(head) < 8 or head.startswith(tuple(_MARKS)):
+        return ""
+    shares = [part.count(0) / len(part) for part in (head[i::4] for i in range(4))]
+    if any(0.1 < share < 0.5 for share in shares):
+        return ""
+    return _ZEROS.get(tuple(share >= 0.5 for share in shares), "")  # type: ignore[call-overload,no-any-return]
 
 
 class Source:
@@ -97,6 +119,15 @@ class Source:
         with self.open() as file:
             return file.read(size)
 
+    def refuse_wide_text(self) -> None:
+        """Raise :class:`DataError` if this is UTF-16 or UTF-32 without a mark: it reads like text full of zeros."""
+        if code := _wide_text(self.head(4096)):
+            family, end = code[:6].upper(), "little" if code.endswith("le") else "big"
+            raise DataError(
+                f"{self.name} is {family} ({end}-endian, without a byte order mark), not UTF-8. Convert it first, e.g. "
+                f"iconv -f {code} -t utf-8."
+            )
+
     def undecodable(self) -> DataError | None:
         """Return the error that names the first byte that is not UTF-8, None if all are."""
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -104,10 +135,12 @@ class Source:
         with self.open() as file:
             while True:
                 chunk = file.read(_CHUNK)
-                if offset == 0 and chunk.startswith(_UTF16):
+                marked = next((mark for mark in _MARKS if chunk.startswith(mark)), None)
+                if offset == 0 and marked is not None:
+                    code = _MARKS[marked]
                     return DataError(
-                        f"{self.name} is not UTF-8: byte {chunk[0]:#04x} at position 0; it looks like UTF-16. "
-                        "Convert it first, e.g. iconv -f utf-16 -t utf-8."
+                        f"{self.name} is not UTF-8: byte {chunk[0]:#04x} at position 0; it looks like {code.upper()}. "
+                        f"Convert it first, e.g. iconv -f {code} -t utf-8."
                     )
                 try:
                     decoder.decode(chunk, final=not chunk)

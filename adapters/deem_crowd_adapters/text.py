@@ -65,6 +65,7 @@ def read_text(
     """
     if source.head(4) == PARQUET_MARK:
         raise DataError(f"{source.name} holds parquet: pass format='parquet'.")
+    source.refuse_wide_text()
     delimiter, header = _separated(source, delimiter)
     given = _given_names(columns)
     renamed = columns if isinstance(columns, Mapping) else None

@@ -114,6 +114,7 @@ def _content(source: Source, sheet: Any = None) -> Content:
         from deem_crowd_adapters.parquet import read_parquet
 
         return Content(source.name, "table", read_parquet(source, None))
+    source.refuse_wide_text()
     if text.startswith((b"{", b"[")):
         return _json(source)
     if text.startswith(b"<"):
