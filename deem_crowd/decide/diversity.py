@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
+from deem_crowd.features.rows import in_pandas
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -27,8 +28,7 @@ def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
     FormError, DataError
         For another shape, tasks without a row or with two, or values that are not finite.
     """
-    if hasattr(features, "to_pandas") and "task" in getattr(features, "columns", ()):
-        features = features.to_pandas()  # of polars
+    features = in_pandas(features, tasks)
     if isinstance(features, pd.DataFrame):
         if "task" in features.columns:
             features = features.set_index("task")

@@ -92,6 +92,7 @@ class FeatureModel:
         ------
         FormError, DataError
         """
+        features = feature_rows.in_pandas(features, answers.tasks)
         features = feature_rows.in_order(features, self.columns)
         rows = feature_rows.read(features, answers.tasks)
         if rows.x.shape[1] != self.n_columns:
@@ -164,6 +165,7 @@ def add_features(
     """
     from deem_crowd.features.learned import TOGETHER, WITHOUT, learn
 
+    features = feature_rows.in_pandas(features, answers.tasks)
     rows = feature_rows.read(features, answers.tasks)
     compact, used = only_used_classes(answers, gold)
     known = None

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 
-from deem_crowd.features.rows import in_order
+from deem_crowd.features.rows import in_order, in_pandas
 
 
 class Columns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -47,7 +47,7 @@ class Columns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         DataError
             If a frame has other columns.
         """
-        X = in_order(X, self.names)
+        X = in_order(in_pandas(X), self.names)
         if not isinstance(X, pd.DataFrame):
             return X
         return X.drop(columns="task", errors="ignore").to_numpy()

@@ -52,7 +52,7 @@ def read(features: Any, tasks: pd.Index) -> Rows:
         A frame is indexed by task (a column ``task`` takes precedence over its index); rows may be missing, and rows
         of tasks
         that are not asked about are left out, with a warning. Anything else has one row a task, in the order of
-        ``tasks``.
+        ``tasks``, and so have tables of polars and Arrow without a column ``task``.
     tasks : Index, length N
 
     Raises
@@ -62,16 +62,43 @@ def read(features: Any, tasks: pd.Index) -> Rows:
     DataError
         If rows match no task, a task has two rows, or values are missing or infinite.
     """
+    features = in_pandas(features, tasks)
     if isinstance(features, pd.DataFrame):
         return _of_frame(features, tasks)
     x = matrix(features)
-    if x.shape[0] != len(tasks):
+    _require_one_each(x.shape[0], tasks)
+    return Rows(_finite(x, tasks), np.arange(len(tasks)), len(tasks))
+
+
+def in_pandas(features: Any, tasks: pd.Index | None = None) -> Any:
+    """Return a table of polars or Arrow as a frame; anything else as it is.
+
+    A table without a column ``task`` has one row a task: it gets ``tasks`` as its index. What Arrow keeps of an index
+    of pandas comes back.
+
+    Raises
+    ------
+    DataError
+        If there are not as many rows as tasks.
+    """
+    library = type(features).__module__.partition(".")[0]
+    if library not in ("polars", "pyarrow") or not hasattr(type(features), "columns"):
+        return features
+    frame = (features.collect() if hasattr(features, "collect") else features).to_pandas()
+    if "task" not in frame.columns and tasks is not None and isinstance(frame.index, pd.RangeIndex):
+        _require_one_each(len(frame), tasks)
+        frame.index = tasks
+    return frame
+
+
+def _require_one_each(n_rows: int, tasks: pd.Index) -> None:
+    """Raise :class:`DataError` unless rows without ids are as many as the tasks."""
+    if n_rows != len(tasks):
         raise DataError(
-            f"features have {x.shape[0]} rows, and there are {len(tasks)} tasks: without ids there has to be one row "
+            f"features have {n_rows} rows, and there are {len(tasks)} tasks: without ids there has to be one row "
             "a task, tasks in order of first appearance among the answers. Pass a DataFrame "
             "indexed by task, or a file with a column 'task', instead."
         )
-    return Rows(_finite(x, tasks), np.arange(len(tasks)), len(tasks))
 
 
 def by_position(features: Any, predictions: Any) -> Any:
@@ -91,8 +118,12 @@ def by_position(features: Any, predictions: Any) -> Any:
         If several rows of answers have one id, if the ids of the features are in a column that is not called ``task``,
         or if they equal those of the answers as text only.
     """
-    if not (isinstance(features, pd.DataFrame) and isinstance(predictions, pd.DataFrame)):
+    table = in_pandas(features)
+    if not (isinstance(table, pd.DataFrame) and isinstance(predictions, pd.DataFrame)):
         return features
+    if table is not features and "task" not in table and isinstance(table.index, pd.RangeIndex):
+        return features  # polars has no index: its rows have the order of the answers
+    features = table
     rows = flat(predictions.index)
     if rows.equals(pd.RangeIndex(len(rows))):
         return features
@@ -243,6 +274,7 @@ def matrix(features: Any) -> Any:
     FormError
         If they have another form.
     """
+    features = in_pandas(features)
     if isinstance(features, pd.DataFrame):
         features = features.to_numpy()
     if hasattr(features, "detach"):

@@ -15,6 +15,7 @@ from deem_crowd.data.wide import is_long
 from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.estimators.deem import DEEM
 from deem_crowd.estimators.featured import FEATURES
+from deem_crowd.estimators.inputs import opened
 from deem_crowd.exceptions import DataError, FormError
 from deem_crowd.learning.losses import CrowdLoss
 
@@ -63,9 +64,9 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : DataFrame, array, scipy sparse matrix or torch tensor, shape (N, p)
+        X : DataFrame, array, scipy sparse matrix, torch tensor, table of polars or Arrow, shape (N, p)
             As ``features`` of :meth:`deem_crowd.DEEMAggregator.fit`.
-        answers : DataFrame, Answers, or integers of shape (N, D)
+        answers : DataFrame, Answers, integers of shape (N, D), or what else DEEMAggregator reads
             Columns ``task``, ``worker``, ``label``; or a row a task and a column a worker, −1 where there is no answer
             (NaN in a frame).
 
@@ -80,6 +81,8 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Also if there is too little to learn a classifier from.
         FormError, MissingColumnError, ParameterError
         """
+        if not isinstance(answers, pd.DataFrame):
+            answers = opened(answers)
         wide = not isinstance(answers, pd.DataFrame | Answers) or _is_matrix(answers)
         kind = DEEM if wide else DEEMAggregator
         if wide and isinstance(X, pd.DataFrame) and "task" not in X.columns:
@@ -136,6 +139,8 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         FormError, DataError
         """
+        from deem_crowd.features.rows import in_pandas
+
         answers = np.asarray(y)
         if answers.ndim != 2:
             return float(super().score(X, y, sample_weight))
@@ -145,6 +150,7 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "answers as an array can be scored after a fit to answers as an array: fit(X, answers) with integers "
                 "of shape (N, D), -1 where there is no answer."
             )
+        y = in_pandas(y)
         if isinstance(y, pd.DataFrame):
             answers = y.fillna(-1).to_numpy(np.int64)
         proba = self.predict_proba(X)
@@ -156,6 +162,7 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _values(self, x: Any) -> Any:
         """Return features as the classifier was shown them."""
-        from deem_crowd.features.rows import matrix, names
+        from deem_crowd.features.rows import in_pandas, matrix, names
 
+        x = in_pandas(x)
         return x if hasattr(self, "feature_names_in_") and names(x) is not None else matrix(x)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 import torch
 from scipy import optimize, sparse
@@ -290,7 +289,6 @@ def bad(x):
             r"column 'item_id' of the features holds tasks.*set_index\('item_id'\)",
         ),
         "path": ("x.parquet", FormError, "the text 'x.parquet'; read the file first"),
-        "arrow": (pa.Table.from_pandas(x), FormError, r"a Table of pyarrow; pass.*to_pandas\(\)"),
         "rows": (x.to_numpy()[:7], DataError, "7 rows, and there are 300 tasks"),
         "vector": (np.zeros(300), FormError, "shape"),
         "no column": (x[[]], FormError, "no column"),
@@ -309,7 +307,6 @@ def bad(x):
         "lists",
         "ids",
         "path",
-        "arrow",
         "rows",
         "vector",
         "no column",
