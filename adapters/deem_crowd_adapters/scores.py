@@ -58,7 +58,8 @@ def from_scores(
     data : table of pandas, polars or Arrow, R rows, or the path of such a table
         Columns ``task``, ``worker`` (the judge) and ``score``: numbers, higher for the second class. A table without
         the columns ``worker`` and ``score`` is read as one row a task and one column a judge, unless a column with
-        another usual name for workers (``judge``, ``annotator``) holds names.
+        another usual name for workers (``judge``, ``annotator``) holds names, or tasks repeat, or there is one with a
+        usual name for scores (``rating``) as well: then these columns have to be named.
     classes : two hashables
         What a low and a high score stand for.
     share : float
@@ -131,7 +132,7 @@ def _table(data: Any, named: roles.Columns | None, judges: list[Hashable]) -> pd
     frame = to_frame(data)
     by_name = dict(named or {})
     if judges or not (
-        {"worker", "score"} & {*map(str, frame.columns), *by_name} or _names_judges(frame)
+        {"worker", "score"} & {*map(str, frame.columns), *by_name} or _looks_long(frame, by_name)
     ):
         task = roles.find(list(frame.columns), ["task"], by_name, where=where)["task"]
         return _of_wide(frame, task, judges, where)
@@ -140,12 +141,18 @@ def _table(data: Any, named: roles.Columns | None, judges: list[Hashable]) -> pd
     return table.set_axis(list(_PARTS), axis=1)
 
 
-def _names_judges(frame: pd.DataFrame) -> bool:
-    """Tell whether a column is called like one of workers, and holds names."""
-    return any(
-        isinstance(frame[name], pd.Series) and not _holds_numbers(frame[name])
-        for name in synonyms(frame.columns, ["worker"])
-    )
+def _looks_long(frame: pd.DataFrame, by_name: roles.Columns) -> bool:
+    """Tell whether a column that is called like one of workers holds them, not the scores of one of several judges.
+
+    It holds names; or another column is called like one of scores; or tasks repeat.
+    """
+    called = synonyms(frame.columns, ["worker"])
+    columns = [frame[name] for name in called if isinstance(frame[name], pd.Series)]
+    if any(not _holds_numbers(column) for column in columns):
+        return True
+    task = frame.get(by_name.get("task", "task"))
+    repeats = isinstance(task, pd.Series) and bool(task.map(str).duplicated().any())
+    return bool(columns) and (repeats or bool(synonyms(frame.columns, ["score"])))
 
 
 def _of_wide(

@@ -26,6 +26,7 @@ SYNONYMS = {
     "grader judge_model",
     "label": "annotation answer response verdict rating class category judgment judgement value vote choice output "
     "label_id prediction grade finding diagnosis",
+    "score": "rating grade points mark stars value logit reward scores ratings",
 }
 """Well-known other names of the columns, in lower case; they are suggested, never taken."""
 

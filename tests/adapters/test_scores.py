@@ -177,6 +177,35 @@ def test_a_column_of_judges_by_another_name_is_no_column_of_a_wide_table(tasks) 
     assert list(named.workers) == ["a", "b"]
 
 
+@pytest.mark.parametrize("tasks", [range(6), [0, 0, 1, 1, 2, 2]])
+@pytest.mark.parametrize("scores", ["rating", "helpfulness"])
+def test_a_column_of_numbered_judges_is_none_of_a_wide_table_where_more_says_so(
+    tasks, scores
+) -> None:
+    long = pd.DataFrame({"task": tasks, "annotator": [7, 8] * 3, scores: [1.5, 2, 3, 4, 5, 6]})
+    if scores == "rating":
+        words = "'worker': 'annotator', 'score': 'rating'"
+    elif len(set(tasks)) == 3:
+        words = "'worker': 'annotator'"
+    else:  # nothing tells it from the scores of a judge who is called so
+        with pytest.warns(DataWarning, match="one column a judge .'annotator', 'helpfulness'"):
+            assert from_scores(long).n_workers == 2
+        return
+    with pytest.raises(MissingColumnError, match=words):
+        from_scores(long)
+    assert list(from_scores(long, worker="annotator", score=scores).workers) == [7, 8]
+
+
+def test_a_wide_table_with_a_judge_called_judge_stays_one() -> None:
+    wide = pd.DataFrame(
+        {"task": range(6), "judge": [1, 2, 3, 4, 5, 6], "human": [2, 1, 3, 5, 4, 6]}
+    )
+    with pytest.warns(DataWarning, match="one column a judge"):
+        assert list(from_scores(wide).workers) == ["judge", "human"]
+    named = from_scores(wide.rename(columns={"human": "rating"}), workers=["judge", "rating"])
+    assert list(named.workers) == ["judge", "rating"]
+
+
 def test_columns_of_judges_that_read_alike_are_refused() -> None:
     wide = pd.DataFrame({"task": list("abc"), "x": [1, 2, 3], 1: [3, 2, 1], "1": [1, 3, 2]})
     twice = wide[["task", "x", "x"]]
