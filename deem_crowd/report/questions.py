@@ -22,7 +22,7 @@ from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.reliability import shows_no_label, wilson
 from deem_crowd.insight.results import Results
 from deem_crowd.report.details import Table, contested_rows, table_of
-from deem_crowd.report.ratings import retrain, unreliable
+from deem_crowd.report.ratings import rated_workers, retrain, unreliable
 from deem_crowd.report.sections import Section, drawn, percent
 
 IntArray = npt.NDArray[np.int64]
@@ -42,13 +42,14 @@ def facts(results: Results, truth: IntArray | None) -> str:
 
 def sections(results: Results, panel: Panel, truth: IntArray | None) -> list[Section]:
     """Return the sections in the order in which a person asks."""
+    rated = rated_workers(results, panel, truth)
     return [
         trust(results, panel, truth),
-        unreliable(results, panel, truth),
+        unreliable(results, rated),
         copies(results, panel, truth),
         classes(results),
         look_again(results, panel, truth),
-        retrain(results, panel, truth),
+        retrain(results, rated, truth),
     ]
 
 

@@ -19,12 +19,16 @@ from deem_crowd.report.sections import Section, drawn, percent
 IntArray = npt.NDArray[np.int64]
 
 
-def unreliable(results: Results, panel: Panel, truth: IntArray | None) -> Section:
+def rated_workers(results: Results, panel: Panel, truth: IntArray | None) -> Reliability | None:
+    """Return the workers by reliability, for both sections; None where the answers show no label to rate them by."""
+    return None if shows_no_label(results) else reliability(results, panel, truth)
+
+
+def unreliable(results: Results, rated: Reliability | None) -> Section:
     """Who is unreliable?"""
     heading, workers = "Who is unreliable?", results.answers.workers
-    if shows_no_label(results):
+    if rated is None:
         return Section(heading, [NO_LABEL])
-    rated = reliability(results, panel, truth)
     sentences = [
         _about(workers[rated.worse], "contradicts", "contradict", "what is right more often than chance would")
         if rated.n_by_gold
@@ -82,12 +86,11 @@ def _by_what(rated: Reliability) -> str:
     return f"{text}." if n == rated.n_judged else f"{text}; others by {agreement}"
 
 
-def retrain(results: Results, panel: Panel, truth: IntArray | None) -> Section:
+def retrain(results: Results, rated: Reliability | None, truth: IntArray | None) -> Section:
     """Whom should I retrain or drop?"""
     heading, data = "Whom should I retrain or drop?", results.answers
-    if shows_no_label(results):
+    if rated is None:
         return Section(heading, [NO_LABEL])
-    rated = reliability(results, panel, truth)
     sentences = []
     if len(rated.worse):
         sentences.append(

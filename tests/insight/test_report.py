@@ -19,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DataError, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
+from deem_crowd.insight import reliability
 from deem_crowd.report import figures
 from deem_crowd.report.page import isolated as page_isolated
 from deem_crowd.report.page import write_report
@@ -372,3 +373,17 @@ def test_real_sets_are_reported(name, tmp_path) -> None:
     text = text_of((tmp_path / "r.html").read_text(encoding="utf-8"))
     said = re.search(r"On [\d,]+ tasks with gold ([\d.]+) % are right", text)
     assert float(said[1]) == pytest.approx(100 * right, abs=0.51)
+
+
+def test_workers_are_rated_once(monkeypatch, tmp_path) -> None:
+    rated = []
+    whole = reliability.dependence_on_tasks
+
+    def counted(*arguments):
+        rated.append(whole(*arguments))
+        return rated[-1]
+
+    monkeypatch.setattr(reliability, "dependence_on_tasks", counted)
+    df, truth = crowd(n=60)
+    write_report(DEEMAggregator().fit(df), tmp_path / "r.html", gold=truth)
+    assert len(rated) == 1
