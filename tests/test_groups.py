@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from deem_crowd_benchmarks import laws
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning, ParameterError
+from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import groups
+from deem_crowd.selection.opinion_pool import without_label
 
 CLIQUE = {"followers": [0, 1, 2, 3]}
 
@@ -40,6 +43,56 @@ def test_a_majority_may_be_a_group() -> None:
     found = DEEMAggregator(groups={k: list(v) for k, v in named.items()}).fit(data.answers)
     assert accuracy(found.labels_, data.gold) > 0.75
     assert "as the groups say" in found.selection_["why"].str.cat()
+
+
+def without_visible_label(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return answers of three sources that follow one of them on most tasks, and of four others, and the truth."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=20)
+
+    def said(skill: float) -> np.ndarray:
+        return np.where(rng.random(len(truth)) < skill, truth, 1 - truth)
+
+    first = said(0.55)
+    group = [np.where(rng.random(len(truth)) < 0.6, first, said(0.55)) for _ in range(3)]
+    return np.stack([*group, *(said(rng.uniform(0.55, 0.75)) for _ in range(4))], axis=1), truth
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+def test_copies_that_are_named_count_less_where_the_answers_show_no_label() -> None:
+    gained = []
+    for seed in range(60):
+        matrix, truth = without_visible_label(seed)
+        found = DEEM(n_classes=2, groups={"one": [0, 1, 2]}).fit(matrix)
+        why = found.selection_["why"].str.cat()
+        if "explained as well without a hidden label" not in why:
+            continue
+        assert "count less, as the groups say" in why
+        plain = DEEM(n_classes=2).fit(matrix)
+        gained.append((found.labels_ == truth).mean() - (plain.labels_ == truth).mean())
+        assert ((found.skills_ > 0) & (found.skills_ < 1)).all()
+        np.testing.assert_allclose(found.confusion_.sum(axis=1), 1)
+        np.testing.assert_allclose(found.predict_proba(matrix), found.probas_, atol=1e-9)
+    assert len(gained) > 15
+    mean, error = np.mean(gained), np.std(gained) / len(gained) ** 0.5
+    assert mean > 0.02, (mean, error)
+    assert mean > 2 * error
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+def test_exact_copies_are_one_voice_where_the_answers_show_no_label() -> None:
+    """Where the copies say one thing and as many others as they are the other, the others win if copies are named."""
+    matrix, _ = without_visible_label(0)
+    answers = Answers.from_dense(matrix, 2)
+    design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
+    power = np.array([1 / 3] * 3 + [1.0] * 4)
+    against = Answers.from_dense(np.array([[0, 0, 0, 1, 1, -1, -1]]), 2)
+    asked = DesignMatrix(against, torch.device("cpu"), torch.float64)
+    counted = without_label(answers, design, power).posterior(asked)
+    plain = without_label(answers, design).posterior(asked)
+    assert counted[0, 1] > 0.5 > plain[0, 1]
+    same = without_label(answers, design, np.ones(7)).posterior(design)
+    torch.testing.assert_close(same, without_label(answers, design).posterior(design))
 
 
 def test_copies_in_a_group_count_as_one_source() -> None:

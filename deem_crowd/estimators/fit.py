@@ -35,7 +35,7 @@ from deem_crowd.runtime.threads import as_many_threads_as_pay
 from deem_crowd.runtime.warning import warn
 from deem_crowd.selection import null_model, one_sided, select, taught
 from deem_crowd.selection.candidates import Candidate, fallen_back
-from deem_crowd.selection.opinion_pool import OpinionPool, without_label
+from deem_crowd.selection.opinion_pool import OpinionPool, counting, without_label
 from deem_crowd.selection.selected import Selected
 from deem_crowd.training import likelihood as training
 from deem_crowd.training import one_unit
@@ -156,7 +156,7 @@ def fit_answers(
         pool, ends, uninformed = selected.pool, selected.warm_starts, selected.posterior is None
         rows = selected.candidates
         if uninformed and pool is not None:
-            rows = fallen_back(rows, pool.weights[-1])
+            rows = fallen_back(rows, pool.weights[-1], selected.power is not None)
         candidates = tuple(rows)
     elif recipe.plain or design.n_answers_in_all == 0:
         start = begin.energy if begin else first_energy(compact, design, recipe, known, generator)
@@ -260,8 +260,10 @@ def _chosen(
     selected = chosen(None) if known is None else taught.select(answers, design, known, chosen)
     history = selected.tables.log_likelihood
     if selected.pool is None or selected.weight is None:
-        apart = without_label(answers, design)
-        outcome = _outcome(design, apart.mean_energy(), history, apart.posterior(design))
+        apart = shown = without_label(answers, design, selected.power)
+        if selected.power is not None:
+            shown = counting(apart, 1 / torch.from_numpy(selected.power))
+        outcome = _outcome(design, shown.mean_energy(), history, apart.posterior(design))
         return outcome, replace(selected, pool=apart)
     weight = selected.weight
     average = weight[design.answered].exp().mean(0).log()

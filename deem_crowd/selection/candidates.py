@@ -58,12 +58,17 @@ def without_likelihood(name: str, weight: float, why: str, agreement: float = _N
     return Candidate(name, _NAN, _NAN, _NAN, agreement, weight, why)
 
 
-def fallen_back(candidates: Sequence[Candidate], common: float = 1.0) -> list[Candidate]:
+def fallen_back(
+    candidates: Sequence[Candidate], common: float = 1.0, grouped: bool = False
+) -> list[Candidate]:
     """Return the table of a choice that was overruled because the answers show no label.
 
-    ``common`` is the weight of one skill for all; skills averaged over their prior have the rest.
+    ``common`` is the weight of one skill for all; skills averaged over their prior have the rest. ``grouped`` says
+    whether sources count less, as the groups say that were given.
     """
     why = "chosen: the answers are explained as well without a hidden label"
+    if grouped:
+        why += "; sources count less, as the groups say that were given"
     chosen = [without_likelihood(COMMON, common, why)]
     if common < 1:
         counts = "weighted against one skill for all by its evidence"

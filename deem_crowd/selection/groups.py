@@ -52,6 +52,11 @@ def power(answers: Answers, group: IntArray, reduce: Reduce = alone) -> FloatArr
     return 1 / (1 + shared * _others(answers, group, reduce))
 
 
+def told(answers: Answers, group: IntArray | None, reduce: Reduce = alone) -> FloatArray | None:
+    """Return :func:`power` where a worker is in a group, else None."""
+    return None if group is None or (group < 0).all() else power(answers, group, reduce)
+
+
 def _asked(answers: Answers, group: IntArray, reduce: Reduce) -> npt.NDArray[np.intp]:
     """Return the sources that pairs are made of: members of groups first, then those with most answers."""
     n_answers = reduce(np.bincount(answers.worker, minlength=answers.n_workers))

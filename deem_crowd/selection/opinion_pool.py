@@ -31,7 +31,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.rows import column_total, pieces, row_max, row_sum
 from deem_crowd.runtime.threads import each
 from deem_crowd.selection import null_model, one_sided, own_skills
-from deem_crowd.selection.pairs import MIN_COMMON
+from deem_crowd.selection.pairs import MIN_COMMON, FloatArray
 
 FLOOR = 0.1
 """What the votes count at least where the correlation of answers is not asked."""
@@ -212,7 +212,18 @@ def with_floor(
     return mixed if bool(answered.all()) else torch.where(answered, mixed, posterior)
 
 
-def without_label(answers: Answers, design: DesignMatrix) -> OpinionPool:
+def counting(pool: OpinionPool, power: torch.Tensor) -> OpinionPool:
+    """Return a pool in which an answer of worker i counts ``power[i]`` times what it did, shape (D,)."""
+    energies = tuple(
+        replace(one, weight=one.weight * power[:, None, None].to(one.weight))
+        for one in pool.energies
+    )
+    return replace(pool, energies=energies)
+
+
+def without_label(
+    answers: Answers, design: DesignMatrix, power: FloatArray | None = None
+) -> OpinionPool:
     """Return what is left where the answers show no label: one skill for all, beside skills averaged over a prior.
 
     Skills cannot be learned there, but they can be averaged over a prior (:mod:`deem_crowd.selection.own_skills`).
@@ -221,25 +232,33 @@ def without_label(answers: Answers, design: DesignMatrix) -> OpinionPool:
     labels as they are, if these are less confident in the mean over tasks, and there are as many tasks as two sources
     have to share to be compared. Where most sources speak for one class, the shares of the votes say as little, since
     the others are silent on it: there is one skill, and probabilities are those of the usual one.
+
+    Where sources repeat others, as the user says, their answers count ``power``, shape (D,), instead of one each.
+    Labels then follow from that also where probabilities are shares of the votes.
     """
     energy = null_model.common_skill(design, 1)
-    pool = OpinionPool((energy,), (1.0,), floor=0.0)
+    pool = _counting(OpinionPool((energy,), (1.0,), floor=0.0), power)
     if one_sided.are_most(design.answers_named()):
         return pool
     k, averaged = design.n_classes, own_skills.affordable(answers, design)
     if averaged:
         common = null_model.skill_from_agreement(*null_model.pair_agreement(design), k)
         usual = null_model.USUAL_SKILL
-        found = own_skills.average(answers, design, common, usual)
+        found = own_skills.average(answers, design, common, usual, power)
         energies = [null_model.energy_of_skills(own, usual, k) for _, own in found[:-1]]
         pool = OpinionPool((*energies, energy), tuple(share for share, _ in found), floor=0.0)
+        pool = _counting(pool, power)
     if design.n_tasks_in_all < MIN_COMMON:
         return pool
     shares = replace(pool, floor=1.0)
     by_skill, by_votes = (design.mean(row_max(p.posterior(design))) for p in (pool, shares))
     if by_skill <= by_votes:
         return pool
-    return replace(pool, caution=1.0) if averaged else shares
+    return replace(pool, caution=1.0) if averaged or power is not None else shares
+
+
+def _counting(pool: OpinionPool, power: FloatArray | None) -> OpinionPool:
+    return pool if power is None else counting(pool, torch.from_numpy(power))
 
 
 def agreement_weights(

@@ -15,7 +15,8 @@ and to the task, how probable it is that the worker is right, by all other tasks
 The prior's mean is the usual skill, or the one that explains how often pairs of workers agree; its strength is three
 or nine times that of the other members' prior, or infinite, which is one skill for all. Under weaker priors skills
 fall below chance, and answers then speak against the class that they name. Each prior counts by its evidence, in
-Bethe's approximation.
+Bethe's approximation. Where sources repeat others, as the user says (:mod:`deem_crowd.selection.groups`), what their
+answers say of a label is raised to the power w_i.
 """
 
 from __future__ import annotations
@@ -75,7 +76,11 @@ def affordable(answers: Answers, design: DesignMatrix) -> bool:
 
 
 def average(
-    answers: Answers, design: DesignMatrix, common: float, usual: float
+    answers: Answers,
+    design: DesignMatrix,
+    common: float,
+    usual: float,
+    power: FloatArray | None = None,
 ) -> list[tuple[float, torch.Tensor]]:
     """Return the posterior probability of each prior and the mean skills under it; one skill for all comes last.
 
@@ -87,8 +92,10 @@ def average(
         The skill that explains how often pairs agree: of all, where all have one.
     usual : float
         Of a worker of whom nothing is known.
+    power : shape (D,), optional
+        What an answer of each worker counts; 1 if omitted.
     """
-    messages = Messages(answers, design)
+    messages = Messages(answers, design, power)
     found: list[Skills] = []
     for mean in (usual, common):
         for strength in STRENGTHS:
@@ -114,14 +121,20 @@ def nodes(mean: float, strength: float) -> tuple[FloatArray, FloatArray]:
 
 
 class Messages:
-    """The answers of N tasks by D workers, laid out for messages along each of the R answers."""
+    """The answers of N tasks by D workers, laid out for messages along each of the R answers.
 
-    def __init__(self, answers: Answers, design: DesignMatrix) -> None:
+    An answer of worker i counts ``power[i]``, 1 if omitted.
+    """
+
+    def __init__(
+        self, answers: Answers, design: DesignMatrix, power: FloatArray | None = None
+    ) -> None:
         self._design = design
         self._shape = answers.n_tasks, answers.n_classes
         self._task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))
         self._code = self._task * answers.n_classes + answers.hard_label
         self._worker = np.asarray(answers.worker, dtype=np.int64)
+        self._power = None if power is None else power[self._worker]
         r = len(self._worker)
         cells = np.ones(r), (self._worker, np.arange(r))
         self._of_worker = sparse.csr_array(cells, shape=(answers.n_workers, r))
@@ -152,9 +165,17 @@ class Messages:
         """Return the probability of one of the other classes, from that of all of them together."""
         return (1 - probability) / (self._shape[1] - 1)
 
+    def _spoken(self, right: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return what each answer says for the class that it names and for each other one, shape (R,)."""
+        wrongly = self._wrongly(right)
+        if self._power is None:
+            return right, wrongly
+        return np.asarray(right**self._power), np.asarray(wrongly**self._power)
+
     def _logits(self, right: FloatArray) -> FloatArray:
         """Return what all answers to a task say, shape (N, K)."""
-        said = np.log(right / self._wrongly(right))
+        for_it, against = self._spoken(right)
+        said = np.log(for_it / against)
         summed: FloatArray = np.bincount(self._code, said, math.prod(self._shape)).astype(
             np.float64
         )
@@ -165,17 +186,18 @@ class Messages:
         logits = self._logits(right)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         named = odds.ravel()[self._code]
-        without = named * self._wrongly(right) / right
+        for_it, against = self._spoken(right)
+        without = named * against / for_it
         label = without / (odds.sum(axis=1)[self._task] - named + without)
         return label.clip(_CERTAIN, 1 - _CERTAIN)
 
     def _evidence(self, right: FloatArray, label: FloatArray, by_worker: FloatArray) -> float:
         """Return Bethe's approximation: what tasks and workers say, less what both say of the answers."""
-        wrongly = self._wrongly(right)
+        for_it, against = self._spoken(right)
         n, k = self._shape
         of_tasks = (
-            logsumexp(self._logits(right), axis=1).sum() + np.log(wrongly).sum() - n * math.log(k)
+            logsumexp(self._logits(right), axis=1).sum() + np.log(against).sum() - n * math.log(k)
         )
-        of_answers = np.log(label * right + (1 - label) * wrongly).sum()
+        of_answers = np.log(label * for_it + (1 - label) * against).sum()
         here = self._design.reduce_array(np.array([of_tasks - of_answers]))
         return float(here[0] + logsumexp(by_worker, axis=1).sum())

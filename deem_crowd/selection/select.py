@@ -119,6 +119,7 @@ def select(
     hierarchy, (name, structured) = training.first_two(asked, meanwhile)
     rival = None if hierarchy is None or not parts.hierarchy or training.taught else hierarchy.bound
     tables = training.tables(beat=rival)
+    told = groups.told(answers, group, design.reduce_array)
     if gold is None:
         if hierarchy is None:
             shown = not null_model.prefers_no_label(design, tables.states, tables.pseudo_answers)
@@ -136,10 +137,8 @@ def select(
             spoken = presence.find(answers, design) if parts.presence else None
             if spoken is not None:
                 return _by_presence(design, tables, considered, spoken)
-            return Selected(considered, tables)
-    power, why = np.ones(answers.n_workers), ""
-    if group is not None and (group >= 0).any():
-        power, why = groups.power(answers, group, design.reduce_array), _KNOWN
+            return Selected(considered, tables, power=told)
+    power, why = (np.ones(answers.n_workers), "") if told is None else (told, _KNOWN)
     skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
     estimates: tuple[dependence.Dependence, ...] = ()
     counted: pairs.Pairs | None = None

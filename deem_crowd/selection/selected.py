@@ -9,6 +9,7 @@ import torch
 from deem_crowd.selection import pairs
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool
+from deem_crowd.selection.pairs import FloatArray
 from deem_crowd.training.em import Member, WarmStart
 
 
@@ -36,6 +37,8 @@ class Selected:
         Where tables do not say how often a worker is right: sources that speak for one class are silent on others.
     pairs : Pairs, optional
         How often sources agree in pairs, where that was asked.
+    power : float64, shape (D,), optional
+        What an answer of each source counts, as the groups say that were given, where the pool is still to be made.
     """
 
     candidates: list[Candidate]
@@ -48,3 +51,4 @@ class Selected:
     members: tuple[Member, ...] = ()
     skills: torch.Tensor | None = None
     pairs: pairs.Pairs | None = None
+    power: FloatArray | None = None

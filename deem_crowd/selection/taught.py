@@ -179,7 +179,7 @@ def select(
     free = fit(None)
     apart = free.pool
     if apart is None:
-        apart = without_label(answers, design)
+        apart = without_label(answers, design, free.power)
     without = apart.posterior(design)
     if free.pool is None:
         # the answers do not say how much a vote is worth; gold will, by the scale of these
