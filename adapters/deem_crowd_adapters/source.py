@@ -25,7 +25,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_ZEROS = {
+_ZEROS: dict[tuple[bool, ...], str] = {
     (False, True, True, True): "utf-32le",
     (True, True, True, False): "utf-32be",
     (False, True, False, True): "utf-16le",
@@ -41,7 +41,7 @@ def _wide_text(head: bytes) -> str:
     shares = [part.count(0) / len(part) for part in (head[i::4] for i in range(4))]
     if any(0.1 < share < 0.5 for share in shares):
         return ""
-    return _ZEROS.get(tuple(share >= 0.5 for share in shares), "")  # type: ignore[call-overload,no-any-return]
+    return _ZEROS.get(tuple(share >= 0.5 for share in shares), "")
 
 
 class Source:

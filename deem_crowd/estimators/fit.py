@@ -260,10 +260,10 @@ def _chosen(
     selected = chosen(None) if known is None else taught.select(answers, design, known, chosen)
     history = selected.tables.log_likelihood
     if selected.pool is None or selected.weight is None:
-        apart = shown = without_label(answers, design, selected.power)
+        apart = even = without_label(answers, design, selected.power)
         if selected.power is not None:
-            shown = counting(apart, 1 / torch.from_numpy(selected.power))
-        outcome = _outcome(design, shown.mean_energy(), history, apart.posterior(design))
+            even = counting(apart, 1 / torch.from_numpy(selected.power))
+        outcome = _outcome(design, even.mean_energy(), history, apart.posterior(design))
         return outcome, replace(selected, pool=apart)
     weight = selected.weight
     average = weight[design.answered].exp().mean(0).log()
