@@ -26,7 +26,6 @@ _TRANSPOSED = 10
 SOFT_SUM_TOLERANCE = 1e-3
 """How far the sum of a distribution may be from 1, where its numbers are not of a type with fewer digits."""
 
-
 Ids = Sequence[Hashable] | pd.Index | None
 Coded = tuple[npt.NDArray[Any], pd.Index]
 
@@ -382,9 +381,8 @@ def _entries(bad: npt.NDArray[np.bool_]) -> str:
 
 
 def _cells(bad: npt.NDArray[np.bool_]) -> str:
-    return "first at " + first_few(
-        [tuple(int(x) for x in cell) for cell in np.argwhere(bad)[:3]], 3
-    )
+    cells = [tuple(int(x) for x in cell) for cell in np.argwhere(bad)[:3]]
+    return "first at " + first_few(cells, 3)
 
 
 def warn_empty(given: npt.NDArray[np.bool_], column: str, wanted: tuple[str, ...]) -> None:
