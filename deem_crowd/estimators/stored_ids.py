@@ -172,8 +172,9 @@ def plain_shares(shares: Any) -> Any:
     if shares is None:
         return None
     if isinstance(shares, pd.Series | Mapping):
-        pairs = [[_plain_id(name, "label"), float(share)] for name, share in shares.items()]
-        return {"by label": pairs}
+        shares = dict(shares.items())
+        names, values = plain_ids(shares, "label"), shares.values()
+        return {"by label": [[n, float(v)] for n, v in zip(names, values, strict=True)]}
     return [float(share) for share in shares]
 
 
