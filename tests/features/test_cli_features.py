@@ -15,6 +15,8 @@ from deem_crowd.cli.app import app
 from deem_crowd.exceptions import FormError
 from deem_crowd.features import rows
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+
 
 @pytest.fixture(scope="module")
 def iris(tmp_path_factory):

@@ -13,6 +13,7 @@ from sklearn.naive_bayes import GaussianNB
 from deem_crowd import DEEM, DataWarning, DEEMAggregator
 from deem_crowd.exceptions import FormError, UnsupportedError
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 3)).astype(np.float32)
 TRUTH = (X[:, 0] + X[:, 1] > 0).astype(int)
@@ -24,12 +25,6 @@ task, worker = np.nonzero(MATRIX >= 0)
 ANSWERS = pd.DataFrame(
     {"task": task, "worker": worker, "label": np.array(["no", "yes"])[MATRIX[task, worker]]}
 )
-
-
-@pytest.fixture(autouse=True)
-def few_fits(monkeypatch):
-    for name, value in (("guard.PARTS", 2), ("guard._ROUNDS", 1), ("partitions.FOLDS", 2)):
-        monkeypatch.setattr(f"deem_crowd.features.{name}", value)
 
 
 class Odd(GaussianNB):

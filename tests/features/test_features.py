@@ -97,6 +97,7 @@ def test_the_form_of_features_changes_nothing(cancer, form):
     np.testing.assert_array_equal(found.place, np.arange(300))
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_sparse_features(cancer):
     frame, features, truth = cancer
     x = sparse.csr_matrix(features.to_numpy()[:300] / features.to_numpy().max(axis=0))
@@ -105,6 +106,7 @@ def test_sparse_features(cancer):
     assert (found.labels_ == told).mean() > (DEEMAggregator().fit_predict(frame) == told).mean()
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_tasks_without_features_go_by_their_answers(cancer):
     frame, features, truth = cancer
     found = DEEMAggregator(random_state=0).fit(frame, features=features.iloc[:200])
@@ -114,6 +116,7 @@ def test_tasks_without_features_go_by_their_answers(cancer):
     assert right.iloc[:200].mean() > right.iloc[200:].mean()
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_tasks_without_answers_get_a_label_from_their_features(cancer):
     frame, features, truth = cancer
     frame = frame.copy()
@@ -127,6 +130,7 @@ def test_tasks_without_answers_get_a_label_from_their_features(cancer):
     assert (found.labels_[silent] == truth[silent]).mean() > 0.8
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_known_labels_stand(cancer):
     frame, features, truth = cancer
     gold = truth.iloc[:30].map({"no": "yes", "yes": "no"})  # whatever features and answers say
@@ -146,6 +150,7 @@ def test_new_tasks_by_answers_and_features(cancer, fitted):
     np.testing.assert_allclose(fitted.predict_proba(new, features=rows).sum(axis=1), 1)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_arrays(cancer):
     _, features, truth = cancer
     x = features.to_numpy()[:300]
@@ -161,6 +166,7 @@ def test_arrays(cancer):
     assert set(found.classifier_.classes_) == {0, 1}
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_frames_of_answers_and_of_features_meet_by_index():
     """Integers that do not begin at 0 were taken for row numbers."""
     rng = np.random.default_rng(0)
@@ -192,6 +198,7 @@ def test_frames_of_answers_and_of_features_meet_by_index():
         model.predict(answers, features=shuffled.set_axis(parts))
 
 
+@pytest.mark.usefixtures("few_fits")
 @pytest.mark.parametrize(
     "classifier",
     [LogisticRegression(C=0.01, max_iter=20), KNeighborsClassifier(15)],
@@ -240,6 +247,7 @@ def test_random_features_change_nothing(cancer):
         pd.testing.assert_frame_equal(found.probas_, alone.probas_)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_duplicate_and_constant_columns_do_no_harm(cancer, fitted):
     frame, features, _ = cancer
     x = features.iloc[:300]
@@ -388,6 +396,7 @@ def test_features_that_the_model_does_not_know(cancer, fitted):
         fitted.predict(frame, features=features.iloc[:300, :2].to_numpy())
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_columns_go_by_their_names(tmp_path):
     rng = np.random.default_rng(0)
     truth = np.arange(60) % 2

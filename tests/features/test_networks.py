@@ -18,6 +18,7 @@ from deem_crowd.exceptions import UnsupportedError
 from deem_crowd.features import networks
 from deem_crowd.features.networks import NetworkLearner
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 3)).astype(np.float32)
 TRUTH = (X[:, 0] > 0).astype(int)
@@ -56,15 +57,9 @@ def skorch_net():
 
 
 @pytest.fixture(autouse=True)
-def few_fits(monkeypatch):
-    for name, value in (
-        ("networks._EPOCHS", 3),
-        ("networks._RATE", 0.2),
-        ("guard.PARTS", 2),
-        ("guard._ROUNDS", 1),
-        ("partitions.FOLDS", 2),
-    ):
-        monkeypatch.setattr(f"deem_crowd.features.{name}", value)
+def few_epochs(monkeypatch):
+    for name, value in (("_EPOCHS", 3), ("_RATE", 0.2)):
+        monkeypatch.setattr(f"deem_crowd.features.networks.{name}", value)
 
 
 @pytest.mark.parametrize("make", [module, skorch_net])

@@ -18,15 +18,10 @@ from deem_crowd.features.rows import read
 from deem_crowd.model.design import make_design
 from deem_crowd.runtime.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
 N, SILENT, BARE = 120, 5, 4
 """Tasks with answers, the first rows without any, and the last tasks without features."""
 QUIET = Progress("", "", False)
-
-
-@pytest.fixture(autouse=True)
-def few_fits(monkeypatch):
-    for name, value in (("guard.PARTS", 2), ("guard._ROUNDS", 1), ("partitions.FOLDS", 2)):
-        monkeypatch.setattr(f"deem_crowd.features.{name}", value)
 
 
 def drawn(seed=0):

@@ -10,6 +10,7 @@ from deem_crowd import DEEM, Answers, DataError, DEEMAggregator, ParameterError
 from deem_crowd.features import regions, rows
 from deem_crowd.model.design import DesignMatrix
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
 pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
 RNG = np.random.default_rng(0)
 N, D = 400, 6
@@ -24,14 +25,6 @@ FRAME = pd.DataFrame(
 KNOWS = FRAME["worker"] % 2 == SIDE[FRAME["task"]]
 RIGHT = RNG.random(len(FRAME)) < np.where(KNOWS, 0.95, 0.5)
 FRAME["label"] = np.where(RIGHT, TRUTH[FRAME["task"]], 1 - TRUTH[FRAME["task"]])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_fits():
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in (("guard.PARTS", 2), ("guard._ROUNDS", 1), ("partitions.FOLDS", 2)):
-            patched.setattr(f"deem_crowd.features.{name}", value)
-        yield
 
 
 @pytest.fixture(scope="module")
