@@ -12,6 +12,8 @@ import atexit
 import functools
 import gc
 import json
+import multiprocessing.forkserver
+import multiprocessing.util
 import os
 import runpy
 import select
@@ -22,8 +24,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 PRELOADED = (
     "numpy", "pandas", "torch", "pyarrow.parquet", "sklearn.base", "crowdkit.aggregation",
@@ -203,8 +206,38 @@ def _serve(server: socket.socket) -> dict[str, Any]:
         server.send(json.dumps(pid).encode())
 
 
+_spawn = multiprocessing.util.spawnv_passfds
+
+
+def fork_servers_of_multiprocessing() -> None:
+    """Have this process start the server of multiprocessing's "forkserver" as a fork, too: libraries are loaded."""
+    multiprocessing.util.spawnv_passfds = _spawn_or_fork
+
+
+def _spawn_or_fork(path: bytes, words: Sequence[str], kept: Sequence[int]) -> int:
+    if "multiprocessing.forkserver" not in words[-1]:
+        return _spawn(path, words, kept)
+    return os.fork() or _serve_forks(words[-1], kept)
+
+
+def _serve_forks(code: str, kept: Sequence[int]) -> NoReturn:
+    """Run a server of multiprocessing with nothing open but what it is handed, as in an interpreter of its own."""
+    gc.freeze()  # what is garbage here may own numbers of files that are used again
+    last = 2
+    for number in [*sorted(kept), os.sysconf("SC_OPEN_MAX")]:
+        os.closerange(last + 1, number)
+        last = number
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    multiprocessing.forkserver._forkserver.__init__()  # its lock is held: the fork was made meanwhile
+    try:
+        exec(code, {})
+    finally:
+        os._exit(0)
+
+
 def _become(job: dict[str, Any]) -> tuple[str, str]:
     """Set up what an interpreter has when it starts; return '-c' or '-m' and what to run."""
+    fork_servers_of_multiprocessing()
     os.environ.clear()
     os.environ.update(job["env"])
     os.chdir(job["cwd"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import multiprocessing.forkserver
 import os
 import shlex
 import signal
@@ -81,6 +82,8 @@ def _work(connection: socket.socket) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    processes.fork_servers_of_multiprocessing()
+    multiprocessing.forkserver.ensure_running()  # now: later there may be threads, which forks lack
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
