@@ -34,8 +34,6 @@ def main() -> int:
             "-q",
             "-W",
             "--keep-going",
-            "-j",
-            "2",
             "-b",
             "html",
             "-c",

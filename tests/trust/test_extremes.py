@@ -93,7 +93,7 @@ def test_up_to_five_thousand_classes(k, auto) -> None:
     truth = np.concatenate([np.arange(k), rng.integers(k, size=n - k)])
     task = np.repeat(np.arange(n), d)
     label = np.where(rng.random(n * d) < 0.8, truth[task], rng.integers(k, size=n * d))
-    n_iter = 2 if k > 1000 else 10
+    n_iter = 10 if k < 500 else 2
     model = fit(task, np.tile(np.arange(d), n), label, auto_hyperparameters=auto, n_iter=n_iter)
     assert (model.labels_.to_numpy() == truth).mean() > 0.75
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,13 +89,11 @@ def test_a_disk_that_is_full_during_a_benchmark(tmp_path) -> None:
 def test_standard_output_that_is_full(tmp_path) -> None:
     crowd(3_000).to_csv(tmp_path / "a.csv", index=False)
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "deem_crowd.cli", "aggregate", "a.csv"],
-            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False,
-        )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "error: No space left on device"
-    assert "Traceback" not in done.stderr
+        program = ("-m", "deem_crowd.cli", "aggregate", "a.csv")
+        status, said = processes.start(*program, cwd=tmp_path, stdout=full.fileno()).wait()
+    assert status == 1
+    assert said.splitlines()[-1] == "error: No space left on device"
+    assert "Traceback" not in said
 
 
 def test_a_folder_that_cannot_be_written(tmp_path) -> None:
