@@ -123,7 +123,9 @@ def _wait(pid: int, interpreter: str = sys.executable) -> int:
 def _server(pid: int, interpreter: str) -> socket.socket:
     """Start the server of process ``pid`` and return the socket to it."""
     if interpreter == sys.executable and ADDRESS in os.environ:
-        return connect(os.environ[ADDRESS])
+        connection = connect(os.environ[ADDRESS])
+        atexit.register(connection.close)  # before the program at that address is waited for
+        return connection
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = subprocess.Popen(
         [interpreter, __file__, "server", str(theirs.fileno())],
@@ -135,20 +137,28 @@ def _server(pid: int, interpreter: str) -> socket.socket:
     return ours
 
 
-def shared(program: str = __file__, *arguments: str) -> str:
-    """Start ``python program``, which forks for each that connects to it, and ends as we do; return its address."""
+def shared(*program: str) -> str:
+    """Start a program that forks for each that connects to it, and ends as we do; return its address.
+
+    It is the server of test programs, or else one of them: its arguments end with the number of the socket.
+    """
     folder = tempfile.mkdtemp(prefix="tests-")
     address = os.path.join(folder, "socket")
+    given, ours = os.pipe()  # its standard input ends as we close it, and so does the program
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(address)
         listener.listen()
-        process = subprocess.Popen(
-            [sys.executable, program, "shared", str(listener.fileno()), *arguments],
-            pass_fds=[listener.fileno()], stdin=subprocess.PIPE,
-        )  # fmt: skip
+        number = listener.fileno()
+        if program:
+            wait = functools.partial(_wait, _start(program, None, None, [given, 1, 2, number]))
+        else:
+            command = [sys.executable, __file__, "shared", str(number)]
+            wait = subprocess.Popen(command, pass_fds=[number], stdin=given).wait
+    os.close(given)
 
     def close() -> None:
-        process.communicate()  # its standard input ends, and so does it
+        os.close(ours)
+        wait()
         shutil.rmtree(folder)
 
     atexit.register(close)
@@ -186,7 +196,7 @@ def refused(listener: socket.socket) -> None:
 def _serve(server: socket.socket) -> dict[str, Any]:
     """Fork for each job; return the job, in the fork alone."""
     while True:
-        message, streams, *_ = socket.recv_fds(server, 2**20, 3)
+        message, streams, *_ = socket.recv_fds(server, 2**20, 4)
         if not message:
             os._exit(0)
         job = json.loads(message)
@@ -197,9 +207,10 @@ def _serve(server: socket.socket) -> dict[str, Any]:
         pid = os.fork()
         if pid == 0:
             server.close()
-            for number, stream in enumerate(streams):
+            for number, stream in enumerate(streams[:3]):
                 os.dup2(stream, number)
                 os.close(stream)
+            job["arguments"] += map(str, streams[3:])
             return job
         for stream in streams:
             os.close(stream)
@@ -244,9 +255,11 @@ def _become(job: dict[str, Any]) -> tuple[str, str]:
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # ignored by tests that run in the background
-    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(  # noqa: SIM115
+        2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+    )
     kind, program, *rest = job["arguments"]
     sys.argv = ["-c" if kind == "-c" else program, *rest]
     paths = job["env"].get("PYTHONPATH", "").split(os.pathsep)

@@ -1,9 +1,10 @@
 """Start the workers of pytest-xdist as forks of one process that has collected the tests.
 
-Each worker would import the same libraries and test modules, which takes longer than most modules of tests. The nursery
-does that once; a worker is a fork of it that begins as a new interpreter does. Coverage has to see the imports, so with
-``--cov`` workers start as usual. So they do where there are no forks, and where the nursery has threads, which a fork
-lacks: ``OMP_NUM_THREADS=1`` is asked for, and no module of tests may start some when it is imported.
+Each worker would import the same libraries and test modules, which takes longer than most modules of tests. The
+nursery does that once, as a fork of the server of test programs; a worker is a fork of it that begins as a new
+interpreter does. Coverage has to see the imports, so with ``--cov`` workers start as usual. So they do where there are
+no forks, and where the nursery has threads, which a fork lacks: ``OMP_NUM_THREADS=1`` is asked for, and no module of
+tests may start some when it is imported.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ def fork_workers(config: Any, specs: list[Any]) -> None:
     if any(not spec.popen or spec.python or spec.chdir for spec in specs):
         return
     os.environ[processes.ADDRESS] = processes.shared()
-    address = processes.shared(__file__, *config.args)
+    code = f"import sys; sys.path[0] = {os.path.dirname(__file__)!r}; import workers; workers.nurse(*sys.argv[1:])"
+    address = processes.shared("-c", code, *config.args)
     for spec in specs:
-        spec.python = shlex.join([sys.executable, __file__, "worker", address])
+        spec.python = shlex.join([sys.executable, __file__, address])
 
 
 def _stand_in(address: str, *options: str) -> None:
@@ -62,6 +64,7 @@ def _collect(arguments: list[str]) -> None:
     out, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *arguments])
+    sys.stdout.flush()
     os.dup2(out, 1)
     os.close(out)
     os.close(nothing)
@@ -77,13 +80,14 @@ def _threads() -> list[str]:
 
 def _work(connection: socket.socket) -> None:
     """Do what execnet has a new interpreter do, with the streams that come by a connection."""
+    # before there are threads, which forks lack, and before its standard output is a worker's
+    multiprocessing.forkserver.set_forkserver_preload([])
+    multiprocessing.forkserver.ensure_running()
     _, streams, *_ = socket.recv_fds(connection, 100, 3)
     connection.send(b"+")
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    processes.fork_servers_of_multiprocessing()
-    multiprocessing.forkserver.ensure_running()  # now: later there may be threads, which forks lack
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -93,12 +97,10 @@ def _work(connection: socket.socket) -> None:
     exec(eval(sys.stdin.readline()), vars(main))
 
 
-def _main(kind: str, place: str, *arguments: str) -> None:
-    if kind == "worker":
-        _stand_in(place, *arguments)
-        return
-    listener = socket.socket(fileno=int(place))
-    _collect(list(arguments))
+def nurse(*arguments: str) -> None:
+    """Collect the tests that arguments name, and fork for each worker that connects to the socket they end with."""
+    listener = socket.socket(fileno=int(arguments[-1]))
+    _collect(list(arguments[:-1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the run ends it
     if threads := _threads():
         sys.stderr.write(f"workers start anew: threads ran after collection, {threads}\n")
@@ -111,4 +113,4 @@ def _main(kind: str, place: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _stand_in(*sys.argv[1:])

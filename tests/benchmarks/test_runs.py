@@ -132,9 +132,9 @@ def test_nothing_outlives_a_harness_that_is_killed(tmp_path) -> None:
 def test_memory_limit(tmp_path) -> None:
     kinds = (planted.Eats, planted.EatsTorch, planted.Vote)
     chosen = [planted_method(kind) for kind in kinds]
-    found = perform(tmp_path, tiny(), chosen, limits=isolation.Limits(100, 2e9))
+    found = perform(tmp_path, tiny(), chosen, limits=isolation.Limits(100, 1e9))
     assert [row["status"] for row in found] == ["memory", "memory", "ok"]
-    assert all("2 GB" in row["reason"] for row in found[:2])
+    assert all("1 GB" in row["reason"] for row in found[:2])
 
 
 def test_a_task_without_a_label_counts_as_wrong(tmp_path) -> None:
