@@ -311,6 +311,7 @@ def _main(kind: str, number: str) -> None:
     if kind == "server":
         _load()
     else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the run ends it
         ready, _, _ = select.select([connection, 0], [], [])
         if connection in ready:  # nothing is loaded before somebody asks
             _load()

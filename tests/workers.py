@@ -57,19 +57,21 @@ def _stand_in(address: str, *options: str) -> None:
     os.execv(sys.executable, [sys.executable, *options])
 
 
-def _collect(arguments: list[str]) -> None:
-    """Import what the tests import, in silence: a worker says what is wrong with it."""
+def collect(arguments: list[str]) -> bool:
+    """Import what the tests import, in silence; tell whether that went well.
+
+    A module that was not imported to its end is found among the modules by who collects next, without tests or error.
+    """
     import pytest
 
     out, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
-    pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *arguments])
+    status = pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *arguments])
     sys.stdout.flush()
     os.dup2(out, 1)
     os.close(out)
     os.close(nothing)
-    for name in LATER:
-        importlib.import_module(name)
+    return status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 def _threads() -> list[str]:
@@ -100,10 +102,13 @@ def _work(connection: socket.socket) -> None:
 def nurse(*arguments: str) -> None:
     """Collect the tests that arguments name, and fork for each worker that connects to the socket they end with."""
     listener = socket.socket(fileno=int(arguments[-1]))
-    _collect(list(arguments[:-1]))
+    collected = collect(list(arguments[:-1]))
+    for name in LATER:
+        importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the run ends it
-    if threads := _threads():
-        sys.stderr.write(f"workers start anew: threads ran after collection, {threads}\n")
+    if not collected or (threads := _threads()):
+        why = f"threads ran after collection, {threads}" if collected else "not all were collected"
+        sys.stderr.write(f"workers start anew: {why}\n")
         processes.refused(listener)
         return
     connection = processes.forked(listener)
