@@ -169,12 +169,14 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
                 f"Nobody: none of {counted(compared, 'pair')} with ten common tasks or more agrees much beyond what "
                 "the skills of the two explain."
             )
-        sentences.append(
-            f"The {counted(n, 'worker')} are worth at most {panel.effective_sources:.1f} independent sources."
-        )
+        if panel.effective_sources < n - 0.05:
+            sentences.append(
+                f"The {counted(n, 'worker')} are worth at most {panel.effective_sources:.1f} independent sources."
+            )
     if truth is not None:
         sentences.append(
-            f"By their errors on gold they are worth {independent_errors(results, truth):.1f}."
+            f"By their errors on gold the {counted(n, 'worker')} are worth {independent_errors(results, truth):.1f} "
+            "independent sources."
         )
     elif compared:
         sentences.append(

@@ -40,7 +40,7 @@ def unreliable(results: Results, rated: Reliability | None) -> Section:
         ),
         _about(
             workers[rated.below], "is", "are",
-            f"better than chance, but by more than the interval of the skill below the median of {rated.median:.2f}",
+            f"better than chance, but with the whole interval of the skill below the median of {rated.median:.2f}",
         ),
     ]  # fmt: skip
     sentences = [sentence for sentence in sentences if sentence]
