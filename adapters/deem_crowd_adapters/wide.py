@@ -83,16 +83,17 @@ def from_wide(
     codes, label_ids = ids.factorize(labels, "label")
     row = np.concatenate([g.row for g in groups] or [np.zeros(0, np.int64)])
     column = np.concatenate([g.column for g in groups] or [np.zeros(0, np.int64)])
+    one_hot = False
     if not named:
         _refuse_odd_columns(column, codes, names, len(label_ids))
-        _warn_one_hot(row, column, codes, label_ids, (tasks, names))
+        one_hot = _warns_one_hot(row, column, codes, label_ids, (tasks, names))
     _warn_empty("task", tasks, np.bincount(row, minlength=len(tasks)), "gets a missing label")
     if len(tasks):
         per_worker = np.bincount(column, minlength=len(names))
         _warn_empty("worker", names, per_worker, "counts as an average worker")
     answers = Answers.from_codes((row, tasks), (column, names), (codes, label_ids), classes=classes)
     warn_of_doubts(answers, classes_given=classes is not None)
-    if classes is None:
+    if classes is None and not named and not one_hot:
         warn_of_counts(answers)
     return answers
 
@@ -113,25 +114,28 @@ def _refuse_odd_columns(
     )
 
 
-def _warn_one_hot(
+def _warns_one_hot(
     row: npt.NDArray[Any],
     column: npt.NDArray[Any],
     codes: npt.NDArray[Any],
     labels: pd.Index,
     names: tuple[pd.Index, pd.Index],
-) -> None:
-    """Warn if each of ten rows or more holds one 1 beside zeros, as one-hot labels of one source do."""
+) -> bool:
+    """Warn, and tell, if each of ten rows or more holds one 1 beside zeros, as one-hot labels of one source do."""
     tasks, workers = names
     if len(tasks) < 10 or sorted(map(str, labels)) not in (["0", "1"], ["False", "True"]):
-        return
+        return False
     ones = codes == int(str(labels[1]) in ("1", "True"))
-    if (np.bincount(row[ones], minlength=len(tasks)) == 1).all() and np.ptp(column[ones]) > 0:
+    one_hot = bool((np.bincount(row[ones], minlength=len(tasks)) == 1).all())
+    one_hot = one_hot and np.ptp(column[ones]) > 0
+    if one_hot:
         warn(
             f"each row holds one {labels[codes[ones][0]]} beside zeros, as one-hot labels do: the columns "
             f"({first_few(workers)}) look like classes, and each counts as a worker. If they are classes, "
             "df.idxmax(axis=1) makes the labels of one source of them; if not, name the workers: workers=[…].",
             DataWarning,
         )
+    return one_hot
 
 
 def _checked_form(
