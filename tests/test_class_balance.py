@@ -210,3 +210,9 @@ def test_what_does_not_go_together_is_said() -> None:
     with pytest.warns(DataWarning, match="1 label that no answer names: 'never'"):
         found.fit(rows)
     pd.testing.assert_frame_equal(found.probas_, agg.fit(rows).probas_)
+
+
+@pytest.mark.parametrize("name", ["class_prior", "priors", "prevalence"])
+def test_what_others_call_it_is_told(name: str) -> None:
+    with pytest.raises(ParameterError, match="Did you mean 'class_balance'"):
+        DEEMAggregator(**{name: RARE})

@@ -121,6 +121,11 @@ _ELSEWHERE = {
     "lr": "learning_rate",
     "max_epochs": "epochs",
     "max_iter": "n_iter",
+    "class_prior": "class_balance",
+    "class_priors": "class_balance",
+    "prior": "class_balance",
+    "priors": "class_balance",
+    "prevalence": "class_balance",
     "cardinality": "n_classes",
 }
 """What other packages call a parameter → what it is called here."""
