@@ -243,6 +243,11 @@ def method_parameters(
             raise typer.BadParameter(
                 f"{item!r} is no {example} of {', '.join(methods)}", param_hint=option
             )
+        if method == "deem" and name in ("missing", "duplicates"):
+            raise typer.BadParameter(
+                f"{name} has no part here, since answers are read before the fit: give --{name} {text}",
+                param_hint=option,
+            )
         try:
             chosen[method][name] = json.loads(text)
         except RecursionError:

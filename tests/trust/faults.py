@@ -337,6 +337,8 @@ SHELL = [
           "Invalid value for --set: init_method='nope' is not allowed: init_method is one of 'mv', 'mv_rand', 'mv_lo', 'rand'.", a_csv=SOUND),
     shell("n_iter=-1", AGGREGATE + " --set n_iter=-1", 2,
           "Invalid value for --set: n_iter=-1 is not allowed: n_iter is an integer >= 0.", a_csv=SOUND),
+    shell("--set for what is settled when answers are read", AGGREGATE + " --set duplicates=error", 2,
+          "Invalid value for --set: duplicates has no part here, since answers are read before the fit: give --duplicates error", a_csv=SOUND),
     shell("--set without a value", AGGREGATE + " --set n_iter", 2,
           "Invalid value for --set: 'n_iter' is no NAME=VALUE of deem", a_csv=SOUND),
     shell("names of columns in the second row", AGGREGATE, 1,
