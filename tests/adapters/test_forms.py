@@ -69,6 +69,14 @@ def test_a_form_is_refused_by_the_columns_of_its_tool(tmp_path: Path, tool: str,
         adapters.to_answers(path)
 
 
+def test_a_form_of_few_people_is_refused_as_well(tmp_path: Path) -> None:
+    given = answers().iloc[:6]
+    frame = pd.concat([pd.DataFrame(HEADS["Microsoft Forms"]).iloc[:6], given], axis=1)
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match=r"a form of Microsoft Forms: one row a person"):
+        adapters.to_answers(tmp_path / "x.csv")
+
+
 def test_what_the_message_says_of_a_form_gives_the_answers_of_each_person(tmp_path: Path) -> None:
     given = answers()
     df = pd.concat([pd.DataFrame(HEADS["Microsoft Forms"]), given], axis=1)
@@ -132,8 +140,13 @@ def test_counts_by_class_are_no_sources(tmp_path: Path) -> None:
     frame = pd.DataFrame(counts, columns=["cat", "dog", "fox"]).replace(0, np.nan)
     frame.insert(0, "subject_id", range(40))
     frame.to_csv(tmp_path / "x.csv", index=False)
-    with pytest.raises(DataError, match="add up to 5 in every row, as counts of answers"):
+    with pytest.raises(DataError, match="add up to 5 in every row, as counts of answers") as error:
         adapters.to_answers(tmp_path / "x.csv")
+    call = str(error.value).split("label with most votes is ")[1].split(";")[0]
+    df, columns = pd.read_csv(tmp_path / "x.csv"), ["cat", "dog", "fox"]
+    most = eval(call, {"df": df, "columns": columns})
+    votes = [df.loc[row, label] for row, label in most.items()]
+    assert votes == df[columns].max(axis=1).tolist()
 
 
 def test_dates_are_no_labels(tmp_path: Path) -> None:

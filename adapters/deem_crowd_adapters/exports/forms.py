@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -47,8 +47,7 @@ def refuse_people(
     DataError
         With the call that gives each answer a row of its own.
     """
-    plain = {str(c).partition(". ")[0].strip().casefold() for c in frame.columns}
-    tool, lines = next(((t, lines) for t, marks, lines in _TOOLS if marks <= plain), ("", ""))
+    tool, lines = tool_of(frame.columns)
     by_name = task is not None and any(p.search(str(task)) for p in (*_PEOPLE, _TIME))
     asking = 2 * sum(str(c).rstrip(" *").endswith("?") for c in sources) > len(sources)
     if not (tool or by_name or asking):
@@ -66,6 +65,12 @@ def refuse_people(
         f"columns and {person!r} is the worker. If each row is a task, say so: task={insist!r} (in the shell: "
         f"--adapter wide --task {_quoted(insist)})."
     )
+
+
+def tool_of(columns: Iterable[Hashable]) -> tuple[str, str]:
+    """Return the tool of surveys that writes such columns, and its lines that are no answers; empty if none does."""
+    plain = {str(c).partition(". ")[0].strip().casefold() for c in columns}
+    return next(((tool, lines) for tool, marks, lines in _TOOLS if marks <= plain), ("", ""))
 
 
 def _person(
@@ -115,8 +120,8 @@ def refuse_classes(frame: pd.DataFrame, sources: Sequence[Hashable], name: str) 
     else:
         what = "as counts of answers do, where each column is a class"
         remedy = (
-            "Counts do not say who answered, so that nothing can be learned about the sources: get the answers "
-            "themselves"
+            "Counts do not say who answered, so that nothing can be learned about the sources. The label with most "
+            "votes is df[columns].idxmax(axis=1); to learn more, get the answers themselves"
         )
     shown = ",".join(map(str, sources))
     raise DataError(

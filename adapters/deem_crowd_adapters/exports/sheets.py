@@ -168,10 +168,13 @@ def _is_long(frame: pd.DataFrame, group: Sequence[Hashable]) -> bool:
 
 
 def _is_wide(content: Content) -> bool:
-    """Tell whether columns of ten rows or more share their values and none is called like a long table's workers."""
+    """Tell whether columns of ten rows or more share their values and none is called like a long table's workers.
+
+    What a tool of surveys writes may have fewer rows: it is read in order to be refused by name.
+    """
     return (
         content.kind in ("records", "table")
-        and len(content.value) >= FEW
+        and (len(content.value) >= FEW or any(forms.tool_of(content.keys)))
         and not synonyms(content.keys, ["worker"])
         and "worker" not in content.keys
         and (frame := content.frame) is not None
