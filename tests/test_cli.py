@@ -204,6 +204,14 @@ def test_gold_may_be_json_or_a_workbook(folder: Path, name: str) -> None:
     assert "gold.json holds no known labels. Give a table with columns task, label." in said
 
 
+def test_shares_of_classes_are_named_as_the_shell_takes_them(folder: Path) -> None:
+    asked = ("aggregate", "answers.csv", "-o", "labels.csv", "--set")
+    said = failed(call(*asked, "class_balance=rare"), 2)
+    example = re.search(r"such as (\{.*?\})", said)
+    assert example is not None, said
+    assert call(*asked, f"class_balance={example[1]}").exit_code == 0
+
+
 def test_words_that_look_alike_are_put_right_in_the_file(folder: Path) -> None:
     (folder / "answers.csv").write_text(csv(answers().replace("no", "Yes ")))
     result = call("aggregate", "answers.csv")

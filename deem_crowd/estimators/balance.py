@@ -154,7 +154,7 @@ def _named(balance: Any) -> tuple[list[Hashable] | None, npt.NDArray[np.float64]
         given = balance.detach().cpu().numpy()
     wrong = ParameterError(
         f"class_balance={balance!r} is not allowed: it is a dict from label to share, such as "
-        "{'yes': 0.1, 'no': 0.9}, a list with one share a class, or None."
+        '{"yes": 0.1, "no": 0.9}, a list with one share a class, or None.'
     )
     if isinstance(given, str):
         raise wrong
@@ -174,7 +174,8 @@ def _named(balance: Any) -> tuple[list[Hashable] | None, npt.NDArray[np.float64]
     total = float(values.sum())
     if abs(total - 1) > _ROUNDED:
         raise ParameterError(
-            f"class_balance: the shares sum to {total:.6g} instead of 1. Divide counts or percentages by their sum."
+            f"class_balance: the shares sum to {total:.6g} instead of 1. Give every class its share, and divide counts "
+            "or percentages by their sum."
         )
     if names is not None and len(set(names)) < len(names):
         raise ParameterError("class_balance names a label twice. Give each label one share.")
