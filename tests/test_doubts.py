@@ -174,6 +174,9 @@ def test_well_known_names_are_suggested_and_not_taken() -> None:
     read = {"task": "StudyID", "worker": "Reader", "label": "Finding"}
     with pytest.raises(MissingColumnError, match="'StudyID': 'task', 'Reader': 'worker'"):
         Answers.from_frame(frame(["a", "b"]).rename(columns=read))
+    read = {"task": "item_id", "worker": "moderator", "label": "decision"}
+    with pytest.raises(MissingColumnError, match="'moderator': 'worker', 'decision': 'label'"):
+        Answers.from_frame(frame(["a", "b"]).rename(columns=read))
 
 
 def test_zero_for_no_answer_is_doubted() -> None:

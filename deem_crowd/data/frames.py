@@ -23,9 +23,9 @@ SYNONYMS = {
     "document_id text_id row_id index study study_id studyid case case_id image_id",
     "worker": "worker_id annotator annotator_id rater rater_id user user_id judge judge_id coder labeler labeller "
     "labeler_id source model lf performer workerid assessor expert completed_by reader reader_id observer examiner "
-    "grader judge_model",
+    "grader judge_model moderator",
     "label": "annotation answer response verdict rating class category judgment judgement value vote choice output "
-    "label_id prediction grade finding diagnosis",
+    "label_id prediction grade finding diagnosis decision",
     "score": "rating grade points mark stars value logit reward scores ratings",
 }
 """Well-known other names of the columns, in lower case; they are suggested, never taken."""
