@@ -371,7 +371,7 @@ def warn_of_counts(answers: Answers) -> None:
         return
     warn(
         f"the numbers of each task sum to {int(sums[0])}: if they count votes, and the {d} columns "
-        f"({first_few(answers.workers, 3)}) are classes, nobody is told apart who answered, and nothing can be learned "
+        f"({first_few(answers.workers, 3)}) are classes, they do not say who answered, and nothing can be learned "
         "beyond the shares. The label with most votes is df.idxmax(axis=1).",
         DataWarning,
     )

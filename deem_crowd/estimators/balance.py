@@ -1,4 +1,4 @@
-"""The shares of the classes, as the user knows them."""
+"""Shares of the classes that the user knows: checked, matched with the classes, and applied to a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.runtime.warning import warn
 
 _ROUNDED = 0.011
-"""How far from 1 shares may sum that were rounded to two digits, such as three of 0.33."""
+"""How far from 1 the sum of shares may be, since they may be rounded to two digits: three of 0.33, say."""
 
 
 def check(balance: Any) -> None:
@@ -97,11 +97,11 @@ def balanced(
     answers: Answers,
     gold: IntArray | None,
 ) -> tuple[FittedModel, FloatArray]:
-    """Return the model whose probabilities have about known shares of the classes as their mean, and its posterior.
+    """Return a model whose probabilities have a mean close to known shares of the classes, and its posterior.
 
-    Of a pool it is the members' mean that is moved, before the votes have their share, and the votes are smoothed by
-    the known shares: a rare class would else lose what smoothing has given it on tasks on which all votes are for
-    another one.
+    In a pool, the mean of its voices is moved before votes count more for answers that err together, and the votes are
+    smoothed by the known shares. Else smoothing would give a rare class too much on tasks on which all votes are for
+    another class, and what is moved would be taken from tasks that have it.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def balanced(
     design, answers
         Of N tasks.
     gold : integers, shape (N,), optional
-        Known classes, −1 where unknown: these tasks have no part in it.
+        Known classes, −1 where unknown. Tasks with known classes have no part in it.
 
     Returns
     -------

@@ -195,7 +195,7 @@ class FittedModel:
             return self.balanced(self._of_answers(recoded), recoded)
 
     def balanced(self, posterior: FloatArray, answers: Answers) -> FloatArray:
-        """Return a posterior, shape (N, K), moved to the known shares of the classes, where there are any.
+        """Return a posterior, shape (N, K), moved towards the known shares of the classes, where there are any.
 
         Tasks without answers have these shares.
         """

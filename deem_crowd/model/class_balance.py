@@ -1,12 +1,12 @@
-r"""Known shares of the classes: probabilities moved so that the labels come out in about those shares.
+r"""Known shares of the classes: probabilities moved so that their mean over tasks comes close to those shares.
 
 p'(k | task) ∝ p(k | task) exp(a_k): closest to p in relative entropy among the distributions whose mean over tasks is a
-given one (Csiszár, Annals of Probability 3, 1975). One number a class says how far the model favours it.
+given one (Csiszár, Annals of Probability 3, 1975). One number a class, a_k, makes up for how far the model favours it.
 
 The mean is not set to the known shares π* themselves: among N tasks that were drawn, the share of class k departs from
 π*_k by chance, with variance v_k = π*_k (1 − π*_k) / N. Bayes' rule with π* for the model's prior (Saerens, Latinne,
-Decaestecker, Neural Computation 14, 2002) has means m_k, which depart from the drawn shares by the model's mistakes, of
-variance τ². What is known of the drawn shares by both is π*_k + (m_k − π*_k) v_k / (v_k + τ²).
+Decaestecker, Neural Computation 14, 2002) gives means m_k, which depart from the drawn shares by the model's mistakes,
+of variance τ². Both together estimate the drawn share as π*_k + (m_k − π*_k) v_k / (v_k + τ²).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deem_crowd.model.group import ALONE, Group
 _MISTAKE = 0.05
 """τ: how far a model's share of a class is from the drawn tasks' own, as a standard deviation."""
 _RIDGE = 1e-3
-"""What a nat of a_k costs, in shares: where all tasks are certain, nothing else holds a."""
+"""Strength of the penalty on a. Where all tasks are certain, nothing else keeps a finite."""
 _STEPS, _TOLERANCE = 100, 1e-10
 _ROWS = 2**17
 """Tasks whose probabilities are moved at a time."""
@@ -27,14 +27,14 @@ _ROWS = 2**17
 def log_odds(
     posterior: torch.Tensor, prior: torch.Tensor, balance: torch.Tensor, group: Group = ALONE
 ) -> torch.Tensor:
-    """Return a, shape (K,), with which posteriors have about the known shares as their mean.
+    """Return a, shape (K,), which brings the mean of posteriors close to the known shares.
 
     Parameters
     ----------
     posterior : float64, shape (N, K)
-        p(label | answers) of tasks whose labels are not known; of this process.
+        p(label | answers) of the tasks of this process whose labels are not known.
     prior : float64, shape (K,)
-        The model's.
+        The model's class prior.
     balance : float64, shape (K,)
         π*: above 0, sums to 1.
     group : Group

@@ -2,11 +2,16 @@ r"""Several energies that answer together: the posterior is a weighted mean of t
 
     p(k | x_n) = (1 − f) Σ_j v_j p_j(k | x_n)  +  f · (votes_n[k] + u[k]) / (m_n + 1)
 
-with m_n the answers of task n. One answer more than there were names each class with probability u[k], 1/K, but none
-:data:`RARER` times as often as the members find it among tasks: of a class that one task in a thousand has, tasks on
-which all votes are for another one should not have as much as 1/(2m). What each voice counts comes from how far it
-agrees with the others beyond chance (Cohen's κ): with H_j the mean over tasks of Σ_k p_j(k) p_{−j}(k), the weighted
-mean of all other voices in the place of the truth, and C_j the same of the means over tasks,
+with m_n the number of answers to task n. One answer more than there were smooths the votes. It names class k with
+probability
+
+    u[k] ∝ min(1/K, r π_k)
+
+with r = :data:`RARER` and π the shares of the classes that the members find: even, but less for a rare class. Of a
+class that one task in a thousand has, tasks on which all votes are for another one should not have as much as
+1/(K (m + 1)). The weight of a voice comes from how far it agrees with the others beyond chance (Cohen's κ): with H_j
+the mean over tasks of Σ_k p_j(k) p_{−j}(k), where p_{−j}, the weighted mean of all other voices, stands in for the
+truth, and C_j what chance gives, the same sum for the means of p_j and p_{−j} over tasks,
 
     κ_j = (H_j − C_j) / (1 − C_j),      v_j ∝ (κ_j / (1 − κ_j))³
 
@@ -37,7 +42,7 @@ FLOOR = 0.1
 """What the votes count at least where the correlation of answers is not asked."""
 SHARPNESS = 3.0
 RARER = 10.0
-"""How many times as often as tasks have it the answer that smooths the votes may name a class."""
+"""r: a class whose share is below 1/(K r) gets less than the others of the answer that smooths the votes."""
 _ROUNDS = 5
 _PIECE = 2**14
 
@@ -62,9 +67,9 @@ class OpinionPool:
     caution : float
         What the votes count besides, as far as labels stay: f of :mod:`deem_crowd.model.calibration`.
     class_log_odds, class_shares : tuple of float, optional
-        Where the shares of the classes are known, K numbers each: what is added to the logarithm of the members' and
-        the voting share's mean (:mod:`deem_crowd.model.class_balance`), and these shares, which are then u and what
-        tasks without answers get.
+        Where the shares of the classes are known, K numbers each: what is added to the logarithm of the mean of the
+        members and the votes (:mod:`deem_crowd.model.class_balance`); and these shares, which are then u as well as
+        what tasks without answers get.
     """
 
     energies: tuple[Energy, ...]
@@ -117,7 +122,7 @@ class OpinionPool:
         return torch.where(answered, pooled, pooled.new_tensor(apart))
 
     def balanced(self, posterior: torch.Tensor) -> torch.Tensor:
-        """Return a posterior, shape (N, K), moved to the known shares of the classes, where there are any."""
+        """Return a posterior, shape (N, K), moved towards the known shares of the classes, where there are any."""
         if self.class_log_odds is None:
             return posterior
         return moved(posterior, posterior.new_tensor(self.class_log_odds))
@@ -182,7 +187,7 @@ class OpinionPool:
 
 
 def smoothing(prior: torch.Tensor) -> torch.Tensor:
-    """Return u, shape (K,), from the shares of the classes: even, but for classes that are much rarer."""
+    """Return u, shape (K,), from the shares of the classes: even, but less for classes that are much rarer."""
     even = 1.0 / max(len(prior), 1)
     named = (RARER * prior).clamp_max(even)
     return named / named.sum().clamp_min(torch.finfo(prior.dtype).tiny)
@@ -298,8 +303,8 @@ def weights_from_products(
 ) -> tuple[list[float], list[float]]:
     """Return weights and agreement from the means over tasks of Σ_k p_i(k) p_j(k) of all voices i, j.
 
-    ``by_chance`` has Σ_k of the products of the means over tasks; without it agreement is that of classes so many that
-    chance has no part in it.
+    ``by_chance`` has the sums over classes of the products of the voices' means over tasks. Without it, agreement is
+    not corrected for chance, which is negligible where classes are many.
     """
     n = len(products)
     weights = [1.0 / n] * n
