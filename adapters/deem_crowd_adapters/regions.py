@@ -52,6 +52,6 @@ def named_by_line(first: str) -> str:
 def _said(tool: str, what: str) -> str:
     return (
         f"It looks like {tool}, which hold{'' if tool.endswith('s') else 's'} {what}. Only labels of whole tasks are "
-        "aggregated: if each task has one, make a table with columns task, worker, label of them; for boxes and spans "
-        "docs/what-it-is-not-for.md has other tools."
+        "aggregated. If each task has one, put them into a table with columns task, worker, label. "
+        "docs/what-it-is-not-for.md names tools for boxes and spans."
     )

@@ -234,7 +234,7 @@ def require_hashable(values: Iterable[Any], what: str) -> None:
             "them with crowd-kit's BinaryRelevance(DEEMAggregator()), one yes-or-no question a label, or give one row "
             "a label."
         )
-    if counts := nested.advice_on_counts(bad, what, "df['label']"):
+    if "label" in what and (counts := nested.advice_on_counts(bad, what, "df['label']")):
         raise FormError(counts)
     if bad and all(isinstance(value, dict) and value for value in bad):
         key = str(next(iter(bad[0])))

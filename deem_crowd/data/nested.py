@@ -66,10 +66,11 @@ def _lists(column: Any) -> list[Any]:
 def advice_on_counts(values: Iterable[Any], what: str, code: str) -> str:
     """Say what dicts from classes to counts of votes are good for; empty of anything else.
 
-    ``what`` is what holds them, and ``code`` the expression for it.
+    ``what`` is what holds them, and ``code`` the expression for it. Dicts that all have one and the same key are no
+    counts: they may be ids.
     """
     given = [v for v in values if not (pd.api.types.is_scalar(v) and pd.isna(v))]
-    if not all(map(_is_counts, given)) or not any(given):
+    if not all(map(_is_counts, given)) or len(set().union(*given)) < 2:
         return ""
     return (
         f"{what[:1].upper()}{what[1:]} holds counts for each class, and not who answered: workers cannot be told "

@@ -49,6 +49,19 @@ def test_other_dicts_are_no_counts() -> None:
         assert WORDS not in str(caught.value)
 
 
+def test_objects_with_one_number_each_are_ids_and_no_counts() -> None:
+    tasks = [{"id": n} for n in range(5)]
+    items = pd.DataFrame({"item": tasks, "worker": "ann", "label": "yes"})
+    with pytest.raises(MissingColumnError) as missing:
+        DEEMAggregator().fit(items)
+    assert WORDS not in str(missing.value)
+    with pytest.raises(FormError, match=r"column 'task' holds 5 objects .*\.str\['id'\]"):
+        DEEMAggregator().fit(items, task="item")
+    both = items.assign(item=[{"id": n, "batch": 1} for n in range(5)])
+    with pytest.raises(FormError, match=r"column 'task' holds 5 objects"):
+        DEEMAggregator().fit(both, task="item")
+
+
 def test_records_of_json(tmp_path: Path) -> None:
     path = tmp_path / "votes.json"
     path.write_text(json.dumps(frame().to_dict("records")))

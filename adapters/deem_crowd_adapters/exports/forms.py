@@ -125,8 +125,8 @@ def refuse_classes(frame: pd.DataFrame, sources: Sequence[Hashable], name: str) 
         )
     shown = ",".join(map(str, sources))
     raise DataError(
-        f"{name}: the columns {first_few(sources)} add up to {sums[0]:.0f} in every row, {what}. {remedy}. If they "
-        f"are sources, name them: workers={shown!r} (in the shell: --adapter wide --adapter-set "
+        f"{name}: the columns {first_few(sources)} add up to {sums[0]:.0f} in every row, {what}. {remedy}. If the "
+        f"columns are sources, name them: workers={shown!r} (in the shell: --adapter wide --adapter-set "
         f"workers={_quoted(shown)})."
     )
 
