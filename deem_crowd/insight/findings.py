@@ -314,7 +314,7 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
             f"  {shown(worker, 30):<30} {row['skill']:.3f} [{row['low']:.3f}, {row['high']:.3f}] "
             f"{int(row['answers']):,} answers"
         )
-    if len(panel.counts.sources) > 1:
+    if len(panel.counts.sources) > 1 and panel.effective_sources < panel.n_workers - 0.05:
         lines.append(
             f"Worth at most {panel.effective_sources:.1f} independent sources, of {panel.n_workers}"
         )
@@ -324,4 +324,4 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f} %"

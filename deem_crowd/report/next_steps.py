@@ -99,11 +99,13 @@ def suspects(consensus: Consensus, truth: IntArray | None) -> Section:
     columns = {
         "label": "answer",
         "suggested": "label",
-        "score": "chance that it is wrong",
         "reason": "why",
     }
-    shown = frame[["worker", *columns]].rename(columns=columns)
-    note = "The worst first; `deem-crowd suspects` and suspect_answers() have all of them."
+    shown = frame[["worker", "label", "suggested", "score", "reason"]].rename(columns=columns)
+    note = (
+        "The highest score first, which only ranks answers: how many are wrong is expected by the probabilities of the "
+        "labels. `deem-crowd suspects` and suspect_answers() have all of them."
+    )
     return Section(SUSPECT, sentences, [table_of("Suspect answers", shown, note)])
 
 

@@ -149,6 +149,7 @@ def test_it_says_what_to_do_next(written) -> None:
     suspects = agg.suspect_answers()
     section = text[text.index("Which answers are suspect?") :]
     assert f"{(suspects['score'] > 0.5).sum():,} answers of {len(suspects):,}" in section
+    assert "chance that it is wrong" not in section  # the score ranks; the chance is another number
     worst = suspects.iloc[0]
     row = f"{worst['task']} {worst['worker']} {worst['label']} {worst['suggested']} "
     assert row + f"{worst['score']:.3f}" in section

@@ -264,6 +264,15 @@ def test_summary_is_a_screen_and_repr_is_three_lines(sparse_crowd) -> None:
     assert "&lt;b&gt;" in html
 
 
+def test_shares_near_1_have_as_many_digits_as_those_near_0() -> None:
+    rows = [(t, w, "bad" if t < 4 else "good") for t in range(1000) for w in "abc"]
+    agg = DEEMAggregator().fit(pd.DataFrame(rows, columns=["task", "worker", "label"]))
+    text = agg.summary()
+    assert "Labels: good 99.6 %, bad 0.4 %" in text
+    independent = agg.effective_sources_ > 2.95
+    assert ("Worth at most" in text) == (not independent)  # as many as there are is no news
+
+
 FORMS = {
     "empty": pd.DataFrame({"task": [], "worker": [], "label": []}),
     "one task": pd.DataFrame({"task": [1, 1], "worker": ["a", "b"], "label": ["x", "y"]}),
