@@ -393,6 +393,6 @@ def test_a_model_that_knows_no_class_says_so() -> None:
         warnings.simplefilter("ignore", DataWarning)
         silent = np.full((5, X.shape[1]), -1)
         model = DEEM().fit(silent)
-        with pytest.raises(DataError, match=r"No answer has told of a class .*n_classes=3\.$"):
+        with pytest.raises(DataError, match=r"No answer so far names a class: .*n_classes=3\.$"):
             model.predict(X)
         assert len(DEEM(n_classes=3).fit(silent).predict(X)) == len(X)  # the remedy

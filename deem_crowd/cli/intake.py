@@ -313,7 +313,7 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
         ) from error
     if len(frame) and frame["label"].isna().all():
         warn(
-            f"{called(path, 'input')}: column 'label' is empty in all {counted(len(frame), 'row')}, so that no "
+            f"{called(path, 'input')}: column 'label' is empty throughout ({counted(len(frame), 'row')}), so that no "
             "label is known.",
             DataWarning,
         )

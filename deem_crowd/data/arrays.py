@@ -241,7 +241,7 @@ def matrix_classes(matrix: npt.NDArray[np.int64], n_classes: int | None) -> int:
         if bad.any():
             there = f"Labels are 0..{n_classes - 1}."
             if n_classes == 0:
-                there = f"No answer has told of a class so far: fit to answers first, with n_classes={largest + 1}."
+                there = f"No answer so far names a class: fit to answers first, with n_classes={largest + 1}."
             raise DataError(
                 f"{_entries(bad)} not below n_classes={n_classes}: "
                 f"{first_few(np.unique(matrix[bad]))} ({_cells(bad)}). {there}"

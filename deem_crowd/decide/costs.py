@@ -75,7 +75,7 @@ def _column(frame: pd.DataFrame, what: str) -> pd.Series:
         )
     if len(named) > 1:
         raise FormError(
-            f"costs as a table has {len(named)} columns beside {what!r}, and none of them alone is called 'cost': "
+            f"costs as a table has {len(named)} columns beside {what!r}, and not one that is called 'cost': "
             f"{first_few(named, 20)}. Pass the one that is meant: costs=frame.set_index({what!r})[{named[0]!r}]."
         )
     return pd.Series(frame[named[0]].array, index=pd.Index(frame[what].array, tupleize_cols=False))

@@ -66,7 +66,7 @@ def keep(consensus: Consensus, truth: IntArray | None) -> Section:
     sentence = (
         'The surest labels are kept as long as their confidences average to the precision wanted. "At least" is a '
         "95 % lower bound by the confidences or by the answers, whichever is lower. It cannot see mistakes that most "
-        "workers share; a bound from true labels of a random sample can: `deem-crowd keep --gold`."
+        "workers share; a bound from true labels of a random sample can: deem-crowd keep --gold."
     )
     return Section(
         "Which labels can be kept?", [sentence], [Table("Labels kept, by precision", header, rows)]
@@ -103,8 +103,8 @@ def suspects(consensus: Consensus, truth: IntArray | None) -> Section:
     }
     shown = frame[["worker", "label", "suggested", "score", "reason"]].rename(columns=columns)
     note = (
-        "The highest score first, which only ranks answers: how many are wrong is expected by the probabilities of the "
-        "labels. `deem-crowd suspects` and suspect_answers() have all of them."
+        "The highest score first. The score only ranks answers; the share above is expected by the probabilities of "
+        "the labels. deem-crowd suspects and suspect_answers() have all of them."
     )
     return Section(SUSPECT, sentences, [table_of("Suspect answers", shown, note)])
 
@@ -128,5 +128,5 @@ def ask_next(consensus: Consensus) -> Section:
     assert consensus.n_answers is not None
     place = consensus.tasks.get_indexer(shown.index)
     shown.insert(2, "answers", consensus.n_answers[place])
-    note = "The least certain first; `deem-crowd next` and next_tasks() have as many as are wanted."
+    note = "The least certain first; deem-crowd next and next_tasks() have as many as are wanted."
     return Section(heading, [sentence], [table_of("Tasks to have answered next", shown, note)])

@@ -231,7 +231,8 @@ def classes(results: Results) -> Section:
         )
     figures = drawn(
         "Confusion of all workers",
-        "Rows are answers, columns the true label as the model sees it; each column sums to 1.",
+        "Rows are answers, columns true labels; each column sums to 1. These are the workers' tables, which allow for "
+        "labels that are wrong; the sentences above count by the labels as they are.",
         plots.confusion,
         results,
         most=12,

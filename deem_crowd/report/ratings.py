@@ -55,7 +55,7 @@ def unreliable(results: Results, rated: Reliability | None) -> Section:
         )
     figures = drawn(
         "Skills of the workers",
-        "Each worker's chance of the right answer with a 95 % interval; the grey mark is what chance gives.",
+        "How probably a worker's answer is right, with a 95 % interval; the grey mark is what guessing gives.",
         plots.skills,
         results,
         most=30,
@@ -115,7 +115,7 @@ def _to_retrain(results: Results, rated: Reliability, truth: IntArray | None) ->
     data, what = results.answers, "consensus"
     if truth is not None:
         results = replace(results, label=np.where(truth >= 0, truth, results.label))
-        what = "label, by gold where there is some,"
+        what = "label (gold, where there is some)"
     worker, label, said, times = confusion_counts(results)
     total = np.bincount(worker, weights=times, minlength=data.n_workers)
     sentences = []
@@ -125,8 +125,11 @@ def _to_retrain(results: Results, rated: Reliability, truth: IntArray | None) ->
             continue
         top = mine[np.argmax(times[mine])]
         share = times[top] / total[place]
+        error = "all errors are"
+        if share < 1:
+            error = f"the most frequent error, {percent(share)} of all, is"
         sentences.append(
-            f"Consider retraining {shown(data.workers[place])}: the most frequent error, {percent(share)} of all, is "
+            f"Consider retraining {shown(data.workers[place])}: {error} "
             f"{shown(data.classes[said[top]])} where the {what} is {shown(data.classes[label[top]])}."
         )
     if len(rated.below) > 10:
