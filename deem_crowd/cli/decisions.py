@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deem_crowd.cli import files, intake
-from deem_crowd.cli.options import SpreadsheetOption, reads_answers
+from deem_crowd.cli import files, intake, model
+from deem_crowd.cli.options import ModelOption, SpreadsheetOption, reads_answers
 from deem_crowd.exceptions import MissingColumnError, ParameterError
 from deem_crowd.plugins.hookspecs import hookimpl
 
@@ -84,6 +84,7 @@ def next_(
         str | None, typer.Option(help="Tasks nobody has answered yet: column task.")
     ] = None,
     gold: KnownOption = None,
+    parameters: ModelOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """Say which tasks to have answered next, the most useful answer first.
@@ -95,7 +96,7 @@ def next_(
         raise typer.BadParameter(
             "no worker is chosen without --pairs", param_hint="--per-worker-limit"
         )
-    settings = _Settings(asked, output, gold)
+    settings = _Settings(asked, output, gold, parameters)
     settings.check(costs, exclude, unanswered)
     aggregator = settings.fitted()
     options: dict[str, Any] = {
@@ -130,6 +131,7 @@ def suspects(
         ),
     ] = None,
     gold: KnownOption = None,
+    parameters: ModelOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """Say which answers are likely wrong, the worst first.
@@ -138,7 +140,7 @@ def suspects(
     more suspect), expected_precision (the share of this and all earlier rows that is expected to be wrong, by the
     probabilities of the labels), reason.
     """
-    settings = _Settings(asked, output, gold)
+    settings = _Settings(asked, output, gold, parameters)
     settings.check(labels)
     aggregator = settings.fitted(labels=labels)
     if labels is None:
@@ -167,6 +169,7 @@ def keep(
             "Columns task, label."
         ),
     ] = None,
+    parameters: ModelOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """Give the largest set of labels that has a given precision, the surest first.
@@ -175,7 +178,7 @@ def keep(
     """
     import pandas as pd
 
-    settings = _Settings(asked, output, gold)
+    settings = _Settings(asked, output, gold, parameters)
     settings.check()
     aggregator = settings.fitted(learn=False)
     with _usage():
@@ -206,10 +209,19 @@ class _Settings:
     reading : Reading
         What is read, and how.
     output, gold : path
+    parameters : list of str, optional
+        Of the model, as NAME=VALUE.
     """
 
-    def __init__(self, reading: intake.Reading, output: str, gold: str | None) -> None:
+    def __init__(
+        self,
+        reading: intake.Reading,
+        output: str,
+        gold: str | None,
+        parameters: list[str] | None,
+    ) -> None:
         self.reading, self.output, self.gold = reading, output, gold
+        self.parameters = parameters
         self.kind = reading.format
         self.ids: Any = None
         self.known: pd.Series | None = None
@@ -221,12 +233,10 @@ class _Settings:
         )
 
     def fitted(self, learn: bool = True, labels: str | None = None) -> DEEMAggregator:
-        """Return the default model of the answers; it learns from gold unless ``learn`` is false.
+        """Return the model of the answers; it learns from gold unless ``learn`` is false.
 
         ``labels`` is a file of labels to check, whose columns may be named as those of gold are.
         """
-        from deem_crowd.estimators.aggregator import DEEMAggregator
-
         settled, ids = intake.settled_answers(self.reading, self.gold or labels)
         self.ids = {
             "task": settled.tasks.to_series(),
@@ -237,7 +247,7 @@ class _Settings:
             self.known = intake.read_gold(self.gold, self.reading, ids)
             if learn:
                 intake.check_gold_labels(self.known, settled)
-        return DEEMAggregator().fit(settled, self.known if learn else None)
+        return model.fitted(settled, self.known if learn else None, self.parameters)
 
     def tasks(self, path: str | None) -> list[Any]:
         """Return the ids in the column ``task`` of a file; none of no file."""

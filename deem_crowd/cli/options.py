@@ -55,6 +55,15 @@ SetOption = Annotated[
         "VALUE is read as JSON if it is valid JSON, else as text: --set hidden_dim=2 --set sampler=gibbs.",
     ),
 ]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A parameter of the model (DEEMAggregator), as often as needed. VALUE is read as JSON if it is valid JSON,"
+        """ else as text: --set 'class_balance={"spam": 0.1, "ham": 0.9}'.""",
+    ),
+]
 AdapterOption = Annotated[
     str | None,
     typer.Option(

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from deem_crowd.cli import intake
-from deem_crowd.cli.options import reads_answers
+from deem_crowd.cli import intake, model
+from deem_crowd.cli.options import ModelOption, reads_answers
 from deem_crowd.plugins.hookspecs import hookimpl
 
 
@@ -29,10 +29,10 @@ def report(
             help="True labels to compare with (the fit does not see them): columns task, label."
         ),
     ] = None,
+    parameters: ModelOption = None,
 ) -> None:
     """Write one HTML file about the answers: whom and what to trust, and where to look again."""
     from deem_crowd.cli import files
-    from deem_crowd.estimators.aggregator import DEEMAggregator
     from deem_crowd.runtime import extras
 
     if not output.endswith((".html", ".htm")):
@@ -41,6 +41,5 @@ def report(
     extras.require("report", "reports")  # before the fit
     settled, ids = intake.settled_answers(asked, gold)
     truth = None if gold is None else intake.read_gold(gold, asked, ids)
-    aggregator = DEEMAggregator().fit(settled)
-    aggregator.report(output, gold=truth)
+    model.fitted(settled, None, parameters).report(output, gold=truth)
     files.say_written(output)

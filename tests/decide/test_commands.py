@@ -122,6 +122,27 @@ def test_keep_writes_what_reliable_returns(folder, agg) -> None:
         assert f"at least {kept.lower_bound:.3f}" in done.stderr
 
 
+def test_parameters_of_the_model_may_be_set(folder) -> None:
+    shares = FRAME["label"].value_counts(normalize=True)
+    shares = (shares**3 / (shares**3).sum()).round(12)
+    chosen = DEEMAggregator(class_balance=shares.to_dict()).fit(FRAME)
+    assert not np.allclose(chosen.probas_, DEEMAggregator().fit(FRAME).probas_)
+    option = f"--set class_balance={json.dumps(shares.to_dict(), separators=(',', ':'))}"
+    same(table(f"next answers.csv -n 5 {option}"), chosen.next_tasks(5))
+    same(table(f"suspects answers.csv -n 5 {option}"), chosen.suspect_answers(5))
+    kept = chosen.reliable(0.8)
+    assert table(f"keep answers.csv --precision 0.8 {option}")["task"].tolist() == list(
+        kept.labels.index
+    )
+    for command in (*COMMANDS, "report -o page.html"):
+        for value, words in (("nothing=1", "no parameter 'nothing'"), ("n_iter=-1", "n_iter=-1")):
+            done = call(f"{command} answers.csv --set {value}")
+            assert done.exit_code == 2, done.output
+            flat = " ".join(done.output.replace("│", " ").split())
+            assert "--set" in flat
+            assert words in flat
+
+
 def test_known_labels_are_learned_from(folder) -> None:
     GOLD.head(30).to_csv("some.csv", index=False)
     taught = DEEMAggregator().fit(FRAME, gold=TRUTH.head(30))
