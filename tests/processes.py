@@ -32,6 +32,8 @@ PRELOADED = (
     "numpy", "pandas", "torch", "pyarrow.parquet", "sklearn.base", "crowdkit.aggregation",
     "deem_crowd.cli.app", "deem_crowd.estimators.aggregator", "deem_crowd.estimators.deem", "deem_crowd_adapters.files",
 )  # fmt: skip
+_AT_FIRST = dict(os.environ)
+"""The environment before a test changed it: a server outlives the test that first asks for it."""
 ADDRESS = "SERVER_OF_TEST_PROGRAMS"
 """The variable of the environment that tells processes of one run of tests where to have a server."""
 
@@ -129,7 +131,7 @@ def _server(pid: int, interpreter: str) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = subprocess.Popen(
         [interpreter, __file__, "server", str(theirs.fileno())],
-        pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+        pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=_AT_FIRST,
     )  # fmt: skip
     theirs.close()
     atexit.register(process.wait)
