@@ -84,6 +84,23 @@ def test_certain_tasks_stay_as_they_are() -> None:
     assert torch.equal(class_balance.moved(p, odds), p)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(st.integers(0, 2**32 - 1), st.floats(0, 2000))
+@settings(max_examples=25, deadline=None)
+def test_rows_sum_to_1_however_far_apart_the_factors_are(
+    dtype: torch.dtype, seed: int, apart: float
+) -> None:
+    """Against logarithms in float64, of which none underflows."""
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=(20, 3)) * 50)
+    p = torch.cat([torch.softmax(logits, 1), torch.eye(3, dtype=torch.float64)]).to(dtype)
+    a = torch.tensor([0.0, -apart, apart / 2], dtype=torch.float64)
+    found = class_balance.moved(p, a.to(dtype))
+    expected = torch.softmax(p.double().log() + a.to(dtype), 1)
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[20:], p[20:])
+
+
 @pytest.mark.parametrize(
     "named",
     [{}, {"auto_hyperparameters": False}, {"hidden_dim": 2}, {"subtypes": 2}, {"ordered": True}],
@@ -105,6 +122,17 @@ def test_any_model_moves_towards_known_shares(named: dict[str, object]) -> None:
     assert log_loss(aware.probas_, truth) < log_loss(without.probas_, truth)
     np.testing.assert_allclose(aware.probas_.sum(axis=1), 1)
     np.testing.assert_allclose(aware.priors_.loc[list(known)], list(known.values()))
+
+
+def test_tasks_that_are_certain_in_float32_keep_probabilities() -> None:
+    """So many answers that the other class has a probability of 0 there."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 200)
+    answers = np.where(rng.random((200, 100)) < 0.9, truth[:, None], 1 - truth[:, None])
+    model = DEEM(class_balance=[0.99, 0.01], hidden_dim=2, dtype="float32", random_state=0)
+    model.fit(answers)
+    np.testing.assert_allclose(model.probas_.sum(1), 1)
+    np.testing.assert_allclose(model.predict_proba(answers).sum(1), 1)
 
 
 def test_probabilities_of_a_rare_class_are_better_where_its_share_is_known() -> None:

@@ -84,21 +84,32 @@ def _sums(
     k = len(a)
     sums = torch.zeros(2 + k + k * k, dtype=torch.float64)
     sums[0] = len(posterior)
-    factor = torch.exp(a - a.max())
     for rows in posterior.split(_ROWS):
-        moved = rows * factor
-        total = moved.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-        moved = moved / total
-        sums[1] += total.log().sum()
-        sums[2 : 2 + k] += moved.sum(0)
-        sums[2 + k :] += (moved.T @ moved).ravel()
+        there, log_total = _shared_out(rows, a)
+        sums[1] += log_total.sum()
+        sums[2 : 2 + k] += there.sum(0)
+        sums[2 + k :] += (there.T @ there).ravel()
     sums = group.reduce(sums)
     n = int(sums[0])
     means = sums[1:] / max(n, 1)
-    return n, means[1 : 1 + k], means[1 + k :].reshape(k, k), float(means[0]) + float(a.max())
+    return n, means[1 : 1 + k], means[1 + k :].reshape(k, k), float(means[0])
 
 
 def moved(posterior: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
     """Return p', shape (N, K): p · exp(a), divided by its sums."""
-    result = posterior * torch.exp(a - a.max())
-    return result.div_(result.sum(1, keepdim=True).clamp_min(torch.finfo(result.dtype).tiny))
+    return _shared_out(posterior, a)[0]
+
+
+def _shared_out(posterior: torch.Tensor, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return p', shape (N, K), and log Σ_k p_k exp(a_k), shape (N,)."""
+    top = a.max()
+    result = posterior * torch.exp(a - top)
+    total = result.sum(1)
+    lost = total < torch.finfo(total.dtype).tiny / torch.finfo(total.dtype).eps
+    result /= total[:, None]
+    log_total = total.log_().add_(top)
+    if bool(lost.any()):  # certain of classes whose factors are too small to be written
+        logits = posterior[lost].log() + a
+        log_total[lost] = torch.logsumexp(logits, 1)
+        result[lost] = torch.softmax(logits, 1)
+    return result, log_total
