@@ -128,6 +128,19 @@ def test_weights_of_voices_follow_from_their_products_over_tasks() -> None:
     np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
 
 
+@pytest.mark.parametrize("n_tasks", [3, 4, 50])
+def test_weights_of_voices_do_not_depend_on_how_these_lie_in_memory(n_tasks: int) -> None:
+    """Also where there are as many tasks as classes."""
+    design = DesignMatrix(crowd(3, n_tasks), CPU, torch.float64)
+    rng = np.random.default_rng(0)
+    voices = [torch.from_numpy(rng.dirichlet(np.full(3, 0.3), n_tasks)) for _ in range(3)]
+    by_column = [voice.T.contiguous().T for voice in voices]
+    for rows, columns in zip(
+        agreement_weights(voices, design), agreement_weights(by_column, design), strict=True
+    ):
+        np.testing.assert_allclose(columns, rows, atol=1e-12)
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**16), st.integers(3, 5))
 def test_shared_errors_have_the_concentration_of_largest_evidence(seed, k) -> None:

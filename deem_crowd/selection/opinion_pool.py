@@ -282,9 +282,9 @@ def agreement_weights(
     n, k = different[0].shape
     gram = torch.zeros((len(different), len(different)), dtype=torch.float64)
     rows = max(1, _PIECE // max(k, 1))
-    if different[0].stride(0) == 1:  # columns are what is contiguous
+    wide = different[0].stride(0) == 1  # columns are what is contiguous
+    if wide:
         different = [p.T for p in different]
-    wide = different[0].shape[0] != n
     shares = torch.stack([column_total(p.T if wide else p).double().cpu() for p in different])
     for at in range(0, n, rows):
         some = (slice(None), slice(at, at + rows)) if wide else slice(at, at + rows)
