@@ -117,26 +117,62 @@ def test_columns_and_groups_of_such_ids(tmp_path) -> None:
     assert DEEMAggregator.load(tmp_path / "g").groups == groups
 
 
-@pytest.mark.parametrize(
-    "spoilt",
-    [
-        {"UUID": "x"}, {"UUID": 3}, {"Decimal": "1e"}, {"Decimal": [1]}, {"bytes": "0g"}, {"bytes": 7},
-        {"timedelta": [10**12, 0, 0]}, {"timedelta": ["a", 0, 0]}, {"time": 5}, {"float": "3"}, {"float": None},
-        {"frozenset": [[]]}, {"frozenset": 3}, {"Timedelta": "x"}, {"Timestamp": {}}, {"tuple": 3},
-        {"Colour": 1}, {"UUID": "0" * 32, "date": "2024-01-01"}, {"Decimal": "nan"},
-    ],
-)  # fmt: skip
-def test_spoilt_ids_are_refused(spoilt, tmp_path) -> None:
-    path = tmp_path / "m.safetensors"
-    DEEMAggregator().fit(crowd(KINDS["uuid"])).save(path)
+SPOILT = [
+    {"UUID": "x"}, {"UUID": 3}, {"Decimal": "1e"}, {"Decimal": [1]}, {"bytes": "0g"}, {"bytes": 7},
+    {"timedelta": [10**12, 0, 0]}, {"timedelta": ["a", 0, 0]}, {"time": 5}, {"float": "3"}, {"float": None},
+    {"frozenset": [[]]}, {"frozenset": 3}, {"Timedelta": "x"}, {"Timestamp": {}}, {"tuple": 3},
+    {"Colour": 1}, {"UUID": "0" * 32, "date": "2024-01-01"}, {"Decimal": "nan"},
+]  # fmt: skip
+
+
+def change(path, where: str, how) -> None:
+    """Change the part of a model file that holds a text."""
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    (place,) = [name for name, text in header["__metadata__"].items() if '"UUID"' in text]
+    (place,) = [name for name, text in header["__metadata__"].items() if where in text]
     content = json.loads(header["__metadata__"][place])
-    content["ids"]["worker"]["values"][0] = spoilt
+    how(content)
     header["__metadata__"][place] = json.dumps(content)
     new = json.dumps(header).encode()
     path.write_bytes(len(new).to_bytes(8, "little") + new + data[8 + length :])
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_spoilt_ids_are_refused(spoilt, tmp_path) -> None:
+    path = tmp_path / "m.safetensors"
+    DEEMAggregator().fit(crowd(KINDS["uuid"])).save(path)
+
+    def spoil(content: dict) -> None:
+        content["ids"]["worker"]["values"][0] = spoilt
+
+    change(path, '"UUID"', spoil)
     with pytest.raises(FormError, match="workers cannot be read"):
         DEEMAggregator.load(path)
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory) -> bytes:
+    """Return the file of a model with groups and known shares."""
+    path = tmp_path_factory.mktemp("grouped") / "m.safetensors"
+    names = [uuid.UUID(int=0), uuid.UUID(int=2**90)]
+    balance = dict.fromkeys([KINDS["uuid"](i) for i in range(3)], 1 / 3)
+    model = DEEMAggregator(groups={"two": names}, class_balance=balance)
+    model.fit(crowd(KINDS["uuid"])).save(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_spoilt_ids_of_groups_and_shares_are_refused(spoilt, grouped, tmp_path) -> None:
+    def of_groups(content: dict) -> None:
+        content["parameters"]["groups"]["two"][0] = spoilt
+
+    def of_shares(content: dict) -> None:
+        content["parameters"]["class_balance"]["by label"][0][0] = spoilt
+
+    path = tmp_path / "m.safetensors"
+    for how, words in ((of_groups, "groups cannot be read"), (of_shares, "balance cannot be read")):
+        path.write_bytes(grouped)
+        change(path, '"by label"', how)
+        with pytest.raises(FormError, match=words):
+            DEEMAggregator.load(path)

@@ -157,7 +157,7 @@ def read_groups(stored: Any, reader: Reader) -> dict[str, list[Any]] | None:
         return None
     try:
         return {name: [_read_id(member) for member in members] for name, members in stored.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise reader.damaged(f"the groups cannot be read: {error}") from error
 
 
@@ -189,7 +189,7 @@ def read_shares(stored: Any, reader: Reader) -> Any:
         return stored
     try:
         return {_read_id(name): float(share) for name, share in stored["by label"]}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise reader.damaged(f"the class balance cannot be read: {error}") from error
 
 
