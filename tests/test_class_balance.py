@@ -179,6 +179,16 @@ def test_tasks_without_answers_have_the_shares_and_known_labels_stand() -> None:
     np.testing.assert_allclose(dense.probas_[4], [1, 0])
 
 
+def test_tasks_of_workers_that_layers_do_not_know_have_the_shares() -> None:
+    rows, _ = drawn(8, 60)
+    layers = {"use_preprocessing": True, "n_iter": 2, "random_state": 0}
+    agg = DEEMAggregator(class_balance=RARE, **layers).fit(rows)
+    new = pd.DataFrame({"task": ["new"], "worker": [10], "label": ["yes"]})
+    with pytest.warns(DataWarning, match="workers that the layers do not know"):
+        found = agg.predict_proba(new)
+    np.testing.assert_allclose(found.loc["new", ["yes", "no"]], [0.1, 0.9])
+
+
 def test_files_copies_and_further_answers_keep_the_shares(tmp_path) -> None:
     rows, _ = drawn(4)
     for balance in (RARE, pd.Series(RARE)):

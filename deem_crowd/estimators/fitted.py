@@ -190,7 +190,8 @@ class FittedModel:
         """
         recoded = self._recoded(answers, workers, classes)
         if self.network is not None:
-            return self.balanced(self.spread(self._through_layers(recoded)), recoded)
+            known = self._of_known_workers(recoded)
+            return self.balanced(self.spread(self._through_layers(known)), known)
         with threads.chosen(answers.n_answers * max(self.n_classes, 1)):
             return self.balanced(self._of_answers(recoded), recoded)
 
@@ -254,9 +255,8 @@ class FittedModel:
         states = max((energy.n_states for energy in pool.energies), default=0)
         return pool, make_design(answers, self.device, self.dtype, states)
 
-    def _through_layers(self, answers: Answers) -> torch.Tensor:
-        """Return p(state group | x), shape (N, K'); workers the layers have no place for are left out."""
-        assert self.network is not None
+    def _of_known_workers(self, answers: Answers) -> Answers:
+        """Leave out the answers of workers that the layers have no place for."""
         known = answers.worker < len(self.skills)
         if not known.all():
             warn(
@@ -264,7 +264,11 @@ class FittedModel:
                 DataWarning,
             )
         places = np.append(np.arange(len(self.skills)), -1)
-        answers = answers.select(workers=(places, answers.workers[:-1]))
+        return answers.select(workers=(places, answers.workers[:-1]))
+
+    def _through_layers(self, answers: Answers) -> torch.Tensor:
+        """Return p(state group | x), shape (N, K')."""
+        assert self.network is not None
         device = resolve_device(self.device)
         network = self.network if device.type == "cpu" else copy.deepcopy(self.network).to(device)
         batches = Batches(answers, device, network.bias.dtype, dense=True)
