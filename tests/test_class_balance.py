@@ -64,6 +64,30 @@ def test_the_mean_is_the_nearest_to_what_was_there(seed: int, k: int, n: int) ->
     np.testing.assert_allclose(mine, other, atol=1e-5)
 
 
+@pytest.mark.parametrize("concentration", [1e-4, 0.01, 0.1, 1.0])
+def test_few_passes_over_the_tasks_settle_the_shares(concentration: float) -> None:
+    """What several processes exchange in each pass takes longer than the pass."""
+    rng = np.random.default_rng(0)
+    for k in range(2, 7):
+        for _ in range(50):
+            given_ = rng.dirichlet(np.full(k, concentration), 130)
+            p = torch.from_numpy(np.where(np.isfinite(given_), given_, 1 / k))
+            prior, balance = torch.from_numpy(rng.dirichlet(np.ones(k), 2))
+            group = Counted()
+            class_balance.log_odds(p, prior, balance, group)
+            assert group.passes < 100
+
+
+class Counted(Group):
+    """One process that counts how often it would exchange something with others."""
+
+    passes = 0
+
+    def reduce(self, value: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        return value
+
+
 def test_many_tasks_have_the_known_shares_and_few_follow_bayes() -> None:
     p = torch.tensor([[0.8, 0.2]], dtype=torch.float64)
     prior, balance = torch.tensor([[0.5, 0.5], [0.1, 0.9]], dtype=torch.float64)

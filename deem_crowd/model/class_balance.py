@@ -19,7 +19,10 @@ _MISTAKE = 0.05
 """τ: how far a model's share of a class is from the drawn tasks' own, as a standard deviation."""
 _RIDGE = 1e-3
 """Strength of the penalty on a. Where all tasks are certain, nothing else keeps a finite."""
-_STEPS, _TOLERANCE = 100, 1e-10
+_STEPS = 100
+_GAIN = 1e-12
+"""What a step promises to gain, twice, from which it is the last: values round to about as much."""
+_SHORTEST = 1e-9
 _ROWS = 2**17
 """Tasks whose probabilities are moved at a time."""
 
@@ -62,15 +65,16 @@ def _matched(
     here = value(a, level)
     for _ in range(_STEPS):
         slope = target - mean - _RIDGE * (a - start)
-        if float(slope.abs().max()) < _TOLERANCE:
+        step = torch.linalg.solve(torch.diag(mean + _RIDGE) - second, slope)
+        if float(slope @ step) < _GAIN:
+            a = a + step
             break
-        curvature = torch.diag(mean + _RIDGE) - second
-        step, size = torch.linalg.solve(curvature, slope), 1.0
+        size = 1.0
         while True:
             there = a + size * step
             _, mean, second, level = _sums(posterior, there, group)
             found = value(there, level)
-            if found >= here or size < 1e-9:
+            if found >= here or size < _SHORTEST:
                 break
             size /= 2
         a, here = there, found
