@@ -88,16 +88,31 @@ class Counted(Group):
         return value
 
 
-def test_many_tasks_have_the_known_shares_and_few_follow_bayes() -> None:
-    p = torch.tensor([[0.8, 0.2]], dtype=torch.float64)
+def test_many_tasks_have_the_known_shares_and_one_follows_bayes() -> None:
     prior, balance = torch.tensor([[0.5, 0.5], [0.1, 0.9]], dtype=torch.float64)
-    odds = class_balance.log_odds(p, prior, balance)
-    bayes = 4 * 0.1 / 0.9
-    one = class_balance.moved(p, odds)
-    np.testing.assert_allclose(float(one[0, 0] / one[0, 1]), bayes, rtol=0.1)
+    for said in (0.8, 0.99):
+        p = torch.tensor([[said, 1 - said]], dtype=torch.float64)
+        odds = said / (1 - said) * 0.1 / 0.9
+        bayes = odds / (1 + odds)
+        one = float(class_balance.moved(p, class_balance.log_odds(p, prior, balance))[0, 0])
+        assert 0.1 < one < bayes
+        assert bayes - one < one - 0.1
+    p = torch.tensor([[0.8, 0.2]], dtype=torch.float64)
     many = p.repeat(100_000, 1)
     odds = class_balance.log_odds(many, prior, balance)
     assert abs(float(class_balance.moved(many, odds)[:, 0].mean()) - 0.1) < 2e-3
+
+
+@pytest.mark.parametrize("auto", [None, False])
+def test_labels_that_answers_leave_no_doubt_of_stay(auto: bool | None) -> None:
+    """Tasks that were drawn never have exactly the shares that they were drawn from, and these may be wrong."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=1000)
+    matrix = np.where(rng.random((1000, 10)) < 0.9, truth[:, None], 1 - truth[:, None])
+    alone = DEEM(auto_hyperparameters=auto).fit_predict(matrix)
+    for shares in ([0.5, 0.5], [0.6, 0.4]):
+        told = DEEM(auto_hyperparameters=auto, class_balance=shares).fit_predict(matrix)
+        assert (told != alone).sum() <= 2
 
 
 def test_certain_tasks_stay_as_they_are() -> None:

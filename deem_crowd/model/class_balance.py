@@ -5,8 +5,9 @@ given one (Csiszár, Annals of Probability 3, 1975). One number a class, a_k, ma
 
 The mean is not set to the known shares π* themselves: among N tasks that were drawn, the share of class k departs from
 π*_k by chance, with variance v_k = π*_k (1 − π*_k) / N. Bayes' rule with π* for the model's prior (Saerens, Latinne,
-Decaestecker, Neural Computation 14, 2002) gives means m_k, which depart from the drawn shares by the model's mistakes,
-of variance τ². Both together estimate the drawn share as π*_k + (m_k − π*_k) v_k / (v_k + τ²).
+Decaestecker, Neural Computation 14, 2002) gives means m_k, which depart from the drawn shares by the model's mistakes.
+These may be as large as the share of tasks that it leaves undecided, τ_k, the mean of p_k (1 − p_k). Both together
+estimate the drawn share as π*_k + (m_k − π*_k) v_k / (v_k + τ_k²): where tasks are certain, shares change nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ import torch
 
 from deem_crowd.model.group import ALONE, Group
 
-_MISTAKE = 0.05
-"""τ: how far a model's share of a class is from the drawn tasks' own, as a standard deviation."""
 _RIDGE = 1e-3
 """Strength of the penalty on a. Where all tasks are certain, nothing else keeps a finite."""
 _STEPS = 100
@@ -44,11 +43,12 @@ def log_odds(
         The processes that hold further tasks.
     """
     start = torch.log(balance / prior.clamp_min(1e-12))
-    n_tasks, after, _, _ = _sums(posterior, start, group)
+    n_tasks, after, second, _ = _sums(posterior, start, group)
     if n_tasks == 0:
         return start
     by_chance = balance * (1 - balance) / n_tasks
-    target = balance + (after - balance) * by_chance / (by_chance + _MISTAKE**2)
+    undecided = (after - second.diagonal()).clamp_min(0)
+    target = balance + (after - balance) * by_chance / (by_chance + undecided**2)
     return _matched(posterior, target / target.sum(), start, group)
 
 
