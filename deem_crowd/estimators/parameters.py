@@ -86,7 +86,8 @@ class Parameters:
         kind="dict of label to share, list of K shares, or None",
         doc="The shares of the classes among the tasks, where they are known, say from an earlier study: {'yes': 0.1, "
         "'no': 0.9}; a list is in the order of the classes. Probabilities of any model are moved as little as brings "
-        "their mean close to these shares, as far as tasks are undecided. None: the shares are learned from the answers.",
+        "their mean close to these shares, as far as tasks are undecided. None: the shares are learned from the "
+        "answers.",
     )
     auto_hyperparameters: bool | None = parameter(
         None,
