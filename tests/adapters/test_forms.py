@@ -109,6 +109,19 @@ def test_one_question_above_the_column_of_each_source_is_no_form(tmp_path: Path)
         assert adapters.to_answers(tmp_path / "x.csv").n_workers == QUESTIONS
 
 
+@pytest.mark.parametrize(
+    ("task", "source"),
+    [("student_id", "rater_{}"), ("name", "judge{}"), ("email_id", "{}")],
+    ids=str,
+)
+def test_what_raters_rated_is_no_form(tmp_path: Path, task: str, source: str) -> None:
+    given = answers().rename(columns=lambda c: source.format(c[-2:]))
+    given.insert(0, task, [f"s{k}" for k in range(PEOPLE)])
+    given.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.warns(DataWarning, match=f"tasks are column '{task}'"):
+        assert adapters.to_answers(tmp_path / "x.csv").n_workers == QUESTIONS
+
+
 def test_a_person_is_called_by_the_e_mail_address_and_not_by_the_time(tmp_path: Path) -> None:
     given = answers()
     given.insert(0, "Timestamp", [f"2024/01/{k + 1:02} 10:00:00 AM" for k in range(PEOPLE)])

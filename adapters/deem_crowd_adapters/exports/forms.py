@@ -17,6 +17,11 @@ _PEOPLE = (
     re.compile(r"respondent|participant|response ?id", re.IGNORECASE),
 )
 """How a column is called that names the person of a row, the better names first."""
+_RATER = re.compile(
+    r"(r|rater|grader|judge|annotator|worker|coder|reviewer|reader|expert|labell?er|model|source|llm|gpt)[ _-]*\w{1,2}",
+    re.IGNORECASE,
+)
+"""How columns are called that are sources, so that rows are what they rated: students' essays, or e-mails."""
 _TOOLS = (
     ("Microsoft Forms", {"start time", "completion time"}, ""),
     ("LimeSurvey", {"lastpage", "startlanguage"}, ""),
@@ -48,7 +53,7 @@ def refuse_people(
         With the call that gives each answer a row of its own.
     """
     tool, lines = tool_of(frame.columns)
-    by_name = task is not None and any(p.search(str(task)) for p in (*_PEOPLE, _TIME))
+    by_name = task is not None and _named_for_people(frame, task, sources)
     asking = 2 * sum(str(c).rstrip(" *").endswith("?") for c in sources) > len(sources)
     if not (tool or by_name or asking):
         return
@@ -65,6 +70,16 @@ def refuse_people(
         f"columns and {person!r} is the worker. If each row is a task, say so: task={insist!r} (in the shell: "
         f"--adapter wide --task {_quoted(insist)})."
     )
+
+
+def _named_for_people(frame: pd.DataFrame, task: Hashable, sources: Sequence[Hashable]) -> bool:
+    """Tell whether the column of ids is called as one of people is, and the others are not called as raters are."""
+    if not any(p.search(str(task)) for p in (*_PEOPLE, _TIME)):
+        return False
+    if all(_RATER.fullmatch(str(source)) for source in sources):
+        return False
+    messages = re.search(r"mail", str(task), re.IGNORECASE) is not None
+    return not messages or bool(frame[task].astype(str).str.contains("@", regex=False).any())
 
 
 def tool_of(columns: Iterable[Hashable]) -> tuple[str, str]:
