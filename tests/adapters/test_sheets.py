@@ -332,6 +332,7 @@ def test_whole_numbers_beside_empty_cells_are_those_of_full_columns(tmp_path: Pa
 
 def test_a_form_with_a_row_for_each_person_is_refused(tmp_path: Path) -> None:
     frame = sheet().drop(columns="gold").rename(columns={"item_id": "Email Address"})
+    frame["Email Address"] = [f"student{n}@school.org" for n in range(N)]
     path = path_of(tmp_path, frame)
     with pytest.raises(DataError, match=r"one row a person \('Email Address'\).*\.melt\("):
         adapters.read_export(path)
