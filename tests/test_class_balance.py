@@ -243,6 +243,24 @@ def test_files_copies_and_further_answers_keep_the_shares(tmp_path) -> None:
     pd.testing.assert_frame_equal(later.probas_, agg.probas_, atol=1e-3)
 
 
+@pytest.mark.parametrize("balance", [pd.Series(RARE), np.array([0.9, 0.1]), RARE], ids=type)
+def test_shares_may_come_and_go_between_parts(balance: object) -> None:
+    rng = np.random.default_rng(8)
+    truth, task = rng.integers(2, size=602), np.repeat(np.arange(602), 5)
+    said = np.where(rng.random(3010) < 0.8, truth[task], 1 - truth[task])
+    labels = np.array(["no", "yes"])[said]
+    rows = pd.DataFrame({"task": task, "worker": np.tile(range(5), 602), "label": labels})
+    first, second, third = rows[task < 600], rows[task == 600], rows[task == 601]
+    agg = DEEMAggregator().partial_fit(first).partial_fit(second)
+    assert agg.update_ != "all answers were fitted"
+    agg.set_params(class_balance=balance).partial_fit(third)
+    assert agg.update_ == "all answers were fitted"
+    expected = DEEMAggregator(class_balance=balance).fit(rows).probas_
+    pd.testing.assert_frame_equal(agg.probas_, expected, atol=1e-3)
+    agg.set_params(class_balance=None).partial_fit(third.assign(task=602))
+    assert 602 in agg.labels_.index
+
+
 def test_labels_are_matched_as_text_where_none_is_equal() -> None:
     """As from JSON, in the shell."""
     rows, _ = drawn(5)

@@ -111,7 +111,8 @@ def added(
     """
     model = state["_fitted"][0]
     growth = model.growth if isinstance(model, FittedModel) else None
-    if growth is None or known is not None or parameters["groups"] is not None:
+    shaped = any(parameters[name] is not None for name in ("groups", "class_balance"))
+    if growth is None or known is not None or shaped:
         return None
     if state.get(GROWN_WITH) != parameters:
         return None
