@@ -13,13 +13,11 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd_benchmarks import measures
+from deem_crowd_benchmarks.known_labels import scores, show
 from deem_crowd_benchmarks.label_sets import sources
 
 _LEAST = 0.5
@@ -61,27 +59,13 @@ def main(
             warnings.simplefilter("ignore", DataWarning)  # of repeated answers
             answers = Answers.from_frame(label_set.answers, duplicates="last")
             gold = label_set.gold[label_set.gold.isin(answers.classes)]
-            for name, probas in run(answers, gold, sample, seed).items():
-                rows.append(
-                    {
-                        "kind": source.kind,
-                        "known": name,
-                        "accuracy %": 100 * measures.accuracy(probas, label_set.gold),
-                        "log-loss": measures.log_loss(probas, label_set.gold),
-                        "ECE %": 100 * measures.reliability(probas, label_set.gold).error,
-                    }
-                )
-    grouped = pd.DataFrame(rows).groupby(["kind", "known"], sort=False)
-    mean = grouped.mean().assign(sets=grouped.size()).reset_index()
-    table = Table(box=None)
-    for name in ("kind", "known", "sets", "accuracy %", "log-loss", "ECE %"):
-        table.add_column(
-            name, no_wrap=True, justify="left" if name in ("kind", "known") else "right"
-        )
-    for row in mean.to_dict("records"):
-        measured = (f"{row['accuracy %']:.1f}", f"{row['log-loss']:.2f}", f"{row['ECE %']:.1f}")
-        table.add_row(str(row["kind"]), str(row["known"]), str(row["sets"]), *measured)
-    Console(width=110).print(table)
+            found = run(answers, gold, sample, seed)
+        about = {"kind": source.kind, "set": source.name}
+        rows += [
+            {**about, "known": name, **scores(probas, label_set.gold)}
+            for name, probas in found.items()
+        ]
+    show(rows, ["kind", "known"])
 
 
 if __name__ == "__main__":

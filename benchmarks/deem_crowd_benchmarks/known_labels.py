@@ -67,15 +67,33 @@ def run(
         WITH: DEEMAggregator().fit_predict_proba(answers, known),
     }
     return [
-        {
-            "method": name,
-            "labels": n_labels,
-            "accuracy %": 100 * measures.accuracy(probas, others),
-            "log-loss": measures.log_loss(probas, others),
-            "ECE %": 100 * measures.reliability(probas, others).error,
-        }
+        {"method": name, "labels": n_labels, **scores(probas, others)}
         for name, probas in posteriors.items()
     ]
+
+
+def scores(probas: pd.DataFrame, gold: pd.Series) -> dict[str, float]:
+    """Return accuracy, log-loss and expected calibration error of probabilities, shape (N, K)."""
+    return {
+        "accuracy %": 100 * measures.accuracy(probas, gold),
+        "log-loss": measures.log_loss(probas, gold),
+        "ECE %": 100 * measures.reliability(probas, gold).error,
+    }
+
+
+def show(rows: list[dict[str, object]], by: list[str]) -> None:
+    """Print the :func:`scores` in rows that name their ``set``: means over draws, then over sets."""
+    values = ["accuracy %", "log-loss", "ECE %"]
+    of_sets = pd.DataFrame(rows).groupby([*by, "set"], sort=False)[values].mean()
+    grouped = of_sets.groupby(by, sort=False)
+    mean = grouped.mean().assign(sets=grouped.size()).reset_index()
+    table = Table(box=None)
+    for name in (*by, "sets", *values):
+        table.add_column(name, no_wrap=True, justify="left" if name in by else "right")
+    for row in mean.to_dict("records"):
+        measured = (f"{row['accuracy %']:.1f}", f"{row['log-loss']:.2f}", f"{row['ECE %']:.1f}")
+        table.add_row(*(str(row[name]) for name in (*by, "sets")), *measured)
+    Console(width=110).print(table)
 
 
 def main(
@@ -95,18 +113,7 @@ def main(
                 for draw in range(draws):
                     scored = run(answers, label_set.gold, n_labels, draw, without)
                     rows += [{"kind": source.kind, "set": source.name, **row} for row in scored]
-    by = ["kind", "labels", "method"]
-    values = ["accuracy %", "log-loss", "ECE %"]
-    of_sets = pd.DataFrame(rows).groupby([*by, "set"], sort=False)[values].mean()
-    grouped = of_sets.groupby(by, sort=False)
-    mean = grouped.mean().assign(sets=grouped.size()).reset_index()
-    table = Table(box=None)
-    for name in (*by, "sets", *values):
-        table.add_column(name, no_wrap=True, justify="left" if name in by else "right")
-    for row in mean.to_dict("records"):
-        measured = (f"{row['accuracy %']:.1f}", f"{row['log-loss']:.2f}", f"{row['ECE %']:.1f}")
-        table.add_row(*(str(row[name]) for name in (*by, "sets")), *measured)
-    Console(width=110).print(table)
+    show(rows, ["kind", "labels", "method"])
 
 
 if __name__ == "__main__":

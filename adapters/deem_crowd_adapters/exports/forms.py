@@ -78,8 +78,8 @@ def _named_for_people(frame: pd.DataFrame, task: Hashable, sources: Sequence[Has
         return False
     if all(_RATER.fullmatch(str(source)) for source in sources):
         return False
-    messages = re.search(r"mail", str(task), re.IGNORECASE) is not None
-    return not messages or bool(frame[task].astype(str).str.contains("@", regex=False).any())
+    of_mail = re.search("mail", str(task), re.IGNORECASE) is not None  # addresses, or what was sent
+    return not of_mail or bool(frame[task].astype(str).str.contains("@", regex=False).any())
 
 
 def tool_of(columns: Iterable[Hashable]) -> tuple[str, str]:
