@@ -11,7 +11,7 @@ than there are classes, and share mistakes, many partitions are averaged (:mod:`
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ _ALIKE = 0.94
 """ARI from which the averaged partition corrects the labels of the default model; below, it contradicts them."""
 
 
+@dataclass(eq=False, repr=False)
 class ClusteringAggregator(ConstructorParameters):
     """Labels, probabilities and a common vocabulary for sources whose labels mean something only within a source.
 
@@ -89,26 +90,11 @@ class ClusteringAggregator(ConstructorParameters):
     n_classes_ : int
     """
 
-    labels_: pd.Series
-    probas_: pd.DataFrame
-    mapping_: pd.DataFrame
-    skills_: pd.Series
-    selection_: pd.DataFrame
-    n_classes_: int
-
-    def __init__(
-        self,
-        n_classes: int | Sequence[int] | None = None,
-        n_starts: int = 6,
-        refine: bool = True,
-        average: bool | None = None,
-        random_state: int = 0,
-    ) -> None:
-        self.n_classes = n_classes
-        self.n_starts = n_starts
-        self.refine = refine
-        self.average = average
-        self.random_state = random_state
+    n_classes: int | Sequence[int] | None = None
+    n_starts: int = 6
+    refine: bool = True
+    average: bool | None = None
+    random_state: int = 0
 
     def fit(self, data: Any) -> ClusteringAggregator:
         """Fit the consensus.

@@ -6,6 +6,7 @@ Wang, Zhang, Li, Zhang and Lin, Cost-effective active learning for deep image cl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -106,6 +107,7 @@ def pseudo_labels(
     return labels
 
 
+@dataclass(eq=False, repr=False)
 class CEAL(ConstructorParameters):
     """Active learning of a classifier, with pseudo-labels from its confident majority.
 
@@ -140,27 +142,15 @@ class CEAL(ConstructorParameters):
         ``pseudo_labelled``; where given, ``pseudo_accuracy`` (missing if there are none) and ``test_accuracy``.
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        strategy: str = "margin",
-        delta0: float = 0.05,
-        decay: float = 0.0033,
-        schedule: Schedule = "quadratic",
-        per_round: int = 20,
-        n_initial: int = 30,
-        rounds: int = 20,
-        random_state: int | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.strategy = strategy
-        self.delta0 = delta0
-        self.decay = decay
-        self.schedule = schedule
-        self.per_round = per_round
-        self.n_initial = n_initial
-        self.rounds = rounds
-        self.random_state = random_state
+    estimator: Any
+    strategy: str = "margin"
+    delta0: float = 0.05
+    decay: float = 0.0033
+    schedule: Schedule = "quadratic"
+    per_round: int = 20
+    n_initial: int = 30
+    rounds: int = 20
+    random_state: int | None = None
 
     def fit(
         self,

@@ -7,6 +7,7 @@ the public Keras code: d-500-500-2000-10 and back, ReLU inside, none on the code
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -110,17 +111,19 @@ def encoded(network: Autoencoder, x: Tensor) -> Tensor:
         return torch.cat([network.encoder(part) for part in x.split(_CHUNK)])
 
 
+@dataclass(eq=False, repr=False)
 class Embedding(ClusterMixin, BaseEstimator):  # type: ignore[misc]
-    """What estimators with an autoencoder share: checks, training and codes."""
+    """What estimators with an autoencoder share: parameters, checks, training and codes."""
 
-    n_clusters: int
-    layers: Sequence[int]
-    pretrain_epochs: int
-    batch_size: int
-    learning_rate: float
-    n_init: int
-    device: str
-    random_state: int | None
+    n_clusters: int = 10
+    layers: Sequence[int] = (500, 500, 2000, 10)
+    _: KW_ONLY
+    pretrain_epochs: int = 100
+    batch_size: int = 256
+    learning_rate: float = 0.001
+    n_init: int = 20
+    device: str = "cpu"
+    random_state: int | None = 0
 
     def _check(self) -> None:
         for name in ("n_clusters", "pretrain_epochs", "batch_size", "n_init"):
@@ -199,27 +202,6 @@ class AutoencoderKMeans(Embedding):
     >>> model.transform(X).shape
     (200, 8)
     """
-
-    def __init__(
-        self,
-        n_clusters: int = 10,
-        layers: Sequence[int] = (500, 500, 2000, 10),
-        *,
-        pretrain_epochs: int = 100,
-        batch_size: int = 256,
-        learning_rate: float = 0.001,
-        n_init: int = 20,
-        device: str = "cpu",
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.layers = layers
-        self.pretrain_epochs = pretrain_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.n_init = n_init
-        self.device = device
-        self.random_state = random_state
 
     @undisturbed
     def fit(self, X: npt.ArrayLike, y: object = None) -> AutoencoderKMeans:

@@ -9,7 +9,8 @@ and codes and centres move to make KL(p ‖ q) smaller, p being held fixed for a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,7 @@ def _endless(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
         yield from batches(n, size, generator)
 
 
+@dataclass(eq=False, repr=False)
 class DEC(Embedding):
     """Deep embedded clustering: an autoencoder's codes, pulled together around centres.
 
@@ -93,34 +95,11 @@ class DEC(Embedding):
     (200, 10)
     """
 
-    def __init__(
-        self,
-        n_clusters: int = 10,
-        layers: Sequence[int] = (500, 500, 2000, 10),
-        *,
-        alpha: float = 1.0,
-        pretrain_epochs: int = 100,
-        batch_size: int = 256,
-        learning_rate: float = 0.001,
-        update_interval: int = 140,
-        tol: float = 0.001,
-        max_iter: int = 20_000,
-        n_init: int = 20,
-        device: str = "cpu",
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.layers = layers
-        self.alpha = alpha
-        self.pretrain_epochs = pretrain_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.update_interval = update_interval
-        self.tol = tol
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.device = device
-        self.random_state = random_state
+    _: KW_ONLY
+    alpha: float = 1.0
+    update_interval: int = 140
+    tol: float = 0.001
+    max_iter: int = 20_000
 
     @undisturbed
     def fit(self, X: npt.ArrayLike, y: object = None) -> DEC:

@@ -7,7 +7,7 @@ numbers are those of the paper.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from deem_crowd.clustering.deep.generalisation import (
     vote,
 )
 from deem_crowd.clustering.deep.inner import LinearFit, largest_rate
-from deem_crowd.exceptions import DataError
+from deem_crowd.exceptions import DataError, ParameterError
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.progress import tracked
 
@@ -65,6 +65,7 @@ def labelling(w: Tensor, phi: Tensor, temperature: float) -> Tensor:
     return out
 
 
+@dataclass(eq=False, repr=False)
 class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     """Many labelings that generalise from one representation to another, and their majority.
 
@@ -123,42 +124,23 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         Of the first representation.
     """
 
-    def __init__(
-        self,
-        n_clusters: int = 10,
-        n_labelings: int = 20,
-        *,
-        n_steps: int = 800,
-        inner_steps: int = 40,
-        entropy: float = 3.0,
-        temperature: float = 0.1,
-        learning_rate: float = 0.05,
-        inner_rate: float = 2.0,
-        subset: int = 500,
-        train_share: float = 0.9,
-        anneal: Sequence[float] = (),
-        cv: int = 10,
-        n_neighbors: int = 10,
-        agreement: float = 0.9,
-        device: str = "cpu",
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.n_labelings = n_labelings
-        self.n_steps = n_steps
-        self.inner_steps = inner_steps
-        self.entropy = entropy
-        self.temperature = temperature
-        self.learning_rate = learning_rate
-        self.inner_rate = inner_rate
-        self.subset = subset
-        self.train_share = train_share
-        self.anneal = anneal
-        self.cv = cv
-        self.n_neighbors = n_neighbors
-        self.agreement = agreement
-        self.device = device
-        self.random_state = random_state
+    n_clusters: int = 10
+    n_labelings: int = 20
+    _: KW_ONLY
+    n_steps: int = 800
+    inner_steps: int = 40
+    entropy: float = 3.0
+    temperature: float = 0.1
+    learning_rate: float = 0.05
+    inner_rate: float = 2.0
+    subset: int = 500
+    train_share: float = 0.9
+    anneal: Sequence[float] = ()
+    cv: int = 10
+    n_neighbors: int = 10
+    agreement: float = 0.9
+    device: str = "cpu"
+    random_state: int | None = 0
 
     @undisturbed
     def fit(self, phi1: npt.ArrayLike, phi2: npt.ArrayLike) -> HUME:
@@ -326,8 +308,6 @@ def share(name: str, value: Any) -> None:
     ------
     ParameterError
     """
-    from deem_crowd.exceptions import ParameterError
-
     if not isinstance(value, int | float | np.number) or not 0 < value <= 1:
         raise ParameterError(f"{name}={value!r} is not allowed: a share in (0, 1].")
 

@@ -6,7 +6,7 @@ Gupta, Ramjee, Kwatra, Sivathanu, *Unsupervised clustering using pseudo-semi-sup
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -55,6 +55,7 @@ class _Pseudo:
         return int(self.names.shape[1])
 
 
+@dataclass(eq=False, repr=False)
 class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     """Clusters that an ensemble finds, and learns again from what its models agree on.
 
@@ -124,46 +125,25 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     178
     """
 
-    def __init__(
-        self,
-        n_clusters: int = 10,
-        n_models: int = 10,
-        n_iter: int = 10,
-        base: Any = "ladder-im",
-        *,
-        positive: Threshold = 1.0,
-        negative: Threshold = 0.9,
-        exclusion: Literal["centre", "members"] = "centre",
-        layers: Sequence[int] = (256, 256),
-        epochs: int = 5,
-        first_epochs: int | None = None,
-        batch_size: int = 64,
-        noise: float = 0.3,
-        learning_rate: float = 0.002,
-        unsupervised: float = 0.1,
-        consistency: float = 1.0,
-        balance: float = 4.0,
-        device: str = "cpu",
-        random_state: int | None = 0,
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.n_models = n_models
-        self.n_iter = n_iter
-        self.base = base
-        self.positive = positive
-        self.negative = negative
-        self.exclusion = exclusion
-        self.layers = layers
-        self.epochs = epochs
-        self.first_epochs = first_epochs
-        self.batch_size = batch_size
-        self.noise = noise
-        self.learning_rate = learning_rate
-        self.unsupervised = unsupervised
-        self.consistency = consistency
-        self.balance = balance
-        self.device = device
-        self.random_state = random_state
+    n_clusters: int = 10
+    n_models: int = 10
+    n_iter: int = 10
+    base: Any = "ladder-im"
+    _: KW_ONLY
+    positive: Threshold = 1.0
+    negative: Threshold = 0.9
+    exclusion: Literal["centre", "members"] = "centre"
+    layers: Sequence[int] = (256, 256)
+    epochs: int = 5
+    first_epochs: int | None = None
+    batch_size: int = 64
+    noise: float = 0.3
+    learning_rate: float = 0.002
+    unsupervised: float = 0.1
+    consistency: float = 1.0
+    balance: float = 4.0
+    device: str = "cpu"
+    random_state: int | None = 0
 
     @undisturbed
     def fit(self, X: npt.ArrayLike, y: object = None, *, truth: Any = None) -> Kingdra:
