@@ -7,8 +7,8 @@ DATA as for ``deem-crowd benchmark --data``. Gold scores alone.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import pandas as pd
@@ -19,13 +19,12 @@ from rich.table import Table
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataWarning
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection.opinion_pool import without_label
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.select import select
-from deem_crowd_benchmarks import measures
-from deem_crowd_benchmarks.label_sets import sources
+from deem_crowd_benchmarks.known_labels import SCORES, scores
+from deem_crowd_benchmarks.label_sets import loaded
 
 VARIANTS = {
     "the default": Parts(),
@@ -54,41 +53,23 @@ def probabilities(answers: Answers, parts: Parts) -> pd.DataFrame:
     return pd.DataFrame(posterior.numpy(), index=answers.tasks, columns=answers.classes)
 
 
-def _plain(answers: Answers) -> pd.DataFrame:
-    return DEEMAggregator(auto_hyperparameters=False).fit_predict_proba(answers)
-
-
 def main(
     data: list[str],
     seeds: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Print accuracy, log-loss and expected calibration error of each variant, means over the sets of a kind."""
     runs: dict[str, Callable[[Answers], pd.DataFrame]] = {
-        name: lambda answers, parts=parts: probabilities(answers, parts)  # type: ignore[misc]
-        for name, parts in VARIANTS.items()
+        **{name: partial(probabilities, parts=parts) for name, parts in VARIANTS.items()},
+        PLAIN: DEEMAggregator(auto_hyperparameters=False).fit_predict_proba,
     }
-    runs[PLAIN] = _plain
     rows = []
-    for source in sources(list(data)):
-        for seed in range(seeds if source.drawn else 1):
-            label_set = source.load(seed)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DataWarning)  # of repeated answers
-                answers = Answers.from_frame(label_set.answers, duplicates="last")
-            for name, run in runs.items():
-                probas = run(answers)
-                rows.append(
-                    {
-                        "variant": name,
-                        "kind": source.kind,
-                        "accuracy %": 100 * measures.accuracy(probas, label_set.gold),
-                        "log-loss": measures.log_loss(probas, label_set.gold),
-                        "ECE %": 100 * measures.reliability(probas, label_set.gold).error,
-                    }
-                )
+    for source, label_set, answers in loaded(data, seeds):
+        for name, run in runs.items():
+            scored = scores(run(answers), label_set.gold)
+            rows.append({"variant": name, "kind": source.kind, **scored})
     means = pd.DataFrame(rows).groupby(["variant", "kind"], sort=False).mean().unstack()
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
-    columns = [(measure, kind) for kind in kinds for measure in ("accuracy %", "log-loss", "ECE %")]
+    columns = [(measure, kind) for kind in kinds for measure in SCORES]
     table = Table(box=None)
     table.add_column("variant", no_wrap=True)
     for measure, kind in columns:

@@ -18,7 +18,7 @@ from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd_benchmarks.known_labels import scores, show
-from deem_crowd_benchmarks.label_sets import sources
+from deem_crowd_benchmarks.label_sets import loaded
 
 _LEAST = 0.5
 """Tasks of each class that are added to those that were counted, so that each has a share."""
@@ -53,12 +53,10 @@ def main(
 ) -> None:
     """Print accuracy, log-loss and expected calibration error, means over the sets of a kind."""
     rows: list[dict[str, object]] = []
-    for source in sources(list(data)):
-        label_set = source.load(0)
+    for source, label_set, answers in loaded(data):
+        gold = label_set.gold[label_set.gold.isin(answers.classes)]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataWarning)  # of repeated answers
-            answers = Answers.from_frame(label_set.answers, duplicates="last")
-            gold = label_set.gold[label_set.gold.isin(answers.classes)]
+            warnings.simplefilter("ignore", DataWarning)
             found = run(answers, gold, sample, seed)
         about = {"kind": source.kind, "set": source.name}
         rows += [

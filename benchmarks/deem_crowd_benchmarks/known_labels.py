@@ -23,9 +23,11 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.selection.regression import indicators
 from deem_crowd_benchmarks import measures
-from deem_crowd_benchmarks.label_sets import sources
+from deem_crowd_benchmarks.label_sets import loaded
 
 WITHOUT, REGRESSION, WITH = "DEEM without gold", "logistic regression", "DEEM with gold"
+SCORES = ("accuracy %", "log-loss", "ECE %")
+"""The last is the expected calibration error."""
 _LEAST_OTHERS = 50
 """Tasks with gold that have to be left to score on."""
 
@@ -73,22 +75,19 @@ def run(
 
 
 def scores(probas: pd.DataFrame, gold: pd.Series) -> dict[str, float]:
-    """Return accuracy, log-loss and expected calibration error of probabilities, shape (N, K)."""
-    return {
-        "accuracy %": 100 * measures.accuracy(probas, gold),
-        "log-loss": measures.log_loss(probas, gold),
-        "ECE %": 100 * measures.reliability(probas, gold).error,
-    }
+    """Return the :data:`SCORES` of probabilities, shape (N, K)."""
+    accuracy, error = measures.accuracy(probas, gold), measures.reliability(probas, gold).error
+    values = (100 * accuracy, measures.log_loss(probas, gold), 100 * error)
+    return dict(zip(SCORES, values, strict=True))
 
 
 def show(rows: list[dict[str, object]], by: list[str]) -> None:
     """Print the :func:`scores` in rows that name their ``set``: means over draws, then over sets."""
-    values = ["accuracy %", "log-loss", "ECE %"]
-    of_sets = pd.DataFrame(rows).groupby([*by, "set"], sort=False)[values].mean()
+    of_sets = pd.DataFrame(rows).groupby([*by, "set"], sort=False)[list(SCORES)].mean()
     grouped = of_sets.groupby(by, sort=False)
     mean = grouped.mean().assign(sets=grouped.size()).reset_index()
     table = Table(box=None)
-    for name in (*by, "sets", *values):
+    for name in (*by, "sets", *SCORES):
         table.add_column(name, no_wrap=True, justify="left" if name in by else "right")
     for row in mean.to_dict("records"):
         measured = (f"{row['accuracy %']:.1f}", f"{row['log-loss']:.2f}", f"{row['ECE %']:.1f}")
@@ -103,11 +102,9 @@ def main(
 ) -> None:
     """Print accuracy, log-loss and expected calibration error, means over the sets of a kind and the draws."""
     rows: list[dict[str, object]] = []
-    for source in sources(list(data)):
-        label_set = source.load(0)
+    for source, label_set, answers in loaded(data):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataWarning)  # of repeated answers
-            answers = Answers.from_frame(label_set.answers, duplicates="last")
+            warnings.simplefilter("ignore", DataWarning)
             without = DEEMAggregator().fit_predict_proba(answers)
             for n_labels in map(int, labels.split(",")):
                 for draw in range(draws):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 COLUMNS = ("task", "worker", "label")
@@ -60,6 +62,11 @@ class LabelSet:
         return f"{int((mixed ^ order).sum(dtype=np.uint64)):016x}"
 
 
+def numbered(truth: npt.NDArray[Any]) -> pd.Series:
+    """Return true labels, shape (N,), as gold of the tasks 0..N-1."""
+    return pd.Series(truth, index=pd.RangeIndex(len(truth), name="task"), name="label")
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a label set comes from: it is read or drawn when needed.
@@ -70,7 +77,7 @@ class Source:
         Of the label set.
     kind : str
     load : callable
-        From a seed to the :class:`LabelSet`.
+        From a seed to the :class:`LabelSet`. It can be pickled, since a process of its own may be told to call it.
     drawn : bool
         Whether the seed makes a difference.
     large : bool

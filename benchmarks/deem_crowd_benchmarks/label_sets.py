@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted, first_few
 from deem_crowd.plugins.discovery import hint
 from deem_crowd.runtime.warning import warn
@@ -24,36 +27,6 @@ _TRUTH = (
 
 _RENAMED = "renamed:"
 _AT_MOST = "at-most:"
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """Reads one folder of files; a class, so that a process of its own can be told to do it."""
-
-    path: Path
-    kind: str
-
-    def __call__(self, seed: int) -> LabelSet:
-        return read_folder(self.path, self.kind)
-
-
-@dataclass(frozen=True)
-class _CrowdKit:
-    name: str
-
-    def __call__(self, seed: int) -> LabelSet:
-        return from_crowdkit(self.name)
-
-
-@dataclass(frozen=True)
-class _OutOfFold:
-    name: str
-    soft: bool
-
-    def __call__(self, seed: int) -> LabelSet:
-        from deem_crowd_benchmarks.ensembles import out_of_fold
-
-        return out_of_fold(self.name, seed, soft=self.soft)
 
 
 @dataclass(frozen=True)
@@ -122,6 +95,20 @@ def sources(
     return listed
 
 
+def loaded(data: Sequence[str], seeds: int = 1) -> Iterator[tuple[Source, LabelSet, Answers]]:
+    """Yield the label sets that ``data`` names, those that are drawn once for each seed, and their hard answers.
+
+    Of several answers of a worker to a task the last counts, without a warning.
+    """
+    for source in sources(list(data)):
+        for seed in range(seeds if source.drawn else 1):
+            label_set = source.load(seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)  # of repeated answers
+                answers = Answers.from_frame(label_set.answers, duplicates="last")
+            yield source, label_set, answers
+
+
 def _of(given: str | Path | LabelSet | Source) -> Iterator[Source]:
     if isinstance(given, Source):
         yield given
@@ -132,7 +119,7 @@ def _of(given: str | Path | LabelSet | Source) -> Iterator[Source]:
     elif isinstance(given, str) and given.startswith(_AT_MOST):
         yield from _thinned(given.removeprefix(_AT_MOST))
     elif isinstance(given, LabelSet):
-        yield Source(given.name, given.kind, _Constant(given))
+        yield Source(given.name, given.kind, partial(_as_it_is, given))
     elif Path(given).is_dir():
         yield from _in_folder(Path(given))
     else:
@@ -145,19 +132,13 @@ def _of(given: str | Path | LabelSet | Source) -> Iterator[Source]:
         yield from _SCHEMES[scheme](name)
 
 
-@dataclass(frozen=True)
-class _AtMost:
-    """Leaves each task so many of its answers, drawn at random."""
-
-    source: Source
-    n_answers: int
-
-    def __call__(self, seed: int) -> LabelSet:
-        whole = self.source.load(seed)
-        answers = whole.answers.sample(frac=1, random_state=seed)
-        answers = answers.groupby("task", sort=False).head(self.n_answers).sort_index()
-        soft = None if whole.soft is None else whole.soft.loc[answers.index].reset_index(drop=True)
-        return replace(whole, answers=answers.reset_index(drop=True), soft=soft)
+def _at_most(source: Source, n_answers: int, seed: int) -> LabelSet:
+    """Leave each task so many of its answers, drawn at random."""
+    whole = source.load(seed)
+    answers = whole.answers.sample(frac=1, random_state=seed)
+    answers = answers.groupby("task", sort=False).head(n_answers).sort_index()
+    soft = None if whole.soft is None else whole.soft.loc[answers.index].reset_index(drop=True)
+    return replace(whole, answers=answers.reset_index(drop=True), soft=soft)
 
 
 def _thinned(given: str) -> Iterator[Source]:
@@ -168,20 +149,25 @@ def _thinned(given: str) -> Iterator[Source]:
         )
     for one in _of(rest):
         title = f"{one.name}, at most {number} a task"
-        yield Source(title, one.kind, _AtMost(one, int(number)), drawn=True, large=one.large)
+        load = partial(_at_most, one, int(number))
+        yield Source(title, one.kind, load, drawn=True, large=one.large)
 
 
-@dataclass(frozen=True)
-class _Constant:
-    value: LabelSet
+def _as_it_is(value: LabelSet, seed: int) -> LabelSet:
+    return value
 
-    def __call__(self, seed: int) -> LabelSet:
-        return self.value
+
+def _read(path: Path, kind: str, seed: int) -> LabelSet:
+    return read_folder(path, kind)
+
+
+def _downloaded(name: str, seed: int) -> LabelSet:
+    return from_crowdkit(name)
 
 
 def _in_folder(folder: Path) -> Iterator[Source]:
     if _file(folder, "labels"):
-        yield Source(folder.resolve().name, "data", _Folder(folder, "data"))
+        yield Source(folder.resolve().name, "data", partial(_read, folder, "data"))
         return
     inner = [p for p in sorted(folder.iterdir()) if p.is_dir() and _file(p, "labels")]
     if not inner:
@@ -203,7 +189,7 @@ def _in_folder(folder: Path) -> Iterator[Source]:
     kind = folder.resolve().name
     for path in inner:
         if path.name not in without:
-            yield Source(path.name, kind, _Folder(path, kind))
+            yield Source(path.name, kind, partial(_read, path, kind))
 
 
 def _file(folder: Path, stem: str) -> Path | None:
@@ -299,26 +285,15 @@ def _check_crowdkit(name: str) -> None:
 
 def _crowdkit(name: str) -> Iterator[Source]:
     _check_crowdkit(name)
-    yield Source(name, "crowd-kit", _CrowdKit(name))
+    yield Source(name, "crowd-kit", partial(_downloaded, name))
 
 
 def _sklearn(name: str, soft: bool = False) -> Iterator[Source]:
-    from deem_crowd_benchmarks.ensembles import DATASETS
+    from deem_crowd_benchmarks.ensembles import DATASETS, out_of_fold
 
     for one in _chosen(name, DATASETS, "sklearn"):
         title = f"{one}, soft" if soft else one
-        yield Source(title, "classifiers", _OutOfFold(one, soft), drawn=True)
-
-
-@dataclass(frozen=True)
-class _Law:
-    """Draws a law with so many tasks; a class, so that a process of its own can be told to do it."""
-
-    draw: Callable[..., LabelSet]
-    n_tasks: int
-
-    def __call__(self, seed: int) -> LabelSet:
-        return self.draw(seed, n_tasks=self.n_tasks)
+        yield Source(title, "classifiers", partial(out_of_fold, one, soft=soft), drawn=True)
 
 
 def _law(name: str) -> Iterator[Source]:
@@ -337,9 +312,8 @@ def _law(name: str) -> Iterator[Source]:
         kind, chosen = "law", {one: known[one] for one in _chosen(name, tuple(known), "law")}
     for one, draw in chosen.items():
         if tasks:
-            yield Source(f"{one}, {tasks} tasks", kind, _Law(draw, int(tasks)), drawn=True)
-        else:
-            yield Source(one, kind, draw, drawn=True)
+            one, draw = f"{one}, {tasks} tasks", partial(draw, n_tasks=int(tasks))
+        yield Source(one, kind, draw, drawn=True)
 
 
 def _features(name: str, held: bool = False) -> Iterator[Source]:
@@ -356,10 +330,10 @@ def _features(name: str, held: bool = False) -> Iterator[Source]:
 
 
 def _clusterings(name: str) -> Iterator[Source]:
-    from deem_crowd_benchmarks.clusterings import Clustered, available
+    from deem_crowd_benchmarks.clusterings import available, clustered
 
     for one in _chosen(name, available(), "clusterings"):
-        yield Source(f"clusterings of {one}", "clusterings", Clustered(one), drawn=True)
+        yield Source(f"clusterings of {one}", "clusterings", partial(clustered, one), drawn=True)
 
 
 def _chosen(name: str, known: tuple[str, ...], scheme: str) -> tuple[str, ...]:

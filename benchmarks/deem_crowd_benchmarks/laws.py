@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd_benchmarks.label_set import LabelSet
+from deem_crowd_benchmarks.label_set import LabelSet, numbered
 
 Labels = npt.NDArray[np.int64]
 Table = npt.NDArray[np.float64]
@@ -226,24 +226,33 @@ def crowd_of(n_answers: int, seed: int, n_classes: int = 4, heavy_tail: bool = F
     return _sparse(name, rng, n_tasks, n_classes, 5, skills, activity=activity)
 
 
-LAWS: dict[str, Callable[[int], LabelSet]] = {
-    "independent": independent,
-    "tree": tree,
-    "copies": copies,
-    "clique": clique,
-    "blind-spots": blind_spots,
-    "experts": experts,
-    "clusterings": clusterings,
-    "heavy-tail": heavy_tail,
-    "spammers": spammers,
-    "adversaries": adversaries,
-    "difficulty": difficulty,
-    "imbalance": imbalance,
-    "two-answers": two_answers,
-    "ten-classes": ten_classes,
-    "few-tasks": few_tasks,
-    "many-workers": many_workers,
-}
+Law = Callable[..., LabelSet]
+"""From a seed, and perhaps ``n_tasks``, to a label set."""
+
+
+def by_name(*laws: Law) -> dict[str, Law]:
+    """Return laws by name: ``few-tasks`` is :func:`few_tasks`."""
+    return {law.__name__.replace("_", "-"): law for law in laws}
+
+
+LAWS = by_name(
+    independent,
+    tree,
+    copies,
+    clique,
+    blind_spots,
+    experts,
+    clusterings,
+    heavy_tail,
+    spammers,
+    adversaries,
+    difficulty,
+    imbalance,
+    two_answers,
+    ten_classes,
+    few_tasks,
+    many_workers,
+)
 
 
 def _even(n_classes: int, accuracy: float) -> Table:
@@ -280,7 +289,7 @@ def _dense(name: str, columns: list[Any], truth: Labels) -> LabelSet:
             "label": table.ravel(),
         }
     )
-    return LabelSet(name, frame, _gold(truth), "law")
+    return LabelSet(name, frame, numbered(truth), "law")
 
 
 def _sparse(
@@ -310,8 +319,4 @@ def _sparse(
         {"task": task, "worker": worker, "label": np.where(correct, truth[task], wrong)}
     )
     frame = frame.drop_duplicates(["task", "worker"], ignore_index=True)
-    return LabelSet(name, frame, _gold(truth), "law")
-
-
-def _gold(truth: Labels) -> pd.Series:
-    return pd.Series(truth, index=pd.RangeIndex(len(truth), name="task"), name="label")
+    return LabelSet(name, frame, numbered(truth), "law")

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
-from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from deem_crowd.decide import CEAL, RAD
+from deem_crowd_benchmarks.things import of_sklearn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -28,9 +28,9 @@ _DELTAS, _DECAY = (0.05, 0.005), 0.066
 
 def digits(seed: int) -> tuple[FloatArray, IntArray]:
     """Return the 1,797 digits in random order, values from 0 to 16."""
-    features, labels = load_digits(return_X_y=True)
+    features, labels = of_sklearn("digits")
     order = np.random.default_rng(seed).permutation(len(labels))
-    return features[order], labels[order].astype(np.int64)
+    return features[order], labels[order]
 
 
 def noisy(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from scipy import stats
 
 from deem_crowd_benchmarks.evaluation import LOWER_IS_BETTER
 from deem_crowd_benchmarks.runs import Row, read_hits
+
+FloatArray = npt.NDArray[np.float64]
 
 LEVEL = 0.05
 """Of all tests and intervals: 95 %."""
@@ -99,14 +101,25 @@ def differences(
         ]
         if method == reference or not pairs:
             continue
-        rng = np.random.default_rng(seed)
-        draws = np.stack([_means(p, rng) for p in pairs])  # (sets, N_BOOTSTRAP)
-        chosen = rng.integers(len(pairs), size=(len(pairs), N_BOOTSTRAP))
-        means = np.take_along_axis(draws, chosen, axis=0).mean(axis=0)
-        value = float(np.mean([p.mean() for p in pairs]))
-        low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
-        gaps[method] = Interval(value, float(low), float(high))
+        gaps[method] = two_levels(pairs, _means, seed)
     return gaps
+
+
+def two_levels(
+    parts: Sequence[FloatArray],
+    drawn: Callable[[FloatArray, np.random.Generator], FloatArray],
+    seed: int,
+) -> Interval:
+    """Return the mean over sets of the means of their values, with an interval: sets are drawn anew.
+
+    ``drawn`` gives the mean of one set's values in each of N_BOOTSTRAP draws of these.
+    """
+    rng = np.random.default_rng(seed)
+    draws = np.stack([drawn(part, rng) for part in parts])  # (sets, N_BOOTSTRAP)
+    chosen = rng.integers(len(parts), size=(len(parts), N_BOOTSTRAP))
+    means = np.take_along_axis(draws, chosen, axis=0).mean(axis=0)
+    low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
+    return Interval(float(np.mean([part.mean() for part in parts])), float(low), float(high))
 
 
 class Ranking(NamedTuple):
@@ -183,9 +196,7 @@ def slope(n_answers: Sequence[float], seconds: Sequence[float]) -> float:
     return float(stats.linregress(x, y).slope) if len(np.unique(x)) > 1 else float("nan")
 
 
-def _hits(
-    rows: Sequence[Row], out: Path
-) -> dict[tuple[str, str], dict[str, npt.NDArray[np.float64]]]:
+def _hits(rows: Sequence[Row], out: Path) -> dict[tuple[str, str], dict[str, FloatArray]]:
     """Return, by (kind, set) and method, the hits of the tasks with gold; of several seeds side by side.
 
     Where seeds draw other data, their tasks follow each other; where only the method is seeded, they are averaged.
@@ -198,14 +209,14 @@ def _hits(
     return {key: {m: _joined(parts) for m, parts in by.items()} for key, by in grouped.items()}
 
 
-def _joined(parts: list[tuple[str, npt.NDArray[np.float64]]]) -> npt.NDArray[np.float64]:
-    by_data: dict[str, list[npt.NDArray[np.float64]]] = {}
+def _joined(parts: list[tuple[str, FloatArray]]) -> FloatArray:
+    by_data: dict[str, list[FloatArray]] = {}
     for digest, hits in parts:
         by_data.setdefault(digest, []).append(hits)
     return np.concatenate([np.mean(same, axis=0) for same in by_data.values()])
 
 
-def _means(values: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _means(values: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Return the means of N_BOOTSTRAP draws of the tasks with replacement.
 
     Tasks with equal values are drawn together, as multinomial counts: the law is the same and the cost is that of the

@@ -9,7 +9,6 @@ sets is taken (the one in use, where values tie), and the set that was left out 
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,11 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataWarning
 from deem_crowd.selection.parts import Parts
 from deem_crowd_benchmarks import measures
 from deem_crowd_benchmarks.ablations import probabilities
-from deem_crowd_benchmarks.label_sets import sources
+from deem_crowd_benchmarks.label_sets import loaded
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -165,13 +163,7 @@ def main(
     asked = [threshold for threshold in THRESHOLDS if only in f"{threshold.what} {threshold.name}"]
     if not asked:
         raise typer.BadParameter(f"no threshold is called {only!r}.", param_hint="--only")
-    label_sets = []
-    for source in sources(list(data)):
-        label_set = source.load(0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataWarning)  # of repeated answers
-            answers = Answers.from_frame(label_set.answers, duplicates="last")
-        label_sets.append((answers, label_set.gold))
+    label_sets = [(answers, label_set.gold) for _, label_set, answers in loaded(data)]
     table = Table(box=None)
     headers = (
         "in use",
