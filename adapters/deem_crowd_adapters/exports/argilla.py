@@ -12,7 +12,7 @@ import pandas as pd
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical
+from deem_crowd_adapters.exports.rows import Spot, canonical, records_of
 
 _GIVEN = ("submitted", None)
 """A response of another status (discarded, draft, pending) is no answer."""
@@ -72,88 +72,85 @@ def _is_answers(value: Any) -> bool:
 
 def read_nested(content: Content, collected: Collected) -> None:
     """Add the answers of records whose ``responses`` hold them."""
-    for number, record in enumerate(content.value):
+    for number, (place, record) in enumerate(records_of(content)):
         task = _task(record, number, collected)
         collected.skip("suggestions of models", len(record.get("suggestions") or ()))
         responses = record.get("responses") or {}
         if isinstance(responses, dict):
             for question, answers in responses.items():
-                _add_answers(question, task, answers, f"record {number}", content, collected)
+                _add_answers(question, task, answers, place, collected)
             continue
         if not isinstance(responses, list):
-            raise content.damaged(
-                f"record {number}", f"'responses' is a {type(responses).__name__}"
-            )
+            raise place.damaged(f"'responses' is a {type(responses).__name__}")
         for response in responses:
             if not isinstance(response, dict):
-                raise content.damaged(f"record {number}", "a response is no object")
+                raise place.damaged("a response is no object")
             if response.get("status") not in _GIVEN:
                 collected.skip(f"{response['status']} responses")
                 continue
             for question, answer in (response.get("values") or {}).items():
-                worker = _user(response.get("user_id"), content)
+                worker = _user(response.get("user_id"), place)
                 collected.add(question, task, worker, _value(answer))
 
 
 def read_flat(content: Content, collected: Collected) -> None:
     """Add the answers of columns QUESTION.responses beside .users and .status, or responses.QUESTION."""
     for number, record in enumerate(_records(content)):
+        place = Spot(content, f"record {number}")
         task = _task(record, number, collected)
         for key, answers in record.items():
             if key.startswith("responses."):
                 question = key.removeprefix("responses.")
-                _add_answers(question, task, answers, f"record {number}", content, collected)
+                _add_answers(question, task, answers, place, collected)
             elif key.endswith(".responses"):
                 question = key.removesuffix(".responses")
                 users = record.get(f"{question}.responses.users")
                 statuses = record.get(f"{question}.responses.status")
-                _add_columns(question, task, (answers, users, statuses), number, content, collected)
+                _add_columns(question, task, (answers, users, statuses), place, collected)
 
 
 def read_first(content: Content, collected: Collected) -> None:
     """Add the answers of a 1.x dataset."""
-    for number, record in enumerate(content.value):
+    for number, (place, record) in enumerate(records_of(content)):
         task = _task(record, number, collected)
         for question, answers in record.items():
             if _is_answers(answers):
-                _add_answers(question, task, answers, f"record {number}", content, collected)
+                _add_answers(question, task, answers, place, collected)
 
 
 def _add_answers(
-    question: str, task: Hashable, answers: Any, place: str, content: Content, collected: Collected
+    question: str, task: Hashable, answers: Any, place: Spot, collected: Collected
 ) -> None:
     if answers is None or (isinstance(answers, float) and answers != answers):
         return
     if not isinstance(answers, list) or not all(isinstance(each, dict) for each in answers):
-        raise content.damaged(place, f"the responses to {question!r} are no list of objects")
+        raise place.damaged(f"the responses to {question!r} are no list of objects")
     for answer in answers:
         if answer.get("status") not in _GIVEN:
             collected.skip(f"{answer['status']} responses")
             continue
-        collected.add(question, task, _user(answer.get("user_id"), content), _value(answer))
+        collected.add(question, task, _user(answer.get("user_id"), place), _value(answer))
 
 
 def _add_columns(
     question: str,
     task: Hashable,
     columns: tuple[Any, Any, Any],
-    number: int,
-    content: Content,
+    place: Spot,
     collected: Collected,
 ) -> None:
     answers, users, statuses = (column if isinstance(column, list) else None for column in columns)
     if answers is None:
         return
     if users is None or len(users) != len(answers):
-        raise content.damaged(
-            f"record {number}",
-            f"{question!r} has {len(answers)} responses and {len(users or ())} users",
+        raise place.damaged(
+            f"{question!r} has {len(answers)} responses and {len(users or ())} users"
         )
     for answer, user, status in zip(answers, users, statuses or [None] * len(answers), strict=True):
         if status not in _GIVEN:
             collected.skip(f"{status} responses")
         else:
-            collected.add(question, task, _user(user, content), _value({"value": answer}))
+            collected.add(question, task, _user(user, place), _value({"value": answer}))
 
 
 def _value(answer: Any) -> Any:
@@ -168,8 +165,8 @@ def _value(answer: Any) -> Any:
     return value
 
 
-def _user(user: Any, content: Content) -> Hashable:
-    return content.stem if user is None else str(user)
+def _user(user: Any, place: Spot) -> Hashable:
+    return place.content.stem if user is None else str(user)
 
 
 def _task(record: dict[str, Any], number: int, collected: Collected) -> Hashable:

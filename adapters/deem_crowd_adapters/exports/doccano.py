@@ -12,7 +12,7 @@ from deem_crowd.exceptions import DataError
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical
+from deem_crowd_adapters.exports.rows import Spot, canonical, records_of
 
 _LABELS = ("label", "labels", "cats")
 _NOT_DATA = (
@@ -69,16 +69,16 @@ def _is_csv(content: Content) -> bool:
 
 def read_json(content: Content, collected: Collected) -> None:
     """Add the label of each record, by the annotator that the file is named after."""
-    for number, record in enumerate(content.value):
+    for number, (place, record) in enumerate(records_of(content)):
         task = _task(record, number, collected)
         if _is_annotated(record):
-            _add_annotations(record, task, number, content, collected)
+            _add_annotations(record, task, place, collected)
             continue
         labels: Any = next((record[key] for key in _LABELS if record.get(key) is not None), [])
         if not isinstance(labels, list):
             labels = [labels]
         if any(isinstance(label, (list, dict)) for label in labels):
-            _refuse(labels, number, content)
+            raise _of_spans(place, f", label {str(labels[0])[:60]}")
         if not labels:
             collected.skip("tasks without a label")
             continue
@@ -104,24 +104,22 @@ def read_csv(content: Content, collected: Collected) -> None:
 
 
 def _add_annotations(
-    record: dict[str, Any], task: Hashable, number: int, content: Content, collected: Collected
+    record: dict[str, Any], task: Hashable, place: Spot, collected: Collected
 ) -> None:
     """Add answers of the first versions, which name the user beside each label."""
     by_user: dict[Hashable, list[Any]] = {}
     for each in record["annotations"]:
         if not isinstance(each, dict) or "label" not in each:
-            raise content.damaged(f"record {number}", "an annotation is no object with a 'label'")
+            raise place.damaged("an annotation is no object with a 'label'")
         if "start_offset" in each:
-            raise DataError(f"{content.name} (doccano), record {number}: {_SPANS}")
-        by_user.setdefault(each.get("user", content.stem), []).append(each["label"])
+            raise _of_spans(place)
+        by_user.setdefault(each.get("user", place.content.stem), []).append(each["label"])
     for user, labels in by_user.items():
         collected.add("label", task, user, labels)
 
 
-def _refuse(labels: list[Any], number: int, content: Content) -> None:
-    raise DataError(
-        f"{content.name} (doccano), record {number}, label {str(labels[0])[:60]}: {_SPANS}"
-    )
+def _of_spans(place: Spot, more: str = "") -> DataError:
+    return DataError(f"{place.content.name} (doccano), {place.name}{more}: {_SPANS}")
 
 
 def _task(record: dict[str, Any], number: int, collected: Collected) -> Hashable:

@@ -9,13 +9,13 @@ from deem_crowd.exceptions import DataError, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical, hashable, listed, mapped, rows_of
+from deem_crowd_adapters.exports.rows import canonical, is_rows, records_of, rows_of
 
 _TRUE = (True, 1, "1", "true", "True", "TRUE")
 
 
 def _is_full(content: Content) -> bool:
-    return content.kind in ("table", "records") and {"_unit_id", "_worker_id"} <= content.keys
+    return is_rows(content, "_unit_id", "_worker_id")
 
 
 def _is_units(content: Content) -> bool:
@@ -26,17 +26,16 @@ def _is_units(content: Content) -> bool:
 def read_units(content: Content, collected: Collected) -> None:
     """Add the answers of each judgment of each unit; what is left out, and gold, are those of :func:`read`."""
     collected.workers_are_global = True
-    for number, unit in enumerate(content.value):
-        place = f"record {number}"
-        task = hashable(unit.get("id"), content, place, "'id'")
-        data = mapped(unit.get("data"), content, place, "'data'")
+    for place, unit in records_of(content):
+        task = place.hashable(unit.get("id"), "'id'")
+        data = place.mapped(unit.get("data"), "'data'")
         given = {key: value for key, value in data.items() if "_gold" not in key}
         collected.content.setdefault(task, canonical(given))
-        results = mapped(unit.get("results"), content, place, "'results'")
-        for each in listed(results.get("judgments"), content, place, "'judgments'"):
-            judgment = mapped(each, content, place, "a judgment")
-            worker = hashable(judgment.get("worker_id"), content, place, "'worker_id'")
-            answers = mapped(judgment.get("data"), content, place, "'data' of a judgment")
+        results = place.mapped(unit.get("results"), "'results'")
+        for each in place.listed(results.get("judgments"), "'judgments'"):
+            judgment = place.mapped(each, "a judgment")
+            worker = place.hashable(judgment.get("worker_id"), "'worker_id'")
+            answers = place.mapped(judgment.get("data"), "'data' of a judgment")
             for question, answer in answers.items():
                 gold = _parts(data.get(f"{question}_gold"))
                 if len(gold) == 1:
@@ -48,11 +47,7 @@ def read_units(content: Content, collected: Collected) -> None:
 
 
 def _is_aggregated(content: Content) -> bool:
-    return (
-        content.kind in ("table", "records")
-        and "_unit_id" in content.keys
-        and "_worker_id" not in content.keys
-    )
+    return is_rows(content, "_unit_id") and "_worker_id" not in content.keys
 
 
 def refuse(content: Content, collected: Collected) -> None:

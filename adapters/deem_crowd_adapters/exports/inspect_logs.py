@@ -13,7 +13,7 @@ from typing import Any
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical, hashable, listed, mapped
+from deem_crowd_adapters.exports.rows import Spot, canonical
 
 _NUMBERS = {1: "C", 0: "I", 0.5: "P"}
 """Numbers beside letters, as Inspect's own ``value_to_float`` reads the letters: correct, incorrect, partly."""
@@ -68,19 +68,19 @@ def read_archive(content: Content, collected: Collected) -> None:
 
 def read_json(content: Content, collected: Collected) -> None:
     """Add the scores of a ``.json`` log."""
-    samples = listed(content.value.get("samples"), content, "the log", "'samples'")
+    samples = Spot(content, "the log").listed(content.value.get("samples"), "'samples'")
     _read(content.value, samples, content, collected)
 
 
 def _object(part: Content) -> dict[str, Any]:
-    return mapped(part.value if part.kind == "object" else None, part, "the file", "it")
+    return Spot(part, "the file").mapped(part.value if part.kind == "object" else None, "it")
 
 
 def _read(
     header: dict[str, Any], samples: list[Any], content: Content, collected: Collected
 ) -> None:
     """Add the scores of the samples that came to an end; a sample in an epoch is a task."""
-    spec = mapped(header.get("eval"), content, "the header", "'eval'")
+    spec = Spot(content, "the header").mapped(header.get("eval"), "'eval'")
     collected.hint = (
         "The log holds no scored samples: score it (inspect score), or take a log with its samples."
     )
@@ -88,17 +88,17 @@ def _read(
         collected.notes.append(
             f"the run ended with status {header['status']!r}, and the samples that were scored until then are read"
         )
-    samples = [mapped(s, content, f"sample {i}", "it") for i, s in enumerate(samples)]
+    places = [Spot(content, f"sample {number}") for number in range(len(samples))]
+    samples = [place.mapped(each, "it") for place, each in zip(places, samples, strict=True)]
     epochs = {
-        hashable(sample.get("epoch", 1), content, f"sample {i}", "'epoch'")
-        for i, sample in enumerate(samples)
+        place.hashable(sample.get("epoch", 1), "'epoch'")
+        for place, sample in zip(places, samples, strict=True)
     }
     by_question: dict[str, dict[str, _Scores]] = defaultdict(dict)
-    for number, sample in enumerate(samples):
-        place = f"sample {number}"
-        key = hashable(sample.get("id", number), content, place, "'id'")
+    for number, (place, sample) in enumerate(zip(places, samples, strict=True)):
+        key = place.hashable(sample.get("id", number), "'id'")
         task = key if len(epochs) < 2 else f"{key}, epoch {sample.get('epoch', 1)}"
-        output = mapped(sample.get("output"), content, place, "'output'")
+        output = place.mapped(sample.get("output"), "'output'")
         collected.content[task] = canonical(
             spec.get("task"), spec.get("model"), sample.get("input"),
             sample.get("epoch"), output.get("choices", output.get("completion")),
@@ -108,7 +108,7 @@ def _read(
         elif sample.get("invalidation"):
             collected.skip("samples that were declared invalid")
         else:
-            for question, scorer, value in _values(sample, place, content, collected):
+            for question, scorer, value in _values(sample, place, collected):
                 scores = by_question[question].setdefault(scorer, _Scores(scorer))
                 scores.tasks.append(task)
                 scores.values.append(value)
@@ -117,20 +117,20 @@ def _read(
 
 
 def _values(
-    sample: dict[str, Any], place: str, content: Content, collected: Collected
+    sample: dict[str, Any], place: Spot, collected: Collected
 ) -> Iterator[tuple[str, str, Any]]:
     """Yield question, scorer and value of each score; a dict of values answers several questions."""
     scores = sample.get("scores")
     if scores is None and sample.get("score") is not None:  # logs of version 1
         scores = {"score": sample["score"]}
-    scores = mapped(scores, content, place, "'scores'")
+    scores = place.mapped(scores, "'scores'")
     if not scores:
         collected.skip("samples without a score")
     for scorer, score in scores.items():
         value = score
         if isinstance(score, dict):
             if "value" not in score:
-                raise content.damaged(place, f"the score of {scorer!r} has no 'value'")
+                raise place.damaged(f"the score of {scorer!r} has no 'value'")
             value = score["value"]
             if str(score.get("explanation") or "").startswith(_NO_GRADE):
                 collected.skip("graders that failed")
@@ -138,8 +138,8 @@ def _values(
         if isinstance(value, dict):
             for name, each in value.items():
                 if isinstance(each, (dict, list)):
-                    raise content.damaged(
-                        place, f"the value {name!r} of {scorer!r} is a {type(each).__name__}"
+                    raise place.damaged(
+                        f"the value {name!r} of {scorer!r} is a {type(each).__name__}"
                     )
                 yield str(name), scorer, each
         else:

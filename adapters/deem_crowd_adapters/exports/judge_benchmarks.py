@@ -12,7 +12,7 @@ from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
 from deem_crowd_adapters.exports.mt_bench import SWAPPED, is_abstention
-from deem_crowd_adapters.exports.rows import is_rows, listed, mapped, name_of_file, rows_of, short
+from deem_crowd_adapters.exports.rows import is_rows, name_of_file, records_of, short
 
 _ABSTAINED = "abstentions such as error or null"
 _TURNED = {"A>B": "B>A", "B>A": "A>B", "A=B": "A=B"}
@@ -32,8 +32,7 @@ def read_alpaca(content: Content, collected: Collected) -> None:
     """
     n_real = 0
     seen: dict[tuple[str, frozenset[str]], str] = {}
-    for number, row in enumerate(rows_of(content)):
-        place = f"record {number}"
+    for place, row in records_of(content):
         texts = [
             str(row.get(key) or "") for key in ("instruction", "input", "output_1", "output_2")
         ]
@@ -49,9 +48,9 @@ def read_alpaca(content: Content, collected: Collected) -> None:
         try:
             value = float(preference)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            raise content.damaged(place, f"'preference' is {preference!r} and no number") from None
+            raise place.damaged(f"'preference' is {preference!r} and no number") from None
         if value != 0 and not 1 <= value <= 2:
-            raise content.damaged(place, f"'preference' is {value:g} and not in 1 … 2")
+            raise place.damaged(f"'preference' is {value:g} and not in 1 … 2")
         n_real += value not in (0, 1, 1.5, 2)
         label: int | str = "tie" if value in (0, 1.5) else 1 + (value > 1.5)
         if turned and label != "tie":
@@ -84,16 +83,15 @@ def read_llmbar(content: Content, collected: Collected) -> None:
     ``GPT-4/Vanilla``. Ratings that are equal or unreadable, for which the files hold a made-up verdict, are left out.
     """
     judge = name_of_file(content, levels=2)
-    for number, row in enumerate(rows_of(content)):
-        place = f"record {number}"
+    for place, row in records_of(content):
         task = short(str(row.get("input")), row.get("output_1"), row.get("output_2"))
         label = row.get("label")
         if label is not None and label == label:
             collected.known("winner", task, str(label))
-        rounds = listed(row.get("results"), content, place, "'results'")
+        rounds = place.listed(row.get("results"), "'results'")
         verdicts = [each for each in rounds if isinstance(each, dict) and "swap = False" in each]
         if not verdicts:
-            raise content.damaged(place, "'results' holds no verdict ('swap = False')")
+            raise place.damaged("'results' holds no verdict ('swap = False')")
         last = verdicts[-1]
         ratings = _score(last.get("score_1")), _score(last.get("score_2"))
         if "score_1" in last and (None in ratings or ratings[0] == ratings[1]):
@@ -102,13 +100,13 @@ def read_llmbar(content: Content, collected: Collected) -> None:
         for key, source in (("swap = False", judge), ("swap = True", judge + SWAPPED)):
             if key not in last:
                 continue
-            winner = mapped(last[key], content, place, repr(key)).get("winner")
+            winner = place.mapped(last[key], repr(key)).get("winner")
             if is_abstention(winner):
                 collected.skip(_ABSTAINED)
             elif str(winner) in ("1", "2", "tie"):
                 collected.add("winner", task, source, str(winner))
             else:
-                raise content.damaged(place, f"the winner is {winner!r} and neither 1 nor 2")
+                raise place.damaged(f"the winner is {winner!r} and neither 1 nor 2")
 
 
 def _score(value: Any) -> int | None:
@@ -131,24 +129,21 @@ def read_judgebench(content: Content, collected: Collected) -> None:
     and is a source of its own, ``judge (swapped)``. A reward model scores each answer by itself, so that its second
     judgment is its first again; that is left out.
     """
-    for number, row in enumerate(rows_of(content)):
-        place = f"record {number}"
+    for place, row in records_of(content):
         task = row.get("pair_id")
         if not isinstance(task, (str, int)):
-            raise content.damaged(place, f"'pair_id' is {task!r}")
+            raise place.damaged(f"'pair_id' is {task!r}")
         truth = _decision(row.get("label"))
         if truth is not None:
             collected.known("decision", task, truth)
-        judgments = listed(row.get("judgments"), content, place, "'judgments'")
+        judgments = place.listed(row.get("judgments"), "'judgments'")
         if _is_copy(judgments):
             collected.skip("second judgments of reward models, which see each answer alone")
             judgments = judgments[:1]
         if len(judgments) > 2:
-            raise content.damaged(
-                place, f"'judgments' holds {len(judgments)}, and at most two are known"
-            )
+            raise place.damaged(f"'judgments' holds {len(judgments)}, and at most two are known")
         for i, judgment in enumerate(judgments):
-            judgment = mapped(judgment, content, place, "a judgment")
+            judgment = place.mapped(judgment, "a judgment")
             decision = _decision(judgment.get("decision"))
             if decision is None:
                 collected.skip("abstentions such as error or null")

@@ -15,7 +15,7 @@ from deem_crowd.exceptions import DataError, ParameterError, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical, listed, mapped
+from deem_crowd_adapters.exports.rows import Spot, canonical
 
 _MATRICES = ("L", "label_matrix", "weak_labels", "votes", "predictions")
 """Keys of a JSON object that hold a matrix as a list of rows."""
@@ -153,25 +153,23 @@ def _rows_to_array(rows: list[Any], content: Content, key: str) -> Array:
             f"{content.name}: {len(odd)} rows of {key!r} have another length than the first (rows {first_few(odd)})."
         )
     flat = [v for row in rows for v in (row if isinstance(row, list) else [row])]
-    _refuse_strange(flat, content, key)
+    _refuse_strange(flat, f"{content.name}, {key}")
     kinds = {type(value) for value in flat}
     if kinds <= {int, float, bool, type(None)}:
         return np.array(rows, dtype=object).astype(float)  # None becomes NaN
     return np.array(rows, dtype=str)
 
 
-def _refuse_strange(values: Sequence[Any], content: Content, where: str) -> None:
+def _refuse_strange(values: Sequence[Any], where: str) -> None:
     strange = [v for v in values if not isinstance(v, (int, float, str, type(None)))]
     if strange:
         raise DataError(
-            f"{content.name}, {where}: {len(strange)} votes are a {type(strange[0]).__name__} and no label "
+            f"{where}: {len(strange)} votes are a {type(strange[0]).__name__} and no label "
             f"(the first: {str(strange[0])[:60]}). Votes on tokens or spans of a task are no classification."
         )
     texts = {type(v) for v in values if v is not None and v != ""}
     if str in texts and len(texts) > 1:
-        raise DataError(
-            f"{content.name}, {where}: some votes are text and some numbers. Write all in one way."
-        )
+        raise DataError(f"{where}: some votes are text and some numbers. Write all in one way.")
 
 
 def _is_real(matrix: Array) -> bool:
@@ -186,7 +184,6 @@ def _add(
     collected: Collected,
     abstain: Any,
     tasks: Sequence[Hashable] | None = None,
-    names: Sequence[str] | None = None,
     documented: int | None = None,
 ) -> None:
     """Add a matrix's votes; ``documented`` is what abstains if the format itself says so."""
@@ -199,7 +196,6 @@ def _add(
     if abstain is None and none is None and any(0 in row for row in votes):
         collected.notes.append("0 is read as a class, and nothing as an abstention")
     tasks = list(range(len(matrix))) if tasks is None else tasks
-    names = [f"LF {i}" for i in range(matrix.shape[1])] if names is None else names
     collected.workers_are_global = True
     question = name or "label"
     n_none = 0
@@ -210,7 +206,7 @@ def _add(
             if vote is None or vote == none:
                 n_none += 1
             else:
-                collected.add(question, tasks[n], names[i], vote)
+                collected.add(question, tasks[n], f"LF {i}", vote)
         if gold is not None and gold[n] is not None and gold[n] != none:
             collected.known(question, tasks[n], gold[n])
     if n_none:
@@ -332,19 +328,19 @@ def read_wrench(content: Content, collected: Collected, abstain: Any = None) -> 
     tasks: list[Hashable] = []
     gold: list[Any] = []
     for key, record in pairs:
-        place = f"record {key!r}"
-        record = mapped(record, content, place, "it")
-        votes = listed(record.get("weak_labels"), content, place, "'weak_labels'")
-        _refuse_strange(votes, content, place)
+        place = Spot(content, f"record {key!r}")
+        record = place.mapped(record, "it")
+        votes = place.listed(record.get("weak_labels"), "'weak_labels'")
+        _refuse_strange(votes, str(place))
         if rows and len(votes) != len(rows[0]):
-            raise content.damaged(
-                place, f"'weak_labels' has {len(votes)} votes, and the first record {len(rows[0])}"
+            raise place.damaged(
+                f"'weak_labels' has {len(votes)} votes, and the first record {len(rows[0])}"
             )
         rows.append(votes)
         tasks.append(key)
         label = record.get("label")
         if isinstance(label, (list, dict)):
-            raise content.damaged(place, f"'label' is a {type(label).__name__} and no class")
+            raise place.damaged(f"'label' is a {type(label).__name__} and no class")
         gold.append(None if label == -1 else label)
         collected.content[key] = canonical(record.get("data"))
     if not rows or not rows[0]:

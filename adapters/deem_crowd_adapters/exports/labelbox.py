@@ -9,7 +9,7 @@ from typing import Any
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical, hashable, listed, mapped, rows_of
+from deem_crowd_adapters.exports.rows import Spot, canonical, is_rows, rows_of
 from deem_crowd_adapters.json_text import parse_json
 
 _OBJECTS = "Boxes, polygons and entities are regions; only classifications of whole data rows are aggregated."
@@ -19,13 +19,11 @@ _TASK = ("DataRow ID", "External ID", "Labeled Data", "ID")
 
 
 def _is_v1(content: Content) -> bool:
-    return content.kind in ("records", "table") and {"Created By", "Label"} <= content.keys
+    return is_rows(content, "Created By", "Label")
 
 
 def _is_v2(content: Content) -> bool:
-    if content.kind == "object":
-        return {"data_row", "projects"} <= content.keys
-    return content.kind == "records" and {"data_row", "projects"} <= content.keys
+    return content.kind in ("object", "records") and {"data_row", "projects"} <= content.keys
 
 
 def read_v1(content: Content, collected: Collected) -> None:
@@ -36,13 +34,13 @@ def read_v1(content: Content, collected: Collected) -> None:
     """
     collected.hint = _OBJECTS
     for number, row in enumerate(rows_of(content)):
-        place = f"record {number}"
+        place = Spot(content, f"record {number}")
         key = next((row[k] for k in _TASK if row.get(k)), number)
-        task = hashable(key, content, place, "'DataRow ID'")
+        task = place.hashable(key, "'DataRow ID'")
         collected.content[task] = canonical(row.get("External ID"), row.get("Labeled Data"))
         label = row.get("Label")
         if isinstance(label, str) and label.strip()[:1] in ("{", "["):
-            label = parse_json(label, f"{content.name}, {place}, column 'Label'")
+            label = parse_json(label, f"{place}, column 'Label'")
         if label in ("Skip", "skip", "Skipped") or row.get("Skipped") is True:
             collected.skip("skipped data rows")
             continue
@@ -54,17 +52,17 @@ def read_v1(content: Content, collected: Collected) -> None:
         if isinstance(label, str):  # an old text label
             _add("Label", label, task, worker, gold, collected)
             continue
-        label = mapped(label, content, place, "'Label'")
-        collected.skip("boxes, polygons and entities", _n_objects(label, content, place))
+        label = place.mapped(label, "'Label'")
+        collected.skip("boxes, polygons and entities", _n_objects(label, place))
         if "classifications" in label or "objects" in label:
-            given = listed(label.get("classifications"), content, place, "'classifications'")
-            _classifications(given, "", (task, worker, gold), collected, content, place)
+            given = place.listed(label.get("classifications"), "'classifications'")
+            _classifications(given, "", (task, worker, gold), collected, place)
         else:
             _simple(label, (task, worker, gold), collected)
 
 
-def _n_objects(label: dict[str, Any], content: Content, place: str) -> int:
-    return len(listed(label.get("objects"), content, place, "'objects'"))
+def _n_objects(label: dict[str, Any], place: Spot) -> int:
+    return len(place.listed(label.get("objects"), "'objects'"))
 
 
 def _simple(label: dict[str, Any], by: tuple[Hashable, Any, bool], collected: Collected) -> None:
@@ -87,39 +85,37 @@ def read_v2(content: Content, collected: Collected) -> None:
     collected.hint = _OBJECTS
     records = [content.value] if content.kind == "object" else content.value
     for number, record in enumerate(records):
-        place = f"record {number}"
-        data = mapped(record.get("data_row"), content, place, "'data_row'")
+        place = Spot(content, f"record {number}")
+        data = place.mapped(record.get("data_row"), "'data_row'")
         key = data.get("id", data.get("global_key", number))
-        task = hashable(key, content, place, "'data_row.id'")
+        task = place.hashable(key, "'data_row.id'")
         collected.content[task] = canonical(data.get("external_id"), data.get("row_data"))
-        projects = mapped(record.get("projects"), content, place, "'projects'")
+        projects = place.mapped(record.get("projects"), "'projects'")
         for name, project in projects.items():
-            project = mapped(project, content, place, f"project {name!r}")
-            labels = listed(project.get("labels"), content, place, "'labels'")
+            project = place.mapped(project, f"project {name!r}")
+            labels = place.listed(project.get("labels"), "'labels'")
             if not labels:
                 collected.skip("data rows without a label")
             for label in labels:
-                _label(mapped(label, content, place, "a label"), task, collected, content, place)
-        experiments = mapped(record.get("experiments"), content, place, "'experiments'")
+                _label(place.mapped(label, "a label"), task, collected, place)
+        experiments = place.mapped(record.get("experiments"), "'experiments'")
         collected.skip("predictions of models", len(experiments))
 
 
-def _label(
-    label: dict[str, Any], task: Hashable, collected: Collected, content: Content, place: str
-) -> None:
-    details = mapped(label.get("label_details"), content, place, "'label_details'")
-    performance = mapped(label.get("performance_details"), content, place, "'performance_details'")
+def _label(label: dict[str, Any], task: Hashable, collected: Collected, place: Spot) -> None:
+    details = place.mapped(label.get("label_details"), "'label_details'")
+    performance = place.mapped(label.get("performance_details"), "'performance_details'")
     if performance.get("skipped"):
         collected.skip("skipped data rows")
         return
-    annotations = mapped(label.get("annotations"), content, place, "'annotations'")
-    collected.skip("boxes, polygons and entities", _n_objects(annotations, content, place))
-    given = listed(annotations.get("classifications"), content, place, "'classifications'")
+    annotations = place.mapped(label.get("annotations"), "'annotations'")
+    collected.skip("boxes, polygons and entities", _n_objects(annotations, place))
+    given = place.listed(annotations.get("classifications"), "'classifications'")
     if not given and not annotations.get("objects"):
         collected.skip("labels without an answer")
-    worker = details.get("created_by") or content.stem
+    worker = details.get("created_by") or place.content.stem
     gold = bool(details.get("is_benchmark_reference"))
-    _classifications(given, "", (task, worker, gold), collected, content, place)
+    _classifications(given, "", (task, worker, gold), collected, place)
 
 
 def _classifications(
@@ -127,13 +123,12 @@ def _classifications(
     parent: str,
     by: tuple[Hashable, Any, bool],
     collected: Collected,
-    content: Content,
-    place: str,
+    place: Spot,
 ) -> None:
     """Add classifications and those nested in their answers, of either export."""
     task, worker, gold = by
     for each in given:
-        each = mapped(each, content, place, "a classification")
+        each = place.mapped(each, "a classification")
         name = str(each.get("name") or each.get("title") or each.get("value") or "label")
         question = f"{parent}/{name}" if parent else name
         text = each.get("text_answer")
@@ -148,11 +143,9 @@ def _classifications(
             collected.question(question).free_text = True
             _add(question, one, task, worker, gold, collected)
             continue
-        answers = [one] if one is not None else listed(many, content, place, f"{name!r}")
+        answers = [one] if one is not None else place.listed(many, f"{name!r}")
         answers = [
-            answer
-            if isinstance(answer, str)
-            else mapped(answer, content, place, f"an answer to {name!r}")
+            answer if isinstance(answer, str) else place.mapped(answer, f"an answer to {name!r}")
             for answer in answers
         ]
         labels = [
@@ -164,8 +157,8 @@ def _classifications(
             nested = answer.get("classifications") if isinstance(answer, dict) else None
             if nested:
                 _classifications(
-                    listed(nested, content, place, "'classifications'"),
-                    question, by, collected, content, place,
+                    place.listed(nested, "'classifications'"),
+                    question, by, collected, place,
                 )  # fmt: skip
 
 

@@ -13,19 +13,16 @@ from deem_crowd_adapters import roles
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
+from deem_crowd_adapters.exports.rows import is_rows
 
 
 def _is_long(content: Content) -> bool:
-    return content.kind in ("records", "table") and set(roles.LONG) <= content.keys
+    return is_rows(content, *roles.LONG)
 
 
 def _is_one_annotators(content: Content) -> bool:
     """Tell whether a table has tasks and labels, and no column that could name a worker."""
-    return (
-        content.kind in ("records", "table")
-        and set(roles.GOLD) <= content.keys
-        and not synonyms(content.keys, ["worker"])
-    )
+    return is_rows(content, *roles.GOLD) and not synonyms(content.keys, ["worker"])
 
 
 def read_long(content: Content, collected: Collected) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import is_rows, listed, name_of_file, rows_of
+from deem_crowd_adapters.exports.rows import Spot, is_rows, name_of_file, records_of
 
 ABSTENTIONS = frozenset({"", "error", "$error$", "null", "none", "nan", "n/a"})
 """What stands for a verdict where there is none, in lower case."""
@@ -44,13 +44,13 @@ def is_abstention(verdict: Any) -> bool:
     )
 
 
-def _judge(row: dict[str, Any], content: Content, place: str) -> tuple[str, str]:
+def _judge(row: dict[str, Any], place: Spot) -> tuple[str, str]:
     """Return the judge's name and that of its prompt; the file's name where the row tells none."""
     judge = row.get("judge")
     if isinstance(judge, str) and judge:
         return judge, ""
-    parts = [str(p) for p in listed(judge, content, place, "'judge'")] if judge is not None else []
-    return (parts[0], "/".join(parts[1:])) if parts else (name_of_file(content), "")
+    parts = [str(p) for p in place.listed(judge, "'judge'")] if judge is not None else []
+    return (parts[0], "/".join(parts[1:])) if parts else (name_of_file(place.content), "")
 
 
 def _turn(row: dict[str, Any]) -> Any:
@@ -58,14 +58,12 @@ def _turn(row: dict[str, Any]) -> Any:
     return 1 if turn is None else turn
 
 
-def _pair(
-    row: dict[str, Any], keys: tuple[str, str], content: Content, place: str
-) -> tuple[str, bool]:
+def _pair(row: dict[str, Any], keys: tuple[str, str], place: Spot) -> tuple[str, bool]:
     """Return the task, and whether the models stand in it in the other order than in the row."""
     first, second = (row.get(key) for key in keys)
     for key, model in zip(keys, (first, second), strict=True):
         if not isinstance(model, str) or not model:
-            raise content.damaged(place, f"{key!r} is {model!r} and no model's name")
+            raise place.damaged(f"{key!r} is {model!r} and no model's name")
     turned = str(first) > str(second)
     names = f"{second} vs {first}" if turned else f"{first} vs {second}"
     return f"question {row.get('question_id')}, turn {_turn(row)}, {names}", turned
@@ -79,10 +77,9 @@ def read_pair(content: Content, collected: Collected) -> None:
     models of a task stand in alphabetical order, as FastChat has them. Verdicts made from two single scores are one
     source.
     """
-    for number, row in enumerate(rows_of(content)):
-        place = f"record {number}"
-        task, turned = _pair(row, ("model_1", "model_2"), content, place)
-        judge, _ = _judge(row, content, place)
+    for place, row in records_of(content):
+        task, turned = _pair(row, ("model_1", "model_2"), place)
+        judge, _ = _judge(row, place)
         sources = {"g1_winner": judge, "g2_winner": judge + SWAPPED}
         if row.get("g1_winner") is None and row.get("g2_winner") is None:
             sources = {"winner": judge}
@@ -91,7 +88,7 @@ def read_pair(content: Content, collected: Collected) -> None:
         elif turned:
             sources = {"g1_winner": judge + SWAPPED, "g2_winner": judge}
         for key, source in sources.items():
-            _add(row.get(key), task, source, turned, collected, content, place)
+            _add(row.get(key), task, source, turned, collected, place)
 
 
 def read_human(content: Content, collected: Collected) -> None:
@@ -101,10 +98,9 @@ def read_human(content: Content, collected: Collected) -> None:
     """
     rows = []
     orders: dict[str, dict[str, set[bool]]] = defaultdict(lambda: defaultdict(set))
-    for number, row in enumerate(rows_of(content)):
-        place = f"record {number}"
-        task, turned = _pair(row, ("model_a", "model_b"), content, place)
-        judge, _ = _judge(row, content, place)
+    for place, row in records_of(content):
+        task, turned = _pair(row, ("model_a", "model_b"), place)
+        judge, _ = _judge(row, place)
         orders[judge][task].add(turned)
         rows.append((row.get("winner"), task, judge, turned, place))
     two = {
@@ -114,7 +110,7 @@ def read_human(content: Content, collected: Collected) -> None:
     }
     for verdict, task, judge, turned, place in rows:
         source = judge + SWAPPED if turned and judge in two else judge
-        _add(verdict, task, source, turned, collected, content, place)
+        _add(verdict, task, source, turned, collected, place)
 
 
 def _add(
@@ -123,19 +119,18 @@ def _add(
     source: str,
     turned: bool,
     collected: Collected,
-    content: Content,
-    place: str,
+    place: Spot,
 ) -> None:
     if is_abstention(verdict):
         collected.skip("abstentions such as error or null")
         return
     if not isinstance(verdict, str):
-        raise content.damaged(place, f"a winner is {verdict!r} and no text")
+        raise place.damaged(f"a winner is {verdict!r} and no text")
     if verdict == "tie (inconsistent)":
         collected.skip("verdicts that flip with the order")
         return
     if verdict not in _OTHER and not verdict.startswith("tie"):
-        raise content.damaged(place, f"a winner is {verdict!r} and neither of the models nor a tie")
+        raise place.damaged(f"a winner is {verdict!r} and neither of the models nor a tie")
     collected.add("winner", task, source, _OTHER.get(verdict, verdict) if turned else verdict)
 
 
@@ -146,12 +141,11 @@ def read_single(content: Content, collected: Collected) -> None:
     """
     rows = []
     prompts: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for number, row in enumerate(rows_of(content)):
-        place = f"record {number}"
-        judge, prompt = _judge(row, content, place)
+    for place, row in records_of(content):
+        judge, prompt = _judge(row, place)
         task = f"question {row.get('question_id')}, turn {_turn(row)}, {row.get('model')}"
         prompts[task, judge].add(prompt)
-        rows.append((task, judge, prompt, _score(row.get("score"), content, place)))
+        rows.append((task, judge, prompt, _score(row.get("score"), place)))
     several = {judge for (_, judge), used in prompts.items() if len(used) > 1}
     none: Counter[str] = Counter()
     for task, judge, prompt, score in rows:
@@ -162,13 +156,13 @@ def read_single(content: Content, collected: Collected) -> None:
     collected.skip("judgments without a score", none.total())
 
 
-def _score(value: Any, content: Content, place: str) -> float | int | None:
+def _score(value: Any, place: Spot) -> float | int | None:
     if is_abstention(value):
         return None
     try:
         score = float(value)
     except (TypeError, ValueError):
-        raise content.damaged(place, f"'score' is {value!r} and no number") from None
+        raise place.damaged(f"'score' is {value!r} and no number") from None
     if score == -1:
         return None
     return int(score) if score == int(score) else score

@@ -15,7 +15,7 @@ from deem_crowd.exceptions import ParameterError, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical, listed, mapped
+from deem_crowd_adapters.exports.rows import Spot, canonical
 
 _JUDGES = frozenset(
     {
@@ -126,7 +126,7 @@ def read(content: Content, collected: Collected, assertions: str | None = None) 
         raise ParameterError(f"assertions={assertions!r} is none of {first_few(ASSERTIONS)}.")
     verdicts: list[_Verdict] = []
     for number, (row, task) in enumerate(_named(list(_cells(content)), collected)):
-        verdicts += _verdicts(row, task, f"result {number}", content, collected)
+        verdicts += _verdicts(row, task, Spot(content, f"result {number}"), collected)
     chosen = _chosen(verdicts, assertions, collected)
     collected.hint = (
         "Results with gradingResult.componentResults are needed: run the evaluation again."
@@ -143,15 +143,16 @@ def _cells(content: Content) -> Iterator[dict[str, Any]]:
     summary = _summary(content)
     if summary is not None and summary["results"]:
         for number, row in enumerate(summary["results"]):
-            yield mapped(row, content, f"result {number}", "a result")
+            yield Spot(content, f"result {number}").mapped(row, "a result")
         return
-    table = mapped((summary or content.value).get("table"), content, "table", "it")
-    head = mapped(table.get("head"), content, "table", "'head'")
-    prompts = listed(head.get("prompts"), content, "table", "'prompts'")
-    for number, row in enumerate(listed(table.get("body"), content, "table", "'body'")):
-        row = mapped(row, content, f"row {number} of the table", "it")
-        for i, cell in enumerate(listed(row.get("outputs"), content, f"row {number}", "'outputs'")):
-            cell = mapped(cell, content, f"row {number}, output {i}", "it")
+    place = Spot(content, "table")
+    table = place.mapped((summary or content.value).get("table"), "it")
+    prompts = place.listed(place.mapped(table.get("head"), "'head'").get("prompts"), "'prompts'")
+    for number, row in enumerate(place.listed(table.get("body"), "'body'")):
+        row = Spot(content, f"row {number} of the table").mapped(row, "it")
+        outputs = Spot(content, f"row {number}").listed(row.get("outputs"), "'outputs'")
+        for i, cell in enumerate(outputs):
+            cell = Spot(content, f"row {number}, output {i}").mapped(cell, "it")
             prompt = prompts[i] if i < len(prompts) and isinstance(prompts[i], dict) else {}
             yield {
                 **cell,
@@ -204,19 +205,19 @@ def _prompt(row: dict[str, Any]) -> str:
 
 
 def _verdicts(
-    row: dict[str, Any], task: str, place: str, content: Content, collected: Collected
+    row: dict[str, Any], task: str, place: Spot, collected: Collected
 ) -> Iterator[_Verdict]:
-    grading = mapped(row.get("gradingResult"), content, place, "'gradingResult'")
+    grading = place.mapped(row.get("gradingResult"), "'gradingResult'")
     response = row.get("response")
     failed = row.get("failureReason") == 2 or (isinstance(response, dict) and response.get("error"))
     if failed or (not grading and row.get("error")):
         collected.skip("outputs that failed")
         return
-    components = list(_flat(grading, place, content))
+    components = list(_flat(grading, place))
     if not components:
         collected.skip("outputs without graded assertions")
     for component in components:
-        assertion = mapped(component.get("assertion"), content, place, "'assertion'")
+        assertion = place.mapped(component.get("assertion"), "'assertion'")
         kind = str(assertion.get("type") or component.get("type") or "")
         if not kind:
             collected.skip("results that name no assertion")
@@ -228,7 +229,7 @@ def _verdicts(
             continue
         passed = component.get("pass")
         if not isinstance(passed, bool):
-            raise content.damaged(place, f"'pass' of {kind!r} is {passed!r} and not true or false")
+            raise place.damaged(f"'pass' of {kind!r} is {passed!r} and not true or false")
         metric = str(assertion.get("metric") or component.get("metric") or "")
         grader = assertion.get("provider")
         if isinstance(grader, dict):
@@ -237,12 +238,12 @@ def _verdicts(
         yield _Verdict(task, metric, named, kind, by_judge, "pass" if passed else "fail")
 
 
-def _flat(grading: dict[str, Any], place: str, content: Content) -> Iterator[dict[str, Any]]:
+def _flat(grading: dict[str, Any], place: Spot) -> Iterator[dict[str, Any]]:
     """Yield the results of single assertions; those of a set stand one level deeper."""
-    for component in listed(grading.get("componentResults"), content, place, "'componentResults'"):
-        component = mapped(component, content, place, "a component")
+    for component in place.listed(grading.get("componentResults"), "'componentResults'"):
+        component = place.mapped(component, "a component")
         if not component.get("assertion") and component.get("componentResults"):
-            yield from _flat(component, place, content)
+            yield from _flat(component, place)
         else:
             yield component
 

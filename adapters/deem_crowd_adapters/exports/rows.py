@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Hashable, Iterator
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from deem_crowd.exceptions import DataError
 from deem_crowd_adapters.exports.content import Content
 
 _NO_NAME = frozenset(
@@ -68,49 +69,66 @@ def canonical(*data: Any) -> str:
     return json.dumps(data, sort_keys=True, ensure_ascii=False, default=str)
 
 
-def hashable(value: Any, content: Content, place: str, what: str) -> Hashable:
-    """Return an id, which is text, a number or a truth value.
+class Spot(NamedTuple):
+    """A place in a file, with the errors about what is found there; as text, the file's name and its own."""
 
-    Raises
-    ------
-    DataError
-        If it is something else; names the file, the place and what should be there.
-    """
-    if isinstance(value, (str, int, float, bool)):
-        return value
-    raise content.damaged(place, f"{what} is {_shown(value)} and no text or number")
+    content: Content
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.content.name}, {self.name}"
+
+    def damaged(self, what: str) -> DataError:
+        """Return the error that says what is wrong here."""
+        return self.content.damaged(self.name, what)
+
+    def hashable(self, value: Any, what: str) -> Hashable:
+        """Return an id, which is text, a number or a truth value.
+
+        Raises
+        ------
+        DataError
+            If it is something else; names the file, the place and what should be there.
+        """
+        if isinstance(value, (str, int, float, bool)):
+            return value
+        raise self.damaged(f"{what} is {_shown(value)} and no text or number")
+
+    def listed(self, value: Any, what: str) -> list[Any]:
+        """Return a list; None counts as an empty one.
+
+        Raises
+        ------
+        DataError
+        """
+        if value is None:
+            return []
+        if isinstance(value, list):
+            return value
+        if hasattr(value, "tolist"):  # an array in a parquet file
+            items = value.tolist()
+            if isinstance(items, list):
+                return items
+        raise self.damaged(f"{what} is {_shown(value)} and no list")
+
+    def mapped(self, value: Any, what: str) -> dict[str, Any]:
+        """Return an object; None counts as an empty one.
+
+        Raises
+        ------
+        DataError
+        """
+        if value is None:
+            return {}
+        if isinstance(value, dict):
+            return value
+        raise self.damaged(f"{what} is {_shown(value)} and no object")
 
 
-def listed(value: Any, content: Content, place: str, what: str) -> list[Any]:
-    """Return a list; None counts as an empty one.
-
-    Raises
-    ------
-    DataError
-    """
-    if value is None:
-        return []
-    if isinstance(value, list):
-        return value
-    if hasattr(value, "tolist"):  # an array in a parquet file
-        items = value.tolist()
-        if isinstance(items, list):
-            return items
-    raise content.damaged(place, f"{what} is {_shown(value)} and no list")
-
-
-def mapped(value: Any, content: Content, place: str, what: str) -> dict[str, Any]:
-    """Return an object; None counts as an empty one.
-
-    Raises
-    ------
-    DataError
-    """
-    if value is None:
-        return {}
-    if isinstance(value, dict):
-        return value
-    raise content.damaged(place, f"{what} is {_shown(value)} and no object")
+def records_of(content: Content) -> Iterator[tuple[Spot, dict[str, Any]]]:
+    """Yield :func:`rows_of` a file, each with its place."""
+    for number, row in enumerate(rows_of(content)):
+        yield Spot(content, f"record {number}"), row
 
 
 def _shown(value: Any) -> str:

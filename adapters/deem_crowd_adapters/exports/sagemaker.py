@@ -9,7 +9,7 @@ from deem_crowd.exceptions import DataError
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import hashable, is_rows, listed, mapped, name_of_file
+from deem_crowd_adapters.exports.rows import Spot, is_rows, name_of_file, records_of
 from deem_crowd_adapters.json_text import parse_json
 
 _META = "-metadata"
@@ -59,32 +59,29 @@ def read_response(content: Content, collected: Collected) -> None:
     task = folder or name_of_file(content)
     collected.workers_are_global = collected.is_one_task = True
     for number, each in enumerate(content.value["answers"]):
-        place = f"answer {number}"
-        worker = hashable(each["workerId"], content, place, "'workerId'")
-        _add(content, collected, place, task, worker, each["answerContent"])
+        place = Spot(content, f"answer {number}")
+        worker = place.hashable(each["workerId"], "'workerId'")
+        _add(collected, place, task, worker, each["answerContent"])
 
 
 def read_request(content: Content, collected: Collected) -> None:
     """Add the answers about each object of a consolidation."""
     collected.workers_are_global = True
-    for number, record in enumerate(content.value):
-        place = f"record {number}"
-        task = hashable(record.get("datasetObjectId"), content, place, "'datasetObjectId'")
-        for each in listed(record.get("annotations"), content, place, "'annotations'"):
-            given = mapped(each, content, place, "an annotation")
-            worker = hashable(given.get("workerId"), content, place, "'workerId'")
-            data = mapped(given.get("annotationData"), content, place, "'annotationData'")
+    for place, record in records_of(content):
+        task = place.hashable(record.get("datasetObjectId"), "'datasetObjectId'")
+        for each in place.listed(record.get("annotations"), "'annotations'"):
+            given = place.mapped(each, "an annotation")
+            worker = place.hashable(given.get("workerId"), "'workerId'")
+            data = place.mapped(given.get("annotationData"), "'annotationData'")
             answer = data.get("content")
             if isinstance(answer, str):
-                answer = parse_json(answer, f"{content.name}, {place}")
-            _add(content, collected, place, task, worker, answer)
+                answer = parse_json(answer, str(place))
+            _add(collected, place, task, worker, answer)
 
 
-def _add(
-    content: Content, collected: Collected, place: str, task: Any, worker: Any, answer: Any
-) -> None:
+def _add(collected: Collected, place: Spot, task: Any, worker: Any, answer: Any) -> None:
     """Add what a form holds: a field, or an object with a label, several labels, or buttons of which one is on."""
-    for question, value in mapped(answer, content, place, "the answer").items():
+    for question, value in place.mapped(answer, "the answer").items():
         if isinstance(value, dict):
             if "boundingBoxes" in value or "entities" in value or "polygons" in value:
                 collected.skip("boxes, polygons and entities")

@@ -8,7 +8,7 @@ from deem_crowd.exceptions import DataError
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import is_rows, listed, rows_of
+from deem_crowd_adapters.exports.rows import Spot, is_rows, rows_of
 from deem_crowd_adapters.json_text import parse_json
 
 _DRAWN = (
@@ -53,16 +53,16 @@ def read(content: Content, collected: Collected) -> None:
     workflows = {row.get("workflow_id") for row in rows}
     collected.workers_are_global = True
     for number, row in enumerate(rows, 1):
-        place = f"row {number}"
+        place = Spot(content, f"row {number}")
         subject, name = row.get("subject_ids"), row.get("user_name")
         if subject is None or name is None:
-            raise content.damaged(place, "'subject_ids' or 'user_name' is empty")
+            raise place.damaged("'subject_ids' or 'user_name' is empty")
         given = row.get("annotations")
         if isinstance(given, str):
-            given = parse_json(given, f"{content.name}, {place}")
+            given = parse_json(given, str(place))
         prefix = f"{row.get('workflow_id')} " if len(workflows) > 1 else ""
         expert = str(row.get("gold_standard")).lower() == "true"
-        for task, value in _tasks(listed(given, content, place, "'annotations'")):
+        for task, value in _tasks(place.listed(given, "'annotations'")):
             label = _label(value, collected)
             if label is _NOTHING:
                 continue
