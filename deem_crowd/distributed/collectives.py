@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ import torch.distributed as dist
 
 from deem_crowd import exceptions
 from deem_crowd.exceptions import DataError, DeemCrowdError, ProcessLostError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 T = TypeVar("T")
 _PATIENCE: ContextVar[float | None] = ContextVar("deem_crowd_patience", default=None)
@@ -176,10 +179,16 @@ def share_out_ids(index: pd.Index, to: npt.NDArray[np.int64]) -> list[pd.Index]:
 def _written_ids(index: pd.Index) -> bytes:
     import pyarrow as pa
 
-    table = pa.table({"ids": pa.array(index)})
+    return streamed(pa.table({"ids": pa.array(index)}))
+
+
+def streamed(rows: pa.Table | pa.RecordBatch) -> bytes:
+    """Return rows as a stream of Arrow."""
+    import pyarrow as pa
+
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write(rows)
     content: bytes = sink.getvalue().to_pybytes()
     return content
 

@@ -116,12 +116,8 @@ def _take_part(frame: pd.DataFrame, job: Job, rank: int, size: int, attempt: str
 
 
 def _answers(frame: pd.DataFrame, job: Job) -> Answers:
-    return Answers.from_frame(
-        frame,
-        **job.columns,
-        missing=job.parameters["missing"],
-        duplicates=job.parameters["duplicates"],
-    )
+    options: dict[str, Any] = {**job.columns, **job.how}
+    return Answers.from_frame(frame, **options)
 
 
 def _label(frame: pd.DataFrame, content: Any, job: Job, meta: pd.DataFrame) -> pd.DataFrame:

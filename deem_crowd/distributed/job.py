@@ -94,6 +94,11 @@ class Job:
     every: float = EVERY
     timeout: float = meeting.SLOWEST.total_seconds()
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """What becomes of missing labels and of repeated answers, for readers."""
+        return {name: self.parameters[name] for name in ("missing", "duplicates")}
+
     def take_part(self, read: Callable[[], Answers], rank: int, size: int, attempt: str) -> Outcome:
         """Fit as one of the processes; ``read`` returns the answers of this one.
 
@@ -121,7 +126,9 @@ class Job:
                 return Outcome(error=str(failure), kind=type(failure).__name__)
         if rank:
             return Outcome()
-        return Outcome(_saved(found.model), _streamed(found.workers))
+        return Outcome(
+            _saved(found.model), collectives.streamed(pa.Table.from_pandas(found.workers))
+        )
 
 
 def labelled(answers: Answers, model: bytes, gold: pd.DataFrame | None) -> pd.DataFrame:
@@ -151,12 +158,3 @@ def _saved(model: DEEMAggregator) -> bytes:
         path = Path(folder) / "model.safetensors"
         model.save(path)
         return path.read_bytes()
-
-
-def _streamed(frame: pd.DataFrame) -> bytes:
-    table = pa.Table.from_pandas(frame)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    found: bytes = sink.getvalue().to_pybytes()
-    return found

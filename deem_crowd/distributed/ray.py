@@ -114,8 +114,7 @@ def _run(blocks: list[Any], job: Job, size: int, server: TCPStore) -> Outcome:
 
 
 def _answers(block: pa.Table, job: Job) -> Answers:
-    how = {"missing": job.parameters["missing"], "duplicates": job.parameters["duplicates"]}
-    return answers_from_batches(block.to_batches(), job.columns, schema=block.schema, **how)
+    return answers_from_batches(block.to_batches(), job.columns, schema=block.schema, **job.how)
 
 
 def _take_part(block: pa.Table, job: Job, rank: int, size: int, attempt: str) -> Outcome:

@@ -207,7 +207,7 @@ def _split(batch: pa.RecordBatch | None, table: LongTable) -> list[bytes]:
     ends = np.cumsum(np.bincount(to, minlength=size))
     sorted_ = batch.take(pa.array(order))
     return [
-        _streamed(sorted_.slice(begin, end - begin)) if end > begin else b""
+        collectives.streamed(sorted_.slice(begin, end - begin)) if end > begin else b""
         for begin, end in zip(
             (ends - np.diff(ends, prepend=0)).tolist(), ends.tolist(), strict=True
         )
@@ -225,14 +225,6 @@ def _owner(tasks: pa.Array, size: int) -> npt.NDArray[np.int64]:
         keys = hashed(pd.Index(encoded.dictionary.to_pandas()))
         keys = keys[encoded.indices.to_numpy(zero_copy_only=False)]
     return (keys % np.uint64(size)).astype(np.int64)
-
-
-def _streamed(batch: pa.RecordBatch) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
 
 
 def _opened(content: bytes) -> Iterator[pa.RecordBatch]:

@@ -89,9 +89,8 @@ def _run(answers: Any, job: Job, size: int) -> list[Any]:
         context = BarrierTaskContext.get()
         rank = context.partitionId()
         attempt = context.allGather(uuid.uuid4().hex)[0]
-        how = {"missing": job.parameters["missing"], "duplicates": job.parameters["duplicates"]}
         outcome = job.take_part(
-            lambda: answers_from_batches(batches, job.columns, schema=schema, **how),
+            lambda: answers_from_batches(batches, job.columns, schema=schema, **job.how),
             rank,
             size,
             attempt,
@@ -147,8 +146,7 @@ def _labels(answers: Any, job: Job, content: bytes, model: Any) -> Any:
     coming, going = to_arrow_schema(answers.schema), to_arrow_schema(schema)
 
     def label_tasks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        how = {"missing": job.parameters["missing"], "duplicates": job.parameters["duplicates"]}
-        mine = answers_from_batches(batches, job.columns, schema=coming, **how)
+        mine = answers_from_batches(batches, job.columns, schema=coming, **job.how)
         frame = labelled(mine, shared_model.value, job.gold)
         frame = frame.rename(columns={"task": task, "label": label})
         yield from pa.Table.from_pandas(frame, going, preserve_index=False).to_batches()
