@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
-from scipy.special import betaln, gammaln
+from scipy.special import betaln, gammaln, softmax
 
 from deem_crowd.clustering.naming import columns_of
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
@@ -104,8 +104,7 @@ class _Growth:
 
     def posterior(self) -> FloatArray:
         """Return the probabilities of the classes, shape (N, K)."""
-        shares = np.exp(self.votes - self.votes.max(1, keepdims=True))
-        out: FloatArray = shares / shares.sum(1, keepdims=True)
+        out: FloatArray = softmax(self.votes, axis=1)
         return out
 
     def offers(self, sources: Sequence[int]) -> list[_Offer]:

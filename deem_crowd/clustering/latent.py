@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import svds
-from scipy.special import digamma, gammaln, xlogy
+from scipy.special import digamma, gammaln, softmax, xlogy
 
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 
@@ -94,10 +94,7 @@ def expectation_maximisation(
         shares = posterior.sum(0) + 1.0
         log_table = digamma(counts + alpha) - digamma(totals + alpha * names[:, None])[own.source]
         log_prior = digamma(shares) - digamma(shares.sum())
-        logits = np.asarray(x @ log_table) + log_prior
-        logits -= logits.max(1, keepdims=True)
-        posterior = np.exp(logits)
-        posterior /= posterior.sum(1, keepdims=True)
+        posterior = softmax(np.asarray(x @ log_table) + log_prior, axis=1)
         bound = _bound(xt, by_source, names, posterior, alpha)
         if number > 60 and bound - before < _TOLERANCE * own.answers.n_answers:
             break
@@ -119,9 +116,7 @@ def extended(own: OwnNames, fit: Fit, passes: int) -> Fit:
     by_source = source_sums(own)
     names = np.asarray(by_source.sum(1))
     table = np.log(fit.counts + 1) - np.log(by_source @ fit.counts + names)[own.source]
-    logits = np.asarray(own.indicator @ table) + np.log(fit.prior)
-    start = np.exp(logits - logits.max(1, keepdims=True))
-    start /= start.sum(1, keepdims=True)
+    start = softmax(np.asarray(own.indicator @ table) + np.log(fit.prior), axis=1)
     return expectation_maximisation(own, start, fit.start, passes)
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from scipy.special import digamma, gammaln, xlogy
+from scipy.special import digamma, gammaln, softmax, xlogy
 
 from deem_crowd.clustering.latent import Fit, source_sums
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
@@ -72,12 +72,10 @@ def centred(own: OwnNames, start: FloatArray, name: str, passes: int = PASSES) -
         shares = posterior.sum(0) + 1.0
         table = digamma(total) - digamma(by_source @ total)[own.source]
         logits = np.asarray(x @ table) + digamma(shares) - digamma(shares.sum())
-        logits -= logits.max(1, keepdims=True)
-        posterior = np.exp(logits)
-        posterior /= posterior.sum(1, keepdims=True)
+        posterior = softmax(logits, axis=1)
         if number <= _CHOSEN_AT[-1] and number < passes - 1:
             continue
-        bound = _bound(evidence(np.asarray(xt @ posterior), floor, excess), posterior)
+        bound = bound_of(evidence(np.asarray(xt @ posterior), floor, excess), posterior)
         if bound - before < _TOLERANCE * own.answers.n_answers:
             break
         before = bound
@@ -86,7 +84,8 @@ def centred(own: OwnNames, start: FloatArray, name: str, passes: int = PASSES) -
     return Fit(posterior, counts, shares / shares.sum(), bound, name)
 
 
-def _bound(evidence: float, posterior: FloatArray) -> float:
+def bound_of(evidence: float, posterior: FloatArray) -> float:
+    """Return the evidence of tables and of the class prior, and the entropy of the posterior, in nats."""
     k, sizes = posterior.shape[1], posterior.sum(0)
     prior = gammaln(k) + gammaln(sizes + 1).sum() - gammaln(sizes.sum() + k)
     return float(evidence + prior - xlogy(posterior, posterior).sum())

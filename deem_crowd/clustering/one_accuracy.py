@@ -10,11 +10,11 @@ finds namings that tables miss; the default model judges between them.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betaln, digamma, gammaln, xlogy
+from scipy.special import betaln, digamma, softmax
 
 from deem_crowd.clustering.growing import RIGHT, WRONG
 from deem_crowd.clustering.latent import Fit, source_sums
-from deem_crowd.clustering.naming import columns_of, naming_of
+from deem_crowd.clustering.naming import bound_of, columns_of, naming_of
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
 
 PASSES, _TOLERANCE = 100, 1e-3
@@ -55,16 +55,12 @@ def one_accuracy(own: OwnNames, start: FloatArray, name: str, passes: int = PASS
         wrong = digamma(WRONG + given - right) - np.log(k - 1)
         odds = (digamma(RIGHT + right) - wrong)[own.source]
         logits = np.asarray(x @ (odds[:, None] * naming)) + digamma(posterior.sum(0) + 1.0)
-        logits -= logits.max(1, keepdims=True)
-        updated = np.exp(logits)
-        updated /= updated.sum(1, keepdims=True)
+        updated = softmax(logits, axis=1)
         moved, posterior = float(np.abs(updated - posterior).max()), updated
         if number >= _AT_LEAST and moved < _TOLERANCE:
             break
     counts, _, right = matched()
     missed, sizes = given - right, posterior.sum(0)
     bound = (betaln(RIGHT + right, WRONG + missed) - betaln(RIGHT, WRONG)).sum()
-    bound -= missed.sum() * np.log(k - 1)
-    bound += gammaln(k) + gammaln(sizes + 1).sum() - gammaln(sizes.sum() + k)
-    bound -= xlogy(posterior, posterior).sum()
-    return Fit(posterior, counts, (sizes + 1) / (sizes + 1).sum(), float(bound), name)
+    bound = bound_of(bound - missed.sum() * np.log(k - 1), posterior)
+    return Fit(posterior, counts, (sizes + 1) / (sizes + 1).sum(), bound, name)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import softmax
 
 from deem_crowd.data import index
 from deem_crowd.data.gold import in_pandas
@@ -145,9 +146,7 @@ def _by_tables(consensus: Consensus) -> FloatArray:
         logits[:, k] += np.bincount(
             given.task, np.log(np.clip(table, 1e-12, None)), minlength=consensus.n_tasks
         )
-    logits -= logits.max(axis=1, keepdims=True)
-    posterior = np.exp(logits)
-    posterior /= posterior.sum(axis=1, keepdims=True)
+    posterior: FloatArray = softmax(logits, axis=1)
     certain = consensus.posterior.max(axis=1) >= 1.0
     posterior[certain] = consensus.posterior[certain]
     return posterior
