@@ -16,14 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.features.folds import splits
+from deem_crowd.features.folds import Folds, splits
 from deem_crowd.features.guard import clear
-from deem_crowd.features.learners import (
-    Learner,
-    LogisticLearner,
-    SklearnLearner,
-    settled,
-)
+from deem_crowd.features.learners import Learner, LogisticLearner, SklearnLearner, settled
 from deem_crowd.features.neighbours import NeighbourLearner
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,7 +36,7 @@ _TREES, _LEAVES, _LEAST_IN_LEAF = 40, 8, 20
 
 
 def candidates(
-    x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any], seed: int
+    x: Any, targets: FloatArray, weights: FloatArray, fold: Folds, seed: int
 ) -> list[Learner]:
     """Return the regression, and the kind that is clearly better at telling votes if there is one.
 
@@ -71,7 +66,7 @@ def candidates(
 
 
 def _unless_worse(
-    learner: Learner, part: tuple[Any, FloatArray, FloatArray, npt.NDArray[Any]], best: FloatArray
+    learner: Learner, part: tuple[Any, FloatArray, FloatArray, Folds], best: FloatArray
 ) -> FloatArray | None:
     """Return log p(label | x) out of fold; None where a learner without settings is clearly worse on the first fold."""
     x, targets, weights, fold = part

@@ -31,6 +31,8 @@ from deem_crowd.features.logistic import (
 from deem_crowd.model import narrow
 
 Float64 = npt.NDArray[np.float64]
+Folds = npt.NDArray[Any]
+"""Which fold each row is in, shape (M,)."""
 
 MOST_AT_ONCE = 5 * 10**6
 """Rows × columns of features that are brought to their principal axes."""
@@ -298,7 +300,7 @@ def _dot(a: Float64, b: Float64) -> Any:
 
 
 def splits(
-    fold: npt.NDArray[Any], weights: FloatArray
+    fold: Folds, weights: FloatArray
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Yield for each fold the rows to train on, those of positive weight outside it, and the rows held out."""
     for number in range(int(fold.max()) + 1):

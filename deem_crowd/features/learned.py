@@ -262,11 +262,7 @@ def _plain(problem: joint.Problem, learner: Learner, alone: FloatArray, why: str
 
 
 def _product(
-    problem: joint.Problem,
-    learner: Learner,
-    alone: FloatArray,
-    prior: FloatArray,
-    why: str,
+    problem: joint.Problem, learner: Learner, alone: FloatArray, prior: FloatArray, why: str
 ) -> Learned:
     """Multiply the posterior of the answers by a classifier that was trained on it, over its class shares.
 

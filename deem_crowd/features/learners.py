@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.features import folds, logistic, settling
-from deem_crowd.features.folds import splits
+from deem_crowd.features.folds import Folds, splits
 from deem_crowd.features.logistic import Coefficients, Scaler, log_softmax
 from deem_crowd.features.scaling import Scaling
 
@@ -50,12 +50,7 @@ class Learner(Protocol):
         """Return one that keeps the settings which votes chose; None where there is nothing to choose."""
 
     def settle(
-        self,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        fold: npt.NDArray[Any],
-        choose: bool = True,
+        self, x: Any, targets: FloatArray, weights: FloatArray, fold: Folds, choose: bool = True
     ) -> FloatArray | None:
         """Choose settings by the out-of-fold likelihood of targets; return its log-probabilities, shape (M, K).
 
@@ -128,12 +123,7 @@ class LogisticLearner:
         return other
 
     def settle(
-        self,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        fold: npt.NDArray[Any],
-        choose: bool = True,
+        self, x: Any, targets: FloatArray, weights: FloatArray, fold: Folds, choose: bool = True
     ) -> FloatArray | None:
         """See :class:`Learner`. The scaling is chosen at the first call; of many rows one fold chooses the penalty."""
         parts = dict(enumerate(splits(fold, weights)))
@@ -282,12 +272,7 @@ class SklearnLearner:
         return None
 
     def settle(
-        self,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        fold: npt.NDArray[Any],
-        choose: bool = True,
+        self, x: Any, targets: FloatArray, weights: FloatArray, fold: Folds, choose: bool = True
     ) -> FloatArray | None:
         """See :class:`Learner`; there is nothing to choose."""
         return None
@@ -351,7 +336,7 @@ def _weight_name(estimator: Any) -> str | None:
 
 
 def out_of_fold(
-    learner: Learner, x: Any, targets: FloatArray, weights: FloatArray, fold: npt.NDArray[Any]
+    learner: Learner, x: Any, targets: FloatArray, weights: FloatArray, fold: Folds
 ) -> FloatArray:
     """Return log p(label | x) of each row by a classifier that has not seen it, shape (M, K)."""
     log_q = np.zeros(targets.shape)
@@ -365,7 +350,7 @@ def settled(
     x: Any,
     targets: FloatArray,
     weights: FloatArray,
-    fold: npt.NDArray[Any],
+    fold: Folds,
     choose: bool = True,
 ) -> FloatArray:
     """Choose the settings of a learner, unless they stay, and return log p(label | x) out of fold, shape (M, K)."""
@@ -378,7 +363,7 @@ def levelled(
     x: Any,
     targets: FloatArray,
     weights: FloatArray,
-    fold: npt.NDArray[Any],
+    fold: Folds,
     choose: bool = True,
 ) -> FloatArray:
     """Return log-probabilities as :func:`settled` does, shape (n, K), corrected to the class shares of all rows.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deem_crowd.features import settling
-from deem_crowd.features.folds import splits
+from deem_crowd.features.folds import Folds, splits
 from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.logistic import Scaler
 from deem_crowd.features.scaling import Scaling
@@ -124,12 +124,7 @@ class NeighbourLearner:
         return other
 
     def settle(
-        self,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        fold: npt.NDArray[Any],
-        choose: bool = True,
+        self, x: Any, targets: FloatArray, weights: FloatArray, fold: Folds, choose: bool = True
     ) -> FloatArray | None:
         """See :class:`~deem_crowd.features.learners.Learner`. The scaling is settled at the first call."""
         if self._script and choose:

@@ -87,11 +87,7 @@ def divided(
 
 
 def begun(
-    answers: Answers,
-    divisions: Sequence[Division],
-    learner: Learner,
-    seed: int,
-    progress: Progress,
+    answers: Answers, divisions: Sequence[Division], learner: Learner, seed: int, progress: Progress
 ) -> FloatArray:
     """Learn labels and classifier in each division but the first without a part of the tasks, and ask about that part.
 
