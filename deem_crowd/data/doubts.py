@@ -219,11 +219,7 @@ def _no_answer(classes: pd.Index) -> str:
     found = [text for text in _texts(classes) if text.strip().casefold() in _NO_ANSWER]
     if not found:
         return ""
-    return (
-        f"{counted(len(found), 'label')} ({first_few(found)}) may stand for a missing answer, and each counts as a "
-        f"class. If so, leave such rows out: df[~df['label'].isin({found})], or in a wide frame "
-        f"df.mask(df.isin({found})); if not, name the classes: classes=[...]."
-    )
+    return _maybe_missing(found, "stand for")
 
 
 def _code(classes: pd.Index) -> str:
@@ -244,10 +240,14 @@ def _code(classes: pd.Index) -> str:
     if not coded.any():
         return ""
     found: list[Any] = [texts[i] if texts else int(values[i]) for i in np.flatnonzero(coded)]
+    return _maybe_missing(found, "be a code for")
+
+
+def _maybe_missing(labels: list[Any], may: str) -> str:
     return (
-        f"{counted(len(found), 'label')} ({first_few(found)}) may be a code for a missing answer, and each counts as a "
-        f"class. If so, leave such rows out: df[~df['label'].isin({found})], or in a wide frame "
-        f"df.mask(df.isin({found})); if not, name the classes: classes=[...]."
+        f"{counted(len(labels), 'label')} ({first_few(labels)}) may {may} a missing answer, and each counts as a "
+        f"class. If so, leave such rows out: df[~df['label'].isin({labels})], or in a wide frame "
+        f"df.mask(df.isin({labels})); if not, name the classes: classes=[...]."
     )
 
 

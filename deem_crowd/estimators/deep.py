@@ -53,6 +53,18 @@ class Outcome:
     label_unit: int = 0
     readings: tuple[UnitReading, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        design: DesignMatrix,
+        energy: Energy,
+        posterior: Tensor,
+        history: dict[str, list[float]],
+    ) -> Outcome:
+        """Return what an energy says by its tables, beside a posterior on any device."""
+        prior, confusion, skills = energy.reading(design)
+        return cls(energy, posterior.to("cpu", torch.float64), prior, confusion, skills, history)
+
 
 def fit(
     answers: Answers,
@@ -142,15 +154,7 @@ def _single(
     population = units.population[:, :-1] + units.population[:, -1:]
     energy = Energy(combined.bias, combined.weight, population, units.n_subtypes)
     states = Likelihood(design, recipe.settings, gold).posterior_of(energy)
-    prior, confusion, skills = energy.reading(design)
-    return Outcome(
-        energy=energy,
-        posterior=energy.fold(states).to("cpu", torch.float64),
-        prior=prior,
-        confusion=confusion,
-        skills=skills,
-        history=history,
-    )
+    return Outcome.of(design, energy, energy.fold(states), history)
 
 
 def _several(

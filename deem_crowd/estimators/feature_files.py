@@ -19,6 +19,7 @@ from deem_crowd.runtime.warning import warn
 
 if TYPE_CHECKING:
     from deem_crowd.estimators.checkpoint import Reader
+    from deem_crowd.features.logistic import Scaler
     from deem_crowd.features.regions import RegionalTables
 
 _LINEAR, _OBJECTS = "regression", "skops"
@@ -152,16 +153,12 @@ def _regional(reader: Reader, content: dict[str, Any], p: int, k: int) -> Region
     number = content.get("regions")
     if number is None:
         return None
-    from deem_crowd.features import logistic
     from deem_crowd.features.regions import RegionalTables, Regions
 
     if not isinstance(number, int) or number < 2:
         raise reader.damaged(f"its number of regions is {number!r}")
-    middle = _array(reader, "regions.middle", (p,)) if content.get("regions_centred") else None
-    scaler = logistic.Scaler(
-        None if middle is None else middle.astype(np.float32),
-        _array(reader, "regions.scale", (p,)).astype(np.float32),
-    )
+    middle = "regions.middle" if content.get("regions_centred") else None
+    scaler = _scaler(reader, middle, "regions.scale", p)
     gain = _array(reader, "regions.gain", (None, number, k, k))
     skills = _array(reader, "regions.skills", (len(gain), number))
     centres = _array(reader, "regions.centres", (number - 1, p))
@@ -173,11 +170,7 @@ def _regression(
 ) -> tuple[Any, Any]:
     from deem_crowd.features import learners, logistic
 
-    centre = _array(reader, "centre", (p,)) if content.get("centred") else None
-    scaler = logistic.Scaler(
-        None if centre is None else centre.astype(np.float32),
-        _array(reader, "scale", (p,)).astype(np.float32),
-    )
+    scaler = _scaler(reader, "centre" if content.get("centred") else None, "scale", p)
     coefficients = logistic.Coefficients(
         _array(reader, "weight", (p, k)).astype(np.float32), _array(reader, "intercept", (k,))
     )
@@ -186,6 +179,14 @@ def _regression(
         _array(reader, "coef", (rows, p)), _array(reader, "bias", (rows,)), labels
     )
     return learners.Linear(scaler, coefficients), classifier
+
+
+def _scaler(reader: Reader, centre: str | None, scale: str, p: int) -> Scaler:
+    """Return what scales features, from the tensors of those names."""
+    from deem_crowd.features.logistic import Scaler
+
+    middle = None if centre is None else _array(reader, centre, (p,)).astype(np.float32)
+    return Scaler(middle, _array(reader, scale, (p,)).astype(np.float32))
 
 
 def _array(reader: Reader, name: str, shape: tuple[int | None, ...]) -> Any:

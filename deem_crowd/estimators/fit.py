@@ -303,15 +303,7 @@ def _outcome(
     """Return what a single energy says; ``posterior`` stands in for its own if given."""
     if posterior is None:
         posterior = energy.posterior(design)
-    prior, confusion, skills = energy.reading(design)
-    return Outcome(
-        energy=energy,
-        posterior=posterior.to("cpu", torch.float64),
-        prior=prior,
-        confusion=confusion,
-        skills=skills,
-        history={"log_likelihood": list(log_likelihood)},
-    )
+    return Outcome.of(design, energy, posterior, {"log_likelihood": list(log_likelihood)})
 
 
 def _plain(

@@ -40,15 +40,13 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "bias": model.energy.bias,
         "weight": model.energy.weight,
         "population": model.energy.population,
-        "used": torch.from_numpy(np.ascontiguousarray(model.used)).long(),
-        "class_map": torch.from_numpy(np.ascontiguousarray(model.class_map)).long(),
-        "priors": torch.from_numpy(np.ascontiguousarray(model.priors)),
-        "confusion": torch.from_numpy(np.ascontiguousarray(model.confusion)),
-        "skills": torch.from_numpy(np.ascontiguousarray(model.skills)),
-        "information": torch.from_numpy(np.ascontiguousarray(model.information)),
+        "used": _tensor(model.used).long(),
+        "class_map": _tensor(model.class_map).long(),
     }
+    for name in ("priors", "confusion", "skills", "information"):
+        tensors[name] = _tensor(getattr(model, name))
     if model.class_log_odds is not None:
-        tensors["class_log_odds"] = torch.from_numpy(np.ascontiguousarray(model.class_log_odds))
+        tensors["class_log_odds"] = _tensor(model.class_log_odds)
     if model.pool is not None:
         content["pool"] = {
             "weights": list(model.pool.weights),
@@ -64,7 +62,7 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
             for name in ("bias", "weight", "population"):
                 tensors[f"pool.{i}.{name}"] = getattr(energy, name)
     for unit, reading in enumerate(model.readings):
-        tensors[f"readings.{unit}"] = torch.from_numpy(np.ascontiguousarray(reading.skills))
+        tensors[f"readings.{unit}"] = _tensor(reading.skills)
     if model.units is not None:
         tensors |= _pack_units("units", model.units)
     if model.network is not None:
@@ -128,6 +126,10 @@ def unpack(reader: Reader) -> FittedModel:
         information=reader.tensor("information", (d,)).numpy(),
         class_log_odds=_unpack_log_odds(reader, n_classes),
     )
+
+
+def _tensor(values: Any) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values))
 
 
 def plain_row(candidate: Candidate) -> dict[str, Any]:

@@ -27,9 +27,7 @@ class Readings:
     @property
     def confusion_(self) -> npt.NDArray[np.float64]:
         """p(answer | label), shape (D, K, K) as [source, answer, label]; made when asked for."""
-        if not self.is_fitted_:
-            raise AttributeError("confusion_ is available after fit")
-        return self._model().full_confusion()
+        return self._seen("confusion_").full_confusion()
 
     @property
     def selection_(self) -> pd.DataFrame | None:
@@ -53,8 +51,7 @@ class Readings:
         Index (worker, label): columns ``name`` (the class, 0..K-1), ``probability`` p(that class | own name) and
         ``n_tasks``, the tasks that were given the name.
         """
-        if not self.is_fitted_:
-            raise AttributeError("mapping_ is available after fit")
+        self._seen("mapping_")
         naming: Naming | None = self.__dict__.get(NAMING)
         return None if naming is None else naming.table()
 

@@ -177,13 +177,14 @@ def skills_from_pairs(counted: Pairs) -> FloatArray:
     It is fitted to all pairs with enough tasks in common (:func:`robust_factor`). Not to be changed.
     """
     if "skill" not in counted.known:
-        counted.known["skill"] = _skills(counted)
+        asked = counted.common >= MIN_COMMON
+        np.fill_diagonal(asked, False)
+        counted.known["skill"] = skills_by(counted, asked)
     return counted.known["skill"]
 
 
-def _skills(counted: Pairs) -> FloatArray:
-    asked = counted.common >= MIN_COMMON
-    np.fill_diagonal(asked, False)
+def skills_by(counted: Pairs, asked: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return λ, shape (n,), from those of the pairs asked, shape (n, n), whose sources have enough partners."""
     asked = with_partners(asked)
     known = np.flatnonzero(asked.any(1))
     skill = np.full(len(asked), np.nan)

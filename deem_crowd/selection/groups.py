@@ -78,14 +78,7 @@ def _excess(counted: Pairs, same: npt.NDArray[np.bool_]) -> FloatArray:
     across = ~same & ~np.eye(len(common), dtype=bool)
     weight = np.where(across, common, 0.0)
     mean = max(float((weight * beyond).sum() / max(weight.sum(), 1e-9)), 0.0)
-    skill = np.full(len(common), np.nan)
-    asked = dependence.with_partners(across & (common >= MIN_COMMON))
-    known = np.flatnonzero(asked.any(1))
-    if len(known) > dependence.MIN_PARTNERS:
-        part = np.ix_(known, known)
-        skill[known] = dependence.robust_factor(
-            common[part], counted.chance[part], beyond[part], asked[part]
-        )
+    skill = dependence.skills_by(counted, across & (common >= MIN_COMMON))
     product = np.outer(skill, skill)
     product = np.where(np.isfinite(product), product, mean)
     return np.asarray(np.clip((beyond - product) / np.maximum(1 - product, 0.02), 0, 1))
