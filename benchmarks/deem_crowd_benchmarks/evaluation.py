@@ -16,12 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import psutil
 
-from deem_crowd.exceptions import (
-    DataError,
-    ParameterError,
-    PluginError,
-    UnsupportedError,
-)
+from deem_crowd.exceptions import DataError, ParameterError, PluginError, UnsupportedError
 from deem_crowd.plugins import contract
 from deem_crowd_benchmarks import comparison, measures
 from deem_crowd_benchmarks.label_set import LabelSet, Source

@@ -19,12 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from deem_crowd.data import memory
-from deem_crowd.exceptions import (
-    FormError,
-    OverwriteError,
-    UnsupportedError,
-    first_few,
-)
+from deem_crowd.exceptions import FormError, OverwriteError, UnsupportedError, first_few
 from deem_crowd.runtime.atomic import atomic_write
 
 FORMAT = "deem-crowd"

@@ -14,12 +14,7 @@ from scipy import sparse
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, ParameterError
 from deem_crowd.insight import pairs
-from deem_crowd.insight.coefficients import (
-    Interval,
-    panel_coefficients,
-    vote_counts,
-    vote_patterns,
-)
+from deem_crowd.insight.coefficients import Interval, panel_coefficients, vote_counts, vote_patterns
 from deem_crowd.plugins.registry import get_adapter
 from deem_crowd.selection.pairs import Pairs
 

@@ -288,13 +288,13 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
     confidence = results.confidence[labelled]
     open_ = contested_table(results, panel)["contested"]
     lines += [
-        f"Confidence: {confidence.mean():.3f} on average; {_percent((confidence >= 0.95).mean())} of the labels have "
+        f"Confidence: {confidence.mean():.3f} on average; {percent((confidence >= 0.95).mean())} of the labels have "
         "0.95 or more",
-        f"Contested: {counted(int(open_.sum()), 'task')} ({_percent(open_.mean())}); see contested_",
+        f"Contested: {counted(int(open_.sum()), 'task')} ({percent(open_.mean())}); see contested_",
     ]
     frequency = np.bincount(results.label[labelled], minlength=data.n_classes) / labelled.sum()
     named = [
-        f"{shown(data.classes[c], 20)} {_percent(frequency[c])}"
+        f"{shown(data.classes[c], 20)} {percent(frequency[c])}"
         for c in np.argsort(-frequency, kind="stable")[:5]
     ]
     more = " …" if data.n_classes > 5 else ""
@@ -323,5 +323,6 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
     return "\n".join(lines if advice is None else [*lines, advice])
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return '62 %', and '3.4 %' or '96.6 %' near the ends."""
     return f"{100 * share:.1f} %" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f} %"

@@ -15,14 +15,7 @@ import numpy as np
 import torch
 
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.model.rows import (
-    SAFE,
-    add_to_rows,
-    column_total,
-    divide_by_sums,
-    pieces,
-    softmax,
-)
+from deem_crowd.model.rows import SAFE, add_to_rows, column_total, divide_by_sums, pieces, softmax
 from deem_crowd.model.sparse_rows import Block, SparseRows
 from deem_crowd.runtime.threads import each, gathered
 

@@ -12,11 +12,11 @@ from deem_crowd.decide import Consensus, next_tasks, reliable, suspect_answers
 from deem_crowd.decide.source import Source
 from deem_crowd.decide.suspects import answer_scores
 from deem_crowd.exceptions import DataWarning, counted
-from deem_crowd.insight.findings import NO_LABEL
+from deem_crowd.insight.findings import NO_LABEL, percent
 from deem_crowd.insight.reliability import shows_no_label
 from deem_crowd.insight.results import Results
 from deem_crowd.report.details import Table, table_of
-from deem_crowd.report.sections import Section, percent
+from deem_crowd.report.sections import Section
 
 IntArray = npt.NDArray[np.int64]
 

@@ -15,6 +15,7 @@ from deem_crowd.insight.findings import (
     confused_classes,
     listed,
     merged_classes,
+    percent,
     shown,
 )
 from deem_crowd.insight.judges import independent_errors
@@ -23,7 +24,7 @@ from deem_crowd.insight.reliability import shows_no_label, wilson
 from deem_crowd.insight.results import Results
 from deem_crowd.report.details import Table, contested_rows, table_of
 from deem_crowd.report.ratings import rated_workers, retrain, unreliable
-from deem_crowd.report.sections import Section, drawn, percent
+from deem_crowd.report.sections import Section, drawn
 
 IntArray = npt.NDArray[np.int64]
 

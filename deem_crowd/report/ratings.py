@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from deem_crowd import plots
 from deem_crowd.exceptions import counted
-from deem_crowd.insight.findings import NO_LABEL, listed, shown
+from deem_crowd.insight.findings import NO_LABEL, listed, percent, shown
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.reliability import ENOUGH, Reliability, reliability, shows_no_label
 from deem_crowd.insight.results import Results
 from deem_crowd.insight.tables import confusion_counts
-from deem_crowd.report.sections import Section, drawn, percent
+from deem_crowd.report.sections import Section, drawn
 
 IntArray = npt.NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""What all sections of the report share: their form, how shares are written, and figures that may be missing."""
+"""What all sections of the report share: their form, and figures that may be missing."""
 
 from __future__ import annotations
 
@@ -27,8 +27,3 @@ def drawn(title: str, caption: str, plot: Any, results: Results, **options: Any)
         return [draw(title, caption, plot, results, **options)]
     except DataError:
         return []
-
-
-def percent(share: float) -> str:
-    """Return '62 %', and '3.4 %' or '96.6 %' near the ends."""
-    return f"{100 * share:.1f} %" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f} %"

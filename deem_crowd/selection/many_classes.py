@@ -13,14 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deem_crowd.model.calibration import (
-    APART,
-    MOST,
-    NEARLY,
-    TIE,
-    design_effect,
-    share_of_votes,
-)
+from deem_crowd.model.calibration import APART, MOST, NEARLY, TIE, design_effect, share_of_votes
 from deem_crowd.model.named_classes import FloatArray, NamedClasses
 from deem_crowd.runtime.progress import Progress, only_stage
 from deem_crowd.selection import candidates as rows

@@ -31,12 +31,7 @@ from deem_crowd.selection import (
 )
 from deem_crowd.selection.candidates import Candidate, Rater
 from deem_crowd.selection.fitting import Training
-from deem_crowd.selection.opinion_pool import (
-    FLOOR,
-    OpinionPool,
-    agreement_weights,
-    smoothed_votes,
-)
+from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, agreement_weights, smoothed_votes
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.presence import Presence
 from deem_crowd.selection.selected import Selected
