@@ -9,18 +9,12 @@ from deem_crowd.exceptions import DataError, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical, is_rows, records_of, rows_of
+from deem_crowd_adapters.exports.rows import canonical, having, is_rows, records_of, rows_of
 
 _TRUE = (True, 1, "1", "true", "True", "TRUE")
-
-
-def _is_full(content: Content) -> bool:
-    return is_rows(content, "_unit_id", "_worker_id")
-
-
-def _is_units(content: Content) -> bool:
-    """Tell the JSON report: a unit a line, with its judgments within."""
-    return content.kind == "records" and {"results", "judgments_count"} <= content.keys
+_is_full = having("_unit_id", "_worker_id")
+_is_units = having("results", "judgments_count", kinds=("records",))
+"""Tell the JSON report: a unit a line, with its judgments within."""
 
 
 def read_units(content: Content, collected: Collected) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import Spot, canonical
+from deem_crowd_adapters.exports.rows import Spot, canonical, having
 
 _NUMBERS = {1: "C", 0: "I", 0.5: "P"}
 """Numbers beside letters, as Inspect's own ``value_to_float`` reads the letters: correct, incorrect, partly."""
 _LETTERS = frozenset("CIPN")
 _NO_GRADE = "Grade not found in model output"
 """How the explanation begins where a model-graded scorer gave no grade; older versions of Inspect then wrote I."""
+_is_json = having("eval", "status", "version", kinds=("object",))
 
 
 @dataclass
@@ -45,10 +46,6 @@ def _is_archive(content: Content) -> bool:
     return content.kind == "archive" and any(
         part.name.endswith(("/header.json", "/_journal/start.json")) for part in content.value
     )
-
-
-def _is_json(content: Content) -> bool:
-    return content.kind == "object" and {"eval", "status", "version"} <= content.keys
 
 
 def read_archive(content: Content, collected: Collected) -> None:

@@ -12,14 +12,13 @@ from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
 from deem_crowd_adapters.exports.mt_bench import SWAPPED, is_abstention
-from deem_crowd_adapters.exports.rows import is_rows, name_of_file, records_of, short
+from deem_crowd_adapters.exports.rows import having, name_of_file, records_of, short
 
 _ABSTAINED = "abstentions such as error or null"
 _TURNED = {"A>B": "B>A", "B>A": "A>B", "A=B": "A=B"}
-
-
-def _is_alpaca(content: Content) -> bool:
-    return is_rows(content, "output_1", "output_2", "preference")
+_is_alpaca = having("output_1", "output_2", "preference")
+_is_llmbar = having("input", "output_1", "output_2", "results")
+_is_judgebench = having("pair_id", "judgments")
 
 
 def read_alpaca(content: Content, collected: Collected) -> None:
@@ -71,10 +70,6 @@ def read_alpaca(content: Content, collected: Collected) -> None:
         )
 
 
-def _is_llmbar(content: Content) -> bool:
-    return is_rows(content, "input", "output_1", "output_2", "results")
-
-
 def read_llmbar(content: Content, collected: Collected) -> None:
     """Add an evaluator's verdicts, ``'1'`` or ``'2'``, and the true one (``label``).
 
@@ -116,10 +111,6 @@ def _score(value: Any) -> int | None:
         return int(text)
     except (TypeError, ValueError):
         return None
-
-
-def _is_judgebench(content: Content) -> bool:
-    return is_rows(content, "pair_id", "judgments")
 
 
 def read_judgebench(content: Content, collected: Collected) -> None:

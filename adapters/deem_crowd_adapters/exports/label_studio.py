@@ -15,7 +15,7 @@ from deem_crowd.exceptions import DataError, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import canonical, rows_of
+from deem_crowd_adapters.exports.rows import canonical, having, rows_of
 
 _ANSWERS = {
     "choices": "choices",
@@ -40,6 +40,7 @@ _FLAT = (
 _REGIONS = "Its answers are about regions of a task (spans, boxes); only labels of whole tasks are aggregated."
 _UPLOAD = re.compile(r"/data/upload/(?:\d+/)?[0-9a-f]{8}-")
 """What an upload puts before a file's own name."""
+_is_flat = having("annotation_id", "annotator")
 
 
 def _is_json(content: Content) -> bool:
@@ -48,10 +49,6 @@ def _is_json(content: Content) -> bool:
         and "data" in content.keys
         and bool({"annotations", "completions"} & content.keys)
     )
-
-
-def _is_flat(content: Content) -> bool:
-    return content.kind in ("records", "table") and {"annotation_id", "annotator"} <= content.keys
 
 
 def read_json(content: Content, collected: Collected) -> None:

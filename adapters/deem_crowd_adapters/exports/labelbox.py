@@ -9,7 +9,7 @@ from typing import Any
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import Spot, canonical, is_rows, rows_of
+from deem_crowd_adapters.exports.rows import Spot, canonical, having, rows_of
 from deem_crowd_adapters.json_text import parse_json
 
 _OBJECTS = "Boxes, polygons and entities are regions; only classifications of whole data rows are aggregated."
@@ -17,13 +17,8 @@ _OBJECTS = "Boxes, polygons and entities are regions; only classifications of wh
 _TASK = ("DataRow ID", "External ID", "Labeled Data", "ID")
 """Columns that tell the data row, the first that is there; ``ID`` is the label's own."""
 
-
-def _is_v1(content: Content) -> bool:
-    return is_rows(content, "Created By", "Label")
-
-
-def _is_v2(content: Content) -> bool:
-    return content.kind in ("object", "records") and {"data_row", "projects"} <= content.keys
+_is_v1 = having("Created By", "Label")
+_is_v2 = having("data_row", "projects", kinds=("object", "records"))
 
 
 def read_v1(content: Content, collected: Collected) -> None:

@@ -13,11 +13,9 @@ from deem_crowd_adapters import roles
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import is_rows
+from deem_crowd_adapters.exports.rows import having, is_rows
 
-
-def _is_long(content: Content) -> bool:
-    return is_rows(content, *roles.LONG)
+_is_long = having(*roles.LONG)
 
 
 def _is_one_annotators(content: Content) -> bool:

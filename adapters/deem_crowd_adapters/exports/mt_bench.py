@@ -12,27 +12,21 @@ from typing import Any
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import Spot, is_rows, name_of_file, records_of
+from deem_crowd_adapters.exports.rows import Spot, having, is_rows, name_of_file, records_of
 
 ABSTENTIONS = frozenset({"", "error", "$error$", "null", "none", "nan", "n/a"})
 """What stands for a verdict where there is none, in lower case."""
 SWAPPED = " (swapped)"
 """What is put after a judge's name for its verdicts on pairs in the other order."""
 _OTHER = {"model_1": "model_2", "model_2": "model_1", "model_a": "model_b", "model_b": "model_a"}
+_is_human = having("question_id", "model_a", "model_b", "winner")
+_is_single = having("question_id", "model", "judge", "score")
 
 
 def _is_pair(content: Content) -> bool:
     return is_rows(content, "question_id", "model_1", "model_2") and bool(
         {"g1_winner", "winner"} & content.keys
     )
-
-
-def _is_human(content: Content) -> bool:
-    return is_rows(content, "question_id", "model_a", "model_b", "winner")
-
-
-def _is_single(content: Content) -> bool:
-    return is_rows(content, "question_id", "model", "judge", "score")
 
 
 def is_abstention(verdict: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -32,7 +32,12 @@ def rows_of(content: Content) -> Iterator[dict[str, Any]]:
 
 def is_rows(content: Content, *keys: str) -> bool:
     """Tell whether a file holds records or a table with all of these keys."""
-    return content.kind in ("records", "table") and set(keys) <= content.keys
+    return having(*keys)(content)
+
+
+def having(*keys: str, kinds: tuple[str, ...] = ("records", "table")) -> Callable[[Content], bool]:
+    """Return a test whether a file is of one of these kinds and has all of these keys."""
+    return lambda content: content.kind in kinds and content.keys.issuperset(keys)
 
 
 def name_of_file(content: Content, levels: int = 1) -> str:

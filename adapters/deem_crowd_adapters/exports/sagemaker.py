@@ -9,10 +9,12 @@ from deem_crowd.exceptions import DataError
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import Spot, is_rows, name_of_file, records_of
+from deem_crowd_adapters.exports.rows import Spot, having, is_rows, name_of_file, records_of
 from deem_crowd_adapters.json_text import parse_json
 
 _META = "-metadata"
+_is_request = having("datasetObjectId", "annotations", kinds=("records",))
+"""Tell the file of a consolidation: ``annotations/consolidation-request/iteration-1/TIME.json``."""
 
 
 def _is_response(content: Content) -> bool:
@@ -26,11 +28,6 @@ def _is_response(content: Content) -> bool:
             for each in first
         )
     )
-
-
-def _is_request(content: Content) -> bool:
-    """Tell the file of a consolidation: ``annotations/consolidation-request/iteration-1/TIME.json``."""
-    return content.kind == "records" and {"datasetObjectId", "annotations"} <= content.keys
 
 
 def _is_manifest(content: Content) -> bool:

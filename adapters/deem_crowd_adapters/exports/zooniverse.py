@@ -8,17 +8,14 @@ from deem_crowd.exceptions import DataError
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
-from deem_crowd_adapters.exports.rows import Spot, is_rows, rows_of
+from deem_crowd_adapters.exports.rows import Spot, having, is_rows, rows_of
 from deem_crowd_adapters.json_text import parse_json
 
 _DRAWN = (
     "Its answers are drawings; only answers about a whole subject are aggregated. Zooniverse's "
     "panoptes_aggregation has reducers for drawings."
 )
-
-
-def _is_export(content: Content) -> bool:
-    return is_rows(content, "classification_id", "user_name", "annotations", "subject_ids")
+_is_export = having("classification_id", "user_name", "annotations", "subject_ids")
 
 
 def _is_derived(content: Content) -> bool:
