@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deem_crowd.exceptions import DataError
 from deem_crowd.runtime import extras
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> Axes:
 def plain(name: str) -> str:
     """Return a name that matplotlib shows as it is, without reading it as a formula."""
     return name.replace("$", r"\$")
+
+
+def require(holds: bool, what: str) -> None:
+    """Refuse to draw what the model does not have."""
+    if not holds:
+        raise DataError(f"there is nothing to draw: the model has {what}.")
 
 
 def title(ax: Axes, text: str, left_out: str = "") -> None:

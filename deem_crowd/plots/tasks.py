@@ -11,7 +11,7 @@ from deem_crowd.exceptions import DataError
 from deem_crowd.insight.findings import shown
 from deem_crowd.insight.reliability import wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
-from deem_crowd.plots.axes import BLUE, GREY, ORANGE, axes, plain, title
+from deem_crowd.plots.axes import BLUE, GREY, ORANGE, axes, plain, require, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ def confidence(model: Model, answers: AnswersLike = None, *, ax: Axes | None = N
     """Draw a histogram of the confidence of labels, in twenty bins; see :func:`deem_crowd.plots.skills`."""
     results = results_of(model, answers)
     values = results.confidence[results.label >= 0]
-    _require(len(values) > 0, "no labels")
+    require(len(values) > 0, "no labels")
     ax = axes(ax, height=3.2)
     ax.hist(values, bins=np.linspace(0, 1, 21).tolist(), color=BLUE)
     ax.set_xlim(0, 1)
@@ -52,7 +52,7 @@ def coverage(
     ax = axes(ax)
     order = np.argsort(-results.confidence, kind="stable")
     order = order[results.label[order] >= 0]
-    _require(len(order) > 0, "no labels")
+    require(len(order) > 0, "no labels")
     kept = np.arange(1, len(order) + 1)
     ax.plot(
         kept / len(order),
@@ -63,7 +63,7 @@ def coverage(
     truth = results.gold(gold)
     if truth is not None:
         rated = order[truth[order] >= 0]
-        _require(len(rated) > 0, "no task with gold")
+        require(len(rated) > 0, "no task with gold")
         right = np.cumsum(results.label[rated] == truth[rated])
         number = np.arange(1, len(rated) + 1)
         label = f"true, on {len(rated):,} tasks with gold"
@@ -89,7 +89,7 @@ def hard_tasks(
     from matplotlib.colors import ListedColormap
 
     results = results_of(model, answers)
-    _require(results.answers.n_answers > 0, "no answers")
+    require(results.answers.n_answers > 0, "no answers")
     data = results.answers
     order = np.argsort(results.confidence, kind="stable")
     order = order[results.n_answers_of_task[order] > 0][:most]
@@ -146,7 +146,7 @@ def calibration(
     """
     results = results_of(model, answers)
     mean, right, low, high, number = calibration_bins(results, results.gold(gold))
-    _require(len(mean) > 0, "no task with both a label and gold")
+    require(len(mean) > 0, "no task with both a label and gold")
     ax = axes(ax, 4.6, 4.2)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     reach = np.clip([right - low, high - right], 0, None)
@@ -162,7 +162,7 @@ def calibration(
 def training(model: Model, answers: AnswersLike = None, *, ax: Axes | None = None) -> Axes:
     """Draw the path of the log-likelihood per task, in nats; see :func:`deem_crowd.plots.skills`."""
     history = results_of(model, answers).history
-    _require(len(history) > 0, "no history of training")
+    require(len(history) > 0, "no history of training")
     ax = axes(ax, height=3.2)
     ax.plot(np.arange(len(history)), history, color=BLUE, marker="o" if len(history) < 30 else None)
     ax.set_xlabel("pass")
@@ -189,8 +189,3 @@ def calibration_bins(
     low, high = wilson(hits, number)
     mean = np.bincount(place, weights=sure, minlength=10) / total
     return mean[filled], (hits / total)[filled], low[filled], high[filled], number[filled]
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise DataError(f"there is nothing to draw: the model has {what}.")

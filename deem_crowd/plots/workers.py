@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd.exceptions import ParameterError, first_few
 from deem_crowd.insight.findings import shown
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.tables import compare
-from deem_crowd.plots.axes import BLUE, GREY, axes, heat_map, plain, title
+from deem_crowd.plots.axes import BLUE, GREY, axes, heat_map, plain, require, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def skills(
     """
     results = results_of(model, answers)
     n = results.answers.n_workers
-    _require(n > 0, "no workers")
+    require(n > 0, "no workers")
     order = np.argsort(results.skills, kind="stable")
     kept, left_out = _ends(order, most)
     place = np.arange(len(kept))
@@ -101,13 +101,13 @@ def confusion(
         If there are no answers.
     """
     results = results_of(model, answers)
-    _require(results.answers.n_workers > 0 and results.answers.n_classes > 0, "no answers")
+    require(results.answers.n_workers > 0 and results.answers.n_classes > 0, "no answers")
     if isinstance(worker, list):
         if ax is not None:
             raise ParameterError("a grid of several workers makes its own figure: leave out ax.")
         return _grid(results, worker, most)
     if worker is None:
-        _require(bool(results.n_answers_of_worker.any()), "no answers")
+        require(bool(results.n_answers_of_worker.any()), "no answers")
         table = results.tables.mean(results.n_answers_of_worker.astype(np.float64))
         return _one_confusion(results, table, "All workers", ax, most)
     table = results.tables.of(np.array([_position(results, worker)]))[0]
@@ -126,7 +126,7 @@ def agreement(
 
     results = results_of(model, answers)
     panel = compare(results)
-    _require(len(panel.counts.sources) > 1, "fewer than two workers with answers")
+    require(len(panel.counts.sources) > 1, "fewer than two workers with answers")
     groups = [np.searchsorted(panel.counts.sources, group) for group in panel.groups]
     number = results.n_answers_of_worker[panel.counts.sources]
     grouped = np.concatenate(groups) if groups else np.zeros(0, dtype=np.int64)
@@ -213,8 +213,3 @@ def _grid(results: Results, workers: list[Hashable], most: int) -> Any:
     for ax in grid.flat[len(workers) :]:
         ax.set_visible(False)
     return grid
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise DataError(f"there is nothing to draw: the model has {what}.")
