@@ -69,6 +69,10 @@ def deem_crowd_adapters() -> Mapping[str, Offer]:
         "zooniverse": ("exports.tools:from_zooniverse", "Zooniverse: classification export"),
         "sagemaker": ("exports.tools:from_sagemaker", "SageMaker Ground Truth: answers of workers"),
         "figure-eight": ("exports.tools:from_figure_eight", "Figure Eight (Appen) full report"),
+        "form": (
+            "exports.tools:from_form",
+            "form or survey, one row a person, one column a task: worker=, tasks=",
+        ),
         "excel": (
             "exports.tools:from_excel",
             "Excel workbook: a long sheet, or a sheet an annotator (extra: excel)",

@@ -28,9 +28,8 @@ _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 _CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]*)$"
 _KINDS = {",": "CSV", ";": "CSV", "|": "CSV", "\t": "TSV"}
 _OF_A_SURVEY = (
-    "It looks like a survey of Qualtrics: one row a respondent, one column a question. Remove the second and the third "
-    "line, and make rows of the answers: "
-    "df.rename(columns={respondent: 'worker'}).melt('worker', questions, 'task', 'label')."
+    "It looks like a survey of Qualtrics: one row a respondent, one column a question. Read it as a form: "
+    "to_answers(path, format='form') (in the shell: --adapter form)."
 )
 """What helps with a table whose rows are workers and whose columns are tasks."""
 _BLOCK = 2**23

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 HOW_TO_READ = (
     "Columns of other names: --task, --worker, --label. A table with one row a task and one column a worker: "
-    "--adapter wide --task COLUMN, or --adapter scores --task COLUMN for numeric scores; one column of probabilities a "
-    "class: --adapter soft-long; verdicts on pairs, shown in both orders: --adapter pairwise. "
+    "--adapter wide --task COLUMN, or --adapter scores --task COLUMN for numeric scores; one row a person and one column a "
+    "task: --adapter form; one column of probabilities a class: --adapter soft-long; verdicts on pairs, shown in both orders: --adapter pairwise. "
     "`deem-crowd plugins` lists the adapters."
 )
 

@@ -432,13 +432,9 @@ def test_a_survey_with_a_column_for_each_question_is_told_what_to_do(csv) -> Non
     ids = ",".join(f'"{{""ImportId"":""QID{i}""}}"' for i in range(3))
     with pytest.raises(
         MissingColumnError,
-        match=r"a survey of Qualtrics.*melt\('worker', questions, 'task', 'label'\)",
+        match=r"a survey of Qualtrics.*to_answers\(path, format='form'\)",
     ):
         read(csv, f"ResponseId,Q1,Q2\nResponse,Good?,Nice?\n{ids}\nR_1,yes,no\n".encode())
-    respondent, questions = "ResponseId", ["Q1", "Q2"]  # the advice, taken
-    frame = pd.DataFrame([["R_1", "yes", "no"]], columns=[respondent, *questions])
-    turned = frame.rename(columns={respondent: "worker"}).melt("worker", questions, "task", "label")
-    assert turned.to_numpy().tolist() == [["R_1", "Q1", "yes"], ["R_1", "Q2", "no"]]
 
 
 def test_zstandard_is_read_and_written(tmp_path) -> None:

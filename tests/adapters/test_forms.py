@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,12 @@ import deem_crowd_adapters as adapters
 import numpy as np
 import pandas as pd
 import pytest
+from deem_crowd_adapters.exports import forms
 from typer.testing import CliRunner
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.cli.app import app
-from deem_crowd.exceptions import DataError, DataWarning, FormError
+from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
 
 PEOPLE, QUESTIONS = 24, 8
 
@@ -65,7 +68,7 @@ def test_a_form_is_refused_by_the_columns_of_its_tool(tmp_path: Path, tool: str,
         frame.to_csv(path, index=False)
     else:
         frame.to_excel(path, index=False)
-    with pytest.raises(DataError, match=rf"a form of {tool}: one row a person .*\.melt\("):
+    with pytest.raises(DataError, match=rf"a form of {tool}: one row a person .*format='form'"):
         adapters.to_answers(path)
 
 
@@ -83,12 +86,101 @@ def test_what_the_message_says_of_a_form_gives_the_answers_of_each_person(tmp_pa
     df.to_csv(tmp_path / "x.csv", index=False)
     with pytest.raises(DataError) as error:
         adapters.to_answers(tmp_path / "x.csv")
-    call = str(error.value).split("one row an answer, ")[1].split(", where")[0]
-    long = eval(call, {"df": df, "tasks": list(given.columns)})
-    found = DEEMAggregator().fit_predict(long, worker="Email")
+    call = str(error.value).split("Read it as one: ")[1].split(" (in the shell")[0]
+    with pytest.warns(DataWarning, match="people are column 'Email'"):
+        read = eval(call, {"to_answers": adapters.to_answers, "path": tmp_path / "x.csv"})
+    found = DEEMAggregator().fit_predict(read)
     assert set(found.index) == set(given.columns)
     votes = given.mode().iloc[0]
     assert (found == votes[found.index]).mean() > 0.7  # the crowd knows most answers
+
+
+@pytest.mark.parametrize("tool", HEADS)
+def test_what_the_shell_says_of_a_form_gives_the_answers_of_each_person(
+    tmp_path: Path, tool: str
+) -> None:
+    given = answers()
+    frame = pd.concat([pd.DataFrame(HEADS[tool], index=given.index), given], axis=1)
+    path = tmp_path / "x.csv"
+    if tool in ("SurveyMonkey", "Qualtrics"):  # which repeat the questions below the header
+        lines = [dict.fromkeys(given.columns, "Response")]
+        lines += [{c: f'{{"ImportId":"{c}"}}' for c in frame.columns}] * (tool == "Qualtrics")
+        frame = pd.concat([pd.DataFrame(lines), frame], ignore_index=True)[list(frame.columns)]
+    frame.to_csv(path, index=False)
+    refused = CliRunner().invoke(app, ["aggregate", str(path)])
+    assert refused.exit_code == 1
+    assert "to_answers" not in refused.stderr  # no remedy in Python
+    remedy = refused.stderr.split("Read it as one: ")[1].split(". If each row")[0]
+    done = CliRunner().invoke(app, ["aggregate", str(path), *shlex.split(remedy)])
+    assert done.exit_code == 0, done.stderr
+    labels = pd.read_csv(io.StringIO(done.stdout), index_col="task")["label"]
+    assert list(labels.index) == list(given.columns)
+    assert (labels == given.mode().iloc[0][labels.index]).mean() > 0.7
+
+
+def test_a_form_in_memory_is_read_with_tasks_and_people_named() -> None:
+    given = answers().assign(
+        other=["x", "y"] * (PEOPLE // 2), pupil=[f"p{k}" for k in range(PEOPLE)]
+    )
+    with pytest.warns(DataWarning, match="people are column 'pupil', tasks 'G1Q00', 'G1Q03'"):
+        read = adapters.to_answers(given, format="form", worker="pupil", tasks="G1Q00,G1Q03")
+    assert list(read.tasks) == ["G1Q00", "G1Q03"]
+    assert set(read.workers) == set(given["pupil"])
+    for name in ("worker", "tasks"):
+        with pytest.raises(ParameterError, match="has no columns 'nobody'"):
+            adapters.to_answers(given, format="form", **{name: "nobody"})
+    given.loc[3, "pupil"] = None
+    with pytest.raises(DataError, match=r"'pupil' is missing in 1 rows \(rows 3\)"):
+        adapters.to_answers(given, format="form", worker="pupil")
+
+
+def with_boxes(join: str, end: str = "") -> pd.DataFrame:
+    draw = np.random.default_rng(1)
+    colours = np.array(["red", "blue", "green", "white", "black"])
+    ticks = draw.random((PEOPLE, QUESTIONS, len(colours))) < 0.4
+    cells = [[join.join(colours[t]) + end * bool(t.any()) for t in row] for row in ticks]
+    return pd.DataFrame(cells, columns=[f"Picture {k}" for k in range(QUESTIONS)])
+
+
+@pytest.mark.parametrize(
+    ("head", "join", "end"),
+    [("Microsoft Forms", ";", ";"), ("Google", ";", ""), ("Google", ", ", "")],
+    ids=str,
+)
+def test_check_boxes_are_named_and_kept_or_left_out(
+    tmp_path: Path, head: str, join: str, end: str
+) -> None:
+    given = with_boxes(join, end)
+    several = given.map(lambda cell: join in cell.rstrip(";"))
+    who = HEADS.get(head) or {
+        "Timestamp": [f"2024/01/{k + 1:02} 10:00:00 AM" for k in range(PEOPLE)],
+        "Username": [f"s{k}@school.org" for k in range(PEOPLE)],
+    }
+    path = tmp_path / "x.csv"
+    pd.concat([pd.DataFrame(who), given], axis=1).to_csv(path, index=False)
+    refused = CliRunner().invoke(app, ["aggregate", str(path)])
+    assert refused.exit_code == 1
+    assert f"Cells of {QUESTIONS} columns" in refused.stderr
+    assert "as check boxes do" in refused.stderr
+    with pytest.raises(DataError, match=r"looks like a form.*one question a box"):
+        adapters.to_answers(path)
+    with pytest.raises(
+        DataError, match=rf"{several.sum().sum()} of .* hold several labels"
+    ) as error:
+        adapters.to_answers(path, format="form")
+    call = str(error.value).split("inside, and ")[1].split(" is what it takes")[0]
+    with pytest.warns(DataWarning, match="read as a form"):
+        lists = eval(call, {"read_export": adapters.read_export, "path": path})
+    assert lists["label"].map(len).sum() == sum(len(forms.split(c, join)) for c in given.stack())
+    with pytest.warns(DataWarning, match="answers with several labels"):
+        kept = adapters.to_answers(path, format="form", multiple="drop")
+    assert kept.n_answers == (~several & (given != "")).sum().sum()
+
+
+def test_texts_with_commas_are_no_check_boxes() -> None:
+    assert not forms.boxes(pd.Series(["Yes, a little", "Yes, a lot", "No"] * 8))
+    assert not forms.boxes(pd.Series([f"Well; that was number {k}" for k in range(24)]))
+    assert not forms.boxes(pd.Series([1.0, 2.0] * 12))
 
 
 def test_questions_above_the_columns_show_a_form_of_any_tool(tmp_path: Path) -> None:

@@ -334,7 +334,10 @@ def test_a_form_with_a_row_for_each_person_is_refused(tmp_path: Path) -> None:
     frame = sheet().drop(columns="gold").rename(columns={"item_id": "Email Address"})
     frame["Email Address"] = [f"student{n}@school.org" for n in range(N)]
     path = path_of(tmp_path, frame)
-    with pytest.raises(DataError, match=r"one row a person \('Email Address'\).*\.melt\("):
+    with pytest.raises(
+        DataError,
+        match=r"one row a person \('Email Address'\).*format='form', worker='Email Address'\)",
+    ):
         adapters.read_export(path)
     with pytest.warns(DataWarning, match="tasks are column 'Email Address'"):
         assert len(adapters.read_export(path, "wide", task="Email Address").answers) == 3 * N

@@ -23,8 +23,8 @@ WORDY = 60
 
 MULTILABEL = (
     "A task with several labels is several yes-or-no questions: crowd-kit's BinaryRelevance asks them one by one, "
-    "with DEEMAggregator() inside, and read_export(path, multiple='lists').answers is what it takes "
-    "(docs/your-data.md). To leave these answers out instead: to_answers(path, multiple='drop') "
+    "with DEEMAggregator() inside, and read_export(path{tool}, multiple='lists').answers is what it takes "
+    "(docs/your-data.md). To leave these answers out instead: to_answers(path{format}, multiple='drop') "
     "(in the shell: --adapter-set multiple=drop)."
 )
 
@@ -83,6 +83,8 @@ class Collected:
         """All tasks of the file in their order, where it says which there are, answered or not."""
         self.hint = ""
         """What to do about it where there are no answers at all."""
+        self.tool_option = ""
+        """The name of the adapter, quoted, where a file is read so only if it is named."""
         self.one_question = ""
         """What to do where several questions are one."""
         self.is_one_task = False
@@ -171,7 +173,11 @@ class Collected:
             raise DataError(
                 f"{self.file} ({self.tool}): {len(chosen.several)} of {len(chosen.labels) + len(chosen.several)} "
                 f"answers to {name!r} hold several labels (tasks "
-                f"{first_few(dict.fromkeys(task for task, _, _ in chosen.several))}). {MULTILABEL}"
+                f"{first_few(dict.fromkeys(task for task, _, _ in chosen.several))}). "
+                + MULTILABEL.format(
+                    tool=f", {self.tool_option}" * bool(self.tool_option),
+                    format=f", format={self.tool_option}" * bool(self.tool_option),
+                )
             )
         if multiple != "lists":
             self.skip("answers with several labels", len(chosen.several))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, first_few
+from deem_crowd.exceptions import DataError, counted, first_few
 
 _TIME = re.compile(r"^time ?stamp$", re.IGNORECASE)
 _PEOPLE = (
@@ -23,18 +24,22 @@ _RATER = re.compile(
 )
 """How columns are called that are sources, so that rows are what they rated: students' essays, or e-mails."""
 _TOOLS = (
-    ("Microsoft Forms", {"start time", "completion time"}, ""),
-    ("LimeSurvey", {"lastpage", "startlanguage"}, ""),
-    ("SurveyMonkey", {"respondent id", "collector id"}, "second line"),
-    ("Qualtrics", {"responseid", "recordeddate"}, "second and the third line"),
+    ("Microsoft Forms", ("completion time", "start time"), 0),
+    ("LimeSurvey", ("lastpage", "startlanguage"), 0),
+    ("SurveyMonkey", ("respondent id", "collector id"), 1),
+    ("Qualtrics", ("responseid", "recordeddate"), 2),
 )
-"""Tools of surveys, the columns that only they write, and lines below the header that are no answers."""
+"""Tools of surveys, columns that only they write, and how many lines below the header may be no answers."""
+_JOINS = (";", ", ")
+"""How tools of surveys join the boxes that somebody ticked."""
 
 
 def refuse_people(
     frame: pd.DataFrame, task: Hashable | None, sources: Sequence[Hashable], name: str
 ) -> None:
     """Raise if the rows look like people who answered a form, and the columns like tasks.
+
+    Columns of check boxes count as such where none is named.
 
     Parameters
     ----------
@@ -50,26 +55,67 @@ def refuse_people(
     Raises
     ------
     DataError
-        With the call that gives each answer a row of its own.
+        With the call that reads them as one answer each.
     """
-    tool, lines = tool_of(frame.columns)
+    tool = tool_of(frame.columns)
     by_name = task is not None and _named_for_people(frame, task, sources)
     asking = 2 * sum(str(c).rstrip(" *").endswith("?") for c in sources) > len(sources)
-    if not (tool or by_name or asking):
+    if not (tool or by_name or asking or (not sources and is_of_boxes(frame))):
         return
-    person = _person(frame, task, sources)
+    ticked = {c: join for c in frame.columns if (join := boxes(frame[c]))}
+    sources = list(sources) or list(ticked)
+    person = person_of(frame, task, sources)
     row = "one row a person" if person is None else f"one row a person ({person!r})"
-    before = f"First remove the {lines} of the file. " if lines else ""
-    table = "df"
-    if person is None:
-        table, person = "df.rename_axis('person').reset_index()", "person"
+    tasks = f", one column a task ({first_few(sources, 3)})" if sources else ", one column a task"
+    named = "" if person is None else f", worker={person!r}"
+    in_shell = "" if person is None else f" --worker {quoted(person)}"
     insist = task if task is not None else frame.columns[0]
     raise DataError(
-        f"{name} looks like a form{f' of {tool}' if tool else ''}: {row}, one column a task ({first_few(sources, 3)}). "
-        f"{before}Give it one row an answer, {table}.melt({person!r}, tasks, 'task', 'label'), where tasks lists these "
-        f"columns and {person!r} is the worker. If each row is a task, say so: task={insist!r} (in the shell: "
-        f"--adapter wide --task {_quoted(insist)})."
+        f"{name} looks like a form{f' of {tool}' if tool else ''}: {row}{tasks}. Read it as one: "
+        f"to_answers(path, format='form'{named}) (in the shell: --adapter form{in_shell}).{_of_boxes(frame, ticked)} "
+        f"If each row is a task, say so: task={insist!r} (in the shell: --adapter wide --task {quoted(insist)})."
     )
+
+
+def _of_boxes(frame: pd.DataFrame, ticked: dict[Hashable, str]) -> str:
+    """Say which columns are check boxes, and what becomes of them."""
+    if not ticked:
+        return ""
+    column, join = next(iter(ticked.items()))
+    cell = next(text for text in frame[column].dropna().astype(str) if join in text.strip(" ;"))
+    return (
+        f" Cells of {counted(len(ticked), 'column')} ({first_few(ticked, 3)}) hold several answers at once, such as "
+        f"{cell!r}, as check boxes do: multiple='drop' (in the shell: --adapter-set multiple=drop) leaves these out, "
+        "and read_export(path, 'form', multiple='lists').answers keeps them for one question a box (docs/your-data.md, "
+        "Several labels a task)."
+    )
+
+
+def boxes(column: pd.Series) -> str:
+    """Return what joins the answers in the cells of a column, as of check boxes; empty where each cell holds one.
+
+    The parts of the cells are few and come back in other cells, so that texts with commas are none.
+    """
+    texts = list({text.strip(): None for text in column.dropna() if isinstance(text, str)})
+    for join in _JOINS:
+        joined = [text for text in texts if join in text.strip(" ;")]
+        times = Counter(part for text in texts for part in split(text, join))
+        if not joined or len(times) > min(50, len(texts)):
+            continue
+        if all(times[part] > 1 for text in joined for part in split(text, join)):
+            return join
+    return ""
+
+
+def split(cell: str, join: str) -> list[str]:
+    """Return the answers that stand in one cell, joined."""
+    return [part.strip() for part in cell.split(join) if part.strip(" ;")]
+
+
+def is_of_boxes(frame: pd.DataFrame) -> bool:
+    """Tell whether a column names people, or says when they answered, and others hold check boxes."""
+    named = [c for c in frame.columns if _TIME.match(str(c)) or _names_people(frame, c)]
+    return bool(named) and any(boxes(frame[c]) for c in frame.columns if c not in named)
 
 
 def _named_for_people(frame: pd.DataFrame, task: Hashable, sources: Sequence[Hashable]) -> bool:
@@ -82,22 +128,45 @@ def _named_for_people(frame: pd.DataFrame, task: Hashable, sources: Sequence[Has
     return not of_mail or bool(frame[task].astype(str).str.contains("@", regex=False).any())
 
 
-def tool_of(columns: Iterable[Hashable]) -> tuple[str, str]:
-    """Return the tool of surveys that writes such columns, and its lines that are no answers; empty if none does."""
-    plain = {str(c).partition(". ")[0].strip().casefold() for c in columns}
-    return next(((tool, lines) for tool, marks, lines in _TOOLS if marks <= plain), ("", ""))
+def tool_of(columns: Iterable[Hashable]) -> str:
+    """Return the tool of surveys that writes such columns; empty if none does."""
+    plain = set(map(_bare, columns))
+    return next((tool for tool, marks, _ in _TOOLS if set(marks) <= plain), "")
 
 
-def _person(
-    frame: pd.DataFrame, task: Hashable | None, sources: Sequence[Hashable]
+def without_head(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a form without the lines below the header that repeat its questions: SurveyMonkey's and Qualtrics'."""
+    tool = tool_of(frame.columns)
+    for name, (mark, *_), lines in _TOOLS:
+        if name == tool and lines:
+            ids = frame[next(c for c in frame.columns if _bare(c) == mark)].head(lines)
+            above = ids.isna() | ids.astype(str).str.contains("ImportId", regex=False)
+            return frame.iloc[int(np.flatnonzero(above).max(initial=-1)) + 1 :]
+    return frame
+
+
+def _bare(column: Hashable) -> str:
+    return str(column).partition(". ")[0].strip().casefold()
+
+
+def _names_people(
+    frame: pd.DataFrame, column: Hashable, pattern: re.Pattern[str] | None = None
+) -> bool:
+    """Tell whether a column is called as one of people is, and names one in nearly every row."""
+    # lines below the header have no person
+    told = frame[column].isna().sum() < 3 and frame[column].nunique() > len(frame) / 2
+    asked = _PEOPLE if pattern is None else (pattern,)
+    return bool(told) and any(p.search(str(column)) for p in asked)
+
+
+def person_of(
+    frame: pd.DataFrame, task: Hashable | None = None, sources: Sequence[Hashable] = ()
 ) -> Hashable | None:
-    """Return the column that names the person of a row; None if none does."""
+    """Return the column that names the person of a row; ``task``, or None, if none does."""
     rest = [c for c in frame.columns if c not in sources]
     for pattern in _PEOPLE:
         for column in rest:
-            # lines below the header have no person
-            told = frame[column].isna().sum() < 3 and frame[column].nunique() > len(frame) / 2
-            if pattern.search(str(column)) and told:
+            if _names_people(frame, column, pattern):
                 return column
     return task
 
@@ -142,10 +211,11 @@ def refuse_classes(frame: pd.DataFrame, sources: Sequence[Hashable], name: str) 
     raise DataError(
         f"{name}: the columns {first_few(sources)} add up to {sums[0]:.0f} in every row, {what}. {remedy}. If the "
         f"columns are sources, name them: workers={shown!r} (in the shell: --adapter wide --adapter-set "
-        f"workers={_quoted(shown)})."
+        f"workers={quoted(shown)})."
     )
 
 
-def _quoted(name: Hashable) -> str:
+def quoted(name: Hashable) -> str:
+    """Return a name as it is written in the shell."""
     text = str(name)
     return text if re.fullmatch(r"[\w.,-]+", text) else f"'{text}'"

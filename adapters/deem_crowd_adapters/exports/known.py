@@ -48,6 +48,7 @@ MODULES = (
     "doccano",
     "long_files",
     "sheets",
+    "people",
 )
 """The more special a format's marks are, the earlier it stands."""
 

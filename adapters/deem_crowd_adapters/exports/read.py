@@ -50,7 +50,7 @@ def read_export(
 
     Parameters
     ----------
-    data : path, folder, pattern, sequence of paths, or open file
+    data : path, folder, pattern, sequence of paths, open file, or a DataFrame of such a table
         Several files become one: docs/your-data.md says when ids in two files mean the same.
     tool : str, optional
         The adapter's name, e.g. ``'label-studio'``, where the content does not tell.
@@ -195,6 +195,8 @@ def for_tool(tool: str) -> Callable[..., Answers]:
 
 
 def _opened(data: Any, sheet: Any) -> list[Content]:
+    if isinstance(data, pd.DataFrame):
+        return [Content("the frame", "table", data)]
     if hasattr(data, "read") or isinstance(data, Source):
         return [open_content(data, sheet)]
     return [open_content(path, sheet) for path in several.expand(cast("several.Paths", data))]
@@ -213,8 +215,9 @@ def _flat(contents: Sequence[Content]) -> list[Content]:
 
 def _format_of(content: Content, tool: str | None, n_files: int) -> known.Format | None:
     """Return the format of a file; a table without workers names one only as one of several files."""
-    if tool == "wide" and content.kind in ("records", "table"):
-        return known.formats("wide")[0]
+    tables = {"wide": ("records", "table"), "form": ("records", "table", "sheets")}
+    if tool is not None and content.kind in tables.get(tool, ()) and content.frame is not None:
+        return known.formats(tool)[0]
     format = known.recognised(content, tool)
     return None if format is not None and format.name == "files" and n_files == 1 else format
 

@@ -96,6 +96,8 @@ def join(pieces: Sequence[Collected]) -> Collected:
         joined.left_out.update(piece.left_out)
         joined.tasks.update({tasks[i].get(task, task): None for task in piece.tasks})
         joined.hint = joined.hint or piece.hint
+        joined.one_question = joined.one_question or piece.one_question
+        joined.tool_option = joined.tool_option or piece.tool_option
         joined.notes += [note for note in piece.notes if note not in joined.notes]
         for name, question in piece.questions.items():
             into = joined.question(name)

@@ -170,16 +170,16 @@ def _is_long(frame: pd.DataFrame, group: Sequence[Hashable]) -> bool:
 def _is_wide(content: Content) -> bool:
     """Tell whether columns of ten rows or more share their values and none is called like a long table's workers.
 
-    What a tool of surveys writes may have fewer rows: it is read in order to be refused by name.
+    What a tool of surveys writes may have fewer rows; such forms, and those of check boxes, are read in order to be
+    refused by name.
     """
-    return (
-        content.kind in ("records", "table")
-        and (len(content.value) >= FEW or any(forms.tool_of(content.keys)))
-        and not synonyms(content.keys, ["worker"])
-        and "worker" not in content.keys
-        and (frame := content.frame) is not None
-        and plan(frame) is not None
-    )
+    if content.kind not in ("records", "table") or (frame := content.frame) is None:
+        return False
+    if forms.tool_of(content.keys):
+        return True
+    if len(content.value) < FEW or synonyms(content.keys, ["worker"]) or "worker" in content.keys:
+        return False
+    return plan(frame) is not None or forms.is_of_boxes(frame)
 
 
 def read(content: Content, collected: Collected, task: Any = None, workers: Any = None) -> None:
@@ -224,6 +224,8 @@ def read_table(
     else:
         guess = plan(frame, task)
         if guess is None:
+            if task is None:
+                forms.refuse_people(frame, None, [], name)
             raise DataError(
                 f"{name} shows no two columns with the same few values, so that no column looks like a source. Name "
                 "them: task='…', workers=['…', '…'] (in the shell: --adapter wide --task … --adapter-set workers=…,…). "
