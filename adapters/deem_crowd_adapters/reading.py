@@ -154,14 +154,37 @@ def from_file(
     ------
     MissingColumnError, DataError, ParameterError, OSError
     """
-    columns = roles.named(columns, task=task, worker=worker, label=label)
-    from deem_crowd_adapters.exports.read import answers_of, refuse_lists
+    given = with_gold(
+        path_or_buffer,
+        format,
+        columns=roles.named(columns, task=task, worker=worker, label=label),
+        missing=missing,
+        duplicates=duplicates,
+        classes=classes,
+        **options,
+    )
+    return given[0]
+
+
+def with_gold(
+    path_or_buffer: Any,
+    format: str | None = None,
+    *,
+    columns: FileColumns | None = None,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+    **options: Any,
+) -> tuple[Answers, pd.Series]:
+    """Return what :func:`from_file` does, and the true labels that the export of a tool holds, by task."""
+    from deem_crowd_adapters.exports.read import answers_of, refuse_lists, stated
 
     refuse_lists(options.get("multiple"))
     given = _read(path_or_buffer, format, columns, options)
     if isinstance(given, pd.DataFrame):
-        return Answers.from_frame(given, missing=missing, duplicates=duplicates, classes=classes)
-    return answers_of(given, missing, duplicates, classes)
+        answers = Answers.from_frame(given, missing=missing, duplicates=duplicates, classes=classes)
+        return answers, pd.Series([], dtype=object)
+    return answers_of(given, missing, duplicates, classes), stated(given)
 
 
 def _for_format(format: str) -> functools.partial[Answers]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deem_crowd.cli import files, intake, shell
+from deem_crowd.cli.known import known_labels
 from deem_crowd.cli.options import SetOption, reads_answers
 from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, counted
 from deem_crowd.plugins.hookspecs import hookimpl
@@ -70,8 +71,9 @@ def compare(
         raise typer.BadParameter("name one method at least", param_hint="--methods")
     names = shell.checked_methods(named, "--methods")
     chosen = shell.method_parameters(parameters, names)
-    settled, ids = intake.settled_answers(asked, gold)
-    known = None if gold is None else intake.read_gold(gold, asked, ids)
+    read = intake.settled_answers(asked, gold)
+    settled = read.answers
+    known = known_labels(gold, asked, read, learn=False)
     if not settled.n_answers:
         raise DataError("there are no answers to compare methods on.")
     if known is not None and not len(known):

@@ -18,6 +18,7 @@ import typer
 import deem_crowd
 from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, intake, results, shell
+from deem_crowd.cli.known import known_labels, say_stated
 from deem_crowd.cli.options import SetOption, SpreadsheetOption, reads_answers
 from deem_crowd.exceptions import (
     DataError,
@@ -138,15 +139,16 @@ def aggregate(
         )
     feature_files.check_classifier_path(save_classifier, inputs, outputs.values())
     chosen = shell.method_parameters(parameters, [method])
-    settled, ids = intake.settled_answers(asked, gold)
+    read = intake.settled_answers(asked, gold)
+    settled, ids, _ = read
     if not settled.n_answers:
         shell.warn("there are no answers: nothing to learn from, and no label to give.")
-    known = None if gold is None else intake.read_gold(gold, asked, ids)
+    known = known_labels(gold, asked, read, say=False)
     table_of_features = None if features is None else feature_files.read(features, kind, ids)
-    del ids
-    if known is not None:
-        intake.check_gold_labels(known, settled)
-    aggregator, labels = _fit(method, settled, known, chosen[method], table_of_features)
+    del ids, read
+    aggregator, labels = _fit(
+        method, settled, known, chosen[method], table_of_features, None if gold else asked
+    )
     # All is worked out before anything is written.
     about = results.summary(aggregator, method) if summary else ""
     sentences = [] if summary else results.findings(aggregator, known)
@@ -256,8 +258,12 @@ def _fit(
     gold: pd.Series | None,
     parameters: dict[str, Any],
     features: Any = None,
+    stated: intake.Reading | None = None,
 ) -> tuple[Any, pd.Series]:
-    """Return the fitted aggregator and its labels, index task."""
+    """Return the fitted aggregator and its labels, index task.
+
+    ``stated`` is what was read where it holds gold itself: a method that does not learn from gold does without.
+    """
     import pandas as pd
 
     from deem_crowd.estimators.insights import silent_after_fit
@@ -273,6 +279,11 @@ def _fit(
     # crowd-kit's aggregators call it true_labels
     name = "gold" if "gold" in taken else "true_labels"
     truth = taken.get(name)
+    if gold is not None and stated is not None:
+        if truth is None:
+            gold = None
+        else:
+            say_stated(stated, gold)
     if gold is not None and truth is None:
         message = f"method {method!r} does not learn from known labels"
         raise typer.BadParameter(message, param_hint="--gold")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deem_crowd.cli import files, intake, model
+from deem_crowd.cli import files, intake, known, model
 from deem_crowd.cli.options import ModelOption, SpreadsheetOption, reads_answers
 from deem_crowd.exceptions import MissingColumnError, ParameterError
 from deem_crowd.plugins.hookspecs import hookimpl
@@ -237,16 +237,15 @@ class _Settings:
 
         ``labels`` is a file of labels to check, whose columns may be named as those of gold are.
         """
-        settled, ids = intake.settled_answers(self.reading, self.gold or labels)
+        read = intake.settled_answers(self.reading, self.gold or labels)
+        settled = read.answers
         self.ids = {
             "task": settled.tasks.to_series(),
             "worker": settled.workers.to_series(),
             "label": settled.classes.to_series(),
         }
-        if self.gold is not None:
-            self.known = intake.read_gold(self.gold, self.reading, ids)
-            if learn:
-                intake.check_gold_labels(self.known, settled)
+        if learn or self.gold is not None:
+            self.known = known.known_labels(self.gold, self.reading, read, learn=learn)
         return model.fitted(settled, self.known if learn else None, self.parameters)
 
     def tasks(self, path: str | None) -> list[Any]:
@@ -257,7 +256,7 @@ class _Settings:
 
     def labels(self, path: str) -> pd.Series:
         """Return the labels in a file, index task."""
-        return intake.read_gold(path, self.reading, self.ids, "--labels")
+        return known.read_gold(path, self.reading, self.ids, "--labels")
 
     def costs(self, path: str | None, what: str) -> pd.Series | None:
         """Return the costs in a file, by task or worker."""

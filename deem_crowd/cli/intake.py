@@ -1,4 +1,4 @@
-"""What a command reads: answers in whatever form, known labels, and columns of ids."""
+"""What a command reads: answers in whatever form, and columns of ids."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import contextlib
 import inspect
 import os
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 HOW_TO_READ = (
     "Columns of other names: --task, --worker, --label. A table with one row a task and one column a worker: "
-    "--adapter wide --task COLUMN, or --adapter scores --task COLUMN for numeric scores; one row a person and one column a "
-    "task: --adapter form; one column of probabilities a class: --adapter soft-long; verdicts on pairs, shown in both orders: --adapter pairwise. "
-    "`deem-crowd plugins` lists the adapters."
+    "--adapter wide --task COLUMN, or --adapter scores --task COLUMN for numeric scores; one row a person and one "
+    "column a task: --adapter form; one column of probabilities a class: --adapter soft-long; verdicts on pairs, shown "
+    "in both orders: --adapter pairwise. `deem-crowd plugins` lists the adapters."
 )
 
 _GOLD = ("gold", "gold_label", "truth", "true_label", "ground_truth")
@@ -64,8 +64,10 @@ class Reading:
         return self.paths[0] if len(self.paths) == 1 else list(self.paths)
 
 
-def _adapted(asked: Reading) -> Answers:
-    """Return the answers that a registered adapter reads."""
+def _adapted(asked: Reading) -> tuple[Answers, pd.Series]:
+    """Return the answers that a registered adapter reads, and the true labels that the adapter of a tool finds."""
+    import pandas as pd
+
     from deem_crowd.data.answers import Answers
     from deem_crowd.plugins import registry
     from deem_crowd.plugins.contract import described
@@ -79,7 +81,12 @@ def _adapted(asked: Reading) -> Answers:
     _check_options(adapter, read, options, asked.columns)
     try:
         with plugin_output():
-            answers = read(asked.path, **options, **_taken(read, asked))
+            taken = {**options, **_taken(read, asked)}
+            own = pd.Series([], dtype=object)
+            if (with_gold := getattr(read, "with_gold", None)) is not None:
+                answers, own = with_gold(asked.path, **taken)
+            else:
+                answers = read(asked.path, **taken)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
     except DeemCrowdError:
@@ -92,7 +99,7 @@ def _adapted(asked: Reading) -> Answers:
         raise PluginError(
             f"adapter {adapter!r} returned a {type(answers).__name__}, not deem_crowd.Answers."
         )
-    return answers
+    return answers, own
 
 
 def _options_of(read: Any, asked: Reading) -> dict[str, Any]:
@@ -146,12 +153,25 @@ def is_parquet(asked: Reading) -> bool:
     return all(name.endswith((".parquet", ".pq")) for name in expand(asked.paths))
 
 
-def settled_answers(asked: Reading, gold: str | None = None) -> tuple[Answers, Any]:
-    """Return the answers, each once, and their ids under ``task`` and ``label``.
+class Settled(NamedTuple):
+    """What was read."""
+
+    answers: Answers
+    """Each once."""
+    ids: Any
+    """The tasks and the classes, under ``task`` and ``label``."""
+    known: pd.Series
+    """True labels that an export of a tool holds, index task; empty where it holds none."""
+
+
+def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
+    """Return the answers, their ids, and the true labels that an export of a tool holds.
 
     Parquet is read in pieces, unless columns are named. Where no file of ``gold`` is given, a column of known labels
     among the answers is a warning, since it is not read.
     """
+    import pandas as pd
+
     from deem_crowd.data.answers import Answers
 
     if gold is None and asked.gold_columns:
@@ -160,8 +180,9 @@ def settled_answers(asked: Reading, gold: str | None = None) -> tuple[Answers, A
         raise typer.BadParameter(message, param_hint=f"--gold-{part}")
     how = {"missing": asked.missing, "duplicates": asked.duplicates}
     answers = None
+    own = pd.Series([], dtype=object)
     if asked.adapter is not None:
-        answers = _adapted(asked)
+        answers, own = _adapted(asked)
     elif not asked.columns and not asked.options and is_parquet(asked):
         try:
             answers = Answers.from_parquet(asked.path, **how)
@@ -169,11 +190,13 @@ def settled_answers(asked: Reading, gold: str | None = None) -> tuple[Answers, A
             if not all(map(os.path.isfile, asked.paths)):
                 raise
     if answers is None:  # no parquet, or one that may be a wide table
-        from deem_crowd_adapters.reading import from_file
+        from deem_crowd_adapters.reading import with_gold
 
         columns = asked.columns or None
         try:
-            answers = from_file(asked.path, asked.format, columns=columns, **how, **asked.options)
+            answers, own = with_gold(
+                asked.path, asked.format, columns=columns, **how, **asked.options
+            )
         except MissingColumnError as error:
             raise MissingColumnError(f"{error}\n{HOW_TO_READ}") from error
         except DataError as error:
@@ -189,7 +212,8 @@ def settled_answers(asked: Reading, gold: str | None = None) -> tuple[Answers, A
         _warn_of_gold(asked)
     if gold is not None:
         answers = _without_gold(answers, asked, gold)
-    return answers, {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
+    ids = {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
+    return Settled(answers, ids, own)
 
 
 def _without_gold(answers: Answers, asked: Reading, gold: str) -> Answers:
@@ -245,7 +269,7 @@ def read_ids(
     from deem_crowd.data.frames import require_columns
 
     format = format_asked(path, asked.format)
-    frame = _only_table(path) if _is_document(path, format) else read_table(path, format)
+    frame = only_table(path) if is_document(path, format) else read_table(path, format)
     if frame is None:
         keys = ", ".join(f'"{name}": …' for name in needed)
         raise DataError(
@@ -260,13 +284,13 @@ def read_ids(
     except MissingColumnError as error:
         raise MissingColumnError(f"{called(path, 'input')}: {error}") from error
     for name in [name for name in needed if name in like]:
-        _refuse_gaps(frame[name], path)
+        refuse_gaps(frame[name], path)
     return frame[list(needed)].assign(
         **{name: written_like(frame[name], like[name]) for name in needed if name in like}
     )
 
 
-def _refuse_gaps(ids: pd.Series, path: str) -> None:
+def refuse_gaps(ids: pd.Series, path: str) -> None:
     """Refuse a column of a file in which ids are missing."""
     if ids.isna().any():
         raise DataError(
@@ -275,105 +299,12 @@ def _refuse_gaps(ids: pd.Series, path: str) -> None:
         )
 
 
-def check_gold_labels(gold: pd.Series, answers: Answers) -> None:
-    """Refuse known labels that no worker gave: no method could learn what they look like."""
-    strange = gold[~gold.isin(answers.classes)].unique()
-    if len(strange):
-        raise DataError(
-            f"gold holds {counted(len(strange), 'label')} that no worker gave: {first_few(strange)}. "
-            f"Labels given: {first_few(answers.classes, 10)}. Correct gold, or leave those tasks out."
-        )
-
-
-def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd.Series:
-    """Return the known labels in a file: a Series, index task, of those tasks that are in ``answers["task"]``.
-
-    Ids and labels that are written like those of ``answers`` become these, whatever their type in the file. ``name`` is
-    what they are called in messages.
-    """
-    from deem_crowd.data.frames import require_columns
-
-    they_have = "Gold has" if name == "gold" else "Labels have"
-    columns = {**asked.columns, **asked.gold_columns}
-    frame, is_export = _gold_table(
-        path, format_asked(path, asked.format), columns, set(asked.gold_columns.values())
-    )
-    named = {} if is_export or name != "gold" else asked.gold_columns
-    try:
-        require_columns(frame, tuple(named.values()))
-        frame = frame.drop(columns=[p for p, c in named.items() if p in frame and p != c])
-        for part, column in columns.items():
-            if part not in frame and column in frame:
-                frame = frame.rename(columns={column: part})
-        require_columns(frame, ("task", "label"))
-    except MissingColumnError as error:
-        raise MissingColumnError(
-            f"{called(path, 'input')}: {error}\n{they_have} one row a task: columns task, label; "
-            "columns of other names: --gold-task, --gold-label."
-        ) from error
-    if len(frame) and frame["label"].isna().all():
-        warn(
-            f"{called(path, 'input')}: column 'label' is empty throughout ({counted(len(frame), 'row')}), so that no "
-            "label is known.",
-            DataWarning,
-        )
-    frame = frame[["task", "label"]].dropna(subset=["label"])
-    _refuse_gaps(frame["task"], path)
-    frame = frame.drop_duplicates()
-    twice = frame["task"][frame["task"].duplicated()].unique()
-    if len(twice):
-        raise DataError(
-            f"{called(path, 'input')}: {counted(len(twice), 'task has', 'tasks have')} two "
-            f"{'gold labels' if name == 'gold' else 'labels'} ({first_few(twice)}). Keep one for each."
-        )
-    gold = written_like(frame["label"], answers["label"]).set_axis(
-        written_like(frame["task"], answers["task"]).rename("task")
-    )
-    here = gold.index.isin(answers["task"])
-    if not here.all():
-        elsewhere = gold.index[~here]
-        warn(
-            f"{name} names {counted(len(elsewhere), 'task')} without answers ({first_few(elsewhere)}): ignored.",
-            DataWarning,
-        )
-    return gold[here]
-
-
-def _gold_table(
-    path: str, format: str | None, columns: Mapping[str, str], named: Set[str]
-) -> tuple[pd.DataFrame, bool]:
-    """Return a table of known labels, and whether it is what an export holds of them.
-
-    A table that has one of the columns that are ``named`` for it is no export.
-    """
-    from deem_crowd_adapters.exports.read import attempt
-    from deem_crowd_adapters.files import read_table
-
-    document = _is_document(path, format)
-    frame = _only_table(path) if document else read_table(path, format)
-    if frame is not None:
-        found = {
-            p for p in ("task", "label") if not {p, columns.get(p, p)}.isdisjoint(frame.columns)
-        }
-        mine = {"task", "label"} & set(frame.columns) and not document
-        if len(found) == 2 or mine or named & set(frame.columns):
-            return frame, False
-    export = attempt(path) if format is None and path != "-" else None
-    if export is not None and not export.gold.empty:
-        return export.gold.rename("label").rename_axis("task").reset_index(), True
-    if frame is None:
-        raise DataError(
-            f"{called(path, 'input')} holds no known labels. Give a table with columns task, label."
-        )
-    return frame, False
-
-
-def _is_document(path: str, format: str | None) -> bool:
+def is_document(path: str, format: str | None) -> bool:
     """Tell whether a file is to be opened as one document, by its name."""
     return format is None and path.endswith((".json", ".zip", ".xlsx", ".xml"))
 
 
-def _only_table(path: str) -> pd.DataFrame | None:
+def only_table(path: str) -> pd.DataFrame | None:
     """Return the records of a JSON document, or the only sheet of a workbook."""
     from deem_crowd_adapters.exports.content import open_content
 

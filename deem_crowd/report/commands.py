@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from deem_crowd.cli import intake, model
+from deem_crowd.cli.known import known_labels
 from deem_crowd.cli.options import ModelOption, reads_answers
 from deem_crowd.plugins.hookspecs import hookimpl
 
@@ -39,7 +40,7 @@ def report(
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
     files.refuse_output("--output", output, [*asked.paths, gold])
     extras.require("report", "reports")  # before the fit
-    settled, ids = intake.settled_answers(asked, gold)
-    truth = None if gold is None else intake.read_gold(gold, asked, ids)
-    model.fitted(settled, None, parameters).report(output, gold=truth)
+    read = intake.settled_answers(asked, gold)
+    truth = known_labels(gold, asked, read, learn=False)
+    model.fitted(read.answers, None, parameters).report(output, gold=truth)
     files.say_written(output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -148,6 +149,32 @@ def from_export(
     return answers_of(export, missing, duplicates, classes)
 
 
+def with_gold(
+    data: Any,
+    tool: str | None = None,
+    *,
+    missing: Missing = "error",
+    duplicates: Duplicates = "last",
+    classes: Sequence[Hashable] | pd.Index | None = None,
+    **options: Any,
+) -> tuple[Answers, pd.Series]:
+    """Return what :func:`from_export` does, and the true labels that the tool holds beside the answers, by task."""
+    refuse_lists(options.get("multiple"))
+    export = read_export(data, tool, **options)
+    return answers_of(export, missing, duplicates, classes), stated(export)
+
+
+def stated(export: Export) -> pd.Series:
+    """Return the true labels of an export if its tool keeps them for use beside the answers; else none.
+
+    Label matrices and files of judges hold them for evaluation, and sheets in a column that may be anything.
+    """
+    return export.gold if export.format.startswith(_STATES_GOLD) else export.gold.iloc[:0]
+
+
+_STATES_GOLD = ("Label Studio", "Labelbox", "Toloka", "Figure Eight", "Zooniverse")
+
+
 def refuse_lists(multiple: Any) -> None:
     """Raise :class:`ParameterError` where lists of labels are asked for and classes are needed."""
     if multiple == "lists":
@@ -191,6 +218,7 @@ def for_tool(tool: str) -> Callable[..., Answers]:
 
     read.__name__ = f"from_{tool.replace('-', '_')}"
     read.__doc__ = from_export.__doc__
+    read.__dict__["with_gold"] = functools.partial(with_gold, tool=tool)
     return read
 
 

@@ -1,0 +1,117 @@
+"""True labels that the export of a tool holds are known labels in the shell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import deem_crowd_adapters as adapters
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.cli.app import app
+
+N = 40
+
+
+def run(*asked: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in asked])
+
+
+def annotation(worker: int, label: str, **more: Any) -> dict[str, Any]:
+    result = {"from_name": "mood", "type": "choices", "value": {"choices": [label]}}
+    return {"completed_by": worker, "result": [result], **more}
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Three people guess, and the expert, worker 9, says what is true of every other task."""
+    draw = np.random.default_rng(3)
+    truth = draw.integers(2, size=N)
+    right = [0.9, 0.6, 0.45]
+    records = []
+    for task in range(N):
+        given = [
+            annotation(worker, str(truth[task] ^ (draw.random() > skill)))
+            for worker, skill in enumerate(right)
+        ]
+        if task % 2:
+            given.append(annotation(9, str(truth[task]), ground_truth=True))
+        records.append({"id": task, "data": {"text": f"text {task}"}, "annotations": given})
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(records))
+    return path
+
+
+@pytest.mark.parametrize("adapter", [[], ["--adapter", "label-studio"]], ids=["any", "named"])
+def test_ground_truth_of_label_studio_is_known(
+    export: Path, tmp_path: Path, adapter: list[str]
+) -> None:
+    done = run("aggregate", export, *adapter, "--proba", tmp_path / "p.csv")
+    assert done.exit_code == 0
+    said = [line for line in done.stderr.splitlines() if "says itself" in line]
+    assert len(said) == 1
+    assert "true of 20 tasks: used as known labels" in said[0]
+    held = adapters.read_export(export)
+    model = DEEMAggregator().fit(adapters.to_answers(export), gold=held.gold)
+    given = pd.read_csv(tmp_path / "p.csv", index_col="task")
+    np.testing.assert_allclose(given.to_numpy(), model.probas_.loc[given.index].to_numpy())
+    unaware = DEEMAggregator().fit(adapters.to_answers(export)).probas_
+    assert abs(given.to_numpy() - unaware.loc[given.index].to_numpy()).max() > 0.01
+
+
+def test_a_file_of_gold_stands_in_place_of_it(export: Path, tmp_path: Path) -> None:
+    pd.DataFrame({"task": [0], "label": ["1"]}).to_csv(tmp_path / "gold.csv", index=False)
+    done = run("aggregate", export, "--gold", tmp_path / "gold.csv")
+    assert done.exit_code == 0
+    assert "says itself" not in done.stderr
+    assert "\n0,1\n" in done.stdout
+
+
+def test_a_method_that_learns_from_no_labels_does_without(export: Path) -> None:
+    done = run("aggregate", export, "--method", "mv")
+    assert done.exit_code == 0
+    assert "says itself" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["next", "suspects", "compare"])
+def test_other_commands_take_it_as_well(export: Path, command: str) -> None:
+    done = run(command, export)
+    assert done.exit_code == 0
+    assert done.stderr.count("says itself which label is true of 20 tasks") == 1
+
+
+def test_the_report_compares_with_it(export: Path, tmp_path: Path) -> None:
+    done = run("report", export, "-o", tmp_path / "r.html")
+    assert done.exit_code == 0
+    assert "20 tasks with gold" in (tmp_path / "r.html").read_text()
+
+
+def test_a_true_label_that_nobody_gave_is_left_out(tmp_path: Path) -> None:
+    header = "INPUT:text\tOUTPUT:mood\tGOLDEN:mood\tASSIGNMENT:worker_id\tASSIGNMENT:status"
+    rows = [
+        f"t{task}\t{'ab'[(task + worker) % 3 == 0]}\t{golden}\tw{worker}\tAPPROVED"
+        for task, golden in enumerate(["a", "zzz", "", "b", "", ""])
+        for worker in range(3)
+    ]
+    path = tmp_path / "x.tsv"
+    path.write_text("\n".join([header, *rows]))
+    done = run("aggregate", path)
+    assert done.exit_code == 0, done.stderr
+    assert "says itself which label is true of 2 tasks" in done.stderr
+    assert "\nt3,b\n" in done.stdout
+
+
+def test_a_sheet_with_a_column_of_gold_is_not_learned_from(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        draw.integers(2, size=(N, 4)), columns=["ann1", "ann2", "ann3", "gold"]
+    ).rename_axis("item_id")
+    frame.to_csv(tmp_path / "x.csv")
+    done = run("aggregate", tmp_path / "x.csv")
+    assert done.exit_code == 0
+    assert "says itself" not in done.stderr
