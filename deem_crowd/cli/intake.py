@@ -57,6 +57,8 @@ class Reading:
     """The same in a file of gold, where asked for; else its columns may be called as those of the answers are."""
     missing: Any = "error"
     duplicates: Any = "last"
+    abstain: Sequence[str] = ()
+    """Labels that stand for no answer."""
 
     @property
     def path(self) -> str | list[str]:
@@ -167,17 +169,33 @@ class Settled(NamedTuple):
 def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
     """Return the answers, their ids, and the true labels that an export of a tool holds.
 
-    Parquet is read in pieces, unless columns are named. Where no file of ``gold`` is given, a column of known labels
-    among the answers is a warning, since it is not read.
+    Answers whose label stands for none are left out; their tasks stay. Parquet is read in pieces, unless columns are
+    named. Where no file of ``gold`` is given, a column of known labels among the answers is a warning, since it is not
+    read.
     """
-    import pandas as pd
-
-    from deem_crowd.data.answers import Answers
+    from deem_crowd.data.doubts import abstaining
 
     if gold is None and asked.gold_columns:
         part = next(iter(asked.gold_columns))
         message = "it names a column of known labels, and no file has them: add --gold FILE"
         raise typer.BadParameter(message, param_hint=f"--gold-{part}")
+    with abstaining(asked.abstain):
+        answers, own = _read(asked)
+    answers = _without_abstentions(answers, asked)
+    if gold is None and asked.adapter is None:
+        _warn_of_gold(asked)
+    if gold is not None:
+        answers = _without_gold(answers, asked, gold)
+    ids = {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
+    return Settled(answers, ids, own)
+
+
+def _read(asked: Reading) -> tuple[Answers, pd.Series]:
+    """Return the answers as they were given, and the true labels that an export of a tool holds."""
+    import pandas as pd
+
+    from deem_crowd.data.answers import Answers
+
     how = {"missing": asked.missing, "duplicates": asked.duplicates}
     answers = None
     own = pd.Series([], dtype=object)
@@ -208,12 +226,26 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
             if not asked.options:
                 raise
             raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
-    if gold is None and asked.adapter is None:
-        _warn_of_gold(asked)
-    if gold is not None:
-        answers = _without_gold(answers, asked, gold)
-    ids = {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
-    return Settled(answers, ids, own)
+    return answers, own
+
+
+def _without_abstentions(answers: Answers, asked: Reading) -> Answers:
+    """Leave out answers with a label that stands for none; a label that nobody gave is a warning."""
+    if not asked.abstain:
+        return answers
+    import numpy as np
+
+    written = answers.classes.map(str)
+    strange = [label for label in asked.abstain if label not in written]
+    if strange:
+        warn(
+            f"no answer has the {'label' if len(strange) == 1 else 'labels'} {first_few(strange)} of --abstain. Labels "
+            f"given: {first_few(answers.classes, 10)}.",
+            DataWarning,
+        )
+    kept = ~written.isin(list(asked.abstain))
+    numbers = np.where(kept, np.cumsum(kept) - 1, -1)
+    return answers.select(classes=(numbers, answers.classes[kept]))
 
 
 def _without_gold(answers: Answers, asked: Reading, gold: str) -> Answers:

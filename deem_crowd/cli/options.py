@@ -89,6 +89,14 @@ FormatOption = Annotated[
 MissingOption = Annotated[
     Missing, typer.Option(help="Answers without a label: refuse them, or leave them out.")
 ]
+AbstainOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--abstain",
+        metavar="LABEL",
+        help="A label that stands for no answer, such as unsure or escalate; as often as needed.",
+    ),
+]
 DuplicatesOption = Annotated[
     Duplicates,
     typer.Option(help="Where a worker answered a task twice: the answer that counts."),
@@ -160,6 +168,7 @@ def _reading(
     adapter: AdapterOption = None,
     adapter_set: AdapterSetOption = None,
     missing: MissingOption = Missing.error,
+    abstain: AbstainOption = None,
     duplicates: DuplicatesOption = Duplicates.last,
     format: FormatOption = None,
 ) -> Reading:
@@ -180,6 +189,7 @@ def _reading(
         _given(task=gold_task, label=gold_label),
         missing.value,
         duplicates.value,
+        tuple(abstain or ()),
     )
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import json
 import os
-import re
-import shlex
 import sys
 import traceback
 import warnings
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from deem_crowd.cli.remedies import in_shell_words
 from deem_crowd.cli.streams import asked as asked
 from deem_crowd.cli.streams import plugin_output as plugin_output
 from deem_crowd.cli.streams import plugin_results as plugin_results
@@ -203,7 +201,7 @@ def progress(what: str, unit: str) -> Iterator[Bar]:
 
 def warn(message: str) -> None:
     """Say ``message`` on standard error as a warning."""
-    typer.echo(printable(f"warning: {_in_shell_words(message)}"), err=True)
+    typer.echo(printable(f"warning: {in_shell_words(message)}"), err=True)
 
 
 def checked_methods(names: Sequence[str], option: str) -> list[str]:
@@ -290,100 +288,8 @@ def _abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-_COLUMNS = ("task", "worker", "label")
-"""The parts whose columns have options of their own."""
-
-# What messages of the library advise to call, and what does the same in the shell.
-_REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
-    (r": df\.dropna\([^)]*\)", ""),
-    (r", e\.g\. (df(\['\w+'\])?\.astype\([^)]*\)|pd\.read_csv\([^)]*\))", ""),
-    (
-        r": df\[~?df\['label'\].*; if (not|it is a class), name the classes: classes=.*\.$",
-        r" of the file, or empty such cells of a wide table; if \1, nothing has to change.",
-    ),
-    (r"Rename the columns: df\.rename\(columns=\{…[^)]*\)", "Rename the column in the file"),
-    (
-        r"Rename the columns: df\.rename\(columns=\{([^}]*)\}\)",
-        lambda found: f"Rename the columns in the file ({found[1].replace(': ', ' to ')})",
-    ),
-    (
-        r"If a column has another name, say so: columns=\{'(\w+)': …\}",
-        lambda found: f"If a column has another name, name it: {_option(found[1], 'COLUMN')}",
-    ),
-    (
-        r"If the file has no header row, name its columns in their order: columns=\[[^]]*\]",
-        "If the file has no header row, put one on top",
-    ),
-    (r"columns=(\{'\w+': [^}…]*\})", lambda found: _options(found[1])),
-    (r"pass duplicates='last' or 'first'", "pass --duplicates last or --duplicates first"),
-    (r"(is missing in \d+ of \d+ rows \(rows [^)]*)\)", r"\1; the first is row 0)"),
-    (
-        r"If they are meant as one: df\['\w+'\]\.str.*\.$",
-        "If they are meant as one, write them alike in the file.",
-    ),
-    (
-        r"verdicts=\{(.*): …\}(.*) None for",
-        lambda found: f"--adapter-set {_verdicts(found[1])}{found[2]} null for",
-    ),
-    (r"([Nn])ame it: (swap|swapped)=", r"\1ame it: --adapter-set \2="),
-    (r"\(groups=\)", """(--set 'groups={"their name": ["…", "…"]}')"""),
-    (r"(?:\bto_answers\([^()]*\)|\b\w+='[^']*') \(in the shell: ([^()]*)\)", r"\1"),
-    (r"\b(missing|duplicates|format)='(\w+)'(?![^()]*\))", r"--\1 \2"),
-    (r"^(exclude|unanswered|gold|labels)(?=:? (?:holds|names|gives|\d))", r"--\1"),
-    (r"^costs (?=are|of|name)", "--costs: costs "),
-    (r"leave it out with exclude=", "leave it out with --exclude"),
-    (
-        r"Pass a DataFrame indexed by task, or a file with a column 'task', instead",
-        "Give it a column (or array) 'task'",
-    ),
-    (
-        r"index the frame by task, or give it a column 'task'",
-        "give column 'task' the ids of the answers",
-    ),
-    (
-        r"Encode such columns, e\.g\. by pd\.get_dummies",
-        "Write such columns as numbers in the file",
-    ),
-    (
-        r"ordered=True (needs .*)\. Pass numbers, or an ordered categorical: .*\.$",
-        r"--set ordered=true \1. Write a number for each in the file, the lowest first.",
-    ),
-)
-
-
-def _option(part: str, name: str) -> str:
-    """Return the option that names the column of a part."""
-    written = shlex.quote(name)
-    return f"--{part} {written}" if part in _COLUMNS else f"--adapter-set {part}={written}"
-
-
-def _options(columns: str) -> str:
-    """Return the options that name columns, of the text of a dictionary from parts to names."""
-    try:
-        named = ast.literal_eval(columns)
-    except (SyntaxError, ValueError):
-        return f"columns={columns}"
-    return " ".join(_option(part, str(name)) for part, name in named.items())
-
-
-def _verdicts(word: str) -> str:
-    """Return the value of --adapter-set that says what a verdict means, of the text of its literal."""
-    try:
-        meaning = json.dumps({str(ast.literal_eval(word)): "…"}, ensure_ascii=False)
-    except (SyntaxError, ValueError):
-        meaning = f"{{{word}: '…'}}"
-    return shlex.quote(f"verdicts={meaning}")
-
-
-def _in_shell_words(message: str) -> str:
-    """Say what helps in the shell where a message of the library says what helps in Python."""
-    for pattern, words in _REMEDIES:
-        message = re.sub(pattern, words, message)
-    return message
-
-
 def _fail(message: str, status: int, debug: bool) -> NoReturn:
     if debug:
         typer.echo(printable(traceback.format_exc().rstrip()), err=True)
-    typer.echo(printable(f"error: {_in_shell_words(message)}"), err=True)
+    typer.echo(printable(f"error: {in_shell_words(message)}"), err=True)
     raise typer.Exit(status)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from deem_crowd.data.no_answers import code, minus_one, no_answer, texts_of
 from deem_crowd.exceptions import DataWarning, counted, first_few
 from deem_crowd.runtime.warning import warn
 
@@ -46,9 +47,11 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
     messages += [_one_source(answers), _nobody(answers), known_by_name(answers.workers)]
     if not classes_given:
         classes = answers.classes
+        if left_out := _ABSTAINING.get():
+            classes = classes[~classes.map(str).isin(left_out)]
         ratings = _ratings(classes)
         messages += [ratings or _joined(classes) or _free_text(answers)]
-        messages += [_minus_one(classes), _no_answer(classes), _code(classes)]
+        messages += [minus_one(classes), no_answer(classes), code(classes)]
     for message in messages:
         if message:
             warn(message, DataWarning)
@@ -74,12 +77,6 @@ _UNSEEN = re.compile(
 """Control characters, and marks without a width of their own."""
 
 
-def _texts(index: pd.Index) -> list[str]:
-    if index.dtype.kind in "iufbMmc":
-        return []
-    return [value for value in index.tolist() if isinstance(value, str)]
-
-
 _UNUSUAL = re.compile(r"^ |  | $|[^ -~]")
 
 
@@ -94,13 +91,13 @@ def _plain(index: pd.Index) -> bool:
 
         unusual = pc.match_substring_regex(pa.array(index.array), _UNUSUAL.pattern)
         return not pc.any(unusual).as_py()
-    return not any(map(_UNUSUAL.search, _texts(index)))
+    return not any(map(_UNUSUAL.search, texts_of(index)))
 
 
 def _lookalikes(part: str, index: pd.Index, same: Callable[[str], str]) -> str:
     if part != "label" and _plain(index):
         return ""
-    texts = _texts(index)
+    texts = texts_of(index)
     groups: dict[str, list[str]] = {}
     for text in texts:
         groups.setdefault(same(text), []).append(text)
@@ -124,6 +121,19 @@ def _shown(groups: list[list[str]]) -> str:
     """Show three groups; what is not ASCII by its code, since Unicode forms look the same."""
     shown = [" and ".join(ascii(text) for text in group[:3]) for group in groups[:3]]
     return "; ".join(shown) + ("; …" if len(groups) > 3 else "")
+
+
+_ABSTAINING = ContextVar[tuple[str, ...]]("deem_crowd_abstaining", default=())
+
+
+@contextlib.contextmanager
+def abstaining(labels: Sequence[str]) -> Iterator[None]:
+    """Read answers of which those with these labels will be left out: such labels are no doubtful classes."""
+    token = _ABSTAINING.set(tuple(labels))
+    try:
+        yield
+    finally:
+        _ABSTAINING.reset(token)
 
 
 _BESIDE_MODEL = ContextVar("deem_crowd_beside_model", default=False)
@@ -150,7 +160,7 @@ def _one_source(answers: Answers) -> str:
 
 def _free_text(answers: Answers) -> str:
     k, n = answers.n_classes, answers.n_answers
-    if k < FREE_TEXT_CLASSES or k < 0.5 * n or not _texts(answers.classes):
+    if k < FREE_TEXT_CLASSES or k < 0.5 * n or not texts_of(answers.classes):
         return ""
     k = len(np.unique(answers.hard_label))  # without those of answers that were given twice
     return (
@@ -165,7 +175,7 @@ def _ratings(classes: pd.Index) -> str:
     if classes.dtype.kind == "f":
         values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
     else:  # as they stand in CSV
-        texts = _texts(classes)
+        texts = texts_of(classes)
         if len(texts) < len(classes) or not all(map(_NUMBER.fullmatch, texts)):
             return ""
         values = np.array([float(text.replace(",", ".")) for text in texts])
@@ -191,73 +201,12 @@ def of_scores(classes: pd.Index) -> str:
     )
 
 
-def _minus_one(classes: pd.Index) -> str:
-    shown: list[Any]
-    if classes.dtype.kind in "if":
-        values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
-        shown = [int(v) if float(v).is_integer() else float(v) for v in values[:5]]
-        value, doubtful = "-1", len(values) and values.min() == -1 and 0 in values
-    else:
-        texts = _texts(classes)
-        shown = texts[:5]
-        value, doubtful = "'-1'", {"-1", "0"} <= set(texts) and all(map(_WHOLE.fullmatch, texts))
-    if not doubtful:
-        return ""
-    return (
-        f"label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != {value}], or "
-        f"in a wide frame df.where(df != {value}); if it is a class, name the classes: "
-        f"classes={shown}{'' if len(classes) <= 5 else ' and so on'}."
-    )
-
-
-_WHOLE = re.compile("-1|[0-9]+")
-_SIGNED = re.compile("-?[0-9]{1,9}")
 _NUMBER = re.compile(r"[-+]?\d*[.,]?\d+")
-
-
-def _no_answer(classes: pd.Index) -> str:
-    found = [text for text in _texts(classes) if text.strip().casefold() in _NO_ANSWER]
-    if not found:
-        return ""
-    return _maybe_missing(found, "stand for")
-
-
-def _code(classes: pd.Index) -> str:
-    """A code such as 99 that lies as far from the other classes, whole numbers, as these do from one another."""
-    texts = _texts(classes)
-    if classes.dtype.kind in "if":
-        values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
-    elif len(texts) == len(classes) and all(map(_SIGNED.fullmatch, texts)):
-        values = np.array([float(text) for text in texts])
-    else:
-        return ""
-    coded = np.isin(np.abs(values), _CODES)
-    others = values[~coded]
-    if len(others) < 2 or not np.isfinite(others).all() or (others % 1).any() or others.min() < 0:
-        return ""
-    low, high = others.min(), others.max()
-    coded &= (values - high >= high - low) | (values < 0)
-    if not coded.any():
-        return ""
-    found: list[Any] = [texts[i] if texts else int(values[i]) for i in np.flatnonzero(coded)]
-    return _maybe_missing(found, "be a code for")
-
-
-def _maybe_missing(labels: list[Any], may: str) -> str:
-    return (
-        f"{counted(len(labels), 'label')} ({first_few(labels)}) may {may} a missing answer, and each counts as a "
-        f"class. If so, leave such rows out: df[~df['label'].isin({labels})], or in a wide frame "
-        f"df.mask(df.isin({labels})); if not, name the classes: classes=[...]."
-    )
-
-
-_CODES = (9, 77, 88, 99, 777, 888, 999, 9999)
-"""Of answers that are missing, as forms and statistics programs write them; also with a minus."""
 
 
 def _joined(classes: pd.Index) -> str:
     """Labels that are made of a few others, as where several boxes were ticked."""
-    texts = _texts(classes)
+    texts = texts_of(classes)
     for mark in ";|,":
         if not any(mark in text for text in texts):
             continue
@@ -276,7 +225,7 @@ def _joined(classes: pd.Index) -> str:
 
 
 def _nobody(answers: Answers) -> str:
-    found = [name for name in _texts(answers.workers) if name.strip().casefold() in _NOBODY]
+    found = [name for name in texts_of(answers.workers) if name.strip().casefold() in _NOBODY]
     if not found or answers.n_workers == 1:
         return ""
     codes = answers.workers.get_indexer(pd.Index(found, tupleize_cols=False))
@@ -290,7 +239,7 @@ def _nobody(answers: Answers) -> str:
 
 def known_by_name(workers: pd.Index) -> str:
     """Return a warning about sources whose names suggest known labels or a consensus; empty where there are none."""
-    found = [name for name in _texts(workers) if _KNOWN.fullmatch(name.strip())]
+    found = [name for name in texts_of(workers) if _KNOWN.fullmatch(name.strip())]
     if not found or len(found) == len(workers):
         return ""
     return (
@@ -321,8 +270,6 @@ _NOBODY = frozenset(
     ]
 )
 """Names, in lower case, that may stand for an unknown worker."""
-_NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>", "\\n"])
-"""How spreadsheets and programs write that there is no answer, in lower case; "none" and "?" are often classes."""
 
 
 def warn_if_zero_abstains(answers: Answers) -> None:

@@ -1,0 +1,95 @@
+"""Labels that may stand for no answer: what to say of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.exceptions import counted, first_few
+
+
+def texts_of(index: pd.Index) -> list[str]:
+    """Return the ids that are text."""
+    if index.dtype.kind in "iufbMmc":
+        return []
+    return [value for value in index.tolist() if isinstance(value, str)]
+
+
+def minus_one(classes: pd.Index) -> str:
+    """Return what to say of a class −1 beside 0, empty if there is none."""
+    shown: list[Any]
+    if classes.dtype.kind in "if":
+        values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
+        shown = [int(v) if float(v).is_integer() else float(v) for v in values[:5]]
+        value, doubtful = "-1", len(values) and values.min() == -1 and 0 in values
+    else:
+        texts = texts_of(classes)
+        shown = texts[:5]
+        value, doubtful = "'-1'", {"-1", "0"} <= set(texts) and all(map(_WHOLE.fullmatch, texts))
+    if not doubtful:
+        return ""
+    return (
+        f"label −1 counts as a class. If it stands for a missing answer, leave it out: df[df['label'] != {value}], or "
+        f"in a wide frame df.where(df != {value}); if it is a class, name the classes: "
+        f"classes={shown}{'' if len(classes) <= 5 else ' and so on'}."
+    )
+
+
+_WHOLE = re.compile("-1|[0-9]+")
+_SIGNED = re.compile("-?[0-9]{1,9}")
+
+
+def no_answer(classes: pd.Index) -> str:
+    """Return what to say of words that are no answer, or leave it to others; empty if there are none."""
+    said = {text: text.strip().casefold().replace("’", "'") for text in texts_of(classes)}
+    found = [text for text, word in said.items() if word in _NO_ANSWER or word in _UNDECIDED]
+    if not found:
+        return ""
+    return (
+        f"{counted(len(found), 'label')} ({first_few(found)}) may stand for a missing answer, and each counts as a "
+        f"class. If so, leave such rows out: df[~df['label'].isin({found})], or in a wide frame "
+        f"df.mask(df.isin({found})); if not, name the classes: classes=[...]."
+    )
+
+
+def code(classes: pd.Index) -> str:
+    """Return what to say of a code such as 99 that lies as far from the other classes as these from one another."""
+    texts = texts_of(classes)
+    if classes.dtype.kind in "if":
+        values = classes.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif len(texts) == len(classes) and all(map(_SIGNED.fullmatch, texts)):
+        values = np.array([float(text) for text in texts])
+    else:
+        return ""
+    coded = np.isin(np.abs(values), _CODES)
+    others = values[~coded]
+    if len(others) < 2 or not np.isfinite(others).all() or (others % 1).any() or others.min() < 0:
+        return ""
+    low, high = others.min(), others.max()
+    coded &= (values - high >= high - low) | (values < 0)
+    if not coded.any():
+        return ""
+    found: list[Any] = [texts[i] if texts else int(values[i]) for i in np.flatnonzero(coded)]
+    return (
+        f"{counted(len(found), 'label')} ({first_few(found)}) may be a code for a missing answer, and each counts as a "
+        f"class. If so, leave such rows out: df[~df['label'].isin({found})], or in a wide frame "
+        f"df.mask(df.isin({found})); if not, name the classes: classes=[...]."
+    )
+
+
+_CODES = (9, 77, 88, 99, 777, 888, 999, 9999)
+"""Of answers that are missing, as forms and statistics programs write them; also with a minus."""
+
+
+_NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>", "\\n"])
+"""How spreadsheets and programs write that there is no answer, in lower case; "none" and "?" are often classes."""
+_UNDECIDED = frozenset(
+    {
+        *("escalate", "escalated", "abstain", "skip", "skipped", "no answer", "unsure", "not sure"),
+        *("don't know", "i don't know", "idk", "can't tell", "cannot tell", "can't decide"),
+    }
+)
+"""How people are let say that they leave it to others, in lower case."""

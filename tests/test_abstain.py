@@ -1,0 +1,81 @@
+"""Labels that stand for no answer, in the shell and in warnings."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from deem_crowd import Answers, DEEMAggregator
+from deem_crowd.cli.app import app
+from deem_crowd.exceptions import DataWarning
+
+draw = np.random.default_rng(0)
+TRUTH = draw.integers(2, size=50)
+ROWS = [
+    (f"t{task}", f"w{worker}", ["ham", "spam"][TRUTH[task] ^ (draw.random() < 0.2)])
+    for task in range(50)
+    for worker in range(4)
+]
+FRAME = pd.DataFrame(ROWS, columns=["task", "worker", "label"])
+ESCALATED = draw.random(len(FRAME)) < 0.2
+ESCALATED[:4] = True  # all answers to the first task
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Path:
+    frame = FRAME.assign(label=FRAME["label"].mask(ESCALATED, "escalate"))
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    return tmp_path / "a.csv"
+
+
+def test_what_the_warning_names_leaves_such_answers_out(answers: Path) -> None:
+    first = CliRunner().invoke(app, ["aggregate", str(answers)])
+    (said,) = [line for line in first.stderr.splitlines() if "may stand for a missing" in line]
+    assert "1 label ('escalate')" in said
+    assert "df[" not in said
+    remedy = shlex.split(said.split("If so, leave such rows out: ")[1].split("; if not")[0])
+    for path in (answers, answers.with_suffix(".parquet")):
+        done = CliRunner().invoke(app, ["aggregate", str(path), *remedy])
+        assert done.exit_code == 0, done.stderr
+        assert "may stand for" not in done.stderr
+        labels = pd.read_csv(io.StringIO(done.stdout), index_col="task")["label"]
+        expected = DEEMAggregator().fit_predict(FRAME[~ESCALATED])
+        assert labels.dropna().to_dict() == expected.to_dict()
+        assert labels.index[labels.isna()].tolist() == ["t0"]  # stays, without a label
+
+
+@pytest.mark.parametrize("command", ["next", "suspects", "keep", "compare"])
+def test_every_command_that_reads_answers_takes_it(answers: Path, command: str) -> None:
+    done = CliRunner().invoke(app, [command, str(answers), "--abstain", "escalate"])
+    assert done.exit_code == 0, done.stderr
+    assert "escalate" not in done.output
+
+
+def test_codes_are_named_as_they_are_written(tmp_path: Path) -> None:
+    codes = FRAME.assign(label=FRAME["label"].map({"ham": 1, "spam": 2}).mask(ESCALATED, 99))
+    codes.to_csv(tmp_path / "a.csv", index=False)
+    first = CliRunner().invoke(app, ["aggregate", str(tmp_path / "a.csv")])
+    assert "leave such rows out: --abstain=99; if not, nothing has to change" in first.stderr
+    done = CliRunner().invoke(app, ["aggregate", str(tmp_path / "a.csv"), "--abstain=99"])
+    assert set(pd.read_csv(io.StringIO(done.stdout))["label"].dropna()) == {1, 2}
+
+
+def test_a_label_that_nobody_gave_is_a_warning(answers: Path) -> None:
+    asked = ["aggregate", str(answers), "--abstain", "escalate", "--abstain", "unsur"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0
+    assert "no answer has the label 'unsur' of --abstain. Labels given: " in done.stderr
+
+
+@pytest.mark.parametrize("word", ["Unsure", "Don’t know", "skip", "escalate", "can't tell"])
+def test_words_that_leave_it_to_others_raise_a_warning(word: str) -> None:
+    frame = FRAME.assign(label=FRAME["label"].mask(ESCALATED, word))
+    with pytest.warns(DataWarning, match=r"1 label \(.*\) may stand for a missing answer"):
+        Answers.from_frame(frame)
