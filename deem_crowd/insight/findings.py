@@ -20,7 +20,7 @@ from deem_crowd.insight.pairs import MOST_CELLS, Panel
 from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label, wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.swapped import swapped_labels
-from deem_crowd.insight.tables import compare, workers_table
+from deem_crowd.insight.tables import classes_table, compare, workers_table
 from deem_crowd.selection.pairs import LEAST_COMMON, Pairs
 
 __all__ = ["findings", "summary"]
@@ -37,6 +37,7 @@ _SAME = 0.15
 _FIRST_ASKED = 50
 """Workers who are asked about all pairs of classes at once, so that few are left to ask everybody about."""
 _MOST_CLASSES = 100
+_CLASSES_SHOWN = 10
 
 
 def shown(value: Any, length: int = 40) -> str:
@@ -292,13 +293,7 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
         "0.95 or more",
         f"Contested: {counted(int(open_.sum()), 'task')} ({percent(open_.mean())}); see contested_",
     ]
-    frequency = np.bincount(results.label[labelled], minlength=data.n_classes) / labelled.sum()
-    named = [
-        f"{shown(data.classes[c], 20)} {percent(frequency[c])}"
-        for c in np.argsort(-frequency, kind="stable")[:5]
-    ]
-    more = " …" if data.n_classes > 5 else ""
-    lines.append(f"Labels: {', '.join(named)}{more}")
+    lines += _by_class(results)
     table = workers_table(results).sort_values("skill", ascending=False, kind="stable")
     rated = reliability(results, panel)
     skills = f"Skills: {table['skill'].min():.3f} to {table['skill'].max():.3f}, median {table['skill'].median():.3f}"
@@ -321,6 +316,22 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
     lines += [f"! {sentence}" for sentence in warnings_of(results, panel)[:4]]
     advice = ordered.hint(results)
     return "\n".join(lines if advice is None else [*lines, advice])
+
+
+def _by_class(results: Results) -> list[str]:
+    """Return how often a class is the label, and how often its probabilities expect it, for the first ten classes."""
+    table = classes_table(results)
+    lines = ["Labels of each class, and their number as the probabilities expect it:"]
+    for name, row in table.head(_CLASSES_SHOWN).iterrows():
+        number = f"{int(row['labels']):,} ({percent(row['share'])})"
+        lines.append(f"  {shown(name, 30):<30} {number}, expected {row['expected']:,.1f}")
+    rest = table.iloc[_CLASSES_SHOWN:]
+    if len(rest):
+        lines.append(
+            f"  {counted(len(rest), 'more class', 'more classes')}: {int(rest['labels'].sum()):,}, expected "
+            f"{rest['expected'].sum():,.1f}"
+        )
+    return lines
 
 
 def percent(share: float) -> str:

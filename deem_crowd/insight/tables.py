@@ -109,6 +109,28 @@ def workers_table(results: Results) -> pd.DataFrame:
     )
 
 
+def classes_table(results: Results) -> pd.DataFrame:
+    """Return how many tasks have each class, by their labels and by their probabilities, the most frequent first.
+
+    Returns
+    -------
+    DataFrame
+        K rows, index the classes; columns ``labels`` (a number), ``share`` (of the tasks that have a label) and
+        ``expected`` (the sum of the probabilities of these tasks).
+    """
+    labelled = results.label >= 0
+    labels = np.bincount(results.label[labelled], minlength=results.answers.n_classes)
+    table = pd.DataFrame(
+        {
+            "labels": labels,
+            "share": labels / max(int(labelled.sum()), 1),
+            "expected": results.posterior[labelled].sum(axis=0),
+        },
+        index=results.answers.classes,
+    )
+    return table.sort_values(["labels", "expected"], ascending=False, kind="stable")
+
+
 def confusion_counts(results: Results) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Return how often each worker said one class where the consensus is another, where that occurs at all.
 

@@ -22,10 +22,12 @@ from deem_crowd.insight.judges import independent_errors
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.reliability import shows_no_label, wilson
 from deem_crowd.insight.results import Results
+from deem_crowd.insight.tables import classes_table
 from deem_crowd.report.details import Table, contested_rows, table_of
 from deem_crowd.report.ratings import rated_workers, retrain, unreliable
 from deem_crowd.report.sections import Section, drawn
 
+_CLASSES_SHOWN = 10
 IntArray = npt.NDArray[np.int64]
 
 
@@ -97,7 +99,8 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     coefficient = _panel_agreement(results)
     if coefficient:
         sentences.append(coefficient)
-    section = Section("How many labels can I trust?", sentences, [_kept(results, truth)])
+    tables = [_kept(results, truth), _by_class(results)]
+    section = Section("How many labels can I trust?", sentences, tables)
     section.figures += drawn(
         "Confidence of the labels",
         "How many labels have which confidence.",
@@ -112,6 +115,24 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         gold=truth,
     )
     return section
+
+
+def _by_class(results: Results) -> Table:
+    """Return how many labels each class has, and how many its probabilities expect."""
+    table = classes_table(results)
+    rows = [
+        [shown(name), f"{int(row['labels']):,}", percent(row["share"]), f"{row['expected']:,.1f}"]
+        for name, row in table.head(_CLASSES_SHOWN).iterrows()
+    ]
+    left = len(table) - _CLASSES_SHOWN
+    note = f"{counted(left, 'class', 'classes')} with fewer labels left out." if left > 0 else ""
+    header = ["class", "labels", "share of labels", "expected number"]
+    return Table(
+        "Labels of each class, and their number as the probabilities expect it",
+        header,
+        rows,
+        note=note,
+    )
 
 
 def _kept(results: Results, truth: IntArray | None) -> Table:

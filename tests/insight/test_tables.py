@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -264,11 +266,44 @@ def test_summary_is_a_screen_and_repr_is_three_lines(sparse_crowd) -> None:
     assert "&lt;b&gt;" in html
 
 
+@pytest.mark.parametrize("k", [2, 10, 11, 13])
+def test_the_expected_number_of_each_class_is_the_sum_of_its_probabilities(
+    k: int, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(k)
+    truth = draw.integers(k, size=400) * (draw.random(400) < 0.7)
+    rows = [
+        (t, w, f"c{truth[t] if draw.random() < 0.6 else draw.integers(k)}")
+        for t in range(400)
+        for w in range(4)
+    ]
+    agg = DEEMAggregator().fit(pd.DataFrame(rows, columns=["task", "worker", "label"]))
+    text = agg.summary().split("as the probabilities expect it:\n")[1].splitlines()
+    said = {line.split()[0]: line for line in text[: min(k, 10)]}
+    assert len(said) == min(k, 10)
+    expected = agg.probas_.sum()
+    given = agg.labels_.value_counts()
+    for name, line in said.items():
+        assert f" {given.get(name, 0):,} (" in line
+        assert line.endswith(f"expected {expected[name]:,.1f}")
+    if k > 10:
+        rest = expected.drop(said).sum()
+        assert text[10].split(": ")[1] == f"{400 - given[list(said)].sum()}, expected {rest:,.1f}"
+        assert text[10].split(": ")[0].strip() == f"{k - 10} more class{'es' * (k > 11)}"
+    agg.report(tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    for name in said:
+        assert f"{expected[name]:,.1f}" in page
+    assert ("with fewer labels left out" in page) == (k > 10)
+
+
 def test_shares_near_1_have_as_many_digits_as_those_near_0() -> None:
     rows = [(t, w, "bad" if t < 4 else "good") for t in range(1000) for w in "abc"]
     agg = DEEMAggregator().fit(pd.DataFrame(rows, columns=["task", "worker", "label"]))
     text = agg.summary()
-    assert "Labels: good 99.6 %, bad 0.4 %" in text
+    good, bad = text.split("as the probabilities expect it:\n")[1].splitlines()[:2]
+    assert good.split()[:4] == ["good", "996", "(99.6", "%),"]
+    assert bad.split()[:4] == ["bad", "4", "(0.4", "%),"]
     independent = agg.effective_sources_ > 2.95
     assert ("Worth at most" in text) == (not independent)  # as many as there are is no news
 
