@@ -298,8 +298,6 @@ def test_what_is_no_balance_is_refused_and_nothing_changes(balance: object, word
 def test_what_does_not_go_together_is_said() -> None:
     rows, _ = drawn(7, 50)
     agg = DEEMAggregator(class_balance=RARE)
-    with pytest.raises(ParameterError, match="classifier says how likely"):
-        agg.fit(rows, features=np.zeros((50, 2)))
     with pytest.raises(ParameterError, match="common names"):
         DEEM(label_names="own", class_balance=[0.5, 0.5]).fit(np.zeros((5, 3), dtype=int))
     found = DEEMAggregator(class_balance={**{k: v / 2 for k, v in RARE.items()}, "never": 0.5})

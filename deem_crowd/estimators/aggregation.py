@@ -69,7 +69,8 @@ def trained(
         if features is None:
             model, posterior = inference.fit_any(answers, plan, gold, progress, present, keep)
         else:
-            model, posterior = inference.fit_answers(answers, plan, gold, progress)
+            bare = replace(plan, class_balance=None)  # these come in with the features
+            model, posterior = inference.fit_answers(answers, bare, gold, progress)
     counts = None
     if isinstance(model, FittedModel):
         counts, model = model.pairs, replace(model, pairs=None)

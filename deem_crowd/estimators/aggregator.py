@@ -181,7 +181,6 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         """
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         parameters = self.get_params()
-        featured.check(features, parameters)
         seen = Memory(self._read(data, task, worker, label), known_labels.pairs(gold, task, label))
         plan = aggregation.planned(parameters)
         with threads.of_fit(seen.answers, plan, in_torch=features is not None):

@@ -142,6 +142,55 @@ def balanced(
     return model, moved
 
 
+def moved_to(
+    model: FittedModel,
+    posterior: FloatArray,
+    balance: FloatArray,
+    told: npt.NDArray[np.bool_],
+    answers: Answers,
+    gold: IntArray | None,
+    prior: FloatArray,
+) -> tuple[FittedModel, FloatArray]:
+    """Return a model of the answers and a posterior of answers and features, both moved towards known shares.
+
+    What a classifier says of a task is part of its posterior, so that the shares cannot be brought into the pool of the
+    answers before. The same is added to the log-probabilities of all tasks, with features or without.
+
+    Parameters
+    ----------
+    model : FittedModel
+        Of the answers, without known shares.
+    posterior : shape (N, K)
+        p(label | answers, features).
+    balance : shape (K',)
+    told : booleans, shape (N,)
+        Which tasks have answers or features; others have the known shares.
+    answers : Answers
+    gold : integers, shape (N,), optional
+        Known classes, −1 where unknown.
+    prior : shape (K',)
+        Of the model, over the classes that occur.
+
+    Returns
+    -------
+    FittedModel
+    posterior : shape (N, K)
+    """
+    used = model.used
+    known = np.zeros(len(posterior), dtype=bool) if gold is None else gold >= 0
+    open_ = torch.from_numpy(posterior[told & ~known][:, used])
+    known_shares, odds = torch.from_numpy(balance), np.zeros(model.n_classes)
+    odds[used] = class_balance.log_odds(open_, torch.from_numpy(prior), known_shares).numpy()
+    priors, right = np.zeros(model.n_classes), np.diagonal(model.confusion, axis1=1, axis2=2)
+    priors[used], skills = balance, model.skills
+    if np.allclose(skills, right @ model.priors[used]):  # those of tables
+        skills = right @ balance
+    result = class_balance.moved(torch.from_numpy(posterior), torch.from_numpy(odds)).numpy()
+    result[~told] = priors
+    result[known] = posterior[known]
+    return replace(model, class_log_odds=odds, priors=priors, skills=skills), result
+
+
 def _named(balance: Any) -> tuple[list[Hashable] | None, npt.NDArray[np.float64]]:
     """Return labels and their shares; no labels where shares are in the order of the classes."""
     names: list[Hashable] | None = None

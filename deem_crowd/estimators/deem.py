@@ -212,14 +212,14 @@ class DEEM(
                 raise declaration.unknown_parameter("DEEM.fit", name, settings)
         settings.update(overrides)
         declaration.check(settings, type(self))
-        featured.check(features, settings)
         predictions = inputs.opened(predictions)
         answers, columns, named = naming.read(predictions, settings, gold)
         known = None if gold is None else class_vector(gold, answers, "gold")
         truth = None if y is None else class_vector(y, answers, "y")
         seen = Memory(taken.identified(answers, predictions), known)
         dense = features is not None or settings["label_names"] == "own"
-        model, posterior = trained(seen, settings, dense=dense)
+        bare = settings if features is None else {**settings, "class_balance": None}
+        model, posterior = trained(seen, bare, dense=dense)
         counts = None if isinstance(model, SparseModel) else model.pairs
         made, settled = None, known
         if features is not None:

@@ -53,6 +53,8 @@ def pack(made: FeatureModel | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "log_prior": _tensor(made.log_prior),
         "offset": _tensor(made.scaling.offset),
     }
+    if made.log_odds is not None:
+        tensors["log_odds"] = _tensor(made.log_odds)
     if isinstance(made.predictor, learners.Linear):
         scaler, coefficients = made.predictor.scaler, made.predictor.coefficients
         content |= {"kind": _LINEAR, "centred": scaler.centre is not None}
@@ -146,6 +148,7 @@ def unpack(reader: Reader, labels: Any) -> FeatureModel | None:
         n_columns=n_columns,
         regional=_regional(reader, content, n_columns, k),
         columns=columns,
+        log_odds=_array(reader, "log_odds", (k,)) if reader.has("features.log_odds") else None,
     )
 
 

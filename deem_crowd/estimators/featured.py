@@ -11,10 +11,11 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.estimators.balance import balanced, moved_to, shares
 from deem_crowd.estimators.fit import only_used_classes
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.estimators.information import answer_information
-from deem_crowd.exceptions import DataError, DataWarning, ParameterError, UnsupportedError
+from deem_crowd.exceptions import DataError, DataWarning, UnsupportedError
 from deem_crowd.features import rows as feature_rows
 from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.design import make_design
@@ -54,6 +55,8 @@ class FeatureModel:
         Where workers have tables in several regions.
     columns : list of str, optional
         Names of the features, where they have any.
+    log_odds : shape (K',), optional
+        Where the shares of the classes are known: what the model of the answers adds to its log-probabilities.
     """
 
     classifier: Any
@@ -66,6 +69,7 @@ class FeatureModel:
     n_columns: int
     regional: Any = None
     columns: list[str] | None = None
+    log_odds: FloatArray | None = None
 
     def posterior(
         self,
@@ -101,11 +105,12 @@ class FeatureModel:
             )
         word = self.scaling(self.predictor.log_proba(rows.x))
         log_word = rows.spread(word, self.log_prior)
+        told_by = by_answers[:, self.used]
+        if self.log_odds is not None:  # a task without answers has the known shares instead
+            told_by[np.diff(answers.task_ptr) == 0] = np.exp(self.log_prior + self.log_odds)
         number = np.maximum(np.diff(answers.task_ptr), 1)[:, None].astype(np.float64)
         power = 1 / design_effect(number, self.correlation or 0.0)
-        logits = (
-            np.log(np.maximum(by_answers[:, self.used], 1e-30)) - power * self.log_prior + log_word
-        )
+        logits = np.log(np.maximum(told_by, 1e-30)) - power * self.log_prior + log_word
         if self.regional is not None:
             worker = np.arange(answers.n_workers) if workers is None else workers
             classes = np.arange(answers.n_classes) if classes is None else classes
@@ -143,10 +148,10 @@ def add_features(
     features
         See :func:`deem_crowd.features.rows.read`.
     settings : mapping
-        ``classifier``, ``device``, ``dtype`` and ``random_state``.
+        ``classifier``, ``class_balance``, ``device``, ``dtype`` and ``random_state``.
     model : FittedModel
     posterior : shape (N, K)
-        Of the answers alone.
+        Of the answers alone, without known shares of the classes.
     labels : array, shape (K,)
         What the classifier calls the classes.
 
@@ -189,6 +194,11 @@ def add_features(
             settings["regions"],
             one_sided.are_most(design.answers_named()),
         )
+    balance = shares(settings["class_balance"], answers.classes, used)
+    without = learned is None or learned.reading == WITHOUT
+    if balance is not None and without:
+        states = torch.from_numpy(posterior[:, used[model.class_map]])
+        model, posterior = balanced(model, states, balance, design, answers, gold)
     if learned is None:
         return model, posterior, None, gold
     if learned.reading == WITHOUT:
@@ -197,8 +207,15 @@ def add_features(
     if learned.together is not None:
         log_prior = np.log(learned.together.prior)
         model = _with_tables(model, answers, design, used, learned)
-    whole = np.zeros_like(posterior)
+    whole, odds = np.zeros_like(posterior), None
     whole[:, used] = learned.posterior
+    if balance is not None and without:
+        whole = posterior
+    elif balance is not None:
+        told = np.diff(answers.task_ptr) > 0
+        told[rows.place] = True
+        model, whole = moved_to(model, whole, balance, told, answers, gold, np.exp(log_prior))
+        odds = model.class_log_odds[used] if model.class_log_odds is not None else None
     made = FeatureModel(
         classifier=learned.classifier(np.asarray(labels)[used]),
         use=f"{learned.reading}: {learned.why}",
@@ -212,6 +229,7 @@ def add_features(
         n_columns=rows.x.shape[1],
         regional=_regional(learned),
         columns=feature_rows.names(features),
+        log_odds=odds,
     )
     settled = gold
     if learned.reading != WITHOUT:
@@ -263,20 +281,6 @@ def _with_tables(
         information=answer_information(design, states),
         warm_starts={},
     )
-
-
-def check(features: Any, parameters: Mapping[str, Any]) -> None:
-    """Check that parameters go together with features.
-
-    Raises
-    ------
-    ParameterError
-    """
-    if features is not None and parameters["class_balance"] is not None:
-        raise ParameterError(
-            "class_balance does not go together with features: with these, a classifier says how likely each class is. "
-            "Leave out one of them."
-        )
 
 
 def require(state: Mapping[str, Any]) -> FeatureModel:
