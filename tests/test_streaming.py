@@ -15,7 +15,7 @@ from examples import runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deem_crowd import Answers, DEEMAggregator
+from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.data import parquet as streaming
 from deem_crowd.exceptions import DataError, DataWarning, FormError, MissingColumnError
 
@@ -256,3 +256,39 @@ def test_soft_answers_extended_by_the_rest(cut, seed) -> None:
     wide = narrow.extended(Answers.from_soft_frame(rows[cut:]))
     assert list(wide.classes) == ["a", "b", "c"]
     np.testing.assert_allclose(wide.soft.sum(1), 1)
+
+
+@pytest.mark.parametrize("form", ["array", "frame"])
+def test_what_is_new_in_a_later_part_is_told_with_what_helps(form: str) -> None:
+    draw = np.random.default_rng(0)
+    first, more = draw.integers(2, size=(30, 4)), draw.integers(3, size=(20, 5))
+
+    def as_form(matrix):
+        return (
+            pd.DataFrame(matrix, columns=list("abcde")[: matrix.shape[1]])
+            if form == "frame"
+            else matrix
+        )
+
+    model = DEEM().partial_fit(as_form(first))
+    before = model.predict_proba(as_form(first))
+    with pytest.raises(DataError, match=r"The first call settles the sources: begin with a column"):
+        model.partial_fit(as_form(np.minimum(more, 1)))
+    with pytest.raises(
+        DataError, match=r"The first call settles the classes: begin with DEEM\(n_classes=K\)"
+    ):
+        model.partial_fit(as_form(more[:, :4]))
+    np.testing.assert_array_equal(model.predict_proba(as_form(first)), before)
+    # what they say
+    wider = np.column_stack([first, np.full(30, -1)])
+    model = DEEM(n_classes=3).partial_fit(as_form(wider)).partial_fit(as_form(more))
+    assert model.probas_.shape == (50, 3)
+    rows = []
+    for matrix, names in ((first, "t"), (more, "u")):
+        task, worker = np.nonzero(matrix >= 0)
+        labels = matrix[task, worker]
+        rows.append(
+            pd.DataFrame({"task": [f"{names}{t}" for t in task], "worker": worker, "label": labels})
+        )
+    agg = DEEMAggregator().partial_fit(rows[0]).partial_fit(rows[1])
+    assert agg.probas_.shape == (50, 3)

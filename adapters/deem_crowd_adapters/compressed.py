@@ -105,6 +105,8 @@ _KINDS: dict[bytes, tuple[str, Any]] = {
     b"BZh": ("bzip2", lambda raw: _Streams(raw, bz2.BZ2Decompressor)),
     b"\xfd7zXZ\x00": ("xz", lambda raw: _Streams(raw, lzma.LZMADecompressor)),
     b"\x28\xb5\x2f\xfd": ("Zstandard", _zstandard),
+    # and frames to be skipped, of which parallel compressors write the first one
+    **{bytes([0x50 + n]) + b"\x2a\x4d\x18": ("Zstandard", _zstandard) for n in range(16)},
 }
 
 

@@ -263,7 +263,7 @@ class _Settings:
         if path is None:
             return None
         try:
-            table = intake.read_ids(path, self.reading, [what, "cost"], self.ids)
+            table = intake.read_ids(path, self.reading, [what, "cost"], self.ids, "cost")
         except MissingColumnError as error:
             raise MissingColumnError(
                 f"{error} Costs are by task; with --pairs by worker."

@@ -290,11 +290,16 @@ def _warn_of_gold(asked: Reading) -> None:
 
 
 def read_ids(
-    path: str, asked: Reading, needed: Sequence[str], like: Mapping[str, Any]
+    path: str,
+    asked: Reading,
+    needed: Sequence[str],
+    like: Mapping[str, Any],
+    only_other: str | None = None,
 ) -> pd.DataFrame:
     """Return the columns of a file that are needed; ids that are written like those of ``like`` become these.
 
-    Columns may be called as those of the answers are.
+    Columns may be called as those of the answers are. The column ``only_other`` may have any name where it is the only
+    one beside the others that are needed.
     """
     from deem_crowd_adapters.files import read_table
 
@@ -311,6 +316,9 @@ def read_ids(
     for part, column in asked.columns.items():
         if part in needed and part not in frame and column in frame:
             frame = frame.rename(columns={column: part})
+    others = [name for name in frame.columns if name not in needed]
+    if only_other is not None and only_other not in frame and len(others) == 1:
+        frame = frame.rename(columns={others[0]: only_other})
     try:
         require_columns(frame, needed)
     except MissingColumnError as error:

@@ -195,7 +195,7 @@ def class_codes(
     else:
         check_ids("classes", classes, len(classes))
         index = named(classes, "label")
-        rank = np.append(index.get_indexer(labels), -1).astype(np.int32)
+        rank = np.append(ids.class_places(index, labels), -1).astype(np.int32)
         unknown = np.flatnonzero(rank[:-1] < 0)
         if len(unknown):
             rows = int(np.isin(codes, unknown).sum())

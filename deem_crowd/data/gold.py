@@ -96,7 +96,7 @@ def positions(
     given = labels.notna().to_numpy()
     position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
     known = pd.Index(labels[given], tupleize_cols=False)
-    classes = answers.classes.get_indexer(known)
+    classes = index.class_places(answers.classes, known)
     unknown = np.flatnonzero(classes < 0)
     if len(unknown):
         strange = dict.fromkeys(known.take(unknown))

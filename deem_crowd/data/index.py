@@ -87,6 +87,28 @@ def _refuse_collisions(values: npt.NDArray[np.object_], column: str) -> None:
         )
 
 
+def class_places(known: pd.Index, values: pd.Index) -> IntArray:
+    """Return where each value stands among known ones, −1 where it does not.
+
+    Floats of one precision are found among those of another: 0.1 among the labels of a float32 column.
+    """
+    found: IntArray = known.get_indexer(values)
+    lost = np.flatnonzero(found < 0)
+    widths = [_float_bytes(index) for index in (known, values)]
+    if len(lost) and None not in widths and widths[0] != widths[1]:
+        short = known.astype("float32")
+        if short.is_unique:
+            found[lost] = short.get_indexer(values.take(lost).astype("float32"))
+    return found
+
+
+def _float_bytes(values: pd.Index) -> int | None:
+    """Return how many bytes each of some floats takes; None of anything else."""
+    dtype = values.dtype
+    dtype = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
+    return dtype.itemsize if pd.api.types.is_float_dtype(dtype) else None
+
+
 def refuse_collisions(old: pd.Index, new: pd.Index, column: str) -> None:
     """Raise :class:`DataError` if ids of one Index and of another could be meant as one, but are not equal."""
     if old.dtype == new.dtype and old.dtype != object:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.memory import require
-from deem_crowd.exceptions import FormError
+from deem_crowd.exceptions import FormError, counted
 
 if TYPE_CHECKING:
     import torch
@@ -79,11 +79,14 @@ class Views:
         return np.repeat(np.arange(self.n_tasks, dtype=np.int32), np.diff(self.task_ptr))
 
     def __repr__(self) -> str:
-        kind = "soft answers" if self.is_soft else "answers"
-        return (
-            f"Answers({self.n_answers:,} {kind}, {self.n_tasks:,} tasks, {self.n_workers:,} workers, "
-            f"{self.n_classes:,} classes)"
-        )
+        kind = "soft answer" if self.is_soft else "answer"
+        said = [
+            counted(self.n_answers, kind, f"{kind}s"),
+            counted(self.n_tasks, "task"),
+            counted(self.n_workers, "worker"),
+            counted(self.n_classes, "class", "classes"),
+        ]
+        return f"Answers({', '.join(said)})"
 
     def dense(self) -> torch.Tensor:
         """Return the (N, D) int64 tensor of labels with −1 for missing.

@@ -194,7 +194,7 @@ def label_codes(labels: Any, consensus: Consensus, name: str = "labels") -> IntA
         )
     labels = labels[labels.notna()]
     place = consensus.tasks.get_indexer(labels.index)
-    code = consensus.classes.get_indexer(pd.Index(labels, tupleize_cols=False))
+    code = index.class_places(consensus.classes, pd.Index(labels, tupleize_cols=False))
     elsewhere, strange = np.flatnonzero(place < 0), np.flatnonzero(code < 0)
     if len(elsewhere):
         raise DataError(

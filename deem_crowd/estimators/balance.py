@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.exceptions import DataWarning, ParameterError, counted, first_few
@@ -67,6 +68,9 @@ def shares(
             )
         names = list(every)
     classes = every.take(used)
+    labels = list(every)
+    place = index.class_places(every, pd.Index(names, tupleize_cols=False))
+    names = [name if at < 0 else labels[at] for name, at in zip(names, place.tolist(), strict=True)]
     by_name = dict(zip(names, values.tolist(), strict=True))
     by_text = {str(name): value for name, value in by_name.items()}
     exact = all(one in by_name for one in classes) or len(by_text) < len(by_name)

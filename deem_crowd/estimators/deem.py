@@ -305,15 +305,16 @@ class DEEM(
                 answers = taken.identified(answers, predictions)
             else:
                 columns = self.__dict__.get(COLUMNS)
-                rows = taken.in_order(predictions, self.__dict__)
                 # no warning of sources that are silent in a later part
                 k = None if unsettled else before.answers.n_classes
-                answers = as_answers(rows, k, warn_empty=("task",))
+                with taken.of_a_part():
+                    rows = taken.in_order(predictions, self.__dict__)
+                    answers = as_answers(rows, k, warn_empty=("task",))
+                    self._same_sources(answers)
             known = None if gold is None else class_vector(gold, answers, "gold")
             if before is None:
                 seen = Memory(answers, known)
             else:
-                self._same_sources(answers)
                 if not isinstance(predictions, Answers):
                     answers, earlier = taken.further(answers, predictions, before.answers)
                     answers = replace(answers, workers=earlier.workers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -188,3 +189,32 @@ def by_ids(new: Answers, fitted_on: Answers) -> tuple[Answers, npt.NDArray[np.in
             DataWarning,
         )
     return new.select(classes=(classes, fitted_on.classes)), workers
+
+
+@contextlib.contextmanager
+def of_a_part() -> Iterator[None]:
+    """Say what helps where a later part of a stream has sources or classes that the first one did not have.
+
+    Raises
+    ------
+    DataError
+    """
+    try:
+        yield
+    except DataError as error:
+        said = str(error)
+        if "n_classes=" in said:
+            more = (
+                "The first call settles the classes: begin with DEEM(n_classes=K), K counting those to come, or fit "
+                "all rows at once."
+            )
+        elif "fitted with" in said:
+            more = (
+                "The first call settles the sources: begin with a column for each, −1 where it has not answered yet, "
+                "or fit all rows at once."
+            )
+        else:
+            raise
+        raise DataError(
+            f"{said} {more} DEEMAggregator().partial_fit takes new workers and labels at any time."
+        ) from error

@@ -68,6 +68,13 @@ def test_next_takes_what_to_leave_out_what_is_new_and_what_it_costs(folder, agg)
         agg, 20, exclude=first["task"], unanswered=["new1", "new2"], costs=costs
     )
     same(table(f"{line} --per-task-limit 9"), expected)
+    # the only column beside the tasks may have any name, as in Python
+    costs.rename_axis("task").rename("price in EUR").to_csv("costs.csv")
+    same(table(f"{line} --per-task-limit 9"), expected)
+    pd.DataFrame({"task": costs.index, "a": 1.0, "b": 2.0}).to_csv("costs.csv", index=False)
+    done = call(line)
+    assert done.exit_code == 1
+    assert "missing columns 'cost'; found 'task', 'a', 'b'" in done.output
 
 
 def test_next_takes_records_of_json_and_a_sheet(folder, agg) -> None:

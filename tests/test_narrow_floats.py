@@ -1,0 +1,66 @@
+"""Labels in float32 are found under Python's floats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deem_crowd import Answers, DEEMAggregator, decide
+from deem_crowd.exceptions import DataError, ParameterError
+
+draw = np.random.default_rng(0)
+TRUTH = draw.integers(2, size=60)
+TASK = np.repeat(np.arange(60), 3)
+CODE = np.where(draw.random(180) < 0.8, TRUTH[TASK], 1 - TRUTH[TASK])
+LABEL = np.array([0.1, 0.7])[CODE]
+FRAME = pd.DataFrame({"task": TASK, "worker": np.tile(range(3), 60), "label": LABEL})
+SHARES = {0.1: 0.2, 0.7: 0.8}
+
+
+@pytest.fixture(params=["float32", "Float32", "category"])
+def narrow(request: pytest.FixtureRequest) -> pd.DataFrame:
+    labels = FRAME["label"].astype("float32" if request.param == "category" else request.param)
+    return FRAME.assign(label=labels.astype(request.param))
+
+
+def test_gold_and_shares_are_those_of_the_labels(narrow: pd.DataFrame) -> None:
+    wide = DEEMAggregator(class_balance=SHARES).fit(FRAME, gold={0: 0.1, 1: 0.7})
+    golds: list[Any] = [
+        {0: 0.1, 1: 0.7},
+        pd.Series([0.1, 0.7]),
+        pd.Series([0.1, 0.7], dtype="float32"),
+    ]
+    for gold in golds:
+        agg = DEEMAggregator(class_balance=SHARES).fit(narrow, gold=gold)
+        np.testing.assert_allclose(agg.probas_.to_numpy(), wide.probas_.to_numpy())
+    stated = pd.Series(0.1, index=range(60))
+    told = decide.suspect_labels(agg, 5, labels=stated)
+    assert told["task"].tolist() == decide.suspect_labels(wide, 5, labels=stated)["task"].tolist()
+    np.testing.assert_allclose(
+        agg.predict_proba(FRAME).to_numpy(), wide.predict_proba(FRAME).to_numpy()
+    )
+
+
+def test_classes_may_be_given_in_either_precision(narrow: pd.DataFrame) -> None:
+    answers = Answers.from_frame(narrow, classes=[0.7, 0.1])
+    np.testing.assert_array_equal(
+        answers.hard_label, Answers.from_frame(FRAME, classes=[0.7, 0.1]).hard_label
+    )
+
+
+def test_other_numbers_are_no_labels(narrow: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match=r"1 label that no worker gave: 0\.11"):
+        DEEMAggregator().fit(narrow, gold={0: 0.11})
+    with pytest.raises(ParameterError, match="has no share for 1 label"):
+        DEEMAggregator(class_balance={0.1: 0.5, 0.71: 0.5}).fit(narrow)
+
+
+def test_one_of_each_is_told_in_the_singular() -> None:
+    assert repr(Answers.from_frame(FRAME[:1])) == "Answers(1 answer, 1 task, 1 worker, 1 class)"
+    assert (
+        repr(Answers.from_dense([[0, 1], [1, -1]]))
+        == "Answers(3 answers, 2 tasks, 2 workers, 2 classes)"
+    )
