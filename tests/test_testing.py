@@ -25,7 +25,7 @@ from deem_crowd.testing import ConformanceError, check_adapter, check_aggregator
 def test_built_in_samplers(name) -> None:
     passed = check_sampler(deem_crowd.samplers()[name].load(), n_steps=50)
     assert "reaches the distribution" in passed
-    assert len(passed) == 9
+    assert len(passed) == 10
 
 
 class Fills(Gibbs):
@@ -395,7 +395,7 @@ class Wanders(Vote):
 
 
 def test_the_vote_keeps_the_contract() -> None:
-    assert len(check_aggregator(Vote)) == 24
+    assert len(check_aggregator(Vote)) == 25
 
 
 @pytest.mark.parametrize(
@@ -440,6 +440,38 @@ def test_an_aggregator_that_is_mostly_wrong() -> None:
     ) as caught:
         check_aggregator(FirstRow, accuracy=0.999)
     assert caught.value.check == "accuracy"
+
+
+class Chatty(Vote):
+    def fit_predict(self, data):
+        print("fitting\n", len(data))
+        return super().fit_predict(data)
+
+
+class ChattySampler(Gibbs):
+    def sample(self, energy, state, mask, n_steps, generator):
+        print("sampling")
+        return super().sample(energy, state, mask, n_steps, generator)
+
+
+def chatty_adapter(frame: pd.DataFrame, **options) -> Answers:
+    print("reading")
+    return adapters.from_long(frame, **options)
+
+
+def test_plugins_that_print_are_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    calls = {
+        "fitting": lambda **how: check_aggregator(Chatty, **how),
+        "sampling": lambda **how: check_sampler(ChattySampler, n_steps=50, **how),
+        "reading": lambda **how: check_adapter(chatty_adapter, lambda frame: frame, **how),
+    }
+    for word, call in calls.items():
+        said = f"wrote to standard output, '{word}' first. .* leave out print"
+        with pytest.raises(ConformanceError, match=said) as caught:
+            call()
+        assert caught.value.check == "standard output"
+        assert word in capsys.readouterr().out  # it is not swallowed
+        assert "standard output" not in call(skip={"standard output": "a demonstration"})
 
 
 def test_skipping_needs_known_names_and_reasons() -> None:
@@ -585,7 +617,7 @@ def spoilt(**changes):
 )
 def test_spoilt_skills_errors_and_priors_are_found(check, changes) -> None:
     others = {name: "not this one" for name in check_names() if name != check}
-    assert check_aggregator(spoilt(), skip=others) == [check]
+    assert check_aggregator(spoilt(), skip=others) == [check, "standard output"]
     with pytest.raises(ConformanceError) as error:
         check_aggregator(spoilt(**changes), skip=others)
     assert error.value.check == check

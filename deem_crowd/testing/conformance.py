@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import random
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
 import numpy as np
@@ -57,6 +59,7 @@ class Checks:
         self.passed: list[str] = []
         self._names: list[str] = []
         self._current = ""
+        self._printed: list[str] = []
 
     def run(self, name: str, check: Callable[[], None]) -> None:
         """Run one check, unless it is skipped.
@@ -71,7 +74,8 @@ class Checks:
             return
         self._current = name
         try:
-            check()
+            with self._reading_output():
+                check()
         except ConformanceError:
             raise
         except Exception as error:
@@ -82,6 +86,27 @@ class Checks:
                 "It has to get through this without an error.",
             ) from error
         self.passed.append(name)
+
+    @contextmanager
+    def _reading_output(self) -> Iterator[None]:
+        """Remember what is printed inside, and print it then."""
+        heard = io.StringIO()
+        try:
+            with redirect_stdout(heard):
+                yield
+        finally:
+            if text := heard.getvalue():
+                self._printed.append(text)
+                sys.stdout.write(text)
+
+    def _silent(self) -> None:
+        """Fail if a check has printed something."""
+        shown = "".join(self._printed).strip().partition("\n")[0]
+        self.require(
+            not self._printed,
+            f"it wrote to standard output, {shown[:60]!r} first.",
+            "In the shell that is where the result goes: leave out print, or write to standard error or a log.",
+        )
 
     def run_all(self, kit: object) -> None:
         """Run the methods of ``kit`` that :func:`check` marks, its own and then those of its bases.
@@ -101,13 +126,15 @@ class Checks:
             raise ConformanceError(self.plugin, self._current, seen, remedy)
 
     def finish(self) -> list[str]:
-        """Return the checks that passed.
+        """Return the checks that passed, after the last one: that nothing was printed.
 
         Raises
         ------
+        ConformanceError
         ParameterError
             If a check was to be skipped that there is not.
         """
+        self.run("standard output", self._silent)
         strangers = sorted(set(self._skip) - set(self._names))
         if strangers:
             raise ParameterError(
