@@ -161,3 +161,49 @@ def test_a_task_without_answers_gets_the_class_shares(tmp_path) -> None:
         np.testing.assert_allclose(
             prior, np.broadcast_to(model.priors_.to_numpy(), (3, 2)), atol=1e-9
         )
+
+
+def copying(seed: int, repeats: float) -> tuple[pd.DataFrame, pd.Series, list[str]]:
+    """Return 14 one-sided functions on 1,000 tasks, of which three repeat a fourth one, and the truth."""
+    rng = np.random.default_rng(seed)
+    truth, says = (rng.random(1000) < 0.4).astype(int), np.arange(14) % 2
+    speaks = np.zeros((1000, 14), dtype=bool)
+    for i, own in enumerate(says):
+        share = (truth == own).mean()
+        chance = np.where(truth == own, 0.09 / share, 0.03 / (1 - share))
+        speaks[:, i] = rng.random(1000) < chance
+    first, *others = group = [0, 2, 4, 6]
+    for i in others:
+        same = rng.random(1000) < repeats
+        speaks[same, i] = speaks[same, first]
+    task, worker = np.nonzero(speaks)
+    frame = pd.DataFrame({"task": task, "worker": [f"f{i}" for i in worker], "label": says[worker]})
+    return frame, pd.Series(truth), [f"f{i}" for i in group]
+
+
+@pytest.mark.parametrize("repeats", [0.3, 0.5])
+def test_functions_of_a_group_that_is_named_count_less_where_who_answered_is_evidence(
+    repeats: float,
+) -> None:
+    gains, used = [], []
+    for seed in range(4):
+        frame, truth, group = copying(seed, repeats)
+        loss = []
+        for groups in (None, {"team": group}):
+            agg = DEEMAggregator(groups=groups).fit(frame)
+            found = agg.probas_.to_numpy()[
+                np.arange(len(agg.probas_)), truth[agg.probas_.index].to_numpy()
+            ]
+            loss.append(-np.log(np.maximum(found, 1e-12)).mean())
+            used.append(PRESENCE in set(agg.selection_["candidate"]))
+        gains.append(loss[0] - loss[1])
+    assert any(used)
+    assert np.mean(gains) > 0.08
+
+
+def test_a_group_of_one_changes_nothing_where_who_answered_is_evidence() -> None:
+    frame, _, group = copying(0, 0.0)
+    alone = DEEMAggregator().fit(frame)
+    assert PRESENCE in set(alone.selection_["candidate"])
+    named = DEEMAggregator(groups={"one": group[:1]}).fit(frame)
+    pd.testing.assert_frame_equal(named.probas_, alone.probas_)

@@ -11,6 +11,9 @@ W[i, l, k] = log p_i[l, k] − log(1 − e_i[k]) and b[k] = log π_k + Σ_i log(
 the rate at which the source names l at all, times a lift for l = k that all sources share; that counts as many tasks as
 make two answers.
 
+Sources of a group that shares errors, where the caller names some, count 1 / (1 + c ρ) each, by word and by silence,
+with c other members and ρ = 1/2.
+
 The model is used only where three questions are answered with yes (:func:`find`): most sources speak for one class; the
 likelihood gains more over sources that speak at a constant rate than Schwarz's penalty (*Annals of Statistics* 6, 1978)
 for its numbers; and no pair of sources speaks together more or less often than the model says (a Bonferroni test at 5 %
@@ -37,6 +40,8 @@ from deem_crowd.training.em import Tables, climb
 _PRIOR_ANSWERS = 2.0
 _FIRST_LIFT = 3.0
 _SMALLEST = 1e-6
+SHARED = 0.5
+"""Share of what sources of one group say that they share."""
 _LEAST_EXPECTED, _LEAST_PAIRS, _LEVEL = 5.0, 40, 0.05
 """Of the test of pairs: common tasks that a pair must be expected to have, pairs, and the chance of a false alarm."""
 
@@ -68,13 +73,17 @@ class Presence:
     history: list[float]
 
 
-def find(answers: Answers, design: DesignMatrix) -> Presence | None:
+def find(
+    answers: Answers, design: DesignMatrix, group: npt.NDArray[np.int64] | None = None
+) -> Presence | None:
     """Return the fit of a presence model where the answers speak for it, else None.
 
     Parameters
     ----------
     answers, design : the same data
         N tasks, D workers, K classes.
+    group : shape (D,), optional
+        Number of each worker's group of sources that share errors, −1 for none.
     """
     named = design.answers_named()
     given = named.sum(1)
@@ -84,11 +93,22 @@ def find(answers: Answers, design: DesignMatrix) -> Presence | None:
         or not one_sided.are_most(named)
     ):
         return None
-    presence = fit(design, named)
+    presence = fit(design, named, _power(given.numpy(), group))
     n_numbers = int((given > 0).sum()) * (design.n_classes - 1)
     if presence.gain <= 0.5 * n_numbers * math.log(design.n_tasks_in_all):
         return None
-    return presence if fits_pairs(answers, design, presence) else None
+    return presence if fits_pairs(answers, design, presence, group) else None
+
+
+def _power(given: npt.NDArray[np.float64], group: npt.NDArray[np.int64] | None) -> torch.Tensor:
+    """Return what the word and the silence of each source count, shape (D,): less in groups that share errors."""
+    others = np.zeros(len(given))
+    if group is not None:
+        members = np.bincount(
+            group[(group >= 0) & (given > 0)], minlength=group.max(initial=-1) + 1
+        )
+        others = np.where(group >= 0, np.append(members, 1)[group] - 1, 0).clip(min=0)
+    return torch.from_numpy(1 / (1 + SHARED * others))
 
 
 class _Speaking:
@@ -100,11 +120,14 @@ class _Speaking:
         How often each source named each class.
     n_tasks : int
         N.
+    power : shape (D,)
+        What the word and the silence of each source count.
     """
 
     n_subtypes, bounded = 1, False
 
-    def __init__(self, named: torch.Tensor, n_tasks: int) -> None:
+    def __init__(self, named: torch.Tensor, n_tasks: int, power: torch.Tensor) -> None:
+        self._power = power[:, None]
         self._named, self._rate = named, named / n_tasks
         self._lift = _FIRST_LIFT
 
@@ -125,7 +148,8 @@ class _Speaking:
         table = table * (speaks.clamp_max(1 - _SMALLEST) / speaks)[:, None, :]
         silent = torch.log1p(-table.sum(1))
         log_shares = torch.log((tasks + 1) / (tasks.sum() + len(tasks)))
-        return Tables(table.log() - silent[:, None, :], log_shares + silent.sum(0))
+        odds = table.log() - silent[:, None, :]
+        return Tables(odds * self._power[:, None], log_shares + (silent * self._power).sum(0))
 
     def log_evidence(self, counts: torch.Tensor, tasks: torch.Tensor) -> float:
         """Return NaN: the bound of this model is not asked for."""
@@ -146,19 +170,20 @@ class _Speaking:
         self._lift = carried["lift"]
 
 
-def fit(design: DesignMatrix, named: torch.Tensor) -> Presence:
-    """Fit by EM; ``named``, shape (D, K), is how often each source named each class."""
+def fit(design: DesignMatrix, named: torch.Tensor, power: torch.Tensor | None = None) -> Presence:
+    """Fit by EM; ``named``, shape (D, K), is how often a source named each class; they count ``power``, shape (D,)."""
+    power = torch.ones(len(named), dtype=torch.float64) if power is None else power
     k, n = design.n_classes, design.n_tasks_in_all
     votes = design.votes
     start = (votes + 0.5 / k) / (votes.sum(1, keepdim=True) + 0.5)
-    member = climb(design, start, _Speaking(named, n), noted=True)
+    member = climb(design, start, _Speaking(named, n, power), noted=True)
     history = member.log_likelihood
-    gain = history[-1] * n - _constant_rate(named, n)
-    bias, odds = member.energy.bias, member.energy.weight.exp()
+    gain = history[-1] * n - _constant_rate(named, n, power)
+    bias, odds = member.energy.bias, (member.energy.weight / power[:, None, None]).exp()
     speaks = odds.sum(1) / (1 + odds.sum(1))
     named_by_all = (odds * (1 - speaks)[:, None]).mean(0)
     energy = Energy(bias, member.energy.weight, (named_by_all / (1 - speaks.mean(0))).log())
-    shares = (bias - torch.log1p(-speaks).sum(0)).exp()
+    shares = (bias - (torch.log1p(-speaks) * power[:, None]).sum(0)).exp()
     return Presence(energy, shares, member.states, gain, speaks, history)
 
 
@@ -175,15 +200,24 @@ def _lift(named: torch.Tensor, shares: torch.Tensor, own: float) -> float:
     return low
 
 
-def _constant_rate(named: torch.Tensor, n_tasks: int) -> float:
+def _constant_rate(named: torch.Tensor, n_tasks: int, power: torch.Tensor) -> float:
     """Return the log-likelihood of sources that name each class at a rate of their own, whatever the task, in nats."""
     given = named.sum(1)
     silent = torch.xlogy(n_tasks - given, 1 - given / n_tasks)
-    return float(torch.xlogy(named, named / n_tasks).sum() + silent.sum())
+    spoken = torch.xlogy(named, named / n_tasks).sum(1)
+    return float(power @ (spoken + silent))
 
 
-def fits_pairs(answers: Answers, design: DesignMatrix, presence: Presence) -> bool:
-    """Tell whether pairs of sources speak together as often as the model says; no, if too few can tell."""
+def fits_pairs(
+    answers: Answers,
+    design: DesignMatrix,
+    presence: Presence,
+    group: npt.NDArray[np.int64] | None = None,
+) -> bool:
+    """Tell whether pairs of sources speak together as often as the model says; no, if too few can tell.
+
+    Pairs of one group, shape (D,), are not asked.
+    """
     n_answers = design.reduce_array(np.bincount(answers.worker, minlength=answers.n_workers))
     n_tasks = design.n_tasks_in_all
     chosen = np.argsort(-n_answers, kind="stable")[: pairs.MAX_SOURCES]
@@ -192,6 +226,9 @@ def fits_pairs(answers: Answers, design: DesignMatrix, presence: Presence) -> bo
     speaks: npt.NDArray[np.float64] = presence.speaks.numpy()[chosen]
     expected = (speaks * (presence.shares.numpy() * n_tasks)) @ speaks.T
     asked = np.triu(expected > _LEAST_EXPECTED, 1)
+    if group is not None:
+        same = group[chosen]
+        asked &= (same[:, None] != same) | (same < 0)
     if asked.sum() < _LEAST_PAIRS:
         return False
     spread = np.sqrt(expected[asked] * (1 - expected[asked] / n_tasks))

@@ -129,7 +129,7 @@ def select(
                 rater.candidate(n, member, "overruled")
                 for n, member in ((name, structured), (rows.TABLES, tables))
             ]
-            spoken = presence.find(answers, design) if parts.presence else None
+            spoken = presence.find(answers, design, group) if parts.presence else None
             if spoken is not None:
                 return _by_presence(design, tables, considered, spoken)
             return Selected(considered, tables, power=told)
