@@ -106,7 +106,7 @@ def _float_bytes(values: pd.Index) -> int | None:
     """Return how many bytes each of some floats takes; None of anything else."""
     dtype = values.dtype
     dtype = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
-    return dtype.itemsize if pd.api.types.is_float_dtype(dtype) else None
+    return int(getattr(dtype, "itemsize", 0)) if pd.api.types.is_float_dtype(dtype) else None
 
 
 def refuse_collisions(old: pd.Index, new: pd.Index, column: str) -> None:

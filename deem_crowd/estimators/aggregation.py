@@ -141,7 +141,7 @@ def predicted(
         If there are features, and the model knows none.
     """
     model, workers, classes = state["_fitted"]
-    known_classes = ids.class_places(classes, answers.classes)
+    known_classes = ids.class_places(classes, answers.classes).astype(np.int64)
     unknown = np.flatnonzero(known_classes < 0)
     if len(unknown):
         raise DataError(

@@ -15,8 +15,6 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import share_of_votes, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.expectation import counts_of
-from deem_crowd.model.tables import log_tables
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import (
@@ -24,17 +22,18 @@ from deem_crowd.selection import (
     fields,
     groups,
     null_model,
+    one_factor,
     one_sided,
     pairs,
     presence,
     rank_one,
 )
-from deem_crowd.selection.candidates import Candidate, Rater
+from deem_crowd.selection.candidates import Rater
 from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, agreement_weights, smoothed_votes
 from deem_crowd.selection.parts import Parts
-from deem_crowd.selection.presence import Presence
 from deem_crowd.selection.selected import Selected
+from deem_crowd.selection.without_tables import by_factor, by_presence, read_off
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp, Member, WarmStart
 from deem_crowd.training.hierarchical import STRENGTHS, Hierarchical
@@ -131,7 +130,10 @@ def select(
             ]
             spoken = presence.find(answers, design, group) if parts.presence else None
             if spoken is not None:
-                return _by_presence(design, tables, considered, spoken)
+                return by_presence(design, tables, considered, spoken)
+            factor = one_factor.find(answers, design)
+            if factor is not None:
+                return by_factor(design, tables, considered, factor, told)
             return Selected(considered, tables, power=told)
     power, why = (np.ones(answers.n_workers), "") if told is None else (told, _KNOWN)
     skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
@@ -203,27 +205,6 @@ def _by_field(
         ),
     ]
     return Selected(candidates, tables, pool, posterior, mean, read_off(design, mean, tables))
-
-
-def _by_presence(
-    design: DesignMatrix, tables: Member, considered: list[Candidate], spoken: Presence
-) -> Selected:
-    """Return what follows from who answered: the words of sources that speak for one class tell nothing more."""
-    shares = tuple(spoken.shares.tolist())
-    pool = OpinionPool((spoken.energy,), (1.0,), FLOOR, unanswered=shares)
-    posterior = pool.posterior(design)
-    why = "chosen: most sources speak for one class, and when they do is explained by a label"
-    n_answers = max(design.n_answers_in_all, 1)
-    candidates = [
-        *considered,
-        Candidate(rows.PRESENCE, spoken.gain / n_answers, nan, nan, nan, 1 - FLOOR, why),
-        rows.without_likelihood(
-            rows.VOTES, FLOOR, f"always a voice, and counts {FLOOR:g} at least"
-        ),
-    ]
-    shown = read_off(design, posterior, tables)
-    skills = one_sided.precision(design, posterior)
-    return Selected(candidates, tables, pool, posterior, posterior, shown, skills=skills)
 
 
 def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -> bool:
@@ -378,12 +359,6 @@ def _settle(posterior: torch.Tensor, gold: torch.Tensor) -> None:
     settled = (gold >= 0).to(posterior.device)
     labels = torch.nn.functional.one_hot(gold[gold >= 0], posterior.shape[1])
     posterior[settled] = labels.to(posterior.device, posterior.dtype)
-
-
-def read_off(design: DesignMatrix, posterior: torch.Tensor, tables: Member) -> torch.Tensor:
-    """Return the log-tables that follow from a posterior, shape (N, K): float64, shape (D, K, K)."""
-    cells = counts_of(design, posterior) + tables.pseudo_answers
-    return log_tables(cells)
 
 
 def _posterior(design: DesignMatrix, energy: Energy, gold: torch.Tensor | None) -> torch.Tensor:

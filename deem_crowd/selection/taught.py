@@ -36,8 +36,8 @@ from deem_crowd.selection import null_model
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.opinion_pool import OpinionPool, without_label
 from deem_crowd.selection.regression import FloatArray, IntArray, Regression, indicators
-from deem_crowd.selection.select import read_off
 from deem_crowd.selection.selected import Selected
+from deem_crowd.selection.without_tables import read_off
 
 LEAST_GOLD = 8
 """Known labels from which they are asked."""

@@ -62,7 +62,7 @@ def refuse_people(
     asking = 2 * sum(str(c).rstrip(" *").endswith("?") for c in sources) > len(sources)
     if not (tool or by_name or asking or (not sources and is_of_boxes(frame))):
         return
-    ticked = {c: join for c in frame.columns if (join := boxes(frame[c]))}
+    ticked: dict[Hashable, str] = {c: join for c in frame.columns if (join := boxes(frame[c]))}
     sources = list(sources) or list(ticked)
     person = person_of(frame, task, sources)
     row = "one row a person" if person is None else f"one row a person ({person!r})"

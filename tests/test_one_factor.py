@@ -1,0 +1,140 @@
+"""Soft answers that lie between two classes, as ranks of scores do: skills from how pairs of judges correlate."""
+
+from __future__ import annotations
+
+import deem_crowd_adapters as adapters
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import ndtri
+from scipy.stats import norm
+
+from deem_crowd import Answers, DEEMAggregator
+from deem_crowd.model.design import make_design
+from deem_crowd.selection import one_factor
+from deem_crowd.selection.candidates import COMMON, FACTOR
+
+SETTINGS = {
+    "three alike": ([0.8] * 3, 300, 0.5, 1.0),
+    "three": ([0.9, 0.75, 0.6], 300, 0.5, 1.0),
+    "few tasks": ([0.9, 0.8, 0.7, 0.6], 100, 0.5, 1.0),
+    "five": ([0.9, 0.8, 0.7, 0.65, 0.6], 300, 0.5, 1.0),
+    "eight": ([0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.6], 300, 0.5, 1.0),
+    "one good": ([0.9] + [0.6] * 7, 1000, 0.5, 1.0),
+    "rare": ([0.9, 0.8, 0.7, 0.65, 0.6], 500, 0.2, 1.0),
+    "half": ([0.9, 0.85, 0.75, 0.7, 0.65, 0.6], 600, 0.5, 0.5),
+}
+
+
+def scores(
+    seed: int, aucs: list[float], n: int, share: float = 0.5, given: float = 1.0
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return scores of judges on scales of their own, normal given the label, with these areas under the curve."""
+    draw = np.random.default_rng(seed)
+    truth = (draw.random(n) < share).astype(int)
+    value = draw.normal(size=(n, len(aucs))) + np.sqrt(2) * ndtri(np.array(aucs)) * truth[:, None]
+    value = value * draw.uniform(1, 9, len(aucs)) + draw.normal(size=len(aucs))
+    task, judge = np.nonzero(draw.random(value.shape) < given)
+    names = [f"j{i}" for i in judge]
+    return pd.DataFrame({"task": task, "worker": names, "score": value[task, judge]}), truth
+
+
+def log_loss(agg: DEEMAggregator, truth: np.ndarray) -> float:
+    right = truth[agg.probas_.index]
+    return float(
+        -np.log(np.clip(np.where(right, agg.probas_["good"], agg.probas_["bad"]), 1e-12, 1)).mean()
+    )
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_judges_that_differ_get_skills_of_their_own(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aucs, n, share, given = SETTINGS[name]
+    gains, skills, chosen = [], [], []
+    for seed in range(3):
+        frame, truth = scores(seed, aucs, n, share, given)
+        answers = adapters.from_scores(frame, share=share)
+        agg = DEEMAggregator().fit(answers)
+        chosen.append(FACTOR in set(agg.selection_["candidate"]))
+        assert any("no label" in sentence for sentence in agg.findings()) != chosen[-1]
+        skills.append(agg.skills_[[f"j{i}" for i in range(len(aucs))]].to_numpy())
+        with monkeypatch.context() as without:
+            without.setattr(one_factor, "find", lambda *_: None)
+            before = DEEMAggregator().fit(answers)
+        assert COMMON in set(before.selection_["candidate"])
+        gains.append(log_loss(before, truth) - log_loss(agg, truth))
+    assert sum(chosen) >= 2  # a hundred tasks do not always show a label
+    assert np.mean(gains) > 0.04
+    if len(set(aucs)) > 2:
+        assert np.corrcoef(np.mean(skills, axis=0), aucs)[0, 1] > 0.8
+
+
+def test_the_energy_is_the_likelihood_of_normal_answers() -> None:
+    frame, _ = scores(0, [0.9, 0.8, 0.7, 0.6], 200, 0.3)
+    answers = adapters.from_scores(frame, share=0.3)
+    design = make_design(answers, "cpu", "float64", 2)
+    found = one_factor.find(answers, design)
+    assert found is not None
+    table = np.zeros((200, 4))
+    assert answers.soft is not None
+    table[answers.task, answers.worker] = answers.soft[:, 1]
+    mean, variance, share = table.mean(0), table.var(0), table.mean()
+    delta = found.loading * np.sqrt(variance / (4 * share * (1 - share)))
+    within = np.sqrt(variance * (1 - found.loading**2))
+    high = norm.logpdf(table, mean + 2 * (1 - share) * delta, within).sum(1)
+    low = norm.logpdf(table, mean - 2 * share * delta, within).sum(1)
+    odds = high - low + np.log(share / (1 - share))
+    np.testing.assert_allclose(
+        found.energy.posterior(design)[:, 1].numpy(), 1 / (1 + np.exp(-odds)), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 3), (100, 8), (500, 5)])
+def test_scores_without_a_label_show_none(n: int, d: int) -> None:
+    found = []
+    for seed in range(100):
+        frame, _ = scores(seed, [0.5] * d, n)
+        answers = adapters.from_scores(frame)
+        found.append(
+            one_factor.find(answers, make_design(answers, "cpu", "float64", 2)) is not None
+        )
+    assert np.mean(found) <= 0.05  # 1 % are expected; 5 of 100 have a chance of 0.4 %
+
+
+def test_hard_answers_more_classes_and_two_sources_are_left_to_others() -> None:
+    frame, _ = scores(0, [0.9, 0.9, 0.9], 200)
+    soft = adapters.from_scores(frame)
+    assert soft.soft is not None
+    hard = Answers.from_frame(
+        frame.assign(label=np.where(soft.soft[:, 1] > 0.5, "good", "bad"))[
+            ["task", "worker", "label"]
+        ]
+    )
+    two = adapters.from_scores(frame[frame["worker"] != "j0"])
+    third = np.random.default_rng(0).dirichlet(np.ones(3), size=(200, 3)).transpose(0, 2, 1)
+    for answers in (hard, two, Answers.from_soft(third)):
+        assert (
+            one_factor.find(answers, make_design(answers, "cpu", "float64", answers.n_classes))
+            is None
+        )
+
+
+def test_files_predictions_order_and_groups(tmp_path) -> None:
+    frame, truth = scores(1, [0.9, 0.8, 0.7, 0.65, 0.6], 300)
+    answers = adapters.from_scores(frame)
+    agg = DEEMAggregator().fit(answers)
+    pd.testing.assert_frame_equal(agg.predict_proba(answers), agg.probas_)
+    agg.save(tmp_path / "model")
+    loaded = DEEMAggregator.load(tmp_path / "model.safetensors")
+    pd.testing.assert_frame_equal(loaded.predict_proba(answers), agg.probas_)
+    shuffled = DEEMAggregator().fit(adapters.from_scores(frame.sample(frac=1, random_state=0)))
+    np.testing.assert_allclose(
+        shuffled.probas_.loc[agg.probas_.index, ["bad", "good"]],
+        agg.probas_[["bad", "good"]],
+        atol=1e-6,
+    )
+    copies = pd.concat([frame, frame[frame["worker"] == "j4"].assign(worker="again")])
+    copies = adapters.from_scores(copies)
+    named = DEEMAggregator(groups={"same": ["j4", "again"]}).fit(copies)
+    assert log_loss(named, truth) < log_loss(DEEMAggregator().fit(copies), truth)
