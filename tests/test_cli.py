@@ -183,11 +183,11 @@ def test_gold_whose_types_differ_from_the_answers_is_matched_by_how_it_is_writte
 
 
 @pytest.mark.parametrize("label", ["N/A", "-1", "99"])
-def test_labels_that_may_be_missing_answers_are_left_out_of_the_file(folder: Path, label) -> None:
+def test_labels_that_may_be_missing_answers_are_left_out_by_an_option(folder: Path, label) -> None:
     rows = [f"t{i % 4},w{i % 3},{[label, '0', '1'][i % 3]}" for i in range(12)]
     (folder / "doubtful.csv").write_text("\n".join(["task,worker,label", *rows]) + "\n")
     result = call("aggregate", "doubtful.csv")
-    said = " of the file, or empty such cells of a wide table; if (not|it is a class), nothing has to change."
+    said = f": --abstain={label}; if (not|it is a class), nothing has to change."
     assert re.search(said, result.stderr), result.stderr
     assert "classes=" not in result.stderr
 

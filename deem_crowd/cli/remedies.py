@@ -22,10 +22,6 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
             f": {_abstaining(found[1] or f'[{found[2]}]')}; if {found[3]}, nothing has to change."
         ),
     ),
-    (
-        r": df\[~?df\['label'\].*; if (not|it is a class), name the classes: classes=.*\.$",
-        r" of the file, or empty such cells of a wide table; if \1, nothing has to change.",
-    ),
     (r"Rename the columns: df\.rename\(columns=\{…[^)]*\)", "Rename the column in the file"),
     (
         r"Rename the columns: df\.rename\(columns=\{([^}]*)\}\)",
