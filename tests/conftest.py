@@ -40,7 +40,13 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
     workers.fork_workers(config, specs)
 
 
+def pytest_collection() -> None:
+    """Collect no garbage while libraries and tests are loaded: all of them stay."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Let garbage collection pass over what all tests share: libraries and the tests themselves."""
+    gc.enable()
     gc.collect()
     gc.freeze()

@@ -296,6 +296,7 @@ def end(status: int) -> None:
 
 
 def _load() -> None:
+    gc.disable()  # what is imported stays
     import importlib
 
     import torch
@@ -303,6 +304,7 @@ def _load() -> None:
     torch.set_num_threads(1)
     for name in PRELOADED:
         importlib.import_module(name)
+    gc.enable()
     gc.collect()
     gc.freeze()  # collections in a fork leave alone, and so do not copy, what was loaded here
 

@@ -10,6 +10,7 @@ tests may start some when it is imported.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import multiprocessing.forkserver
 import os
@@ -103,8 +104,11 @@ def nurse(*arguments: str) -> None:
     """Collect the tests that arguments name, and fork for each worker that connects to the socket they end with."""
     listener = socket.socket(fileno=int(arguments[-1]))
     collected = collect(list(arguments[:-1]))
+    gc.disable()  # what is imported stays
     for name in LATER:
         importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the run ends it
     if not collected or (threads := _threads()):
         why = f"threads ran after collection, {threads}" if collected else "not all were collected"
