@@ -37,6 +37,7 @@ from deem_crowd.exceptions import DataError, ParameterError
 CHROMIUM = next(
     (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
 )
+SHORT_DS = Method("ds", "ds", {"n_iter": 3})
 HOSTILE = "<script>document.title='run'</script>"
 MARK = "| **bold** [link](javascript:alert(1)) $x_1$ é中"
 
@@ -59,7 +60,8 @@ def hostile_set(name: str, seed: int = 0) -> LabelSet:
 def out(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     data = [hostile_set(f"{HOSTILE} {i}", i) for i in range(3)] + [hostile_set(MARK, 9)]
-    chosen = ["deem, ds, mv", Method("raises", planted.Raises), Method(HOSTILE, planted.Vote)]
+    chosen = ["deem", SHORT_DS, "mv", Method("raises", planted.Raises)]
+    chosen.append(Method(HOSTILE, planted.Vote))
     benchmark(data=data, methods=chosen, out=folder)
     return folder
 
@@ -211,7 +213,7 @@ def test_scaling_measures_what_follows_the_answers(tmp_path) -> None:
     data = [
         Source(f"{n:,} answers", summary.SCALE, CrowdOf(n), drawn=True, large=True) for n in sizes
     ]
-    found = benchmark(data=data, methods="deem, ds", out=tmp_path)
+    found = benchmark(data=data, methods=["deem", SHORT_DS], out=tmp_path)
     assert found.overview is None
     at = found.scaling.header.index("ds / deem")
     assert all(float(row[at]) > 0 for row in found.scaling.rows[:-1])

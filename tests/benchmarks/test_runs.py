@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -18,7 +17,6 @@ import processes
 import psutil
 import pytest
 from deem_crowd_benchmarks import (
-    benchmark,
     evaluation,
     isolation,
     label_sets,
@@ -116,12 +114,12 @@ def test_nothing_outlives_a_harness_that_is_killed(tmp_path) -> None:
         from deem_crowd_benchmarks.isolation import isolated
         isolated(planted.leave, {str(tmp_path / "pids")!r})
         """)
-    process = subprocess.Popen([sys.executable, "-c", program])
+    process = processes.start("-c", program)
     while len(os.listdir(tmp_path / "pids")) < 2:
-        assert process.poll() is None
+        assert psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE
         time.sleep(0.01)
-    process.kill()
-    process.wait()
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait()[0] == -signal.SIGKILL
     until = time.monotonic() + 20
     while not gone(tmp_path / "pids"):
         assert time.monotonic() < until
@@ -172,7 +170,7 @@ def test_failures_are_tried_again_when_asked(tmp_path) -> None:
 
 
 def test_two_runs_with_the_same_seeds_say_the_same(tmp_path) -> None:
-    chosen = [planted_method(planted.Draws), *methods.methods("deem, ds")]
+    chosen = [planted_method(planted.Draws), *methods.methods("deem, ds(n_iter=3)")]
     found = [
         perform(
             tmp_path / str(i), ["law:few-tasks", "sklearn:wine"], chosen, seeds=(0, 1), jobs=1 + i
@@ -217,7 +215,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path, how) -> None:
     with results.open("ab") as file:  # as if the last line had been cut short
         file.write(b'{"key": "')
     method = Method("peeks", planted.Peeks, {"folder": str(tmp_path)})
-    benchmark(data=tiny(), methods=[method], seeds=8, out=tmp_path / "out")
+    perform(tmp_path, tiny(), [method], seeds=range(8))
     lines = [json.loads(line) for line in results.read_bytes().splitlines()]
     assert sorted(row["seed"] for row in lines) == list(range(8))
     fits = [p.name.split("-")[1] for p in tmp_path.glob("*-*-*-*")]

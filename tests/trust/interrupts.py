@@ -235,7 +235,7 @@ def commands(rng: random.Random, trials: int, benchmark: bool = False) -> list[d
             command = [
                 "benchmark",
                 "--data",
-                "law:copies",
+                "law:few-tasks",
                 "--methods",
                 "mv,deem",
                 "--out",

@@ -133,7 +133,7 @@ def test_one_task_for_each_worker_and_all_disagree(params) -> None:
     fit(np.repeat(np.arange(40), 2), np.arange(80), np.arange(80), **params)
 
 
-@wild.runs(60)
+@wild.runs(30)
 @given(wild.crowds(), st.sampled_from([None, False]))
 def test_single_precision_says_the_same_as_double(frame, auto) -> None:
     frame = frame.drop_duplicates(["task", "worker"])

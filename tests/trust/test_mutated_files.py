@@ -160,7 +160,7 @@ def test_readers(kind, tmp_path_factory) -> None:
     path = tmp_path_factory.mktemp("mutated") / f"a.{kind}"
     seen = {"read": 0, "refused": 0}
 
-    @wild.runs(120)
+    @wild.runs(50)
     @given(mutated(FILES[kind]))
     def check(content: bytes) -> None:
         path.write_bytes(content)
@@ -217,7 +217,7 @@ def test_model_files(kind, model_files, tmp_path) -> None:
     owner = DEEMAggregator if kind == "aggregator" else DEEM
     keeper = owner(random_state=7)
 
-    @wild.runs(100)
+    @wild.runs(40)
     @given(mutated(model_files[kind]))
     def check(content: bytes) -> None:
         path.write_bytes(content)
@@ -270,7 +270,7 @@ def test_model_files_of_sound_form_and_wild_content(kind, model_files, tmp_path)
             if isinstance(value[key], dict | list):
                 yield from places(value[key], (*prefix, key))
 
-    @wild.runs(100)
+    @wild.runs(40)
     @given(st.sampled_from(list(places(content))), JSON, st.booleans())
     def check(place, value, remove) -> None:
         changed = json.loads(json.dumps(content))

@@ -12,7 +12,7 @@ from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.exceptions import DeemCrowdError
 
 
-@wild.runs(60)
+@wild.runs(30)
 @given(wild.frames(), wild.parameters())
 def test_any_frame(frame, parameters) -> None:
     before = frame.copy(deep=True)
@@ -33,7 +33,7 @@ def test_any_frame(frame, parameters) -> None:
     np.testing.assert_allclose(probas.to_numpy().sum(axis=1), 1, atol=1e-6)
 
 
-@wild.runs(50)
+@wild.runs(25)
 @given(wild.crowds(), wild.parameters(junk=False), st.randoms(use_true_random=False))
 def test_any_crowd_keeps_its_invariances(frame, parameters, random) -> None:
     """The order of rows, a worker without answers, and an answer given twice change nothing."""
@@ -71,7 +71,7 @@ def test_any_crowd_keeps_its_invariances(frame, parameters, random) -> None:
     np.testing.assert_allclose(again.probas_, model.probas_, atol=atol)
 
 
-@wild.runs(60)
+@wild.runs(30)
 @given(wild.arrays(), wild.parameters(), st.sampled_from([None, None, None, 1, 3, 7]))
 def test_any_array(array, parameters, n_classes) -> None:
     given_ = {k: v for k, v in parameters.items() if k not in ("missing", "duplicates")}
@@ -98,7 +98,7 @@ def test_any_array(array, parameters, n_classes) -> None:
     )  # bit for bit
 
 
-@wild.runs(50)
+@wild.runs(25)
 @given(wild.crowds(), wild.frames())
 def test_any_frame_to_predict(known, frame) -> None:
     model = DEEMAggregator(progress=False)
@@ -112,7 +112,7 @@ def test_any_frame_to_predict(known, frame) -> None:
     np.testing.assert_allclose(found.to_numpy().sum(axis=1), 1, atol=1e-6)
 
 
-@wild.runs(50)
+@wild.runs(25)
 @given(wild.crowds(), st.data())
 def test_any_gold(frame, data) -> None:
     tasks = st.one_of(st.sampled_from(list(frame["task"])), wild.SCALARS)
