@@ -43,14 +43,16 @@ LAYERED = {
 STEPS = {"exact": 1, "gibbs": 40, "gwg": 70, "dlp": 40}
 
 
-def frequencies(sampler, network, mask_row, k: int, n_steps: int, seed: int = 0, start: int = 0):
+def frequencies(
+    sampler, network, mask_row, k: int, n_steps: int, start: int = 0, n_chains: int = CHAINS
+):
     """How often each state is found at the end of many independent chains."""
-    mask = torch.tensor([mask_row], dtype=torch.bool).expand(CHAINS, -1)
+    mask = torch.tensor([mask_row], dtype=torch.bool).expand(n_chains, -1)
     batch = batch_of(mask, k)
     state = torch.where(mask, start % k, -1)
     with torch.no_grad():
         energy = network.bind(batch)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(start)
     drawn = sampler.sample(energy, state, mask, n_steps, generator)
     assert torch.equal(drawn >= 0, mask)
     n_states = k ** int(mask[0].sum())
@@ -68,16 +70,19 @@ def misfit(counts, expected) -> float:
     return float(stats.chisquare(seen, wanted * seen.sum() / wanted.sum()).pvalue)
 
 
-@pytest.mark.parametrize("start", [0, 1])
 @pytest.mark.parametrize("name", list(BUILT_IN))
 @pytest.mark.parametrize("model", list(PLAIN))
-def test_draws_follow_the_enumerated_distribution(model, name, start) -> None:
+def test_draws_follow_the_enumerated_distribution(model, name) -> None:
+    """Chains that start from one label, chains that start from another, and both together."""
     k, mask, options = PLAIN[model]
     network = tiny_network(k, len(mask), seed=3, **options)
-    counts = frequencies(BUILT_IN[name](), network, mask, k, STEPS[name], start=start)
     expected = probabilities(network, mask, k)
-    assert misfit(counts, expected) > LEVEL
-    assert np.abs(counts / CHAINS - expected).sum() / 2 < 0.04
+    counts = [
+        frequencies(BUILT_IN[name](), network, mask, k, STEPS[name], start, CHAINS // 2)
+        for start in (0, 1)
+    ]
+    assert min(misfit(some, expected) for some in (*counts, sum(counts))) > LEVEL
+    assert np.abs(sum(counts) / CHAINS - expected).sum() / 2 < 0.04
 
 
 @pytest.mark.parametrize("name", ["gwg", "dlp"])
@@ -85,10 +90,10 @@ def test_draws_follow_the_enumerated_distribution(model, name, start) -> None:
 def test_draws_follow_the_enumerated_distribution_behind_layers(model, name) -> None:
     k, mask, options = LAYERED[model]
     network = tiny_network(k, len(mask), seed=5, **options)
-    counts = frequencies(BUILT_IN[name](), network, mask, k, STEPS[name])
+    counts = frequencies(BUILT_IN[name](), network, mask, k, STEPS[name], n_chains=CHAINS // 2)
     expected = probabilities(network, mask, k)
     assert misfit(counts, expected) > LEVEL
-    assert np.abs(counts / CHAINS - expected).sum() / 2 < 0.04
+    assert np.abs(counts / counts.sum() - expected).sum() / 2 < 0.04
 
 
 def test_a_task_without_answers_stays_without() -> None:

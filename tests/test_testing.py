@@ -23,7 +23,7 @@ from deem_crowd.testing import ConformanceError, check_adapter, check_aggregator
 
 @pytest.mark.parametrize("name", list(BUILT_IN))
 def test_built_in_samplers(name) -> None:
-    passed = check_sampler(deem_crowd.samplers()[name].load(), n_steps=50)
+    passed = check_sampler(deem_crowd.samplers()[name].load(), n_steps=50, n_chains=3000)
     assert "reaches the distribution" in passed
     assert len(passed) == 10
 

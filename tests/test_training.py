@@ -297,7 +297,7 @@ def test_no_worse_than_dawid_skene_on_few_sparse_and_poor_answers_either(seed) -
     rng = np.random.default_rng(seed)
     matrix, _ = crowd(seed, n=int(rng.integers(10, 50)), d=5, skill=(0.2, 0.95), missing=0.5)
     design, start = problem(matrix, 3)
-    fit = train(design, start, Settings(penalty=None, tol=0.0, n_iter=2000))
+    fit = train(design, start, Settings(penalty=None, tol=0.0, n_iter=400))
     reference = oracle.dawid_skene(None, matrix, 200, start.state_posterior(design).numpy())
     assert float(fit.energy.log_likelihood(design).sum()) >= reference - 1e-4
 

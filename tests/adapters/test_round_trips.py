@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from examples import runs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ def rows(frame: pd.DataFrame) -> list[tuple]:
     return sorted(frame[COLUMNS].itertuples(index=False, name=None), key=repr)
 
 
-@settings(max_examples=150, deadline=None)
+@runs(40)
 @given(strategies.long_frames())
 def test_frame_to_answers_to_frame_keeps_values_and_dtypes(frame: pd.DataFrame) -> None:
     back = adapters.from_long(frame).to_frame()
@@ -41,7 +42,7 @@ def test_frame_to_answers_to_frame_keeps_values_and_dtypes(frame: pd.DataFrame) 
     assert back.dtypes.to_dict() == frame.dtypes.to_dict()
 
 
-@settings(max_examples=60, deadline=None)
+@runs(20)
 @given(strategies.long_frames(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_no_answer_and_no_class(frame, random) -> None:
     order = list(range(len(frame)))
@@ -51,7 +52,7 @@ def test_the_order_of_rows_changes_no_answer_and_no_class(frame, random) -> None
     assert repr(one.classes.tolist()) == repr(other.classes.tolist())
 
 
-@settings(max_examples=60, deadline=None)
+@runs(20)
 @given(
     st.fixed_dictionaries(
         {
@@ -81,7 +82,7 @@ TEXT_FRAME = st.fixed_dictionaries({name: strategies.column(5, "str") for name i
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    runs(15), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(TEXT_FRAME)
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_missing_values_and_digits_survive_files(tmp_path, suffix: str, labels) 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None)
+@runs(20)
 def test_floats_are_written_to_the_last_digit(suffix: str, values: list[float]) -> None:
     out = io.BytesIO()
     writing = importlib.import_module("deem_crowd_adapters.writing")
@@ -135,7 +136,7 @@ def test_floats_are_written_to_the_last_digit(suffix: str, values: list[float]) 
     assert [float(v) for v in frame["p"]] == values
 
 
-@settings(max_examples=80, deadline=None)
+@runs(30)
 @given(st.integers(1, 6), st.integers(1, 5), st.data())
 @pytest.mark.filterwarnings("ignore:.*without answers")
 def test_wide_dense_and_long_agree(n_tasks: int, n_workers: int, data) -> None:

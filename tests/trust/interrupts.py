@@ -34,7 +34,7 @@ from deem_crowd import DEEM, DEEMAggregator, cli
 from deem_crowd.exceptions import DeemCrowdError
 
 
-def crowd(seed: int, n: int = 300) -> pd.DataFrame:
+def crowd(seed: int, n: int = 100) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     truth, skill = rng.integers(3, size=n), rng.beta(4, 2, 10)
     task, worker = np.repeat(np.arange(n), 4), np.tile(np.arange(10), n * 4 // 10)
@@ -64,8 +64,8 @@ def digest(model: Any) -> str:
 
 
 FIRST, SECOND = crowd(1), crowd(2)
-MATRIX = np.random.default_rng(0).integers(0, 3, (300, 5))
-OTHER = np.random.default_rng(1).integers(0, 3, (300, 5))
+MATRIX = np.random.default_rng(0).integers(0, 3, (100, 5))
+OTHER = np.random.default_rng(1).integers(0, 3, (100, 5))
 
 # ------------------------------------------------------------------- one trial
 
@@ -151,7 +151,7 @@ def objects(rng: random.Random, trials: int) -> list[dict]:
                 lambda m: m.partial_fit(SECOND.assign(task=SECOND["task"] + 900)),
             ),
             (
-                lambda: DEEMAggregator(progress=False, hidden_dim=2).fit(FIRST),
+                lambda: DEEMAggregator(progress=False, hidden_dim=2, n_iter=15).fit(FIRST),
                 lambda m: m.fit(SECOND),
             ),
             (lambda: DEEMAggregator(progress=False).fit(FIRST), lambda m: m.load(path)),
@@ -172,7 +172,7 @@ def objects(rng: random.Random, trials: int) -> list[dict]:
                     act,
                     digest(model),
                     digest(after),
-                    duration(lambda act=act, make=make: act(make())),
+                    duration(lambda act=act, model=model: act(model)),
                 )
             )
         for trial in range(trials):
@@ -237,7 +237,7 @@ def commands(rng: random.Random, trials: int, benchmark: bool = False) -> list[d
                 "--data",
                 "law:few-tasks",
                 "--methods",
-                "mv,deem",
+                "mv,wawa",
                 "--out",
                 "b",
                 "--seeds",
@@ -350,6 +350,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     with contextlib.suppress(DeemCrowdError):
+        import deem_crowd_benchmarks.figures
         import deem_crowd_benchmarks.suites  # noqa: F401
     gc.freeze()  # so that no trial, a fork, copies what is loaded to collect garbage
     results = KINDS[kind](random.Random(seed), trials)

@@ -53,7 +53,7 @@ def test_twenty_thousand_answers_to_one_task(params) -> None:
 @MODELS
 def test_a_hundred_thousand_answers_to_one_task_among_others(params) -> None:
     rng = np.random.default_rng(1)
-    d = 10**5
+    d = 10**5 if params else 3 * 10**4  # the default compares many fits
     small = np.repeat(np.arange(1, 201), 5)
     worker = np.concatenate([np.arange(d), rng.integers(d, size=1000)])
     task = np.concatenate([np.zeros(d, int), small])
@@ -85,11 +85,11 @@ def test_a_worker_with_three_hundred_thousand_answers(params) -> None:
     assert model.skill_intervals_.loc[0].diff().iloc[-1] < 0.2
 
 
-@pytest.mark.parametrize("k", [2, 50, 500, 1500, 5000])
+@pytest.mark.parametrize("k", [2, 50, 500, 5000])
 @pytest.mark.parametrize("auto", [None, False])
 def test_up_to_five_thousand_classes(k, auto) -> None:
     rng = np.random.default_rng(k)
-    n, d = (3 * k, 4) if k < 1000 else (k, 2)
+    n, d = (3 * k, 4) if k < 1000 else (k, 2)  # sparse tables beyond
     truth = np.concatenate([np.arange(k), rng.integers(k, size=n - k)])
     task = np.repeat(np.arange(n), d)
     label = np.where(rng.random(n * d) < 0.8, truth[task], rng.integers(k, size=n * d))

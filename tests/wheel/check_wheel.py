@@ -350,7 +350,7 @@ def main() -> None:
         print(f"wheel check: install {'cleanly' if CLEAN else 'on top of the tests'}", flush=True)
         install(wheel, folder)
         print("wheel check: import and use it outside the checkout", flush=True)
-        run(SCRIPTS / "python", "-c", INSIDE, *PACKAGES, cwd=folder)
+        python("-c", INSIDE, *PACKAGES, cwd=folder)
         check_shell(folder)
         print("wheel check: packages of strangers", flush=True)
         check_examples(folder)
