@@ -60,9 +60,8 @@ def fit(variant: str, seed: int = 0) -> DEEMAggregator:
 
 
 def test_run_to_run() -> None:
-    """In this process, and in a new one with another hash seed."""
+    """In this process, and in a new one with another hash seed; below, twice in one process."""
     here = [digest(variant) for variant in VARIANTS]
-    assert [digest(variant) for variant in VARIANTS] == here
     code = "import test_determinism as t; print(*[t.digest(variant) for variant in t.VARIANTS])"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -128,24 +127,24 @@ def test_predictions_in_batches_of_any_size(variant) -> None:
 
 @pytest.mark.parametrize("variant", ["default", "plain", "units", "gibbs", "layers"])
 def test_threads_that_fit_at_once(variant) -> None:
-    seeds = list(range(4)) * 2
-    alone = [digest(variant, seed) for seed in range(4)] * 2
+    alone = [digest(variant, seed) for seed in range(2)]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda seed: digest(variant, seed), seeds)) == alone
+        assert list(pool.map(lambda seed: digest(variant, seed), [0, 1, 0, 1])) == alone * 2
 
 
 @ALL
 def test_global_generators_are_neither_read_nor_written(variant) -> None:
-    expected = digest(variant)
+    found = set()
     for seed in (0, 1):
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         random.seed(seed)
         before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
-        assert digest(variant) == expected
+        found.add(digest(variant))
         assert torch.equal(torch.get_rng_state(), before[0])
         np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
         assert random.getstate() == before[2]
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
