@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if path not in sys.path:
             sys.path.insert(0, path)
     # What only hands tests out to others need not import scikit-learn.
-    if config.getoption("numprocesses", None) is None:
+    if not config.getoption("numprocesses", None):
         # tests that stop a fit early to be short
         config.addinivalue_line("filterwarnings", "default::sklearn.exceptions.ConvergenceWarning")
 

@@ -59,8 +59,14 @@ def test_a_model_from_a_file_takes_its_answers_as_fit_does(folder: Path, form: s
     assert len(decide.next_pairs(loaded, 3, answers=answers)) == len(decide.next_pairs(model, 3))
 
 
+@pytest.fixture(scope="module")
+def taught() -> DEEMAggregator:
+    """Return a model that was fitted with known labels, which no test changes."""
+    return DEEMAggregator().fit(ANSWERS, gold=TRUTH)
+
+
 @pytest.mark.parametrize("form", ["series", "polars", "one column", "two columns", "arrow"])
-def test_known_labels_come_in_every_form_of_gold(form: str) -> None:
+def test_known_labels_come_in_every_form_of_gold(form: str, taught: DEEMAggregator) -> None:
     model = DEEMAggregator().fit(ANSWERS)
     named = TRUTH.rename("label")
     gold = {
@@ -77,11 +83,7 @@ def test_known_labels_come_in_every_form_of_gold(form: str) -> None:
     suspects = decide.suspect_labels(model, 5, labels=gold)
     pd.testing.assert_frame_equal(suspects, decide.suspect_labels(model, 5, labels=TRUTH))
     assert findings.findings(model, gold=gold) == findings.findings(model, gold=TRUTH)
-    assert (
-        DEEMAggregator()
-        .fit(ANSWERS, gold=gold)
-        .labels_.equals(DEEMAggregator().fit(ANSWERS, gold=TRUTH).labels_)
-    )
+    assert DEEMAggregator().fit(ANSWERS, gold=gold).labels_.equals(taught.labels_)
 
 
 def test_a_table_of_tasks_is_refused_with_its_column() -> None:
