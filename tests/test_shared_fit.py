@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch.distributed as dist
-from deem_crowd_benchmarks import laws
+from deem_crowd_benchmarks import kinds, laws
 
 from deem_crowd import Answers, DEEMAggregator, distributed
 from deem_crowd.data import memory
@@ -131,6 +131,11 @@ def test_what_the_default_looks_for_is_found_together(tmp_path, law) -> None:
     ):
         labels = pd.concat([r[i] for r in results]).set_index("task").loc[whole.labels_.index]
         np.testing.assert_allclose(labels.filter(like="p_"), whole.probas_, atol=1e-5)
+
+
+def test_families_are_found_together(tmp_path) -> None:
+    found = alike(tmp_path, kinds.variants(4).answers, 0.7, 0.3)
+    assert found.selection_["why"].str.contains("one family").any()
 
 
 def test_skills_where_no_label_shows_are_averaged_together(tmp_path) -> None:

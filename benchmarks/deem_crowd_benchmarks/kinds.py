@@ -82,6 +82,33 @@ def family(seed: int, n_tasks: int = 300) -> LabelSet:
     return laws._dense("family", said, truth)
 
 
+def variants(seed: int, n_tasks: int = 400) -> LabelSet:
+    """Eight judges, K = 3: three variants of one model, which is as good as the five others.
+
+    A variant repeats the model with probability 0.85, else judges anew. Judges are right in U(0.6, 0.8), with even
+    errors.
+    """
+    rng = np.random.default_rng(seed)
+    truth, skill = rng.integers(3, size=n_tasks), rng.uniform(0.6, 0.8, 6)
+    free = [_judged(rng, truth, np.full(n_tasks, a), 3) for a in skill[[0, 0, 0, *range(6)]]]
+    said = [np.where(rng.random(n_tasks) < 0.85, free[3], one) for one in free[:3]]
+    return laws._dense("variants", said + free[4:], truth)
+
+
+def strong_few(seed: int, n_tasks: int = 400) -> LabelSet:
+    """Eight judges, K = 3: three that are right in U(0.9, 0.97), and five in U(0.6, 0.75) that share a weakness.
+
+    On two items in ten one wrong answer tempts the five, who give it with probability 0.6 there.
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(3, size=n_tasks)
+    trap, bait = rng.random(n_tasks) < 0.2, (truth + rng.integers(1, 3, n_tasks)) % 3
+    skill = [*rng.uniform(0.9, 0.97, 3), *rng.uniform(0.6, 0.75, 5)]
+    said = [_judged(rng, truth, np.full(n_tasks, a), 3) for a in skill]
+    weak = [np.where(trap & (rng.random(n_tasks) < 0.6), bait, one) for one in said[3:]]
+    return laws._dense("strong-few", said[:3] + weak, truth)
+
+
 def hard_items(seed: int, n_tasks: int = 500) -> LabelSet:
     """Nine judges, K = 3, and items that are hard for all of them: P(right) = σ(a_i − d_n).
 
@@ -170,7 +197,7 @@ def false_alarms(seed: int, n_tasks: int = 5000) -> LabelSet:
 
 
 WEAK = laws.by_name(unipolar, unipolar_four, synonyms, rules)
-JUDGES = laws.by_name(family, hard_items, tempting, few_judges)
+JUDGES = laws.by_name(family, variants, strong_few, hard_items, tempting, few_judges)
 ORDERED = laws.by_name(ratings, stars)
 RARE = laws.by_name(moderation, needles, screening, false_alarms)
 

@@ -92,9 +92,11 @@ THRESHOLDS = (
     Threshold(
         "agreement beyond chance, standard errors", "dependence", "_SIGNIFICANT", (1.5, 2.5, 3.0)
     ),
-    Threshold("agreement beyond skills, standard errors", "dependence", "_EXCESS", (2.0, 2.5, 4.0)),
+    Threshold("agreement beyond skills, standard errors", "dependence", "EXCESS", (2.0, 2.5, 4.0)),
     Threshold("what sources are worth", "dependence", "_LEAST_POWER", (0.8, 0.85, 0.95)),
     Threshold("skills against pairs", "dependence", "_LEAST_CORRELATION", (-0.3, -0.15, 0.15, 0.3)),
+    Threshold("flattery of a family", "families", "_FLATTERED", (0.03, 0.05, 0.2)),
+    Threshold("misfit of pairs across families", "families", "_MISFIT", (0.8, 1.5)),
     Threshold("one class of a source", "one_sided", "_ONE_SIDED", (0.9, 0.99)),
     Threshold("share of one-sided sources", "one_sided", "_MOST", (0.3, 0.7)),
     Threshold("chance of one class alone", "one_sided", "_LEVEL", (0.01, 0.2)),

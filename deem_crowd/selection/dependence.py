@@ -21,7 +21,7 @@ import numpy.typing as npt
 from deem_crowd.selection.pairs import MIN_COMMON, FloatArray, Pairs
 
 MIN_PARTNERS = 3
-_SIGNIFICANT, _EXCESS = 2.0, 3.0
+_SIGNIFICANT, EXCESS = 2.0, 3.0
 _MOST_ROUNDS = 40
 _MANY_PAIRS = 2**14
 """Pairs from which medians are looked for near those of the round before."""
@@ -78,7 +78,7 @@ class Dependence:
         """
         return (
             self.mean_power < _LEAST_POWER
-            and self.support > _EXCESS
+            and self.support > EXCESS
             and self.correlation(skills) < _LEAST_CORRELATION
         )
 
@@ -114,12 +114,12 @@ def measure(counted: Pairs, n_answers: FloatArray) -> tuple[Dependence, Dependen
 def _by_telling_pairs(counted: Pairs, none: Dependence) -> Dependence:
     beyond = counted.beyond
     told, scatter = _telling(counted.common, beyond)
-    known = np.flatnonzero(told.any(1))
-    if len(known) <= MIN_PARTNERS:
+    skill = skills_from_telling_pairs(counted)
+    known = np.isfinite(skill)
+    if not known.any():
         return none
     part = np.ix_(known, known)
-    skill = _one_factor(beyond[part], told[part])
-    return _shared(none, counted.among(np.asarray(told.any(1))), skill, told[part], scatter[part])
+    return _shared(none, counted.among(known), skill[known], told[part], scatter[part])
 
 
 def _by_all_pairs(counted: Pairs, none: Dependence) -> Dependence:
@@ -147,11 +147,11 @@ def _shared(
     """Return the dependence that follows from λ of n sources, shape (n,), and the pairs that are asked, (n, n)."""
     product, beyond = np.outer(skill, skill), counted.beyond
     excess = (beyond - product) / np.maximum(1 - product, 0.02)
-    repeated = asked & (beyond - product > _EXCESS * scatter)
+    repeated = asked & (beyond - product > EXCESS * scatter)
     shared = np.where(repeated, np.clip(excess, 0, 1), 0).sum(1)
     power, skills = none.power.copy(), none.skill.copy()
     power[counted.sources], skills[counted.sources] = 1 / (1 + shared), skill
-    return Dependence(power, skills, none.n_answers, _support(counted, ~repeated))
+    return Dependence(power, skills, none.n_answers, support_of(counted, ~repeated))
 
 
 def _below_chance(
@@ -160,15 +160,26 @@ def _below_chance(
     """Tell whether a source agrees with all others, weighed by their skills, less than by chance: by three errors."""
     precision = np.where(asked, 1 / scatter**2, 0.0)
     together = (precision * counted.beyond) @ skill
-    return bool((together < -_EXCESS * np.sqrt(precision @ skill**2)).any())
+    return bool((together < -EXCESS * np.sqrt(precision @ skill**2)).any())
 
 
-def _support(counted: Pairs, chosen: npt.NDArray[np.bool_]) -> float:
+def support_of(counted: Pairs, chosen: npt.NDArray[np.bool_]) -> float:
     """Return by how many standard deviations chosen pairs, shape (n, n), agree more than by chance, all together."""
     pairs = np.triu(chosen & (counted.common >= MIN_COMMON), 1)
     by_chance = expected_scatter(counted.common, counted.chance, np.zeros_like(counted.common))
     deviations = (counted.beyond / by_chance)[pairs]
     return float(deviations.sum() / np.sqrt(len(deviations))) if len(deviations) else 0.0
+
+
+def skills_from_telling_pairs(counted: Pairs) -> FloatArray:
+    """Return λ, shape (n,), from the pairs that agree significantly; NaN where a source has too few of them."""
+    told, _ = _telling(counted.common, counted.beyond)
+    known = np.flatnonzero(told.any(1))
+    skill = np.full(len(told), np.nan)
+    if len(known) > MIN_PARTNERS:
+        part = np.ix_(known, known)
+        skill[known] = _one_factor(counted.beyond[part], told[part])
+    return skill
 
 
 def skills_from_pairs(counted: Pairs) -> FloatArray:
@@ -250,7 +261,7 @@ def robust_factor(
         skill = _by_medians(agreement, np.where(asked, common, 0.0), start)
         residual = agreement - np.outer(skill, skill)
         scatter = expected_scatter(common, chance, np.outer(skill, skill))
-        misfit = np.minimum((residual / scatter)[asked] ** 2, _EXCESS**2).sum()
+        misfit = np.minimum((residual / scatter)[asked] ** 2, EXCESS**2).sum()
         if misfit < least:
             best, least = skill, misfit
     return best

@@ -34,8 +34,9 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.votes import diagonal
+from deem_crowd.selection import linkage
 from deem_crowd.selection.dependence import MIN_PARTNERS, with_partners
-from deem_crowd.selection.pairs import MIN_COMMON, FloatArray, Pairs
+from deem_crowd.selection.pairs import MIN_COMMON, Pairs
 from deem_crowd.training.em import Member
 
 Positions = npt.NDArray[np.intp]
@@ -50,7 +51,6 @@ _JOINED = 2.0
 _LEVEL = 0.05
 _SKILL = 0.8
 _FEWER_ERRORS = 0.5
-_ROUNDS, _SETTLED = 200, 1e-6
 
 Fit = Callable[[torch.Tensor, int, float | None], Member]
 
@@ -111,7 +111,9 @@ def groups(counted: Pairs) -> list[Positions]:
     weight = np.where(asked, 1 / part.standard_error() ** 2, 0.0)
     agreement = np.clip(part.beyond, -0.5, 0.999)
     return [
-        part.sources[one] for one in _joined(_centred(agreement, weight), weight) if len(one) > 1
+        part.sources[one]
+        for one in linkage.joined(linkage.centred(agreement, weight), weight, _JOINED)
+        if len(one) > 1
     ]
 
 
@@ -134,38 +136,6 @@ def _asked(counted: Pairs) -> npt.NDArray[np.bool_]:
     asked = counted.common >= MIN_COMMON
     np.fill_diagonal(asked, False)
     return with_partners(asked)
-
-
-def _centred(agreement: FloatArray, weight: FloatArray) -> FloatArray:
-    """Return r_ij − a_i − a_j, shape (n, n), with the a of least weighted squares."""
-    total = np.maximum(weight.sum(1), 1e-12)
-    own = np.zeros(len(agreement))
-    for _ in range(_ROUNDS):
-        moved = (weight * (agreement - own)).sum(1) / total
-        if np.abs(moved - own).max() < _SETTLED:
-            break
-        own = (own + moved) / 2
-    return agreement - own[:, None] - own
-
-
-def _joined(residual: FloatArray, weight: FloatArray) -> list[list[int]]:
-    """Join n sources by the largest mean residual, as long as it is clearly above zero."""
-    joined = [[i] for i in range(len(residual))]
-    excess, total = weight * residual, weight.copy()
-    while len(joined) > 1:
-        clear = excess > _JOINED * np.sqrt(total)
-        np.fill_diagonal(clear, False)
-        if not clear.any():
-            break
-        mean = np.where(clear, excess / np.where(clear, total, 1), -np.inf)
-        first, second = sorted(np.unravel_index(int(mean.argmax()), mean.shape))
-        joined[first] += joined.pop(int(second))
-        for sums in (excess, total):
-            sums[first] += sums[second]
-            sums[:, first] += sums[:, second]
-        kept = np.arange(len(total)) != second
-        excess, total = excess[np.ix_(kept, kept)], total[np.ix_(kept, kept)]
-    return joined
 
 
 def _start(design: DesignMatrix, known: Sequence[Positions]) -> torch.Tensor:

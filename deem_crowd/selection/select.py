@@ -19,6 +19,7 @@ from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import (
     dependence,
+    families,
     fields,
     groups,
     null_model,
@@ -135,29 +136,48 @@ def select(
             if factor is not None:
                 return by_factor(design, tables, considered, factor, told)
             return Selected(considered, tables, power=told)
-    power, why = (np.ones(answers.n_workers), "") if told is None else (told, _KNOWN)
     skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
-    estimates: tuple[dependence.Dependence, ...] = ()
     counted: pairs.Pairs | None = None
+    power, why = told, "" if told is None else _KNOWN
     if parts.dependence:
         counted, number = counted_pairs()
-        estimates = dependence.measure(counted, number)
+        if told is None:
+            by_field = _by_field(training, counted, tables, hierarchy, answers.is_soft)
+            if by_field is not None:
+                return (
+                    by_field  # without the pairs: that they agree more than tables say is explained
+                )
+        power, why = _repeating(training, answers, counted, number, skills, told)
+    if power is not None:
+        return replace(_copies(training, tables, power, why), pairs=counted)
+    return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
+
+
+def _repeating(
+    training: Training,
+    answers: Answers,
+    counted: pairs.Pairs,
+    number: npt.NDArray[np.float64],
+    skills: npt.NDArray[np.float64],
+    told: npt.NDArray[np.float64] | None,
+) -> tuple[npt.NDArray[np.float64] | None, str]:
+    """Return what an answer of each source counts, shape (D,), where sources repeat one another, and why; else None."""
+    if told is None and not training.taught:
+        family = families.find(counted, skills)
+        if family is not None:
+            power = groups.power(answers, family, training.design.reduce_array)
+            return power, families.described(family)
+    estimates: tuple[dependence.Dependence, ...] = dependence.measure(counted, number)
     if training.taught:
         # where most sources repeat others the second takes them for the truth, which gold has told from it
         estimates = estimates[:1]
-    if counted is not None and not why:
-        by_field = _by_field(training, counted, tables, hierarchy, answers.is_soft)
-        if by_field is not None:
-            return by_field  # without the pairs: that they agree more than tables say is explained
     for between in estimates:
         if between.contradicts(skills):
-            power = np.minimum(power, between.power)
             found = _FOUND.format(between.correlation(skills))
-            why = f"{why}, {found}" if why else found
-            break
-    if why:
-        return replace(_copies(training, tables, power, why), pairs=counted)
-    return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
+            if told is None:
+                return between.power, found
+            return np.minimum(told, between.power), f"{_KNOWN}, {found}"
+    return told, "" if told is None else _KNOWN
 
 
 def _counted_pairs(
