@@ -10,6 +10,7 @@ from deem_crowd_benchmarks.thresholds import THRESHOLDS, Threshold, leave_one_ou
 from deem_crowd import Answers
 from deem_crowd.selection import (
     dependence,
+    families,
     fields,
     one_sided,
     opinion_pool,
@@ -65,7 +66,10 @@ def test_a_constant_of_the_same_name_elsewhere_stays() -> None:
         assert one_sided._LEVEL == presence._LEVEL == used
 
 
-def test_the_value_makes_a_difference_where_sources_repeat_one_another() -> None:
+def test_the_value_makes_a_difference_where_sources_repeat_one_another(monkeypatch) -> None:
+    monkeypatch.setattr(
+        families, "find", lambda *_: None
+    )  # it finds the copies before pairs are asked
     (power,) = (t for t in THRESHOLDS if t.name == "_LEAST_POWER")
     data = laws.copies(0)
     found = scores(power, [(Answers.from_frame(data.answers), data.gold)])
