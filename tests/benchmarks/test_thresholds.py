@@ -71,7 +71,7 @@ def test_the_value_makes_a_difference_where_sources_repeat_one_another(monkeypat
         families, "find", lambda *_: None
     )  # it finds the copies before pairs are asked
     (power,) = (t for t in THRESHOLDS if t.name == "_LEAST_POWER")
-    data = laws.copies(0)
+    data = laws.tree(0)
     found = scores(power, [(Answers.from_frame(data.answers), data.gold)])
     assert found.shape == (1, len(power.values))
     never = Threshold("never", "dependence", "_LEAST_POWER", (0.0,))
