@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -163,16 +164,21 @@ def test_a_task_without_answers_gets_the_class_shares(tmp_path) -> None:
         )
 
 
-def copying(seed: int, repeats: float) -> tuple[pd.DataFrame, pd.Series, list[str]]:
-    """Return 14 one-sided functions on 1,000 tasks, of which three repeat a fourth one, and the truth."""
+def copying(
+    seed: int, repeats: float, number: int = 14, members: int = 4, right: float = 0.09
+) -> tuple[pd.DataFrame, pd.Series, list[str]]:
+    """Return one-sided functions on 1,000 tasks, members of a group that repeat the first of it, and the truth.
+
+    A function is right on the share ``right`` of the tasks, and wrong on 3 %.
+    """
     rng = np.random.default_rng(seed)
-    truth, says = (rng.random(1000) < 0.4).astype(int), np.arange(14) % 2
-    speaks = np.zeros((1000, 14), dtype=bool)
+    truth, says = (rng.random(1000) < 0.4).astype(int), np.arange(number) % 2
+    speaks = np.zeros((1000, number), dtype=bool)
     for i, own in enumerate(says):
         share = (truth == own).mean()
-        chance = np.where(truth == own, 0.09 / share, 0.03 / (1 - share))
+        chance = np.where(truth == own, right / share, 0.03 / (1 - share))
         speaks[:, i] = rng.random(1000) < chance
-    first, *others = group = [0, 2, 4, 6]
+    first, *others = group = list(range(0, 2 * members, 2))
     for i in others:
         same = rng.random(1000) < repeats
         speaks[same, i] = speaks[same, first]
@@ -181,10 +187,65 @@ def copying(seed: int, repeats: float) -> tuple[pd.DataFrame, pd.Series, list[st
     return frame, pd.Series(truth), [f"f{i}" for i in group]
 
 
+@pytest.mark.parametrize(("number", "right"), [(14, 0.09), (20, 0.07)])
+@pytest.mark.parametrize("repeats", [0.4, 0.6])
+def test_functions_that_repeat_one_another_are_not_taken_for_the_label(
+    repeats: float, number: int, right: float
+) -> None:
+    for seed in range(2):
+        frame, truth, _ = copying(seed, repeats, number, 5, right)
+        found = measures.accuracy(DEEMAggregator().fit(frame).probas_, truth)
+        assert found > measures.accuracy(votes(frame), truth) - 0.03
+
+
+def as_seen(by_label: float) -> presence.Together:
+    """Return ten sources, five a class, whose pairs deviate by so many standard deviations with a label's signs."""
+    own, rate = np.arange(10) % 2, np.linspace(0.1, 0.3, 10)
+    expected = 1000 * np.outer(rate, rate)
+    variance = rate * (1 - rate)
+    same = own[:, None] == own
+    z = np.where(same, by_label, -by_label)
+    common = expected + z * np.sqrt(1000 * np.outer(variance, variance))
+    asked = np.triu(np.ones((10, 10), dtype=bool), 1)
+    return presence.Together(1000, rate, own, common, expected, asked)
+
+
+def test_a_label_is_left_where_all_pairs_deviate_a_little_with_its_signs() -> None:
+    """45 pairs: T = z √45, so that a quarter of a standard deviation each is 1.68 in all, and 0.27 is 1.81."""
+    assert not presence.leaves_a_label(as_seen(0.0))
+    assert not presence.leaves_a_label(as_seen(0.25))
+    assert presence.leaves_a_label(as_seen(0.27))
+    assert not presence.leaves_a_label(as_seen(-0.27))
+    # the other way round: the label is overstated, and by how much is not asked
+    assert not presence.leaves_a_label(as_seen(-3.0))
+
+
+def test_pairs_that_are_not_asked_leave_no_label() -> None:
+    seen = as_seen(1.0)
+    assert presence.leaves_a_label(seen)
+    nobody = np.full(10, -1)  # sources that name several classes
+    assert not presence.leaves_a_label(replace(seen, own=nobody))
+    assert not presence.leaves_a_label(replace(seen, asked=np.zeros_like(seen.asked)))
+
+
+def test_pairs_that_deviate_much_are_refused_whatever_their_signs() -> None:
+    """With z = ±2 and even signs T is about 0, and X = (4 − 1) 45 / √90 = 14."""
+    seen = as_seen(0.0)
+    rng = np.random.default_rng(0)
+    spread = np.sqrt(1000 * np.outer(seen.rate * (1 - seen.rate), seen.rate * (1 - seen.rate)))
+    sign = np.where(seen.own[:, None] == seen.own, 1.0, -1.0)
+    even = rng.permutation(np.arange(45) % 2) * 2.0 - 1
+    z = np.zeros((10, 10))
+    z[seen.asked] = 2 * even * sign[seen.asked]
+    assert presence.leaves_a_label(replace(seen, common=seen.expected + z * spread))
+
+
 @pytest.mark.parametrize("repeats", [0.3, 0.5])
 def test_functions_of_a_group_that_is_named_count_less_where_who_answered_is_evidence(
-    repeats: float,
+    repeats: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of the model alone, which without the group is noticed by other means."""
+    monkeypatch.setattr(presence, "leaves_a_label", lambda seen: False)
     gains, used = [], []
     for seed in range(4):
         frame, truth, group = copying(seed, repeats)

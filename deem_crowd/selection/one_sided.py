@@ -65,6 +65,11 @@ def precision(design: DesignMatrix, posterior: torch.Tensor) -> torch.Tensor:
     return torch.where(given > 0, right / given, right.sum() / given.sum())
 
 
+def spoken_for(named: torch.Tensor) -> torch.Tensor:
+    """Return the class that each source speaks for, int64, shape (D,): −1 where it names several or none."""
+    return torch.where(_alone(named), named.argmax(1), -1)
+
+
 def _alone(named: torch.Tensor) -> torch.Tensor:
     """Tell of each worker whether nearly all its answers name one class, shape (D,)."""
     given = named.sum(1)
