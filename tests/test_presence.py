@@ -220,6 +220,12 @@ def test_a_label_is_left_where_all_pairs_deviate_a_little_with_its_signs() -> No
     assert not presence.leaves_a_label(as_seen(-3.0))
 
 
+def test_where_members_of_a_group_count_less_the_label_is_understated() -> None:
+    """So a little of it is left in all pairs; with z = 2, X = (4 − 1) 45 / √90 = 14."""
+    assert not presence.leaves_a_label(replace(as_seen(0.5), less=True))
+    assert presence.leaves_a_label(replace(as_seen(2.0), less=True))
+
+
 def test_pairs_that_are_not_asked_leave_no_label() -> None:
     seen = as_seen(1.0)
     assert presence.leaves_a_label(seen)

@@ -230,6 +230,8 @@ class Together:
         The same by the model.
     asked : bool, shape (n, n)
         Which pairs are asked, each once: those that are not of one group.
+    less : bool
+        Whether sources of a group that is named count less.
     """
 
     n_tasks: int
@@ -238,6 +240,7 @@ class Together:
     common: pairs.FloatArray
     expected: pairs.FloatArray
     asked: npt.NDArray[np.bool_]
+    less: bool = False
 
 
 def _together(
@@ -259,7 +262,8 @@ def _together(
         same = group[chosen]
         asked &= (same[:, None] != same) | (same < 0)
     own = one_sided.spoken_for(design.answers_named()).numpy()[chosen]
-    return Together(n_tasks, n_answers[chosen] / n_tasks, own, common, expected, asked)
+    less = bool(asked.sum() < len(chosen) * (len(chosen) - 1) // 2)
+    return Together(n_tasks, n_answers[chosen] / n_tasks, own, common, expected, asked, less)
 
 
 def fits_pairs(seen: Together) -> bool:
@@ -286,7 +290,8 @@ def leaves_a_label(seen: Together) -> bool:
         T = Σ s z / √M,        X = (Σ z² − M) / √(2 M).
 
     The answer is yes where T is above 1.75; and where X is above 3, unless T is below −1. Where the model overstates
-    the label, as it does with sources that are hardly ever wrong, T is far below 0.
+    the label, as it does with sources that are hardly ever wrong, T is far below 0. Where sources of a group count
+    less, the model understates the label, and only X is asked.
     """
     one = seen.own >= 0
     asked = seen.asked & one[:, None] & one
@@ -299,4 +304,5 @@ def leaves_a_label(seen: Together) -> bool:
     sign = np.where(seen.own[:, None] == seen.own, 1.0, -1.0)[asked]
     left = float((sign * deviation).sum()) / math.sqrt(n_pairs)
     misfit = (float((deviation**2).sum()) - n_pairs) / math.sqrt(2 * n_pairs)
-    return left > _LABEL_LEFT or (misfit > _MISFIT and left > _NONE_LEFT)
+    shows_label = left > _LABEL_LEFT and not seen.less
+    return shows_label or (misfit > _MISFIT and left > _NONE_LEFT)
