@@ -319,3 +319,16 @@ def test_the_remedy_for_an_open_question_is_one_that_fit_takes(tmp_path: Path) -
     assert set(DEEMAggregator().fit_predict(given)) <= {"pos", "neg", "big", "small"}
     with pytest.raises(FormError, match=r"got Export: pass its frame of answers, \.answers"):
         DEEMAggregator().fit(adapters.read_export(path, question="tone"))
+
+
+def test_lists_in_a_column_are_no_people_and_no_stack_trace(tmp_path: Path) -> None:
+    """As where one row of a tool's export is damaged, so that it is no longer one of that tool."""
+    path = tmp_path / "log.jsonl"
+    lines = [
+        f'{{"text": "t{k // 3}", "_input_hash": {k // 3}, "_session_id": "{"abc"[k % 3]}", "options": [], '
+        f'"accept": ["{"xyx"[k % 3]}"], "answer": "{"`ccept" if k == 2 else "accept"}"}}'
+        for k in range(30)
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(DataError, match="missing columns 'task', 'worker', 'label'"):
+        adapters.to_answers(str(path))

@@ -153,10 +153,11 @@ def _names_people(
     frame: pd.DataFrame, column: Hashable, pattern: re.Pattern[str] | None = None
 ) -> bool:
     """Tell whether a column is called as one of people is, and names one in nearly every row."""
-    # lines below the header have no person
-    told = frame[column].isna().sum() < 3 and frame[column].nunique() > len(frame) / 2
     asked = _PEOPLE if pattern is None else (pattern,)
-    return bool(told) and any(p.search(str(column)) for p in asked)
+    if not any(p.search(str(column)) for p in asked):
+        return False
+    said = frame[column].dropna()  # lines below the header have no person
+    return len(frame) - len(said) < 3 and said.astype(str).nunique() > len(frame) / 2
 
 
 def person_of(
