@@ -67,7 +67,7 @@ def camp_of(panel: Panel) -> Camp | None:
     inside = group == np.bincount(group).argmax()
     # who shares too few tasks with every member says nothing of them
     outside = ~inside & known[:, inside].any(1)
-    if inside.sum() < 2 or outside.sum() < 3:
+    if inside.sum() < 2 or outside.sum() < 2:
         return None
     among = _mean(kappa, known, outside, outside)
     across = _mean(kappa, known, inside, outside)

@@ -14,7 +14,7 @@ from scipy import special
 
 from deem_crowd.exceptions import counted
 from deem_crowd.insight import ordered
-from deem_crowd.insight.camps import camp_of
+from deem_crowd.insight.camps import Camp, camp_of
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.pairs import MOST_CELLS, Panel
 from deem_crowd.insight.reliability import ENOUGH, reliability, shows_no_label, wilson
@@ -195,7 +195,8 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
     """Return the sentences of :func:`findings` for results at hand."""
     workers, classes = results.answers.workers, results.answers.classes
     sentences = [NO_LABEL] if (no_label := shows_no_label(results)) else []
-    groups = panel.groups
+    camp, groups = repetition(panel)
+    groups = [group for group in groups if not panel.is_named(group)]
     for group in groups[:5]:
         sentences.append(
             f"Workers {listed(workers[group])} repeat one another: they agree more than their skills explain, and are "
@@ -204,7 +205,7 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
         )
     if len(groups) > 5:
         sentences.append(f"{len(groups) - 5} more groups of workers repeat one another.")
-    sentences += _camps(results, panel)
+    sentences += [] if camp is None else [of_camp(results, camp)]
     sentences += [] if no_label else _swaps(results)
     for first, second in [] if no_label else merged_classes(results)[:5]:
         sentences.append(
@@ -224,10 +225,22 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
     return sentences
 
 
-def _camps(results: Results, panel: Panel) -> list[str]:
-    camp = camp_of(panel)
-    if camp is None or any(np.isin(group, camp.members).any() for group in panel.groups):
-        return []
+def repetition(panel: Panel) -> tuple[Camp | None, list[IntArray]]:
+    """Return two readings that the answers do not tell apart, or None, and groups of workers who repeat one another.
+
+    Two readings are left out where the user named the first, or where members of it repeat one another beyond their
+    skills, which is a group. Groups that are such by one of the two readings only are left out as well.
+    """
+    camp, groups = camp_of(panel), panel.groups
+    if camp is None or panel.is_named(camp.members):
+        return None, groups
+    if any(np.isin(group, camp.members).any() for group in groups):
+        return None, groups
+    return camp, [group for group in groups if not np.isin(group, camp.others).all()]
+
+
+def of_camp(results: Results, camp: Camp) -> str:
+    """Return what there is to say of two readings, as a sentence with names."""
     workers = results.answers.workers
     match, number = (
         np.bincount(results.answers.worker, weights, results.answers.n_workers)
@@ -237,12 +250,13 @@ def _camps(results: Results, panel: Panel) -> list[str]:
         match[those].sum() / max(number[those].sum(), 1) for those in (camp.members, camp.others)
     )
     followed = "them" if follows_members > follows_others else "the others"
-    return [
-        f"Workers {listed(workers[camp.members])} answer alike (κ {camp.within:.2f}), and the others agree more with "
-        f"one another (κ {camp.among:.2f}) than with them (κ {camp.across:.2f}): either these repeat one another, or "
-        f"the others share errors, and the answers cannot tell which. The labels follow {followed}. Check some tasks "
-        "on which the two differ, and pass their labels as gold."
-    ]
+    return (
+        f"Workers {listed(workers[camp.members])} answer alike (κ {camp.within:.2f}), and the others, "
+        f"{listed(workers[camp.others])}, agree more with one another (κ {camp.among:.2f}) than with them "
+        f"(κ {camp.across:.2f}): either these repeat one another, or the others share errors, and the answers cannot "
+        f"tell which. The labels follow {followed}. If you know which, pass them as a group (groups=). Otherwise check "
+        "some tasks on which the two differ, and pass their labels as gold."
+    )
 
 
 def _swaps(results: Results) -> list[str]:

@@ -71,12 +71,14 @@ class Excess:
         return shared
 
 
-def excess_agreement(counts: Pairs, confusion: FloatArray | None, priors: FloatArray) -> Excess:
+def excess_agreement(
+    counts: Pairs, confusion: FloatArray | None, priors: FloatArray, group: IntArray | None = None
+) -> Excess:
     """Compare κ of each pair with what the skills of the two explain.
 
     Workers with enough partners have a skill by agreement alone (:mod:`deem_crowd.selection.dependence`), which no
     clique that the model has followed can bend. For other pairs the model's tables tell how often two independent
-    workers would agree.
+    workers would agree. Pairs within a group that is known to share errors say nothing of skills.
 
     Parameters
     ----------
@@ -85,6 +87,8 @@ def excess_agreement(counts: Pairs, confusion: FloatArray | None, priors: FloatA
     confusion : shape (n, K, K) as [worker, answer, label], optional
         Of the same workers.
     priors : shape (K,)
+    group : integers, shape (n,), optional
+        The group of each worker that the user named, −1 for none.
     """
     kappa = counts.kappa
     listed = (counts.common >= MIN_COMMON) & np.isfinite(kappa)
@@ -97,12 +101,22 @@ def excess_agreement(counts: Pairs, confusion: FloatArray | None, priors: FloatA
         said = confusion @ priors
         by_chance = said @ said.T
         explained = (expected - by_chance) / np.maximum(1 - by_chance, 1e-3)
-    skill = dependence.skills_from_pairs(counts)
+    if group is None:
+        skill = dependence.skills_from_pairs(counts)
+    else:
+        skill = dependence.skills_by(counts, (counts.common >= MIN_COMMON) & ~_together(group))
     both = np.isfinite(skill)[:, None] & np.isfinite(skill)[None, :]
     explained = np.where(both, np.outer(skill, skill), explained)
     explained = np.where(listed, np.clip(explained, 0, 0.98), np.nan)
     excess = (kappa - explained) / (1 - explained)
     return Excess(explained, excess, _tail(counts, explained, skill, listed))
+
+
+def _together(group: IntArray) -> Mask:
+    """Return which workers are in one group, and each with itself, shape (n, n)."""
+    same = (group[:, None] == group) & (group >= 0)
+    np.fill_diagonal(same, True)
+    return np.asarray(same)
 
 
 def _tail(counts: Pairs, explained: FloatArray, skill: FloatArray, listed: Mask) -> FloatArray:
@@ -133,11 +147,14 @@ class Panel:
     excess : Excess
     n_workers : int
         Workers with answers, whether compared or not.
+    named : integers, shape (n,), or None
+        The group of each worker compared that the user named, −1 for none.
     """
 
     counts: Pairs
     excess: Excess
     n_workers: int
+    named: IntArray | None = None
 
     @classmethod
     def without_pairs(cls, n_workers: int = 0) -> Panel:
@@ -186,6 +203,13 @@ class Panel:
         members = np.split(self.counts.sources[order], np.cumsum(sizes)[:-1]) if n_groups else []
         return sorted((m for m in members if len(m) > 1), key=lambda m: (-len(m), m[0]))
 
+    def is_named(self, group: IntArray) -> bool:
+        """Tell whether workers, as positions 0..D-1, are all in one group that the user named."""
+        if self.named is None:
+            return False
+        number = self.named[np.searchsorted(self.counts.sources, group)]
+        return bool(number[0] >= 0 and (number == number[0]).all())
+
     def power(self, n_workers: int) -> FloatArray:
         """Return what an answer counts, shape (D,): 1 / (1 + Σ_j e_ij), so that c copies count as one worker."""
         power = np.ones(n_workers)
@@ -210,6 +234,7 @@ def compare_workers(
     priors: FloatArray,
     max_workers: int = MAX_WORKERS,
     counts: Pairs | None = None,
+    group: IntArray | None = None,
 ) -> Panel:
     """Compare workers in pairs, next to a model's tables.
 
@@ -224,11 +249,14 @@ def compare_workers(
         Of more workers, those with most answers are compared.
     counts : Pairs, optional
         What the answers say of pairs, where that is known.
+    group : integers, shape (D,), optional
+        The group of each worker that the user named, −1 for none.
     """
     if counts is None:
         counts = count_pairs(answers, max_workers)
     few = len(counts.sources) * answers.n_classes**2 <= MOST_CELLS
     confusion = tables.of(counts.sources) if few else None  # else pairs' own agreement tells skills
-    excess = excess_agreement(counts, confusion, priors)
+    named = None if group is None else group[counts.sources]
+    excess = excess_agreement(counts, confusion, priors, named)
     n_active = int((ids.tally(answers.worker, answers.n_workers) > 0).sum())
-    return Panel(counts, excess, n_active)
+    return Panel(counts, excess, n_active, named)

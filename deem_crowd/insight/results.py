@@ -80,6 +80,19 @@ class Results:
         chosen: tuple[Candidate, ...] = _fitted(self.model).candidates
         return chosen
 
+    @property
+    def named_groups(self) -> IntArray | None:
+        """The number of the group of each worker that the model was told of, shape (D,), −1 for none; or None."""
+        groups = getattr(self.model, "groups", None)
+        if not groups:
+            return None
+        group_of = np.full(self.answers.n_workers, -1, dtype=np.int64)
+        for number, members in enumerate(groups.values()):
+            named = pd.Index(list(members), dtype=object, tupleize_cols=False)
+            place = self.answers.workers.get_indexer(named)
+            group_of[place[place >= 0]] = number
+        return group_of
+
     @cached_property
     def intervals(self) -> FloatArray:
         """95 % intervals of the skills, shape (D, 2)."""

@@ -185,7 +185,9 @@ def compare(results: Results, counts: Pairs | None = None) -> Panel:
     Where the fit has found that workers know different fields, pairs agree as its tables of fields say, for which these
     were chosen: nobody repeats another.
     """
-    panel = compare_workers(results.answers, results.tables, results.priors, counts=counts)
+    panel = compare_workers(
+        results.answers, results.tables, results.priors, counts=counts, group=results.named_groups
+    )
     return panel.all_explained() if knows_fields(results) else panel
 
 

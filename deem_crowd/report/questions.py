@@ -15,7 +15,9 @@ from deem_crowd.insight.findings import (
     confused_classes,
     listed,
     merged_classes,
+    of_camp,
     percent,
+    repetition,
     shown,
 )
 from deem_crowd.insight.judges import independent_errors
@@ -175,18 +177,20 @@ def _panel_agreement(results: Results) -> str:
 def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     """Who repeats whom?"""
     workers, n = results.answers.workers, panel.n_workers
-    groups = panel.groups
+    camp, groups = repetition(panel)
     sentences = [
         f"{listed(workers[group])} repeat one another: {_group_agreement(panel, group)}"
         for group in groups[:10]
     ]
     if len(groups) > 10:
         sentences.append(f"{len(groups) - 10:,} more groups repeat one another.")
+    if camp is not None:
+        sentences.append(of_camp(results, camp))
     compared = int(np.isfinite(panel.excess.explained).sum()) // 2
     if not compared:
         sentences.append("No two workers share enough tasks to tell.")
     else:
-        if not groups:
+        if camp is None and not groups:
             sentences.append(
                 f"Nobody: none of {counted(compared, 'pair')} with ten common tasks or more agrees much beyond what "
                 "the skills of the two explain."

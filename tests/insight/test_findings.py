@@ -68,6 +68,37 @@ def test_half_a_panel_of_copies_is_never_silent(seed: int) -> None:
         assert agree > (matrix[:, :4] == model.labels_[:, None]).mean()
 
 
+def variants(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Answers of two good judges and of three variants of one weaker model, to three classes, and the truth."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(3, size=n)
+    apart = [np.where(rng.random(n) < p, truth, rng.integers(3, size=n)) for p in (0.85, 0.82)]
+    model = np.where(rng.random(n) < 0.7, truth, rng.integers(3, size=n))
+    near = [np.where(rng.random(n) < 0.08, rng.integers(3, size=n), model) for _ in range(3)]
+    return np.column_stack(apart + near), truth
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_judges_beside_three_variants_of_a_model_are_not_accused(seed: int) -> None:
+    # the labels follow the variants, so that the two who know better agree more than their skills explain
+    model = DEEM()
+    (text,) = said(lambda: model.fit(variants(seed)[0]))
+    assert text.startswith("Workers 2, 3 and 4 answer alike")
+    assert "0 and 1" in text
+    assert "repeat one another: they agree" not in text
+    assert "groups=" in text
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_group_that_was_named_is_not_reported_and_accuses_nobody(seed: int) -> None:
+    matrix, truth = variants(seed)
+    model = DEEMAggregator(groups={"one model": ["judge2", "judge3", "judge4"]})
+    assert not said(lambda: model.fit(long(matrix)))
+    assert (model.labels_.to_numpy() == truth).mean() > 0.9
+    assert model.agreement_["repeats"].loc[[("judge2", "judge3"), ("judge2", "judge4")]].all()
+    assert not model.agreement_["repeats"].loc[[("judge0", "judge1")]].any()
+
+
 @pytest.mark.parametrize("k", [2, 4])
 @pytest.mark.parametrize("skills", [(0.98,) * 4 + (0.7, 0.7, 0.75, 0.65), (0.97,) * 3 + (0.6,) * 5])
 def test_experts_who_agree_by_skill_are_no_camp(skills: tuple[float, ...], k: int) -> None:
