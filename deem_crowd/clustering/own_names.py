@@ -12,8 +12,10 @@ from scipy import sparse
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.arrays import warn_if_transposed
+from deem_crowd.estimators import inputs
 from deem_crowd.estimators.naming import under_own_names
 from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
+from deem_crowd.plugins.registry import get_adapter
 from deem_crowd.runtime.warning import warn
 
 IntArray = npt.NDArray[np.int64]
@@ -41,7 +43,9 @@ class OwnNames:
 
     @classmethod
     def of(cls, data: Any) -> OwnNames:
-        """Read a frame (task, worker, label), a matrix (N, D) with −1 for missing, or :class:`Answers`.
+        """Read a frame (task, worker, label), a matrix (N, D) with −1 for missing, :class:`Answers`, or a file.
+
+        A frame with a column for each source has its tasks in its index.
 
         Raises
         ------
@@ -135,8 +139,10 @@ class OwnNames:
 def _read(data: Any) -> Answers:
     if isinstance(data, Answers):
         return data
+    if inputs.is_foreign(data):
+        return inputs.adapted(data)
     if isinstance(data, pd.DataFrame):
-        return Answers.from_frame(data)
+        return get_adapter("wide")(data) if _is_wide(data) else Answers.from_frame(data)
     matrix = np.asarray(data)
     if matrix.ndim != 2 or matrix.dtype.kind not in "iuf":
         raise FormError(
@@ -146,3 +152,11 @@ def _read(data: Any) -> Answers:
         )
     warn_if_transposed(*matrix.shape)
     return under_own_names(matrix)
+
+
+def _is_wide(frame: pd.DataFrame) -> bool:
+    """Tell whether a frame has a column for each source: its index names tasks, or all that it holds are numbers."""
+    if not {"task", "worker", "label"}.isdisjoint(frame.columns) or frame.empty:
+        return False
+    numbers = all(kind.kind in "iuf" for kind in frame.dtypes)
+    return numbers or not isinstance(frame.index, pd.RangeIndex)

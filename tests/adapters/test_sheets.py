@@ -4,6 +4,7 @@ do."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -381,3 +382,21 @@ def test_records_of_one_task_each_are_read_as_the_table_is(tmp_path: Path, lines
     with pytest.raises(DataError, match="of no format that is known"):
         adapters.read_export(few)
     assert adapters.from_wide(few, task="item_id", workers=["ann1", "ann2"]).n_tasks == 5
+
+
+def test_the_remedy_for_columns_of_other_names_loses_no_source(tmp_path: Path) -> None:
+    # two families of clusterings, and names that only the second has: the call named must read all seven
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"image": [f"i{k}" for k in range(N)]})
+    for name in ("km_10_0", "km_10_1", "km_10_2", "km_12_3"):
+        frame[name] = draw.choice(["c0", "c1", "c2"], N)
+    for name in ("gmm_0", "gmm_1", "gmm_2"):
+        frame[name] = draw.choice(["alpha", "beta", "gamma"], N)
+    path = path_of(tmp_path, frame)
+    with pytest.raises(DataError, match="km_12_3") as caught:
+        adapters.to_answers(path)
+    message = str(caught.value)
+    named = re.findall(r"If they are, name all: workers='([^']*)'", message)
+    answers = adapters.to_answers(path, format="wide", task="image", workers=named[0])
+    assert set(answers.workers) == set(frame.columns[1:])
+    assert "leave them out: workers='km_10_0,km_10_1,km_10_2'" in message

@@ -448,3 +448,19 @@ def test_parameters_are_shown_and_cloned() -> None:
 def test_parameters_of_the_consensus(parameter) -> None:
     with pytest.raises(ParameterError, match=f"{next(iter(parameter))}=.* is not allowed"):
         ClusteringAggregator(**parameter).fit(HAND)
+
+
+@pytest.mark.parametrize("numbers", [True, False])
+def test_a_table_with_a_column_a_source_is_read_as_its_matrix_is(numbers: bool, tmp_path) -> None:
+    matrix, _, _ = sources(1, 3, 5, 0.8, n=150)
+    tasks = pd.Index([f"t{i}" for i in range(len(matrix))], name="image")
+    frame = pd.DataFrame(matrix, index=tasks, columns=[f"run {j}" for j in range(5)])
+    table = frame if numbers else frame.apply(lambda column: column.map("abc".__getitem__))
+    by_matrix = ClusteringAggregator(n_classes=3).fit(matrix)
+    by_table = ClusteringAggregator(n_classes=3).fit(table)
+    assert adjusted_rand_score(by_matrix.labels_, by_table.labels_) == 1
+    assert by_table.labels_.index.equals(tasks)
+    assert list(by_table.skills_.index) == list(frame.columns)
+    table.to_csv(tmp_path / "clusterings.csv")
+    by_file = ClusteringAggregator(n_classes=3).fit(tmp_path / "clusterings.csv")
+    assert adjusted_rand_score(by_table.labels_, by_file.labels_) == 1

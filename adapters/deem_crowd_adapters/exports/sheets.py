@@ -281,12 +281,15 @@ def _refuse_mixed(made: Plan, name: str) -> None:
         largest = max(families.values(), key=len)
         rest = [column for column in columns if column not in largest]
         if rest and stem(largest[0]) and len(largest) > 1:
-            shown = ",".join(map(str, largest))
+            every = ",".join(str(c) for members in made.groups.values() for c in members)
+            some, task = ",".join(map(str, largest)), ""
+            if made.task is not None:
+                task = f", task={made.task!r}"
             raise DataError(
                 f"{name} is a wide table, and it is open whether {first_few(rest)} are sources like "
-                f"{first_few(largest)}: all hold the same values. Name the sources: workers='{shown}'"
-                f"{'' if made.task is None else f', task={made.task!r}'} (in the shell: --adapter wide "
-                f"--adapter-set workers='{shown}')."
+                f"{first_few(largest)}: their names differ, and they use the same labels. If they are, name all: "
+                f"workers='{every}'{task} (in the shell: --adapter wide --adapter-set workers='{every}'). If not, "
+                f"leave them out: workers='{some}'{task} (--adapter wide --adapter-set workers='{some}')."
             )
 
 
