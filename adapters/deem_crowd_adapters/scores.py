@@ -113,7 +113,8 @@ def _classes(classes: Any) -> tuple[Hashable, Hashable]:
     listed = list(classes) if isinstance(classes, Sequence | np.ndarray | pd.Index) else []
     if isinstance(classes, str) or len(listed) != 2 or listed[0] == listed[1]:
         raise ParameterError(
-            f"classes={classes!r} is not allowed: it is two different labels, what a low and a high score stand for."
+            f"classes={classes!r} is not allowed: it is two different labels, what a low and a high score stand for: "
+            "classes=('bad', 'good'), in the shell --adapter-set classes='[\"bad\", \"good\"]'."
         )
     if set(listed) & {"task", "worker"}:
         raise ParameterError("classes cannot be called 'task' or 'worker'.")

@@ -400,3 +400,23 @@ def test_the_remedy_for_columns_of_other_names_loses_no_source(tmp_path: Path) -
     answers = adapters.to_answers(path, format="wide", task="image", workers=named[0])
     assert set(answers.workers) == set(frame.columns[1:])
     assert "leave them out: workers='km_10_0,km_10_1,km_10_2'" in message
+
+
+@pytest.mark.parametrize(
+    "names", [("pred_svm", "pred_rf", "pred_knn"), ("model 1", "model 2", "model 3")]
+)
+def test_a_table_of_models_alone_has_the_models_as_sources(tmp_path: Path, names) -> None:
+    frame = sheet().rename(columns=dict(zip(("ann1", "ann2", "ann3"), names, strict=True)))
+    export = adapters.read_export(path_of(tmp_path, frame))
+    assert set(export.answers["worker"]) == set(names)
+    assert export.gold is not None
+    assert len(export.gold) == N
+
+
+@pytest.mark.parametrize(
+    "names", [("pred_svm", "model", "majority"), ("final", "consensus", "ref")]
+)
+def test_what_is_aggregated_is_no_source_where_nothing_else_is(tmp_path: Path, names) -> None:
+    frame = sheet().rename(columns=dict(zip(("ann1", "ann2", "ann3"), names, strict=True)))
+    with pytest.raises(MissingColumnError):
+        adapters.to_answers(path_of(tmp_path, frame))

@@ -36,6 +36,8 @@ NO_PERSON = re.compile(
     re.IGNORECASE,
 )
 """Names of columns that are no independent source."""
+_MODEL = re.compile(r"(^|[^a-z])(vote|pred|predicted|prediction|predictions|model)([^a-z]|$)", re.I)
+"""Names that are those of sources where there are several of a kind, pred_svm and pred_forest, and no people."""
 TRUTH = re.compile(r"(^|[^a-z])(gold|golden|truth|true|correct)([^a-z]|$)", re.IGNORECASE)
 """How true labels are called."""
 ID = re.compile(
@@ -109,7 +111,7 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     made.abstains &= len(set().union(*(values[c] for c in one_sided)) - ABSTAINS) > 1
     for columns in groups:
         for question, members in _questions(columns).items():
-            people = [c for c in members if not NO_PERSON.search(str(c))]
+            people = [c for c in members if not NO_PERSON.search(str(c))] or _models(members)
             others = [c for c in members if c not in people]
             truth = [c for c in others if TRUTH.search(str(c))]
             if len(people) < 2:
@@ -121,6 +123,13 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
             if len(truth) == 1:
                 made.gold[question] = truth[0]
     return made if made.groups else None
+
+
+def _models(columns: Sequence[Hashable]) -> list[Hashable]:
+    """Return the columns that are called after models, all of one family of names; none if they are of several."""
+    models = [c for c in columns if _MODEL.search(str(c)) and not TRUTH.search(str(c))]
+    families = {stem(c) for c in models}
+    return models if len(families) == 1 and "" not in families else []
 
 
 def _questions(columns: Sequence[Hashable]) -> dict[str, list[Hashable]]:
