@@ -208,7 +208,18 @@ class _AggregatorChecks(_InputChecks):
         )
         returned = made.fit(self.data.copy())
         self.checks.require(returned is made, "fit does not return self.", "Return self.")
-        pd.testing.assert_series_equal(made.labels_, self.expected)
+        self.checks.require(
+            hasattr(made, "labels_"), "fit sets no labels_.", "Set it to the Series of labels."
+        )
+        try:
+            pd.testing.assert_series_equal(made.labels_, self.expected)
+        except AssertionError as error:
+            self.checks.require(
+                False,
+                f"labels_ after fit differ from what fit_predict returned for the same frame ({_first_line(error)}).",
+                "Return labels_ from fit_predict; where you draw, use a generator seeded by a parameter, anew in each "
+                "fit.",
+            )
 
     @check("repeatable")
     def repeatable(self) -> None:
@@ -259,3 +270,9 @@ class _AggregatorChecks(_InputChecks):
                     f"probas_ differ by up to {off:.2g} when the rows come in another order.",
                     "Start from something that belongs to tasks and workers, not to rows.",
                 )
+
+
+def _first_line(error: AssertionError) -> str:
+    """Return what pandas says of two Series in the line before their values, on one line."""
+    lines = [line for line in str(error).splitlines() if line and not line.startswith("[")]
+    return "; ".join(lines[:2])
