@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -310,3 +311,21 @@ def test_what_does_not_go_together_is_said() -> None:
 def test_what_others_call_it_is_told(name: str) -> None:
     with pytest.raises(ParameterError, match="Did you mean 'class_balance'"):
         DEEMAggregator(**{name: RARE})
+
+
+@pytest.mark.parametrize("with_features", [False, True])
+def test_shares_of_exchanged_classes_raise_a_warning(with_features: bool) -> None:
+    rng = np.random.default_rng(3)
+    truth = pd.Series(rng.choice(["yes", "no"], size=300, p=[0.1, 0.9]))
+    right = rng.random((300, 5)) < 0.85
+    matrix = np.where(right == (truth == "yes").to_numpy()[:, None], "yes", "no")
+    frame = pd.DataFrame(matrix).rename_axis("task").reset_index()
+    frame = frame.melt("task", var_name="worker", value_name="label")
+    features = {}
+    if with_features:
+        features["features"] = pd.DataFrame({"x": (truth == "yes") + 0.0}).rename_axis("task")
+    with pytest.warns(DataWarning, match="'yes' 0.90 instead of 0.[01]"):
+        DEEMAggregator(class_balance={"yes": 0.9, "no": 0.1}).fit(frame, **features)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        DEEMAggregator(class_balance=RARE).fit(frame, **features)

@@ -17,10 +17,13 @@ from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.exceptions import DataWarning, ParameterError, counted, first_few
 from deem_crowd.model import class_balance
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.group import ALONE
 from deem_crowd.runtime.warning import warn
 
 _ROUNDED = 0.011
 """How far from 1 the sum of shares may be, since they may be rounded to two digits: three of 0.33, say."""
+_FAR = 0.4
+"""Share of the tasks in other classes than by the answers from which known shares raise a warning."""
 
 
 def check(balance: Any) -> None:
@@ -126,6 +129,8 @@ def balanced(
     posterior, used = model.spread(states), model.used
     known = np.zeros(len(posterior), dtype=bool) if gold is None else gold >= 0
     open_ = ~known & (np.diff(answers.task_ptr) > 0)
+    if design.group is ALONE:  # else these are a part of the tasks
+        _warn_if_far(posterior[open_][:, used], balance, answers.classes[used])
     priors, right = np.zeros(model.n_classes), np.diagonal(model.confusion, axis1=1, axis2=2)
     priors[used], skills = balance, model.skills
     if np.allclose(skills, right @ model.priors[used]):  # those of tables
@@ -183,6 +188,7 @@ def moved_to(
     used = model.used
     known = np.zeros(len(posterior), dtype=bool) if gold is None else gold >= 0
     open_ = torch.from_numpy(posterior[told & ~known][:, used])
+    _warn_if_far(open_.numpy(), balance, answers.classes[used])
     known_shares, odds = torch.from_numpy(balance), np.zeros(model.n_classes)
     odds[used] = class_balance.log_odds(open_, torch.from_numpy(prior), known_shares).numpy()
     priors, right = np.zeros(model.n_classes), np.diagonal(model.confusion, axis1=1, axis2=2)
@@ -193,6 +199,24 @@ def moved_to(
     result[~told] = priors
     result[known] = posterior[known]
     return replace(model, class_log_odds=odds, priors=priors, skills=skills), result
+
+
+def _warn_if_far(posterior: FloatArray, balance: FloatArray, classes: pd.Index) -> None:
+    """Warn if known shares are far from the mean of a posterior, shape (N, K'), as those of exchanged classes are."""
+    if not len(posterior):
+        return
+    found = posterior.mean(axis=0)
+    if np.abs(found - balance).sum() / 2 < _FAR:
+        return
+    most = np.argsort(-np.abs(found - balance), kind="stable")[:3]
+    told = ", ".join(
+        f"{first_few(classes[[i]])} {balance[i]:.2f} instead of {found[i]:.2f}" for i in most
+    )
+    warn(
+        f"class_balance is far from what the answers say without it ({told}), and most labels that are not certain "
+        "follow it. If the shares belong to other classes, exchange them; if they are right, nothing has to change.",
+        DataWarning,
+    )
 
 
 def _named(balance: Any) -> tuple[list[Hashable] | None, npt.NDArray[np.float64]]:
