@@ -140,7 +140,7 @@ def test_independent_sources_and_hard_items_are_no_families(law: object) -> None
 def test_families_count_as_groups_that_are_named() -> None:
     said, _ = _panel(1, 4, 600, 3, 5)
     frame = _frame(said)
-    with pytest.warns(match="repeat one another"):
+    with pytest.warns(match=r"Workers w0, w1 and w2 repeat one another.* Their answers count less"):
         agg = DEEMAggregator().fit(frame)
     named = DEEMAggregator(groups={"model": ["w0", "w1", "w2"]}).fit(frame)
     np.testing.assert_allclose(agg.probas_, named.probas_, atol=1e-9)

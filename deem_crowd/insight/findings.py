@@ -197,11 +197,16 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
     sentences = [NO_LABEL] if (no_label := shows_no_label(results)) else []
     camp, groups = repetition(panel)
     groups = [group for group in groups if not panel.is_named(group)]
+    remedy = (
+        "Their answers count less. If they are merely good, and others share a weakness, known labels of some tasks "
+        "say so (gold=)."
+        if results.counts_copies_less
+        else "Keep one of them, or pass them as a group (groups=)."
+    )
     for group in groups[:5]:
         sentences.append(
             f"Workers {listed(workers[group])} repeat one another: they agree more than their skills explain, and are "
-            f"worth {_worth(panel, group):.1f} sources rather than {len(group)}. Keep one of them, or pass them "
-            "as a group (groups=)."
+            f"worth {_worth(panel, group):.1f} sources rather than {len(group)}. {remedy}"
         )
     if len(groups) > 5:
         sentences.append(f"{len(groups) - 5} more groups of workers repeat one another.")

@@ -15,6 +15,7 @@ import torch
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, FormError, MissingAnswersError, first_few
+from deem_crowd.selection.candidates import COPIES
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -79,6 +80,11 @@ class Results:
         """What the model was chosen among, none where it was named: ``selection_`` without the time its frame takes."""
         chosen: tuple[Candidate, ...] = _fitted(self.model).candidates
         return chosen
+
+    @property
+    def counts_copies_less(self) -> bool:
+        """Whether the chosen model has found that sources repeat others, and lets their answers count less."""
+        return any(one.name == COPIES and one.weight > 0 for one in self.candidates)
 
     @property
     def named_groups(self) -> IntArray | None:
