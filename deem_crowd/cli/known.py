@@ -69,8 +69,8 @@ def known_labels(
 def say_stated(asked: Reading, own: pd.Series) -> None:
     """Warn that the labels that an export states are used as known ones."""
     warn(
-        f"{called(asked.paths[0], 'input')} says itself which label is true of {counted(len(own), 'task')}: used as "
-        f"known {'label' if len(own) == 1 else 'labels'}, in place of --gold.",
+        f"{called(asked.paths[0], 'input')} holds the true labels of {counted(len(own), 'task')}, which are used as "
+        "known labels. Pass --gold FILE to use others.",
         DataWarning,
     )
 

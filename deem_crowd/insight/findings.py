@@ -201,7 +201,7 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
         "Their answers count less. If they are merely good, and others share a weakness, known labels of some tasks "
         "say so (gold=)."
         if results.counts_copies_less
-        else "Keep one of them, or pass them as a group (groups=)."
+        else "If they share a model or a prompt, pass them as a group (groups=); if they are merely good, leave them."
     )
     for group in groups[:5]:
         sentences.append(

@@ -2,7 +2,7 @@ r"""Families: sources that share errors, such as variants of one model or prompt
 
 A table a worker takes sources that agree closely for good ones. Where they agree because they share errors, the model
 follows them: of two copies and three independent judges the copies are right, it says, whatever the three say. Here
-that is noticed in four steps.
+that is noticed in five steps.
 
 1. *Partitions* into families and single sources. Residuals of an additive fit of pairs' agreement, of one factor
    fitted to all pairs, and of one fitted to those that agree most, are joined by average linkage; then skills are
@@ -15,9 +15,13 @@ that is noticed in four steps.
 
        mean of (s_i − λ_i) over F  −  mean of (s_i − λ_i) over all others  >  0.1,  by two standard errors,
 
-   with the model's chance-corrected skills s. Where the model has found the label, F being copies or not, λ of copies
-   is too large if anything, and the difference is not above zero.
-4. *Which side is right* cannot be told from the answers: c sources that agree closely and m that agree loosely look
+   with the model's chance-corrected skills s. Where the model has found the label, λ of copies is too large if
+   anything, and the difference is not above zero.
+4. *What is left over*. Skills of sources that confuse different classes are no single factor, so that independent
+   sources may look like families. But then the model's own tables, from its posterior, say how often pairs agree. A
+   model that has followed a family cannot say why the pairs outside it agree: with z the deviation of such a pair from
+   what the tables say, Σ z / √M over the M pairs is above 3.
+5. *Which side is right* cannot be told from the answers: c sources that agree closely and m that agree loosely look
    the same whether the c repeat one another, or the m share errors and the c are good. What is likelier beforehand
    decides. A family is one only if it is no larger than the number of other families and single sources; if its
    members are, by their agreement with others, no better than the best of these, less its standard error; and if no
@@ -48,6 +52,7 @@ _JOINED, _ERRORS = 3.0, 2.0
 _MISFIT, _CUT = 1.0, 9.0
 _FLATTERED, _ALIKE = 0.1, 0.05
 _ROUNDS = 3
+_LITTLE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -131,11 +136,37 @@ def find(counted: Pairs, skills: FloatArray) -> IntArray | None:
     return family
 
 
+def left_over(counted: Pairs, family: IntArray, counts: FloatArray, priors: FloatArray) -> float:
+    """Return by how many standard deviations pairs outside families agree more than a model's tables say, in total.
+
+    Parameters
+    ----------
+    counted : Pairs
+        Among n of the D workers.
+    family : shape (D,)
+    counts : shape (D, K, K)
+        Expected answers of each worker by label under the model's posterior, [worker, answer, label].
+    priors : shape (K,)
+        Shares of the classes under it.
+    """
+    table = counts[counted.sources] + _LITTLE
+    table = table / table.sum(1, keepdims=True)
+    n = len(table)
+    agreed = (table * priors).reshape(n, -1) @ table.reshape(n, -1).T
+    spread = np.sqrt(np.maximum(agreed * (1 - agreed), 1e-4) / np.maximum(counted.common, 1))
+    asked = np.triu(_enough(counted) & ~_together(family[counted.sources]), 1)
+    deviations = ((counted.agreed - agreed) / spread)[asked]
+    return float(deviations.sum() / np.sqrt(len(deviations))) if len(deviations) else 0.0
+
+
 def described(family: IntArray) -> str:
     """Say how many families there are, and how large they are."""
     sizes = sorted(np.bincount(family[family >= 0]).tolist(), reverse=True)
     found = f"{len(sizes)} families" if len(sizes) > 1 else "one family"
-    return f"as {found} (of {', '.join(map(str, sizes))}) that the model has followed: their pairs agree too often"
+    agree = "agree" if len(sizes) > 1 else "agrees"
+    followed = "one of them" if len(sizes) > 1 else "it"
+    sized = ", ".join(map(str, sizes))
+    return f"as {found} (of {sized}) {agree} more often than skills explain, and the model had followed {followed}"
 
 
 def partitions(part: Pairs) -> list[Partition]:
@@ -182,6 +213,11 @@ def _enough(part: Pairs) -> npt.NDArray[np.bool_]:
     return asked
 
 
+def _together(family: IntArray) -> npt.NDArray[np.bool_]:
+    """Return which two sources are of one family, shape (n, n)."""
+    return np.asarray((family[:, None] == family) & (family >= 0))
+
+
 def _numbers(groups: list[list[int]], n: int) -> IntArray:
     family = np.full(n, -1)
     for number, members in enumerate(one for one in groups if len(one) > 1):
@@ -199,8 +235,7 @@ def _joined(part: Pairs, skill: FloatArray) -> IntArray:
 
 def _across(part: Pairs, family: IntArray) -> Partition | None:
     """Fit λ to the pairs across families; None where a source has too few partners there."""
-    same = (family[:, None] == family) & (family >= 0)
-    across = dependence.with_partners(_enough(part) & ~same)
+    across = dependence.with_partners(_enough(part) & ~_together(family))
     if not across.any(1).all():
         return None
     skill = dependence.robust_factor(part.common, part.chance, part.beyond, across)

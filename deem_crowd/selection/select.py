@@ -15,6 +15,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import share_of_votes, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.expectation import counts_of
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import (
@@ -136,7 +137,7 @@ def select(
             if factor is not None:
                 return by_factor(design, tables, considered, factor, told)
             return Selected(considered, tables, power=told)
-    skills = em.chance_corrected_skills(design, tables if hierarchy is None else hierarchy)
+    model = tables if hierarchy is None else hierarchy
     counted: pairs.Pairs | None = None
     power, why = told, "" if told is None else _KNOWN
     if parts.dependence:
@@ -147,7 +148,7 @@ def select(
                 return (
                     by_field  # without the pairs: that they agree more than tables say is explained
                 )
-        power, why = _repeating(training, answers, counted, number, skills, told)
+        power, why = _repeating(training, answers, counted, number, model, told)
     if power is not None:
         return replace(_copies(training, tables, power, why), pairs=counted)
     return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
@@ -158,15 +159,16 @@ def _repeating(
     answers: Answers,
     counted: pairs.Pairs,
     number: npt.NDArray[np.float64],
-    skills: npt.NDArray[np.float64],
+    model: Member,
     told: npt.NDArray[np.float64] | None,
 ) -> tuple[npt.NDArray[np.float64] | None, str]:
     """Return what an answer of each source counts, shape (D,), where sources repeat one another, and why; else None."""
+    design = training.design
+    skills = em.chance_corrected_skills(design, model)
     if told is None and not training.taught:
         family = families.find(counted, skills)
-        if family is not None:
-            power = groups.power(answers, family, training.design.reduce_array)
-            return power, families.described(family)
+        if family is not None and _cannot_explain(design, model, counted, family):
+            return groups.power(answers, family, design.reduce_array), families.described(family)
     estimates: tuple[dependence.Dependence, ...] = dependence.measure(counted, number)
     if training.taught:
         # where most sources repeat others the second takes them for the truth, which gold has told from it
@@ -178,6 +180,15 @@ def _repeating(
                 return between.power, found
             return np.minimum(told, between.power), f"{_KNOWN}, {found}"
     return told, "" if told is None else _KNOWN
+
+
+def _cannot_explain(
+    design: DesignMatrix, model: Member, counted: pairs.Pairs, family: npt.NDArray[np.int64]
+) -> bool:
+    """Tell whether pairs outside families agree more than a model's tables say."""
+    counts = counts_of(design, model.states).numpy()
+    priors = design.total(model.states).numpy() / max(design.n_tasks_in_all, 1)
+    return families.left_over(counted, family, counts, priors) > dependence.EXCESS
 
 
 def _counted_pairs(

@@ -82,7 +82,7 @@ def test_a_method_that_learns_from_no_labels_does_without(export: Path) -> None:
 def test_other_commands_take_it_as_well(export: Path, command: str) -> None:
     done = run(command, export)
     assert done.exit_code == 0
-    assert done.stderr.count("says itself which label is true of 20 tasks") == 1
+    assert done.stderr.count("holds the true labels of 20 tasks") == 1
 
 
 def test_the_report_compares_with_it(export: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_true_label_that_nobody_gave_is_left_out(tmp_path: Path) -> None:
     path.write_text("\n".join([header, *rows]))
     done = run("aggregate", path)
     assert done.exit_code == 0, done.stderr
-    assert "says itself which label is true of 2 tasks" in done.stderr
+    assert "holds the true labels of 2 tasks" in done.stderr
     assert "\nt3,b\n" in done.stdout
 
 
