@@ -79,3 +79,17 @@ def test_words_that_leave_it_to_others_raise_a_warning(word: str) -> None:
     frame = FRAME.assign(label=FRAME["label"].mask(ESCALATED, word))
     with pytest.warns(DataWarning, match=r"1 label \(.*\) may stand for a missing answer"):
         Answers.from_frame(frame)
+
+
+@pytest.mark.parametrize("code", ["-1", "99"])
+def test_codes_are_named_without_their_point(tmp_path: Path, code: str) -> None:
+    """As labels are floats where a column of numbers has gaps."""
+    frame = FRAME.assign(label=np.where(ESCALATED, float(code), FRAME["label"].eq("spam")))
+    frame.to_parquet(tmp_path / "a.parquet")
+    first = CliRunner().invoke(app, ["aggregate", str(tmp_path / "a.parquet")])
+    assert f"--abstain={code}" in first.stderr
+    done = CliRunner().invoke(app, ["aggregate", str(tmp_path / "a.parquet"), f"--abstain={code}"])
+    assert done.exit_code == 0, done.stderr
+    assert "abstain" not in done.stderr
+    labels = pd.read_csv(io.StringIO(done.stdout), index_col="task")["label"]
+    assert set(labels.dropna()) == {0.0, 1.0}

@@ -64,3 +64,12 @@ def test_one_of_each_is_told_in_the_singular() -> None:
         repr(Answers.from_dense([[0, 1], [1, -1]]))
         == "Answers(3 answers, 2 tasks, 2 workers, 2 classes)"
     )
+
+
+def test_gold_with_gaps_may_hold_objects() -> None:
+    rows = pd.DataFrame(
+        {"task": [0, 0, 1, 1], "worker": [0, 1, 0, 1], "label": np.float32([0.1, 0.3, 0.3, 0.3])}
+    )
+    gold = pd.Series([0.1, None], index=[0, 1], dtype=object)
+    agg = DEEMAggregator().fit(rows, gold=gold)
+    assert agg.labels_[0] == np.float32(0.1)

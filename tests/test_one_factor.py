@@ -138,3 +138,17 @@ def test_files_predictions_order_and_groups(tmp_path) -> None:
     copies = adapters.from_scores(copies)
     named = DEEMAggregator(groups={"same": ["j4", "again"]}).fit(copies)
     assert log_loss(named, truth) < log_loss(DEEMAggregator().fit(copies), truth)
+
+
+def test_a_source_with_a_few_answers_that_are_close_decides_nothing() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(2, size=600)
+    ranks = (1.2 * truth[:, None] + rng.normal(size=(600, 5))).argsort(0).argsort(0) / 600
+    rows = [(t, w, 1 - ranks[t, w], ranks[t, w]) for t in range(600) for w in range(5)]
+    rows += [(t, 5, 0.4 - 1e-3 * t, 0.6 + 1e-3 * t) for t in (3, 4, 5)]
+    columns = ["task", "worker", 0, 1]
+    agg = DEEMAggregator().fit(Answers.from_soft_frame(pd.DataFrame(rows, columns=columns)))
+    assert agg.selection_["candidate"].iloc[-1] == "one factor of soft answers"
+    new = [(0, w, 0.9, 0.1) for w in range(5)] + [(0, 5, 0.3, 0.7)]
+    found = agg.predict_proba(Answers.from_soft_frame(pd.DataFrame(new, columns=columns)))
+    assert found.iloc[0, 0] > 0.9  # five sources say so

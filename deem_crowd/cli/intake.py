@@ -235,15 +235,16 @@ def _without_abstentions(answers: Answers, asked: Reading) -> Answers:
         return answers
     import numpy as np
 
-    written = answers.classes.map(str)
-    strange = [label for label in asked.abstain if label not in written]
+    from deem_crowd.data.no_answers import named
+
+    strange = [label for label in asked.abstain if not named(answers.classes, [label]).any()]
     if strange:
         warn(
             f"no answer has the {'label' if len(strange) == 1 else 'labels'} {first_few(strange)} of --abstain. Labels "
             f"given: {first_few(answers.classes, 10)}.",
             DataWarning,
         )
-    kept = ~written.isin(list(asked.abstain))
+    kept = ~named(answers.classes, asked.abstain)
     numbers = np.where(kept, np.cumsum(kept) - 1, -1)
     return answers.select(classes=(numbers, answers.classes[kept]))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from deem_crowd.data.no_answers import code, minus_one, no_answer, texts_of
+from deem_crowd.data.no_answers import code, minus_one, named, no_answer, texts_of
 from deem_crowd.exceptions import DataWarning, counted, first_few
 from deem_crowd.runtime.warning import warn
 
@@ -48,7 +48,7 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
     if not classes_given:
         classes = answers.classes
         if left_out := _ABSTAINING.get():
-            classes = classes[~classes.map(str).isin(left_out)]
+            classes = classes[~named(classes, left_out)]
         ratings = _ratings(classes)
         messages += [ratings or _joined(classes) or _free_text(answers)]
         messages += [minus_one(classes), no_answer(classes), code(classes)]

@@ -93,6 +93,7 @@ def class_places(known: pd.Index, values: pd.Index) -> IntArray:
     Floats of one precision are found among those of another: 0.1 among the labels of a float32 column.
     """
     found: IntArray = known.get_indexer(values)
+    values = values.infer_objects()
     lost = np.flatnonzero(found < 0)
     widths = [_float_bytes(index) for index in (known, values)]
     if len(lost) and None not in widths and widths[0] != widths[1]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.exceptions import counted, first_few
@@ -16,6 +18,15 @@ def texts_of(index: pd.Index) -> list[str]:
     if index.dtype.kind in "iufbMmc":
         return []
     return [value for value in index.tolist() if isinstance(value, str)]
+
+
+def named(classes: pd.Index, labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return which classes are written as one of some texts, shape (K,): -1 also names −1.0."""
+    found = np.asarray(classes.map(str).isin(list(labels)))
+    if classes.dtype.kind in "iuf":
+        numbers = [float(text) for text in labels if _NUMBER.fullmatch(text.strip())]
+        found = found | np.isin(classes.to_numpy(dtype=np.float64, na_value=np.nan), numbers)
+    return found
 
 
 def minus_one(classes: pd.Index) -> str:
@@ -39,6 +50,7 @@ def minus_one(classes: pd.Index) -> str:
 
 
 _WHOLE = re.compile("-1|[0-9]+")
+_NUMBER = re.compile(r"[-+]?[0-9]*[.]?[0-9]+")
 _SIGNED = re.compile("-?[0-9]{1,9}")
 
 

@@ -42,6 +42,8 @@ LEVEL = 2.33
 """1 % of answers without a label exceed it."""
 _PRIOR_TASKS = 100.0
 """ν: as many common tasks hold each λ near their mean."""
+_PRIOR_ANSWERS = 10.0
+"""As many answers hold each source's variance near that of all."""
 _LEAST_SOURCES = 3
 _LARGEST = 0.97
 _ROUNDS = 100
@@ -85,6 +87,11 @@ def find(answers: Answers, design: DesignMatrix) -> Factor | None:
     varies = variance > 1e-9
     if varies.sum() < _LEAST_SOURCES:
         return None
+    # a few answers that happen to lie close together would make each of them decisive
+    usual = (number * variance)[varies].sum() / number[varies].sum()
+    variance = np.where(
+        varies, (number * variance + _PRIOR_ANSWERS * usual) / (number + _PRIOR_ANSWERS), variance
+    )
     scale = np.sqrt(np.where(varies, variance, 1))
     standard = np.where(varies[worker], (second - mean[worker]) / scale[worker], 0)
     common, product = design.reduce_array(
