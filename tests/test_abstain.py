@@ -93,3 +93,13 @@ def test_codes_are_named_without_their_point(tmp_path: Path, code: str) -> None:
     assert "abstain" not in done.stderr
     labels = pd.read_csv(io.StringIO(done.stdout), index_col="task")["label"]
     assert set(labels.dropna()) == {0.0, 1.0}
+
+
+def test_probabilities_hold_no_abstentions(tmp_path: Path) -> None:
+    path = tmp_path / "soft.csv"
+    path.write_text("task,worker,yes,no,skip\nt1,a,.2,.3,.5\nt1,b,.5,.5,0\n", encoding="utf-8")
+    done = CliRunner().invoke(
+        app, ["aggregate", str(path), "--adapter", "soft-long", "--abstain=skip"]
+    )
+    assert done.exit_code == 2
+    assert "these answers are probabilities" in " ".join(done.stderr.replace("│", " ").split())

@@ -237,6 +237,11 @@ def _without_abstentions(answers: Answers, asked: Reading) -> Answers:
 
     from deem_crowd.data.no_answers import named
 
+    if answers.is_soft:
+        raise typer.BadParameter(
+            "it names labels, and these answers are probabilities. Leave the column of that class out of the file.",
+            param_hint="--abstain",
+        )
     strange = [label for label in asked.abstain if not named(answers.classes, [label]).any()]
     if strange:
         warn(
