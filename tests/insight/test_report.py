@@ -136,16 +136,16 @@ def test_it_says_what_to_do_next(written) -> None:
     path, agg, _, gold = written
     text = text_of(path.read_text(encoding="utf-8"))
     text = text[text.index("Details") :]  # behind the contents
-    kept = agg.reliable(0.9)
+    kept = agg.reliable(0.95)
     truth = gold.reindex(kept.labels.index)
     share = (
         f"{100 * kept.coverage:.0f} %" if kept.coverage > 0.1 else f"{100 * kept.coverage:.1f} %"
     )
     section = text[text.index("Which labels can be kept?") :]
     assert 0 < len(kept.labels) < 300
-    assert f"0.90 {len(kept.labels)} {share}" in section[: section.index("0.95 ")]
+    assert f"0.95 {len(kept.labels)} {share}" in section[: section.index("0.99 ")]
     right = f"{100 * (kept.labels == truth).mean():.1f}"
-    assert right.removesuffix(".0") in section[: section.index("0.95 ")]
+    assert right.removesuffix(".0") in section[: section.index("0.99 ")]
     suspects = agg.suspect_answers()
     section = text[text.index("Which answers are suspect?") :]
     assert f"{(suspects['score'] > 0.5).sum():,} answers of {len(suspects):,}" in section
