@@ -53,9 +53,9 @@ def test_ground_truth_of_label_studio_is_known(
 ) -> None:
     done = run("aggregate", export, *adapter, "--proba", tmp_path / "p.csv")
     assert done.exit_code == 0
-    said = [line for line in done.stderr.splitlines() if "says itself" in line]
+    said = [line for line in done.stderr.splitlines() if "holds the true labels" in line]
     assert len(said) == 1
-    assert "true of 20 tasks: used as known labels" in said[0]
+    assert "holds the true labels of 20 tasks, which are used as known labels" in said[0]
     held = adapters.read_export(export)
     model = DEEMAggregator().fit(adapters.to_answers(export), gold=held.gold)
     given = pd.read_csv(tmp_path / "p.csv", index_col="task")
@@ -68,14 +68,14 @@ def test_a_file_of_gold_stands_in_place_of_it(export: Path, tmp_path: Path) -> N
     pd.DataFrame({"task": [0], "label": ["1"]}).to_csv(tmp_path / "gold.csv", index=False)
     done = run("aggregate", export, "--gold", tmp_path / "gold.csv")
     assert done.exit_code == 0
-    assert "says itself" not in done.stderr
+    assert "holds the true labels" not in done.stderr
     assert "\n0,1\n" in done.stdout
 
 
 def test_a_method_that_learns_from_no_labels_does_without(export: Path) -> None:
     done = run("aggregate", export, "--method", "mv")
     assert done.exit_code == 0
-    assert "says itself" not in done.stderr
+    assert "holds the true labels" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["next", "suspects", "compare"])
@@ -114,4 +114,4 @@ def test_a_sheet_with_a_column_of_gold_is_not_learned_from(tmp_path: Path) -> No
     frame.to_csv(tmp_path / "x.csv")
     done = run("aggregate", tmp_path / "x.csv")
     assert done.exit_code == 0
-    assert "says itself" not in done.stderr
+    assert "holds the true labels" not in done.stderr
