@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
 from deem_crowd_benchmarks import kinds, laws
+from deem_crowd_benchmarks.label_set import LabelSet
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.selection import families, pairs
@@ -130,9 +133,11 @@ def test_sources_without_enough_tasks_in_common_are_not_asked() -> None:
 
 
 @pytest.mark.parametrize("law", [laws.independent, kinds.hard_items, kinds.tempting])
-def test_independent_sources_and_hard_items_are_no_families(law: object) -> None:
+def test_independent_sources_and_hard_items_are_no_families(
+    law: Callable[[int, int], LabelSet],
+) -> None:
     for seed in range(5):
-        data = law(seed, 300)  # type: ignore[operator]
+        data = law(seed, 300)
         agg = DEEMAggregator().fit(data.answers)
         assert not agg.selection_["why"].str.contains("famil").any(), seed
 

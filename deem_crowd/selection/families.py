@@ -6,12 +6,12 @@ that is noticed in five steps.
 
 1. *Partitions* into families and single sources. Residuals of an additive fit of pairs' agreement, of one factor
    fitted to all pairs, and of one fitted to those that agree most, are joined by average linkage; then skills are
-   fitted to the pairs across families, and what is left is joined anew, until nothing changes. Each family alone, with
-   everybody else single, is tried as well.
+   fitted to the pairs across families, and what is left is joined anew, three times at most. Each family of the
+   first start alone, with everybody else single, is tried as well.
 2. *Skills across*. λ_i λ_j ≈ r_ij over the pairs across families only (:func:`dependence.robust_factor`). A partition
    explains the answers where the mean squared standardised residual of these pairs, cut off at 9, is below 1, and
    where they agree more than by chance, all together: a few good sources among guessers are no family.
-3. *Flattery*. A model that has followed a family F rates it higher, beside all others, than λ does:
+3. *Flattery*. A model that has followed a family F rates it higher, compared with all others, than λ does:
 
        mean of (s_i − λ_i) over F  −  mean of (s_i − λ_i) over all others  >  0.1,  by two standard errors,
 
@@ -187,9 +187,7 @@ def partitions(part: Pairs) -> list[Partition]:
 
 def _asked(counted: Pairs) -> Pairs | None:
     """Return the pairs among the sources that share enough tasks with enough others; None for too few or too many."""
-    told = counted.common >= MIN_COMMON
-    np.fill_diagonal(told, False)
-    known = np.asarray(dependence.with_partners(told).any(1))
+    known = np.asarray(dependence.with_partners(_enough(counted)).any(1))
     return counted.among(known) if MIN_PARTNERS < known.sum() <= MOST_SOURCES else None
 
 
