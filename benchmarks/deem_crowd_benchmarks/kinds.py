@@ -109,6 +109,21 @@ def strong_few(seed: int, n_tasks: int = 400) -> LabelSet:
     return laws._dense("strong-few", said[:3] + weak, truth)
 
 
+def repeated(seed: int, n_tasks: int = 300) -> LabelSet:
+    """Four models that are each asked six times, K = 4: 24 judges, of whom the answers of a model are like draws.
+
+    A model's answer has probability ∝ exp(2 z_k) of class k, with z ~ N(0, 1), and U(0.5, 2) more for the true one.
+    """
+    rng = np.random.default_rng(seed)
+    truth, said = rng.integers(4, size=n_tasks), []
+    for _ in range(4):
+        z = rng.normal(size=(n_tasks, 4))
+        z[np.arange(n_tasks), truth] += rng.uniform(0.5, 2)
+        up_to = np.exp(2 * z).cumsum(1)
+        said += [(up_to < rng.random((n_tasks, 1)) * up_to[:, -1:]).sum(1) for _ in range(6)]
+    return laws._dense("repeated", said, truth)
+
+
 def hard_items(seed: int, n_tasks: int = 500) -> LabelSet:
     """Nine judges, K = 3, and items that are hard for all of them: P(right) = σ(a_i − d_n).
 
@@ -197,7 +212,7 @@ def false_alarms(seed: int, n_tasks: int = 5000) -> LabelSet:
 
 
 WEAK = laws.by_name(unipolar, unipolar_four, synonyms, rules)
-JUDGES = laws.by_name(family, variants, strong_few, hard_items, tempting, few_judges)
+JUDGES = laws.by_name(family, variants, strong_few, repeated, hard_items, tempting, few_judges)
 ORDERED = laws.by_name(ratings, stars)
 RARE = laws.by_name(moderation, needles, screening, false_alarms)
 

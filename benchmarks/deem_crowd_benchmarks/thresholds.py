@@ -96,6 +96,11 @@ THRESHOLDS = (
     Threshold("what sources are worth", "dependence", "_LEAST_POWER", (0.8, 0.85, 0.95)),
     Threshold("skills against pairs", "dependence", "_LEAST_CORRELATION", (-0.3, -0.15, 0.15, 0.3)),
     Threshold("flattery of a family", "families", "_FLATTERED", (0.03, 0.05, 0.2)),
+    Threshold(
+        "distance of sources that cannot be told apart", "exchangeable", "_ALIKE", (1.5, 3.0)
+    ),
+    Threshold("gap between families of these", "exchangeable", "_GAP", (1.5, 3.0)),
+    Threshold("odds against an accident", "exchangeable", "_ODDS", (5.0, 100.0)),
     Threshold("misfit of pairs across families", "families", "_MISFIT", (0.8, 1.5)),
     Threshold("one class of a source", "one_sided", "_ONE_SIDED", (0.9, 0.99)),
     Threshold("share of one-sided sources", "one_sided", "_MOST", (0.3, 0.7)),

@@ -115,7 +115,7 @@ def find(counted: Pairs, skills: FloatArray) -> IntArray | None:
     skills : shape (D,)
         Chance-corrected skills by the model.
     """
-    part = _asked(counted)
+    part = asked(counted)
     if part is None:
         return None
     n_answers, by_model = np.diag(part.common), skills[part.sources]
@@ -161,12 +161,19 @@ def left_over(counted: Pairs, family: IntArray, counts: FloatArray, priors: Floa
 
 def described(family: IntArray) -> str:
     """Say how many families there are, and how large they are."""
+    found, several = counted_sizes(family)
+    followed = "one of them" if several else "it"
+    agree = "agree" if several else "agrees"
+    return (
+        f"as {found} {agree} more often than skills explain, and the model had followed {followed}"
+    )
+
+
+def counted_sizes(family: IntArray) -> tuple[str, bool]:
+    """Say how many families there are, and how large; and whether there are several."""
     sizes = sorted(np.bincount(family[family >= 0]).tolist(), reverse=True)
-    found = f"{len(sizes)} families" if len(sizes) > 1 else "one family"
-    agree = "agree" if len(sizes) > 1 else "agrees"
-    followed = "one of them" if len(sizes) > 1 else "it"
-    sized = ", ".join(map(str, sizes))
-    return f"as {found} (of {sized}) {agree} more often than skills explain, and the model had followed {followed}"
+    number = f"{len(sizes)} families" if len(sizes) > 1 else "one family"
+    return f"{number} (of {', '.join(map(str, sizes))})", len(sizes) > 1
 
 
 def partitions(part: Pairs) -> list[Partition]:
@@ -185,18 +192,18 @@ def partitions(part: Pairs) -> list[Partition]:
     return list(found.values())
 
 
-def _asked(counted: Pairs) -> Pairs | None:
+def asked(counted: Pairs, most: int = MOST_SOURCES) -> Pairs | None:
     """Return the pairs among the sources that share enough tasks with enough others; None for too few or too many."""
     known = np.asarray(dependence.with_partners(_enough(counted)).any(1))
-    return counted.among(known) if MIN_PARTNERS < known.sum() <= MOST_SOURCES else None
+    return counted.among(known) if MIN_PARTNERS < known.sum() <= most else None
 
 
 def _starts(part: Pairs) -> Iterator[IntArray]:
-    asked = _enough(part)
-    weight = np.where(asked, 1 / part.standard_error() ** 2, 0.0)
+    enough = _enough(part)
+    weight = np.where(enough, 1 / part.standard_error() ** 2, 0.0)
     agreement = np.clip(part.beyond, -0.5, 0.999)
     additive = linkage.joined(linkage.centred(agreement, weight), weight, _ERRORS)
-    starts = [_numbers(additive, len(asked)), np.full(len(asked), -1)]
+    starts = [_numbers(additive, len(enough)), np.full(len(enough), -1)]
     skill = dependence.skills_from_telling_pairs(part)
     if np.isfinite(skill).all():
         starts.append(_joined(part, skill))

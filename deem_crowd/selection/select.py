@@ -20,6 +20,7 @@ from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import (
     dependence,
+    exchangeable,
     families,
     fields,
     groups,
@@ -166,6 +167,10 @@ def _repeating(
     design = training.design
     skills = em.chance_corrected_skills(design, model)
     if told is None and not training.taught:
+        family = exchangeable.find(counted, len(skills))
+        if family is not None:
+            why = exchangeable.described(family)
+            return groups.power(answers, family, design.reduce_array), why
         family = families.find(counted, skills)
         if family is not None and _cannot_explain(design, model, counted, family):
             return groups.power(answers, family, design.reduce_array), families.described(family)
