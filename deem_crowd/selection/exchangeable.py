@@ -110,8 +110,8 @@ def _numbered(cluster: IntArray) -> IntArray:
 def _repeating(part: Pairs, family: IntArray) -> IntArray:
     """Return the families whose members agree more than their agreement with outsiders explains.
 
-    None at all where a pair of other sources repeat one another by more than half as much: the families are then parts of
-    larger ones, whose members can be told apart.
+    None at all where two sources of different families repeat one another by more than half as much: the families are
+    then parts of larger ones, whose members can be told apart.
     """
     n = len(family)
     alone = n + np.arange(n)  # each a cluster of its own
