@@ -18,7 +18,7 @@ import typer
 import deem_crowd
 from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, intake, results, shell
-from deem_crowd.cli.known import known_labels, say_stated
+from deem_crowd.cli.known import known_labels, say_stated, with_stated_classes
 from deem_crowd.cli.options import SetOption, SpreadsheetOption, reads_answers
 from deem_crowd.exceptions import (
     DataError,
@@ -139,7 +139,7 @@ def aggregate(
         )
     feature_files.check_classifier_path(save_classifier, inputs, outputs.values())
     chosen = shell.method_parameters(parameters, [method])
-    read = intake.settled_answers(asked, gold)
+    read = with_stated_classes(intake.settled_answers(asked, gold), asked, gold)
     settled, ids, _ = read
     if not settled.n_answers:
         shell.warn("there are no answers: nothing to learn from, and no label to give.")

@@ -238,6 +238,8 @@ class _Settings:
         ``labels`` is a file of labels to check, whose columns may be named as those of gold are.
         """
         read = intake.settled_answers(self.reading, self.gold or labels)
+        if learn:
+            read = known.with_stated_classes(read, self.reading, self.gold)
         settled = read.answers
         self.ids = {
             "task": settled.tasks.to_series(),

@@ -23,6 +23,38 @@ if TYPE_CHECKING:
     from deem_crowd.data.answers import Answers
 
 
+def with_stated_classes(read: Settled, asked: Reading, gold: str | None) -> Settled:
+    """Return what was read, with the classes of true labels of the export that no worker gave; a warning says so.
+
+    Nothing is added where a file of ``gold`` stands in place of these labels. Labels of --abstain are no true ones.
+    """
+    import pandas as pd
+
+    from deem_crowd.data import index
+    from deem_crowd.data.no_answers import named
+
+    own = read.known
+    if own.empty or gold is not None:
+        return read
+    own = written_like(own, read.ids["label"]).infer_objects()
+    own = own[~named(pd.Index(own), asked.abstain)]
+    given = read.answers.classes
+    strange = own[index.class_places(given, pd.Index(own)) < 0]
+    if strange.empty:
+        return read._replace(known=own)
+    new = pd.Index(strange).unique()
+    said = counted(len(strange), "true label is", "true labels are")
+    warn(
+        f"{called(asked.paths[0], 'input')}: {said} of a class that no worker gave ({first_few(new)}), which counts as "
+        "a class. If it is a slip, correct the export, or pass --gold FILE with other known labels.",
+        DataWarning,
+    )
+    classes = given.append(new).rename(given.name)
+    classes = classes.take(index.sorted_order(classes))
+    answers = read.answers.select(classes=(classes.get_indexer(given), classes))
+    return Settled(answers, {**read.ids, "label": classes.to_series()}, own)
+
+
 def known_labels(
     path: str | None, asked: Reading, read: Settled, *, learn: bool = True, say: bool = True
 ) -> pd.Series | None:

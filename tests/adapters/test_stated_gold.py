@@ -91,19 +91,55 @@ def test_the_report_compares_with_it(export: Path, tmp_path: Path) -> None:
     assert "20 tasks with gold" in (tmp_path / "r.html").read_text()
 
 
-def test_a_true_label_that_nobody_gave_is_left_out(tmp_path: Path) -> None:
+GOLDEN = ["a", "zzz", "", "b", "", ""]
+"""True label of each task in the file of :func:`toloka`; nobody answers zzz."""
+
+
+@pytest.fixture
+def toloka(tmp_path: Path) -> Path:
     header = "INPUT:text\tOUTPUT:mood\tGOLDEN:mood\tASSIGNMENT:worker_id\tASSIGNMENT:status"
     rows = [
         f"t{task}\t{'ab'[(task + worker) % 3 == 0]}\t{golden}\tw{worker}\tAPPROVED"
-        for task, golden in enumerate(["a", "zzz", "", "b", "", ""])
+        for task, golden in enumerate(GOLDEN)
         for worker in range(3)
     ]
     path = tmp_path / "x.tsv"
     path.write_text("\n".join([header, *rows]))
-    done = run("aggregate", path)
+    return path
+
+
+def test_a_true_label_that_nobody_gave_is_a_class(toloka: Path, tmp_path: Path) -> None:
+    done = run("aggregate", toloka, "--proba", tmp_path / "p.csv")
     assert done.exit_code == 0, done.stderr
-    assert "holds the true labels of 2 tasks" in done.stderr
-    assert "\nt3,b\n" in done.stdout
+    assert "holds the true labels of 3 tasks" in done.stderr
+    said = [line for line in done.stderr.splitlines() if "no worker gave" in line]
+    assert len(said) == 1
+    assert "1 true label is of a class that no worker gave ('zzz')" in said[0]
+    assert "--gold FILE" in said[0]
+    given = pd.read_csv(tmp_path / "p.csv", index_col="task")
+    assert list(given) == ["a", "b", "zzz"]
+    for task, label in enumerate(GOLDEN):
+        if label:
+            assert f"\nt{task},{label}\n" in done.stdout
+            assert given.loc[f"t{task}", label] == 1
+
+
+@pytest.mark.parametrize("how", [["--abstain", "zzz"], ["--gold", "gold.csv"]])
+def test_a_true_label_is_no_class_where_others_are_asked_for(
+    toloka: Path, how: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(toloka.parent)
+    Path("gold.csv").write_text("task,label\nt0,a\n")
+    done = run("aggregate", toloka, *how)
+    assert done.exit_code == 0, done.stderr
+    assert "of a class that no worker gave" not in done.stderr
+    assert "zzz\n" not in done.stdout
+
+
+def test_the_comparison_with_true_labels_makes_no_class_of_them(toloka: Path) -> None:
+    done = run("compare", toloka, "--methods", "mv")
+    assert done.exit_code == 0, done.stderr
+    assert "2 classes; 3 tasks with gold" in done.stdout
 
 
 def test_a_sheet_with_a_column_of_gold_is_not_learned_from(tmp_path: Path) -> None:
