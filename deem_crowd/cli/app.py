@@ -300,6 +300,8 @@ def _fit(
         extra["features"] = features
     try:
         rows = contract.rows_for(aggregator, answers)
+        if stated is not None and gold is not None and rows is not answers:
+            extra[name] = gold[gold.index.isin(results.answered(answers))]
         # The command says it.
         with shell.plugin_output(), silent_after_fit(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", _NO_ANSWERS, DataWarning)

@@ -14,6 +14,7 @@ from deem_crowd.cli.intake import (
     refuse_gaps,
     written_like,
 )
+from deem_crowd.cli.results import answered
 from deem_crowd.exceptions import DataError, DataWarning, MissingColumnError, counted, first_few
 from deem_crowd.runtime.warning import warn
 
@@ -68,7 +69,8 @@ def known_labels(
     read : Settled
         What was read.
     learn : bool
-        Whether something learns from them, so that each has to be a label that somebody gave.
+        Whether something learns from them, so that those of a file have to be labels that somebody gave. Else labels of
+        an export are those of tasks with answers.
     say : bool
         Whether to say that labels of an export are used.
 
@@ -88,9 +90,7 @@ def known_labels(
     own = written_like(own, read.ids["label"]).set_axis(
         written_like(own.index.to_series(), read.ids["task"]).rename("task")
     )
-    own = own[own.index.isin(read.answers.tasks)]
-    if learn:
-        own = own[own.isin(read.answers.classes)]
+    own = own[own.index.isin(read.answers.tasks if learn else answered(read.answers))]
     if own.empty:
         return None
     if say:

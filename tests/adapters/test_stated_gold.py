@@ -64,6 +64,84 @@ def test_ground_truth_of_label_studio_is_known(
     assert abs(given.to_numpy() - unaware.loc[given.index].to_numpy()).max() > 0.01
 
 
+def test_what_is_marked_as_true_is_no_answer(export: Path) -> None:
+    held = adapters.read_export(export)
+    assert set(held.answers["worker"]) == {0, 1, 2}
+    assert len(held.answers) == 3 * N
+    assert sorted(held.gold.index) == list(range(1, N, 2))
+    assert held.left_out == {"answers marked as ground truth, which are known labels": N // 2}
+
+
+def test_the_author_of_true_labels_is_no_better_than_on_other_tasks(tmp_path: Path) -> None:
+    """Where all that is true is one author's, that author's skill is what it is without these answers."""
+    draw = np.random.default_rng(8)
+    truth = draw.integers(2, size=N)
+    records, marked = [], []
+    for task in range(N):
+        given = [annotation(w, str(truth[task] ^ (draw.random() > 0.8))) for w in range(4)]
+        records.append({"id": task, "data": {"text": str(task)}, "annotations": given})
+        if task % 4 == 0:
+            marked.append(task)
+            given[3] = annotation(3, str(truth[task]), ground_truth=True)
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(records))
+    assert run("aggregate", path, "--workers", tmp_path / "w.csv").exit_code == 0
+    for task in marked:
+        del records[task]["annotations"][3]
+    answers = pd.DataFrame(
+        [
+            (record["id"], each["completed_by"], each["result"][0]["value"]["choices"][0])
+            for record in records
+            for each in record["annotations"]
+        ],
+        columns=["task", "worker", "label"],
+    )
+    gold = {task: str(truth[task]) for task in marked}
+    expected = DEEMAggregator().fit(answers, gold=gold).skills_
+    skills = pd.read_csv(tmp_path / "w.csv", index_col="worker")["skill"]
+    np.testing.assert_allclose(skills[expected.index], expected)
+
+
+@pytest.fixture
+def expert_only(export: Path) -> Path:
+    """The same, with two tasks that only the expert answered, and one of these with a label of the expert's own."""
+    records = json.loads(export.read_text())
+    for task, label in ((3, "1"), (5, "other")):
+        records[task]["annotations"] = [annotation(9, label, ground_truth=True)]
+    export.write_text(json.dumps(records))
+    return export
+
+
+def test_a_task_that_only_the_expert_answered_has_the_true_label(expert_only: Path) -> None:
+    done = run("aggregate", expert_only)
+    assert done.exit_code == 0, done.stderr
+    assert "no answers" not in done.stderr
+    labels = dict(line.split(",") for line in done.stdout.split()[1:])
+    assert list(labels) == [str(task) for task in range(N)]
+    assert labels["3"] == "1"
+    assert labels["5"] == "other"
+    assert adapters.to_answers(expert_only).tasks.tolist() == list(range(N))
+
+
+def test_other_methods_leave_such_a_task_open(expert_only: Path) -> None:
+    done = run("aggregate", expert_only, "--method", "mv")
+    assert done.exit_code == 0, done.stderr
+    assert "2 tasks have no answers: the label is missing (3, 5)" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["next", "suspects"])
+def test_a_task_that_only_the_expert_answered_is_settled(expert_only: Path, command: str) -> None:
+    done = run(command, expert_only)
+    assert done.exit_code == 0, done.stderr
+    assert not {"3", "5"} & {line.split(",")[0] for line in done.stdout.split()[1:]}
+
+
+def test_methods_are_not_compared_on_tasks_that_only_the_expert_answered(expert_only: Path) -> None:
+    done = run("compare", expert_only, "--methods", "mv")
+    assert done.exit_code == 0, done.stderr
+    assert "18 tasks with gold" in done.stdout
+
+
 def test_a_file_of_gold_stands_in_place_of_it(export: Path, tmp_path: Path) -> None:
     pd.DataFrame({"task": [0], "label": ["1"]}).to_csv(tmp_path / "gold.csv", index=False)
     done = run("aggregate", export, "--gold", tmp_path / "gold.csv")

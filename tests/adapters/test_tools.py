@@ -44,9 +44,10 @@ def label_studio() -> list[dict[str, Any]]:
                     "completed_by": {"id": 4, "email": "ann@lab.org"},
                     "result": [choice("sentiment", "pos")],
                 },
+                {"id": 2, "completed_by": 7, "result": [choice("sentiment", "pos")]},
                 {
-                    "id": 2,
-                    "completed_by": 7,
+                    "id": 5,
+                    "completed_by": 8,
                     "result": [choice("sentiment", "pos")],
                     "ground_truth": True,
                 },
@@ -233,7 +234,7 @@ CASES: dict[str, tuple[str, Callable[[], Any], set[tuple[Any, ...]], dict[str, i
     "label-studio": (
         "x.json", label_studio,
         {(11, "ann@lab.org", "pos"), (11, "7", "pos"), (12, "ann@lab.org", "neg")},
-        {"skipped tasks": 1, "predictions of models": 1},
+        {"skipped tasks": 1, "answers marked as ground truth, which are known labels": 1, "predictions of models": 1},
     ),
     "label-studio min": (
         "x.json", label_studio_min, {(11, 1, "pos"), (11, 2, "neg"), (12, 1, "neg"), (12, 2, "neg")}, {},

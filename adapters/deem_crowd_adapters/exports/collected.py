@@ -37,6 +37,8 @@ class Question:
     workers: list[Hashable] = field(default_factory=list)
     labels: list[Any] = field(default_factory=list)
     gold: dict[Hashable, Any] = field(default_factory=dict)
+    seen: dict[Hashable, None] = field(default_factory=dict)
+    """Tasks with an answer or a known label, by first appearance."""
     several: list[tuple[Hashable, Hashable, list[Any]]] = field(default_factory=list)
     """Task, worker and labels of answers that hold several labels at once."""
     empty: int = 0
@@ -96,8 +98,14 @@ class Collected:
         """Return the question of that name; a new one has no answers."""
         return self.questions.setdefault(name, Question())
 
-    def add(self, question: str, task: Hashable, worker: Hashable, label: Any) -> None:
-        """Add an answer. A list of labels is an answer with several labels; an empty one is none."""
+    def add(
+        self, question: str, task: Hashable, worker: Hashable, label: Any, known: str = ""
+    ) -> None:
+        """Add an answer. A list of labels is an answer with several labels; an empty one is none.
+
+        With ``known``, what the tool calls answers that are true, the label is known instead: the truth would speak for
+        the skill of whoever gave it.
+        """
         if isinstance(label, (list, tuple)):
             if len(label) != 1:
                 if label:
@@ -119,7 +127,12 @@ class Collected:
                 f"{self.file}, task {task!r}: the answer to {question!r} is a {type(label).__name__} "
                 f"({str(label)[:60]}), not a label. Choose another question, or export the labels alone."
             )
+        if known:
+            self.known(question, task, label)
+            self.skip(f"{known}, which are known labels")
+            return
         into = self.question(question)
+        into.seen[task] = None
         into.tasks.append(task)
         into.workers.append(worker)
         into.labels.append(label)
@@ -131,7 +144,9 @@ class Collected:
 
     def known(self, question: str, task: Hashable, label: Any) -> None:
         """Remember the true label that the export holds for a task."""
-        self.question(question).gold[task] = label
+        into = self.question(question)
+        into.gold[task] = label
+        into.seen[task] = None
 
     # ------------------------------------------------------------------ at the end
 
@@ -274,11 +289,16 @@ def gold_of(question: Question, where: str = "the export") -> pd.Series:
     return labels.set_axis(pd.Index(tasks))
 
 
-def tasks_of(collected: Collected, answers: pd.DataFrame) -> pd.Index:
-    """Return all tasks that the files name, in the dtype of those with ``answers``; none if the files name none."""
-    if not collected.tasks:
-        return pd.Index([], dtype=object)
+def tasks_of(collected: Collected, answers: pd.DataFrame, known: Question | None) -> pd.Index:
+    """Return all tasks that the files name, in the dtype of those with ``answers``; none if the files name none.
+
+    With a question whose labels are ``known``, they also name the tasks of these.
+    """
     tasks = list(collected.tasks)
+    if not tasks and known is not None and not known.gold.keys() <= set(known.tasks):
+        tasks = list(known.seen)
+    if not tasks:
+        return pd.Index([], dtype=object)
     if all(isinstance(task, str) for task in answers["task"]) and len(answers):
         tasks = [str(task) for task in tasks]
     index = pd.Index(pd.Series(tasks, dtype=object).infer_objects(), name="task")

@@ -52,7 +52,10 @@ def _is_json(content: Content) -> bool:
 
 
 def read_json(content: Content, collected: Collected) -> None:
-    """Add the answers of a JSON export: one for each annotation that was not cancelled."""
+    """Add the answers of a JSON export: one for each annotation that was not cancelled.
+
+    An annotation that is marked as ground truth is a known label.
+    """
     records = content.value if content.kind == "records" else [content.value]
     for number, record in enumerate(records):
         annotations = record.get("annotations", record.get("completions"))
@@ -112,11 +115,8 @@ def _add(
                     " / ".join(map(str, path)) if isinstance(path, list) else path
                     for path in answer
                 ]
-            if annotation.get("ground_truth") and isinstance(answer, list) and len(answer) == 1:
-                collected.known(name, task, answer[0])
-            elif annotation.get("ground_truth") and not isinstance(answer, list):
-                collected.known(name, task, answer)
-            collected.add(name, task, worker, answer)
+            marked = "answers marked as ground truth" if annotation.get("ground_truth") else ""
+            collected.add(name, task, worker, answer, known=marked)
         else:
             collected.skip("spans, boxes and other regions")
             collected.hint = _REGIONS

@@ -25,7 +25,7 @@ def read_v1(content: Content, collected: Collected) -> None:
     """Add the classifications of each label; the annotator is ``Created By``, and ``Skip`` is no label.
 
     A task is the data row. Radio buttons hold one answer, checklists several; nested questions are ``question/nested``.
-    A benchmark label is gold, too.
+    A benchmark label is a known one.
     """
     collected.hint = _OBJECTS
     for number, row in enumerate(rows_of(content)):
@@ -160,9 +160,7 @@ def _classifications(
 def _add(
     question: str, answer: Any, task: Hashable, worker: Any, gold: bool, collected: Collected
 ) -> None:
-    if gold and (not isinstance(answer, list) or len(answer) == 1):
-        collected.known(question, task, answer[0] if isinstance(answer, list) else answer)
-    collected.add(question, task, worker, answer)
+    collected.add(question, task, worker, answer, known="benchmark labels" if gold else "")
 
 
 FORMATS = (

@@ -281,7 +281,7 @@ def _export(
     chosen = whole.chosen(question, multiple)
     whole.warn()
     answers, gold = frame_of(chosen, whole.file, multiple == "lists"), gold_of(chosen, whole.file)
-    tasks = tasks_of(whole, answers)
+    tasks = tasks_of(whole, answers, chosen if whole.tool.startswith(_STATES_GOLD) else None)
     return Export(answers, gold, whole.tool, dict(whole.left_out), tasks)
 
 

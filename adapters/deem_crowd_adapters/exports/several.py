@@ -102,6 +102,7 @@ def join(pieces: Sequence[Collected]) -> Collected:
         for name, question in piece.questions.items():
             into = joined.question(name)
             into.free_text |= question.free_text
+            into.seen.update({tasks[i].get(task, task): None for task in question.seen})
             into.tasks += [tasks[i].get(task, task) for task in question.tasks]
             into.workers += [workers[i].get(worker, worker) for worker in question.workers]
             into.labels += question.labels
@@ -115,7 +116,7 @@ def join(pieces: Sequence[Collected]) -> Collected:
 
 
 def _all_tasks(piece: Collected) -> set[Hashable]:
-    return {task for question in piece.questions.values() for task in question.tasks}
+    return {task for question in piece.questions.values() for task in question.seen}
 
 
 def _task_names(

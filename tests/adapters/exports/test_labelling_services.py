@@ -111,14 +111,19 @@ V1 = [
     label_1("r2", "ben@x", Label="Skip"),
     label_1("r3", "ben@x", objects=[{"title": "box", "bbox": {}}]),
 ]
-V1_ANSWERS = {("r1", "anna@x", "Cat"), ("r1", "ben@x", "Dog"), ("r2", "anna@x", "Dog")}
+V1_ANSWERS = {("r1", "anna@x", "Cat"), ("r1", "ben@x", "Dog")}
 
 
 def test_labelbox_names_the_annotator_and_skips(tmp_path) -> None:
     export, said = read(write(tmp_path / "export.json", V1))
     assert rows(export) == V1_ANSWERS
     assert export.gold.to_dict() == {"r2": "Dog"}
-    assert export.left_out == {"skipped data rows": 1, "boxes, polygons and entities": 1}
+    assert export.left_out == {
+        "skipped data rows": 1,
+        "benchmark labels, which are known labels": 1,
+        "boxes, polygons and entities": 1,
+    }
+    assert export.tasks.tolist() == ["r1", "r2"]
     assert "skipped" in said
 
 
@@ -130,7 +135,10 @@ def test_labelbox_csv_holds_the_label_as_json(tmp_path) -> None:
     for record in V1:
         label = record["Label"]
         writer.writerow({**record, "Label": label if label == "Skip" else json.dumps(label)})
-    assert rows(read(write(tmp_path / "export.csv", out.getvalue()))[0]) == V1_ANSWERS
+    assert rows(read(write(tmp_path / "export.csv", out.getvalue()))[0]) == {
+        *V1_ANSWERS,
+        ("r2", "anna@x", "Dog"),  # the column that marks benchmarks is not among these
+    }
 
 
 def test_labelbox_questions_are_chosen_and_checklists_hold_several_labels(tmp_path) -> None:

@@ -42,7 +42,9 @@ def test_a_file_is_read_without_an_option(tmp_path, name) -> None:
     done, rows = aggregate(path)
     assert done.exit_code == 0, done.output
     assert rows
-    assert all(row["label"] for row in rows)
+    # mv does not learn from known labels, and r2 has nothing else
+    open_tasks = ["r2"] if name == "labelbox1.json" else []
+    assert [row["task"] for row in rows if not row["label"]] == open_tasks
 
 
 def test_a_choice_that_is_open_is_settled_with_what_the_message_says(tmp_path) -> None:
