@@ -158,31 +158,51 @@ def _remedy(header: Sequence[str], delimiter: str, needed: Sequence[str]) -> str
     return ""
 
 
-class _Quotes(io.RawIOBase):
-    """Passes a file on, ends its last line if nobody has, and counts its quotation marks."""
+class _Lines(io.RawIOBase):
+    """Passes a file on without the blank lines at its end, ends its last line, and counts its quotation marks.
 
-    def __init__(self, file: BinaryIO) -> None:
+    A line is blank that holds nothing but ``delimiter`` and white space, as spreadsheets write below a table.
+    """
+
+    def __init__(self, file: BinaryIO, delimiter: str) -> None:
         self._file = file
+        self._blank = b" \t\r\n" + delimiter.encode()
         self._ahead = file.read(1)  # tells the last chunk, which has to bring the end of its line
+        self._ready = self._held = b""
+        self._in_line = False
         self.count = 0
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        chunk = self._ahead
-        if chunk:
-            chunk += self._file.read(size - 2 if size > 2 else size)
+        while not self._ready and self._ahead:
+            chunk = self._ahead + self._file.read(size - 2 if size > 2 else size)
             self._ahead = self._file.read(1)
-            if not self._ahead and chunk[-1:] not in b"\r\n":
-                chunk += b"\n"
-        self.count += chunk.count(b'"')
-        return chunk
+            self._ready = self._not_blank(chunk)
+            if self._ready:
+                self._in_line = self._ready[-1:] not in b"\r\n"
+            if self._in_line and not self._ahead:
+                self._ready += b"\n"
+            self.count += self._ready.count(b'"')
+        end = len(self._ready) if size < 0 else size
+        passed, self._ready = self._ready[:end], self._ready[end:]
+        return passed
+
+    def _not_blank(self, chunk: bytes) -> bytes:
+        """Return what comes next but for blank lines, which are held until another line follows."""
+        chunk = self._held + chunk
+        end = len(chunk.rstrip(self._blank))
+        if end or self._in_line:
+            ends = [place for mark in (b"\n", b"\r") if (place := chunk.find(mark, end)) >= 0]
+            end = min(ends) + 1 if ends else len(chunk)
+        self._held = chunk[end:]
+        return chunk[:end]
 
 
 def _table(source: Source, delimiter: str, names: list[str], given: list[str] | None) -> pa.Table:
     with source.open() as file:
-        counted = _Quotes(file)
+        counted = _Lines(file, delimiter)
         try:
             table = pacsv.read_csv(
                 pa.PythonFile(counted, mode="r"),

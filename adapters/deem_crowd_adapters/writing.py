@@ -128,7 +128,8 @@ def _write_text(table: pd.DataFrame, delimiter: str, file: BinaryIO, spreadsheet
         return quoted(text)
 
     def quoted(text: str) -> str:
-        if text and special.isdisjoint(text) and text[0] != "\ufeff":
+        # Rows of white space alone, not in quotes, are none to readers.
+        if text.strip() and special.isdisjoint(text) and text[0] != "\ufeff":
             return text
         return '"' + text.replace('"', '""') + '"'
 
@@ -136,7 +137,7 @@ def _write_text(table: pd.DataFrame, delimiter: str, file: BinaryIO, spreadsheet
         kinds = set(map(type, column))
         if kinds <= {int, float, type(None)}:  # the text of a number needs no look at it
             return ["" if value is None else str(value) for value in column]
-        if kinds == {str} and not spreadsheet and all(column):
+        if kinds == {str} and not spreadsheet and all(map(str.strip, column)):
             together = "".join(column)
             if not any(char in together for char in (*special, "\ufeff")):
                 return column

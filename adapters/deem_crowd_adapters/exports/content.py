@@ -282,4 +282,13 @@ def _sheets(data: bytes, name: str, sheet: Any) -> dict[str, pd.DataFrame]:
         raise DataError(
             f"{name} is not a readable Excel workbook: {error}. Save it again."
         ) from error
-    return {str(sheet): sheets} if isinstance(sheets, pd.DataFrame) else sheets
+    named = {str(sheet): sheets} if isinstance(sheets, pd.DataFrame) else sheets
+    return {name: _without_blank_end(frame) for name, frame in named.items()}
+
+
+def _without_blank_end(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a sheet without the rows at its end whose cells are empty or white space."""
+    for n_rows in range(len(frame), 0, -1):
+        if any(not pd.isna(cell) and str(cell).strip() for cell in frame.iloc[n_rows - 1]):
+            return frame.iloc[:n_rows]
+    return frame.iloc[:0]
