@@ -235,7 +235,10 @@ def _settled(
             raise DataError(
                 f"{message}. Keep one answer of each pair, or pass duplicates='last' or 'first'."
             )
-        warn(f"{message}: the {duplicates} one counts.", DataWarning)
+        warn(
+            f"{message}: the {duplicates} one counts. If rows or files are not in the order of time, sort them first.",
+            DataWarning,
+        )
     if n_same:
         warn(
             f"{counted(n_same, 'answer repeats', 'answers repeat')} a (task, worker) pair with the same label: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -36,6 +36,8 @@ class Question:
     tasks: list[Hashable] = field(default_factory=list)
     workers: list[Hashable] = field(default_factory=list)
     labels: list[Any] = field(default_factory=list)
+    times: list[Any] = field(default_factory=list)
+    """When each was given: text or numbers that sort by time; None where the file does not say."""
     gold: dict[Hashable, Any] = field(default_factory=dict)
     seen: dict[Hashable, None] = field(default_factory=dict)
     """Tasks with an answer or a known label, by first appearance."""
@@ -45,6 +47,19 @@ class Question:
     """How many answers are empty."""
     free_text: bool = False
     """Whether the tool says that its answers are text in the answerer's own words."""
+
+    def put_in_order_of_time(self) -> None:
+        """Sort the answers of one worker to one task by their times, within the places that they have."""
+        places: dict[tuple[Hashable, Hashable], list[int]] = defaultdict(list)
+        for place, pair in enumerate(zip(self.tasks, self.workers, strict=True)):
+            if all(isinstance(one, Hashable) for one in pair):  # others are refused, by name, later
+                places[pair].append(place)
+        for rows in places.values():
+            kinds = {type(self.times[row]) for row in rows} if len(rows) > 1 else set()
+            if len(kinds) == 1 and kinds <= {str, int, float}:
+                labels = [self.labels[row] for row in sorted(rows, key=self.times.__getitem__)]
+                for row, label in zip(rows, labels, strict=True):
+                    self.labels[row] = label
 
     def is_doubtful(self) -> bool:
         """Tell whether the answers look like text or measurements instead of classes."""
@@ -81,6 +96,8 @@ class Collected:
         self.notes: list[str] = []
         self.content: dict[Hashable, str] = {}
         """Task → its text or address, by which the same task is known in another file."""
+        self.time: Any = None
+        """When the answers that are added next were given."""
         self.tasks: dict[Hashable, None] = {}
         """All tasks of the file in their order, where it says which there are, answered or not."""
         self.hint = ""
@@ -132,10 +149,11 @@ class Collected:
             self.skip(f"{known}, which are known labels")
             return
         into = self.question(question)
-        into.seen[task] = None
+        into.seen[_plain(task)] = None
         into.tasks.append(task)
         into.workers.append(worker)
         into.labels.append(label)
+        into.times.append(self.time)
 
     def skip(self, reason: str, n: int = 1) -> None:
         """Count what is no answer; ``reason`` is a plural: ``'rejected assignments'``."""

@@ -93,6 +93,7 @@ def _add(
         for result in results
         if result.get("type") not in (*_ANSWERS, "textarea", "ranker", "relation")
     }
+    collected.time = annotation.get("updated_at") or annotation.get("created_at")
     for result in results:
         kind, value = result.get("type"), result.get("value") or {}
         name = str(result.get("from_name", kind))
@@ -153,6 +154,7 @@ def read_flat(content: Content, collected: Collected) -> None:
         worker = record.get("annotator")
         if worker is None:
             worker = content.stem
+        collected.time = record.get("updated_at") or record.get("created_at")
         for name in names:
             collected.add(name, task, worker, _answer(record.get(name)))
 

@@ -43,6 +43,7 @@ def read_v1(content: Content, collected: Collected) -> None:
             collected.skip("data rows without a label")
             continue
         worker = row.get("Created By") or content.stem
+        collected.time = row.get("Updated At") or row.get("Created At")
         gold = row.get("Is Benchmark") in (1, True, "1", "true")
         if isinstance(label, str):  # an old text label
             _add("Label", label, task, worker, gold, collected)
@@ -109,6 +110,7 @@ def _label(label: dict[str, Any], task: Hashable, collected: Collected, place: S
     if not given and not annotations.get("objects"):
         collected.skip("labels without an answer")
     worker = details.get("created_by") or place.content.stem
+    collected.time = details.get("updated_at") or details.get("created_at")
     gold = bool(details.get("is_benchmark_reference"))
     _classifications(given, "", (task, worker, gold), collected, place)
 

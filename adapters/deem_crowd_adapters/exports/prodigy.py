@@ -67,6 +67,7 @@ def read(content: Content, collected: Collected) -> None:
     for number, record in enumerate(content.value):
         worker = record.get("_annotator_id") or record.get("_session_id") or content.stem
         answer = record.get("answer")
+        collected.time = record.get("_timestamp")
         if answer == "ignore":
             collected.skip("ignored tasks")
         elif answer not in ("accept", "reject"):

@@ -280,6 +280,7 @@ def _export(
     whole = several.join(pieces)
     chosen = whole.chosen(question, multiple)
     whole.warn()
+    chosen.put_in_order_of_time()
     answers, gold = frame_of(chosen, whole.file, multiple == "lists"), gold_of(chosen, whole.file)
     tasks = tasks_of(whole, answers, chosen if whole.tool.startswith(_STATES_GOLD) else None)
     return Export(answers, gold, whole.tool, dict(whole.left_out), tasks)

@@ -106,6 +106,7 @@ def join(pieces: Sequence[Collected]) -> Collected:
             into.tasks += [tasks[i].get(task, task) for task in question.tasks]
             into.workers += [workers[i].get(worker, worker) for worker in question.workers]
             into.labels += question.labels
+            into.times += question.times
             into.several += [
                 (tasks[i].get(task, task), workers[i].get(worker, worker), labels)
                 for task, worker, labels in question.several

@@ -58,6 +58,7 @@ def read(content: Content, collected: Collected) -> None:
         if isinstance(given, str):
             given = parse_json(given, str(place))
         prefix = f"{row.get('workflow_id')} " if len(workflows) > 1 else ""
+        collected.time = row.get("created_at")
         expert = str(row.get("gold_standard")).lower() == "true"
         for task, value in _tasks(place.listed(given, "'annotations'")):
             label = _label(value, collected)
