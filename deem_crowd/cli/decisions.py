@@ -11,7 +11,7 @@ import typer
 
 from deem_crowd.cli import files, intake, known, model
 from deem_crowd.cli.options import ModelOption, SpreadsheetOption, reads_answers
-from deem_crowd.exceptions import MissingColumnError, ParameterError
+from deem_crowd.exceptions import MissingColumnError, ParameterError, counted
 from deem_crowd.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -53,7 +53,15 @@ def deem_crowd_commands(cli: typer.Typer) -> None:
 @reads_answers
 def next_(
     asked: intake.Reading,
-    number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many tasks.")] = 100,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--number",
+            "-n",
+            min=1,
+            help="How many tasks at most; if omitted 100, or as many as --budget buys.",
+        ),
+    ] = None,
     output: OutputOption = "-",
     strategy: Annotated[
         Strategy | None,
@@ -77,6 +85,13 @@ def next_(
         str | None,
         typer.Option(
             help="What an answer costs: columns task, cost; with --pairs worker, cost. 1 each if omitted."
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="What the answers may cost in all: they are bought in the order of their score, which is per cost.",
         ),
     ] = None,
     exclude: Annotated[str | None, typer.Option(help="Tasks to leave out: column task.")] = None,
@@ -104,8 +119,15 @@ def next_(
         "exclude": settings.tasks(exclude),
         "unanswered": settings.tasks(unanswered),
     }
+    what = "worker" if pairs else "task"
     with _usage("--costs"):
-        options["costs"] = settings.costs(costs, "worker" if pairs else "task")
+        options["costs"] = settings.costs(costs, what)
+    if budget is not None:
+        options["budget"] = budget
+    if number is None:
+        number = (
+            100 if budget is None else max(len(aggregator.labels_) + len(options["unanswered"]), 1)
+        )
     with _usage("--strategy"):
         if pairs:
             options["per_worker_limit"] = per_worker_limit
@@ -115,6 +137,7 @@ def next_(
             chosen = strategy or Strategy.least_confidence
             table = aggregator.next_tasks(number, chosen.value, **options)
     settings.write(table, spreadsheet)
+    _say_cost(table[what], options["costs"], budget)
 
 
 @reads_answers
@@ -276,6 +299,16 @@ class _Settings:
         """Write the table, whole or not at all."""
         files.write([(table, self.output)], self.kind, spreadsheet)
         files.say_written(self.output, len(table))
+
+
+def _say_cost(asked: pd.Series, costs: pd.Series | None, budget: float | None) -> None:
+    """Say on standard error what the answers on a list cost, where there are costs or a budget."""
+    if costs is None and budget is None:
+        return
+    total = len(asked) if costs is None else float(costs.loc[asked].astype(float).sum())
+    of = "" if budget is None else f" of a budget of {budget:,.10g}"
+    number = counted(len(asked), "answer costs", "answers cost")
+    typer.echo(f"{number} {total:,.10g}{of}.", err=True)
 
 
 @contextlib.contextmanager

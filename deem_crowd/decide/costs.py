@@ -10,8 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.gold import in_pandas
-from deem_crowd.decide.checks import refuse_other_kind
-from deem_crowd.exceptions import DataError, FormError, MissingColumnError, counted, first_few
+from deem_crowd.decide import checks
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    MissingColumnError,
+    counted,
+    first_few,
+)
+from deem_crowd.runtime.warning import warn
 
 
 def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
@@ -60,6 +68,46 @@ def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
     return cost
 
 
+def purse_of(budget: float | None, cost: npt.NDArray[np.float64], n: int) -> tuple[float, int]:
+    """Return how much may be spent, infinite without a budget, and how many of n answers that buys at most.
+
+    A budget that buys none is a warning.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if budget is None:
+        return np.inf, n
+    purse = checks.non_negative("budget", budget) * (1 + 1e-9)  # 0.3 buys three answers of 0.1
+    if not len(cost):
+        return purse, n
+    least = cost.min()
+    if least > purse:
+        warn(f"budget={budget:g} buys no answer: the cheapest costs {least:g}.", DataWarning)
+    return purse, min(n, int(purse // least))
+
+
+def bought(cost: npt.NDArray[np.float64], purse: float) -> npt.NDArray[np.int64]:
+    """Return which of M answers are bought, in the order they stand in; one that is too dear by then is passed over.
+
+    Parameters
+    ----------
+    cost : floats, shape (M,)
+        Above 0.
+    purse : float
+    """
+    places = []
+    least = np.minimum.accumulate(cost[::-1])[::-1]  # of this and all later ones
+    for place, one in enumerate(cost):
+        if least[place] > purse:
+            break
+        if one <= purse:
+            places.append(place)
+            purse -= one
+    return np.array(places, dtype=np.int64)
+
+
 def _column(frame: pd.DataFrame, what: str) -> pd.Series:
     """Return the costs in a frame, by task or worker."""
     if what not in frame:
@@ -94,7 +142,7 @@ def _by_id(
             f"costs name {counted(len(twice), what)} more than once: {first_few(twice)}. Keep one cost of each."
         )
     if len(ids) and not costs.index.isin(ids).any():
-        refuse_other_kind("costs", costs.index, ids, what)
+        checks.refuse_other_kind("costs", costs.index, ids, what)
     place = costs.index.get_indexer(ids)
     values = pd.to_numeric(costs, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     words = np.append(np.isnan(values) & costs.notna().to_numpy(), False)[place] & (place >= 0)

@@ -34,28 +34,39 @@ def first(keys: Keys, n: int) -> IntArray:
     return near[np.lexsort(tuple(key[near] for key in keys))][:n]
 
 
-def assigned(value: FloatArray, n: int, limit: int, rng: np.random.Generator) -> IntArray:
+def assigned(
+    value: FloatArray,
+    n: int,
+    limit: int,
+    rng: np.random.Generator,
+    cost: FloatArray,
+    budget: float = np.inf,
+) -> IntArray:
     """Choose pairs of a task and a worker greedily by ``value``, shape (N, D), where it is above 0.
 
-    Each task is chosen once, each worker at most ``limit`` times; shape (m, 2), m ≤ n.
+    Each task is chosen once, each worker at most ``limit`` times, for a ``cost`` of shape (D,) that is at most the
+    ``budget`` in all; shape (m, 2), m ≤ n.
     """
     flat = value.ravel()
     there = np.flatnonzero(flat > 0)
     keys = keys_of(flat[there], np.zeros(len(there)), rng)
-    best = _greedy(there[first(keys, _PAIRS_EACH * n)], value.shape, n, limit)
+    best = _greedy(there[first(keys, _PAIRS_EACH * n)], value.shape, n, limit, cost, budget)
     if len(best) < min(n, len(value)) and len(there) > _PAIRS_EACH * n:
-        best = _greedy(there[np.lexsort(keys)], value.shape, n, limit)
+        best = _greedy(there[np.lexsort(keys)], value.shape, n, limit, cost, budget)
     return best
 
 
-def _greedy(order: IntArray, shape: tuple[int, ...], n: int, limit: int) -> IntArray:
-    """Take pairs in an order, each task once, each worker at most ``limit`` times; shape (m, 2), m ≤ n."""
+def _greedy(
+    order: IntArray, shape: tuple[int, ...], n: int, limit: int, cost: FloatArray, budget: float
+) -> IntArray:
+    """Take pairs in an order, as :func:`assigned` says; shape (m, 2), m ≤ n."""
     free = np.ones(shape[0], dtype=bool)
     load = np.zeros(shape[1], dtype=np.int64)
     pairs: list[tuple[int, int]] = []
     for place in order:
         task, worker = divmod(int(place), shape[1])
-        if free[task] and load[worker] < limit:
+        if free[task] and load[worker] < limit and cost[worker] <= budget:
+            budget -= cost[worker]
             pairs.append((task, worker))
             free[task] = False
             load[worker] += 1

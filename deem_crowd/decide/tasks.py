@@ -11,7 +11,7 @@ import pandas as pd
 
 from deem_crowd.decide import checks, criteria, diversity, ranking, shortlist
 from deem_crowd.decide.consensus import Consensus
-from deem_crowd.decide.costs import costs_of
+from deem_crowd.decide.costs import bought, costs_of, purse_of
 from deem_crowd.exceptions import DataWarning, ParameterError, first_few
 from deem_crowd.model.worker_tables import FullTables
 from deem_crowd.runtime.warning import warn
@@ -59,6 +59,7 @@ def next_tasks(
     answers: Any = None,
     per_task_limit: int | None = None,
     costs: Any = None,
+    budget: float | None = None,
     exclude: Iterable[Hashable] = (),
     unanswered: Iterable[Hashable] = (),
     worker: Hashable = None,
@@ -87,7 +88,9 @@ def next_tasks(
     per_task_limit : int, optional
         Tasks with this many answers are left out.
     costs : number, Series or mapping from task to number, or DataFrame with columns task and cost, optional
-        Cost of one answer, above 0; scores are divided by it. The second column may have another name.
+        Cost of one answer, above 0; scores are divided by it. The second column may have another name. 1 if omitted.
+    budget : float, optional
+        What the answers may cost in all, at least 0: best first, what is too dear for the rest is passed over.
     exclude : task ids
         Tasks to leave out, such as those asked already; ids of no task are ignored.
     unanswered : task ids
@@ -122,21 +125,26 @@ def next_tasks(
     cost = _costs(costs, consensus, exclude)
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     matrix = None if features is None else diversity.feature_matrix(features, consensus.tasks)
+    purse, n_most = purse_of(budget, cost[open_], n)
     posterior = consensus.posterior[open_]
     table = None
     if len(open_) and (strategy in criteria.VALUE or consensus.knows_workers):
         table = consensus.typical_table() if worker is None else consensus.table_of(worker)
     score, tie = _scores(strategy, consensus, open_, table, rng)
     score = score / cost[open_]
-    most = n if matrix is None else _POOL * n
+    most = n_most if matrix is None else _POOL * n_most
     if strategy == "fusion":
         chosen = _fusion(posterior, cost[open_], most, rng)
     else:
-        chosen = ranking.first(ranking.keys_of(score, tie, rng), most)
+        every = len(open_) if matrix is None and budget is not None else most
+        chosen = ranking.first(ranking.keys_of(score, tie, rng), every)
     if matrix is not None:
-        spread = diversity.diverse(matrix[open_[chosen]], score[chosen], n, diversify, rng)
+        spread = diversity.diverse(matrix[open_[chosen]], score[chosen], n_most, diversify, rng)
         chosen = chosen[spread]
-    _say_how_many(n, len(open_), consensus.n_tasks, "tasks")
+    if budget is not None:
+        chosen = chosen[bought(cost[open_[chosen]], purse)[:n]]
+    if budget is None or not len(open_):
+        _say_how_many(n, len(open_), consensus.n_tasks, "tasks")
     gain = np.full(len(chosen), np.nan)
     if table is not None:
         gain = shortlist.of_table("expected_error_reduction", posterior[chosen], table)
@@ -161,6 +169,7 @@ def next_pairs(
     per_task_limit: int | None = None,
     per_worker_limit: int | None = None,
     costs: Any = None,
+    budget: float | None = None,
     exclude: Iterable[Hashable] = (),
     unanswered: Iterable[Hashable] = (),
     settled: float = 0.0,
@@ -174,7 +183,7 @@ def next_pairs(
 
     Parameters
     ----------
-    agg, answers, per_task_limit, exclude, unanswered, settled, random_state
+    agg, answers, per_task_limit, budget, exclude, unanswered, settled, random_state
         As in :func:`next_tasks`. With ``answers``, nobody is asked what they have answered already.
     n : int
         How many pairs.
@@ -217,19 +226,21 @@ def next_pairs(
     if len(open_):
         table = consensus.typical_table()
         typical = shortlist.of_table("expected_information", consensus.posterior[open_], table)
-    most = max(2 * n, min(max(_PAIR_TASKS, 10 * n), _PAIRS // max(len(asked), 1)))
+    purse, n_most = purse_of(budget, cost if len(open_) else cost[:0], n)
+    most = max(2 * n_most, min(max(_PAIR_TASKS, 10 * n_most), _PAIRS // max(len(asked), 1)))
     tasks = open_[ranking.first(ranking.keys_of(typical, np.zeros(len(open_)), rng), most)]
     posterior = consensus.posterior[tasks]
     if len(asked) * len(tasks) > _PAIRS:
-        needed = max(_PAIRS // len(tasks), 2 * -(-n // limit))
+        needed = max(_PAIRS // len(tasks), 2 * -(-n_most // limit))
         sample = posterior[np.linspace(0, len(posterior) - 1, _SAMPLE).astype(np.int64)]
         worth = shortlist.of_workers(strategy, sample, known, who_asked).mean(axis=0) / cost
         some = np.sort(np.argsort(-worth, kind="stable")[:needed])  # in their own order
         asked, who_asked, cost = asked.take(some), who_asked[some], cost[some]
     value = shortlist.of_workers(strategy, posterior, known, who_asked) / cost
     value[_answered(consensus, tasks, asked)] = -1.0
-    pairs = ranking.assigned(value, n, limit, rng)
-    _say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
+    pairs = ranking.assigned(value, n_most, limit, rng, cost, purse)
+    if budget is None or not len(open_):
+        _say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
     row, who = pairs[:, 0], pairs[:, 1]
     gain = np.zeros(len(row))
     for one in np.unique(who):

@@ -228,15 +228,20 @@ def test_the_first_of_a_ranking_are_those_of_the_whole(scores, n, seed) -> None:
     assert ranking.first(keys, n).tolist() == np.lexsort(keys)[:n].tolist()
 
 
-@given(st.integers(0, 999), st.integers(1, 12), st.integers(1, 3))
-def test_pairs_are_those_of_the_whole_ranking(seed, n, limit) -> None:
+@given(
+    st.integers(0, 999), st.integers(1, 12), st.integers(1, 3), st.sampled_from([0, 4, 9, np.inf])
+)
+def test_pairs_are_those_of_the_whole_ranking(seed, n, limit, budget) -> None:
+    cost = np.array([1.0, 2.0, 3.0])
     value = np.random.default_rng(seed).integers(0, 4, (8, 3)).astype(float)
     found = []
     for each in (1, 24):  # from the best n pairs, or from all
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ranking, "_PAIRS_EACH", each)
-            found.append(ranking.assigned(value, n, limit, np.random.default_rng(seed)).tolist())
+            rng = np.random.default_rng(seed)
+            found.append(ranking.assigned(value, n, limit, rng, cost, budget).tolist())
     assert found[0] == found[1]
+    assert sum(cost[worker] for _, worker in found[0]) <= budget
 
 
 def test_where_pairs_are_very_many_the_best_workers_are_weighed(monkeypatch) -> None:

@@ -56,7 +56,7 @@ def read(content: Content, collected: Collected) -> None:
         worker = row.get(worker_column)
         if worker is None:
             raise content.damaged(f"row {number}", f"{worker_column} is empty")
-        collected.time = row.get(assignment.get("submitted"))
+        collected.time = row.get(assignment.get("submitted", ""))
         for name in outputs:
             collected.add(name.partition(":")[2], task, worker, row[name])
 
