@@ -304,3 +304,20 @@ def test_bad_usage_and_bad_files(folder, line, status, message) -> None:
     flat = " ".join(done.stderr.replace("│", " ").split())
     assert message in flat
     assert "Traceback" not in done.output
+
+
+def test_results_call_ids_task_and_worker_whatever_the_input_does_and_are_taken_back(
+    folder,
+) -> None:
+    names = {"task": "item_id", "worker": "who", "label": "verdict"}
+    FRAME.rename(columns=names).to_csv("answers.csv", index=False)
+    named = "answers.csv --task item_id --worker who --label verdict"
+    for command in ("aggregate", "next --pairs -n 5", "suspects", "keep --precision 0.8"):
+        found = table(f"{command} {named}")
+        assert "task" in found
+        assert not {*names.values()} & {*found}
+    table(f"next -n 5 {named}").to_csv("asked.csv", index=False)
+    asked = pd.read_csv("asked.csv")["task"]
+    assert not set(table(f"next -n 5 {named} --exclude asked.csv")["task"]) & set(asked)
+    table(f"keep --precision 0.8 {named}").to_csv("kept.csv", index=False)
+    table(f"aggregate {named} --gold kept.csv")
