@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import sys
+import warnings
 
 import deem_crowd_adapters as adapters
 import numpy as np
@@ -25,7 +28,7 @@ from deem_crowd.testing import ConformanceError, check_adapter, check_aggregator
 def test_built_in_samplers(name) -> None:
     passed = check_sampler(deem_crowd.samplers()[name].load(), n_steps=50, n_chains=3000)
     assert "reaches the distribution" in passed
-    assert len(passed) == 10
+    assert len(passed) == 12
 
 
 class Fills(Gibbs):
@@ -409,7 +412,7 @@ class Guesses(Vote):
 
 
 def test_the_vote_keeps_the_contract() -> None:
-    assert len(check_aggregator(Vote)) == 25
+    assert len(check_aggregator(Vote)) == 27
 
 
 @pytest.mark.parametrize(
@@ -457,6 +460,10 @@ def test_an_aggregator_that_is_mostly_wrong() -> None:
     assert caught.value.check == "accuracy"
 
 
+AFTER = ("standard output", "standard error", "settings of the process")
+"""The checks after the last."""
+
+
 class Chatty(Vote):
     def fit_predict(self, data):
         print("fitting\n", len(data))
@@ -487,6 +494,95 @@ def test_plugins_that_print_are_told_so(capsys: pytest.CaptureFixture[str]) -> N
         assert caught.value.check == "standard output"
         assert word in capsys.readouterr().out  # it is not swallowed
         assert "standard output" not in call(skip={"standard output": "a demonstration"})
+
+
+class Loud(Vote):
+    """Writes to standard error, by a warning and by a log as well, which are nobody's fault."""
+
+    def fit_predict(self, data):
+        warnings.warn("votes are few", UserWarning, stacklevel=2)
+        logging.getLogger("loud").warning("votes are few")
+        sys.stderr.write(f"fitting\n{len(data)}\n")
+        return super().fit_predict(data)
+
+
+class Cautious(Vote):
+    """Warns and logs, and changes settings only for itself."""
+
+    def fit_predict(self, data):
+        warnings.warn("votes are few", UserWarning, stacklevel=2)
+        logging.getLogger("warning").warning("votes are few")
+        with (
+            warnings.catch_warnings(),
+            np.errstate(all="ignore"),
+            pd.option_context("display.width", 7),
+        ):
+            warnings.simplefilter("ignore")
+            return super().fit_predict(data)
+
+
+@pytest.mark.filterwarnings("always:votes are few")
+def test_plugins_that_write_to_standard_error_are_told_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(
+        ConformanceError, match=r"wrote to standard error, 'fitting' first\."
+    ) as caught:
+        check_aggregator(Loud)
+    assert caught.value.check == "standard error"
+    assert "fitting" in capsys.readouterr().err  # it is not swallowed
+    with pytest.warns(UserWarning, match="votes are few"):
+        assert {*AFTER} <= {*check_aggregator(Cautious)}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda: pd.set_option("display.max_rows", 7),
+            r"options of pandas \(display.max_rows: \d+ to 7\)\. .*pd.option_context",
+        ),
+        (lambda: warnings.filterwarnings("ignore", "of a plugin"), "the filters of warnings"),
+        (
+            lambda: np.seterr(over="raise"),
+            r"what numpy does about floating-point errors \(over: 'warn' to 'raise'\)",
+        ),
+        (lambda: torch.set_default_dtype(torch.float64), "the default dtype of torch"),
+    ],
+    ids=["pandas", "warnings", "numpy", "torch"],
+)
+def test_plugins_that_change_settings_of_the_process_are_told_so(change, words: str) -> None:
+    class Meddling(Vote):
+        def fit_predict(self, data):
+            change()
+            return super().fit_predict(data)
+
+    class MeddlingSampler(Gibbs):
+        def sample(self, energy, state, mask, n_steps, generator):
+            change()
+            return super().sample(energy, state, mask, n_steps, generator)
+
+    def meddling(frame: pd.DataFrame, **options) -> Answers:
+        change()
+        return adapters.from_long(frame, **options)
+
+    def settings() -> tuple[object, ...]:
+        return (
+            pd.get_option("display.max_rows"), list(warnings.filters), np.geterr(),
+            torch.get_default_dtype(),
+        )  # fmt: skip
+
+    before = settings()
+    calls = (
+        lambda: check_aggregator(Meddling),
+        lambda: check_sampler(MeddlingSampler, n_steps=50),
+        lambda: check_adapter(meddling, lambda frame: frame),
+    )
+    for call in calls:
+        with pytest.raises(ConformanceError, match=f"it changed {words}") as caught:
+            call()
+        assert caught.value.check == "settings of the process"
+        assert settings() == before
 
 
 def test_skipping_needs_known_names_and_reasons() -> None:
@@ -632,7 +728,7 @@ def spoilt(**changes):
 )
 def test_spoilt_skills_errors_and_priors_are_found(check, changes) -> None:
     others = {name: "not this one" for name in check_names() if name != check}
-    assert check_aggregator(spoilt(), skip=others) == [check, "standard output"]
+    assert check_aggregator(spoilt(), skip=others) == [check, *AFTER]
     with pytest.raises(ConformanceError) as error:
         check_aggregator(spoilt(**changes), skip=others)
     assert error.value.check == check

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import io
+import functools
 import random
-import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from deem_crowd.exceptions import ParameterError
+from deem_crowd.testing.surroundings import FILTERS, settings_kept, written
 
 
 class ConformanceError(AssertionError):
@@ -41,6 +42,12 @@ def check(name: str) -> Callable[[Check], Check]:
     return mark
 
 
+_PRINTED = (
+    "In the shell that is where the result goes: leave out print, or use warnings.warn or a logger."
+)
+_WRITTEN = "Those who call a library choose what they hear of it: use warnings.warn or a logger."
+
+
 class Checks:
     """Runs named checks of one plugin.
 
@@ -59,7 +66,8 @@ class Checks:
         self.passed: list[str] = []
         self._names: list[str] = []
         self._current = ""
-        self._printed: list[str] = []
+        self._heard: dict[str, list[str]] = {"standard output": [], "standard error": []}
+        self._changed: list[str] = []
 
     def run(self, name: str, check: Callable[[], None]) -> None:
         """Run one check, unless it is skipped.
@@ -74,7 +82,7 @@ class Checks:
             return
         self._current = name
         try:
-            with self._reading_output():
+            with written(self._heard), settings_kept(self._changed):
                 check()
         except ConformanceError:
             raise
@@ -87,25 +95,24 @@ class Checks:
             ) from error
         self.passed.append(name)
 
-    @contextmanager
-    def _reading_output(self) -> Iterator[None]:
-        """Remember what is printed inside, and print it then."""
-        heard = io.StringIO()
-        try:
-            with redirect_stdout(heard):
-                yield
-        finally:
-            if text := heard.getvalue():
-                self._printed.append(text)
-                sys.stdout.write(text)
-
-    def _silent(self) -> None:
-        """Fail if a check has printed something."""
-        shown = "".join(self._printed).strip().partition("\n")[0]
+    def _silent(self, stream: str, remedy: str) -> None:
+        """Fail if a check has written something to a standard stream."""
+        shown = "".join(self._heard[stream]).strip().partition("\n")[0]
         self.require(
-            not self._printed,
-            f"it wrote to standard output, {shown[:60]!r} first.",
-            "In the shell that is where the result goes: leave out print, or write to standard error or a log.",
+            not self._heard[stream], f"it wrote to {stream}, {shown[:60]!r} first.", remedy
+        )
+
+    def _undisturbed(self) -> None:
+        """Fail if a check has left a setting of the process as another; filters of warnings if it did so again."""
+        times = Counter(self._changed)
+        found = [
+            name for name, n in times.items() if n > (name == FILTERS)
+        ]  # imports change these once
+        self.require(
+            not found,
+            f"it changed {'; '.join(found)}.",
+            "The whole process has this setting: set it within a with block that sets it back (pd.option_context, "
+            "warnings.catch_warnings, np.errstate), or give each tensor its dtype.",
         )
 
     def run_all(self, kit: object) -> None:
@@ -126,7 +133,7 @@ class Checks:
             raise ConformanceError(self.plugin, self._current, seen, remedy)
 
     def finish(self) -> list[str]:
-        """Return the checks that passed, after the last one: that nothing was printed.
+        """Return the checks that passed, after the last ones: that nothing was printed, and no setting changed.
 
         Raises
         ------
@@ -134,7 +141,9 @@ class Checks:
         ParameterError
             If a check was to be skipped that there is not.
         """
-        self.run("standard output", self._silent)
+        self.run("standard output", functools.partial(self._silent, "standard output", _PRINTED))
+        self.run("standard error", functools.partial(self._silent, "standard error", _WRITTEN))
+        self.run("settings of the process", self._undisturbed)
         strangers = sorted(set(self._skip) - set(self._names))
         if strangers:
             raise ParameterError(
