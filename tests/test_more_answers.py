@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 from dataclasses import replace
 from unittest import mock
 
@@ -280,3 +281,20 @@ def test_many_more_answers_are_fitted_anew() -> None:
         begun = end
         fitted = DEEMAggregator(progress=False).fit(frame[:end])
         pd.testing.assert_frame_equal(model.probas_, fitted.probas_)
+
+
+def test_an_empty_frame_teaches_by_the_known_labels_beside_it_or_says_that_it_teaches_nothing() -> (
+    None
+):
+    rows = [(t, w, "ab"[(t + (w == 2 and t % 3 == 0)) % 2]) for t in range(12) for w in range(3)]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    model = DEEMAggregator().partial_fit(frame)
+    before = model.labels_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        model.partial_fit(frame.iloc[:0], gold={1: "a"})
+    assert (before[1], model.labels_[1]) == ("b", "a")
+    with pytest.warns(DataWarning, match="holds no answers: no answer is learned from") as caught:
+        model.partial_fit(frame.iloc[:0])
+    assert len(caught) == 1
+    assert model.labels_[1] == "a"

@@ -237,8 +237,10 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         gold = declaration.renamed("true_labels", true_labels, "gold", gold)
         with exclusive(self):
             before = Memory.before(self.__dict__)
-            answers = self._read(data, task, worker, label, more=before is not None)
             known = known_labels.pairs(gold, task, label)
+            learned = "no answer is learned from" if gold is None else ""
+            nothing = inputs.NOTHING if before is None else learned
+            answers = self._read(data, task, worker, label, before is not None, nothing)
             parameters = self.get_params()
             seen, result, present = Memory(answers, known), None, None
             if before is not None:
@@ -373,12 +375,12 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         worker: Hashable | None = None,
         label: Hashable | None = None,
         more: bool = False,
+        nothing: str = inputs.NOTHING,
     ) -> Answers:
         declaration.check(self.get_params(), type(self))
         with beside_model(more):
-            return inputs.read(
-                data, self.missing, self.duplicates, task=task, worker=worker, label=label
-            )
+            how: Any = {"task": task, "worker": worker, "label": label, "nothing": nothing}
+            return inputs.read(data, self.missing, self.duplicates, **how)
 
     def _require_fitted(self) -> None:
         if "_fitted" not in self.__dict__:

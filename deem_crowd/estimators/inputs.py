@@ -17,6 +17,8 @@ from deem_crowd.runtime.warning import warn
 ANY = "any"
 """The adapter that recognises what it is given; the package of adapters offers it."""
 
+NOTHING = "there is nothing to learn from, and no label to give"
+
 
 def read(
     data: Any,
@@ -26,6 +28,7 @@ def read(
     task: Hashable | None = None,
     worker: Hashable | None = None,
     label: Hashable | None = None,
+    nothing: str = NOTHING,
 ) -> Answers:
     """Return answers, whatever they come in.
 
@@ -37,6 +40,8 @@ def read(
         As in :meth:`Answers.from_frame`.
     task, worker, label : hashable, optional
         What the columns are called, where they are called otherwise.
+    nothing : str
+        What a warning says follows where a frame holds no answers; there is none if this is empty.
 
     Raises
     ------
@@ -56,11 +61,8 @@ def read(
         options = {name: value for name, value in how.items() if value != default[name]}
         return adapted(data, **options, **columns)
     answers = Answers.from_frame(data, missing=missing, duplicates=duplicates, **columns)  # type: ignore[arg-type]
-    if not answers.n_answers:
-        warn(
-            "the frame holds no answers: there is nothing to learn from, and no label to give.",
-            DataWarning,
-        )
+    if nothing and not answers.n_answers:
+        warn(f"the frame holds no answers: {nothing}.", DataWarning)
     return answers
 
 
