@@ -330,8 +330,10 @@ def test_a_missing_column_names_what_is_there_and_the_form_expected(folder: Path
         assert word in said
 
 
-def test_a_missing_file(folder: Path) -> None:
-    result = call("aggregate", "nowhere.csv", "-o", "labels.csv")
+@pytest.mark.parametrize("adapter", [None, "scores", "wide", "form", "pairwise", "label-studio"])
+def test_a_missing_file(folder: Path, adapter: str | None) -> None:
+    how = ["--adapter", adapter] if adapter else []
+    result = call("aggregate", "nowhere.csv", "-o", "labels.csv", *how)
     failed(result, 1)
     assert result.stderr == "error: nowhere.csv: No such file or directory\n"
 

@@ -94,6 +94,8 @@ def _adapted(asked: Reading) -> tuple[Answers, pd.Series]:
     except DeemCrowdError:
         raise
     except (Exception, SystemExit) as error:  # somebody else's code, which may fail in any way
+        if isinstance(error, OSError) and error.filename in asked.paths:
+            raise  # the file is not there, or not to be read: said as without an adapter
         raise DataError(
             f"adapter {adapter!r} failed on {called(asked.paths[0], 'input')}: {described(error)}"
         ) from error
