@@ -174,7 +174,7 @@ def _read(given: Any, parameters: dict[str, Any], columns: dict[str, Hashable | 
     if isinstance(given, pd.DataFrame) and not len(given):
         named = {part: part if name is None else name for part, name in columns.items()}
         return Answers.from_frame(given, **named, **how)  # type: ignore[arg-type]
-    return inputs.read(given, how["missing"], how["duplicates"], **columns)
+    return inputs.read(given, how["missing"], how["duplicates"], **columns)  # type: ignore[arg-type]
 
 
 def known(gold: pd.DataFrame | None, answers: Answers) -> npt.NDArray[np.int64] | None:
