@@ -218,3 +218,27 @@ def test_many_numbers_that_nobody_agrees_on_may_be_scores(labels, said: bool) ->
     with pytest.warns(DataWarning, match="expected by chance") as caught:
         DEEMAggregator().fit(data)
     assert any("from_scores" in str(each.message) for each in caught) == said
+
+
+@pytest.mark.parametrize(
+    ("labels", "pairs"),
+    [
+        (["TRUE", "1", "FALSE", "0"], "'0' and 'FALSE'; '1' and 'TRUE'"),
+        (["yes", "no", "1"], "'1' and 'yes'"),
+        (["True", "true", "1", "0"], "'1' and 'True'"),
+        (["T", "F", "false"], "'F' and 'false'"),
+        (["yes", "no"], None),
+        (["1", "2", "true"], None),
+        (["1", "0"], None),
+    ],
+)
+def test_words_of_one_truth_value_may_be_one_label(labels: list[str], pairs: str | None) -> None:
+    frame = pd.DataFrame({"task": range(len(labels)), "worker": "w", "label": labels})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Answers.from_frame(frame)
+    said = [str(w.message) for w in caught if "same truth value" in str(w.message)]
+    assert len(said) == (pairs is not None)
+    if pairs is not None:
+        assert pairs in said[0]
+        assert "each counts as a label of its own" in said[0]

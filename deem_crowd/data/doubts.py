@@ -41,6 +41,7 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
     """
     messages = [
         _lookalikes("label", answers.classes, _same_word),
+        _truth_values(answers.classes),
         _lookalikes("worker", answers.workers, _same_id),
         _lookalikes("task", answers.tasks, _same_id),
     ]
@@ -114,6 +115,30 @@ def _lookalikes(part: str, index: pd.Index, same: Callable[[str], str]) -> str:
     return (
         f"{groups_differ.format(part)} only by {how}; each counts as a {part} of its own: {_shown(alike)}. "
         f"If they are meant as one: df['{part}'].str.{remedy}."
+    )
+
+
+_TRUTH_VALUES = {"false": False, "f": False, "no": False, "n": False, "0": False} | {
+    "true": True, "t": True, "yes": True, "y": True, "1": True
+}  # fmt: skip
+
+
+def _truth_values(classes: pd.Index) -> str:
+    """Return what to say of labels that are several words for true or for false, and nothing else."""
+    words: dict[bool, dict[str, str]] = {False: {}, True: {}}
+    for text in texts_of(classes):
+        word = _same_word(text)
+        if word not in _TRUTH_VALUES:
+            return ""
+        words[_TRUTH_VALUES[word]].setdefault(word, text)
+    alike = [group for group in words.values() if len(group) > 1]
+    if not alike:
+        return ""
+    one = {word: max(group) for group in alike for word in group if word != max(group)}
+    return (
+        f"labels may stand for the same truth value, and each counts as a label of its own: "
+        f"{_shown([sorted(group.values()) for group in alike])}. If they are meant as one: "
+        f"df['label'].str.strip().str.casefold().replace({one})."
     )
 
 
