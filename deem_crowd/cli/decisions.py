@@ -41,6 +41,23 @@ KnownOption = Annotated[
     typer.Option("--gold", help="Labels that are known, to learn from: columns task, label."),
 ]
 
+AtMostOption = Annotated[
+    int | None,
+    typer.Option(
+        "--number",
+        "-n",
+        min=1,
+        help="How many tasks at most; if omitted 100, or as many as --budget buys.",
+    ),
+]
+BudgetOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="What the answers may cost in all: they are bought in the order of their score, which is per cost.",
+    ),
+]
+
 
 @hookimpl
 def deem_crowd_commands(cli: typer.Typer) -> None:
@@ -53,15 +70,7 @@ def deem_crowd_commands(cli: typer.Typer) -> None:
 @reads_answers
 def next_(
     asked: intake.Reading,
-    number: Annotated[
-        int | None,
-        typer.Option(
-            "--number",
-            "-n",
-            min=1,
-            help="How many tasks at most; if omitted 100, or as many as --budget buys.",
-        ),
-    ] = None,
+    number: AtMostOption = None,
     output: OutputOption = "-",
     strategy: Annotated[
         Strategy | None,
@@ -87,13 +96,7 @@ def next_(
             help="What an answer costs: columns task, cost; with --pairs worker, cost. 1 each if omitted."
         ),
     ] = None,
-    budget: Annotated[
-        float | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="What the answers may cost in all: they are bought in the order of their score, which is per cost.",
-        ),
-    ] = None,
+    budget: BudgetOption = None,
     exclude: Annotated[str | None, typer.Option(help="Tasks to leave out: column task.")] = None,
     unanswered: Annotated[
         str | None, typer.Option(help="Tasks nobody has answered yet: column task.")
