@@ -23,7 +23,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.progress import watched
 from deem_crowd.runtime.warning import warn
-from deem_crowd.selection import one_sided
+from deem_crowd.selection import candidates, one_sided
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.training.em import log_average_table
 
@@ -168,7 +168,7 @@ def add_features(
     ------
     FormError, DataError, ParameterError
     """
-    from deem_crowd.features.learned import TOGETHER, WITHOUT, learn
+    from deem_crowd.features.learned import WITHOUT, learn
 
     features = feature_rows.in_pandas(features, answers.tasks)
     rows = feature_rows.read(features, answers.tasks)
@@ -193,6 +193,7 @@ def add_features(
             progress,
             settings["regions"],
             one_sided.are_most(design.answers_named()),
+            _kept(model),
         )
     balance = shares(settings["class_balance"], answers.classes, used)
     without = learned is None or learned.reading == WITHOUT
@@ -223,9 +224,7 @@ def add_features(
         scaling=learned.scaling,
         used=used,
         log_prior=log_prior,
-        correlation=learned.together.correlation
-        if learned.reading == TOGETHER and learned.together
-        else None,
+        correlation=learned.correlation,
         n_columns=rows.x.shape[1],
         regional=_regional(learned),
         columns=feature_rows.names(features),
@@ -236,6 +235,14 @@ def add_features(
         settled = np.full(answers.n_tasks, -1, dtype=np.int64) if gold is None else gold.copy()
         settled[rows.place] = np.maximum(settled[rows.place], 0)
     return model, whole, made, settled
+
+
+def _kept(model: FittedModel) -> float | None:
+    """Return ρ of a model that shows a label where tables of workers show none; None if tables may be learned anew."""
+    chosen = {one.name for one in model.candidates if one.weight > 0}
+    if model.pool is None or not chosen & {candidates.PRESENCE, candidates.FACTOR}:
+        return None
+    return model.pool.correlation
 
 
 def _regional(learned: Any) -> Any:

@@ -19,6 +19,7 @@ from deem_crowd.features.logistic import log_softmax, moments
 from deem_crowd.features.regions import Regions, by_region
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
+from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.runtime.warning import warn
@@ -30,6 +31,10 @@ ONE_SIDED = 0.5
 _CHANCE = 0.05
 _ONE_THREAD_UP_TO = 10**8
 """Rows × columns × classes up to which threads cost more than they save."""
+
+_TURNS, _SETTLED_IN, _RESTED = 16, 2, 2e-3
+"""Of a classifier and a posterior whose evidence stays: the classifier is trained at most so often, its settings are
+chosen in the first turns, and the last is where the posterior of a task changes by less, in the mean."""
 
 _SHARE_SAID = "{:.0%} of the answers come from sources that only ever name one class"
 
@@ -66,6 +71,8 @@ class Learned:
     """From the names of the classes, shape (K,), to a fitted classifier of scikit-learn's."""
     regions: Regions | None = None
     """The clusters, where workers have tables in several."""
+    correlation: float | None = None
+    """ρ by which the model of the answers shrinks odds; None where its prior has to be taken as it is."""
 
 
 def learn(
@@ -80,6 +87,7 @@ def learn(
     progress: Progress | None = None,
     regions: int = 1,
     one_sided: bool = False,
+    correlation: float | None = None,
 ) -> Learned | None:
     """Learn labels and a classifier together, where that is safe.
 
@@ -104,6 +112,8 @@ def learn(
         In so many clusters of the features a worker has a table each; 1: one table a worker.
     one_sided : bool
         Whether most sources speak for one class; see :mod:`deem_crowd.selection.one_sided`.
+    correlation : float, optional
+        Where tables show no label and another model does, so that ``alone`` has to stay: ρ by which it shrinks odds.
 
     Returns
     -------
@@ -140,6 +150,7 @@ def learn(
             seed,
             progress or Progress("", "", False),
             one_sided,
+            correlation,
         )
     return replace(learned, regions=parts)
 
@@ -168,9 +179,11 @@ def _chosen(
     seed: int,
     progress: Progress,
     one_sided: bool,
+    correlation: float | None,
 ) -> Learned:
     """Choose among the ways to use features, by what answers say of them."""
-    rows, fold, weights, votes = problem.rows, problem.fold, problem.taught(), problem.votes()
+    rows, fold, weights = problem.rows, problem.fold, problem.taught()
+    votes, named = (problem.votes(), "votes") if correlation is None else (alone, "labels")
     on_votes = (rows.x, votes[rows.place], weights, fold)
     candidates = choice.candidates(*on_votes, seed) if given is None else [given]
     learner = candidates[-1]
@@ -182,10 +195,13 @@ def _chosen(
     progress.update(1)
     told = np.mean([one.log_q for one in divisions], axis=0)
     z = choice.association(told, votes[rows.place], weights)
-    predicted = f"features predict votes {abs(z):.1f} standard errors {'better' if z >= 0 else 'worse'} than chance"
+    predicted = f"features predict {named} {abs(z):.1f} standard errors {'better' if z >= 0 else 'worse'} than chance"
     if z < choice.ASSOCIATED:
         why = f"{predicted}, and {choice.ASSOCIATED:g} better are needed"
         return _plain(problem, learner, alone, why)
+    if correlation is not None:
+        why = f"the answers show a label that tables of workers do not; {predicted}"
+        return _beside(problem, candidates, alone, prior, why, correlation)
     share = one_sided_share(answers)
     if one_sided or share >= ONE_SIDED:
         who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
@@ -271,16 +287,73 @@ def _product(
     """
     answers = problem.design.votes.sum(1)
     several = float((answers > 1).sum()) >= 0.5 * float((answers > 0).sum())
-    targets = (alone if several else problem.votes())[problem.rows.place]
-    log_q = learners.levelled(learner, problem.rows.x, targets, problem.taught(), problem.fold)
     base = np.log(np.maximum(prior, 1e-12))
-    shares = np.log(np.exp(log_q).mean(axis=0))
-    word = problem.rows.spread(log_q - shares + base, base)
-    posterior = np.exp(log_softmax(np.log(np.maximum(alone, 1e-12)) - base + word))
+    evidence = np.log(np.maximum(alone, 1e-12)) - base
+    targets = alone if several else problem.votes()
+    posterior = _times(problem, learner, evidence, base, targets, 1)[0]
     if problem.gold is not None:
         known = problem.gold.numpy() >= 0
         posterior[known] = alone[known]
     return _finished(problem, learner, PRODUCT, why, posterior, None)
+
+
+def _beside(
+    problem: joint.Problem,
+    candidates: list[Learner],
+    alone: FloatArray,
+    prior: FloatArray,
+    why: str,
+    correlation: float,
+) -> Learned:
+    """Train a classifier on the product anew until that rests: EM in which what the answers say stays as it is.
+
+    Another kind than the regression is taken where it makes the answers clearly likelier, out of fold.
+    """
+    number = problem.design.votes.sum(1).cpu().double().clamp_min(1)[:, None].numpy()
+    base = np.log(np.maximum(prior, 1e-12))
+    evidence = np.log(np.maximum(alone, 1e-12)) - base / design_effect(number, correlation)
+    fits = [_times(problem, one, evidence, base, alone, _TURNS) for one in candidates]
+    best = len(fits) > 1 and guard.clear(fits[-1][1] - fits[0][1])
+    at = -1 if best else 0
+    learned = _finished(problem, candidates[at], PRODUCT, why, fits[at][0], None)
+    return replace(learned, correlation=correlation)
+
+
+def _times(
+    problem: joint.Problem,
+    learner: Learner,
+    evidence: FloatArray,
+    base: FloatArray,
+    targets: FloatArray,
+    turns: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the product of answers and classifier, shape (N, K), and the log-likelihood of tasks, shape (N,).
+
+    Parameters
+    ----------
+    evidence : shape (N, K)
+        log p(answers | label), up to a constant of the task.
+    base : shape (K,)
+        Logarithms of the class shares.
+    targets : shape (N, K)
+        What the classifier is trained on first.
+    turns : int
+        How often it is trained at most.
+    """
+    rows, weights = problem.rows, problem.taught()
+    for turn in range(turns):
+        log_q = learners.levelled(
+            learner, rows.x, targets[rows.place], weights, problem.fold, turn < _SETTLED_IN
+        )
+        shares = np.log(np.exp(log_q).mean(axis=0))
+        logits = evidence + log_softmax(rows.spread(log_q - shares + base, base))
+        log_posterior = log_softmax(logits)
+        posterior = np.exp(log_posterior)
+        change = float(np.abs(posterior - targets).max(axis=1).mean())
+        targets = posterior
+        if change < _RESTED:
+            break
+    return posterior, (logits - log_posterior)[:, 0]
 
 
 def _finished(
@@ -306,4 +379,5 @@ def _finished(
     def classifier(labels: npt.NDArray[Any]) -> Any:
         return learner.public(predictor, calibrated, rows.x, targets, weights, labels)
 
-    return Learned(reading, why, posterior, together, learner, predictor, scaling, classifier)
+    learned = Learned(reading, why, posterior, together, learner, predictor, scaling, classifier)
+    return learned if together is None else replace(learned, correlation=together.correlation)
