@@ -103,11 +103,29 @@ class FeatureModel:
             raise DataError(
                 f"features have {rows.x.shape[1]} columns, and the model was fitted with {self.n_columns}."
             )
+        from deem_crowd.features.learned import WITHOUT
+
+        there = np.zeros(answers.n_tasks, dtype=bool)
+        if self.use.startswith(WITHOUT):
+            return by_answers, there
+        there[rows.place] = True
+        return self.joined(by_answers, answers, rows, workers, classes), there
+
+    def joined(
+        self,
+        by_answers: FloatArray,
+        answers: Answers,
+        rows: feature_rows.Rows,
+        workers: IntArray | None = None,
+        classes: IntArray | None = None,
+    ) -> FloatArray:
+        """Return p(label | answers, features), shape (N, K), as :meth:`posterior` does, from features that are read."""
         word = self.scaling(self.predictor.log_proba(rows.x))
         log_word = rows.spread(word, self.log_prior)
         told_by = by_answers[:, self.used]
+        nothing = np.diff(answers.task_ptr) == 0
         if self.log_odds is not None:  # a task without answers has the known shares instead
-            told_by[np.diff(answers.task_ptr) == 0] = np.exp(self.log_prior + self.log_odds)
+            told_by[nothing] = np.exp(self.log_prior + self.log_odds)
         number = np.maximum(np.diff(answers.task_ptr), 1)[:, None].astype(np.float64)
         power = 1 / design_effect(number, self.correlation or 0.0)
         logits = np.log(np.maximum(told_by, 1e-30)) - power * self.log_prior + log_word
@@ -122,9 +140,9 @@ class FeatureModel:
         joint = np.zeros_like(by_answers)
         joint[:, self.used] = np.exp(logits)
         joint /= joint.sum(axis=1, keepdims=True)
-        there = np.zeros(answers.n_tasks, dtype=bool)
-        there[rows.place] = True
-        return joint, there
+        nothing[rows.place] = False
+        joint[nothing] = by_answers[nothing]
+        return joint
 
 
 @undisturbed
@@ -208,15 +226,6 @@ def add_features(
     if learned.together is not None:
         log_prior = np.log(learned.together.prior)
         model = _with_tables(model, answers, design, used, learned)
-    whole, odds = np.zeros_like(posterior), None
-    whole[:, used] = learned.posterior
-    if balance is not None and without:
-        whole = posterior
-    elif balance is not None:
-        told = np.diff(answers.task_ptr) > 0
-        told[rows.place] = True
-        model, whole = moved_to(model, whole, balance, told, answers, gold, np.exp(log_prior))
-        odds = model.class_log_odds[used] if model.class_log_odds is not None else None
     made = FeatureModel(
         classifier=learned.classifier(np.asarray(labels)[used]),
         use=f"{learned.reading}: {learned.why}",
@@ -228,13 +237,45 @@ def add_features(
         n_columns=rows.x.shape[1],
         regional=_regional(learned),
         columns=feature_rows.names(features),
-        log_odds=odds,
     )
+    whole = posterior
+    if not without:
+        whole = np.zeros_like(posterior)
+        whole[:, used] = learned.posterior
+        _as_predicted(whole, model, made, answers, rows, gold)
+    if balance is not None and not without:
+        told = np.diff(answers.task_ptr) > 0
+        told[rows.place] = True
+        model, whole = moved_to(model, whole, balance, told, answers, gold, np.exp(log_prior))
+        odds = model.class_log_odds
+        made = replace(made, log_odds=None if odds is None else odds[used])
     settled = gold
     if learned.reading != WITHOUT:
         settled = np.full(answers.n_tasks, -1, dtype=np.int64) if gold is None else gold.copy()
         settled[rows.place] = np.maximum(settled[rows.place], 0)
     return model, whole, made, settled
+
+
+def _as_predicted(
+    whole: FloatArray,
+    model: FittedModel,
+    made: FeatureModel,
+    answers: Answers,
+    rows: feature_rows.Rows,
+    gold: IntArray | None,
+) -> None:
+    """Give tasks that lack answers or features what predictions say of them, in place, shape (N, K).
+
+    No answer of theirs has taught the classifier, so that it needs no folds to be heard.
+    """
+    lacking = np.ones(answers.n_tasks, dtype=bool)
+    lacking[rows.place] = False
+    lacking |= np.diff(answers.task_ptr) == 0
+    if gold is not None:
+        lacking &= gold < 0
+    if lacking.any():
+        own = np.arange(answers.n_workers), np.arange(answers.n_classes)
+        whole[lacking] = made.joined(model.posterior(answers, *own), answers, rows)[lacking]
 
 
 def _kept(model: FittedModel) -> float | None:
