@@ -6,12 +6,14 @@ import deem_crowd_adapters as adapters
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import ndtri
 from scipy.stats import norm
 
 from deem_crowd import Answers, DEEMAggregator
 from deem_crowd.model.design import make_design
-from deem_crowd.selection import one_factor
+from deem_crowd.selection import one_factor, score_families
 from deem_crowd.selection.candidates import COMMON, FACTOR
 
 SETTINGS = {
@@ -137,7 +139,9 @@ def test_files_predictions_order_and_groups(tmp_path) -> None:
     copies = pd.concat([frame, frame[frame["worker"] == "j4"].assign(worker="again")])
     copies = adapters.from_scores(copies)
     named = DEEMAggregator(groups={"same": ["j4", "again"]}).fit(copies)
-    assert log_loss(named, truth) < log_loss(DEEMAggregator().fit(copies), truth)
+    assert log_loss(named, truth) < log_loss(agg, truth) + 0.02  # a copy says nothing new
+    assert "as the groups say" in named.selection_["why"].iloc[-1]
+    assert log_loss(DEEMAggregator().fit(copies), truth) < log_loss(agg, truth) + 0.02
 
 
 def test_a_source_with_a_few_answers_that_are_close_decides_nothing() -> None:
@@ -152,3 +156,47 @@ def test_a_source_with_a_few_answers_that_are_close_decides_nothing() -> None:
     new = [(0, w, 0.9, 0.1) for w in range(5)] + [(0, 5, 0.3, 0.7)]
     found = agg.predict_proba(Answers.from_soft_frame(pd.DataFrame(new, columns=columns)))
     assert found.iloc[0, 0] > 0.9  # five sources say so
+
+
+def test_families_that_share_errors_are_found_and_count_less() -> None:
+    """Three of eight judges share their noise: what one judge of the three says is nearly all that they say."""
+    aucs = [0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.6]
+    losses = []
+    for seed in range(3):
+        draw = np.random.default_rng(seed)
+        truth = draw.integers(2, size=500)
+        noise = draw.normal(size=(500, 8))
+        noise[:, 3:5] = 0.95 * noise[:, [2]] + np.sqrt(1 - 0.95**2) * noise[:, 3:5]
+        value = noise + np.sqrt(2) * ndtri(np.array(aucs)) * truth[:, None]
+        frame = pd.DataFrame(
+            {
+                "task": np.repeat(np.arange(500), 8),
+                "worker": np.tile([f"j{i}" for i in range(8)], 500),
+                "score": value.ravel(),
+            }
+        )
+        all_, one = frame, frame[~frame["worker"].isin(["j3", "j4"])]
+        fits = [DEEMAggregator().fit(adapters.from_scores(some)) for some in (all_, one)]
+        assert "families of sources that share errors" in fits[0].selection_["why"].iloc[-1]
+        assert "families" not in fits[1].selection_["why"].iloc[-1]
+        losses.append([log_loss(fit, truth) for fit in fits])
+    with_all, with_one = np.mean(losses, axis=0)
+    assert with_all < with_one + 0.05
+    assert with_all < 0.4
+
+
+@given(st.integers(0, 10_000), st.permutations(range(7)))
+def test_the_order_of_judges_does_not_matter(seed: int, order: list[int]) -> None:
+    draw = np.random.default_rng(seed)
+    truth, shared = draw.integers(2, size=300), draw.normal(size=(300, 1))
+    value = draw.normal(size=(300, 7)) + draw.uniform(0.4, 1.5, 7) * truth[:, None]
+    value[:, :3] = 0.5 * value[:, :3] + shared
+    crossed = 300 * np.corrcoef(value.T)
+    np.fill_diagonal(crossed, 0)
+    common, number = 300.0 * (1 - np.eye(7)), np.full(7, 300.0)
+    found = score_families.find(common, crossed, number)
+    moved = score_families.find(common, crossed[np.ix_(order, order)], number)
+    np.testing.assert_allclose(moved.loading, found.loading[order], atol=1e-4)
+    np.testing.assert_allclose(moved.power, found.power[order], atol=1e-4)
+    assert ((found.power > 0) & (found.power <= 1)).all()
+    np.testing.assert_array_equal(found.power[found.family < 0], 1)

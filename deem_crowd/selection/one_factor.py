@@ -13,11 +13,12 @@ of a label are linear in the answers (Fisher's discriminant),
 
     log p(2 | x_n) / p(1 | x_n) = log π / (1 − π) + Σ_i 2 δ_i (x_ni − m_i) / (v_i (1 − λ_i²)),
 
-with m_i in the middle of the two means: an energy. Errors that sources share look like skill, so the odds shrink as
+with m_i in the middle of the two means: an energy. Families of sources that share errors are found, and count less
+(:mod:`deem_crowd.selection.score_families`). Errors that all sources share look like skill, so the odds shrink as
 under a correlation of :data:`CORRELATION` between answers to one task.
 
 It is asked where tables show no label, and used where pairs agree more than without a label: the sum of n_ij r_ij is
-more than :data:`LEVEL` standard deviations above 0.
+more than :data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
 """
 
 from __future__ import annotations
@@ -33,21 +34,15 @@ from scipy.special import ndtr
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.selection import score_families
 from deem_crowd.selection.pairs import MAX_SOURCES
 
 FloatArray = npt.NDArray[np.float64]
 
 CORRELATION = 0.2
-LEVEL = 2.33
-"""1 % of answers without a label exceed it."""
-_PRIOR_TASKS = 100.0
-"""ν: as many common tasks hold each λ near their mean."""
 _PRIOR_ANSWERS = 10.0
 """As many answers hold each source's variance near that of all."""
 _LEAST_SOURCES = 3
-_LARGEST = 0.97
-_ROUNDS = 100
-_SETTLED = 1e-7
 
 
 @dataclass(frozen=True)
@@ -61,20 +56,28 @@ class Factor:
         λ.
     skills : float64, shape (D,)
         The chance that the likelier class of an answer is right.
+    family : integers, shape (D,)
+        Number of the family of sources that share errors, −1 for none; their answers count less in the energy.
     """
 
     energy: Energy
     loading: FloatArray
     skills: FloatArray
+    family: npt.NDArray[np.int64]
 
 
-def find(answers: Answers, design: DesignMatrix) -> Factor | None:
+def find(
+    answers: Answers, design: DesignMatrix, group: npt.NDArray[np.int64] | None = None
+) -> Factor | None:
     """Return the fit where soft answers of two classes agree as one label would make them, else None.
 
     Parameters
     ----------
     answers, design : the same data
         N tasks, D workers.
+    group : shape (D,), optional
+        Number of each worker's group of sources that share errors, −1 for none. None are then sought, and that these
+        answers count less is left to the caller.
     """
     d = answers.n_workers
     if answers.soft is None or answers.n_classes != 2 or not _LEAST_SOURCES <= d <= MAX_SOURCES:
@@ -97,18 +100,21 @@ def find(answers: Answers, design: DesignMatrix) -> Factor | None:
     common, product = design.reduce_array(
         np.stack([_crossed(answers, varies[worker].astype(float)), _crossed(answers, standard)])
     )
-    if product.sum() <= LEVEL * np.sqrt(2 * common.sum()):
+    if not score_families.shows_label(common, product):
         return None
-    loading = np.where(varies, _loadings(common, product), 0)
+    given = None if group is None or (group < 0).all() else group
+    found = score_families.find(common, product, number, given)
+    loading, power = np.where(varies, found.loading, 0), found.power
+    family = found.family if given is None else np.full(d, -1)
     share = float(total.sum() / number.sum())
     if not 0 < share < 1:
         return None
     delta = loading * np.sqrt(variance / (4 * share * (1 - share)))
     within = np.where(varies, variance, 1) * (1 - loading**2)
-    slope, middle = 2 * delta / within, mean - (2 * share - 1) * delta
+    slope, middle = 2 * delta / within * power, mean - (2 * share - 1) * delta
     skills = share * ndtr((mean + 2 * (1 - share) * delta - 0.5) / np.sqrt(within))
     skills += (1 - share) * ndtr((0.5 - mean + 2 * share * delta) / np.sqrt(within))
-    return Factor(_energy(slope, middle, share), loading, np.where(varies, skills, 0.5))
+    return Factor(_energy(slope, middle, share), loading, np.where(varies, skills, 0.5), family)
 
 
 def _crossed(answers: Answers, values: FloatArray) -> FloatArray:
@@ -118,21 +124,6 @@ def _crossed(answers: Answers, values: FloatArray) -> FloatArray:
     crossed: FloatArray = (table.T @ table).toarray()
     np.fill_diagonal(crossed, 0)
     return crossed
-
-
-def _loadings(common: FloatArray, product: FloatArray) -> FloatArray:
-    """Return λ, shape (D,), by minimising over one after the other."""
-    usual = np.sqrt(min(product.sum() / common.sum(), _LARGEST**2))
-    loading = np.full(len(common), usual)
-    for _ in range(_ROUNDS):
-        before = loading.copy()
-        for i in range(len(loading)):
-            best = product[i] @ loading + _PRIOR_TASKS * usual
-            best /= common[i] @ loading**2 + _PRIOR_TASKS
-            loading[i] = min(max(best, 0.0), _LARGEST)
-        if np.abs(loading - before).max() < _SETTLED:
-            break
-    return loading
 
 
 def _energy(slope: FloatArray, middle: FloatArray, share: float) -> Energy:

@@ -134,7 +134,7 @@ def select(
             spoken = presence.find(answers, design, group) if parts.presence else None
             if spoken is not None:
                 return by_presence(design, tables, considered, spoken)
-            factor = one_factor.find(answers, design)
+            factor = one_factor.find(answers, design, group)
             if factor is not None:
                 return by_factor(design, tables, considered, factor, told)
             return Selected(considered, tables, power=told)

@@ -52,6 +52,10 @@ def by_factor(
     """Return what follows from soft answers whose pairs are correlated as one label would make them."""
     pool = OpinionPool((factor.energy,), (1.0,), 0.0, one_factor.CORRELATION)
     why = "chosen: pairs of sources rank the tasks alike"
+    sizes = sorted(np.bincount(factor.family[factor.family >= 0]).tolist(), reverse=True)
+    if sizes:
+        sized = ", ".join(map(str, sizes))
+        why += f"; families of sources that share errors count less (of {sized})"
     if power is not None:
         pool = counting(pool, torch.from_numpy(power))
         why += "; sources count less, as the groups say that were given"

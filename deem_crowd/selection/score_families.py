@@ -1,0 +1,186 @@
+r"""Families of judges whose scores share errors, such as variants of one model, from correlations of pairs alone.
+
+One factor gives r_ij = λ_i λ_j for judges i and j that err independently. Pairs inside a family are correlated beyond
+that, and a factor fitted to all pairs follows the largest family. So λ is fitted to the pairs across families only.
+
+Partitions are suggested by the residuals of an additive fit of r, and of λ_i λ_j, that average linkage joins from
+:data:`_JOINED` standard errors on, anew up to :data:`_ROUNDS` times; no families at all is one of them. Taken is the
+one with the least
+
+    ½ Σ z_ij²  +  log N · (pairs inside families),        z_ij = (r_ij − λ_i λ_j) √n_ij / (1 − λ_i² λ_j²),
+
+where the sum runs over all i ≠ j of different families and n_ij is the number of common tasks: each pair inside has a
+number of its own (Schwarz, *Annals of Statistics* 6, 1978, for twice the half-likelihood). No family may be larger than
+the number of other families and single judges, since which of two sides is right cannot be told from the scores, and
+the pairs across have to show a label.
+
+m scores of a family with partial correlation ρ given the label are worth m / (1 + (m − 1) ρ) independent ones (Kish,
+*Survey Sampling*, 1965). Errors that *all* judges share equally look like the label, and are not seen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deem_crowd.selection import linkage
+from deem_crowd.selection.families import MOST_SOURCES, IntArray
+from deem_crowd.selection.pairs import MIN_COMMON, FloatArray
+
+LEVEL = 2.33
+"""1 % of answers without a label exceed it."""
+_JOINED, _ROUNDS, _LEAST_LEFT = 3.0, 4, 0.02
+_PRIOR_TASKS = 100.0
+"""ν: as many common tasks hold each λ near their mean."""
+_LARGEST = 0.97
+_STEPS, _SETTLED = 100, 1e-7
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Judges in families.
+
+    Attributes
+    ----------
+    family : shape (D,)
+        Number of the family, −1 for single judges.
+    loading : shape (D,)
+        λ, from the pairs across families.
+    power : shape (D,)
+        What a score of each judge counts.
+    """
+
+    family: IntArray
+    loading: FloatArray
+    power: FloatArray
+
+
+def shows_label(common: FloatArray, product: FloatArray) -> bool:
+    """Whether pairs agree more than without a label: common tasks and sums of products, shape (D, D) each."""
+    return bool(product.sum() > LEVEL * np.sqrt(2 * common.sum()))
+
+
+def find(
+    common: FloatArray, product: FloatArray, number: FloatArray, given: IntArray | None = None
+) -> Partition:
+    """Return the families among D judges, none if nothing speaks for them.
+
+    Parameters
+    ----------
+    common, product : shape (D, D), 0 on the diagonal
+        Common tasks of two judges, and the sum over them of products of their standardised scores.
+    number : shape (D,)
+        Scores of each judge.
+    given : shape (D,), optional
+        Families that the user names, taken where pairs across them show a label; power is then 1.
+    """
+    correlation = product / np.maximum(common, 1)
+    price = np.log(max(float(number.max()), 2.0))
+    single = np.full(len(common), -1)
+    best, least = (single, loadings(common, product)), np.inf
+    suggested: Iterable[IntArray] = () if given is None else (given,)
+    if given is None and len(common) <= MOST_SOURCES:
+        suggested = _suggested(common, correlation)
+    for family in suggested:
+        inside = _together(family)
+        across = np.where(inside, 0.0, common)
+        if not (_may_be(family) or given is not None) or not shows_label(
+            across, across * correlation
+        ):
+            continue
+        loading = loadings(across, across * correlation)
+        z = np.where(inside, 0.0, _deviations(common, correlation, loading))
+        cost = float((z**2).sum() / 2 + price * inside.sum() / 2)
+        if cost < least:
+            best, least = (family, loading), cost
+    if given is not None:
+        return Partition(*best, np.ones(len(common)))
+    return Partition(*best, _power(*best, common, correlation, number))
+
+
+def loadings(common: FloatArray, product: FloatArray) -> FloatArray:
+    """Return λ, shape (D,), by minimising over one after the other."""
+    usual = np.sqrt(min(max(product.sum(), 0.0) / common.sum(), _LARGEST**2))
+    loading = np.full(len(common), usual)
+    for _ in range(_STEPS):
+        before = loading.copy()
+        for i in range(len(loading)):
+            best = product[i] @ loading + _PRIOR_TASKS * usual
+            best /= common[i] @ loading**2 + _PRIOR_TASKS
+            loading[i] = min(max(best, 0.0), _LARGEST)
+        if np.abs(loading - before).max() < _SETTLED:
+            break
+    return loading
+
+
+def _suggested(common: FloatArray, correlation: FloatArray) -> Iterator[IntArray]:
+    """Yield partitions, each once, the one without families first."""
+    known = np.where(common >= MIN_COMMON, common, 0.0)
+    additive = linkage.centred(np.clip(correlation, -0.5, 0.999), known)
+    first = _numbers(linkage.joined(additive, known, _JOINED), len(common))
+    starts = [np.full(len(common), -1), first]
+    if first.max() > 0:
+        starts += [np.where(first == one, 0, -1) for one in range(first.max() + 1)]
+    seen = set()
+    for family in starts:
+        for _ in range(_ROUNDS):
+            if family.tobytes() in seen:
+                break
+            seen.add(family.tobytes())
+            yield family
+            across = np.where(_together(family), 0.0, common)
+            if across.sum() == 0:
+                break
+            loading = loadings(across, across * correlation)
+            weight = np.where(known > 0, known / _left(loading) ** 2, 0.0)
+            residual = correlation - np.outer(loading, loading)
+            family = _numbers(linkage.joined(residual, weight, _JOINED), len(common))
+
+
+def _numbers(groups: list[list[int]], n: int) -> IntArray:
+    family = np.full(n, -1)
+    for number, members in enumerate(one for one in groups if len(one) > 1):
+        family[members] = number
+    return family
+
+
+def _together(family: IntArray) -> npt.NDArray[np.bool_]:
+    """Return which two different judges are of one family, shape (D, D)."""
+    same = (family[:, None] == family) & (family >= 0)
+    np.fill_diagonal(same, False)
+    return np.asarray(same)
+
+
+def _may_be(family: IntArray) -> bool:
+    """Whether no family is larger than the number of the others, of which there are two at least."""
+    sizes = np.bincount(family[family >= 0])
+    others = len(sizes) + int((family < 0).sum()) - 1
+    return others >= 2 and int(sizes.max(initial=0)) <= others
+
+
+def _left(loading: FloatArray) -> FloatArray:
+    """Return 1 − λ_i² λ_j², shape (D, D): the standard error of a correlation times √n."""
+    return np.maximum(1 - np.outer(loading, loading) ** 2, _LEAST_LEFT)
+
+
+def _deviations(common: FloatArray, correlation: FloatArray, loading: FloatArray) -> FloatArray:
+    """Return z, shape (D, D); 0 where two judges have too few tasks in common."""
+    residual = (correlation - np.outer(loading, loading)) * np.sqrt(common) / _left(loading)
+    return np.asarray(np.where(common >= MIN_COMMON, residual, 0.0))
+
+
+def _power(
+    family: IntArray,
+    loading: FloatArray,
+    common: FloatArray,
+    correlation: FloatArray,
+    number: FloatArray,
+) -> FloatArray:
+    """Return 1 / (1 + c ρ), shape (D,), with c other members a task in the mean; 1 for single judges."""
+    within = np.sqrt(np.outer(1 - loading**2, 1 - loading**2))
+    partial = np.clip((correlation - np.outer(loading, loading)) / within, 0, 1)
+    shared = np.where(_together(family), common * partial, 0.0).sum(1)
+    return np.asarray(1 / (1 + shared / np.maximum(number, 1)))
