@@ -11,8 +11,8 @@ one with the least
 
 where the sum runs over all i ≠ j of different families and n_ij is the number of common tasks: each pair inside has a
 number of its own (Schwarz, *Annals of Statistics* 6, 1978, for twice the half-likelihood). No family may be larger than
-the number of other families and single judges, since which of two sides is right cannot be told from the scores, and
-the pairs across have to show a label.
+the number of other families and single judges, the pairs across have to show a label, and the mean partial correlation
+inside is :data:`_SHARED` at least: a few good judges beside others that share errors look like a family with less.
 
 m scores of a family with partial correlation ρ given the label are worth m / (1 + (m − 1) ρ) independent ones (Kish,
 *Survey Sampling*, 1965). Errors that *all* judges share equally look like the label, and are not seen here.
@@ -32,6 +32,7 @@ from deem_crowd.selection.pairs import MIN_COMMON, FloatArray
 
 LEVEL = 2.33
 """1 % of answers without a label exceed it."""
+_SHARED = 0.7
 _JOINED, _ROUNDS, _LEAST_LEFT = 3.0, 4, 0.02
 _PRIOR_TASKS = 100.0
 """ν: as many common tasks hold each λ near their mean."""
@@ -92,6 +93,8 @@ def find(
         ):
             continue
         loading = loadings(across, across * correlation)
+        if given is None and _least_shared(family, _partial(correlation, loading)) < _SHARED:
+            continue
         z = np.where(inside, 0.0, _deviations(common, correlation, loading))
         cost = float((z**2).sum() / 2 + price * inside.sum() / 2)
         if cost < least:
@@ -180,7 +183,18 @@ def _power(
     number: FloatArray,
 ) -> FloatArray:
     """Return 1 / (1 + c ρ), shape (D,), with c other members a task in the mean; 1 for single judges."""
-    within = np.sqrt(np.outer(1 - loading**2, 1 - loading**2))
-    partial = np.clip((correlation - np.outer(loading, loading)) / within, 0, 1)
-    shared = np.where(_together(family), common * partial, 0.0).sum(1)
+    shared = np.where(_together(family), common * _partial(correlation, loading), 0.0).sum(1)
     return np.asarray(1 / (1 + shared / np.maximum(number, 1)))
+
+
+def _partial(correlation: FloatArray, loading: FloatArray) -> FloatArray:
+    """Return the correlation given the label, shape (D, D), in [0, 1]."""
+    within = np.sqrt(np.outer(1 - loading**2, 1 - loading**2))
+    return np.asarray(np.clip((correlation - np.outer(loading, loading)) / within, 0, 1))
+
+
+def _least_shared(family: IntArray, partial: FloatArray) -> float:
+    """Return the least mean partial correlation of a family; 1 where there is none."""
+    inside = _together(family)
+    each = [partial[inside & (family == one)[:, None]].mean() for one in range(family.max() + 1)]
+    return float(min(each, default=1.0))
