@@ -110,6 +110,12 @@ def most_active(n_answers: FloatArray, most: int = MAX_SOURCES) -> Positions:
     return chosen
 
 
+def of_most_active(answers: Answers, reduce: Reduce = alone) -> tuple[Pairs, FloatArray]:
+    """Return how often the most active sources agree in pairs, and how many answers each source gave, shape (D,)."""
+    number = reduce(np.bincount(answers.worker, minlength=answers.n_workers))
+    return count(answers, most_active(number), reduce, LEAST_COMMON), number
+
+
 def centred(
     answers: Answers, chosen: Positions, reduce: Reduce = alone
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -111,7 +111,9 @@ def select(
     asked = design.n_answers_in_all >= _ANSWERS_A_CLASS * design.n_classes
     if progress is not None:
         progress.expect((2 + asked + parts.subtypes) * training.n_passes)
-    counted_pairs = functools.cache(functools.partial(_counted_pairs, answers, design))
+    counted_pairs = functools.cache(
+        functools.partial(pairs.of_most_active, answers, design.reduce_array)
+    )
     meanwhile = counted_pairs if parts.dependence else None
     hierarchy, (name, structured) = training.first_two(asked, meanwhile)
     rival = None if hierarchy is None or not parts.hierarchy or training.taught else hierarchy.bound
@@ -194,15 +196,6 @@ def _cannot_explain(
     counts = counts_of(design, model.states).numpy()
     priors = design.total(model.states).numpy() / max(design.n_tasks_in_all, 1)
     return families.left_over(counted, family, counts, priors) > dependence.EXCESS
-
-
-def _counted_pairs(
-    answers: Answers, design: DesignMatrix
-) -> tuple[pairs.Pairs, npt.NDArray[np.float64]]:
-    """Return how often the most active sources agree in pairs, and how many answers each gave, shape (D,)."""
-    number = design.reduce_array(np.bincount(answers.worker, minlength=answers.n_workers))
-    sources = pairs.most_active(number)
-    return pairs.count(answers, sources, design.reduce_array, pairs.LEAST_COMMON), number
 
 
 def _by_field(
