@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
 from deem_crowd_benchmarks import kinds, measures
+from scipy.optimize import minimize
 
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.data.answers import Answers
@@ -117,22 +118,71 @@ def test_the_posterior_is_that_of_enumeration() -> None:
         np.testing.assert_allclose(found.posterior[n], np.array(chance) / sum(chance), atol=1e-9)
 
 
-def test_the_gain_is_over_sources_that_speak_at_a_constant_rate() -> None:
+@pytest.mark.parametrize("with_silent_tasks", [False, True])
+def test_the_gain_is_over_sources_that_speak_at_a_constant_rate(with_silent_tasks: bool) -> None:
     data = kinds.unipolar(5, 300)
-    answers = Answers.from_frame(data.answers)
-    design = design_of(answers)
-    named = design.expected_counts(torch.ones_like(design.votes[:, :1]))[:, :, 0]
-    found = presence.fit(design, named)
-    constant = 0.0
-    n = answers.n_tasks
-    for i, k in itertools.product(range(answers.n_workers), range(2)):
-        times = int(named[i, k])
-        constant += times * np.log(times / n) if times else 0.0
-    for i in range(answers.n_workers):
-        given = int(named[i].sum())
-        constant += (n - given) * np.log(1 - given / n)
-    assert found.gain == pytest.approx(found.history[-1] * n - constant, rel=1e-9)
+    wide = data.answers.pivot(index="task", columns="worker", values="label").fillna(-1)
+    table = wide.to_numpy().astype(np.int64)
+    if with_silent_tasks:
+        table = np.vstack([table, np.full((40, table.shape[1]), -1)])
+    named = np.stack([(table == k).sum(0) for k in range(2)], 1).astype(np.float64)
+    found = presence.fit(design_of(Answers.from_dense(table, 2)), torch.from_numpy(named))
+    n, given = len(table), named.sum(1)
+
+    def log_likelihood(rate: npt.NDArray[np.float64]) -> float:
+        """Log-likelihood of what each source spoke of, if none of the tasks can be one of which all are silent."""
+        silent = float(np.prod(1 - rate))
+        seen = 0.0 if with_silent_tasks else n * np.log1p(-silent)
+        return float((given * np.log(rate) + (n - given) * np.log(1 - rate)).sum() - seen)
+
+    start = np.log(given / n)
+    best = minimize(lambda x: -log_likelihood(1 / (1 + np.exp(-x))), start, tol=1e-10)
+    share = named / given[:, None]
+    which = float((named * np.log(np.where(share > 0, share, 1))).sum())
+    assert found.gain == pytest.approx(found.history[-1] * n - (which - best.fun), rel=1e-5)
     assert np.all(np.diff(found.history) > -1e-6 * abs(found.history[-1]) - 0.01)
+    assert (found.unseen == 0) == with_silent_tasks
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tasks_of_which_all_are_silent_need_not_be_in_the_data(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 4000
+    truth = (rng.random(n) < 0.1).astype(np.int64)
+    rates = [(1, rng.uniform(0.01, 0.05), rng.uniform(0.2, 0.5)) for _ in range(8)]
+    rates += [(0, rng.uniform(0.2, 0.6), 0.1) for _ in range(3)]
+    table = np.stack(
+        [np.where(rng.random(n) < np.where(truth, b, a), own, -1) for own, a, b in rates], 1
+    )
+    spoken = (table >= 0).any(1)
+    seen = Answers.from_dense(table[spoken], 2)
+    found = presence.find(seen, design_of(seen))
+    assert found is not None
+    assert found.unseen == pytest.approx((~spoken).sum(), rel=0.15)
+    assert float(found.shares[1]) == pytest.approx(truth.mean(), abs=0.02)
+    whole = Answers.from_dense(table, 2)
+    beside = presence.find(whole, design_of(whole))
+    assert beside is not None
+    by_all = beside.posterior[torch.from_numpy(np.flatnonzero(spoken))]
+    same = (by_all.argmax(1) == found.posterior.argmax(1)).double().mean()
+    assert float(same) > 0.98
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("k", [2, 4])
+def test_a_few_functions_for_several_classes_do_not_decide_alone(k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(k, 1500, p=rng.dirichlet([5.0] * k))
+    said = kinds._one_sided(rng, truth, k, 10)
+    for _ in range(5):
+        right = rng.random(1500) < rng.uniform(0.55, 0.9)
+        label = np.where(right, truth, (truth + rng.integers(1, k, 1500)) % k)
+        said.append(np.where(rng.random(1500) < rng.uniform(0.1, 0.5), label, -1))
+    data = kinds._weak("mixed", said, truth)
+    by_votes = measures.accuracy(votes(data.answers), data.gold)
+    assert (
+        measures.accuracy(DEEMAggregator().fit(data.answers).probas_, data.gold) > by_votes + 0.01
+    )
 
 
 def test_order_and_names_do_not_count() -> None:

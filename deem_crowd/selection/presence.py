@@ -11,6 +11,14 @@ W[i, l, k] = log p_i[l, k] − log(1 − e_i[k]) and b[k] = log π_k + Σ_i log(
 the rate at which the source names l at all, times a lift for l = k that all sources share; that counts as many tasks as
 make two answers.
 
+Answers in long format hold no task of which all sources are silent. Where there is none, its chance is left out of the
+likelihood,
+
+    log p(x_n | somebody speaks) = log p(x_n) − log(1 − p_0),        p_0 = Σ_k π_k Π_i (1 − e_i[k]),
+
+and EM counts N p_0 / (1 − p_0) such tasks beside the N seen (Dempster, Laird and Rubin, *JRSS B* 39, 1977, on truncated
+data): else sources would seem to avoid one another's tasks.
+
 Sources of a group that shares errors, where the caller names some, count 1 / (1 + c ρ) each, by word and by silence,
 with c other members and ρ = 1/2.
 
@@ -26,6 +34,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -41,6 +50,8 @@ from deem_crowd.training.em import Tables, climb
 _PRIOR_ANSWERS = 2.0
 _FIRST_LIFT = 3.0
 _SMALLEST = 1e-6
+_MOST_SILENT, _ROUNDS = 0.9, 100
+"""The chance of a task of which all are silent is no larger than that; passes in which it is found."""
 SHARED = 0.5
 """Share of what sources of one group say that they share."""
 _LEAST_EXPECTED, _LEAST_PAIRS, _LEVEL = 5.0, 40, 0.05
@@ -67,6 +78,8 @@ class Presence:
         e: how often each source speaks, by class.
     history : list of float
         Log-likelihood a task at each pass, in nats.
+    unseen : float
+        Expected number of tasks of which all were silent, where such tasks are left out of the data.
     """
 
     energy: Energy
@@ -75,6 +88,7 @@ class Presence:
     gain: float
     speaks: torch.Tensor
     history: list[float]
+    unseen: float = 0.0
 
 
 def find(
@@ -127,24 +141,31 @@ class _Speaking:
         N.
     power : shape (D,)
         What the word and the silence of each source count.
+    truncated : bool
+        Whether tasks of which all are silent are left out.
     """
 
     n_subtypes, bounded = 1, False
 
-    def __init__(self, named: torch.Tensor, n_tasks: int, power: torch.Tensor) -> None:
-        self._power = power[:, None]
-        self._named, self._rate = named, named / n_tasks
-        self._lift = _FIRST_LIFT
+    def __init__(
+        self, named: torch.Tensor, n_tasks: int, power: torch.Tensor, truncated: bool
+    ) -> None:
+        self._power, self._n_tasks, self._truncated = power[:, None], n_tasks, truncated
+        self._named, self._lift = named, _FIRST_LIFT
+        self.unseen = torch.zeros(named.shape[1], dtype=torch.float64)
+        self.missed: list[float] = []  # − log(1 − p_0) at each pass
 
     def update(self, counts: torch.Tensor, tasks: torch.Tensor, number: int) -> Tables:
         """See :class:`deem_crowd.training.em.MStep`."""
         eye = torch.eye(len(tasks), dtype=torch.float64)
+        tasks = tasks + self.unseen
         shares = tasks / tasks.sum()
         if number > 1:
             own = float(torch.diagonal(counts, dim1=1, dim2=2).sum())
             self._lift = _lift(self._named, shares, own)
         lift = self._lift
-        base = self._rate[:, :, None] * (1 + (lift - 1) * eye) / (1 + (lift - 1) * shares)[:, None]
+        rate = self._named / (self._n_tasks + float(self.unseen.sum()))
+        base = rate[:, :, None] * (1 + (lift - 1) * eye) / (1 + (lift - 1) * shares)[:, None]
         base = base.clamp(_SMALLEST, 1 - _SMALLEST)
         # as many tasks as make the prior's answers
         table = (counts + _PRIOR_ANSWERS) / (tasks + _PRIOR_ANSWERS / base)
@@ -154,7 +175,13 @@ class _Speaking:
         silent = torch.log1p(-table.sum(1))
         log_shares = torch.log((tasks + 1) / (tasks.sum() + len(tasks)))
         odds = table.log() - silent[:, None, :]
-        return Tables(odds * self._power[:, None], log_shares + (silent * self._power).sum(0))
+        bias = log_shares + (silent * self._power).sum(0)
+        if self._truncated:
+            unheard = bias.exp()
+            heard = (1 - unheard.sum()).clamp_min(1 - _MOST_SILENT)
+            self.unseen = self._n_tasks * unheard / heard
+            self.missed = [*self.missed, -math.log(heard)]
+        return Tables(odds * self._power[:, None], bias)
 
     def log_evidence(self, counts: torch.Tensor, tasks: torch.Tensor) -> float:
         """Return NaN: the bound of this model is not asked for."""
@@ -168,11 +195,11 @@ class _Speaking:
     @property
     def carried(self) -> Mapping[str, Any]:
         """See :class:`deem_crowd.training.em.MStep`."""
-        return {"lift": self._lift}
+        return {"lift": self._lift, "unseen": self.unseen, "missed": self.missed}
 
     def resume(self, carried: Mapping[str, Any]) -> None:
         """See :class:`deem_crowd.training.em.MStep`."""
-        self._lift = carried["lift"]
+        self._lift, self.unseen, self.missed = (carried[n] for n in ("lift", "unseen", "missed"))
 
 
 def fit(design: DesignMatrix, named: torch.Tensor, power: torch.Tensor | None = None) -> Presence:
@@ -180,16 +207,19 @@ def fit(design: DesignMatrix, named: torch.Tensor, power: torch.Tensor | None = 
     power = torch.ones(len(named), dtype=torch.float64) if power is None else power
     k, n = design.n_classes, design.n_tasks_in_all
     votes = design.votes
-    start = (votes + 0.5 / k) / (votes.sum(1, keepdim=True) + 0.5)
-    member = climb(design, start, _Speaking(named, n, power), noted=True)
-    history = member.log_likelihood
-    gain = history[-1] * n - _constant_rate(named, n, power)
+    answers = votes.sum(1, keepdim=True)
+    truncated = float(design.total((answers == 0).to(votes.dtype))) == 0
+    speaking = _Speaking(named, n, power, truncated)
+    member = climb(design, (votes + 0.5 / k) / (answers + 0.5), speaking, noted=True)
+    history = [a + b for a, b in zip_longest(member.log_likelihood, speaking.missed, fillvalue=0.0)]
+    gain = history[-1] * n - _constant_rate(named, n, power, truncated)
     bias, odds = member.energy.bias, (member.energy.weight / power[:, None, None]).exp()
     speaks = odds.sum(1) / (1 + odds.sum(1))
     named_by_all = (odds * (1 - speaks)[:, None]).mean(0)
     energy = Energy(bias, member.energy.weight, (named_by_all / (1 - speaks.mean(0))).log())
     shares = (bias - (torch.log1p(-speaks) * power[:, None]).sum(0)).exp()
-    return Presence(energy, shares, member.states, gain, speaks, history)
+    unseen = float(speaking.unseen.sum())
+    return Presence(energy, shares, member.states, gain, speaks, history, unseen)
 
 
 def _lift(named: torch.Tensor, shares: torch.Tensor, own: float) -> float:
@@ -205,12 +235,18 @@ def _lift(named: torch.Tensor, shares: torch.Tensor, own: float) -> float:
     return low
 
 
-def _constant_rate(named: torch.Tensor, n_tasks: int, power: torch.Tensor) -> float:
+def _constant_rate(
+    named: torch.Tensor, n_tasks: int, power: torch.Tensor, truncated: bool
+) -> float:
     """Return the log-likelihood of sources that name each class at a rate of their own, whatever the task, in nats."""
-    given = named.sum(1)
-    silent = torch.xlogy(n_tasks - given, 1 - given / n_tasks)
-    spoken = torch.xlogy(named, named / n_tasks).sum(1)
-    return float(power @ (spoken + silent))
+    given, n, missed = named.sum(1), float(n_tasks), 0.0
+    for _ in range(_ROUNDS if truncated else 0):
+        unheard = float((torch.log1p(-given / n) * power).sum().exp().clamp_max(_MOST_SILENT))
+        missed = -n_tasks * math.log1p(-unheard)
+        n = n_tasks / (1 - unheard)
+    silent = torch.xlogy(n_tasks - given, 1 - given / n)
+    spoken = torch.xlogy(named, named / n).sum(1)
+    return float(power @ (spoken + silent)) + missed
 
 
 @dataclass(frozen=True)
@@ -219,7 +255,8 @@ class Together:
 
     Attributes
     ----------
-    n_tasks : int
+    n_tasks : float
+        Those expected beside the tasks seen among them.
     rate : shape (n,)
         Share of the tasks of which a source speaks.
     own : shape (n,)
@@ -234,7 +271,7 @@ class Together:
         Whether sources of a group that is named count less.
     """
 
-    n_tasks: int
+    n_tasks: float
     rate: pairs.FloatArray
     own: npt.NDArray[np.int64]
     common: pairs.FloatArray
@@ -251,7 +288,7 @@ def _together(
 ) -> Together:
     """Count the pairs of the most active sources; pairs of one group, shape (D,), are not asked."""
     n_answers = design.reduce_array(np.bincount(answers.worker, minlength=answers.n_workers))
-    n_tasks = design.n_tasks_in_all
+    n_tasks = design.n_tasks_in_all + presence.unseen
     chosen = np.argsort(-n_answers, kind="stable")[: pairs.MAX_SOURCES]
     chosen = np.sort(chosen[n_answers[chosen] > 0])
     common = pairs.count(answers, chosen, design.reduce_array).common

@@ -237,15 +237,19 @@ def _by_field(
 
 
 def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -> bool:
-    """Whether a model's bound of the evidence says that the answers show a label."""
+    """Whether a model's bound of the evidence says that the answers show a label to tables.
+
+    Where most sources speak for one class they do not: tables of such sources say nothing, and those of a few others,
+    or of copies, would decide alone.
+    """
+    if one_sided.are_most(design.answers_named()):
+        return False
     free, alike = null_model.evidence_without_label(design)
     bound = member.bound
     if bound <= free:  # workers who guess may outweigh those who do not
         bound += max(null_model.gain_of_guessers(design, member.by_worker), 0.0)
     if bound > alike:
         return True
-    if bound <= free and one_sided.are_most(design.answers_named()):
-        return False
     departure = rank_one.departure(answers, design.reduce_array)
     if bound > free:
         return departure.eigenvalue > _BETWEEN or departure.total > _TOTAL
