@@ -8,7 +8,8 @@ import pytest
 from deem_crowd_benchmarks import kinds
 
 from deem_crowd import DEEMAggregator
-from deem_crowd.selection import exchangeable, families
+from deem_crowd.data.answers import Answers
+from deem_crowd.selection import exchangeable, families, pairs
 from deem_crowd.selection.pairs import Pairs
 
 Numbers = npt.NDArray[np.float64]
@@ -98,6 +99,39 @@ def test_families_that_are_parts_of_a_larger_one_are_left_to_other_checks() -> N
     assert exchangeable.find(counted, 10) is None
     alike = _pairs_of(_agreement(np.where(followers == 0, 0.3, skill), followers), 2000)
     assert exchangeable.find(alike, 10) is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("k", [3, 4])
+def test_workers_who_are_worse_than_chance_are_no_family(k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(k, size=500)
+    said = []
+    for right in [0.8] * 5 + [0.1] * 5 + [0.6]:
+        wrong = (truth + rng.integers(1, k, 500)) % k
+        said.append(np.where(rng.random(500) < right, truth, wrong))
+    answers = Answers.from_dense(np.stack(said, 1), k)
+    counted, _ = pairs.of_most_active(answers)
+    assert exchangeable.find(counted, len(said)) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_grades_of_judges_who_find_the_same_wrong_answer_tempting_are_no_families(
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(4, size=1000)
+    bait = (truth + rng.integers(1, 4, 1000)) % 4
+    trap = rng.random(1000) < 0.3
+    said = []
+    for right, tempted in [(0.9, 0.3), (0.75, 0.45), (0.6, 0.6)]:
+        for _ in range(4):
+            wrong = (truth + rng.integers(1, 4, 1000)) % 4
+            free = np.where(rng.random(1000) < right, truth, wrong)
+            said.append(np.where(trap & (rng.random(1000) < tempted), bait, free))
+    answers = Answers.from_dense(np.stack(said, 1), 4)
+    counted, _ = pairs.of_most_active(answers)
+    assert exchangeable.find(counted, len(said)) is None
 
 
 def test_two_families_without_anybody_else_are_none() -> None:

@@ -200,3 +200,18 @@ def test_the_order_of_judges_does_not_matter(seed: int, order: list[int]) -> Non
     np.testing.assert_allclose(moved.power, found.power[order], atol=1e-4)
     assert ((found.power > 0) & (found.power <= 1)).all()
     np.testing.assert_array_equal(found.power[found.family < 0], 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_good_judges_beside_guessers_are_no_family(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=300)
+    loading = np.array([0.9] * 3 + [0.1] * 5)
+    scores = loading * (2 * truth[:, None] - 1) + np.sqrt(1 - loading**2) * rng.normal(
+        size=(300, 8)
+    )
+    product = scores.T @ scores
+    np.fill_diagonal(product, 0)
+    common = np.full((8, 8), 300.0)
+    np.fill_diagonal(common, 0)
+    assert (score_families.find(common, product, np.full(8, 300.0)).family < 0).all()

@@ -13,11 +13,12 @@ that repeat themselves, whether or not a model has followed one of them.
    both meet the same answers. Sources are joined by average linkage up to the widest gap between distances: joined at 2
    at most, and the next two families g ≥ 2 times as far apart. Sources of many skills leave no such gap.
 2. *Repetition.* With λ from how often families and single sources agree with one another, the pairs of a family
-   exceed λ_i λ_j by three standard errors, all together. Other families fall apart into single sources. Where pairs
-   outside families exceed it half as much, the families are parts of larger ones, and are left to the other check.
-3. *No accident.* Of independent sources whose skills are spread as widely as the families lie apart, one falls as near
-   to another as members do with a chance of about g^(−1/2). For all members but the first of each family that is
-   g^(−(m − f)/2), with m members of f families; it has to be below 1/15.
+   exceed λ_i λ_j by three standard errors, all together. Other families fall apart into single sources. Where one
+   label does not explain the rest, nothing is found: families that agree less than by chance, members that agree less
+   than λ_i λ_j, or pairs outside families that exceed it half as much as those inside (parts of larger families).
+3. *No accident.* Suppose that sources are independent, and their skills spread as widely as the families lie apart. The
+   chance that one lies as close to another as members do is about g^(−1/2). For all members but the first of each
+   family it is g^(−(m − f)/2), with m members in f families; that has to be below 1/15.
 4. *Which side is right.* Two families or more hold two thirds of the sources together, and none of them more than half:
    one family alone may as well be good sources among poor ones (:mod:`deem_crowd.selection.families` decides). There
    are three families and single sources at least, since the agreement of two says nothing of their skills.
@@ -111,7 +112,8 @@ def _repeating(part: Pairs, family: IntArray) -> IntArray:
     """Return the families whose members agree more than their agreement with outsiders explains.
 
     None at all where two sources of different families repeat one another by more than half as much: the families are
-    then parts of larger ones, whose members can be told apart.
+    then parts of larger ones, whose members can be told apart. None either where members agree less than is explained:
+    families do not agree as one label would make them.
     """
     n = len(family)
     alone = n + np.arange(n)  # each a cluster of its own
@@ -125,7 +127,10 @@ def _repeating(part: Pairs, family: IntArray) -> IntArray:
     kept, pairs = alone.copy(), np.triu(np.ones((n, n), dtype=bool), 1)
     for number, size in enumerate(np.bincount(family[family >= 0])):
         inside = pairs & np.outer(family == number, family == number)
-        if deviation[inside].sum() > dependence.EXCESS * np.sqrt(size * (size - 1) / 2):
+        errors = deviation[inside].sum() / np.sqrt(size * (size - 1) / 2)
+        if errors < -dependence.EXCESS:
+            return _numbered(alone)
+        if errors > dependence.EXCESS:
             kept[family == number] = number
     inside = pairs & (kept[:, None] == kept)
     outside = pairs & ~inside & (part.common >= MIN_COMMON) & (deviation > dependence.EXCESS)
@@ -135,7 +140,9 @@ def _repeating(part: Pairs, family: IntArray) -> IntArray:
 
 
 def _skills(part: Pairs, unit: IntArray) -> FloatArray | None:
-    """Return λ of each source, shape (n,), the same in a unit, from the mean agreement of units; None if it is open.
+    """Return λ of each source, shape (n,), the same in a unit, from the mean agreement of units.
+
+    None if it is open, and if two units agree less than by chance, by three standard errors: λ are no skills then.
 
     λ_f λ_g ≈ r_fg is fitted by weighted least squares, one unit after the other: medians over partners would hear the
     largest unit alone.
@@ -146,7 +153,8 @@ def _skills(part: Pairs, unit: IntArray) -> FloatArray | None:
     mass = member.T @ weight @ member
     between = (member.T @ (weight * part.beyond) @ member) / np.maximum(mass, 1e-9)
     np.fill_diagonal(mass, 0.0)
-    if ((mass > 0).sum(1) < _LEAST_UNITS - 1).any():
+    few = ((mass > 0).sum(1) < _LEAST_UNITS - 1).any()
+    if few or (between * np.sqrt(mass))[mass > 0].min() < -dependence.EXCESS:
         return None
     skill = np.full(len(mass), 0.5)
     for _ in range(_ROUNDS):

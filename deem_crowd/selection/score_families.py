@@ -11,8 +11,9 @@ one with the least
 
 where the sum runs over all i ≠ j of different families and n_ij is the number of common tasks: each pair inside has a
 number of its own (Schwarz, *Annals of Statistics* 6, 1978, for twice the half-likelihood). No family may be larger than
-the number of other families and single judges, the pairs across have to show a label, and the mean partial correlation
-inside is :data:`_SHARED` at least: a few good judges beside others that share errors look like a family with less.
+the number of other families and single judges, the pairs across have to show a label, those among the judges outside
+any one family as well (a few good judges beside guessers are no family), and the mean partial correlation inside is
+:data:`_SHARED` at least: a few good judges beside others that share errors look like a family with less.
 
 m scores of a family with partial correlation ρ given the label are worth m / (1 + (m − 1) ρ) independent ones (Kish,
 *Survey Sampling*, 1965). Errors that *all* judges share equally look like the label, and are not seen here.
@@ -88,8 +89,8 @@ def find(
     for family in suggested:
         inside = _together(family)
         across = np.where(inside, 0.0, common)
-        if not (_may_be(family) or given is not None) or not shows_label(
-            across, across * correlation
+        if not shows_label(across, across * correlation) or (
+            given is None and not (_may_be(family) and _others_show(family, across, correlation))
         ):
             continue
         loading = loadings(across, across * correlation)
@@ -162,6 +163,15 @@ def _may_be(family: IntArray) -> bool:
     sizes = np.bincount(family[family >= 0])
     others = len(sizes) + int((family < 0).sum()) - 1
     return others >= 2 and int(sizes.max(initial=0)) <= others
+
+
+def _others_show(family: IntArray, across: FloatArray, correlation: FloatArray) -> bool:
+    """Whether the judges outside each family show a label by themselves: beside guessers, good judges are no family."""
+    shown = []
+    for one in range(family.max() + 1):
+        others = np.ix_(family != one, family != one)
+        shown.append(shows_label(across[others], (across * correlation)[others]))
+    return all(shown)
 
 
 def _left(loading: FloatArray) -> FloatArray:
