@@ -166,7 +166,8 @@ class _Lines(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, delimiter: str) -> None:
         self._file = file
-        self._blank = b" \t\r\n" + delimiter.encode()
+        # The bytes of a no-break space: in UTF-8 a line of nothing else has no other letter.
+        self._blank = " \t\r\n\xa0".encode() + delimiter.encode()
         self._ahead = file.read(1)  # tells the last chunk, which has to bring the end of its line
         self._ready = self._held = b""
         self._in_line = False

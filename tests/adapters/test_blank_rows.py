@@ -36,6 +36,7 @@ BLANK = {
     "two": lambda n: ("," * n + "\r\n") * 2,
     "white space": lambda n: "   \n",
     "white space in cells": lambda n: ",".join([" "] * (n + 1)) + "\n\n",
+    "no-break spaces": lambda n: ",".join(["\xa0 "] * (n + 1)) + "\n",
 }
 """Blank rows below a table with so many commas a row."""
 
@@ -69,7 +70,9 @@ def test_blank_rows_below_a_sheet_are_no_rows(tmp_path: Path, table: str) -> Non
     frame = pd.read_csv(io.StringIO(text))
     frame.to_excel(tmp_path / "x.xlsx", index=False)
     expected = read(tmp_path / "x.xlsx", options)
-    below = pd.DataFrame([[" "] * frame.shape[1], [None] * frame.shape[1]], columns=frame.columns)
+    below = pd.DataFrame(
+        [["\xa0 "] * frame.shape[1], [None] * frame.shape[1]], columns=frame.columns
+    )
     pd.concat([frame.astype(object), below]).to_excel(tmp_path / "x.xlsx", index=False)
     pd.testing.assert_frame_equal(read(tmp_path / "x.xlsx", options), expected, check_dtype=False)
 
@@ -91,7 +94,11 @@ def test_a_form_with_a_blank_last_row_is_read_in_the_shell(tmp_path: Path) -> No
     assert done.stdout.startswith("task,label\nQ1?,")
 
 
-@given(st.text('a",;\t \r\n', max_size=30), st.text(",\t \r\n", max_size=9), st.integers(1, 40))
+@given(
+    st.text('aà",;\t \xa0\r\n', max_size=30),
+    st.text(",\t \xa0\r\n", max_size=9),
+    st.integers(1, 40),
+)
 def test_lines_are_passed_on_as_they_are_but_for_blank_ones_at_the_end(
     text: str, below: str, size: int
 ) -> None:
