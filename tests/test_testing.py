@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import random
 import sys
 import warnings
+from pathlib import Path
 
 import deem_crowd_adapters as adapters
 import numpy as np
@@ -398,13 +400,15 @@ class Wanders(Vote):
 
 
 class Guesses(Vote):
-    """Draws some labels, and does not seed what it draws from."""
+    """Draws some labels, and does not seed anew what it draws from."""
+
+    rng = np.random.default_rng(0)  # goes on from fit to fit, so that no two of them draw the same
 
     def fit(self, data):
         super().fit(data)
         self.probas_ = None
-        drawn = np.random.default_rng().random(len(self.labels_)) < 0.05
-        drawn[np.random.default_rng().integers(len(drawn))] = True
+        drawn = np.zeros(len(self.labels_), dtype=bool)
+        drawn[self.rng.choice(len(drawn), 3, replace=False)] = True  # of 60: right enough
         names = sorted(set(data["label"]))
         swap = dict(zip(names, names[1:] + names[:1], strict=True))
         self.labels_ = self.labels_.where(~drawn, self.labels_.map(swap))
@@ -533,6 +537,40 @@ def test_plugins_that_write_to_standard_error_are_told_so(
     assert "fitting" in capsys.readouterr().err  # it is not swallowed
     with pytest.warns(UserWarning, match="votes are few"):
         assert {*AFTER} <= {*check_aggregator(Cautious)}
+
+
+LIBRARIES = {
+    "registers": "import pandas._config.config as c\nc.register_option('{name}.x', 1)",
+    "filters": "import warnings\nwarnings.filterwarnings('ignore', message='{name}')",
+    "logs": "import logging\nlog = logging.getLogger('{name}')\nlog.addHandler(logging.StreamHandler())",
+}
+
+
+@pytest.mark.parametrize("kind", list(LIBRARIES))
+def test_imports_inside_a_fit_are_no_fault(
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    often, seldom = f"often_{kind}", f"seldom_{kind}"
+    for name in (often, seldom):
+        (tmp_path / f"{name}.py").write_text(LIBRARIES[kind].format(name=name))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    class Imports(Vote):
+        def fit(self, data):
+            importlib.import_module(often)
+            if data["label"].nunique() == 1:
+                importlib.import_module(seldom)
+            logging.getLogger(often).warning("trial 1")
+            return super().fit(data)
+
+    assert {*AFTER} <= {*check_aggregator(Imports)}
+    if kind == "logs":
+        assert "trial 1" in capsys.readouterr().err
+        logging.getLogger(often).warning("trial 2")
+        assert capsys.readouterr().err == "trial 2\n"  # the handler writes on
 
 
 @pytest.mark.parametrize(

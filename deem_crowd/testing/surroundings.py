@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -17,62 +17,88 @@ import torch
 FILTERS = "the filters of warnings"
 
 
+_ALLOWED = {"logging", "warnings", "_py_warnings"}
+"""The modules that write what others may choose to hear."""
+
+
+class _Overheard(io.TextIOBase):
+    """Passes text on to a standard stream, which a handler of a log may hold on to, and remembers it for a while.
+
+    Parameters
+    ----------
+    name : str
+        'stdout' or 'stderr'.
+    heard : list of str
+        Takes what is written while ``listening``: to standard error all but warnings and records of a log.
+    """
+
+    def __init__(self, name: str, heard: list[str]) -> None:
+        self.name, self.heard = name, heard
+        self.stream, self.listening = getattr(sys, name), True
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self.listening and text and not (self.name == "stderr" and _allowed()):
+            self.heard.append(text)
+        now = self if self.listening else getattr(sys, self.name)
+        (now.stream if isinstance(now, _Overheard) else now).write(text)
+        return len(text)
+
+
+def _allowed() -> bool:
+    """Return whether a warning or a record of a log is being written."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame and frame.f_globals.get("__name__") not in _ALLOWED:
+        frame = frame.f_back
+    return frame is not None
+
+
 @contextmanager
 def written(heard: dict[str, list[str]]) -> Iterator[None]:
-    """Remember what is written inside to standard output and standard error, and write it then.
-
-    Warnings, and records of a log that nobody has set up, are not counted: they go where the process sends them.
+    """Remember what is written inside to standard output and standard error, beside writing it.
 
     Parameters
     ----------
     heard : dict of list of str
         'standard output' and 'standard error' → what was written there so far.
     """
-    streams = {"standard output": sys.stdout, "standard error": sys.stderr}
-    parts = {name: io.StringIO() for name in streams}
-    shows, last_resort = warnings.showwarning, logging.lastResort
-    true_error = sys.stderr
-
-    def show(
-        message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
-    ) -> None:
-        with redirect_stderr(true_error):
-            shows(message, category, filename, lineno, file, line)
-
-    warnings.showwarning = show
-    logging.lastResort = logging.StreamHandler(true_error)
-    logging.lastResort.setLevel(logging.WARNING)
+    out = _Overheard("stdout", heard["standard output"])
+    err = _Overheard("stderr", heard["standard error"])
     try:
-        with redirect_stdout(parts["standard output"]), redirect_stderr(parts["standard error"]):
+        with redirect_stdout(out), redirect_stderr(err):
             yield
     finally:
-        warnings.showwarning, logging.lastResort = shows, last_resort
-        for name, stream in streams.items():
-            if text := parts[name].getvalue():
-                heard[name].append(text)
-                stream.write(text)
+        out.listening = err.listening = False
 
 
 @contextmanager
 def settings_kept(changed: list[str]) -> Iterator[None]:
-    """Note in ``changed`` which settings of the process are others at the end, and set them back."""
+    """Note in ``changed`` which settings of the process are others at the end, and set them back.
+
+    Imports may add options and filters of warnings: these are not noted.
+    """
     before = {name: read() for name, (read, _) in _SETTINGS.items()}
+    modules = set(sys.modules)
     try:
         yield
     finally:
         for name, (read, restore) in _SETTINGS.items():
-            now = read()
-            if now != before[name]:
-                changed.append(
-                    name if not isinstance(now, dict) else _named(name, before[name], now)
-                )
+            was, now = before[name], read()
+            if isinstance(now, dict):
+                now = {part: value for part, value in now.items() if part in was}
+                was = {part: was[part] for part in now}
+            if now != was:
+                if name != FILTERS or modules.issuperset(sys.modules):
+                    changed.append(name if not isinstance(now, dict) else _named(name, was, now))
                 restore(before[name])
 
 
 def _named(name: str, before: dict[str, Any], now: dict[str, Any]) -> str:
     """Return a setting with the first of its parts that has changed."""
-    part = next(key for key in now if now[key] != before.get(key))
-    return f"{name} ({part}: {before.get(part)!r} to {now[part]!r})"
+    part = next(key for key in now if now[key] != before[key])
+    return f"{name} ({part}: {before[part]!r} to {now[part]!r})"
 
 
 def _options() -> dict[str, Any]:
@@ -91,7 +117,7 @@ def _options() -> dict[str, Any]:
 
 def _set_options(before: dict[str, Any]) -> None:
     for name, value in _options().items():
-        if value != before[name]:
+        if name in before and value != before[name]:
             pd.set_option(name, before[name])
 
 
