@@ -84,12 +84,17 @@ def purse_of(budget: float | None, cost: npt.NDArray[np.float64], n: int) -> tup
         return purse, n
     least = cost.min()
     if least > purse:
-        warn(f"budget={budget:g} buys no answer: the cheapest costs {least:g}.", DataWarning)
+        warn(
+            f"budget={budget:g} buys no answer: the cheapest costs {least:g}. Raise budget= or lower costs=.",
+            DataWarning,
+        )
     return purse, min(n, int(purse // least))
 
 
 def bought(cost: npt.NDArray[np.float64], purse: float) -> npt.NDArray[np.int64]:
-    """Return which of M answers are bought, in the order they stand in; one that is too dear by then is passed over.
+    """Return which of M answers are bought, in the order they stand in.
+
+    One that costs more than what is left is skipped.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ def diverse(
     """
     if method not in ("k-center", "k-means++"):
         raise ParameterError(f"diversify must be 'k-center' or 'k-means++', not {method!r}.")
-    chosen = [int(np.argmax(scores))]
+    chosen = [int(np.argmax(scores))] if len(scores) else []
     free = np.ones(len(scores), dtype=bool)
     distance = np.full(len(scores), np.inf)
     while len(chosen) < min(n, len(scores)):

@@ -90,7 +90,7 @@ def next_tasks(
     costs : number, Series or mapping from task to number, or DataFrame with columns task and cost, optional
         Cost of one answer, above 0; scores are divided by it. The second column may have another name. 1 if omitted.
     budget : float, optional
-        What the answers may cost in all, at least 0: best first, what is too dear for the rest is passed over.
+        What the answers may cost in all, at least 0: best first; one that costs more than what is left is skipped.
     exclude : task ids
         Tasks to leave out, such as those asked already; ids of no task are ignored.
     unanswered : task ids
@@ -126,6 +126,7 @@ def next_tasks(
     open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     matrix = None if features is None else diversity.feature_matrix(features, consensus.tasks)
     purse, n_most = purse_of(budget, cost[open_], n)
+    n_open, open_ = len(open_), open_[cost[open_] <= purse]
     posterior = consensus.posterior[open_]
     table = None
     if len(open_) and (strategy in criteria.VALUE or consensus.knows_workers):
@@ -133,18 +134,20 @@ def next_tasks(
     score, tie = _scores(strategy, consensus, open_, table, rng)
     score = score / cost[open_]
     most = n_most if matrix is None else _POOL * n_most
+    every = most if budget is None else len(open_)
     if strategy == "fusion":
-        chosen = _fusion(posterior, cost[open_], most, rng)
+        chosen = _fusion(posterior, cost[open_], most, every, rng)
     else:
-        every = len(open_) if matrix is None and budget is not None else most
         chosen = ranking.first(ranking.keys_of(score, tie, rng), every)
     if matrix is not None:
-        spread = diversity.diverse(matrix[open_[chosen]], score[chosen], n_most, diversify, rng)
-        chosen = chosen[spread]
+        pool = chosen[:most]
+        n_spread = n_most if budget is None else most  # what is skipped makes room for others
+        spread = diversity.diverse(matrix[open_[pool]], score[pool], n_spread, diversify, rng)
+        chosen = np.concatenate([pool[spread], chosen[most:]])
     if budget is not None:
         chosen = chosen[bought(cost[open_[chosen]], purse)[:n]]
-    if budget is None or not len(open_):
-        _say_how_many(n, len(open_), consensus.n_tasks, "tasks")
+    if len(chosen) == min(n, n_open):  # else the budget is spent
+        _say_how_many(n, n_open, consensus.n_tasks, "tasks")
     gain = np.full(len(chosen), np.nan)
     if table is not None:
         gain = shortlist.of_table("expected_error_reduction", posterior[chosen], table)
@@ -239,9 +242,12 @@ def next_pairs(
     value = shortlist.of_workers(strategy, posterior, known, who_asked) / cost
     value[_answered(consensus, tasks, asked)] = -1.0
     pairs = ranking.assigned(value, n_most, limit, rng, cost, purse)
-    if budget is None or not len(open_):
-        _say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
     row, who = pairs[:, 0], pairs[:, 1]
+    free = value > 0
+    free[row] = False
+    free[:, np.bincount(who, minlength=len(asked)) >= limit] = False
+    if not free.any():  # else there are n, or the budget is spent
+        _say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
     gain = np.zeros(len(row))
     for one in np.unique(who):
         mine = who == one
@@ -347,19 +353,24 @@ def _of_callable(returned: Any, n: int) -> FloatArray:
     )
 
 
-def _fusion(posterior: FloatArray, cost: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
-    """Return n tasks drawn from the best n/2 of each of the three criteria (CEAL_FUSION), all if they are fewer."""
+def _fusion(
+    posterior: FloatArray, cost: FloatArray, n: int, every: int, rng: np.random.Generator
+) -> IntArray:
+    """Return n tasks drawn from the best n/2 of each of the three criteria (CEAL_FUSION), all if they are fewer.
+
+    Behind these come others by the first criterion, until there are ``every`` many, at least n.
+    """
     half = -(-n // 2)
     none = np.zeros(len(posterior))
     rankings = [
-        ranking.first(ranking.keys_of(criterion(posterior) / cost, none, rng), n)
+        ranking.first(ranking.keys_of(criterion(posterior) / cost, none, rng), every)
         for criterion in criteria.UNCERTAINTY.values()
     ]
     union = np.unique(np.concatenate([best[:half] for best in rankings]))
     batch = rng.permutation(union)[:n]
     # where the three agree, fewer than n are united: go on down the list of the first criterion
     rest = rankings[0][~np.isin(rankings[0], batch)]
-    return np.concatenate([batch, rest[: max(n - len(batch), 0)]])
+    return np.concatenate([batch, rest[: max(every - len(batch), 0)]])
 
 
 def _answered(consensus: Consensus, tasks: IntArray, workers: pd.Index) -> npt.NDArray[np.bool_]:

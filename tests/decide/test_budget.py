@@ -75,7 +75,7 @@ def test_a_large_budget_changes_nothing_and_a_small_one_says_so(agg, what: str) 
     call, costs, strategy = CALLS[what]
     expected = call(agg, 9, strategy, costs=costs)
     pd.testing.assert_frame_equal(call(agg, 9, strategy, costs=costs, budget=1e6), expected)
-    with pytest.warns(DataWarning, match=r"budget=0\.5 buys no answer: the cheapest costs 1"):
+    with pytest.warns(DataWarning, match=r"budget=0\.5 .* costs 1\. Raise budget= or lower"):
         none = call(agg, 9, strategy, costs=costs, budget=0.5)
     assert none.empty
     assert list(none) == list(expected)
@@ -101,6 +101,65 @@ def test_batches_keep_to_the_budget(agg, strategy: str) -> None:
     for options in ({}, {"features": features}):
         found = decide.next_tasks(agg, 40, strategy, costs=TASKS, budget=15, **options)
         assert 0 < TASKS[found["task"]].sum() <= 15
+
+
+@pytest.mark.parametrize(
+    ("dear", "price", "cheapest"), [(5, 1.01, 1.0), (20, 1.5, 0.05), (59, 30.0, 1.0)]
+)
+@pytest.mark.parametrize("spread", [False, True], ids=["list", "spread"])
+@pytest.mark.parametrize("strategy", ["least_confidence", "fusion", "random"])
+def test_no_money_is_left_that_buys_another_answer(
+    agg, strategy: str, spread: bool, dear: int, price: float, cheapest: float
+) -> None:
+    order = decide.next_tasks(agg, 60)["task"]
+    costs = pd.Series(1.0, index=order)
+    costs.iloc[:dear], costs.iloc[-1] = price, cheapest
+    options = {"features": np.random.default_rng(0).normal(size=(60, 2))} if spread else {}
+    for n, budget in ((1, 1), (3, 1.4), (3, 20)):
+        found = decide.next_tasks(agg, n, strategy, costs=costs, budget=budget, **options)["task"]
+        rest = costs.drop(found)
+        assert costs[found].sum() <= budget + 1e-6
+        assert len(found) == n or (costs[found].sum() + rest > budget - 1e-6).all()
+
+
+@pytest.mark.parametrize("strategy", ["fusion", "entropy"])
+@pytest.mark.parametrize("spread", [None, "k-center", "k-means++"])
+def test_a_large_budget_changes_no_batch(agg, strategy: str, spread: str | None) -> None:
+    options = {}
+    if spread is not None:
+        features = np.random.default_rng(0).normal(size=(60, 2))
+        options = {"features": features, "diversify": spread}
+    expected = decide.next_tasks(agg, 7, strategy, costs=TASKS, **options)
+    found = decide.next_tasks(agg, 7, strategy, costs=TASKS, budget=1e6, **options)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_features_need_no_task_that_can_be_asked(agg) -> None:
+    features = np.zeros((60, 2))
+    with pytest.warns(DataWarning, match="no tasks are left to ask"):
+        assert decide.next_tasks(agg, 3, features=features, exclude=TRUTH.index).empty
+    with pytest.warns(DataWarning, match="buys no answer"):
+        assert decide.next_tasks(agg, 3, features=features, budget=0.5).empty
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_a_budget_does_not_hide_that_too_few_are_left(agg, what: str) -> None:
+    call, costs, _ = CALLS[what]
+    with pytest.warns(
+        DataWarning, match=f"500 {'tasks' if what == 'task' else 'pairs'} were asked"
+    ):
+        assert len(call(agg, 500, costs=costs, budget=1e6)) == 60
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)  # the money is spent first
+        assert len(call(agg, 500, costs=costs, budget=30)) < 60
+
+
+@pytest.mark.parametrize("costs", [None, {f"w{i}": 1 + 50 * i for i in range(8)}])
+def test_a_budget_does_not_hide_that_everybody_has_answered(costs: object) -> None:
+    frame, _ = crowd(n=20, d=8, per_task=8, seed=1)
+    full = DEEMAggregator().fit(frame)
+    with pytest.warns(DataWarning, match="no pairs are left to ask: of 20 tasks all are"):
+        assert decide.next_pairs(full, 5, answers=frame, costs=costs, budget=10).empty
 
 
 def test_the_shell_buys_the_same_and_says_what_it_costs(
