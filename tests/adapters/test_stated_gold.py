@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.cli.app import app
+from deem_crowd.exceptions import DataWarning
 
 N = 40
 
@@ -69,7 +70,9 @@ def test_what_is_marked_as_true_is_no_answer(export: Path) -> None:
     assert set(held.answers["worker"]) == {0, 1, 2}
     assert len(held.answers) == 3 * N
     assert sorted(held.gold.index) == list(range(1, N, 2))
-    assert held.left_out == {"answers marked as ground truth, which are known labels": N // 2}
+    assert held.left_out == {
+        "answers marked as ground truth, which are used as known labels, not as answers": N // 2
+    }
 
 
 def test_the_author_of_true_labels_is_no_better_than_on_other_tasks(tmp_path: Path) -> None:
@@ -100,6 +103,46 @@ def test_the_author_of_true_labels_is_no_better_than_on_other_tasks(tmp_path: Pa
     expected = DEEMAggregator().fit(answers, gold=gold).skills_
     skills = pd.read_csv(tmp_path / "w.csv", index_col="worker")["skill"]
     np.testing.assert_allclose(skills[expected.index], expected)
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["one file", "two files"])
+@pytest.mark.parametrize("days", [[2, 5], [5, 2], [3, 3]])
+def test_of_two_true_labels_the_later_counts(
+    export: Path, tmp_path: Path, days: list[int], split: bool
+) -> None:
+    records = json.loads(export.read_text())
+    stated = [
+        annotation(worker, label, ground_truth=True, updated_at=f"2024-01-0{day}T00:00:00Z")
+        for worker, label, day in zip((8, 9), "01", days, strict=True)
+    ]
+    agreed = [annotation(worker, "1", ground_truth=True) for worker in (8, 9)]
+    records[0]["annotations"] += stated
+    records[2]["annotations"] += agreed
+    paths = [export]
+    if split:
+        records[0]["annotations"].pop()
+        again = {"id": 0, "data": {"text": "text 0"}, "annotations": [stated[1]]}
+        paths.append(tmp_path / "y.json")
+        paths[1].write_text(json.dumps([again]))
+    export.write_text(json.dumps(records))
+    with pytest.warns(DataWarning, match=r"true labels of 1 task differ, .* counts \(0\)"):
+        held = adapters.read_export(paths)
+    assert held.gold[0] == ("0" if days[0] > days[1] else "1")
+    assert held.gold[2] == "1"
+
+
+@pytest.mark.parametrize("multiple", ["error", "drop", "lists"])
+def test_a_true_answer_with_several_labels_is_no_answer(export: Path, multiple: Any) -> None:
+    records = json.loads(export.read_text())
+    truth = annotation(9, "0", ground_truth=True)
+    truth["result"][0]["value"]["choices"] = ["0", "1"]
+    records[0]["annotations"].append(truth)
+    export.write_text(json.dumps(records))
+    with pytest.warns(DataWarning, match=r"marked as ground truth that hold several labels \(1\)"):
+        held = adapters.read_export(export, multiple=multiple)
+    assert set(held.answers["worker"]) == {0, 1, 2}
+    assert len(held.answers) == 3 * N
+    assert 0 not in held.gold.index
 
 
 @pytest.fixture

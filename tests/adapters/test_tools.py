@@ -234,7 +234,8 @@ CASES: dict[str, tuple[str, Callable[[], Any], set[tuple[Any, ...]], dict[str, i
     "label-studio": (
         "x.json", label_studio,
         {(11, "ann@lab.org", "pos"), (11, "7", "pos"), (12, "ann@lab.org", "neg")},
-        {"skipped tasks": 1, "answers marked as ground truth, which are known labels": 1, "predictions of models": 1},
+        {"skipped tasks": 1, "predictions of models": 1,
+         "answers marked as ground truth, which are used as known labels, not as answers": 1},
     ),
     "label-studio min": (
         "x.json", label_studio_min, {(11, 1, "pos"), (11, 2, "neg"), (12, 1, "neg"), (12, 2, "neg")}, {},

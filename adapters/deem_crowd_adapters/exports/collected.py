@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, DataWarning, ParameterError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counted, first_few
 from deem_crowd.runtime.warning import warn
 
 Multiple = Literal["error", "drop", "lists"]
@@ -39,6 +39,9 @@ class Question:
     times: list[Any] = field(default_factory=list)
     """When each was given: text or numbers that sort by time; None where the file does not say."""
     gold: dict[Hashable, Any] = field(default_factory=dict)
+    gold_times: dict[Hashable, Any] = field(default_factory=dict)
+    differing: dict[Hashable, None] = field(default_factory=dict)
+    """Tasks with known labels that differ."""
     seen: dict[Hashable, None] = field(default_factory=dict)
     """Tasks with an answer or a known label, by first appearance."""
     several: list[tuple[Hashable, Hashable, list[Any]]] = field(default_factory=list)
@@ -47,6 +50,16 @@ class Question:
     """How many answers are empty."""
     free_text: bool = False
     """Whether the tool says that its answers are text in the answerer's own words."""
+
+    def know(self, task: Hashable, label: Any, time: Any) -> None:
+        """Keep the known label of a task: of several the latest, or the last where there are no times."""
+        if task in self.gold:
+            before = self.gold_times[task]
+            if self.gold[task] != label:
+                self.differing[task] = None
+            if type(before) is type(time) and isinstance(time, str | int | float) and time < before:
+                return
+        self.gold[task], self.gold_times[task] = label, time
 
     def put_in_order_of_time(self) -> None:
         """Sort the answers of one worker to one task by their times, within the places that they have."""
@@ -125,7 +138,9 @@ class Collected:
         """
         if isinstance(label, (list, tuple)):
             if len(label) != 1:
-                if label:
+                if label and known:
+                    self.skip(f"{known} that hold several labels")
+                elif label:
                     self.question(question).several.append((task, worker, list(label)))
                 else:
                     self.question(question).empty += 1
@@ -145,8 +160,8 @@ class Collected:
                 f"({str(label)[:60]}), not a label. Choose another question, or export the labels alone."
             )
         if known:
-            self.known(question, task, label)
-            self.skip(f"{known}, which are known labels")
+            self.known(question, task, label, self.time)
+            self.skip(f"{known}, which are used as known labels, not as answers")
             return
         into = self.question(question)
         into.seen[_plain(task)] = None
@@ -160,10 +175,10 @@ class Collected:
         if n:
             self.left_out[reason] += n
 
-    def known(self, question: str, task: Hashable, label: Any) -> None:
-        """Remember the true label that the export holds for a task."""
+    def known(self, question: str, task: Hashable, label: Any, time: Any = None) -> None:
+        """Remember the true label that the export holds for a task, stated at some time."""
         into = self.question(question)
-        into.gold[task] = label
+        into.know(task, label, time)
         into.seen[task] = None
 
     # ------------------------------------------------------------------ at the end
@@ -215,6 +230,11 @@ class Collected:
         if multiple != "lists":
             self.skip("answers with several labels", len(chosen.several))
         self.skip("empty answers", chosen.empty)
+        if chosen.differing:
+            self.notes.append(
+                f"the true labels of {counted(len(chosen.differing), 'task')} differ, and the latest, or the last "
+                f"without times, counts ({first_few(chosen.differing)})"
+            )
         others = [other for other in given if other != name]
         if others:
             self.notes.append(f"question {name!r} is read; left out: {first_few(others, 10)}")

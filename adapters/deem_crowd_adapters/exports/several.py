@@ -112,7 +112,9 @@ def join(pieces: Sequence[Collected]) -> Collected:
                 for task, worker, labels in question.several
             ]
             into.empty += question.empty
-            into.gold.update({tasks[i].get(t, t): label for t, label in question.gold.items()})
+            into.differing.update({tasks[i].get(task, task): None for task in question.differing})
+            for task, label in question.gold.items():
+                into.know(tasks[i].get(task, task), label, question.gold_times[task])
     return joined
 
 

@@ -67,7 +67,7 @@ def read(content: Content, collected: Collected) -> None:
             if not expert:
                 collected.add(f"{prefix}{task}", subject, name, label)
             elif isinstance(label, (str, int, float)):
-                collected.known(f"{prefix}{task}", subject, label)
+                collected.known(f"{prefix}{task}", subject, label, collected.time)
 
 
 _NOTHING = object()

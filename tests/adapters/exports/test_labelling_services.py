@@ -120,7 +120,7 @@ def test_labelbox_names_the_annotator_and_skips(tmp_path) -> None:
     assert export.gold.to_dict() == {"r2": "Dog"}
     assert export.left_out == {
         "skipped data rows": 1,
-        "benchmark labels, which are known labels": 1,
+        "benchmark labels, which are used as known labels, not as answers": 1,
         "boxes, polygons and entities": 1,
     }
     assert export.tasks.tolist() == ["r1", "r2"]
