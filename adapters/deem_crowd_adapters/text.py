@@ -161,7 +161,7 @@ def _remedy(header: Sequence[str], delimiter: str, needed: Sequence[str]) -> str
 class _Lines(io.RawIOBase):
     """Passes a file on without the blank lines at its end, ends its last line, and counts its quotation marks.
 
-    A line is blank that holds nothing but ``delimiter`` and white space, as spreadsheets write below a table.
+    A line is blank if it holds nothing but ``delimiter`` and white space, as spreadsheets write below a table.
     """
 
     def __init__(self, file: BinaryIO, delimiter: str) -> None:
@@ -191,7 +191,7 @@ class _Lines(io.RawIOBase):
         return passed
 
     def _not_blank(self, chunk: bytes) -> bytes:
-        """Return what comes next but for blank lines, which are held until another line follows."""
+        """Return what comes next, holding back blank lines until another line follows."""
         chunk = self._held + chunk
         end = len(chunk.rstrip(self._blank))
         if end or self._in_line:

@@ -128,7 +128,7 @@ def _write_text(table: pd.DataFrame, delimiter: str, file: BinaryIO, spreadsheet
         return quoted(text)
 
     def quoted(text: str) -> str:
-        # Rows of white space alone, not in quotes, are none to readers.
+        # Readers skip rows of white space alone that are not in quotes.
         if text.strip() and special.isdisjoint(text) and text[0] != "\ufeff":
             return text
         return '"' + text.replace('"', '""') + '"'

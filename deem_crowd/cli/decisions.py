@@ -54,7 +54,7 @@ BudgetOption = Annotated[
     float | None,
     typer.Option(
         metavar="AMOUNT",
-        help="What the answers may cost in all: they are bought in the order of their score, which is per cost.",
+        help="The most that the answers may cost in total; those with the highest score per cost are bought first.",
     ),
 ]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def with_stated_classes(read: Settled, asked: Reading, gold: str | None) -> Settled:
     """Return what was read, with the classes of true labels of the export that no worker gave; a warning says so.
 
-    Nothing is added where a file of ``gold`` stands in place of these labels. Labels of --abstain are no true ones.
+    Nothing is added where a file of ``gold`` stands in place of these labels. A label of --abstain is no true label.
     """
     import pandas as pd
 
@@ -46,8 +46,8 @@ def with_stated_classes(read: Settled, asked: Reading, gold: str | None) -> Sett
     new = pd.Index(strange).unique()
     said = counted(len(strange), "true label is", "true labels are")
     warn(
-        f"{called(asked.paths[0], 'input')}: {said} of a class that no worker gave ({first_few(new)}), which counts as "
-        "a class. If it is a slip, correct the export, or pass --gold FILE with other known labels.",
+        f"{called(asked.paths[0], 'input')}: {said} of a class that no worker gave ({first_few(new)}), which is added "
+        "to the classes. If it is a mistake, correct the export, or pass --gold FILE with other known labels.",
         DataWarning,
     )
     classes = given.append(new).rename(given.name)

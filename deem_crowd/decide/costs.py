@@ -92,9 +92,9 @@ def purse_of(budget: float | None, cost: npt.NDArray[np.float64], n: int) -> tup
 
 
 def bought(cost: npt.NDArray[np.float64], purse: float) -> npt.NDArray[np.int64]:
-    """Return which of M answers are bought, in the order they stand in.
+    """Return which of M answers are bought, taking them in the order given.
 
-    One that costs more than what is left is skipped.
+    An answer that costs more than what is left is skipped.
 
     Parameters
     ----------

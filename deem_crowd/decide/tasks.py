@@ -90,7 +90,7 @@ def next_tasks(
     costs : number, Series or mapping from task to number, or DataFrame with columns task and cost, optional
         Cost of one answer, above 0; scores are divided by it. The second column may have another name. 1 if omitted.
     budget : float, optional
-        What the answers may cost in all, at least 0: best first; one that costs more than what is left is skipped.
+        What the answers may cost in total, at least 0: bought best first, skipping any that costs more than is left.
     exclude : task ids
         Tasks to leave out, such as those asked already; ids of no task are ignored.
     unanswered : task ids
@@ -358,7 +358,7 @@ def _fusion(
 ) -> IntArray:
     """Return n tasks drawn from the best n/2 of each of the three criteria (CEAL_FUSION), all if they are fewer.
 
-    Behind these come others by the first criterion, until there are ``every`` many, at least n.
+    Others follow, in the order of the first criterion, until there are ``every`` tasks (at least n).
     """
     half = -(-n // 2)
     none = np.zeros(len(posterior))

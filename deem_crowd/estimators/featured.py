@@ -266,7 +266,7 @@ def _as_predicted(
 ) -> None:
     """Give tasks that lack answers or features what predictions say of them, in place, shape (N, K).
 
-    No answer of theirs has taught the classifier, so that it needs no folds to be heard.
+    The classifier was not trained on their answers, so no folds are needed.
     """
     lacking = np.ones(answers.n_tasks, dtype=bool)
     lacking[rows.place] = False

@@ -33,8 +33,8 @@ _ONE_THREAD_UP_TO = 10**8
 """Rows × columns × classes up to which threads cost more than they save."""
 
 _TURNS, _SETTLED_IN, _RESTED = 16, 2, 2e-3
-"""Of a classifier and a posterior whose evidence stays: the classifier is trained at most so often, its settings are
-chosen in the first turns, and the last is where the posterior of a task changes by less, in the mean."""
+"""Where what the answers say is kept fixed: the most times that the classifier is trained, in how many of the first its
+settings are chosen, and the mean change of a task's posterior below which training ends."""
 
 _SHARE_SAID = "{:.0%} of the answers come from sources that only ever name one class"
 
@@ -113,7 +113,7 @@ def learn(
     one_sided : bool
         Whether most sources speak for one class; see :mod:`deem_crowd.selection.one_sided`.
     correlation : float, optional
-        Where tables show no label and another model does, so that ``alone`` has to stay: ρ by which it shrinks odds.
+        Where tables show no label but another model does, so that ``alone`` is kept fixed: ρ by which it shrinks odds.
 
     Returns
     -------
@@ -305,7 +305,7 @@ def _beside(
     why: str,
     correlation: float,
 ) -> Learned:
-    """Train a classifier on the product anew until that rests: EM in which what the answers say stays as it is.
+    """Retrain a classifier on the product until that settles: EM in which what the answers say is kept fixed.
 
     Another kind than the regression is taken where it makes the answers clearly likelier, out of fold.
     """
@@ -336,7 +336,7 @@ def _times(
     base : shape (K,)
         Logarithms of the class shares.
     targets : shape (N, K)
-        What the classifier is trained on first.
+        What the classifier is first trained on.
     turns : int
         How often it is trained at most.
     """

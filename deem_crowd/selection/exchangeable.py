@@ -35,7 +35,7 @@ from deem_crowd.selection.families import IntArray
 from deem_crowd.selection.pairs import MIN_COMMON, FloatArray, Pairs
 
 MOST_SOURCES = 200
-"""Among more sources the distances take long."""
+"""With more sources, the distances take too long to compute."""
 _ALIKE, _GAP, _ODDS = 2.0, 2.0, 15.0
 _ROUNDS, _BOUNDS = 200, (0.005, 0.995)
 _LEAST_UNITS, _MOST, _LARGEST, _PART = 3, 2 / 3, 0.5, 0.5
@@ -142,10 +142,11 @@ def _repeating(part: Pairs, family: IntArray) -> IntArray:
 def _skills(part: Pairs, unit: IntArray) -> FloatArray | None:
     """Return λ of each source, shape (n,), the same in a unit, from the mean agreement of units.
 
-    None if it is open, and if two units agree less than by chance, by three standard errors: λ are no skills then.
+    None if the agreement is too little known, or if two units agree less than by chance, by three standard errors: λ
+    are no skills then.
 
-    λ_f λ_g ≈ r_fg is fitted by weighted least squares, one unit after the other: medians over partners would hear the
-    largest unit alone.
+    λ_f λ_g ≈ r_fg is fitted by weighted least squares, one unit after the other: medians over partners would follow
+    the largest unit alone.
     """
     _, number = np.unique(unit, return_inverse=True)
     member = np.eye(number.max() + 1)[number]

@@ -76,8 +76,8 @@ def find(
     answers, design : the same data
         N tasks, D workers.
     group : shape (D,), optional
-        Number of each worker's group of sources that share errors, −1 for none. None are then sought, and that these
-        answers count less is left to the caller.
+        Number of each worker's group of sources that share errors, −1 for none. None are then sought, and the caller
+        makes these answers count less.
     """
     d = answers.n_workers
     if answers.soft is None or answers.n_classes != 2 or not _LEAST_SOURCES <= d <= MAX_SOURCES:

@@ -11,13 +11,13 @@ W[i, l, k] = log p_i[l, k] − log(1 − e_i[k]) and b[k] = log π_k + Σ_i log(
 the rate at which the source names l at all, times a lift for l = k that all sources share; that counts as many tasks as
 make two answers.
 
-Answers in long format hold no task of which all sources are silent. Where there is none, its chance is left out of the
-likelihood,
+Answers in long format hold no task on which all sources are silent. Where there is none, the likelihood conditions on
+some source speaking,
 
     log p(x_n | somebody speaks) = log p(x_n) − log(1 − p_0),        p_0 = Σ_k π_k Π_i (1 − e_i[k]),
 
 and EM counts N p_0 / (1 − p_0) such tasks beside the N seen (Dempster, Laird and Rubin, *JRSS B* 39, 1977, on truncated
-data): else sources would seem to avoid one another's tasks.
+data): otherwise sources would seem to avoid one another's tasks.
 
 Sources of a group that shares errors, where the caller names some, count 1 / (1 + c ρ) each, by word and by silence,
 with c other members and ρ = 1/2.
@@ -51,7 +51,7 @@ _PRIOR_ANSWERS = 2.0
 _FIRST_LIFT = 3.0
 _SMALLEST = 1e-6
 _MOST_SILENT, _ROUNDS = 0.9, 100
-"""The chance of a task of which all are silent is no larger than that; passes in which it is found."""
+"""The largest chance allowed for a task on which all are silent, and the number of passes to find it."""
 SHARED = 0.5
 """Share of what sources of one group say that they share."""
 _LEAST_EXPECTED, _LEAST_PAIRS, _LEVEL = 5.0, 40, 0.05
@@ -79,7 +79,7 @@ class Presence:
     history : list of float
         Log-likelihood a task at each pass, in nats.
     unseen : float
-        Expected number of tasks of which all were silent, where such tasks are left out of the data.
+        Expected number of tasks on which all were silent, where such tasks are left out of the data.
     """
 
     energy: Energy
@@ -142,7 +142,7 @@ class _Speaking:
     power : shape (D,)
         What the word and the silence of each source count.
     truncated : bool
-        Whether tasks of which all are silent are left out.
+        Whether tasks on which all are silent are left out.
     """
 
     n_subtypes, bounded = 1, False

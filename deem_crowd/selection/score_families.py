@@ -1,11 +1,11 @@
-r"""Families of judges whose scores share errors, such as variants of one model, from correlations of pairs alone.
+r"""Find families of judges whose scores share errors, such as variants of one model, from pairwise correlations alone.
 
 One factor gives r_ij = λ_i λ_j for judges i and j that err independently. Pairs inside a family are correlated beyond
 that, and a factor fitted to all pairs follows the largest family. So λ is fitted to the pairs across families only.
 
-Partitions are suggested by the residuals of an additive fit of r, and of λ_i λ_j, that average linkage joins from
-:data:`_JOINED` standard errors on, anew up to :data:`_ROUNDS` times; no families at all is one of them. Taken is the
-one with the least
+Candidate partitions come from average linkage of the residuals of an additive fit of r, and of λ_i λ_j, which joins
+from :data:`_JOINED` standard errors on, repeated up to :data:`_ROUNDS` times; having no families is one of them. The
+partition is chosen that minimises
 
     ½ Σ z_ij²  +  log N · (pairs inside families),        z_ij = (r_ij − λ_i λ_j) √n_ij / (1 − λ_i² λ_j²),
 
@@ -68,7 +68,7 @@ def shows_label(common: FloatArray, product: FloatArray) -> bool:
 def find(
     common: FloatArray, product: FloatArray, number: FloatArray, given: IntArray | None = None
 ) -> Partition:
-    """Return the families among D judges, none if nothing speaks for them.
+    """Return the families among D judges; none if the evidence does not support any.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def _power(
     correlation: FloatArray,
     number: FloatArray,
 ) -> FloatArray:
-    """Return 1 / (1 + c ρ), shape (D,), with c other members a task in the mean; 1 for single judges."""
+    """Return 1 / (1 + c ρ), shape (D,), with c other members a task on average; 1 for single judges."""
     shared = np.where(_together(family), common * _partial(correlation, loading), 0.0).sum(1)
     return np.asarray(1 / (1 + shared / np.maximum(number, 1)))
 

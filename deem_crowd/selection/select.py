@@ -239,8 +239,8 @@ def _by_field(
 def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -> bool:
     """Whether a model's bound of the evidence says that the answers show a label to tables.
 
-    Where most sources speak for one class they do not: tables of such sources say nothing, and those of a few others,
-    or of copies, would decide alone.
+    Where most sources speak for one class they do not: tables of such sources say nothing, so a few others, or copies,
+    would decide alone.
     """
     if one_sided.are_most(design.answers_named()):
         return False

@@ -55,7 +55,7 @@ def by_factor(
     sizes = sorted(np.bincount(factor.family[factor.family >= 0]).tolist(), reverse=True)
     if sizes:
         sized = ", ".join(map(str, sizes))
-        why += f"; families of sources that share errors count less (of {sized})"
+        why += f"; families of sources that share errors count less (sizes: {sized})"
     if power is not None:
         pool = counting(pool, torch.from_numpy(power))
         why += "; sources count less, as the groups say that were given"

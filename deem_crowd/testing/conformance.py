@@ -42,10 +42,8 @@ def check(name: str) -> Callable[[Check], Check]:
     return mark
 
 
-_PRINTED = (
-    "In the shell that is where the result goes: leave out print, or use warnings.warn or a logger."
-)
-_WRITTEN = "Those who call a library choose what they hear of it: use warnings.warn or a logger."
+_PRINTED = "In the shell, results go there: leave out print, or use warnings.warn or a logger."
+_WRITTEN = "Callers of a library choose which messages they see: use warnings.warn or a logger."
 
 
 class Checks:
@@ -103,14 +101,14 @@ class Checks:
         )
 
     def _undisturbed(self) -> None:
-        """Fail if a check has left a setting of the process as another; filters of warnings if it did so again."""
+        """Fail if a check left a setting of the process changed; for filters of warnings, if two or more did."""
         times = Counter(self._changed)
         # once is allowed: a library may set these up when it is first used
         found = [name for name, n in times.items() if n > (name == FILTERS)]
         self.require(
             not found,
             f"it changed {'; '.join(found)}.",
-            "The whole process has this setting: set it within a with block that sets it back (pd.option_context, "
+            "It holds for the whole process: change it in a with block that restores it (pd.option_context, "
             "warnings.catch_warnings, np.errstate), or give each tensor its dtype.",
         )
 

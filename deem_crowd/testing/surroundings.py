@@ -1,4 +1,4 @@
-"""What a plugin leaves behind in its process: text on the standard streams, and settings that others see, too."""
+"""What a plugin leaves behind in its process: text on the standard streams, and settings that others see."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ FILTERS = "the filters of warnings"
 
 
 _ALLOWED = {"logging", "warnings", "_py_warnings"}
-"""The modules that write what others may choose to hear."""
+"""Modules whose output callers can switch on and off."""
 
 
 class _Overheard(io.TextIOBase):
-    """Passes text on to a standard stream, which a handler of a log may hold on to, and remembers it for a while.
+    """Passes text on to a standard stream and records it for a while; log handlers may keep a reference to it.
 
     Parameters
     ----------
     name : str
         'stdout' or 'stderr'.
     heard : list of str
-        Takes what is written while ``listening``: to standard error all but warnings and records of a log.
+        Collects what is written while ``listening``, except warnings and log records on standard error.
     """
 
     def __init__(self, name: str, heard: list[str]) -> None:
@@ -48,7 +48,7 @@ class _Overheard(io.TextIOBase):
 
 
 def _allowed() -> bool:
-    """Return whether a warning or a record of a log is being written."""
+    """Return whether a warning or a log record is being written."""
     frame: FrameType | None = sys._getframe(1)
     while frame and frame.f_globals.get("__name__") not in _ALLOWED:
         frame = frame.f_back
@@ -57,7 +57,7 @@ def _allowed() -> bool:
 
 @contextmanager
 def written(heard: dict[str, list[str]]) -> Iterator[None]:
-    """Remember what is written inside to standard output and standard error, beside writing it.
+    """Record what is written inside to standard output and standard error, and pass it on.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def written(heard: dict[str, list[str]]) -> Iterator[None]:
 
 @contextmanager
 def settings_kept(changed: list[str]) -> Iterator[None]:
-    """Note in ``changed`` which settings of the process are others at the end, and set them back.
+    """Note in ``changed`` which settings of the process differ at the end, and restore them.
 
     Imports may add options and filters of warnings: these are not noted.
     """
@@ -122,7 +122,7 @@ def _set_options(before: dict[str, Any]) -> None:
 
 
 def _set_filters(before: list[Any]) -> None:
-    warnings.resetwarnings()  # which also makes earlier warnings of a place count no more
+    warnings.resetwarnings()  # also makes Python forget which warnings it has shown
     warnings.filters[:] = before  # type: ignore[index]
 
 

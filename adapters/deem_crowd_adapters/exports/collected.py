@@ -62,7 +62,7 @@ class Question:
         self.gold[task], self.gold_times[task] = label, time
 
     def put_in_order_of_time(self) -> None:
-        """Sort the answers of one worker to one task by their times, within the places that they have."""
+        """Sort the answers of one worker to one task by their times, keeping the rows that they occupy."""
         places: dict[tuple[Hashable, Hashable], list[int]] = defaultdict(list)
         for place, pair in enumerate(zip(self.tasks, self.workers, strict=True)):
             if all(isinstance(one, Hashable) for one in pair):  # others are refused, by name, later
@@ -133,8 +133,8 @@ class Collected:
     ) -> None:
         """Add an answer. A list of labels is an answer with several labels; an empty one is none.
 
-        With ``known``, what the tool calls answers that are true, the label is known instead: the truth would speak for
-        the skill of whoever gave it.
+        ``known`` is the tool's name for answers that are marked as true. With it, the label becomes a known one: as
+        an answer, it would inflate the skill of whoever gave it.
         """
         if isinstance(label, (list, tuple)):
             if len(label) != 1:
@@ -232,8 +232,8 @@ class Collected:
         self.skip("empty answers", chosen.empty)
         if chosen.differing:
             self.notes.append(
-                f"the true labels of {counted(len(chosen.differing), 'task')} differ, and the latest, or the last "
-                f"without times, counts ({first_few(chosen.differing)})"
+                f"the true labels of {counted(len(chosen.differing), 'task')} differ, and the latest (without "
+                f"times, the last in the files) counts ({first_few(chosen.differing)})"
             )
         others = [other for other in given if other != name]
         if others:
@@ -330,7 +330,7 @@ def gold_of(question: Question, where: str = "the export") -> pd.Series:
 def tasks_of(collected: Collected, answers: pd.DataFrame, known: Question | None) -> pd.Index:
     """Return all tasks that the files name, in the dtype of those with ``answers``; none if the files name none.
 
-    With a question whose labels are ``known``, they also name the tasks of these.
+    The tasks of a question whose labels are ``known`` count as named, too.
     """
     tasks = list(collected.tasks)
     if not tasks and known is not None and not known.gold.keys() <= set(known.tasks):
