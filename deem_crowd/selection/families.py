@@ -203,7 +203,7 @@ def _starts(part: Pairs) -> Iterator[IntArray]:
     weight = np.where(enough, 1 / part.standard_error() ** 2, 0.0)
     agreement = np.clip(part.beyond, -0.5, 0.999)
     additive = linkage.joined(linkage.centred(agreement, weight), weight, _ERRORS)
-    starts = [_numbers(additive, len(enough)), np.full(len(enough), -1)]
+    starts = [numbers(additive, len(enough)), np.full(len(enough), -1)]
     skill = dependence.skills_from_telling_pairs(part)
     if np.isfinite(skill).all():
         starts.append(_joined(part, skill))
@@ -223,7 +223,8 @@ def _together(family: IntArray) -> npt.NDArray[np.bool_]:
     return np.asarray((family[:, None] == family) & (family >= 0))
 
 
-def _numbers(groups: list[list[int]], n: int) -> IntArray:
+def numbers(groups: list[list[int]], n: int) -> IntArray:
+    """Return the number of each source's group, shape (n,), −1 for groups of one."""
     family = np.full(n, -1)
     for number, members in enumerate(one for one in groups if len(one) > 1):
         family[members] = number
@@ -235,7 +236,7 @@ def _joined(part: Pairs, skill: FloatArray) -> IntArray:
     product = np.outer(skill, skill)
     scatter = dependence.expected_scatter(part.common, part.chance, product)
     weight = np.where(_enough(part), 1 / scatter**2, 0.0)
-    return _numbers(linkage.joined(part.beyond - product, weight, _JOINED), len(skill))
+    return numbers(linkage.joined(part.beyond - product, weight, _JOINED), len(skill))
 
 
 def _across(part: Pairs, family: IntArray) -> Partition | None:

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deem_crowd.selection import linkage
-from deem_crowd.selection.families import MOST_SOURCES, IntArray
+from deem_crowd.selection.families import MOST_SOURCES, IntArray, numbers
 from deem_crowd.selection.pairs import MIN_COMMON, FloatArray
 
 LEVEL = 2.33
@@ -124,7 +124,7 @@ def _suggested(common: FloatArray, correlation: FloatArray) -> Iterator[IntArray
     """Yield partitions, each once, the one without families first."""
     known = np.where(common >= MIN_COMMON, common, 0.0)
     additive = linkage.centred(np.clip(correlation, -0.5, 0.999), known)
-    first = _numbers(linkage.joined(additive, known, _JOINED), len(common))
+    first = numbers(linkage.joined(additive, known, _JOINED), len(common))
     starts = [np.full(len(common), -1), first]
     if first.max() > 0:
         starts += [np.where(first == one, 0, -1) for one in range(first.max() + 1)]
@@ -141,14 +141,7 @@ def _suggested(common: FloatArray, correlation: FloatArray) -> Iterator[IntArray
             loading = loadings(across, across * correlation)
             weight = np.where(known > 0, known / _left(loading) ** 2, 0.0)
             residual = correlation - np.outer(loading, loading)
-            family = _numbers(linkage.joined(residual, weight, _JOINED), len(common))
-
-
-def _numbers(groups: list[list[int]], n: int) -> IntArray:
-    family = np.full(n, -1)
-    for number, members in enumerate(one for one in groups if len(one) > 1):
-        family[members] = number
-    return family
+            family = numbers(linkage.joined(residual, weight, _JOINED), len(common))
 
 
 def _together(family: IntArray) -> npt.NDArray[np.bool_]:
