@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from deem_crowd import DEEM, Answers, DEEMAggregator
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, DataWarning, ParameterError
 from deem_crowd.model.calibration import (
     MOST,
     share_of_votes,
@@ -25,6 +25,7 @@ from deem_crowd.model.calibration import (
 )
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.votes import first_of_best
+from deem_crowd.selection import candidates
 from deem_crowd.training import em
 from deem_crowd.training.dirichlet import log_marginal
 from deem_crowd.training.hierarchical import (
@@ -147,6 +148,36 @@ def test_ordered_classes_gain_by_their_order(k) -> None:
             labels = DEEMAggregator(ordered=ordered, progress=False).fit_predict(frame)
             gaps.append(float((labels - truth.loc[labels.index]).abs().mean()))
     assert np.mean(gaps[1::2]) < 0.9 * np.mean(gaps[::2])
+
+
+def test_long_scales_are_read_as_scales() -> None:
+    """Six judges who rate from 0 to 100, seldom alike: their order says more than a mean or a median of the ratings.
+
+    There are fewer than ten answers a step, so tables around accuracies are not fitted.
+    """
+    gaps = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        truth = rng.integers(101, size=160)
+        bias, noise = rng.normal(0, 8, 6), rng.uniform(6, 18, 6)
+        seen = truth[:, None] + bias + noise * rng.normal(size=(160, 6))
+        frame = pd.DataFrame(np.clip(np.round(seen), 0, 100).astype(int)).stack().reset_index()
+        frame.columns = ["task", "worker", "label"]
+        model = DEEMAggregator(ordered=True, progress=False).fit(frame)
+        assert model.selection_.set_index("candidate")["weight"][candidates.ORDERED] > 0
+        by_task = frame.groupby("task")["label"]
+        found = (model.median_, by_task.mean(), by_task.median())
+        gaps.append([float((ratings - truth).abs().mean()) for ratings in found])
+    ours, mean, median = np.mean(gaps, 0)
+    assert ours < min(mean, median)
+
+
+def test_labels_of_too_many_steps_are_named_with_the_remedy() -> None:
+    frame = pd.DataFrame(
+        {"task": np.repeat(np.arange(101), 2), "worker": [0, 1] * 101, "label": range(202)}
+    )
+    with pytest.warns(DataWarning, match="202 different values.*Round them to 200 steps"):
+        DEEMAggregator(ordered=True, n_iter=1, progress=False).fit(frame)
 
 
 def test_reversed_order_gives_reversed_labels() -> None:

@@ -139,6 +139,20 @@ def test_two_voices_agree_by_cohens_kappa() -> None:
     np.testing.assert_allclose(agreement_weights(voices, design)[1], expected, atol=1e-9)
 
 
+def test_two_voices_about_ordered_classes_agree_by_weighted_kappa() -> None:
+    rng = np.random.default_rng(2)
+    one = rng.integers(9, size=400)
+    other = np.clip(one + rng.integers(-2, 3, size=400), 0, 8)
+    design = DesignMatrix(Answers.from_dense(np.zeros((400, 1), dtype=int), 1), CPU, torch.float64)
+    voices = [
+        torch.nn.functional.one_hot(torch.from_numpy(voice), 9).double() for voice in (one, other)
+    ]
+    expected = cohen_kappa_score(one, other, weights="quadratic")
+    found = agreement_weights(voices, design, ordered=True)[1]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert found[0] > agreement_weights(voices, design)[1][0] + 0.3
+
+
 def rare(seed: int) -> tuple[pd.DataFrame, pd.Series]:
     """Return three answers each to 6,000 tasks, one in a hundred of which is bad, as 0.7 of workers see on it."""
     rng = np.random.default_rng(seed)

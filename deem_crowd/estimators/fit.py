@@ -44,6 +44,8 @@ from deem_crowd.training.ending import entropy_of
 
 _FIRST = 2**13
 """Answers among which all classes of many occur, if they do."""
+_STEPS = 200
+"""Ordered classes beyond which tables become large."""
 
 
 @undisturbed
@@ -236,6 +238,12 @@ def _chosen(
 ) -> tuple[Outcome, Selected]:
     """Choose the model from the answers; without a posterior, these say nothing about a label."""
     ordered = _ordered(answers, recipe.ordered)
+    if ordered and answers.n_classes > _STEPS:
+        message = (
+            f"labels are ordered and have {answers.n_classes} different values; each worker's table has as many rows "
+            f"and columns. Round them to {_STEPS} steps or fewer: labels are as good, in less time and memory."
+        )
+        warn(message, DataWarning)
     group = grouped.numbers(recipe.groups, answers.workers)
 
     def chosen(gold: torch.Tensor | None) -> Selected:

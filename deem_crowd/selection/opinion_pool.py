@@ -15,7 +15,9 @@ truth, and C_j what chance gives, the same sum for the means of p_j and p_{−j}
 
     κ_j = (H_j − C_j) / (1 − C_j),      v_j ∝ (κ_j / (1 − κ_j))³
 
-so that a voice that stands alone counts for little, whatever its likelihood. The votes are one of the voices. Members
+so that a voice that stands alone counts for little, whatever its likelihood. Where classes are ordered, two voices that
+name classes k and l agree by 1 − (k − l)² / (K − 1)² (weighted kappa; Fleiss and Cohen, Educational and Psychological
+Measurement 33, 1973): of a hundred steps they seldom name the same one. The votes are one of the voices. Members
 are overconfident where sources err together: the votes then count more, by how far answers to a task are right or wrong
 together (:mod:`deem_crowd.model.calibration`), and :data:`FLOOR` at least where that is not asked.
 """
@@ -267,35 +269,62 @@ def _counting(pool: OpinionPool, power: FloatArray | None) -> OpinionPool:
 
 
 def agreement_weights(
-    posteriors: Sequence[torch.Tensor], design: DesignMatrix
+    posteriors: Sequence[torch.Tensor], design: DesignMatrix, ordered: bool = False
 ) -> tuple[list[float], list[float]]:
-    """Return the members' weights, and how far each agrees with the others, H.
+    """Return the members' weights, and how far each agrees with the others, κ.
 
     Parameters
     ----------
     posteriors : list of Tensor, shape (N, K) each
     design : DesignMatrix
         Of the same N tasks.
+    ordered : bool
+        Whether classes are steps of a scale, so that two voices agree the more the nearer their classes are.
     """
     different = list({id(p): p for p in posteriors}.values())
     place = [next(i for i, p in enumerate(different) if p is voice) for voice in posteriors]
-    n, k = different[0].shape
-    gram = torch.zeros((len(different), len(different)), dtype=torch.float64)
+    products, by_chance = (_by_distance if ordered else _by_class)(different, design)
+    return weights_from_products(
+        products[place][:, place].tolist(), by_chance[place][:, place].tolist()
+    )
+
+
+def _by_class(
+    voices: list[torch.Tensor], design: DesignMatrix
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the means over tasks of Σ_k p_i(k) p_j(k), and what chance gives, float64, shape (V, V) each."""
+    n, k = voices[0].shape
+    gram = torch.zeros((len(voices), len(voices)), dtype=torch.float64)
     rows = max(1, _PIECE // max(k, 1))
-    wide = different[0].stride(0) == 1  # columns are what is contiguous
+    wide = voices[0].stride(0) == 1  # columns are what is contiguous
     if wide:
-        different = [p.T for p in different]
-    shares = torch.stack([column_total(p.T if wide else p).double().cpu() for p in different])
+        voices = [p.T for p in voices]
+    shares = torch.stack([column_total(p.T if wide else p).double().cpu() for p in voices])
     for at in range(0, n, rows):
         some = (slice(None), slice(at, at + rows)) if wide else slice(at, at + rows)
-        piece = torch.stack([p[some].flatten().to(design.dtype) for p in different])
+        piece = torch.stack([p[some].flatten().to(design.dtype) for p in voices])
         gram += (piece @ piece.T).cpu()
     sums = design.reduce(torch.cat([gram, shares], 1)) / max(design.n_tasks_in_all, 1)
-    gram, shares = sums[:, : len(different)], sums[:, len(different) :]
-    by_chance = shares @ shares.T
-    return weights_from_products(
-        gram[place][:, place].tolist(), by_chance[place][:, place].tolist()
-    )
+    gram, shares = sums[:, : len(voices)], sums[:, len(voices) :]
+    return gram, shares @ shares.T
+
+
+def _by_distance(
+    voices: list[torch.Tensor], design: DesignMatrix
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the means over tasks of Σ_kl p_i(k) p_j(l) (1 − (k − l)²), on a scale from 0 to 1, and what chance gives.
+
+    Both are float64, shape (V, V), and follow from the first two moments of each voice.
+    """
+    k = voices[0].shape[1]
+    level = torch.linspace(0, 1, k, dtype=torch.float64, device=voices[0].device)
+    means = torch.stack([(p.double() @ level).cpu() for p in voices])
+    squares = torch.stack([(p.double() @ level.square()).sum().cpu() for p in voices])
+    sums = torch.cat([means @ means.T, means.sum(1, keepdim=True), squares[:, None]], 1)
+    sums = design.reduce(sums) / max(design.n_tasks_in_all, 1)
+    products, mean, square = sums[:, :-2], sums[:, -2], sums[:, -1]
+    apart = square[:, None] + square
+    return 1 - apart + 2 * products, 1 - apart + 2 * torch.outer(mean, mean)
 
 
 def weights_from_products(

@@ -120,13 +120,11 @@ def select(
     tables = training.tables(beat=rival)
     told = groups.told(answers, group, design.reduce_array)
     if gold is None:
-        if hierarchy is None:
-            shown = not null_model.prefers_no_label(design, tables.states, tables.pseudo_answers)
+        drawn = [one for one in (hierarchy, structured) if isinstance(one, Hierarchical)]
+        if drawn:
+            shown = _shows_label(max(drawn, key=lambda one: one.bound), answers, design)
         else:
-            likeliest = hierarchy
-            if isinstance(structured, Hierarchical) and structured.bound > hierarchy.bound:
-                likeliest = structured
-            shown = _shows_label(likeliest, answers, design)
+            shown = not null_model.prefers_no_label(design, tables.states, tables.pseudo_answers)
         if not shown:
             rater = Rater(design, tables)
             considered = [
@@ -347,7 +345,7 @@ def _assembled(
     heard = [posteriors[i] for i in place]
     if parts.votes:
         heard.append(smoothed_votes(design.votes)[0])
-    weights, agreed = agreement_weights(heard, design)
+    weights, agreed = agreement_weights(heard, design, training.ordered)
     if not parts.weights:
         weights = [1 / len(heard)] * len(heard)
     by_votes = weights[len(place)] if parts.votes else 0.0

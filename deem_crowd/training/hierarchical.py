@@ -203,8 +203,11 @@ class Hierarchical(Member):
     by_worker: torch.Tensor = field(kw_only=True)
 
 
-_BIASES = tuple(-1.5 + 0.25 * j for j in range(13))
+_BIASES, _STEP = 1.5, 0.25
+"""The largest bias, and the steps between biases, on a scale of up to 11 steps."""
 _NOISES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0)
+_STEPS = 10
+"""K − 1 up to which biases and noises are these; on longer scales they grow with the scale."""
 
 
 class OrderedCentre:
@@ -222,11 +225,10 @@ class OrderedCentre:
         level = torch.arange(n_classes, dtype=torch.float64)
         edge = level[:-1] + 0.5
         tables = []
-        for noise in _NOISES:
-            for bias in _BIASES:
-                below = torch.special.ndtr((edge[:, None] - level - bias) / noise)
-                ends = torch.zeros(1, n_classes, dtype=torch.float64)
-                tables.append(torch.cat([below, ends + 1]) - torch.cat([ends, below]))
+        for noise, bias in _grid(n_classes):
+            below = torch.special.ndtr((edge[:, None] - level - bias) / noise)
+            ends = torch.zeros(1, n_classes, dtype=torch.float64)
+            tables.append(torch.cat([below, ends + 1]) - torch.cat([ends, below]))
         tables.append(torch.full((n_classes, n_classes), 1 / n_classes, dtype=torch.float64))
         grid = torch.stack(tables).clamp_min(_SMALLEST)
         self._grid = grid / grid.sum(1, keepdim=True)
@@ -261,6 +263,19 @@ class OrderedCentre:
     def resume(self, carried: torch.Tensor) -> None:
         """See :class:`Centre`."""
         self._log_prior = carried
+
+
+def _grid(n_classes: int) -> list[tuple[float, float]]:
+    """Return pairs of a noise and a bias, in steps of the scale.
+
+    On a scale of more than 11 steps, noises go on up to half of the scale, and biases up to 15 % of it.
+    """
+    unit = max(1.0, (n_classes - 1) / _STEPS)
+    noises = list(_NOISES)
+    while noises[-1] < unit * _NOISES[-1]:
+        noises.append(1.5 * noises[-1])
+    most = int(_BIASES / _STEP)
+    return [(noise, unit * _STEP * j) for noise in noises for j in range(-most, most + 1)]
 
 
 class CentredTables:
