@@ -46,6 +46,7 @@ def pack(made: FeatureModel | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "n_columns": int(made.n_columns),
         "columns": made.columns,
         "correlation": made.correlation,
+        "strength": made.strength,
         "weight": float(made.scaling.weight),
     }
     tensors = {
@@ -116,6 +117,7 @@ def unpack(reader: Reader, labels: Any) -> FeatureModel | None:
         use, n_columns, kind = str(content["use"]), int(content["n_columns"]), content["kind"]
         correlation, weight = content["correlation"], float(content["weight"])
         correlation = None if correlation is None else float(correlation)
+        strength = float(content.get("strength", 1.0))
         columns = content.get("columns")
         columns = None if columns is None else [str(name) for name in columns]
     except (KeyError, TypeError, ValueError) as error:
@@ -126,8 +128,8 @@ def unpack(reader: Reader, labels: Any) -> FeatureModel | None:
         raise reader.damaged("features name classes that the model does not have")
     if columns is not None and len(columns) != n_columns:
         raise reader.damaged("features have more or fewer names than columns")
-    if not 0 <= weight < 1e3 or not 0 <= (correlation or 0.0) <= 1:
-        raise reader.damaged("the weight or the correlation of the classifier is out of range")
+    if not 0 <= weight < 1e3 or not 0 <= (correlation or 0.0) <= 1 or not 0 < strength < 1e3:
+        raise reader.damaged("a weight or the correlation beside the classifier is out of range")
     named = np.asarray(labels)[used]
     if kind == _LINEAR:
         predictor, classifier = _regression(reader, content, n_columns, k, named)
@@ -145,6 +147,7 @@ def unpack(reader: Reader, labels: Any) -> FeatureModel | None:
         used=used,
         log_prior=_array(reader, "log_prior", (k,)),
         correlation=correlation,
+        strength=strength,
         n_columns=n_columns,
         regional=_regional(reader, content, n_columns, k),
         columns=columns,

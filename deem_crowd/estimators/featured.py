@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.estimators import kept
 from deem_crowd.estimators.balance import balanced, moved_to, shares
 from deem_crowd.estimators.fit import only_used_classes
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
@@ -23,7 +24,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.progress import watched
 from deem_crowd.runtime.warning import warn
-from deem_crowd.selection import candidates, one_sided
+from deem_crowd.selection import one_sided
 from deem_crowd.selection.opinion_pool import OpinionPool
 from deem_crowd.training.em import log_average_table
 
@@ -57,6 +58,8 @@ class FeatureModel:
         Names of the features, where they have any.
     log_odds : shape (K',), optional
         Where the shares of the classes are known: what the model of the answers adds to its log-probabilities.
+    strength : float
+        What the log-odds of the answers are multiplied by.
     """
 
     classifier: Any
@@ -70,6 +73,7 @@ class FeatureModel:
     regional: Any = None
     columns: list[str] | None = None
     log_odds: FloatArray | None = None
+    strength: float = 1.0
 
     def posterior(
         self,
@@ -128,7 +132,8 @@ class FeatureModel:
             told_by[nothing] = np.exp(self.log_prior + self.log_odds)
         number = np.maximum(np.diff(answers.task_ptr), 1)[:, None].astype(np.float64)
         power = 1 / design_effect(number, self.correlation or 0.0)
-        logits = np.log(np.maximum(told_by, 1e-30)) - power * self.log_prior + log_word
+        evidence = np.log(np.maximum(told_by, 1e-30)) - power * self.log_prior
+        logits = self.strength * evidence + log_word
         if self.regional is not None:
             worker = np.arange(answers.n_workers) if workers is None else workers
             classes = np.arange(answers.n_classes) if classes is None else classes
@@ -211,7 +216,7 @@ def add_features(
             progress,
             settings["regions"],
             one_sided.are_most(design.answers_named()),
-            _kept(model),
+            kept.of(model, answers.is_soft, settings["regions"] > 1),
         )
     balance = shares(settings["class_balance"], answers.classes, used)
     without = learned is None or learned.reading == WITHOUT
@@ -234,6 +239,7 @@ def add_features(
         used=used,
         log_prior=log_prior,
         correlation=learned.correlation,
+        strength=learned.strength,
         n_columns=rows.x.shape[1],
         regional=_regional(learned),
         columns=feature_rows.names(features),
@@ -276,14 +282,6 @@ def _as_predicted(
     if lacking.any():
         own = np.arange(answers.n_workers), np.arange(answers.n_classes)
         whole[lacking] = made.joined(model.posterior(answers, *own), answers, rows)[lacking]
-
-
-def _kept(model: FittedModel) -> float | None:
-    """Return ρ of a model that shows a label where tables of workers show none; None if tables may be learned anew."""
-    chosen = {one.name for one in model.candidates if one.weight > 0}
-    if model.pool is None or not chosen & {candidates.PRESENCE, candidates.FACTOR}:
-        return None
-    return model.pool.correlation
 
 
 def _regional(learned: Any) -> Any:

@@ -186,6 +186,22 @@ def fit(
     )
 
 
+def posterior_of(problem: Problem, found: Joint) -> FloatArray:
+    """Return p(label | answers, features) of what a fit found, shape (N, K), known labels left aside."""
+    regional = problem.regional is not None and found.regional is not None
+    design = problem.regional if regional and problem.regional is not None else problem.design
+    tables = found.regional if regional and found.regional is not None else found.tables
+    log_prior = np.log(np.maximum(found.prior, 1e-300))
+    word = np.tile(log_prior, (problem.design.n_tasks, 1))
+    if found.log_q is not None:
+        word = problem.rows.spread(found.scaling(found.log_q), log_prior)
+    answers = problem.design.votes.double().sum(1, keepdim=True).clamp_min(1)
+    power = 1 / design_effect(answers, found.correlation)
+    evidence = design.logits(tables.to(design.device)).double() * power
+    posterior: FloatArray = torch.softmax(evidence.cpu() + torch.from_numpy(word), 1).numpy()
+    return posterior
+
+
 def _coin(
     problem: Problem, log_q: FloatArray, held: Coin | None = None, near: Scaling | None = None
 ) -> Coin:
@@ -193,7 +209,7 @@ def _coin(
 
     Steps begin at ``near``, if given.
     """
-    some, rows = _sample(problem), problem.rows
+    some, rows = sample(problem), problem.rows
     task = rows.place[some]
     counts = problem.design.votes.cpu().double().numpy()[task]
     known = None if problem.gold is None else problem.gold.numpy()[task]
@@ -210,7 +226,7 @@ def _with_one_accuracy(problem: Problem, log_q: FloatArray, coin: Coin) -> torch
     return torch.softmax(clamp(logits.to(design.device, design.dtype)), 1)
 
 
-def _sample(problem: Problem) -> slice:
+def sample(problem: Problem) -> slice:
     """Return the rows that scalings are found from: all, or every so many of them."""
     return slice(None, None, max(1, -(-len(problem.rows.place) // _MOST_SCALED)))
 
@@ -222,7 +238,7 @@ class _EM:
         self.problem, self.design, self.scaling = problem, problem.design, scaling
         self.correlation, self.history = correlation, list[float]()
         self.tables = torch.zeros(())
-        self._clamp, self._sample = Clamp(problem.design, problem.gold), _sample(problem)
+        self._clamp, self._sample = Clamp(problem.design, problem.gold), sample(problem)
         self._weights = problem.taught()
         self._centre, self._strength = AccuracyCentre(), _FIRST_STRENGTH
         self.regional: torch.Tensor | None = None

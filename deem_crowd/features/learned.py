@@ -13,13 +13,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.features import choice, guard, joint, learners, neighbours, partitions
+from deem_crowd.features import beside, choice, doubt, guard, joint, learners, neighbours, partitions
+from deem_crowd.features.beside import Kept
 from deem_crowd.features.learners import Learner, Predictor, SklearnLearner
-from deem_crowd.features.logistic import log_softmax, moments
+from deem_crowd.features.logistic import moments
 from deem_crowd.features.regions import Regions, by_region
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
-from deem_crowd.model.calibration import design_effect
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.runtime.warning import warn
@@ -31,10 +31,6 @@ ONE_SIDED = 0.5
 _CHANCE = 0.05
 _ONE_THREAD_UP_TO = 10**8
 """Rows × columns × classes up to which threads cost more than they save."""
-
-_TURNS, _SETTLED_IN, _RESTED = 16, 2, 2e-3
-"""Where what the answers say is kept fixed: the most times that the classifier is trained, in how many of the first its
-settings are chosen, and the mean change of a task's posterior below which training ends."""
 
 _SHARE_SAID = "{:.0%} of the answers come from sources that only ever name one class"
 
@@ -73,6 +69,8 @@ class Learned:
     """The clusters, where workers have tables in several."""
     correlation: float | None = None
     """ρ by which the model of the answers shrinks odds; None where its prior has to be taken as it is."""
+    strength: float = 1.0
+    """What the log-odds of the answers are multiplied by beside the classifier."""
 
 
 def learn(
@@ -87,7 +85,7 @@ def learn(
     progress: Progress | None = None,
     regions: int = 1,
     one_sided: bool = False,
-    correlation: float | None = None,
+    kept: Kept = Kept(),
 ) -> Learned | None:
     """Learn labels and a classifier together, where that is safe.
 
@@ -112,8 +110,8 @@ def learn(
         In so many clusters of the features a worker has a table each; 1: one table a worker.
     one_sided : bool
         Whether most sources speak for one class; see :mod:`deem_crowd.selection.one_sided`.
-    correlation : float, optional
-        Where tables show no label but another model does, so that ``alone`` is kept fixed: ρ by which it shrinks odds.
+    kept : Kept
+        Whether ``alone`` is kept fixed, and how it counts where it is.
 
     Returns
     -------
@@ -150,7 +148,7 @@ def learn(
             seed,
             progress or Progress("", "", False),
             one_sided,
-            correlation,
+            kept,
         )
     return replace(learned, regions=parts)
 
@@ -179,11 +177,11 @@ def _chosen(
     seed: int,
     progress: Progress,
     one_sided: bool,
-    correlation: float | None,
+    kept: Kept,
 ) -> Learned:
     """Choose among the ways to use features, by what answers say of them."""
     rows, fold, weights = problem.rows, problem.fold, problem.taught()
-    votes, named = (problem.votes(), "votes") if correlation is None else (alone, "labels")
+    votes, named = (problem.votes(), "votes") if kept.why is None else (alone, "labels")
     on_votes = (rows.x, votes[rows.place], weights, fold)
     candidates = choice.candidates(*on_votes, seed) if given is None else [given]
     learner = candidates[-1]
@@ -199,14 +197,13 @@ def _chosen(
     if z < choice.ASSOCIATED:
         why = f"{predicted}, and {choice.ASSOCIATED:g} better are needed"
         return _plain(problem, learner, alone, why)
-    if correlation is not None:
-        why = f"the answers show a label that tables of workers do not; {predicted}"
-        return _beside(problem, candidates, alone, prior, why, correlation)
+    if kept.why is not None:
+        return _beside(problem, candidates, alone, prior, kept, f"{kept.why}; {predicted}")
     share = one_sided_share(answers)
     if one_sided or share >= ONE_SIDED:
         who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
-        why = f"{who}; {predicted}"
-        return _product(problem, learner, alone, prior, why)
+        posterior = beside.once(problem, learner, alone, prior)
+        return _finished(problem, learner, PRODUCT, f"{who}; {predicted}", posterior, None)
     draw = [seed, guard.PARTS]
     asked = [guard.held_out(answers, problem, one, draw, progress) for one in candidates]
     held = asked[-1]
@@ -230,6 +227,9 @@ def _chosen(
         return _plain(problem, learner, alone, _said(gain, "less likely"))
     why = f"{predicted}; {_said(gain)}"
     together = partitions.fit(divisions, learner, progress)
+    doubted = doubt.why(problem, together, alone)
+    if doubted is not None:
+        return _beside(problem, candidates, alone, prior, kept, f"{doubted}; {predicted}")
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
 
 
@@ -277,83 +277,17 @@ def _plain(problem: joint.Problem, learner: Learner, alone: FloatArray, why: str
     return _finished(problem, learner, WITHOUT, why, alone, None)
 
 
-def _product(
-    problem: joint.Problem, learner: Learner, alone: FloatArray, prior: FloatArray, why: str
-) -> Learned:
-    """Multiply the posterior of the answers by a classifier that was trained on it, over its class shares.
-
-    Votes would teach the classifier less: they count a source for a class that many speak for as much as any other.
-    Where most tasks have one answer they teach it more, since the posterior is flat there.
-    """
-    answers = problem.design.votes.sum(1)
-    several = float((answers > 1).sum()) >= 0.5 * float((answers > 0).sum())
-    base = np.log(np.maximum(prior, 1e-12))
-    evidence = np.log(np.maximum(alone, 1e-12)) - base
-    targets = alone if several else problem.votes()
-    posterior = _times(problem, learner, evidence, base, targets, 1)[0]
-    if problem.gold is not None:
-        known = problem.gold.numpy() >= 0
-        posterior[known] = alone[known]
-    return _finished(problem, learner, PRODUCT, why, posterior, None)
-
-
 def _beside(
     problem: joint.Problem,
     candidates: list[Learner],
     alone: FloatArray,
     prior: FloatArray,
+    kept: Kept,
     why: str,
-    correlation: float,
 ) -> Learned:
-    """Retrain a classifier on the product until that settles: EM in which what the answers say is kept fixed.
-
-    Another kind than the regression is taken where it makes the answers clearly likelier, out of fold.
-    """
-    number = problem.design.votes.sum(1).cpu().double().clamp_min(1)[:, None].numpy()
-    base = np.log(np.maximum(prior, 1e-12))
-    evidence = np.log(np.maximum(alone, 1e-12)) - base / design_effect(number, correlation)
-    fits = [_times(problem, one, evidence, base, alone, _TURNS) for one in candidates]
-    best = len(fits) > 1 and guard.clear(fits[-1][1] - fits[0][1])
-    at = -1 if best else 0
-    learned = _finished(problem, candidates[at], PRODUCT, why, fits[at][0], None)
-    return replace(learned, correlation=correlation)
-
-
-def _times(
-    problem: joint.Problem,
-    learner: Learner,
-    evidence: FloatArray,
-    base: FloatArray,
-    targets: FloatArray,
-    turns: int,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the product of answers and classifier, shape (N, K), and the log-likelihood of tasks, shape (N,).
-
-    Parameters
-    ----------
-    evidence : shape (N, K)
-        log p(answers | label), up to a constant of the task.
-    base : shape (K,)
-        Logarithms of the class shares.
-    targets : shape (N, K)
-        What the classifier is first trained on.
-    turns : int
-        How often it is trained at most.
-    """
-    rows, weights = problem.rows, problem.taught()
-    for turn in range(turns):
-        log_q = learners.levelled(
-            learner, rows.x, targets[rows.place], weights, problem.fold, turn < _SETTLED_IN
-        )
-        shares = np.log(np.exp(log_q).mean(axis=0))
-        logits = evidence + log_softmax(rows.spread(log_q - shares + base, base))
-        log_posterior = log_softmax(logits)
-        posterior = np.exp(log_posterior)
-        change = float(np.abs(posterior - targets).max(axis=1).mean())
-        targets = posterior
-        if change < _RESTED:
-            break
-    return posterior, (logits - log_posterior)[:, 0]
+    learner, found = beside.best(problem, candidates, alone, prior, kept)
+    learned = _finished(problem, learner, PRODUCT, why, found.posterior, None)
+    return replace(learned, correlation=kept.correlation, strength=found.strength)
 
 
 def _finished(

@@ -24,6 +24,9 @@ VOTES = "the votes"
 COMMON = "one skill for all workers"
 OWN = "one skill a worker, averaged over its prior"
 
+GROUPED = "as the groups say that were given"
+"""In the reason of a candidate in which sources count less for that."""
+
 _NAN = float("nan")
 
 
@@ -69,7 +72,7 @@ def fallen_back(
     """
     why = "chosen: the answers are explained as well without a hidden label"
     if grouped:
-        why += "; sources count less, as the groups say that were given"
+        why += f"; sources count less, {GROUPED}"
     chosen = [without_likelihood(COMMON, common, why)]
     if common < 1:
         counts = "weighted against one skill for all by its evidence"

@@ -45,7 +45,6 @@ WORK = 6e7
 """Answers × classes that a member may go through, pass by pass."""
 LEAST_PASSES = 15
 _ANSWERS_A_CLASS = 10
-_KNOWN = "as the groups say that were given"
 _FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _BESIDE = "chosen beside the tables whose bound is larger, since no third reading has a larger one"
 _BETWEEN, _BELOW, _TOTAL = 1.51, 2.01, 2.0
@@ -140,7 +139,7 @@ def select(
             return Selected(considered, tables, power=told)
     model = tables if hierarchy is None else hierarchy
     counted: pairs.Pairs | None = None
-    power, why = told, "" if told is None else _KNOWN
+    power, why = told, "" if told is None else rows.GROUPED
     if parts.dependence:
         counted, number = counted_pairs()
         if told is None:
@@ -183,8 +182,8 @@ def _repeating(
             found = _FOUND.format(between.correlation(skills))
             if told is None:
                 return between.power, found
-            return np.minimum(told, between.power), f"{_KNOWN}, {found}"
-    return told, "" if told is None else _KNOWN
+            return np.minimum(told, between.power), f"{rows.GROUPED}, {found}"
+    return told, "" if told is None else rows.GROUPED
 
 
 def _cannot_explain(

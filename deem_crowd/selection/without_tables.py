@@ -58,7 +58,7 @@ def by_factor(
         why += f"; families of sources that share errors count less (sizes: {sized})"
     if power is not None:
         pool = counting(pool, torch.from_numpy(power))
-        why += "; sources count less, as the groups say that were given"
+        why += f"; sources count less, {rows.GROUPED}"
     posterior = pool.posterior(design)
     candidates = [*considered, rows.without_likelihood(rows.FACTOR, 1.0, why)]
     shown = read_off(design, posterior, tables)

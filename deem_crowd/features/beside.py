@@ -1,0 +1,212 @@
+r"""The posterior of the answers times a classifier: what the answers say is kept fixed.
+
+This is for answers of which tables of workers do not say what another model does: who answered, what sources have in
+common, which of them repeat others. The classifier is trained on the product, again and again until that settles: EM in
+which p(answers | label) does not move.
+
+Where the answers show no label, what they say has no scale of its own: p(label | answers) of one usual skill, or the
+shares of votes, order the labels and are far too timid beside a classifier. How much it counts is then found together
+with the weight of the classifier's word. Answers e and features x are independent given the label, so that
+
+    p(e, x) / (p(e) p(x)) = Σ_h p(h | e) p(h | x) / p(h),
+
+and of all p(h | e) and p(h | x) the true ones make the mean logarithm of this largest (Kong and Schoenebeck, *Water
+from two rocks*, EC 2018; Cao et al., *Max-MIG*, ICLR 2019). It is maximised over the powers β of the odds that the
+answers give, and w of the classifier's, with normal priors on log β and log w.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deem_crowd.features import guard, learners
+from deem_crowd.features.joint import Problem, sample
+from deem_crowd.features.learners import Learner
+from deem_crowd.features.logistic import log_softmax
+from deem_crowd.model.calibration import design_effect
+
+FloatArray = npt.NDArray[np.float64]
+
+_TURNS, _SETTLED_IN, _RESTED = 16, 2, 2e-3
+"""The most times that the classifier is trained, in how many of the first its settings are chosen, and the mean change
+of a task's posterior below which training ends."""
+_STRENGTHS = tuple(2 ** (j / 2) for j in range(9))
+_WEIGHTS = tuple(2 ** (j / 2) for j in range(-4, 7))
+_SWEEPS = 6
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Whether the posterior of the answers is kept as it is, and what it is.
+
+    Attributes
+    ----------
+    why : str, optional
+        Why it is kept; None where tables of workers may be learned anew.
+    correlation : float
+        ρ by which it shrinks odds.
+    timid : bool
+        Whether the answers show no label, so that what they say has no scale.
+    """
+
+    why: str | None = None
+    correlation: float = 0.0
+    timid: bool = False
+
+
+@dataclass(frozen=True)
+class Product:
+    """What came of it.
+
+    Attributes
+    ----------
+    posterior : shape (N, K)
+    likelihood : shape (N,)
+        Log-likelihood of tasks, up to a constant.
+    strength : float
+        β.
+    """
+
+    posterior: FloatArray
+    likelihood: FloatArray
+    strength: float = 1.0
+
+
+def once(problem: Problem, learner: Learner, alone: FloatArray, prior: FloatArray) -> FloatArray:
+    """Multiply the posterior of the answers by a classifier that was trained on it, over its class shares.
+
+    Votes would teach the classifier less: they count a source for a class that many speak for as much as any other.
+    Where most tasks have one answer they teach it more, since the posterior is flat there.
+
+    Returns
+    -------
+    shape (N, K)
+    """
+    answers = problem.design.votes.sum(1)
+    several = float((answers > 1).sum()) >= 0.5 * float((answers > 0).sum())
+    base = np.log(np.maximum(prior, 1e-12))
+    evidence = np.log(np.maximum(alone, 1e-12)) - base
+    targets = alone if several else problem.votes()
+    posterior = _times(problem, learner, evidence, base, targets, 1).posterior
+    if problem.gold is not None:
+        known = problem.gold.numpy() >= 0
+        posterior[known] = alone[known]
+    return posterior
+
+
+def best(
+    problem: Problem,
+    candidates: Sequence[Learner],
+    alone: FloatArray,
+    prior: FloatArray,
+    kept: Kept,
+) -> tuple[Learner, Product]:
+    """Retrain a classifier on the product until that settles.
+
+    Another kind than the first is taken where it makes the answers clearly likelier, out of fold.
+
+    Parameters
+    ----------
+    problem : Problem
+    candidates : list of Learner
+    alone, prior : shapes (N, K) and (K,)
+        Posterior and class prior by the answers alone.
+    kept : Kept
+    """
+    number = problem.design.votes.sum(1).cpu().double().clamp_min(1)[:, None].numpy()
+    base = np.log(np.maximum(prior, 1e-12))
+    evidence = np.log(np.maximum(alone, 1e-12)) - base / design_effect(number, kept.correlation)
+    fits = [
+        _times(problem, one, evidence, base, alone, _TURNS, kept.timid) for one in candidates
+    ]
+    clearly = len(fits) > 1 and guard.clear(fits[-1].likelihood - fits[0].likelihood)
+    at = -1 if clearly else 0
+    return candidates[at], fits[at]
+
+
+def _times(
+    problem: Problem,
+    learner: Learner,
+    evidence: FloatArray,
+    base: FloatArray,
+    targets: FloatArray,
+    turns: int,
+    timid: bool = False,
+) -> Product:
+    """Return the product of answers and classifier.
+
+    Parameters
+    ----------
+    evidence : shape (N, K)
+        log p(answers | label), up to a constant of the task.
+    base : shape (K,)
+        Logarithms of the class shares.
+    targets : shape (N, K)
+        What the classifier is first trained on.
+    turns : int
+        How often it is trained at most.
+    timid : bool
+        Whether powers of both are found.
+    """
+    rows, weights = problem.rows, problem.taught()
+    strength, weight, some = 1.0, 1.0, sample(problem)
+    for turn in range(turns):
+        log_q = learners.levelled(
+            learner, rows.x, targets[rows.place], weights, problem.fold, turn < _SETTLED_IN
+        )
+        word = log_q - np.log(np.exp(log_q).mean(axis=0))
+        if timid:
+            told = evidence[rows.place[some]][weights[some] > 0]
+            strength, weight = powers(told, word[some][weights[some] > 0], base, strength, weight)
+        logits = strength * evidence + log_softmax(rows.spread(weight * word + base, base))
+        log_posterior = log_softmax(logits)
+        posterior = np.exp(log_posterior)
+        change = float(np.abs(posterior - targets).max(axis=1).mean())
+        targets = posterior
+        if change < _RESTED:
+            break
+    return Product(posterior, (logits - log_posterior)[:, 0], strength)
+
+
+def powers(
+    evidence: FloatArray,
+    word: FloatArray,
+    base: FloatArray,
+    strength: float = 1.0,
+    weight: float = 1.0,
+) -> tuple[float, float]:
+    """Return β and w, which make features and answers tell most of one another.
+
+    Parameters
+    ----------
+    evidence, word : shape (N, K)
+        Logarithms of what answers and features say of the classes, less those of the class shares.
+    base : shape (K,)
+        Logarithms of the class shares.
+    strength, weight : float
+        Where to begin.
+    """
+
+    def gain(beta: float, w: float) -> float:
+        by_answers = np.exp(log_softmax(beta * evidence + base))
+        shares = by_answers.mean(axis=0) + 1e-12
+        by_features = np.exp(log_softmax(w * word + np.log(shares)))
+        told = (by_answers * by_features / shares).sum(axis=1)
+        known = float(np.log(np.maximum(told, 1e-12)).sum())
+        return known - 0.5 * float(np.log(beta) ** 2 + np.log(w) ** 2)
+
+    for _ in range(_SWEEPS):
+        before = strength, weight
+        strength = _largest(lambda beta: gain(beta, before[1]), _STRENGTHS)
+        weight = _largest(lambda w, beta=strength: gain(beta, w), _WEIGHTS)
+        if (strength, weight) == before:
+            break
+    return strength, weight
+
+
+def _largest(of: Callable[[float], float], values: Sequence[float]) -> float:
+    return max(values, key=of)
