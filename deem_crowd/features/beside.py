@@ -17,7 +17,8 @@ answers give, and w of the classifier's, with normal priors on log β and log w.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ from deem_crowd.model.calibration import design_effect
 
 FloatArray = npt.NDArray[np.float64]
 
-_TURNS, _SETTLED_IN, _RESTED = 16, 2, 2e-3
+TURNS, _SETTLED_IN, _RESTED = 16, 2, 2e-3
 """The most times that the classifier is trained, in how many of the first its settings are chosen, and the mean change
 of a task's posterior below which training ends."""
 _STRENGTHS = tuple(2 ** (j / 2) for j in range(9))
@@ -76,6 +77,12 @@ class Product:
     strength: float = 1.0
 
 
+def several(problem: Problem) -> bool:
+    """Tell whether most tasks with answers have several; the posterior of one answer is flat."""
+    answers = problem.design.votes.sum(1)
+    return float((answers > 1).sum()) >= 0.5 * float((answers > 0).sum())
+
+
 def once(problem: Problem, learner: Learner, alone: FloatArray, prior: FloatArray) -> FloatArray:
     """Multiply the posterior of the answers by a classifier that was trained on it, over its class shares.
 
@@ -86,11 +93,9 @@ def once(problem: Problem, learner: Learner, alone: FloatArray, prior: FloatArra
     -------
     shape (N, K)
     """
-    answers = problem.design.votes.sum(1)
-    several = float((answers > 1).sum()) >= 0.5 * float((answers > 0).sum())
     base = np.log(np.maximum(prior, 1e-12))
     evidence = np.log(np.maximum(alone, 1e-12)) - base
-    targets = alone if several else problem.votes()
+    targets = alone if several(problem) else problem.votes()
     posterior = _times(problem, learner, evidence, base, targets, 1).posterior
     if problem.gold is not None:
         known = problem.gold.numpy() >= 0
@@ -104,6 +109,7 @@ def best(
     alone: FloatArray,
     prior: FloatArray,
     kept: Kept,
+    turns: int = TURNS,
 ) -> tuple[Learner, Product]:
     """Retrain a classifier on the product until that settles.
 
@@ -116,13 +122,13 @@ def best(
     alone, prior : shapes (N, K) and (K,)
         Posterior and class prior by the answers alone.
     kept : Kept
+    turns : int
+        How often it is trained at most.
     """
     number = problem.design.votes.sum(1).cpu().double().clamp_min(1)[:, None].numpy()
     base = np.log(np.maximum(prior, 1e-12))
     evidence = np.log(np.maximum(alone, 1e-12)) - base / design_effect(number, kept.correlation)
-    fits = [
-        _times(problem, one, evidence, base, alone, _TURNS, kept.timid) for one in candidates
-    ]
+    fits = [_times(problem, one, evidence, base, alone, turns, kept.timid) for one in candidates]
     clearly = len(fits) > 1 and guard.clear(fits[-1].likelihood - fits[0].likelihood)
     at = -1 if clearly else 0
     return candidates[at], fits[at]
@@ -201,12 +207,8 @@ def powers(
 
     for _ in range(_SWEEPS):
         before = strength, weight
-        strength = _largest(lambda beta: gain(beta, before[1]), _STRENGTHS)
-        weight = _largest(lambda w, beta=strength: gain(beta, w), _WEIGHTS)
+        strength = max(_STRENGTHS, key=functools.partial(gain, w=before[1]))
+        weight = max(_WEIGHTS, key=functools.partial(gain, strength))
         if (strength, weight) == before:
             break
     return strength, weight
-
-
-def _largest(of: Callable[[float], float], values: Sequence[float]) -> float:
-    return max(values, key=of)

@@ -34,8 +34,8 @@ _OWN = 2.0
 """Answers by which tables of labels are drawn towards those of all workers."""
 
 
-def why(problem: Problem, together: Joint, alone: FloatArray) -> str | None:
-    """Say why labels learned with features are not trusted; None where they are.
+def unexplained(problem: Problem, together: Joint, alone: FloatArray) -> str | None:
+    """Say how much agreement labels learned with features leave unexplained; None if no more than those of the answers.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def why(problem: Problem, together: Joint, alone: FloatArray) -> str | None:
     )
     answers = problem.design.votes.sum(1).double()
     pairs = float((answers * (answers - 1)).sum()) / 2
-    if pairs > 0 and with_features - without > _LEFT + _ERRORS / np.sqrt(pairs):
-        return (
-            "given labels that are learned with features, answers to a task agree more than given those of the answers "
-            f"alone (correlation {with_features:.2f}, {without:.2f})"
-        )
-    return _contradicted(problem, together)
+    if pairs <= 0 or with_features - without <= _LEFT + _ERRORS / np.sqrt(pairs):
+        return None
+    return (
+        "given labels that are learned with features, answers to a task agree more than given those of the answers "
+        f"alone (correlation {with_features:.2f}, {without:.2f})"
+    )
 
 
 def left_over(design: DesignMatrix, posterior: FloatArray) -> float:
@@ -67,8 +67,8 @@ def left_over(design: DesignMatrix, posterior: FloatArray) -> float:
     return within_task_correlation(design, states, cells / cells.sum(1, keepdim=True))
 
 
-def _contradicted(problem: Problem, together: Joint) -> str | None:
-    """Say how much less likely known labels are than their posteriors expect, if clearly."""
+def contradicted(problem: Problem, together: Joint) -> str | None:
+    """Say how much less likely known labels are than their posteriors expect; None if not clearly so."""
     if problem.gold is None:
         return None
     known = np.flatnonzero(problem.gold.numpy() >= 0)

@@ -13,7 +13,16 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.features import beside, choice, doubt, guard, joint, learners, neighbours, partitions
+from deem_crowd.features import (
+    beside,
+    choice,
+    doubt,
+    guard,
+    joint,
+    learners,
+    neighbours,
+    partitions,
+)
 from deem_crowd.features.beside import Kept
 from deem_crowd.features.learners import Learner, Predictor, SklearnLearner
 from deem_crowd.features.logistic import moments
@@ -85,7 +94,7 @@ def learn(
     progress: Progress | None = None,
     regions: int = 1,
     one_sided: bool = False,
-    kept: Kept = Kept(),
+    kept: Kept | None = None,
 ) -> Learned | None:
     """Learn labels and a classifier together, where that is safe.
 
@@ -110,7 +119,7 @@ def learn(
         In so many clusters of the features a worker has a table each; 1: one table a worker.
     one_sided : bool
         Whether most sources speak for one class; see :mod:`deem_crowd.selection.one_sided`.
-    kept : Kept
+    kept : Kept, optional
         Whether ``alone`` is kept fixed, and how it counts where it is.
 
     Returns
@@ -148,7 +157,7 @@ def learn(
             seed,
             progress or Progress("", "", False),
             one_sided,
-            kept,
+            kept or Kept(),
         )
     return replace(learned, regions=parts)
 
@@ -226,8 +235,14 @@ def _chosen(
     if guard.harmful(gains):
         return _plain(problem, learner, alone, _said(gain, "less likely"))
     why = f"{predicted}; {_said(gain)}"
+    if beside.several(problem) and not guard.clear(gain):
+        # nothing says that tables which are learned anew know more than those of the answers alone
+        return _beside(problem, candidates, alone, prior, kept, why)
     together = partitions.fit(divisions, learner, progress)
-    doubted = doubt.why(problem, together, alone)
+    doubted = doubt.unexplained(problem, together, alone)
+    if doubted is not None:  # each training would follow further what is not the label
+        return _beside(problem, candidates, alone, prior, kept, f"{doubted}; {predicted}", turns=1)
+    doubted = doubt.contradicted(problem, together)
     if doubted is not None:
         return _beside(problem, candidates, alone, prior, kept, f"{doubted}; {predicted}")
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
@@ -284,8 +299,9 @@ def _beside(
     prior: FloatArray,
     kept: Kept,
     why: str,
+    turns: int = beside.TURNS,
 ) -> Learned:
-    learner, found = beside.best(problem, candidates, alone, prior, kept)
+    learner, found = beside.best(problem, candidates, alone, prior, kept, turns)
     learned = _finished(problem, learner, PRODUCT, why, found.posterior, None)
     return replace(learned, correlation=kept.correlation, strength=found.strength)
 
