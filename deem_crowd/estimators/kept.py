@@ -6,13 +6,17 @@ from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.features.beside import Kept
 from deem_crowd.selection import candidates
 
+_TIMID, _SURE = (1.0, 16.0), (0.125, 1.0)
+"""Powers of the odds that are looked for: of one usual skill or shares of votes, and of one factor."""
+
 
 def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
     """Return whether the posterior of the answers is kept, since tables of workers do not say what it says.
 
     Tables that are learned together with a classifier know nothing of who answered, of what sources have in common, or
     of which of them repeat others. Nor are scores of which tables show no label votes with errors: tables that begin
-    with them follow the features wherever these lead. One usual skill, or the shares of votes, has no scale of its own.
+    with them follow the features wherever these lead. Beside a classifier, what one usual skill
+    or one factor says has no scale of its own.
 
     Parameters
     ----------
@@ -25,13 +29,17 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
         that repeat each other, and such tables tell them apart.
     """
     chosen = {one.name: one for one in model.candidates if one.weight > 0}
-    timid = candidates.COMMON in chosen
+    common = candidates.COMMON in chosen
     why = None
     grouped = any(candidates.GROUPED in one.why for one in chosen.values())
     if grouped or (candidates.COPIES in chosen and not regional):
         why = "sources repeat others, and count less"
     elif candidates.FIELDS in chosen and not regional:
         why = "sources know different fields"
-    elif {candidates.PRESENCE, candidates.FACTOR} & chosen.keys() or (timid and soft):
+    elif {candidates.PRESENCE, candidates.FACTOR} & chosen.keys() or (common and soft):
         why = "the answers show a label that tables of workers do not"
-    return Kept(why, 0.0 if model.pool is None else model.pool.correlation, timid)
+    correlation = 0.0 if model.pool is None else model.pool.correlation
+    powers = (1.0, 1.0)
+    if common or candidates.FACTOR in chosen:
+        powers = _TIMID if common else _SURE
+    return Kept(why, correlation, powers)

@@ -4,15 +4,17 @@ This is for answers of which tables of workers do not say what another model doe
 common, which of them repeat others. The classifier is trained on the product, again and again until that settles: EM in
 which p(answers | label) does not move.
 
-Where the answers show no label, what they say has no scale of its own: p(label | answers) of one usual skill, or the
-shares of votes, order the labels and are far too timid beside a classifier. How much it counts is then found together
-with the weight of the classifier's word. Answers e and features x are independent given the label, so that
+Where tables show no label, what the answers say has no scale of its own. One usual skill, or the shares of votes, order
+the labels, and are far too timid beside a classifier; one factor of scores is too sure where sources share more than
+the label. How much the answers count is then found together with the weight of the classifier's word. Answers e and
+features x are independent given the label, so that
 
     p(e, x) / (p(e) p(x)) = Σ_h p(h | e) p(h | x) / p(h),
 
 and of all p(h | e) and p(h | x) the true ones make the mean logarithm of this largest (Kong and Schoenebeck, *Water
 from two rocks*, EC 2018; Cao et al., *Max-MIG*, ICLR 2019). It is maximised over the powers β of the odds that the
-answers give, and w of the classifier's, with normal priors on log β and log w.
+answers give, and w of the classifier's, with normal priors on log β and log w. β is found once, with the classifier
+that has learned from the answers alone: later ones repeat to the answers what they learned from the product.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ FloatArray = npt.NDArray[np.float64]
 TURNS, _SETTLED_IN, _RESTED = 16, 2, 2e-3
 """The most times that the classifier is trained, in how many of the first its settings are chosen, and the mean change
 of a task's posterior below which training ends."""
-_STRENGTHS = tuple(2 ** (j / 2) for j in range(9))
+_STRENGTHS = tuple(2 ** (j / 2) for j in range(-6, 9))
 _WEIGHTS = tuple(2 ** (j / 2) for j in range(-4, 7))
 _SWEEPS = 6
 
@@ -50,13 +52,13 @@ class Kept:
         Why it is kept; None where tables of workers may be learned anew.
     correlation : float
         ρ by which it shrinks odds.
-    timid : bool
-        Whether the answers show no label, so that what they say has no scale.
+    powers : two floats
+        Between what powers of the odds that the answers give the best one is looked for: not at all if both are 1.
     """
 
     why: str | None = None
     correlation: float = 0.0
-    timid: bool = False
+    powers: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def best(
     number = problem.design.votes.sum(1).cpu().double().clamp_min(1)[:, None].numpy()
     base = np.log(np.maximum(prior, 1e-12))
     evidence = np.log(np.maximum(alone, 1e-12)) - base / design_effect(number, kept.correlation)
-    fits = [_times(problem, one, evidence, base, alone, turns, kept.timid) for one in candidates]
+    fits = [_times(problem, one, evidence, base, alone, turns, kept.powers) for one in candidates]
     clearly = len(fits) > 1 and guard.clear(fits[-1].likelihood - fits[0].likelihood)
     at = -1 if clearly else 0
     return candidates[at], fits[at]
@@ -141,7 +143,7 @@ def _times(
     base: FloatArray,
     targets: FloatArray,
     turns: int,
-    timid: bool = False,
+    limits: tuple[float, float] = (1.0, 1.0),
 ) -> Product:
     """Return the product of answers and classifier.
 
@@ -155,20 +157,21 @@ def _times(
         What the classifier is first trained on.
     turns : int
         How often it is trained at most.
-    timid : bool
-        Whether powers of both are found.
+    limits : two floats
+        See :attr:`Kept.powers`.
     """
     rows, weights = problem.rows, problem.taught()
-    strength, weight, some = 1.0, 1.0, sample(problem)
+    strength, some = 1.0, sample(problem)
     for turn in range(turns):
         log_q = learners.levelled(
             learner, rows.x, targets[rows.place], weights, problem.fold, turn < _SETTLED_IN
         )
         word = log_q - np.log(np.exp(log_q).mean(axis=0))
-        if timid:
-            told = evidence[rows.place[some]][weights[some] > 0]
-            strength, weight = powers(told, word[some][weights[some] > 0], base, strength, weight)
-        logits = strength * evidence + log_softmax(rows.spread(weight * word + base, base))
+        if turn == 0 and limits[0] < limits[1]:  # later classifiers have learned from products
+            taught = weights[some] > 0
+            told = evidence[rows.place[some]][taught]
+            strength = powers(told, word[some][taught], base, limits)[0]
+        logits = strength * evidence + log_softmax(rows.spread(word + base, base))
         log_posterior = log_softmax(logits)
         posterior = np.exp(log_posterior)
         change = float(np.abs(posterior - targets).max(axis=1).mean())
@@ -182,8 +185,7 @@ def powers(
     evidence: FloatArray,
     word: FloatArray,
     base: FloatArray,
-    strength: float = 1.0,
-    weight: float = 1.0,
+    limits: tuple[float, float],
 ) -> tuple[float, float]:
     """Return β and w, which make features and answers tell most of one another.
 
@@ -193,9 +195,10 @@ def powers(
         Logarithms of what answers and features say of the classes, less those of the class shares.
     base : shape (K,)
         Logarithms of the class shares.
-    strength, weight : float
-        Where to begin.
+    limits : two floats
+        Of β.
     """
+    strength, weight = 1.0, 1.0
 
     def gain(beta: float, w: float) -> float:
         by_answers = np.exp(log_softmax(beta * evidence + base))
@@ -205,9 +208,10 @@ def powers(
         known = float(np.log(np.maximum(told, 1e-12)).sum())
         return known - 0.5 * float(np.log(beta) ** 2 + np.log(w) ** 2)
 
+    asked = [beta for beta in _STRENGTHS if limits[0] <= beta <= limits[1]]
     for _ in range(_SWEEPS):
         before = strength, weight
-        strength = max(_STRENGTHS, key=functools.partial(gain, w=before[1]))
+        strength = max(asked, key=functools.partial(gain, w=before[1]))
         weight = max(_WEIGHTS, key=functools.partial(gain, strength))
         if (strength, weight) == before:
             break

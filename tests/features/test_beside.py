@@ -1,0 +1,134 @@
+"""What the answers say by themselves, kept beside a classifier: repeated sources, groups, scores without a scale."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deem_crowd import DEEM, DataWarning, DEEMAggregator
+from deem_crowd.features import beside
+from deem_crowd.features.logistic import log_softmax
+from deem_crowd.selection.candidates import COMMON, COPIES
+
+N = 400
+
+
+def things(rng: np.random.Generator, k: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return eight features a thing and its class."""
+    centres = rng.normal(size=(k, 8))
+    centres *= apart / np.linalg.norm(centres, axis=1, keepdims=True)
+    truth = rng.integers(k, size=N)
+    return rng.normal(size=(N, 8)) + centres[truth], truth
+
+
+def copied(rng: np.random.Generator, truth: np.ndarray) -> pd.DataFrame:
+    """Return the answers of ten sources, of which the first has five copies beside."""
+    right = rng.random((N, 10)) < np.append(0.5, rng.uniform(0.5, 0.75, 9))
+    named = np.where(right, truth[:, None], (truth[:, None] + rng.integers(1, 3, (N, 10))) % 3)
+    slips = rng.random((N, 5)) < 0.05
+    copies = np.where(slips, rng.integers(3, size=(N, 5)), named[:, :1])
+    task, worker = np.nonzero(rng.random((N, 15)) < 0.6)
+    label = np.hstack([named, copies])[task, worker]
+    return pd.DataFrame({"task": task, "worker": worker, "label": label})
+
+
+def scored(rng: np.random.Generator, truth: np.ndarray) -> np.ndarray:
+    """Return what three sources hold for probable, shape (N, 3, 3)."""
+    logits = 1.2 * rng.normal(size=(N, 3, 3))
+    logits[np.arange(N), truth] += rng.uniform(0.8, 2.2, 3)
+    odds = np.exp(logits)
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def log_loss(probas: np.ndarray, truth: np.ndarray) -> float:
+    return float(-np.log(np.maximum(probas[np.arange(len(truth)), truth], 1e-12)).mean())
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_sources_that_repeat_others_count_less_with_features_too(told: bool) -> None:
+    rng = np.random.default_rng(5)
+    x, truth = things(rng, 3, 1.8)
+    answers = copied(rng, truth)
+    groups = {"first": [0, 10, 11, 12, 13, 14]} if told else None
+    alone = DEEMAggregator(groups=groups).fit(answers)
+    assert alone.selection_.set_index("candidate")["weight"][COPIES] > 0
+    both = DEEMAggregator(groups=groups).fit(answers, features=pd.DataFrame(x))
+    assert both.features_use_ is not None
+    assert both.features_use_.startswith("product: sources repeat others")
+    right = [(agg.labels_ == truth[agg.labels_.index]).mean() for agg in (alone, both)]
+    assert right[1] >= right[0] + 0.02
+
+
+@pytest.mark.parametrize(("apart", "more"), [(0.8, -0.005), (2.8, 0.05)])
+def test_scores_of_which_tables_show_no_label_are_not_learned_anew(
+    apart: float, more: float
+) -> None:
+    rng = np.random.default_rng([2, round(10 * apart)])
+    x, truth = things(rng, 3, apart)
+    scores = scored(rng, truth)
+    alone, both = DEEM().fit(scores), DEEM().fit(scores, features=x)
+    assert alone.selection_.set_index("candidate")["weight"][COMMON] > 0
+    assert (both.labels_ == truth).mean() >= (alone.labels_ == truth).mean() + more
+    assert log_loss(both.probas_, truth) < log_loss(alone.probas_, truth) - 0.1
+
+
+def test_predictions_and_files_know_how_much_scores_count(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    x, truth = things(rng, 3, 0.8)
+    scores = scored(rng, truth)
+    model = DEEM().fit(scores, features=x)
+    told = model.predict_proba(scores, features=x)
+    assert log_loss(told, truth) < log_loss(model.probas_, truth) + 0.05
+    model.save(tmp_path / "model")
+    loaded = DEEM.load(tmp_path / "model").predict_proba(scores, features=x)
+    np.testing.assert_allclose(loaded, told)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    by_answers=st.sampled_from([0.25, 1.0, 4.0]),
+    by_features=st.sampled_from([0.5, 1.0, 2.0]),
+)
+def test_powers_undo_what_odds_were_raised_to(
+    seed: int, by_answers: float, by_features: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    truth, base = rng.integers(3, size=4_000), np.log(np.full(3, 1 / 3))
+
+    def told(power: float) -> np.ndarray:
+        """Return calibrated log-odds of noisy looks at the truth, raised to 1 / power."""
+        looks = rng.normal(size=(len(truth), 3)) + 2 * np.eye(3)[truth]
+        return np.asarray(log_softmax(2 * looks) / power)
+
+    found = beside.powers(told(by_answers), told(by_features), base, (1 / 8, 16.0))
+    np.testing.assert_allclose(np.log2(found), np.log2([by_answers, by_features]), atol=0.51)
+
+
+def test_tables_are_learned_only_where_held_out_answers_are_likelier(few_fits: None) -> None:
+    rng = np.random.default_rng(3)
+    x, truth = things(rng, 3, 1.0)
+    right = rng.random((N, 2)) < 0.5
+    label = np.where(right, truth[:, None], (truth[:, None] + rng.integers(1, 3, (N, 2))) % 3)
+    answers = pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(N), 2),
+            "worker": rng.integers(20, size=2 * N),
+            "label": label.ravel(),
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        agg = DEEMAggregator().fit(answers, features=pd.DataFrame(x))
+    assert agg.features_use_ is not None
+    use, why = agg.features_use_.split(":", 1)
+    gain = float(why.split("with them: ")[1].split()[0])
+    error = float(why.split("standard error ")[1])
+    assert use == ("joint" if gain > error else "product")
+    assert gain < error
