@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deem_crowd.estimators.fitted import FittedModel
-from deem_crowd.features.beside import Kept
+from deem_crowd.features.beside import AS_IS, Kept
 from deem_crowd.selection import candidates
 
 _TIMID, _SURE = (1.0, 16.0), (0.125, 1.0)
@@ -39,7 +39,7 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
     elif {candidates.PRESENCE, candidates.FACTOR} & chosen.keys() or (common and soft):
         why = "the answers show a label that tables of workers do not"
     correlation = 0.0 if model.pool is None else model.pool.correlation
-    powers = (1.0, 1.0)
+    powers = AS_IS
     if common or candidates.FACTOR in chosen:
         powers = _TIMID if common else _SURE
     return Kept(why, correlation, powers)

@@ -40,6 +40,8 @@ of a task's posterior below which training ends."""
 _STRENGTHS = tuple(2 ** (j / 2) for j in range(-6, 9))
 _WEIGHTS = tuple(2 ** (j / 2) for j in range(-4, 7))
 _SWEEPS = 6
+AS_IS = (1.0, 1.0)
+"""Limits of β where what the answers say has a scale."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Kept:
 
     why: str | None = None
     correlation: float = 0.0
-    powers: tuple[float, float] = (1.0, 1.0)
+    powers: tuple[float, float] = AS_IS
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def _times(
     base: FloatArray,
     targets: FloatArray,
     turns: int,
-    limits: tuple[float, float] = (1.0, 1.0),
+    limits: tuple[float, float] = AS_IS,
 ) -> Product:
     """Return the product of answers and classifier.
 

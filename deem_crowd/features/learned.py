@@ -235,9 +235,9 @@ def _chosen(
     if guard.harmful(gains):
         return _plain(problem, learner, alone, _said(gain, "less likely"))
     why = f"{predicted}; {_said(gain)}"
-    if beside.several(problem) and not guard.clear(gain):
-        # nothing says that tables which are learned anew know more than those of the answers alone
-        return _beside(problem, candidates, alone, prior, kept, why)
+    if kept.powers == beside.AS_IS and beside.several(problem) and not guard.clear(gain):
+        # the answers show a label, and nothing says that tables which are learned anew know more
+        return _beside(problem, candidates, alone, prior, kept, why, turns=1)
     together = partitions.fit(divisions, learner, progress)
     doubted = doubt.unexplained(problem, together, alone)
     if doubted is not None:  # each training would follow further what is not the label
