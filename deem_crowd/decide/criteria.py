@@ -16,6 +16,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _CACHED = 2**18
 """Numbers in an intermediate array that stays in the cache."""
+_ROUNDING = 1e-14
+"""A smaller gain is what sums of probabilities lose or gain by rounding."""
 
 
 def least_confidence(posterior: FloatArray) -> FloatArray:
@@ -51,7 +53,8 @@ def expected_error_reduction(posterior: FloatArray, table: FloatArray) -> FloatA
     after = np.zeros(len(posterior))
     for row in table:
         after += _largest(posterior * row)
-    return np.asarray(np.maximum(after - _largest(posterior), 0.0))
+    gain = after - _largest(posterior)
+    return np.where(gain > _ROUNDING, gain, 0.0)
 
 
 def expected_information(posterior: FloatArray, table: FloatArray) -> FloatArray:

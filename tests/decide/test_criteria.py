@@ -140,3 +140,15 @@ def test_certain_rows_have_no_uncertainty() -> None:
     for criterion in criteria.UNCERTAINTY.values():
         assert criterion(sure).tolist() == [0, 0, 0]
     assert criteria.entropy(np.full((1, 4), 0.25)) == pytest.approx(math.log(4))
+
+
+@given(beliefs())
+def test_an_answer_that_cannot_change_a_label_gains_exactly_nothing(case) -> None:
+    """Sums of products that are equal in theory differ by rounding, which is no gain to be listed."""
+    posterior, table = case
+    best = posterior.argmax(axis=1)
+    joint = posterior[:, :, None] * table.T  # of label and answer
+    firm = (joint.argmax(axis=1) == best[:, None]).all(axis=1)
+    gains = criteria.expected_error_reduction(posterior, table)
+    assert (gains[firm] == 0).all()
+    assert (gains[~firm] >= 0).all()
