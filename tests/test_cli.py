@@ -682,3 +682,57 @@ def test_a_pipe_takes_the_format_that_is_asked_for(folder: Path) -> None:
         assert done.exit_code == 0, done.stderr
         reader.join(20)
         assert got[0].startswith(first)
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["asked for", "an ordered categorical"])
+def test_ratings_have_their_median_and_mean_beside_the_label(folder: Path, asked: bool) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(1, 6, size=40)
+    frame = pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(40), 4),
+            "worker": np.tile(np.arange(4), 40),
+            "label": np.clip(np.repeat(truth, 4) + rng.integers(-1, 2, size=160), 1, 5),
+        }
+    )
+    by_name = pd.Categorical(frame["label"].astype(str), list("12345"), ordered=True)
+    (frame if asked else frame.assign(label=by_name)).to_parquet("ratings.parquet")
+    order = ("--set", "ordered=true") if asked else ()
+    result = call("aggregate", "ratings.parquet", "-o", "labels.csv", *order)
+    assert result.exit_code == 0, result.stderr
+    fitted = DEEMAggregator(ordered=True).fit(frame)
+    written = pd.read_csv("labels.csv", index_col="task")
+    assert written.columns.tolist() == ["label", "median", "mean"]
+    for name, expected in (
+        ("label", fitted.labels_), ("median", fitted.median_), ("mean", fitted.mean_),
+    ):  # fmt: skip
+        assert written[name].to_numpy() == pytest.approx(expected.to_numpy(dtype=float)), name
+    assert (
+        call("aggregate", "ratings.parquet", "-o", "names.csv", "--set", "ordered=false").exit_code
+        == 0
+    )
+    assert pd.read_csv("names.csv").columns.tolist() == ["task", "label"]
+
+
+def test_contested_ratings_are_blank_in_all_columns(folder: Path) -> None:
+    rng = np.random.default_rng(1)
+    answers = rng.integers(1, 6, size=(30, 3))
+    frame = pd.DataFrame(answers).stack().reset_index()
+    frame.set_axis(["task", "worker", "label"], axis=1).to_csv("ratings.csv", index=False)
+    line = ("aggregate", "ratings.csv", "-o", "labels.csv", "--set", "ordered=true")
+    assert call(*line, "--contested", "missing").exit_code == 0
+    blank = pd.read_csv("labels.csv", index_col="task").isna()
+    assert blank["label"].any()
+    assert (blank.all(axis=1) == blank.any(axis=1)).all()
+
+
+def test_numbers_that_show_no_label_may_be_ratings(folder: Path) -> None:
+    rng = np.random.default_rng(2)
+    seen = rng.uniform(5, 95, size=60)[:, None] + rng.normal(0, 8, size=(60, 4))
+    frame = pd.DataFrame(seen.round().astype(int)).stack().reset_index()
+    frame.set_axis(["task", "worker", "label"], axis=1).to_csv("ratings.csv", index=False)
+    said = call("aggregate", "ratings.csv", "-o", "labels.csv")
+    assert "show no label" in said.stderr
+    assert "if they are ratings, fit with ordered=True" in said.stderr.replace("\n", " ")
+    both = call("aggregate", "ratings.csv", "-o", "labels.csv", "--summary").stderr
+    assert both.count("if they are ratings") == 1

@@ -76,7 +76,12 @@ class Contested(str, Enum):
 def aggregate(
     asked: intake.Reading,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Where the labels go: columns task, label.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where the labels go: columns task, label; of ordered classes median and mean as well.",
+        ),
     ] = "-",
     method: Annotated[
         str, typer.Option(help="An aggregator that `deem-crowd plugins` lists.")
@@ -153,7 +158,7 @@ def aggregate(
     about = results.summary(aggregator, method) if summary else ""
     sentences = [] if summary else results.findings(aggregator, known)
     tables = _beside(aggregator, labels, settled, method, outputs)
-    table = results.labels(labels, settled)
+    table = results.with_middles(results.labels(labels, settled), aggregator, settled)
     if contested is Contested.missing:
         table = results.without_contested(table, aggregator, method)
     tables.append((table, output))

@@ -74,6 +74,23 @@ def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
     return pd.DataFrame({"task": answers.tasks, "label": labels.array})
 
 
+def with_middles(table: pd.DataFrame, aggregator: Any, answers: Answers) -> pd.DataFrame:
+    """Return the labels with columns ``median`` and ``mean`` beside them where DEEM took the classes as ordered."""
+    import pandas as pd
+
+    from deem_crowd.estimators.aggregator import DEEMAggregator
+
+    if not isinstance(aggregator, DEEMAggregator) or not aggregator.__sklearn_is_fitted__():
+        return table
+    classes, ordered = answers.classes, aggregator.ordered
+    if ordered is None:
+        ordered = isinstance(classes, pd.CategoricalIndex) and bool(classes.ordered)
+    if not ordered or len(classes) < 3:
+        return table
+    middles = {"median": aggregator.median_, "mean": aggregator.mean_}
+    return table.assign(**{n: one.reindex(table["task"]).array for n, one in middles.items()})
+
+
 def without_contested(table: pd.DataFrame, aggregator: Any, method: str) -> pd.DataFrame:
     """Return the labels without those that the aggregator says need another look."""
     contested = _said(aggregator, method, "contested_")
@@ -82,7 +99,8 @@ def without_contested(table: pd.DataFrame, aggregator: Any, method: str) -> pd.D
             f"{method} does not say which labels are contested", param_hint="--contested"
         )
     marks = contested.reindex(table["task"], fill_value=False).to_numpy()
-    return table.assign(label=table["label"].astype(object).mask(marks, None))
+    blank = {name: table[name].astype(object).mask(marks, None) for name in table.columns[1:]}
+    return table.assign(**blank)
 
 
 def probabilities(

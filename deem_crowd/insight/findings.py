@@ -188,13 +188,14 @@ def of_fit(model: Model, counts: Pairs | None) -> list[str]:
     told = counts is not None and bool(np.triu(counts.common >= LEAST_COMMON, 1).any())
     panel = compare(results, counts) if told else Panel.without_pairs()
     sentences = warnings_of(results, panel, results.known)
-    return [sentence for sentence in sentences if sentence != NO_LABEL]
+    return [sentence for sentence in sentences if not sentence.startswith(NO_LABEL)]
 
 
 def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) -> list[str]:
     """Return the sentences of :func:`findings` for results at hand."""
     workers, classes = results.answers.workers, results.answers.classes
-    sentences = [NO_LABEL] if (no_label := shows_no_label(results)) else []
+    advice = ordered.hint(results) if (no_label := shows_no_label(results)) else None
+    sentences = [NO_LABEL if advice is None else f"{NO_LABEL} {advice}."] if no_label else []
     camp, groups = repetition(panel)
     groups = [group for group in groups if not panel.is_named(group)]
     remedy = (
@@ -333,7 +334,7 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
             f"Worth at most {panel.effective_sources:.1f} independent sources, of {panel.n_workers}"
         )
     lines += [f"! {sentence}" for sentence in warnings_of(results, panel)[:4]]
-    advice = ordered.hint(results)
+    advice = None if shows_no_label(results) else ordered.hint(results)  # a finding gives it
     return "\n".join(lines if advice is None else [*lines, advice])
 
 
