@@ -21,7 +21,7 @@ from deem_crowd.estimators.growth import growth_of
 from deem_crowd.estimators.information import information_of
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.recipe import Recipe
-from deem_crowd.estimators.starts import ONE, continued, first_energy
+from deem_crowd.estimators.starts import ONE, continued, first_energy, if_any
 from deem_crowd.exceptions import DataError, DataWarning, first_few
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, make_design
@@ -85,7 +85,7 @@ def _of_many_classes(
     progress: Progress | None,
     group: Group,
 ) -> tuple[SparseModel, NamedPosterior]:
-    known = None if gold is None else _among(used, n_classes)[gold]
+    known = None if (told := if_any(gold, group)) is None else _among(used, n_classes)[told]
     model, posterior, uninformed, converged = many_classes.fit(
         answers, used, n_classes, recipe, known, progress, group
     )
@@ -138,14 +138,14 @@ def fit_answers(
     MemoryNeedError
         Before anything is allocated, if tables and posteriors would not fit.
     """
+    gold = if_any(gold, group)
     compact, used = only_used_classes(answers, gold, group)
     n_states = _n_states(recipe, len(used))
     balance = shares(recipe.class_balance, answers.classes, used)
     keep = keep and balance is None  # a few more answers would move all probabilities
     design = make_design(compact, recipe.device, recipe.dtype, n_states, group)
-    known: torch.Tensor | None = None
-    if gold is not None and len(used):
-        known = torch.from_numpy(_among(used, answers.n_classes)[gold])
+    place = _among(used, answers.n_classes)
+    known = None if gold is None or not len(used) else torch.from_numpy(place[gold])
     generator = recipe.generator()
     warm_starts = continued(present, compact, used, recipe)
     begin = warm_starts.get(ONE)

@@ -11,6 +11,7 @@ from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
+from deem_crowd.model.group import Group
 from deem_crowd.training.em import WarmStart
 from deem_crowd.training.one_unit import LARGE
 
@@ -33,6 +34,12 @@ def continued(
         if warm_start.energy.n_workers <= answers.n_workers
         and (name != ONE or (ours and warm_start.energy.n_subtypes == recipe.settings.n_subtypes))
     }
+
+
+def if_any(gold: IntArray | None, group: Group) -> IntArray | None:
+    """Return known labels, or None where no process has any: they change nothing then."""
+    known = gold is not None and (gold >= 0).any()
+    return gold if float(group.reduce(torch.tensor(float(known)).double())) > 0 else None
 
 
 def first_energy(

@@ -55,6 +55,9 @@ class Regression:
         Of Δ: the inverse of its variance.
     common : float
         The same of s and b.
+    offset : pair of shapes (K,), optional
+        What is added to the logits of these rows, and what to those of other tasks: where rows were chosen by their
+        labels, the classes' log-shares among them, and among all tasks.
     """
 
     def __init__(
@@ -64,9 +67,12 @@ class Regression:
         scale: float,
         penalty: float,
         common: float = 1.0,
+        offset: tuple[FloatArray, FloatArray] | None = None,
     ) -> None:
         self._features, self._base = features, base
         self._usual, self._penalty, self._common = scale, penalty, common
+        none = np.zeros(1)
+        self._here, self._elsewhere = (none, none) if offset is None else offset
         self._scale, self._bias, self._weight = scale, np.zeros(0), np.zeros((0, 0))
         self._skill = np.zeros(0)
 
@@ -86,7 +92,7 @@ class Regression:
         def loss(values: FloatArray) -> tuple[float, FloatArray]:
             scale, bias, skill = values[0], values[1 : 1 + k], values[1 + k : 1 + k + d]
             weight = values[1 + k + d :].reshape(-1, k)
-            logits = scale * base + bias + features @ weight + _by_class(own, skill)
+            logits = scale * base + self._here + bias + features @ weight + _by_class(own, skill)
             logits -= logsumexp(logits, axis=1, keepdims=True)
             off = (scale - self._usual) / _SCALE_SPREAD
             value = -(truth * logits).sum() + 0.5 * self._penalty * (weight**2).sum()
@@ -121,7 +127,7 @@ class Regression:
     def predict(self, rows: npt.NDArray[np.intp]) -> FloatArray:
         """Return p(label) of some rows, shape (n, K)."""
         features = self._features[rows]
-        logits = features @ self._weight + self._bias
+        logits = features @ self._weight + self._bias + self._here
         logits += _by_class(_own_answers(features, len(self._bias)), self._skill)
         if self._base is not None:
             logits = logits + self._scale * self._base[rows]
@@ -130,7 +136,7 @@ class Regression:
     def energy(self, tables: FloatArray, log_prior: FloatArray) -> Energy:
         """Return the energy with this posterior."""
         skills = self._skill[:, None, None] * np.eye(len(self._bias))
-        weight, bias = self._weight.reshape(tables.shape) + skills, self._bias
+        weight, bias = self._weight.reshape(tables.shape) + skills, self._bias + self._elsewhere
         if self._base is not None:
             weight, bias = weight + self._scale * tables, bias + self._scale * log_prior
         table = torch.from_numpy(np.ascontiguousarray(weight))

@@ -115,7 +115,7 @@ def select(
     )
     meanwhile = counted_pairs if parts.dependence else None
     hierarchy, (name, structured) = training.first_two(asked, meanwhile)
-    rival = None if hierarchy is None or not parts.hierarchy or training.taught else hierarchy.bound
+    rival = None if hierarchy is None or not parts.hierarchy else hierarchy.bound
     tables = training.tables(beat=rival)
     told = groups.told(answers, group, design.reduce_array)
     if gold is None:
@@ -150,7 +150,7 @@ def select(
                 )
         power, why = _repeating(training, answers, counted, number, model, told)
     if power is not None:
-        return replace(_copies(training, tables, power, why), pairs=counted)
+        return replace(_copies(training, tables, power, why), pairs=counted, power=power)
     return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
 
 
@@ -165,7 +165,7 @@ def _repeating(
     """Return what an answer of each source counts, shape (D,), where sources repeat one another, and why; else None."""
     design = training.design
     skills = em.chance_corrected_skills(design, model)
-    if told is None and not training.taught:
+    if told is None:
         family = exchangeable.find(counted, len(skills))
         if family is not None:
             why = exchangeable.described(family)
@@ -285,13 +285,7 @@ def _pooled(
     structured: Member,
 ) -> Selected:
     """Pool the structured member, the better tables, and the member with the largest bound."""
-    # A few known labels that contradict the answers would invert workers' accuracies, so gold leaves plain tables.
-    drawn = (
-        training.parts.hierarchy
-        and not training.taught
-        and hierarchy is not None
-        and hierarchy.bound > tables.bound
-    )
+    drawn = training.parts.hierarchy and hierarchy is not None and hierarchy.bound > tables.bound
     better, other = (hierarchy, tables) if drawn and hierarchy is not None else (tables, hierarchy)
     best = better
     if training.ordered and structured.bound > best.bound:
@@ -300,7 +294,7 @@ def _pooled(
     subtypes = training.subtypes(largest) if training.parts.subtypes else None
     if subtypes is not None and subtypes.bound > largest:
         best = subtypes
-    if best is better and other is not None and training.parts.hierarchy and not training.taught:
+    if best is better and other is not None and training.parts.hierarchy:
         # Where the evidence says that workers follow their accuracies, these tables say what one coin a worker says,
         # on the way to its maximum, and count twice. Else the same reading twice would say nothing more.
         follows = isinstance(better, Hierarchical) and better.strength == STRENGTHS[-1]

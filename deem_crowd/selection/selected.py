@@ -38,7 +38,7 @@ class Selected:
     pairs : Pairs, optional
         How often sources agree in pairs, where that was asked.
     power : float64, shape (D,), optional
-        What an answer of each source counts, as the groups say that were given, where the pool is still to be made.
+        What an answer of each source counts, where sources repeat one another.
     """
 
     candidates: list[Candidate]

@@ -1,0 +1,121 @@
+"""Tasks whose labels are known, those of all processes together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.group import ALONE, Group
+from deem_crowd.selection.regression import FloatArray, IntArray, indicators
+
+_DECIMALS = 4
+_PRIME = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """The tasks of all processes whose labels are known, n of them, one process after another.
+
+    Attributes
+    ----------
+    features : sparse matrix, shape (n, D·K)
+        Which (worker, answer) each has.
+    label : integers, shape (n,)
+    sizes : shape (n,)
+        Answers to each.
+    mine : slice
+        Those of this process.
+    places : integers
+        Where these stand among its tasks.
+    group : Group
+    """
+
+    features: sparse.csr_matrix
+    label: IntArray
+    sizes: FloatArray
+    mine: slice
+    places: npt.NDArray[np.intp]
+    group: Group
+
+    @classmethod
+    def of(cls, answers: Answers, gold: IntArray, group: Group = ALONE) -> Known:
+        """Return those of this process, ``gold`` of shape (N,) being −1 where a label is unknown, and of the others."""
+        places = np.flatnonzero(gold >= 0)
+        own = indicators(answers, places)
+        sizes = np.diff(answers.task_ptr)[places]
+        about = np.stack([gold[places], sizes, np.diff(own.indptr)], 1).astype(np.int64)
+        every, begin = group.gathered(torch.from_numpy(about))
+        label, of_all, lengths = every.numpy().T
+        column, mass = (
+            group.gathered(torch.from_numpy(values))[0].numpy()
+            for values in (own.indices.astype(np.int64), own.data.astype(np.float64))
+        )
+        pointers = np.concatenate([[0], np.cumsum(lengths)])
+        features = sparse.csr_matrix(
+            (mass, column, pointers), shape=(len(label), own.shape[1]), copy=True
+        )
+        mine = slice(begin, begin + len(places))
+        return cls(features, label, of_all.astype(np.float64), mine, places, group)
+
+    def chances(self, posterior: FloatArray, drawn: FloatArray | None = None) -> FloatArray:
+        """Return what a posterior of this process's tasks, shape (N, K), says of all n known labels, shape (n,).
+
+        ``drawn``, shape (K,), is the logarithm of how often tasks of a class were chosen for gold, up to a constant:
+        posteriors are then of tasks that were chosen so.
+        """
+        here = posterior[self.places]
+        if drawn is not None:
+            here = here * np.exp(drawn)
+            here = here / here.sum(1, keepdims=True).clip(1e-300)
+        own = here[np.arange(len(here)), self.label[self.mine]]
+        chances: FloatArray = self.group.gathered(torch.from_numpy(own))[0].numpy()
+        return chances
+
+    def of_some(self, n_tasks: int, rows: npt.NDArray[np.intp]) -> IntArray:
+        """Return known labels of this process's N tasks, shape (N,), −1 but for some of those that are known."""
+        part = np.full(n_tasks, -1, dtype=np.int64)
+        kept = np.isin(np.arange(self.mine.start, self.mine.stop), rows)
+        part[self.places[kept]] = self.label[self.mine][kept]
+        return part
+
+
+def in_order(
+    features: sparse.csr_matrix,
+    known: IntArray,
+    sizes: FloatArray,
+    told: FloatArray,
+    free: FloatArray,
+    k: int,
+) -> npt.NDArray[np.intp]:
+    """Return the order of n known labels by their chances in the fit without gold, (n,), whatever the order of rows.
+
+    Ties, within rounding, go by the number of answers, by the chances in the clamped fit, and then by who gave them.
+    """
+    of_label = features.T @ np.eye(k)[known]
+    same = (features @ of_label)[np.arange(len(known)), known]
+    keys = (_marks(features, same, k), told, sizes, free)
+    return np.lexsort([np.round(key, _DECIMALS) for key in keys])
+
+
+def _marks(features: sparse.csr_matrix, start: FloatArray, k: int) -> IntArray:
+    """Return numbers, shape (n,), that tell tasks apart by which others share answers and workers, whatever the names.
+
+    An answer's number comes from those of the tasks that have it and of its worker's other answers, a task's from those
+    of its answers, three times (Weisfeiler and Leman's refinement, 1968). Sums of integers are exact in any order.
+    """
+    cells = features.astype(np.float64)
+    cells.data = np.rint(cells.data * 10**_DECIMALS)
+    cells = cells.astype(np.int64)
+    mark = np.rint(start * 10**_DECIMALS).astype(np.int64)
+    for _ in range(3):
+        of_answer = cells.T @ mark % _PRIME
+        of_answer = (
+            of_answer + 7 * np.repeat((of_answer**2 % _PRIME).reshape(-1, k).sum(1), k)
+        ) % _PRIME
+        mark = (31 * mark + cells @ (of_answer * of_answer % _PRIME)) % _PRIME
+    return mark
