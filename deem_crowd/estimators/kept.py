@@ -13,8 +13,8 @@ _TIMID, _SURE = (1.0, 16.0), (0.125, 1.0)
 def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
     """Return whether the posterior of the answers is kept, since tables of workers do not say what it says.
 
-    Tables that are learned together with a classifier know nothing of who answered, of what sources have in common, or
-    of which of them repeat others. Nor are scores of which tables show no label votes with errors: tables that begin
+    Tables that are learned together with a classifier know nothing of who answered, of what sources have in common, of
+    which of them repeat others, or of an order of the classes. Nor are scores of which tables show no label votes with errors: tables that begin
     with them follow the features wherever these lead. Beside a classifier, what one usual skill
     or one factor says has no scale of its own.
 
@@ -38,6 +38,8 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
         why = "sources know different fields"
     elif {candidates.PRESENCE, candidates.FACTOR} & chosen.keys() or (common and soft):
         why = "the answers show a label that tables of workers do not"
+    elif candidates.ORDERED in chosen:
+        why = "classes are ordered, and tables that are learned with features do not know the order"
     correlation = 0.0 if model.pool is None else model.pool.correlation
     powers = AS_IS
     if common or candidates.FACTOR in chosen:

@@ -126,3 +126,19 @@ def test_tables_are_learned_only_where_held_out_answers_are_likelier(
     assert use() == "joint"
     monkeypatch.setattr("deem_crowd.features.guard.clear", lambda gain, errors=1.0: False)
     assert use() == "product"
+
+
+def test_ratings_keep_their_order_beside_features() -> None:
+    """Tables that are learned with features do not know that an error of one step is likelier than one of five."""
+    rng = np.random.default_rng(6)
+    x, truth = things(rng, 10, 4.0)
+    seen = truth[:, None] + rng.normal(size=6) + rng.uniform(0.8, 2.2, 6) * rng.normal(size=(N, 6))
+    ratings = pd.DataFrame(np.clip(np.round(seen), 0, 9).astype(int)).stack().reset_index()
+    ratings.columns = ["task", "worker", "label"]
+    alone = DEEMAggregator(ordered=True).fit(ratings)
+    both = DEEMAggregator(ordered=True).fit(ratings, features=pd.DataFrame(x))
+    assert both.features_use_.startswith("product: classes are ordered")
+    losses = [log_loss(agg.probas_.to_numpy(), truth) for agg in (alone, both)]
+    errors = [float((agg.median_ - truth).abs().mean()) for agg in (alone, both)]
+    assert losses[1] < 0.7 * losses[0]
+    assert errors[1] < 0.7 * errors[0]
