@@ -14,9 +14,9 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
     """Return whether the posterior of the answers is kept, since tables of workers do not say what it says.
 
     Tables that are learned together with a classifier know nothing of who answered, of what sources have in common, of
-    which of them repeat others, or of an order of the classes. Nor are scores of which tables show no label votes with errors: tables that begin
-    with them follow the features wherever these lead. Beside a classifier, what one usual skill
-    or one factor says has no scale of its own.
+    which of them repeat others, or of an order of the classes. Nor are scores of which tables show no label votes with
+    errors: tables that begin with them follow the features wherever these lead. Beside a classifier, what one usual
+    skill or one factor says has no scale of its own.
 
     Parameters
     ----------
