@@ -171,7 +171,7 @@ def add_features(
     features
         See :func:`deem_crowd.features.rows.read`.
     settings : mapping
-        ``classifier``, ``class_balance``, ``device``, ``dtype`` and ``random_state``.
+        ``classifier``, ``class_balance``, ``regions``, ``device``, ``dtype``, ``progress`` and ``random_state``.
     model : FittedModel
     posterior : shape (N, K)
         Of the answers alone, without known shares of the classes.

@@ -28,15 +28,15 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
         Whether workers have a table in each of several regions: sources that are good at the same things look like ones
         that repeat each other, and such tables tell them apart.
     """
-    chosen = {one.name: one for one in model.candidates if one.weight > 0}
+    chosen = {one.name for one in model.candidates if one.weight > 0}
     common = candidates.COMMON in chosen
+    grouped = any(candidates.GROUPED in one.why for one in model.candidates)
     why = None
-    grouped = any(candidates.GROUPED in one.why for one in chosen.values())
     if grouped or (candidates.COPIES in chosen and not regional):
         why = "sources repeat others, and count less"
     elif candidates.FIELDS in chosen and not regional:
         why = "sources know different fields"
-    elif {candidates.PRESENCE, candidates.FACTOR} & chosen.keys() or (common and soft):
+    elif chosen & {candidates.PRESENCE, candidates.FACTOR} or (common and soft):
         why = "the answers show a label that tables of workers do not"
     elif candidates.ORDERED in chosen:
         why = "classes are ordered, and tables that are learned with features do not know the order"

@@ -25,7 +25,7 @@ COMMON = "one skill for all workers"
 OWN = "one skill a worker, averaged over its prior"
 
 GROUPED = "as the groups say that were given"
-"""In the reason of a candidate in which sources count less for that."""
+"""In the reason of a candidate, chosen or left out, where sources count less for that."""
 
 _NAN = float("nan")
 

@@ -49,15 +49,15 @@ def log_loss(probas: np.ndarray, truth: np.ndarray) -> float:
     return float(-np.log(np.maximum(probas[np.arange(len(truth)), truth], 1e-12)).mean())
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_sources_that_repeat_others_count_less_with_features_too(told: bool) -> None:
+@pytest.mark.parametrize(("told", "regions"), [(False, 1), (True, 1), (True, 3)])
+def test_sources_that_repeat_others_count_less_with_features_too(told: bool, regions: int) -> None:
     rng = np.random.default_rng(5)
     x, truth = things(rng, 3, 1.8)
     answers = copied(rng, truth)
     groups = {"first": [0, 10, 11, 12, 13, 14]} if told else None
     alone = DEEMAggregator(groups=groups).fit(answers)
     assert alone.selection_.set_index("candidate")["weight"][COPIES] > 0
-    both = DEEMAggregator(groups=groups).fit(answers, features=pd.DataFrame(x))
+    both = DEEMAggregator(groups=groups, regions=regions).fit(answers, features=pd.DataFrame(x))
     assert both.features_use_ is not None
     assert both.features_use_.startswith("product: sources repeat others")
     right = [(agg.labels_ == truth[agg.labels_.index]).mean() for agg in (alone, both)]
