@@ -132,8 +132,9 @@ class FeatureModel:
             told_by[nothing] = np.exp(self.log_prior + self.log_odds)
         number = np.maximum(np.diff(answers.task_ptr), 1)[:, None].astype(np.float64)
         power = 1 / design_effect(number, self.correlation or 0.0)
-        evidence = np.log(np.maximum(told_by, 1e-30)) - power * self.log_prior
-        logits = self.strength * evidence + log_word
+        odds = 0.0 if self.log_odds is None else self.log_odds
+        evidence = np.log(np.maximum(told_by, 1e-30)) - odds - power * self.log_prior
+        logits = self.strength * evidence + odds + log_word
         if self.regional is not None:
             worker = np.arange(answers.n_workers) if workers is None else workers
             classes = np.arange(answers.n_classes) if classes is None else classes

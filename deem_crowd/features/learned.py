@@ -283,7 +283,9 @@ def one_sided_share(answers: Answers) -> float:
     return float(total[certain].sum() / total.sum())
 
 
-def _said(gain: FloatArray, how: str = "likelier") -> str:
+def _said(gain: FloatArray, how: str | None = None) -> str:
+    if how is None:
+        how = "likelier" if guard.clear(gain) else "not clearly likelier"
     error = float(gain.std() / np.sqrt(max(len(gain), 1)))
     return f"held-out answers are {how} with them: {gain.mean():+.3f} nats a task, standard error {error:.3f}"
 
