@@ -26,13 +26,13 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
         Whether the answers are scores.
     regional : bool
         Whether workers have a table in each of several regions: sources that are good at the same things look like ones
-        that repeat each other, and such tables tell them apart.
+        that repeat each other, and such tables may tell them apart.
     """
     chosen = {one.name for one in model.candidates if one.weight > 0}
     common = candidates.COMMON in chosen
     grouped = any(candidates.GROUPED in one.why for one in model.candidates)
     why = None
-    if grouped or (candidates.COPIES in chosen and not regional):
+    if grouped or candidates.COPIES in chosen:
         why = "sources repeat others, and count less"
     elif candidates.FIELDS in chosen and not regional:
         why = "sources know different fields"
@@ -44,4 +44,5 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
     powers = AS_IS
     if common or candidates.FACTOR in chosen:
         powers = _TIMID if common else _SURE
-    return Kept(why, correlation, powers)
+    by_region = regional and not grouped and candidates.COPIES in chosen
+    return Kept(why, correlation, powers, by_region)

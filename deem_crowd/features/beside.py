@@ -56,11 +56,14 @@ class Kept:
         ρ by which it shrinks odds.
     powers : two floats
         Between what powers of the odds that the answers give the best one is looked for: not at all if both are 1.
+    unless_regional : bool
+        Whether it is kept only where tables of workers in regions leave the answers dependent.
     """
 
     why: str | None = None
     correlation: float = 0.0
     powers: tuple[float, float] = AS_IS
+    unless_regional: bool = False
 
 
 @dataclass(frozen=True)

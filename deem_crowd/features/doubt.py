@@ -48,14 +48,35 @@ def unexplained(problem: Problem, together: Joint, alone: FloatArray) -> str | N
     with_features, without = (
         left_over(design, posterior) for posterior in (together.posterior, alone)
     )
-    answers = problem.design.votes.sum(1).double()
-    pairs = float((answers * (answers - 1)).sum()) / 2
-    if pairs <= 0 or with_features - without <= _LEFT + _ERRORS / np.sqrt(pairs):
+    if not _clear(with_features - without, problem):
         return None
     return (
         "given labels that are learned with features, answers to a task agree more than given those of the answers "
         f"alone (correlation {with_features:.2f}, {without:.2f})"
     )
+
+
+def repeated(problem: Problem, alone: FloatArray) -> bool:
+    """Tell whether a table for each worker and region leaves answers dependent, given the labels of the answers alone.
+
+    Where sources are good in the same regions it does not; copies agree, and err, together in every region.
+
+    Parameters
+    ----------
+    problem : Problem
+        With regions.
+    alone : shape (N, K)
+        Posterior by the answers alone.
+    """
+    assert problem.regional is not None
+    return _clear(left_over(problem.regional, alone), problem)
+
+
+def _clear(correlation: float, problem: Problem) -> bool:
+    """Tell whether a correlation of the answers to a task is more than weak features or chance leave."""
+    answers = problem.design.votes.sum(1).double()
+    pairs = float((answers * (answers - 1)).sum()) / 2
+    return pairs > 0 and correlation > _LEFT + _ERRORS / float(np.sqrt(pairs))
 
 
 def left_over(design: DesignMatrix, posterior: FloatArray) -> float:

@@ -146,6 +146,8 @@ def learn(
         region = parts.region(rows)
         split = DesignMatrix(by_region(answers, region, parts.number), design.device, design.dtype)
         problem = replace(problem, region=region, regional=split)
+        if kept is not None and kept.unless_regional and not doubt.repeated(problem, alone):
+            kept = replace(kept, why=None)
     small = rows.x.shape[0] * rows.x.shape[1] * design.n_classes < _ONE_THREAD_UP_TO
     with threadpool_limits(1 if small else None), neighbours.remembered():
         learned = _chosen(

@@ -49,7 +49,7 @@ def log_loss(probas: np.ndarray, truth: np.ndarray) -> float:
     return float(-np.log(np.maximum(probas[np.arange(len(truth)), truth], 1e-12)).mean())
 
 
-@pytest.mark.parametrize(("told", "regions"), [(False, 1), (True, 1), (True, 3)])
+@pytest.mark.parametrize(("told", "regions"), [(False, 1), (True, 1), (False, 3), (True, 3)])
 def test_sources_that_repeat_others_count_less_with_features_too(told: bool, regions: int) -> None:
     rng = np.random.default_rng(5)
     x, truth = things(rng, 3, 1.8)
@@ -60,6 +60,25 @@ def test_sources_that_repeat_others_count_less_with_features_too(told: bool, reg
     both = DEEMAggregator(groups=groups, regions=regions).fit(answers, features=pd.DataFrame(x))
     assert both.features_use_ is not None
     assert both.features_use_.startswith("product: sources repeat others")
+    right = [(agg.labels_ == truth[agg.labels_.index]).mean() for agg in (alone, both)]
+    assert right[1] >= right[0] + 0.02
+
+
+def test_sources_that_know_the_same_regions_do_not_repeat_each_other(few_fits: None) -> None:
+    rng = np.random.default_rng(2)
+    side, truth = rng.integers(3, size=N), rng.integers(4, size=N)
+    x = rng.normal(size=(N, 8))
+    x[:, :2] += 5 * np.eye(3)[side, :2]
+    x[:, 2] += 1.2 * truth
+    knows = np.arange(9) % 3 == side[:, None]
+    right = rng.random((N, 9)) < np.where(knows, 0.95, 0.3)
+    named = np.where(right, truth[:, None], rng.integers(4, size=(N, 9)))
+    task, worker = np.indices((N, 9)).reshape(2, -1)
+    answers = pd.DataFrame({"task": task, "worker": worker, "label": named.ravel()})
+    alone = DEEMAggregator().fit(answers)
+    assert alone.selection_.set_index("candidate")["weight"][COPIES] > 0
+    both = DEEMAggregator(regions=3).fit(answers, features=pd.DataFrame(x))
+    assert both.region_skills_ is not None
     right = [(agg.labels_ == truth[agg.labels_.index]).mean() for agg in (alone, both)]
     assert right[1] >= right[0] + 0.02
 

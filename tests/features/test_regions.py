@@ -10,8 +10,10 @@ from deem_crowd import DEEM, Answers, DataError, DEEMAggregator, ParameterError
 from deem_crowd.features import regions, rows
 from deem_crowd.model.design import DesignMatrix
 
-pytestmark = pytest.mark.usefixtures("few_fits_throughout")
-pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
+pytestmark = [
+    pytest.mark.usefixtures("few_fits_throughout"),
+    pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning"),
+]
 RNG = np.random.default_rng(0)
 N, D = 400, 6
 SIDE = RNG.integers(2, size=N)
