@@ -88,7 +88,9 @@ def with_middles(table: pd.DataFrame, aggregator: Any, answers: Answers) -> pd.D
     if not ordered or len(classes) < 3:
         return table
     middles = {"median": aggregator.median_, "mean": aggregator.mean_}
-    return table.assign(**{n: one.reindex(table["task"]).array for n, one in middles.items()})
+    return table.assign(
+        **{n: one.reindex(table["task"]).array for n, one in middles.items() if one is not None}
+    )
 
 
 def without_contested(table: pd.DataFrame, aggregator: Any, method: str) -> pd.DataFrame:
