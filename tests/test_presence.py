@@ -47,6 +47,34 @@ def test_who_answered_tells_more_than_the_votes(law) -> None:
         assert np.corrcoef(model.skills_, precision.loc[model.skills_.index])[0, 1] > 0.9
 
 
+def functions(seed: int, n: int, repeats: float) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+    """Return what eight functions, four for each class, say of n texts; the third repeats the first where it speaks."""
+    rng = np.random.default_rng(seed)
+    truth = (rng.random(n) < 0.3).astype(np.int64)
+    own = np.arange(8) % 2
+    share = np.array([0.7, 0.3])[own]
+    precision, coverage = rng.uniform(0.6, 0.95, 8), rng.uniform(0.12, 0.25, 8)
+    right, wrong = coverage * precision / share, coverage * (1 - precision) / (1 - share)
+    speaks = rng.random((n, 8)) < np.where(truth[:, None] == own, right, wrong)
+    again = rng.random(n) < repeats
+    speaks[again, 2] = speaks[again, 0]
+    task, worker = np.nonzero(speaks)
+    return pd.DataFrame({"task": task, "worker": worker, "label": own[worker]}), truth
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_eight_functions_are_enough_where_texts_are_many(seed: int) -> None:
+    """Eight make 28 pairs, which tell as much as 45 of fewer texts would."""
+    answers, truth = functions(seed, 3000, 0.0)
+    model = DEEMAggregator().fit(answers)
+    assert chosen(model)
+    gold = pd.Series(truth).loc[model.labels_.index]
+    gained = measures.accuracy(model.probas_, gold) - measures.accuracy(votes(answers), gold)
+    assert gained > 0.01
+    assert not chosen(DEEMAggregator().fit(functions(seed, 300, 0.0)[0]))  # too few can tell
+    assert not chosen(DEEMAggregator().fit(functions(seed, 3000, 0.6)[0]))
+
+
 def test_skills_beside_gold_are_shares_that_are_right() -> None:
     """By its table a source that names one class alone would be right as often as that class occurs."""
     data = kinds.unipolar_four(700, 1000)

@@ -25,8 +25,9 @@ with c other members and ρ = 1/2.
 The model is used only where four questions are answered with yes (:func:`find`): most sources speak for one class; the
 likelihood gains more over sources that speak at a constant rate than Schwarz's penalty (*Annals of Statistics* 6, 1978)
 for its numbers; no pair of sources speaks together more or less often than the model says (a Bonferroni test at 5 %
-over at least 40 pairs); and all pairs together do not look as if the model had taken sources that repeat one another
-for the label (:func:`leaves_a_label`). On real sets labelling functions share keywords, and the third answer is no.
+over at least 40 pairs, or 21 with many tasks in common); and all pairs together do not look as if the model had taken
+sources that repeat one another for the label (:func:`leaves_a_label`). On real sets labelling functions share keywords,
+and the third answer is no.
 """
 
 from __future__ import annotations
@@ -54,8 +55,10 @@ _MOST_SILENT, _ROUNDS = 0.9, 100
 """The largest chance allowed for a task on which all are silent, and the number of passes to find it."""
 SHARED = 0.5
 """Share of what sources of one group say that they share."""
-_LEAST_EXPECTED, _LEAST_PAIRS, _LEVEL = 5.0, 40, 0.05
-"""Of the test of pairs: common tasks that a pair must be expected to have, pairs, and the chance of a false alarm."""
+_LEAST_EXPECTED, _LEVEL = 5.0, 0.05
+"""Of the test of pairs: common tasks that a pair must be expected to have, and the chance of a false alarm."""
+_ENOUGH = ((_LEAST_EXPECTED, 40), (25.0, 21))
+"""Pairs, and common tasks that each of them must be expected to have, for the test to tell anything."""
 _LABEL_LEFT, _MISFIT, _NONE_LEFT = 1.25, 1.75, -1.0
 """Of the test of all pairs, in standard deviations: the sum that bears a label's signs from which a label is left, and
 the sum of squares from which the pairs deviate, where the former is above the third number."""
@@ -304,10 +307,14 @@ def _together(
 
 
 def fits_pairs(seen: Together) -> bool:
-    """Tell whether each pair of sources speaks together as often as the model says; no, if too few can tell."""
-    asked = seen.asked & (seen.expected > _LEAST_EXPECTED)
-    if asked.sum() < _LEAST_PAIRS:
+    """Tell whether each pair of sources speaks together as often as the model says; no, if too few can tell.
+
+    Few pairs can tell as much as many if they have more tasks in common. With fewer than 21, those of seven sources,
+    the numbers of the model can follow sources that repeat one another.
+    """
+    if not any((seen.asked & (seen.expected > least)).sum() >= n for least, n in _ENOUGH):
         return False
+    asked = seen.asked & (seen.expected > _LEAST_EXPECTED)
     expected = seen.expected[asked]
     spread = np.sqrt(expected * (1 - expected / seen.n_tasks))
     deviation = np.abs(seen.common[asked] - expected) / spread
