@@ -11,6 +11,7 @@ from scipy import sparse
 
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.data.answers import Answers
+from deem_crowd.estimators import fit
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.group import ALONE
 from deem_crowd.selection import taught
@@ -168,3 +169,22 @@ def test_tables_around_accuracies_are_asked_where_labels_are_known() -> None:
     data = laws.ten_classes(26, 400)
     rows = DEEMAggregator().fit(data.answers, data.gold.iloc[:3]).selection_.set_index("candidate")
     assert rows.loc[HIERARCHY, "weight"] > 0
+
+
+def test_labels_of_one_class_do_not_start_other_tasks_elsewhere(monkeypatch) -> None:
+    """Training starts from votes and known labels: workers' columns are of one scale, with gold or without."""
+    data = laws.imbalance(51, 400)
+    shares: list[float] = []
+    first = fit.first_energy
+
+    def spy(answers, design, *others):
+        energy = first(answers, design, *others)
+        shares.append(float(energy.posterior(design)[:, 0].mean()))
+        return energy
+
+    monkeypatch.setattr(fit, "first_energy", spy)
+    known = data.gold[data.gold == 0].iloc[:10]
+    DEEMAggregator(auto_hyperparameters=False).fit(data.answers)
+    without = shares.pop()
+    DEEMAggregator().fit(data.answers, known)
+    assert min(shares) > without - 0.1

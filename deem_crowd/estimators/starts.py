@@ -84,14 +84,15 @@ def _taught(weight: torch.Tensor, design: DesignMatrix, gold: torch.Tensor, m: i
     """Let each worker's answers to tasks with gold speak against the start, which then counts as K answers.
 
     Where most workers are wrong about a label, the vote would start training on the wrong side, and the likelihood has
-    a maximum there as well.
+    a maximum there as well. All of a worker's columns are normalised then, also those of classes without gold: else
+    these would have larger entries, and tasks would start in classes that no known label names.
     """
     known = torch.nn.functional.one_hot(gold.clamp_min(0), design.n_classes) * (gold >= 0)[:, None]
     states = known.repeat_interleave(m, dim=1).to(design.device, design.dtype) / m
     counts = design.expected_counts(states).cpu()
     cells = counts + design.n_classes * torch.softmax(weight, 1)
     taught = torch.log(cells / cells.sum(1, keepdim=True))
-    return torch.where(counts.sum(1, keepdim=True) > 0, taught, weight)
+    return torch.where(counts.sum((1, 2), keepdim=True) > 0, taught, weight)
 
 
 def _saves(design: DesignMatrix, recipe: Recipe) -> bool:
