@@ -178,7 +178,7 @@ def test_order_of_rows_columns_and_classes_of_a_soft_array(frame, seed) -> None:
     np.testing.assert_allclose(other, one[rows][:, classes], **CLOSE)
 
 
-@runs(6)  # from eight known labels on they choose between readings, which takes many fits
+@runs(6)  # known labels choose between readings, which takes many fits
 @given(frames(fewest=16), st.integers(0, 99))
 def test_order_of_rows_with_gold(frame, seed) -> None:
     first = frame.drop_duplicates("task").iloc[::2]

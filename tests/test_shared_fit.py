@@ -199,7 +199,7 @@ def test_sparse_tables_are_those_of_one_process(tmp_path, monkeypatch, how) -> N
     ("law", "shares"), [("clique", (0.7, 0.3)), ("heavy-tail", (0.7, 0.3, 0.0))]
 )
 def test_held_out_gold_weighs_readings_together(tmp_path, law, shares) -> None:
-    """From eight known labels on, in whatever process; one process has neither answers nor gold."""
+    """Known labels weigh readings, in whatever process they are; one process has neither answers nor gold."""
     found = laws.LAWS[law](1)
     tasks = found.answers["task"].unique()[:40]
     rows = found.answers[found.answers["task"].isin(tasks)]
