@@ -80,7 +80,7 @@ def aggregate(
         typer.Option(
             "--output",
             "-o",
-            help="Where the labels go: columns task, label; of ordered classes median and mean as well.",
+            help="Where the labels go: columns task, label; for ordered classes also median and mean.",
         ),
     ] = "-",
     method: Annotated[

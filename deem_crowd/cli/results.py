@@ -75,7 +75,7 @@ def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
 
 
 def with_middles(table: pd.DataFrame, aggregator: Any, answers: Answers) -> pd.DataFrame:
-    """Return the labels with columns ``median`` and ``mean`` beside them where DEEM took the classes as ordered."""
+    """Return the labels, with columns ``median`` and ``mean`` beside them where DEEM fitted ordered classes."""
     import pandas as pd
 
     from deem_crowd.estimators.aggregator import DEEMAggregator

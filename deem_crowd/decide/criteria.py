@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 _CACHED = 2**18
 """Numbers in an intermediate array that stays in the cache."""
 _ROUNDING = 1e-14
-"""A smaller gain is what sums of probabilities lose or gain by rounding."""
+"""Gains up to this are rounding errors of sums of probabilities, and count as zero."""
 
 
 def least_confidence(posterior: FloatArray) -> FloatArray:

@@ -45,7 +45,7 @@ from deem_crowd.training.ending import entropy_of
 _FIRST = 2**13
 """Answers among which all classes of many occur, if they do."""
 _STEPS = 200
-"""Ordered classes beyond which tables become large."""
+"""Number of ordered classes above which tables become large."""
 
 
 @undisturbed
@@ -241,7 +241,7 @@ def _chosen(
     if ordered and answers.n_classes > _STEPS:
         message = (
             f"labels are ordered and have {answers.n_classes} different values; each worker's table has as many rows "
-            f"and columns. Round them to {_STEPS} steps or fewer: labels are as good, in less time and memory."
+            f"and columns. Round them to {_STEPS} steps or fewer: this saves time and memory, and labels stay as good."
         )
         warn(message, DataWarning)
     group = grouped.numbers(recipe.groups, answers.workers)

@@ -1,4 +1,4 @@
-"""Whether a fit with features keeps what the answers say by themselves."""
+"""Whether a fit with features keeps the posterior of the answers alone."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from deem_crowd.features.beside import AS_IS, Kept
 from deem_crowd.selection import candidates
 
 _TIMID, _SURE = (1.0, 16.0), (0.125, 1.0)
-"""Powers of the odds that are looked for: of one usual skill or shares of votes, and of one factor."""
+"""Ranges of the power of the odds: for one usual skill or shares of votes, and for one factor."""
 
 
 def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
-    """Return whether the posterior of the answers is kept, since tables of workers do not say what it says.
+    """Return whether the posterior of the answers is kept, because tables of workers cannot express it.
 
     Tables that are learned together with a classifier know nothing of who answered, of what sources have in common, of
-    which of them repeat others, or of an order of the classes. Nor are scores of which tables show no label votes with
-    errors: tables that begin with them follow the features wherever these lead. Beside a classifier, what one usual
-    skill or one factor says has no scale of its own.
+    which sources repeat others, or of an order of the classes. Scores for which tables show no label are not votes with
+    errors either: tables that begin with them follow the features wherever these lead. Odds that come from one usual
+    skill or from one factor have no scale of their own beside a classifier.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
     soft : bool
         Whether the answers are scores.
     regional : bool
-        Whether workers have a table in each of several regions: sources that are good at the same things look like ones
-        that repeat each other, and such tables may tell them apart.
+        Whether workers have a table in each of several regions. Sources that are good at the same things look like
+        sources that repeat one another, and such tables may tell the two apart.
     """
     chosen = {one.name for one in model.candidates if one.weight > 0}
     common = candidates.COMMON in chosen
@@ -39,7 +39,7 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
     elif chosen & {candidates.PRESENCE, candidates.FACTOR} or (common and soft):
         why = "the answers show a label that tables of workers do not"
     elif candidates.ORDERED in chosen:
-        why = "classes are ordered, and tables that are learned with features do not know the order"
+        why = "classes are ordered, and tables learned with features do not know the order"
     correlation = 0.0 if model.pool is None else model.pool.correlation
     powers = AS_IS
     if common or candidates.FACTOR in chosen:

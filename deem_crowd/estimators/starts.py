@@ -37,7 +37,7 @@ def continued(
 
 
 def if_any(gold: IntArray | None, group: Group) -> IntArray | None:
-    """Return known labels, or None where no process has any: they change nothing then."""
+    """Return known labels, or None where no process has any, so that these change nothing."""
     known = gold is not None and (gold >= 0).any()
     return gold if float(group.reduce(torch.tensor(float(known)).double())) > 0 else None
 

@@ -1,20 +1,21 @@
-r"""The posterior of the answers times a classifier: what the answers say is kept fixed.
+r"""The posterior of the answers, kept fixed, times a classifier.
 
-This is for answers of which tables of workers do not say what another model does: who answered, what sources have in
-common, which of them repeat others. The classifier is trained on the product, again and again until that settles: EM in
-which p(answers | label) does not move.
+This is for answers from which another model learns what tables of workers cannot hold: who answered, what sources have
+in common, which sources repeat others. The classifier is trained on the product, again and again until the product
+settles. This is EM in which p(answers | label) stays fixed.
 
-Where tables show no label, what the answers say has no scale of its own. One usual skill, or the shares of votes, order
-the labels, and are far too timid beside a classifier; one factor of scores is too sure where sources share more than
-the label. How much the answers count is then found together with the weight of the classifier's word. Answers e and
-features x are independent given the label, so that
+Where tables show no label, the odds of the answers have no scale of their own. Odds from one usual skill, or from the
+shares of votes, order the labels but are far too small beside a classifier; odds from one factor of scores are too
+large where sources share more than the label. How much the answers count is then estimated together with the weight
+of the classifier. Answers e and features x are independent given the label, so that
 
     p(e, x) / (p(e) p(x)) = Σ_h p(h | e) p(h | x) / p(h),
 
-and of all p(h | e) and p(h | x) the true ones make the mean logarithm of this largest (Kong and Schoenebeck, *Water
+and among all p(h | e) and p(h | x) the true ones maximise the mean logarithm of this (Kong and Schoenebeck, *Water
 from two rocks*, EC 2018; Cao et al., *Max-MIG*, ICLR 2019). It is maximised over the powers β of the odds that the
-answers give, and w of the classifier's, with normal priors on log β and log w. β is found once, with the classifier
-that has learned from the answers alone: later ones repeat to the answers what they learned from the product.
+answers give, and w of the classifier's, with normal priors on log β and log w. β is found once, with the first
+classifier, which has learned from the answers alone. Later ones have learned from the product, and would repeat to the
+answers what these say.
 """
 
 from __future__ import annotations
@@ -35,29 +36,29 @@ from deem_crowd.model.calibration import design_effect
 FloatArray = npt.NDArray[np.float64]
 
 TURNS, _SETTLED_IN, _RESTED = 16, 2, 2e-3
-"""The most times that the classifier is trained, in how many of the first its settings are chosen, and the mean change
-of a task's posterior below which training ends."""
+"""How often the classifier is trained at most; in how many of the first trainings its settings are chosen; and the mean
+change of a task's posterior below which training ends."""
 _STRENGTHS = tuple(2 ** (j / 2) for j in range(-6, 9))
 _WEIGHTS = tuple(2 ** (j / 2) for j in range(-4, 7))
 _SWEEPS = 6
 AS_IS = (1.0, 1.0)
-"""Limits of β where what the answers say has a scale."""
+"""Limits of β where the odds of the answers have a scale: β is 1."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Whether the posterior of the answers is kept as it is, and what it is.
+    """Whether the posterior of the answers is kept fixed, and how it counts where it is.
 
     Attributes
     ----------
     why : str, optional
         Why it is kept; None where tables of workers may be learned anew.
     correlation : float
-        ρ by which it shrinks odds.
+        ρ by which the posterior shrinks odds.
     powers : two floats
-        Between what powers of the odds that the answers give the best one is looked for: not at all if both are 1.
+        Limits of the power β of the answers' odds; if both are 1, β is not estimated.
     unless_regional : bool
-        Whether it is kept only where tables of workers in regions leave the answers dependent.
+        Whether the posterior is kept only where tables of workers in regions leave the answers dependent.
     """
 
     why: str | None = None
@@ -68,7 +69,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Product:
-    """What came of it.
+    """The product of answers and classifier.
 
     Attributes
     ----------
@@ -85,16 +86,16 @@ class Product:
 
 
 def several(problem: Problem) -> bool:
-    """Tell whether most tasks with answers have several; the posterior of one answer is flat."""
+    """Tell whether most tasks with answers have several; with one answer the posterior is flat."""
     answers = problem.design.votes.sum(1)
     return float((answers > 1).sum()) >= 0.5 * float((answers > 0).sum())
 
 
 def once(problem: Problem, learner: Learner, alone: FloatArray, prior: FloatArray) -> FloatArray:
-    """Multiply the posterior of the answers by a classifier that was trained on it, over its class shares.
+    """Multiply the posterior of the answers by a classifier that was trained on it, divided by its class shares.
 
-    Votes would teach the classifier less: they count a source for a class that many speak for as much as any other.
-    Where most tasks have one answer they teach it more, since the posterior is flat there.
+    Votes would be worse targets: in them a source counts as much as any other, even if many speak for its class. Only
+    where most tasks have one answer are votes better, since the posterior is flat there.
 
     Returns
     -------
@@ -118,9 +119,9 @@ def best(
     kept: Kept,
     turns: int = TURNS,
 ) -> tuple[Learner, Product]:
-    """Retrain a classifier on the product until that settles.
+    """Retrain a classifier on the product until the product settles.
 
-    Another kind than the first is taken where it makes the answers clearly likelier, out of fold.
+    The last kind of classifier is taken instead of the first where it makes the answers clearly likelier, out of fold.
 
     Parameters
     ----------
@@ -192,12 +193,12 @@ def powers(
     base: FloatArray,
     limits: tuple[float, float],
 ) -> tuple[float, float]:
-    """Return β and w, which make features and answers tell most of one another.
+    """Return the β and w with which features and answers tell most about one another.
 
     Parameters
     ----------
     evidence, word : shape (N, K)
-        Logarithms of what answers and features say of the classes, less those of the class shares.
+        Log-probabilities of the classes by answers and by features, less the logarithms of the class shares.
     base : shape (K,)
         Logarithms of the class shares.
     limits : two floats

@@ -1,14 +1,14 @@
-"""Whether labels that were learned with features are what the answers, and known labels, are about.
+"""Whether labels learned with features are those that the answers and the known labels are about.
 
-Features may tell something else about the answers better than the label. One of the sources may be a model that was
-trained on the same features, and its errors with it: "what that source says" then explains features and answers, and
-the likelihood, of held-out answers too, prefers it to the truth. Two things show it:
+Features may predict something else about the answers better than the label. One of the sources may be a model that was
+trained on the same features, errors included. "What that source says" then explains features and answers, and the
+likelihood prefers it to the true label, even on held-out answers. Two things reveal this:
 
-- Given their right label, answers are independent. Labels that are not what workers agree about leave their agreement
-  unexplained: the correlation of the answers to a task given its label is larger than with the labels that the answers
-  show alone. Labels that features have made better leave it smaller.
-- Where labels are known, those learned (from the task's answers and features, not from its label) are wrong more often
-  than they say themselves.
+- Given the right label, the answers to a task are independent. Labels that are not what workers agree about leave this
+  agreement unexplained: given them, the answers to a task are more correlated than given the labels that the answers
+  show alone. Labels that features have improved leave less correlation.
+- Where labels are known, the learned ones (from the task's answers and features, not from its known label) are wrong
+  more often than their probabilities say.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from deem_crowd.model.design import DesignMatrix
 FloatArray = npt.NDArray[np.float64]
 
 _LEFT = 0.05
-"""By how much ρ has to be larger: as much is left where features are only weak, or classes drift."""
+"""By how much ρ has to be larger; weak features or drifting classes alone can leave as much."""
 _ERRORS = 2.0
-"""And by how many standard errors besides."""
+"""How many standard errors are added to that."""
 _WRONG = 3.0
-"""Standard errors by which known labels are less likely than expected."""
+"""By how many standard errors known labels have to be less likely than expected."""
 _LEAST_KNOWN = 10
 _OWN = 2.0
 """Answers by which tables of labels are drawn towards those of all workers."""
 
 
 def unexplained(problem: Problem, together: Joint, alone: FloatArray) -> str | None:
-    """Say how much agreement labels learned with features leave unexplained; None if no more than those of the answers.
+    """Say how much more agreement labels learned with features leave unexplained than those of the answers; or None.
 
     Parameters
     ----------
@@ -51,15 +51,15 @@ def unexplained(problem: Problem, together: Joint, alone: FloatArray) -> str | N
     if not _clear(with_features - without, problem):
         return None
     return (
-        "given labels that are learned with features, answers to a task agree more than given those of the answers "
-        f"alone (correlation {with_features:.2f}, {without:.2f})"
+        "given labels learned with features, the answers to a task are more correlated than given those of the answers "
+        f"alone (correlation {with_features:.2f} instead of {without:.2f})"
     )
 
 
 def repeated(problem: Problem, alone: FloatArray) -> bool:
     """Tell whether a table for each worker and region leaves answers dependent, given the labels of the answers alone.
 
-    Where sources are good in the same regions it does not; copies agree, and err, together in every region.
+    It does not where sources are only good in the same regions; copies agree, and err, together in every region.
 
     Parameters
     ----------
@@ -73,14 +73,14 @@ def repeated(problem: Problem, alone: FloatArray) -> bool:
 
 
 def _clear(correlation: float, problem: Problem) -> bool:
-    """Tell whether a correlation of the answers to a task is more than weak features or chance leave."""
+    """Tell whether a correlation of the answers to a task is larger than weak features or chance would leave."""
     answers = problem.design.votes.sum(1).double()
     pairs = float((answers * (answers - 1)).sum()) / 2
     return pairs > 0 and correlation > _LEFT + _ERRORS / float(np.sqrt(pairs))
 
 
 def left_over(design: DesignMatrix, posterior: FloatArray) -> float:
-    """Return ρ of the answers to a task given labels, shape (N, K), whatever tables these were found with."""
+    """Return ρ of the answers to a task given p(label), shape (N, K), whatever tables it was found with."""
     states = torch.from_numpy(posterior).to(design.device, design.dtype)
     counts = design.expected_counts(states).cpu()
     everybody = counts.sum(0) + 1e-6
@@ -89,7 +89,7 @@ def left_over(design: DesignMatrix, posterior: FloatArray) -> float:
 
 
 def contradicted(problem: Problem, together: Joint) -> str | None:
-    """Say how much less likely known labels are than their posteriors expect; None if not clearly so."""
+    """Say how much less likely known labels are than the posterior expects; None if not clearly so."""
     if problem.gold is None:
         return None
     known = np.flatnonzero(problem.gold.numpy() >= 0)
@@ -103,6 +103,6 @@ def contradicted(problem: Problem, together: Joint) -> str | None:
     if lack <= _WRONG * scatter:
         return None
     return (
-        f"labels that are learned with features contradict the {len(known)} known ones (log-loss "
-        f"{lack / len(known):.2f} above what they expect of themselves)"
+        f"labels learned with features contradict the {len(known)} known ones (log-loss "
+        f"{lack / len(known):.2f} above what their probabilities imply)"
     )

@@ -187,7 +187,7 @@ def fit(
 
 
 def posterior_of(problem: Problem, found: Joint) -> FloatArray:
-    """Return p(label | answers, features) of what a fit found, shape (N, K), known labels left aside."""
+    """Return p(label | answers, features) of a fit, shape (N, K), without the tasks' known labels."""
     regional = problem.regional is not None and found.regional is not None
     design = problem.regional if regional and problem.regional is not None else problem.design
     tables = found.regional if regional and found.regional is not None else found.tables
@@ -227,7 +227,7 @@ def _with_one_accuracy(problem: Problem, log_q: FloatArray, coin: Coin) -> torch
 
 
 def sample(problem: Problem) -> slice:
-    """Return the rows that scalings are found from: all, or every so many of them."""
+    """Return the rows from which scalings are found: all, or one in so many of them."""
     return slice(None, None, max(1, -(-len(problem.rows.place) // _MOST_SCALED)))
 
 

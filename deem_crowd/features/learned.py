@@ -238,11 +238,11 @@ def _chosen(
         return _plain(problem, learner, alone, _said(gain, "less likely"))
     why = f"{predicted}; {_said(gain)}"
     if kept.powers == beside.AS_IS and beside.several(problem) and not guard.clear(gain):
-        # the answers show a label, and nothing says that tables which are learned anew know more
+        # the answers show a label, and there is no sign that tables learned anew would find more
         return _beside(problem, candidates, alone, prior, kept, why, turns=1)
     together = partitions.fit(divisions, learner, progress)
     doubted = doubt.unexplained(problem, together, alone)
-    if doubted is not None:  # each training would follow further what is not the label
+    if doubted is not None:  # each further training would follow what is not the label
         return _beside(problem, candidates, alone, prior, kept, f"{doubted}; {predicted}", turns=1)
     doubted = doubt.contradicted(problem, together)
     if doubted is not None:

@@ -1,12 +1,12 @@
-r"""How the tasks were chosen whose labels are known: at random, or by their labels.
+r"""Whether the tasks with known labels were chosen at random or by their labels.
 
 Somebody may know the labels of one class only, or give as many of a rare class as of the others. A task of class k is
-then chosen at a rate r(k), and among the known labels the readings' odds have to be multiplied by it:
+then chosen at a rate r(k), and for the tasks with known labels the readings' odds have to be multiplied by it:
 
     p(k | x_n, chosen) ∝ r(k) p(k | x_n),        r(k) = q(k) / π(k),
 
-with q the shares of the classes in gold, and π those among all tasks. What is learned from known labels with r in place
-holds for the other tasks without it (case-control sampling; Prentice and Pyke, *Biometrika* 66, 1979).
+with q the shares of the classes in gold, and π those among all tasks. A model that is trained on gold with r in it
+holds for all other tasks without r (case-control sampling; Prentice and Pyke, *Biometrika* 66, 1979).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deem_crowd.selection.known_tasks import Known
 from deem_crowd.selection.regression import FloatArray
 
 LEVEL = 0.05
-"""Bound of the chance that tasks chosen at random are taken for others."""
+"""Upper bound of the chance that tasks chosen at random are taken for tasks chosen otherwise."""
 _STEPS = tuple(0.5 * 2.0**i for i in range(7))
 _LEAST_CHANCE = 1e-6
 
@@ -27,8 +27,8 @@ _LEAST_CHANCE = 1e-6
 def answered_otherwise(design: DesignMatrix, gold: torch.Tensor) -> bool:
     """Tell whether tasks with known labels have other answers than tasks that are chosen at random.
 
-    For each class, Chernoff's bound of the chance that the mean share of its votes among n random tasks is as far from
-    that among all tasks. It holds without replacement as well (Hoeffding, *JASA* 58, 1963) and for rare classes.
+    For each class, Chernoff's inequality bounds the chance that the mean share of its votes in n random tasks is as far
+    from that in all tasks. It holds without replacement as well (Hoeffding, *JASA* 58, 1963) and for rare classes.
 
     Parameters
     ----------
@@ -59,17 +59,17 @@ def answered_otherwise(design: DesignMatrix, gold: torch.Tensor) -> bool:
 def by_label(
     gold: Known, told: FloatArray, prior: FloatArray, otherwise: bool
 ) -> FloatArray | None:
-    """Return log r, shape (K,), if the tasks with known labels were chosen by these; else None.
+    """Return log r, shape (K,), if the tasks with known labels were chosen by these labels; else None.
 
-    Labels of one class do not tell what sets it apart from others, however they were chosen. Those of several were
-    chosen by label if their tasks are answered otherwise, and a reading finds them likelier with r than without: where
-    hard tasks are chosen, say, the odds of each are as they are.
+    Labels of one class do not show what sets it apart from others, however they were chosen, so r is returned. Tasks of
+    several classes count as chosen by label if they are answered otherwise than random ones, and if a reading finds
+    their labels likelier with r than without: where hard tasks were chosen, for instance, their odds must not change.
 
     Parameters
     ----------
     gold : Known
     told : shape (N, K)
-        Posterior of a reading of the answers, as if the tasks' own labels were unknown.
+        Posterior of a reading of the answers, found as if a task's own label were unknown.
     prior : shape (K,)
         π.
     otherwise : bool

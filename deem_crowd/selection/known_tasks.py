@@ -1,4 +1,4 @@
-"""Tasks whose labels are known, those of all processes together."""
+"""Tasks with known labels, those of all processes together."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _PRIME = 2**31 - 1
 
 @dataclass(frozen=True)
 class Known:
-    """The tasks of all processes whose labels are known, n of them, one process after another.
+    """The n tasks with known labels, those of one process after those of another.
 
     Attributes
     ----------
     features : sparse matrix, shape (n, D·K)
-        Which (worker, answer) each has.
+        The (worker, answer) pairs of each.
     label : integers, shape (n,)
     sizes : shape (n,)
         Answers to each.
     mine : slice
         Those of this process.
     places : integers
-        Where these stand among its tasks.
+        Where these are among the tasks of this process.
     group : Group
     """
 
@@ -44,7 +44,7 @@ class Known:
 
     @classmethod
     def of(cls, answers: Answers, gold: IntArray, group: Group = ALONE) -> Known:
-        """Return those of this process, ``gold`` of shape (N,) being −1 where a label is unknown, and of the others."""
+        """Return those of all processes; ``gold``, shape (N,), of this one is −1 where a label is unknown."""
         places = np.flatnonzero(gold >= 0)
         own = indicators(answers, places)
         sizes = np.diff(answers.task_ptr)[places]
@@ -63,10 +63,10 @@ class Known:
         return cls(features, label, of_all.astype(np.float64), mine, places, group)
 
     def chances(self, posterior: FloatArray, drawn: FloatArray | None = None) -> FloatArray:
-        """Return what a posterior of this process's tasks, shape (N, K), says of all n known labels, shape (n,).
+        """Return the probabilities of all n known labels, shape (n,), by this process's posterior, shape (N, K).
 
-        ``drawn``, shape (K,), is the logarithm of how often tasks of a class were chosen for gold, up to a constant:
-        posteriors are then of tasks that were chosen so.
+        ``drawn``, shape (K,), is the logarithm of the rate at which tasks of a class were chosen for gold, up to a
+        constant. The probabilities are then those of tasks that were chosen at these rates.
         """
         here = posterior[self.places]
         if drawn is not None:
@@ -77,7 +77,7 @@ class Known:
         return chances
 
     def of_some(self, n_tasks: int, rows: npt.NDArray[np.intp]) -> IntArray:
-        """Return known labels of this process's N tasks, shape (N,), −1 but for some of those that are known."""
+        """Return known labels of this process's N tasks, shape (N,), with −1 for all but the given rows of the n."""
         part = np.full(n_tasks, -1, dtype=np.int64)
         kept = np.isin(np.arange(self.mine.start, self.mine.stop), rows)
         part[self.places[kept]] = self.label[self.mine][kept]
@@ -92,9 +92,10 @@ def in_order(
     free: FloatArray,
     k: int,
 ) -> npt.NDArray[np.intp]:
-    """Return the order of n known labels by their chances in the fit without gold, (n,), whatever the order of rows.
+    """Return the order, (n,), of n known labels by their probabilities in the fit without gold.
 
-    Ties, within rounding, go by the number of answers, by the chances in the clamped fit, and then by who gave them.
+    It does not depend on the order of rows. Ties, within rounding, are broken by the number of answers, then by the
+    probabilities in the clamped fit, and then by who answered.
     """
     of_label = features.T @ np.eye(k)[known]
     same = (features @ of_label)[np.arange(len(known)), known]
@@ -103,10 +104,11 @@ def in_order(
 
 
 def _marks(features: sparse.csr_matrix, start: FloatArray, k: int) -> IntArray:
-    """Return numbers, shape (n,), that tell tasks apart by which others share answers and workers, whatever the names.
+    """Return numbers, shape (n,), that tell tasks apart by what they share with others, without the use of names.
 
-    An answer's number comes from those of the tasks that have it and of its worker's other answers, a task's from those
-    of its answers, three times (Weisfeiler and Leman's refinement, 1968). Sums of integers are exact in any order.
+    An answer's number is made from those of the tasks with this answer and those of its worker's other answers, and a
+    task's number from those of its answers, three times over (Weisfeiler and Leman's refinement, 1968). Sums of
+    integers are exact in any order.
     """
     cells = features.astype(np.float64)
     cells.data = np.rint(cells.data * 10**_DECIMALS)

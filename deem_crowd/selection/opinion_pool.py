@@ -17,9 +17,9 @@ truth, and C_j what chance gives, the same sum for the means of p_j and p_{−j}
 
 so that a voice that stands alone counts for little, whatever its likelihood. Where classes are ordered, two voices that
 name classes k and l agree by 1 − (k − l)² / (K − 1)² (weighted kappa; Fleiss and Cohen, Educational and Psychological
-Measurement 33, 1973): of a hundred steps they seldom name the same one. The votes are one of the voices. Members
-are overconfident where sources err together: the votes then count more, by how far answers to a task are right or wrong
-together (:mod:`deem_crowd.model.calibration`), and :data:`FLOOR` at least where that is not asked.
+Measurement 33, 1973), since among a hundred steps they seldom name the same one. The votes are one of the voices.
+Members are overconfident where sources err together: the votes then count more, by how far answers to a task are right
+or wrong together (:mod:`deem_crowd.model.calibration`), and :data:`FLOOR` at least where that is not asked.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ def agreement_weights(
     design : DesignMatrix
         Of the same N tasks.
     ordered : bool
-        Whether classes are steps of a scale, so that two voices agree the more the nearer their classes are.
+        Whether classes are steps of a scale, so that voices agree the more, the nearer their classes are.
     """
     different = list({id(p): p for p in posteriors}.values())
     place = [next(i for i, p in enumerate(different) if p is voice) for voice in posteriors]
@@ -292,11 +292,11 @@ def agreement_weights(
 def _by_class(
     voices: list[torch.Tensor], design: DesignMatrix
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the means over tasks of Σ_k p_i(k) p_j(k), and what chance gives, float64, shape (V, V) each."""
+    """Return the means over tasks of Σ_k p_i(k) p_j(k), and the same by chance, float64, shape (V, V) each."""
     n, k = voices[0].shape
     gram = torch.zeros((len(voices), len(voices)), dtype=torch.float64)
     rows = max(1, _PIECE // max(k, 1))
-    wide = voices[0].stride(0) == 1  # columns are what is contiguous
+    wide = voices[0].stride(0) == 1  # columns are contiguous
     if wide:
         voices = [p.T for p in voices]
     shares = torch.stack([column_total(p.T if wide else p).double().cpu() for p in voices])
@@ -312,9 +312,10 @@ def _by_class(
 def _by_distance(
     voices: list[torch.Tensor], design: DesignMatrix
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the means over tasks of Σ_kl p_i(k) p_j(l) (1 − (k − l)²), on a scale from 0 to 1, and what chance gives.
+    """Return the means over tasks of Σ_kl p_i(k) p_j(l) (1 − (k − l)²), and the same by chance.
 
-    Both are float64, shape (V, V), and follow from the first two moments of each voice.
+    Classes k and l are put on a scale from 0 to 1. Both results are float64, shape (V, V), and follow from the first
+    two moments of each voice.
     """
     k = voices[0].shape[1]
     level = torch.linspace(0, 1, k, dtype=torch.float64, device=voices[0].device)

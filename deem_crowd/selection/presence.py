@@ -56,9 +56,9 @@ _MOST_SILENT, _ROUNDS = 0.9, 100
 SHARED = 0.5
 """Share of what sources of one group say that they share."""
 _LEAST_EXPECTED, _LEVEL = 5.0, 0.05
-"""Of the test of pairs: common tasks that a pair must be expected to have, and the chance of a false alarm."""
+"""In the test of pairs: how many common tasks a pair must be expected to have, and the chance of a false alarm."""
 _ENOUGH = ((_LEAST_EXPECTED, 40), (25.0, 21))
-"""Pairs, and common tasks that each of them must be expected to have, for the test to tell anything."""
+"""Common tasks that each pair must be expected to have, and how many such pairs the test needs to tell anything."""
 _LABEL_LEFT, _MISFIT, _NONE_LEFT = 1.25, 1.75, -1.0
 """Of the test of all pairs, in standard deviations: the sum that bears a label's signs from which a label is left, and
 the sum of squares from which the pairs deviate, where the former is above the third number."""
@@ -307,10 +307,10 @@ def _together(
 
 
 def fits_pairs(seen: Together) -> bool:
-    """Tell whether each pair of sources speaks together as often as the model says; no, if too few can tell.
+    """Tell whether each pair of sources speaks together as often as the model says; False if too few pairs can tell.
 
-    Few pairs can tell as much as many if they have more tasks in common. With fewer than 21, those of seven sources,
-    the numbers of the model can follow sources that repeat one another.
+    Few pairs can tell as much as many if they have more tasks in common. With fewer than 21 pairs (those of seven
+    sources), the model's parameters can adapt to sources that repeat one another.
     """
     if not any((seen.asked & (seen.expected > least)).sum() >= n for least, n in _ENOUGH):
         return False

@@ -56,8 +56,8 @@ class Regression:
     common : float
         The same of s and b.
     offset : pair of shapes (K,), optional
-        What is added to the logits of these rows, and what to those of other tasks: where rows were chosen by their
-        labels, the classes' log-shares among them, and among all tasks.
+        What is added to the logits of these rows, and to those of all other tasks: where rows were chosen by their
+        labels, the log-shares of the classes in these rows, and those in all tasks.
     """
 
     def __init__(

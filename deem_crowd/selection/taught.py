@@ -7,7 +7,7 @@ multinomial logistic regressions on indicators of (worker, answer), which is the
 
 one with skills s and Δ shrunk towards zero, and one with a · W⁰ added to them, where W⁰ are the log-tables of the
 fit without gold and a ~ N(a⁰, ½²) rescales them (a⁰ = 1 / the design effect of a mean task): with few labels it is the
-fit without gold. Where tasks with known labels were chosen by these, all readings allow for it
+fit without gold. Where tasks with known labels were chosen by their labels, all readings allow for it
 (:mod:`deem_crowd.selection.chosen_by_label`). The penalties are chosen, and the four readings (the fit without gold is
 one) weighted, by the log-likelihood of held-out gold in three folds: the weights v maximise Σ_n log Σ_j v_j p_j(y_n)
 under a Dirichlet prior that counts as :data:`_PRIOR` (stacking of predictive distributions; Yao et al., *Bayesian
@@ -143,9 +143,9 @@ def select(
 def _log_odds(
     design: DesignMatrix, free: Selected, without: torch.Tensor, prior: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the log-odds that the fit without gold gives an answer, (D, K, K), and the classes beside these, (K,)."""
+    """Return the log-odds by the fit without gold: of each answer, (D, K, K), and of the classes besides, (K,)."""
     if free.pool is None:
-        # the answers do not say how much a vote is worth; gold will, by the scale of these
+        # the answers do not say how much a vote is worth; gold will, by scaling these tables
         tables = null_model.common_skill(design, 1, null_model.USUAL_SKILL).weight
     elif len(free.pool.energies) == 1 and free.pool.energies[0].n_subtypes == 1:
         return free.pool.energies[0].weight, free.pool.energies[0].bias
@@ -221,7 +221,7 @@ def learn(
     tables : shape (D, K, K)
         Log-tables of the fit without gold, [worker, answer, label].
     bias : shape (K,)
-        Its log-odds of the classes beside these.
+        Log-odds of the classes in that fit, beside the tables.
     prior : shape (K,)
         Its class shares.
     correlation : float
@@ -231,7 +231,7 @@ def learn(
     prior_labels : four floats
         Pseudo-labels for the readings.
     otherwise : bool
-        Whether these tasks are answered otherwise than others.
+        Whether tasks with known labels are answered otherwise than random ones.
     """
     known, features, k = gold.label, gold.features, free.shape[1]
     n = len(known)
@@ -264,7 +264,7 @@ def learn(
                 predicted = model.fit(train, known[train], k).predict(test)
                 chances[test, j] = predicted[np.arange(len(test)), known[test]]
     if _logs(of_told).sum() < _logs(of_clamped).sum():
-        of_clamped = of_told  # it has seen these labels: with all of them, EM has gone elsewhere
+        of_clamped = of_told  # worse, though it saw these labels: EM went elsewhere
     columns, energies = [of_clamped, of_free], []
     for models, chances in zip(kinds, of_models, strict=True):
         best = int(_logs(chances).mean(0).argmax())
@@ -276,7 +276,7 @@ def learn(
 
 
 def _logs(chances: FloatArray) -> FloatArray:
-    """Return logarithms of chances, none of them infinite."""
+    """Return finite logarithms of chances."""
     return np.asarray(np.log(np.maximum(chances, _LEAST_CHANCE)))
 
 

@@ -204,10 +204,10 @@ class Hierarchical(Member):
 
 
 _BIASES, _STEP = 1.5, 0.25
-"""The largest bias, and the steps between biases, on a scale of up to 11 steps."""
+"""The largest bias, and the distance between biases, on a scale of up to 11 steps."""
 _NOISES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0)
 _STEPS = 10
-"""K − 1 up to which biases and noises are these; on longer scales they grow with the scale."""
+"""The largest K − 1 for which biases and noises are these; on longer scales they grow with the scale."""
 
 
 class OrderedCentre:
@@ -268,7 +268,7 @@ class OrderedCentre:
 def _grid(n_classes: int) -> list[tuple[float, float]]:
     """Return pairs of a noise and a bias, in steps of the scale.
 
-    On a scale of more than 11 steps, noises go on up to half of the scale, and biases up to 15 % of it.
+    On a scale of more than 11 steps, noises continue up to half of the scale, and biases up to 15 % of it.
     """
     unit = max(1.0, (n_classes - 1) / _STEPS)
     noises = list(_NOISES)

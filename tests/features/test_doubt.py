@@ -38,7 +38,7 @@ def test_a_model_of_the_features_among_the_workers_is_not_the_truth(few_fits: No
     alone = DEEMAggregator().fit(answers)
     both = DEEMAggregator().fit(answers, features=pd.DataFrame(x))
     assert both.features_use_ is not None
-    assert both.features_use_.startswith("product: given labels that are learned with features")
+    assert both.features_use_.startswith("product: given labels learned with features")
     right = [(agg.labels_ == truth[agg.labels_.index]).mean() for agg in (alone, both)]
     assert right[1] >= right[0] - 0.01
 
