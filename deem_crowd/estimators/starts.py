@@ -84,7 +84,7 @@ def _taught(weight: torch.Tensor, design: DesignMatrix, gold: torch.Tensor, m: i
     """Let each worker's answers to tasks with gold speak against the start, which then counts as K answers.
 
     Where most workers are wrong about a label, the vote would start training on the wrong side, and the likelihood has
-    a maximum there as well. All of a worker's columns are normalised then, also those of classes without gold: else
+    a maximum there as well. All of a worker's columns are then normalised, those of classes without gold too. Otherwise
     these would have larger entries, and tasks would start in classes that no known label names.
     """
     known = torch.nn.functional.one_hot(gold.clamp_min(0), design.n_classes) * (gold >= 0)[:, None]
