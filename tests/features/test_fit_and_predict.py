@@ -12,6 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.exceptions import DataWarning
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+
 N, K, D = 160, 3, 6
 SHARES = [0.2, 0.3, 0.5]
 

@@ -33,6 +33,7 @@ def log_loss(probas: np.ndarray, truth: np.ndarray) -> float:
     return float(-np.log(np.maximum(probas[np.arange(N), truth], 1e-12)).mean())
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_wrong_shares_of_the_classifier_are_mended() -> None:
     gains = []
     for seed in range(4):
@@ -54,6 +55,7 @@ def test_wrong_shares_of_the_classifier_are_mended() -> None:
     assert (np.mean(gains, axis=0) > 0.05).all()
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_the_same_is_added_to_the_log_probabilities_of_every_task() -> None:
     matrix, x, _ = drawn(0)
     new, x_new, _ = drawn(1)
@@ -78,6 +80,7 @@ def test_the_same_is_added_to_the_log_probabilities_of_every_task() -> None:
     np.testing.assert_allclose(known.priors_, SHARES)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_known_labels_stand_and_tasks_with_nothing_have_the_shares() -> None:
     matrix, x, truth = drawn(2)
     frame = pd.DataFrame(x).iloc[: N - 1]
@@ -91,6 +94,7 @@ def test_known_labels_stand_and_tasks_with_nothing_have_the_shares() -> None:
     assert known.labels_[N - 1] == -1
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_features_that_say_nothing_leave_what_the_answers_give() -> None:
     matrix, _, _ = drawn(3)
     noise = np.random.default_rng(0).normal(size=(N, 2))

@@ -14,6 +14,8 @@ from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.exceptions import DataError, FormError
 from deem_crowd.learning import CrowdClassifier
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+
 N = 90
 
 
