@@ -733,6 +733,6 @@ def test_numbers_that_show_no_label_may_be_ratings(folder: Path) -> None:
     frame.set_axis(["task", "worker", "label"], axis=1).to_csv("ratings.csv", index=False)
     said = call("aggregate", "ratings.csv", "-o", "labels.csv")
     assert "show no label" in said.stderr
-    assert "if they are ratings, fit with ordered=True" in said.stderr.replace("\n", " ")
+    assert "if they are ratings, pass --set ordered=true" in said.stderr.replace("\n", " ")
     both = call("aggregate", "ratings.csv", "-o", "labels.csv", "--summary").stderr
     assert both.count("if they are ratings") == 1

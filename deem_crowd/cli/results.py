@@ -76,20 +76,16 @@ def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
 
 def with_middles(table: pd.DataFrame, aggregator: Any, answers: Answers) -> pd.DataFrame:
     """Return the labels, with columns ``median`` and ``mean`` beside them where DEEM fitted ordered classes."""
-    import pandas as pd
-
     from deem_crowd.estimators.aggregator import DEEMAggregator
+    from deem_crowd.estimators.fit import classes_in_order
 
     if not isinstance(aggregator, DEEMAggregator) or not aggregator.__sklearn_is_fitted__():
         return table
-    classes, ordered = answers.classes, aggregator.ordered
-    if ordered is None:
-        ordered = isinstance(classes, pd.CategoricalIndex) and bool(classes.ordered)
-    if not ordered or len(classes) < 3:
+    if not classes_in_order(answers, aggregator.ordered):
         return table
     middles = {"median": aggregator.median_, "mean": aggregator.mean_}
     return table.assign(
-        **{n: one.reindex(table["task"]).array for n, one in middles.items() if one is not None}
+        **{name: m.reindex(table["task"]).array for name, m in middles.items() if m is not None}
     )
 
 

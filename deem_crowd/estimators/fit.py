@@ -44,7 +44,7 @@ from deem_crowd.training.ending import entropy_of
 
 _FIRST = 2**13
 """Answers among which all classes of many occur, if they do."""
-_STEPS = 200
+_MOST_STEPS = 200
 """Number of ordered classes above which tables become large."""
 
 
@@ -67,7 +67,7 @@ def fit_any(
     FittedModel, or SparseModel
     posterior : float64, shape (N, K), or NamedPosterior
     """
-    if many_classes.suits(answers, recipe, group) and not _ordered(answers, recipe.ordered):
+    if many_classes.suits(answers, recipe, group) and not classes_in_order(answers, recipe.ordered):
         compact, used = only_used_classes(answers, gold, group)
         if many_classes.suits(compact, recipe, group):
             k = answers.n_classes
@@ -237,11 +237,11 @@ def _chosen(
     warm_starts: Mapping[str, WarmStart],
 ) -> tuple[Outcome, Selected]:
     """Choose the model from the answers; without a posterior, these say nothing about a label."""
-    ordered = _ordered(answers, recipe.ordered)
-    if ordered and answers.n_classes > _STEPS:
+    ordered = classes_in_order(answers, recipe.ordered)
+    if ordered and answers.n_classes > _MOST_STEPS:
         message = (
             f"labels are ordered and have {answers.n_classes} different values; each worker's table has as many rows "
-            f"and columns. Round them to {_STEPS} steps or fewer: this saves time and memory, and labels stay as good."
+            f"and columns. Round them to {_MOST_STEPS} steps or fewer: labels are as good, in less time and memory."
         )
         warn(message, DataWarning)
     group = grouped.numbers(recipe.groups, answers.workers)
@@ -283,7 +283,7 @@ def _chosen(
     return (outcome if skills is None else replace(outcome, skills=skills)), selected
 
 
-def _ordered(answers: Answers, asked: bool | None) -> bool:
+def classes_in_order(answers: Answers, asked: bool | None) -> bool:
     """Whether the classes are to be taken as ordered; two classes have nothing between them.
 
     Raises

@@ -188,9 +188,9 @@ def fit(
 
 def posterior_of(problem: Problem, found: Joint) -> FloatArray:
     """Return p(label | answers, features) of a fit, shape (N, K), without the tasks' known labels."""
-    regional = problem.regional is not None and found.regional is not None
-    design = problem.regional if regional and problem.regional is not None else problem.design
-    tables = found.regional if regional and found.regional is not None else found.tables
+    design, tables = problem.design, found.tables
+    if problem.regional is not None and found.regional is not None:
+        design, tables = problem.regional, found.regional
     log_prior = np.log(np.maximum(found.prior, 1e-300))
     word = np.tile(log_prior, (problem.design.n_tasks, 1))
     if found.log_q is not None:

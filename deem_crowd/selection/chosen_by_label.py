@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from deem_crowd.model.design import DesignMatrix
-from deem_crowd.selection.known_tasks import Known
+from deem_crowd.selection.known_tasks import Known, logs
 from deem_crowd.selection.regression import FloatArray
 
 LEVEL = 0.05
 """Upper bound of the chance that tasks chosen at random are taken for tasks chosen otherwise."""
-_STEPS = tuple(0.5 * 2.0**i for i in range(7))
-_LEAST_CHANCE = 1e-6
+_TILTS = tuple(0.5 * 2.0**i for i in range(7))
+"""λ of exp(λ · share), of either sign, over which Chernoff's bound is minimised."""
 
 
 def answered_otherwise(design: DesignMatrix, gold: torch.Tensor) -> bool:
@@ -40,19 +40,19 @@ def answered_otherwise(design: DesignMatrix, gold: torch.Tensor) -> bool:
     votes = design.votes.cpu()
     total = votes.sum(1)
     answered, chosen = total > 0, (gold >= 0) & (total > 0)
-    k, steps = votes.shape[1], torch.tensor([*_STEPS, *(-step for step in _STEPS)])
-    sums = torch.zeros((k, 2 + len(steps)), dtype=torch.float64)
+    k, tilts = votes.shape[1], torch.tensor([*_TILTS, *(-tilt for tilt in _TILTS)])
+    sums = torch.zeros((k, 2 + len(tilts)), dtype=torch.float64)
     for c in range(k):  # one class at a time, for memory
         share = votes[:, c].double() / total.clamp_min(1e-30)
         sums[c, 0], sums[c, 1] = share[answered].sum(), share[chosen].sum()
-        for i, step in enumerate(steps.tolist()):
-            sums[c, 2 + i] = torch.exp(step * share[answered]).sum()
+        for i, tilt in enumerate(tilts.tolist()):
+            sums[c, 2 + i] = torch.exp(tilt * share[answered]).sum()
     counts = torch.stack([answered.sum(), chosen.sum()]).double()
     every = design.reduce(torch.cat([sums.ravel(), counts]))
     sums, (n_tasks, n) = every[:-2].reshape(k, -1), every[-2:].tolist()
     if not n:
         return False
-    exponent = n * (steps * (sums[:, 1:2] / n) - torch.log(sums[:, 2:] / n_tasks))
+    exponent = n * (tilts * (sums[:, 1:2] / n) - torch.log(sums[:, 2:] / n_tasks))
     return bool(exponent.max() > np.log(2 * k / LEVEL))
 
 
@@ -81,7 +81,5 @@ def by_label(
         return rate
     if not otherwise:
         return None
-    with_rate, without = (
-        np.log(np.maximum(gold.chances(told, of), _LEAST_CHANCE)).sum() for of in (rate, None)
-    )
+    with_rate, without = (logs(gold.chances(told, of)).sum() for of in (rate, None))
     return rate if with_rate > without else None

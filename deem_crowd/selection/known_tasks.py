@@ -15,6 +15,7 @@ from deem_crowd.selection.regression import FloatArray, IntArray, indicators
 
 _DECIMALS = 4
 _PRIME = 2**31 - 1
+LEAST_CHANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ class Known:
         kept = np.isin(np.arange(self.mine.start, self.mine.stop), rows)
         part[self.places[kept]] = self.label[self.mine][kept]
         return part
+
+
+def logs(chances: FloatArray) -> FloatArray:
+    """Return the logarithms of chances, those of very small ones cut off."""
+    return np.asarray(np.log(np.maximum(chances, LEAST_CHANCE)))
 
 
 def in_order(

@@ -33,7 +33,7 @@ from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import null_model
 from deem_crowd.selection.candidates import Candidate
 from deem_crowd.selection.chosen_by_label import answered_otherwise, by_label
-from deem_crowd.selection.known_tasks import Known, in_order
+from deem_crowd.selection.known_tasks import LEAST_CHANCE, Known, in_order, logs
 from deem_crowd.selection.opinion_pool import OpinionPool, without_label
 from deem_crowd.selection.regression import FloatArray, IntArray, Regression
 from deem_crowd.selection.selected import Selected
@@ -60,7 +60,6 @@ The regression has nothing but the known labels to go by, and counts for little 
 """
 _PRIOR_UNINFORMED = (0.0, 1.8, 0.1, 1.1)
 """The same where the answers show no label: a pool of models that were refused is left out, however gold clamps it."""
-_LEAST_CHANCE = 1e-6
 _ROUNDS = 200
 
 
@@ -263,21 +262,16 @@ def learn(
             for j, model in enumerate(models):
                 predicted = model.fit(train, known[train], k).predict(test)
                 chances[test, j] = predicted[np.arange(len(test)), known[test]]
-    if _logs(of_told).sum() < _logs(of_clamped).sum():
+    if logs(of_told).sum() < logs(of_clamped).sum():
         of_clamped = of_told  # worse, though it saw these labels: EM went elsewhere
     columns, energies = [of_clamped, of_free], []
     for models, chances in zip(kinds, of_models, strict=True):
-        best = int(_logs(chances).mean(0).argmax())
+        best = int(logs(chances).mean(0).argmax())
         columns.append(chances[:, best])
         energies.append(models[best].fit(np.arange(n), known, k).energy(tables, bias))
     held_out = np.stack(columns, 1)
-    weights = _stacked(np.maximum(held_out, _LEAST_CHANCE), np.array(prior_labels))
-    return Taught(weights, tuple(energies), tuple(_logs(held_out).mean(0).tolist()))
-
-
-def _logs(chances: FloatArray) -> FloatArray:
-    """Return finite logarithms of chances."""
-    return np.asarray(np.log(np.maximum(chances, _LEAST_CHANCE)))
+    weights = _stacked(np.maximum(held_out, LEAST_CHANCE), np.array(prior_labels))
+    return Taught(weights, tuple(energies), tuple(logs(held_out).mean(0).tolist()))
 
 
 def _stacked(chances: FloatArray, prior: FloatArray) -> tuple[float, ...]:

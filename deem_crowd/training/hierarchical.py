@@ -203,10 +203,10 @@ class Hierarchical(Member):
     by_worker: torch.Tensor = field(kw_only=True)
 
 
-_BIASES, _STEP = 1.5, 0.25
+_MOST_BIAS, _BIAS_STEP = 1.5, 0.25
 """The largest bias, and the distance between biases, on a scale of up to 11 steps."""
 _NOISES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0)
-_STEPS = 10
+_SHORT_SCALE = 10
 """The largest K − 1 for which biases and noises are these; on longer scales they grow with the scale."""
 
 
@@ -270,12 +270,12 @@ def _grid(n_classes: int) -> list[tuple[float, float]]:
 
     On a scale of more than 11 steps, noises continue up to half of the scale, and biases up to 15 % of it.
     """
-    unit = max(1.0, (n_classes - 1) / _STEPS)
+    unit = max(1.0, (n_classes - 1) / _SHORT_SCALE)
     noises = list(_NOISES)
     while noises[-1] < unit * _NOISES[-1]:
         noises.append(1.5 * noises[-1])
-    most = int(_BIASES / _STEP)
-    return [(noise, unit * _STEP * j) for noise in noises for j in range(-most, most + 1)]
+    most = int(_MOST_BIAS / _BIAS_STEP)
+    return [(noise, unit * _BIAS_STEP * j) for noise in noises for j in range(-most, most + 1)]
 
 
 class CentredTables:
