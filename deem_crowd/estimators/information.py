@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.group import ALONE
 from deem_crowd.model.grown import SmallDesign
+from deem_crowd.runtime.cached import cached_property
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers, Duplicates
 from deem_crowd.exceptions import ParameterError
+from deem_crowd.runtime.cached import cached_property
+from deem_crowd.runtime.fork import in_every_fork
 
 IntArray = npt.NDArray[np.int64]
 
@@ -26,7 +27,16 @@ FITTED_ON = "_fitted_on"
 _A_FEW = 32
 """Ids of which one is looked for are few."""
 
-_LOCKS = tuple(threading.Lock() for _ in range(64))
+_LOCKS: list[threading.Lock] = []
+
+
+@in_every_fork
+def _renew() -> None:
+    """Make the locks: a forked process must not wait for threads that only its parent has."""
+    _LOCKS[:] = [threading.Lock() for _ in range(64)]
+
+
+_renew()
 
 
 def exclusive(estimator: Any) -> threading.Lock:

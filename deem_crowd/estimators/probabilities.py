@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -14,6 +13,7 @@ from deem_crowd.data import index as ids
 from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.revised import Revised
 from deem_crowd.model.named_classes import NamedPosterior
+from deem_crowd.runtime.cached import cached_property
 
 LABELS, PROBABILITIES = "labels_", "probas_"
 """Where a fitted object holds them in its ``__dict__``: as a Series and a frame, or as what these can be made of."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 
 from deem_crowd.model.grown import extended
+from deem_crowd.runtime.cached import cached_property
 
 
 @dataclass(frozen=True, eq=False)

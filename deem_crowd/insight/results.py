@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, FormError, MissingAnswersError, first_few
+from deem_crowd.runtime.cached import cached_property
 from deem_crowd.selection.candidates import COPIES
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from deem_crowd.model.blocked_rows import BlockedRows, blocked
 from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.rows import column_total
 from deem_crowd.model.sparse_rows import PIECE, SparseRows, by_column
+from deem_crowd.runtime.cached import cached_property
 
 # Below this many answers × states float64 costs no time worth having.
 _FLOAT64_UP_TO = 2**19

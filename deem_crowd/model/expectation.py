@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ import torch
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import SAFE, add_to_rows, column_total, divide_by_sums, pieces, softmax
 from deem_crowd.model.sparse_rows import Block, SparseRows
+from deem_crowd.runtime.cached import cached_property
 from deem_crowd.runtime.threads import each, gathered
 
 MOST_CLASSES, MOST_STATES = 3, 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import expect
 from deem_crowd.model.group import ALONE
 from deem_crowd.model.rows import softmax
+from deem_crowd.runtime.cached import cached_property
 
 IntArray = npt.NDArray[np.int64]
 Rows = tuple[IntArray, IntArray, npt.NDArray[np.int32]]

@@ -11,7 +11,6 @@ Lücke and Eggert (*Expectation truncation and the benefits of preselection in t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import torch
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.memory import require
 from deem_crowd.model.group import ALONE, Group
+from deem_crowd.runtime.cached import cached_property
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from scipy import sparse
 from torch.nn.functional import embedding_bag
 
+from deem_crowd.runtime.cached import cached_property
 from deem_crowd.runtime.threads import each
 
 PIECE = 1024

@@ -19,6 +19,7 @@ from typing import Any
 from deem_crowd.exceptions import ParameterError, PluginError, PluginWarning
 from deem_crowd.plugins import discovery
 from deem_crowd.plugins.discovery import Entry, Kind, Plugin, hint
+from deem_crowd.runtime.fork import in_every_fork
 from deem_crowd.runtime.warning import warn
 
 __all__ = [
@@ -50,6 +51,13 @@ class _Catalogue:
 _lock = threading.RLock()
 _catalogue: _Catalogue | None = None
 _discovering = False
+
+
+@in_every_fork
+def _renew() -> None:
+    """Let a forked process discover plugins, whatever threads of its parent were at."""
+    global _lock, _discovering
+    _lock, _discovering = threading.RLock(), False
 
 
 def adapters() -> Mapping[str, Entry]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
 
-if hasattr(os, "register_at_fork"):
-    # A fork has none of its parent's threads, and OpenMP waits for them: one thread is what it has.
-    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
+from deem_crowd.runtime.fork import in_every_fork
+
+# A fork has none of its parent's threads, and OpenMP waits for them: one thread is what it has.
+in_every_fork(functools.partial(torch.set_num_threads, 1))
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from deem_crowd.runtime.fork import in_every_fork
+
 T = TypeVar("T")
 
 AFTER = 2.0
@@ -176,6 +178,9 @@ def load_tqdm() -> Any:
 
     Bar.set_lock(threading.RLock())
     return Bar
+
+
+in_every_fork(load_tqdm.cache_clear)  # with a lock of its own
 
 
 def _bar(what: str, unit: str, total: int, elapsed: float) -> Any:

@@ -23,6 +23,7 @@ import psutil
 import torch
 
 from deem_crowd.runtime import blas
+from deem_crowd.runtime.fork import in_every_fork
 from deem_crowd.runtime.helpers import Helpers, go_on
 
 P = ParamSpec("P")
@@ -137,14 +138,11 @@ class _Fits:
 _fits = _Fits()
 
 
+@in_every_fork
 def _afresh() -> None:
     """Forget, in a forked process, the fits of its parent."""
     global _fits
     _fits = _Fits()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_afresh)
 
 
 @contextlib.contextmanager

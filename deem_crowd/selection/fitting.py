@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ import torch
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.group import ALONE
+from deem_crowd.runtime.cached import cached_property
 from deem_crowd.runtime.progress import Progress, Report
 from deem_crowd.runtime.threads import gathered, helped
 from deem_crowd.selection import candidates as rows

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from deem_crowd.runtime.cached import cached_property
 from deem_crowd.testing.conformance import Checks, check
 
 

@@ -10,7 +10,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, cast
 
@@ -19,6 +18,7 @@ import pandas as pd
 
 from deem_crowd.exceptions import DataError, DeemCrowdError, first_few
 from deem_crowd.runtime import extras
+from deem_crowd.runtime.cached import cached_property
 from deem_crowd_adapters.compressed import within_bounds
 from deem_crowd_adapters.exports.zips import unpacked
 from deem_crowd_adapters.formats import PARQUET_MARK, UTF8_MARK
