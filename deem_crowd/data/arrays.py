@@ -82,8 +82,13 @@ def soft_codes(
     if classes is not None:
         n_classes = len(classes)
     if n_classes is not None and n_classes != k:
+        remedy = ""
+        if n_classes == n_workers:
+            remedy = (
+                " If its axes are (tasks, workers, classes), give predictions.transpose(0, 2, 1)."
+            )
         raise DataError(
-            f"soft predictions of shape {array.shape} have {k} classes on axis 1, but n_classes={n_classes}."
+            f"soft predictions of shape {array.shape} have {k} classes on axis 1, but n_classes={n_classes}.{remedy}"
         )
     check_ids("tasks", tasks, n_tasks)
     check_ids("workers", workers, n_workers)

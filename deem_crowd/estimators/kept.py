@@ -36,7 +36,9 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
         why = "sources repeat others, and count less"
     elif candidates.FIELDS in chosen and not regional:
         why = "sources know different fields"
-    elif chosen & {candidates.PRESENCE, candidates.FACTOR} or (common and soft):
+    elif candidates.FACTOR in chosen:
+        why = "soft answers lie between classes, which tables of workers take for draws"
+    elif candidates.PRESENCE in chosen or (common and soft):
         why = "the answers show a label that tables of workers do not"
     elif candidates.ORDERED in chosen:
         why = "classes are ordered, and tables learned with features do not know the order"

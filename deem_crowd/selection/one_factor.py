@@ -1,29 +1,39 @@
-r"""Soft answers of two classes that lie between them, as the ranks of scores do: one factor, from pairs of sources.
+r"""Soft answers that agree as one label would make them: one factor, from pairs of sources.
 
-Tables of workers take a soft answer for a draw, of which a share p falls on a class. Answers that are spread over
-(0, 1) then agree hardly more than by chance, however well they are ordered, and EM finds no label in them. Here a
-source's answers are normal given the label, with means 2 δ_i apart and a variance of its own. Sources that err
-independently then have a correlation of rank one (Spearman, *American Journal of Psychology* 15, 1904),
+Tables of workers take a soft answer for a draw, of which a share p falls on a class. Answers that lie between the
+classes, as the ranks of scores and most probabilities of classifiers do, then agree hardly more than by chance, however
+well they are ordered. Here a source's answers are normal given the label: with mean m_i + δ_i (e_k − π), where m_i is
+the mean of all its answers, e_k the unit vector of class k and π has the shares of the classes, and a variance of its
+own, the same for all classes. Sources that err independently then have correlations of rank one (Spearman, *American
+Journal of Psychology* 15, 1904). With v_i the variance of source i's answers, summed over classes,
 
-    r_ij = λ_i λ_j,        λ_i = δ_i √(4 π (1 − π) / v_i),
+    r_ij = Σ_k cov(x_ik, x_jk) / √(v_i v_j) = λ_i λ_j,        λ_i = δ_i √((1 − Σ_k π_k²) / v_i).
 
-where v_i is the variance of source i's answers and π the share of the second class, their mean over all sources. λ
-minimises Σ_{i≠j} n_ij (r_ij − λ_i λ_j)² + ν Σ_i (λ_i − λ̄)², with n_ij common tasks and λ̄² the mean of r. The log-odds
+λ minimises Σ_{i≠j} n_ij (r_ij − λ_i λ_j)² + ν Σ_i (λ_i − λ̄)², with n_ij common tasks and λ̄² the mean of r. The log-odds
 of a label are linear in the answers (Fisher's discriminant),
 
-    log p(2 | x_n) / p(1 | x_n) = log π / (1 − π) + Σ_i 2 δ_i (x_ni − m_i) / (v_i (1 − λ_i²)),
+    log p(k | x_n) = log π_k + Σ_i s_i (x_nik − m_ik − ½ δ_i |e_k − π|²) + const.,
 
-with m_i in the middle of the two means: an energy. Families of sources that share errors are found, and count less
-(:mod:`deem_crowd.selection.score_families`). Errors that all sources share look like skill, so the odds shrink as
-under a correlation of :data:`CORRELATION` between answers to one task.
+with s_i = δ_i (K − 1) / (v_i (1 − λ_i²)), so this is an energy. With two classes π is the mean of all answers, which
+`share=` sets for ranks. With more classes it has the shares of the labels that follow from that, twice, since
+probabilities that are not certain make shares too even.
 
-It is asked where tables show no label, and used where pairs agree more than without a label: the sum of n_ij r_ij is
-more than :data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
+Errors that all sources share have the same correlations as a label. Yet a label has K values, and errors have many: the
+sums u_n = Σ_i s_i (x_ni − m_i) gather around K points, or they do not. With a_n = Σ_i s_i δ_i over the answers to a
+task, and φ the part of the common factor that is error, u_n is normal given the label k, with
+
+    mean √(1 − φ) a_n (e_k − π)   and variance   a_n + φ (1 − Σ_k π_k²) a_n² / (K − 1)   in each direction.
+
+φ has the largest likelihood, and the odds shrink by the ratio of the two factors of a mean task. Families of sources
+that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`).
+
+It is used where pairs agree more than without a label: the sum of n_ij r_ij is more than
+:data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +49,16 @@ from deem_crowd.selection.pairs import MAX_SOURCES
 
 FloatArray = npt.NDArray[np.float64]
 
-CORRELATION = 0.2
 _PRIOR_ANSWERS = 10.0
 """As many answers hold each source's variance near that of all."""
 _LEAST_SOURCES = 3
+_DOUBT = 0.02
+"""What answers leave to other classes than their likeliest, in the mean, if they lie between classes."""
+_ROUNDS = 2
+"""Times that the shares of the classes are found anew."""
+_PARTS = np.concatenate([[0.0], np.geomspace(0.005, 0.9, 25)])
+"""Values of φ that are tried."""
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 
 
 @dataclass(frozen=True)
@@ -55,21 +71,100 @@ class Factor:
     loading : float64, shape (D,)
         λ.
     skills : float64, shape (D,)
-        The chance that the likelier class of an answer is right.
+        The chance that the likeliest class of an answer is right.
     family : integers, shape (D,)
         Number of the family of sources that share errors, −1 for none; their answers count less in the energy.
+    shared : float
+        φ: the part of what all sources have in common that is error.
     """
 
     energy: Energy
     loading: FloatArray
     skills: FloatArray
     family: npt.NDArray[np.int64]
+    shared: float
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What the answers of each source are like.
+
+    Attributes
+    ----------
+    mean : float64, shape (D, K)
+        m.
+    variance, loading, power : float64, shape (D,)
+        v, λ, and what an answer counts. A source whose answers are all the same has v = 1 and λ = 0.
+    shares : float64, shape (K,)
+        π.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    loading: FloatArray
+    power: FloatArray
+    shares: FloatArray
+
+    @property
+    def even(self) -> float:
+        """1 − Σ_k π_k²."""
+        return float(1 - (self.shares**2).sum())
+
+    @property
+    def shift(self) -> FloatArray:
+        """δ, shape (D,)."""
+        return np.asarray(self.loading * np.sqrt(self.variance / self.even))
+
+    @property
+    def within(self) -> FloatArray:
+        """Variance of an answer in one direction, given what all have in common, shape (D,)."""
+        return self.variance * (1 - self.loading**2) / (len(self.shares) - 1)
+
+    @property
+    def slope(self) -> FloatArray:
+        """s, shape (D,)."""
+        return self.power * self.shift / self.within
+
+    @property
+    def off(self) -> FloatArray:
+        """|e_k − π|², shape (K,)."""
+        return 2 - 2 * self.shares - self.even
+
+    def energy(self, shared: float = 0.0, strength: float = 0.0) -> Energy:
+        """Return the energy, for φ and the mean of a_n."""
+        k = len(self.shares)
+        label = np.sqrt(1 - shared)
+        shrunk = label / (1 + shared * self.even * strength / (k - 1))
+        odds = np.eye(k) - (self.mean + label / 2 * np.outer(self.shift, self.off))[:, None, :]
+        odds *= shrunk * self.slope[:, None, None]
+        weight = torch.from_numpy(odds - odds.mean(2, keepdims=True))
+        return Energy(torch.from_numpy(np.log(self.shares)), weight, weight.mean(0))
+
+    def skills(self, shared: float) -> FloatArray:
+        """Return the chance that the likeliest class of an answer is right, shape (D,)."""
+        k = len(self.shares)
+        spread = np.sqrt(self.within + shared * self.shift**2 * self.even / (k - 1))
+        found = np.zeros(len(spread))
+        for one, share in enumerate(self.shares):
+            lead = self.mean[:, [one]] - np.delete(self.mean, one, 1)
+            lead = (lead + np.sqrt(1 - shared) * self.shift[:, None]) / spread[:, None]
+            found += share * (_WEIGHTS @ ndtr(lead + _NODES[:, None, None]).prod(2))
+        return np.asarray(found / _WEIGHTS.sum())
+
+
+def between_classes(answers: Answers, design: DesignMatrix) -> bool:
+    """Tell whether answers are soft, and not nearly as certain as hard ones."""
+    if answers.soft is None:
+        return False
+    doubt = np.array([(1 - answers.soft.max(1)).sum(), len(answers.soft)], dtype=np.float64)
+    left, number = design.reduce_array(doubt)
+    return bool(left > _DOUBT * number)
 
 
 def find(
     answers: Answers, design: DesignMatrix, group: npt.NDArray[np.int64] | None = None
 ) -> Factor | None:
-    """Return the fit where soft answers of two classes agree as one label would make them, else None.
+    """Return the fit where soft answers agree as one label would make them, else None.
 
     Parameters
     ----------
@@ -79,42 +174,76 @@ def find(
         Number of each worker's group of sources that share errors, −1 for none. None are then sought, and the caller
         makes these answers count less.
     """
-    d = answers.n_workers
-    if answers.soft is None or answers.n_classes != 2 or not _LEAST_SOURCES <= d <= MAX_SOURCES:
+    d, k = answers.n_workers, answers.n_classes
+    if answers.soft is None or k < 2 or not _LEAST_SOURCES <= d <= MAX_SOURCES:
         return None
-    second, worker = answers.soft[:, 1].astype(np.float64), answers.worker
-    sums = [np.bincount(worker, of, d) for of in (np.ones(len(worker)), second, second**2)]
-    number, total, squares = design.reduce_array(np.stack(sums))
-    mean = total / np.maximum(number, 1)
-    variance = np.maximum(squares / np.maximum(number, 1) - mean**2, 0)
+    soft, worker = answers.soft.astype(np.float64), answers.worker
+    sums = [np.bincount(worker, of, d) for of in (*soft.T, *soft.T**2, np.ones(len(worker)))]
+    sums_of = design.reduce_array(np.stack(sums, 1))
+    total, squares, number = sums_of[:, :k], sums_of[:, k : 2 * k], sums_of[:, -1]
+    given_any = np.maximum(number, 1)[:, None]
+    mean = total / given_any
+    variance = np.maximum(squares / given_any - mean**2, 0).sum(1)
     varies = variance > 1e-9
-    if varies.sum() < _LEAST_SOURCES:
+    shares = total.sum(0) / max(number.sum(), 1)
+    if varies.sum() < _LEAST_SOURCES or not (shares > 0).all():
         return None
     # a few answers that happen to lie close together would make each of them decisive
     usual = (number * variance)[varies].sum() / number[varies].sum()
-    variance = np.where(
-        varies, (number * variance + _PRIOR_ANSWERS * usual) / (number + _PRIOR_ANSWERS), variance
-    )
-    scale = np.sqrt(np.where(varies, variance, 1))
-    standard = np.where(varies[worker], (second - mean[worker]) / scale[worker], 0)
-    common, product = design.reduce_array(
-        np.stack([_crossed(answers, varies[worker].astype(float)), _crossed(answers, standard)])
-    )
+    shrunk = (number * variance + _PRIOR_ANSWERS * usual) / (number + _PRIOR_ANSWERS)
+    variance = np.where(varies, shrunk, 1.0)
+    scale = np.where(varies, 1 / np.sqrt(variance), 0)
+    standard = (soft - mean[worker]) * scale[worker][:, None]
+    crossed = [_crossed(answers, column) for column in standard.T]
+    both = np.stack([_crossed(answers, varies[worker].astype(float)), np.sum(crossed, axis=0)])
+    # answers of K classes that vary in many directions say more of r than one number would
+    directions = _directions(design.reduce_array(standard.T @ standard))
+    common, product = directions * design.reduce_array(both)
     if not score_families.shows_label(common, product):
         return None
     given = None if group is None or (group < 0).all() else group
-    found = score_families.find(common, product, number, given)
-    loading, power = np.where(varies, found.loading, 0), found.power
+    found = score_families.find(common, product, directions * number, given)
+    loading = np.where(varies, found.loading, 0)
+    sources = _Sources(mean, variance, loading, found.power, shares)
+    for _ in range(_ROUNDS if k > 2 else 0):
+        sources = replace(sources, shares=_shares(design, sources.energy()))
+    shared, strength = _shared(design, sources)
+    skills = np.where(varies, sources.skills(shared), 1 / k)
     family = found.family if given is None else np.full(d, -1)
-    share = float(total.sum() / number.sum())
-    if not 0 < share < 1:
-        return None
-    delta = loading * np.sqrt(variance / (4 * share * (1 - share)))
-    within = np.where(varies, variance, 1) * (1 - loading**2)
-    slope, middle = 2 * delta / within * power, mean - (2 * share - 1) * delta
-    skills = share * ndtr((mean + 2 * (1 - share) * delta - 0.5) / np.sqrt(within))
-    skills += (1 - share) * ndtr((0.5 - mean + 2 * share * delta) / np.sqrt(within))
-    return Factor(_energy(slope, middle, share), loading, np.where(varies, skills, 0.5), family)
+    return Factor(sources.energy(shared, strength), loading, skills, family, shared)
+
+
+def _directions(moments: FloatArray) -> float:
+    """Return in how many directions answers vary, from their second moments, shape (K, K): 1 to K − 1."""
+    return float(np.trace(moments) ** 2 / (moments**2).sum())
+
+
+def _shares(design: DesignMatrix, energy: Energy) -> FloatArray:
+    """Return the shares of the labels under an energy, and of one more of each class, shape (K,)."""
+    counted = design.total(energy.posterior(design)).numpy() + 1.0
+    return np.asarray(counted / counted.sum())
+
+
+def _shared(design: DesignMatrix, sources: _Sources) -> tuple[float, float]:
+    """Return φ, and the mean of a_n."""
+    k, shares = len(sources.shares), torch.from_numpy(sources.shares)
+    centred = np.eye(k) - sources.mean[:, None, :]
+    table = np.concatenate(
+        [centred, np.broadcast_to(sources.shift[:, None, None], (*centred.shape[:2], 1))], 2
+    )
+    sums = design.logits(torch.from_numpy(table * sources.slope[:, None, None])).double().cpu()
+    u, a = sums[:, :k], sums[:, k:]
+    u, a = u[a[:, 0] > 0], a[a[:, 0] > 0]
+    toward, square = u - (u @ shares)[:, None], (u**2).sum(1, keepdim=True)
+    found = torch.zeros(len(_PARTS), dtype=torch.float64)
+    for i, part in enumerate(_PARTS):
+        label = np.sqrt(1 - part) * a
+        variance = a + part * sources.even / (k - 1) * a**2
+        apart = square - 2 * label * toward + label**2 * torch.from_numpy(sources.off)
+        likelihood = torch.logsumexp(shares.log() - apart / (2 * variance), 1)
+        found[i] = (likelihood - (k - 1) / 2 * variance[:, 0].log()).sum()
+    sums = design.reduce(torch.cat([found, a.sum()[None], torch.tensor([float(len(a))]).double()]))
+    return float(_PARTS[int(sums[:-2].argmax())]), float(sums[-2] / sums[-1].clamp_min(1))
 
 
 def _crossed(answers: Answers, values: FloatArray) -> FloatArray:
@@ -124,11 +253,3 @@ def _crossed(answers: Answers, values: FloatArray) -> FloatArray:
     crossed: FloatArray = (table.T @ table).toarray()
     np.fill_diagonal(crossed, 0)
     return crossed
-
-
-def _energy(slope: FloatArray, middle: FloatArray, share: float) -> Energy:
-    """Return the energy whose log-odds are log share / (1 − share) + Σ slope (x − middle)."""
-    odds = np.stack([-slope * middle, slope * (1 - middle)], axis=1) / 2
-    weight = torch.from_numpy(np.stack([-odds, odds], axis=2))
-    bias = torch.log(torch.tensor([1 - share, share], dtype=torch.float64))
-    return Energy(bias, weight, weight.mean(0))

@@ -24,19 +24,15 @@ from deem_crowd.selection import (
     families,
     fields,
     groups,
-    null_model,
-    one_factor,
-    one_sided,
     pairs,
-    presence,
-    rank_one,
+    without_tables,
 )
 from deem_crowd.selection.candidates import Rater
 from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, agreement_weights, smoothed_votes
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.selected import Selected
-from deem_crowd.selection.without_tables import by_factor, by_presence, read_off
+from deem_crowd.selection.without_tables import read_off
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp, Member, WarmStart
 from deem_crowd.training.hierarchical import STRENGTHS, Hierarchical
@@ -47,9 +43,6 @@ LEAST_PASSES = 15
 _ANSWERS_A_CLASS = 10
 _FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _BESIDE = "chosen beside the tables whose bound is larger, since no third reading has a larger one"
-_BETWEEN, _BELOW, _TOTAL = 1.51, 2.01, 2.0
-"""Thresholds of the test for a label: of the eigenvalue where the bound lies between the two kinds of noise (2.3 % of
-noise exceed it), of the eigenvalue where the bound is below both (1 %), and of the total in the first case (2.3 %)."""
 
 
 def select(
@@ -119,24 +112,11 @@ def select(
     tables = training.tables(beat=rival)
     told = groups.told(answers, group, design.reduce_array)
     if gold is None:
-        drawn = [one for one in (hierarchy, structured) if isinstance(one, Hierarchical)]
-        if drawn:
-            shown = _shows_label(max(drawn, key=lambda one: one.bound), answers, design)
-        else:
-            shown = not null_model.prefers_no_label(design, tables.states, tables.pseudo_answers)
-        if not shown:
-            rater = Rater(design, tables)
-            considered = [
-                rater.candidate(n, member, "overruled")
-                for n, member in ((name, structured), (rows.TABLES, tables))
-            ]
-            spoken = presence.find(answers, design, group) if parts.presence else None
-            if spoken is not None:
-                return by_presence(design, tables, considered, spoken)
-            factor = one_factor.find(answers, design, group)
-            if factor is not None:
-                return by_factor(design, tables, considered, factor, told)
-            return Selected(considered, tables, power=told)
+        instead = without_tables.instead(
+            training, answers, tables, (name, structured), hierarchy, told, group
+        )
+        if instead is not None:
+            return instead
     model = tables if hierarchy is None else hierarchy
     counted: pairs.Pairs | None = None
     power, why = told, "" if told is None else rows.GROUPED
@@ -231,26 +211,6 @@ def _by_field(
         ),
     ]
     return Selected(candidates, tables, pool, posterior, mean, read_off(design, mean, tables))
-
-
-def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -> bool:
-    """Whether a model's bound of the evidence says that the answers show a label to tables.
-
-    Where most sources speak for one class they do not: tables of such sources say nothing, so a few others, or copies,
-    would decide alone.
-    """
-    if one_sided.are_most(design.answers_named()):
-        return False
-    free, alike = null_model.evidence_without_label(design)
-    bound = member.bound
-    if bound <= free:  # workers who guess may outweigh those who do not
-        bound += max(null_model.gain_of_guessers(design, member.by_worker), 0.0)
-    if bound > alike:
-        return True
-    departure = rank_one.departure(answers, design.reduce_array)
-    if bound > free:
-        return departure.eigenvalue > _BETWEEN or departure.total > _TOTAL
-    return departure.eigenvalue > _BELOW
 
 
 def _copies(

@@ -1,4 +1,4 @@
-"""What is chosen where tables of workers show no label, and something else does: who answered, or soft answers."""
+"""What is chosen where tables of workers show no label, or take soft answers for draws: who answered, or one factor."""
 
 from __future__ import annotations
 
@@ -8,17 +8,109 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.calibration import share_of_votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import counts_of
 from deem_crowd.model.tables import log_tables
 from deem_crowd.selection import candidates as rows
-from deem_crowd.selection import one_factor, one_sided
-from deem_crowd.selection.candidates import Candidate
+from deem_crowd.selection import null_model, one_factor, one_sided, presence, rank_one
+from deem_crowd.selection.candidates import Candidate, Rater
+from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.one_factor import Factor
 from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, counting
 from deem_crowd.selection.presence import Presence
 from deem_crowd.selection.selected import Selected
 from deem_crowd.training.em import Member
+from deem_crowd.training.hierarchical import Hierarchical
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+CORRELATION = 0.2
+"""Between soft answers to one task given its label."""
+_BETWEEN, _BELOW, _TOTAL = 1.51, 2.01, 2.0
+"""Thresholds of the test for a label: of the eigenvalue where the bound lies between the two kinds of noise (2.3 % of
+noise exceed it), of the eigenvalue where the bound is below both (1 %), and of the total in the first case (2.3 %)."""
+
+
+def instead(
+    training: Training,
+    answers: Answers,
+    tables: Member,
+    structured: tuple[str, Member],
+    hierarchy: Hierarchical | None,
+    told: FloatArray | None,
+    group: IntArray | None,
+) -> Selected | None:
+    """Return what is chosen where tables do not say how answers depend on a label; None where they do.
+
+    Soft answers that lie between the classes are read by one factor even where tables show a label, since tables take
+    them for draws.
+
+    Parameters
+    ----------
+    training, answers, tables, structured, hierarchy
+        What was fitted, to which answers; ``structured`` comes with its name.
+    told : shape (D,), optional
+        What answers count by the user's groups.
+    group : shape (D,), optional
+        These groups.
+    """
+    design = training.design
+    factor = None
+    if one_factor.between_classes(answers, design) and not training.ordered:
+        factor = one_factor.find(answers, design, group)
+    if factor is None and _show_label(tables, structured[1], hierarchy, answers, design):
+        return None
+    rater = Rater(design, tables)
+    considered = [
+        rater.candidate(name, member, "overruled")
+        for name, member in (structured, (rows.TABLES, tables))
+    ]
+    if factor is None and training.parts.presence:
+        spoken = presence.find(answers, design, group)
+        if spoken is not None:
+            return by_presence(design, tables, considered, spoken)
+    if factor is None:
+        factor = one_factor.find(answers, design, group)
+    if factor is not None:
+        return by_factor(design, tables, considered, factor, told)
+    return Selected(considered, tables, power=told)
+
+
+def _show_label(
+    tables: Member,
+    structured: Member,
+    hierarchy: Hierarchical | None,
+    answers: Answers,
+    design: DesignMatrix,
+) -> bool:
+    """Whether the answers show a label to tables, by the larger bound of models whose accuracies are drawn."""
+    drawn = [one for one in (hierarchy, structured) if isinstance(one, Hierarchical)]
+    if drawn:
+        return _shows_label(max(drawn, key=lambda one: one.bound), answers, design)
+    return not null_model.prefers_no_label(design, tables.states, tables.pseudo_answers)
+
+
+def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -> bool:
+    """Whether a model's bound of the evidence says that the answers show a label to tables.
+
+    Where most sources speak for one class they do not: tables of such sources say nothing, so a few others, or copies,
+    would decide alone.
+    """
+    if one_sided.are_most(design.answers_named()):
+        return False
+    free, alike = null_model.evidence_without_label(design)
+    bound = member.bound
+    if bound <= free:  # workers who guess may outweigh those who do not
+        bound += max(null_model.gain_of_guessers(design, member.by_worker), 0.0)
+    if bound > alike:
+        return True
+    departure = rank_one.departure(answers, design.reduce_array)
+    if bound > free:
+        return departure.eigenvalue > _BETWEEN or departure.total > _TOTAL
+    return departure.eigenvalue > _BELOW
 
 
 def by_presence(
@@ -47,10 +139,11 @@ def by_factor(
     tables: Member,
     considered: list[Candidate],
     factor: Factor,
-    power: npt.NDArray[np.float64] | None,
+    power: FloatArray | None,
 ) -> Selected:
     """Return what follows from soft answers whose pairs are correlated as one label would make them."""
-    pool = OpinionPool((factor.energy,), (1.0,), 0.0, one_factor.CORRELATION)
+    caution = share_of_votes(factor.shared, design.n_tasks_in_all)
+    pool = OpinionPool((factor.energy,), (1.0,), 0.0, CORRELATION, caution=caution)
     why = "chosen: pairs of sources rank the tasks alike"
     sizes = sorted(np.bincount(factor.family[factor.family >= 0]).tolist(), reverse=True)
     if sizes:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.features import beside
 from deem_crowd.features.logistic import log_softmax
-from deem_crowd.selection.candidates import COMMON, COPIES
+from deem_crowd.selection.candidates import COMMON, COPIES, FACTOR
 
 N = 400
 
@@ -37,10 +37,10 @@ def copied(rng: np.random.Generator, truth: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"task": task, "worker": worker, "label": label})
 
 
-def scored(rng: np.random.Generator, truth: np.ndarray) -> np.ndarray:
-    """Return what three sources hold for probable, shape (N, 3, 3)."""
-    logits = 1.2 * rng.normal(size=(N, 3, 3))
-    logits[np.arange(N), truth] += rng.uniform(0.8, 2.2, 3)
+def scored(rng: np.random.Generator, truth: np.ndarray, n_sources: int = 3) -> np.ndarray:
+    """Return what sources hold for probable, shape (N, 3, D)."""
+    logits = 1.2 * rng.normal(size=(N, 3, n_sources))
+    logits[np.arange(N), truth] += rng.uniform(0.8, 2.2, n_sources)
     odds = np.exp(logits)
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
@@ -83,17 +83,20 @@ def test_sources_that_know_the_same_regions_do_not_repeat_each_other(few_fits: N
     assert right[1] >= right[0] + 0.02
 
 
-@pytest.mark.parametrize(("apart", "more"), [(0.8, -0.005), (2.8, 0.05)])
-def test_scores_of_which_tables_show_no_label_are_not_learned_anew(
-    apart: float, more: float
+@pytest.mark.parametrize(
+    ("apart", "n_sources", "chosen", "more", "nearer"),
+    [(0.8, 2, COMMON, 0.01, 0.1), (2.8, 2, COMMON, 0.05, 0.1), (0.8, 3, FACTOR, 0, 0.02)],
+)
+def test_scores_that_tables_cannot_hold_are_not_learned_anew(
+    apart: float, n_sources: int, chosen: str, more: float, nearer: float
 ) -> None:
     rng = np.random.default_rng([2, round(10 * apart)])
     x, truth = things(rng, 3, apart)
-    scores = scored(rng, truth)
+    scores = scored(rng, truth, n_sources)
     alone, both = DEEM().fit(scores), DEEM().fit(scores, features=x)
-    assert alone.selection_.set_index("candidate")["weight"][COMMON] > 0
+    assert alone.selection_.set_index("candidate")["weight"][chosen] > 0
     assert (both.labels_ == truth).mean() >= (alone.labels_ == truth).mean() + more
-    assert log_loss(both.probas_, truth) < log_loss(alone.probas_, truth) - 0.1
+    assert log_loss(both.probas_, truth) < log_loss(alone.probas_, truth) - nearer
 
 
 def test_predictions_and_files_know_how_much_scores_count(tmp_path: Path) -> None:
