@@ -98,7 +98,7 @@ def test_the_energy_is_the_likelihood_of_what_sources_have_in_common(shared: flo
     variance = (number * variance + 10 * usual) / (number + 10)
     even = 1 - (pi**2).sum()
     shift = found.loading * np.sqrt(variance / even)
-    slope = shift * (k - 1) / (variance * (1 - found.loading**2))
+    slope = shift * (k - 1) / (variance * np.maximum(1 - found.loading**2, 0.25))
     together, strength = centred @ slope, float(slope @ shift)
     spread = np.sqrt(strength + found.shared * even * strength**2 / (k - 1))
     middle = np.sqrt(1 - found.shared) * strength * (np.eye(k) - pi)

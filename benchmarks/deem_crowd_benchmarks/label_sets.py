@@ -300,15 +300,16 @@ def _law(name: str) -> Iterator[Source]:
     """Return laws: all, those of a kind, or one, with as many tasks as follow an @."""
     from deem_crowd_benchmarks.kinds import JUDGES, ORDERED, RARE, WEAK
     from deem_crowd_benchmarks.laws import LAWS
+    from deem_crowd_benchmarks.soft_kinds import SOFT
 
     name, _, tasks = name.partition("@")
     if tasks and not (tasks.isdecimal() and int(tasks) > 0):
         raise ParameterError(f"law:{name}@{tasks}: {tasks!r} is no number of tasks, such as 200.")
-    kinds = {"weak": WEAK, "judges": JUDGES, "ordered": ORDERED, "rare": RARE}
+    kinds = {"weak": WEAK, "judges": JUDGES, "ordered": ORDERED, "rare": RARE, "soft": SOFT}
     if name in kinds:
         kind, chosen = f"{name}, generated", kinds[name]
     else:
-        known = LAWS if not name else {**LAWS, **WEAK, **JUDGES, **ORDERED, **RARE}
+        known = LAWS if not name else {**LAWS, **WEAK, **JUDGES, **ORDERED, **RARE, **SOFT}
         kind, chosen = "law", {one: known[one] for one in _chosen(name, tuple(known), "law")}
     for one, draw in chosen.items():
         if tasks:

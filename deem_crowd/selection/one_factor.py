@@ -14,8 +14,8 @@ of a label are linear in the answers (Fisher's discriminant),
 
     log p(k | x_n) = log π_k + Σ_i s_i (x_nik − m_ik − ½ δ_i |e_k − π|²) + const.,
 
-with s_i = δ_i (K − 1) / (v_i (1 − λ_i²)), so this is an energy. With two classes π is the mean of all answers, which
-`share=` sets for ranks. With more classes it has the shares of the labels that follow from that, twice, since
+with s_i = δ_i (K − 1) / (v_i max(1 − λ_i², ¼)), so this is an energy. With two classes π is the mean of all answers,
+which `share=` sets for ranks. With more classes it has the shares of the labels that follow from that, twice, since
 probabilities that are not certain make shares too even.
 
 Errors that all sources share have the same correlations as a label. Yet a label has K values, and errors have many: the
@@ -52,6 +52,8 @@ FloatArray = npt.NDArray[np.float64]
 _PRIOR_ANSWERS = 10.0
 """As many answers hold each source's variance near that of all."""
 _LEAST_SOURCES = 3
+_OWN = 0.25
+"""The part of a source's variance that is its own, at least: the largest of a few loadings may come out near 1."""
 _DOUBT = 0.02
 """What answers leave to other classes than their likeliest, in the mean, if they lie between classes."""
 _ROUNDS = 2
@@ -118,7 +120,8 @@ class _Sources:
     @property
     def within(self) -> FloatArray:
         """Variance of an answer in one direction, given what all have in common, shape (D,)."""
-        return self.variance * (1 - self.loading**2) / (len(self.shares) - 1)
+        own = np.maximum(1 - self.loading**2, _OWN)
+        return self.variance * own / (len(self.shares) - 1)
 
     @property
     def slope(self) -> FloatArray:

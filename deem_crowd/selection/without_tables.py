@@ -142,7 +142,8 @@ def by_factor(
     power: FloatArray | None,
 ) -> Selected:
     """Return what follows from soft answers whose pairs are correlated as one label would make them."""
-    caution = share_of_votes(factor.shared, design.n_tasks_in_all)
+    # each answer follows with probability φ what a task suggests to all
+    caution = share_of_votes(factor.shared**2, design.n_tasks_in_all)
     pool = OpinionPool((factor.energy,), (1.0,), 0.0, CORRELATION, caution=caution)
     why = "chosen: pairs of sources rank the tasks alike"
     sizes = sorted(np.bincount(factor.family[factor.family >= 0]).tolist(), reverse=True)
