@@ -221,6 +221,26 @@ def test_pairs_by_brute_force() -> None:
     assert rows["score"][0] == pytest.approx(max(values.values()))
 
 
+def test_pairs_that_change_no_label_by_themselves_are_worth_what_they_tell() -> None:
+    """Where it takes two answers to change a label, the first is bought: of the best worker, where it tells most."""
+    tables = np.array([[[s, 1 - s], [1 - s, s]] for s in (0.5, 0.7, 0.9)])
+    sure = np.array([0.95, 0.92, 0.99])
+    view = consensus(np.column_stack([sure, 1 - sure]), tables)
+    rows = next_pairs(view, 3, "expected_error_reduction")
+    assert rows["score"].tolist() == rows["expected_gain"].tolist() == [0.0] * 3
+    assert rows["task"].tolist() == ["t1", "t0", "t2"]
+    assert set(rows["worker"]) == {"w2"}
+    with pytest.warns(DataWarning, match="no pairs"):  # who guesses tells nothing
+        assert next_pairs(view, 3, "expected_error_reduction", workers=["w0"]).empty
+
+
+def test_ties_go_by_what_an_answer_tells_for_its_cost() -> None:
+    view = consensus(np.array([[0.95, 0.05], [0.92, 0.08]]), np.array([[[0.7, 0.3], [0.3, 0.7]]]))
+    costs = {"t0": 1.0, "t1": 100.0}
+    rows = next_tasks(view, 1, "expected_error_reduction", costs=costs)
+    assert (rows["task"][0], rows["score"][0]) == ("t0", 0.0)
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 45), st.integers(0, 99))
 def test_the_first_of_a_ranking_are_those_of_the_whole(scores, n, seed) -> None:
     score = np.array(scores, dtype=float)
@@ -239,7 +259,7 @@ def test_pairs_are_those_of_the_whole_ranking(seed, n, limit, budget) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ranking, "_PAIRS_EACH", each)
             rng = np.random.default_rng(seed)
-            found.append(ranking.assigned(value, n, limit, rng, cost, budget).tolist())
+            found.append(ranking.assigned(value, value, n, limit, rng, cost, budget).tolist())
     assert found[0] == found[1]
     assert sum(cost[worker] for _, worker in found[0]) <= budget
 
@@ -251,7 +271,7 @@ def test_where_pairs_are_very_many_the_best_workers_are_weighed(monkeypatch) -> 
     tables = np.array([[[s, 1 - s], [1 - s, s]] for s in skill])
     view = consensus(np.full((n, 2), 0.5), tables)
     whole = next_pairs(view, 10, per_worker_limit=2)
-    monkeypatch.setattr("deem_crowd.decide.tasks._PAIRS", 300)
+    monkeypatch.setattr("deem_crowd.decide.pairs._PAIRS", 300)
     few = next_pairs(view, 10, per_worker_limit=2)
     assert few["score"].to_numpy() == pytest.approx(whole["score"].to_numpy())
     assert few["worker"].value_counts().to_dict() == {f"w{i}": 2 for i in range(d - 5, d)}
