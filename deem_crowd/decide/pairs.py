@@ -13,6 +13,7 @@ from deem_crowd.decide import checks, criteria, ranking, shortlist
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.costs import costs_of, purse_of
 from deem_crowd.decide.to_ask import labels_of, open_tasks, say_how_many
+from deem_crowd.decide.together import another_answer
 from deem_crowd.exceptions import ParameterError, first_few
 from deem_crowd.model.worker_tables import FullTables, WorkerTables
 
@@ -68,7 +69,7 @@ def next_pairs(
     Returns
     -------
     DataFrame
-        ``task``, ``worker``, ``label``, ``confidence``, ``score``, ``expected_gain``.
+        ``task``, ``worker``, ``label``, ``confidence``, ``score``, ``expected_gain``; see :func:`next_tasks`.
 
     Raises
     ------
@@ -122,6 +123,8 @@ def next_pairs(
             "expected_error_reduction", posterior[row[mine]], known, who_asked[[one]]
         )
         gain[mine] = by_worker[:, 0]
+    if len(row):
+        gain *= another_answer(consensus)[tasks[row]]
     return pd.DataFrame(
         {
             "task": consensus.tasks.take(tasks[row]),
@@ -143,7 +146,7 @@ def _worth(
     """
     told = shortlist.of_workers("expected_information", posterior, known, workers) / cost
     if strategy == "expected_information":
-        return told, told.copy()
+        return told, told
     return shortlist.of_workers(strategy, posterior, known, workers) / cost, told
 
 

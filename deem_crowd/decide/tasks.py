@@ -13,6 +13,7 @@ from deem_crowd.decide import checks, criteria, diversity, ranking, shortlist
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.costs import bought, costs_of, purse_of
 from deem_crowd.decide.to_ask import labels_of, open_tasks, say_how_many
+from deem_crowd.decide.together import another_answer
 from deem_crowd.exceptions import ParameterError, first_few
 
 FloatArray = npt.NDArray[np.float64]
@@ -105,7 +106,9 @@ def next_tasks(
     DataFrame
         A row a task: ``task``; ``label``, the current one, missing where there is none; ``confidence``, its posterior;
         ``score``, higher is asked first; ``expected_gain``, by how much one answer is expected to raise the chance
-        that the label is right (missing where no tables are known). Empty, with a warning, if no task is left.
+        that the label is right (missing where no tables are known): less than the model of independent answers says
+        where answers to a task are right or wrong together (:mod:`deem_crowd.decide.together`). It is 0 where no single
+        answer can change the label, though two may. Empty, with a warning, if no task is left.
 
     Raises
     ------
@@ -144,6 +147,7 @@ def next_tasks(
     gain = np.full(len(chosen), np.nan)
     if table is not None:
         gain = shortlist.of_table("expected_error_reduction", posterior[chosen], table)
+        gain = gain * another_answer(consensus)[open_[chosen]]
     return pd.DataFrame(
         {
             "task": consensus.tasks.take(open_[chosen]),
