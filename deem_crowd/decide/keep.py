@@ -96,7 +96,8 @@ def reliable(
         Of a DEEM, what it was fitted to.
     features : array of shape (N, P), or DataFrame indexed by task, optional
         The posterior of a task is multiplied by the mean posterior of its nearest neighbours over the prior, so that
-        tasks whose neighbours have the same label are surer.
+        tasks whose neighbours have the same label are surer. Not of a model whose labels rest on features already: they
+        would count twice.
     n_neighbours : int
 
     Raises
@@ -202,7 +203,8 @@ def _sureness(
     """Return how sure each task's label is by a posterior of shape (N, K), shape (N,)."""
     if features is not None:
         matrix = feature_matrix(features, consensus.tasks)
-        posterior = _sharpened(posterior, matrix, n_neighbours)
+        if consensus.source is None or not consensus.source.features:
+            posterior = _sharpened(posterior, matrix, n_neighbours)
     labelled = np.flatnonzero(consensus.labels >= 0)
     sureness = np.zeros(consensus.n_tasks)
     sureness[labelled] = posterior[labelled, consensus.labels[labelled]]
