@@ -12,8 +12,9 @@ IntArray = npt.NDArray[np.int64]
 
 _NOTHING = 1e-9
 """A smaller expected number of answers, or variance of their pairs, tells nothing of a correlation."""
-_CELLS = 2**22
-"""Answers times classes that are read at most: of evenly spaced tasks, where there are more."""
+_CELLS, _FEWER = 2**22, 2**18
+"""Answers times classes that are read at most: of evenly spaced tasks, where there are more. A bound takes all it can
+get, a ranking has to be quick."""
 
 
 def another_answer(consensus: Consensus) -> FloatArray:
@@ -25,14 +26,14 @@ def another_answer(consensus: Consensus) -> FloatArray:
     """
     if consensus.answers is None or not len(consensus.answers.task):
         return np.ones(consensus.n_tasks)
-    rho = correlation(consensus)
+    rho = correlation(consensus, _FEWER)
     m = np.bincount(consensus.answers.task, minlength=consensus.n_tasks)
     there = np.maximum(m, 1)
     share = (1 - rho) / ((1 + there * rho) * (1 + (there - 1) * rho))
     return np.where(m > 0, share, 1.0)
 
 
-def correlation(consensus: Consensus) -> float:
+def correlation(consensus: Consensus, most: int = _CELLS) -> float:
     """Return how far answers to a task are right or wrong together under the posterior, between 0 and 1.
 
     It is ρ of :mod:`deem_crowd.model.calibration`, with workers' accuracies taken from the posterior, each smoothed by
@@ -40,14 +41,19 @@ def correlation(consensus: Consensus) -> float:
     posterior, so that their labels explain part of what answers share.
     """
     given = consensus.required_answers("the correlation of answers")
-    task, worker, label, n = given.task, given.worker, given.label, consensus.n_tasks
-    step = -(-len(task) * consensus.posterior.shape[1] // _CELLS)
+    task, worker, label, posterior = given.task, given.worker, given.label, consensus.posterior
+    step = -(-len(task) * posterior.shape[1] // most)
     if step > 1:
         some = task % step == 0
-        task, worker, label = task[some], worker[some], label[some]
-    shared = possible = 0.0
-    for k in np.flatnonzero(consensus.posterior.any(axis=0)):
-        believed, right = consensus.posterior[:, k], label == k
+        task, worker, label, posterior = (
+            task[some] // step,
+            worker[some],
+            label[some],
+            posterior[::step],
+        )
+    n, shared, possible = len(posterior), 0.0, 0.0
+    for k in np.flatnonzero(posterior.any(axis=0)):
+        believed, right = posterior[:, k], label == k
         asked = np.bincount(worker, believed[task])
         hits = np.bincount(worker[right], believed[task[right]], minlength=len(asked))
         skill = (hits + hits.sum() / max(asked.sum(), _NOTHING)) / (asked + 1)

@@ -179,6 +179,9 @@ def test_the_correlation_of_answers_by_another_implementation() -> None:
     )
     assert engine > 0.05
     assert correlation(view) == pytest.approx(engine, abs=1e-9)
+    third = correlation(view, len(given.task) * 2 // 3)  # of every third task
+    assert third != correlation(view)
+    assert third == pytest.approx(engine, abs=0.03)
 
 
 def test_answers_that_err_together_lower_the_bound() -> None:

@@ -373,7 +373,7 @@ def test_another_answer_counts_for_what_it_adds_to_the_independent_ones(m, rho) 
     given_ = Given(*np.zeros((3, m), dtype=np.int64))
     view = replace(consensus(np.array([[0.5, 0.5]])), answers=given_)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(together, "correlation", lambda _: rho)
+        patch.setattr(together, "correlation", lambda *_: rho)
         found = together.another_answer(view)
     worth = [k / (1 + (k - 1) * rho) if k else 0.0 for k in (m, m + 1)]
     assert found == pytest.approx([worth[1] - worth[0]], abs=1e-9)
