@@ -11,9 +11,10 @@ from deem_crowd.decide.cleaning import Cleaned, clean
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.keep import Reliable, coverage_curve, reliable
 from deem_crowd.decide.oracles import OracleError
+from deem_crowd.decide.pairs import next_pairs
 from deem_crowd.decide.rad import RAD
 from deem_crowd.decide.suspects import suspect_answers, suspect_labels
-from deem_crowd.decide.tasks import next_pairs, next_tasks
+from deem_crowd.decide.tasks import next_tasks
 
 __all__ = [
     "CEAL",

@@ -18,8 +18,9 @@ from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.oracles import Oracle, OracleError, by_row
 from deem_crowd.decide.suspects import label_values
 from deem_crowd.decide.tasks import next_tasks
-from deem_crowd.exceptions import FormError, ParameterError, counted, first_few
+from deem_crowd.exceptions import DataWarning, FormError, ParameterError, counted, first_few
 from deem_crowd.runtime.constructor import ConstructorParameters
+from deem_crowd.runtime.warning import warn
 
 Schedule = Literal["quadratic", "linear"] | Callable[[int], float]
 STRATEGIES = (*criteria.UNCERTAINTY, "fusion", "random")
@@ -114,7 +115,8 @@ class CEAL(ConstructorParameters):
     Parameters
     ----------
     estimator : scikit-learn classifier with ``predict_proba``
-        It is cloned and fitted anew in each round.
+        It is cloned and fitted anew in each round. One that is certain of every row, such as a tree grown to its end,
+        has no confident majority: it gets no pseudo-labels, with a warning.
     strategy : 'least_confidence', 'margin', 'entropy', 'fusion' or 'random'
         See :func:`deem_crowd.decide.next_tasks`.
     delta0, decay : float
@@ -193,6 +195,7 @@ class CEAL(ConstructorParameters):
         said = asker.ask(asked)
         model = self._trained(features, said, {})
         rows = [self._row(0, deltas[0], len(said), said, {}, model, *rated)]
+        graded = self._is_graded(model, features)
         for step in range(1, self.rounds + 1):
             pool = np.setdiff1d(np.arange(len(features)), asked)
             if not len(pool):
@@ -203,6 +206,7 @@ class CEAL(ConstructorParameters):
             said |= asker.ask(batch)
             rest = posterior.drop(index=batch)
             sure = criteria.entropy(rest.to_numpy()) < deltas[step - 1]
+            sure &= graded
             best = model.classes_[rest.to_numpy()[sure].argmax(axis=1)]
             pseudo = dict(zip(rest.index[sure], best, strict=True))
             model = self._trained(features, said, pseudo)
@@ -255,6 +259,20 @@ class CEAL(ConstructorParameters):
             return [*posterior.index[open_].tolist(), *surest.tolist()]
         rows = next_tasks(posterior, n, self.strategy, random_state=seed)  # type: ignore[arg-type]
         return [int(row) for row in rows["task"]]
+
+    def _is_graded(self, model: Any, X: npt.NDArray[Any]) -> bool:
+        """Tell whether a classifier is surer of some rows than of others, with a warning where it is not."""
+        needless = self.strategy == "random" and self.delta0 == 0
+        if needless or (criteria.entropy(np.asarray(model.predict_proba(X))) > 0).any():
+            return True
+        name = type(self.estimator).__name__
+        warn(
+            f"{name} is certain of every row: questions are drawn at random, and there are no pseudo-labels, since no "
+            f"row is surer than another. Pass a classifier whose probabilities lie between 0 and 1, such as "
+            f"CalibratedClassifierCV({name}()).",
+            DataWarning,
+        )
+        return False
 
     def _trained(self, X: npt.NDArray[Any], said: dict[Any, Any], pseudo: dict[Any, Any]) -> Any:
         from sklearn.base import clone

@@ -19,6 +19,8 @@ from deem_crowd.exceptions import (
 )
 from deem_crowd.runtime.warning import warn
 
+_SUM_TOLERANCE = 1e-3
+
 
 def count(name: str, value: Any, least: int = 1) -> int:
     """Return a whole number of at least ``least``.
@@ -110,6 +112,27 @@ def left_out(exclude: Iterable[Hashable] | None, tasks: pd.Index) -> npt.NDArray
             DataWarning,
         )
     return found
+
+
+def distributions(posterior: npt.NDArray[np.float64], tasks: pd.Index) -> None:
+    """Refuse a posterior, shape (N, K), with rows that are no distributions.
+
+    Raises
+    ------
+    DataError
+    """
+    if not posterior.size:
+        return
+    total = posterior.sum(axis=1)
+    wrong = np.flatnonzero(
+        ~(np.abs(total - 1.0) <= _SUM_TOLERANCE) | (posterior < -_SUM_TOLERANCE).any(axis=1)
+    )
+    if len(wrong):
+        raise DataError(
+            f"probas_ holds {counted(len(wrong), 'row that is no distribution', 'rows that are no distributions')} "
+            f"(tasks {first_few(tasks.take(wrong))}; sums {first_few(total[wrong])}). One column a "
+            "label, rows that sum to 1."
+        )
 
 
 def generator(random_state: Any) -> np.random.Generator:

@@ -20,8 +20,6 @@ from deem_crowd.runtime.cached import cached_property
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_SUM_TOLERANCE = 1e-3
-
 
 @dataclass(frozen=True)
 class Given:
@@ -119,7 +117,7 @@ class Consensus:
                 "probabilities a label). Of answers: pass DEEMAggregator().fit(answers)."
             )
         posterior = probas.to_numpy(dtype=np.float64)
-        _check_posterior(posterior, probas.index)
+        checks.distributions(posterior, probas.index)
         tasks, classes = probas.index, probas.columns
         labels = posterior.argmax(axis=1) if posterior.size else np.full(len(tasks), -1)
         stated = getattr(source, "labels_", None)
@@ -279,11 +277,13 @@ class Consensus:
     def evidence(self) -> FloatArray | None:
         """What the model says, for ranking, shape (N, K); None where there is no model of one hidden unit.
 
-        Tasks of known label and tasks without answers keep their posterior. See
-        :meth:`deem_crowd.estimators.fitted.FittedModel.evidence`.
+        Tasks of known label and tasks without answers keep their posterior, and all tasks where it rests on features,
+        which the model of the answers does not know. See :meth:`deem_crowd.estimators.fitted.FittedModel.evidence`.
         """
         if self.source is None or self.source.answers is None:
             return None
+        if self.source.features:
+            return self.posterior
         read = self.source.answers
         told = self.source.model.evidence(
             read,
@@ -383,18 +383,3 @@ def _named(source: Any) -> str:
     if isinstance(source, type):
         return f"the class {source.__name__}"
     return f"a {type(source).__name__}"
-
-
-def _check_posterior(posterior: FloatArray, tasks: pd.Index) -> None:
-    if not posterior.size:
-        return
-    total = posterior.sum(axis=1)
-    wrong = np.flatnonzero(
-        ~(np.abs(total - 1.0) <= _SUM_TOLERANCE) | (posterior < -_SUM_TOLERANCE).any(axis=1)
-    )
-    if len(wrong):
-        raise DataError(
-            f"probas_ holds {counted(len(wrong), 'row that is no distribution', 'rows that are no distributions')} "
-            f"(tasks {first_few(tasks.take(wrong))}; sums {first_few(total[wrong])}). One column a "
-            "label, rows that sum to 1."
-        )

@@ -14,6 +14,7 @@ from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.diversity import feature_matrix
 from deem_crowd.decide.suspects import label_codes, label_values
+from deem_crowd.decide.together import correlation
 from deem_crowd.exceptions import ParameterError
 
 FloatArray = npt.NDArray[np.float64]
@@ -21,8 +22,6 @@ IntArray = npt.NDArray[np.int64]
 
 _ALLOWED = 3
 """Mistakes among the gold tasks of the first set that is looked at."""
-_NOTHING = 1e-9
-"""A smaller expected number of answers, or variance of their pairs, tells nothing of a correlation."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,8 @@ def reliable(
         Of a DEEM, what it was fitted to.
     features : array of shape (N, P), or DataFrame indexed by task, optional
         The posterior of a task is multiplied by the mean posterior of its nearest neighbours over the prior, so that
-        tasks whose neighbours have the same label are surer.
+        tasks whose neighbours have the same label are surer. Not of a model whose labels rest on features already: they
+        would count twice.
     n_neighbours : int
 
     Raises
@@ -203,7 +203,8 @@ def _sureness(
     """Return how sure each task's label is by a posterior of shape (N, K), shape (N,)."""
     if features is not None:
         matrix = feature_matrix(features, consensus.tasks)
-        posterior = _sharpened(posterior, matrix, n_neighbours)
+        if consensus.source is None or not consensus.source.features:
+            posterior = _sharpened(posterior, matrix, n_neighbours)
     labelled = np.flatnonzero(consensus.labels >= 0)
     sureness = np.zeros(consensus.n_tasks)
     sureness[labelled] = posterior[labelled, consensus.labels[labelled]]
@@ -241,37 +242,11 @@ def _without_gold(
     votes = np.bincount(given.task, agree, minlength=consensus.n_tasks)
     answers = np.bincount(given.task, minlength=consensus.n_tasks)
     smooth = 1 / max(k, 1)
-    apart = (1 - _correlation(consensus) ** 0.5) ** 2
+    apart = (1 - correlation(consensus) ** 0.5) ** 2
     support = apart * (votes + smooth) / (answers + 1)
     support += (1 - apart) * (votes / np.maximum(answers, 1) + smooth) / 2
     support = np.where((answers > 0) & (sureness < 1.0), support, sureness)
     return np.minimum(by_model, _lower_bounds(support[order], confidence))
-
-
-def _correlation(consensus: Consensus) -> float:
-    """Return how far answers to a task are right or wrong together under the posterior, between 0 and 1.
-
-    It is ρ of :mod:`deem_crowd.model.calibration`, with workers' accuracies taken from the posterior, each smoothed by
-    one answer of the mean accuracy. That module takes ρ under the members of the pool, which are surer than the
-    posterior, so that their labels explain part of what answers share.
-    """
-    given = consensus.required_answers("the correlation of answers")
-    task, worker, n = given.task, given.worker, consensus.n_tasks
-    shared = possible = 0.0
-    for k in np.flatnonzero(consensus.posterior.any(axis=0)):
-        believed, right = consensus.posterior[:, k], given.label == k
-        asked = np.bincount(worker, believed[task])
-        hits = np.bincount(worker[right], believed[task[right]], minlength=len(asked))
-        skill = (hits + hits.sum() / max(asked.sum(), _NOTHING)) / (asked + 1)
-        surprise, variance = right - skill[worker], (skill * (1 - skill))[worker]
-        shared += float(believed @ _pairs(task, surprise, surprise**2, n))
-        possible += float(believed @ _pairs(task, np.sqrt(variance), variance, n))
-    return min(max(shared / possible, 0.0), 1.0) if possible > _NOTHING else 0.0
-
-
-def _pairs(task: IntArray, values: FloatArray, squares: FloatArray, n: int) -> FloatArray:
-    """Return Σ_{i≠j} x_i x_j of the answers to each task, shape (N,)."""
-    return np.asarray(np.bincount(task, values, n) ** 2 - np.bincount(task, squares, n))
 
 
 def _lower_bounds(sureness: FloatArray, confidence: float) -> FloatArray:

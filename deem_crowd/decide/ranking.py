@@ -36,20 +36,20 @@ def first(keys: Keys, n: int) -> IntArray:
 
 def assigned(
     value: FloatArray,
+    tie: FloatArray,
     n: int,
     limit: int,
     rng: np.random.Generator,
     cost: FloatArray,
     budget: float = np.inf,
 ) -> IntArray:
-    """Choose pairs of a task and a worker greedily by ``value``, shape (N, D), where it is above 0.
+    """Choose pairs of a task and a worker greedily by ``value``, ties by ``tie``, shapes (N, D), where that is above 0.
 
     Each task is chosen once, each worker at most ``limit`` times, for a ``cost`` of shape (D,) that is at most the
     ``budget`` in all; shape (m, 2), m ≤ n.
     """
-    flat = value.ravel()
-    there = np.flatnonzero(flat > 0)
-    keys = keys_of(flat[there], np.zeros(len(there)), rng)
+    there = np.flatnonzero(tie > 0)
+    keys = keys_of(value.ravel()[there], tie.ravel()[there], rng)
     best = _greedy(there[first(keys, _PAIRS_EACH * n)], value.shape, n, limit, cost, budget)
     if len(best) < min(n, len(value)) and len(there) > _PAIRS_EACH * n:
         best = _greedy(there[np.lexsort(keys)], value.shape, n, limit, cost, budget)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import inputs
+from deem_crowd.estimators.featured import rests_on_features
 from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.memory import FITTED_ON, Memory
@@ -25,12 +26,15 @@ class Source:
     workers, classes : Index
         In the model's order.
     answers : Answers, optional
+    features : bool
+        Whether its labels rest on features of the tasks, too, which the model of the answers does not know.
     """
 
     model: FittedModel | SparseModel
     workers: pd.Index
     classes: pd.Index
     answers: Answers | None = None
+    features: bool = False
 
     @classmethod
     def of(cls, fitted: Any, answers: Answers | None = None) -> Source | None:
@@ -40,10 +44,11 @@ class Source:
         """
         model = getattr(fitted, "__dict__", {}).get("_fitted")
         if isinstance(model, tuple):
-            return cls(*model)
+            return replace(cls(*model), features=rests_on_features(fitted.__dict__))
         seen = remembered(fitted) if answers is None else answers
         if seen is not None and (model := model_of(fitted)) is not None:
-            return cls(model, seen.workers, seen.classes)
+            told = rests_on_features(fitted.__dict__)
+            return cls(model, seen.workers, seen.classes, features=told)
         return None
 
 

@@ -1,8 +1,8 @@
-"""Which tasks to have answered next, and by whom."""
+"""Which tasks to have answered next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +12,9 @@ import pandas as pd
 from deem_crowd.decide import checks, criteria, diversity, ranking, shortlist
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.costs import bought, costs_of, purse_of
-from deem_crowd.exceptions import DataWarning, ParameterError, first_few
-from deem_crowd.model.worker_tables import FullTables
-from deem_crowd.runtime.warning import warn
+from deem_crowd.decide.to_ask import labels_of, open_tasks, say_how_many
+from deem_crowd.decide.together import another_answer
+from deem_crowd.exceptions import ParameterError, first_few
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -43,12 +43,6 @@ STRATEGIES = (
 
 # With features: a batch is chosen among this many times as many tasks as it shall hold.
 _POOL = 5
-# Pairs are looked for among this many of the tasks that a typical worker's answer would help most.
-_PAIR_TASKS = 2_000
-# So many pairs are weighed at most, so that it takes no longer than a fit of many answers.
-_PAIRS = 500_000
-# Workers are compared on so many of the tasks.
-_SAMPLE = 50
 
 
 def next_tasks(
@@ -112,7 +106,9 @@ def next_tasks(
     DataFrame
         A row a task: ``task``; ``label``, the current one, missing where there is none; ``confidence``, its posterior;
         ``score``, higher is asked first; ``expected_gain``, by how much one answer is expected to raise the chance
-        that the label is right (missing where no tables are known). Empty, with a warning, if no task is left.
+        that the label is right (missing where no tables are known): less than the model of independent answers says
+        where answers to a task are right or wrong together (:mod:`deem_crowd.decide.together`). It is 0 where no single
+        answer can change the label, though two may. Empty, with a warning, if no task is left.
 
     Raises
     ------
@@ -123,7 +119,7 @@ def next_tasks(
     rng, exclude = checks.generator(random_state), checks.ids("exclude", exclude)
     consensus = Consensus.of(agg, answers).with_unanswered(unanswered)
     cost = _costs(costs, consensus, exclude)
-    open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
+    open_ = open_tasks(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     matrix = None if features is None else diversity.feature_matrix(features, consensus.tasks)
     purse, n_most = purse_of(budget, cost[open_], n)
     n_open, open_ = len(open_), open_[cost[open_] <= purse]
@@ -132,7 +128,7 @@ def next_tasks(
     if len(open_) and (strategy in criteria.VALUE or consensus.knows_workers):
         table = consensus.typical_table() if worker is None else consensus.table_of(worker)
     score, tie = _scores(strategy, consensus, open_, table, rng)
-    score = score / cost[open_]
+    score, tie = score / cost[open_], tie / cost[open_]
     most = n_most if matrix is None else _POOL * n_most
     every = most if budget is None else len(open_)
     if strategy == "fusion":
@@ -147,10 +143,11 @@ def next_tasks(
     if budget is not None:
         chosen = chosen[bought(cost[open_[chosen]], purse)[:n]]
     if len(chosen) == min(n, n_open):  # else the budget is spent
-        _say_how_many(n, n_open, consensus.n_tasks, "tasks")
+        say_how_many(n, n_open, consensus.n_tasks, "tasks")
     gain = np.full(len(chosen), np.nan)
     if table is not None:
         gain = shortlist.of_table("expected_error_reduction", posterior[chosen], table)
+        gain = gain * another_answer(consensus)[open_[chosen]]
     return pd.DataFrame(
         {
             "task": consensus.tasks.take(open_[chosen]),
@@ -160,118 +157,6 @@ def next_tasks(
             "expected_gain": gain,
         }
     )
-
-
-def next_pairs(
-    agg: Any,
-    n: int,
-    strategy: Literal["expected_error_reduction", "expected_information"] = "expected_information",
-    *,
-    answers: Any = None,
-    workers: Collection[Hashable] | None = None,
-    per_task_limit: int | None = None,
-    per_worker_limit: int | None = None,
-    costs: Any = None,
-    budget: float | None = None,
-    exclude: Iterable[Hashable] = (),
-    unanswered: Iterable[Hashable] = (),
-    settled: float = 0.0,
-    random_state: int | None = None,
-) -> pd.DataFrame:
-    """Return the n pairs of a task and a worker whose answer is worth most per cost, best first, a task at most once.
-
-    Pairs are enumerated over the 2,000 tasks that the typical worker's answer would tell most about (over 10 n tasks if
-    these are more). Where that makes more than half a million pairs, over fewer of the best tasks, at least 2 n, and of
-    the workers whose answers to these tell most.
-
-    Parameters
-    ----------
-    agg, answers, per_task_limit, budget, exclude, unanswered, settled, random_state
-        As in :func:`next_tasks`. With ``answers``, nobody is asked what they have answered already.
-    n : int
-        How many pairs.
-    strategy : 'expected_information' or 'expected_error_reduction'
-        What an answer by that worker is expected to tell about the label, in nats, or to add to the chance that the
-        label is right.
-    workers : worker ids, optional
-        Who can be asked; all workers of the model if omitted.
-    per_worker_limit : int, optional
-        Most tasks for one worker.
-    costs : number, Series or mapping from worker to number, or DataFrame with columns worker and cost, optional
-        Cost of one answer of each worker.
-
-    Returns
-    -------
-    DataFrame
-        ``task``, ``worker``, ``label``, ``confidence``, ``score``, ``expected_gain``.
-
-    Raises
-    ------
-    NotFittedError, ParameterError, DataError, FormError
-    """
-    checks.count("n", n)
-    if strategy not in criteria.VALUE:
-        raise ParameterError(
-            f"strategy must be one of {first_few(criteria.VALUE)} for pairs, not {strategy!r}."
-        )
-    limit = n if per_worker_limit is None else checks.count("per_worker_limit", per_worker_limit)
-    rng, exclude = checks.generator(random_state), checks.ids("exclude", exclude)
-    consensus = Consensus.of(agg, answers).with_unanswered(unanswered)
-    asked = consensus.workers
-    if workers is not None:
-        asked = pd.Index(checks.ids("workers", workers, "worker"), tupleize_cols=False).unique()
-    k = len(consensus.classes)
-    known = consensus.required_tables() if len(asked) else FullTables(np.zeros((0, k, k)))
-    who_asked = consensus.places_of(asked)
-    cost = costs_of(costs, asked, "worker")
-    open_ = _open(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
-    typical = np.zeros(len(open_))
-    if len(open_):
-        table = consensus.typical_table()
-        typical = shortlist.of_table("expected_information", consensus.posterior[open_], table)
-    purse, n_most = purse_of(budget, cost if len(open_) else cost[:0], n)
-    most = max(2 * n_most, min(max(_PAIR_TASKS, 10 * n_most), _PAIRS // max(len(asked), 1)))
-    tasks = open_[ranking.first(ranking.keys_of(typical, np.zeros(len(open_)), rng), most)]
-    posterior = consensus.posterior[tasks]
-    if len(asked) * len(tasks) > _PAIRS:
-        needed = max(_PAIRS // len(tasks), 2 * -(-n_most // limit))
-        sample = posterior[np.linspace(0, len(posterior) - 1, _SAMPLE).astype(np.int64)]
-        worth = shortlist.of_workers(strategy, sample, known, who_asked).mean(axis=0) / cost
-        some = np.sort(np.argsort(-worth, kind="stable")[:needed])  # in their own order
-        asked, who_asked, cost = asked.take(some), who_asked[some], cost[some]
-    value = shortlist.of_workers(strategy, posterior, known, who_asked) / cost
-    value[_answered(consensus, tasks, asked)] = -1.0
-    pairs = ranking.assigned(value, n_most, limit, rng, cost, purse)
-    row, who = pairs[:, 0], pairs[:, 1]
-    free = value > 0
-    free[row] = False
-    free[:, np.bincount(who, minlength=len(asked)) >= limit] = False
-    if not free.any():  # else there are n, or the budget is spent
-        _say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
-    gain = np.zeros(len(row))
-    for one in np.unique(who):
-        mine = who == one
-        by_worker = shortlist.of_workers(
-            "expected_error_reduction", posterior[row[mine]], known, who_asked[[one]]
-        )
-        gain[mine] = by_worker[:, 0]
-    return pd.DataFrame(
-        {
-            "task": consensus.tasks.take(tasks[row]),
-            "worker": asked.take(who),
-            "label": labels_of(consensus, tasks[row]),
-            "confidence": consensus.confidence[tasks[row]],
-            "score": value[row, who],
-            "expected_gain": gain,
-        }
-    )
-
-
-def labels_of(consensus: Consensus, tasks: IntArray) -> pd.Series:
-    """Return the labels of some tasks in the caller's own dtype, missing where there are none."""
-    from deem_crowd.data import index
-
-    return index.take(consensus.classes, consensus.labels[tasks], "label").reset_index(drop=True)
 
 
 # ------------------------------------------------------------------ helpers
@@ -290,20 +175,6 @@ def _costs(costs: Any, consensus: Consensus, exclude: list[Hashable]) -> FloatAr
     cost = np.ones(consensus.n_tasks)
     cost[needed] = costs_of(costs, consensus.tasks[needed], "task")
     return cost
-
-
-def _open(
-    consensus: Consensus, exclude: list[Hashable], per_task_limit: int | None, settled: float
-) -> IntArray:
-    """Return the tasks that may be asked about."""
-    keep = ~checks.left_out(exclude, consensus.tasks)
-    keep &= criteria.entropy(consensus.posterior) > settled
-    if per_task_limit is not None:
-        checks.count("per_task_limit", per_task_limit)
-        consensus.required_answers("per_task_limit")
-        assert consensus.n_answers is not None
-        keep &= consensus.n_answers < per_task_limit
-    return np.flatnonzero(keep)
 
 
 def _scores(
@@ -371,30 +242,3 @@ def _fusion(
     # where the three agree, fewer than n are united: go on down the list of the first criterion
     rest = rankings[0][~np.isin(rankings[0], batch)]
     return np.concatenate([batch, rest[: max(every - len(batch), 0)]])
-
-
-def _answered(consensus: Consensus, tasks: IntArray, workers: pd.Index) -> npt.NDArray[np.bool_]:
-    """Return which of some workers answered which of some tasks, shape (tasks, workers)."""
-    done = np.zeros((len(tasks), len(workers)), dtype=bool)
-    if consensus.answers is None:
-        return done
-    row = np.full(consensus.n_tasks, -1)
-    row[tasks] = np.arange(len(tasks))
-    column = workers.get_indexer(consensus.workers)
-    given = consensus.answers
-    both = (row[given.task] >= 0) & (column[given.worker] >= 0)
-    done[row[given.task[both]], column[given.worker[both]]] = True
-    return done
-
-
-def _say_how_many(wanted: int, n_there: int, n_tasks: int, what: str) -> None:
-    if n_there == 0:
-        why = "settled, excluded or at their limit"
-        if what == "pairs":
-            why = "settled, excluded, at their limit or answered by all who can be asked"
-        warn(
-            f"no {what} are left to ask: of {n_tasks} tasks all are {why}.",
-            DataWarning,
-        )
-    elif n_there < wanted:
-        warn(f"{wanted} {what} were asked for, {n_there} are left.", DataWarning)

@@ -347,6 +347,14 @@ def require(state: Mapping[str, Any]) -> FeatureModel:
     return feature_model
 
 
+def rests_on_features(state: Mapping[str, Any]) -> bool:
+    """Tell whether the labels of a fitted object rest on features, too, from its attributes."""
+    from deem_crowd.features.learned import WITHOUT
+
+    feature_model: FeatureModel | None = state.get(FEATURES)
+    return feature_model is not None and not feature_model.use.startswith(f"{WITHOUT}:")
+
+
 class WithFeatures:
     """What a fit with features leaves beside the rest; None after a fit without."""
 

@@ -11,8 +11,9 @@ from crowds import consensus, crowd
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
-from deem_crowd import DEEMAggregator, ParameterError
+from deem_crowd import DataWarning, DEEMAggregator, ParameterError
 from deem_crowd.decide import CEAL, OracleError, pseudo_labels, thresholds
 from deem_crowd.exceptions import FormError
 
@@ -90,6 +91,19 @@ def test_without_a_threshold_it_is_plain_active_learning() -> None:
         assert set(order[30 + 10 * step : 40 + 10 * step]) == set(narrowest)
     final = LogisticRegression(max_iter=1000).fit(X[order], Y[order])
     assert (done.predict_proba(X) == final.predict_proba(X)).all()
+
+
+def test_a_classifier_that_is_certain_of_every_row_gets_no_pseudo_labels() -> None:
+    """Else all of its predictions would count as known; its questions are as good as random ones."""
+    tree = DecisionTreeClassifier(random_state=0)
+    with pytest.warns(DataWarning, match="is certain of every row"):
+        done = loop().set_params(estimator=tree).fit(X, Y)
+    plain = loop(delta0=0.0, strategy="random").set_params(estimator=tree).fit(X, Y)
+    assert (done.history_["pseudo_labelled"] == 0).all()
+    assert len(done.labels_) == len(plain.labels_) == 70
+    with pytest.warns(DataWarning, match="is certain of every row"):
+        asked = loop(delta0=0.0).set_params(estimator=tree).fit(X, Y)
+    assert (done.predict(X) == asked.predict(X)).all()
 
 
 def test_the_pool_runs_out() -> None:

@@ -15,7 +15,8 @@ from scipy import stats
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import Answers, DEEMAggregator, ParameterError
-from deem_crowd.decide import Consensus, coverage_curve, keep, reliable
+from deem_crowd.decide import Consensus, coverage_curve, reliable
+from deem_crowd.decide.together import correlation
 from deem_crowd.model.calibration import within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 
@@ -163,7 +164,7 @@ def test_the_correlation_of_answers_by_another_implementation() -> None:
     """Under the truth it is follow² of the pairs; under a posterior, what the engine's own function says."""
     frame, truth = shared_answers(n=3000, seed=1)
     known = Consensus.of(view_of(1.0 - truth), frame)
-    assert keep._correlation(known) == pytest.approx(0.6**2, abs=0.03)
+    assert correlation(known) == pytest.approx(0.6**2, abs=0.03)
     posterior = np.random.default_rng(2).dirichlet(np.ones(2), 3000)
     view = Consensus.of(consensus(posterior), frame)
     given = view.answers
@@ -177,7 +178,10 @@ def test_the_correlation_of_answers_by_another_implementation() -> None:
         torch.tensor(tables),
     )
     assert engine > 0.05
-    assert keep._correlation(view) == pytest.approx(engine, abs=1e-9)
+    assert correlation(view) == pytest.approx(engine, abs=1e-9)
+    third = correlation(view, len(given.task) * 2 // 3)  # of every third task
+    assert third != correlation(view)
+    assert third == pytest.approx(engine, abs=0.03)
 
 
 def test_answers_that_err_together_lower_the_bound() -> None:
@@ -185,7 +189,7 @@ def test_answers_that_err_together_lower_the_bound() -> None:
     frame, truth = shared_answers()
     sure = Consensus.of(view_of(1.0 - truth), frame)
     doubt = dataclasses.replace(sure, posterior=np.clip(sure.posterior, 0.01, 0.99))
-    rho = keep._correlation(doubt)
+    rho = correlation(doubt)
     assert 0.2 < rho < 0.4
     given = doubt.answers
     votes = np.bincount(given.task, given.label == truth[given.task])

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DataError, DataWarning, DEEMAggregator, ParameterError
-from deem_crowd.decide import Consensus, criteria, diversity, next_pairs, next_tasks, ranking
+from deem_crowd.decide import (
+    Consensus,
+    criteria,
+    diversity,
+    next_pairs,
+    next_tasks,
+    ranking,
+    together,
+)
+from deem_crowd.decide.consensus import Given
 from deem_crowd.decide.tasks import STRATEGIES
 from deem_crowd.exceptions import FormError
 
@@ -189,36 +198,11 @@ def test_k_center_is_within_twice_of_every_choice(seed, n) -> None:
     assert min(gaps) >= radius - 1e-12
 
 
-def test_pairs_prefer_the_better_worker_and_respect_limits(agg) -> None:
-    pairs = next_pairs(agg, 15, answers=FRAME)
-    assert list(pairs.columns) == [
-        "task", "worker", "label", "confidence", "score", "expected_gain",
-    ]  # fmt: skip
-    assert pairs["task"].is_unique
-    assert pairs["score"].is_monotonic_decreasing
-    done = set(zip(FRAME["task"], FRAME["worker"], strict=True))
-    assert not done & set(zip(pairs["task"], pairs["worker"], strict=True))
-    assert agg.skills_[pairs["worker"]].mean() > agg.skills_.mean()
-    few = next_pairs(agg, 15, answers=FRAME, per_worker_limit=2)
-    assert few["worker"].value_counts().max() <= 2
-    some = next_pairs(agg, 5, workers=["w0", "w1"])
-    assert set(some["worker"]) <= {"w0", "w1"}
-    cost = dict.fromkeys(agg.skills_.index, 1.0) | {pairs["worker"].iloc[0]: 1e6}
-    assert pairs["worker"].iloc[0] not in set(next_pairs(agg, 15, costs=cost)["worker"])
-
-
-def test_pairs_by_brute_force() -> None:
-    rng = np.random.default_rng(3)
-    posterior = rng.dirichlet(np.ones(3), size=5)
-    tables = np.array([rng.dirichlet(np.ones(3), size=3).T for _ in range(4)])
-    rows = next_pairs(consensus(posterior, tables), 1, "expected_error_reduction")
-    values = {
-        (f"t{n}", f"w{i}"): criteria.expected_error_reduction(posterior[[n]], tables[i])[0]
-        for n in range(5)
-        for i in range(4)
-    }
-    assert (rows["task"][0], rows["worker"][0]) == max(values, key=values.get)
-    assert rows["score"][0] == pytest.approx(max(values.values()))
+def test_ties_go_by_what_an_answer_tells_for_its_cost() -> None:
+    view = consensus(np.array([[0.95, 0.05], [0.92, 0.08]]), np.array([[[0.7, 0.3], [0.3, 0.7]]]))
+    costs = {"t0": 1.0, "t1": 100.0}
+    rows = next_tasks(view, 1, "expected_error_reduction", costs=costs)
+    assert (rows["task"][0], rows["score"][0]) == ("t0", 0.0)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 45), st.integers(0, 99))
@@ -226,37 +210,6 @@ def test_the_first_of_a_ranking_are_those_of_the_whole(scores, n, seed) -> None:
     score = np.array(scores, dtype=float)
     keys = ranking.keys_of(score, score % 2, np.random.default_rng(seed))
     assert ranking.first(keys, n).tolist() == np.lexsort(keys)[:n].tolist()
-
-
-@given(
-    st.integers(0, 999), st.integers(1, 12), st.integers(1, 3), st.sampled_from([0, 4, 9, np.inf])
-)
-def test_pairs_are_those_of_the_whole_ranking(seed, n, limit, budget) -> None:
-    cost = np.array([1.0, 2.0, 3.0])
-    value = np.random.default_rng(seed).integers(0, 4, (8, 3)).astype(float)
-    found = []
-    for each in (1, 24):  # from the best n pairs, or from all
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ranking, "_PAIRS_EACH", each)
-            rng = np.random.default_rng(seed)
-            found.append(ranking.assigned(value, n, limit, rng, cost, budget).tolist())
-    assert found[0] == found[1]
-    assert sum(cost[worker] for _, worker in found[0]) <= budget
-
-
-def test_where_pairs_are_very_many_the_best_workers_are_weighed(monkeypatch) -> None:
-    """Of workers of growing accuracy on tasks of one posterior the best are asked, and limits still hold."""
-    d, n = 40, 60
-    skill = np.linspace(0.5, 0.99, d)
-    tables = np.array([[[s, 1 - s], [1 - s, s]] for s in skill])
-    view = consensus(np.full((n, 2), 0.5), tables)
-    whole = next_pairs(view, 10, per_worker_limit=2)
-    monkeypatch.setattr("deem_crowd.decide.tasks._PAIRS", 300)
-    few = next_pairs(view, 10, per_worker_limit=2)
-    assert few["score"].to_numpy() == pytest.approx(whole["score"].to_numpy())
-    assert few["worker"].value_counts().to_dict() == {f"w{i}": 2 for i in range(d - 5, d)}
-    costs = dict.fromkeys(view.workers, 1.0) | {f"w{d - 1}": 100.0}
-    assert f"w{d - 1}" not in set(next_pairs(view, 10, costs=costs)["worker"])
 
 
 def test_deem_with_its_answers() -> None:
@@ -368,29 +321,6 @@ def test_bad_arguments(agg, arguments, error, message) -> None:
         next_tasks(agg, **{"n": 5, **arguments})
 
 
-@pytest.mark.parametrize(
-    ("costs", "message"),
-    [
-        ({"w0": 1.0}, "costs are missing for 11 of 12 workers"),
-        (-2.0, "costs of 12 workers are not above 0"),
-        (
-            pd.Series(np.inf, index=[f"w{i}" for i in range(12)]),
-            "costs of 12 workers are not above 0",
-        ),
-    ],
-)
-def test_bad_costs_of_workers(agg, costs, message) -> None:
-    with pytest.raises(DataError, match=message):
-        next_pairs(agg, 5, costs=costs)
-
-
-def test_more_pairs_than_there_are(agg) -> None:
-    with pytest.warns(DataWarning, match=r"1000 pairs were asked for, \d+ are left"):
-        pairs = next_pairs(agg, 1000)
-    assert pairs["task"].is_unique
-    assert len(pairs) <= 200
-
-
 def test_bad_sources(agg) -> None:
     with pytest.raises(NotFittedError, match="this DEEMAggregator is not fitted yet"):
         next_tasks(DEEMAggregator(), 5)
@@ -410,3 +340,40 @@ def test_bad_sources(agg) -> None:
 def test_more_than_there_is(agg) -> None:
     with pytest.warns(DataWarning, match="1000 tasks were asked for, 200 are left"):
         assert len(next_tasks(agg, 1000)) == 200
+
+
+def test_the_expected_gain_allows_for_answers_that_err_together() -> None:
+    """Where everybody guesses on three tasks of ten, it is near what more answers do: without allowance four times."""
+    rng = np.random.default_rng(41)
+    n, workers, given = 2000, 20, 4
+    truth, hard = rng.integers(0, 3, n), rng.random(n) < 0.3
+    skill, who = rng.uniform(0.75, 0.95, workers), np.argsort(rng.random((n, workers)), axis=1)
+
+    def answers(task, worker) -> pd.DataFrame:
+        right = rng.random(len(task)) < np.where(hard[task], 1 / 3, skill[worker])
+        wrong = (truth[task] + rng.integers(1, 3, len(task))) % 3
+        label = np.where(right, truth[task], wrong)
+        return pd.DataFrame({"task": task, "worker": worker, "label": label})
+
+    def n_right(model) -> int:
+        return int((model.labels_.reindex(range(n)).to_numpy() == truth).sum())
+
+    first = answers(np.repeat(np.arange(n), given), who[:, :given].ravel())
+    before = DEEMAggregator().fit(first)
+    rows = next_tasks(before, 400)
+    task = rows["task"].to_numpy()
+    after = DEEMAggregator().fit(pd.concat([first, answers(task, who[task, given])]))
+    gain = n_right(after) - n_right(before)
+    assert gain / 2 < rows["expected_gain"].sum() < 2 * gain
+
+
+@given(st.integers(0, 30), st.floats(0, 1))
+def test_another_answer_counts_for_what_it_adds_to_the_independent_ones(m, rho) -> None:
+    """So many answers to one task are worth n_eff; the next one adds the difference, and the first is worth 1."""
+    given_ = Given(*np.zeros((3, m), dtype=np.int64))
+    view = replace(consensus(np.array([[0.5, 0.5]])), answers=given_)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(together, "correlation", lambda *_: rho)
+        found = together.another_answer(view)
+    worth = [k / (1 + (k - 1) * rho) if k else 0.0 for k in (m, m + 1)]
+    assert found == pytest.approx([worth[1] - worth[0]], abs=1e-9)

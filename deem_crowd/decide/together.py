@@ -1,0 +1,68 @@
+"""How far answers to a task are right or wrong together, and what another answer to it then counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from deem_crowd.decide.consensus import Consensus
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_NOTHING = 1e-9
+"""A smaller expected number of answers, or variance of their pairs, tells nothing of a correlation."""
+_CELLS, _FEWER = 2**22, 2**18
+"""Answers times classes that are read at most: of evenly spaced tasks, where there are more. A bound takes all it can
+get, a ranking has to be quick."""
+
+
+def another_answer(consensus: Consensus) -> FloatArray:
+    """Return how many independent answers one more answer to each task counts for, between 0 and 1, shape (N,).
+
+    m answers with correlation ρ are worth m / (1 + (m − 1) ρ) independent ones (Kish, *Survey Sampling*, 1965), so that
+    one more adds (1 − ρ) / ((1 + m ρ) (1 + (m − 1) ρ)): less the more there are, and 1 to a task that has none. It is 1
+    everywhere where the answers are not known.
+    """
+    if consensus.answers is None or not len(consensus.answers.task):
+        return np.ones(consensus.n_tasks)
+    rho = correlation(consensus, _FEWER)
+    m = np.bincount(consensus.answers.task, minlength=consensus.n_tasks)
+    there = np.maximum(m, 1)
+    share = (1 - rho) / ((1 + there * rho) * (1 + (there - 1) * rho))
+    return np.where(m > 0, share, 1.0)
+
+
+def correlation(consensus: Consensus, most: int = _CELLS) -> float:
+    """Return how far answers to a task are right or wrong together under the posterior, between 0 and 1.
+
+    It is ρ of :mod:`deem_crowd.model.calibration`, with workers' accuracies taken from the posterior, each smoothed by
+    one answer of the mean accuracy. That module takes ρ under the members of the pool, which are surer than the
+    posterior, so that their labels explain part of what answers share.
+    """
+    given = consensus.required_answers("the correlation of answers")
+    task, worker, label, posterior = given.task, given.worker, given.label, consensus.posterior
+    step = -(-len(task) * posterior.shape[1] // most)
+    if step > 1:
+        some = task % step == 0
+        task, worker, label, posterior = (
+            task[some] // step,
+            worker[some],
+            label[some],
+            posterior[::step],
+        )
+    n, shared, possible = len(posterior), 0.0, 0.0
+    for k in np.flatnonzero(posterior.any(axis=0)):
+        believed, right = posterior[:, k], label == k
+        asked = np.bincount(worker, believed[task])
+        hits = np.bincount(worker[right], believed[task[right]], minlength=len(asked))
+        skill = (hits + hits.sum() / max(asked.sum(), _NOTHING)) / (asked + 1)
+        surprise, variance = right - skill[worker], (skill * (1 - skill))[worker]
+        shared += float(believed @ _pairs(task, surprise, surprise**2, n))
+        possible += float(believed @ _pairs(task, np.sqrt(variance), variance, n))
+    return min(max(shared / possible, 0.0), 1.0) if possible > _NOTHING else 0.0
+
+
+def _pairs(task: IntArray, values: FloatArray, squares: FloatArray, n: int) -> FloatArray:
+    """Return Σ_{i≠j} x_i x_j of the answers to each task, shape (N,)."""
+    return np.asarray(np.bincount(task, values, n) ** 2 - np.bincount(task, squares, n))

@@ -1,0 +1,60 @@
+"""Decisions from a model whose labels rest on features, too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.decide import Consensus, coverage_curve, reliable, suspect_answers
+
+N, CENTRES = 500, np.array([[0.0, 2.0], [1.7, -1.0], [-1.7, -1.0]])
+RNG = np.random.default_rng(3)
+TRUTH = pd.Series(RNG.integers(0, 3, N), index=[f"t{i}" for i in range(N)])
+FEATURES = pd.DataFrame(CENTRES[TRUTH] + RNG.normal(0, 0.9, (N, 2)), index=TRUTH.index)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> DEEMAggregator:
+    """Two answers a task, by workers who are right in 55 to 95 % of cases."""
+    skill = RNG.uniform(0.55, 0.95, 25)
+    rows = []
+    for task, label in TRUTH.items():
+        for worker in RNG.choice(25, 2, replace=False):
+            right = RNG.random() < skill[worker]
+            said = label if right else (label + RNG.integers(1, 3)) % 3
+            rows.append((task, f"w{worker}", said))
+    answers = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    agg = DEEMAggregator().fit(answers, features=FEATURES)
+    assert agg.features_use_.startswith("joint")
+    return agg
+
+
+def test_suspect_answers_are_told_by_the_features_too(fitted) -> None:
+    """They are ranked by the posterior: what the answers alone say finds far fewer."""
+    rows = suspect_answers(fitted)
+    place = fitted.probas_.index.get_indexer(rows["task"])
+    posterior = fitted.probas_.to_numpy()[place, rows["label"]]
+    assert rows["score"].to_numpy() == pytest.approx(1 - posterior)
+    wrong = rows["label"].to_numpy() != TRUTH[rows["task"]].to_numpy()
+    assert roc_auc_score(wrong, rows["score"]) > 0.97
+    few = rows.head(50)
+    assert few["expected_precision"].iloc[-1] == pytest.approx(wrong[:50].mean(), abs=0.05)
+
+
+def test_with_gold_labels_are_ordered_by_the_features_too(fitted) -> None:
+    kept = reliable(fitted, 0.95, gold=TRUTH.iloc[:200])
+    assert kept.coverage > 0.7
+    assert (kept.labels == TRUTH[kept.labels.index]).mean() > 0.95
+    assert Consensus.of(fitted).evidence == pytest.approx(fitted.probas_.to_numpy())
+
+
+@pytest.mark.parametrize("gold", [None, TRUTH.iloc[:200]])
+def test_features_do_not_count_twice(fitted, gold) -> None:
+    pd.testing.assert_series_equal(
+        reliable(fitted, 0.95, gold=gold, features=FEATURES).confidence,
+        reliable(fitted, 0.95, gold=gold).confidence,
+    )
+    pd.testing.assert_frame_equal(coverage_curve(fitted, features=FEATURES), coverage_curve(fitted))
