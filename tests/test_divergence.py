@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from examples import SCALE
 from models import batch_of, coded, copies, experts, tiny_network
 
 import deem_crowd.training.contrastive as divergence_module
@@ -78,16 +79,23 @@ def test_training_by_samples_ends_where_exact_training_does(name, gauge) -> None
     assert sampled.model_.weight.shape == exact.model_.weight.shape
 
 
+REAL = {
+    "crowd/bluebird": (200, ["gibbs", "gwg", "dlp"]),
+    "crowd/dog": (400, ["gibbs"]),
+    "crowd/product": (400, ["gwg"]),
+    "ensemble/tree3k": (200, ["gwg", "dlp"]),
+    "ensemble/condind": (200, ["gibbs", "dlp"]),
+}
+"""Steps, and samplers: each is tried on three sets, and on all by `make fuzz`."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gibbs", "gwg", "dlp"])
 @pytest.mark.parametrize(
-    ("place", "steps"),
+    ("place", "steps", "name"),
     [
-        ("crowd/bluebird", 200),
-        ("crowd/dog", 400),
-        ("crowd/product", 400),
-        ("ensemble/tree3k", 200),
-        ("ensemble/condind", 200),
+        (place, steps, name)
+        for place, (steps, names) in REAL.items()
+        for name in (names if SCALE == 1 else ["gibbs", "gwg", "dlp"])
     ],
 )
 def test_training_by_samples_on_real_sets(place, steps, name, monkeypatch) -> None:
