@@ -23,6 +23,7 @@ from deem_crowd.clustering.naming import centred, columns_of, naming_of, relabel
 from deem_crowd.clustering.one_accuracy import one_accuracy
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
 from deem_crowd.clustering.relinking import relinked
+from deem_crowd.clustering.spectrum import typical_names
 
 _SETTLED = 20_000
 """Up to so many answers namings are settled; beyond, the default model labels once under each of a few."""
@@ -37,30 +38,43 @@ Labelled = tuple[FloatArray, float]
 def best_named(
     own: OwnNames, fits: Sequence[Fit], compare: bool, rng: np.random.Generator
 ) -> FloatArray:
-    """Return the default model's probabilities under common names, shape (N, K).
+    """Return the default model's probabilities under common names, shape (N, K), or those of the best fit.
 
     Tables are drawn around a naming from each of the fits. With ``compare``, the default model is fitted under the
     namings of several different partitions: of few answers settled ones, also of partitions that grow from a source and
     of those with one accuracy for each source, and their mean is returned; of more, the one with the largest bound of
-    its evidence.
+    its evidence. Sources that merge classes have no name for some of them, and no naming says so: where that holds of a
+    typical source, and the first fit has a larger bound than the default model, its own probabilities are returned.
 
     Parameters
     ----------
     own : OwnNames
         N tasks; no source has more than K names.
     fits : sequence of Fit
-        Of the same K.
+        Of the same K, the largest bound first.
     compare : bool
     rng : Generator
         Draws how loosely linked parts may be matched.
     """
+    labelled = _named(own, fits, compare, rng)
+    largest = own.answers.n_answers * max(bound for _, bound in labelled)
+    merges = typical_names(own) < fits[0].posterior.shape[1]
+    if merges and np.isfinite(largest) and fits[0].bound > largest:
+        return fits[0].posterior
+    return mean(labelled, own.answers.n_answers)
+
+
+def _named(
+    own: OwnNames, fits: Sequence[Fit], compare: bool, rng: np.random.Generator
+) -> list[Labelled]:
+    """Return what the default model says under the namings that count; see :func:`best_named`."""
     drawn = [centred(own, fit.posterior, fit.start) for fit in fits]
     if not compare:
-        return relabelled(own, max(drawn, key=lambda fit: fit.bound).posterior)[0]
+        return [relabelled(own, max(drawn, key=lambda fit: fit.bound).posterior)]
     n_answers, k = own.answers.n_answers, fits[0].posterior.shape[1]
     if n_answers > _SETTLED:
         kept = _best(drawn)
-        return max((relabelled(own, fit.posterior) for fit in kept), key=lambda one: one[1])[0]
+        return [max((relabelled(own, fit.posterior) for fit in kept), key=lambda one: one[1])]
     partitions = grown(own, k, _GROWN)
     drawn += [centred(own, partition, "grown") for partition in partitions]
     starts = [*partitions, *(fit.posterior for fit in fits)]
@@ -72,7 +86,7 @@ def best_named(
     linked = _best(relinked(own, even, rng))
     if linked and linked[0].bound > n_answers * max(bound for _, bound in settled):
         settled = [(relabelled(own, fit.posterior)[0], fit.bound / n_answers) for fit in linked]
-    return mean(settled, n_answers)
+    return settled
 
 
 def _best(fits: Sequence[Fit]) -> list[Fit]:
