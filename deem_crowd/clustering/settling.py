@@ -44,7 +44,8 @@ def best_named(
     namings of several different partitions: of few answers settled ones, also of partitions that grow from a source and
     of those with one accuracy for each source, and their mean is returned; of more, the one with the largest bound of
     its evidence. Sources that merge classes have no name for some of them, and no naming says so: where that holds of a
-    typical source, and the first fit has a larger bound than the default model, its own probabilities are returned.
+    typical source, and the default model has lost a class or has a smaller bound than the first fit, the probabilities
+    are those of the fit.
 
     Parameters
     ----------
@@ -57,11 +58,17 @@ def best_named(
         Draws how loosely linked parts may be matched.
     """
     labelled = _named(own, fits, compare, rng)
-    largest = own.answers.n_answers * max(bound for _, bound in labelled)
-    merges = typical_names(own) < fits[0].posterior.shape[1]
-    if merges and np.isfinite(largest) and fits[0].bound > largest:
-        return fits[0].posterior
-    return mean(labelled, own.answers.n_answers)
+    probabilities, n_answers = mean(labelled, own.answers.n_answers), own.answers.n_answers
+    largest, fit = n_answers * max(bound for _, bound in labelled), fits[0]
+    if typical_names(own) >= fit.posterior.shape[1] or not np.isfinite(largest):
+        return probabilities
+    lost = _used(probabilities) < _used(fit.posterior)
+    return fit.posterior if lost or fit.bound > largest else probabilities
+
+
+def _used(probabilities: FloatArray) -> int:
+    """Return the number of classes that are some task's likeliest."""
+    return len(np.unique(probabilities.argmax(1)))
 
 
 def _named(

@@ -68,6 +68,20 @@ def test_no_class_is_lost_where_sources_merge_some(seed: int) -> None:
     assert adjusted_rand_score(labels, truth) > 0.9
 
 
+@pytest.mark.parametrize("seed", [3, 4])
+def test_no_class_is_lost_where_sources_are_silent_on_some(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(5, size=500)
+    right = rng.random((500, 8)) < rng.uniform(0.6, 0.9, 8)
+    matrix = np.where(right, truth[:, None], rng.integers(5, size=(500, 8)))
+    for column in matrix.T:
+        column[np.isin(column, rng.choice(5, 2, replace=False))] = -1
+    answered = (matrix >= 0).any(1)
+    labels = ClusteringAggregator(5, n_starts=2).fit_predict(matrix[answered])
+    assert labels.nunique() == 5
+    assert adjusted_rand_score(labels, truth[answered]) > 0.65
+
+
 def test_a_source_with_a_name_for_each_task_adds_no_numbers_to_try() -> None:
     rng = np.random.default_rng(1)
     truth = rng.integers(3, size=300)
