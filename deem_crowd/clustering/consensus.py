@@ -58,8 +58,10 @@ class ClusteringAggregator(ConstructorParameters):
     Parameters
     ----------
     n_classes : int or sequence of int, optional
-        K, or the numbers among which the bound of the evidence chooses; None: from 2 to the most names of a
-        source.
+        K, or the numbers among which the bound of the evidence chooses; None: from 2 to the most names of a source, and
+        at most twice those of a typical one. If most answers come from sources with fewer names than the most, and
+        sources depend on one another beyond the classes, None: the number after which singular values of the graph of
+        tasks and own names fall most (:mod:`deem_crowd.clustering.spectrum`).
     n_starts : int
         Random starts beside the spectral one and the one from aligned names.
     refine : bool
@@ -74,7 +76,8 @@ class ClusteringAggregator(ConstructorParameters):
         and one of them has more names than there are classes, as clusterings may have and annotators rarely. Where
         they depend on one another and none has more names, the consensus of partitions corrects the labels of the
         default model if it changes few of them; ``probas_`` are then those of the model, with the probabilities of the
-        old and the new label exchanged. False: never.
+        old and the new label exchanged. An average that has little in common with the best fit is not taken if a
+        spectral partition is nearer to that fit. False: never.
     random_state : int
         Of the random starts, of how parts may be matched, and of the partitions that are averaged.
 
@@ -93,6 +96,7 @@ class ClusteringAggregator(ConstructorParameters):
         A row for each number of classes and start: ``n_classes``, ``start``, ``bound`` in nats per answer. Of many
         answers, starts are tried on a part of the tasks.
     n_classes_ : int
+        K; where the spectrum shows it, not that of the largest bound.
     """
 
     n_classes: int | Sequence[int] | None = None

@@ -12,13 +12,14 @@ rest, namings under which the sources share errors are tried too, and count by t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.clustering.averaging import averaged
 from deem_crowd.clustering.growing import grown
-from deem_crowd.clustering.latent import Fit
+from deem_crowd.clustering.latent import Fit, source_sums
 from deem_crowd.clustering.naming import centred, columns_of, naming_of, relabelled
 from deem_crowd.clustering.one_accuracy import one_accuracy
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
@@ -57,13 +58,32 @@ def best_named(
     rng : Generator
         Draws how loosely linked parts may be matched.
     """
-    labelled = _named(own, fits, compare, rng)
+    labelled = _named(_telling(own, fits[0]), fits, compare, rng)
     probabilities, n_answers = mean(labelled, own.answers.n_answers), own.answers.n_answers
     largest, fit = n_answers * max(bound for _, bound in labelled), fits[0]
     if typical_names(own) >= fit.posterior.shape[1] or not np.isfinite(largest):
         return probabilities
     lost = _used(probabilities) < _used(fit.posterior)
     return fit.posterior if lost or fit.bound > largest else probabilities
+
+
+def _telling(own: OwnNames, fit: Fit) -> OwnNames:
+    """Leave out sources with one name that no class holds half of: they tell nothing apart, and match no class.
+
+    A source with few answers may have met one class only; its name then stands for that class.
+    """
+    alone = (source_sums(own) @ np.ones(len(own.source)) == 1)[own.source]
+    telling = ~(alone & (fit.counts.max(1) < fit.counts.sum(1) / 2))
+    if telling.all() or len(np.unique(own.source[telling])) < 2:
+        return own
+    kept = np.isin(own.answers.worker, own.source[telling])
+    return replace(
+        own,
+        answers=own.answers.select(rows=kept),
+        indicator=own.indicator[:, telling],
+        source=own.source[telling],
+        label=own.label[telling],
+    )
 
 
 def _used(probabilities: FloatArray) -> int:
