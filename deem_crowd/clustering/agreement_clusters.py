@@ -40,7 +40,7 @@ class AgreementClusters(ConstructorParameters):
     Parameters
     ----------
     n_clusters : int, optional
-        Grow so many at most; None: the number of names that the reference source of ``align_sources`` uses.
+        Grow so many at most; None: the most names that a source uses.
     positive, negative : float in (0, 1] or 'auto'
         Share of common sources that have to agree, or to differ, for an edge. The paper has 1.0. ``'auto'`` takes
         sources for independent, with one accuracy that their agreement tells, and bounds the chance of a positive edge

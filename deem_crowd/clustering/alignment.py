@@ -55,7 +55,8 @@ def align_sources(data: Any, reference: Hashable = "medoid") -> SourceAlignment:
     data : DataFrame, Answers or integers of shape (N, D)
         Long format (task, worker, label), or a matrix with −1 for missing. A label means something within its source.
     reference : hashable, default 'medoid'
-        A worker's id, or ``'medoid'``: the source that agrees most with the others once names are matched.
+        A worker's id, or ``'medoid'``: of the sources with two names or more, that which agrees most with the others
+        once names are matched.
 
     Returns
     -------
@@ -116,8 +117,14 @@ def _named(own: OwnNames, columns: list[IntArray], reference: Hashable) -> int:
 
 
 def _medoid(own: OwnNames, columns: list[IntArray]) -> int:
-    """Return the source with the highest mean accuracy against others, names matched, over its common tasks."""
+    """Return the source with the highest mean accuracy against others, names matched, over its common tasks.
+
+    Sources with one name, which agree with one another whatever the task, are left out if there are others.
+    """
     size = np.array([own.indicator[:, c].nnz for c in columns])
+    several = np.array([len(c) > 1 for c in columns])
+    if several.any():
+        size[~several] = 0
     candidates = np.sort(np.argsort(-size, kind="stable")[:MOST_CANDIDATES])
     candidates = candidates[size[candidates] > 0]
     chosen = np.concatenate([columns[i] for i in candidates])

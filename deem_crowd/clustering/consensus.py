@@ -31,6 +31,7 @@ from deem_crowd.clustering.latent import (
 from deem_crowd.clustering.naming import columns_of
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 from deem_crowd.clustering.settling import best_named
+from deem_crowd.clustering.spectrum import gap, typical_names
 from deem_crowd.exceptions import DataError, ParameterError, counted
 from deem_crowd.runtime.constructor import ConstructorParameters, is_whole
 
@@ -39,6 +40,10 @@ _SEARCHED, _OF_A_NAME = 100_000, 30
 _PASSES_ON_ALL = 40
 _DEPENDENT = 1.5
 """G² per degree of freedom above which partitions are averaged; independent sources have about 1."""
+_UNLIKE = 0.5
+"""ARI below which the averaged partition and that of the best fit have less in common than not."""
+_TIMES_TYPICAL = 2
+"""Without ``n_classes``, up to so many times the names of a typical source are tried as classes."""
 _ALIKE = 0.94
 """ARI from which the averaged partition corrects the labels of the default model; below, it contradicts them."""
 
@@ -53,8 +58,10 @@ class ClusteringAggregator(ConstructorParameters):
     Parameters
     ----------
     n_classes : int or sequence of int, optional
-        K, or the numbers among which the bound of the evidence chooses; None: from 2 to the most names of a
-        source.
+        K, or the numbers among which the bound of the evidence chooses; None: from 2 to the most names of a source, and
+        at most twice those of a typical one. If most answers come from sources with fewer names than the most, and
+        sources depend on one another beyond the classes, None: the number after which singular values of the graph of
+        tasks and own names fall most (:mod:`deem_crowd.clustering.spectrum`).
     n_starts : int
         Random starts beside the spectral one and the one from aligned names.
     refine : bool
@@ -69,7 +76,8 @@ class ClusteringAggregator(ConstructorParameters):
         and one of them has more names than there are classes, as clusterings may have and annotators rarely. Where
         they depend on one another and none has more names, the consensus of partitions corrects the labels of the
         default model if it changes few of them; ``probas_`` are then those of the model, with the probabilities of the
-        old and the new label exchanged. False: never.
+        old and the new label exchanged. An average that has little in common with the best fit is not taken if a
+        spectral partition is nearer to that fit. False: never.
     random_state : int
         Of the random starts, of how parts may be matched, and of the partitions that are averaged.
 
@@ -88,6 +96,7 @@ class ClusteringAggregator(ConstructorParameters):
         A row for each number of classes and start: ``n_classes``, ``start``, ``bound`` in nats per answer. Of many
         answers, starts are tried on a part of the tasks.
     n_classes_ : int
+        K; where the spectrum shows it, not that of the largest bound.
     """
 
     n_classes: int | Sequence[int] | None = None
@@ -114,25 +123,32 @@ class ClusteringAggregator(ConstructorParameters):
         """
         own = OwnNames.of(data)
         own.require_connected()
-        numbers = self._numbers(own)
+        self._check()
         rng = np.random.default_rng(self.random_state)
-        aligned = align_sources(own.answers)
         part, chosen = self._searched(own, rng)
+        shown = self._shown(part)
+        numbers = self._numbers(own, shown)
+        aligned = align_sources(own.answers)
         rows: list[tuple[int, str, float]] = []
         best: list[Fit] = []
+        of_shown: list[Fit] = []
         for k in numbers:
             starts = self._starts(part, aligned.answers.select(tasks=chosen), k, rng)
             fits = [expectation_maximisation(part, start, name) for name, start in starts]
             rows += [(k, fit.start, fit.bound / part.answers.n_answers) for fit in fits]
             fits.sort(key=lambda fit: -fit.bound)
+            if k == shown:
+                of_shown = fits
             if not best or fits[0].bound > best[0].bound:
                 best = fits
+        if of_shown and self._depends(part, best[0].posterior.argmax(1)):
+            best = of_shown
         if part is not own:
             best = [extended(own, best[0], _PASSES_ON_ALL)]
         in_part = best[0].posterior.argmax(1)[chosen if part is not own else slice(None)]
         k = best[0].posterior.shape[1]
         if self._averages(part, in_part, k):
-            posterior = averaged(own, part, k, np.random.default_rng(self.random_state))
+            posterior = self._averaged(own, part, best[0].posterior)
         else:
             posterior = self._corrected(own, part, self._refined(own, best))
         self._keep(own, posterior, aligned.reference)
@@ -159,8 +175,33 @@ class ClusteringAggregator(ConstructorParameters):
         """Fit, and return ``probas_``."""
         return self.fit(data).probas_.copy()
 
-    def _numbers(self, own: OwnNames) -> list[int]:
+    def _check(self) -> None:
+        if not is_whole(self.n_starts, 0):
+            raise ParameterError(f"n_starts={self.n_starts!r} is not allowed: an integer >= 0.")
+        try:
+            np.random.default_rng(self.random_state)
+        except (TypeError, ValueError):
+            raise ParameterError(
+                f"random_state={self.random_state!r} is not allowed: an integer >= 0."
+            ) from None
+        if not (self.average is None or isinstance(self.average, bool | np.bool_)):
+            raise ParameterError(f"average={self.average!r} is not allowed: True, False or None.")
+
+    def _shown(self, own: OwnNames) -> int | None:
+        """Return the number of classes that the spectrum shows, where it is asked for and names do not say it.
+
+        Where at least half of the answers come from sources that use the most names, these are the classes, as with
+        annotators who renamed them.
+        """
+        typical = typical_names(own)
+        if self.n_classes is not None or typical == np.bincount(own.source).max():
+            return None
+        return gap(own, _TIMES_TYPICAL * typical, np.random.default_rng(self.random_state))
+
+    def _numbers(self, own: OwnNames, shown: int | None) -> list[int]:
         most = int(np.bincount(own.source).max())
+        # a source with a name for each task, or nearly, does not say that there may be so many classes
+        most = max(min(most, _TIMES_TYPICAL * typical_names(own)), shown or 0)
         given = range(2, most + 1) if self.n_classes is None else self.n_classes
         numbers = list(given) if isinstance(given, Iterable) else [given]
         whole = all(is_whole(k, 1) for k in numbers)
@@ -172,16 +213,6 @@ class ClusteringAggregator(ConstructorParameters):
             raise ParameterError(
                 f"n_classes={self.n_classes!r} is not allowed: an integer >= 1, several, or None."
             )
-        if not is_whole(self.n_starts, 0):
-            raise ParameterError(f"n_starts={self.n_starts!r} is not allowed: an integer >= 0.")
-        try:
-            np.random.default_rng(self.random_state)
-        except (TypeError, ValueError):
-            raise ParameterError(
-                f"random_state={self.random_state!r} is not allowed: an integer >= 0."
-            ) from None
-        if not (self.average is None or isinstance(self.average, bool | np.bool_)):
-            raise ParameterError(f"average={self.average!r} is not allowed: True, False or None.")
         distinct = len(distinct_rows(own.indicator))
         if max(numbers) > distinct:
             raise DataError(
@@ -212,8 +243,30 @@ class ClusteringAggregator(ConstructorParameters):
             return bool(self.average) and k > 1
         if not self.refine or self._names_classes(own, k):
             return False
+        return self._depends(own, partition)
+
+    def _depends(self, own: OwnNames, partition: IntArray) -> bool:
+        """Tell whether sources depend on one another beyond the classes, given a partition."""
         rng = np.random.default_rng(self.random_state)
         return dependence(own, partition, rng) > _DEPENDENT
+
+    def _averaged(self, own: OwnNames, part: OwnNames, fitted: FloatArray) -> FloatArray:
+        """Return the consensus of partitions, or the best fit where the two disagree and a third one sides with it.
+
+        Where sources have many more names than there are classes, the squared loss has minima of about any kind.
+        """
+        from sklearn.metrics import adjusted_rand_score
+
+        k = fitted.shape[1]
+        posterior = averaged(own, part, k, np.random.default_rng(self.random_state))
+        if self.average:
+            return posterior
+        one, other = fitted.argmax(1), posterior.argmax(1)
+        if adjusted_rand_score(one, other) >= _UNLIKE:
+            return posterior
+        third = spectral(own, k, self.random_state).argmax(1)
+        sides = adjusted_rand_score(third, one) > adjusted_rand_score(third, other)
+        return fitted if sides else posterior
 
     def _corrected(self, own: OwnNames, part: OwnNames, posterior: FloatArray) -> FloatArray:
         """Return probabilities with the labels of the averaged partition, if sources share mistakes and few change."""
@@ -222,7 +275,7 @@ class ClusteringAggregator(ConstructorParameters):
         k, label = posterior.shape[1], posterior.argmax(1)
         if self.average is not None or not self._names_classes(own, k):
             return posterior
-        if dependence(own, label, np.random.default_rng(self.random_state)) <= _DEPENDENT:
+        if not self._depends(own, label):
             return posterior
         partition = averaged(own, part, k, np.random.default_rng(self.random_state))
         alike = adjusted_rand_score(label, partition.argmax(1)) >= _ALIKE

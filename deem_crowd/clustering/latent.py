@@ -13,6 +13,7 @@ from scipy.sparse.linalg import svds
 from scipy.special import digamma, gammaln, softmax, xlogy
 
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
+from deem_crowd.clustering.spectrum import normalised
 
 PASSES, _TOLERANCE = 300, 1e-6
 _CONCENTRATIONS = (0.1, 0.3, 1.0, 3.0)
@@ -60,9 +61,7 @@ def spectral(own: OwnNames, k: int, seed: int) -> FloatArray:
     """
     from sklearn.cluster import KMeans
 
-    tasks = np.maximum(np.asarray(own.indicator.sum(1)).ravel(), 1e-12)
-    columns = np.maximum(np.asarray(own.indicator.sum(0)).ravel(), 1e-12)
-    scaled = sparse.diags(tasks**-0.5) @ own.indicator @ sparse.diags(columns**-0.5)
+    scaled = normalised(own.indicator)
     rank = min(k, min(scaled.shape) - 1)
     shares = np.full((own.answers.n_tasks, k), 0.1 / k)
     if rank < 1:

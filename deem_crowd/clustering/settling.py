@@ -12,17 +12,19 @@ rest, namings under which the sources share errors are tried too, and count by t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.clustering.averaging import averaged
 from deem_crowd.clustering.growing import grown
-from deem_crowd.clustering.latent import Fit
+from deem_crowd.clustering.latent import Fit, source_sums
 from deem_crowd.clustering.naming import centred, columns_of, naming_of, relabelled
 from deem_crowd.clustering.one_accuracy import one_accuracy
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
 from deem_crowd.clustering.relinking import relinked
+from deem_crowd.clustering.spectrum import typical_names
 
 _SETTLED = 20_000
 """Up to so many answers namings are settled; beyond, the default model labels once under each of a few."""
@@ -37,30 +39,69 @@ Labelled = tuple[FloatArray, float]
 def best_named(
     own: OwnNames, fits: Sequence[Fit], compare: bool, rng: np.random.Generator
 ) -> FloatArray:
-    """Return the default model's probabilities under common names, shape (N, K).
+    """Return the default model's probabilities under common names, shape (N, K), or those of the best fit.
 
     Tables are drawn around a naming from each of the fits. With ``compare``, the default model is fitted under the
     namings of several different partitions: of few answers settled ones, also of partitions that grow from a source and
     of those with one accuracy for each source, and their mean is returned; of more, the one with the largest bound of
-    its evidence.
+    its evidence. Sources that merge classes have no name for some of them, and no naming says so: where that holds of a
+    typical source, and the default model has lost a class or has a smaller bound than the first fit, the probabilities
+    are those of the fit.
 
     Parameters
     ----------
     own : OwnNames
         N tasks; no source has more than K names.
     fits : sequence of Fit
-        Of the same K.
+        Of the same K, the largest bound first.
     compare : bool
     rng : Generator
         Draws how loosely linked parts may be matched.
     """
+    labelled = _named(_telling(own, fits[0]), fits, compare, rng)
+    probabilities, n_answers = mean(labelled, own.answers.n_answers), own.answers.n_answers
+    largest, fit = n_answers * max(bound for _, bound in labelled), fits[0]
+    if typical_names(own) >= fit.posterior.shape[1] or not np.isfinite(largest):
+        return probabilities
+    lost = _used(probabilities) < _used(fit.posterior)
+    return fit.posterior if lost or fit.bound > largest else probabilities
+
+
+def _telling(own: OwnNames, fit: Fit) -> OwnNames:
+    """Leave out sources with one name that no class holds half of: they tell nothing apart, and match no class.
+
+    A source with few answers may have met one class only; its name then stands for that class.
+    """
+    alone = (source_sums(own) @ np.ones(len(own.source)) == 1)[own.source]
+    telling = ~(alone & (fit.counts.max(1) < fit.counts.sum(1) / 2))
+    if telling.all() or len(np.unique(own.source[telling])) < 2:
+        return own
+    kept = np.isin(own.answers.worker, own.source[telling])
+    return replace(
+        own,
+        answers=own.answers.select(rows=kept),
+        indicator=own.indicator[:, telling],
+        source=own.source[telling],
+        label=own.label[telling],
+    )
+
+
+def _used(probabilities: FloatArray) -> int:
+    """Return the number of classes that are some task's likeliest."""
+    return len(np.unique(probabilities.argmax(1)))
+
+
+def _named(
+    own: OwnNames, fits: Sequence[Fit], compare: bool, rng: np.random.Generator
+) -> list[Labelled]:
+    """Return what the default model says under the namings that count; see :func:`best_named`."""
     drawn = [centred(own, fit.posterior, fit.start) for fit in fits]
     if not compare:
-        return relabelled(own, max(drawn, key=lambda fit: fit.bound).posterior)[0]
+        return [relabelled(own, max(drawn, key=lambda fit: fit.bound).posterior)]
     n_answers, k = own.answers.n_answers, fits[0].posterior.shape[1]
     if n_answers > _SETTLED:
         kept = _best(drawn)
-        return max((relabelled(own, fit.posterior) for fit in kept), key=lambda one: one[1])[0]
+        return [max((relabelled(own, fit.posterior) for fit in kept), key=lambda one: one[1])]
     partitions = grown(own, k, _GROWN)
     drawn += [centred(own, partition, "grown") for partition in partitions]
     starts = [*partitions, *(fit.posterior for fit in fits)]
@@ -72,7 +113,7 @@ def best_named(
     linked = _best(relinked(own, even, rng))
     if linked and linked[0].bound > n_answers * max(bound for _, bound in settled):
         settled = [(relabelled(own, fit.posterior)[0], fit.bound / n_answers) for fit in linked]
-    return mean(settled, n_answers)
+    return settled
 
 
 def _best(fits: Sequence[Fit]) -> list[Fit]:

@@ -49,7 +49,8 @@ def swapped_labels(results: Results) -> list[Swap]:
 
     Each worker's labels are matched one to one to the classes of the tasks they were given to (Hungarian algorithm on
     the counts). A circle counts where, for each of its labels, answers mean the other class rather than the label's
-    own more often than not, at a level that one panel in a hundred misses by chance.
+    own more often than not, and the label is given to tasks of that class more often than to those of further ones,
+    either at a level that one panel in a hundred misses by chance.
 
     Parameters
     ----------
@@ -132,6 +133,28 @@ def _chance(moved: IntArray, kept: IntArray) -> npt.NDArray[np.float64]:
     return chance
 
 
+def _favours(tables: IntArray, given: IntArray, meant: IntArray) -> npt.NDArray[np.float64]:
+    """Return the chance of so many tasks of the class meant, were a wrong label as likely for any class, shape (n,).
+
+    A worker who is wrong on purpose, whatever the class, has swapped nothing. Of two classes there is no other: 0.
+
+    Parameters
+    ----------
+    tables : shape (n, K, K)
+        Answers × classes.
+    given, meant : shape (n,)
+    """
+    place = np.arange(len(given))
+    others = np.ones(tables.shape[::2], dtype=bool)
+    others[place, given] = others[place, meant] = False
+    size = tables.sum(1)
+    moved, elsewhere = tables[place, given, meant], (tables[place, given] * others).sum(1)
+    of_class, of_others = size[place, meant], (size * others).sum(1)
+    share = of_class / np.maximum(of_class + of_others, 1)
+    chance = special.bdtrc(moved - 1, moved + elsewhere, share)
+    return np.where(of_others > 0, chance, 0.0)
+
+
 def _swaps(workers: IntArray, tables: IntArray, level: float) -> list[Swap]:
     """Return the circles of some workers that are beyond chance; see :func:`_tables`."""
     circles = [
@@ -150,6 +173,7 @@ def _swaps(workers: IntArray, tables: IntArray, level: float) -> list[Swap]:
     enough = moved + kept >= _ENOUGH
     beyond = np.zeros(len(row), dtype=bool)
     beyond[enough] = _chance(moved[enough], kept[enough]) < level
+    beyond &= _favours(tables[row], given, meant) < level
     n_moved = np.add.reduceat(moved, begins).tolist()
     swaps = []
     for i in np.flatnonzero(np.logical_and.reduceat(beyond, begins)).tolist():

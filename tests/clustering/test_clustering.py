@@ -464,3 +464,11 @@ def test_a_table_with_a_column_a_source_is_read_as_its_matrix_is(numbers: bool, 
     table.to_csv(tmp_path / "clusterings.csv")
     by_file = ClusteringAggregator(n_classes=3).fit(tmp_path / "clusterings.csv")
     assert adjusted_rand_score(by_table.labels_, by_file.labels_) == 1
+
+
+def test_sources_with_one_name_are_no_reference() -> None:
+    private, _, _ = sources(3, 4, 6, 0.4, n=300)
+    beside = np.column_stack([private, np.zeros((300, 3), dtype=int)])
+    alone, together = align_sources(private), align_sources(beside)
+    assert together.reference == alone.reference
+    assert together.mapping["name"].nunique() == 4

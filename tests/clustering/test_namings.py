@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,3 +156,14 @@ def test_one_accuracy_and_its_bound(seed, k) -> None:
     sizes = np.bincount(truth, minlength=k)
     evidence += gammaln(k) + gammaln(sizes + 1).sum() - gammaln(200 + k)
     assert certain.bound == pytest.approx(evidence)
+
+
+@pytest.mark.parametrize("n_silent", [1, 3])
+def test_sources_with_one_name_for_all_tasks_change_nothing(n_silent: int) -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(4, size=400)
+    seen = np.where(rng.random((400, 6)) < 0.4, truth[:, None], rng.integers(4, size=(400, 6)))
+    beside = np.column_stack([seen, np.zeros((400, n_silent), dtype=int)])
+    alone, together = (ClusteringAggregator(4, n_starts=2).fit(m) for m in (seen, beside))
+    pd.testing.assert_series_equal(alone.labels_, together.labels_)
+    np.testing.assert_allclose(alone.probas_, together.probas_, atol=1e-6)

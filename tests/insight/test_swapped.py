@@ -81,6 +81,26 @@ def test_nothing_is_said_of_honest_workers_and_of_spammers(seed) -> None:
     assert found(matrix) == []
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("k", [3, 4])
+def test_who_is_wrong_whatever_the_class_swapped_nothing(k, seed) -> None:
+    matrix, rng = crowd(k=k, seed=seed, p=0.9)
+    truth = np.array([np.bincount(row).argmax() for row in matrix])
+    matrix[:, 2] = (truth + rng.integers(1, k, len(truth))) % k
+    assert found(matrix) == []
+
+
+def test_a_rare_class_swapped_for_a_large_one() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.choice(4, 1500, p=[0.7, 0.06, 0.14, 0.1])
+    guess = rng.integers(4, size=(1500, 7))
+    matrix = np.where(rng.random((1500, 7)) < 0.85, truth[:, None], guess)
+    matrix[:, 4] = np.array([1, 0, 2, 3])[matrix[:, 4]]
+    (swap,) = found(matrix)
+    assert swap.worker == 4
+    assert sorted(swap.given) == [0, 1]
+
+
 def test_few_answers_say_nothing() -> None:
     matrix, _ = crowd()
     matrix[15:, 3] = -1
