@@ -32,7 +32,7 @@ def test_the_page_runs_and_prints_what_it_says() -> None:
             expected.append([])
         else:
             expected[-1] = text.split()
-    assert len([words for words in expected if words]) == 9
+    assert len([words for words in expected if words]) == 10
     assert [len(words) for words in printed] == [len(words) for words in expected]
     for words, wanted in zip(printed, expected, strict=True):
         assert all(map(is_like, words, wanted)), (words, wanted)
