@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from deem_crowd.data.answers import Answers, Duplicates, Missing
-from deem_crowd.exceptions import MissingColumnError, ParameterError
+from deem_crowd.exceptions import DataError, MissingColumnError, ParameterError
 from deem_crowd_adapters import formats, roles
-from deem_crowd_adapters.files import FileColumns, read_long, require_file
+from deem_crowd_adapters.files import FileColumns, read_long, read_soft_long, require_file
 from deem_crowd_adapters.source import Place, Source
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ _NAMES = (
     ".pt",
 )
 """What the name of such a file ends with."""
+
+
+_ROUNDED = 0.05
+"""How far from 1 the sums of rows may be for columns to be taken for probabilities; reading them is stricter."""
 
 
 def is_several(data: Any) -> bool:
@@ -77,9 +81,13 @@ def read_answers(
 
 
 def _read(
-    data: Any, format: str | None, columns: FileColumns | None, options: dict[str, Any]
+    data: Any,
+    format: str | None,
+    columns: FileColumns | None,
+    options: dict[str, Any],
+    soft: bool = False,
 ) -> pd.DataFrame | Export:
-    """Return a table in the long format, or what an export holds."""
+    """Return a table in the long format, or what an export holds; with ``soft``, probabilities may be in it instead."""
     from deem_crowd_adapters.exports import read, several
 
     if is_several(data):
@@ -103,9 +111,23 @@ def _read(
         return read_long(source)
     except MissingColumnError:
         export = read.attempt(source)
-        if export is None:
+        found = _probabilities(source) if export is None and soft else export
+        if found is None:
             raise
-        return export
+        return found
+
+
+def _probabilities(source: Source) -> pd.DataFrame | None:
+    """Return a table with a column of probabilities for each class, or None where it is no such table."""
+    try:
+        table = read_soft_long(source)
+    except (MissingColumnError, DataError):
+        return None
+    classes = table.drop(columns=list(roles.SOFT))
+    if classes.shape[1] < 2 or not all(map(pd.api.types.is_float_dtype, classes.dtypes)):
+        return None
+    total = classes.sum(axis=1, min_count=1).dropna()
+    return table if len(total) and ((total - 1).abs() <= _ROUNDED).all() else None
 
 
 def _is_json_name(data: Any) -> bool:
@@ -180,9 +202,15 @@ def with_gold(
     from deem_crowd_adapters.exports.read import answers_of, refuse_lists, stated
 
     refuse_lists(options.get("multiple"))
-    given = _read(path_or_buffer, format, columns, options)
+    given = _read(path_or_buffer, format, columns, options, soft=True)
     if isinstance(given, pd.DataFrame):
-        answers = Answers.from_frame(given, missing=missing, duplicates=duplicates, classes=classes)
+        if "label" in given.columns:
+            answers = Answers.from_frame(
+                given, missing=missing, duplicates=duplicates, classes=classes
+            )
+        else:
+            chosen = None if classes is None else list(classes)
+            answers = Answers.from_soft_frame(given, chosen, duplicates=duplicates)
         return answers, pd.Series([], dtype=object)
     return answers_of(given, missing, duplicates, classes), stated(given)
 

@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import deem_crowd_adapters as adapters
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -501,3 +502,30 @@ def test_objects_within_lines_are_named_by_their_path(tmp_path) -> None:
         adapters.from_file(path, columns={**columns, "task": "item"}, missing="drop")
     with pytest.raises(MissingColumnError, match="missing columns 'item.key'"):
         adapters.read_long(path, columns={**columns, "task": "item.key"})
+
+
+def test_a_file_of_probabilities_is_recognised_as_a_frame_of_them_is(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "task": ["a", "a", "b", "b"],
+            "worker": [1, 2, 1, 2],
+            "no": [0.75, 0.5, 0.125, 1.0],
+            "yes": [0.25, 0.5, 0.875, 0.0],
+        }
+    )
+    wanted = adapters.to_answers(frame)
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    frame.to_parquet(tmp_path / "x.parquet")
+    frame.to_json(tmp_path / "x.jsonl", orient="records", lines=True)
+    for place in (tmp_path / "x.csv", tmp_path / "x.parquet", tmp_path / "x.jsonl"):
+        found = adapters.to_answers(str(place))
+        assert found.soft is not None
+        assert wanted.soft is not None
+        np.testing.assert_array_equal(found.soft, wanted.soft)
+        assert list(found.classes) == ["no", "yes"]
+    frame.assign(no=[0.74, 0.5, 0.13, 0.98]).to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match="sum"):
+        adapters.to_answers(str(tmp_path / "x.csv"))
+    frame.assign(no=[3.0, 2.5, 1.5, 9.0]).to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(MissingColumnError, match="label"):
+        adapters.to_answers(str(tmp_path / "x.csv"))
