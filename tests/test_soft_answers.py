@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
+from deem_crowd_adapters import from_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -218,10 +220,24 @@ def test_ranks_and_logistic_scores_lie_between_classes(k: int) -> None:
         assert one_factor.between_classes(answers, make_design(answers, "cpu", "float64", k))
 
 
-@pytest.mark.parametrize(("k", "first"), [(3, 0.9), (6, 0.85)])
+@pytest.mark.parametrize(("k", "first"), [(2, 0.8), (3, 0.9), (6, 0.85)])
 def test_rare_classes_of_sources_that_do_not_know_how_rare_they_are(k: int, first: float) -> None:
     gains = []
     for seed in range(3):
         soft, truth = drawn(seed, k, [1.0, 1.3, 1.6, 1.9, 2.2], first=first)
         gains.append(right(DEEM().fit(soft).probas_, truth) - right(soft.mean(2), truth))
     assert np.mean(gains) > -0.01
+
+
+def test_the_share_of_ranks_is_the_users() -> None:
+    draw = np.random.default_rng(4)
+    truth = draw.random(400) < 0.3
+    scores = draw.normal(size=(400, 5)) + truth[:, None] * np.array([1.0, 1.2, 1.4, 1.6, 1.8])
+    scores[draw.random((400, 5)) < 0.3] = np.nan
+    for share in (0.2, 0.5):
+        told = pd.DataFrame(scores, columns=list("abcde")).rename_axis("task").reset_index()
+        answers = from_scores(told.melt("task", var_name="worker", value_name="score"), share=share)
+        found = one_factor.find(answers, make_design(answers, "cpu", "float64", 2))
+        assert found is not None
+        assert answers.soft is not None
+        assert found.energy.bias.exp()[1] == pytest.approx(answers.soft[:, 1].mean())

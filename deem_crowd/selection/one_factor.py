@@ -14,9 +14,9 @@ of a label are linear in the answers (Fisher's discriminant),
 
     log p(k | x_n) = log π_k + Σ_i s_i (x_nik − m_ik − ½ δ_i |e_k − π|²) + const.,
 
-with s_i = δ_i (K − 1) / (v_i max(1 − λ_i², ¼)), so this is an energy. With two classes π is the mean of all answers,
-which `share=` sets for ranks. Probabilities that are not certain make shares too even, though, so with more classes π
-has the shares of the labels that follow from it.
+with s_i = δ_i (K − 1) / (v_i max(1 − λ_i², ¼)), so this is an energy. Probabilities that are not certain have too even
+a mean, so π has the shares of the labels that follow from it. Ranks of scores have the same mean for all sources, which
+`share=` sets: there π is this mean.
 
 Errors that all sources share have the same correlations as a label. Yet a label has K values, and errors have many: the
 sums u_n = Σ_i s_i (x_ni − m_i) gather around K points, or they do not. With a_n = Σ_i s_i δ_i over the answers to a
@@ -59,6 +59,8 @@ _STILL = 1e-9
 """Variance up to which all answers of a source are the same."""
 _ROUNDS, _SETTLED = 40, 1e-5
 """Times that the shares of the classes are found anew at most, and changes that end it."""
+_SAME = 0.05
+"""Squared standard errors by which the means of sources differ, up to which they are the same as those of ranks."""
 _PARTS = np.concatenate([[0.0], np.geomspace(0.005, 0.9, 25)])
 """Values of φ that are tried."""
 
@@ -233,7 +235,8 @@ def find(
     found = score_families.find(common, product, directions * number, given)
     loading = np.where(varies, found.loading, 0)
     sources = _Sources(mean, variance, loading, found.power, shares)
-    for _ in range(_ROUNDS if k > 2 else 0):
+    apart = (number * ((mean - shares) ** 2).sum(1) / variance)[varies]
+    for _ in range(_ROUNDS if apart.mean() > _SAME else 0):
         shares = _shares(design, sources.energy())
         settled = np.abs(shares - sources.shares).max() < _SETTLED
         sources = replace(sources, shares=shares)
