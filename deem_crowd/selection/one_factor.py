@@ -33,6 +33,7 @@ It is used where pairs agree more than without a label: the sum of n_ij r_ij is 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -224,8 +225,8 @@ def find(
     variance = np.where(varies, shrunk, 1.0)
     scale = np.where(varies, 1 / np.sqrt(variance), 0)
     standard = (soft - mean[worker]) * scale[worker][:, None]
-    crossed = [_crossed(answers, column) for column in standard.T]
-    both = np.stack([_crossed(answers, varies[worker].astype(float)), np.sum(crossed, axis=0)])
+    crossed = functools.reduce(np.add, (_crossed(answers, column) for column in standard.T))
+    both = np.stack([_crossed(answers, varies[worker].astype(float)), crossed])
     # answers of K classes that vary in many directions say more of r than one number would
     directions = _directions(design.reduce_array(standard.T @ standard))
     common, product = directions * design.reduce_array(both)
