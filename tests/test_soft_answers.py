@@ -12,8 +12,10 @@ from deem_crowd_adapters import from_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 
-from deem_crowd import DEEM, Answers
+from deem_crowd import DEEM, Answers, DEEMAggregator
+from deem_crowd.decide import suspect_answers
 from deem_crowd.model.design import make_design
 from deem_crowd.selection import one_factor
 from deem_crowd.selection.candidates import FACTOR
@@ -241,3 +243,14 @@ def test_the_share_of_ranks_is_the_users() -> None:
         assert found is not None
         assert answers.soft is not None
         assert found.energy.bias.exp()[1] == pytest.approx(answers.soft[:, 1].mean())
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_wrong_answers_are_the_most_suspect(k: int) -> None:
+    soft, truth = drawn(1, k, [0.6, 1.0, 1.4, 1.8, 2.2], n=300)
+    unasked = np.random.default_rng(1).random((300, 1, 5)) < 0.5
+    answers = Answers.from_soft(np.where(unasked, np.nan, soft))
+    model = DEEMAggregator().fit(answers)
+    assert FACTOR in set(model.selection_["candidate"])
+    rows = suspect_answers(model, answers=answers)
+    assert roc_auc_score(rows["label"] != truth[rows["task"]], rows["score"]) > 0.85
