@@ -24,8 +24,9 @@ task, and φ the part of the common factor that is error, u_n is normal given th
 
     mean √(1 − φ) a_n (e_k − π)   and variance   a_n + φ (1 − Σ_k π_k²) a_n² / (K − 1)   in each direction.
 
-φ has the largest likelihood, and the odds shrink by the ratio of the two factors of a mean task. Families of sources
-that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`).
+φ has the largest likelihood. With the mean ā of a_n for a_n the odds of u_n are √(1 − φ) / (1 + φ (1 − Σ_k π_k²) ā /
+(K − 1)) times those above, with √(1 − φ) δ_i for δ_i in the brackets. Families of sources that share errors are found,
+and count less (:mod:`deem_crowd.selection.score_families`).
 
 It is used where pairs agree more than without a label: the sum of n_ij r_ij is more than
 :data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
@@ -54,7 +55,7 @@ _PRIOR_ANSWERS = 10.0
 _LEAST_SOURCES = 3
 _OWN = 0.25
 """The part of a source's variance that is its own, at least: the largest of a few loadings may come out near 1."""
-_WITHIN = 0.1
+_WITHIN = 0.07
 """Part of the variance of a source's answers, within those of one likeliest class, from which tables miss much."""
 _STILL = 1e-9
 """Variance up to which all answers of a source are the same."""
