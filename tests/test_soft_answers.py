@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
+from deem_crowd_adapters import from_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 
-from deem_crowd import DEEM, Answers
+from deem_crowd import DEEM, Answers, DEEMAggregator
+from deem_crowd.decide import suspect_answers
 from deem_crowd.model.design import make_design
 from deem_crowd.selection import one_factor
 from deem_crowd.selection.candidates import FACTOR
@@ -121,18 +127,24 @@ def test_errors_that_all_sources_share_make_probabilities_cautious() -> None:
     assert max(overconfident) < 0.1
 
 
-def test_a_skill_is_the_chance_that_the_likeliest_class_is_right() -> None:
-    """Where answers are what the model says: normal, with one variance in all directions."""
-    draw = np.random.default_rng(5)
-    k, n, size = 3, 6000, np.array([0.02, 0.03, 0.04, 0.06])
-    truth = draw.choice(k, n, p=[0.5, 0.3, 0.2])
-    noise = 0.05 * draw.normal(size=(n, k, 4))
-    noise -= noise.mean(1, keepdims=True)
-    soft = 1 / k + np.eye(k)[truth][:, :, None] * size - size / k + noise
-    found = found_in(np.clip(soft, 0.001, 1))
-    assert found is not None
-    told = [right(soft[:, :, i], truth) for i in range(4)]
-    np.testing.assert_allclose(found.skills, told, atol=0.03)
+@pytest.mark.parametrize(
+    "world",
+    [
+        {"k": 3, "signal": [1.0, 1.3, 1.6, 1.9, 2.2], "first": 0.85},
+        {"k": 2, "signal": [0.8, 1.0, 1.2, 1.4, 1.6]},
+        {"k": 30, "signal": [1.0, 1.6, 2.2, 2.6, 3.0, 3.4]},
+        {"k": 4, "signal": [4.0, 0.5, 0.5, 0.5, 0.5]},
+        {"k": 4, "signal": [0.5, 1.0, 1.5, 2.0, 2.5], "scale": [6.0, 0.5, 2.0, 1.0, 1.0]},
+    ],
+    ids=["a usual class", "two classes", "many classes", "one good source", "scales differ"],
+)
+def test_a_skill_is_how_often_the_likeliest_class_is_right(world: dict[str, Any]) -> None:
+    errors = []
+    for seed in range(3):
+        soft, truth = drawn(seed, **world)
+        told = [right(soft[:, :, i], truth) for i in range(soft.shape[2])]
+        errors.append(np.abs(DEEM().fit(soft).skills_ - told).mean())
+    assert np.mean(errors) < 0.035
 
 
 @settings(max_examples=10, deadline=None)
@@ -144,7 +156,6 @@ def test_names_and_orders_do_not_matter(seed: int, classes: list[int], sources: 
     assert one is not None
     assert other is not None
     np.testing.assert_allclose(other.loading, one.loading[sources], atol=1e-6)
-    np.testing.assert_allclose(other.skills, one.skills[sources], atol=1e-6)
     assert other.shared == one.shared
     weight = one.energy.weight.numpy()[sources][:, classes][:, :, classes]
     np.testing.assert_allclose(other.energy.weight.numpy(), weight, atol=1e-5)
@@ -158,10 +169,11 @@ def test_a_source_that_says_nothing_changes_nothing() -> None:
     np.testing.assert_allclose(
         DEEM().fit(np.concatenate([soft, nothing], 2)).probas_, one, atol=1e-9
     )
-    both = found_in(np.concatenate([soft, same], 2))
-    assert both is not None
-    assert (both.energy.weight[-1] == 0).all()
-    assert both.skills[-1] == pytest.approx(1 / 3)
+    both = np.concatenate([soft, same], 2)
+    found = found_in(both)
+    assert found is not None
+    assert (found.energy.weight[-1] == 0).all()
+    assert DEEM().fit(both).skills_[-1] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(("n", "k", "d"), [(50, 3, 3), (200, 8, 6)])
@@ -173,3 +185,72 @@ def test_answers_without_a_label_show_none(n: int, k: int, d: int) -> None:
 def test_answers_that_are_nearly_certain_are_left_to_tables() -> None:
     soft, _ = drawn(0, 3, [2.0] * 5, scale=[100.0] * 5)
     assert FACTOR not in set(DEEM().fit(soft).selection_["candidate"])
+
+
+@pytest.mark.parametrize("least", [0.9, 0.7])
+def test_classes_named_with_a_certainty_are_left_to_tables(least: float) -> None:
+    """People who mistake some classes for others, and are more or less sure: tables know the mistakes."""
+    draw = np.random.default_rng(7)
+    k, n, d = 6, 600, 6
+    truth = draw.integers(0, k, n)
+    tables = draw.dirichlet(np.full(k, 0.3), (d, k)) + 1.2 * np.eye(k)
+    odds = (tables / tables.sum(2, keepdims=True))[:, truth].cumsum(2)
+    named = (draw.random((d, n, 1)) > odds).sum(2).clip(0, k - 1)
+    sure = draw.uniform(least, 1, (d, n, 1))
+    soft = np.where(np.arange(k) == named[:, :, None], sure, (1 - sure) / (k - 1))
+    model, hard = DEEM().fit(soft.transpose(1, 2, 0)), DEEM().fit(named.T)
+    assert FACTOR not in set(model.selection_["candidate"])
+    assert right(model.probas_, truth) > right(hard.probas_, truth) - 0.02
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.5, 0.95))
+def test_smoothed_answers_do_not_lie_between_classes(seed: int, certain: float) -> None:
+    named = np.eye(4)[drawn(seed, 4, [1.0] * 5, n=100)[0].argmax(1)].transpose(0, 2, 1)
+    answers = Answers.from_soft(certain * named + (1 - certain) / 4)
+    assert not one_factor.between_classes(answers, make_design(answers, "cpu", "float64", 4))
+
+
+@pytest.mark.parametrize("k", [2, 3, 8])
+def test_ranks_and_logistic_scores_lie_between_classes(k: int) -> None:
+    scores = drawn(0, k, [1.0] * 5)[0]
+    for soft in (
+        scores,
+        np.where(np.arange(5) < 2, np.eye(k)[scores.argmax(1)].transpose(0, 2, 1), scores),
+    ):
+        answers = Answers.from_soft(soft)
+        assert one_factor.between_classes(answers, make_design(answers, "cpu", "float64", k))
+
+
+@pytest.mark.parametrize(("k", "first"), [(2, 0.8), (3, 0.9), (6, 0.85)])
+def test_rare_classes_of_sources_that_do_not_know_how_rare_they_are(k: int, first: float) -> None:
+    gains = []
+    for seed in range(3):
+        soft, truth = drawn(seed, k, [1.0, 1.3, 1.6, 1.9, 2.2], first=first)
+        gains.append(right(DEEM().fit(soft).probas_, truth) - right(soft.mean(2), truth))
+    assert np.mean(gains) > -0.01
+
+
+def test_the_share_of_ranks_is_the_users() -> None:
+    draw = np.random.default_rng(4)
+    truth = draw.random(400) < 0.3
+    scores = draw.normal(size=(400, 5)) + truth[:, None] * np.array([1.0, 1.2, 1.4, 1.6, 1.8])
+    scores[draw.random((400, 5)) < 0.3] = np.nan
+    for share in (0.2, 0.5):
+        told = pd.DataFrame(scores, columns=list("abcde")).rename_axis("task").reset_index()
+        answers = from_scores(told.melt("task", var_name="worker", value_name="score"), share=share)
+        found = one_factor.find(answers, make_design(answers, "cpu", "float64", 2))
+        assert found is not None
+        assert answers.soft is not None
+        assert found.energy.bias.exp()[1] == pytest.approx(answers.soft[:, 1].mean())
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_wrong_answers_are_the_most_suspect(k: int) -> None:
+    soft, truth = drawn(1, k, [0.6, 1.0, 1.4, 1.8, 2.2], n=300)
+    unasked = np.random.default_rng(1).random((300, 1, 5)) < 0.5
+    answers = Answers.from_soft(np.where(unasked, np.nan, soft))
+    model = DEEMAggregator().fit(answers)
+    assert FACTOR in set(model.selection_["candidate"])
+    rows = suspect_answers(model, answers=answers)
+    assert roc_auc_score(rows["label"] != truth[rows["task"]], rows["score"]) > 0.85

@@ -14,9 +14,10 @@ of a label are linear in the answers (Fisher's discriminant),
 
     log p(k | x_n) = log π_k + Σ_i s_i (x_nik − m_ik − ½ δ_i |e_k − π|²) + const.,
 
-with s_i = δ_i (K − 1) / (v_i max(1 − λ_i², ¼)), so this is an energy. With two classes π is the mean of all answers,
-which `share=` sets for ranks. With more classes it has the shares of the labels that follow from that, twice, since
-probabilities that are not certain make shares too even.
+with s_i = δ_i (K − 1) / (v_i max(1 − λ_i², ¼)), so this is an energy. Probabilities that are not certain have too even
+a mean, so π has the shares of the labels that follow from it, by EM. Where labels overlap these drift: with φ as below,
+they count (1 − φ)², and the mean the rest. Ranks of scores have the same mean for all sources, which `share=` sets:
+there π is this mean.
 
 Errors that all sources share have the same correlations as a label. Yet a label has K values, and errors have many: the
 sums u_n = Σ_i s_i (x_ni − m_i) gather around K points, or they do not. With a_n = Σ_i s_i δ_i over the answers to a
@@ -24,8 +25,9 @@ task, and φ the part of the common factor that is error, u_n is normal given th
 
     mean √(1 − φ) a_n (e_k − π)   and variance   a_n + φ (1 − Σ_k π_k²) a_n² / (K − 1)   in each direction.
 
-φ has the largest likelihood, and the odds shrink by the ratio of the two factors of a mean task. Families of sources
-that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`).
+φ has the largest likelihood. With the mean ā of a_n for a_n the odds of u_n are √(1 − φ) / (1 + φ (1 − Σ_k π_k²) ā /
+(K − 1)) times those above, with √(1 − φ) δ_i for δ_i in the brackets. Families of sources that share errors are found,
+and count less (:mod:`deem_crowd.selection.score_families`).
 
 It is used where pairs agree more than without a label: the sum of n_ij r_ij is more than
 :data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
@@ -33,13 +35,13 @@ It is used where pairs agree more than without a label: the sum of n_ij r_ij is 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
-from scipy.special import ndtr
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
@@ -54,13 +56,16 @@ _PRIOR_ANSWERS = 10.0
 _LEAST_SOURCES = 3
 _OWN = 0.25
 """The part of a source's variance that is its own, at least: the largest of a few loadings may come out near 1."""
-_DOUBT = 0.02
-"""What answers leave to other classes than their likeliest, in the mean, if they lie between classes."""
-_ROUNDS = 2
-"""Times that the shares of the classes are found anew."""
+_WITHIN = 0.05
+"""Part of the variance of a source's answers, within those of one likeliest class, from which tables miss much."""
+_STILL = 1e-9
+"""Variance up to which all answers of a source are the same."""
+_ROUNDS, _SETTLED = 40, 1e-5
+"""Times that the shares of the classes are found anew at most, and changes that end it."""
+_SAME = 0.05
+"""Squared standard errors by which the means of sources differ, up to which they are the same as those of ranks."""
 _PARTS = np.concatenate([[0.0], np.geomspace(0.005, 0.9, 25)])
 """Values of φ that are tried."""
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,6 @@ class Factor:
     energy : Energy
     loading : float64, shape (D,)
         λ.
-    skills : float64, shape (D,)
-        The chance that the likeliest class of an answer is right.
     family : integers, shape (D,)
         Number of the family of sources that share errors, −1 for none; their answers count less in the energy.
     shared : float
@@ -82,7 +85,6 @@ class Factor:
 
     energy: Energy
     loading: FloatArray
-    skills: FloatArray
     family: npt.NDArray[np.int64]
     shared: float
 
@@ -143,25 +145,53 @@ class _Sources:
         weight = torch.from_numpy(odds - odds.mean(2, keepdims=True))
         return Energy(torch.from_numpy(np.log(self.shares)), weight, weight.mean(0))
 
-    def skills(self, shared: float) -> FloatArray:
-        """Return the chance that the likeliest class of an answer is right, shape (D,)."""
-        k = len(self.shares)
-        spread = np.sqrt(self.within + shared * self.shift**2 * self.even / (k - 1))
-        found = np.zeros(len(spread))
-        for one, share in enumerate(self.shares):
-            lead = self.mean[:, [one]] - np.delete(self.mean, one, 1)
-            lead = (lead + np.sqrt(1 - shared) * self.shift[:, None]) / spread[:, None]
-            found += share * (_WEIGHTS @ ndtr(lead + _NODES[:, None, None]).prod(2))
-        return np.asarray(found / _WEIGHTS.sum())
-
 
 def between_classes(answers: Answers, design: DesignMatrix) -> bool:
-    """Tell whether answers are soft, and not nearly as certain as hard ones."""
+    """Tell whether answers are soft, and say much beside which class is likeliest.
+
+    Of the variance of a source's answers a part lies within those of the same likeliest class: nothing where hard
+    answers were smoothed, ¼ for ranks of scores. Its mean over all answers decides.
+    """
     if answers.soft is None:
         return False
-    doubt = np.array([(1 - answers.soft.max(1)).sum(), len(answers.soft)], dtype=np.float64)
-    left, number = design.reduce_array(doubt)
-    return bool(left > _DOUBT * number)
+    d, k = answers.n_workers, answers.n_classes
+    soft = answers.soft.astype(np.float64)
+    cell = answers.worker.astype(np.int64) * k + soft.argmax(1)
+    columns = (*soft.T, (soft**2).sum(1), np.ones(len(cell)))
+    counted = np.stack([np.bincount(cell, of, d * k) for of in columns], 1)
+    sums: FloatArray = design.reduce_array(counted).reshape(d, k, k + 2)
+    within = _scatter(sums).sum(1)
+    number, whole = sums[:, :, -1].sum(1), _scatter(sums.sum(1))
+    varies = whole > _STILL * number
+    parts = within[varies] / whole[varies]
+    return bool((number[varies] * parts).sum() > _WITHIN * number[varies].sum())
+
+
+def _scatter(sums: FloatArray) -> FloatArray:
+    """Return sums of squared distances to the mean from sums of answers, of their squares, and numbers: (…, K + 2)."""
+    total, squares, number = sums[..., :-2], sums[..., -2], sums[..., -1]
+    return np.asarray(np.maximum(squares - (total**2).sum(-1) / np.maximum(number, 1), 0))
+
+
+def skills(answers: Answers, design: DesignMatrix, posterior: torch.Tensor) -> torch.Tensor:
+    """Return how often the likeliest class of each source's soft answers is right by a posterior: float64, shape (D,).
+
+    Classes that are likeliest alike share an answer; a source without answers is an average one.
+
+    Parameters
+    ----------
+    answers, design : the same data
+    posterior : shape (N, K)
+    """
+    assert answers.soft is not None
+    d = answers.n_workers
+    likeliest = answers.soft == answers.soft.max(1, keepdims=True)
+    task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))
+    right = (posterior.double().cpu().numpy()[task] * likeliest).sum(1) / likeliest.sum(1)
+    sums = [np.bincount(answers.worker, of, d) for of in (right, np.ones(len(right)))]
+    right, number = design.reduce_array(np.stack(sums))
+    average = right.sum() / max(number.sum(), 1)
+    return torch.from_numpy(np.where(number > 0, right / np.maximum(number, 1), average))
 
 
 def find(
@@ -187,7 +217,7 @@ def find(
     given_any = np.maximum(number, 1)[:, None]
     mean = total / given_any
     variance = np.maximum(squares / given_any - mean**2, 0).sum(1)
-    varies = variance > 1e-9
+    varies = variance > _STILL
     shares = total.sum(0) / max(number.sum(), 1)
     if varies.sum() < _LEAST_SOURCES or not (shares > 0).all():
         return None
@@ -197,8 +227,8 @@ def find(
     variance = np.where(varies, shrunk, 1.0)
     scale = np.where(varies, 1 / np.sqrt(variance), 0)
     standard = (soft - mean[worker]) * scale[worker][:, None]
-    crossed = [_crossed(answers, column) for column in standard.T]
-    both = np.stack([_crossed(answers, varies[worker].astype(float)), np.sum(crossed, axis=0)])
+    crossed = functools.reduce(np.add, (_crossed(answers, column) for column in standard.T))
+    both = np.stack([_crossed(answers, varies[worker].astype(float)), crossed])
     # answers of K classes that vary in many directions say more of r than one number would
     directions = _directions(design.reduce_array(standard.T @ standard))
     common, product = directions * design.reduce_array(both)
@@ -208,12 +238,24 @@ def find(
     found = score_families.find(common, product, directions * number, given)
     loading = np.where(varies, found.loading, 0)
     sources = _Sources(mean, variance, loading, found.power, shares)
-    for _ in range(_ROUNDS if k > 2 else 0):
-        sources = replace(sources, shares=_shares(design, sources.energy()))
+    apart = (number * ((mean - shares) ** 2).sum(1) / variance)[varies]
+    if apart.mean() > _SAME:
+        sources = _of_labels(design, sources)
     shared, strength = _shared(design, sources)
-    skills = np.where(varies, sources.skills(shared), 1 / k)
     family = found.family if given is None else np.full(d, -1)
-    return Factor(sources.energy(shared, strength), loading, skills, family, shared)
+    return Factor(sources.energy(shared, strength), loading, family, shared)
+
+
+def _of_labels(design: DesignMatrix, sources: _Sources) -> _Sources:
+    """Return sources with the shares of the labels for the mean of the answers, as far as that is not error."""
+    means = sources.shares
+    for _ in range(_ROUNDS):
+        before = sources.shares
+        sources = replace(sources, shares=_shares(design, sources.energy()))
+        if np.abs(sources.shares - before).max() < _SETTLED:
+            break
+    trusted = (1 - _shared(design, sources)[0]) ** 2
+    return replace(sources, shares=trusted * sources.shares + (1 - trusted) * means)
 
 
 def _directions(moments: FloatArray) -> float:

@@ -148,8 +148,10 @@ class OpinionPool:
         Where levels of difficulty pay for themselves by the members' log-likelihood, in its weighted mean
         (:mod:`deem_crowd.model.difficulty`), the members have them, and are tempered as the posterior is. Else each
         member is discounted for answers that err together (:func:`deem_crowd.model.calibration.discounted`). Levels are
-        learned from ``some`` of the tasks.
+        learned from ``some`` of the tasks. Soft answers whose weights are no logarithms of probabilities have none.
         """
+        if any(float(energy.weight.max()) > 0 for energy in self.energies if energy.weight.numel()):
+            return self.posterior(design)
         levels = [with_levels(energy, some) for energy in self.energies]
         gain = sum(v * level.gain for v, level in zip(self.weights, levels, strict=True))
         if pays(gain * design.n_tasks / max(some.n_tasks, 1), design):

@@ -75,7 +75,7 @@ def instead(
     if factor is None:
         factor = one_factor.find(answers, design, group)
     if factor is not None:
-        return by_factor(design, tables, considered, factor, told)
+        return by_factor(design, answers, tables, considered, factor, told)
     return Selected(considered, tables, power=told)
 
 
@@ -136,6 +136,7 @@ def by_presence(
 
 def by_factor(
     design: DesignMatrix,
+    answers: Answers,
     tables: Member,
     considered: list[Candidate],
     factor: Factor,
@@ -156,7 +157,7 @@ def by_factor(
     posterior = pool.posterior(design)
     candidates = [*considered, rows.without_likelihood(rows.FACTOR, 1.0, why)]
     shown = read_off(design, posterior, tables)
-    skills = torch.from_numpy(factor.skills)
+    skills = one_factor.skills(answers, design, posterior)
     return Selected(candidates, tables, pool, posterior, posterior, shown, skills=skills)
 
 
