@@ -117,3 +117,13 @@ def test_more_pairs_than_there_are(agg) -> None:
         pairs = next_pairs(agg, 1000)
     assert pairs["task"].is_unique
     assert len(pairs) <= 200
+
+
+@pytest.mark.parametrize("strategy", criteria.VALUE)
+@pytest.mark.parametrize("k", [2, 3, 7, 50, 70])
+def test_nobody_is_asked_whose_answer_tells_nothing(strategy, k) -> None:
+    """What rounding errors leave of the information of a guess is none."""
+    posterior = np.random.default_rng(k).dirichlet(np.ones(k), 40)
+    view = consensus(posterior, np.full((2, k, k), 1 / k))
+    with pytest.warns(DataWarning, match="no pairs are left"):
+        assert next_pairs(view, 5, strategy).empty
