@@ -74,7 +74,7 @@ def _skills(given: Given, posterior: FloatArray) -> Callable[[np.int64], FloatAr
     each = np.ones(len(given.task))
     by_task = sparse.csr_matrix((each, (given.worker, given.task)), shape=(n_workers, n))
     believed = posterior[given.task, given.label]
-    by_label = sparse.csc_matrix((believed, (given.worker, given.label)), shape=(n_workers, k))
+    by_label = sparse.csr_matrix((believed, (given.worker, given.label)), (n_workers, k)).tocsc()
 
     def skill(one: np.int64) -> FloatArray:
         asked = by_task @ posterior[:, one]
