@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from deem_crowd import DEEM, DataWarning, DEEMAggregator
-from deem_crowd.decide import Consensus, coverage_curve, reliable, suspect_answers
+from deem_crowd.decide import Consensus, clean, coverage_curve, reliable, suspect_answers
 
 N, CENTRES = 500, np.array([[0.0, 2.0], [1.7, -1.0], [-1.7, -1.0]])
 RNG = np.random.default_rng(3)
@@ -84,3 +84,13 @@ def test_what_a_deem_says_of_answers_passed_to_it_does_not_rest_on_features() ->
         )
     assert alone["score"].between(0, 1).all()
     assert sharpened.coverage > plain.coverage
+
+
+def test_clean_says_that_its_fits_are_without_features(fitted) -> None:
+    with pytest.warns(DataWarning, match="rest on features, which the fits of clean leave out"):
+        done = clean(fitted, TRUTH, 20)
+    assert done.aggregator.features_use_ is None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        clean(done.aggregator, TRUTH, 10)
+    assert not [one for one in said if "features" in str(one.message)]
