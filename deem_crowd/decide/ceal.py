@@ -116,7 +116,7 @@ class CEAL(ConstructorParameters):
     ----------
     estimator : scikit-learn classifier with ``predict_proba``
         It is cloned and fitted anew in each round. One that is certain of every row, such as a tree grown to its end,
-        has no confident majority: it gets no pseudo-labels, with a warning.
+        has no confident majority: in such rounds there are no pseudo-labels, with a warning.
     strategy : 'least_confidence', 'margin', 'entropy', 'fusion' or 'random'
         See :func:`deem_crowd.decide.next_tasks`.
     delta0, decay : float
@@ -195,7 +195,7 @@ class CEAL(ConstructorParameters):
         said = asker.ask(asked)
         model = self._trained(features, said, {})
         rows = [self._row(0, deltas[0], len(said), said, {}, model, *rated)]
-        graded = self._is_graded(model, features)
+        warned = False
         for step in range(1, self.rounds + 1):
             pool = np.setdiff1d(np.arange(len(features)), asked)
             if not len(pool):
@@ -206,7 +206,9 @@ class CEAL(ConstructorParameters):
             said |= asker.ask(batch)
             rest = posterior.drop(index=batch)
             sure = criteria.entropy(rest.to_numpy()) < deltas[step - 1]
-            sure &= graded
+            if not self._is_graded(model, features):
+                sure[:] = False
+                warned = warned or self._warn_certain(model)
             best = model.classes_[rest.to_numpy()[sure].argmax(axis=1)]
             pseudo = dict(zip(rest.index[sure], best, strict=True))
             model = self._trained(features, said, pseudo)
@@ -261,18 +263,22 @@ class CEAL(ConstructorParameters):
         return [int(row) for row in rows["task"]]
 
     def _is_graded(self, model: Any, X: npt.NDArray[Any]) -> bool:
-        """Tell whether a classifier is surer of some rows than of others, with a warning where it is not."""
+        """Tell whether a classifier is surer of some rows than of others, if that matters."""
         needless = self.strategy == "random" and self.delta0 == 0
-        if needless or (criteria.entropy(np.asarray(model.predict_proba(X))) > 0).any():
-            return True
+        return needless or bool((criteria.entropy(np.asarray(model.predict_proba(X))) > 0).any())
+
+    def _warn_certain(self, model: Any) -> bool:
+        """Warn of a classifier that is certain of every row; one that knows a single class so far cannot but be."""
+        if len(model.classes_) < 2:
+            return False
         name = type(self.estimator).__name__
         warn(
-            f"{name} is certain of every row: questions are drawn at random, and there are no pseudo-labels, since no "
-            f"row is surer than another. Pass a classifier whose probabilities lie between 0 and 1, such as "
-            f"CalibratedClassifierCV({name}()).",
+            f"{name} is certain of every row: where it is, questions are drawn at random, and there are no "
+            f"pseudo-labels, since no row is surer than another. Pass a classifier whose probabilities lie between 0 "
+            f"and 1, such as CalibratedClassifierCV({name}()).",
             DataWarning,
         )
-        return False
+        return True
 
     def _trained(self, X: npt.NDArray[Any], said: dict[Any, Any], pseudo: dict[Any, Any]) -> Any:
         from sklearn.base import clone

@@ -18,6 +18,7 @@ from deem_crowd.decide.oracles import Oracle
 from deem_crowd.decide.source import read_answers, remembered
 from deem_crowd.decide.suspects import suspect_labels
 from deem_crowd.exceptions import DataWarning, FormError, counted
+from deem_crowd.runtime.warning import warn
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def clean(
     """Ask an oracle about the labels most likely wrong, and fit the model again with what it says.
 
     Asking about a task is expected to correct 1 − (posterior of its label) labels. Each round asks about the tasks
-    where this is most, and refits incrementally, so that other tasks learn from it.
+    where this is most, and refits incrementally, so that other tasks learn from it. The fits are without features; a
+    warning says so where the labels of ``agg`` rest on some.
 
     Parameters
     ----------
@@ -105,6 +107,12 @@ def clean(
     if not hasattr(agg, "partial_fit") or not isinstance(agg.labels_, pd.Series):
         raise FormError(
             f"clean refits the model with known labels, which a {type(agg).__name__} cannot: pass a DEEMAggregator."
+        )
+    if consensus.source is not None and consensus.source.features:
+        warn(
+            "the labels rest on features, which the fits of clean leave out: they may get worse. Fit again with "
+            "features= and with gold=cleaned.gold.",
+            DataWarning,
         )
     given = read_answers(answers, agg)
     asker = Oracle(oracle, consensus.classes, record)

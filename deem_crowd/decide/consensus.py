@@ -172,7 +172,7 @@ class Consensus:
             np.asarray(source.priors_, dtype=np.float64),
             read.workers,
             source.confusion_ if model is None else model.worker_tables(),
-            source=Source.of(source, read),
+            source=Source.of(source, read, reread=answers is not None),
         )
         return consensus.with_answers(read)
 

@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 _CACHED = 2**18
 """Numbers in an intermediate array that stays in the cache."""
 _ROUNDING = 1e-14
-"""Gains up to this are rounding errors of sums of probabilities, and count as zero."""
+"""Gains and nats up to this are rounding errors of sums of probabilities, and count as zero."""
 
 
 def least_confidence(posterior: FloatArray) -> FloatArray:
@@ -54,7 +54,7 @@ def expected_error_reduction(posterior: FloatArray, table: FloatArray) -> FloatA
     for row in table:
         after += _largest(posterior * row)
     gain = after - _largest(posterior)
-    return np.where(gain > _ROUNDING, gain, 0.0)
+    return _beyond_rounding(gain)
 
 
 def expected_information(posterior: FloatArray, table: FloatArray) -> FloatArray:
@@ -68,7 +68,7 @@ def expected_information(posterior: FloatArray, table: FloatArray) -> FloatArray
     )  # with j = p_h t[a, h], Σ_h j log j is Σ_h t p log p + Σ_h p t log t
     remaining = _xlogx(rows @ posterior.T).sum(axis=0) - _xlogx(rows).sum(axis=0) @ posterior.T
     value = (rows.sum(axis=0) - 1) @ _xlogx(posterior).T - remaining
-    return np.asarray(np.maximum(value, 0.0).T)
+    return _beyond_rounding(value.T)
 
 
 def of_pairs(name: str, posterior: FloatArray, tables: FloatArray) -> FloatArray:
@@ -91,7 +91,11 @@ def of_own_tables(name: str, posterior: FloatArray, tables: FloatArray) -> Float
         worth = joint.max(axis=2).sum(axis=1) - posterior.max(axis=1)
     else:  # Σ_a [Σ_h p_h t log t − q log q], with q = Σ_h p_h t
         worth = np.einsum("nak,nk->n", _xlogx(tables), posterior) - _xlogx(joint.sum(2)).sum(1)
-    return np.asarray(np.maximum(worth, 0.0))
+    return _beyond_rounding(worth)
+
+
+def _beyond_rounding(value: FloatArray) -> FloatArray:
+    return np.where(value > _ROUNDING, value, 0.0)
 
 
 def _largest(values: FloatArray) -> FloatArray:

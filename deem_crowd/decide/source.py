@@ -37,17 +37,20 @@ class Source:
     features: bool = False
 
     @classmethod
-    def of(cls, fitted: Any, answers: Answers | None = None) -> Source | None:
+    def of(
+        cls, fitted: Any, answers: Answers | None = None, *, reread: bool = False
+    ) -> Source | None:
         """Return that of a DEEM or DEEMAggregator; None of anything else, and where the ids are not known.
 
-        A DEEM has those of ``answers``, else of what it was fitted to, if it has them.
+        A DEEM has those of ``answers``, else of what it was fitted to, if it has them. With ``reread`` its posterior is
+        computed from these answers anew, without features.
         """
         model = getattr(fitted, "__dict__", {}).get("_fitted")
         if isinstance(model, tuple):
             return replace(cls(*model), features=rests_on_features(fitted.__dict__))
         seen = remembered(fitted) if answers is None else answers
         if seen is not None and (model := model_of(fitted)) is not None:
-            told = rests_on_features(fitted.__dict__)
+            told = not reread and rests_on_features(fitted.__dict__)
             return cls(model, seen.workers, seen.classes, features=told)
         return None
 

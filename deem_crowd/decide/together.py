@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
-from deem_crowd.decide.consensus import Consensus
+from deem_crowd.decide.consensus import Consensus, Given
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -13,8 +16,10 @@ IntArray = npt.NDArray[np.int64]
 _NOTHING = 1e-9
 """A smaller expected number of answers, or variance of their pairs, tells nothing of a correlation."""
 _CELLS, _FEWER = 2**22, 2**18
-"""Answers times classes that are read at most: of evenly spaced tasks, where there are more. A bound takes all it can
+"""Answers times classes whose pairs are compared at most: of some tasks, where there are more. A bound takes all it can
 get, a ranking has to be quick."""
+_GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples spread tasks evenly, whatever the period of their order, such as one class after the other."""
 
 
 def another_answer(consensus: Consensus) -> FloatArray:
@@ -42,25 +47,44 @@ def correlation(consensus: Consensus, most: int = _CELLS) -> float:
     """
     given = consensus.required_answers("the correlation of answers")
     task, worker, label, posterior = given.task, given.worker, given.label, consensus.posterior
-    step = -(-len(task) * posterior.shape[1] // most)
-    if step > 1:
-        some = task % step == 0
-        task, worker, label, posterior = (
-            task[some] // step,
-            worker[some],
-            label[some],
-            posterior[::step],
-        )
+    classes = np.flatnonzero(posterior.any(axis=0))
+    skill_of = _skills(given, posterior)
+    share = most / max(len(task) * posterior.shape[1], 1)
+    if share < 1:
+        some = np.flatnonzero(np.arange(len(posterior)) * _GOLDEN % 1.0 < share)
+        place = np.full(len(posterior), -1)
+        place[some] = np.arange(len(some))
+        read = place[task] >= 0
+        task, worker, label = place[task[read]], worker[read], label[read]
+        posterior = posterior[some]
     n, shared, possible = len(posterior), 0.0, 0.0
-    for k in np.flatnonzero(posterior.any(axis=0)):
+    for k in classes:
         believed, right = posterior[:, k], label == k
-        asked = np.bincount(worker, believed[task])
-        hits = np.bincount(worker[right], believed[task[right]], minlength=len(asked))
-        skill = (hits + hits.sum() / max(asked.sum(), _NOTHING)) / (asked + 1)
-        surprise, variance = right - skill[worker], (skill * (1 - skill))[worker]
+        skill = skill_of(k)[worker]
+        surprise, variance = right - skill, skill * (1 - skill)
         shared += float(believed @ _pairs(task, surprise, surprise**2, n))
         possible += float(believed @ _pairs(task, np.sqrt(variance), variance, n))
     return min(max(shared / possible, 0.0), 1.0) if possible > _NOTHING else 0.0
+
+
+def _skills(given: Given, posterior: FloatArray) -> Callable[[np.int64], FloatArray]:
+    """Return what gives every worker's accuracy on tasks of a class, shape (D,), by all answers."""
+    n, k = posterior.shape
+    n_workers = int(given.worker.max(initial=-1)) + 1
+    each = np.ones(len(given.task))
+    by_task = sparse.csr_matrix((each, (given.worker, given.task)), shape=(n_workers, n))
+    believed = posterior[given.task, given.label]
+    by_label = sparse.csr_matrix((believed, (given.worker, given.label)), (n_workers, k)).tocsc()
+
+    def skill(one: np.int64) -> FloatArray:
+        asked = by_task @ posterior[:, one]
+        own = slice(*by_label.indptr[one : one + 2])
+        hits = np.zeros(n_workers)
+        hits[by_label.indices[own]] = by_label.data[own]
+        smoothed = (hits + hits.sum() / max(asked.sum(), _NOTHING)) / (asked + 1)
+        return np.asarray(smoothed)
+
+    return skill
 
 
 def _pairs(task: IntArray, values: FloatArray, squares: FloatArray, n: int) -> FloatArray:

@@ -11,6 +11,7 @@ from crowds import consensus, crowd
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
 from deem_crowd import DataWarning, DEEMAggregator, ParameterError
@@ -104,6 +105,17 @@ def test_a_classifier_that_is_certain_of_every_row_gets_no_pseudo_labels() -> No
     with pytest.warns(DataWarning, match="is certain of every row"):
         asked = loop(delta0=0.0).set_params(estimator=tree).fit(X, Y)
     assert (done.predict(X) == asked.predict(X)).all()
+
+
+@pytest.mark.filterwarnings("error::deem_crowd.DataWarning")
+def test_first_questions_about_one_class_do_not_end_pseudo_labels() -> None:
+    """A classifier of one class is certain of every row, without being of a kind that always is."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 100)
+    x = rng.normal(size=(200, 4)) + 2 * y[:, None]
+    seed = next(s for s in range(99) if not y[np.random.default_rng(s).permutation(200)[:3]].any())
+    done = CEAL(GaussianNB(), n_initial=3, per_round=20, rounds=3, random_state=seed).fit(x, y)
+    assert (done.history_["pseudo_labelled"] > 0).tolist() == [False, False, True, True]
 
 
 def test_the_pool_runs_out() -> None:

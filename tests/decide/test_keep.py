@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 from deem_crowd import Answers, DEEMAggregator, ParameterError
 from deem_crowd.decide import Consensus, coverage_curve, reliable
+from deem_crowd.decide.consensus import Given
 from deem_crowd.decide.together import correlation
 from deem_crowd.model.calibration import within_task_correlation
 from deem_crowd.model.design import DesignMatrix
@@ -179,9 +180,26 @@ def test_the_correlation_of_answers_by_another_implementation() -> None:
     )
     assert engine > 0.05
     assert correlation(view) == pytest.approx(engine, abs=1e-9)
-    third = correlation(view, len(given.task) * 2 // 3)  # of every third task
+    third = correlation(view, len(given.task) * 2 // 3)  # of a third of the tasks
     assert third != correlation(view)
     assert third == pytest.approx(engine, abs=0.03)
+
+
+@pytest.mark.parametrize("period", [1, 4, 10])
+def test_part_of_the_tasks_tells_the_correlation_of_all(period) -> None:
+    """Also where workers gave few answers, of which the part holds fewer, and where the order of tasks has a period."""
+    rng = np.random.default_rng(5)
+    n, k, workers, each = 6000, 2, 1200, 5
+    easy = np.arange(n) % period > 0 if period > 1 else rng.random(n) < 0.7
+    truth = rng.integers(k, size=n)
+    task, worker = np.repeat(np.arange(n), each), rng.integers(workers, size=n * each)
+    right = rng.random(n * each) < np.where(easy[task], 0.9, 0.5)
+    answers = Given(task, worker, np.where(right, truth[task], 1 - truth[task]))
+    view = dataclasses.replace(consensus(np.eye(k)[truth]), answers=answers)
+    whole = correlation(view)
+    assert whole > 0.03
+    assert correlation(view, n * each * k // 4) == pytest.approx(whole, rel=0.15)
+    assert correlation(view, n * each * k // 10) == pytest.approx(whole, rel=0.25)
 
 
 def test_answers_that_err_together_lower_the_bound() -> None:

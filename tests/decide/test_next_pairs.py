@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deem_crowd import DataError, DataWarning, DEEMAggregator
-from deem_crowd.decide import criteria, next_pairs, ranking
+from deem_crowd.decide import criteria, next_pairs, next_tasks, ranking, together
+from deem_crowd.decide.consensus import Given
 
 FRAME, TRUTH = crowd()
 
@@ -117,3 +120,36 @@ def test_more_pairs_than_there_are(agg) -> None:
         pairs = next_pairs(agg, 1000)
     assert pairs["task"].is_unique
     assert len(pairs) <= 200
+
+
+@pytest.mark.parametrize("strategy", criteria.VALUE)
+@pytest.mark.parametrize("k", [2, 3, 7, 50, 70])
+def test_nobody_is_asked_whose_answer_tells_nothing(strategy, k) -> None:
+    """What rounding errors leave of the information of a guess is none."""
+    posterior = np.random.default_rng(k).dirichlet(np.ones(k), 40)
+    view = consensus(posterior, np.full((2, k, k), 1 / k))
+    with pytest.warns(DataWarning, match="no pairs are left"):
+        assert next_pairs(view, 5, strategy).empty
+
+
+def test_the_gain_of_a_pair_allows_for_answers_that_err_together(monkeypatch) -> None:
+    """As that of a task does: by how many answers the task has, and in full where it has none."""
+    monkeypatch.setattr(together, "correlation", lambda *_: 0.5)
+    tables = np.array([[[0.9, 0.1], [0.1, 0.9]]])
+    given_ = Given(np.array([0, 1, 1]), np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64))
+    view = replace(consensus(np.full((3, 2), 0.5), tables), answers=given_)
+    rows = next_tasks(view, 3).set_index("task")["expected_gain"]
+    assert rows[["t0", "t1", "t2"]].tolist() == pytest.approx([0.4 / 3, 0.4 / 6, 0.4])
+    one_more = replace(view, workers=view.workers.append(pd.Index(["new"])), errors=tables[[0, 0]])
+    pairs = next_pairs(one_more, 3, workers=["new"]).set_index("task")["expected_gain"]
+    assert pairs[rows.index].tolist() == pytest.approx(rows.tolist())
+
+
+def test_of_many_workers_those_are_weighed_whose_answers_tell_most(monkeypatch) -> None:
+    """Where no answer changes a label by itself, so that by error reduction all are worth nothing."""
+    skill = np.linspace(0.5, 0.9, 40)
+    tables = np.array([[[s, 1 - s], [1 - s, s]] for s in skill])
+    view = consensus(np.tile([0.95, 0.05], (60, 1)), tables)
+    monkeypatch.setattr("deem_crowd.decide.pairs._PAIRS", 300)
+    rows = next_pairs(view, 10, "expected_error_reduction", per_worker_limit=2)
+    assert rows["worker"].value_counts().to_dict() == {f"w{i}": 2 for i in range(35, 40)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from deem_crowd import DEEMAggregator
-from deem_crowd.decide import Consensus, coverage_curve, reliable, suspect_answers
+from deem_crowd import DEEM, DataWarning, DEEMAggregator
+from deem_crowd.decide import Consensus, clean, coverage_curve, reliable, suspect_answers
 
 N, CENTRES = 500, np.array([[0.0, 2.0], [1.7, -1.0], [-1.7, -1.0]])
 RNG = np.random.default_rng(3)
@@ -58,3 +60,37 @@ def test_features_do_not_count_twice(fitted, gold) -> None:
         reliable(fitted, 0.95, gold=gold).confidence,
     )
     pd.testing.assert_frame_equal(coverage_curve(fitted, features=FEATURES), coverage_curve(fitted))
+
+
+def test_what_a_deem_says_of_answers_passed_to_it_does_not_rest_on_features() -> None:
+    """Their posterior is by the answers alone: they are ranked as by any model, and features add what they know."""
+    rng = np.random.default_rng(8)
+    truth = TRUTH.to_numpy()
+    wrong = (truth[:, None] + rng.integers(1, 3, (N, 12))) % 3
+    said = np.where(rng.random((N, 12)) < rng.uniform(0.5, 0.9, 12), truth[:, None], wrong)
+    said[rng.random((N, 12)) > 0.25] = -1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # some tasks have no answer
+        deem = DEEM().fit(said, features=FEATURES.to_numpy())
+        assert deem.features_use_.startswith("joint")
+        own, read = Consensus.of(deem), Consensus.of(deem, said)
+        assert own.evidence == pytest.approx(deem.probas_)
+        alone = suspect_answers(deem, answers=said)
+        assert read.posterior == pytest.approx(deem.predict_proba(said))
+        assert read.evidence != pytest.approx(read.posterior)
+        plain, sharpened = (
+            reliable(deem, 0.9, answers=said),
+            reliable(deem, 0.9, answers=said, features=FEATURES.to_numpy()),
+        )
+    assert alone["score"].between(0, 1).all()
+    assert sharpened.coverage > plain.coverage
+
+
+def test_clean_says_that_its_fits_are_without_features(fitted) -> None:
+    with pytest.warns(DataWarning, match="rest on features, which the fits of clean leave out"):
+        done = clean(fitted, TRUTH, 20)
+    assert done.aggregator.features_use_ is None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        clean(done.aggregator, TRUTH, 10)
+    assert not [one for one in said if "features" in str(one.message)]
