@@ -58,9 +58,10 @@ def best_named(
     rng : Generator
         Draws how loosely linked parts may be matched.
     """
-    labelled = _named(_telling(own, fits[0]), fits, compare, rng)
-    probabilities, n_answers = mean(labelled, own.answers.n_answers), own.answers.n_answers
-    largest, fit = n_answers * max(bound for _, bound in labelled), fits[0]
+    telling, fit = _telling(own, fits[0]), fits[0]
+    labelled, n_answers = _named(telling, fits, compare, rng), telling.answers.n_answers
+    # a table of one name explains nothing: the bound of the fit is that of the sources that tell something, too
+    probabilities, largest = mean(labelled, n_answers), n_answers * max(bound for _, bound in labelled)
     if typical_names(own) >= fit.posterior.shape[1] or not np.isfinite(largest):
         return probabilities
     lost = _used(probabilities) < _used(fit.posterior)
