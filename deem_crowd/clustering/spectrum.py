@@ -15,9 +15,6 @@ from scipy.sparse.linalg import svds
 
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
 
-_BEYOND = 1.05
-"""A value this much above that of shuffled labels is more than noise."""
-
 _FALL = 1 / 3
 """Share by which squared singular values fall at a gap, or more."""
 
@@ -40,9 +37,7 @@ def typical_names(own: OwnNames) -> int:
 
 
 def gap(own: OwnNames, most: int, rng: np.random.Generator) -> int | None:
-    """Return the number of classes after which singular values fall most, or None where all may be noise.
-
-    None also where none falls by as much as a gap.
+    """Return the number of classes after which singular values fall most, or None where there is no gap.
 
     Parameters
     ----------
@@ -58,8 +53,6 @@ def gap(own: OwnNames, most: int, rng: np.random.Generator) -> int | None:
         return None
     noise = _squared(normalised(_shuffled(own, rng)), 2)[1]
     values = np.maximum(_squared(graph, rank), noise)
-    if values[1] <= _BEYOND * noise:
-        return None
     left = values[2:] / values[1:-1]
     return 2 + int(left.argmin()) if left.min() <= 1 - _FALL else None
 
