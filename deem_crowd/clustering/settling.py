@@ -60,11 +60,9 @@ def best_named(
     """
     telling, fit = _telling(own, fits[0]), fits[0]
     labelled, n_answers = _named(telling, fits, compare, rng), telling.answers.n_answers
-    # a table of one name explains nothing: the bound of the fit is that of the sources that tell something, too
-    probabilities, largest = (
-        mean(labelled, n_answers),
-        n_answers * max(bound for _, bound in labelled),
-    )
+    # a table of one name adds nothing to a bound: that of the fit is of the same answers
+    largest = n_answers * max(bound for _, bound in labelled)
+    probabilities = mean(labelled, n_answers)
     if typical_names(own) >= fit.posterior.shape[1] or not np.isfinite(largest):
         return probabilities
     lost = _used(probabilities) < _used(fit.posterior)
