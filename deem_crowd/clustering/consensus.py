@@ -43,7 +43,9 @@ _DEPENDENT = 1.5
 _UNLIKE = 0.5
 """ARI below which the averaged partition and that of the best fit have less in common than not."""
 _TIMES_TYPICAL = 2
-"""Without ``n_classes``, up to so many times the names of a typical source are tried as classes."""
+"""Without ``n_classes``, up to so many times the names of a typical source are tried as classes,"""
+_OF_A_CLASS = 10
+"""or as many as the names of a source that gave each to so many tasks in the mean."""
 _ALIKE = 0.94
 """ARI from which the averaged partition corrects the labels of the default model; below, it contradicts them."""
 
@@ -58,10 +60,11 @@ class ClusteringAggregator(ConstructorParameters):
     Parameters
     ----------
     n_classes : int or sequence of int, optional
-        K, or the numbers among which the bound of the evidence chooses; None: from 2 to the most names of a source, and
-        at most twice those of a typical one. If most answers come from sources with fewer names than the most, and
-        sources depend on one another beyond the classes, None: the number after which singular values of the graph of
-        tasks and own names fall most (:mod:`deem_crowd.clustering.spectrum`).
+        K, or the numbers among which the bound of the evidence chooses; None: from 2 to the most names of a source, of
+        those that gave each to ten tasks or more in the mean, or have up to twice the names of a typical one. If most
+        answers come from sources with fewer names than the most, and sources depend on one another beyond the classes,
+        None: the number after which squared singular values of the graph of tasks and own names fall most, if by a
+        third or more (:mod:`deem_crowd.clustering.spectrum`).
     n_starts : int
         Random starts beside the spectral one and the one from aligned names.
     refine : bool
@@ -199,9 +202,11 @@ class ClusteringAggregator(ConstructorParameters):
         return gap(own, _TIMES_TYPICAL * typical, np.random.default_rng(self.random_state))
 
     def _numbers(self, own: OwnNames, shown: int | None) -> list[int]:
-        most = int(np.bincount(own.source).max())
+        names = np.bincount(own.source, minlength=own.answers.n_workers)
         # a source with a name for each task, or nearly, does not say that there may be so many classes
-        most = max(min(most, _TIMES_TYPICAL * typical_names(own)), shown or 0)
+        says = names * _OF_A_CLASS <= np.bincount(own.answers.worker, minlength=len(names))
+        said = max(_TIMES_TYPICAL * typical_names(own), int(names[says].max(initial=0)))
+        most = max(min(int(names.max()), said), shown or 0)
         given = range(2, most + 1) if self.n_classes is None else self.n_classes
         numbers = list(given) if isinstance(given, Iterable) else [given]
         whole = all(is_whole(k, 1) for k in numbers)

@@ -58,9 +58,11 @@ def best_named(
     rng : Generator
         Draws how loosely linked parts may be matched.
     """
-    labelled = _named(_telling(own, fits[0]), fits, compare, rng)
-    probabilities, n_answers = mean(labelled, own.answers.n_answers), own.answers.n_answers
-    largest, fit = n_answers * max(bound for _, bound in labelled), fits[0]
+    telling, fit = _telling(own, fits[0]), fits[0]
+    labelled, n_answers = _named(telling, fits, compare, rng), telling.answers.n_answers
+    # a table of one name adds nothing to a bound: that of the fit is of the same answers
+    largest = n_answers * max(bound for _, bound in labelled)
+    probabilities = mean(labelled, n_answers)
     if typical_names(own) >= fit.posterior.shape[1] or not np.isfinite(largest):
         return probabilities
     lost = _used(probabilities) < _used(fit.posterior)

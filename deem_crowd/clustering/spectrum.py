@@ -2,8 +2,9 @@ r"""The number of classes that the spectrum of tasks × own names shows, for sou
 
 The normalised bipartite graph of tasks and own names has a singular value of 1, and one for each way in which sources
 agree on how to part the tasks further. K classes leave K large ones, and a gap after them: K maximises σ²_K / σ²_{K+1}.
-Values that labels reach that are shuffled within each source count as noise; so does the link of parts of the tasks
-that went to different sources, which those labels have too.
+Clusterings of rows that form no groups have gaps as well, anywhere, after which σ² is a fourth lower or so: a fall by
+less than a third shows no number. Values that labels reach that are shuffled within each source count as noise; so does
+the link of parts of the tasks that went to different sources, which those labels have too.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from scipy.sparse.linalg import svds
 
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
 
-_BEYOND = 1.05
-"""A value this much above that of shuffled labels is more than noise."""
+_FALL = 1 / 3
+"""Share by which squared singular values fall at a gap, or more."""
 
 
 def normalised(indicator: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -36,7 +37,7 @@ def typical_names(own: OwnNames) -> int:
 
 
 def gap(own: OwnNames, most: int, rng: np.random.Generator) -> int | None:
-    """Return the number of classes after which singular values fall most, or None where all may be noise.
+    """Return the number of classes after which singular values fall most, or None where there is no gap.
 
     Parameters
     ----------
@@ -52,9 +53,8 @@ def gap(own: OwnNames, most: int, rng: np.random.Generator) -> int | None:
         return None
     noise = _squared(normalised(_shuffled(own, rng)), 2)[1]
     values = np.maximum(_squared(graph, rank), noise)
-    if values[1] <= _BEYOND * noise:
-        return None
-    return 2 + int(np.argmax(values[1:-1] / values[2:]))
+    left = values[2:] / values[1:-1]
+    return 2 + int(left.argmin()) if left.min() <= 1 - _FALL else None
 
 
 def _squared(graph: sparse.csr_matrix, rank: int) -> FloatArray:

@@ -49,8 +49,9 @@ def swapped_labels(results: Results) -> list[Swap]:
 
     Each worker's labels are matched one to one to the classes of the tasks they were given to (Hungarian algorithm on
     the counts). A circle counts where, for each of its labels, answers mean the other class rather than the label's
-    own more often than not, and the label is given to tasks of that class more often than to those of further ones,
-    either at a level that one panel in a hundred misses by chance.
+    own more often than not, and tasks of that class are given this label rather than any further wrong one, both at a
+    level that one panel in a hundred misses by chance; and where the label is given to that class at least twice as
+    often, per task, as to further ones. A worker who is wrong on purpose, whatever the class, has swapped nothing.
 
     Parameters
     ----------
@@ -133,10 +134,8 @@ def _chance(moved: IntArray, kept: IntArray) -> npt.NDArray[np.float64]:
     return chance
 
 
-def _favours(tables: IntArray, given: IntArray, meant: IntArray) -> npt.NDArray[np.float64]:
-    """Return the chance of so many tasks of the class meant, were a wrong label as likely for any class, shape (n,).
-
-    A worker who is wrong on purpose, whatever the class, has swapped nothing. Of two classes there is no other: 0.
+def _rival(tables: IntArray, given: IntArray, meant: IntArray) -> IntArray:
+    """Return how often the class meant was given the wrong label that is next to ``given``, shape (n,).
 
     Parameters
     ----------
@@ -145,14 +144,25 @@ def _favours(tables: IntArray, given: IntArray, meant: IntArray) -> npt.NDArray[
     given, meant : shape (n,)
     """
     place = np.arange(len(given))
+    further = tables[place, :, meant]
+    further[place, given] = further[place, meant] = 0
+    rival: IntArray = further.max(1)
+    return rival
+
+
+def _specific(tables: IntArray, given: IntArray, meant: IntArray) -> npt.NDArray[np.bool_]:
+    """Tell where a label is given to the class meant at least twice as often as to further classes, shape (n,).
+
+    Rates are per task of a class, so that a rare further class says as much as its tasks can; none says nothing.
+    """
+    place = np.arange(len(given))
     others = np.ones(tables.shape[::2], dtype=bool)
     others[place, given] = others[place, meant] = False
     size = tables.sum(1)
     moved, elsewhere = tables[place, given, meant], (tables[place, given] * others).sum(1)
     of_class, of_others = size[place, meant], (size * others).sum(1)
-    share = of_class / np.maximum(of_class + of_others, 1)
-    chance = special.bdtrc(moved - 1, moved + elsewhere, share)
-    return np.where(of_others > 0, chance, 0.0)
+    twice: npt.NDArray[np.bool_] = 2 * elsewhere * of_class <= moved * of_others
+    return twice
 
 
 def _swaps(workers: IntArray, tables: IntArray, level: float) -> list[Swap]:
@@ -173,7 +183,8 @@ def _swaps(workers: IntArray, tables: IntArray, level: float) -> list[Swap]:
     enough = moved + kept >= _ENOUGH
     beyond = np.zeros(len(row), dtype=bool)
     beyond[enough] = _chance(moved[enough], kept[enough]) < level
-    beyond &= _favours(tables[row], given, meant) < level
+    beyond &= _chance(moved, _rival(tables[row], given, meant)) < level
+    beyond &= _specific(tables[row], given, meant)
     n_moved = np.add.reduceat(moved, begins).tolist()
     swaps = []
     for i in np.flatnonzero(np.logical_and.reduceat(beyond, begins)).tolist():

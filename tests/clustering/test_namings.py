@@ -167,3 +167,16 @@ def test_sources_with_one_name_for_all_tasks_change_nothing(n_silent: int) -> No
     alone, together = (ClusteringAggregator(4, n_starts=2).fit(m) for m in (seen, beside))
     pd.testing.assert_series_equal(alone.labels_, together.labels_)
     np.testing.assert_allclose(alone.probas_, together.probas_, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_sources_with_one_name_change_nothing_where_others_are_silent_on_a_class(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(4, size=80)
+    seen = np.where(rng.random((80, 7)) < 0.75, truth[:, None], rng.integers(4, size=(80, 7)))
+    for column in seen.T[:5]:
+        column[column == rng.integers(4)] = -1
+    seen = seen[(seen >= 0).any(1)]
+    beside = np.column_stack([seen, np.zeros((len(seen), 6), dtype=int)])
+    alone, together = (ClusteringAggregator(4, n_starts=1).fit(m) for m in (seen, beside))
+    np.testing.assert_allclose(alone.probas_, together.probas_, atol=1e-6)

@@ -94,6 +94,31 @@ def test_a_source_with_a_name_for_each_task_adds_no_numbers_to_try() -> None:
     assert adjusted_rand_score(found.labels_, alone.labels_) > 0.95
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_few_who_use_all_names_among_many_with_few_answers_say_how_many_to_try(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(9, size=200)
+    right = np.where(rng.random((200, 6)) < 0.95, truth[:, None], rng.integers(9, size=(200, 6)))
+    matrix = np.full((200, 153), -1)
+    for place in range(3):
+        # three occasional answers a task, from workers who give four each
+        worker = rng.permutation(np.arange(200) // 4) + 50 * place
+        matrix[np.arange(200), worker] = right[:, place]
+    matrix[:, 150:] = np.where(rng.random((200, 3)) < 0.8, right[:, 3:], -1)
+    own = OwnNames.of(matrix)
+    assert 2 * typical_names(own) < 9
+    found = ClusteringAggregator(n_starts=0, refine=False).fit(matrix)
+    assert found.n_classes_ == 9
+    assert adjusted_rand_score(found.labels_, truth) > 0.85
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clusterings_of_rows_without_groups_show_no_number(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    matrix = clustered(rng.normal(size=(500, 8)), rng.integers(6, 11, size=15), seed, 5)
+    assert gap(OwnNames.of(matrix), 16, rng) is None
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_labels_drawn_at_random_show_no_number(seed: int) -> None:
     rng = np.random.default_rng(seed)

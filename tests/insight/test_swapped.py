@@ -101,6 +101,33 @@ def test_a_rare_class_swapped_for_a_large_one() -> None:
     assert sorted(swap.given) == [0, 1]
 
 
+@pytest.mark.parametrize("n_rare", [1, 3, 12])
+def test_a_few_tasks_of_a_further_class_hide_no_swap(n_rare: int) -> None:
+    rng = np.random.default_rng(n_rare)
+    truth = np.append(rng.integers(2, size=200), np.full(n_rare, 2))
+    guess = rng.integers(3, size=(len(truth), 7))
+    matrix = np.where(rng.random(guess.shape) < 0.85, truth[:, None], guess)
+    matrix[:, 4] = np.array([1, 0, 2])[matrix[:, 4]]
+    assert {(swap.worker, *sorted(swap.given)) for swap in found(matrix)} == {(4, 0, 1)}
+
+
+def test_who_is_one_off_on_a_scale_swapped_nothing() -> None:
+    matrix, rng = crowd(k=4, n=3000, p=0.9)
+    truth = np.array([np.bincount(row).argmax() for row in matrix])
+    off = rng.choice([-1, 0, 1], len(truth), p=[0.4, 0.2, 0.4])
+    matrix[:, 2] = np.clip(truth + off, 0, 3)
+    assert found(matrix) == []
+
+
+def test_who_says_one_class_unless_it_is_true_swapped_nothing() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.choice(3, 600, p=[0.35, 0.4, 0.25])
+    guess = rng.integers(3, size=(600, 7))
+    matrix = np.where(rng.random((600, 7)) < 0.85, truth[:, None], guess)
+    matrix[:, 2] = np.where(truth == 0, 1, 0)
+    assert found(matrix) == []
+
+
 def test_few_answers_say_nothing() -> None:
     matrix, _ = crowd()
     matrix[15:, 3] = -1
