@@ -79,16 +79,11 @@ def soft_codes(
             f"soft predictions have axes (tasks, classes, workers); this array has shape {array.shape}."
         )
     n_tasks, k, n_workers = array.shape
-    if classes is not None:
-        n_classes = len(classes)
+    n_classes = n_classes if classes is None else len(classes)
     if n_classes is not None and n_classes != k:
-        remedy = ""
-        if n_classes == n_workers:
-            remedy = (
-                " If its axes are (tasks, workers, classes), give predictions.transpose(0, 2, 1)."
-            )
         raise DataError(
-            f"soft predictions of shape {array.shape} have {k} classes on axis 1, but n_classes={n_classes}.{remedy}"
+            f"soft predictions of shape {array.shape} have {k} classes on axis 1, but n_classes={n_classes}."
+            f"{_axis_hint(array)}"
         )
     check_ids("tasks", tasks, n_tasks)
     check_ids("workers", workers, n_workers)

@@ -220,8 +220,7 @@ ARRAYS = [
     Fault("soft with axes swapped", fit_array(soft().transpose(0, 2, 1)),
           DataError, "18 slices do not sum to 1 over the classes (at (task, worker) (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), …; sums 1.203, 1.375, 1.422, 1.097, 2.089, …). The sums are over axis 1 of shape (6, 4, 3); axis 2 sums to 1: are the axes swapped? They are (tasks, classes, workers)."),
     Fault("soft with another n_classes", fit_array(soft(), n_classes=4),
-          DataError, "soft predictions of shape (6, 3, 4) have 3 classes on axis 1, but n_classes=4. If "
-          "its axes are (tasks, workers, classes), give predictions.transpose(0, 2, 1)."),
+          DataError, "soft predictions of shape (6, 3, 4) have 3 classes on axis 1, but n_classes=4. The classes are axis 1 of shape (6, 3, 4): (tasks, classes, workers)."),
     Fault("gold of the wrong length", fit_array(matrix(), gold=[0, 1]),
           FormError, "gold has shape (2,); one class per task is needed, −1 where unknown: shape (6,)."),
     Fault("gold with NaN", fit_array(matrix(), gold=[0, 1, np.nan, np.nan, 0, 1]),
