@@ -38,7 +38,7 @@ _NAMES = (
 
 
 _ROUNDED = 0.05
-"""How far from 1 the sums of rows may be for columns to be taken for probabilities; reading them is stricter."""
+"""How far from 1 rows may sum for columns to be recognised as probabilities; reading them is stricter."""
 
 
 def is_several(data: Any) -> bool:
@@ -87,7 +87,7 @@ def _read(
     options: dict[str, Any],
     soft: bool = False,
 ) -> pd.DataFrame | Export:
-    """Return a table in the long format, or what an export holds; with ``soft``, probabilities may be in it instead."""
+    """Return a table in the long format, or what an export holds; with ``soft``, a table may hold probabilities."""
     from deem_crowd_adapters.exports import read, several
 
     if is_several(data):
@@ -118,7 +118,7 @@ def _read(
 
 
 def _probabilities(source: Source) -> pd.DataFrame | None:
-    """Return a table with a column of probabilities for each class, or None where it is no such table."""
+    """Return a table with a column of probabilities for each class, or None if it is not one."""
     try:
         table = read_soft_long(source)
     except (MissingColumnError, DataError):

@@ -23,14 +23,14 @@ def scales(seed: int, n_tasks: int = 600) -> LabelSet:
 
 
 def guessers(seed: int, n_tasks: int = 600) -> LabelSet:
-    """Three classifiers with signals U(1, 2.2) and three that guess, K = 4, of one scale."""
+    """Three classifiers with signals U(1, 2.2) and three that guess, K = 4, all of the same scale."""
     rng = np.random.default_rng(seed)
     signal = np.append(rng.uniform(1, 2.2, 3), np.zeros(3))
     return _probabilities("guessers", rng, n_tasks, 4, signal, np.full(6, 1.5))
 
 
 def offsets(seed: int, n_tasks: int = 600) -> LabelSet:
-    """Six classifiers with signals U(0.8, 2), K = 3, each with its own favour N(0, 1.5²) of a class."""
+    """Six classifiers with signals U(0.8, 2), K = 3, each with its own offset N(0, 1.5²) for each class."""
     rng = np.random.default_rng(seed)
     favour = rng.normal(0, 1.5, (3, 6))
     return _probabilities(
@@ -39,7 +39,7 @@ def offsets(seed: int, n_tasks: int = 600) -> LabelSet:
 
 
 def some_certain(seed: int, n_tasks: int = 600) -> LabelSet:
-    """Six classifiers with signals U(0.8, 1.6), K = 4: three give every answer probability 1, three do not."""
+    """Six classifiers with signals U(0.8, 1.6), K = 4: three give probabilities close to 0 or 1, three do not."""
     rng = np.random.default_rng(seed)
     scale = np.tile([100.0, 1.0], 3)
     return _probabilities("some-certain", rng, n_tasks, 4, rng.uniform(0.8, 1.6, 6), scale)

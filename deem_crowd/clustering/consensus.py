@@ -41,11 +41,11 @@ _PASSES_ON_ALL = 40
 _DEPENDENT = 1.5
 """G² per degree of freedom above which partitions are averaged; independent sources have about 1."""
 _UNLIKE = 0.5
-"""ARI below which the averaged partition and that of the best fit have less in common than not."""
+"""ARI below which the averaged partition and that of the best fit have little in common."""
 _TIMES_TYPICAL = 2
-"""Without ``n_classes``, up to so many times the names of a typical source are tried as classes,"""
+"""Without ``n_classes``, as many classes are tried as so many times the names of a typical source,"""
 _OF_A_CLASS = 10
-"""or as many as the names of a source that gave each to so many tasks in the mean."""
+"""or as many as the names of a source that gave each to so many tasks on average."""
 _ALIKE = 0.94
 """ARI from which the averaged partition corrects the labels of the default model; below, it contradicts them."""
 
@@ -60,11 +60,11 @@ class ClusteringAggregator(ConstructorParameters):
     Parameters
     ----------
     n_classes : int or sequence of int, optional
-        K, or the numbers among which the bound of the evidence chooses; None: from 2 to the most names of a source, of
-        those that gave each to ten tasks or more in the mean, or have up to twice the names of a typical one. If most
-        answers come from sources with fewer names than the most, and sources depend on one another beyond the classes,
-        None: the number after which squared singular values of the graph of tasks and own names fall most, if by a
-        third or more (:mod:`deem_crowd.clustering.spectrum`).
+        K, or the numbers among which the bound of the evidence chooses; None: from 2 to the most names of a source, but
+        at most twice the names of a typical source or, if that is more, as many as a source has that gave each to ten
+        tasks or more on average. With None, if most answers come from sources with fewer names than the most, and
+        sources depend on one another beyond the classes: the number after which squared singular values of the graph of
+        tasks and own names fall most, if by a third or more (:mod:`deem_crowd.clustering.spectrum`).
     n_starts : int
         Random starts beside the spectral one and the one from aligned names.
     refine : bool
@@ -75,12 +75,12 @@ class ClusteringAggregator(ConstructorParameters):
     average : bool, optional
         True: the labels are the consensus of many partitions with squared loss, sources weighted by how far they agree
         with it. This suits clusterings, which share mistakes that the likelihood takes for evidence. ``probas_`` then
-        says how closely the partitions agree. None: the same where sources depend on one another beyond the classes
-        and one of them has more names than there are classes, as clusterings may have and annotators rarely. Where
-        they depend on one another and none has more names, the consensus of partitions corrects the labels of the
-        default model if it changes few of them; ``probas_`` are then those of the model, with the probabilities of the
-        old and the new label exchanged. An average that has little in common with the best fit is not taken if a
-        spectral partition is nearer to that fit. False: never.
+        says how closely the partitions agree. None: the same where sources depend on one another beyond the classes and
+        one of them has more names than there are classes, as clusterings may have and annotators rarely. Where they
+        depend on one another and none has more names, the consensus of partitions corrects the labels of the default
+        model if it changes few of them; ``probas_`` are then those of the model, with the probabilities of the old and
+        the new label exchanged. None also keeps the best fit if the average has little in common with it and a spectral
+        partition is nearer to the fit. False: never.
     random_state : int
         Of the random starts, of how parts may be matched, and of the partitions that are averaged.
 
@@ -99,7 +99,7 @@ class ClusteringAggregator(ConstructorParameters):
         A row for each number of classes and start: ``n_classes``, ``start``, ``bound`` in nats per answer. Of many
         answers, starts are tried on a part of the tasks.
     n_classes_ : int
-        K; where the spectrum shows it, not that of the largest bound.
+        K; if the spectrum shows it, not always that of the largest bound.
     """
 
     n_classes: int | Sequence[int] | None = None
@@ -191,7 +191,7 @@ class ClusteringAggregator(ConstructorParameters):
             raise ParameterError(f"average={self.average!r} is not allowed: True, False or None.")
 
     def _shown(self, own: OwnNames) -> int | None:
-        """Return the number of classes that the spectrum shows, where it is asked for and names do not say it.
+        """Return the number of classes that the spectrum shows, where none is given and the names do not show it.
 
         Where at least half of the answers come from sources that use the most names, these are the classes, as with
         annotators who renamed them.
@@ -258,7 +258,7 @@ class ClusteringAggregator(ConstructorParameters):
     def _averaged(self, own: OwnNames, part: OwnNames, fitted: FloatArray) -> FloatArray:
         """Return the consensus of partitions, or the best fit where the two disagree and a third one sides with it.
 
-        Where sources have many more names than there are classes, the squared loss has minima of about any kind.
+        Where sources have many more names than there are classes, the squared loss has many poor minima.
         """
         from sklearn.metrics import adjusted_rand_score
 

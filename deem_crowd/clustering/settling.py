@@ -44,9 +44,9 @@ def best_named(
     Tables are drawn around a naming from each of the fits. With ``compare``, the default model is fitted under the
     namings of several different partitions: of few answers settled ones, also of partitions that grow from a source and
     of those with one accuracy for each source, and their mean is returned; of more, the one with the largest bound of
-    its evidence. Sources that merge classes have no name for some of them, and no naming says so: where that holds of a
-    typical source, and the default model has lost a class or has a smaller bound than the first fit, the probabilities
-    are those of the fit.
+    its evidence. Sources that merge classes lack names for some, which no naming can express: where a typical
+    source does, and the default model has lost a class or has a smaller bound than the first fit, the probabilities are
+    those of the fit.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def best_named(
 
 
 def _telling(own: OwnNames, fit: Fit) -> OwnNames:
-    """Leave out sources with one name that no class holds half of: they tell nothing apart, and match no class.
+    """Leave out sources with one name of which no class has half: they tell nothing apart, and match no class.
 
     A source with few answers may have met one class only; its name then stands for that class.
     """

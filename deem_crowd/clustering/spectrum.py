@@ -1,10 +1,11 @@
 r"""The number of classes that the spectrum of tasks × own names shows, for sources that share mistakes.
 
 The normalised bipartite graph of tasks and own names has a singular value of 1, and one for each way in which sources
-agree on how to part the tasks further. K classes leave K large ones, and a gap after them: K maximises σ²_K / σ²_{K+1}.
-Clusterings of rows that form no groups have gaps as well, anywhere, after which σ² is a fourth lower or so: a fall by
-less than a third shows no number. Values that labels reach that are shuffled within each source count as noise; so does
-the link of parts of the tasks that went to different sources, which those labels have too.
+agree on how to divide the tasks further. K classes leave K large ones, and a gap after them: K maximises
+σ²_K / σ²_{K+1}. Clusterings of rows that form no groups have gaps as well, anywhere, after which σ² is about a fourth
+lower: a fall by less than a third shows no number. Values no larger than those of labels shuffled within each source
+count as noise; so does the link between parts of the tasks that went to different sources, which shuffled labels have
+too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy.sparse.linalg import svds
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
 
 _FALL = 1 / 3
-"""Share by which squared singular values fall at a gap, or more."""
+"""Share by which squared singular values fall at a gap, at least."""
 
 
 def normalised(indicator: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -28,7 +29,7 @@ def normalised(indicator: sparse.csr_matrix) -> sparse.csr_matrix:
 def typical_names(own: OwnNames) -> int:
     """Return the number of names of a typical source: half of the answers come from sources with as many or more.
 
-    Sources with one name say nothing of their number, and are left out; 1 where there is no other.
+    Sources with one name say nothing about the number of classes, and are left out; 1 where there is no other.
     """
     names = np.bincount(own.source, minlength=own.answers.n_workers)
     of_answer = np.sort(names[own.answers.worker])

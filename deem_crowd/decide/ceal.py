@@ -115,8 +115,8 @@ class CEAL(ConstructorParameters):
     Parameters
     ----------
     estimator : scikit-learn classifier with ``predict_proba``
-        It is cloned and fitted anew in each round. One that is certain of every row, such as a tree grown to its end,
-        has no confident majority: in such rounds there are no pseudo-labels, with a warning.
+        It is cloned and fitted anew in each round. In rounds where it is certain of every row, as a fully grown
+        decision tree is, it gets no pseudo-labels, since no row is surer than another; a warning says so.
     strategy : 'least_confidence', 'margin', 'entropy', 'fusion' or 'random'
         See :func:`deem_crowd.decide.next_tasks`.
     delta0, decay : float
@@ -268,12 +268,12 @@ class CEAL(ConstructorParameters):
         return needless or bool((criteria.entropy(np.asarray(model.predict_proba(X))) > 0).any())
 
     def _warn_certain(self, model: Any) -> bool:
-        """Warn of a classifier that is certain of every row; one that knows a single class so far cannot but be."""
+        """Warn of a classifier that is certain of every row, unless it has seen a single class so far."""
         if len(model.classes_) < 2:
             return False
         name = type(self.estimator).__name__
         warn(
-            f"{name} is certain of every row: where it is, questions are drawn at random, and there are no "
+            f"{name} is certain of every row: in rounds where it is, questions are drawn at random and there are no "
             f"pseudo-labels, since no row is surer than another. Pass a classifier whose probabilities lie between 0 "
             f"and 1, such as CalibratedClassifierCV({name}()).",
             DataWarning,

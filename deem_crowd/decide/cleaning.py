@@ -70,8 +70,8 @@ def clean(
     """Ask an oracle about the labels most likely wrong, and fit the model again with what it says.
 
     Asking about a task is expected to correct 1 − (posterior of its label) labels. Each round asks about the tasks
-    where this is most, and refits incrementally, so that other tasks learn from it. The fits are without features; a
-    warning says so where the labels of ``agg`` rest on some.
+    where this is most, and refits incrementally, so that other tasks learn from it. The fits leave out features; a
+    warning says so if the labels of ``agg`` rest on any.
 
     Parameters
     ----------

@@ -96,8 +96,8 @@ def reliable(
         Of a DEEM, what it was fitted to.
     features : array of shape (N, P), or DataFrame indexed by task, optional
         The posterior of a task is multiplied by the mean posterior of its nearest neighbours over the prior, so that
-        tasks whose neighbours have the same label are surer. Not of a model whose labels rest on features already: they
-        would count twice.
+        tasks whose neighbours have the same label are surer. Not done if the model's labels rest on features already,
+        which would then count twice.
     n_neighbours : int
 
     Raises

@@ -43,7 +43,7 @@ def assigned(
     cost: FloatArray,
     budget: float = np.inf,
 ) -> IntArray:
-    """Choose pairs of a task and a worker greedily by ``value``, ties by ``tie``, shapes (N, D), where that is above 0.
+    """Choose pairs of a task and a worker greedily by ``value``, ties by ``tie``, where that is above 0; shapes (N, D).
 
     Each task is chosen once, each worker at most ``limit`` times, for a ``cost`` of shape (D,) that is at most the
     ``budget`` in all; shape (m, 2), m ≤ n.

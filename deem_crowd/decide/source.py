@@ -27,7 +27,7 @@ class Source:
         In the model's order.
     answers : Answers, optional
     features : bool
-        Whether its labels rest on features of the tasks, too, which the model of the answers does not know.
+        Whether its labels also rest on features of the tasks, which the model of the answers does not know.
     """
 
     model: FittedModel | SparseModel

@@ -31,9 +31,10 @@ def suspect_answers(agg: Any, n: int | None = None, *, answers: Any = None) -> p
     scored with tasks of several levels of difficulty where the likelihood says that they differ: a lone answer against
     many is more suspect than one about a split task. The default model scores by the members of its pool, without the
     share of plain votes that the posterior keeps; where levels do not pay, with the m answers to a task counted as
-    m / (1 + (m − 1) ρ) independent ones, which tells tasks with many answers from tasks with few. After a fit
-    with features, which these readings of the answers do not know, the score is by the posterior. For other aggregators
-    it is the mean of two posteriors: their own, and the one that the workers' tables give, p(h) ∝ π_h Π_i t_i[a_i, h].
+    m / (1 + (m − 1) ρ) independent ones, which tells tasks with many answers from tasks with few. After a fit with
+    features, which these readings leave out, and where one factor reads soft answers, the score is by the posterior.
+    For other aggregators it is the mean of two posteriors: their own, and the one that the workers' tables give, p(h) ∝
+    π_h Π_i t_i[a_i, h].
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ def next_tasks(
     DataFrame
         A row a task: ``task``; ``label``, the current one, missing where there is none; ``confidence``, its posterior;
         ``score``, higher is asked first; ``expected_gain``, by how much one answer is expected to raise the chance
-        that the label is right (missing where no tables are known): less than the model of independent answers says
+        that the label is right (missing where no tables are known), less than an independent answer would add
         where answers to a task are right or wrong together (:mod:`deem_crowd.decide.together`). It is 0 where no single
         answer can change the label, though two may. Empty, with a warning, if no task is left.
 

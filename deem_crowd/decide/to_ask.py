@@ -1,4 +1,4 @@
-"""Which tasks may be asked about, and what is said of them."""
+"""Which tasks may be asked about, their labels, and a warning where they are too few."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def labels_of(consensus: Consensus, tasks: IntArray) -> pd.Series:
 
 
 def say_how_many(wanted: int, n_there: int, n_tasks: int, what: str) -> None:
-    """Warn where fewer are there than wanted."""
+    """Warn if fewer are left than were asked for."""
     if n_there == 0:
         why = "settled, excluded or at their limit"
         if what == "pairs":

@@ -16,8 +16,8 @@ IntArray = npt.NDArray[np.int64]
 _NOTHING = 1e-9
 """A smaller expected number of answers, or variance of their pairs, tells nothing of a correlation."""
 _CELLS, _FEWER = 2**22, 2**18
-"""Answers times classes whose pairs are compared at most: of some tasks, where there are more. A bound takes all it can
-get, a ranking has to be quick."""
+"""Answers times classes whose pairs are compared at most, for a bound and for a ranking, which has to be quick; where
+there are more, only some of the tasks are used."""
 _GOLDEN = (5**0.5 - 1) / 2
 """Its multiples spread tasks evenly, whatever the period of their order, such as one class after the other."""
 
@@ -26,8 +26,8 @@ def another_answer(consensus: Consensus) -> FloatArray:
     """Return how many independent answers one more answer to each task counts for, between 0 and 1, shape (N,).
 
     m answers with correlation ρ are worth m / (1 + (m − 1) ρ) independent ones (Kish, *Survey Sampling*, 1965), so that
-    one more adds (1 − ρ) / ((1 + m ρ) (1 + (m − 1) ρ)): less the more there are, and 1 to a task that has none. It is 1
-    everywhere where the answers are not known.
+    one more adds (1 − ρ) / ((1 + m ρ) (1 + (m − 1) ρ)): the more there are, the less, and 1 to a task that has none.
+    Where the answers are not known, it is 1 everywhere.
     """
     if consensus.answers is None or not len(consensus.answers.task):
         return np.ones(consensus.n_tasks)

@@ -37,7 +37,7 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
     elif candidates.FIELDS in chosen and not regional:
         why = "sources know different fields"
     elif candidates.FACTOR in chosen:
-        why = "soft answers lie between classes, which tables of workers take for draws"
+        why = "soft answers lie between the classes, of which tables of workers see little"
     elif candidates.PRESENCE in chosen or (common and soft):
         why = "the answers show a label that tables of workers do not"
     elif candidates.ORDERED in chosen:

@@ -49,9 +49,9 @@ def swapped_labels(results: Results) -> list[Swap]:
 
     Each worker's labels are matched one to one to the classes of the tasks they were given to (Hungarian algorithm on
     the counts). A circle counts where, for each of its labels, answers mean the other class rather than the label's
-    own more often than not, and tasks of that class are given this label rather than any further wrong one, both at a
-    level that one panel in a hundred misses by chance; and where the label is given to that class at least twice as
-    often, per task, as to further ones. A worker who is wrong on purpose, whatever the class, has swapped nothing.
+    own more often than not, and tasks of that class are given this label rather than any third one, both at a level
+    that chance reaches in one panel in a hundred; and where the label is given to that class at least twice as often,
+    per task, as to any others. A worker who is wrong on purpose, whatever the class, has swapped nothing.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _chance(moved: IntArray, kept: IntArray) -> npt.NDArray[np.float64]:
 
 
 def _rival(tables: IntArray, given: IntArray, meant: IntArray) -> IntArray:
-    """Return how often the class meant was given the wrong label that is next to ``given``, shape (n,).
+    """Return how often the class meant was given the most frequent label beside it and ``given``, shape (n,).
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def _rival(tables: IntArray, given: IntArray, meant: IntArray) -> IntArray:
 def _specific(tables: IntArray, given: IntArray, meant: IntArray) -> npt.NDArray[np.bool_]:
     """Tell where a label is given to the class meant at least twice as often as to further classes, shape (n,).
 
-    Rates are per task of a class, so that a rare further class says as much as its tasks can; none says nothing.
+    Rates are per task, so that a rare further class counts by the tasks it has; where there is none, this holds.
     """
     place = np.arange(len(given))
     others = np.ones(tables.shape[::2], dtype=bool)

@@ -55,7 +55,7 @@ _discovering = False
 
 @in_every_fork
 def _renew() -> None:
-    """Let a forked process discover plugins, whatever threads of its parent were at."""
+    """Let a forked process discover plugins, whatever its parent's threads were doing."""
     global _lock, _discovering
     _lock, _discovering = threading.RLock(), False
 

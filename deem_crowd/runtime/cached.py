@@ -1,4 +1,4 @@
-"""Attributes that are worked out when they are first asked for."""
+"""Attributes that are computed when they are first read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ T = TypeVar("T")
 class cached_property(Generic[T]):
     """Turn a method into an attribute whose value is kept in the ``__dict__`` of the object.
 
-    Like :class:`functools.cached_property` of Python 3.12, and without the lock that it has before: one lock for all
-    objects of a class, held while the value is worked out. Fits in several threads would wait for one another, and a
-    process forked while one of them holds it waits for ever. Two threads may both work a value out: the first one
-    kept is what both get.
+    Like :class:`functools.cached_property` of Python 3.12. Before, that holds one lock for all objects of a class while
+    a value is computed: fits in several threads would wait for one another, and a process forked meanwhile would wait
+    for ever. Here two threads may both compute a value: both get the one that is stored first.
     """
 
     def __init__(self, function: Callable[[Any], T]) -> None:

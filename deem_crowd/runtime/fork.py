@@ -1,4 +1,4 @@
-"""What a forked process must not take from its parent: threads it has not got, and locks that only they would open."""
+"""What a forked process must not inherit: threads that only its parent has, and locks that only they would release."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ F = TypeVar("F", bound=Callable[[], object])
 
 
 def in_every_fork(function: F) -> F:
-    """Call a function first thing in each process forked from this one; where there is no fork, never."""
+    """Call a function at the start of each process forked from this one; never where the system has no fork."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=function)
     return function

@@ -1,11 +1,11 @@
 r"""Soft answers that agree as one label would make them: one factor, from pairs of sources.
 
-Tables of workers take a soft answer for a draw, of which a share p falls on a class. Answers that lie between the
-classes, as the ranks of scores and most probabilities of classifiers do, then agree hardly more than by chance, however
-well they are ordered. Here a source's answers are normal given the label: with mean m_i + δ_i (e_k − π), where m_i is
-the mean of all its answers, e_k the unit vector of class k and π has the shares of the classes, and a variance of its
-own, the same for all classes. Sources that err independently then have correlations of rank one (Spearman, *American
-Journal of Psychology* 15, 1904). With v_i the variance of source i's answers, summed over classes,
+Tables of workers count a soft answer as a share p of an answer for each class. Answers that lie between the classes, as
+the ranks of scores and most probabilities of classifiers do, then agree hardly more than by chance, however well they
+are ordered. Here a source's answers are normal given the label: with mean m_i + δ_i (e_k − π), where m_i is the mean of
+all its answers, e_k the unit vector of class k and π the shares of the classes, and with a variance of its own, the
+same for all classes. Sources that err independently then have correlations of rank one (Spearman, *American Journal of
+Psychology* 15, 1904). With v_i the variance of source i's answers, summed over classes,
 
     r_ij = Σ_k cov(x_ik, x_jk) / √(v_i v_j) = λ_i λ_j,        λ_i = δ_i √((1 − Σ_k π_k²) / v_i).
 
@@ -14,22 +14,22 @@ of a label are linear in the answers (Fisher's discriminant),
 
     log p(k | x_n) = log π_k + Σ_i s_i (x_nik − m_ik − ½ δ_i |e_k − π|²) + const.,
 
-with s_i = δ_i (K − 1) / (v_i max(1 − λ_i², ¼)), so this is an energy. Probabilities that are not certain have too even
-a mean, so π has the shares of the labels that follow from it, by EM. Where labels overlap these drift: with φ as below,
-they count (1 − φ)², and the mean the rest. Ranks of scores have the same mean for all sources, which `share=` sets:
-there π is this mean.
+with s_i = δ_i (K − 1) / (v_i max(1 − λ_i², ¼)), so this is an energy. The mean of uncertain probabilities is too even
+to be π, so π has the shares of the labels that follow from the energy, by EM. Where classes overlap these drift: they
+have weight (1 − φ)², with φ as below, and the mean has the rest. Ranks of scores have the same mean for all sources,
+which `share=` sets: there π is this mean.
 
-Errors that all sources share have the same correlations as a label. Yet a label has K values, and errors have many: the
-sums u_n = Σ_i s_i (x_ni − m_i) gather around K points, or they do not. With a_n = Σ_i s_i δ_i over the answers to a
-task, and φ the part of the common factor that is error, u_n is normal given the label k, with
+Errors that all sources share have the same correlations as a label. But a label has K values, around which the sums
+u_n = Σ_i s_i (x_ni − m_i) gather, and errors spread these out. With a_n = Σ_i s_i δ_i over the answers to a task, and
+φ the part of the common factor that is error, u_n is normal given the label k, with
 
     mean √(1 − φ) a_n (e_k − π)   and variance   a_n + φ (1 − Σ_k π_k²) a_n² / (K − 1)   in each direction.
 
-φ has the largest likelihood. With the mean ā of a_n for a_n the odds of u_n are √(1 − φ) / (1 + φ (1 − Σ_k π_k²) ā /
-(K − 1)) times those above, with √(1 − φ) δ_i for δ_i in the brackets. Families of sources that share errors are found,
-and count less (:mod:`deem_crowd.selection.score_families`).
+φ maximises the likelihood. With ā, the mean of a_n, in place of a_n, the log-odds given u_n are
+√(1 − φ) / (1 + φ (1 − Σ_k π_k²) ā / (K − 1)) times those above, with √(1 − φ) δ_i for δ_i in the brackets. Families of
+sources that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`).
 
-It is used where pairs agree more than without a label: the sum of n_ij r_ij is more than
+One factor is used where pairs agree more than without a label: the sum of n_ij r_ij is more than
 :data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
 """
 
@@ -52,18 +52,18 @@ from deem_crowd.selection.pairs import MAX_SOURCES
 FloatArray = npt.NDArray[np.float64]
 
 _PRIOR_ANSWERS = 10.0
-"""As many answers hold each source's variance near that of all."""
+"""Each source's variance is shrunk towards that of all, which counts as so many answers."""
 _LEAST_SOURCES = 3
 _OWN = 0.25
 """The part of a source's variance that is its own, at least: the largest of a few loadings may come out near 1."""
 _WITHIN = 0.05
-"""Part of the variance of a source's answers, within those of one likeliest class, from which tables miss much."""
+"""Share of the variance of a source's answers among those of the same likeliest class, above which tables miss much."""
 _STILL = 1e-9
 """Variance up to which all answers of a source are the same."""
 _ROUNDS, _SETTLED = 40, 1e-5
-"""Times that the shares of the classes are found anew at most, and changes that end it."""
+"""How often the shares of the classes are found anew at most, and the change below which this ends."""
 _SAME = 0.05
-"""Squared standard errors by which the means of sources differ, up to which they are the same as those of ranks."""
+"""Up to so many squared standard errors apart, the means of sources are the same, as those of ranks are."""
 _PARTS = np.concatenate([[0.0], np.geomspace(0.005, 0.9, 25)])
 """Values of φ that are tried."""
 
@@ -147,10 +147,10 @@ class _Sources:
 
 
 def between_classes(answers: Answers, design: DesignMatrix) -> bool:
-    """Tell whether answers are soft, and say much beside which class is likeliest.
+    """Tell whether answers are soft, and say much beyond which class is likeliest.
 
-    Of the variance of a source's answers a part lies within those of the same likeliest class: nothing where hard
-    answers were smoothed, ¼ for ranks of scores. Its mean over all answers decides.
+    Part of the variance of a source's answers is among those of the same likeliest class: none of it where hard answers
+    were smoothed, ¼ for ranks of scores. The mean of this part over all answers decides.
     """
     if answers.soft is None:
         return False
@@ -204,8 +204,8 @@ def find(
     answers, design : the same data
         N tasks, D workers.
     group : shape (D,), optional
-        Number of each worker's group of sources that share errors, −1 for none. None are then sought, and the caller
-        makes these answers count less.
+        Number of each worker's group of sources that share errors, −1 for none. No families are then sought, and the
+        caller makes these answers count less.
     """
     d, k = answers.n_workers, answers.n_classes
     if answers.soft is None or k < 2 or not _LEAST_SOURCES <= d <= MAX_SOURCES:
@@ -247,7 +247,7 @@ def find(
 
 
 def _of_labels(design: DesignMatrix, sources: _Sources) -> _Sources:
-    """Return sources with the shares of the labels for the mean of the answers, as far as that is not error."""
+    """Return sources with π moved from the mean of the answers to the shares of the labels, less where φ is large."""
     means = sources.shares
     for _ in range(_ROUNDS):
         before = sources.shares

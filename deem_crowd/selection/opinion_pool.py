@@ -148,8 +148,8 @@ class OpinionPool:
         Where levels of difficulty pay for themselves by the members' log-likelihood, in its weighted mean
         (:mod:`deem_crowd.model.difficulty`), the members have them, and are tempered as the posterior is. Else each
         member is discounted for answers that err together (:func:`deem_crowd.model.calibration.discounted`). Levels are
-        learned from ``some`` of the tasks. Weights that are no logarithms of probabilities, as of one factor of soft
-        answers or of a regression on known labels, have no levels: there the posterior ranks.
+        learned from ``some`` of the tasks. Where weights are no logarithms of probabilities, such as those of
+        one factor of soft answers or of a regression on known labels, there are no levels, and the posterior ranks.
         """
         if any(float(energy.weight.max()) > 0 for energy in self.energies if energy.weight.numel()):
             return self.posterior(design)

@@ -1,4 +1,4 @@
-"""What is chosen where tables of workers show no label, or take soft answers for draws: who answered, or one factor."""
+"""What is chosen where tables of workers show no label, or lose what soft answers say: who answered, or one factor."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def instead(
 ) -> Selected | None:
     """Return what is chosen where tables do not say how answers depend on a label; None where they do.
 
-    Soft answers that lie between the classes are read by one factor even where tables show a label, since tables take
-    them for draws.
+    Soft answers that lie between the classes are read by one factor even where tables show a label, since tables lose
+    most of what they say.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def by_factor(
     power: FloatArray | None,
 ) -> Selected:
     """Return what follows from soft answers whose pairs are correlated as one label would make them."""
-    # each answer follows with probability φ what a task suggests to all
+    # with probability φ an answer follows what its task suggests to all
     caution = share_of_votes(factor.shared**2, design.n_tasks_in_all)
     pool = OpinionPool((factor.energy,), (1.0,), 0.0, CORRELATION, caution=caution)
     why = "chosen: pairs of sources rank the tasks alike"
