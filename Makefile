@@ -66,8 +66,8 @@ wheel-clean: $(VENV)/.dev
 FUZZ ?= 20
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 DEEM_CROWD_FUZZ=$(FUZZ) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/trust tests/test_invariances.py tests/test_streaming.py \
-		tests/adapters/test_round_trips.py \
-		-k "cases or wild or life or mutated or extremes or signals or precision or invariances or streaming or round_trips"
+		tests/adapters/test_round_trips.py tests/test_divergence.py \
+		-k "cases or wild or life or mutated or extremes or signals or precision or invariances or streaming or round_trips or by_samples"
 
 # Known vulnerabilities of the versions in constraints.txt; asks the package index for them.
 audit: $(BIN)/python

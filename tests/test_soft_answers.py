@@ -76,7 +76,7 @@ WORLDS = {
 def test_better_than_the_mean_of_probabilities(name: str) -> None:
     gains = []
     for seed in range(3):
-        soft, truth = drawn(seed, **WORLDS[name])  # type: ignore[arg-type]
+        soft, truth = drawn(seed, **WORLDS[name])
         model, mean = DEEM().fit(soft), soft.mean(2)
         weight = model.selection_.set_index("candidate")["weight"]
         assert weight[FACTOR] == 1

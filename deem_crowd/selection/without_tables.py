@@ -146,7 +146,7 @@ def by_factor(
     # with probability φ an answer follows what its task suggests to all
     caution = share_of_votes(factor.shared**2, design.n_tasks_in_all)
     pool = OpinionPool((factor.energy,), (1.0,), 0.0, CORRELATION, caution=caution)
-    why = "chosen: pairs of sources rank the tasks alike"
+    why = "chosen: answers of pairs of sources are correlated as one label makes them"
     sizes = sorted(np.bincount(factor.family[factor.family >= 0]).tolist(), reverse=True)
     if sizes:
         sized = ", ".join(map(str, sizes))
