@@ -40,8 +40,9 @@ class JudgeReport:
         Index ``label``: ``consensus``, the share of the labels; ``gold``, the share in gold; ``corrected``, the share
         among all tasks by prediction-powered inference, with ``low`` and ``high``. The corrected shares sum to 1.
     effective_sources : float
-        D² / Σ_ij ρ_ij, ρ_ij the correlation of the errors of two sources on gold, where positive and known from ten
-        common tasks or more: how many independent sources the panel is worth, errors that all share included.
+        D² / Σ_ij ρ_ij, D at most, ρ_ij being the correlation of the errors of two sources on gold: how many independent
+        sources the D that have answers with gold are worth, errors that all share included. Pairs with fewer than ten
+        common tasks with gold count as independent; NaN where no other pair errs.
     n_gold : int
         Tasks with gold that are compared.
     level : float
@@ -64,7 +65,11 @@ class JudgeReport:
                 f"{self.n_gold:,} tasks with gold: consensus {self.consensus['accuracy']:.3f} right "
                 f"[{self.consensus['low']:.3f}, {self.consensus['high']:.3f}], kappa {self.consensus['kappa']:.3f}; "
                 f"best of {len(self.sources):,} sources {best:.3f}; "
-                f"worth {self.effective_sources:.1f} independent ones",
+                + (
+                    "common errors are not known"
+                    if np.isnan(self.effective_sources)
+                    else f"worth {self.effective_sources:.1f} independent ones"
+                ),
                 self.prevalence.round(3).to_string(),
             ]
         )
@@ -239,7 +244,11 @@ def prediction_powered_mean(
 
 
 def independent_errors(results: Results, truth: IntArray) -> float:
-    """Return Kish's effective number of sources by the correlation of their errors on gold."""
+    """Return Kish's effective number of sources by the correlation of their errors on gold; see :class:`JudgeReport`.
+
+    Correlations below 0 count as they are: by the positive ones alone, sources that err independently would be worth
+    half as many on few tasks, where chance makes half of the correlations positive.
+    """
     data = results.answers
     true_label = truth[data.task]
     rated = true_label >= 0
@@ -261,6 +270,8 @@ def independent_errors(results: Results, truth: IntArray) -> float:
     spread = rate * (1 - rate)
     scale = np.sqrt(spread * spread.T)
     told = (common >= MIN_COMMON) & (scale > 1e-12)
-    correlation = np.where(told, np.clip(covariance / np.where(told, scale, 1), 0, 1), 0)
-    np.fill_diagonal(correlation, 1.0)
-    return len(sources) ** 2 / float(correlation.sum())
+    np.fill_diagonal(told, False)
+    if len(sources) > 1 and not told.any():
+        return float("nan")
+    shared = float(np.where(told, covariance / np.where(told, scale, 1), 0).sum())
+    return len(sources) ** 2 / (len(sources) + max(shared, 0.0))

@@ -200,10 +200,7 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
                 f"The {counted(n, 'worker')} are worth at most {panel.effective_sources:.1f} independent sources."
             )
     if truth is not None:
-        sentences.append(
-            f"By their errors on gold the {counted(n, 'worker')} are worth {independent_errors(results, truth):.1f} "
-            "independent sources."
-        )
+        sentences.append(_by_errors(results, truth))
     elif compared:
         sentences.append(
             "Errors that all of them share look like skill: a few gold labels would tell how much fewer they are."
@@ -221,6 +218,22 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
             size=(4.8, 4.4),
         )
     return Section("Who repeats whom?", sentences, [], figures)
+
+
+def _by_errors(results: Results, truth: IntArray) -> str:
+    """Return how many independent sources the workers are worth who answered tasks with gold."""
+    number = len(np.unique(results.answers.worker[truth[results.answers.task] >= 0]))
+    worth = independent_errors(results, truth)
+    if np.isnan(worth):
+        return (
+            "Gold does not tell how far errors are shared: no two workers who err there have ten tasks with gold in "
+            "common."
+        )
+    verb = "is" if number == 1 else "are"
+    return (
+        f"By their errors on gold the {counted(number, 'worker')} with answers there {verb} worth {worth:.1f} "
+        f"independent {'source' if number == 1 else 'sources'}."
+    )
 
 
 def _group_agreement(panel: Panel, group: IntArray) -> str:

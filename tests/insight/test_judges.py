@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from deem_crowd import DEEM, DataError, DEEMAggregator, ParameterError, judge_report
-from deem_crowd.insight.judges import prediction_powered_mean
+from deem_crowd.insight.judges import independent_errors, prediction_powered_mean
+from deem_crowd.insight.results import results_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
 
@@ -98,6 +99,31 @@ def test_independent_errors_count_every_source() -> None:
     assert judge_report(DEEM().fit(matrix), truth).effective_sources == pytest.approx(6, abs=0.5)
     copied = np.column_stack([matrix[:, :1]] * 4)
     assert judge_report(DEEM().fit(copied), truth).effective_sources == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("n_gold", "d"), [(10, 8), (30, 8), (100, 8), (30, 40)])
+def test_errors_that_are_independent_are_worth_all_sources(n_gold, d) -> None:
+    """Errors on gold correlate by chance, up as often as down: half of the draws find no fewer than there are."""
+    found = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        truth = rng.integers(3, size=n_gold)
+        right = rng.random((n_gold, d)) < rng.uniform(0.5, 0.9, d)
+        matrix = np.where(
+            right, truth[:, None], (truth[:, None] + rng.integers(1, 3, (n_gold, d))) % 3
+        )
+        results = results_of(DEEM(n_classes=3, auto_hyperparameters=False).fit(matrix))
+        found.append(independent_errors(results, truth))
+    assert np.median(found) > 0.9 * d
+    assert max(found) <= d
+
+
+def test_errors_on_too_few_common_tasks_say_nothing_of_independence() -> None:
+    matrix, truth = judges(200, 6)
+    gold = np.where(np.arange(200) < 9, truth, -1)
+    report = judge_report(DEEM().fit(matrix), gold)
+    assert np.isnan(report.effective_sources)
+    assert "nan" not in repr(report)
 
 
 def test_prediction_powered_mean_is_that_of_the_library() -> None:
