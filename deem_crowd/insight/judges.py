@@ -118,7 +118,7 @@ def judge_report(
                 "there: left out of the comparison.",
                 DataWarning,
             )
-            truth = np.where(results.known >= 0, -1, truth)
+            truth = results.unseen(truth)
     truth = np.where(results.label >= 0, truth, -1)
     n_gold = int((truth >= 0).sum())
     if n_gold < 2:

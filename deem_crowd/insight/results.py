@@ -156,6 +156,10 @@ class Results:
             return known_labels.class_vector(known, self.answers, "gold")
         return known_labels.positions(known_labels.pairs(known), self.answers)
 
+    def unseen(self, truth: IntArray) -> IntArray:
+        """Return known labels, shape (N,), without those that were given to fit, of which it was certain: −1 there."""
+        return truth if self.known is None else np.where(self.known >= 0, -1, truth)
+
 
 def results_of(model: Model | Results, answers: AnswersLike = None) -> Results:
     """Read the results of a fitted object through its public attributes.

@@ -46,7 +46,7 @@ def coverage(
     model, answers, ax
         As in :func:`deem_crowd.plots.skills`.
     gold : Series, dict, DataFrame or array, optional
-        Known labels: the true accuracy on them is drawn beside the expected one.
+        Known labels: the true accuracy on them is drawn beside the expected one. Those given to fit are left out.
     """
     results = results_of(model, answers)
     ax = axes(ax)
@@ -62,8 +62,8 @@ def coverage(
     )
     truth = results.gold(gold)
     if truth is not None:
-        rated = order[truth[order] >= 0]
-        require(len(rated) > 0, "no task with gold")
+        rated = order[results.unseen(truth)[order] >= 0]
+        require(len(rated) > 0, "no task with gold that fit has not seen")
         right = np.cumsum(results.label[rated] == truth[rated])
         number = np.arange(1, len(rated) + 1)
         label = f"true, on {len(rated):,} tasks with gold"
@@ -142,11 +142,11 @@ def calibration(
     model, answers, ax
         As in :func:`deem_crowd.plots.skills`.
     gold : Series, dict, DataFrame or array
-        Known labels.
+        Known labels. Those given to fit are left out.
     """
     results = results_of(model, answers)
     mean, right, low, high, number = calibration_bins(results, results.gold(gold))
-    require(len(mean) > 0, "no task with both a label and gold")
+    require(len(mean) > 0, "no task with both a label and gold that fit has not seen")
     ax = axes(ax, 4.6, 4.2)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     reach = np.clip([right - low, high - right], 0, None)
@@ -178,6 +178,7 @@ def calibration_bins(
     """Return mean confidence, share right, its interval's ends, and number of labels, for each bin that has any."""
     if truth is None:
         raise DataError("calibration needs gold: pass gold={task: label}.")
+    truth = results.unseen(truth)
     rated = (truth >= 0) & (results.label >= 0)
     sure = results.confidence[rated]
     right = (results.label == truth)[rated].astype(np.float64)

@@ -65,33 +65,27 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     sentences = []
     if not len(sure):
         return Section("How many labels can I trust?", ["No task has a label."])
+    many = int((sure >= 0.95).sum())
     sentences.append(
-        f"{counted(int((sure >= 0.95).sum()), 'label')} of {len(sure):,} ({percent((sure >= 0.95).mean())}) have a "
-        f"confidence of 0.95 or more. If workers err independently, {percent(sure.mean())} of all labels are right."
+        f"{counted(many, 'label')} of {len(sure):,} ({percent(many / len(sure))}) {'has' if many == 1 else 'have'} a "
+        f"confidence of 0.95 or more. By the confidences {percent(sure.mean())} of all labels are right."
     )
-    if truth is not None:
-        rated = (truth >= 0) & labelled
-        right = int((results.label == truth)[rated].sum())
-        low, high = wilson(right, int(rated.sum()))
-        expected = float(results.confidence[rated].mean()) if rated.any() else float("nan")
-        told = "the confidence can be taken at its word"
-        if expected > high:
-            told = "the model is too sure of itself"
-        elif expected < low:
-            told = "the model is more careful than it needs to be"
+    unseen = None if truth is None else results.unseen(truth)
+    if unseen is not None and not ((unseen >= 0) & labelled).any():
         sentences.append(
-            f"On {counted(int(rated.sum()), 'task')} with gold {percent(right / max(int(rated.sum()), 1))} are right "
-            f"(95 % interval {percent(float(low))} to {percent(float(high))}), where the model expects "
-            f"{percent(expected)}: {told}."
+            "Labels are not compared with gold: all of it was given to the fit, or is for tasks without a label."
         )
+        unseen = None
+    if unseen is not None:
+        sentences.append(_on_gold(results, unseen))
     elif panel.groups:
         sentences.append(
-            "They do not: some repeat one another (see below). Errors that they share look like agreement, so that "
-            "fewer labels may be right; check a few against gold."
+            "Some workers repeat one another (see below). Errors that they share look like agreement, so that fewer "
+            "labels may be right; check a few against gold."
         )
     else:
         sentences.append(
-            "Errors that many of them share make it fewer, and cannot be seen without gold: check a few labels."
+            "Errors that many workers share make it fewer, and cannot be seen without gold: check a few labels."
         )
     missing = int((~labelled).sum())
     if missing:
@@ -101,7 +95,7 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     coefficient = _panel_agreement(results)
     if coefficient:
         sentences.append(coefficient)
-    tables = [_kept(results, truth), _by_class(results)]
+    tables = [_kept(results, unseen), _by_class(results)]
     section = Section("How many labels can I trust?", sentences, tables)
     section.figures += drawn(
         "Confidence of the labels",
@@ -114,9 +108,27 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         "What accuracy to expect if only the most certain labels are kept.",
         plots.coverage,
         results,
-        gold=truth,
+        gold=unseen,
     )
     return section
+
+
+def _on_gold(results: Results, truth: IntArray) -> str:
+    """Return how many labels are right on gold that the fit has not seen, and whether confidence expects that."""
+    rated = (truth >= 0) & (results.label >= 0)
+    number, right = int(rated.sum()), int((results.label == truth)[rated].sum())
+    low, high = wilson(right, number)
+    expected = float(results.confidence[rated].mean())
+    told = "the confidence can be taken at its word"
+    if expected > high:
+        told = "the model is too sure of itself"
+    elif expected < low:
+        told = "the model is more careful than it needs to be"
+    seen = " that the fit has not seen" if results.known is not None else ""
+    return (
+        f"On {counted(number, 'task')} with gold{seen} {percent(right / number)} are right (95 % interval "
+        f"{percent(float(low))} to {percent(float(high))}), where the model expects {percent(expected)}: {told}."
+    )
 
 
 def _by_class(results: Results) -> Table:
@@ -167,7 +179,9 @@ def _panel_agreement(results: Results) -> str:
     alpha = coefficients["alpha_nominal"]
     if not np.isfinite(alpha.value):
         return "All answers are the same."
-    text = f"Krippendorff's alpha is {alpha.value:.2f} ({alpha.low:.2f} to {alpha.high:.2f})"
+    text = f"Krippendorff's alpha is {alpha.value:.2f}"
+    if np.isfinite(alpha.low):  # one task has no interval
+        text += f" ({alpha.low:.2f} to {alpha.high:.2f})"
     ordinal = coefficients["alpha_ordinal"]
     if np.isfinite(ordinal.value) and results.answers.n_classes > 2:
         text += f", and {ordinal.value:.2f} if the classes are taken as ordered"
@@ -296,7 +310,10 @@ def look_again(results: Results, panel: Panel, truth: IntArray | None) -> Sectio
     table = table_of("Contested tasks", frame, note)
     sentences = [sentence]
     if truth is not None:
-        marks = contested_table(results, panel)["contested"].to_numpy()
+        marks, truth = (
+            contested_table(results, panel)["contested"].to_numpy(),
+            results.unseen(truth),
+        )
         rated, right = (truth >= 0) & (results.label >= 0), results.label == truth
         if (rated & marks).any() and (rated & ~marks).any():
             sentences.append(

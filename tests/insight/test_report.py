@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import DEEM, DataError, DEEMAggregator
+from deem_crowd import DEEM, DataError, DEEMAggregator, plots
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.insight import reliability
 from deem_crowd.report import figures
@@ -170,6 +170,37 @@ def test_where_all_labels_are_known_nothing_is_asked(tmp_path) -> None:
     assert "Which tasks should be answered next? None: every label is known." in text
     wrong = int((df["label"] != gold.reindex(df["task"]).to_numpy()).sum())
     assert f"{wrong} answers of {len(df)}" in text
+
+
+def test_labels_that_fit_was_given_are_not_counted_as_right(written, tmp_path) -> None:
+    """They are right whatever the fit does: only the others tell how many labels are right, if there are any."""
+    _, _, df, gold = written
+    path = tmp_path / "r.html"
+    agg = DEEMAggregator().fit(df, gold=gold[:100])
+    agg.report(path, gold=gold)
+    text = text_of(path.read_text(encoding="utf-8"))
+    right = (agg.labels_ == gold.reindex(agg.labels_.index))[100:].mean()
+    found = re.search(
+        r"On (\d+) tasks with gold that the fit has not seen ([\d.]+) % are right", text
+    )
+    assert found is not None
+    assert int(found[1]) == 200
+    assert float(found[2]) == pytest.approx(100 * right, abs=0.5)
+    assert "true, on 200 tasks with gold" in path.read_text(encoding="utf-8")
+    agg.report(path, gold=gold[:100])
+    text = text_of(path.read_text(encoding="utf-8"))
+    assert "all of it was given to the fit" in text
+    assert "right on gold" not in text
+    assert "On gold" not in text
+    assert "Workers against gold" in text
+    with pytest.raises(DataError, match="fit has not seen"):
+        plots.calibration(agg, gold=gold[:100])
+
+
+def test_one_task_has_no_interval_of_agreement(tmp_path) -> None:
+    df = pd.DataFrame({"task": 1, "worker": range(8), "label": list("aaaaaabc")})
+    DEEMAggregator().fit(df).report(tmp_path / "r.html")
+    assert "nan" not in text_of((tmp_path / "r.html").read_text(encoding="utf-8"))
 
 
 FORMS = {
