@@ -199,14 +199,21 @@ def _prevalence(results: Results, truth: IntArray, level: float) -> pd.DataFrame
     on_gold, elsewhere = results.posterior[rated], results.posterior[~rated]
     share, error = prediction_powered_mean(known, on_gold, elsewhere)
     reach = float(stats.t.ppf((1 + level) / 2, len(known) - 1)) * error
+    low, high = share - reach, share + reach
+    least, most = wilson(known.sum(axis=0), len(known), float(special.ndtri((1 + level) / 2)))
+    alike = known.std(axis=0) == 0  # then gold does not tell how far it scatters
+    low, high = (
+        np.where(alike, np.minimum(low, least), low),
+        np.where(alike, np.maximum(high, most), high),
+    )
     labelled = results.label[results.label >= 0]
     return pd.DataFrame(
         {
             "consensus": np.bincount(labelled, minlength=k) / max(len(labelled), 1),
             "gold": known.mean(axis=0),
             "corrected": _as_shares(share),
-            "low": np.clip(share - reach, 0, 1),
-            "high": np.clip(share + reach, 0, 1),
+            "low": np.clip(low, 0, 1),
+            "high": np.clip(high, 0, 1),
         },
         index=results.answers.classes,
     )

@@ -66,6 +66,24 @@ def test_corrected_shares_sum_to_one_and_cover_the_truth() -> None:
     assert np.std(errors) < np.std(raw)  # the labels add something to gold alone
 
 
+@pytest.mark.parametrize("n_gold", [10, 30])
+def test_the_share_of_a_class_that_gold_does_not_have_is_covered(n_gold) -> None:
+    """Of a class of 4 % few tasks with gold often have none: that there are none at all does not follow."""
+    hits = []
+    for seed in range(4):
+        matrix, truth = judges(1500, share=0.04, seed=seed)
+        model, rng = DEEM(auto_hyperparameters=False).fit(matrix), np.random.default_rng(seed)
+        for _ in range(25):
+            gold = np.full(1500, -1)
+            some = rng.choice(1500, n_gold, replace=False)
+            gold[some] = truth[some]
+            row = judge_report(model, gold).prevalence.loc[1]
+            hits.append(row["low"] <= truth.mean() <= row["high"])
+    assert (
+        np.mean(hits) > 0.9
+    )  # 0.95, less three standard errors of a hundred draws within four sets
+
+
 def test_corrected_shares_are_shares() -> None:
     """Of a class that gold never has and answers rarely name, the estimate itself is below 0."""
     matrix, truth = judges(300)
