@@ -27,8 +27,10 @@ from deem_crowd.clustering.deep.features import (
     generator_of,
     require,
     require_layers,
+    tell_of_empty_clusters,
     varying,
 )
+from deem_crowd.exceptions import DataError
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.progress import tracked
 
@@ -111,6 +113,12 @@ def encoded(network: Autoencoder, x: Tensor) -> Tensor:
         return torch.cat([network.encoder(part) for part in x.split(_CHUNK)])
 
 
+REMEDY = (
+    "Bring features to one scale, such as [0, 1], train the autoencoder longer (pretrain_epochs), or ask for fewer "
+    "clusters."
+)
+
+
 @dataclass(eq=False, repr=False)
 class Embedding(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     """What estimators with an autoencoder share: parameters, checks, training and codes."""
@@ -150,7 +158,13 @@ class Embedding(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         )
         seed = int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))
         means = KMeans(self.n_clusters, n_init=self.n_init, random_state=seed)
-        means.fit(encoded(network, x).cpu().numpy().astype(np.float64))
+        codes = encoded(network, x).cpu().numpy().astype(np.float64)
+        if not np.isfinite(codes).all():
+            raise DataError(
+                f"the autoencoder diverged: its codes are not finite, where features of X reach "
+                f"{np.abs(array).max():.3g}. Bring them to one scale, such as [0, 1], or lower learning_rate."
+            )
+        means.fit(codes)
         kept = {
             "_network": network,
             "_used": used,
@@ -212,12 +226,13 @@ class AutoencoderKMeans(Embedding):
         ParameterError
             For a parameter out of its range.
         DataError, FormError
-            For missing values, or fewer distinct rows than clusters.
+            For missing values, fewer distinct rows than clusters, or features so large that training diverges.
         """
         _, _, means, _, kept = self._pretrain(X)
         self.__dict__.update(kept)
         self.labels_ = means.labels_.astype(np.int64)
         self.cluster_centers_ = means.cluster_centers_
+        tell_of_empty_clusters(self.labels_, self.n_clusters, REMEDY)
         return self
 
     @undisturbed

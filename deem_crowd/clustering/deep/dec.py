@@ -18,8 +18,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from deem_crowd.clustering.deep.autoencoder import Autoencoder, Embedding, batches, encoded
-from deem_crowd.clustering.deep.features import FloatArray, IntArray, require
+from deem_crowd.clustering.deep.autoencoder import REMEDY, Autoencoder, Embedding, batches, encoded
+from deem_crowd.clustering.deep.features import (
+    FloatArray,
+    IntArray,
+    require,
+    tell_of_empty_clusters,
+)
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.progress import watched
 
@@ -110,7 +115,7 @@ class DEC(Embedding):
         ParameterError
             For a parameter out of its range.
         DataError, FormError
-            For missing values, or fewer distinct rows than clusters.
+            For missing values, fewer distinct rows than clusters, or features so large that training diverges.
         """
         x, network, means, generator, kept = self._pretrain(X)
         start = torch.as_tensor(means.cluster_centers_, dtype=x.dtype, device=x.device)
@@ -122,6 +127,7 @@ class DEC(Embedding):
         self.labels_ = labels
         self.cluster_centers_ = centres.detach().cpu().numpy().astype(np.float64)
         self.history_ = history
+        tell_of_empty_clusters(labels, self.n_clusters, REMEDY)
         return self
 
     def _check(self) -> None:

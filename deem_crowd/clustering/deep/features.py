@@ -7,8 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 
-from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    ParameterError,
+    counted,
+    first_few,
+)
+from deem_crowd.runtime.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -24,6 +33,8 @@ def features(X: Any, name: str = "X", n_features: int | None = None) -> npt.NDAr
     DataError
         If values are missing or infinite, in 32 bits too.
     """
+    if sparse.issparse(X):
+        raise FormError(f"{name} is a sparse matrix; needed is a dense one: pass {name}.toarray().")
     try:
         array = np.asarray(X, dtype=np.float32)
     except (TypeError, ValueError) as error:
@@ -72,6 +83,16 @@ def varying(
             f"apart. Ask for {distinct} clusters at most."
         )
     return np.asarray(~constant)
+
+
+def tell_of_empty_clusters(labels: IntArray, n_clusters: int, remedy: str) -> None:
+    """Warn where labels, shape (N,), name fewer clusters than asked for."""
+    found = len(np.unique(labels))
+    if found < n_clusters:
+        warn(
+            f"n_clusters={n_clusters}, and labels_ names {found}: the other clusters are empty. {remedy}",
+            DataWarning,
+        )
 
 
 def require(name: str, value: Any, least: float, whole: bool = True) -> None:

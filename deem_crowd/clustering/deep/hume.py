@@ -26,6 +26,7 @@ from deem_crowd.clustering.deep.features import (
     generator_of,
     require,
     seed_of,
+    tell_of_empty_clusters,
     varying,
 )
 from deem_crowd.clustering.deep.generalisation import (
@@ -35,7 +36,7 @@ from deem_crowd.clustering.deep.generalisation import (
     vote,
 )
 from deem_crowd.clustering.deep.inner import LinearFit, largest_rate
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, ParameterError, counted
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.progress import tracked
 
@@ -187,6 +188,12 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             shares, spaces.first.cpu().numpy(), self.agreement, self.n_neighbors
         )
         self.n_features_in_ = first.shape[1]
+        tell_of_empty_clusters(
+            self.labels_,
+            self.n_clusters,
+            "Centre phi1 where its rows all point the same way, bring its features to one scale, raise entropy, or ask "
+            "for fewer clusters.",
+        )
         return self
 
     def fit_predict(self, phi1: npt.ArrayLike, phi2: npt.ArrayLike) -> IntArray:
@@ -230,8 +237,8 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         other = varying(second, self.n_clusters, "phi2")
         if used.sum() < self.n_clusters:
             raise DataError(
-                f"n_clusters={self.n_clusters} and only {used.sum()} features of phi1 that vary: the head needs a "
-                "direction of its own for each cluster. Add features, or ask for fewer clusters."
+                f"n_clusters={self.n_clusters} and only {counted(int(used.sum()), 'feature')} of phi1 not "
+                "constant: the head needs a direction of its own for each cluster. Add features, or ask for fewer clusters."
             )
         device = device_of(self.device)
         z = second[:, other].astype(np.float64)

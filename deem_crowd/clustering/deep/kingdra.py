@@ -30,6 +30,7 @@ from deem_crowd.clustering.deep.features import (
     require,
     require_layers,
     seed_of,
+    tell_of_empty_clusters,
     varying,
 )
 from deem_crowd.clustering.deep.ladder import Term, Weights
@@ -197,6 +198,11 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.pseudo_labels_ = _named(pseudo, self.labels_, self.n_clusters)
         self.history_ = pd.DataFrame(history)
         self.n_features_in_, self._used = n_features, used
+        tell_of_empty_clusters(
+            self.labels_,
+            self.n_clusters,
+            "Bring features to one scale, such as [0, 1], train longer, take another base, or ask for fewer clusters.",
+        )
         return self
 
     @undisturbed
