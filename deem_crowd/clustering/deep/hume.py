@@ -237,8 +237,9 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         other = varying(second, self.n_clusters, "phi2")
         if used.sum() < self.n_clusters:
             raise DataError(
-                f"n_clusters={self.n_clusters} and only {counted(int(used.sum()), 'feature')} of phi1 not "
-                "constant: the head needs a direction of its own for each cluster. Add features, or ask for fewer clusters."
+                f"n_clusters={self.n_clusters} and only {counted(int(used.sum()), 'feature')} of phi1 that "
+                f"{'varies' if used.sum() == 1 else 'vary'}: the head needs a direction of its own for each cluster. "
+                "Add features, or ask for fewer clusters."
             )
         device = device_of(self.device)
         z = second[:, other].astype(np.float64)
