@@ -68,7 +68,7 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     many = int((sure >= 0.95).sum())
     sentences.append(
         f"{counted(many, 'label')} of {len(sure):,} ({percent(many / len(sure))}) {'has' if many == 1 else 'have'} a "
-        f"confidence of 0.95 or more. By the confidences {percent(sure.mean())} of all labels are right."
+        f"confidence of 0.95 or more. The confidences expect {percent(sure.mean())} of all labels to be right."
     )
     unseen = None if truth is None else results.unseen(truth)
     if unseen is not None and not ((unseen >= 0) & labelled).any():
