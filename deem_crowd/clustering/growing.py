@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
-from scipy.special import betaln, gammaln, softmax
+from scipy.special import betaln, gammaln
 
+from deem_crowd.clustering.latent import softmax
 from deem_crowd.clustering.naming import columns_of
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 
@@ -104,8 +105,7 @@ class _Growth:
 
     def posterior(self) -> FloatArray:
         """Return the probabilities of the classes, shape (N, K)."""
-        out: FloatArray = softmax(self.votes, axis=1)
-        return out
+        return softmax(self.votes)
 
     def offers(self, sources: Sequence[int]) -> list[_Offer]:
         """Return as what sources would join, those that have tasks in common with the ones that have joined."""

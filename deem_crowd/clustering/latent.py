@@ -10,12 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import svds
-from scipy.special import digamma, gammaln, softmax, xlogy
+from scipy.special import digamma, gammaln, xlogy
 
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 from deem_crowd.clustering.spectrum import normalised
 
 PASSES, _TOLERANCE = 300, 1e-6
+_CHOSEN_AT = (5, 20, 60)
+"""Passes at which α is chosen anew."""
+_COMPARED_FROM = _CHOSEN_AT[-1]
+"""The pass from which bounds are compared: before it α changes, and with it what they are bounds of."""
 _CONCENTRATIONS = (0.1, 0.3, 1.0, 3.0)
 """α is one of these, chosen by the bound."""
 
@@ -40,6 +44,13 @@ class Fit:
     prior: FloatArray
     bound: float
     start: str
+
+
+def softmax(logits: FloatArray) -> FloatArray:
+    """Return exp(logits) over their sums, shape (N, K): as scipy's, which first asks which library an array is of."""
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def distinct_rows(indicator: sparse.csr_matrix) -> IntArray:
@@ -84,21 +95,23 @@ def expectation_maximisation(
     by_source = source_sums(own)
     names = np.asarray(by_source.sum(1)).ravel()
     posterior, alpha, before = start, 1.0, -np.inf
+    counts = np.asarray(xt @ posterior)
     for number in range(passes):
-        counts = np.asarray(xt @ posterior)
         totals = by_source @ counts
-        if number in (5, 20, 60):
+        if number in _CHOSEN_AT:
             alpha = max(_CONCENTRATIONS, key=lambda a: _table_evidence(counts, totals, names, a))
             before = -np.inf
         shares = posterior.sum(0) + 1.0
         log_table = digamma(counts + alpha) - digamma(totals + alpha * names[:, None])[own.source]
         log_prior = digamma(shares) - digamma(shares.sum())
-        posterior = softmax(np.asarray(x @ log_table) + log_prior, axis=1)
-        bound = _bound(xt, by_source, names, posterior, alpha)
-        if number > 60 and bound - before < _TOLERANCE * own.answers.n_answers:
+        posterior = softmax(np.asarray(x @ log_table) + log_prior)
+        counts = np.asarray(xt @ posterior)
+        if number < _COMPARED_FROM and number < passes - 1:
+            continue
+        bound = _bound(counts, by_source, names, posterior, alpha)
+        if number > _COMPARED_FROM and bound - before < _TOLERANCE * own.answers.n_answers:
             break
         before = bound
-    counts = np.asarray(xt @ posterior)
     shares = posterior.sum(0) + 1.0
     return Fit(posterior, counts, shares / shares.sum(), bound, name)
 
@@ -115,7 +128,7 @@ def extended(own: OwnNames, fit: Fit, passes: int) -> Fit:
     by_source = source_sums(own)
     names = np.asarray(by_source.sum(1))
     table = np.log(fit.counts + 1) - np.log(by_source @ fit.counts + names)[own.source]
-    start = softmax(np.asarray(own.indicator @ table) + np.log(fit.prior), axis=1)
+    start = softmax(np.asarray(own.indicator @ table) + np.log(fit.prior))
     return expectation_maximisation(own, start, fit.start, passes)
 
 
@@ -130,14 +143,13 @@ def _table_evidence(
 
 
 def _bound(
-    xt: sparse.csr_matrix,
+    counts: FloatArray,
     by_source: sparse.csr_matrix,
     names: FloatArray,
     posterior: FloatArray,
     alpha: float,
 ) -> float:
     """Return the evidence of tables and class prior, and the entropy of the posterior, in nats."""
-    counts = np.asarray(xt @ posterior)
     value = _table_evidence(counts, by_source @ counts, names, alpha)
     k, shares = posterior.shape[1], posterior.sum(0)
     value += gammaln(k) + gammaln(shares + 1).sum() - gammaln(shares.sum() + k)
