@@ -17,9 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
-from scipy.special import betaln, gammaln
+from scipy.special import betaln, gammaln, softmax
 
-from deem_crowd.clustering.latent import softmax
 from deem_crowd.clustering.naming import columns_of
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 
@@ -105,7 +104,8 @@ class _Growth:
 
     def posterior(self) -> FloatArray:
         """Return the probabilities of the classes, shape (N, K)."""
-        return softmax(self.votes)
+        out: FloatArray = softmax(self.votes, axis=1)
+        return out
 
     def offers(self, sources: Sequence[int]) -> list[_Offer]:
         """Return as what sources would join, those that have tasks in common with the ones that have joined."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import svds
-from scipy.special import digamma, gammaln, xlogy
+from scipy.special import digamma, gammaln, softmax, xlogy
 
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 from deem_crowd.clustering.spectrum import normalised
@@ -44,13 +44,6 @@ class Fit:
     prior: FloatArray
     bound: float
     start: str
-
-
-def softmax(logits: FloatArray) -> FloatArray:
-    """Return exp(logits) over their sums, shape (N, K): as scipy's, which first asks which library an array is of."""
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
 
 
 def distinct_rows(indicator: sparse.csr_matrix) -> IntArray:
@@ -104,7 +97,7 @@ def expectation_maximisation(
         shares = posterior.sum(0) + 1.0
         log_table = digamma(counts + alpha) - digamma(totals + alpha * names[:, None])[own.source]
         log_prior = digamma(shares) - digamma(shares.sum())
-        posterior = softmax(np.asarray(x @ log_table) + log_prior)
+        posterior = softmax(np.asarray(x @ log_table) + log_prior, axis=1)
         counts = np.asarray(xt @ posterior)
         if number < _COMPARED_FROM and number < passes - 1:
             continue
@@ -128,7 +121,7 @@ def extended(own: OwnNames, fit: Fit, passes: int) -> Fit:
     by_source = source_sums(own)
     names = np.asarray(by_source.sum(1))
     table = np.log(fit.counts + 1) - np.log(by_source @ fit.counts + names)[own.source]
-    start = softmax(np.asarray(own.indicator @ table) + np.log(fit.prior))
+    start = softmax(np.asarray(own.indicator @ table) + np.log(fit.prior), axis=1)
     return expectation_maximisation(own, start, fit.start, passes)
 
 

@@ -16,9 +16,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from scipy.special import digamma, gammaln, xlogy
+from scipy.special import digamma, gammaln, softmax, xlogy
 
-from deem_crowd.clustering.latent import Fit, softmax, source_sums
+from deem_crowd.clustering.latent import Fit, source_sums
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 from deem_crowd.estimators.fit import fit_answers
 from deem_crowd.estimators.recipe import Recipe
@@ -72,7 +72,7 @@ def centred(own: OwnNames, start: FloatArray, name: str, passes: int = PASSES) -
         shares = posterior.sum(0) + 1.0
         table = digamma(total) - digamma(by_source @ total)[own.source]
         logits = np.asarray(x @ table) + digamma(shares) - digamma(shares.sum())
-        posterior = softmax(logits)
+        posterior = softmax(logits, axis=1)
         counts = np.asarray(xt @ posterior)
         if number <= _CHOSEN_AT[-1] and number < passes - 1:
             continue

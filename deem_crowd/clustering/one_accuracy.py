@@ -10,10 +10,10 @@ finds namings that tables miss; the default model judges between them.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betaln, digamma
+from scipy.special import betaln, digamma, softmax
 
 from deem_crowd.clustering.growing import RIGHT, WRONG
-from deem_crowd.clustering.latent import Fit, softmax, source_sums
+from deem_crowd.clustering.latent import Fit, source_sums
 from deem_crowd.clustering.naming import bound_of, columns_of, naming_of
 from deem_crowd.clustering.own_names import FloatArray, OwnNames
 
@@ -55,7 +55,7 @@ def one_accuracy(own: OwnNames, start: FloatArray, name: str, passes: int = PASS
         wrong = digamma(WRONG + given - right) - np.log(k - 1)
         odds = (digamma(RIGHT + right) - wrong)[own.source]
         logits = np.asarray(x @ (odds[:, None] * naming)) + digamma(posterior.sum(0) + 1.0)
-        updated = softmax(logits)
+        updated = softmax(logits, axis=1)
         moved, posterior = float(np.abs(updated - posterior).max()), updated
         if number >= _AT_LEAST and moved < _TOLERANCE:
             break

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
+from scipy.special import logsumexp
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.energy import Energy
@@ -96,7 +97,7 @@ class Regression:
             weight = values[1 + k + d :].reshape(-1, k)
             of_answers = np.ascontiguousarray((by_class @ skill).reshape(k, -1).T)
             logits = scale * base + self._here + bias + features @ weight + of_answers
-            logits -= _log_sum(logits)
+            logits -= logsumexp(logits, axis=1, keepdims=True)
             off = (scale - self._usual) / _SCALE_SPREAD
             value = -(truth * logits).sum() + 0.5 * self._penalty * (weight**2).sum()
             value += 0.5 * self._common * ((bias**2).sum() + (skill**2).sum()) + 0.5 * off**2
@@ -134,7 +135,7 @@ class Regression:
         logits += _by_class(_own_answers(features, len(self._bias)), self._skill)
         if self._base is not None:
             logits = logits + self._scale * self._base[rows]
-        return np.asarray(np.exp(logits - _log_sum(logits)))
+        return np.asarray(np.exp(logits - logsumexp(logits, axis=1, keepdims=True)))
 
     def energy(self, tables: FloatArray, log_prior: FloatArray) -> Energy:
         """Return the energy with this posterior."""
@@ -155,20 +156,6 @@ def _own_answers(features: sparse.csr_matrix, k: int) -> list[sparse.csr_matrix]
 def _by_class(own: list[sparse.csr_matrix], skill: FloatArray) -> FloatArray:
     """Return the sums of the skills of those who answered each class, shape (n, K)."""
     return np.stack([one @ skill for one in own], 1)
-
-
-def _log_sum(logits: FloatArray) -> FloatArray:
-    """Return log Σ_k exp(logits), shape (n, 1), of finite numbers, shape (n, K).
-
-    As scipy's ``logsumexp``, most of whose time goes into asking which library an array is of.
-    """
-    if not logits.size:
-        return np.full((len(logits), 1), -np.inf)
-    top = logits.max(axis=1, keepdims=True)
-    largest = logits == top
-    number = largest.sum(axis=1, keepdims=True, dtype=np.float64)
-    rest = np.exp(np.where(largest, -np.inf, logits) - top).sum(axis=1, keepdims=True)
-    return np.asarray(np.log1p(rest / number) + np.log(number) + top)
 
 
 @functools.lru_cache(maxsize=1)
