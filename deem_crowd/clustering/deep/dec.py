@@ -26,6 +26,7 @@ from deem_crowd.clustering.deep.features import (
     tell_of_empty_clusters,
 )
 from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.descent import SGD
 from deem_crowd.runtime.progress import watched
 
 
@@ -142,7 +143,7 @@ class DEC(Embedding):
     ) -> tuple[IntArray, pd.DataFrame]:
         """Move encoder and centres; return the labels and the history."""
         parameters = [*network.encoder.parameters(), centres]
-        optimiser = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
+        optimiser = SGD(parameters, 0.01, 0.9)
         rows: list[tuple[int, float, float]] = []
         labels: Tensor | None = None
         step = 0
