@@ -15,16 +15,13 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import share_of_votes, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.expectation import counts_of
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import (
-    dependence,
-    exchangeable,
-    families,
     fields,
     groups,
     pairs,
+    repeating,
     without_tables,
 )
 from deem_crowd.selection.candidates import Rater
@@ -41,7 +38,6 @@ WORK = 6e7
 """Answers × classes that a member may go through, pass by pass."""
 LEAST_PASSES = 15
 _ANSWERS_A_CLASS = 10
-_FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _BESIDE = "chosen beside the tables whose bound is larger, since no third reading has a larger one"
 
 
@@ -128,51 +124,14 @@ def select(
                 return (
                     by_field  # without the pairs: that they agree more than tables say is explained
                 )
-        power, why = _repeating(training, answers, counted, number, model, told)
+        if told is None:
+            power, why = repeating.found(training, answers, counted, number, model)
+        else:
+            assert group is not None
+            power, why = repeating.beside(training, answers, counted, number, told, group)
     if power is not None:
         return replace(_copies(training, tables, power, why), pairs=counted, power=power)
     return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
-
-
-def _repeating(
-    training: Training,
-    answers: Answers,
-    counted: pairs.Pairs,
-    number: npt.NDArray[np.float64],
-    model: Member,
-    told: npt.NDArray[np.float64] | None,
-) -> tuple[npt.NDArray[np.float64] | None, str]:
-    """Return what an answer of each source counts, shape (D,), where sources repeat one another, and why; else None."""
-    design = training.design
-    skills = em.chance_corrected_skills(design, model)
-    if told is None:
-        family = exchangeable.find(counted, len(skills))
-        if family is not None:
-            why = exchangeable.described(family)
-            return groups.power(answers, family, design.reduce_array), why
-        family = families.find(counted, skills)
-        if family is not None and _cannot_explain(design, model, counted, family):
-            return groups.power(answers, family, design.reduce_array), families.described(family)
-    estimates: tuple[dependence.Dependence, ...] = dependence.measure(counted, number)
-    if training.taught:
-        # where most sources repeat others the second takes them for the truth, which gold has told from it
-        estimates = estimates[:1]
-    for between in estimates:
-        if between.contradicts(skills):
-            found = _FOUND.format(between.correlation(skills))
-            if told is None:
-                return between.power, found
-            return np.minimum(told, between.power), f"{rows.GROUPED}, {found}"
-    return told, "" if told is None else rows.GROUPED
-
-
-def _cannot_explain(
-    design: DesignMatrix, model: Member, counted: pairs.Pairs, family: npt.NDArray[np.int64]
-) -> bool:
-    """Tell whether pairs outside families agree more than a model's tables say."""
-    counts = counts_of(design, model.states).numpy()
-    priors = design.total(model.states).numpy() / max(design.n_tasks_in_all, 1)
-    return families.left_over(counted, family, counts, priors) > dependence.EXCESS
 
 
 def _by_field(
