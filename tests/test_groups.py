@@ -239,3 +239,50 @@ def test_workers_of_groups_who_are_not_there_are_named() -> None:
 def test_groups_are_for_the_model_that_is_chosen() -> None:
     with pytest.raises(ParameterError, match="groups is for the model that is chosen"):
         DEEMAggregator(groups=CLIQUE, subtypes=2).fit(laws.clique(0, 50).answers)
+
+
+def panel(seed: int, repeated: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return answers of four sources that follow one opinion and of four others, shape (N, 8), and the truth."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=500)
+
+    def said(right: float) -> np.ndarray:
+        return np.where(rng.random(len(truth)) < right, truth, 1 - truth)
+
+    opinion = said(0.7)
+    family = [
+        np.where(rng.random(len(truth)) < repeated, opinion, said(right))
+        for right in rng.uniform(0.6, 0.8, 4)
+    ]
+    return np.stack([*family, *(said(right) for right in rng.uniform(0.6, 0.8, 4))], 1), truth
+
+
+def right_and_lost(found: DEEM, truth: np.ndarray) -> tuple[float, float]:
+    probability = np.asarray(found.probas_)[np.arange(len(truth)), truth]
+    return float((found.labels_ == truth).mean()), float(-np.log(probability).mean())
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
+@pytest.mark.parametrize("named", [[0, 1], [4, 5], [0, 4, 5]])
+@pytest.mark.parametrize("repeated", [0.6, 0.95])
+def test_naming_the_wrong_sources_costs_little(named: list[int], repeated: float) -> None:
+    """Half of a family, two independent sources, or one of the family among two others."""
+    before, after = [], []
+    for seed in range(8):
+        matrix, truth = panel(seed, repeated)
+        before.append(right_and_lost(DEEM(n_classes=2).fit(matrix), truth))
+        after.append(right_and_lost(DEEM(n_classes=2, groups={"g": named}).fit(matrix), truth))
+    plain, found = np.mean(before, axis=0), np.mean(after, axis=0)
+    assert found[0] > plain[0] - 0.04, (found, plain)
+    assert found[1] < plain[1] + 0.07, (found, plain)
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
+@pytest.mark.parametrize("repeated", [0.6, 0.95])
+def test_naming_the_right_sources_finds_no_family_among_the_others(repeated: float) -> None:
+    for seed in range(5):
+        matrix, truth = panel(seed, repeated)
+        found = DEEM(n_classes=2, groups={"g": [0, 1, 2, 3]}).fit(matrix)
+        plain = DEEM(n_classes=2).fit(matrix)
+        assert right_and_lost(found, truth)[0] > right_and_lost(plain, truth)[0] - 0.02
+        assert not found.selection_["why"].str.contains("famil").any()

@@ -22,8 +22,10 @@ _FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f
 
 def found(
     training: Training, answers: Answers, counted: Pairs, number: FloatArray, model: Member
-) -> tuple[FloatArray | None, str]:
+) -> tuple[FloatArray | None, str, IntArray | None]:
     """Return what an answer of each source counts, shape (D,), where sources repeat one another, and why; else None.
+
+    The third is the number of each source's family, shape (D,), −1 for none, where families were found.
 
     Parameters
     ----------
@@ -40,12 +42,14 @@ def found(
     skills = em.chance_corrected_skills(design, model)
     family = exchangeable.find(counted, len(skills))
     if family is not None:
-        return groups.power(answers, family, design.reduce_array), exchangeable.described(family)
+        why = exchangeable.described(family)
+        return groups.power(answers, family, design.reduce_array), why, family
     family = families.find(counted, skills)
     if family is not None and _cannot_explain(design, model, counted, family):
-        return groups.power(answers, family, design.reduce_array), families.described(family)
+        why = families.described(family)
+        return groups.power(answers, family, design.reduce_array), why, family
     contradicted = _contradicted(training, counted, number, skills)
-    return (None, "") if contradicted is None else contradicted
+    return (None, "", None) if contradicted is None else (*contradicted, None)
 
 
 def beside(
@@ -55,8 +59,8 @@ def beside(
     number: FloatArray,
     told: FloatArray,
     group: IntArray,
-) -> tuple[FloatArray, str]:
-    """Return what an answer of each source counts, shape (D,), where groups are named, and why.
+) -> tuple[FloatArray, str, IntArray]:
+    """Return what an answer of each source counts, shape (D,), where groups are named, why, and all groups, (D,).
 
     What repeats beside the named groups is found as without them, but by a model in which they count as told: if that
     model follows nobody, nothing is sought. What pairs inside a named group agree says nothing of other families, if
@@ -76,22 +80,20 @@ def beside(
     skills = em.chance_corrected_skills(design, model)
     open_ = _outside(counted, groups.clear(answers, group, design.reduce_array))
     family = exchangeable.find(counted, len(skills))
-    if family is not None:
-        why = exchangeable.described(family)
-    else:
+    why = "" if family is None else exchangeable.described(family)
+    if family is None:
         family = families.find(open_, skills, told)
-        if family is not None and _cannot_explain(design, model, open_, family):
-            why = families.described(family)
-        else:
+        if family is not None and not _cannot_explain(design, model, open_, family):
             family = None
+        why = "" if family is None else families.described(family)
     if family is not None:
         both = np.where(family >= 0, family, np.where(group >= 0, group + family.max() + 1, -1))
         power = np.minimum(told, groups.power(answers, both, design.reduce_array))
-        return power, f"{rows.GROUPED}, and {why}"
+        return power, f"{rows.GROUPED}, and {why}", both
     contradicted = _contradicted(training, open_, number, skills)
     if contradicted is not None:
-        return np.minimum(told, contradicted[0]), f"{rows.GROUPED}, {contradicted[1]}"
-    return told, rows.GROUPED
+        return np.minimum(told, contradicted[0]), f"{rows.GROUPED}, {contradicted[1]}", group
+    return told, rows.GROUPED, group
 
 
 def _contradicted(

@@ -125,12 +125,12 @@ def select(
                     by_field  # without the pairs: that they agree more than tables say is explained
                 )
         if told is None:
-            power, why = repeating.found(training, answers, counted, number, model)
+            power, why, group = repeating.found(training, answers, counted, number, model)
         else:
             assert group is not None
-            power, why = repeating.beside(training, answers, counted, number, told, group)
+            power, why, group = repeating.beside(training, answers, counted, number, told, group)
     if power is not None:
-        return replace(_copies(training, tables, power, why), pairs=counted, power=power)
+        return replace(_copies(training, tables, power, why, group), pairs=counted, power=power)
     return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
 
 
@@ -173,9 +173,16 @@ def _by_field(
 
 
 def _copies(
-    training: Training, plain: Member, power: npt.NDArray[np.float64], why: str
+    training: Training,
+    plain: Member,
+    power: npt.NDArray[np.float64],
+    why: str,
+    group: npt.NDArray[np.int64] | None,
 ) -> Selected:
-    """Pool members in which sources that repeat others count less."""
+    """Pool members in which sources that repeat others count less.
+
+    Where groups are known, shape (D,), what answers of different groups have in common makes probabilities cautious.
+    """
     weight = torch.from_numpy(power)
     if training.progress is not None:  # two members more, and no subtypes
         training.progress.expect(training.progress.total + training.n_passes)
@@ -193,7 +200,7 @@ def _copies(
         (rows.TABLES, plain, left_out),
         (rows.COPIES, tables, chosen),
     ]
-    return _assembled(training, [structured, tables, tables], described, tables, calibrate=False)
+    return _assembled(training, [structured, tables, tables], described, tables, False, group)
 
 
 def _pooled(
@@ -241,6 +248,7 @@ def _assembled(
     described: Sequence[tuple[str, Member, str]],
     tables: Member,
     calibrate: bool,
+    group: npt.NDArray[np.int64] | None = None,
 ) -> Selected:
     """Weigh the voices, and read labels and tables off their pool."""
     design, gold, parts = training.design, training.gold, training.parts
@@ -265,7 +273,7 @@ def _assembled(
     for i, weight, agreement in zip(place, weights, agreed, strict=False):
         shares[i] += weight / (1 - by_votes)
         agreements[i] = agreement
-    asked = calibrate and parts.correlated
+    asked = (calibrate or group is not None) and parts.correlated
     least = FLOOR if parts.floor and not asked else 0.0
     floor = least + (1 - least) * by_votes
     pool = OpinionPool(tuple(m.energy for m in members), tuple(shares), floor)
@@ -273,7 +281,7 @@ def _assembled(
     shown: torch.Tensor | None = None
     if asked:
         shown = read_off(design, mean, tables)
-        correlation = within_task_correlation(design, mean, shown.exp())
+        correlation = within_task_correlation(design, mean, shown.exp(), group)
         least = share_of_votes(correlation, design.n_tasks_in_all) if parts.floor else 0.0
         pool = replace(pool, correlation=correlation, caution=least)
     posterior = pool.pooled(posteriors, design)
