@@ -23,7 +23,7 @@ from deem_crowd.selection.pairs import MAX_SOURCES, MIN_COMMON, FloatArray, Pair
 
 IntArray = npt.NDArray[np.int64]
 
-_TOLD = 0.5
+TOLD = 0.5
 """Share of the agreement that a group shares, before anything is seen."""
 
 
@@ -53,7 +53,7 @@ def correlations(answers: Answers, group: IntArray, reduce: Reduce = alone) -> F
     for number in range(len(correlation)):
         inside = same & (group[counted.sources] == number)[:, None]
         common = np.where(inside, counted.common, 0.0)
-        told = _TOLD * MIN_COMMON
+        told = TOLD * MIN_COMMON
         correlation[number] = (told + (common * excess).sum() / 2) / (MIN_COMMON + common.sum() / 2)
     return correlation
 
@@ -63,7 +63,7 @@ def clear(answers: Answers, group: IntArray, reduce: Reduce = alone) -> IntArray
 
     ρ of the others is nearer to 0 than to what is supposed beforehand. Parameters are those of :func:`power`.
     """
-    kept = np.append(correlations(answers, group, reduce) >= _TOLD / 2, False)
+    kept = np.append(correlations(answers, group, reduce) >= TOLD / 2, False)
     return np.where(kept[group], group, -1)
 
 

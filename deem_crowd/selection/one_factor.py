@@ -204,8 +204,7 @@ def find(
     answers, design : the same data
         N tasks, D workers.
     group : shape (D,), optional
-        Number of each worker's group of sources that share errors, −1 for none. No families are then sought, and the
-        caller makes these answers count less.
+        Number of each worker's group of sources that share errors, −1 for none. Their answers count less.
     """
     d, k = answers.n_workers, answers.n_classes
     if answers.soft is None or k < 2 or not _LEAST_SOURCES <= d <= MAX_SOURCES:
@@ -242,8 +241,7 @@ def find(
     if apart.mean() > _SAME:
         sources = _of_labels(design, sources)
     shared, strength = _shared(design, sources)
-    family = found.family if given is None else np.full(d, -1)
-    return Factor(sources.energy(shared, strength), loading, family, shared)
+    return Factor(sources.energy(shared, strength), loading, found.family, shared)
 
 
 def _of_labels(design: DesignMatrix, sources: _Sources) -> _Sources:

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.selection import linkage
+from deem_crowd.selection import groups, linkage
 from deem_crowd.selection.families import MOST_SOURCES, IntArray, numbers
 from deem_crowd.selection.pairs import MIN_COMMON, FloatArray
 
@@ -77,32 +77,44 @@ def find(
     number : shape (D,)
         Scores of each judge.
     given : shape (D,), optional
-        Families that the user names, taken where pairs across them show a label; power is then 1.
+        Families that the user names. Where pairs across them show a label, λ comes from these, and others are sought
+        among them. The judges of a named family count less as far as they share errors, by :func:`_power`.
     """
     correlation = product / np.maximum(common, 1)
     price = np.log(max(float(number.max()), 2.0))
+    named = np.zeros(common.shape, dtype=bool) if given is None else _together(given)
+    apart = np.where(named, 0.0, common)
+    if not shows_label(apart, apart * correlation):
+        apart = common
     single = np.full(len(common), -1)
-    best, least = (single, loadings(common, product)), np.inf
-    suggested: Iterable[IntArray] = () if given is None else (given,)
-    if given is None and len(common) <= MOST_SOURCES:
-        suggested = _suggested(common, correlation)
+    best, least = (single, loadings(apart, apart * correlation)), np.inf
+    counts = np.ones(len(common))
+    if given is not None:
+        counts = _power(_told(given, best[1], common, correlation), common, number)
+    suggested: Iterable[IntArray] = (single,)
+    if len(common) <= MOST_SOURCES:
+        suggested = _suggested(apart, correlation)
     for family in suggested:
         inside = _together(family)
-        across = np.where(inside, 0.0, common)
-        if not shows_label(across, across * correlation) or (
-            given is None and not (_may_be(family) and _others_show(family, across, correlation))
+        across = np.where(inside, 0.0, apart)
+        if not (
+            shows_label(across, across * correlation)
+            and _may_be(family, counts)
+            and _others_show(family, across, correlation)
         ):
             continue
         loading = loadings(across, across * correlation)
-        if given is None and _least_shared(family, _partial(correlation, loading)) < _SHARED:
+        if _least_shared(family, _partial(correlation, loading)) < _SHARED:
             continue
-        z = np.where(inside, 0.0, _deviations(common, correlation, loading))
+        z = np.where(inside, 0.0, _deviations(apart, correlation, loading))
         cost = float((z**2).sum() / 2 + price * inside.sum() / 2)
         if cost < least:
             best, least = (family, loading), cost
+    family, loading = best
+    shared = np.where(_together(family), _partial(correlation, loading), 0.0)
     if given is not None:
-        return Partition(*best, np.ones(len(common)))
-    return Partition(*best, _power(*best, common, correlation, number))
+        shared = np.maximum(shared, _told(given, loading, common, correlation))
+    return Partition(family, loading, _power(shared, common, number))
 
 
 def loadings(common: FloatArray, product: FloatArray) -> FloatArray:
@@ -151,10 +163,13 @@ def _together(family: IntArray) -> npt.NDArray[np.bool_]:
     return np.asarray(same)
 
 
-def _may_be(family: IntArray) -> bool:
-    """Whether no family is larger than the number of the others, of which there are two at least."""
+def _may_be(family: IntArray, counts: FloatArray) -> bool:
+    """Whether no family is larger than the number of the others, of which there are two at least.
+
+    ``counts``, shape (D,), is what each judge counts among the others; the sum is rounded.
+    """
     sizes = np.bincount(family[family >= 0])
-    others = len(sizes) + int((family < 0).sum()) - 1
+    others = len(sizes) + round(float(counts[family < 0].sum())) - 1
     return others >= 2 and int(sizes.max(initial=0)) <= others
 
 
@@ -178,22 +193,35 @@ def _deviations(common: FloatArray, correlation: FloatArray, loading: FloatArray
     return np.asarray(np.where(common >= MIN_COMMON, residual, 0.0))
 
 
-def _power(
-    family: IntArray,
-    loading: FloatArray,
-    common: FloatArray,
-    correlation: FloatArray,
-    number: FloatArray,
+def _told(
+    given: IntArray, loading: FloatArray, common: FloatArray, correlation: FloatArray
 ) -> FloatArray:
-    """Return 1 / (1 + c ρ), shape (D,), with c other members a task on average; 1 for single judges."""
-    shared = np.where(_together(family), common * _partial(correlation, loading), 0.0).sum(1)
-    return np.asarray(1 / (1 + shared / np.maximum(number, 1)))
+    """Return the correlation given the label, shape (D, D), inside families that the user names, the mean of each.
+
+    What is said counts as in :mod:`deem_crowd.selection.groups`.
+    """
+    told, partial = np.zeros(common.shape), _unbounded(correlation, loading)
+    for one in range(given.max() + 1):
+        inside = _together(np.where(given == one, 0, -1))
+        tasks, shared = common[inside].sum() / 2, (common * partial)[inside].sum() / 2
+        mean = (groups.TOLD * MIN_COMMON + shared) / (MIN_COMMON + tasks)
+        told[inside] = min(max(mean, 0.0), 1.0)
+    return told
+
+
+def _power(shared: FloatArray, common: FloatArray, number: FloatArray) -> FloatArray:
+    """Return 1 / (1 + c ρ), shape (D,), with c other members a task on average, from ρ of pairs, shape (D, D)."""
+    return np.asarray(1 / (1 + (common * shared).sum(1) / np.maximum(number, 1)))
 
 
 def _partial(correlation: FloatArray, loading: FloatArray) -> FloatArray:
     """Return the correlation given the label, shape (D, D), in [0, 1]."""
+    return np.clip(_unbounded(correlation, loading), 0, 1)
+
+
+def _unbounded(correlation: FloatArray, loading: FloatArray) -> FloatArray:
     within = np.sqrt(np.outer(1 - loading**2, 1 - loading**2))
-    return np.asarray(np.clip((correlation - np.outer(loading, loading)) / within, 0, 1))
+    return np.asarray((correlation - np.outer(loading, loading)) / within)
 
 
 def _least_shared(family: IntArray, partial: FloatArray) -> float:

@@ -18,7 +18,7 @@ from deem_crowd.selection import null_model, one_factor, one_sided, presence, ra
 from deem_crowd.selection.candidates import Candidate, Rater
 from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.one_factor import Factor
-from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, counting
+from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool
 from deem_crowd.selection.presence import Presence
 from deem_crowd.selection.selected import Selected
 from deem_crowd.training.em import Member
@@ -75,7 +75,7 @@ def instead(
     if factor is None:
         factor = one_factor.find(answers, design, group)
     if factor is not None:
-        return by_factor(design, answers, tables, considered, factor, told)
+        return by_factor(design, answers, tables, considered, factor, told is not None)
     return Selected(considered, tables, power=told)
 
 
@@ -140,7 +140,7 @@ def by_factor(
     tables: Member,
     considered: list[Candidate],
     factor: Factor,
-    power: FloatArray | None,
+    grouped: bool,
 ) -> Selected:
     """Return what follows from soft answers whose pairs are correlated as one label would make them."""
     # with probability φ an answer follows what its task suggests to all
@@ -151,8 +151,7 @@ def by_factor(
     if sizes:
         sized = ", ".join(map(str, sizes))
         why += f"; families of sources that share errors count less (sizes: {sized})"
-    if power is not None:
-        pool = counting(pool, torch.from_numpy(power))
+    if grouped:
         why += f"; sources count less, {rows.GROUPED}"
     posterior = pool.posterior(design)
     candidates = [*considered, rows.without_likelihood(rows.FACTOR, 1.0, why)]
