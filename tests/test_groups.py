@@ -286,3 +286,22 @@ def test_naming_the_right_sources_finds_no_family_among_the_others(repeated: flo
         plain = DEEM(n_classes=2).fit(matrix)
         assert right_and_lost(found, truth)[0] > right_and_lost(plain, truth)[0] - 0.02
         assert not found.selection_["why"].str.contains("famil").any()
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
+def test_naming_sources_of_ratings_helps_where_it_is_right_and_costs_little_else() -> None:
+    """Six steps; four of eight sources share what they are off by."""
+    right: dict[str, list[float]] = {"none": [], "true": [], "others": []}
+    named = {"none": None, "true": {"g": [0, 1, 2, 3]}, "others": {"g": [4, 5]}}
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        truth, off = rng.integers(6, size=400), 0.8 * rng.normal(size=400)
+        noise = rng.uniform(0.6, 1.4, 8) * rng.normal(size=(400, 8))
+        noise[:, :4] += off[:, None]
+        matrix = np.clip(np.round(truth[:, None] + noise), 0, 5).astype(int)
+        for name, groups_ in named.items():
+            found = DEEM(n_classes=6, ordered=True, groups=groups_).fit(matrix)
+            right[name].append(float((found.labels_ == truth).mean()))
+    none, true, others = (np.mean(found) for found in right.values())
+    assert true > none + 0.01, right
+    assert others > none - 0.025, right

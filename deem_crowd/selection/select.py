@@ -200,7 +200,9 @@ def _copies(
         (rows.TABLES, plain, left_out),
         (rows.COPIES, tables, chosen),
     ]
-    return _assembled(training, [structured, tables, tables], described, tables, False, group)
+    # as without copies, steps of a scale may say more than tables
+    best = structured if training.ordered and structured.bound > tables.bound else tables
+    return _assembled(training, [structured, tables, best], described, tables, False, group)
 
 
 def _pooled(
