@@ -20,7 +20,7 @@ from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.one_factor import Factor
 from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, counting
 from deem_crowd.selection.presence import Presence
-from deem_crowd.selection.selected import Selected
+from deem_crowd.selection.selected import Selected, settle
 from deem_crowd.training.em import Member
 from deem_crowd.training.hierarchical import Hierarchical
 
@@ -61,7 +61,10 @@ def instead(
     factor = None
     if one_factor.between_classes(answers, design) and not training.ordered:
         factor = one_factor.find(answers, design, group)
-    if factor is None and _show_label(tables, structured[1], hierarchy, answers, design):
+    if factor is None and (
+        training.gold is not None  # known labels say to tables what is a label
+        or _show_label(tables, structured[1], hierarchy, answers, design)
+    ):
         return None
     rater = Rater(design, tables)
     considered = [
@@ -75,7 +78,7 @@ def instead(
     if factor is None:
         factor = one_factor.find(answers, design, group)
     if factor is not None:
-        return by_factor(design, answers, tables, considered, factor, told)
+        return by_factor(design, answers, tables, considered, factor, told, training.gold)
     return Selected(considered, tables, power=told)
 
 
@@ -141,6 +144,7 @@ def by_factor(
     considered: list[Candidate],
     factor: Factor,
     power: FloatArray | None,
+    gold: torch.Tensor | None = None,
 ) -> Selected:
     """Return what follows from soft answers whose pairs are correlated as one label would make them."""
     # with probability φ an answer follows what its task suggests to all
@@ -155,6 +159,7 @@ def by_factor(
         pool = counting(pool, torch.from_numpy(power))
         why += f"; sources count less, {rows.GROUPED}"
     posterior = pool.posterior(design)
+    settle(posterior, gold)
     candidates = [*considered, rows.without_likelihood(rows.FACTOR, 1.0, why)]
     shown = read_off(design, posterior, tables)
     skills = one_factor.skills(answers, design, posterior)
