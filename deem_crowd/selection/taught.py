@@ -175,6 +175,7 @@ def _combined(
         of_pool * pool.correlation + of_apart * apart.correlation,
         apart.unanswered,
         of_pool * pool.caution + of_apart * apart.caution,
+        max(pool.smoothed, apart.smoothed),
     )
     posterior = mixed.posterior(design)
     settle(posterior, gold)
