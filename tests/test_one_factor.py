@@ -104,7 +104,24 @@ def test_scores_without_a_label_show_none(n: int, d: int) -> None:
     assert np.mean(found) <= 0.05  # 1 % are expected; 5 of 100 have a chance of 0.4 %
 
 
-def test_hard_answers_more_classes_and_two_sources_are_left_to_others() -> None:
+def test_two_sources_count_alike_half_beside_the_mean_of_their_scores() -> None:
+    frame, _ = scores(0, [0.9, 0.8], 400)
+    answers = adapters.from_scores(frame)
+    design = make_design(answers, "cpu", "float64", 2)
+    found = one_factor.find(answers, design)
+    assert found is not None
+    assert found.loading[0] == found.loading[1]
+    agg = DEEMAggregator().fit(answers)
+    assert answers.soft is not None
+    mean = answers.soft.reshape(-1, 2, 2).mean(1)
+    both = (found.energy.posterior(design).numpy() + mean) / 2
+    assert agg.probas_.index.equals(answers.tasks)
+    # correlated answers temper it, and a tenth of an answer smooths it
+    np.testing.assert_allclose(agg.probas_.to_numpy(), both, atol=0.06)
+    assert ((agg.probas_.to_numpy() > 0.5) == (both > 0.5)).mean() > 0.99
+
+
+def test_hard_answers_single_sources_and_answers_without_a_label_are_left_to_others() -> None:
     frame, _ = scores(0, [0.9, 0.9, 0.9], 200)
     soft = adapters.from_scores(frame)
     assert soft.soft is not None
@@ -113,9 +130,9 @@ def test_hard_answers_more_classes_and_two_sources_are_left_to_others() -> None:
             ["task", "worker", "label"]
         ]
     )
-    two = adapters.from_scores(frame[frame["worker"] != "j0"])
+    one = adapters.from_scores(frame[frame["worker"] == "j0"])
     third = np.random.default_rng(0).dirichlet(np.ones(3), size=(200, 3)).transpose(0, 2, 1)
-    for answers in (hard, two, Answers.from_soft(third)):
+    for answers in (hard, one, Answers.from_soft(third)):
         assert (
             one_factor.find(answers, make_design(answers, "cpu", "float64", answers.n_classes))
             is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -254,3 +255,62 @@ def test_wrong_answers_are_the_most_suspect(k: int) -> None:
     assert FACTOR in set(model.selection_["candidate"])
     rows = suspect_answers(model, answers=answers)
     assert roc_auc_score(rows["label"] != truth[rows["task"]], rows["score"]) > 0.85
+
+
+def test_known_labels_leave_probabilities_as_certain_as_they_should_be() -> None:
+    worlds = {"k": 5, "signal": [0.8, 1.0, 1.2, 1.4, 1.6, 1.8], "scale": [0.5, 1, 2, 4, 1, 0.5]}
+    lost = []
+    for seed in range(4):
+        soft, truth = drawn(seed, **worlds)
+        gold = np.where(np.arange(len(truth)) < 5, truth, -1)
+        without, known = DEEM().fit(soft), DEEM().fit(soft, gold=gold)
+        assert (known.labels_[:5] == truth[:5]).all()
+        rest = slice(5, None)
+        lost.append(
+            log_loss(known.probas_[rest], truth[rest])
+            - log_loss(without.probas_[rest], truth[rest])
+        )
+    assert np.mean(lost) < 0.05
+
+
+def test_one_source_of_probabilities_is_taken_at_its_word() -> None:
+    soft, _ = drawn(2, 4, [1.3])
+    given = soft[:, :, 0]
+    found = DEEM().fit(soft).probas_
+    np.testing.assert_allclose(found, (given + 0.1 / 4) / 1.1, atol=0.02)
+    assert (found.argmax(1) == given.argmax(1)).all()
+
+
+@pytest.mark.parametrize("scale", [[1.0, 1.0], [3.0, 0.7]])
+def test_two_sources_of_probabilities_say_more_than_their_likeliest_classes(
+    scale: list[float],
+) -> None:
+    gains, lost = [], []
+    for seed in range(4):
+        soft, truth = drawn(seed, 4, [1.0, 1.5], scale=scale)
+        of_two, of_labels = DEEM().fit(soft).probas_, DEEM().fit(soft.argmax(1)).probas_
+        gains.append(right(of_two, truth) - right(of_labels, truth))
+        lost.append(log_loss(of_two, truth) - log_loss(soft.mean(2), truth))
+    assert np.mean(gains) > 0.03
+    assert np.mean(lost) < -0.05
+
+
+def test_features_beside_one_source_of_probabilities() -> None:
+    gains, lost = [], []
+    for seed in range(3):
+        soft, truth = drawn(seed, 4, [1.3], n=400)
+        draw = np.random.default_rng(seed)
+        features = draw.normal(size=(4, 8))[truth] * 0.6 + draw.normal(size=(400, 8))
+        alone, beside = DEEM().fit(soft).probas_, DEEM().fit(soft, features=features).probas_
+        gains.append(right(beside, truth) - right(alone, truth))
+        lost.append(log_loss(beside, truth) - log_loss(alone, truth))
+    assert np.mean(gains) > 0.05
+    assert np.mean(lost) < -0.2
+
+
+def test_the_smoothing_of_probabilities_is_saved(tmp_path: Path) -> None:
+    soft, _ = drawn(3, 3, [1.3, 1.0])
+    model = DEEM().fit(soft)
+    model.save(tmp_path / "model")
+    told = DEEM.load(tmp_path / "model").predict(soft, return_probs=True)[1]
+    np.testing.assert_allclose(told, model.probas_, atol=1e-9)

@@ -53,7 +53,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _PRIOR_ANSWERS = 10.0
 """Each source's variance is shrunk towards that of all, which counts as so many answers."""
-_LEAST_SOURCES = 3
+_LEAST_SOURCES = 2
 _OWN = 0.25
 """The part of a source's variance that is its own, at least: the largest of a few loadings may come out near 1."""
 _WITHIN = 0.05

@@ -28,7 +28,7 @@ from deem_crowd.selection.candidates import Rater
 from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, agreement_weights, smoothed_votes
 from deem_crowd.selection.parts import Parts
-from deem_crowd.selection.selected import Selected
+from deem_crowd.selection.selected import Selected, settle
 from deem_crowd.selection.without_tables import read_off
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp, Member, WarmStart
@@ -107,12 +107,11 @@ def select(
     rival = None if hierarchy is None or not parts.hierarchy else hierarchy.bound
     tables = training.tables(beat=rival)
     told = groups.told(answers, group, design.reduce_array)
-    if gold is None:
-        instead = without_tables.instead(
-            training, answers, tables, (name, structured), hierarchy, told, group
-        )
-        if instead is not None:
-            return instead
+    instead = without_tables.instead(
+        training, answers, tables, (name, structured), hierarchy, told, group
+    )
+    if instead is not None:
+        return instead
     model = tables if hierarchy is None else hierarchy
     counted: pairs.Pairs | None = None
     power, why = told, "" if told is None else rows.GROUPED
@@ -156,7 +155,7 @@ def _by_field(
     mean = member.energy.fold(member.states)
     posterior = pool.pooled([mean], design)
     if gold is not None:
-        _settle(posterior, gold)
+        settle(posterior, gold)
     left_out = "left out: pairs of sources agree otherwise than it says"
     rater = Rater(design, tables)
     rater.in_pool(member, nan, 1 - pool.floor)
@@ -288,8 +287,8 @@ def _assembled(
         pool = replace(pool, correlation=correlation, caution=least)
     posterior = pool.pooled(posteriors, design)
     if gold is not None:
-        _settle(posterior, gold)
-        _settle(mean, gold)
+        settle(posterior, gold)
+        settle(mean, gold)
         shown = None
     rater = Rater(design, tables)
     for member, agreement, share in zip(members, agreements, shares, strict=True):
@@ -305,13 +304,6 @@ def _assembled(
     shown = read_off(design, mean, tables) if shown is None else shown
     each = tuple(members) if calibrate and gold is None else ()
     return Selected(candidates, tables, pool, posterior, mean, shown, warm_starts, each)
-
-
-def _settle(posterior: torch.Tensor, gold: torch.Tensor) -> None:
-    """Put known labels in, in place."""
-    settled = (gold >= 0).to(posterior.device)
-    labels = torch.nn.functional.one_hot(gold[gold >= 0], posterior.shape[1])
-    posterior[settled] = labels.to(posterior.device, posterior.dtype)
 
 
 def _posterior(design: DesignMatrix, energy: Energy, gold: torch.Tensor | None) -> torch.Tensor:

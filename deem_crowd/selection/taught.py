@@ -36,7 +36,7 @@ from deem_crowd.selection.chosen_by_label import answered_otherwise, by_label
 from deem_crowd.selection.known_tasks import LEAST_CHANCE, Known, in_order, logs
 from deem_crowd.selection.opinion_pool import OpinionPool, without_label
 from deem_crowd.selection.regression import FloatArray, IntArray, Regression
-from deem_crowd.selection.selected import Selected
+from deem_crowd.selection.selected import Selected, settle
 from deem_crowd.selection.without_tables import read_off
 
 MOST_WORK = 3e7
@@ -175,11 +175,10 @@ def _combined(
         of_pool * pool.correlation + of_apart * apart.correlation,
         apart.unanswered,
         of_pool * pool.caution + of_apart * apart.caution,
+        max(pool.smoothed, apart.smoothed),
     )
     posterior = mixed.posterior(design)
-    settled = gold >= 0
-    labels = torch.nn.functional.one_hot(gold[settled], design.n_classes)
-    posterior[settled.to(posterior.device)] = labels.to(posterior)
+    settle(posterior, gold)
     chosen = [replace(one, weight=of_pool * one.weight) for one in known.candidates]
     names = (rows.WITHOUT_GOLD, rows.REGRESSION, rows.CORRECTED)
     for name, score, weight in zip(names, told.held_out[1:], told.weights[1:], strict=True):
