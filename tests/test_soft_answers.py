@@ -281,6 +281,18 @@ def test_one_source_of_probabilities_is_taken_at_its_word() -> None:
     assert (found.argmax(1) == given.argmax(1)).all()
 
 
+@pytest.mark.parametrize("k", [2, 3])
+def test_many_known_labels_leave_one_source_of_probabilities_as_certain(k: int) -> None:
+    lost = []
+    for seed in range(4):
+        soft, truth = drawn(seed, k, [1.3], n=300, scale=[1.3])
+        gold = np.where(np.arange(300) < 150, truth, -1)
+        without, known = DEEM().fit(soft).probas_, DEEM().fit(soft, gold=gold).probas_
+        lost.append(log_loss(known[150:], truth[150:]) - log_loss(without[150:], truth[150:]))
+    print(np.mean(lost))
+    assert np.mean(lost) < 0.02
+
+
 @pytest.mark.parametrize("scale", [[1.0, 1.0], [3.0, 0.7]])
 def test_two_sources_of_probabilities_say_more_than_their_likeliest_classes(
     scale: list[float],

@@ -175,7 +175,7 @@ def _combined(
         of_pool * pool.correlation + of_apart * apart.correlation,
         apart.unanswered,
         of_pool * pool.caution + of_apart * apart.caution,
-        max(pool.smoothed, apart.smoothed),
+        _smoothed((of_pool * pool.floor, pool.smoothed), (of_apart * apart.floor, apart.smoothed)),
     )
     posterior = mixed.posterior(design)
     settle(posterior, gold)
@@ -192,6 +192,14 @@ def _combined(
         mean=posterior,
         weight=read_off(design, posterior, known.tables),
     )
+
+
+def _smoothed(*voices: tuple[float, float]) -> float:
+    """Return how many answers smooth the votes of several pools: the mean, weighted by what the votes count in each."""
+    total = sum(floor for floor, _ in voices)
+    if total <= 0:
+        return max(smoothed for _, smoothed in voices)
+    return sum(floor / total * smoothed for floor, smoothed in voices)
 
 
 def learn(
