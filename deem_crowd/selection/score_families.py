@@ -13,7 +13,13 @@ where the sum runs over all i ≠ j of different families and n_ij is the number
 number of its own (Schwarz, *Annals of Statistics* 6, 1978, for twice the half-likelihood). No family may be larger than
 the number of other families and single judges, the pairs across have to show a label, those among the judges outside
 any one family as well (a few good judges beside guessers are no family), and the mean partial correlation inside is
-:data:`_SHARED` at least: a few good judges beside others that share errors look like a family with less.
+:data:`_SHARED` at least.
+
+With less, a family looks like a few good judges beside others that share errors: where the mean correlations are a
+inside a family, b among the others and c between the two, either has errors in common if a b > c², and nothing else in
+the correlations says which. Such a partition is doubtful; if its sum is the smallest, it comes beside the best of the
+others, and :mod:`deem_crowd.selection.one_factor` chooses by whether answers then gather around as many points as there
+are classes.
 
 m scores of a family with partial correlation ρ given the label are worth m / (1 + (m − 1) ρ) independent ones (Kish,
 *Survey Sampling*, 1965). Errors that *all* judges share equally look like the label, and are not seen here.
@@ -53,11 +59,14 @@ class Partition:
         λ, from the pairs across families.
     power : shape (D,)
         What a score of each judge counts.
+    doubtful : Partition, optional
+        One that explains the correlations better, with a family that may be a few good judges.
     """
 
     family: IntArray
     loading: FloatArray
     power: FloatArray
+    doubtful: Partition | None = None
 
 
 def shows_label(common: FloatArray, product: FloatArray) -> bool:
@@ -88,6 +97,7 @@ def find(
         apart = common
     single = np.full(len(common), -1)
     best, least = (single, loadings(apart, apart * correlation)), np.inf
+    doubtful, least_of_doubtful = best, np.inf
     counts = np.ones(len(common))
     if given is not None:
         counts = _power(_told(given, best[1], common, correlation), common, number)
@@ -104,17 +114,23 @@ def find(
         ):
             continue
         loading = loadings(across, across * correlation)
-        if _least_shared(family, _partial(correlation, loading)) < _SHARED:
-            continue
         z = np.where(inside, 0.0, _deviations(apart, correlation, loading))
         cost = float((z**2).sum() / 2 + price * inside.sum() / 2)
-        if cost < least:
+        if _least_shared(family, _partial(correlation, loading)) < _SHARED:
+            if cost < least_of_doubtful:
+                doubtful, least_of_doubtful = (family, loading), cost
+        elif cost < least:
             best, least = (family, loading), cost
-    family, loading = best
-    shared = np.where(_together(family), _partial(correlation, loading), 0.0)
-    if given is not None:
-        shared = np.maximum(shared, _told(given, loading, common, correlation))
-    return Partition(family, loading, _power(shared, common, number))
+
+    def counted(
+        family: IntArray, loading: FloatArray, beside: Partition | None = None
+    ) -> Partition:
+        shared = np.where(_together(family), _partial(correlation, loading), 0.0)
+        if given is not None:
+            shared = np.maximum(shared, _told(given, loading, common, correlation))
+        return Partition(family, loading, _power(shared, common, number), beside)
+
+    return counted(*best, counted(*doubtful) if least_of_doubtful < least else None)
 
 
 def loadings(common: FloatArray, product: FloatArray) -> FloatArray:
