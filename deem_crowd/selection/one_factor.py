@@ -66,6 +66,8 @@ _ROUNDS, _SETTLED = 40, 1e-5
 """How often the shares of the classes are found anew at most, and the change below which this ends."""
 _SAME = 0.05
 """Up to so many squared standard errors apart, the means of sources are the same, as those of ranks are."""
+_GATHERED = 0.05
+"""φ up to which answers gather around the classes as they are."""
 _CLEARLY = 0.5
 """A doubtful family is one if without its errors φ is less than so much of what it is with them."""
 _PARTS = np.concatenate([[0.0], np.geomspace(0.005, 0.9, 25)])
@@ -250,9 +252,9 @@ def find(
         return Factor(sources.energy(shared, strength), loading, by.family, shared)
 
     first = read(found)
-    if found.doubtful is None:
+    if first.shared <= _GATHERED:
         return first
-    second = read(found.doubtful)
+    second = min(map(read, found.doubtful), key=lambda one: one.shared, default=first)
     return second if second.shared < _CLEARLY * first.shared else first
 
 

@@ -59,14 +59,14 @@ class Partition:
         λ, from the pairs across families.
     power : shape (D,)
         What a score of each judge counts.
-    doubtful : Partition, optional
-        One that explains the correlations better, with a family that may be a few good judges.
+    doubtful : tuple of Partition
+        Those that explain the correlations better, with families that may be a few good judges; the best one first.
     """
 
     family: IntArray
     loading: FloatArray
     power: FloatArray
-    doubtful: Partition | None = None
+    doubtful: tuple[Partition, ...] = ()
 
 
 def shows_label(common: FloatArray, product: FloatArray) -> bool:
@@ -97,7 +97,7 @@ def find(
         apart = common
     single = np.full(len(common), -1)
     best, least = (single, loadings(apart, apart * correlation)), np.inf
-    doubtful, least_of_doubtful = best, np.inf
+    doubtful: list[tuple[float, IntArray, FloatArray]] = []
     counts = np.ones(len(common))
     if given is not None:
         counts = _power(_told(given, best[1], common, correlation), common, number)
@@ -107,30 +107,27 @@ def find(
     for family in suggested:
         inside = _together(family)
         across = np.where(inside, 0.0, apart)
-        if not (
-            shows_label(across, across * correlation)
-            and _may_be(family, counts)
-            and _others_show(family, across, correlation)
-        ):
+        if not shows_label(across, across * correlation):
             continue
+        usual = _may_be(family, counts) and _others_show(family, across, correlation)
         loading = loadings(across, across * correlation)
         z = np.where(inside, 0.0, _deviations(apart, correlation, loading))
         cost = float((z**2).sum() / 2 + price * inside.sum() / 2)
-        if _least_shared(family, _partial(correlation, loading)) < _SHARED:
-            if cost < least_of_doubtful:
-                doubtful, least_of_doubtful = (family, loading), cost
+        if not usual or _least_shared(family, _partial(correlation, loading)) < _SHARED:
+            doubtful.append((cost, family, loading))
         elif cost < least:
             best, least = (family, loading), cost
 
     def counted(
-        family: IntArray, loading: FloatArray, beside: Partition | None = None
+        family: IntArray, loading: FloatArray, beside: tuple[Partition, ...] = ()
     ) -> Partition:
         shared = np.where(_together(family), _partial(correlation, loading), 0.0)
         if given is not None:
             shared = np.maximum(shared, _told(given, loading, common, correlation))
         return Partition(family, loading, _power(shared, common, number), beside)
 
-    return counted(*best, counted(*doubtful) if least_of_doubtful < least else None)
+    likelier = sorted((one for one in doubtful if one[0] < least), key=lambda one: one[0])
+    return counted(*best, tuple(counted(*one[1:]) for one in likelier))
 
 
 def loadings(common: FloatArray, product: FloatArray) -> FloatArray:
