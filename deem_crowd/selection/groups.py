@@ -68,8 +68,10 @@ def clear(answers: Answers, group: IntArray, reduce: Reduce = alone) -> IntArray
 
 
 def told(answers: Answers, group: IntArray | None, reduce: Reduce = alone) -> FloatArray | None:
-    """Return :func:`power` where a worker is in a group, else None."""
-    return None if group is None or (group < 0).all() else power(answers, group, reduce)
+    """Return :func:`power` where a group has two workers, else None: a single one repeats nobody."""
+    if group is None or np.bincount(group[group >= 0]).max(initial=0) < 2:
+        return None
+    return power(answers, group, reduce)
 
 
 def _asked(answers: Answers, group: IntArray, reduce: Reduce) -> npt.NDArray[np.intp]:

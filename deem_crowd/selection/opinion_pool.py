@@ -263,9 +263,10 @@ def without_label(
     Where sources repeat others, as the user says, their answers count ``power``, shape (D,), instead of one each.
     Labels then follow from that also where probabilities are shares of the votes.
     """
-    if between_classes(answers, design) and power is None:
-        return OpinionPool((null_model.common_skill(design, 1),), (1.0,), 1.0, smoothed=LITTLE)
     energy = null_model.common_skill(design, 1)
+    if between_classes(answers, design):
+        mean = OpinionPool((energy,), (1.0,), 1.0, smoothed=LITTLE)
+        return mean if power is None else replace(_counting(mean, power), floor=0.0, caution=1.0)
     pool = _counting(OpinionPool((energy,), (1.0,), floor=0.0), power)
     if one_sided.are_most(design.answers_named()):
         return pool

@@ -194,12 +194,13 @@ def _combined(
     )
 
 
-def _smoothed(*voices: tuple[float, float]) -> float:
-    """Return how many answers smooth the votes of several pools: the mean, weighted by what the votes count in each."""
-    total = sum(floor for floor, _ in voices)
+def _smoothed(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return how many answers smooth the votes of two pools: the mean, weighted by what the votes count in each."""
+    (first, of_first), (second, of_second) = one, other
+    total = first + second
     if total <= 0:
-        return max(smoothed for _, smoothed in voices)
-    return sum(floor / total * smoothed for floor, smoothed in voices)
+        return max(of_first, of_second)
+    return of_first + (of_second - of_first) * second / total  # exact where both are the same
 
 
 def learn(

@@ -164,7 +164,10 @@ def by_factor(
         why += f"; sources count less, {rows.GROUPED}"
     posterior = pool.posterior(design)
     settle(posterior, gold)
-    candidates = [*considered, rows.without_likelihood(rows.FACTOR, 1.0, why)]
+    candidates = [*considered, rows.without_likelihood(rows.FACTOR, 1 - floor, why)]
+    if floor > 0:
+        beside = "one correlation does not tell the better one of two sources, nor a label from shared errors"
+        candidates.append(rows.without_likelihood(rows.VOTES, floor, beside))
     shown = read_off(design, posterior, tables)
     skills = one_factor.skills(answers, design, posterior)
     return Selected(candidates, tables, pool, posterior, posterior, shown, skills=skills)
