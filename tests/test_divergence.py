@@ -82,9 +82,9 @@ def test_training_by_samples_ends_where_exact_training_does(name, gauge) -> None
 REAL = {
     "crowd/bluebird": (200, ["gibbs", "gwg", "dlp"]),
     "crowd/dog": (400, ["gibbs"]),
-    "crowd/product": (400, ["gwg"]),
-    "ensemble/tree3k": (200, ["gwg", "dlp"]),
-    "ensemble/condind": (200, ["gibbs", "dlp"]),
+    "crowd/product": (250, ["gwg"]),
+    "ensemble/tree3k": (100, ["gwg", "dlp"]),
+    "ensemble/condind": (100, ["gibbs", "dlp"]),
 }
 """Steps, and samplers: each is tried on three sets, and on all by `make fuzz`."""
 

@@ -61,7 +61,7 @@ def without_visible_label(seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
 def test_copies_that_are_named_count_less_where_the_answers_show_no_label() -> None:
     gained = []
-    for seed in range(60):
+    for seed in range(40):
         matrix, truth = without_visible_label(seed)
         found = DEEM(n_classes=2, groups={"one": [0, 1, 2]}).fit(matrix)
         why = found.selection_["why"].str.cat()

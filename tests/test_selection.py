@@ -169,13 +169,14 @@ def test_a_rare_class_is_about_as_rare_as_probabilities_say() -> None:
     """Votes smoothed by half an answer for each class would say of three votes against it that it has an eighth."""
     for seed in range(3):
         frame, truth = rare(seed)
+        often = (frame["label"] == "bad").groupby(frame["task"]).mean() > 0.5
+        voted = (often == (truth == "bad")).mean()
         for share in (None, {"bad": 0.01, "fine": 0.99}):
             agg = DEEMAggregator(class_balance=share).fit(frame)
             there = float((truth == "bad").mean())
             assert 0.5 * there < agg.probas_["bad"].mean() < 2.5 * there
-            votes = frame.groupby("task")["label"].agg(lambda said: said.mode()[0])
             right = (agg.labels_ == truth.loc[agg.labels_.index]).mean()
-            assert right > (votes == truth).mean() - 0.001
+            assert right > voted - 0.001
             found = (agg.labels_[truth == "bad"] == "bad").mean()
             assert found > 0.5
 

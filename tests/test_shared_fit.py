@@ -110,7 +110,7 @@ def test_the_result_is_that_of_one_process(tmp_path, parameters, shares) -> None
 
 @pytest.mark.parametrize("law", ["copies", "clique", "spammers"])
 def test_what_the_default_looks_for_is_found_together(tmp_path, law) -> None:
-    rows = laws.LAWS[law](0).answers
+    rows = laws.LAWS[law](0, 700).answers
     known = rows.drop_duplicates("task").set_index("task")["label"].iloc[:7]
     part = split(rows, 0.6, 0.4)
     groups = {"one": list(rows["worker"].unique()[:3])}

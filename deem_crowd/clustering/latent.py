@@ -16,6 +16,10 @@ from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 from deem_crowd.clustering.spectrum import normalised
 
 PASSES, _TOLERANCE = 300, 1e-6
+_CHOSEN_AT = (5, 20, 60)
+"""Passes at which α is chosen anew."""
+_COMPARED_FROM = _CHOSEN_AT[-1]
+"""The pass from which bounds are compared: before it α changes, and with it what they are bounds of."""
 _CONCENTRATIONS = (0.1, 0.3, 1.0, 3.0)
 """α is one of these, chosen by the bound."""
 
@@ -84,21 +88,23 @@ def expectation_maximisation(
     by_source = source_sums(own)
     names = np.asarray(by_source.sum(1)).ravel()
     posterior, alpha, before = start, 1.0, -np.inf
+    counts = np.asarray(xt @ posterior)
     for number in range(passes):
-        counts = np.asarray(xt @ posterior)
         totals = by_source @ counts
-        if number in (5, 20, 60):
+        if number in _CHOSEN_AT:
             alpha = max(_CONCENTRATIONS, key=lambda a: _table_evidence(counts, totals, names, a))
             before = -np.inf
         shares = posterior.sum(0) + 1.0
         log_table = digamma(counts + alpha) - digamma(totals + alpha * names[:, None])[own.source]
         log_prior = digamma(shares) - digamma(shares.sum())
         posterior = softmax(np.asarray(x @ log_table) + log_prior, axis=1)
-        bound = _bound(xt, by_source, names, posterior, alpha)
-        if number > 60 and bound - before < _TOLERANCE * own.answers.n_answers:
+        counts = np.asarray(xt @ posterior)
+        if number < _COMPARED_FROM and number < passes - 1:
+            continue
+        bound = _bound(counts, by_source, names, posterior, alpha)
+        if number > _COMPARED_FROM and bound - before < _TOLERANCE * own.answers.n_answers:
             break
         before = bound
-    counts = np.asarray(xt @ posterior)
     shares = posterior.sum(0) + 1.0
     return Fit(posterior, counts, shares / shares.sum(), bound, name)
 
@@ -130,14 +136,13 @@ def _table_evidence(
 
 
 def _bound(
-    xt: sparse.csr_matrix,
+    counts: FloatArray,
     by_source: sparse.csr_matrix,
     names: FloatArray,
     posterior: FloatArray,
     alpha: float,
 ) -> float:
     """Return the evidence of tables and class prior, and the entropy of the posterior, in nats."""
-    counts = np.asarray(xt @ posterior)
     value = _table_evidence(counts, by_source @ counts, names, alpha)
     k, shares = posterior.shape[1], posterior.sum(0)
     value += gammaln(k) + gammaln(shares + 1).sum() - gammaln(shares.sum() + k)

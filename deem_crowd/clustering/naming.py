@@ -61,8 +61,8 @@ def centred(own: OwnNames, start: FloatArray, name: str, passes: int = PASSES) -
         totals = (by_source @ counts)[seen]
         return float(cells - (gammaln(totals + sums) - gammaln(sums)).sum())
 
+    counts = np.asarray(xt @ posterior)
     for number in range(passes):
-        counts = np.asarray(xt @ posterior)
         if number < 20 or number % 5 == 0:
             naming = naming_of(counts, columns)
         if number in _CHOSEN_AT:
@@ -73,13 +73,13 @@ def centred(own: OwnNames, start: FloatArray, name: str, passes: int = PASSES) -
         table = digamma(total) - digamma(by_source @ total)[own.source]
         logits = np.asarray(x @ table) + digamma(shares) - digamma(shares.sum())
         posterior = softmax(logits, axis=1)
+        counts = np.asarray(xt @ posterior)
         if number <= _CHOSEN_AT[-1] and number < passes - 1:
             continue
-        bound = bound_of(evidence(np.asarray(xt @ posterior), floor, excess), posterior)
+        bound = bound_of(evidence(counts, floor, excess), posterior)
         if bound - before < _TOLERANCE * own.answers.n_answers:
             break
         before = bound
-    counts = np.asarray(xt @ posterior)
     shares = posterior.sum(0) + 1.0
     return Fit(posterior, counts, shares / shares.sum(), bound, name)
 

@@ -223,9 +223,8 @@ def _log_p_and_scores(energy: TaskEnergy, state: Tensor) -> tuple[Tensor, Tensor
 
 def one_hot(state: Tensor, n_classes: int, dtype: torch.dtype) -> Tensor:
     """Return the answers of a state, shape (..., T) to (..., T, K): zero where no answer exists."""
-    exists = (state >= 0)[..., None]
-    coded = torch.nn.functional.one_hot(state.clamp_min(0), n_classes)
-    return (coded * exists).to(dtype)
+    classes = torch.arange(n_classes, device=state.device)
+    return (state[..., None] == classes).to(dtype)
 
 
 def draw(logits: Tensor, generator: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ class GibbsWithGradients(MetropolisHastings):
 
     def log_proposal(self, score: Tensor, state: Tensor, mask: Tensor) -> Tensor:
         """Return log q of every change and, last, of staying, shape (..., B, T·K + 1)."""
-        same = torch.nn.functional.one_hot(state.clamp_min(0), score.shape[-1]).bool()
+        same = state.clamp_min(0)[..., None] == torch.arange(score.shape[-1], device=state.device)
         barred = same | ~mask[..., None]
         moves = (score / 2).masked_fill(barred, -torch.inf).flatten(-2)
         stay = moves.new_zeros((*moves.shape[:-1], 1))

@@ -48,7 +48,7 @@ class DiscreteLangevin(MetropolisHastings):
 
     def log_proposal(self, score: Tensor, state: Tensor, mask: Tensor) -> Tensor:
         """Return log q of each label of each answer, shape (..., B, T, K)."""
-        same = torch.nn.functional.one_hot(state.clamp_min(0), score.shape[-1]).bool()
+        same = state.clamp_min(0)[..., None] == torch.arange(score.shape[-1], device=state.device)
         return torch.log_softmax(score / 2 - (~same).to(score.dtype) / self.step_size, -1)
 
     def propose(

@@ -84,7 +84,10 @@ class Regression:
         own = _own_answers(features, k)
         seen = np.flatnonzero(features.getnnz(axis=0))
         features = features[:, seen]
-        back, own_back = features.T.tocsr(), [one.T.tocsr() for one in own]
+        back = features.T.tocsr()
+        # all classes in one matrix: a product of scipy's takes as long for a few answers as for thousands
+        by_class = sparse.vstack(own, format="csr")
+        by_worker = sparse.block_diag([one.T for one in own], format="csr")
         base = np.zeros((len(rows), k)) if self._base is None else self._base[rows]
         truth = np.eye(k)[known]
         d = own[0].shape[1]
@@ -92,13 +95,14 @@ class Regression:
         def loss(values: FloatArray) -> tuple[float, FloatArray]:
             scale, bias, skill = values[0], values[1 : 1 + k], values[1 + k : 1 + k + d]
             weight = values[1 + k + d :].reshape(-1, k)
-            logits = scale * base + self._here + bias + features @ weight + _by_class(own, skill)
+            of_answers = np.ascontiguousarray((by_class @ skill).reshape(k, -1).T)
+            logits = scale * base + self._here + bias + features @ weight + of_answers
             logits -= logsumexp(logits, axis=1, keepdims=True)
             off = (scale - self._usual) / _SCALE_SPREAD
             value = -(truth * logits).sum() + 0.5 * self._penalty * (weight**2).sum()
             value += 0.5 * self._common * ((bias**2).sum() + (skill**2).sum()) + 0.5 * off**2
             rest = np.exp(logits) - truth
-            of_skill = sum(one @ rest[:, c] for c, one in enumerate(own_back))
+            of_skill = sum((by_worker @ rest.T.ravel()).reshape(k, d))
             slope = np.concatenate(
                 [
                     [(rest * base).sum() + off / _SCALE_SPREAD],

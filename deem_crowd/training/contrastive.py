@@ -19,6 +19,7 @@ from torch import Tensor
 from deem_crowd.exceptions import UnsupportedError
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.network import Batch, Batches, LayeredTasks, Network, UnitTasks
+from deem_crowd.runtime.descent import Adam
 from deem_crowd.samplers.base import BlockEnergy, Sampler, one_hot
 from deem_crowd.training import joint
 from deem_crowd.training.chains import Chains
@@ -187,12 +188,9 @@ class _Trainer:
         n_held = int(how.validation_fraction * n_tasks) if how.early_stopping else 0
         held, taught = order[:n_held], order[n_held:]
         per_epoch = max(1, math.ceil(len(taught) / how.size(n_tasks)))
-        optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=how.learning_rate, betas=(how.momentum, 0.999)
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: _decay(how.schedule, step / max(1, n_epochs * per_epoch))
-        )
+        optimizer = Adam(self.network.parameters(), how.learning_rate, how.momentum)
+        optimizer.learning_rate *= _decay(how.schedule, 0)
+        n_steps, step = max(1, n_epochs * per_epoch), 0
         best, best_gap, since_best = self._weights(), math.inf, 0
         done = 0
         for epoch in range(n_epochs):
@@ -201,7 +199,8 @@ class _Trainer:
             shuffled = taught[self._shuffled(len(taught))]
             for tasks in shuffled.split(how.size(n_tasks)):
                 loss += self._step(self.batches.get(tasks), optimizer) * len(tasks)
-                schedule.step()
+                step += 1
+                optimizer.learning_rate = how.learning_rate * _decay(how.schedule, step / n_steps)
             done = epoch + 1
             self._note(loss / max(len(taught), 1), optimizer)
             if 2 * epoch < n_epochs:
@@ -224,7 +223,7 @@ class _Trainer:
 
     # ------------------------------------------------------------------ a step
 
-    def _step(self, batch: Batch, optimizer: torch.optim.Optimizer) -> float:
+    def _step(self, batch: Batch, optimizer: Adam) -> float:
         with torch.no_grad():
             frozen = self.network.bind(batch)
         state = self.chains.advance(frozen, batch.index, batch.mask, self.how.n_steps)
@@ -296,10 +295,10 @@ class _Trainer:
 
     # -------------------------------------------------------------- an epoch
 
-    def _note(self, loss: float, optimizer: torch.optim.Optimizer) -> None:
+    def _note(self, loss: float, optimizer: Adam) -> None:
         noted: dict[str, float | None] = {
             "loss": loss,
-            "learning_rate": float(optimizer.param_groups[0]["lr"]),
+            "learning_rate": optimizer.learning_rate,
             "acceptance": self.sampler.acceptance,
             "step_size": getattr(self.sampler, "step_size", None),
             "log_likelihood": self._log_likelihood(),

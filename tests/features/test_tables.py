@@ -35,19 +35,34 @@ def data():
     return frame, pd.DataFrame(x, columns=list("abcd")), names
 
 
+@pytest.fixture(scope="module")
+def by_task(data) -> pd.DataFrame:
+    """Features, with the task of each row."""
+    return data[1].assign(task=[f"t{i}" for i in range(N)])
+
+
+@pytest.fixture(scope="module")
+def model_of_frames(data, by_task) -> DEEMAggregator:
+    return DEEMAggregator().fit(data[0], features=by_task)
+
+
+@pytest.fixture(scope="module")
+def classifier_of_a_frame(data) -> CrowdClassifier:
+    frame, x, _ = data
+    return CrowdClassifier().fit(x.to_numpy(), frame)
+
+
 def forms(table: pd.DataFrame):
     polars = pl.DataFrame(table.to_dict("list"))
     return {"polars": polars, "lazy": polars.lazy(), "arrow": polars.to_arrow()}
 
 
 @pytest.mark.parametrize("form", ["polars", "lazy", "arrow"])
-def test_features_with_tasks_and_without(data, form) -> None:
+def test_features_with_tasks_and_without(data, by_task, model_of_frames, form) -> None:
     frame, x, _ = data
-    by_task = x.assign(task=[f"t{i}" for i in range(N)])
-    expected = DEEMAggregator().fit(frame, features=by_task)
     for features in (by_task.sample(frac=1, random_state=0), x):
         model = DEEMAggregator().fit(frame, features=forms(features)[form])
-        np.testing.assert_array_equal(model.probas_, expected.probas_)
+        np.testing.assert_array_equal(model.probas_, model_of_frames.probas_)
         again = model.predict_proba(frame, features=forms(features)[form])
         np.testing.assert_allclose(again, model.predict_proba(frame, features=by_task), atol=1e-12)
         asked = model.next_tasks(5, features=forms(features)[form])
@@ -72,12 +87,14 @@ def test_columns_of_a_table_go_by_their_names(data) -> None:
 
 
 @pytest.mark.parametrize("form", ["polars", "lazy", "arrow", "rows", "path"])
-def test_the_classifier_takes_answers_as_the_aggregator_does(data, form, tmp_path) -> None:
+def test_the_classifier_takes_answers_as_the_aggregator_does(
+    data, classifier_of_a_frame, form, tmp_path
+) -> None:
     frame, x, names = data
     path = tmp_path / "answers.csv"
     frame.to_csv(path, index=False)
     answers = {**forms(frame), "rows": frame.to_dict("records"), "path": path}[form]
-    expected = CrowdClassifier().fit(x.to_numpy(), frame)
+    expected = classifier_of_a_frame
     found = CrowdClassifier().fit(x.to_numpy(), answers)
     assert list(found.classes_) == sorted(set(names))
     np.testing.assert_array_equal(found.predict(x.to_numpy()), expected.predict(x.to_numpy()))

@@ -30,6 +30,7 @@ from deem_crowd.clustering.deep.features import (
     varying,
 )
 from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.descent import Adam
 from deem_crowd.runtime.progress import tracked
 
 _CHUNK = 4096
@@ -91,7 +92,7 @@ def trained(
 ) -> tuple[Autoencoder, list[float]]:
     """Return an autoencoder fitted to rows by Adam, and its mean squared error in each epoch."""
     network = Autoencoder(widths, generator)
-    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    optimiser = Adam(network.parameters(), learning_rate)
     errors = []
     for _ in tracked(range(epochs), "autoencoder", "epochs"):
         total = 0.0

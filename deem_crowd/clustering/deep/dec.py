@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from deem_crowd.clustering.deep.autoencoder import Autoencoder, Embedding, batches, encoded
 from deem_crowd.clustering.deep.features import FloatArray, IntArray, require
 from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.descent import SGD
 from deem_crowd.runtime.progress import watched
 
 
@@ -136,7 +137,7 @@ class DEC(Embedding):
     ) -> tuple[IntArray, pd.DataFrame]:
         """Move encoder and centres; return the labels and the history."""
         parameters = [*network.encoder.parameters(), centres]
-        optimiser = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
+        optimiser = SGD(parameters, 0.01, 0.9)
         rows: list[tuple[int, float, float]] = []
         labels: Tensor | None = None
         step = 0

@@ -12,6 +12,7 @@ import torch
 from deem_crowd.clustering.deep import ladder
 from deem_crowd.clustering.deep.features import FloatArray, IntArray
 from deem_crowd.exceptions import ParameterError
+from deem_crowd.runtime.descent import Adam
 
 _CHUNK = 2048
 """Rows of a block that is predicted at once."""
@@ -80,7 +81,7 @@ class LadderEnsemble:
         self._weights = weights
         widths = [X.shape[1], *layers, n_clusters]
         self.networks = ladder.LadderNetworks(widths, n_models, noise, generator)
-        self._optimiser = torch.optim.Adam(self.networks.parameters(), lr=learning_rate)
+        self._optimiser = Adam(self.networks.parameters(), learning_rate)
 
     def train(self, cluster: IntArray | None, names: IntArray | None) -> None:
         """Train some epochs; see :class:`Ensemble`."""

@@ -37,6 +37,7 @@ from deem_crowd.clustering.deep.generalisation import (
 from deem_crowd.clustering.deep.inner import LinearFit, largest_rate
 from deem_crowd.exceptions import DataError, ParameterError
 from deem_crowd.runtime.ambient import undisturbed
+from deem_crowd.runtime.descent import Adam
 from deem_crowd.runtime.progress import tracked
 
 _CELLS = 4_000_000
@@ -249,7 +250,7 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             return torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
 
         free = nn.Parameter(orthonormal(drawn(n, d1, k)).transpose(-1, -2).contiguous())
-        optimiser = torch.optim.Adam([free], lr=self.learning_rate)
+        optimiser = Adam([free], self.learning_rate)
         rate = self.inner_rate * largest_rate(spaces.second)
         temperature = self.temperature
         rows, turns = len(spaces.first), {int(a * self.n_steps) for a in self.anneal}
@@ -257,8 +258,7 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         for step in tracked(range(self.n_steps), "HUME", "steps"):
             if step in turns and step:
                 temperature /= 10
-                for group in optimiser.param_groups:
-                    group["lr"] /= 10
+                optimiser.learning_rate /= 10
             chosen = torch.randperm(rows, generator=generator, device=device)[:size]
             cut = min(max(1, round(self.train_share * size)), size - 1)
             start = drawn(n, d2, k) / d2**0.5
