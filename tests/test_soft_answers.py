@@ -341,3 +341,55 @@ def test_the_smoothing_of_probabilities_is_saved(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     told = DEEM.load(tmp_path / "model").predict(soft, return_probs=True)[1]
     np.testing.assert_allclose(told, model.probas_, atol=1e-9)
+
+
+def panel(seed: int, blocks: list[tuple[int, float, float, float]], k: int) -> tuple[Array, Array]:
+    """Return probabilities, shape (N, K, D), and classes: blocks of sources whose errors are correlated.
+
+    Each block is its number of sources, the correlation, and the range of their signals.
+    """
+    draw = np.random.default_rng(seed)
+    truth = draw.integers(k, size=500)
+    logits = []
+    for size, correlation, low, high in blocks:
+        common = np.sqrt(correlation) * draw.normal(size=(500, k))
+        for _ in range(size):
+            own = np.sqrt(1 - correlation) * draw.normal(size=(500, k))
+            logits.append(draw.uniform(low, high) * np.eye(k)[truth] + common + own)
+    scale = draw.uniform(0.5, 3, len(logits))
+    return softmax(np.stack(logits, 2) * scale), truth
+
+
+@pytest.mark.parametrize(
+    ("blocks", "k", "more"),
+    [
+        ([(4, 0.7, 0.6, 1.3), (4, 0.0, 0.6, 1.3)], 3, 0.1),
+        ([(4, 0.7, 0.6, 1.3), (4, 0.0, 0.6, 1.3)], 2, 0.08),
+        ([(3, 0.7, 0.6, 1.3), (5, 0.0, 0.6, 1.3)], 6, 0.2),
+        ([(3, 0.0, 1.5, 2.0), (5, 0.7, 0.3, 0.8)], 3, 0.2),
+    ],
+)
+def test_who_shares_errors_is_told_by_whether_answers_gather_around_the_classes(
+    blocks: list[tuple[int, float, float, float]],
+    k: int,
+    more: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gains = []
+    for seed in range(2):
+        soft, truth = panel(seed, blocks, k)
+        found = DEEM().fit(soft).probas_
+        with monkeypatch.context() as patched:
+            patched.setattr(one_factor, "_GATHERED", 1.0)  # doubtful families are not asked about
+            before = DEEM().fit(soft).probas_
+        gains.append(right(found, truth) - right(before, truth))
+    assert np.mean(gains) > more
+
+
+@pytest.mark.parametrize("k", [2, 3, 6])
+def test_independent_sources_are_no_family(k: int) -> None:
+    """Three that are much better than the rest look like one by their correlations."""
+    for blocks in ([(8, 0.0, 0.6, 1.3)], [(3, 0.0, 1.5, 2.0), (5, 0.0, 0.3, 0.8)]):
+        found = found_in(panel(1, blocks, k)[0])
+        assert found is not None
+        assert (found.family < 0).all()
