@@ -239,3 +239,80 @@ def test_workers_of_groups_who_are_not_there_are_named() -> None:
 def test_groups_are_for_the_model_that_is_chosen() -> None:
     with pytest.raises(ParameterError, match="groups is for the model that is chosen"):
         DEEMAggregator(groups=CLIQUE, subtypes=2).fit(laws.clique(0, 50).answers)
+
+
+def panel(seed: int, repeated: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return answers of four sources that follow one opinion and of four others, shape (N, 8), and the truth."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=500)
+
+    def said(right: float) -> np.ndarray:
+        return np.where(rng.random(len(truth)) < right, truth, 1 - truth)
+
+    opinion = said(0.7)
+    family = [
+        np.where(rng.random(len(truth)) < repeated, opinion, said(right))
+        for right in rng.uniform(0.6, 0.8, 4)
+    ]
+    return np.stack([*family, *(said(right) for right in rng.uniform(0.6, 0.8, 4))], 1), truth
+
+
+def right_and_lost(found: DEEM, truth: np.ndarray) -> tuple[float, float]:
+    probability = np.asarray(found.probas_)[np.arange(len(truth)), truth]
+    return float((found.labels_ == truth).mean()), float(-np.log(probability).mean())
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
+@pytest.mark.parametrize("named", [[0, 1], [4, 5], [0, 4, 5]])
+@pytest.mark.parametrize("repeated", [0.6, 0.95])
+def test_naming_the_wrong_sources_costs_little(named: list[int], repeated: float) -> None:
+    """Half of a family, two independent sources, or one of the family among two others."""
+    before, after = [], []
+    for seed in range(8):
+        matrix, truth = panel(seed, repeated)
+        before.append(right_and_lost(DEEM(n_classes=2).fit(matrix), truth))
+        after.append(right_and_lost(DEEM(n_classes=2, groups={"g": named}).fit(matrix), truth))
+    plain, found = np.mean(before, axis=0), np.mean(after, axis=0)
+    assert found[0] > plain[0] - 0.04, (found, plain)
+    assert found[1] < plain[1] + 0.07, (found, plain)
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
+@pytest.mark.parametrize("soft", [False, True])
+def test_groups_of_a_single_source_say_nothing(soft: bool) -> None:
+    answers = panel(0, 0.95)[0]
+    if soft:
+        answers = np.random.default_rng(0).dirichlet([1, 1, 1], size=(100, 1)).transpose(0, 2, 1)
+    alone = {"a": [0], "b": [answers.shape[-1] - 1]} if not soft else {"a": [0]}
+    plain, named = DEEM(), DEEM(groups=alone)
+    np.testing.assert_array_equal(plain.fit(answers).probas_, named.fit(answers).probas_)
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
+@pytest.mark.parametrize("repeated", [0.6, 0.95])
+def test_naming_the_right_sources_finds_no_family_among_the_others(repeated: float) -> None:
+    for seed in range(5):
+        matrix, truth = panel(seed, repeated)
+        found = DEEM(n_classes=2, groups={"g": [0, 1, 2, 3]}).fit(matrix)
+        plain = DEEM(n_classes=2).fit(matrix)
+        assert right_and_lost(found, truth)[0] > right_and_lost(plain, truth)[0] - 0.02
+        assert not found.selection_["why"].str.contains("famil").any()
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
+def test_naming_sources_of_ratings_helps_where_it_is_right_and_costs_little_else() -> None:
+    """Six steps; four of eight sources share what they are off by."""
+    right: dict[str, list[float]] = {"none": [], "true": [], "others": []}
+    named = {"none": None, "true": {"g": [0, 1, 2, 3]}, "others": {"g": [4, 5]}}
+    for seed in range(2, 5):
+        rng = np.random.default_rng(seed)
+        truth, off = rng.integers(6, size=400), 0.8 * rng.normal(size=400)
+        noise = rng.uniform(0.6, 1.4, 8) * rng.normal(size=(400, 8))
+        noise[:, :4] += off[:, None]
+        matrix = np.clip(np.round(truth[:, None] + noise), 0, 5).astype(int)
+        for name, groups_ in named.items():
+            found = DEEM(n_classes=6, ordered=True, groups=groups_).fit(matrix)
+            right[name].append(float((found.labels_ == truth).mean()))
+    none, true, others = (np.mean(found) for found in right.values())
+    assert true > none + 0.01, right
+    assert others > none - 0.025, right

@@ -229,7 +229,8 @@ def test_the_order_of_rows_and_idle_workers_change_nothing(seed) -> None:
 # ------------------------------------------------------------------------- calibration
 
 
-def test_correlation_by_its_definition() -> None:
+@pytest.mark.parametrize("group", [None, [0, -1, 0, -1], [1, 1, 0, 0]])
+def test_correlation_by_its_definition(group) -> None:
     rng = np.random.default_rng(0)
     matrix = rng.integers(-1, 3, (12, 4))
     matrix[:, 0] = rng.integers(3, size=12)
@@ -242,11 +243,19 @@ def test_correlation_by_its_definition() -> None:
         workers = np.flatnonzero(matrix[n] >= 0)
         c = tables[workers, k, k]
         s, sigma = (matrix[n, workers] == k) - c, np.sqrt(c * (1 - c))
-        pairs = ~np.eye(len(workers), dtype=bool)
+        number = (
+            np.arange(4) + 4
+            if group is None
+            else np.where(np.array(group) < 0, np.arange(4) + 4, group)
+        )
+        pairs = number[workers][:, None] != number[workers]
         shared += posterior[n, k] * (np.outer(s, s)[pairs]).sum()
         possible += posterior[n, k] * (np.outer(sigma, sigma)[pairs]).sum()
     value = within_task_correlation(
-        design_of(Answers.from_dense(matrix, 3)), torch.tensor(posterior), torch.tensor(tables)
+        design_of(Answers.from_dense(matrix, 3)),
+        torch.tensor(posterior),
+        torch.tensor(tables),
+        None if group is None else np.array(group),
     )
     assert value == pytest.approx(np.clip(shared / possible, 0, 1), abs=1e-12)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 from scipy.stats import norm
 
-from deem_crowd import Answers, DEEMAggregator
+from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.model.design import make_design
 from deem_crowd.selection import one_factor, score_families
 from deem_crowd.selection.candidates import COMMON, FACTOR
@@ -104,7 +104,24 @@ def test_scores_without_a_label_show_none(n: int, d: int) -> None:
     assert np.mean(found) <= 0.05  # 1 % are expected; 5 of 100 have a chance of 0.4 %
 
 
-def test_hard_answers_more_classes_and_two_sources_are_left_to_others() -> None:
+def test_two_sources_count_alike_half_beside_the_mean_of_their_scores() -> None:
+    frame, _ = scores(0, [0.9, 0.8], 400)
+    answers = adapters.from_scores(frame)
+    design = make_design(answers, "cpu", "float64", 2)
+    found = one_factor.find(answers, design)
+    assert found is not None
+    assert found.loading[0] == found.loading[1]
+    agg = DEEMAggregator().fit(answers)
+    assert answers.soft is not None
+    mean = answers.soft.reshape(-1, 2, 2).mean(1)
+    both = (found.energy.posterior(design).numpy() + mean) / 2
+    assert agg.probas_.index.equals(answers.tasks)
+    # correlated answers temper it, and a tenth of an answer smooths it
+    np.testing.assert_allclose(agg.probas_.to_numpy(), both, atol=0.06)
+    assert ((agg.probas_.to_numpy() > 0.5) == (both > 0.5)).mean() > 0.99
+
+
+def test_hard_answers_single_sources_and_answers_without_a_label_are_left_to_others() -> None:
     frame, _ = scores(0, [0.9, 0.9, 0.9], 200)
     soft = adapters.from_scores(frame)
     assert soft.soft is not None
@@ -113,9 +130,9 @@ def test_hard_answers_more_classes_and_two_sources_are_left_to_others() -> None:
             ["task", "worker", "label"]
         ]
     )
-    two = adapters.from_scores(frame[frame["worker"] != "j0"])
+    one = adapters.from_scores(frame[frame["worker"] == "j0"])
     third = np.random.default_rng(0).dirichlet(np.ones(3), size=(200, 3)).transpose(0, 2, 1)
-    for answers in (hard, two, Answers.from_soft(third)):
+    for answers in (hard, one, Answers.from_soft(third)):
         assert (
             one_factor.find(answers, make_design(answers, "cpu", "float64", answers.n_classes))
             is None
@@ -215,3 +232,44 @@ def test_good_judges_beside_guessers_are_no_family(seed: int) -> None:
     common = np.full((8, 8), 300.0)
     np.fill_diagonal(common, 0)
     assert (score_families.find(common, product, np.full(8, 300.0)).family < 0).all()
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_a_family_that_is_named_counts_by_how_its_errors_are_correlated(correlation: float) -> None:
+    """m answers of it are worth m / (1 + (m − 1) ρ)."""
+    rng = np.random.default_rng(0)
+    truth, noise = rng.integers(2, size=4000), rng.normal(size=(4000, 9))
+    noise[:, :4] = np.sqrt(1 - correlation) * noise[:, :4] + np.sqrt(correlation) * noise[:, [8]]
+    value = noise[:, :8] + 1.5 * truth[:, None]
+    product = 4000 * np.corrcoef(value.T)
+    np.fill_diagonal(product, 0)
+    common, given = 4000.0 * (1 - np.eye(8)), np.array([0, 0, 0, 0, -1, -1, -1, -1])
+    found = score_families.find(common, product, np.full(8, 4000.0), given)
+    np.testing.assert_allclose(1 / found.power[:4], 1 + 3 * correlation, atol=0.2)
+    np.testing.assert_array_equal(found.power[4:], 1)
+    np.testing.assert_allclose(found.loading, 0.6, atol=0.05)  # 0.75 / √(1 + 0.75²)
+
+
+def _alike(seed: int, correlation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of four judges whose errors are correlated and of four others, three classes."""
+    rng = np.random.default_rng(seed)
+    truth, shared = rng.integers(3, size=400), rng.normal(size=(400, 3, 1))
+    noise = rng.normal(size=(400, 3, 8))
+    noise[:, :, :4] = np.sqrt(1 - correlation) * noise[:, :, :4] + np.sqrt(correlation) * shared
+    odds = np.exp(noise + rng.uniform(0.6, 1.3, 8) * np.eye(3)[truth][:, :, None])
+    return odds / odds.sum(1, keepdims=True), truth
+
+
+@pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.FindingsWarning")
+@pytest.mark.parametrize("named", [[0, 1, 2, 3], [0, 1], [4, 5]])
+def test_naming_judges_loses_nothing_of_a_family_that_is_found(named: list[int]) -> None:
+    before, after = [], []
+    for seed in range(3):
+        answers, truth = _alike(seed, 0.95)
+        for kept, groups in ((before, None), (after, {"g": named})):
+            probas = np.asarray(DEEM(groups=groups).fit(answers).probas_)
+            lost = -np.log(probas[np.arange(len(truth)), truth]).mean()
+            kept.append(((probas.argmax(1) == truth).mean(), lost))
+    plain, found = np.mean(before, axis=0), np.mean(after, axis=0)
+    assert found[0] > plain[0] - 0.01, (found, plain)
+    assert found[1] < plain[1] + 0.02, (found, plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from deem_crowd import DEEM, Answers, DEEMAggregator
 from deem_crowd.decide import suspect_answers
 from deem_crowd.model.design import make_design
 from deem_crowd.selection import one_factor
-from deem_crowd.selection.candidates import FACTOR
+from deem_crowd.selection.candidates import FACTOR, VOTES
 
 Array = npt.NDArray[np.float64]
 
@@ -254,3 +255,141 @@ def test_wrong_answers_are_the_most_suspect(k: int) -> None:
     assert FACTOR in set(model.selection_["candidate"])
     rows = suspect_answers(model, answers=answers)
     assert roc_auc_score(rows["label"] != truth[rows["task"]], rows["score"]) > 0.85
+
+
+def test_known_labels_leave_probabilities_as_certain_as_they_should_be() -> None:
+    worlds = {"k": 5, "signal": [0.8, 1.0, 1.2, 1.4, 1.6, 1.8], "scale": [0.5, 1, 2, 4, 1, 0.5]}
+    lost = []
+    for seed in range(2):
+        soft, truth = drawn(seed, n=300, **worlds)
+        gold = np.where(np.arange(len(truth)) < 5, truth, -1)
+        without, known = DEEM().fit(soft), DEEM().fit(soft, gold=gold)
+        assert (known.labels_[:5] == truth[:5]).all()
+        rest = slice(5, None)
+        lost.append(
+            log_loss(known.probas_[rest], truth[rest])
+            - log_loss(without.probas_[rest], truth[rest])
+        )
+    assert np.mean(lost) < 0.05
+
+
+def test_one_source_of_probabilities_is_taken_at_its_word() -> None:
+    soft, _ = drawn(2, 4, [1.3])
+    given = soft[:, :, 0]
+    found = DEEM().fit(soft).probas_
+    np.testing.assert_allclose(found, (given + 0.1 / 4) / 1.1, atol=0.02)
+    assert (found.argmax(1) == given.argmax(1)).all()
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_many_known_labels_leave_one_source_of_probabilities_as_certain(k: int) -> None:
+    lost = []
+    for seed in range(1, 3):
+        soft, truth = drawn(seed, k, [1.3], n=300, scale=[1.3])
+        gold = np.where(np.arange(300) < 150, truth, -1)
+        without, known = DEEM().fit(soft).probas_, DEEM().fit(soft, gold=gold).probas_
+        lost.append(log_loss(known[150:], truth[150:]) - log_loss(without[150:], truth[150:]))
+    assert np.mean(lost) < 0.02
+
+
+def test_two_sources_that_agree_by_chance_are_taken_at_their_word_in_a_group_too() -> None:
+    soft = np.random.default_rng(0).dirichlet([1, 1, 1], size=(300, 2)).transpose(0, 2, 1)
+    plain, grouped = DEEM().fit(soft), DEEM(groups={"both": [0, 1]}).fit(soft)
+    np.testing.assert_allclose(plain.probas_, (soft.mean(2) + 0.05 / 3) / 1.05, atol=1e-9)
+    np.testing.assert_allclose(grouped.probas_, plain.probas_, atol=1e-3)
+
+
+def test_what_is_chosen_for_two_sources_says_what_it_counts() -> None:
+    soft, _ = drawn(0, 4, [1.0, 1.5])
+    told = DEEM().fit(soft).selection_
+    assert told[told["weight"] > 0].set_index("candidate")["weight"].to_dict() == {
+        FACTOR: 0.5,
+        VOTES: 0.5,
+    }
+
+
+@pytest.mark.parametrize("scale", [[1.0, 1.0], [3.0, 0.7]])
+def test_two_sources_of_probabilities_say_more_than_their_likeliest_classes(
+    scale: list[float],
+) -> None:
+    gains, lost = [], []
+    for seed in range(4):
+        soft, truth = drawn(seed, 4, [1.0, 1.5], scale=scale)
+        of_two, of_labels = DEEM().fit(soft).probas_, DEEM().fit(soft.argmax(1)).probas_
+        gains.append(right(of_two, truth) - right(of_labels, truth))
+        lost.append(log_loss(of_two, truth) - log_loss(soft.mean(2), truth))
+    assert np.mean(gains) > 0.03
+    assert np.mean(lost) < -0.05
+
+
+def test_features_beside_one_source_of_probabilities() -> None:
+    gains, lost = [], []
+    for seed in range(3):
+        soft, truth = drawn(seed, 4, [1.3], n=400)
+        draw = np.random.default_rng(seed)
+        features = draw.normal(size=(4, 8))[truth] * 0.6 + draw.normal(size=(400, 8))
+        alone, beside = DEEM().fit(soft).probas_, DEEM().fit(soft, features=features).probas_
+        gains.append(right(beside, truth) - right(alone, truth))
+        lost.append(log_loss(beside, truth) - log_loss(alone, truth))
+    assert np.mean(gains) > 0.05
+    assert np.mean(lost) < -0.2
+
+
+def test_the_smoothing_of_probabilities_is_saved(tmp_path: Path) -> None:
+    soft, _ = drawn(3, 3, [1.3, 1.0])
+    model = DEEM().fit(soft)
+    model.save(tmp_path / "model")
+    told = DEEM.load(tmp_path / "model").predict(soft, return_probs=True)[1]
+    np.testing.assert_allclose(told, model.probas_, atol=1e-9)
+
+
+def panel(seed: int, blocks: list[tuple[int, float, float, float]], k: int) -> tuple[Array, Array]:
+    """Return probabilities, shape (N, K, D), and classes: blocks of sources whose errors are correlated.
+
+    Each block is its number of sources, the correlation, and the range of their signals.
+    """
+    draw = np.random.default_rng(seed)
+    truth = draw.integers(k, size=500)
+    logits = []
+    for size, correlation, low, high in blocks:
+        common = np.sqrt(correlation) * draw.normal(size=(500, k))
+        for _ in range(size):
+            own = np.sqrt(1 - correlation) * draw.normal(size=(500, k))
+            logits.append(draw.uniform(low, high) * np.eye(k)[truth] + common + own)
+    scale = draw.uniform(0.5, 3, len(logits))
+    return softmax(np.stack(logits, 2) * scale), truth
+
+
+@pytest.mark.parametrize(
+    ("blocks", "k", "more"),
+    [
+        ([(4, 0.7, 0.6, 1.3), (4, 0.0, 0.6, 1.3)], 3, 0.1),
+        ([(4, 0.7, 0.6, 1.3), (4, 0.0, 0.6, 1.3)], 2, 0.08),
+        ([(3, 0.7, 0.6, 1.3), (5, 0.0, 0.6, 1.3)], 6, 0.2),
+        ([(3, 0.0, 1.5, 2.0), (5, 0.7, 0.3, 0.8)], 3, 0.2),
+    ],
+)
+def test_who_shares_errors_is_told_by_whether_answers_gather_around_the_classes(
+    blocks: list[tuple[int, float, float, float]],
+    k: int,
+    more: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gains = []
+    for seed in range(2):
+        soft, truth = panel(seed, blocks, k)
+        found = DEEM().fit(soft).probas_
+        with monkeypatch.context() as patched:
+            patched.setattr(one_factor, "_GATHERED", 1.0)  # doubtful families are not asked about
+            before = DEEM().fit(soft).probas_
+        gains.append(right(found, truth) - right(before, truth))
+    assert np.mean(gains) > more
+
+
+@pytest.mark.parametrize("k", [2, 3, 6])
+def test_independent_sources_are_no_family(k: int) -> None:
+    """Three that are much better than the rest look like one by their correlations."""
+    for blocks in ([(8, 0.0, 0.6, 1.3)], [(3, 0.0, 1.5, 2.0), (5, 0.0, 0.3, 0.8)]):
+        found = found_in(panel(1, blocks, k)[0])
+        assert found is not None
+        assert (found.family < 0).all()

@@ -91,7 +91,8 @@ def from_pairwise(
         words of arenas: model_a, model_b, tie (bothbad).
     flips : 'missing', 'tie' or 'sources'
         What becomes of a verdict that flips: no answer, a tie, or two sources, ``judge`` and ``judge (swapped)``, in
-        whose skills the bias then shows. With ``'sources'`` all verdicts are so divided.
+        whose skills the bias then shows. With ``'sources'`` all verdicts are so divided, so that the bias is learned
+        also where each pair was shown once.
     task, worker, label : hashable, optional
         The names of single columns, as in ``columns``.
     columns : mapping, optional
@@ -119,6 +120,12 @@ def from_pairwise(
     if flips == "sources":
         worker_ids = shown["worker"].astype(object)
         named = worker_ids.map(str) + SWAPPED
+        taken = named[shown["swapped"] & named.isin(worker_ids)].unique()
+        if len(taken):
+            raise DataError(
+                f"column 'worker': flips='sources' calls {counted(len(taken), 'source')} by a name that a judge has: "
+                f"{first_few(taken)}. Rename these judges."
+            )
         answers = shown.assign(worker=worker_ids.where(~shown["swapped"], named))
     else:
         key = ["task", "worker"]
@@ -304,7 +311,7 @@ def _orders(values: pd.Series, name: Hashable, swapped: Hashable | None) -> list
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip().casefold().replace(" ", "" if "," in str(value) else " ")
 

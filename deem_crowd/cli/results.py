@@ -77,7 +77,7 @@ def labels(labels: pd.Series, answers: Answers) -> pd.DataFrame:
 def with_middles(table: pd.DataFrame, aggregator: Any, answers: Answers) -> pd.DataFrame:
     """Return the labels, with columns ``median`` and ``mean`` beside them where DEEM fitted ordered classes."""
     from deem_crowd.estimators.aggregator import DEEMAggregator
-    from deem_crowd.estimators.fit import classes_in_order
+    from deem_crowd.estimators.ordering import classes_in_order
 
     if not isinstance(aggregator, DEEMAggregator) or not aggregator.__sklearn_is_fitted__():
         return table

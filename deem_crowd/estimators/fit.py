@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 
 from deem_crowd.data import index as ids
@@ -20,9 +19,10 @@ from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
 from deem_crowd.estimators.growth import growth_of
 from deem_crowd.estimators.information import information_of
 from deem_crowd.estimators.many_classes import SparseModel
+from deem_crowd.estimators.ordering import classes_in_order, warn_of_many_steps
 from deem_crowd.estimators.recipe import Recipe
 from deem_crowd.estimators.starts import ONE, continued, first_energy, if_any
-from deem_crowd.exceptions import DataError, DataWarning, first_few
+from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix, make_design
 from deem_crowd.model.energy import Energy
@@ -33,7 +33,7 @@ from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.progress import Progress, only_stage
 from deem_crowd.runtime.threads import as_many_threads_as_pay
 from deem_crowd.runtime.warning import warn
-from deem_crowd.selection import null_model, one_sided, select, taught
+from deem_crowd.selection import null_model, one_factor, one_sided, select, taught
 from deem_crowd.selection.candidates import Candidate, fallen_back
 from deem_crowd.selection.opinion_pool import OpinionPool, counting, without_label
 from deem_crowd.selection.selected import Selected
@@ -44,8 +44,6 @@ from deem_crowd.training.ending import entropy_of
 
 _FIRST = 2**13
 """Answers among which all classes of many occur, if they do."""
-_MOST_STEPS = 200
-"""Number of ordered classes above which tables become large."""
 
 
 @undisturbed
@@ -238,12 +236,8 @@ def _chosen(
 ) -> tuple[Outcome, Selected]:
     """Choose the model from the answers; without a posterior, these say nothing about a label."""
     ordered = classes_in_order(answers, recipe.ordered)
-    if ordered and answers.n_classes > _MOST_STEPS:
-        message = (
-            f"labels are ordered and have {answers.n_classes} different values; each worker's table has as many rows "
-            f"and columns. Round them to {_MOST_STEPS} steps or fewer: labels are as good, in less time and memory."
-        )
-        warn(message, DataWarning)
+    if ordered:
+        warn_of_many_steps(answers.n_classes)
     group = grouped.numbers(recipe.groups, answers.workers)
 
     def chosen(gold: torch.Tensor | None) -> Selected:
@@ -272,6 +266,9 @@ def _chosen(
         if selected.power is not None:
             even = counting(apart, 1 / torch.from_numpy(selected.power))
         outcome = _outcome(design, even.mean_energy(), history, apart.posterior(design))
+        if apart.smoothed < 1:  # answers are probabilities, of which one skill for all says little
+            own = one_factor.skills(answers, design, outcome.posterior)
+            outcome = replace(outcome, skills=own)
         return outcome, replace(selected, pool=apart)
     weight = selected.weight
     average = weight[design.answered].exp().mean(0).log()
@@ -281,25 +278,6 @@ def _chosen(
     if skills is None and selected.posterior is not None:
         skills = one_sided.skills(design, selected.posterior, outcome.skills)
     return (outcome if skills is None else replace(outcome, skills=skills)), selected
-
-
-def classes_in_order(answers: Answers, asked: bool | None) -> bool:
-    """Whether the classes are to be taken as ordered; two classes have nothing between them.
-
-    Raises
-    ------
-    DataError
-        If that is asked for, and nothing says in which order they are.
-    """
-    classes = answers.classes
-    by_category = isinstance(classes.dtype, pd.CategoricalDtype)
-    known = bool(classes.ordered) if isinstance(classes, pd.CategoricalIndex) else False
-    if asked and not known and (by_category or not pd.api.types.is_numeric_dtype(classes)):
-        raise DataError(
-            f"ordered=True needs labels with an order, and these are names ({first_few(classes)}). Pass numbers, or an "
-            "ordered categorical: df['label'] = pd.Categorical(df['label'], ['low', 'mid', 'high'], ordered=True)."
-        )
-    return (known if asked is None else asked) and len(classes) > 2
 
 
 def _outcome(

@@ -7,7 +7,8 @@ from deem_crowd.features.beside import AS_IS, Kept
 from deem_crowd.selection import candidates
 
 _TIMID, _SURE = (1.0, 16.0), (0.125, 1.0)
-"""Ranges of the power of the odds: for one usual skill or shares of votes, and for one factor."""
+"""Ranges of the power of the odds: for one usual skill or shares of votes, and for one factor. One factor beside the
+mean of probabilities may be either."""
 
 
 def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
@@ -44,7 +45,10 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
         why = "classes are ordered, and tables learned with features do not know the order"
     correlation = 0.0 if model.pool is None else model.pool.correlation
     powers = AS_IS
-    if common or candidates.FACTOR in chosen:
-        powers = _TIMID if common else _SURE
+    if common:
+        powers = _TIMID
+    elif candidates.FACTOR in chosen:
+        beside = model.pool is not None and model.pool.floor > 0
+        powers = (_SURE[0], _TIMID[1]) if beside else _SURE
     by_region = regional and not grouped and candidates.COPIES in chosen
     return Kept(why, correlation, powers, by_region)

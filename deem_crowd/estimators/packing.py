@@ -53,6 +53,7 @@ def pack(model: FittedModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
             "floor": model.pool.floor,
             "correlation": model.pool.correlation,
             "caution": model.pool.caution,
+            "smoothed": model.pool.smoothed,
             "unanswered": model.pool.unanswered,
             "class_log_odds": model.pool.class_log_odds,
             "class_shares": model.pool.class_shares,
@@ -167,6 +168,7 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
         weights, subtypes = list(described["weights"]), list(described["n_subtypes"])
         floor = described["floor"]
         correlation, caution = described.get("correlation", 0.0), described.get("caution", 0.0)
+        smoothed = described.get("smoothed", 1.0)
         unanswered, odds, known = (
             None if described.get(name) is None else tuple(described[name])
             for name in ("unanswered", "class_log_odds", "class_shares")
@@ -175,7 +177,15 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
         raise reader.damaged("the description of the pool is incomplete") from error
     numbers = all(
         isinstance(w, float | int) and 0 <= w <= 1
-        for w in [*weights, floor, correlation, caution, *(unanswered or ()), *(known or ())]
+        for w in [
+            *weights,
+            floor,
+            correlation,
+            caution,
+            smoothed,
+            *(unanswered or ()),
+            *(known or ()),
+        ]
     ) and all(
         one is None or (len(one) == k and abs(sum(one) - 1) < 1e-5) for one in (unanswered, known)
     )
@@ -194,6 +204,7 @@ def _unpack_pool(reader: Reader, d: int, k: int) -> OpinionPool | None:
         float(correlation),
         unanswered,
         float(caution),
+        float(smoothed),
         odds,
         known,
     )

@@ -16,7 +16,7 @@ from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.estimators.deem import DEEM
 from deem_crowd.estimators.featured import FEATURES
 from deem_crowd.estimators.inputs import opened
-from deem_crowd.exceptions import DataError, FormError
+from deem_crowd.exceptions import DataError, FormError, ParameterError
 from deem_crowd.learning.losses import CrowdLoss
 
 _SMALLEST = 1e-12
@@ -41,6 +41,9 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         copies.
     random_state : int, optional
         Draws the folds; None is 0.
+    n_classes : int, optional
+        K, for answers as a matrix of numbers; found from the answers if omitted. Needed where a class may be missing
+        among some of the tasks, as in the folds of ``cross_val_score`` and ``GridSearchCV``.
 
     Attributes
     ----------
@@ -55,9 +58,15 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Where X was a frame whose columns have names.
     """
 
-    def __init__(self, estimator: Any = None, random_state: int | None = None) -> None:
+    def __init__(
+        self,
+        estimator: Any = None,
+        random_state: int | None = None,
+        n_classes: int | None = None,
+    ) -> None:
         self.estimator = estimator
         self.random_state = random_state
+        self.n_classes = n_classes
 
     def fit(self, X: Any, answers: Any) -> CrowdClassifier:
         """Fit.
@@ -84,13 +93,18 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not isinstance(answers, pd.DataFrame):
             answers = opened(answers)
         wide = not isinstance(answers, pd.DataFrame | Answers) or _is_matrix(answers)
-        kind = DEEM if wide else DEEMAggregator
+        if self.n_classes is not None and not wide:
+            raise ParameterError(
+                "n_classes is for answers as a matrix of numbers; a long table and Answers have classes of their own. "
+                "Leave it out."
+            )
         if wide and isinstance(X, pd.DataFrame) and "task" not in X.columns:
             # row by row, whatever part of a table scikit-learn hands in
             X = X.reset_index(drop=True)
             if isinstance(answers, pd.DataFrame):
                 answers = answers.reset_index(drop=True)
-        model = kind(classifier=self.estimator, random_state=self.random_state)
+        how = {"classifier": self.estimator, "random_state": self.random_state}
+        model = DEEM(n_classes=self.n_classes, **how) if wide else DEEMAggregator(**how)
         model.fit(answers, features=X)
         if model.classifier_ is None:
             raise DataError(
@@ -154,7 +168,17 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if isinstance(y, pd.DataFrame):
             answers = y.fillna(-1).to_numpy(np.int64)
         proba = self.predict_proba(X)
-        q = np.full((len(proba), self.aggregator_.confusion_.shape[1]), _SMALLEST)
+        k = self.aggregator_.confusion_.shape[1]
+        if answers.size and answers.max() >= k:
+            raise DataError(
+                f"answers run to {answers.max()}, and those of fit ran to {k - 1}: where a class may be missing among "
+                f"the tasks of fit, say how many there are: CrowdClassifier(n_classes={answers.max() + 1})."
+            )
+        if sample_weight is not None and np.shape(sample_weight) != (len(answers),):
+            raise FormError(
+                f"sample_weight has shape {np.shape(sample_weight)}; it is ({len(answers)},), a number a task."
+            )
+        q = np.full((len(proba), k), _SMALLEST)
         q[:, self.classes_] = np.maximum(proba, _SMALLEST)
         loss = CrowdLoss(self.aggregator_, reduction="none")
         lost = loss(torch.from_numpy(np.log(q)), torch.tensor(answers))

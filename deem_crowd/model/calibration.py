@@ -46,7 +46,10 @@ MOST = 0.999
 
 
 def within_task_correlation(
-    design: DesignMatrix, posterior: torch.Tensor, tables: torch.Tensor
+    design: DesignMatrix,
+    posterior: torch.Tensor,
+    tables: torch.Tensor,
+    group: npt.NDArray[np.int64] | None = None,
 ) -> float:
     """Return ρ; 0 where it is negative, or where nothing tells.
 
@@ -57,6 +60,8 @@ def within_task_correlation(
     posterior : shape (N, K)
     tables : shape (D, K, K)
         p(answer | label) as [worker, answer, label].
+    group : integers, shape (D,), optional
+        Number of each worker's group, −1 for none: pairs inside groups do not count.
     """
     k = design.n_classes
     right = torch.diagonal(tables, dim1=1, dim2=2)
@@ -69,11 +74,20 @@ def within_task_correlation(
         return column_total(each.view(2 * k, -1).T).view(2, k).sum(1)
 
     both = torch.cat([surprise, variance.sqrt()], 2)
-    pairs = sum(of_logits(design, both, products), torch.zeros(2, dtype=torch.float64))
     # what a single answer adds, to be taken away again, is a sum over workers and labels
     counts = counts_of(design, posterior)
-    alone = torch.stack([(counts * surprise.square()).sum(), (counts * variance).sum()])
-    shared, possible = design.reduce(pairs) - alone
+    alone = counts * surprise.square(), counts * variance
+
+    def among(of: torch.Tensor, single: torch.Tensor) -> torch.Tensor:
+        pairs = sum(of_logits(design, of, products), torch.zeros(2, dtype=torch.float64))
+        return torch.as_tensor(design.reduce(pairs)) - single
+
+    shared, possible = among(both, torch.stack([one.sum() for one in alone]))
+    for number in range(0 if group is None else int(group.max(initial=-1)) + 1):
+        inside = torch.from_numpy(group == number)
+        single = torch.stack([one[inside].sum() for one in alone])
+        less = among(both * inside[:, None, None], single)
+        shared, possible = shared - less[0], possible - less[1]
     return min(max(float(shared / possible), 0.0), 1.0) if possible > 1e-9 else 0.0
 
 

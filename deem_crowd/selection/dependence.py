@@ -83,6 +83,11 @@ class Dependence:
         )
 
 
+def repeat(power: FloatArray) -> npt.NDArray[np.bool_]:
+    """Tell of which sources, whose answers count so much, it is worth saying that they repeat others, shape (D,)."""
+    return power < _LEAST_POWER
+
+
 def measure(counted: Pairs, n_answers: FloatArray) -> tuple[Dependence, Dependence]:
     """Compare how often pairs of sources agree with how often independent ones would, by two estimates of λ.
 

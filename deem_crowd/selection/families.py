@@ -87,10 +87,12 @@ class Partition:
         """Pairs inside families."""
         return int((self.sizes * (self.sizes - 1) // 2).sum())
 
-    @property
-    def explains(self) -> bool:
-        """Whether pairs across families fit and say something, and none is larger than the number of the others."""
-        others = len(self.sizes) + int((self.family < 0).sum()) - 1
+    def explains(self, counts: FloatArray) -> bool:
+        """Whether pairs across families fit and say something, and none is larger than the number of the others.
+
+        ``counts``, shape (n,), is what each source counts among the others; the sum is rounded.
+        """
+        others = len(self.sizes) + round(float(counts[self.family < 0].sum())) - 1
         fits = self.misfit < _MISFIT and self.support > dependence.EXCESS
         return fits and 0 < self.sizes.max(initial=0) <= others
 
@@ -105,7 +107,7 @@ class _Flattery(NamedTuple):
 _NONE = _Flattery(-np.inf, -np.inf)
 
 
-def find(counted: Pairs, skills: FloatArray) -> IntArray | None:
+def find(counted: Pairs, skills: FloatArray, power: FloatArray | None = None) -> IntArray | None:
     """Return the number of each worker's family, shape (D,), −1 for none; None where the model flatters no family.
 
     Parameters
@@ -114,12 +116,16 @@ def find(counted: Pairs, skills: FloatArray) -> IntArray | None:
         Among n of the D workers.
     skills : shape (D,)
         Chance-corrected skills by the model.
+    power : shape (D,), optional
+        What an answer of each worker counts in it, and a worker among the others; 1 if omitted. Pairs in groups that
+        are known have no tasks in common.
     """
     part = asked(counted)
     if part is None:
         return None
     n_answers, by_model = np.diag(part.common), skills[part.sources]
-    known = [one for one in partitions(part) if one.explains]
+    counts = np.ones(len(by_model)) if power is None else power[part.sources]
+    known = [one for one in partitions(part) if one.explains(counts)]
     flattered = [(one, _flattery(one, by_model, n_answers)) for one in known]
     against = [(one, by) for one, by in flattered if by.least > _FLATTERED]
     if not against:

@@ -23,7 +23,7 @@ from deem_crowd.selection.pairs import MAX_SOURCES, MIN_COMMON, FloatArray, Pair
 
 IntArray = npt.NDArray[np.int64]
 
-_TOLD = 0.5
+TOLD = 0.5
 """Share of the agreement that a group shares, before anything is seen."""
 
 
@@ -39,6 +39,13 @@ def power(answers: Answers, group: IntArray, reduce: Reduce = alone) -> FloatArr
     reduce : callable
         Where other processes hold further tasks.
     """
+    correlation = correlations(answers, group, reduce)
+    shared = np.where(group >= 0, np.append(correlation, 0.0)[group], 0.0)
+    return 1 / (1 + shared * _others(answers, group, reduce))
+
+
+def correlations(answers: Answers, group: IntArray, reduce: Reduce = alone) -> FloatArray:
+    """Return ρ of each group, shape (G,); parameters as of :func:`power`."""
     counted = pairs.count(answers, _asked(answers, group, reduce), reduce, least=1)
     same = _same(group[counted.sources])
     excess = _excess(counted, same)
@@ -46,15 +53,25 @@ def power(answers: Answers, group: IntArray, reduce: Reduce = alone) -> FloatArr
     for number in range(len(correlation)):
         inside = same & (group[counted.sources] == number)[:, None]
         common = np.where(inside, counted.common, 0.0)
-        told = _TOLD * MIN_COMMON
+        told = TOLD * MIN_COMMON
         correlation[number] = (told + (common * excess).sum() / 2) / (MIN_COMMON + common.sum() / 2)
-    shared = np.where(group >= 0, np.append(correlation, 0.0)[group], 0.0)
-    return 1 / (1 + shared * _others(answers, group, reduce))
+    return correlation
+
+
+def clear(answers: Answers, group: IntArray, reduce: Reduce = alone) -> IntArray:
+    """Return the groups of which the answers do not say that they share next to nothing, shape (D,), −1 for none.
+
+    ρ of the others is nearer to 0 than to what is supposed beforehand. Parameters are those of :func:`power`.
+    """
+    kept = np.append(correlations(answers, group, reduce) >= TOLD / 2, False)
+    return np.where(kept[group], group, -1)
 
 
 def told(answers: Answers, group: IntArray | None, reduce: Reduce = alone) -> FloatArray | None:
-    """Return :func:`power` where a worker is in a group, else None."""
-    return None if group is None or (group < 0).all() else power(answers, group, reduce)
+    """Return :func:`power` where a group has two workers, else None: a single one repeats nobody."""
+    if group is None or np.bincount(group[group >= 0]).max(initial=0) < 2:
+        return None
+    return power(answers, group, reduce)
 
 
 def _asked(answers: Answers, group: IntArray, reduce: Reduce) -> npt.NDArray[np.intp]:

@@ -27,7 +27,9 @@ u_n = Σ_i s_i (x_ni − m_i) gather, and errors spread these out. With a_n = Σ
 
 φ maximises the likelihood. With ā, the mean of a_n, in place of a_n, the log-odds given u_n are
 √(1 − φ) / (1 + φ (1 − Σ_k π_k²) ā / (K − 1)) times those above, with √(1 − φ) δ_i for δ_i in the brackets. Families of
-sources that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`).
+sources that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`). Correlations alone do
+not tell some of them from a few good sources beside others that share errors. If they are families, the errors that
+they share are what spread the sums out, and where they count less φ is :data:`_CLEARLY` smaller.
 
 One factor is used where pairs agree more than without a label: the sum of n_ij r_ij is more than
 :data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
@@ -53,7 +55,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _PRIOR_ANSWERS = 10.0
 """Each source's variance is shrunk towards that of all, which counts as so many answers."""
-_LEAST_SOURCES = 3
+_LEAST_SOURCES = 2
 _OWN = 0.25
 """The part of a source's variance that is its own, at least: the largest of a few loadings may come out near 1."""
 _WITHIN = 0.05
@@ -64,6 +66,10 @@ _ROUNDS, _SETTLED = 40, 1e-5
 """How often the shares of the classes are found anew at most, and the change below which this ends."""
 _SAME = 0.05
 """Up to so many squared standard errors apart, the means of sources are the same, as those of ranks are."""
+_GATHERED = 0.05
+"""φ up to which answers gather around the classes as they are."""
+_CLEARLY = 0.5
+"""A doubtful family is one if without its errors φ is less than so much of what it is with them."""
 _PARTS = np.concatenate([[0.0], np.geomspace(0.005, 0.9, 25)])
 """Values of φ that are tried."""
 
@@ -204,8 +210,7 @@ def find(
     answers, design : the same data
         N tasks, D workers.
     group : shape (D,), optional
-        Number of each worker's group of sources that share errors, −1 for none. No families are then sought, and the
-        caller makes these answers count less.
+        Number of each worker's group of sources that share errors, −1 for none. Their answers count less.
     """
     d, k = answers.n_workers, answers.n_classes
     if answers.soft is None or k < 2 or not _LEAST_SOURCES <= d <= MAX_SOURCES:
@@ -236,14 +241,21 @@ def find(
         return None
     given = None if group is None or (group < 0).all() else group
     found = score_families.find(common, product, directions * number, given)
-    loading = np.where(varies, found.loading, 0)
-    sources = _Sources(mean, variance, loading, found.power, shares)
     apart = (number * ((mean - shares) ** 2).sum(1) / variance)[varies]
-    if apart.mean() > _SAME:
-        sources = _of_labels(design, sources)
-    shared, strength = _shared(design, sources)
-    family = found.family if given is None else np.full(d, -1)
-    return Factor(sources.energy(shared, strength), loading, family, shared)
+
+    def read(by: score_families.Partition) -> Factor:
+        loading = np.where(varies, by.loading, 0)
+        sources = _Sources(mean, variance, loading, by.power, shares)
+        if apart.mean() > _SAME:
+            sources = _of_labels(design, sources)
+        shared, strength = _shared(design, sources)
+        return Factor(sources.energy(shared, strength), loading, by.family, shared)
+
+    first = read(found)
+    if first.shared <= _GATHERED:
+        return first
+    second = min(map(read, found.doubtful), key=lambda one: one.shared, default=first)
+    return second if second.shared < _CLEARLY * first.shared else first
 
 
 def _of_labels(design: DesignMatrix, sources: _Sources) -> _Sources:

@@ -1,9 +1,10 @@
 r"""Several energies that answer together: the posterior is a weighted mean of theirs and of the votes.
 
-    p(k | x_n) = (1 − f) Σ_j v_j p_j(k | x_n)  +  f · (votes_n[k] + u[k]) / (m_n + 1)
+    p(k | x_n) = (1 − f) Σ_j v_j p_j(k | x_n)  +  f · (votes_n[k] + w u[k]) / (m_n + w)
 
-with m_n the number of answers to task n. One answer more than there were smooths the votes. It names class k with
-probability
+with m_n the number of answers to task n. One answer more than there were smooths the votes: w = 1, but
+:data:`LITTLE` of an answer if answers are probabilities, which are even where a source is in doubt. It names class k
+with probability
 
     u[k] ∝ min(1/K, r π_k)
 
@@ -38,10 +39,13 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.rows import column_total, pieces, row_max, row_sum
 from deem_crowd.runtime.threads import each
 from deem_crowd.selection import null_model, one_sided, own_skills
+from deem_crowd.selection.one_factor import between_classes
 from deem_crowd.selection.pairs import MIN_COMMON, FloatArray
 
 FLOOR = 0.1
 """What the votes count at least where the correlation of answers is not asked."""
+LITTLE = 0.1
+"""w where answers are probabilities."""
 SHARPNESS = 3.0
 RARER = 10.0
 """r: a class whose share is below 1/(K r) gets less than the others of the answer that smooths the votes."""
@@ -68,6 +72,8 @@ class OpinionPool:
         (:mod:`deem_crowd.selection.presence`), since it may not have been shown to anybody.
     caution : float
         What the votes count besides, as far as labels stay: f of :mod:`deem_crowd.model.calibration`.
+    smoothed : float
+        w: how many answers the votes are smoothed with.
     class_log_odds, class_shares : tuple of float, optional
         Where the shares of the classes are known, K numbers each: what is added to the logarithm of the mean of the
         members and the votes (:mod:`deem_crowd.model.class_balance`); and these shares, which are then u as well as
@@ -80,6 +86,7 @@ class OpinionPool:
     correlation: float = 0.0
     unanswered: tuple[float, ...] | None = None
     caution: float = 0.0
+    smoothed: float = 1.0
     class_log_odds: tuple[float, ...] | None = None
     class_shares: tuple[float, ...] | None = None
 
@@ -111,10 +118,12 @@ class OpinionPool:
         self, posteriors: Sequence[torch.Tensor], votes: torch.Tensor, named: torch.Tensor
     ) -> torch.Tensor:
         """Return :meth:`pooled` of tasks from their numbers of votes, shape (n, K), and u."""
-        mixed = self.balanced(with_floor(self.mean(posteriors), votes, self.floor, named))
+        mixed = self.balanced(
+            with_floor(self.mean(posteriors), votes, self.floor, named, self.smoothed)
+        )
         pooled = tempered(mixed, votes, self.correlation)
         if self.caution > 0:
-            shares, answered = smoothed_votes(votes, named)
+            shares, answered = smoothed_votes(votes, named, self.smoothed)
             cautious = with_votes(pooled, shares, self.caution)
             pooled = cautious if bool(answered.all()) else torch.where(answered, cautious, pooled)
         apart = self.unanswered if self.class_shares is None else self.class_shares
@@ -138,7 +147,9 @@ class OpinionPool:
         """
         known = replace(self, class_log_odds=None, class_shares=tuple(shares.tolist()))
         mean = self.mean([energy.posterior(design) for energy in self.energies])
-        mixed = with_floor(mean, design.votes, self.floor, known._named(design.votes))
+        mixed = with_floor(
+            mean, design.votes, self.floor, known._named(design.votes), self.smoothed
+        )
         odds = log_odds(mixed[open_].cpu().double(), self.prior(), shares, design.group)
         return replace(known, class_log_odds=tuple(odds.tolist()))
 
@@ -199,25 +210,29 @@ def smoothing(prior: torch.Tensor) -> torch.Tensor:
 
 
 def smoothed_votes(
-    votes: torch.Tensor, named: torch.Tensor | None = None
+    votes: torch.Tensor, named: torch.Tensor | None = None, weight: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (votes + u) / (m + 1), shape (N, K), and whether a task has answers, shape (N, 1).
+    """Return (votes + w u) / (m + w), shape (N, K), and whether a task has answers, shape (N, 1).
 
-    ``named`` is u, shape (K,); 1/K if omitted.
+    ``named`` is u, shape (K,), 1/K if omitted, and ``weight`` is w.
     """
     total = row_sum(votes)[:, None]
     more = 1.0 / max(votes.shape[1], 1) if named is None else named
-    return (votes + more).div_(total + 1.0), total > 0
+    return (votes + weight * more).div_(total + weight), total > 0
 
 
 def with_floor(
-    posterior: torch.Tensor, votes: torch.Tensor, floor: float, named: torch.Tensor
+    posterior: torch.Tensor,
+    votes: torch.Tensor,
+    floor: float,
+    named: torch.Tensor,
+    weight: float = 1.0,
 ) -> torch.Tensor:
     """Mix a share of smoothed votes into a posterior, shape (N, K) each; tasks without answers stay as they are.
 
-    ``named`` is u, shape (K,).
+    ``named`` is u, shape (K,), and ``weight`` is w.
     """
-    shares, answered = smoothed_votes(votes, named)
+    shares, answered = smoothed_votes(votes, named, weight)
     mixed = shares.mul_(floor).add_(posterior, alpha=1 - floor)
     return mixed if bool(answered.all()) else torch.where(answered, mixed, posterior)
 
@@ -243,10 +258,15 @@ def without_label(
     have to share to be compared. Where most sources speak for one class, the shares of the votes say as little, since
     the others are silent on it: there is one skill, and probabilities are those of the usual one.
 
+    Probabilities are taken at their word: the result is their mean.
+
     Where sources repeat others, as the user says, their answers count ``power``, shape (D,), instead of one each.
     Labels then follow from that also where probabilities are shares of the votes.
     """
     energy = null_model.common_skill(design, 1)
+    if between_classes(answers, design):
+        mean = OpinionPool((energy,), (1.0,), 1.0, smoothed=LITTLE)
+        return mean if power is None else replace(_counting(mean, power), floor=0.0, caution=1.0)
     pool = _counting(OpinionPool((energy,), (1.0,), floor=0.0), power)
     if one_sided.are_most(design.answers_named()):
         return pool

@@ -13,7 +13,13 @@ where the sum runs over all i ≠ j of different families and n_ij is the number
 number of its own (Schwarz, *Annals of Statistics* 6, 1978, for twice the half-likelihood). No family may be larger than
 the number of other families and single judges, the pairs across have to show a label, those among the judges outside
 any one family as well (a few good judges beside guessers are no family), and the mean partial correlation inside is
-:data:`_SHARED` at least: a few good judges beside others that share errors look like a family with less.
+:data:`_SHARED` at least.
+
+With less, a family looks like a few good judges beside others that share errors: where the mean correlations are a
+inside a family, b among the others and c between the two, either has errors in common if a b > c², and nothing else in
+the correlations says which. Such a partition is doubtful; if its sum is the smallest, it comes beside the best of the
+others, and :mod:`deem_crowd.selection.one_factor` chooses by whether answers then gather around as many points as there
+are classes.
 
 m scores of a family with partial correlation ρ given the label are worth m / (1 + (m − 1) ρ) independent ones (Kish,
 *Survey Sampling*, 1965). Errors that *all* judges share equally look like the label, and are not seen here.
@@ -27,7 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.selection import linkage
+from deem_crowd.selection import groups, linkage
 from deem_crowd.selection.families import MOST_SOURCES, IntArray, numbers
 from deem_crowd.selection.pairs import MIN_COMMON, FloatArray
 
@@ -53,11 +59,14 @@ class Partition:
         λ, from the pairs across families.
     power : shape (D,)
         What a score of each judge counts.
+    doubtful : tuple of Partition
+        Those that explain the correlations better, with families that may be a few good judges; the best one first.
     """
 
     family: IntArray
     loading: FloatArray
     power: FloatArray
+    doubtful: tuple[Partition, ...] = ()
 
 
 def shows_label(common: FloatArray, product: FloatArray) -> bool:
@@ -77,32 +86,48 @@ def find(
     number : shape (D,)
         Scores of each judge.
     given : shape (D,), optional
-        Families that the user names, taken where pairs across them show a label; power is then 1.
+        Families that the user names. Where pairs across them show a label, λ comes from these, and others are sought
+        among them. The judges of a named family count less as far as they share errors, by :func:`_power`.
     """
     correlation = product / np.maximum(common, 1)
     price = np.log(max(float(number.max()), 2.0))
+    named = np.zeros(common.shape, dtype=bool) if given is None else _together(given)
+    apart = np.where(named, 0.0, common)
+    if not shows_label(apart, apart * correlation):
+        apart = common
     single = np.full(len(common), -1)
-    best, least = (single, loadings(common, product)), np.inf
-    suggested: Iterable[IntArray] = () if given is None else (given,)
-    if given is None and len(common) <= MOST_SOURCES:
-        suggested = _suggested(common, correlation)
+    best, least = (single, loadings(apart, apart * correlation)), np.inf
+    doubtful: list[tuple[float, IntArray, FloatArray]] = []
+    counts = np.ones(len(common))
+    if given is not None:
+        counts = _power(_told(given, best[1], common, correlation), common, number)
+    suggested: Iterable[IntArray] = (single,)
+    if len(common) <= MOST_SOURCES:
+        suggested = _suggested(apart, correlation)
     for family in suggested:
         inside = _together(family)
-        across = np.where(inside, 0.0, common)
-        if not shows_label(across, across * correlation) or (
-            given is None and not (_may_be(family) and _others_show(family, across, correlation))
-        ):
+        across = np.where(inside, 0.0, apart)
+        if not shows_label(across, across * correlation):
             continue
+        usual = _may_be(family, counts) and _others_show(family, across, correlation)
         loading = loadings(across, across * correlation)
-        if given is None and _least_shared(family, _partial(correlation, loading)) < _SHARED:
-            continue
-        z = np.where(inside, 0.0, _deviations(common, correlation, loading))
+        z = np.where(inside, 0.0, _deviations(apart, correlation, loading))
         cost = float((z**2).sum() / 2 + price * inside.sum() / 2)
-        if cost < least:
+        if not usual or _least_shared(family, _partial(correlation, loading)) < _SHARED:
+            doubtful.append((cost, family, loading))
+        elif cost < least:
             best, least = (family, loading), cost
-    if given is not None:
-        return Partition(*best, np.ones(len(common)))
-    return Partition(*best, _power(*best, common, correlation, number))
+
+    def counted(
+        family: IntArray, loading: FloatArray, beside: tuple[Partition, ...] = ()
+    ) -> Partition:
+        shared = np.where(_together(family), _partial(correlation, loading), 0.0)
+        if given is not None:
+            shared = np.maximum(shared, _told(given, loading, common, correlation))
+        return Partition(family, loading, _power(shared, common, number), beside)
+
+    likelier = sorted((one for one in doubtful if one[0] < least), key=lambda one: one[0])
+    return counted(*best, tuple(counted(*one[1:]) for one in likelier))
 
 
 def loadings(common: FloatArray, product: FloatArray) -> FloatArray:
@@ -151,10 +176,13 @@ def _together(family: IntArray) -> npt.NDArray[np.bool_]:
     return np.asarray(same)
 
 
-def _may_be(family: IntArray) -> bool:
-    """Whether no family is larger than the number of the others, of which there are two at least."""
+def _may_be(family: IntArray, counts: FloatArray) -> bool:
+    """Whether no family is larger than the number of the others, of which there are two at least.
+
+    ``counts``, shape (D,), is what each judge counts among the others; the sum is rounded.
+    """
     sizes = np.bincount(family[family >= 0])
-    others = len(sizes) + int((family < 0).sum()) - 1
+    others = len(sizes) + round(float(counts[family < 0].sum())) - 1
     return others >= 2 and int(sizes.max(initial=0)) <= others
 
 
@@ -178,22 +206,35 @@ def _deviations(common: FloatArray, correlation: FloatArray, loading: FloatArray
     return np.asarray(np.where(common >= MIN_COMMON, residual, 0.0))
 
 
-def _power(
-    family: IntArray,
-    loading: FloatArray,
-    common: FloatArray,
-    correlation: FloatArray,
-    number: FloatArray,
+def _told(
+    given: IntArray, loading: FloatArray, common: FloatArray, correlation: FloatArray
 ) -> FloatArray:
-    """Return 1 / (1 + c ρ), shape (D,), with c other members a task on average; 1 for single judges."""
-    shared = np.where(_together(family), common * _partial(correlation, loading), 0.0).sum(1)
-    return np.asarray(1 / (1 + shared / np.maximum(number, 1)))
+    """Return the correlation given the label, shape (D, D), inside families that the user names, the mean of each.
+
+    What is said counts as in :mod:`deem_crowd.selection.groups`.
+    """
+    told, partial = np.zeros(common.shape), _unbounded(correlation, loading)
+    for one in range(given.max() + 1):
+        inside = _together(np.where(given == one, 0, -1))
+        tasks, shared = common[inside].sum() / 2, (common * partial)[inside].sum() / 2
+        mean = (groups.TOLD * MIN_COMMON + shared) / (MIN_COMMON + tasks)
+        told[inside] = min(max(mean, 0.0), 1.0)
+    return told
+
+
+def _power(shared: FloatArray, common: FloatArray, number: FloatArray) -> FloatArray:
+    """Return 1 / (1 + c ρ), shape (D,), with c other members a task on average, from ρ of pairs, shape (D, D)."""
+    return np.asarray(1 / (1 + (common * shared).sum(1) / np.maximum(number, 1)))
 
 
 def _partial(correlation: FloatArray, loading: FloatArray) -> FloatArray:
     """Return the correlation given the label, shape (D, D), in [0, 1]."""
+    return np.clip(_unbounded(correlation, loading), 0, 1)
+
+
+def _unbounded(correlation: FloatArray, loading: FloatArray) -> FloatArray:
     within = np.sqrt(np.outer(1 - loading**2, 1 - loading**2))
-    return np.asarray(np.clip((correlation - np.outer(loading, loading)) / within, 0, 1))
+    return np.asarray((correlation - np.outer(loading, loading)) / within)
 
 
 def _least_shared(family: IntArray, partial: FloatArray) -> float:

@@ -15,23 +15,20 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.model.calibration import share_of_votes, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.model.expectation import counts_of
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import (
-    dependence,
-    exchangeable,
-    families,
     fields,
     groups,
     pairs,
+    repeating,
     without_tables,
 )
 from deem_crowd.selection.candidates import Rater
 from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, agreement_weights, smoothed_votes
 from deem_crowd.selection.parts import Parts
-from deem_crowd.selection.selected import Selected
+from deem_crowd.selection.selected import Selected, settle
 from deem_crowd.selection.without_tables import read_off
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp, Member, WarmStart
@@ -41,7 +38,6 @@ WORK = 6e7
 """Answers × classes that a member may go through, pass by pass."""
 LEAST_PASSES = 15
 _ANSWERS_A_CLASS = 10
-_FOUND = "and its skills contradict what pairs of sources say (correlation {:.2f})"
 _BESIDE = "chosen beside the tables whose bound is larger, since no third reading has a larger one"
 
 
@@ -111,12 +107,11 @@ def select(
     rival = None if hierarchy is None or not parts.hierarchy else hierarchy.bound
     tables = training.tables(beat=rival)
     told = groups.told(answers, group, design.reduce_array)
-    if gold is None:
-        instead = without_tables.instead(
-            training, answers, tables, (name, structured), hierarchy, told, group
-        )
-        if instead is not None:
-            return instead
+    instead = without_tables.instead(
+        training, answers, tables, (name, structured), hierarchy, told, group
+    )
+    if instead is not None:
+        return instead
     model = tables if hierarchy is None else hierarchy
     counted: pairs.Pairs | None = None
     power, why = told, "" if told is None else rows.GROUPED
@@ -128,51 +123,14 @@ def select(
                 return (
                     by_field  # without the pairs: that they agree more than tables say is explained
                 )
-        power, why = _repeating(training, answers, counted, number, model, told)
+        if told is None:
+            power, why, group = repeating.found(training, answers, counted, number, model)
+        else:
+            assert group is not None
+            power, why, group = repeating.beside(training, answers, counted, number, told, group)
     if power is not None:
-        return replace(_copies(training, tables, power, why), pairs=counted, power=power)
+        return replace(_copies(training, tables, power, why, group), pairs=counted, power=power)
     return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
-
-
-def _repeating(
-    training: Training,
-    answers: Answers,
-    counted: pairs.Pairs,
-    number: npt.NDArray[np.float64],
-    model: Member,
-    told: npt.NDArray[np.float64] | None,
-) -> tuple[npt.NDArray[np.float64] | None, str]:
-    """Return what an answer of each source counts, shape (D,), where sources repeat one another, and why; else None."""
-    design = training.design
-    skills = em.chance_corrected_skills(design, model)
-    if told is None:
-        family = exchangeable.find(counted, len(skills))
-        if family is not None:
-            why = exchangeable.described(family)
-            return groups.power(answers, family, design.reduce_array), why
-        family = families.find(counted, skills)
-        if family is not None and _cannot_explain(design, model, counted, family):
-            return groups.power(answers, family, design.reduce_array), families.described(family)
-    estimates: tuple[dependence.Dependence, ...] = dependence.measure(counted, number)
-    if training.taught:
-        # where most sources repeat others the second takes them for the truth, which gold has told from it
-        estimates = estimates[:1]
-    for between in estimates:
-        if between.contradicts(skills):
-            found = _FOUND.format(between.correlation(skills))
-            if told is None:
-                return between.power, found
-            return np.minimum(told, between.power), f"{rows.GROUPED}, {found}"
-    return told, "" if told is None else rows.GROUPED
-
-
-def _cannot_explain(
-    design: DesignMatrix, model: Member, counted: pairs.Pairs, family: npt.NDArray[np.int64]
-) -> bool:
-    """Tell whether pairs outside families agree more than a model's tables say."""
-    counts = counts_of(design, model.states).numpy()
-    priors = design.total(model.states).numpy() / max(design.n_tasks_in_all, 1)
-    return families.left_over(counted, family, counts, priors) > dependence.EXCESS
 
 
 def _by_field(
@@ -197,7 +155,7 @@ def _by_field(
     mean = member.energy.fold(member.states)
     posterior = pool.pooled([mean], design)
     if gold is not None:
-        _settle(posterior, gold)
+        settle(posterior, gold)
     left_out = "left out: pairs of sources agree otherwise than it says"
     rater = Rater(design, tables)
     rater.in_pool(member, nan, 1 - pool.floor)
@@ -214,9 +172,16 @@ def _by_field(
 
 
 def _copies(
-    training: Training, plain: Member, power: npt.NDArray[np.float64], why: str
+    training: Training,
+    plain: Member,
+    power: npt.NDArray[np.float64],
+    why: str,
+    group: npt.NDArray[np.int64] | None,
 ) -> Selected:
-    """Pool members in which sources that repeat others count less."""
+    """Pool members in which sources that repeat others count less.
+
+    Where groups are known, shape (D,), what answers of different groups have in common makes probabilities cautious.
+    """
     weight = torch.from_numpy(power)
     if training.progress is not None:  # two members more, and no subtypes
         training.progress.expect(training.progress.total + training.n_passes)
@@ -234,7 +199,9 @@ def _copies(
         (rows.TABLES, plain, left_out),
         (rows.COPIES, tables, chosen),
     ]
-    return _assembled(training, [structured, tables, tables], described, tables, calibrate=False)
+    # as without copies, steps of a scale may say more than tables
+    best = structured if training.ordered and structured.bound > tables.bound else tables
+    return _assembled(training, [structured, tables, best], described, tables, False, group)
 
 
 def _pooled(
@@ -282,6 +249,7 @@ def _assembled(
     described: Sequence[tuple[str, Member, str]],
     tables: Member,
     calibrate: bool,
+    group: npt.NDArray[np.int64] | None = None,
 ) -> Selected:
     """Weigh the voices, and read labels and tables off their pool."""
     design, gold, parts = training.design, training.gold, training.parts
@@ -306,7 +274,7 @@ def _assembled(
     for i, weight, agreement in zip(place, weights, agreed, strict=False):
         shares[i] += weight / (1 - by_votes)
         agreements[i] = agreement
-    asked = calibrate and parts.correlated
+    asked = (calibrate or group is not None) and parts.correlated
     least = FLOOR if parts.floor and not asked else 0.0
     floor = least + (1 - least) * by_votes
     pool = OpinionPool(tuple(m.energy for m in members), tuple(shares), floor)
@@ -314,13 +282,13 @@ def _assembled(
     shown: torch.Tensor | None = None
     if asked:
         shown = read_off(design, mean, tables)
-        correlation = within_task_correlation(design, mean, shown.exp())
+        correlation = within_task_correlation(design, mean, shown.exp(), group)
         least = share_of_votes(correlation, design.n_tasks_in_all) if parts.floor else 0.0
         pool = replace(pool, correlation=correlation, caution=least)
     posterior = pool.pooled(posteriors, design)
     if gold is not None:
-        _settle(posterior, gold)
-        _settle(mean, gold)
+        settle(posterior, gold)
+        settle(mean, gold)
         shown = None
     rater = Rater(design, tables)
     for member, agreement, share in zip(members, agreements, shares, strict=True):
@@ -336,13 +304,6 @@ def _assembled(
     shown = read_off(design, mean, tables) if shown is None else shown
     each = tuple(members) if calibrate and gold is None else ()
     return Selected(candidates, tables, pool, posterior, mean, shown, warm_starts, each)
-
-
-def _settle(posterior: torch.Tensor, gold: torch.Tensor) -> None:
-    """Put known labels in, in place."""
-    settled = (gold >= 0).to(posterior.device)
-    labels = torch.nn.functional.one_hot(gold[gold >= 0], posterior.shape[1])
-    posterior[settled] = labels.to(posterior.device, posterior.dtype)
 
 
 def _posterior(design: DesignMatrix, energy: Energy, gold: torch.Tensor | None) -> torch.Tensor:

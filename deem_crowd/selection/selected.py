@@ -52,3 +52,19 @@ class Selected:
     skills: torch.Tensor | None = None
     pairs: pairs.Pairs | None = None
     power: FloatArray | None = None
+
+
+def settle(posterior: torch.Tensor, gold: torch.Tensor | None) -> None:
+    """Put known labels into a posterior, in place.
+
+    Parameters
+    ----------
+    posterior : shape (N, K)
+    gold : LongTensor, shape (N,), optional
+        Known classes, −1 where unknown.
+    """
+    if gold is None:
+        return
+    known = gold >= 0
+    labels = torch.nn.functional.one_hot(gold[known], posterior.shape[1])
+    posterior[known.to(posterior.device)] = labels.to(posterior)

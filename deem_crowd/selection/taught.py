@@ -36,7 +36,7 @@ from deem_crowd.selection.chosen_by_label import answered_otherwise, by_label
 from deem_crowd.selection.known_tasks import LEAST_CHANCE, Known, in_order, logs
 from deem_crowd.selection.opinion_pool import OpinionPool, without_label
 from deem_crowd.selection.regression import FloatArray, IntArray, Regression
-from deem_crowd.selection.selected import Selected
+from deem_crowd.selection.selected import Selected, settle
 from deem_crowd.selection.without_tables import read_off
 
 MOST_WORK = 3e7
@@ -175,11 +175,10 @@ def _combined(
         of_pool * pool.correlation + of_apart * apart.correlation,
         apart.unanswered,
         of_pool * pool.caution + of_apart * apart.caution,
+        _smoothed((of_pool * pool.floor, pool.smoothed), (of_apart * apart.floor, apart.smoothed)),
     )
     posterior = mixed.posterior(design)
-    settled = gold >= 0
-    labels = torch.nn.functional.one_hot(gold[settled], design.n_classes)
-    posterior[settled.to(posterior.device)] = labels.to(posterior)
+    settle(posterior, gold)
     chosen = [replace(one, weight=of_pool * one.weight) for one in known.candidates]
     names = (rows.WITHOUT_GOLD, rows.REGRESSION, rows.CORRECTED)
     for name, score, weight in zip(names, told.held_out[1:], told.weights[1:], strict=True):
@@ -193,6 +192,15 @@ def _combined(
         mean=posterior,
         weight=read_off(design, posterior, known.tables),
     )
+
+
+def _smoothed(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return how many answers smooth the votes of two pools: the mean, weighted by what the votes count in each."""
+    (first, of_first), (second, of_second) = one, other
+    total = first + second
+    if total <= 0:
+        return max(of_first, of_second)
+    return of_first + (of_second - of_first) * second / total  # exact where both are the same
 
 
 def learn(

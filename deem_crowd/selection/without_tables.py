@@ -18,9 +18,9 @@ from deem_crowd.selection import null_model, one_factor, one_sided, presence, ra
 from deem_crowd.selection.candidates import Candidate, Rater
 from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.one_factor import Factor
-from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, counting
+from deem_crowd.selection.opinion_pool import FLOOR, LITTLE, OpinionPool
 from deem_crowd.selection.presence import Presence
-from deem_crowd.selection.selected import Selected
+from deem_crowd.selection.selected import Selected, settle
 from deem_crowd.training.em import Member
 from deem_crowd.training.hierarchical import Hierarchical
 
@@ -29,6 +29,8 @@ IntArray = npt.NDArray[np.int64]
 
 CORRELATION = 0.2
 """Between soft answers to one task given its label."""
+_OF_TWO = 0.5
+"""What the mean of the probabilities counts where there are two sources only."""
 _BETWEEN, _BELOW, _TOTAL = 1.51, 2.01, 2.0
 """Thresholds of the test for a label: of the eigenvalue where the bound lies between the two kinds of noise (2.3 % of
 noise exceed it), of the eigenvalue where the bound is below both (1 %), and of the total in the first case (2.3 %)."""
@@ -61,7 +63,10 @@ def instead(
     factor = None
     if one_factor.between_classes(answers, design) and not training.ordered:
         factor = one_factor.find(answers, design, group)
-    if factor is None and _show_label(tables, structured[1], hierarchy, answers, design):
+    if factor is None and (
+        training.gold is not None  # known labels say to tables what is a label
+        or _show_label(tables, structured[1], hierarchy, answers, design)
+    ):
         return None
     rater = Rater(design, tables)
     considered = [
@@ -75,7 +80,8 @@ def instead(
     if factor is None:
         factor = one_factor.find(answers, design, group)
     if factor is not None:
-        return by_factor(design, answers, tables, considered, factor, told)
+        named = told is not None
+        return by_factor(design, answers, tables, considered, factor, named, training.gold)
     return Selected(considered, tables, power=told)
 
 
@@ -140,22 +146,28 @@ def by_factor(
     tables: Member,
     considered: list[Candidate],
     factor: Factor,
-    power: FloatArray | None,
+    grouped: bool,
+    gold: torch.Tensor | None,
 ) -> Selected:
     """Return what follows from soft answers whose pairs are correlated as one label would make them."""
     # with probability φ an answer follows what its task suggests to all
     caution = share_of_votes(factor.shared**2, design.n_tasks_in_all)
-    pool = OpinionPool((factor.energy,), (1.0,), 0.0, CORRELATION, caution=caution)
+    # one correlation says nothing of which of two sources is the better one, or of what is a shared error
+    floor = 0.0 if (factor.loading > 0).sum() > 2 else _OF_TWO
+    pool = OpinionPool((factor.energy,), (1.0,), floor, CORRELATION, None, caution, LITTLE)
     why = "chosen: answers of pairs of sources are correlated as one label makes them"
     sizes = sorted(np.bincount(factor.family[factor.family >= 0]).tolist(), reverse=True)
     if sizes:
         sized = ", ".join(map(str, sizes))
         why += f"; families of sources that share errors count less (sizes: {sized})"
-    if power is not None:
-        pool = counting(pool, torch.from_numpy(power))
+    if grouped:
         why += f"; sources count less, {rows.GROUPED}"
     posterior = pool.posterior(design)
-    candidates = [*considered, rows.without_likelihood(rows.FACTOR, 1.0, why)]
+    settle(posterior, gold)
+    candidates = [*considered, rows.without_likelihood(rows.FACTOR, 1 - floor, why)]
+    if floor > 0:
+        beside = "one correlation does not tell the better one of two sources, nor a label from shared errors"
+        candidates.append(rows.without_likelihood(rows.VOTES, floor, beside))
     shown = read_off(design, posterior, tables)
     skills = one_factor.skills(answers, design, posterior)
     return Selected(candidates, tables, pool, posterior, posterior, shown, skills=skills)

@@ -266,3 +266,36 @@ def test_repeated_verdicts_are_said_and_the_last_counts() -> None:
     with pytest.warns(DataWarning, match="1 verdicts are repeated"):
         found = from_pairwise(frame)
     assert list(found.to_frame()["label"]) == ["B"]
+
+
+@pytest.mark.parametrize("column", ["label", "order"])
+def test_infinity_is_named_as_what_is_not_known(column: str) -> None:
+    with pytest.raises(DataError, match="inf"):
+        from_pairwise(BY_HAND.assign(**{column: np.inf}))
+
+
+def test_two_sources_never_become_one() -> None:
+    """A judge may have the name that the second source of another is given."""
+    other = BY_HAND.replace({"worker": {"y": "x (swapped)"}})
+    assert len(answers_of(other)) == len(AGREED)
+    with pytest.raises(DataError, match=r"by a name that a judge has: 'x \(swapped\)'"):
+        answers_of(other, flips="sources")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_two_sources_tell_the_bias_where_pairs_were_shown_once() -> None:
+    right: dict[str, list[float]] = {"missing": [], "sources": []}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        truth, size = rng.choice(["A", "B"], 400), (400, 5)
+        swapped = rng.random(size) < 0.5
+        good = np.where(rng.random(size) < 0.8, truth[:, None], rng.choice(["A", "B"], size))
+        shown = np.where(swapped, np.where(good == "A", "B", "A"), good)
+        shown = np.where(rng.random(size) < 0.5, "A", shown)
+        task, worker = np.indices(size)
+        columns = [task.ravel(), worker.ravel(), shown.ravel(), swapped.ravel()]
+        frame = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+        for flips, found in right.items():
+            agg = deem_crowd.DEEMAggregator().fit(from_pairwise(frame, flips=flips))
+            found.append(float((agg.labels_.sort_index().to_numpy() == truth).mean()))
+    assert np.mean(right["sources"]) > np.mean(right["missing"]) + 0.02, right

@@ -85,7 +85,13 @@ def test_sources_that_know_the_same_regions_do_not_repeat_each_other(few_fits: N
 
 @pytest.mark.parametrize(
     ("apart", "n_sources", "chosen", "more", "nearer"),
-    [(0.8, 2, COMMON, 0.01, 0.1), (2.8, 2, COMMON, 0.05, 0.1), (0.8, 3, FACTOR, 0, 0.02)],
+    [
+        (1.6, 1, COMMON, 0.03, 0.1),
+        (2.8, 1, COMMON, 0.05, 0.1),
+        (1.6, 2, FACTOR, 0.03, 0.1),
+        (2.8, 2, FACTOR, 0.05, 0.1),
+        (0.8, 3, FACTOR, 0, 0.02),
+    ],
 )
 def test_scores_that_tables_cannot_hold_are_not_learned_anew(
     apart: float, n_sources: int, chosen: str, more: float, nearer: float

@@ -13,7 +13,7 @@ from sklearn.datasets import load_wine
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsClassifier
 
-from deem_crowd import DEEM, DataError, DataWarning, DEEMAggregator, ParameterError
+from deem_crowd import DEEM, Answers, DataError, DataWarning, DEEMAggregator, ParameterError
 from deem_crowd.exceptions import FormError
 from deem_crowd.learning import (
     BootstrapLoss,
@@ -292,3 +292,29 @@ def test_crowd_classifier_of_a_matrix(wine):
     assert model.score(some, matrix) == pytest.approx(np.log(q.sum(axis=1)).mean(), abs=1e-4)
     with pytest.warns(DataWarning), pytest.raises(DataError, match="too little"):
         CrowdClassifier().fit(x[:5], matrix[:5])
+
+
+@pytest.mark.parametrize("absent", [1, 2])
+def test_a_class_may_be_missing_among_the_tasks_of_a_fold(absent) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) % 3
+    x = rng.normal(size=(60, 4)) + 3 * np.eye(3, 4)[truth]
+    answers = np.where(rng.random((60, 5)) < 0.8, truth[:, None], rng.integers(3, size=(60, 5)))
+    seen, rest = np.where(answers == absent, -1, answers)[:30], slice(30, 60)
+    model = CrowdClassifier(n_classes=3).fit(x[:30], seen)
+    assert model.classes_.tolist() == [k for k in range(3) if k != absent]
+    assert np.isfinite(model.score(x[rest], answers[rest]))
+    with pytest.raises(DataError, match="n_classes=3"):
+        CrowdClassifier().fit(x[:30], seen).score(x[rest], answers[rest])
+
+
+def test_what_does_not_fit_is_said() -> None:
+    rng = np.random.default_rng(0)
+    x, answers = rng.normal(size=(40, 3)), rng.integers(2, size=(40, 4))
+    x[:, 0] += 3 * answers[:, 0]
+    model = CrowdClassifier().fit(x, answers)
+    with pytest.raises(FormError, match=r"sample_weight has shape \(3,\); it is \(40,\)"):
+        model.score(x, answers, sample_weight=np.ones(3))
+    long = Answers.from_dense(answers, 2)
+    with pytest.raises(ParameterError, match="n_classes is for answers as a matrix"):
+        CrowdClassifier(n_classes=2).fit(x, long)
