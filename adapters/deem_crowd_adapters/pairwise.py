@@ -91,8 +91,8 @@ def from_pairwise(
         words of arenas: model_a, model_b, tie (bothbad).
     flips : 'missing', 'tie' or 'sources'
         What becomes of a verdict that flips: no answer, a tie, or two sources, ``judge`` and ``judge (swapped)``, in
-        whose skills the bias then shows. With ``'sources'`` all verdicts are so divided, so that the bias is learned
-        also where each pair was shown once.
+        whose skills the bias then shows. ``'sources'`` divides all verdicts in this way, so that the bias is learned
+        even if each pair was shown only once.
     task, worker, label : hashable, optional
         The names of single columns, as in ``columns``.
     columns : mapping, optional
@@ -108,7 +108,8 @@ def from_pairwise(
     MissingColumnError
         If a column is not there.
     DataError
-        If a value of the order or a verdict is not known; the message names them and the option.
+        If a value of the order or a verdict is not known; the message names them and the option. With
+        ``flips='sources'`` also if a judge already has the name of another judge's second source.
     ParameterError
     """
     if flips not in get_args(Flips):
@@ -123,8 +124,8 @@ def from_pairwise(
         taken = named[shown["swapped"] & named.isin(worker_ids)].unique()
         if len(taken):
             raise DataError(
-                f"column 'worker': flips='sources' calls {counted(len(taken), 'source')} by a name that a judge has: "
-                f"{first_few(taken)}. Rename these judges."
+                f"column 'worker': flips='sources' would give {counted(len(taken), 'source')} a name that a judge "
+                f"already has: {first_few(taken)}. Rename {'this judge' if len(taken) == 1 else 'these judges'}."
             )
         answers = shown.assign(worker=worker_ids.where(~shown["swapped"], named))
     else:

@@ -19,7 +19,7 @@ PASSES, _TOLERANCE = 300, 1e-6
 _CHOSEN_AT = (5, 20, 60)
 """Passes at which α is chosen anew."""
 _COMPARED_FROM = _CHOSEN_AT[-1]
-"""The pass from which bounds are compared: before it α changes, and with it what they are bounds of."""
+"""The pass from which bounds are compared: until then α changes, and with it the model that they belong to."""
 _CONCENTRATIONS = (0.1, 0.3, 1.0, 3.0)
 """α is one of these, chosen by the bound."""
 

@@ -266,7 +266,8 @@ def _chosen(
         if selected.power is not None:
             even = counting(apart, 1 / torch.from_numpy(selected.power))
         outcome = _outcome(design, even.mean_energy(), history, apart.posterior(design))
-        if apart.smoothed < 1:  # answers are probabilities, of which one skill for all says little
+        # answers are probabilities, which tell each source's own skill
+        if apart.smoothed < 1:
             own = one_factor.skills(answers, design, outcome.posterior)
             outcome = replace(outcome, skills=own)
         return outcome, replace(selected, pool=apart)

@@ -7,8 +7,8 @@ from deem_crowd.features.beside import AS_IS, Kept
 from deem_crowd.selection import candidates
 
 _TIMID, _SURE = (1.0, 16.0), (0.125, 1.0)
-"""Ranges of the power of the odds: for one usual skill or shares of votes, and for one factor. One factor beside the
-mean of probabilities may be either."""
+"""Ranges of the power of the odds: for one usual skill or shares of votes, which are timid, and for one factor, which
+is sure of itself. One factor beside the mean of probabilities may be either."""
 
 
 def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:

@@ -1,4 +1,4 @@
-"""Whether the classes of a fit are ordered."""
+"""Whether the classes of a fit are ordered, and a warning if there are many of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def classes_in_order(answers: Answers, asked: bool | None) -> bool:
 
 
 def warn_of_many_steps(n_classes: int) -> None:
-    """Warn where ordered classes are so many that tables become large."""
+    """Warn if there are so many ordered classes that tables become large."""
     if n_classes <= _MOST_STEPS:
         return
     message = (

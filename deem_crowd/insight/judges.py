@@ -40,9 +40,9 @@ class JudgeReport:
         Index ``label``: ``consensus``, the share of the labels; ``gold``, the share in gold; ``corrected``, the share
         among all tasks by prediction-powered inference, with ``low`` and ``high``. The corrected shares sum to 1.
     effective_sources : float
-        D² / Σ_ij ρ_ij, D at most, ρ_ij being the correlation of the errors of two sources on gold: how many independent
-        sources the D that have answers with gold are worth, errors that all share included. Pairs with fewer than ten
-        common tasks with gold count as independent; NaN where no other pair errs.
+        How many independent sources the D sources with answers on gold are worth, errors that all share included:
+        D² / Σ_ij ρ_ij, D at most, with ρ_ij the correlation of the errors of two sources on gold. Pairs with fewer than
+        ten common tasks with gold count as independent; NaN if no two sources that err have as many.
     n_gold : int
         Tasks with gold that are compared.
     level : float
@@ -66,7 +66,7 @@ class JudgeReport:
                 f"[{self.consensus['low']:.3f}, {self.consensus['high']:.3f}], kappa {self.consensus['kappa']:.3f}; "
                 f"best of {len(self.sources):,} sources {best:.3f}; "
                 + (
-                    "common errors are not known"
+                    "not known how many independent ones they are worth"
                     if np.isnan(self.effective_sources)
                     else f"worth {self.effective_sources:.1f} independent ones"
                 ),
@@ -85,7 +85,8 @@ def judge_report(
     The corrected share of a class is that of prediction-powered inference: with f the posterior and y gold (0 or 1),
     λ mean(f) over the tasks without gold + mean(y − λ f) over those with it, and its variance is the sum of the
     variances of the two means (Angelopoulos et al., Science 382, 2023). λ, common to all classes, makes the variance
-    least (PPI++, arXiv 2311.01453): useless labels get λ = 0, and gold alone counts. Intervals are Student's.
+    least (PPI++, arXiv 2311.01453): useless labels get λ = 0, and gold alone counts. Intervals are Student's; those
+    of a class that no gold label names, or that all name, also cover Wilson's interval by gold alone.
 
     Parameters
     ----------
@@ -201,7 +202,8 @@ def _prevalence(results: Results, truth: IntArray, level: float) -> pd.DataFrame
     reach = float(stats.t.ppf((1 + level) / 2, len(known) - 1)) * error
     low, high = share - reach, share + reach
     least, most = wilson(known.sum(axis=0), len(known), float(special.ndtri((1 + level) / 2)))
-    alike = known.std(axis=0) == 0  # then gold does not tell how far it scatters
+    # where gold shows no spread Student's interval would be too narrow
+    alike = known.std(axis=0) == 0
     low, high = (
         np.where(alike, np.minimum(low, least), low),
         np.where(alike, np.maximum(high, most), high),
@@ -253,8 +255,8 @@ def prediction_powered_mean(
 def independent_errors(results: Results, truth: IntArray) -> float:
     """Return Kish's effective number of sources by the correlation of their errors on gold; see :class:`JudgeReport`.
 
-    Correlations below 0 count as they are: by the positive ones alone, sources that err independently would be worth
-    half as many on few tasks, where chance makes half of the correlations positive.
+    Negative correlations count as they are. On few tasks chance makes about half of the correlations positive; if only
+    these counted, independent sources would seem to be worth far fewer.
     """
     data = results.answers
     true_label = truth[data.task]

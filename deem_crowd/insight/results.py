@@ -157,7 +157,7 @@ class Results:
         return known_labels.positions(known_labels.pairs(known), self.answers)
 
     def unseen(self, truth: IntArray) -> IntArray:
-        """Return known labels, shape (N,), without those that were given to fit, of which it was certain: −1 there."""
+        """Return known labels, shape (N,), with −1 for those that were given to fit: it has them right in any case."""
         return truth if self.known is None else np.where(self.known >= 0, -1, truth)
 
 

@@ -42,8 +42,8 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     random_state : int, optional
         Draws the folds; None is 0.
     n_classes : int, optional
-        K, for answers as a matrix of numbers; found from the answers if omitted. Needed where a class may be missing
-        among some of the tasks, as in the folds of ``cross_val_score`` and ``GridSearchCV``.
+        K, for answers as a matrix of numbers; found from the answers if omitted. Needed if a class may be missing in
+        the answers to some of the tasks, as in the folds of ``cross_val_score`` and ``GridSearchCV``.
 
     Attributes
     ----------
@@ -95,8 +95,8 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         wide = not isinstance(answers, pd.DataFrame | Answers) or _is_matrix(answers)
         if self.n_classes is not None and not wide:
             raise ParameterError(
-                "n_classes is for answers as a matrix of numbers; a long table and Answers have classes of their own. "
-                "Leave it out."
+                "n_classes is for answers as a matrix of numbers; a long table and Answers say which classes there "
+                "are. Leave it out."
             )
         if wide and isinstance(X, pd.DataFrame) and "task" not in X.columns:
             # row by row, whatever part of a table scikit-learn hands in
@@ -171,12 +171,13 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         k = self.aggregator_.confusion_.shape[1]
         if answers.size and answers.max() >= k:
             raise DataError(
-                f"answers run to {answers.max()}, and those of fit ran to {k - 1}: where a class may be missing among "
-                f"the tasks of fit, say how many there are: CrowdClassifier(n_classes={answers.max() + 1})."
+                f"answers name classes up to {answers.max()}, and fit knows classes up to {k - 1}. If a class may be "
+                f"missing from answers of fit, say how many there are: CrowdClassifier(n_classes={answers.max() + 1})."
             )
         if sample_weight is not None and np.shape(sample_weight) != (len(answers),):
             raise FormError(
-                f"sample_weight has shape {np.shape(sample_weight)}; it is ({len(answers)},), a number a task."
+                f"sample_weight has shape {np.shape(sample_weight)}; needed is ({len(answers)},), one weight "
+                "for each task."
             )
         q = np.full((len(proba), k), _SMALLEST)
         q[:, self.classes_] = np.maximum(proba, _SMALLEST)

@@ -28,7 +28,7 @@ _ROWS = 20
 def next_steps(results: Results, truth: IntArray | None) -> list[Section]:
     """Return the three sections, in the order: labels to keep, answers to doubt, tasks to ask about."""
     data = results.answers
-    if truth is not None:  # labels that were given to the fit are right whatever it does
+    if truth is not None:  # labels that were given to the fit are right in any case
         unseen = results.unseen(truth)
         truth = unseen if (unseen >= 0).any() else None
     consensus = Consensus(

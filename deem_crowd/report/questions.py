@@ -68,24 +68,24 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
     many = int((sure >= 0.95).sum())
     sentences.append(
         f"{counted(many, 'label')} of {len(sure):,} ({percent(many / len(sure))}) {'has' if many == 1 else 'have'} a "
-        f"confidence of 0.95 or more. The confidences expect {percent(sure.mean())} of all labels to be right."
+        f"confidence of 0.95 or more. By these confidences {percent(sure.mean())} of all labels should be right."
     )
     unseen = None if truth is None else results.unseen(truth)
     if unseen is not None and not ((unseen >= 0) & labelled).any():
         sentences.append(
-            "Labels are not compared with gold: all of it was given to the fit, or is for tasks without a label."
+            "Labels are not compared with gold: all of it was given to the fit, or belongs to tasks without a label."
         )
         unseen = None
     if unseen is not None:
         sentences.append(_on_gold(results, unseen))
     elif panel.groups:
         sentences.append(
-            "Some workers repeat one another (see below). Errors that they share look like agreement, so that fewer "
-            "labels may be right; check a few against gold."
+            "Some workers repeat one another (see below). Errors that they share look like agreement, so fewer labels "
+            "may be right: check a few against gold."
         )
     else:
         sentences.append(
-            "Errors that many workers share make it fewer, and cannot be seen without gold: check a few labels."
+            "If many workers share errors, fewer are right, which cannot be seen without gold: check a few."
         )
     missing = int((~labelled).sum())
     if missing:
@@ -114,7 +114,10 @@ def trust(results: Results, panel: Panel, truth: IntArray | None) -> Section:
 
 
 def _on_gold(results: Results, truth: IntArray) -> str:
-    """Return how many labels are right on gold that the fit has not seen, and whether confidence expects that."""
+    """Say how many labels are right on gold that the fit has not seen, and whether the confidences fit that.
+
+    ``truth``, shape (N,), is −1 elsewhere, and known for a labelled task at least.
+    """
     rated = (truth >= 0) & (results.label >= 0)
     number, right = int(rated.sum()), int((results.label == truth)[rated].sum())
     low, high = wilson(right, number)
@@ -235,7 +238,7 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
 
 
 def _by_errors(results: Results, truth: IntArray) -> str:
-    """Return how many independent sources the workers are worth who answered tasks with gold."""
+    """Say how many independent sources the workers who answered tasks with gold are worth."""
     number = len(np.unique(results.answers.worker[truth[results.answers.task] >= 0]))
     worth = independent_errors(results, truth)
     if np.isnan(worth):

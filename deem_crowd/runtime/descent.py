@@ -1,7 +1,7 @@
 """Steps of Adam and of SGD, by torch's own functions.
 
-The first optimiser of torch.optim that is made in a process loads torch's compiler, which takes seconds and is not used
-here. The functions behind these classes load nothing.
+The first optimiser of torch.optim in a process loads torch's compiler, which takes seconds and is not used here. The
+functions behind torch's classes, which are called here, load nothing.
 """
 
 from __future__ import annotations

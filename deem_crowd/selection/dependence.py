@@ -84,7 +84,7 @@ class Dependence:
 
 
 def repeat(power: FloatArray) -> npt.NDArray[np.bool_]:
-    """Tell of which sources, whose answers count so much, it is worth saying that they repeat others, shape (D,)."""
+    """Return which sources repeat others clearly enough to say so, by what their answers count, shape (D,) each."""
     return power < _LEAST_POWER
 
 

@@ -90,7 +90,7 @@ class Partition:
     def explains(self, counts: FloatArray) -> bool:
         """Whether pairs across families fit and say something, and none is larger than the number of the others.
 
-        ``counts``, shape (n,), is what each source counts among the others; the sum is rounded.
+        ``counts``, shape (n,), says how many sources each single one stands for among the others; their sum is rounded.
         """
         others = len(self.sizes) + round(float(counts[self.family < 0].sum())) - 1
         fits = self.misfit < _MISFIT and self.support > dependence.EXCESS
@@ -117,8 +117,8 @@ def find(counted: Pairs, skills: FloatArray, power: FloatArray | None = None) ->
     skills : shape (D,)
         Chance-corrected skills by the model.
     power : shape (D,), optional
-        What an answer of each worker counts in it, and a worker among the others; 1 if omitted. Pairs in groups that
-        are known have no tasks in common.
+        What an answer of each worker counts in the model, and how many sources the worker stands for; 1 if omitted.
+        Where groups are known, ``counted`` has no common tasks for pairs inside them.
     """
     part = asked(counted)
     if part is None:

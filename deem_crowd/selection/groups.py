@@ -59,16 +59,16 @@ def correlations(answers: Answers, group: IntArray, reduce: Reduce = alone) -> F
 
 
 def clear(answers: Answers, group: IntArray, reduce: Reduce = alone) -> IntArray:
-    """Return the groups of which the answers do not say that they share next to nothing, shape (D,), −1 for none.
+    """Return ``group``, shape (D,), with −1 for members of groups that share next to nothing by their answers.
 
-    ρ of the others is nearer to 0 than to what is supposed beforehand. Parameters are those of :func:`power`.
+    Their ρ is nearer to 0 than to :data:`TOLD`. Parameters are those of :func:`power`.
     """
     kept = np.append(correlations(answers, group, reduce) >= TOLD / 2, False)
     return np.where(kept[group], group, -1)
 
 
 def told(answers: Answers, group: IntArray | None, reduce: Reduce = alone) -> FloatArray | None:
-    """Return :func:`power` where a group has two workers, else None: a single one repeats nobody."""
+    """Return :func:`power` if a group has two workers or more, else None: a single one repeats nobody."""
     if group is None or np.bincount(group[group >= 0]).max(initial=0) < 2:
         return None
     return power(answers, group, reduce)

@@ -27,9 +27,9 @@ u_n = Σ_i s_i (x_ni − m_i) gather, and errors spread these out. With a_n = Σ
 
 φ maximises the likelihood. With ā, the mean of a_n, in place of a_n, the log-odds given u_n are
 √(1 − φ) / (1 + φ (1 − Σ_k π_k²) ā / (K − 1)) times those above, with √(1 − φ) δ_i for δ_i in the brackets. Families of
-sources that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`). Correlations alone do
-not tell some of them from a few good sources beside others that share errors. If they are families, the errors that
-they share are what spread the sums out, and where they count less φ is :data:`_CLEARLY` smaller.
+sources that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`). Some of them cannot be
+told by correlations alone from a few good sources beside others that share errors. If such a family is one, its errors
+spread the sums out, so φ falls once it counts less: below :data:`_CLEARLY` times what it was.
 
 One factor is used where pairs agree more than without a label: the sum of n_ij r_ij is more than
 :data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
@@ -67,9 +67,9 @@ _ROUNDS, _SETTLED = 40, 1e-5
 _SAME = 0.05
 """Up to so many squared standard errors apart, the means of sources are the same, as those of ranks are."""
 _GATHERED = 0.05
-"""φ up to which answers gather around the classes as they are."""
+"""φ up to which answers gather around the classes well enough, so that no doubtful family is considered."""
 _CLEARLY = 0.5
-"""A doubtful family is one if without its errors φ is less than so much of what it is with them."""
+"""A doubtful family is taken for one if φ falls below this share of what it was once its members count less."""
 _PARTS = np.concatenate([[0.0], np.geomspace(0.005, 0.9, 25)])
 """Values of φ that are tried."""
 

@@ -258,7 +258,7 @@ def without_label(
     have to share to be compared. Where most sources speak for one class, the shares of the votes say as little, since
     the others are silent on it: there is one skill, and probabilities are those of the usual one.
 
-    Probabilities are taken at their word: the result is their mean.
+    Where answers are probabilities, these are taken as they are: the result is their mean.
 
     Where sources repeat others, as the user says, their answers count ``power``, shape (D,), instead of one each.
     Labels then follow from that also where probabilities are shares of the votes.

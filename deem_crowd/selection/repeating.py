@@ -1,4 +1,4 @@
-"""What an answer of each source counts where sources repeat one another, found or named by the user."""
+"""What an answer of each source counts where sources repeat one another, as found by the fit or named by the user."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def found(
     number : shape (D,)
         Answers of each source.
     model : Member
-        Who may have followed sources that repeat one another.
+        The model that may have followed sources that repeat one another.
     """
     design = training.design
     skills = em.chance_corrected_skills(design, model)
@@ -62,16 +62,16 @@ def beside(
 ) -> tuple[FloatArray, str, IntArray]:
     """Return what an answer of each source counts, shape (D,), where groups are named, why, and all groups, (D,).
 
-    What repeats beside the named groups is found as without them, but by a model in which they count as told: if that
-    model follows nobody, nothing is sought. What pairs inside a named group agree says nothing of other families, if
-    the group shares something at all (:func:`groups.clear`).
+    Families beside the named groups are found in the same way as without groups, but by a model in which answers count
+    as ``told``. Agreement inside a named group says nothing of other families, so these pairs are left out, unless the
+    group shares next to nothing (:func:`groups.clear`).
 
     Parameters
     ----------
     training, answers, counted, number
         As in :func:`found`.
     told : shape (D,)
-        What answers count by the groups.
+        What an answer of each source counts by the named groups.
     group : shape (D,)
         Number of each worker's group, −1 for none.
     """
@@ -102,7 +102,7 @@ def _contradicted(
     """Return what answers count, and why, where a model with these skills has taken a clique for the truth."""
     estimates: tuple[dependence.Dependence, ...] = dependence.measure(counted, number)
     if training.taught:
-        # where most sources repeat others the second takes them for the truth, which gold has told from it
+        # where most sources repeat others the second takes them for the truth; gold has told the two apart already
         estimates = estimates[:1]
     for between in estimates:
         if between.contradicts(skills):
@@ -111,7 +111,7 @@ def _contradicted(
 
 
 def _outside(counted: Pairs, group: IntArray) -> Pairs:
-    """Return the pairs without those inside named groups, which then share no task."""
+    """Return the pairs, with no common tasks inside the groups of ``group``, shape (D,)."""
     of = group[counted.sources]
     same = (of[:, None] == of) & (of >= 0)
     np.fill_diagonal(same, False)

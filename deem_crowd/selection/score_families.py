@@ -17,9 +17,9 @@ any one family as well (a few good judges beside guessers are no family), and th
 
 With less, a family looks like a few good judges beside others that share errors: where the mean correlations are a
 inside a family, b among the others and c between the two, either has errors in common if a b > c², and nothing else in
-the correlations says which. Such a partition is doubtful; if its sum is the smallest, it comes beside the best of the
-others, and :mod:`deem_crowd.selection.one_factor` chooses by whether answers then gather around as many points as there
-are classes.
+the correlations says which. Such partitions are doubtful. Those with a smaller sum than the best of the others are
+returned beside it, and :mod:`deem_crowd.selection.one_factor` chooses by whether answers then gather around as many
+points as there are classes.
 
 m scores of a family with partial correlation ρ given the label are worth m / (1 + (m − 1) ρ) independent ones (Kish,
 *Survey Sampling*, 1965). Errors that *all* judges share equally look like the label, and are not seen here.
@@ -60,7 +60,7 @@ class Partition:
     power : shape (D,)
         What a score of each judge counts.
     doubtful : tuple of Partition
-        Those that explain the correlations better, with families that may be a few good judges; the best one first.
+        Partitions that explain the correlations better, but whose families may be a few good judges; best first.
     """
 
     family: IntArray
@@ -86,8 +86,8 @@ def find(
     number : shape (D,)
         Scores of each judge.
     given : shape (D,), optional
-        Families that the user names. Where pairs across them show a label, λ comes from these, and others are sought
-        among them. The judges of a named family count less as far as they share errors, by :func:`_power`.
+        Number of the family that the user names for each judge, −1 for none. If pairs across these families show a
+        label, λ and further families come from such pairs alone. Members count less as far as they share errors.
     """
     correlation = product / np.maximum(common, 1)
     price = np.log(max(float(number.max()), 2.0))
@@ -179,7 +179,7 @@ def _together(family: IntArray) -> npt.NDArray[np.bool_]:
 def _may_be(family: IntArray, counts: FloatArray) -> bool:
     """Whether no family is larger than the number of the others, of which there are two at least.
 
-    ``counts``, shape (D,), is what each judge counts among the others; the sum is rounded.
+    ``counts``, shape (D,), says how many judges each single one stands for among the others; their sum is rounded.
     """
     sizes = np.bincount(family[family >= 0])
     others = len(sizes) + round(float(counts[family < 0].sum())) - 1
@@ -211,7 +211,7 @@ def _told(
 ) -> FloatArray:
     """Return the correlation given the label, shape (D, D), inside families that the user names, the mean of each.
 
-    What is said counts as in :mod:`deem_crowd.selection.groups`.
+    What the user says counts as much as in :mod:`deem_crowd.selection.groups`.
     """
     told, partial = np.zeros(common.shape), _unbounded(correlation, loading)
     for one in range(given.max() + 1):

@@ -180,7 +180,8 @@ def _copies(
 ) -> Selected:
     """Pool members in which sources that repeat others count less.
 
-    Where groups are known, shape (D,), what answers of different groups have in common makes probabilities cautious.
+    Where groups are known, ``group``, shape (D,), has their numbers, and errors that answers of different groups share
+    make probabilities more cautious.
     """
     weight = torch.from_numpy(power)
     if training.progress is not None:  # two members more, and no subtypes
@@ -199,7 +200,7 @@ def _copies(
         (rows.TABLES, plain, left_out),
         (rows.COPIES, tables, chosen),
     ]
-    # as without copies, steps of a scale may say more than tables
+    # as without copies, the model of steps on a scale may say more than tables
     best = structured if training.ordered and structured.bound > tables.bound else tables
     return _assembled(training, [structured, tables, best], described, tables, False, group)
 

@@ -30,7 +30,7 @@ IntArray = npt.NDArray[np.int64]
 CORRELATION = 0.2
 """Between soft answers to one task given its label."""
 _OF_TWO = 0.5
-"""What the mean of the probabilities counts where there are two sources only."""
+"""The weight of the mean of the probabilities if there are only two sources."""
 _BETWEEN, _BELOW, _TOTAL = 1.51, 2.01, 2.0
 """Thresholds of the test for a label: of the eigenvalue where the bound lies between the two kinds of noise (2.3 % of
 noise exceed it), of the eigenvalue where the bound is below both (1 %), and of the total in the first case (2.3 %)."""
@@ -64,7 +64,7 @@ def instead(
     if one_factor.between_classes(answers, design) and not training.ordered:
         factor = one_factor.find(answers, design, group)
     if factor is None and (
-        training.gold is not None  # known labels say to tables what is a label
+        training.gold is not None  # known labels tell tables what the label is
         or _show_label(tables, structured[1], hierarchy, answers, design)
     ):
         return None
@@ -152,7 +152,7 @@ def by_factor(
     """Return what follows from soft answers whose pairs are correlated as one label would make them."""
     # with probability φ an answer follows what its task suggests to all
     caution = share_of_votes(factor.shared**2, design.n_tasks_in_all)
-    # one correlation says nothing of which of two sources is the better one, or of what is a shared error
+    # one correlation tells neither the better of two sources nor a label from shared errors
     floor = 0.0 if (factor.loading > 0).sum() > 2 else _OF_TWO
     pool = OpinionPool((factor.energy,), (1.0,), floor, CORRELATION, None, caution, LITTLE)
     why = "chosen: answers of pairs of sources are correlated as one label makes them"
@@ -166,7 +166,9 @@ def by_factor(
     settle(posterior, gold)
     candidates = [*considered, rows.without_likelihood(rows.FACTOR, 1 - floor, why)]
     if floor > 0:
-        beside = "one correlation does not tell the better one of two sources, nor a label from shared errors"
+        beside = (
+            "one correlation tells neither the better of two sources nor a label from shared errors"
+        )
         candidates.append(rows.without_likelihood(rows.VOTES, floor, beside))
     shown = read_off(design, posterior, tables)
     skills = one_factor.skills(answers, design, posterior)

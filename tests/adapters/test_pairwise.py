@@ -278,7 +278,7 @@ def test_two_sources_never_become_one() -> None:
     """A judge may have the name that the second source of another is given."""
     other = BY_HAND.replace({"worker": {"y": "x (swapped)"}})
     assert len(answers_of(other)) == len(AGREED)
-    with pytest.raises(DataError, match=r"by a name that a judge has: 'x \(swapped\)'"):
+    with pytest.raises(DataError, match=r"a name that a judge already has: 'x \(swapped\)'"):
         answers_of(other, flips="sources")
 
 

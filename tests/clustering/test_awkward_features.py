@@ -37,13 +37,15 @@ def test_empty_clusters_are_told(name, change) -> None:
         model = fitted(name, X)
     said = [str(w.message) for w in caught if issubclass(w.category, DataWarning)]
     found = len(np.unique(model.labels_))
-    assert any(f"n_clusters=3, and labels_ names {found}" in text for text in said) == (found < 3)
+    assert any(f"n_clusters=3, but labels_ names only {found}" in text for text in said) == (
+        found < 3
+    )
 
 
 @pytest.mark.parametrize("name", ["DEC", "HUME"])
 def test_some_fits_have_empty_clusters(name) -> None:
     X = make_blobs(90, 6, centers=3, random_state=0)[0] + 1e4
-    with pytest.warns(DataWarning, match=r"labels_ names 1: .* one scale"):
+    with pytest.warns(DataWarning, match=r"labels_ names only 1: .* one scale"):
         fitted(name, X)
 
 

@@ -313,7 +313,7 @@ def test_what_does_not_fit_is_said() -> None:
     x, answers = rng.normal(size=(40, 3)), rng.integers(2, size=(40, 4))
     x[:, 0] += 3 * answers[:, 0]
     model = CrowdClassifier().fit(x, answers)
-    with pytest.raises(FormError, match=r"sample_weight has shape \(3,\); it is \(40,\)"):
+    with pytest.raises(FormError, match=r"sample_weight has shape \(3,\); needed is \(40,\)"):
         model.score(x, answers, sample_weight=np.ones(3))
     long = Answers.from_dense(answers, 2)
     with pytest.raises(ParameterError, match="n_classes is for answers as a matrix"):

@@ -118,6 +118,7 @@ REMEDY = (
     "Bring features to one scale, such as [0, 1], train the autoencoder longer (pretrain_epochs), or ask for fewer "
     "clusters."
 )
+"""What helps where clusters are empty."""
 
 
 @dataclass(eq=False, repr=False)
@@ -162,8 +163,8 @@ class Embedding(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         codes = encoded(network, x).cpu().numpy().astype(np.float64)
         if not np.isfinite(codes).all():
             raise DataError(
-                f"the autoencoder diverged: its codes are not finite, where features of X reach "
-                f"{np.abs(array).max():.3g}. Bring them to one scale, such as [0, 1], or lower learning_rate."
+                f"training of the autoencoder diverged: its codes are not finite. Values of features of X reach "
+                f"{np.abs(array).max():.3g}. Bring features to one scale, such as [0, 1], or lower learning_rate."
             )
         means.fit(codes)
         kept = {
@@ -227,7 +228,7 @@ class AutoencoderKMeans(Embedding):
         ParameterError
             For a parameter out of its range.
         DataError, FormError
-            For missing values, fewer distinct rows than clusters, or features so large that training diverges.
+            For missing values, sparse features, fewer distinct rows than clusters, or training that diverges.
         """
         _, _, means, _, kept = self._pretrain(X)
         self.__dict__.update(kept)

@@ -116,7 +116,7 @@ class DEC(Embedding):
         ParameterError
             For a parameter out of its range.
         DataError, FormError
-            For missing values, fewer distinct rows than clusters, or features so large that training diverges.
+            For missing values, sparse features, fewer distinct rows than clusters, or training that diverges.
         """
         x, network, means, generator, kept = self._pretrain(X)
         start = torch.as_tensor(means.cluster_centers_, dtype=x.dtype, device=x.device)

@@ -29,7 +29,7 @@ def features(X: Any, name: str = "X", n_features: int | None = None) -> npt.NDAr
     Raises
     ------
     FormError
-        If X is no matrix of numbers with a column at least, or has another number of columns than in ``fit``.
+        If X is sparse or no matrix of numbers with a column at least, or has another number of columns than in ``fit``.
     DataError
         If values are missing or infinite, in 32 bits too.
     """
@@ -86,11 +86,11 @@ def varying(
 
 
 def tell_of_empty_clusters(labels: IntArray, n_clusters: int, remedy: str) -> None:
-    """Warn where labels, shape (N,), name fewer clusters than asked for."""
+    """Warn if labels, shape (N,), name fewer clusters than asked for; ``remedy`` ends the message."""
     found = len(np.unique(labels))
     if found < n_clusters:
         warn(
-            f"n_clusters={n_clusters}, and labels_ names {found}: the other clusters are empty. {remedy}",
+            f"n_clusters={n_clusters}, but labels_ names only {found}: the other clusters are empty. {remedy}",
             DataWarning,
         )
 

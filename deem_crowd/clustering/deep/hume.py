@@ -192,7 +192,7 @@ class HUME(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         tell_of_empty_clusters(
             self.labels_,
             self.n_clusters,
-            "Centre phi1 where its rows all point the same way, bring its features to one scale, raise entropy, or ask "
+            "Centre phi1 if its rows all point the same way, bring its features to one scale, raise entropy, or ask "
             "for fewer clusters.",
         )
         return self

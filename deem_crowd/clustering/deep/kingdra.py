@@ -164,7 +164,7 @@ class Kingdra(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         ParameterError
             For a parameter out of its range, or a base that does not number clusters from 0 to K − 1.
         DataError, FormError
-            For missing values, or fewer distinct rows than clusters.
+            For missing values, sparse features, or fewer distinct rows than clusters.
         """
         self._check()
         rows = features(X)
