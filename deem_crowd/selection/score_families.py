@@ -160,6 +160,10 @@ def _suggested(common: FloatArray, correlation: FloatArray) -> Iterator[IntArray
                 break
             seen.add(family.tobytes())
             yield family
+            rest = np.where(family < 0, 0, -1)
+            if family.max() == 0 and rest.tobytes() not in seen:  # either may be the one that shares errors
+                seen.add(rest.tobytes())
+                yield rest
             across = np.where(_together(family), 0.0, common)
             if across.sum() == 0:
                 break
