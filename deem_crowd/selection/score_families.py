@@ -19,7 +19,8 @@ A partition whose pairs across show a label, but that is against another of thes
 may be a few good judges beside others that share errors. Where the mean correlations are a inside a family, b among the
 others and c between the two, either has errors in common if a b > c², and nothing else in the correlations says which.
 Doubtful partitions with a smaller sum come beside the best of the others, and
-:mod:`deem_crowd.selection.one_factor` chooses by whether answers then gather around as many points as there are classes.
+:mod:`deem_crowd.selection.one_factor` chooses by whether answers then gather around as many points as there are
+classes.
 
 m scores of a family with partial correlation ρ given the label are worth m / (1 + (m − 1) ρ) independent ones (Kish,
 *Survey Sampling*, 1965). Errors that *all* judges share equally look like the label, and are not seen here.
