@@ -343,19 +343,24 @@ def test_the_smoothing_of_probabilities_is_saved(tmp_path: Path) -> None:
     np.testing.assert_allclose(told, model.probas_, atol=1e-9)
 
 
-def panel(seed: int, blocks: list[tuple[int, float, float, float]], k: int) -> tuple[Array, Array]:
+def panel(
+    seed: int, blocks: list[tuple[int, float, float, float]], k: int, everyone: float = 0.0
+) -> tuple[Array, Array]:
     """Return probabilities, shape (N, K, D), and classes: blocks of sources whose errors are correlated.
 
-    Each block is its number of sources, the correlation, and the range of their signals.
+    Each block is its number of sources, the correlation, and the range of their signals. Errors of all are correlated
+    by ``everyone`` beside.
     """
     draw = np.random.default_rng(seed)
     truth = draw.integers(k, size=500)
+    of_all = np.random.default_rng([seed, 1]).normal(size=(500, k))
     logits = []
     for size, correlation, low, high in blocks:
         common = np.sqrt(correlation) * draw.normal(size=(500, k))
         for _ in range(size):
             own = np.sqrt(1 - correlation) * draw.normal(size=(500, k))
-            logits.append(draw.uniform(low, high) * np.eye(k)[truth] + common + own)
+            errors = np.sqrt(1 - everyone) * (common + own) + np.sqrt(everyone) * of_all
+            logits.append(draw.uniform(low, high) * np.eye(k)[truth] + errors)
     scale = draw.uniform(0.5, 3, len(logits))
     return softmax(np.stack(logits, 2) * scale), truth
 
@@ -393,3 +398,15 @@ def test_independent_sources_are_no_family(k: int) -> None:
         found = found_in(panel(1, blocks, k)[0])
         assert found is not None
         assert (found.family < 0).all()
+
+
+def test_good_sources_are_no_family_where_all_share_errors() -> None:
+    """A little error in common does not outweigh what the good ones say of eight classes."""
+    for seed in range(12):
+        for blocks in (
+            [(3, 0.0, 1.5, 2.0), (5, 0.0, 0.3, 0.8)],
+            [(4, 0.0, 1.3, 1.8), (4, 0.0, 0.3, 0.8)],
+        ):
+            found = found_in(panel(seed, blocks, 8, everyone=0.1)[0])
+            assert found is not None
+            assert not (found.family[:3] >= 0).all()

@@ -29,7 +29,9 @@ u_n = Σ_i s_i (x_ni − m_i) gather, and errors spread these out. With a_n = Σ
 √(1 − φ) / (1 + φ (1 − Σ_k π_k²) ā / (K − 1)) times those above, with √(1 − φ) δ_i for δ_i in the brackets. Families of
 sources that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`). Some of them cannot be
 told by correlations alone from a few good sources beside others that share errors. If such a family is one, its errors
-spread the sums out, so φ falls once it counts less: below :data:`_CLEARLY` times what it was.
+spread the sums out, so φ falls once it counts less: below :data:`_CLEARLY` times what it was. Such families are
+considered where φ / K is above :data:`_GATHERED`. With less, the sums gather as they are, and where all sources share a
+few errors, good ones that were taken for a family would hide these.
 
 One factor is used where pairs agree more than without a label: the sum of n_ij r_ij is more than
 :data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
@@ -66,8 +68,13 @@ _ROUNDS, _SETTLED = 40, 1e-5
 """How often the shares of the classes are found anew at most, and the change below which this ends."""
 _SAME = 0.05
 """Up to so many squared standard errors apart, the means of sources are the same, as those of ranks are."""
-_GATHERED = 0.05
-"""φ up to which answers gather around the classes well enough, so that no doubtful family is considered."""
+_GATHERED = 0.025
+"""φ / K up to which answers gather around the classes well enough, so that no doubtful family is considered.
+
+φ / K is the variance of shared errors in each direction, for classes of equal size, in units of a_n². The square of the
+distance between two classes is 2 (1 − φ) of these, so shared errors have a ninth of this distance as their standard
+deviation.
+"""
 _CLEARLY = 0.5
 """A doubtful family is taken for one if φ falls below this share of what it was once its members count less."""
 _PARTS = np.concatenate([[0.0], np.geomspace(0.005, 0.9, 25)])
@@ -252,7 +259,7 @@ def find(
         return Factor(sources.energy(shared, strength), loading, by.family, shared)
 
     first = read(found)
-    if first.shared <= _GATHERED:
+    if first.shared <= _GATHERED * k:
         return first
     second = min(map(read, found.doubtful), key=lambda one: one.shared, default=first)
     return second if second.shared < _CLEARLY * first.shared else first

@@ -15,11 +15,12 @@ the number of other families and single judges, the pairs across have to show a 
 any one family as well (a few good judges beside guessers are no family), and the mean partial correlation inside is
 :data:`_SHARED` at least.
 
-With less, a family looks like a few good judges beside others that share errors: where the mean correlations are a
-inside a family, b among the others and c between the two, either has errors in common if a b > c², and nothing else in
-the correlations says which. Such partitions are doubtful. Those with a smaller sum than the best of the others are
-returned beside it, and :mod:`deem_crowd.selection.one_factor` chooses by whether answers then gather around as many
-points as there are classes.
+A partition whose pairs across show a label, but that fails another of these conditions, is doubtful: its families may
+be a few good judges beside others that share errors. Where the mean correlations are a inside a family, b among the
+others and c between the two, either has errors in common if a b > c², and nothing else in the correlations says which;
+so the others are tried as a family, too. Doubtful partitions with a smaller sum than the best of the rest are returned
+beside it, and :mod:`deem_crowd.selection.one_factor` chooses by whether answers then gather around as many points as
+there are classes.
 
 m scores of a family with partial correlation ρ given the label are worth m / (1 + (m − 1) ρ) independent ones (Kish,
 *Survey Sampling*, 1965). Errors that *all* judges share equally look like the label, and are not seen here.
@@ -161,7 +162,9 @@ def _suggested(common: FloatArray, correlation: FloatArray) -> Iterator[IntArray
             seen.add(family.tobytes())
             yield family
             rest = np.where(family < 0, 0, -1)
-            if family.max() == 0 and rest.tobytes() not in seen:  # either may be the one that shares errors
+            if (
+                family.max() == 0 and rest.tobytes() not in seen
+            ):  # either may be the one that shares errors
                 seen.add(rest.tobytes())
                 yield rest
             across = np.where(_together(family), 0.0, common)
