@@ -83,11 +83,6 @@ class Dependence:
         )
 
 
-def repeat(power: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return which sources repeat others clearly enough to say so, by what their answers count, shape (D,) each."""
-    return power < _LEAST_POWER
-
-
 def measure(counted: Pairs, n_answers: FloatArray) -> tuple[Dependence, Dependence]:
     """Compare how often pairs of sources agree with how often independent ones would, by two estimates of λ.
 

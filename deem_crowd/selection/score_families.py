@@ -42,6 +42,8 @@ LEVEL = 2.33
 """1 % of answers without a label exceed it."""
 _SHARED = 0.7
 _JOINED, _ROUNDS, _LEAST_LEFT = 3.0, 4, 0.02
+_MOST_DOUBTFUL = 8
+"""Doubtful partitions that are returned, those with the smallest sums: each is read from all answers."""
 _PRIOR_TASKS = 100.0
 """ν: as many common tasks hold each λ near their mean."""
 _LARGEST = 0.97
@@ -128,7 +130,7 @@ def find(
         return Partition(family, loading, _power(shared, common, number), beside)
 
     likelier = sorted((one for one in doubtful if one[0] < least), key=lambda one: one[0])
-    return counted(*best, tuple(counted(*one[1:]) for one in likelier))
+    return counted(*best, tuple(counted(*one[1:]) for one in likelier[:_MOST_DOUBTFUL]))
 
 
 def loadings(common: FloatArray, product: FloatArray) -> FloatArray:
