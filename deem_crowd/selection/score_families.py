@@ -163,10 +163,9 @@ def _suggested(common: FloatArray, correlation: FloatArray) -> Iterator[IntArray
                 break
             seen.add(family.tobytes())
             yield family
+            # either a single family or the others beside it may be the ones that share errors
             rest = np.where(family < 0, 0, -1)
-            if (
-                family.max() == 0 and rest.tobytes() not in seen
-            ):  # either may be the one that shares errors
+            if family.max() == 0 and rest.tobytes() not in seen:
                 seen.add(rest.tobytes())
                 yield rest
             across = np.where(_together(family), 0.0, common)
