@@ -32,6 +32,10 @@ NO_LABEL = (
     "The answers show no label: a model in which tasks have no true label explains them just as well. The labels "
     "given stay close to the votes, and the answers say little about how good the workers are."
 )
+ONE_WORKER = (
+    "All answers come from one worker, and there is nobody to compare them with: the labels are what this worker says, "
+    "and the skill is a guess."
+)
 _SAME = 0.15
 """Mean distance in variation of answers to two classes under which nobody tells them apart."""
 _FIRST_ASKED = 50
@@ -188,14 +192,21 @@ def of_fit(model: Model, counts: Pairs | None) -> list[str]:
     told = counts is not None and bool(np.triu(counts.common >= LEAST_COMMON, 1).any())
     panel = compare(results, counts) if told else Panel.without_pairs()
     sentences = warnings_of(results, panel, results.known)
-    return [sentence for sentence in sentences if not sentence.startswith(NO_LABEL)]
+    return [sentence for sentence in sentences if not sentence.startswith((NO_LABEL, ONE_WORKER))]
+
+
+def without_label(results: Results) -> str:
+    """Return what there is to say where the answers show no label (:func:`shows_no_label`), as a sentence or two."""
+    alone = len(np.unique(results.answers.worker)) == 1
+    return ONE_WORKER if alone else NO_LABEL
 
 
 def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) -> list[str]:
     """Return the sentences of :func:`findings` for results at hand."""
     workers, classes = results.answers.workers, results.answers.classes
     advice = ordered.hint(results) if (no_label := shows_no_label(results)) else None
-    sentences = [NO_LABEL if advice is None else f"{NO_LABEL} {advice}."] if no_label else []
+    first = [without_label(results)] if no_label else []
+    sentences = [text if advice is None else f"{text} {advice}." for text in first]
     camp, groups = repetition(panel)
     groups = [group for group in groups if not panel.is_named(group)]
     remedy = (

@@ -12,7 +12,7 @@ from deem_crowd.decide import Consensus, next_tasks, reliable, suspect_answers
 from deem_crowd.decide.source import Source
 from deem_crowd.decide.suspects import answer_scores
 from deem_crowd.exceptions import DataWarning, counted
-from deem_crowd.insight.findings import NO_LABEL, percent
+from deem_crowd.insight.findings import percent, without_label
 from deem_crowd.insight.reliability import shows_no_label
 from deem_crowd.insight.results import Results
 from deem_crowd.report.details import Table, table_of
@@ -41,9 +41,8 @@ def next_steps(results: Results, truth: IntArray | None) -> list[Section]:
         results.tables,
         source=Source.of(results.model, data),
     ).with_answers(data)
-    doubtful = Section(SUSPECT, [NO_LABEL])
-    if not shows_no_label(results):
-        doubtful = suspects(consensus, truth)
+    told = not shows_no_label(results)
+    doubtful = suspects(consensus, truth) if told else Section(SUSPECT, [without_label(results)])
     return [keep(consensus, truth), doubtful, ask_next(consensus)]
 
 

@@ -11,7 +11,6 @@ from deem_crowd.insight.agreement import has_order
 from deem_crowd.insight.coefficients import panel_coefficients, vote_patterns
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.findings import (
-    NO_LABEL,
     confused_classes,
     listed,
     merged_classes,
@@ -19,6 +18,7 @@ from deem_crowd.insight.findings import (
     percent,
     repetition,
     shown,
+    without_label,
 )
 from deem_crowd.insight.judges import independent_errors
 from deem_crowd.insight.pairs import Panel
@@ -271,7 +271,7 @@ def classes(results: Results) -> Section:
     """Which classes are confused?"""
     names = results.answers.classes
     if shows_no_label(results):
-        return Section("Which classes are confused?", [NO_LABEL])
+        return Section("Which classes are confused?", [without_label(results)])
     confused, merged = confused_classes(results), merged_classes(results)
     sentences = [
         f"Nobody tells {shown(names[first])} and {shown(names[second])} apart."

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from deem_crowd import plots
 from deem_crowd.exceptions import counted
-from deem_crowd.insight.findings import NO_LABEL, listed, percent, shown
+from deem_crowd.insight.findings import listed, percent, shown, without_label
 from deem_crowd.insight.pairs import Panel
 from deem_crowd.insight.reliability import ENOUGH, Reliability, reliability, shows_no_label
 from deem_crowd.insight.results import Results
@@ -28,7 +28,7 @@ def unreliable(results: Results, rated: Reliability | None) -> Section:
     """Who is unreliable?"""
     heading, workers = "Who is unreliable?", results.answers.workers
     if rated is None:
-        return Section(heading, [NO_LABEL])
+        return Section(heading, [without_label(results)])
     sentences = [
         _about(workers[rated.worse], "contradicts", "contradict", "what is right more often than chance would")
         if rated.n_by_gold
@@ -90,7 +90,7 @@ def retrain(results: Results, rated: Reliability | None, truth: IntArray | None)
     """Whom should I retrain or drop?"""
     heading, data = "Whom should I retrain or drop?", results.answers
     if rated is None:
-        return Section(heading, [NO_LABEL])
+        return Section(heading, [without_label(results)])
     sentences = []
     if len(rated.worse):
         sentences.append(

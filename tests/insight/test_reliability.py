@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from deem_crowd import DEEM, DEEMAggregator
-from deem_crowd.insight.findings import NO_LABEL, findings, merged_classes
+from deem_crowd.insight.findings import NO_LABEL, ONE_WORKER, findings, merged_classes
 from deem_crowd.insight.reliability import dependence_on_tasks, reliability, shows_no_label
 from deem_crowd.insight.results import results_of
 from deem_crowd.insight.tables import compare
@@ -146,3 +146,17 @@ def test_gold_tells_how_far_suspicion_and_doubt_are_right() -> None:
     right, doubt = model.predict(matrix) == truth, model.contested_.to_numpy()
     shares = [percent(part.mean()) for part in (right[doubt], right[~doubt])]
     assert f"On gold {shares[0]} of these labels are right, and {shares[1]} of the others." in page
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_one_worker_is_not_said_to_show_no_label(soft: bool) -> None:
+    rng = np.random.default_rng(0)
+    answers = (
+        rng.dirichlet(np.ones(3), (60, 1)).transpose(0, 2, 1)
+        if soft
+        else rng.integers(3, size=(60, 1))
+    )
+    model = DEEM().fit(answers)
+    page = html(results_of(model))
+    assert (page.count(ONE_WORKER), page.count(NO_LABEL)) == (5, 0)
+    assert findings(model)[0] == ONE_WORKER
