@@ -205,8 +205,9 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
     """Return the sentences of :func:`findings` for results at hand."""
     workers, classes = results.answers.workers, results.answers.classes
     advice = ordered.hint(results) if (no_label := shows_no_label(results)) else None
-    first = [without_label(results)] if no_label else []
-    sentences = [text if advice is None else f"{text} {advice}." for text in first]
+    sentences = [without_label(results)] if no_label else []
+    if advice is not None:
+        sentences = [f"{sentences[0]} {advice}."]
     camp, groups = repetition(panel)
     groups = [group for group in groups if not panel.is_named(group)]
     remedy = (
