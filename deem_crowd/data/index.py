@@ -161,7 +161,7 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
         uniques = pd.Index(distinct, tupleize_cols=False, dtype=object)
     elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iu":
         codes, numbers_ = numbered(values.to_numpy())
-        uniques = pd.Index(numbers_)
+        return codes, pd.Index(numbers_, name=column)
     else:
         codes, uniques = pd.factorize(values, use_na_sentinel=True)
         uniques = pd.Index(uniques)

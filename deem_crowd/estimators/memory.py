@@ -96,7 +96,7 @@ class Memory:
         if not self.pieces:
             return self.base
         base = self.base
-        task, worker, label = self.rows(len(self.pieces))
+        task, worker, label = self.later
         task, worker = np.concatenate([base.task, task]), np.concatenate([base.worker, worker])
         label = np.concatenate([base.hard_label, label])
         classes = self.base.classes
@@ -127,9 +127,10 @@ class Memory:
         """D."""
         return self.base.n_workers + (0 if self.later_workers is None else len(self.later_workers))
 
-    def rows(self, n_pieces: int) -> Rows:
-        """Return the answers in the last pieces."""
-        return _together(self.pieces[-n_pieces:])
+    @cached_property
+    def later(self) -> Rows:
+        """The answers in all pieces, of which there is one at least."""
+        return _together(self.pieces)
 
     def plus(self, new: Answers) -> tuple[Memory, Additional] | None:
         """Return this and a few answers more, in time that follows those; None where it takes a merge.
@@ -144,20 +145,24 @@ class Memory:
             or any(a.dtype != b.dtype or a.dtype == object for a, b in pairs)
         ):
             return None
-        label = base.classes.get_indexer(new.classes)
-        if (label < 0).any():
-            return None
+        label = np.arange(new.n_classes)
+        if not base.classes.equals(new.classes):
+            label = base.classes.get_indexer(new.classes)
+            if (label < 0).any():
+                return None
         task, later_tasks = _numbered(base.tasks, self.later_tasks, new.tasks)
         worker, later_workers = _numbered(base.workers, self.later_workers, new.workers)
         rows = task[new.task], worker[new.worker], label.astype(np.int32)[new.hard_label]
-        grown = Memory(base, self.known, later_tasks, later_workers, (*self.pieces, rows))
+        pieces = (self.later, rows) if self.pieces else (rows,)
+        grown = Memory(base, self.known, later_tasks, later_workers, pieces)
         if (task[1:] < task[:-1]).any():
             task = np.sort(task)
         before = self._answers_to(task)
         if not len(before[0]):
             return grown, Additional(rows, task, rows)
         given, again = (one[0] * grown.n_workers + one[1] for one in (before, rows))
-        if np.isin(again, given).any():
+        both = np.sort(np.concatenate([given, again]))
+        if (both[1:] == both[:-1]).any():
             return None
         return grown, Additional(rows, task, _together((before, rows)))
 
@@ -172,7 +177,7 @@ class Memory:
         first = np.repeat(old, lengths), base.worker[rows].astype(np.int64), base.hard_label[rows]
         if not self.pieces:
             return first
-        later = self.rows(len(self.pieces))
+        later = self.later
         asked = np.zeros(
             self.n_tasks + len(task), dtype=bool
         )  # new ones follow those that are there
