@@ -259,7 +259,7 @@ def test_neither_cuts_nor_reading_change_where_a_stream_ends(cuts, reads, automa
     assert quiet.skills_.to_numpy() == pytest.approx(once.skills_.to_numpy(), abs=0.02)
 
 
-STEPS = ("plus", "grown", "averaged", "attributes", "_said")
+STEPS = ("plus", "grown", "posterior", "attributes", "_said")
 
 
 @MODELS

@@ -51,8 +51,6 @@ class Growth:
         In all.
     n_added : int
         Answers since the last fit.
-    n_given : float64, shape (D,)
-        Answers of each worker.
     parts : tuple of Part
         In the order of the pool's energies; one for a plain model.
     shown : (float64, float64), or None
@@ -64,7 +62,6 @@ class Growth:
     base: DesignMatrix
     n_tasks: int
     n_added: int
-    n_given: torch.Tensor
     parts: tuple[Part, ...]
     shown: tuple[torch.Tensor, torch.Tensor] | None
     worth: torch.Tensor
@@ -122,11 +119,8 @@ def _added(
     if more.touched is not more.new:
         touched = Addition.of(more.touched, growth.base, more.tasks)
     by = torch.from_numpy(addition.workers)
-    n_given = extended(growth.n_given, n_workers).index_add_(0, by, addition.design.n_given)
-    answered = n_given > 0
     parts = tuple(
-        part.widened(n_workers).grown(addition, touched, growth.n_tasks).averaged(answered)
-        for part in growth.parts
+        part.widened(n_workers).grown(addition, touched, growth.n_tasks) for part in growth.parts
     )
     said = [part.posterior(touched) for part in parts]
     pool, shown, found = model.pool, growth.shown, said[0]
@@ -142,33 +136,36 @@ def _added(
     worth = extended(growth.worth.T, n_workers).T
     worth.index_add_(1, by, worth_of_few(addition.design, found))
     n_added = growth.n_added + new.n_answers
-    grown = Growth(growth.base, n_tasks, n_added, n_given, parts, shown, worth)
+    grown = Growth(growth.base, n_tasks, n_added, parts, shown, worth)
     tasks, workers = counted(len(touched.tasks), "task"), counted(len(by), "worker")
     how = f"tables of {workers}, for new answers to {tasks}; labels follow when they are read"
-    return _model(model, grown, pool, answered), memory, how
+    return _model(model, grown, pool), memory, how
 
 
-def _model(
-    model: FittedModel, growth: Growth, pool: OpinionPool | None, answered: torch.Tensor
-) -> FittedModel:
-    """Return the model with what the parts say of workers and classes."""
-    energy = growth.parts[0].energy
-    if growth.shown is not None and pool is not None:
-        counts, alpha = growth.shown
-        weight = Dirichlet(alpha)(counts)
-        average = average_of(weight.numpy(), answered.numpy(), normalised=True)
-        energy = Energy(pool.prior().log(), weight, torch.from_numpy(average))
+def _model(model: FittedModel, growth: Growth, pool: OpinionPool | None) -> FittedModel:
+    """Return the model with what the parts say of workers and classes, and with average workers as they say."""
+    answered, first = growth.worth[0].numpy() > 0, growth.parts[0]
+    bias, weight = first.energy.bias, first.energy.weight
+    shown = growth.shown
+    if shown is not None and pool is not None:
+        growth = replace(growth, parts=tuple(part.averaged(answered) for part in growth.parts))
+        pool = replace(pool, energies=tuple(part.energy for part in growth.parts))
+        counts, alpha = shown
+        bias, weight = pool.prior().log(), Dirichlet(alpha)(counts)
     # tables of both sum to one
-    prior, confusion = torch.softmax(energy.bias, 0), energy.weight.exp()
+    prior, confusion = torch.softmax(bias, 0).numpy(), np.exp(weight.numpy())
+    energy = Energy(bias, weight, torch.from_numpy(average_of(confusion, answered)))
+    if shown is None:
+        growth = replace(growth, parts=(replace(first, energy=energy),))
     priors = np.zeros(model.n_classes)
-    priors[model.used] = prior.numpy()
+    priors[model.used] = prior
     return replace(
         model,
         energy=energy,
         pool=pool,
         priors=priors,
-        confusion=confusion.numpy(),
-        skills=(torch.diagonal(confusion, dim1=1, dim2=2) @ prior).numpy(),
+        confusion=confusion,
+        skills=np.diagonal(confusion, axis1=1, axis2=2) @ prior,
         information=information(growth.worth),
         growth=growth,
     )
@@ -212,4 +209,4 @@ def growth_of(
         pseudo_tasks = 0.0 if settings.penalty is None else settings.prior_penalty
         parts = (single_part(model.energy, end.pseudo_answers, pseudo_tasks, design, p),)
     worth = worth_of(design, p)
-    return Growth(design, design.n_tasks, 0, design.n_given, parts, shown, worth)
+    return Growth(design, design.n_tasks, 0, parts, shown, worth)

@@ -97,6 +97,7 @@ class Part:
         """
         # arrays: torch takes several times as long to begin with few numbers
         all_counts, all_weights = self.counts.numpy(), self.energy.weight.numpy()
+        known_tables = (self.table(self.counts) if self.tables is None else self.tables).numpy()
         own, rows, energy = isinstance(self.table, Dirichlet), touched.workers, self.energy
         who: slice | IntArray
         if own:
@@ -104,7 +105,7 @@ class Part:
             who, given = slice(None), np.searchsorted(rows, new.workers)
         else:  # the tables of all change with those of a few
             before, weights, who, given = all_counts, all_weights, rows, new.workers
-        tables = (self.table(_tensor(before)) if self.tables is None else self.tables).numpy()
+        tables = known_tables.take(rows, axis=0) if own else known_tables
         plain = self.pseudo_tasks is not None
         earlier = _answers_of(before)
         if plain:  # nothing but their answers says where the tables of the new are
@@ -135,19 +136,22 @@ class Part:
         if own:
             weight = _with_rows(all_weights, rows, weight)
             counts = _with_rows(all_counts, rows, counts)
+            after = _with_rows(known_tables, rows, after)
         moved = replace(energy, weight=_tensor(weight), bias=_tensor(bias))
         return replace(
             self,
             energy=moved,
             counts=_tensor(counts),
             expected=_tensor(tasks),
-            tables=None if own else _tensor(after),
+            tables=_tensor(after),
         )
 
-    def averaged(self, answered: torch.Tensor) -> Part:
+    def averaged(self, answered: npt.NDArray[np.bool_]) -> Part:
         """Return the part with the average worker that its tables say, among those who answered, shape (D,)."""
-        normalised = self.pseudo_tasks is not None
-        average = average_of(self.energy.weight.numpy(), answered.numpy(), normalised)
+        weight = self.energy.weight.numpy()
+        if self.pseudo_tasks is None:
+            weight = _normalised(weight - weight.max(1, keepdims=True), 1)
+        average = average_of(np.exp(weight), answered)
         return replace(self, energy=replace(self.energy, population=_tensor(average)))
 
     def posterior(self, some: Addition) -> torch.Tensor:
@@ -181,18 +185,12 @@ def _normalised(logs: FloatArray, axis: int) -> FloatArray:
     return logs - total
 
 
-def average_of(weight: FloatArray, answered: npt.NDArray[np.bool_], normalised: bool) -> FloatArray:
-    """Return the log-table of the average of those who answered, shapes (K, S) and (D,).
-
-    ``normalised`` says that the weights, shape (D, K, S), are log-tables.
-    """
-    seen = weight if answered.all() else weight[answered]
+def average_of(tables: FloatArray, answered: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return the log-table of the average of those who answered, shape (K, S), from tables, (D, K, S), and (D,)."""
+    seen = tables if answered.all() else tables[answered]
     if not len(seen):
-        return np.zeros(weight.shape[1:])
-    tables = np.exp(seen if normalised else seen - seen.max(1, keepdims=True))
-    if not normalised:
-        tables /= tables.sum(1, keepdims=True)
-    return np.log(np.maximum(tables.mean(0), 1e-30))
+        return np.zeros(tables.shape[1:])
+    return np.log(np.maximum(seen.mean(0), 1e-30))
 
 
 def _with_rows(values: FloatArray, rows: IntArray, others: FloatArray) -> FloatArray:
