@@ -1,13 +1,13 @@
-r"""A few answers more, without training anew: tasks and workers that they touch are updated, then all posteriors.
+r"""A few answers more, without training anew: tasks and workers that they touch are updated.
 
 This is incremental EM (Neal and Hinton, *A view of the EM algorithm that justifies incremental, sparse, and other
 variants*, 1998). The expected counts C of each energy are kept. The E-step is taken for the tasks that have new
 answers, their counts take the place of those that they had, and each log-table moves as the M-step does between the
 two, ``W + log T(C + ΔC) − log T(C)``: for the end of EM's path that is its next step, and a mean over the path keeps
 its distance from there. A plain model goes half as far again, to where the next steps would lead, as far as the workers
-had answers before; tables of its new workers are ``log T(C)``. Then a pass over all answers brings the posterior of
-every task up to the new tables (``POLISH`` says how often). What a pool's members count, its correlation and the priors
-of tables stay, until there are so many more answers that all is fitted anew (``MOST``).
+had answers before; tables of its new workers are ``log T(C)``. What the tables say of all tasks is worked out when it
+is read (:mod:`deem_crowd.estimators.all_tasks`). What a pool's members count, its correlation and the priors of tables
+stay, until there are so many more answers that all is fitted anew (``MOST``).
 """
 
 from __future__ import annotations
