@@ -25,7 +25,9 @@ FITTED_ON = "_fitted_on"
 
 
 _A_FEW = 32
-"""Ids of which one is looked for are few."""
+"""Ids of which one is looked for are few, ..."""
+_MANY = 2**14
+"""... and so many as if they were among this many at least."""
 
 _LOCKS: list[threading.Lock] = []
 
@@ -248,11 +250,18 @@ def _numbered(
     if later is None:
         place[strange] = len(first) + np.arange(len(ids))
         return place, ids
-    among = later.get_indexer(ids).astype(np.int64)
+    among = _places(later, ids)
     new = np.flatnonzero(among < 0)
     among[new] = len(later) + np.arange(len(new))
     place[strange] = len(first) + among
-    return place, later.append(ids.take(new)) if len(new) else later
+    return place, _followed(later, ids.take(new)) if len(new) else later
+
+
+def _followed(ids: pd.Index, others: pd.Index) -> pd.Index:
+    """Return ids and others of their dtype; of plain numbers without what pandas looks at first."""
+    if ids.dtype != np.int64:
+        return ids.append(others)
+    return pd.Index(np.concatenate([ids.to_numpy(), others.to_numpy()]), name=ids.name)
 
 
 def _places(ids: pd.Index, wanted: pd.Index) -> IntArray:
@@ -260,10 +269,9 @@ def _places(ids: pd.Index, wanted: pd.Index) -> IntArray:
 
     Of a few among rising whole numbers by bisection: a table of all takes longer to make.
     """
-    few = len(wanted) * _A_FEW < len(ids)
-    if not (few and all(of.dtype == np.int64 for of in (ids, wanted))):
-        return ids.get_indexer(wanted).astype(np.int64)
-    if not ids.is_monotonic_increasing:
+    few = len(wanted) * _A_FEW < max(len(ids), _MANY)
+    numbers = ids.dtype == np.int64 and wanted.dtype == np.int64
+    if not (few and numbers and len(ids) and ids.is_monotonic_increasing):
         return ids.get_indexer(wanted).astype(np.int64)
     values, sought = ids.to_numpy(), wanted.to_numpy()
     place = np.searchsorted(values, sought)
