@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+import threading
 import warnings
 from dataclasses import replace
 from unittest import mock
@@ -257,6 +258,35 @@ def test_neither_cuts_nor_reading_change_where_a_stream_ends(cuts, reads, automa
     assert (quiet.labels_ == once.labels_).mean() >= 0.99
     assert np.abs(quiet.probas_ - once.probas_).to_numpy().mean() < 0.003
     assert quiet.skills_.to_numpy() == pytest.approx(once.skills_.to_numpy(), abs=0.02)
+
+
+@MODELS
+def test_reading_in_other_threads_while_answers_come_changes_nothing(automatic) -> None:
+    frame = crowd(n=400, d=20)
+    model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    model.partial_fit(frame[:-80])
+    quiet, ends, wrong = copy.deepcopy(model), threading.Event(), []
+
+    def read() -> None:
+        while not ends.is_set():
+            one = copy.copy(model)
+            labels, probas = one.labels_, one.probas_
+            told = probas.to_numpy()[range(len(labels)), probas.columns.get_indexer(labels)]
+            if (told < probas.max(axis=1) - 1e-6).any() or one.labels_ is not labels:
+                wrong.append(one)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for start in range(len(frame) - 80, len(frame), 10):
+        model.partial_fit(frame[start : start + 10])
+        quiet.partial_fit(frame[start : start + 10])
+    ends.set()
+    for reader in readers:
+        reader.join()
+    assert not wrong
+    pd.testing.assert_frame_equal(model.probas_, quiet.probas_, check_exact=True)
+    pd.testing.assert_series_equal(model.skills_, quiet.skills_, check_exact=True)
 
 
 STEPS = ("plus", "grown", "posterior", "attributes", "_said")
