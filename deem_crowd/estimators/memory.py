@@ -25,9 +25,9 @@ FITTED_ON = "_fitted_on"
 
 
 _A_FEW = 32
-"""Ids of which one is looked for are few, ..."""
+"""Ids are few where those they are looked up among are more than this many times as many; ..."""
 _MANY = 2**14
-"""... and so many as if they were among this many at least."""
+"""... these count as this many at least: bisection of short lists takes little time, too."""
 
 _LOCKS: list[threading.Lock] = []
 
@@ -180,9 +180,8 @@ class Memory:
         if not self.pieces:
             return first
         later = self.later
-        asked = np.zeros(
-            self.n_tasks + len(task), dtype=bool
-        )  # new ones follow those that are there
+        # new tasks follow those that are there
+        asked = np.zeros(self.n_tasks + len(task), dtype=bool)
         asked[task] = True
         there = asked[later[0]]
         return _together((first, (later[0][there], later[1][there], later[2][there])))
