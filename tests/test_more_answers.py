@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 from unittest import mock
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -332,6 +333,29 @@ def test_a_file_made_amid_a_stream_says_what_the_model_says(automatic, read, tmp
         one.partial_fit(frame[-20:])
     pd.testing.assert_frame_equal(copied.probas_, model.probas_)
     pd.testing.assert_series_equal(copied.labels_, model.labels_)
+
+
+@MODELS
+def test_a_model_whose_arrays_may_only_be_read_says_what_it_says_without_a_warning(
+    automatic, tmp_path
+) -> None:
+    """As in the processes of joblib, which map large arrays."""
+    frame = crowd(n=400, d=20)
+    model = DEEMAggregator(auto_hyperparameters=automatic, dtype="float32", progress=False)
+    model.partial_fit(frame[:-40]).partial_fit(frame[-40:-20])
+    joblib.dump(model, tmp_path / "model")
+    mapped = joblib.load(tmp_path / "model", mmap_mode="r")
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # else torch warns once in a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert mapped.labels_.equals(model.labels_)
+            for one in (mapped, model):
+                one.partial_fit(frame[-20:])
+            assert mapped.probas_.equals(model.probas_)
+    finally:
+        torch.set_warn_always(always)
 
 
 @MODELS
