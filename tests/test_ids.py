@@ -7,10 +7,10 @@ import datetime
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deem_crowd.data import index
+from deem_crowd.data import index, numbering
 from deem_crowd.exceptions import DataError, FormError
 
 
@@ -143,3 +143,18 @@ def test_places_are_those_of_pandas(form) -> None:
     assert index.places(some, known).tolist() == known.get_indexer(some).tolist() == [2, -1, 0, 2]
     assert index.among(some, known).tolist() == [True, False, True, True]
     assert not len(index.places(some[:0], known))
+
+
+@given(
+    values=st.lists(st.integers(0, 40), max_size=30),
+    times=st.integers(1, 30),
+    dtype=st.sampled_from(["int64", "uint8", "uint64", "int16"]),
+)
+@settings(deadline=None)
+def test_whole_numbers_are_coded_by_first_appearance_however_many(values, times, dtype) -> None:
+    values = np.tile(np.array(values, dtype=dtype), times)
+    codes, distinct = numbering.numbered(values)
+    expected, there = pd.factorize(values)
+    np.testing.assert_array_equal(codes, expected)
+    np.testing.assert_array_equal(distinct, there)
+    assert distinct.dtype == dtype

@@ -5,7 +5,8 @@
 The generated crowd of the scaling suite, K = 4; its last answers are about new tasks, or, with ``--mixed``, answers in
 random order, most of them about tasks that have answers. Time is from DataFrame to labels, and that of processors:
 with ``OMP_NUM_THREADS=1`` other work on the machine disturbs it little. The gap is what the two say
-differently of p(label | answers). The stream is a tenth of the answers in 100 calls.
+differently of p(label | answers). The stream is a tenth of the answers in 100 calls, three times; labels are read
+in the end, and, in streams beside these, after each call.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from deem_crowd_benchmarks.cpu_time import cpu_seconds
 from deem_crowd_benchmarks.laws import crowd_of
 
 REPEATS = 5
+STREAMS = 3
 
 
 def rows_of(n_answers: int, mixed: bool) -> pd.DataFrame:
@@ -33,16 +35,37 @@ def rows_of(n_answers: int, mixed: bool) -> pd.DataFrame:
 
 
 def stream(n_answers: int, automatic: bool | None, mixed: bool) -> dict[str, float]:
-    """Return the seconds of 100 calls with 0.1 % of the answers each, and of one fit of all."""
+    """Return the seconds of 100 calls with 0.1 % of the answers each, to the labels in the end, and of one fit of all.
+
+    ``reads`` are what reading the labels after each of the calls takes besides, in another stream.
+    """
     rows = rows_of(n_answers, mixed)
     pieces = np.array_split(np.arange(round(0.9 * len(rows)), len(rows)), 100)
-    model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
-    model.partial_fit(rows.iloc[: pieces[0][0]])
-    total = sum(cpu_seconds(model.partial_fit, rows.iloc[piece]) for piece in pieces)
-    whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
-    fits = [cpu_seconds(whole.fit, rows) for _ in range(3)]
+    batches = [rows.iloc[piece] for piece in pieces]
+    seconds: dict[str, list[float]] = {"fit": [], "stream": [], "reads": [], "in fits": []}
+    for _ in range(STREAMS):
+        model, read = (
+            DEEMAggregator(auto_hyperparameters=automatic, progress=False).partial_fit(
+                rows.iloc[: pieces[0][0]]
+            )
+            for _ in range(2)
+        )
+        total = sum(cpu_seconds(model.partial_fit, batch) for batch in batches)
+        total += cpu_seconds(lambda model=model: model.labels_)
+        reads = 0.0
+        for batch in batches:
+            read.partial_fit(batch)
+            reads += cpu_seconds(lambda read=read: read.labels_)
+        whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+        fit = statistics.median(cpu_seconds(whole.fit, rows) for _ in range(3))
+        for name, value in zip(seconds, (fit, total, reads, total / fit), strict=True):
+            seconds[name].append(value)
     same = pd.Series(model.labels_) == pd.Series(whole.labels_).reindex(model.probas_.index)
-    return {"fit": statistics.median(fits), "stream": total, "same labels": float(same.mean())}
+    return {
+        **{name: statistics.median(values) for name, values in seconds.items()},
+        "most": max(seconds["in fits"]),
+        "same labels": float(same.mean()),
+    }
 
 
 def measure(
@@ -57,7 +80,8 @@ def measure(
         model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
         model.partial_fit(old)
         seconds["predict"].append(cpu_seconds(model.predict, new))
-        seconds["partial"].append(cpu_seconds(model.partial_fit, new))
+        partial = cpu_seconds(model.partial_fit, new)
+        seconds["partial"].append(partial + cpu_seconds(lambda model=model: model.labels_))
         whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
         seconds["fit"].append(cpu_seconds(whole.fit, rows))
     order = model.probas_.index
@@ -101,7 +125,11 @@ def main(
                     f"{row['predict']:.4f}",
                 )
     Console(width=120).print(table)
-    streams = Table("answers", "model", "fit s", "100 calls s", "in fits", "same labels", box=None)
+    streams = Table(
+        "answers", "model", "fit s", "100 calls s", "in fits", "at most", "same labels",
+        "reading each time, fits",
+        box=None,
+    )  # fmt: skip
     for n_answers in answers or (1e5, 1e6):
         for name, automatic in (("plain", False), ("default", None)):
             row = stream(int(n_answers), automatic, mixed)
@@ -110,8 +138,10 @@ def main(
                 name,
                 f"{row['fit']:.3f}",
                 f"{row['stream']:.3f}",
-                f"{row['stream'] / row['fit']:.1f}",
+                f"{row['in fits']:.1f}",
+                f"{row['most']:.1f}",
                 f"{row['same labels']:.2%}",
+                f"{row['reads'] / row['fit']:.1f}",
             )
     Console(width=120).print(streams)
 

@@ -142,6 +142,10 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
         If values are not hashable.
     """
     codes: IntArray
+    dtype = values.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "iu":
+        codes, numbers_ = numbered(values.to_numpy())
+        return codes, pd.Index(numbers_, name=column)
     if isinstance(values.dtype, pd.ArrowDtype):
         values = _plain(values, column)
     if values.dtype == np.float16:  # pandas has no Index of them
@@ -159,9 +163,6 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
             require_hashable(raw, f"column '{column}'")
             raise FormError(f"column '{column}' holds values that are no ids: {error}.") from error
         uniques = pd.Index(distinct, tupleize_cols=False, dtype=object)
-    elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iu":
-        codes, numbers_ = numbered(values.to_numpy())
-        uniques = pd.Index(numbers_)
     else:
         codes, uniques = pd.factorize(values, use_na_sentinel=True)
         uniques = pd.Index(uniques)

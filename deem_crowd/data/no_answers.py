@@ -76,7 +76,10 @@ def code(classes: pd.Index) -> str:
         values = np.array([float(text) for text in texts])
     else:
         return ""
-    coded = np.isin(np.abs(values), _CODES)
+    size = np.abs(values)
+    if not size.max(initial=0) >= _CODES[0]:
+        return ""
+    coded = np.isin(size, _CODES)
     others = values[~coded]
     if len(others) < 2 or not np.isfinite(others).all() or (others % 1).any() or others.min() < 0:
         return ""

@@ -16,6 +16,8 @@ _LEAST_SPAN = 2**22
 """Numbers that lie this close together have a table of all in between, however few they are."""
 _A_FEW = 2**13
 """Numbers that pandas codes in less time than a table takes to be made."""
+_SO_FEW = 2**8
+"""Numbers that a dict codes in less time than pandas takes to begin."""
 _FIRST = 2**12
 """Numbers that are looked at first: most distinct ones are among them, so that few are hashed."""
 
@@ -134,13 +136,17 @@ class Numbering:
 
 def numbered(values: IntArray) -> tuple[IntArray, IntArray]:
     """Code whole numbers by first appearance: codes, shape (R,), and the distinct numbers, in their own dtype."""
+    if len(values) <= _SO_FEW:
+        table: dict[int, int] = {}
+        found = [table.setdefault(value, len(table)) for value in values.tolist()]
+        return np.array(found, dtype=np.int32), np.array(list(table), dtype=values.dtype)
     few = len(values) <= _A_FEW and bool((values[1:] < values[:-1]).any())
     if values.dtype != np.uint64 and len(values) < 2**31 - 1 and not few:
         numbering = Numbering()
         if numbering.add(values):
             return numbering.codes(), numbering.distinct.astype(values.dtype)
-    codes, found = pd.factorize(values)
-    return codes, found
+    codes, distinct = pd.factorize(values)
+    return codes, distinct
 
 
 def joined(pieces: list[npt.NDArray[np.int32]], n_rows: int) -> npt.NDArray[np.int32]:

@@ -15,6 +15,7 @@ from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import featured, fitted, recipe
 from deem_crowd.estimators import fit as inference
+from deem_crowd.estimators.all_tasks import AllTasks
 from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.growth import GROWN_WITH, UPDATE, add_answers
 from deem_crowd.estimators.many_classes import SparseModel
@@ -23,8 +24,8 @@ from deem_crowd.estimators.probabilities import (
     LABELS,
     PROBABILITIES,
     LabelsToCome,
+    ProbabilitiesOfGrown,
     ProbabilitiesToCome,
-    RevisedProbabilities,
     ToCome,
 )
 from deem_crowd.exceptions import DataError, DataWarning, counted, first_few
@@ -123,8 +124,8 @@ def added(
         return None
     model, seen, how = grown
     classes = seen.base.classes
-    labels = LabelsToCome(model.growth.label, seen, classes)
-    probas = RevisedProbabilities(model.growth.posterior, seen, classes)
+    said = AllTasks(model, seen)
+    labels, probas = LabelsToCome(said, seen, classes), ProbabilitiesOfGrown(said, seen, classes)
     return seen, {**attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
 
 

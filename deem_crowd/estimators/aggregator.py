@@ -205,12 +205,13 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         """Add answers: new tasks, new workers, more answers to old tasks.
 
         The answers of earlier calls are remembered, at some 30 bytes each and the ids. A few further answers, up to a
-        twentieth of those in the last full fit, update the model: the tables of the workers who gave them, the labels
-        of the tasks that they concern, and, once they come to half a percent, the labels of all tasks. The result is
-        close to that of :meth:`fit` on all answers, and takes a fraction of the time. With more answers than that, the
-        model is fitted anew to all of them. With new classes, known labels, an answer that replaces another, or changed
-        parameters it is fitted to all of them, starting from its present weights where the result does not depend on
-        the start, or anew if it has several units, layers or many classes. ``update_`` says what the last call did.
+        twentieth of those in the last full fit, update the tables of the workers who gave them and of those who
+        answered the same tasks. Labels and probabilities of all tasks follow from the tables when they are read, in one
+        pass over the answers. The result is close to that of :meth:`fit` on all answers, and takes a fraction of the
+        time. With more answers than that, the model is fitted anew to all of them. With new classes, known labels, an
+        answer that replaces another, or changed parameters it is fitted to all of them, starting from its present
+        weights where the result does not depend on the start, or anew if it has several units, layers or many classes.
+        ``update_`` says what the last call did.
 
         Parameters
         ----------

@@ -22,8 +22,8 @@ from deem_crowd.estimators.checkpoint import Reader
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.probabilities import (
     PROBABILITIES,
+    ProbabilitiesOfGrown,
     ProbabilitiesToCome,
-    RevisedProbabilities,
     labels_of,
 )
 from deem_crowd.model.named_classes import NamedPosterior
@@ -38,7 +38,7 @@ def pack(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tens
     named = {"task": labels.index, "worker": workers, "label": classes}
     plain = {name: stored_ids.plain_index(index, name) for name, index in named.items()}
     tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
-    if isinstance(probas, RevisedProbabilities):
+    if isinstance(probas, ProbabilitiesOfGrown):
         probas = probas.frame
     if isinstance(probas, ProbabilitiesToCome):
         tensors |= model_files.pack_named(probas.posterior)

@@ -97,6 +97,8 @@ def check(parameters: Mapping[str, Any], cls: type) -> None:
     """Raise :class:`ParameterError` for the first value that the rules of a class refuse; where it has none, all go."""
     fields = declared(cls)
     for name, value in parameters.items():
+        if name in fields and value is fields[name].default:
+            continue
         rules: tuple[Rule, ...] = fields[name].metadata["rules"] if name in fields else ()
         if not rules or any(rule.allows(value) for rule in rules):
             continue

@@ -29,18 +29,18 @@ def worth_of(design: DesignMatrix, p: torch.Tensor) -> torch.Tensor:
 
 def worth_of_few(design: SmallDesign, p: torch.Tensor) -> torch.Tensor:
     """Return :func:`worth_of` of a few answers, one by one."""
-    task, worker, label = design.entries()
-    right = p.numpy()[task, label].astype(np.float64)
+    worker, label = np.divmod(design.code, design.n_classes)
+    right = p.numpy()[design.task, label].astype(np.float64)
     worth = [np.bincount(worker, of, design.n_workers) for of in (None, right, right * right)]
     return torch.from_numpy(np.stack(worth))
 
 
 def information(worth: torch.Tensor) -> FloatArray:
     """Return what each worker's answers are worth; see :meth:`FittedModel.skill_intervals`."""
-    n, right, squared = worth
-    mean = right / n.clamp_min(1)
-    spread = (squared - n * mean**2).clamp_min(0)
-    n_effective: FloatArray = torch.minimum(spread / (mean * (1 - mean)).clamp_min(1e-9), n).numpy()
+    n, right, squared = worth.numpy()
+    mean = right / np.maximum(n, 1)
+    spread = np.maximum(squared - n * mean**2, 0)
+    n_effective: FloatArray = np.minimum(spread / np.maximum(mean * (1 - mean), 1e-9), n)
     return n_effective
 
 

@@ -25,7 +25,9 @@ FITTED_ON = "_fitted_on"
 
 
 _A_FEW = 32
-"""Ids of which one is looked for are few."""
+"""Ids are few where those they are looked up among are more than this many times as many; ..."""
+_MANY = 2**14
+"""... these count as this many at least: bisection of short lists takes little time, too."""
 
 _LOCKS: list[threading.Lock] = []
 
@@ -96,7 +98,7 @@ class Memory:
         if not self.pieces:
             return self.base
         base = self.base
-        task, worker, label = self.rows(len(self.pieces))
+        task, worker, label = self.later
         task, worker = np.concatenate([base.task, task]), np.concatenate([base.worker, worker])
         label = np.concatenate([base.hard_label, label])
         classes = self.base.classes
@@ -127,9 +129,10 @@ class Memory:
         """D."""
         return self.base.n_workers + (0 if self.later_workers is None else len(self.later_workers))
 
-    def rows(self, n_pieces: int) -> Rows:
-        """Return the answers in the last pieces."""
-        return _together(self.pieces[-n_pieces:])
+    @cached_property
+    def later(self) -> Rows:
+        """The answers in all pieces, of which there is one at least."""
+        return _together(self.pieces)
 
     def plus(self, new: Answers) -> tuple[Memory, Additional] | None:
         """Return this and a few answers more, in time that follows those; None where it takes a merge.
@@ -144,20 +147,24 @@ class Memory:
             or any(a.dtype != b.dtype or a.dtype == object for a, b in pairs)
         ):
             return None
-        label = base.classes.get_indexer(new.classes)
-        if (label < 0).any():
-            return None
+        label = np.arange(new.n_classes)
+        if not base.classes.equals(new.classes):
+            label = base.classes.get_indexer(new.classes)
+            if (label < 0).any():
+                return None
         task, later_tasks = _numbered(base.tasks, self.later_tasks, new.tasks)
         worker, later_workers = _numbered(base.workers, self.later_workers, new.workers)
         rows = task[new.task], worker[new.worker], label.astype(np.int32)[new.hard_label]
-        grown = Memory(base, self.known, later_tasks, later_workers, (*self.pieces, rows))
+        pieces = (self.later, rows) if self.pieces else (rows,)
+        grown = Memory(base, self.known, later_tasks, later_workers, pieces)
         if (task[1:] < task[:-1]).any():
             task = np.sort(task)
         before = self._answers_to(task)
         if not len(before[0]):
             return grown, Additional(rows, task, rows)
         given, again = (one[0] * grown.n_workers + one[1] for one in (before, rows))
-        if np.isin(again, given).any():
+        both = np.sort(np.concatenate([given, again]))
+        if (both[1:] == both[:-1]).any():
             return None
         return grown, Additional(rows, task, _together((before, rows)))
 
@@ -172,10 +179,9 @@ class Memory:
         first = np.repeat(old, lengths), base.worker[rows].astype(np.int64), base.hard_label[rows]
         if not self.pieces:
             return first
-        later = self.rows(len(self.pieces))
-        asked = np.zeros(
-            self.n_tasks + len(task), dtype=bool
-        )  # new ones follow those that are there
+        later = self.later
+        # new tasks follow those that are there
+        asked = np.zeros(self.n_tasks + len(task), dtype=bool)
         asked[task] = True
         there = asked[later[0]]
         return _together((first, (later[0][there], later[1][there], later[2][there])))
@@ -243,11 +249,18 @@ def _numbered(
     if later is None:
         place[strange] = len(first) + np.arange(len(ids))
         return place, ids
-    among = later.get_indexer(ids).astype(np.int64)
+    among = _places(later, ids)
     new = np.flatnonzero(among < 0)
     among[new] = len(later) + np.arange(len(new))
     place[strange] = len(first) + among
-    return place, later.append(ids.take(new)) if len(new) else later
+    return place, _followed(later, ids.take(new)) if len(new) else later
+
+
+def _followed(ids: pd.Index, others: pd.Index) -> pd.Index:
+    """Return ids and others of their dtype; of plain numbers without what pandas looks at first."""
+    if ids.dtype != np.int64:
+        return ids.append(others)
+    return pd.Index(np.concatenate([ids.to_numpy(), others.to_numpy()]), name=ids.name)
 
 
 def _places(ids: pd.Index, wanted: pd.Index) -> IntArray:
@@ -255,10 +268,9 @@ def _places(ids: pd.Index, wanted: pd.Index) -> IntArray:
 
     Of a few among rising whole numbers by bisection: a table of all takes longer to make.
     """
-    few = len(wanted) * _A_FEW < len(ids)
-    if not (few and all(of.dtype == np.int64 for of in (ids, wanted))):
-        return ids.get_indexer(wanted).astype(np.int64)
-    if not ids.is_monotonic_increasing:
+    few = len(wanted) * _A_FEW < max(len(ids), _MANY)
+    numbers = ids.dtype == np.int64 and wanted.dtype == np.int64
+    if not (few and numbers and len(ids) and ids.is_monotonic_increasing):
         return ids.get_indexer(wanted).astype(np.int64)
     values, sought = ids.to_numpy(), wanted.to_numpy()
     place = np.searchsorted(values, sought)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from deem_crowd.model.design import DesignMatrix
@@ -14,12 +16,18 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.grown import Addition
 from deem_crowd.model.rows import softmax
 from deem_crowd.model.tables import log_tables
-from deem_crowd.training.em import Member, class_log_prior, log_average_table
+from deem_crowd.training.em import Member, class_log_prior
 from deem_crowd.training.hierarchical import Centre, Hierarchical
 from deem_crowd.training.likelihood import SMALLEST
 from deem_crowd.training.one_coin import one_coin_table
 
 _ROUNDS = 2
+"""Steps in which tasks with new answers and the tables of their workers follow each other, where one is not enough."""
+_LITTLE = 0.05
+"""Share of further answers, of those a worker had, up to which the tables say nearly the same after one step.
+
+What another step changes is of second order in that share: labels of generated crowds do not show it.
+"""
 _AHEAD = 0.5
 """How much further than the M-step tables move: what the tasks without new answers, whose states follow them, will add.
 
@@ -32,6 +40,8 @@ _A_FEW = 1024
 _FEW_CELLS = 4096
 """Cells of tables that are divided by their sums in one call rather than label by label."""
 
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.int64]
 Table = Callable[[torch.Tensor], torch.Tensor]
 """An M-step: log-tables from expected counts, both of shape (D, K, S)."""
 
@@ -85,76 +95,117 @@ class Part:
         answers' counts go with the states, too. Tables of a plain model move further than the M-step by
         :data:`_AHEAD`.
         """
-        energy, rows = self.energy, touched.workers
-        who: torch.Tensor | slice = slice(None)
-        if not isinstance(self.table, Dirichlet):  # the tables of all change with those of a few
-            rows, who = torch.arange(len(self.counts)), touched.workers
-        before, weights = self.counts[rows], energy.weight[rows]
-        tables = self.table(before) if self.tables is None else self.tables
-        earlier = before.sum((1, 2))[:, None, None]
-        # nothing but their answers says where the tables of the new are
-        if self.pseudo_tasks is not None:
-            tables = torch.where(earlier > 0, tables, weights)
-        weight, bias = weights, energy.bias
-        logits = touched.design.logits(weights[who])
-        old, others = torch.zeros_like(logits[:1]), before
-        if int(touched.tasks[0]) < known:
-            given = new.design.logits(energy.weight[new.workers])
-            old = _states(logits - given, bias)
+        # arrays: torch takes several times as long to begin with few numbers
+        all_counts, all_weights = self.counts.numpy(), self.energy.weight.numpy()
+        known_tables = (self.table(self.counts) if self.tables is None else self.tables).numpy()
+        own, rows, energy = isinstance(self.table, Dirichlet), touched.workers, self.energy
+        who: slice | IntArray
+        if own:
+            before, weights = all_counts.take(rows, axis=0), all_weights.take(rows, axis=0)
+            who, given = slice(None), np.searchsorted(rows, new.workers)
+        else:  # the tables of all change with those of a few
+            before, weights, who, given = all_counts, all_weights, rows, new.workers
+        tables = known_tables.take(rows, axis=0) if own else known_tables
+        plain = self.pseudo_tasks is not None
+        earlier = _answers_of(before)
+        if plain:  # nothing but their answers says where the tables of the new are
+            tables = np.where(earlier > 0, tables, weights)
+        weight, bias = weights, energy.bias.numpy()
+        logits = touched.design.sums(weights[who])
+        old, others = np.zeros_like(logits[:1]), before
+        if touched.tasks[0] < known:
+            old = _states(logits - new.design.sums(weights[given]), bias)
             old[touched.tasks >= known] = 0.0
-            among = torch.searchsorted(rows, new.workers)
-            others = before.index_add(0, among, new.design.expected_counts(old).cpu())
-        for number in range(_ROUNDS):
+            others = before.copy()
+            others[given] += new.design.counts(old)
+        more = new.design.n_given.numpy() > _LITTLE * earlier[given].ravel()
+        for number in range(_ROUNDS if more.any() else 1):
             if number:
-                logits = touched.design.logits(weight[who])
+                logits = touched.design.sums(weight[who])
             change = _states(logits, bias) - old
-            counts = others.clone()
-            counts[who] += touched.design.expected_counts(change).cpu()
-            counts.clamp_min_(0)
-            after = self.table(counts)
+            counts = others.copy()
+            counts[who] += touched.design.counts(change)
+            after = self.table(_tensor(np.maximum(counts, 0, out=counts))).numpy()
             weight = weights + after - tables
-            tasks = self.expected + change.sum(0, dtype=torch.float64)
-            tasks.clamp_min_(0)
+            tasks = np.maximum(self.expected.numpy() + change.sum(0, dtype=np.float64), 0)
             bias = self._log_prior(tasks)
-        if self.pseudo_tasks is not None:
-            answers = counts.sum((1, 2)).clamp_min_(SMALLEST)[:, None, None]
-            ahead = _AHEAD * (earlier / answers).clamp_max_(1)
-            weight = torch.log_softmax(weight + ahead * (weight - weights), 1)
-            bias = torch.log_softmax(bias + _AHEAD * (bias - energy.bias), 0)
-        if isinstance(self.table, Dirichlet):
-            weight = energy.weight.index_copy(0, rows, weight)
-            return self._moved(weight, bias, self.counts.index_copy(0, rows, counts), tasks, None)
-        return self._moved(weight, bias, counts, tasks, after)
+        if plain:
+            ahead = _AHEAD * np.minimum(earlier / np.maximum(_answers_of(counts), SMALLEST), 1)
+            weight = _normalised(weight + ahead * (weight - weights), 1)
+            bias = _normalised(bias + _AHEAD * (bias - energy.bias.numpy()), 0)
+        if own:
+            weight = _with_rows(all_weights, rows, weight)
+            counts = _with_rows(all_counts, rows, counts)
+            after = _with_rows(known_tables, rows, after)
+        moved = replace(energy, weight=_tensor(weight), bias=_tensor(bias))
+        return replace(
+            self,
+            energy=moved,
+            counts=_tensor(counts),
+            expected=_tensor(tasks),
+            tables=_tensor(after),
+        )
 
-    def _moved(
-        self,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        counts: torch.Tensor,
-        tasks: torch.Tensor,
-        tables: torch.Tensor | None,
-    ) -> Part:
-        energy = replace(self.energy, weight=weight, bias=bias)
-        return replace(self, energy=energy, counts=counts, expected=tasks, tables=tables)
+    def averaged(self, answered: npt.NDArray[np.bool_]) -> Part:
+        """Return the part with the average worker that its tables say, among those who answered, shape (D,)."""
+        weight = self.energy.weight.numpy()
+        if self.pseudo_tasks is None:
+            weight = _normalised(weight - weight.max(1, keepdims=True), 1)
+        average = average_of(np.exp(weight), answered)
+        return replace(self, energy=replace(self.energy, population=_tensor(average)))
 
-    def averaged(self, design: DesignMatrix) -> Part:
-        """Return the part with the average worker that its tables say."""
-        normalised = self.pseudo_tasks is not None
-        average = log_average_table(self.energy.weight, design, normalised)
-        return replace(self, energy=replace(self.energy, population=average))
+    def posterior(self, some: Addition) -> torch.Tensor:
+        """Return p(label | x_n) of some tasks, shape (n, K)."""
+        weight = self.energy.weight.numpy().take(some.workers, axis=0)
+        states = _states(some.design.sums(weight), self.energy.bias.numpy())
+        return self.energy.fold(_tensor(states))
 
-    def _log_prior(self, expected: torch.Tensor) -> torch.Tensor:
+    def _log_prior(self, expected: FloatArray) -> FloatArray:
         if self.pseudo_tasks is None:
             m = self.energy.n_subtypes
-            return class_log_prior(expected, len(expected) // m, m)
-        states = expected + self.pseudo_tasks + SMALLEST
-        return torch.log(states / states.sum())
+            found: FloatArray = class_log_prior(_tensor(expected), len(expected) // m, m).numpy()
+            return found
+        states = expected + (self.pseudo_tasks + SMALLEST)
+        return np.log(states / states.sum())
 
 
-def _states(logits: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def _tensor(values: FloatArray) -> torch.Tensor:
+    return torch.from_numpy(values)
+
+
+def _answers_of(counts: FloatArray) -> FloatArray:
+    """Return how many answers of each worker are counted, shape (D, 1, 1)."""
+    total: FloatArray = counts.reshape(len(counts), -1).sum(1)[:, None, None]
+    return total
+
+
+def _normalised(logs: FloatArray, axis: int) -> FloatArray:
+    """Return logarithms of what sums to one along an axis, from moderate ones of what nearly does."""
+    total: FloatArray = np.log(np.exp(logs).sum(axis, keepdims=True))
+    return logs - total
+
+
+def average_of(tables: FloatArray, answered: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return the log-table of the average of those who answered, shape (K, S), from tables, (D, K, S), and (D,)."""
+    seen = tables if answered.all() else tables[answered]
+    if not len(seen):
+        return np.zeros(tables.shape[1:])
+    return np.log(np.maximum(seen.mean(0), 1e-30))
+
+
+def _with_rows(values: FloatArray, rows: IntArray, others: FloatArray) -> FloatArray:
+    """Return a copy in which some rows are others."""
+    values = values.copy()
+    values[rows] = others
+    return values
+
+
+def _states(logits: FloatArray, bias: FloatArray) -> FloatArray:
     """Return p(s | x) of logits without the bias, shape (n, S); of few tasks in one call."""
-    logits = logits + bias.to(logits.dtype)
-    return torch.softmax(logits, 1) if len(logits) <= _A_FEW else softmax(logits)[0]
+    moved = _tensor(logits + bias.astype(logits.dtype))
+    states = torch.softmax(moved, 1) if len(logits) <= _A_FEW else softmax(moved)[0]
+    found: FloatArray = states.numpy()
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from deem_crowd.data import index as ids
+from deem_crowd.estimators.all_tasks import AllTasks
 from deem_crowd.estimators.memory import Memory
-from deem_crowd.estimators.revised import Revised
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime.cached import cached_property
 
@@ -46,29 +46,30 @@ class ProbabilitiesToCome:
 
 
 @dataclass(frozen=True, eq=False)
-class RevisedProbabilities:
+class ProbabilitiesOfGrown:
     """What a frame of probabilities can be made of, where these change faster than they are asked for.
 
     Attributes
     ----------
-    posterior : Revised, shape (N, K)
+    said : AllTasks
+        Of the N tasks.
     memory : Memory
         Of the N tasks.
     classes : Index
     """
 
-    posterior: Revised
+    said: AllTasks
     memory: Memory
     classes: pd.Index
 
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The frame, float64, shape (N, K)."""
-        values = self.posterior.value.to("cpu", torch.float64).numpy()
+        values = self.said.posterior.to("cpu", torch.float64).numpy()
         return pd.DataFrame(values, index=self.memory.tasks, columns=self.classes)
 
 
-ToCome = ProbabilitiesToCome | RevisedProbabilities
+ToCome = ProbabilitiesToCome | ProbabilitiesOfGrown
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,21 +78,21 @@ class LabelsToCome:
 
     Attributes
     ----------
-    label : Revised, integers, shape (N,)
-        Classes, −1 for none.
+    said : AllTasks
+        Of the N tasks.
     memory : Memory
         Of the N tasks.
     classes : Index
     """
 
-    label: Revised
+    said: AllTasks
     memory: Memory
     classes: pd.Index
 
     @cached_property
     def series(self) -> pd.Series:
         """The labels under the caller's ids, length N."""
-        labels = ids.take(self.classes, self.label.value.numpy(), "agg_label")
+        labels = ids.take(self.classes, self.said.label.numpy(), "agg_label")
         labels.index = self.memory.tasks
         return labels
 

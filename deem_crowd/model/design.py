@@ -218,7 +218,7 @@ class DesignMatrix:
     @cached_property
     def given(self) -> torch.Tensor:
         """How many hard answers of this process each worker gave with each label, float64, shape (D · K,)."""
-        code = torch.from_numpy(self._parts[1])
+        code = torch.from_numpy(np.require(self._parts[1], requirements="W"))
         return torch.bincount(code, minlength=self.n_workers * self.n_classes).double()
 
     def answers_named(self) -> torch.Tensor:

@@ -1,8 +1,8 @@
-"""A design matrix to which answers are added: each addition is a small matrix beside what was laid out before."""
+"""A design matrix to which answers are added: they are a small matrix beside what was laid out before."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from deem_crowd.data.index import counting_sort
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.expectation import expect
 from deem_crowd.model.group import ALONE
@@ -17,15 +18,20 @@ from deem_crowd.model.rows import softmax
 from deem_crowd.runtime.cached import cached_property
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.floating[Any]]
 Rows = tuple[IntArray, IntArray, npt.NDArray[np.int32]]
-_A_FEW = 512
-"""Answers that are added up one by one in less time than a matrix takes to be made."""
+_SPARSE = 64
+"""Numbers that are this much fewer than those they are among are sorted; else they are marked in a table of all."""
+_A_FEW = 2048
+"""Rows that are sorted by comparing them in less time than by counting."""
 _SOUND = 1e-30
 """Probabilities whose logarithms say what logits would."""
 
 
 def extended(values: torch.Tensor, n: int) -> torch.Tensor:
     """Return a copy with n rows, those that follow zero."""
+    if n == len(values):
+        return values.clone()
     return torch.cat([values, values.new_zeros((n - len(values), *values.shape[1:]))])
 
 
@@ -58,37 +64,63 @@ class SmallDesign(DesignMatrix):
         self._parts = pointers, code, None, False
         self.n_given = torch.from_numpy(np.bincount(worker, minlength=n_workers)).double()
         self.answered = self.n_given > 0
-
-    def silent(self) -> torch.Tensor:
-        """Return the numbers of the tasks without answers, shape (m,)."""
-        return torch.from_numpy(np.flatnonzero(np.diff(self._parts[0]) == 0))
-
-    def entries(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return task, worker and label of each hard answer, integers, shape (R,)."""
-        pointers, code, *_ = self._parts
-        task = np.repeat(np.arange(self.n_tasks), np.diff(pointers))
-        return task, code // self.n_classes, code % self.n_classes
+        self.precision = np.float32 if like.dtype == torch.float32 else np.float64
+        self._cells: dict[int, IntArray] = {}
+        answered = pointers[1:] > pointers[:-1]
+        self._answered = None if answered.all() else answered
+        self._begins = pointers[:-1] if self._answered is None else pointers[:-1][answered]
 
     @cached_property
-    def _places(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Task and code of each answer, shape (R,)."""
-        return torch.from_numpy(self.entries()[0]), torch.from_numpy(self._parts[1])
+    def task(self) -> IntArray:
+        """The task of each answer, shape (R,)."""
+        return np.repeat(np.arange(self.n_tasks), np.diff(self._parts[0]))
+
+    @property
+    def code(self) -> npt.NDArray[np.int32]:
+        """Worker · K + label of each answer, shape (R,)."""
+        code: npt.NDArray[np.int32] = self._parts[1]
+        return code
+
+    @cached_property
+    def votes(self) -> torch.Tensor:
+        """See :attr:`DesignMatrix.votes`."""
+        k = self.n_classes
+        cell = self.task * k + self.code % k
+        number = np.bincount(cell, minlength=self.n_tasks * k).reshape(self.n_tasks, k)
+        return torch.from_numpy(number).to(self.dtype)
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.logits`."""
-        if self.n_answers > _A_FEW:
-            return super().logits(table)
-        (task, code), rows = self._places, table.reshape(-1, table.shape[-1]).to(self.dtype)
-        sums = rows.new_zeros((self.n_tasks, table.shape[-1]))
-        return sums.index_add_(0, task, rows[code])
+        return torch.from_numpy(self.sums(table.numpy()))
 
     def expected_counts(self, posterior: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.expected_counts`."""
-        if self.n_answers > _A_FEW:
-            return super().expected_counts(posterior)
-        (task, code), shape = self._places, (self.n_workers, self.n_classes, posterior.shape[1])
-        sums = torch.zeros((shape[0] * shape[1], shape[2]), dtype=torch.float64)
-        return sums.index_add_(0, code, posterior[task].double()).view(shape)
+        return torch.from_numpy(self.counts(posterior.numpy()))
+
+    def sums(self, table: FloatArray) -> FloatArray:
+        """Return :meth:`logits` of arrays, which is what few numbers are fast in."""
+        size = table.shape[-1]
+        rows = table.reshape(-1, size).take(self.code, axis=0).astype(self.precision, copy=False)
+        if len(rows) and self._answered is None:
+            found: FloatArray = np.add.reduceat(rows, self._begins, axis=0)
+            return found
+        sums = np.zeros((self.n_tasks, size), dtype=self.precision)
+        if len(rows):
+            sums[self._answered] = np.add.reduceat(rows, self._begins, axis=0)
+        return sums
+
+    def counts(self, posterior: FloatArray) -> FloatArray:
+        """Return :meth:`expected_counts` of arrays."""
+        size = posterior.shape[1]
+        shape = self.n_workers, self.n_classes, size
+        if size not in self._cells:
+            cells = np.add.outer(self.code.astype(np.int64) * size, np.arange(size))
+            self._cells[size] = cells.ravel()
+        given = posterior.take(self.task, axis=0).ravel()
+        # of weights, these are floating numbers
+        counts: Any = np.bincount(self._cells[size], given, math.prod(shape))
+        found: FloatArray = counts.reshape(shape)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,97 +129,105 @@ class Addition:
 
     Attributes
     ----------
-    tasks, workers : LongTensors, shapes (n,) and (d,)
+    tasks, workers : integers, shapes (n,) and (d,)
         Their numbers in the whole, ascending.
     design : SmallDesign
         Of the n tasks and d workers.
-    n_calls : int
-        Calls that these answers came with.
     """
 
-    tasks: torch.Tensor
-    workers: torch.Tensor
+    tasks: IntArray
+    workers: IntArray
     design: SmallDesign
-    n_calls: int = 1
 
     @classmethod
-    def of(
-        cls, rows: Rows, like: DesignMatrix, tasks: IntArray | None = None, n_calls: int = 1
-    ) -> Addition:
+    def of(cls, rows: Rows, like: DesignMatrix, tasks: IntArray | None = None) -> Addition:
         """Lay out answers given by the numbers of task, worker and label in the whole, shape (r,) each.
 
         ``tasks`` are their tasks, ascending, and those without answers that are to be there.
         """
         task, worker, label = rows
         if tasks is None:
-            tasks = np.unique(task)
-        place = np.searchsorted(tasks, task)
+            tasks, place = numbered(task)
+        else:
+            place = np.searchsorted(tasks, task)
         if (place[1:] < place[:-1]).any():
-            order = np.argsort(place, kind="stable")
+            order = _order(place, len(tasks))
             place, worker, label = place[order], worker[order], label[order]
         pointers = np.zeros(len(tasks) + 1, dtype=np.int32)
         np.cumsum(np.bincount(place, minlength=len(tasks)), out=pointers[1:])
-        workers, who = np.unique(worker, return_inverse=True)
-        design = SmallDesign(pointers, who, label, len(workers), like)
-        return cls(torch.from_numpy(tasks), torch.from_numpy(workers), design, n_calls)
+        workers, who = numbered(worker)
+        return cls(tasks, workers, SmallDesign(pointers, who, label, len(workers), like))
 
-    def logits(self, table: torch.Tensor) -> torch.Tensor:
-        """Return what these answers add to the logits of their tasks, shape (n, S), for tables of all workers."""
-        return self.design.logits(table[self.workers])
 
-    def add_counts(self, posterior: torch.Tensor, counts: torch.Tensor) -> None:
-        """Add to counts of all workers, shape (D, K, S), those of a posterior of these tasks, shape (n, S)."""
-        counts.index_add_(0, self.workers, self.design.expected_counts(posterior).cpu())
+def numbered(values: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the distinct ones of numbers from 0 on, ascending, and where each number stands among these."""
+    if not len(values):
+        return values, values
+    span = int(values.max()) + 1
+    if span > _SPARSE * len(values):
+        ordered = np.sort(values)
+        first = np.ones(len(ordered), dtype=bool)
+        np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+        distinct = ordered[first]
+        return distinct, np.searchsorted(distinct, values)
+    there = np.zeros(span, dtype=bool)
+    there[values] = True
+    distinct = np.flatnonzero(there)
+    place = np.empty(span, dtype=np.int64)
+    place[distinct] = np.arange(len(distinct))
+    return distinct, place[values]
+
+
+def _order(place: IntArray, n_places: int) -> npt.NDArray[np.integer[Any]]:
+    """Return what puts rows in order of their places, equal ones in the order they have."""
+    if len(place) <= _A_FEW:
+        return np.argsort(place, kind="stable")
+    return counting_sort(place, n_places)[1]
 
 
 class GrownDesign(DesignMatrix):
-    """The matrix of the first answers, and additions.
+    """The matrix of the first answers, and an addition.
 
     Parameters
     ----------
     base : DesignMatrix
-    additions : sequence of Addition
+    addition : Addition
     n_tasks, n_workers : int
         In all. Tasks and workers of ``base`` are the first.
-    n_given : float64, shape (D,), optional
-        How many answers each worker gave, where that is known.
     """
 
     def __init__(
-        self,
-        base: DesignMatrix,
-        additions: Sequence[Addition],
-        n_tasks: int,
-        n_workers: int,
-        n_given: torch.Tensor | None = None,
+        self, base: DesignMatrix, addition: Addition, n_tasks: int, n_workers: int
     ) -> None:
         self.n_tasks, self.n_workers = n_tasks, n_workers
         self.n_classes = base.n_classes
-        self.n_answers = base.n_answers + sum(a.design.n_answers for a in additions)
+        self.n_answers = base.n_answers + addition.design.n_answers
         self.n_tasks_in_all, self.n_answers_in_all = n_tasks, self.n_answers
         self.device, self.dtype, self.group = base.device, base.dtype, base.group
-        self._base, self._additions = base, additions
-        if n_given is None:
-            n_given = extended(base.n_given, n_workers)
-            for addition in additions:
-                n_given.index_add_(0, addition.workers, addition.design.n_given)
-        self.n_given = n_given
+        self._base, self._addition = base, addition
+        self._tasks = torch.from_numpy(addition.tasks)
+        self._workers = torch.from_numpy(addition.workers)
+        self.n_given = extended(base.n_given, n_workers)
+        self.n_given.index_add_(0, self._workers, addition.design.n_given)
         self.answered = self.n_given > 0
 
     @cached_property
     def votes(self) -> torch.Tensor:
         """See :attr:`DesignMatrix.votes`."""
         votes = extended(self._base.votes, self.n_tasks)
-        for addition in self._additions:
-            votes.index_add_(0, addition.tasks, addition.design.votes)
-        return votes
+        return votes.index_add_(0, self._tasks, self._addition.design.votes)
+
+    def silent(self) -> torch.Tensor:
+        """Return the numbers of the tasks without answers, shape (m,)."""
+        answered = np.zeros(self.n_tasks, dtype=bool)
+        answered[: self._base.n_tasks] = self._base.by_task.lengths() > 0
+        answered[self._addition.tasks[self._addition.design.task]] = True
+        return torch.from_numpy(np.flatnonzero(~answered))
 
     def logits(self, table: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.logits`."""
         logits = extended(self._base.logits(table[: self._base.n_workers]), self.n_tasks)
-        for addition in self._additions:
-            logits.index_add_(0, addition.tasks, addition.logits(table))
-        return logits
+        return logits.index_add_(0, self._tasks, self._said(table))
 
     def expected_counts(self, posterior: torch.Tensor) -> torch.Tensor:
         """See :meth:`DesignMatrix.expected_counts`."""
@@ -196,15 +236,14 @@ class GrownDesign(DesignMatrix):
         counts[: self._base.n_workers] = self._base.expected_counts(
             posterior[: self._base.n_tasks]
         ).cpu()
-        for addition in self._additions:
-            addition.add_counts(posterior[addition.tasks], counts)
-        return counts
+        more = self._addition.design.expected_counts(posterior[self._tasks])
+        return counts.index_add_(0, self._workers, more)
 
     def states(self, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """Return p(s | x_n), shape (N, S), for log-tables, shape (D, K, S), and a bias, shape (S,).
 
-        Those of tasks without additions are those of the first answers, which are gone through in pieces; to the
-        logarithms of the others what their additions say is added.
+        Those of tasks without more answers are those of the first answers, which are gone through in pieces; to the
+        logarithms of the others what the further answers say is added.
         """
         known = self._base.n_tasks
         first = expect(self._base, weight[: self._base.n_workers], bias).states
@@ -213,13 +252,12 @@ class GrownDesign(DesignMatrix):
         states = first.new_empty(shape)
         states = states.T if by_column else states
         states[:known], states[known:] = first, torch.softmax(bias, 0).to(first.dtype)
-        if not self._additions:
-            return states
-        given = torch.cat([addition.tasks for addition in self._additions])
-        tasks, place = torch.unique(given, return_inverse=True)
-        some = states[tasks]
+        some = states[self._tasks]
         if bool((some < _SOUND).any()):  # the logits themselves are needed
             return softmax(self.logits(weight) + bias.to(self.dtype))[0]
-        said = torch.cat([addition.logits(weight) for addition in self._additions])
-        states[tasks] = softmax(some.log().index_add_(0, place, said))[0]
+        states[self._tasks] = softmax(some.log().add_(self._said(weight)))[0]
         return states
+
+    def _said(self, table: torch.Tensor) -> torch.Tensor:
+        """Return what the addition adds to the logits of its tasks, shape (n, S)."""
+        return self._addition.design.logits(table[self._workers])

@@ -71,8 +71,12 @@ class SparseRows:
             shape = (len(pointers) - 1, n_columns)
             self._matrix = sparse.csr_array((ones, columns, pointers), shape=shape)
         else:
-            self._columns = torch.from_numpy(np.ascontiguousarray(columns)).to(device)
-            self._pointers = torch.from_numpy(np.ascontiguousarray(pointers)).to(device)
+            # arrays of a mapped file may only be read, of which torch warns
+            columns, pointers = (
+                np.require(a, requirements=["C", "W"]) for a in (columns, pointers)
+            )
+            self._columns = torch.from_numpy(columns).to(device)
+            self._pointers = torch.from_numpy(pointers).to(device)
             self._values = None if values is None else torch.from_numpy(values).to(device, dtype)
         if self._outer is not None:
             index = np.arange(len(pointers) - 1, dtype=pointers.dtype)

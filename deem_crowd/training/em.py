@@ -335,12 +335,9 @@ def class_log_prior(expected: torch.Tensor, k: int, m: int) -> torch.Tensor:
     return torch.log(expected / expected.sum())
 
 
-def log_average_table(
-    weight: torch.Tensor, design: DesignMatrix, normalised: bool = False
-) -> torch.Tensor:
-    """Return the log-table of the average worker, shape (K, S); ``normalised`` says that the weights are log-tables."""
+def log_average_table(weight: torch.Tensor, design: DesignMatrix) -> torch.Tensor:
+    """Return the log-table of the average worker, shape (K, S)."""
     seen = weight if bool(design.answered.all()) else weight[design.answered]
     if len(seen) == 0:
         return weight.new_zeros(weight.shape[1:])
-    tables = seen.exp() if normalised else torch.log_softmax(seen, 1).exp()
-    return tables.mean(0).clamp_min(1e-30).log()
+    return torch.log_softmax(seen, 1).exp().mean(0).clamp_min(1e-30).log()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from deem_crowd import DEEMAggregator
 from deem_crowd.estimators.memory import exclusive
 from deem_crowd.model import design
+from deem_crowd.model.grown import GrownDesign
 from deem_crowd.plugins import registry
 from deem_crowd.runtime.cached import cached_property
 
@@ -100,3 +102,30 @@ def test_locks_of_other_threads(answers) -> None:
     with Held(stay):
         assert in_a_fork(lambda: model.partial_fit(answers[:6]))
         assert in_a_fork(registry.reload)
+
+
+@pytest.mark.parametrize("automatic", [None, False], ids=["default", "plain"])
+def test_labels_that_another_thread_works_out(automatic, monkeypatch) -> None:
+    """Labels after a few answers more are worked out when they are read: in a fork as in its parent."""
+    rows = [(t, w, (t + (w == t % 9)) % 2) for t in range(200) for w in range(4)]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    model.partial_fit(frame[:-8]).partial_fit(frame[-8:-4])
+    expected = copy.deepcopy(model).probas_
+    inner, main = GrownDesign.states, threading.current_thread()
+    beside: list[Held] = []
+
+    def slow(matrix, *tables):
+        if threading.current_thread() is not main:
+            beside[0].here()
+        return inner(matrix, *tables)
+
+    def read() -> None:
+        pd.testing.assert_frame_equal(model.probas_, expected)
+        assert len(model.partial_fit(frame[-4:]).labels_) == 200
+
+    monkeypatch.setattr(GrownDesign, "states", slow)
+    beside.append(Held(lambda _: model.labels_))
+    with beside[0]:
+        assert in_a_fork(read)
+    pd.testing.assert_frame_equal(model.probas_, expected)
