@@ -145,6 +145,7 @@ def test_a_fit_shows_its_bar(monkeypatch) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+@pytest.mark.usefixtures("few_fits")
 def test_features_and_clusterings_go_forward_to_the_end(monkeypatch) -> None:
     seen: dict[str, list[tuple[int, int]]] = {}
     monkeypatch.setattr(

@@ -14,6 +14,8 @@ import pytest
 
 from deem_crowd import DEEM, DEEMAggregator
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+
 N = 30
 TASKS = [f"t{i}" for i in range(N)]
 CODE = r"((?:df|features|x|pd|np|deem_crowd_adapters)(?:\.\w+|\(.*\)|\[.*?\])+)"

@@ -12,6 +12,8 @@ from sklearn.metrics import roc_auc_score
 from deem_crowd import DEEM, DataWarning, DEEMAggregator
 from deem_crowd.decide import Consensus, clean, coverage_curve, reliable, suspect_answers
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+
 N, CENTRES = 500, np.array([[0.0, 2.0], [1.7, -1.0], [-1.7, -1.0]])
 RNG = np.random.default_rng(3)
 TRUTH = pd.Series(RNG.integers(0, 3, N), index=[f"t{i}" for i in range(N)])

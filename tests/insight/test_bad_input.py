@@ -12,6 +12,7 @@ from deem_crowd.insight.results import results_of
 from deem_crowd.report.page import html
 
 pytestmark = [
+    pytest.mark.usefixtures("few_fits_throughout"),
     pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]

@@ -254,6 +254,7 @@ def test_targets_and_weights(wine):
         assert (soft_targets(Flat()) == 0.5).all()
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_crowd_classifier(wine):
     x, y, frame = wine
     model = CrowdClassifier(random_state=0).fit(x, frame)
@@ -265,6 +266,7 @@ def test_crowd_classifier(wine):
     assert not hasattr(again, "classes_")
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_crowd_classifier_goes_row_by_row_through_frames(wine):
     x, _, frame = wine
     matrix = frame.pivot(index="task", columns="worker", values="label").fillna(-1).astype(int)
@@ -294,6 +296,7 @@ def test_crowd_classifier_of_a_matrix(wine):
         CrowdClassifier().fit(x[:5], matrix[:5])
 
 
+@pytest.mark.usefixtures("few_fits")
 @pytest.mark.parametrize("absent", [1, 2])
 def test_a_class_may_be_missing_among_the_tasks_of_a_fold(absent) -> None:
     rng = np.random.default_rng(0)
@@ -308,6 +311,7 @@ def test_a_class_may_be_missing_among_the_tasks_of_a_fold(absent) -> None:
         CrowdClassifier().fit(x[:30], seen).score(x[rest], answers[rest])
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_what_does_not_fit_is_said() -> None:
     rng = np.random.default_rng(0)
     x, answers = rng.normal(size=(40, 3)), rng.integers(2, size=(40, 4))

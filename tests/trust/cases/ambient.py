@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import few_fits
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from cases import Case
@@ -124,6 +126,13 @@ def tensors(folder: Path) -> list[Any]:
     return [model.predict_proba(answers, features=features)]
 
 
+def shortly(action: Callable[[], Any], folder: Path) -> list[Any]:
+    """Return what an action with features returns, with few fits: how many there are is not the question."""
+    with pytest.MonkeyPatch.context() as patched:
+        few_fits.shorten(patched)
+        return [action()]
+
+
 ACTIONS: dict[str, Callable[[Path], list[Any]]] = {
     **{f"DEEMAggregator, {name}": functools.partial(frames, name) for name in MODELS},
     **{f"DEEM, {name}": functools.partial(arrays, name) for name in ARRAYS},
@@ -132,8 +141,12 @@ ACTIONS: dict[str, Callable[[Path], list[Any]]] = {
     "tables": tables,
     "tensors": tensors,
     "known labels": lambda _: [DEEMAggregator().fit(FRAME, gold={0: 1, 1: 2}).probas_],
-    "features": lambda _: [DEEMAggregator().fit(FRAME, features=FEATURES).probas_],
-    "CrowdClassifier": lambda _: [CrowdClassifier().fit(FEATURES, MATRIX).predict_proba(FEATURES)],
+    "features": functools.partial(
+        shortly, lambda: DEEMAggregator().fit(FRAME, features=FEATURES).probas_
+    ),
+    "CrowdClassifier": functools.partial(
+        shortly, lambda: CrowdClassifier().fit(FEATURES, MATRIX).predict_proba(FEATURES)
+    ),
     "Kingdra": lambda _: [Kingdra(3, 2, 1, layers=(8,), epochs=1).fit(FEATURES).predict_proba(FEATURES)],
     "HUME": lambda _: [HUME(3, n_labelings=2, n_steps=3).fit(FEATURES, FEATURES[:, :3]).predict_proba(FEATURES)],
     "DEC": lambda _: [DEC(3, layers=(8, 2), pretrain_epochs=2, max_iter=5).fit(FEATURES).predict_proba(FEATURES)],
