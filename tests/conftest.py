@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import workers
 from examples import SCALE
-from few_fits import few_fits, few_fits_throughout  # noqa: F401: fixtures for all tests
+from few_fits import few_fits, few_fits_throughout  # noqa: F401 (fixtures for all tests)
 from hypothesis import settings
 
 FOLDERS = ("", "adapters/exports", "decide", "trust")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import processes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -269,12 +270,7 @@ def test_what_plugins_print_goes_to_standard_error(folder: Path, command: str) -
         "compare": ["compare", "a.csv", "--methods", "prints"],
         "plugins": ["plugins"],
     }[command]
-    done = subprocess.run(
-        [sys.executable, "-m", "deem_crowd.cli", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = processes.python("-m", "deem_crowd.cli", *arguments)
     assert done.returncode == 0, done.stderr
     assert "printed at import" in done.stderr
     assert "printed" not in done.stdout
