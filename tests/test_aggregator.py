@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-import random
-
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from crowd_of_five import FRAME, GOLD, fitted
 from crowdkit.aggregation import BinaryRelevance
 from crowdkit.aggregation.base import BaseClassificationAggregator
-from crowdkit.aggregation.utils import clone_aggregator
 from crowdkit.metrics.data import consistency, uncertainty
 from crowdkit.metrics.workers import accuracy_on_aggregates
 from crowdkit.postprocessing import entropy_threshold
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.clustering import ClusteringAggregator
-from deem_crowd.exceptions import (
-    DataError,
-    DataWarning,
-    FormError,
-    MissingColumnError,
-    ParameterError,
-)
-from deem_crowd.model.design import DesignMatrix
+from deem_crowd.exceptions import DataError, DataWarning, FormError, MissingColumnError
 
-
-def crowd(seed: int = 0, n: int = 80, k: int = 3) -> tuple[pd.DataFrame, pd.Series]:
-    rng = np.random.default_rng(seed)
-    names = np.array(["cat", "dog", "fox", "owl"])[:k]
-    truth = rng.integers(0, k, n)
-    rows = []
-    for w, skill in enumerate((0.95, 0.85, 0.75, 0.6, 0.5)):
-        for t in np.flatnonzero(rng.random(n) < 0.8):
-            label = truth[t] if rng.random() < skill else rng.integers(0, k)
-            rows.append((f"t{t}", w * 10, names[label]))
-    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
-    frame = frame.sample(frac=1, random_state=seed).reset_index(drop=True)
-    gold = pd.Series(names[truth], index=[f"t{t}" for t in range(n)])
-    return frame, gold
-
-
-FRAME, GOLD = crowd()
-
-
-@pytest.fixture(scope="module")
-def fitted() -> DEEMAggregator:
-    return DEEMAggregator().fit(FRAME)
+__all__ = ["fitted"]
 
 
 def test_it_is_a_crowd_kit_aggregator_and_finds_the_truth(fitted) -> None:
@@ -200,18 +165,6 @@ def test_an_empty_frame_gives_empty_results_with_names_and_dtypes() -> None:
     assert agg.errors_.index.names == ["worker", "label"]
 
 
-# ------------------------------------------------------------ other people's tools
-
-
-@pytest.mark.filterwarnings("ignore:training stopped")
-def test_row_clones_keep_every_parameter(fitted) -> None:
-    agg = DEEMAggregator(n_iter=9, subtypes=2, gauge="free", duplicates="first")
-    other = clone_aggregator(agg.fit(FRAME))
-    assert other.get_params() == agg.get_params()
-    assert not hasattr(other, "labels_")
-    assert clone(agg).get_params() == agg.get_params()
-
-
 def test_crowd_kits_binary_relevance() -> None:
     frame = pd.DataFrame(
         {
@@ -234,102 +187,12 @@ def test_crowd_kits_metrics(fitted) -> None:
     assert 0 < len(kept) < len(FRAME)
 
 
-@pytest.mark.parametrize("way", ["pickle", "deepcopy", "joblib"])
-def test_row_pickle_deepcopy_joblib(fitted, way: str, tmp_path) -> None:
-    if way == "pickle":
-        other = pickle.loads(pickle.dumps(fitted))
-    elif way == "deepcopy":
-        other = copy.deepcopy(fitted)
-    else:
-        joblib.dump(fitted, tmp_path / "agg")
-        other = joblib.load(tmp_path / "agg")
-    pd.testing.assert_frame_equal(other.probas_, fitted.probas_)
-    pd.testing.assert_frame_equal(other.predict_proba(FRAME), fitted.predict_proba(FRAME))
-    pd.testing.assert_frame_equal(other.errors_, fitted.errors_)
-    assert other.get_params() == fitted.get_params()
-
-
-# -------------------------------------------------------------------- behaviour
-
-
-def test_row_failed_refit() -> None:
-    agg = DEEMAggregator().fit(FRAME)
-    before = dict(vars(agg))
-    with pytest.raises(KeyError):
-        agg.fit(FRAME.drop(columns="label"))
-    assert vars(agg).keys() == before.keys()
-    assert all(vars(agg)[key] is before[key] for key in before)
-
-
-def test_row_ctrl_c_in_fit(monkeypatch) -> None:
-    agg = DEEMAggregator().fit(FRAME)
-    before = dict(vars(agg))
-    calls = iter(range(100))
-    counts = DesignMatrix.expected_counts
-
-    def interrupted(self, posterior):
-        if next(calls) == 5:
-            raise KeyboardInterrupt
-        return counts(self, posterior)
-
-    monkeypatch.setattr(DesignMatrix, "expected_counts", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        agg.fit(crowd(1)[0])
-    assert all(vars(agg)[key] is before[key] for key in before)
-
-
-def test_row_fit_twice_and_random_state() -> None:
-    agg = DEEMAggregator(init_method="mv_rand", random_state=3).fit(crowd(1)[0])
-    numpys, draw = np.random.get_state, np.random.random
-    random.random(), draw(), torch.rand(1)  # or a fit that seeds would go unseen the second time
-    states = (random.getstate(), numpys()[1].tolist(), torch.get_rng_state())
-    agg.fit(FRAME)
-    assert random.getstate() == states[0]
-    assert numpys()[1].tolist() == states[1]
-    assert torch.equal(torch.get_rng_state(), states[2])
-    fresh = DEEMAggregator(init_method="mv_rand", random_state=3).fit(FRAME)
-    pd.testing.assert_frame_equal(agg.probas_, fresh.probas_, atol=0, rtol=0)
-
-
-def test_row_two_fits_in_two_threads() -> None:
-    frames = [crowd(seed)[0] for seed in range(4)]
-    alone = [DEEMAggregator().fit(f).probas_ for f in frames]
-    together = joblib.Parallel(n_jobs=4, backend="threading")(
-        joblib.delayed(lambda f: DEEMAggregator().fit(f).probas_)(f) for f in frames
-    )
-    for a, b in zip(alone, together, strict=True):
-        pd.testing.assert_frame_equal(a, b, atol=0, rtol=0)
-
-
 @pytest.mark.parametrize(
     "params", [{"subtypes": 2}, {"gauge": "free"}, {"penalty": None}, {"penalty": 0.5}]
 )
 def test_every_variant_of_the_model_finds_the_truth(params) -> None:
     labels = DEEMAggregator(**params).fit_predict(FRAME)
     assert (labels == GOLD.reindex(labels.index)).mean() > 0.85
-
-
-@pytest.mark.parametrize(
-    ("params", "words"),
-    [
-        ({"gauge": "fre"}, "gauge='fre' is not allowed.*Did you mean 'free'"),
-        ({"n_iter": -1}, "n_iter=-1 is not allowed: n_iter is an integer >= 0"),
-        ({"tol": float("nan")}, "tol=nan is not allowed"),
-        ({"init_method": "nope"}, "init_method='nope' is not allowed: init_method is one of 'mv'"),
-        ({"penalty": 0}, "penalty=0 is not allowed"),
-        ({"subtypes": 1.5}, "subtypes=1.5 is not allowed"),
-    ],
-)
-def test_row_bad_parameters_are_refused_by_fit(params, words) -> None:
-    with pytest.raises(ParameterError, match=words):
-        DEEMAggregator(**params).fit(FRAME)
-
-
-def test_row_misspelt_parameter() -> None:
-    with pytest.raises(ParameterError, match="no parameter 'n_itr'. Did you mean 'n_iter'"):
-        DEEMAggregator(n_itr=3)
-    with pytest.raises(ParameterError, match="Did you mean 'gauge'"):
-        DEEMAggregator().set_params(guage="free")
 
 
 def test_other_columns_the_order_of_columns_and_the_index_change_nothing(fitted) -> None:
@@ -354,113 +217,6 @@ def test_known_labels_of_all_tasks_give_the_tables_they_imply() -> None:
     share = share / share.groupby("worker").transform("sum")
     there = agg.errors_.reindex(share.index)[share.columns]
     np.testing.assert_allclose(there.to_numpy(), share.to_numpy(), atol=1e-6)
-
-
-def test_an_interrupted_first_fit_leaves_nothing_behind(monkeypatch) -> None:
-    def interrupted(self, posterior):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(DesignMatrix, "expected_counts", interrupted)
-    agg = DEEMAggregator()
-    with pytest.raises(KeyboardInterrupt):
-        agg.fit(FRAME)
-    assert not any(hasattr(agg, name) for name in ("labels_", "probas_", "skills_", "errors_"))
-    with pytest.raises(NotFittedError):
-        agg.predict(FRAME)
-
-
-# ------------------------------------------------------------------ partial_fit
-
-
-@pytest.mark.parametrize("auto", [None, False])
-def test_partial_fit_ends_where_a_full_fit_would(auto) -> None:
-    from deem_crowd_benchmarks.laws import heavy_tail
-
-    rows = heavy_tail(1).answers
-    grown = DEEMAggregator(auto_hyperparameters=auto)
-    passes = []
-    for part in (rows.iloc[:6000], rows.iloc[6000:8500], rows.iloc[8500:]):
-        grown.partial_fit(part)
-        passes.append(len(grown.loss_history_))
-    whole = DEEMAggregator(auto_hyperparameters=auto).fit(rows)
-    assert list(grown.labels_.index) == list(whole.labels_.index)
-    gap = (grown.probas_ - whole.probas_).abs().to_numpy()
-    assert gap.max() < 0.03
-    assert gap.mean() < 1e-3
-    if auto is False:  # the history of the default is that of the path it takes again
-        assert passes[2] < len(whole.loss_history_)
-    assert ((grown.skills_ - whole.skills_).abs() < 0.01).all()
-
-
-def test_partial_fit_with_more_of_everything() -> None:
-    new = pd.DataFrame(
-        {
-            "task": ["t0", "new", "new"],
-            "worker": ["nobody yet", 0, 40],
-            "label": ["cat", "dog", "emu"],
-        }
-    )
-    model = DEEMAggregator(auto_hyperparameters=False)
-    model.partial_fit(FRAME)
-    model.partial_fit(new)
-    whole = DEEMAggregator(auto_hyperparameters=False).fit(
-        pd.concat([FRAME, new], ignore_index=True)
-    )
-    assert list(model.probas_.columns) == list(whole.probas_.columns)
-    pd.testing.assert_frame_equal(
-        model.probas_, whole.probas_, atol=1e-6
-    )  # a new class: fitted anew
-    known = model.labels_.index[0]
-    model.partial_fit(new.iloc[:0].reindex(columns=["task", "worker", "label"]), {known: "emu"})
-    assert model.labels_[known] == "emu"
-    model.partial_fit(FRAME.iloc[:5])  # the same again is no news
-    assert model.labels_[known] == "emu"
-
-
-@pytest.mark.parametrize("auto", [None, False])
-def test_partial_fit_goes_on_from_where_it_stopped(auto, monkeypatch) -> None:
-    """Members whose end does not depend on their start are not started again, and new workers are average ones."""
-    from deem_crowd.estimators import fit as inference
-
-    begun = []
-    continued = inference.continued
-
-    def watched(*args):
-        begun.append(continued(*args))
-        return begun[-1]
-
-    monkeypatch.setattr(inference, "continued", watched)
-    stranger = FRAME.iloc[:3].assign(worker="nobody yet")
-    model = DEEMAggregator(auto_hyperparameters=auto).partial_fit(FRAME).partial_fit(stranger)
-    assert not begun[0]
-    assert begun[1]
-    for stop in begun[1].values():
-        assert stop.energy.n_workers == len(model.skills_)
-        np.testing.assert_array_equal(stop.energy.weight[-1], stop.energy.population)
-    whole = DEEMAggregator(auto_hyperparameters=auto).fit(pd.concat([FRAME, stranger]))
-    np.testing.assert_allclose(model.probas_, whole.probas_, atol=0.02)
-    assert (
-        not DEEMAggregator().fit(FRAME)._fitted[0].warm_starts
-    )  # who does not go on keeps nothing
-
-
-def test_predict_on_a_stream_of_tasks_is_predict_at_once(fitted) -> None:
-    whole = fitted.predict_proba(FRAME)
-    parts = [fitted.predict_proba(rows) for _, rows in FRAME.groupby("task", sort=False)]
-    np.testing.assert_allclose(pd.concat(parts).loc[whole.index], whole, atol=1e-12)
-
-
-def test_partial_fit_needs_what_it_has_seen(fitted) -> None:
-    with pytest.raises(ParameterError, match="partial_fit continues only from partial_fit"):
-        copy.deepcopy(fitted).partial_fit(FRAME)
-    model = DEEMAggregator().partial_fit(FRAME)
-    before = dict(vars(model))
-    with pytest.raises(KeyError, match="worker"):
-        model.partial_fit(FRAME.drop(columns="worker"))
-    assert all(vars(model)[key] is before[key] for key in before)
-    model.fit(FRAME)
-    with pytest.raises(ParameterError, match="keep no answers"):
-        model.partial_fit(FRAME)
 
 
 def test_what_fit_predict_returns_is_the_callers() -> None:

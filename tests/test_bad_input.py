@@ -1,4 +1,4 @@
-"""The rows of the contract for awkward data that concern a fit as a whole; those about reading are in test_answers."""
+"""The rows of the contract for awkward data that concern a whole fit; test_awkward_answers has those about reading."""
 
 from __future__ import annotations
 

@@ -1,13 +1,19 @@
-"""What plugins bring, reached from the shell: parameters of methods, samplers by name, adapters."""
+"""Plugins from the shell: which are listed, and what they bring: parameters of methods, samplers by name, adapters."""
 
 from __future__ import annotations
 
-import pytest
-from test_cli import answers, call, failed, folder, table  # noqa: F401 (a fixture)
+import os
+from pathlib import Path
 
+import pytest
+from shell_calls import answers, call, failed, folder, really, table
+
+import deem_crowd
 from deem_crowd import Answers
 from deem_crowd.cli import shell
 from deem_crowd.plugins import registry
+
+__all__ = ["folder"]
 
 
 @pytest.mark.usefixtures("folder")
@@ -111,3 +117,34 @@ def test_columns_of_other_names_are_advised_as_options(tmp_path) -> None:
     assert "Rename the columns in the file ('id' to 'task', 'answer' to 'label')" in said
     (tmp_path / "x.csv").write_text("task,worker,label\n")
     assert "warning: there are no answers" in call("aggregate", "x.csv").stderr
+
+
+def test_plugins(folder: Path) -> None:
+    result = call("plugins")
+    assert (result.exit_code, result.stderr) == (0, "")
+    words = result.stdout.split()
+    for word in ("deem", "ds", "mv", "crowdkit", "adapters", "deem-crowd", deem_crowd.__version__):
+        assert word in words
+
+
+def test_broken_and_denied_plugins_are_listed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = folder / "unlucky-2.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: unlucky\nVersion: 2.5\n")
+    (info / "entry_points.txt").write_text("[deem_crowd]\nluckless = no_such_module_here\n")
+    paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", paths)
+    monkeypatch.setenv("DEEM_CROWD_PLUGINS_DENY", "crowdkit")
+    done = really("plugins")
+    assert (done.returncode, done.stderr) == (0, "")
+    listed, skipped = done.stdout.split("Not loaded")
+    assert "deem" in listed.split()
+    assert "mv" not in listed.split()
+    assert "denied by DEEM_CROWD_PLUGINS_DENY" in skipped
+    for word in ("luckless", "unlucky", "2.5", "no_such_module_here"):
+        assert word in skipped
+    done = really("aggregate", "answers.csv")  # elsewhere it is a warning
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: plugin 'luckless' of unlucky 2.5 is skipped")

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FILES = [
     path
-    for folder in ("deem_crowd", "adapters", "benchmarks", "plugins/deem_crowd_plugins")
+    for folder in ("deem_crowd", "adapters", "benchmarks", "plugins/deem_crowd_plugins", "tests")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 MOST_LINES, MOST_IN_A_FUNCTION = 400, 80

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from process_groups import crowd, together
 from pyarrow import fs
 from test_datasets import ask_who_it_is, store
-from test_shared_fit import crowd, together
 
 from deem_crowd.data.batches import LongTable
 from deem_crowd.distributed import reading

@@ -1,85 +1,27 @@
-"""The report: what it says, that it fetches and runs nothing, and how a browser lays it out."""
+"""The report: what it says, that it says it of any answers, and that it fetches and runs nothing."""
 
 from __future__ import annotations
 
-import html as entities
 import itertools
-import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from report_pages import Page, crowd, text_of, written
 from sklearn.exceptions import NotFittedError
 
 from deem_crowd import DEEM, DataError, DEEMAggregator, plots
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.insight import reliability
-from deem_crowd.report import figures
 from deem_crowd.report.page import isolated as page_isolated
 from deem_crowd.report.page import write_report
 
+__all__ = ["written"]
+
 pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-
-
-def crowd(n: int = 300, d: int = 8, k: int = 3, seed: int = 0):
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(k, size=n)
-    skills = np.linspace(0.35, 0.9, d)
-    right = rng.random((n, d)) < skills
-    matrix = np.where(right, truth[:, None], (truth[:, None] + rng.integers(1, k, (n, d))) % k)
-    matrix = np.column_stack(
-        [matrix, matrix[:, -2]]
-    )  # the last one repeats the one before the best
-    task, worker = np.nonzero(matrix >= 0)
-    df = pd.DataFrame({"task": task, "worker": worker, "label": matrix[task, worker]})
-    df["worker"] = [f"w{i}" for i in df["worker"]]
-    return df, pd.Series(truth, name="label")
-
-
-class Page(HTMLParser):
-    """Tags and text of a page; fails on a tag that is not closed in order."""
-
-    VOID = frozenset({"meta", "br", "link", "img", "use", "path", "rect", "line"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-
-def text_of(page: str) -> str:
-    bare = re.sub(r"(?s)<style.*?</style>|<svg.*?</svg>", "", page)
-    return " ".join(entities.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    df, gold = crowd()
-    agg = DEEMAggregator().fit(df)
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    agg.report(path, gold=gold)
-    return path, agg, df, gold
 
 
 def test_it_says_what_the_tables_say(written) -> None:
@@ -295,100 +237,6 @@ def test_a_large_report_stays_small(tmp_path) -> None:
     agg = DEEMAggregator(auto_hyperparameters=False, n_iter=5).fit(df)
     agg.report(tmp_path / "r.html")
     assert (tmp_path / "r.html").stat().st_size < 5e6
-
-
-def test_figures_do_not_follow_the_style_of_the_caller() -> None:
-    def bars(ax) -> None:
-        ax.barh(["a", "b"], [1, 2])
-
-    plain = figures.draw("t", "c", bars)
-    with mpl.rc_context({"ytick.labelsize": 30, "axes.spines.top": False, "figure.dpi": 40}):
-        assert figures.draw("t", "c", bars) == plain
-        assert mpl.rcParams["ytick.labelsize"] == 30
-
-
-MEASURE = """<script>
-window.addEventListener("load", () => {
-  const wide = [...document.querySelectorAll("body *")].filter(e => {
-    if (e.closest(".wide") && !e.classList.contains("wide")) return false;
-    if (e.closest("svg") && e.tagName !== "svg") return false;
-    return e.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
-  }).map(e => e.tagName);
-  const clipped = [...document.querySelectorAll("svg")].flatMap(s => {
-    const b = s.getBoundingClientRect();
-    return [...s.querySelectorAll("text")].filter(t => {
-      const r = t.getBoundingClientRect();
-      return r.width && (r.left < b.left - 2 || r.right > b.right + 2 || r.top < b.top - 2 || r.bottom > b.bottom + 2);
-    }).map(t => t.textContent);
-  });
-  const page = getComputedStyle(document.body);
-  parent.document.title = JSON.stringify({
-    width: document.documentElement.clientWidth, scroll: document.documentElement.scrollWidth,
-    wide, clipped, ink: page.color, ground: page.backgroundColor,
-    axis: getComputedStyle(document.querySelector("svg text")).fill,
-    texts: document.querySelectorAll("svg text").length,
-  });
-});
-</script>"""
-
-
-def laid_out(path: Path, width: int, dark: bool, folder: Path) -> dict:
-    """Return what chromium measures of a page, in a frame of that width."""
-    text = path.read_text(encoding="utf-8")
-    probe = folder / "probe.html"
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
-    inner = entities.escape(text.replace("</head>", MEASURE + "</head>"))
-    # in a frame, because chromium's windows have a least width
-    probe.write_text(
-        f'<!doctype html><html style="color-scheme: light dark"><title></title><iframe srcdoc="{inner}" '
-        f'style="border: 0; width: {width}px; height: 900px"></iframe></html>',
-        encoding="utf-8",
-    )
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={folder / 'profile'}",
-        "--window-size=1500,1000",
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-        "--virtual-time-budget=3000",
-        "--dump-dom",
-        probe.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    title = re.search(r"<title>(.*?)</title>", done.stdout, re.S)
-    assert title is not None, done.stderr[-500:]
-    return json.loads(entities.unescape(title[1]))
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 400])
-def test_a_browser_lays_it_out_without_overflow(written, width, dark, tmp_path) -> None:
-    seen = laid_out(written[0], width, dark, tmp_path)
-    assert seen["scroll"] <= seen["width"]
-    assert width - 20 <= seen["width"] <= width
-    assert seen["wide"] == []
-    assert seen["clipped"] == []
-    assert seen["texts"] > 20
-    lightness = [sum(map(int, re.findall(r"\d+", seen[key])[:3])) / 3 for key in ("ink", "ground")]
-    assert (lightness[0] > lightness[1]) is dark
-    assert abs(lightness[0] - lightness[1]) > 150
-    assert seen["axis"] == seen["ink"]
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize("width", [1400, 400])
-def test_long_names_of_many_workers_are_not_clipped(width, tmp_path) -> None:
-    df, _ = crowd(60, 50)
-    df["worker"] = "a_judge_with_a_name_that_is_long/" + df["worker"].astype(str)
-    df["label"] = "a class with a long name " + df["label"].astype(str)
-    DEEMAggregator().fit(df).report(tmp_path / "r.html")
-    seen = laid_out(tmp_path / "r.html", width, False, tmp_path)
-    assert seen["scroll"] <= seen["width"]
-    assert seen["wide"] == []
-    assert seen["clipped"] == []
 
 
 @pytest.mark.parametrize("name", ["crowd/web", "ensemble/csgo", "judges/llmbar_adversarial"])

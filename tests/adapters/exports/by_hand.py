@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from deem_crowd_adapters.exports.read import Export, read_export
 
 from deem_crowd.exceptions import DataWarning
@@ -36,3 +37,7 @@ def read(path: Any, tool: str | None = None, **options: Any) -> tuple[Export, st
 def rows(export: Export) -> set[tuple[Any, Any, Any]]:
     """Return the answers as a set of (task, worker, label)."""
     return set(export.answers[["task", "worker", "label"]].itertuples(index=False, name=None))
+
+
+def triples(frame: pd.DataFrame) -> set[tuple[Any, ...]]:
+    return set(frame.itertuples(index=False, name=None))

@@ -1,0 +1,88 @@
+"""Exports in several files: people and tasks that are the same in all of them, and those that are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import deem_crowd_adapters as adapters
+import pytest
+from by_hand import triples
+from label_tools import choice, label_studio, label_studio_min, prodigy_choice, read, written
+
+from deem_crowd.exceptions import DataError
+
+
+def test_numbered_annotators_of_several_files_are_different_people(tmp_path: Path) -> None:
+    first, second = label_studio_min()[::2], label_studio_min()[::2]
+    for row in second:
+        row["sentiment"] = "pos"
+    paths = [written(tmp_path, "one.json", first), written(tmp_path, "two.json", second)]
+    export, said = read(paths)
+    assert set(export.answers["worker"]) == {"one/1", "two/1"}
+    assert set(export.answers["task"]) == {11, 12}
+    assert "1 annotator id found in several files (1)" in said
+
+
+def test_e_mail_addresses_are_the_same_person_in_every_file(tmp_path: Path) -> None:
+    records = label_studio()
+    for record in records:
+        record["annotations"] = record["annotations"][:1]
+    paths = [written(tmp_path, "one.json", records[:1]), written(tmp_path, "two.json", records[1:])]
+    export, said = read(paths)
+    assert set(export.answers["worker"]) == {"ann@lab.org"}
+    assert "no task is shared" in said
+
+
+def test_tasks_with_the_same_data_under_other_ids_are_one(tmp_path: Path) -> None:
+    first, second = label_studio(), label_studio()
+    for record in second:
+        record["id"] += 100
+        record["annotations"] = [{"completed_by": "zoe", "result": [choice("sentiment", "pos")]}]
+    export, said = read([written(tmp_path, "a.json", first), written(tmp_path, "b.json", second)])
+    assert set(export.answers["task"]) == {11, 12}
+    assert "same data are taken for one (2 of them)" in said
+
+
+def test_equal_ids_of_different_data_are_different_tasks(tmp_path: Path) -> None:
+    first, second = label_studio(), label_studio()
+    for record in second:
+        record["data"] = {"text": f"another text {record['id']}"}
+    export, _ = read([written(tmp_path, "a.json", first), written(tmp_path, "b.json", second)])
+    assert export.answers["task"].nunique() == 4
+
+
+def test_a_folder_a_pattern_and_a_list_name_the_same_files(tmp_path: Path) -> None:
+    rows = prodigy_choice()
+    for i in range(2):
+        written(tmp_path, f"p{i}.jsonl", rows[i::2])
+    (tmp_path / "README").write_text("not an export")
+    (tmp_path / "settings.json").write_text('{"questions": []}')
+    folder, _ = read(tmp_path)
+    pattern, _ = read(str(tmp_path / "p*.jsonl"))
+    listed, _ = read([tmp_path / "p0.jsonl", tmp_path / "p1.jsonl"])
+    assert triples(folder.answers) == triples(pattern.answers) == triples(listed.answers)
+    with pytest.raises(FileNotFoundError):
+        adapters.read_export(str(tmp_path / "q*.jsonl"))
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for i in range(2):
+        (tmp_path / f"p{i}.jsonl").rename(inner / f"p{i}.jsonl")
+    nested, _ = read(tmp_path)
+    assert triples(nested.answers) == triples(folder.answers)
+
+
+def test_files_of_two_tools_are_not_mixed(tmp_path: Path) -> None:
+    paths = [
+        written(tmp_path, "a.json", label_studio()),
+        written(tmp_path, "b.jsonl", prodigy_choice()),
+    ]
+    with pytest.raises(DataError, match="different kinds: 'Label Studio JSON', 'Prodigy"):
+        adapters.read_export(paths)
+
+
+def test_a_file_for_each_annotator(tmp_path: Path) -> None:
+    (tmp_path / "ann.csv").write_text("task,label\n1,a\n2,b\n")
+    (tmp_path / "bob.csv").write_text("task,label\n1,a\n2,a\n")
+    answers = adapters.to_answers(tmp_path)
+    expected = {(1, "ann", "a"), (2, "ann", "b"), (1, "bob", "a"), (2, "bob", "a")}
+    assert triples(answers.to_frame()) == expected

@@ -1,0 +1,128 @@
+"""Features and classifiers that do not fit are refused, and the object stays as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from featured_crowd import cancer, fitted
+from sklearn.linear_model import LogisticRegression, Perceptron
+
+from deem_crowd import DEEM, DataError, DEEMAggregator, ParameterError
+from deem_crowd.exceptions import FormError, UnsupportedError
+from deem_crowd.features import rows
+
+__all__ = ["cancer", "fitted"]
+
+
+def bad(x):
+    holed = x.copy()
+    holed.iloc[[3, 5], 0] = np.nan
+    texts = x.assign(kind="red")
+    return {
+        "strangers": (
+            x.set_axis([f"u{i}" for i in range(len(x))]),
+            DataError,
+            "none of the 300 rows",
+        ),
+        "missing": (holed, DataError, r"in 1 column, \d+, for 2 tasks: 't3', 't5'"),
+        "infinite": (x.replace(x.iloc[0, 0], np.inf), DataError, "missing or infinite"),
+        "huge": (x * 1e38, DataError, "missing or infinite"),
+        "twice": (pd.concat([x, x.iloc[:1]]), DataError, "more than one row: 't0'"),
+        "texts": (texts, FormError, "1 column without numbers: 'kind'"),
+        "lists": (
+            pd.DataFrame({"task": x.index, "vector": list(x.to_numpy())}),
+            FormError,
+            r"without numbers: 'vector'.*np.stack\(features\['vector'\]\), features.task",
+        ),
+        "ids": (
+            x.rename_axis("item_id").reset_index(),
+            DataError,
+            r"column 'item_id' of the features holds tasks.*set_index\('item_id'\)",
+        ),
+        "path": ("x.parquet", FormError, "the text 'x.parquet'; read the file first"),
+        "rows": (x.to_numpy()[:7], DataError, "7 rows, and there are 300 tasks"),
+        "vector": (np.zeros(300), FormError, "shape"),
+        "no column": (x[[]], FormError, "no column"),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "strangers",
+        "missing",
+        "infinite",
+        "huge",
+        "twice",
+        "texts",
+        "lists",
+        "ids",
+        "path",
+        "rows",
+        "vector",
+        "no column",
+    ],
+)
+def test_bad_features_leave_the_object_as_it_was(cancer, name):
+    frame, features, _ = cancer
+    given, error, message = bad(features.iloc[:300])[name]
+    model = DEEMAggregator(random_state=0).fit(frame)
+    before = dict(model.__dict__)
+    with pytest.raises(error, match=message):
+        model.fit(frame, features=given)
+    assert model.__dict__.keys() == before.keys()
+    assert all(model.__dict__[key] is value for key, value in before.items())
+
+
+def test_a_classifier_without_probabilities_is_refused(cancer):
+    frame, features, _ = cancer
+    model = DEEMAggregator(classifier=Perceptron())
+    with pytest.raises(ParameterError, match="Perceptron has no predict_proba"):
+        model.fit(frame, features=features.iloc[:300])
+    assert "labels_" not in model.__dict__
+    with pytest.raises(ParameterError, match=r"is a class: .* such as LogisticRegression\(\)"):
+        DEEMAggregator(classifier=LogisticRegression).fit(frame, features=features.iloc[:300])
+
+
+class Broken(LogisticRegression):
+    """Fails in the middle."""
+
+    def predict_proba(self, X):
+        raise RuntimeError("out of order")
+
+
+@pytest.mark.parametrize("kind", [DEEM, DEEMAggregator])
+def test_a_classifier_that_fails_leaves_the_object_as_it_was(cancer, kind):
+    frame, features, _ = cancer
+    answers = frame.head(120)
+    x = features.loc[answers["task"].unique()].iloc[:, :2]
+    if kind is DEEM:
+        answers = np.random.default_rng(0).integers(0, 2, (60, 3))
+        x = np.random.default_rng(1).normal(size=(60, 2))
+    model = kind(random_state=0).fit(answers)
+    before = dict(model.__dict__)
+    model.set_params(classifier=Broken(max_iter=5))
+    before["classifier"] = model.classifier
+    with pytest.raises(RuntimeError, match="out of order"):
+        model.fit(answers, features=x)
+    assert model.__dict__.keys() == before.keys()
+    assert all(model.__dict__[key] is value for key, value in before.items())
+
+
+def test_features_that_the_model_does_not_know(cancer, fitted):
+    frame, features, _ = cancer
+    alone = DEEMAggregator(random_state=0).fit(frame)
+    with pytest.raises(UnsupportedError, match="knows no features"):
+        alone.predict(frame, features=features.iloc[:300])
+    with pytest.raises(DataError, match="2 columns, and the model was fitted with 30"):
+        fitted.predict(frame, features=features.iloc[:300, :2].to_numpy())
+
+
+def test_numbers_and_ids_of_another_dtype():
+    tasks = pd.Index([7, 8])
+    frame = pd.DataFrame({"a": [1, 2.5]}, index=["7", "8"], dtype=object)
+    with pytest.raises(DataError, match="features name tasks as '7', '8' .*astype"):
+        rows.read(frame, tasks)
+    found = rows.read(frame.set_axis([8, 7]), tasks)
+    np.testing.assert_array_equal(found.x, [[2.5], [1]])

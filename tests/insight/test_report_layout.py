@@ -1,0 +1,116 @@
+"""The report in a browser: nothing overflows or is clipped, and figures keep their style."""
+
+from __future__ import annotations
+
+import html as entities
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from report_pages import crowd, written
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.report import figures
+
+__all__ = ["written"]
+
+pytestmark = pytest.mark.filterwarnings("ignore::deem_crowd.exceptions.DataWarning")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def test_figures_do_not_follow_the_style_of_the_caller() -> None:
+    def bars(ax) -> None:
+        ax.barh(["a", "b"], [1, 2])
+
+    plain = figures.draw("t", "c", bars)
+    with mpl.rc_context({"ytick.labelsize": 30, "axes.spines.top": False, "figure.dpi": 40}):
+        assert figures.draw("t", "c", bars) == plain
+        assert mpl.rcParams["ytick.labelsize"] == 30
+
+
+MEASURE = """<script>
+window.addEventListener("load", () => {
+  const wide = [...document.querySelectorAll("body *")].filter(e => {
+    if (e.closest(".wide") && !e.classList.contains("wide")) return false;
+    if (e.closest("svg") && e.tagName !== "svg") return false;
+    return e.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
+  }).map(e => e.tagName);
+  const clipped = [...document.querySelectorAll("svg")].flatMap(s => {
+    const b = s.getBoundingClientRect();
+    return [...s.querySelectorAll("text")].filter(t => {
+      const r = t.getBoundingClientRect();
+      return r.width && (r.left < b.left - 2 || r.right > b.right + 2 || r.top < b.top - 2 || r.bottom > b.bottom + 2);
+    }).map(t => t.textContent);
+  });
+  const page = getComputedStyle(document.body);
+  parent.document.title = JSON.stringify({
+    width: document.documentElement.clientWidth, scroll: document.documentElement.scrollWidth,
+    wide, clipped, ink: page.color, ground: page.backgroundColor,
+    axis: getComputedStyle(document.querySelector("svg text")).fill,
+    texts: document.querySelectorAll("svg text").length,
+  });
+});
+</script>"""
+
+
+def laid_out(path: Path, width: int, dark: bool, folder: Path) -> dict:
+    """Return what chromium measures of a page, in a frame of that width."""
+    text = path.read_text(encoding="utf-8")
+    probe = folder / "probe.html"
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    inner = entities.escape(text.replace("</head>", MEASURE + "</head>"))
+    # in a frame, because chromium's windows have a least width
+    probe.write_text(
+        f'<!doctype html><html style="color-scheme: light dark"><title></title><iframe srcdoc="{inner}" '
+        f'style="border: 0; width: {width}px; height: 900px"></iframe></html>',
+        encoding="utf-8",
+    )
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={folder / 'profile'}",
+        "--window-size=1500,1000",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+        "--virtual-time-budget=3000",
+        "--dump-dom",
+        probe.as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    title = re.search(r"<title>(.*?)</title>", done.stdout, re.S)
+    assert title is not None, done.stderr[-500:]
+    return json.loads(entities.unescape(title[1]))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_a_browser_lays_it_out_without_overflow(written, width, dark, tmp_path) -> None:
+    seen = laid_out(written[0], width, dark, tmp_path)
+    assert seen["scroll"] <= seen["width"]
+    assert width - 20 <= seen["width"] <= width
+    assert seen["wide"] == []
+    assert seen["clipped"] == []
+    assert seen["texts"] > 20
+    lightness = [sum(map(int, re.findall(r"\d+", seen[key])[:3])) / 3 for key in ("ink", "ground")]
+    assert (lightness[0] > lightness[1]) is dark
+    assert abs(lightness[0] - lightness[1]) > 150
+    assert seen["axis"] == seen["ink"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [1400, 400])
+def test_long_names_of_many_workers_are_not_clipped(width, tmp_path) -> None:
+    df, _ = crowd(60, 50)
+    df["worker"] = "a_judge_with_a_name_that_is_long/" + df["worker"].astype(str)
+    df["label"] = "a class with a long name " + df["label"].astype(str)
+    DEEMAggregator().fit(df).report(tmp_path / "r.html")
+    seen = laid_out(tmp_path / "r.html", width, False, tmp_path)
+    assert seen["scroll"] <= seen["width"]
+    assert seen["wide"] == []
+    assert seen["clipped"] == []

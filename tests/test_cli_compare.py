@@ -1,0 +1,66 @@
+"""deem-crowd compare and demo: tables of several methods side by side."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+from shell_calls import TRUTH, call, csv, failed, folder
+
+__all__ = ["folder"]
+
+
+def test_compare_with_gold(folder: Path) -> None:
+    gold = pd.DataFrame({"task": list(TRUTH), "label": list(TRUTH.values())})
+    (folder / "gold.csv").write_text(csv(gold))
+    result = call(
+        "compare", "answers.csv", "--gold", "gold.csv", "--methods", "deem,kos,gold-mv,mv"
+    )
+    assert result.exit_code == 0, result.stderr
+    rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    for heading in ("accuracy", "log-loss", "seconds", "error", "12 tasks with gold"):
+        assert heading in result.stdout
+    assert "1.0000 *" in rows["deem"]
+    assert "1.0000 *" in rows["mv"]
+    assert "TypeError" in rows["gold-mv"]  # it wants gold to learn from; a row, not the end
+
+
+def test_compare_without_gold(folder: Path) -> None:
+    result = call("compare", "answers.csv", "--methods", "deem,ds")
+    assert result.exit_code == 0, result.stderr
+    assert "agrees with mv" in result.stdout
+    assert "agrees with deem" in result.stdout
+    assert "accuracy" not in result.stdout
+    assert "mv" not in [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
+
+
+def test_a_method_agrees_with_itself_and_ties_are_explained(folder: Path) -> None:
+    answers = pd.DataFrame(
+        [(1, "a", "x"), (1, "b", "y"), (2, "a", "x"), (2, "b", "x"), (3, "a", "y"), (3, "c", "y"), (4, "c", "x")],
+        columns=["task", "worker", "label"],
+    )  # fmt: skip
+    answers.to_csv("tied.csv", index=False)
+    result = call("compare", "tied.csv", "--methods", "mv,deem,wawa")
+    rows = dict(re.findall(r"^ *(\w+) +([\d.]+) ", result.stdout, re.M))
+    assert rows["mv"] == "1.0000"
+    assert "The votes of 1 of 4 tasks are tied" in result.stdout
+    answers[1:].to_csv("settled.csv", index=False)
+    result = call("compare", "settled.csv", "--methods", "deem,mv")
+    rows = dict(re.findall(r"^ *(\w+) +([\d. ]+) ", result.stdout, re.M))
+    assert rows["mv"].split()[0] == rows["deem"].split()[1] == "1.0000"
+    assert "No votes are tied." in result.stdout
+
+
+def test_compare_refuses_what_it_cannot_do(folder: Path) -> None:
+    failed(call("compare", "answers.csv", "--methods", "deem,nobody"), 2)
+    failed(call("compare", "answers.csv", "--methods", " , "), 2)
+    failed(call("compare", "-", stdin="task,worker,label\n"), 1)
+
+
+def test_demo(folder: Path) -> None:
+    result = call("demo", "--seed", "1")
+    assert (result.exit_code, result.stderr) == (0, "")
+    for word in ("digits", "breast-cancer", "wine", "deem", "ds", "mv", "log-loss"):
+        assert word in result.stdout
+    assert result.stdout.count(" *") >= 9  # a best one in each column of each table

@@ -1,0 +1,102 @@
+"""What the shell says of answers that are missing, repeated or spelt in two ways, and of sources that repeat others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from shell_calls import TRUTH, answers, call, csv, failed, folder, table
+
+__all__ = ["folder"]
+
+
+@pytest.mark.parametrize("label", ["N/A", "-1", "99"])
+def test_labels_that_may_be_missing_answers_are_left_out_by_an_option(folder: Path, label) -> None:
+    rows = [f"t{i % 4},w{i % 3},{[label, '0', '1'][i % 3]}" for i in range(12)]
+    (folder / "doubtful.csv").write_text("\n".join(["task,worker,label", *rows]) + "\n")
+    result = call("aggregate", "doubtful.csv")
+    said = f": --abstain={label}; if (not|it is a class), nothing has to change."
+    assert re.search(said, result.stderr), result.stderr
+    assert "classes=" not in result.stderr
+
+
+def test_words_that_look_alike_are_put_right_in_the_file(folder: Path) -> None:
+    (folder / "answers.csv").write_text(csv(answers().replace("no", "Yes ")))
+    result = call("aggregate", "answers.csv")
+    assert "If they are meant as one, write them alike in the file.\n" in result.stderr
+
+
+def test_a_missing_label_is_an_error_that_names_the_option(folder: Path) -> None:
+    frame = answers()
+    frame.loc[frame["task"] == "t3", "label"] = None
+    (folder / "answers.csv").write_text(csv(frame))
+    said = failed(call("aggregate", "answers.csv", "-o", "labels.csv"), 1)
+    assert "column 'label' is missing in 5 of 60 rows" in said
+    assert "--missing drop" in said
+    assert not (folder / "labels.csv").exists()
+
+
+@pytest.mark.parametrize("method", ["deem", "mv"])
+def test_dropped_labels_leave_a_task_with_no_label(folder: Path, method: str) -> None:
+    frame = answers()
+    frame.loc[frame["task"] == "t3", "label"] = None
+    (folder / "answers.csv").write_text(csv(frame))
+    arguments = ["--missing", "drop", "--proba", "p.csv", "--method", method]
+    result = call("aggregate", "answers.csv", *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("warning: 1 task has no answers") == 1
+    labels = table(result.stdout).set_index("task")["label"]
+    assert pd.isna(labels.pop("t3"))
+    assert labels.to_dict() == {task: label for task, label in TRUTH.items() if task != "t3"}
+    assert list(pd.read_csv("p.csv")["task"]) == list(TRUTH)
+
+
+def test_repeated_answers(folder: Path) -> None:
+    frame = pd.DataFrame(
+        [["a", "w", "x"], ["a", "w", "y"], ["b", "w", "y"], ["b", "v", "y"]],
+        columns=["task", "worker", "label"],
+    )
+    (folder / "answers.csv").write_text(csv(frame))
+    for rule, label in (("last", "y"), ("first", "x")):
+        result = call("aggregate", "answers.csv", "--method", "mv", "--duplicates", rule)
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr.startswith("warning: ")
+        assert table(result.stdout).set_index("task")["label"]["a"] == label
+    failed(call("aggregate", "answers.csv", "--duplicates", "error"), 1)
+
+
+def test_no_answers_at_all_is_an_empty_result(folder: Path) -> None:
+    for method in ("deem", "ds"):
+        result = call("aggregate", "-", "--method", method, stdin="task,worker,label\n")
+        assert (result.exit_code, result.stdout) == (0, "task,label\n")
+
+
+def test_a_missing_column_names_what_is_there_and_the_form_expected(folder: Path) -> None:
+    (folder / "wide.csv").write_text("task,w1,w2\nt1,a,b\n")
+    said = failed(call("aggregate", "wide.csv"), 1)
+    for word in ("wide.csv", "worker", "label", "w1", "one column a worker", "--adapter wide"):
+        assert word in said
+
+
+def test_sources_that_repeat_one_another_are_said(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=300)
+    judges = {f"judge-{i}": np.where(rng.random(300) < 0.75, truth, 1 - truth) for i in range(5)}
+    one = np.where(rng.random(300) < 0.6, truth, 1 - truth)
+    judges |= {f"prompt-{c}": np.where(rng.random(300) < 0.95, one, 1 - one) for c in "abc"}
+    wide = pd.DataFrame(judges).rename_axis("task").reset_index()
+    wide.melt("task", var_name="worker", value_name="label").to_csv("judges.csv", index=False)
+    said = call("aggregate", "judges.csv", "-o", "labels.csv").stderr
+    assert (
+        "warning: Workers prompt-a, prompt-b and prompt-c repeat one another: they agree more than"
+        in said
+    )
+    summary = call("aggregate", "judges.csv", "-o", "labels.csv", "--summary").stderr
+    assert "warning" not in summary
+    assert "! Workers prompt-a, prompt-b and prompt-c repeat one another" in summary
+    assert (
+        "repeat" not in call("aggregate", "judges.csv", "-o", "labels.csv", "--method", "mv").stderr
+    )

@@ -1,0 +1,85 @@
+"""The shell fails in one line, with the exit status for its kind, and writes nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from shell_calls import answers, call, csv, failed, folder
+
+from deem_crowd.cli import intake
+
+__all__ = ["folder"]
+
+
+def test_shares_of_classes_are_named_as_the_shell_takes_them(folder: Path) -> None:
+    asked = ("aggregate", "answers.csv", "-o", "labels.csv", "--set")
+    said = failed(call(*asked, "class_balance=rare"), 2)
+    example = re.search(r"such as (\{.*?\})", said)
+    assert example is not None, said
+    assert call(*asked, f"class_balance={example[1]}").exit_code == 0
+
+
+@pytest.mark.parametrize("adapter", [None, "scores", "wide", "form", "pairwise", "label-studio"])
+def test_a_missing_file(folder: Path, adapter: str | None) -> None:
+    how = ["--adapter", adapter] if adapter else []
+    result = call("aggregate", "nowhere.csv", "-o", "labels.csv", *how)
+    failed(result, 1)
+    assert result.stderr == "error: nowhere.csv: No such file or directory\n"
+
+
+def test_a_method_that_fails_is_one_line_and_writes_nothing(folder: Path) -> None:
+    frame = answers()
+    frame.loc[0, "label"] = "third"  # KOS takes two classes
+    (folder / "answers.csv").write_text(csv(frame))
+    said = failed(call("aggregate", "answers.csv", "--method", "kos", "-o", "labels.csv"), 1)
+    assert "method 'kos' failed" in said
+    assert sorted(path.name for path in folder.iterdir()) == ["answers.csv"]
+
+
+def test_outputs_are_checked_before_the_work(folder: Path) -> None:
+    said = failed(call("aggregate", "answers.csv", "-o", "labels.csv", "--proba", "no/p.csv"), 1)
+    assert "no folder" in said
+    failed(call("aggregate", "answers.csv", "-o", "."), 2)  # a name that tells no format
+    failed(call("aggregate", "answers.csv", "--proba", "-"), 2)
+    failed(call("aggregate", "answers.csv", "-o", "x.csv", "--proba", "./x.csv"), 2)
+    assert sorted(path.name for path in folder.iterdir()) == ["answers.csv"]
+
+
+def test_a_failure_leaves_the_old_file(folder: Path) -> None:
+    (folder / "labels.csv").write_text("old")
+    (folder / "answers.csv").write_text("task,worker,label\nt,w,\n")
+    failed(call("aggregate", "answers.csv", "-o", "labels.csv"), 1)
+    assert (folder / "labels.csv").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--method", "demm"], "did you mean 'deem'?"),
+        (["--method", "gold-mv"], "needs --gold"),
+        (["--method", "mv", "--gold", "gold.csv"], "does not learn from known labels"),
+        (["--missing", "perhaps"], "perhaps"),
+        (["--format", "xls"], "xls"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_bad_usage(folder: Path, arguments: list[str], said: str) -> None:
+    (folder / "gold.csv").write_text("task,label\nt0,no\n")
+    assert said in failed(call("aggregate", "answers.csv", *arguments), 2)
+
+
+def test_debug_shows_where(folder: Path) -> None:
+    result = call("--debug", "aggregate", "nowhere.csv")
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: nowhere.csv")
+
+
+def test_a_bug_is_one_line_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise AttributeError("oh")
+
+    monkeypatch.setattr(intake, "settled_answers", broken)
+    assert "unexpected AttributeError: oh" in failed(call("aggregate", "answers.csv"), 1)

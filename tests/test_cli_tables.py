@@ -1,0 +1,231 @@
+"""deem-crowd aggregate: which tables it reads and writes, where, in which format, and with which columns."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from deem_crowd_adapters import write_table
+from shell_calls import TRUTH, answers, call, csv, failed, folder, really, table
+
+from deem_crowd import DEEMAggregator
+
+__all__ = ["folder"]
+
+
+@pytest.mark.parametrize("method", ["deem", "ds", "mv"])
+def test_labels_go_to_a_file_and_a_word_to_standard_error(folder: Path, method: str) -> None:
+    result = call("aggregate", "answers.csv", "-o", "labels.csv", "--method", method)
+    said = (result.exit_code, result.stdout, result.stderr)
+    assert said == (0, "", f"Written: labels.csv ({len(TRUTH)} rows)\n")
+    labels = pd.read_csv(folder / "labels.csv")
+    assert list(labels.columns) == ["task", "label"]
+    assert list(labels["task"]) == list(TRUTH)  # by first appearance
+    assert dict(labels.to_numpy()) == TRUTH
+
+
+def test_standard_streams(folder: Path) -> None:
+    done = really("aggregate", "-", stdin=csv(answers()))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert dict(table(done.stdout).to_numpy()) == TRUTH
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_format_in_and_out(folder: Path, kind: str) -> None:
+    source = folder / f"in.{kind}"
+    writers = {
+        "csv": lambda: answers().to_csv(source, index=False),
+        "tsv": lambda: answers().to_csv(source, index=False, sep="\t"),
+        "jsonl": lambda: answers().to_json(source, orient="records", lines=True),
+        "parquet": lambda: answers().to_parquet(source, index=False),
+    }
+    writers[kind]()
+    result = call("aggregate", str(source), "-o", f"out.{kind}")
+    assert result.exit_code == 0, result.stderr
+    readers = {
+        "csv": pd.read_csv,
+        "tsv": lambda path: pd.read_csv(path, sep="\t"),
+        "jsonl": lambda path: pd.read_json(path, lines=True),
+        "parquet": pd.read_parquet,
+    }
+    assert dict(readers[kind](folder / f"out.{kind}").to_numpy()) == TRUTH
+
+
+def test_format_is_for_the_streams(folder: Path) -> None:
+    lines = answers().to_json(orient="records", lines=True)
+    result = call("aggregate", "-", "--format", "jsonl", stdin=lines)
+    assert result.exit_code == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {row["task"]: row["label"] for row in rows} == TRUTH
+
+
+def test_probabilities_and_workers(folder: Path) -> None:
+    result = call(
+        "aggregate", "answers.csv", "-o", "l.csv", "--proba", "p.csv", "--workers", "w.tsv"
+    )
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "Written: p.csv (12 rows)", "Written: w.tsv (5 rows)", "Written: l.csv (12 rows)"
+    ]  # fmt: skip
+    probas = pd.read_csv("p.csv", index_col="task")
+    assert list(probas.columns) == ["no", "yes"]
+    assert probas.sum(axis=1).to_numpy() == pytest.approx(1)
+    assert probas.idxmax(axis=1).to_dict() == TRUTH
+    workers = pd.read_csv("w.tsv", sep="\t")
+    assert list(workers.columns) == ["worker", "skill", "low", "high", "answers"]
+    assert list(workers["worker"]) == [f"w{w}" for w in range(5)]
+    assert workers["skill"].between(0, 1).all()
+    assert (workers["answers"] == 12).all()
+
+
+def test_a_method_without_skills_leaves_the_column_empty_and_says_so(folder: Path) -> None:
+    result = call("aggregate", "answers.csv", "--method", "ds", "-o", "l.csv", "--workers", "w.csv")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: method 'ds' gives no skills: that column is empty.\n")
+    assert pd.read_csv("w.csv")["skill"].isna().all()
+
+
+def test_classes_that_cannot_be_columns(folder: Path) -> None:
+    (folder / "answers.csv").write_text("task,worker,label\n1,1,task\n2,1,worker\n")
+    said = failed(call("aggregate", "answers.csv", "--proba", "p.csv", "-o", "l.csv"), 1)
+    assert "cannot be names of columns" in said
+
+
+def test_confusion_matrices_intervals_and_a_summary(folder: Path) -> None:
+    frame = pd.read_csv(folder / "answers.csv")
+    fitted = DEEMAggregator().fit(frame)
+    result = call(
+        "aggregate",
+        "answers.csv",
+        "-o",
+        "labels.csv",
+        "--errors",
+        "errors.csv",
+        "--workers",
+        "workers.csv",
+        "--summary",
+    )
+    assert result.exit_code == 0, result.stderr
+    errors = pd.read_csv(folder / "errors.csv").set_index(["worker", "label"])
+    assert errors.to_numpy() == pytest.approx(fitted.errors_.to_numpy())
+    assert errors.index.tolist() == fitted.errors_.index.tolist()
+    assert errors.groupby("worker").sum().to_numpy() == pytest.approx(1.0)
+    workers = pd.read_csv(folder / "workers.csv").set_index("worker")
+    expected = fitted.skill_intervals_.loc[workers.index]
+    assert workers[["low", "high"]].to_numpy() == pytest.approx(expected.to_numpy())
+    assert ((workers["low"] <= workers["skill"]) & (workers["skill"] <= workers["high"])).all()
+    assert fitted.summary().splitlines()[0] in result.stderr
+    assert f"Written: errors.csv ({len(errors)} rows)" in result.stderr
+
+
+def test_a_method_without_confusion_matrices_says_so(folder: Path) -> None:
+    said = failed(call("aggregate", "answers.csv", "--method", "mv", "--errors", "e.csv"), 1)
+    assert "gives no confusion matrices: leave out --errors" in said
+    assert not (folder / "e.csv").exists()
+    said = failed(call("aggregate", "answers.csv", "--method", "mv", "--summary"), 2)
+    assert "--summary" in said
+
+
+def test_a_device_takes_a_table_without_a_format(folder: Path) -> None:
+    result = call("aggregate", "answers.csv", "-o", os.devnull, "--workers", "w.csv")
+    assert result.exit_code == 0
+    assert not Path(os.devnull).is_file()
+    assert len(pd.read_csv("w.csv")) == 5
+    assert call("aggregate", "answers.csv", "-o", str(folder)).exit_code != 0
+    assert folder.is_dir()
+
+
+def test_scores_may_be_named_as_labels_are(folder: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = [(t, w, round(float(draw.normal(t % 2, 0.3)), 2)) for t in range(30) for w in "abc"]
+    pd.DataFrame(rows, columns=["essay", "grader", "points"]).to_csv("scores.csv", index=False)
+    asked = (
+        "aggregate",
+        "scores.csv",
+        "--adapter",
+        "scores",
+        "--task",
+        "essay",
+        "--worker",
+        "grader",
+    )
+    named = call(*asked, "--label", "points")
+    assert named.exit_code == 0, named.stderr
+    assert named.stdout == call(*asked, "--adapter-set", "score=points").stdout
+
+
+def test_a_pipe_takes_the_format_that_is_asked_for(folder: Path) -> None:
+    os.mkfifo("pipe")
+    for format, first in ((None, "task,label"), ("tsv", "task\tlabel"), ("jsonl", '{"task": "t0"')):
+        got: list[str] = []
+
+        def read(got: list[str] = got) -> None:
+            got.append(Path("pipe").read_text())
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        asked = [] if format is None else ["--format", format]
+        write_table(answers(), folder / f"answers.{format or 'csv'}")
+        done = call("aggregate", f"answers.{format or 'csv'}", "-o", "pipe", *asked)
+        assert done.exit_code == 0, done.stderr
+        reader.join(20)
+        assert got[0].startswith(first)
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["asked for", "an ordered categorical"])
+def test_ratings_have_their_median_and_mean_beside_the_label(folder: Path, asked: bool) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(1, 6, size=40)
+    frame = pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(40), 4),
+            "worker": np.tile(np.arange(4), 40),
+            "label": np.clip(np.repeat(truth, 4) + rng.integers(-1, 2, size=160), 1, 5),
+        }
+    )
+    by_name = pd.Categorical(frame["label"].astype(str), list("12345"), ordered=True)
+    (frame if asked else frame.assign(label=by_name)).to_parquet("ratings.parquet")
+    order = ("--set", "ordered=true") if asked else ()
+    result = call("aggregate", "ratings.parquet", "-o", "labels.csv", *order)
+    assert result.exit_code == 0, result.stderr
+    fitted = DEEMAggregator(ordered=True).fit(frame)
+    written = pd.read_csv("labels.csv", index_col="task")
+    assert written.columns.tolist() == ["label", "median", "mean"]
+    for name, expected in (
+        ("label", fitted.labels_), ("median", fitted.median_), ("mean", fitted.mean_),
+    ):  # fmt: skip
+        assert written[name].to_numpy() == pytest.approx(expected.to_numpy(dtype=float)), name
+    assert (
+        call("aggregate", "ratings.parquet", "-o", "names.csv", "--set", "ordered=false").exit_code
+        == 0
+    )
+    assert pd.read_csv("names.csv").columns.tolist() == ["task", "label"]
+
+
+def test_contested_ratings_are_blank_in_all_columns(folder: Path) -> None:
+    rng = np.random.default_rng(1)
+    answers = rng.integers(1, 6, size=(30, 3))
+    frame = pd.DataFrame(answers).stack().reset_index()
+    frame.set_axis(["task", "worker", "label"], axis=1).to_csv("ratings.csv", index=False)
+    line = ("aggregate", "ratings.csv", "-o", "labels.csv", "--set", "ordered=true")
+    assert call(*line, "--contested", "missing").exit_code == 0
+    blank = pd.read_csv("labels.csv", index_col="task").isna()
+    assert blank["label"].any()
+    assert (blank.all(axis=1) == blank.any(axis=1)).all()
+
+
+def test_numbers_that_show_no_label_may_be_ratings(folder: Path) -> None:
+    rng = np.random.default_rng(2)
+    seen = rng.uniform(5, 95, size=60)[:, None] + rng.normal(0, 8, size=(60, 4))
+    frame = pd.DataFrame(seen.round().astype(int)).stack().reset_index()
+    frame.set_axis(["task", "worker", "label"], axis=1).to_csv("ratings.csv", index=False)
+    said = call("aggregate", "ratings.csv", "-o", "labels.csv")
+    assert "show no label" in said.stderr
+    assert "if they are ratings, pass --set ordered=true" in said.stderr.replace("\n", " ")
+    both = call("aggregate", "ratings.csv", "-o", "labels.csv", "--summary").stderr
+    assert both.count("if they are ratings") == 1
