@@ -3,10 +3,10 @@
     python -m deem_crowd_benchmarks.incremental [--mixed]
 
 The generated crowd of the scaling suite, K = 4; its last answers are about new tasks, or, with ``--mixed``, answers in
-random order, most of them about tasks that have answers. Time is from DataFrame to labels, and that of processors:
-with ``OMP_NUM_THREADS=1`` other work on the machine disturbs it little. The gap is what the two say
-differently of p(label | answers). The stream is a tenth of the answers in 100 calls, three times; labels are read
-in the end, and, in streams beside these, after each call.
+random order, most of them about tasks that have answers. Times are CPU time, from DataFrame to labels: with
+``OMP_NUM_THREADS=1`` other work on the machine disturbs them little. The gap is how far p(label | answers) differs
+between the two. The stream is a tenth of the answers in 100 calls, three times; labels are read at the end, and, in
+separate streams, after each call.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ def rows_of(n_answers: int, mixed: bool) -> pd.DataFrame:
 
 
 def stream(n_answers: int, automatic: bool | None, mixed: bool) -> dict[str, float]:
-    """Return the seconds of 100 calls with 0.1 % of the answers each, to the labels in the end, and of one fit of all.
+    """Return the seconds of 100 calls with 0.1 % of the answers each, labels read at the end, and of one fit of all.
 
-    ``reads`` are what reading the labels after each of the calls takes besides, in another stream.
+    ``reads`` is what reading the labels after each call takes besides, in another stream. Seconds are medians.
+    ``in fits`` and ``most`` are the median and the largest of the streams' times as multiples of the fit, and
+    ``same labels`` is the share of labels that are those of the fit.
     """
     rows = rows_of(n_answers, mixed)
     pieces = np.array_split(np.arange(round(0.9 * len(rows)), len(rows)), 100)
@@ -71,7 +73,7 @@ def stream(n_answers: int, automatic: bool | None, mixed: bool) -> dict[str, flo
 def measure(
     n_answers: int, share: float, automatic: bool | None, mixed: bool = False
 ) -> dict[str, float]:
-    """Return medians of seconds and passes of both ways, and how far apart they end."""
+    """Return the median seconds of both ways and of ``predict``, and how far apart the two ways end."""
     rows = rows_of(n_answers, mixed)
     cut = len(rows) - round(share * len(rows))
     old, new = rows.iloc[:cut], rows.iloc[cut:]

@@ -17,7 +17,7 @@ _LEAST_SPAN = 2**22
 _A_FEW = 2**13
 """Numbers that pandas codes in less time than a table takes to be made."""
 _SO_FEW = 2**8
-"""Numbers that a dict codes in less time than pandas takes to begin."""
+"""Up to this many numbers are coded by a dict in less time than pandas takes to begin."""
 _FIRST = 2**12
 """Numbers that are looked at first: most distinct ones are among them, so that few are hashed."""
 

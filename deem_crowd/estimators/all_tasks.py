@@ -1,4 +1,4 @@
-"""What a model with a few answers more says of all tasks, worked out when it is read."""
+"""What a model to which a few answers were added says of all tasks, worked out when it is read."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from deem_crowd.runtime.cached import cached_property
 class AllTasks:
     """Probabilities and labels of all tasks under the present tables, computed when they are first read.
 
-    Pickles and copies hold what they follow from.
+    Pickles and copies hold the model and the answers, not what was computed.
 
     Attributes
     ----------
     model : FittedModel
-        To which answers were added.
+        With its growth.
     memory : Memory
-        All answers.
+        All answers, those that were added included.
     """
 
     model: FittedModel

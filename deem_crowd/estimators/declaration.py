@@ -94,7 +94,10 @@ def close_to(name: str, options: Iterable[str]) -> str:
 
 
 def check(parameters: Mapping[str, Any], cls: type) -> None:
-    """Raise :class:`ParameterError` for the first value that the rules of a class refuse; where it has none, all go."""
+    """Raise :class:`ParameterError` for the first value that the rules of a class refuse.
+
+    Defaults pass, and so do all values of parameters without rules.
+    """
     fields = declared(cls)
     for name, value in parameters.items():
         if name in fields and value is fields[name].default:

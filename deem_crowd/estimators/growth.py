@@ -1,13 +1,13 @@
-r"""A few answers more, without training anew: tasks and workers that they touch are updated.
+r"""A few answers more, without training anew: the tables of the workers whom they concern are updated.
 
 This is incremental EM (Neal and Hinton, *A view of the EM algorithm that justifies incremental, sparse, and other
 variants*, 1998). The expected counts C of each energy are kept. The E-step is taken for the tasks that have new
-answers, their counts take the place of those that they had, and each log-table moves as the M-step does between the
+answers, their new counts take the place of the old ones, and each log-table moves as the M-step does between the
 two, ``W + log T(C + ΔC) − log T(C)``: for the end of EM's path that is its next step, and a mean over the path keeps
-its distance from there. A plain model goes half as far again, to where the next steps would lead, as far as the workers
-had answers before; tables of its new workers are ``log T(C)``. What the tables say of all tasks is worked out when it
-is read (:mod:`deem_crowd.estimators.all_tasks`). What a pool's members count, its correlation and the priors of tables
-stay, until there are so many more answers that all is fitted anew (``MOST``).
+its distance from there. A plain model goes half as far again, to where the next steps would lead, in proportion to the
+share of a worker's answers that were there before; tables of its new workers are ``log T(C)``. What the tables say of
+all tasks is worked out when it is read (:mod:`deem_crowd.estimators.all_tasks`). The weights of a pool's members, its
+correlation and the priors of tables stay, until there are so many more answers that all is fitted anew (``MOST``).
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def add_answers(
 
     Returns
     -------
-    None where they are too many, or change answers that were given, or name classes that the model does not know;
-    else the model, all answers, and how the update was done.
+    None where there are no new answers or too many, or where they cannot simply be appended (:meth:`Memory.plus`); else
+    the model, all answers, and how the update was done.
     """
     growth: Growth = model.growth
     with threads.chosen(growth.base.n_answers * growth.base.n_classes):
@@ -130,7 +130,7 @@ def _added(
     if shown is not None:
         assert pool is not None
         counts = extended(shown[0], n_workers)
-        # without the votes
+        # the mean of the members, without the share of the votes
         counts.index_add_(0, by, addition.design.expected_counts(pool.mean(said)))
         shown = counts, shown[1]
     worth = extended(growth.worth.T, n_workers).T
@@ -143,7 +143,7 @@ def _added(
 
 
 def _model(model: FittedModel, growth: Growth, pool: OpinionPool | None) -> FittedModel:
-    """Return the model with what the parts say of workers and classes, and with average workers as they say."""
+    """Return the model with the tables, priors, skills and average workers that follow from a growth."""
     answered, first = growth.worth[0].numpy() > 0, growth.parts[0]
     bias, weight = first.energy.bias, first.energy.weight
     shown = growth.shown

@@ -25,9 +25,9 @@ FITTED_ON = "_fitted_on"
 
 
 _A_FEW = 32
-"""Ids are few where those they are looked up among are more than this many times as many; ..."""
+"""Ids are few where they are looked up among more than this many times as many."""
 _MANY = 2**14
-"""... these count as this many at least: bisection of short lists takes little time, too."""
+"""Shorter lists count as this long: among them bisection takes little time even for more ids."""
 
 _LOCKS: list[threading.Lock] = []
 
@@ -135,9 +135,10 @@ class Memory:
         return _together(self.pieces)
 
     def plus(self, new: Answers) -> tuple[Memory, Additional] | None:
-        """Return this and a few answers more, in time that follows those; None where it takes a merge.
+        """Return this and a few answers more, without a pass over the first answers; None where a merge is needed.
 
-        That is where they are soft, name new classes, have ids of another dtype, or repeat or change what was answered.
+        That is where answers are soft, name new classes, repeat or change what was answered, or where ids or classes
+        are of another dtype than before, or are objects.
         """
         base = self.base
         pairs = ((base.tasks, new.tasks), (base.workers, new.workers), (base.classes, new.classes))
@@ -240,7 +241,7 @@ def _joined(first: pd.Index, later: pd.Index | None) -> pd.Index:
 def _numbered(
     first: pd.Index, later: pd.Index | None, wanted: pd.Index
 ) -> tuple[IntArray, pd.Index | None]:
-    """Return the numbers of ids, known ones and then new ones, and the ids that follow the first."""
+    """Return the number of each id wanted, and the ids that follow the first; new ids are numbered after the known."""
     place = _places(first, wanted)
     strange = np.flatnonzero(place < 0)
     if not len(strange):
@@ -257,7 +258,7 @@ def _numbered(
 
 
 def _followed(ids: pd.Index, others: pd.Index) -> pd.Index:
-    """Return ids and others of their dtype; of plain numbers without what pandas looks at first."""
+    """Return ids followed by others of their dtype; for int64 without the checks that pandas makes first."""
     if ids.dtype != np.int64:
         return ids.append(others)
     return pd.Index(np.concatenate([ids.to_numpy(), others.to_numpy()]), name=ids.name)
@@ -266,7 +267,7 @@ def _followed(ids: pd.Index, others: pd.Index) -> pd.Index:
 def _places(ids: pd.Index, wanted: pd.Index) -> IntArray:
     """Return where some of many ids stand, −1 for others.
 
-    Of a few among rising whole numbers by bisection: a table of all takes longer to make.
+    A few among rising whole numbers are found by bisection, since a table of all takes longer to make.
     """
     few = len(wanted) * _A_FEW < max(len(ids), _MANY)
     numbers = ids.dtype == np.int64 and wanted.dtype == np.int64

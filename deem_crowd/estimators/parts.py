@@ -29,16 +29,16 @@ _LITTLE = 0.05
 What another step changes is of second order in that share: labels of generated crowds do not show it.
 """
 _AHEAD = 0.5
-"""How much further than the M-step tables move: what the tasks without new answers, whose states follow them, will add.
+"""How much further than the M-step tables move: what the tasks without new answers, whose states follow, will add.
 
-EM closes in on its end by a factor of a third a step where a third of what the answers would say is missing with the
-labels; 1 / (1 − ⅓) is one and a half.
+Each step of EM leaves a share of the way to its end: the share of information that is missing because labels are not
+known. Where that is a third, the whole way is 1 / (1 − ⅓) times the first step, half as far again.
 """
 
 _A_FEW = 1024
-"""Tasks of which torch's own softmax takes less time."""
+"""Up to this many tasks torch's own softmax takes less time."""
 _FEW_CELLS = 4096
-"""Cells of tables that are divided by their sums in one call rather than label by label."""
+"""Tables of up to this many cells are divided by their sums in one call rather than label by label."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.int64]
@@ -89,11 +89,11 @@ class Part:
         )
 
     def grown(self, new: Addition, touched: Addition, known: int) -> Part:
-        """Return the part after an addition, with the average worker as before it.
+        """Return the part after an addition; its average worker stays as before.
 
-        ``touched`` holds all answers to its tasks; those numbered ``known`` or more are new. Of the others the earlier
-        answers' counts go with the states, too. Tables of a plain model move further than the M-step by
-        :data:`_AHEAD`.
+        ``touched`` holds all answers to the tasks of ``new``. Tasks numbered ``known`` or more are new. Earlier answers
+        to the others are counted anew, under the states that these tasks now have. Tables of a plain model move further
+        than the M-step by :data:`_AHEAD`.
         """
         # arrays: torch takes several times as long to begin with few numbers
         all_counts, all_weights = self.counts.numpy(), self.energy.weight.numpy()
@@ -147,7 +147,7 @@ class Part:
         )
 
     def averaged(self, answered: npt.NDArray[np.bool_]) -> Part:
-        """Return the part with the average worker that its tables say, among those who answered, shape (D,)."""
+        """Return the part with the average of its tables over those who answered, a mask of shape (D,)."""
         weight = self.energy.weight.numpy()
         if self.pseudo_tasks is None:
             weight = _normalised(weight - weight.max(1, keepdims=True), 1)
@@ -174,13 +174,13 @@ def _tensor(values: FloatArray) -> torch.Tensor:
 
 
 def _answers_of(counts: FloatArray) -> FloatArray:
-    """Return how many answers of each worker are counted, shape (D, 1, 1)."""
+    """Return how many answers of each worker the counts hold, shape (D, 1, 1)."""
     total: FloatArray = counts.reshape(len(counts), -1).sum(1)[:, None, None]
     return total
 
 
 def _normalised(logs: FloatArray, axis: int) -> FloatArray:
-    """Return logarithms of what sums to one along an axis, from moderate ones of what nearly does."""
+    """Return logarithms shifted so that what they stand for sums to one along an axis; none may be large."""
     total: FloatArray = np.log(np.exp(logs).sum(axis, keepdims=True))
     return logs - total
 
@@ -201,7 +201,7 @@ def _with_rows(values: FloatArray, rows: IntArray, others: FloatArray) -> FloatA
 
 
 def _states(logits: FloatArray, bias: FloatArray) -> FloatArray:
-    """Return p(s | x) of logits without the bias, shape (n, S); of few tasks in one call."""
+    """Return p(s | x), shape (n, S), from a bias and logits that do not hold it; for few tasks in one call."""
     moved = _tensor(logits + bias.astype(logits.dtype))
     states = torch.softmax(moved, 1) if len(logits) <= _A_FEW else softmax(moved)[0]
     found: FloatArray = states.numpy()

@@ -47,7 +47,7 @@ class ProbabilitiesToCome:
 
 @dataclass(frozen=True, eq=False)
 class ProbabilitiesOfGrown:
-    """What a frame of probabilities can be made of, where these change faster than they are asked for.
+    """What a frame of probabilities can be made of, where these may change more often than they are asked for.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ ToCome = ProbabilitiesToCome | ProbabilitiesOfGrown
 
 @dataclass(frozen=True, eq=False)
 class LabelsToCome:
-    """What a Series of labels can be made of, where these change faster than they are asked for.
+    """What a Series of labels can be made of, where these may change more often than they are asked for.
 
     Attributes
     ----------

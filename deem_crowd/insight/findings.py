@@ -154,8 +154,8 @@ def against_gold(results: Results, gold: IntArray) -> pd.DataFrame:
 def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> list[str]:
     """Return warnings about the answers, as sentences with names; an empty list where nothing stands out.
 
-    Answers that show no label; workers that repeat one another; workers whose labels are swapped; gold that contradicts
-    a learned skill; classes that nobody tells apart.
+    Answers that show no label, or come from one worker; workers that repeat one another; workers whose labels are
+    swapped; gold that contradicts a learned skill; classes that nobody tells apart.
 
     Parameters
     ----------
@@ -176,7 +176,8 @@ def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> lis
 def of_fit(model: Model, counts: Pairs | None) -> list[str]:
     """Return what stands out after a fit, as :func:`findings` does, without another pass over the answers.
 
-    That the answers show no label is left out: few say little, and many that agree by chance have their own warning.
+    That the answers show no label, or come from one worker, is left out: few say little, and many that agree by chance
+    have their own warning.
 
     Parameters
     ----------
@@ -196,7 +197,7 @@ def of_fit(model: Model, counts: Pairs | None) -> list[str]:
 
 
 def without_label(results: Results) -> str:
-    """Return what there is to say where the answers show no label (:func:`shows_no_label`), as a sentence or two."""
+    """Return what to say where the answers show no label (:func:`shows_no_label`), in a sentence or two."""
     alone = len(np.unique(results.answers.worker)) == 1
     return ONE_WORKER if alone else NO_LABEL
 

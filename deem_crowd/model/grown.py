@@ -21,11 +21,11 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating[Any]]
 Rows = tuple[IntArray, IntArray, npt.NDArray[np.int32]]
 _SPARSE = 64
-"""Numbers that are this much fewer than those they are among are sorted; else they are marked in a table of all."""
+"""Numbers that spread over more than this many times their count are sorted; others are marked in a table."""
 _A_FEW = 2048
-"""Rows that are sorted by comparing them in less time than by counting."""
+"""Up to this many rows are sorted faster by comparing them than by counting."""
 _SOUND = 1e-30
-"""Probabilities whose logarithms say what logits would."""
+"""Probabilities of at least this much have logarithms that say what logits would."""
 
 
 def extended(values: torch.Tensor, n: int) -> torch.Tensor:
@@ -43,7 +43,7 @@ class SmallDesign(DesignMatrix):
     pointers : shape (n + 1,)
         Where the answers of each of the n tasks begin.
     worker, label : shape (R,)
-        Workers are numbered to ``n_workers``, and each gave an answer.
+        Workers are numbered from 0 to ``n_workers`` − 1, and each gave an answer.
     n_workers : int
     like : DesignMatrix
     """
@@ -98,7 +98,7 @@ class SmallDesign(DesignMatrix):
         return torch.from_numpy(self.counts(posterior.numpy()))
 
     def sums(self, table: FloatArray) -> FloatArray:
-        """Return :meth:`logits` of arrays, which is what few numbers are fast in."""
+        """Return :meth:`logits` of arrays: with few numbers these are faster than tensors."""
         size = table.shape[-1]
         rows = table.reshape(-1, size).take(self.code, axis=0).astype(self.precision, copy=False)
         if len(rows) and self._answered is None:
@@ -117,7 +117,7 @@ class SmallDesign(DesignMatrix):
             cells = np.add.outer(self.code.astype(np.int64) * size, np.arange(size))
             self._cells[size] = cells.ravel()
         given = posterior.take(self.task, axis=0).ravel()
-        # of weights, these are floating numbers
+        # with weights, numpy counts in floating point
         counts: Any = np.bincount(self._cells[size], given, math.prod(shape))
         found: FloatArray = counts.reshape(shape)
         return found
@@ -143,7 +143,7 @@ class Addition:
     def of(cls, rows: Rows, like: DesignMatrix, tasks: IntArray | None = None) -> Addition:
         """Lay out answers given by the numbers of task, worker and label in the whole, shape (r,) each.
 
-        ``tasks`` are their tasks, ascending, and those without answers that are to be there.
+        ``tasks``, ascending, are the tasks to lay out: those answered, and perhaps some without answers.
         """
         task, worker, label = rows
         if tasks is None:
@@ -160,7 +160,7 @@ class Addition:
 
 
 def numbered(values: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the distinct ones of numbers from 0 on, ascending, and where each number stands among these."""
+    """Return the distinct ones of numbers that are not negative, ascending, and where each stands among these."""
     if not len(values):
         return values, values
     span = int(values.max()) + 1
@@ -179,7 +179,7 @@ def numbered(values: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def _order(place: IntArray, n_places: int) -> npt.NDArray[np.integer[Any]]:
-    """Return what puts rows in order of their places, equal ones in the order they have."""
+    """Return the order of rows by their places; rows of one place stay in the order they have."""
     if len(place) <= _A_FEW:
         return np.argsort(place, kind="stable")
     return counting_sort(place, n_places)[1]
@@ -242,8 +242,8 @@ class GrownDesign(DesignMatrix):
     def states(self, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """Return p(s | x_n), shape (N, S), for log-tables, shape (D, K, S), and a bias, shape (S,).
 
-        Those of tasks without more answers are those of the first answers, which are gone through in pieces; to the
-        logarithms of the others what the further answers say is added.
+        The first answers are gone through in pieces. Where tasks have further answers, what these say is added to the
+        logarithms of the states that the first answers give.
         """
         known = self._base.n_tasks
         first = expect(self._base, weight[: self._base.n_workers], bias).states

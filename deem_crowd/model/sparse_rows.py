@@ -71,7 +71,7 @@ class SparseRows:
             shape = (len(pointers) - 1, n_columns)
             self._matrix = sparse.csr_array((ones, columns, pointers), shape=shape)
         else:
-            # arrays of a mapped file may only be read, of which torch warns
+            # torch warns of arrays that are read-only, as those of a mapped file are
             columns, pointers = (
                 np.require(a, requirements=["C", "W"]) for a in (columns, pointers)
             )
