@@ -200,7 +200,7 @@ def test_a_dense_view_that_cannot_fit_is_refused_with_its_bytes(monkeypatch) -> 
     ("options", "words"),
     [
         ({"classes": ["a", "a"]}, "classes holds values twice: 'a'"),
-        ({"classes": ["a", None]}, "classes holds 1 missing values"),
+        ({"classes": ["a", None]}, "classes holds 1 missing value."),
         ({"tasks": pd.Index([1, 2, 3])}, "tasks holds 3 ids for 1 places"),
         ({"workers": pd.Index(["v", "v"])}, "workers holds values twice: 'v'"),
         ({"n_classes": 2.5}, "n_classes=2.5 is no whole number"),

@@ -19,7 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pacsv
 
-from deem_crowd.exceptions import DataError, MissingColumnError, ParameterError, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    MissingColumnError,
+    ParameterError,
+    counted,
+    first_few,
+)
 from deem_crowd_adapters import regions, roles
 from deem_crowd_adapters.formats import PARQUET_MARK
 from deem_crowd_adapters.source import Source
@@ -318,8 +324,9 @@ def numbers(frame: pd.DataFrame, names: Sequence[Any], where: str) -> pd.DataFra
         values = pd.to_numeric(column, errors="coerce")
         bad = np.flatnonzero((values.isna() & column.notna()).to_numpy())
         if len(bad):
+            found = counted(len(bad), "entry", "entries")
             raise DataError(
-                f"column {name!r} of {where} holds {len(bad)} values that are no numbers (rows {first_few(bad)}: "
+                f"column {name!r} of {where} holds {found} other than numbers (rows {first_few(bad)}: "
                 f"{first_few(column.iloc[bad])}). Name the probability columns in classes=[...], and write decimals "
                 "with a point."
             )

@@ -266,7 +266,7 @@ def check_ids(name: str, values: Sequence[Hashable] | pd.Index | None, length: i
         raise ParameterError(f"{name} holds {len(index)} ids for {length} places of the array.")
     if index.hasnans:
         raise ParameterError(
-            f"{name} holds {int(np.count_nonzero(index.isna()))} missing values. Name each."
+            f"{name} holds {counted(int(np.count_nonzero(index.isna())), 'missing value')}. Name each."
         )
     if index.has_duplicates:
         again = index[index.duplicated()].unique()

@@ -158,7 +158,7 @@ def test_gold_is_read_in_the_kind_of_the_answers(csv) -> None:
 def test_soft_columns_that_are_no_numbers_are_named() -> None:
     content = b"task,worker,a,b,note\nt,w,0.5,0.5,ok\n"
     with pytest.raises(
-        DataError, match=r"column 'note' .* holds 1 values that are no numbers .rows 0: 'ok'"
+        DataError, match=r"column 'note' .* holds 1 entry other than numbers .rows 0: 'ok'"
     ):
         adapters.read_soft_long(io.BytesIO(content), "csv")
     frame = adapters.read_soft_long(io.BytesIO(content), "csv", classes=["a", "b"])
