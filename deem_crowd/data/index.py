@@ -351,7 +351,7 @@ def counting_sort(codes: IntArray, n_codes: int) -> tuple[IntArray, IntArray]:
         return np.zeros(n_codes + 1, dtype=index), np.zeros(0, dtype=index)
     if max(n, n_codes) <= 2**16:
         # numpy sorts numbers of 16 bits by their digits; few of them fit into the cache
-        pointers = np.zeros(n_codes + 1, dtype=index)
+        pointers: IntArray = np.zeros(n_codes + 1, dtype=index)
         np.cumsum(np.bincount(codes, minlength=n_codes), out=pointers[1:])
         return pointers, np.argsort(codes.astype(np.uint16), kind="stable").astype(index)
     from scipy import sparse  # conversion of a sparse matrix to rows is this sort, in C, in O(R)
