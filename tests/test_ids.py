@@ -22,6 +22,19 @@ def test_counting_sort_equals_numpys_stable_sort(codes: list[int]) -> None:
     assert np.diff(pointers).tolist() == np.bincount(array, minlength=7).tolist()
 
 
+@pytest.mark.parametrize("n_codes", [7, 60_000, 2**16, 2**16 + 1, 100_000])
+@pytest.mark.parametrize("n_rows", [50, 2**16, 2**16 + 1])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_counting_sort_of_few_and_of_many(n_codes: int, n_rows: int, dtype: type) -> None:
+    array = np.random.default_rng(0).integers(n_codes, size=n_rows).astype(dtype)
+    array[:2] = n_codes - 1
+    pointers, order = index.counting_sort(array, n_codes)
+    np.testing.assert_array_equal(order, np.argsort(array, kind="stable"))
+    np.testing.assert_array_equal(np.diff(pointers), np.bincount(array, minlength=n_codes))
+    assert pointers[0] == 0
+    assert order.dtype == pointers.dtype == np.int32
+
+
 @pytest.mark.parametrize(
     ("values", "pair"),
     [

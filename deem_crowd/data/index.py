@@ -345,12 +345,17 @@ def counting_sort(codes: IntArray, n_codes: int) -> tuple[IntArray, IntArray]:
     order : shape (R,)
         Positions into ``codes``; equal codes keep their order. int32 where it fits.
     """
-    from scipy import sparse  # conversion of a sparse matrix to rows is this sort, in C, in O(R)
-
     n = len(codes)
     index = np.int32 if max(n, n_codes) < 2**31 - 1 else np.int64
     if n == 0 or n_codes == 0:
         return np.zeros(n_codes + 1, dtype=index), np.zeros(0, dtype=index)
+    if max(n, n_codes) <= 2**16:
+        # numpy sorts numbers of 16 bits by their digits; few of them fit into the cache
+        pointers: IntArray = np.zeros(n_codes + 1, dtype=index)
+        np.cumsum(np.bincount(codes, minlength=n_codes), out=pointers[1:])
+        return pointers, np.argsort(codes.astype(np.uint16), kind="stable").astype(index)
+    from scipy import sparse  # conversion of a sparse matrix to rows is this sort, in C, in O(R)
+
     columns = np.arange(n, dtype=index)
     rows = codes.astype(index, copy=False)
     matrix = sparse.coo_array((np.ones(n, dtype=np.int8), (rows, columns)), shape=(n_codes, n))

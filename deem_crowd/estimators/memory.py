@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers, Duplicates
+from deem_crowd.data.places import Places
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.runtime.cached import cached_property
 from deem_crowd.runtime.fork import in_every_fork
@@ -23,11 +24,6 @@ MEMORY = "_memory"
 FITTED_ON = "_fitted_on"
 """The attribute that holds the same after any fit, for tables of the answers; files of models leave it out."""
 
-
-_A_FEW = 32
-"""Ids are few where they are looked up among more than this many times as many."""
-_MANY = 2**14
-"""Shorter lists count as this long: among them bisection takes little time even for more ids."""
 
 _LOCKS: list[threading.Lock] = []
 
@@ -84,6 +80,8 @@ class Memory:
     later_tasks, later_workers : Index, optional
         Ids that came with ``pieces``.
     pieces : tuple
+    first_ids : tuple of two Places, optional
+        Where the tasks and the workers of ``base`` stand, as the calls before have worked it out.
     """
 
     base: Answers
@@ -91,6 +89,7 @@ class Memory:
     later_tasks: pd.Index | None = None
     later_workers: pd.Index | None = None
     pieces: tuple[Rows, ...] = ()
+    first_ids: tuple[Places, Places] | None = None
 
     @cached_property
     def answers(self) -> Answers:
@@ -153,11 +152,12 @@ class Memory:
             label = base.classes.get_indexer(new.classes)
             if (label < 0).any():
                 return None
-        task, later_tasks = _numbered(base.tasks, self.later_tasks, new.tasks)
-        worker, later_workers = _numbered(base.workers, self.later_workers, new.workers)
+        first_ids = self.first_ids or (Places(base.tasks), Places(base.workers))
+        task, later_tasks = _numbered(first_ids[0], self.later_tasks, new.tasks)
+        worker, later_workers = _numbered(first_ids[1], self.later_workers, new.workers)
         rows = task[new.task], worker[new.worker], label.astype(np.int32)[new.hard_label]
         pieces = (self.later, rows) if self.pieces else (rows,)
-        grown = Memory(base, self.known, later_tasks, later_workers, pieces)
+        grown = Memory(base, self.known, later_tasks, later_workers, pieces, first_ids)
         if (task[1:] < task[:-1]).any():
             task = np.sort(task)
         before = self._answers_to(task)
@@ -239,21 +239,21 @@ def _joined(first: pd.Index, later: pd.Index | None) -> pd.Index:
 
 
 def _numbered(
-    first: pd.Index, later: pd.Index | None, wanted: pd.Index
+    first: Places, later: pd.Index | None, wanted: pd.Index
 ) -> tuple[IntArray, pd.Index | None]:
     """Return the number of each id wanted, and the ids that follow the first; new ids are numbered after the known."""
-    place = _places(first, wanted)
+    place = first.of(wanted)
     strange = np.flatnonzero(place < 0)
     if not len(strange):
         return place, later
     ids = wanted.take(strange)
     if later is None:
-        place[strange] = len(first) + np.arange(len(ids))
+        place[strange] = len(first.ids) + np.arange(len(ids))
         return place, ids
-    among = _places(later, ids)
+    among = Places(later).of(ids)
     new = np.flatnonzero(among < 0)
     among[new] = len(later) + np.arange(len(new))
-    place[strange] = len(first) + among
+    place[strange] = len(first.ids) + among
     return place, _followed(later, ids.take(new)) if len(new) else later
 
 
@@ -262,18 +262,3 @@ def _followed(ids: pd.Index, others: pd.Index) -> pd.Index:
     if ids.dtype != np.int64:
         return ids.append(others)
     return pd.Index(np.concatenate([ids.to_numpy(), others.to_numpy()]), name=ids.name)
-
-
-def _places(ids: pd.Index, wanted: pd.Index) -> IntArray:
-    """Return where some of many ids stand, −1 for others.
-
-    A few among rising whole numbers are found by bisection, since a table of all takes longer to make.
-    """
-    few = len(wanted) * _A_FEW < max(len(ids), _MANY)
-    numbers = ids.dtype == np.int64 and wanted.dtype == np.int64
-    if not (few and numbers and len(ids) and ids.is_monotonic_increasing):
-        return ids.get_indexer(wanted).astype(np.int64)
-    values, sought = ids.to_numpy(), wanted.to_numpy()
-    place = np.searchsorted(values, sought)
-    place[values[np.minimum(place, len(values) - 1)] != sought] = -1
-    return place

@@ -22,8 +22,6 @@ FloatArray = npt.NDArray[np.floating[Any]]
 Rows = tuple[IntArray, IntArray, npt.NDArray[np.int32]]
 _SPARSE = 64
 """Numbers that spread over more than this many times their count are sorted; others are marked in a table."""
-_A_FEW = 2048
-"""Up to this many rows are sorted faster by comparing them than by counting."""
 _SOUND = 1e-30
 """Probabilities of at least this much have logarithms that say what logits would."""
 
@@ -149,9 +147,9 @@ class Addition:
         if tasks is None:
             tasks, place = numbered(task)
         else:
-            place = np.searchsorted(tasks, task)
+            place = _among(tasks, task)
         if (place[1:] < place[:-1]).any():
-            order = _order(place, len(tasks))
+            _, order = counting_sort(place, len(tasks))
             place, worker, label = place[order], worker[order], label[order]
         pointers = np.zeros(len(tasks) + 1, dtype=np.int32)
         np.cumsum(np.bincount(place, minlength=len(tasks)), out=pointers[1:])
@@ -169,20 +167,21 @@ def numbered(values: IntArray) -> tuple[IntArray, IntArray]:
         first = np.ones(len(ordered), dtype=bool)
         np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
         distinct = ordered[first]
-        return distinct, np.searchsorted(distinct, values)
-    there = np.zeros(span, dtype=bool)
-    there[values] = True
-    distinct = np.flatnonzero(there)
+    else:
+        there = np.zeros(span, dtype=bool)
+        there[values] = True
+        distinct = np.flatnonzero(there)
+    return distinct, _among(distinct, values)
+
+
+def _among(distinct: IntArray, values: IntArray) -> IntArray:
+    """Return where numbers stand among distinct, ascending ones, of which each of them is one."""
+    span = int(distinct[-1]) + 1 if len(distinct) else 0
+    if span > _SPARSE * len(values):
+        return np.searchsorted(distinct, values)
     place = np.empty(span, dtype=np.int64)
     place[distinct] = np.arange(len(distinct))
-    return distinct, place[values]
-
-
-def _order(place: IntArray, n_places: int) -> npt.NDArray[np.integer[Any]]:
-    """Return the order of rows by their places; rows of one place stay in the order they have."""
-    if len(place) <= _A_FEW:
-        return np.argsort(place, kind="stable")
-    return counting_sort(place, n_places)[1]
+    return place[values]
 
 
 class GrownDesign(DesignMatrix):
@@ -247,11 +246,13 @@ class GrownDesign(DesignMatrix):
         """
         known = self._base.n_tasks
         first = expect(self._base, weight[: self._base.n_workers], bias).states
-        by_column = first.stride(0) == 1 and first.shape[1] > 1
-        shape = (first.shape[1], self.n_tasks) if by_column else (self.n_tasks, first.shape[1])
-        states = first.new_empty(shape)
-        states = states.T if by_column else states
-        states[:known], states[known:] = first, torch.softmax(bias, 0).to(first.dtype)
+        states = first
+        if self.n_tasks > known:
+            by_column = first.stride(0) == 1 and first.shape[1] > 1
+            shape = (first.shape[1], self.n_tasks) if by_column else (self.n_tasks, first.shape[1])
+            states = first.new_empty(shape)
+            states = states.T if by_column else states
+            states[:known], states[known:] = first, torch.softmax(bias, 0).to(first.dtype)
         some = states[self._tasks]
         if bool((some < _SOUND).any()):  # the logits themselves are needed
             return softmax(self.logits(weight) + bias.to(self.dtype))[0]

@@ -25,6 +25,8 @@ IntArray = npt.NDArray[np.int64]
 
 _SCALE_SPREAD = 0.5
 """Standard deviation of the prior on the scale of the log-odds of a fit."""
+_SMALL, _FILLED = 2**15, 8
+"""Indicators of so few cells, or of so few cells for each answer, are multiplied faster as an array."""
 
 
 def indicators(answers: Answers, rows: npt.NDArray[np.intp]) -> sparse.csr_matrix:
@@ -81,36 +83,41 @@ class Regression:
         from scipy.optimize import minimize
 
         features = self._features[rows]
-        own = _own_answers(features, k)
+        d = features.shape[1] // k
         seen = np.flatnonzero(features.getnnz(axis=0))
-        features = features[:, seen]
-        back = features.T.tocsr()
-        # all classes in one matrix: a product of scipy's takes as long for a few answers as for thousands
-        by_class = sparse.vstack(own, format="csr")
-        by_worker = sparse.block_diag([one.T for one in own], format="csr")
+        features = _fast(features[:, seen])
+        back = np.ascontiguousarray(features.T) if _is_dense(features) else features.T.tocsr()
+        own = (
+            seen // k,
+            np.arange(len(seen)) * k + seen % k,
+        )  # the skill in each row of Δ, and its place
         base = np.zeros((len(rows), k)) if self._base is None else self._base[rows]
         truth = np.eye(k)[known]
-        d = own[0].shape[1]
 
         def loss(values: FloatArray) -> tuple[float, FloatArray]:
             scale, bias, skill = values[0], values[1 : 1 + k], values[1 + k : 1 + k + d]
             weight = values[1 + k + d :].reshape(-1, k)
-            of_answers = np.ascontiguousarray((by_class @ skill).reshape(k, -1).T)
-            logits = scale * base + self._here + bias + features @ weight + of_answers
-            logits -= logsumexp(logits, axis=1, keepdims=True)
+            both = weight.copy()
+            both.ravel()[own[1]] += skill[own[0]]
+            logits = features @ both
+            logits += scale * base
+            logits += self._here + bias
+            logits -= logits.max(1, keepdims=True)
+            told = np.exp(logits)
+            total = told.sum(1, keepdims=True)
             off = (scale - self._usual) / _SCALE_SPREAD
-            value = -(truth * logits).sum() + 0.5 * self._penalty * (weight**2).sum()
+            value = np.log(total).sum() - (truth * logits).sum()
+            value += 0.5 * self._penalty * (weight**2).sum()
             value += 0.5 * self._common * ((bias**2).sum() + (skill**2).sum()) + 0.5 * off**2
-            rest = np.exp(logits) - truth
-            of_skill = sum((by_worker @ rest.T.ravel()).reshape(k, d))
-            slope = np.concatenate(
-                [
-                    [(rest * base).sum() + off / _SCALE_SPREAD],
-                    rest.sum(0) + self._common * bias,
-                    of_skill + self._common * skill,
-                    (back @ rest + self._penalty * weight).ravel(),
-                ]
-            )
+            told /= total
+            told -= truth
+            of_both = back @ told
+            slope = np.empty_like(values)
+            slope[0] = (told * base).sum() + off / _SCALE_SPREAD
+            slope[1 : 1 + k] = told.sum(0) + self._common * bias
+            of_skill = np.bincount(own[0], of_both.ravel()[own[1]], d)
+            slope[1 + k : 1 + k + d] = of_skill + self._common * skill
+            slope[1 + k + d :] = (of_both + self._penalty * weight).ravel()
             return float(value), slope
 
         start = np.zeros(1 + k + d + len(seen) * k)
@@ -130,32 +137,35 @@ class Regression:
 
     def predict(self, rows: npt.NDArray[np.intp]) -> FloatArray:
         """Return p(label) of some rows, shape (n, K)."""
-        features = self._features[rows]
-        logits = features @ self._weight + self._bias + self._here
-        logits += _by_class(_own_answers(features, len(self._bias)), self._skill)
+        logits = self._features[rows] @ self._table + self._bias + self._here
         if self._base is not None:
             logits = logits + self._scale * self._base[rows]
         return np.asarray(np.exp(logits - logsumexp(logits, axis=1, keepdims=True)))
 
+    @property
+    def _table(self) -> FloatArray:
+        """What each answer adds to the logits, skills included, shape (D·K, K)."""
+        k = len(self._bias)
+        skills = self._skill[:, None, None] * np.eye(k)
+        return self._weight + skills.reshape(-1, k)
+
     def energy(self, tables: FloatArray, log_prior: FloatArray) -> Energy:
         """Return the energy with this posterior."""
-        skills = self._skill[:, None, None] * np.eye(len(self._bias))
-        weight, bias = self._weight.reshape(tables.shape) + skills, self._bias + self._elsewhere
+        weight, bias = self._table.reshape(tables.shape), self._bias + self._elsewhere
         if self._base is not None:
             weight, bias = weight + self._scale * tables, bias + self._scale * log_prior
         table = torch.from_numpy(np.ascontiguousarray(weight))
         return Energy(torch.from_numpy(bias), table, table.mean(0))
 
 
-def _own_answers(features: sparse.csr_matrix, k: int) -> list[sparse.csr_matrix]:
-    """Return for each class which workers answered it, K matrices of shape (n, D)."""
-    columns = features.tocsc()
-    return [columns[:, c::k].tocsr() for c in range(k)]
+def _is_dense(features: Any) -> bool:
+    return isinstance(features, np.ndarray)
 
 
-def _by_class(own: list[sparse.csr_matrix], skill: FloatArray) -> FloatArray:
-    """Return the sums of the skills of those who answered each class, shape (n, K)."""
-    return np.stack([one @ skill for one in own], 1)
+def _fast(features: sparse.csr_matrix) -> Any:
+    """Return indicators as an array where its products take less time than those of a sparse matrix."""
+    cells = features.shape[0] * features.shape[1]
+    return features.toarray() if cells <= max(_SMALL, _FILLED * features.nnz) else features
 
 
 @functools.lru_cache(maxsize=1)
