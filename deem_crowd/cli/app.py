@@ -149,7 +149,11 @@ def aggregate(
     if not settled.n_answers:
         shell.warn("there are no answers: nothing to learn from, and no label to give.")
     known = known_labels(gold, asked, read, say=False)
-    table_of_features = None if features is None else feature_files.read(features, kind, ids)
+    table_of_features = None
+    if features is not None:
+        table_of_features = feature_files.read(
+            features, kind, ids, asked.columns.get("task", "task")
+        )
     del ids, read
     aggregator, labels = _fit(
         method, settled, known, chosen[method], table_of_features, None if gold else asked

@@ -64,7 +64,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         r"Encode such columns, e\.g\. by pd\.get_dummies",
-        "Write such columns as numbers in the file",
+        "Write such columns as numbers in the file, decimals with a point",
     ),
     (
         r"ordered=True (needs .*)\. Pass numbers, or an ordered categorical: .*\.$",
