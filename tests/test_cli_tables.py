@@ -207,6 +207,46 @@ def test_ratings_have_their_median_and_mean_beside_the_label(folder: Path, asked
     assert pd.read_csv("names.csv").columns.tolist() == ["task", "label"]
 
 
+@pytest.mark.parametrize("written", ["{:.1f}", "{:.2f}", "{:g}"])
+def test_decimals_in_text_are_ordered_by_their_value(folder: Path, written: str) -> None:
+    """In CSV such numbers stay text, whose own order would put 10.0 between 1.0 and 2.0."""
+    rng = np.random.default_rng(3)
+    truth = rng.integers(2, 22, size=40) / 2
+    frame = pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(40), 4),
+            "worker": np.tile(np.arange(4), 40),
+            "label": np.repeat(truth, 4) + rng.integers(-1, 2, size=160) / 2,
+        }
+    )
+    frame.assign(label=frame["label"].map(written.format)).to_csv("ratings.csv", index=False)
+    known = frame["label"].groupby(frame["task"]).median().map(written.format)[:3]
+    known.rename_axis("task").rename("label").to_csv("known.csv")
+    line = ("aggregate", "ratings.csv", "-o", "labels.csv", "--set", "ordered=true")
+    result = call(*line)
+    assert result.exit_code == 0, result.stderr
+    assert "ratings" not in result.stderr
+    fitted = DEEMAggregator(ordered=True).fit(frame)
+    given = pd.read_csv("labels.csv", index_col="task", dtype=str)
+    assert given["label"].tolist() == fitted.labels_.map(written.format).tolist()
+    assert given["median"].tolist() == fitted.median_.map(written.format).tolist()
+    assert given["mean"].astype(float).to_numpy() == pytest.approx(fitted.mean_.to_numpy())
+    assert call(*line, "--gold", "known.csv", "--proba", "p.csv").exit_code == 0
+    columns = pd.read_csv("p.csv", index_col="task").columns
+    assert columns.astype(float).is_monotonic_increasing
+
+
+def test_decimals_may_be_ratings_and_the_warning_says_what_to_pass(folder: Path) -> None:
+    frame = pd.DataFrame(
+        [(t, w, (t + w) % 20 + 0.5) for t in range(20) for w in range(3)],
+        columns=["task", "worker", "label"],
+    )
+    frame.to_csv("ratings.csv", index=False)
+    said = " ".join(call("aggregate", "ratings.csv", "-o", "labels.csv").stderr.split())
+    assert "real numbers" in said
+    assert "If they are steps of a scale, pass --set ordered=true;" in said
+
+
 def test_contested_ratings_are_blank_in_all_columns(folder: Path) -> None:
     rng = np.random.default_rng(1)
     answers = rng.integers(1, 6, size=(30, 3))

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,6 +60,8 @@ class Reading:
     duplicates: Any = "last"
     abstain: Sequence[str] = ()
     """Labels that stand for no answer."""
+    ordered: bool = False
+    """Whether a method is told that classes have an order."""
 
     @property
     def path(self) -> str | list[str]:
@@ -181,9 +184,13 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
         part = next(iter(asked.gold_columns))
         message = "it names a column of known labels, and no file has them: add --gold FILE"
         raise typer.BadParameter(message, param_hint=f"--gold-{part}")
-    with abstaining(asked.abstain):
+    with abstaining(asked.abstain), warnings.catch_warnings():
+        if asked.ordered:  # what the warning advises
+            warnings.filterwarnings("ignore", r"the labels are \d+ real numbers", DataWarning)
         answers, own = _read(asked)
     answers = _without_abstentions(answers, asked)
+    if asked.ordered:
+        answers = _by_value(answers)
     if gold is None and asked.adapter is None:
         _warn_of_gold(asked)
     if gold is not None:
@@ -254,6 +261,25 @@ def _without_abstentions(answers: Answers, asked: Reading) -> Answers:
     kept = ~named(answers.classes, asked.abstain)
     numbers = np.where(kept, np.cumsum(kept) - 1, -1)
     return answers.select(classes=(numbers, answers.classes[kept]))
+
+
+def _by_value(answers: Answers) -> Answers:
+    """Put classes that are texts of numbers in the order of these; others are left as they are.
+
+    Decimals in CSV are text, so that they come back as they were written.
+    """
+    import numpy as np
+    import pandas as pd
+
+    classes = answers.classes
+    if pd.api.types.is_numeric_dtype(classes) or isinstance(classes, pd.CategoricalIndex):
+        return answers
+    values = pd.to_numeric(classes.to_series(), errors="coerce").to_numpy(np.float64)
+    if not np.isfinite(values).all() or len(np.unique(values)) < len(values):
+        return answers
+    order = np.argsort(values)
+    texts = pd.CategoricalIndex(classes[order], classes[order], ordered=True, name=classes.name)
+    return answers.select(classes=(np.argsort(order), texts))
 
 
 def _without_gold(answers: Answers, asked: Reading, gold: str) -> Answers:

@@ -47,7 +47,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         lambda found: f"--adapter-set {_verdicts(found[1])}{found[2]} null for",
     ),
     (r"([Nn])ame it: (swap|swapped)=", r"\1ame it: --adapter-set \2="),
-    (r"fit with ordered=True, and see median_ and mean_", "pass --set ordered=true"),
+    (r"fit with ordered=True(, and see median_ and mean_)?", "pass --set ordered=true"),
     (r"\(groups=\)", """(--set 'groups={"their name": ["…", "…"]}')"""),
     (r"(?:\bto_answers\([^()]*\)|\b\w+='[^']*') \(in the shell: ([^()]*)\)", r"\1"),
     (r"\b(missing|duplicates|format)='(\w+)'(?![^()]*\))", r"--\1 \2"),
@@ -68,7 +68,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         r"ordered=True (needs .*)\. Pass numbers, or an ordered categorical: .*\.$",
-        r"--set ordered=true \1. Write a number for each in the file, the lowest first.",
+        r"--set ordered=true \1. Write a number for each in the file, decimals with a point.",
     ),
 )
 

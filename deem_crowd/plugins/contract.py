@@ -196,11 +196,22 @@ def rows_for(aggregator: Any, answers: Answers) -> Answers | pd.DataFrame:
     if getattr(aggregator, "takes_soft", False):
         return answers
     if answers.soft is None:
-        return answers.to_frame()
-    return pd.DataFrame(
+        return without_categories(answers.to_frame())
+    frame = pd.DataFrame(
         {
             "task": answers.tasks.take(answers.task),
             "worker": answers.workers.take(answers.worker),
             "label": answers.classes.take(answers.soft.argmax(axis=1)),
         }
     )
+    return without_categories(frame)
+
+
+def without_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with the values of its columns of categories, on which crowd-kit's aggregators fail."""
+    kinds = {
+        name: kind.categories.dtype
+        for name, kind in frame.dtypes.items()
+        if isinstance(kind, pd.CategoricalDtype)
+    }
+    return frame.astype(kinds) if kinds else frame
