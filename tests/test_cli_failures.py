@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from shell_calls import answers, call, csv, failed, folder
 
@@ -83,3 +84,59 @@ def test_a_bug_is_one_line_too(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(intake, "settled_answers", broken)
     assert "unexpected AttributeError: oh" in failed(call("aggregate", "answers.csv"), 1)
+
+
+def test_remedies_are_those_of_the_shell(folder: Path) -> None:
+    frame = pd.read_csv("answers.csv")
+    labels = frame["label"].tolist()
+    joined = [f"{label};big" if i % 3 == 0 else label for i, label in enumerate(labels)]
+    frame.assign(label=joined).to_csv("joined.csv", index=False)
+    known = frame.drop_duplicates("task").assign(worker="gold")
+    pd.concat([frame, known]).to_csv("known.csv", index=False)
+    pd.concat([frame, known.assign(worker="n/a")]).to_csv("nobody.csv", index=False)
+    soft = frame.assign(cat="0,5", dog="0,5").drop(columns="label")
+    soft.to_csv("soft.csv", index=False, sep=";")
+    for line, remedy in (
+        ("aggregate joined.csv", "; if not, nothing has to change."),
+        ("aggregate known.csv", "pass known labels with --gold."),
+        ("aggregate nobody.csv", "or leave them out of the file."),
+        (
+            "aggregate soft.csv --adapter soft-long",
+            '--adapter soft-long --adapter-set \'classes=["…", "…"]\', and write decimals',
+        ),
+        ("next answers.csv --budget 0.5", "--budget 0.5 buys no answer"),
+        ("next answers.csv --budget 0.5", "Raise --budget or lower --costs."),
+    ):
+        said = " ".join(call(*line.split()).stderr.split())
+        assert remedy in said
+        assert not re.search(r"df\[~|(gold|budget|costs)=|classes=\[\.", said), said
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "taken"),
+    [
+        ("aggregate - --gold -", "--gold", "ANSWERS"),
+        ("aggregate - --features -", "--features", "ANSWERS"),
+        ("aggregate answers.csv --gold - --features -", "--features", "--gold"),
+        ("next - --exclude -", "--exclude", "ANSWERS"),
+        ("next answers.csv --costs - --unanswered -", "--unanswered", "--costs"),
+        ("suspects - --labels -", "--labels", "ANSWERS"),
+        ("keep - --gold -", "--gold", "ANSWERS"),
+        ("compare - --gold -", "--gold", "ANSWERS"),
+        ("report - --gold - -o r.html", "--gold", "ANSWERS"),
+    ],
+)
+def test_standard_input_is_read_for_one_thing(
+    folder: Path, line: str, option: str, taken: str
+) -> None:
+    """And the message names the option that asks for it again."""
+    result = call(*line.split())
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert result.exit_code == 2, result.stderr
+    assert f"Invalid value for {option}: standard input is already what {taken} reads" in said
+
+
+def test_standard_input_twice_among_the_answers(folder: Path) -> None:
+    result = call("aggregate", "-", "-")
+    assert result.exit_code == 2
+    assert "Invalid value for ANSWERS: standard input stands there twice" in result.stderr

@@ -74,6 +74,7 @@ def compare(
         raise typer.BadParameter("name one method at least", param_hint="--methods")
     names = shell.checked_methods(named, "--methods")
     chosen = shell.method_parameters(parameters, names)
+    files.refuse_second_use_of_input(asked.paths, gold=gold)
     read = intake.settled_answers(asked, gold)
     settled = read.answers
     known = known_labels(gold, asked, read, learn=False)

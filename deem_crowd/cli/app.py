@@ -137,6 +137,7 @@ def aggregate(
     kind = asked.format
     outputs = {"--output": output, "--proba": proba, "--workers": workers, "--errors": errors}
     inputs = [*asked.paths, gold, features]
+    files.refuse_second_use_of_input(asked.paths, gold=gold, features=features)
     files.check_outputs(outputs, inputs, kind)
     if save_classifier is not None and features is None:
         raise typer.BadParameter(
