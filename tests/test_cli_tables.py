@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -205,6 +206,28 @@ def test_ratings_have_their_median_and_mean_beside_the_label(folder: Path, asked
         == 0
     )
     assert pd.read_csv("names.csv").columns.tolist() == ["task", "label"]
+
+
+def test_the_summary_counts_in_the_singular_and_speaks_of_options(folder: Path) -> None:
+    rng = np.random.default_rng(4)
+    truth, copied = rng.integers(3, size=(2, 80))
+    said = {who: np.where(rng.random(80) < 0.7, truth, rng.integers(3, size=80)) for who in "xyz"}
+    copied = np.where(rng.random(80) < 0.7, truth, copied)
+    frame = pd.DataFrame({**said, **dict.fromkeys(("c1", "c2", "c3"), copied)})
+    long = (
+        frame.rename_axis("task").reset_index().melt("task", var_name="worker", value_name="label")
+    )
+    late = pd.DataFrame([("late", "once", 0), ("late", "x", 0)], columns=long.columns)
+    pd.concat([long, late]).to_csv("copies.csv", index=False)
+    said = call("aggregate", "copies.csv", "-o", "labels.csv", "--summary").stderr
+    assert "repeat one another" in said
+    assert "(--set 'groups=" in said
+    assert "(groups=)" not in said
+    assert re.search(r"^  once .* 1 answer$", said, re.M)
+    (folder / "one.csv").write_text("task,worker,label\n1,a,x\n")
+    assert "Written: labels.csv (1 row)" in call("aggregate", "one.csv", "-o", "labels.csv").stderr
+    done = call("next", "one.csv", "-o", "next.csv")
+    assert "no tasks are left to ask: the only task is settled" in done.stderr
 
 
 @pytest.mark.parametrize("written", ["{:.1f}", "{:.2f}", "{:g}"])

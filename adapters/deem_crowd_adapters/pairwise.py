@@ -16,6 +16,7 @@ from deem_crowd.exceptions import (
     MissingColumnError,
     ParameterError,
     counted,
+    counted_of,
     first_few,
 )
 from deem_crowd.runtime.warning import warn
@@ -256,7 +257,7 @@ def _shown(
     twice = frame.duplicated(["task", "worker", "swapped"], keep="last")
     if twice.any():
         warn(
-            f"{int(twice.sum())} verdicts are repeated: the same judge, pair and order (rows "
+            f"{counted(int(twice.sum()), 'verdict is', 'verdicts are')} repeated: the same judge, pair and order (rows "
             f"{first_few(np.flatnonzero(twice))}). The last of each counts.",
             DataWarning,
         )
@@ -353,7 +354,8 @@ def _said(
     if strange:
         shown = list(dict.fromkeys(values.tolist()[row] for row in strange))
         raise DataError(
-            f"column {name!r}: {len(strange)} of {len(words)} verdicts are not known: {first_few(shown)} (rows "
+            f"column {name!r}: {counted_of(len(strange), len(words), 'verdict', 'is', 'are')} not known: "
+            f"{first_few(shown)} (rows "
             f"{first_few(strange)}). Say what each means: verdicts={{{shown[0]!r}: …}}, with 'A' for what was shown "
             "first, 'B' for the other, 'tie', or None for no verdict."
         )

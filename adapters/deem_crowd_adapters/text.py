@@ -248,8 +248,8 @@ def _refuse_repeated_header(table: pa.Table, where: str) -> None:
     repeated = np.flatnonzero(rows.to_numpy())
     if len(repeated):
         raise DataError(
-            f"{where}: {len(repeated)} rows repeat the header (rows {first_few(repeated)}), as in files that were "
-            "joined. Remove those lines."
+            f"{where}: {counted(len(repeated), 'row repeats', 'rows repeat')} the header (rows "
+            f"{first_few(repeated)}), as in files that were joined. Remove those lines."
         )
 
 

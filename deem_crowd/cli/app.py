@@ -20,6 +20,7 @@ from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, intake, results, shell
 from deem_crowd.cli.known import known_labels, say_stated, with_stated_classes
 from deem_crowd.cli.options import SetOption, SpreadsheetOption, reads_answers
+from deem_crowd.cli.remedies import in_shell_words
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -172,7 +173,7 @@ def aggregate(
             feature_files.save_classifier(aggregator, save_classifier)
         files.write(tables, kind, spreadsheet)
     if about:
-        typer.echo(about, err=True)
+        typer.echo(in_shell_words(about), err=True)
     for sentence in sentences:
         shell.warn(sentence)
     for rows, path in tables:

@@ -221,7 +221,7 @@ def keep(
         )
     else:
         word = (
-            f"{len(table):,} of {len(aggregator.probas_):,} labels kept: expected precision "
+            f"{len(table):,} of {counted(len(aggregator.probas_), 'label')} kept: expected precision "
             f"{kept.expected_precision:.3f}, at least {kept.lower_bound:.3f} with confidence {confidence:g}."
         )
     typer.echo(word, err=True)

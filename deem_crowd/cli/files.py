@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import typer
 
 from deem_crowd.cli import shell
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import ParameterError, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def write(
 def say_written(path: str, n_rows: int | None = None) -> None:
     """Say on standard error that a file is there; nothing of standard output, which shows what it holds."""
     if path != "-":
-        rows = "" if n_rows is None else f" ({n_rows:,} rows)"
+        rows = "" if n_rows is None else f" ({counted(n_rows, 'row')})"
         typer.echo(shell.printable(f"Written: {path}{rows}"), err=True)
 
 

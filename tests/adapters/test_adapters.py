@@ -92,7 +92,7 @@ def test_wide_frame_keeps_workers_and_tasks_without_answers() -> None:
 def test_wide_frame_refuses_what_it_cannot_mean() -> None:
     with pytest.raises(FormError, match=r"it is the long format.*from_long"):
         adapters.from_wide(FRAME)
-    with pytest.raises(DataError, match=r"1 tasks occur more than once: 't2'"):
+    with pytest.raises(DataError, match=r"1 task occurs more than once: 't2'"):
         adapters.from_wide(pd.concat([WIDE, WIDE.iloc[:1]]))
 
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal, cast
 import numpy as np
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, DeemCrowdError, first_few
+from deem_crowd.exceptions import DataError, DeemCrowdError, counted, first_few
 from deem_crowd.runtime import extras
 from deem_crowd.runtime.cached import cached_property
 from deem_crowd_adapters.compressed import within_bounds
@@ -151,7 +151,8 @@ def _json(source: Source) -> Content:
     strange = [i for i, record in enumerate(value) if not isinstance(record, dict)]
     if strange:
         raise DataError(
-            f"{source.name}: {len(strange)} of {len(value)} entries of the list are no JSON objects (entries "
+            f"{source.name}: {len(strange)} of {counted(len(value), 'entry', 'entries')} of the list "
+            f"{'is no JSON object' if len(strange) == 1 else 'are no JSON objects'} (entries "
             f"{first_few(strange)}; the first is a {type(value[strange[0]]).__name__}). One object a record is needed."
         )
     return Content(source.name, "records", value)
