@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from shell_calls import answers, call, csv, failed, folder
+from shell_calls import TRUTH, answers, call, csv, failed, folder
 
 from deem_crowd.cli import intake
 
@@ -140,3 +140,33 @@ def test_standard_input_twice_among_the_answers(folder: Path) -> None:
     result = call("aggregate", "-", "-")
     assert result.exit_code == 2
     assert "Invalid value for ANSWERS: standard input stands there twice" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_what_is_missing_is_named_as_in_the_file(folder: Path, kind: str) -> None:
+    frame = pd.read_csv("answers.csv")
+    holes = frame.assign(label=frame["label"].where(frame.index != 3))
+    renamed = holes.rename(columns={"label": "verdict"})
+    for table, name in ((holes, "label"), (renamed, "verdict")):
+        if kind == "csv":
+            table.to_csv("holes.csv", index=False)
+        else:
+            table.to_parquet("holes.parquet")
+        named = ["--label", "verdict"] if name == "verdict" else []
+        said = call("aggregate", f"holes.{kind}", *named).stderr
+        assert f"error: holes.{kind}: column '{name}' is missing in 1 of" in said
+
+
+def test_tasks_without_answers_are_not_counted_with_those_that_are_scored(folder: Path) -> None:
+    frame = pd.read_csv("answers.csv")
+    first = frame["task"].iloc[0]
+    frame.assign(label=frame["label"].where(frame["task"] != first)).to_csv(
+        "holes.csv", index=False
+    )
+    gold = pd.DataFrame({"task": list(TRUTH), "label": list(TRUTH.values())})
+    (folder / "gold.csv").write_text(csv(gold))
+    line = ("holes.csv", "--missing", "drop")
+    shown = call("compare", *line, "--gold", "gold.csv", "--methods", "mv").stdout
+    assert f"{len(TRUTH) - 1} tasks with gold" in shown
+    kept = call("keep", *line, "--precision", "0.1", "-o", "kept.csv").stderr
+    assert f"{len(TRUTH) - 1} of {len(TRUTH) - 1} labels kept" in kept

@@ -11,6 +11,7 @@ import typer
 from deem_crowd.cli import files, intake, shell
 from deem_crowd.cli.known import known_labels
 from deem_crowd.cli.options import SetOption, reads_answers
+from deem_crowd.cli.results import answered
 from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, counted, first_few
 from deem_crowd.plugins.hookspecs import hookimpl
 
@@ -80,6 +81,8 @@ def compare(
     known = known_labels(gold, asked, read, learn=False)
     if not settled.n_answers:
         raise DataError("there are no answers to compare methods on.")
+    if known is not None:
+        known = known[known.index.isin(answered(settled))]
     if known is not None and not len(known):
         raise DataError("gold has no label for any task that has answers.")
     if known is not None:

@@ -220,8 +220,9 @@ def keep(
             "--precision."
         )
     else:
+        there = int(aggregator.labels_.notna().sum())
         word = (
-            f"{len(table):,} of {counted(len(aggregator.probas_), 'label')} kept: expected precision "
+            f"{len(table):,} of {counted(there, 'label')} kept: expected precision "
             f"{kept.expected_precision:.3f}, at least {kept.lower_bound:.3f} with confidence {confidence:g}."
         )
     typer.echo(word, err=True)

@@ -7,13 +7,14 @@ import inspect
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
 from deem_crowd.cli.files import called, format_asked
+from deem_crowd.cli.ordering import by_value
 from deem_crowd.cli.shell import plugin_output
 from deem_crowd.exceptions import (
     DataError,
@@ -190,7 +191,7 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
         answers, own = _read(asked)
     answers = _without_abstentions(answers, asked)
     if asked.ordered:
-        answers = _by_value(answers)
+        answers = by_value(answers)
     if gold is None and asked.adapter is None:
         _warn_of_gold(asked)
     if gold is not None:
@@ -212,7 +213,8 @@ def _read(asked: Reading) -> tuple[Answers, pd.Series]:
         answers, own = _adapted(asked)
     elif not asked.columns and not asked.options and is_parquet(asked):
         try:
-            answers = Answers.from_parquet(asked.path, **how)
+            with _placed(asked):
+                answers = Answers.from_parquet(asked.path, **how)
         except MissingColumnError:
             if not all(map(os.path.isfile, asked.paths)):
                 raise
@@ -221,21 +223,31 @@ def _read(asked: Reading) -> tuple[Answers, pd.Series]:
 
         columns = asked.columns or None
         try:
-            answers, own = with_gold(
-                asked.path, asked.format, columns=columns, **how, **asked.options
-            )
+            with _placed(asked):
+                answers, own = with_gold(
+                    asked.path, asked.format, columns=columns, **how, **asked.options
+                )
         except MissingColumnError as error:
             raise MissingColumnError(f"{error}\n{HOW_TO_READ}") from error
-        except DataError as error:
-            if not str(error).startswith("column '"):
-                raise
-            place = ", ".join(called(path, "input") for path in asked.paths[:3])
-            raise DataError(f"{place}: {error}") from error
         except ParameterError as error:
             if not asked.options:
                 raise
             raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
     return answers, own
+
+
+@contextlib.contextmanager
+def _placed(asked: Reading) -> Iterator[None]:
+    """Say of errors about a column in which files it is, and call it as they do."""
+    try:
+        yield
+    except DataError as error:
+        found = re.match(r"column '(\w+)'", str(error))
+        if found is None:
+            raise
+        place = ", ".join(called(path, "input") for path in asked.paths[:3])
+        name = asked.columns.get(found[1], found[1])
+        raise DataError(f"{place}: column {name!r}{str(error)[found.end() :]}") from error
 
 
 def _without_abstentions(answers: Answers, asked: Reading) -> Answers:
@@ -261,25 +273,6 @@ def _without_abstentions(answers: Answers, asked: Reading) -> Answers:
     kept = ~named(answers.classes, asked.abstain)
     numbers = np.where(kept, np.cumsum(kept) - 1, -1)
     return answers.select(classes=(numbers, answers.classes[kept]))
-
-
-def _by_value(answers: Answers) -> Answers:
-    """Put classes that are texts of numbers in the order of these; others are left as they are.
-
-    Decimals in CSV are text, so that they come back as they were written.
-    """
-    import numpy as np
-    import pandas as pd
-
-    classes = answers.classes
-    if pd.api.types.is_numeric_dtype(classes) or isinstance(classes, pd.CategoricalIndex):
-        return answers
-    values = pd.to_numeric(classes.to_series(), errors="coerce").to_numpy(np.float64)
-    if not np.isfinite(values).all() or len(np.unique(values)) < len(values):
-        return answers
-    order = np.argsort(values)
-    texts = pd.CategoricalIndex(classes[order], classes[order], ordered=True, name=classes.name)
-    return answers.select(classes=(np.argsort(order), texts))
 
 
 def _without_gold(answers: Answers, asked: Reading, gold: str) -> Answers:
