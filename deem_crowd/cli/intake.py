@@ -16,6 +16,7 @@ import typer
 from deem_crowd.cli.files import called, format_asked
 from deem_crowd.cli.ordering import by_value
 from deem_crowd.cli.shell import plugin_output
+from deem_crowd.cli.unread import warn_of_unread
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -39,9 +40,6 @@ HOW_TO_READ = (
     "column a task: --adapter form; one column of probabilities a class: --adapter soft-long; verdicts on pairs, shown "
     "in both orders: --adapter pairwise. `deem-crowd plugins` lists the adapters."
 )
-
-_GOLD = ("gold", "gold_label", "truth", "true_label", "ground_truth")
-"""What a column of known labels is often called, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +190,8 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
     answers = _without_abstentions(answers, asked)
     if asked.ordered:
         answers = by_value(answers)
-    if gold is None and asked.adapter is None:
-        _warn_of_gold(asked)
+    if asked.adapter is None:
+        warn_of_unread(asked, answers, gold is None)
     if gold is not None:
         answers = _without_gold(answers, asked, gold)
     ids = {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
@@ -290,30 +288,6 @@ def _without_gold(answers: Answers, asked: Reading, gold: str) -> Answers:
     )
     numbers = np.where(kept, np.cumsum(kept) - 1, -1)
     return answers.select(workers=(numbers, answers.workers[kept]))
-
-
-def _warn_of_gold(asked: Reading) -> None:
-    """Warn of a column of known labels in the first file of answers, of the long format."""
-    from deem_crowd_adapters import formats, roles
-    from deem_crowd_adapters.source import Source
-
-    path = asked.paths[0]
-    if (
-        not os.path.isfile(path)
-        or (asked.format or formats.by_name(path)) not in formats.DELIMITERS
-    ):
-        return
-    line = Source(path).head().decode(errors="replace").lstrip("\ufeff").partition("\n")[0]
-    names = [name.strip(' "\r') for name in re.split(r"[,;\t]", line)]
-    found = [name for name in names if name.lower() in _GOLD]
-    if found and {asked.columns.get(part, part) for part in roles.LONG} <= set(names):
-        task = asked.columns.get("task", "task")
-        and_task = "" if task == "task" else f" --gold-task {task}"
-        warn(
-            f"{called(path, 'input')}: column {found[0]!r} is not read. If it holds known labels, add --gold {path} "
-            f"--gold-label {found[0]}{and_task}.",
-            DataWarning,
-        )
 
 
 def read_ids(

@@ -56,6 +56,11 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"leave them out: df\[~df\['worker'\]\.isin\(.*?\)\]", "leave them out of the file"),
     (r"labels as gold=?\.", "labels with --gold."),
     (r"\(gold=\)", "(--gold)"),
+    (r"findings\(\) has (\d+) more", r"`deem-crowd report` has \1 more"),
+    (
+        r"align_sources\(\) finds which of a worker's names stands for which class",
+        "if all have names of their own, `deem-crowd aggregate --method clusterings` needs no common ones",
+    ),
     (r"^budget=(?=\d)", "--budget "),
     (r"Raise budget= or lower costs=", "Raise --budget or lower --costs"),
     (r"\(groups=\)", """(--set 'groups={"their name": ["…", "…"]}')"""),
