@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deem_crowd_adapters import write_table
 from shell_calls import TRUTH, answers, call, csv, failed, folder, really, table
@@ -228,6 +230,27 @@ def test_the_summary_counts_in_the_singular_and_speaks_of_options(folder: Path) 
     assert "Written: labels.csv (1 row)" in call("aggregate", "one.csv", "-o", "labels.csv").stderr
     done = call("next", "one.csv", "-o", "next.csv")
     assert "no tasks are left to ask: the only task is settled" in done.stderr
+
+
+def test_texts_that_parquet_holds_as_bytes_come_back_as_text(folder: Path) -> None:
+    """As Hive and Impala write them; else the ids in CSV were b't0'."""
+    plain = pd.read_csv("answers.csv", dtype=str)
+    held = {name: pa.array(plain[name].str.encode("utf-8"), pa.binary()) for name in plain}
+    pq.write_table(pa.table(held), "bytes.parquet")
+    some = pa.table({"task": held["task"][:1], "label": held["label"][:1]})
+    pq.write_table(some, "some.parquet")
+    for command in (
+        ["aggregate", "--workers", "w.csv", "--gold", "some.parquet"],
+        ["next", "-n", "3", "--exclude", "some.parquet"],
+        ["suspects", "-n", "3"],
+    ):
+        said = {}
+        for path in ("answers.csv", "bytes.parquet"):
+            done = call(command[0], path, *command[1:], "-o", "out.csv")
+            assert done.exit_code == 0, done.stderr
+            said[path] = Path("out.csv").read_text()
+        assert said["bytes.parquet"] == said["answers.csv"]
+    assert "b'" not in Path("w.csv").read_text()
 
 
 @pytest.mark.parametrize("written", ["{:.1f}", "{:.2f}", "{:g}"])

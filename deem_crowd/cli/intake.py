@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from deem_crowd.cli.as_read import by_value, text_of, with_text
 from deem_crowd.cli.files import called, format_asked
-from deem_crowd.cli.ordering import by_value
 from deem_crowd.cli.shell import plugin_output
 from deem_crowd.cli.unread import warn_of_unread
 from deem_crowd.exceptions import (
@@ -187,7 +187,7 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
         if asked.ordered:  # what the warning advises
             warnings.filterwarnings("ignore", r"the labels are \d+ real numbers", DataWarning)
         answers, own = _read(asked)
-    answers = _without_abstentions(answers, asked)
+    answers = _without_abstentions(with_text(answers), asked)
     if asked.ordered:
         answers = by_value(answers)
     if asked.adapter is None:
@@ -356,5 +356,5 @@ def written_like(values: pd.Series, model: pd.Series) -> pd.Series:
     """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
     if values.dtype == model.dtype:
         return values
-    written = {str(value): value for value in model.dropna().unique()}
-    return values.map(lambda value: written.get(str(value), value))
+    written = {text_of(value): value for value in model.dropna().unique()}
+    return values.map(lambda value: written.get(text_of(value), value))
