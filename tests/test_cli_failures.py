@@ -170,3 +170,13 @@ def test_tasks_without_answers_are_not_counted_with_those_that_are_scored(folder
     assert f"{len(TRUTH) - 1} tasks with gold" in shown
     kept = call("keep", *line, "--precision", "0.1", "-o", "kept.csv").stderr
     assert f"{len(TRUTH) - 1} of {len(TRUTH) - 1} labels kept" in kept
+
+
+def test_a_workbook_is_no_table_of_probabilities_and_no_option_is_blamed(folder: Path) -> None:
+    pytest.importorskip("openpyxl")
+    soft = pd.read_csv("answers.csv").assign(yes=0.5, no=0.5).drop(columns="label")
+    soft.to_excel("soft.xlsx", index=False)
+    said = failed(call("aggregate", "soft.xlsx", "--adapter", "soft-long"), 2)
+    assert "Invalid value for --adapter: 'soft.xlsx' is a workbook" in said
+    said = failed(call("aggregate", "answers.csv", "-o", "labels.xlsx"), 2)
+    assert "Invalid value for --output: 'labels.xlsx' is a workbook, which is not written" in said

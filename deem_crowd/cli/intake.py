@@ -92,7 +92,8 @@ def _adapted(asked: Reading) -> tuple[Answers, pd.Series]:
             else:
                 answers = read(asked.path, **taken)
     except ParameterError as error:
-        raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
+        hint = "--adapter-set" if options else "--adapter"
+        raise typer.BadParameter(str(error), param_hint=hint) from error
     except DeemCrowdError:
         raise
     except (Exception, SystemExit) as error:  # somebody else's code, which may fail in any way
