@@ -66,7 +66,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\(groups=\)", """(--set 'groups={"their name": ["…", "…"]}')"""),
     (r"(?:\bto_answers\([^()]*\)|\b\w+='[^']*') \(in the shell: ([^()]*)\)", r"\1"),
     (r"\b(missing|duplicates|format)='(\w+)'(?![^()]*\))", r"--\1 \2"),
-    (r"^(exclude|unanswered|gold|labels)(?=:? (?:holds|names|gives|\d))", r"--\1"),
+    (r"^(exclude|unanswered|gold|labels)(?=:? (?:has|holds|names|gives|\d))", r"--\1"),
     (r"^costs (?=are|of|name)", "--costs: costs "),
     (r"leave it out with exclude=", "leave it out with --exclude"),
     (
