@@ -78,6 +78,13 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def counted_of(
+    number: int, total: int, noun: str, one: str, several: str, plural: str | None = None
+) -> str:
+    """Return a part of a count with its verb for a message: 1 of 60 tasks has, 2 of 60 tasks have."""
+    return f"{number:,} of {counted(total, noun, plural)} {one if number == 1 else several}"
+
+
 def first_few(values: Iterable[Any], limit: int = 5) -> str:
     """Return the first ``limit`` of ``values`` as text for a message, with an ellipsis if cut."""
     shown: list[str] = []

@@ -135,10 +135,10 @@ def test_row_predict_before_fit_and_with_unknown_workers(fitted) -> None:
     with pytest.raises(NotFittedError, match="call fit"):
         DEEMAggregator().predict(FRAME)
     stranger = pd.DataFrame({"task": ["n"], "worker": [99], "label": ["cat"]})
-    with pytest.warns(DataWarning, match="1 of 1 workers were not there in fit: 99"):
+    with pytest.warns(DataWarning, match="1 of 1 worker was not there in fit: 99"):
         assert fitted.predict(stranger)["n"] == "cat"
     strict = DEEMAggregator(unknown_workers="error").fit(FRAME)
-    with pytest.raises(DataError, match="1 of 1 workers were not there in fit: 99.*average"):
+    with pytest.raises(DataError, match="1 of 1 worker was not there in fit: 99.*average"):
         strict.predict(stranger)
     with pytest.raises(DataError, match="1 label that was not there in fit: 'cow'"):
         fitted.predict(stranger.assign(worker=0, label="cow"))

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from shell_calls import TRUTH, call, csv, failed, folder
 
 __all__ = ["folder"]
@@ -64,3 +65,40 @@ def test_demo(folder: Path) -> None:
     for word in ("digits", "breast-cancer", "wine", "deem", "ds", "mv", "log-loss"):
         assert word in result.stdout
     assert result.stdout.count(" *") >= 9  # a best one in each column of each table
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_methods_of_others_get_the_values_of_categories(folder: Path, ordered: bool) -> None:
+    """crowd-kit's own fail on a column of categories, as pandas writes them to parquet."""
+    frame = pd.read_csv("answers.csv", dtype=str)
+    plain = call("compare", "answers.csv", "--methods", "ds,mv")
+    classes = sorted(frame["label"].unique(), reverse=True)
+    typed = frame.astype("category").assign(
+        label=pd.Categorical(frame["label"], classes, ordered=ordered)
+    )
+    typed.to_parquet("answers.parquet")
+    result = call("compare", "answers.parquet", "--methods", "ds,mv")
+    assert result.exit_code == 0, result.stderr
+    seconds = r"\d\.\d{3}( \*)?"
+    assert re.sub(seconds, "", result.stdout) == re.sub(seconds, "", plain.stdout)
+    done = call("aggregate", "answers.parquet", "--method", "ds", "-o", "labels.csv")
+    assert done.exit_code == 0, done.stderr
+    call("aggregate", "answers.csv", "--method", "ds", "-o", "plain.csv")
+    assert Path("labels.csv").read_text() == Path("plain.csv").read_text()
+
+
+def test_what_reading_said_is_not_said_again_by_each_method(folder: Path) -> None:
+    frame = pd.read_csv("answers.csv")
+    frame.loc[frame.index[0], "label"] = "n/a"
+    frame.to_csv("answers.csv", index=False)
+    result = call("compare", "answers.csv", "--methods", "deem,mv")
+    assert result.stderr.count("may stand for a missing answer") == 1
+
+
+def test_gold_of_a_class_that_nobody_gave_is_said_to_count_as_wrong(folder: Path) -> None:
+    gold = pd.DataFrame({"task": list(TRUTH)[:3], "label": ["ibex", *list(TRUTH.values())[1:3]]})
+    (folder / "gold.csv").write_text(csv(gold))
+    result = call("compare", "answers.csv", "--gold", "gold.csv", "--methods", "mv")
+    said = " ".join(result.stderr.split())
+    assert "--gold holds 1 label that no worker gave: 'ibex'" in said
+    assert "count as wrong" in said

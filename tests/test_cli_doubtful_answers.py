@@ -100,3 +100,49 @@ def test_sources_that_repeat_one_another_are_said(folder: Path) -> None:
     assert (
         "repeat" not in call("aggregate", "judges.csv", "-o", "labels.csv", "--method", "mv").stderr
     )
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("column", ["order", "swapped"])
+def test_verdicts_on_pairs_shown_in_both_orders_are_pointed_out(
+    folder: Path, kind: str, column: str
+) -> None:
+    """Read as they stand, A of a swapped pair would be the other answer of the pair."""
+    shown = [("AB", "A"), ("BA", "B")]
+    rows = [
+        (f"p{i}", f"j{j}", verdict, order)
+        for i in range(6)
+        for j in range(3)
+        for order, verdict in shown
+    ]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label", column])
+    path = f"verdicts.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    said = " ".join(call("aggregate", path, "-o", "labels.csv").stderr.split())
+    assert f"{path}: column {column!r} is not read" in said
+    how = re.search(r"--adapter pairwise( --adapter-set swap=swapped)?", said)
+    assert how is not None
+    done = call("aggregate", path, *how[0].split(), "-o", "labels.csv")
+    assert done.exit_code == 0, done.stderr
+    assert set(pd.read_csv("labels.csv")["label"]) == {"A"}
+    frame.assign(label=frame["label"].map({"A": "cat", "B": "dog"})).to_csv("cats.csv", index=False)
+    assert "is not read" not in call("aggregate", "cats.csv", "-o", "labels.csv").stderr
+
+
+def test_swapped_labels_and_further_findings_are_said_in_words_of_the_shell(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=120)
+    noisy = np.where(rng.random((120, 6)) < 0.85, truth[:, None], rng.integers(4, size=(120, 6)))
+    names = [(0, 1, 2, 3), (0, 1, 2, 3), (1, 0, 2, 3), (0, 2, 1, 3), (0, 1, 3, 2), (3, 1, 2, 0)]
+    frame = pd.DataFrame({f"k{i}": np.array(own)[noisy[:, i]] for i, own in enumerate(names)})
+    frame.rename_axis("item").to_csv("renamed.csv")
+    said = " ".join(call("suspects", "renamed.csv", "-n", "1").stderr.split())
+    assert "seems to have labels swapped" in said
+    assert "`deem-crowd aggregate --method clusterings` needs no common ones" in said
+    assert "`deem-crowd report` has 1 more." in said
+    assert "()" not in said

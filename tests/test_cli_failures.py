@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from shell_calls import answers, call, csv, failed, folder
+from shell_calls import TRUTH, answers, call, csv, failed, folder
 
 from deem_crowd.cli import intake
 
@@ -83,3 +84,99 @@ def test_a_bug_is_one_line_too(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(intake, "settled_answers", broken)
     assert "unexpected AttributeError: oh" in failed(call("aggregate", "answers.csv"), 1)
+
+
+def test_remedies_are_those_of_the_shell(folder: Path) -> None:
+    frame = pd.read_csv("answers.csv")
+    labels = frame["label"].tolist()
+    joined = [f"{label};big" if i % 3 == 0 else label for i, label in enumerate(labels)]
+    frame.assign(label=joined).to_csv("joined.csv", index=False)
+    known = frame.drop_duplicates("task").assign(worker="gold")
+    pd.concat([frame, known]).to_csv("known.csv", index=False)
+    pd.concat([frame, known.assign(worker="n/a")]).to_csv("nobody.csv", index=False)
+    soft = frame.assign(cat="0,5", dog="0,5").drop(columns="label")
+    soft.to_csv("soft.csv", index=False, sep=";")
+    for line, remedy in (
+        ("aggregate joined.csv", "; if not, nothing has to change."),
+        ("aggregate known.csv", "pass known labels with --gold."),
+        ("aggregate nobody.csv", "or leave them out of the file."),
+        (
+            "aggregate soft.csv --adapter soft-long",
+            '--adapter soft-long --adapter-set \'classes=["…", "…"]\', and write decimals',
+        ),
+        ("next answers.csv --budget 0.5", "--budget 0.5 buys no answer"),
+        ("next answers.csv --budget 0.5", "Raise --budget or lower --costs."),
+    ):
+        said = " ".join(call(*line.split()).stderr.split())
+        assert remedy in said
+        assert not re.search(r"df\[~|(gold|budget|costs)=|classes=\[\.", said), said
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "taken"),
+    [
+        ("aggregate - --gold -", "--gold", "ANSWERS"),
+        ("aggregate - --features -", "--features", "ANSWERS"),
+        ("aggregate answers.csv --gold - --features -", "--features", "--gold"),
+        ("next - --exclude -", "--exclude", "ANSWERS"),
+        ("next answers.csv --costs - --unanswered -", "--unanswered", "--costs"),
+        ("suspects - --labels -", "--labels", "ANSWERS"),
+        ("keep - --gold -", "--gold", "ANSWERS"),
+        ("compare - --gold -", "--gold", "ANSWERS"),
+        ("report - --gold - -o r.html", "--gold", "ANSWERS"),
+    ],
+)
+def test_standard_input_is_read_for_one_thing(
+    folder: Path, line: str, option: str, taken: str
+) -> None:
+    """And the message names the option that asks for it again."""
+    result = call(*line.split())
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert result.exit_code == 2, result.stderr
+    assert f"Invalid value for {option}: standard input is already what {taken} reads" in said
+
+
+def test_standard_input_twice_among_the_answers(folder: Path) -> None:
+    result = call("aggregate", "-", "-")
+    assert result.exit_code == 2
+    assert "Invalid value for ANSWERS: standard input stands there twice" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_what_is_missing_is_named_as_in_the_file(folder: Path, kind: str) -> None:
+    frame = pd.read_csv("answers.csv")
+    holes = frame.assign(label=frame["label"].where(frame.index != 3))
+    renamed = holes.rename(columns={"label": "verdict"})
+    for table, name in ((holes, "label"), (renamed, "verdict")):
+        if kind == "csv":
+            table.to_csv("holes.csv", index=False)
+        else:
+            table.to_parquet("holes.parquet")
+        named = ["--label", "verdict"] if name == "verdict" else []
+        said = call("aggregate", f"holes.{kind}", *named).stderr
+        assert f"error: holes.{kind}: column '{name}' is missing in 1 of" in said
+
+
+def test_tasks_without_answers_are_not_counted_with_those_that_are_scored(folder: Path) -> None:
+    frame = pd.read_csv("answers.csv")
+    first = frame["task"].iloc[0]
+    frame.assign(label=frame["label"].where(frame["task"] != first)).to_csv(
+        "holes.csv", index=False
+    )
+    gold = pd.DataFrame({"task": list(TRUTH), "label": list(TRUTH.values())})
+    (folder / "gold.csv").write_text(csv(gold))
+    line = ("holes.csv", "--missing", "drop")
+    shown = call("compare", *line, "--gold", "gold.csv", "--methods", "mv").stdout
+    assert f"{len(TRUTH) - 1} tasks with gold" in shown
+    kept = call("keep", *line, "--precision", "0.1", "-o", "kept.csv").stderr
+    assert f"{len(TRUTH) - 1} of {len(TRUTH) - 1} labels kept" in kept
+
+
+def test_a_workbook_is_no_table_of_probabilities_and_no_option_is_blamed(folder: Path) -> None:
+    pytest.importorskip("openpyxl")
+    soft = pd.read_csv("answers.csv").assign(yes=0.5, no=0.5).drop(columns="label")
+    soft.to_excel("soft.xlsx", index=False)
+    said = failed(call("aggregate", "soft.xlsx", "--adapter", "soft-long"), 2)
+    assert "Invalid value for --adapter: 'soft.xlsx' is a workbook" in said
+    said = failed(call("aggregate", "answers.csv", "-o", "labels.xlsx"), 2)
+    assert "Invalid value for --output: 'labels.xlsx' is a workbook, which is not written" in said

@@ -120,3 +120,12 @@ def test_the_column_of_known_labels_is_found_in_a_wide_table(folder: Path) -> No
     assert "--gold-task" in said.stderr
     assert call(*asked, "--gold-task", "essay").exit_code == 0
     assert len(pd.read_csv("labels.csv")) == 12
+
+
+def test_gold_without_rows_is_said_to_know_nothing(folder: Path) -> None:
+    (folder / "none.csv").write_text("task,label\n")
+    done = call("aggregate", "answers.csv", "--gold", "none.csv", "-o", "labels.csv")
+    assert done.exit_code == 0
+    assert "none.csv: column 'label' is empty throughout (0 rows), so that no label" in done.stderr
+    done = call("compare", "answers.csv", "--gold", "none.csv")
+    assert "error: --gold has no label for any task that has answers." in done.stderr

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deem_crowd_adapters import write_table
 from shell_calls import TRUTH, answers, call, csv, failed, folder, really, table
@@ -205,6 +208,89 @@ def test_ratings_have_their_median_and_mean_beside_the_label(folder: Path, asked
         == 0
     )
     assert pd.read_csv("names.csv").columns.tolist() == ["task", "label"]
+
+
+def test_the_summary_counts_in_the_singular_and_speaks_of_options(folder: Path) -> None:
+    rng = np.random.default_rng(4)
+    truth, copied = rng.integers(3, size=(2, 80))
+    said = {who: np.where(rng.random(80) < 0.7, truth, rng.integers(3, size=80)) for who in "xyz"}
+    copied = np.where(rng.random(80) < 0.7, truth, copied)
+    frame = pd.DataFrame({**said, **dict.fromkeys(("c1", "c2", "c3"), copied)})
+    long = (
+        frame.rename_axis("task").reset_index().melt("task", var_name="worker", value_name="label")
+    )
+    late = pd.DataFrame([("late", "once", 0), ("late", "x", 0)], columns=long.columns)
+    pd.concat([long, late]).to_csv("copies.csv", index=False)
+    said = call("aggregate", "copies.csv", "-o", "labels.csv", "--summary").stderr
+    assert "repeat one another" in said
+    assert "(--set 'groups=" in said
+    assert "(groups=)" not in said
+    assert re.search(r"^  once .* 1 answer$", said, re.M)
+    (folder / "one.csv").write_text("task,worker,label\n1,a,x\n")
+    assert "Written: labels.csv (1 row)" in call("aggregate", "one.csv", "-o", "labels.csv").stderr
+    done = call("next", "one.csv", "-o", "next.csv")
+    assert "no tasks are left to ask: the only task is settled" in done.stderr
+
+
+def test_texts_that_parquet_holds_as_bytes_come_back_as_text(folder: Path) -> None:
+    """As Hive and Impala write them; else the ids in CSV were b't0'."""
+    plain = pd.read_csv("answers.csv", dtype=str)
+    held = {name: pa.array(plain[name].str.encode("utf-8"), pa.binary()) for name in plain}
+    pq.write_table(pa.table(held), "bytes.parquet")
+    some = pa.table({"task": held["task"][:1], "label": held["label"][:1]})
+    pq.write_table(some, "some.parquet")
+    for command in (
+        ["aggregate", "--workers", "w.csv", "--gold", "some.parquet"],
+        ["next", "-n", "3", "--exclude", "some.parquet"],
+        ["suspects", "-n", "3"],
+    ):
+        said = {}
+        for path in ("answers.csv", "bytes.parquet"):
+            done = call(command[0], path, *command[1:], "-o", "out.csv")
+            assert done.exit_code == 0, done.stderr
+            said[path] = Path("out.csv").read_text()
+        assert said["bytes.parquet"] == said["answers.csv"]
+    assert "b'" not in Path("w.csv").read_text()
+
+
+@pytest.mark.parametrize("written", ["{:.1f}", "{:.2f}", "{:g}"])
+def test_decimals_in_text_are_ordered_by_their_value(folder: Path, written: str) -> None:
+    """In CSV such numbers stay text, whose own order would put 10.0 between 1.0 and 2.0."""
+    rng = np.random.default_rng(3)
+    truth = rng.integers(2, 22, size=40) / 2
+    frame = pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(40), 4),
+            "worker": np.tile(np.arange(4), 40),
+            "label": np.repeat(truth, 4) + rng.integers(-1, 2, size=160) / 2,
+        }
+    )
+    frame.assign(label=frame["label"].map(written.format)).to_csv("ratings.csv", index=False)
+    known = frame["label"].groupby(frame["task"]).median().map(written.format)[:3]
+    known.rename_axis("task").rename("label").to_csv("known.csv")
+    line = ("aggregate", "ratings.csv", "-o", "labels.csv", "--set", "ordered=true")
+    result = call(*line)
+    assert result.exit_code == 0, result.stderr
+    assert "ratings" not in result.stderr
+    fitted = DEEMAggregator(ordered=True).fit(frame)
+    given = pd.read_csv("labels.csv", index_col="task", dtype=str)
+    assert given["label"].tolist() == fitted.labels_.map(written.format).tolist()
+    assert given["median"].tolist() == fitted.median_.map(written.format).tolist()
+    assert given["mean"].astype(float).to_numpy() == pytest.approx(fitted.mean_.to_numpy())
+    assert call(*line, "--gold", "known.csv", "--proba", "p.csv").exit_code == 0
+    columns = pd.read_csv("p.csv", index_col="task").columns
+    assert columns.astype(float).is_monotonic_increasing
+
+
+def test_decimals_may_be_ratings_and_the_warning_says_what_to_pass(folder: Path) -> None:
+    frame = pd.DataFrame(
+        [(t, w, (t + w) % 20 + 0.5) for t in range(20) for w in range(3)],
+        columns=["task", "worker", "label"],
+    )
+    frame.to_csv("ratings.csv", index=False)
+    said = " ".join(call("aggregate", "ratings.csv", "-o", "labels.csv").stderr.split())
+    assert "real numbers" in said
+    assert "If they are steps of a scale, pass --set ordered=true;" in said
 
 
 def test_contested_ratings_are_blank_in_all_columns(folder: Path) -> None:

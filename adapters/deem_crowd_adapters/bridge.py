@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.data import index as ids
-from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.exceptions import DataError, FormError, counted_of, first_few
 from deem_crowd_adapters.dispatch import to_answers
 
 
@@ -47,8 +47,8 @@ class DensePredictions(NamedTuple):
         bad = (codes < -1) | (codes >= len(self.classes))
         if bad.any():
             raise DataError(
-                f"{int(bad.sum())} of {len(codes)} class numbers are not in −1..{len(self.classes) - 1}: "
-                f"{first_few(np.unique(codes[bad]))}."
+                f"{counted_of(int(bad.sum()), len(codes), 'class number', 'is', 'are')} not in "
+                f"−1..{len(self.classes) - 1}: {first_few(np.unique(codes[bad]))}."
             )
         series = ids.take(self.classes, codes.astype(np.int64), "agg_label")
         return series.set_axis(self.tasks)

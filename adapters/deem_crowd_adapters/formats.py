@@ -83,6 +83,11 @@ def of(name: str, format: str | None = None) -> str:
     if format is not None:
         return checked(format)
     known = by_name(name)
+    if known is None and name.lower().endswith((".xlsx", ".xlsm")):
+        raise ParameterError(
+            f"{name!r} is a workbook, which is not written, and not read here. Take .csv, .tsv, .jsonl or .parquet: "
+            "spreadsheets save and open CSV."
+        )
     if known is None:
         raise ParameterError(
             f"the name of {name!r} tells no format. Name it .csv, .tsv, .jsonl or .parquet, or give the format: "

@@ -16,6 +16,7 @@ from deem_crowd.exceptions import (
     MissingColumnError,
     ParameterError,
     counted,
+    counted_of,
     first_few,
 )
 from deem_crowd.runtime.warning import warn
@@ -26,7 +27,7 @@ from deem_crowd_adapters.tables import to_frame
 
 Flips = Literal["missing", "tie", "sources"]
 
-_VERDICTS: dict[str, str | None] = {
+VERDICTS: dict[str, str | None] = {
     **dict.fromkeys(("a", "[[a]]", "a>b", "a>>b", "[[a>b]]", "[[a>>b]]", "model_a", "model_1"), "A"),
     **dict.fromkeys(("b", "[[b]]", "b>a", "b>>a", "[[b>a]]", "[[b>>a]]", "model_b", "model_2"), "B"),
     **dict.fromkeys(("first", "model a", "response a", "answer a", "assistant a", "output a"), "A"),
@@ -37,7 +38,7 @@ _VERDICTS: dict[str, str | None] = {
     **dict.fromkeys(("cannot tell", "can't tell", "cannot say", "unknown", "unsure", "unclear"), None),
 }  # fmt: skip
 """Verdicts in lower case → what they say of the pair as it was shown; None is no verdict."""
-NO_VERDICT = frozenset(word for word, meaning in _VERDICTS.items() if meaning is None)
+NO_VERDICT = frozenset(word for word, meaning in VERDICTS.items() if meaning is None)
 """How judges, and the programs that ask them, say nothing."""
 _ORDERS = {
     **dict.fromkeys(("false", "0", "no", "ab", "a,b", "original", "normal"), False),
@@ -51,7 +52,7 @@ _MODELS = (
     "models in alphabetical order (docs/judges.md)."
 )
 
-_ORDER_COLUMNS = ("order", "swap", "swapped", "is_swapped", "flipped", "reversed", "is_reversed")
+ORDER_COLUMNS = ("order", "swap", "swapped", "is_swapped", "flipped", "reversed", "is_reversed")
 """What the column that tells the order is often called, in lower case."""
 
 
@@ -256,7 +257,7 @@ def _shown(
     twice = frame.duplicated(["task", "worker", "swapped"], keep="last")
     if twice.any():
         warn(
-            f"{int(twice.sum())} verdicts are repeated: the same judge, pair and order (rows "
+            f"{counted(int(twice.sum()), 'verdict is', 'verdicts are')} repeated: the same judge, pair and order (rows "
             f"{first_few(np.flatnonzero(twice))}). The last of each counts.",
             DataWarning,
         )
@@ -280,7 +281,7 @@ def _of_export(export: Export, verdicts: Mapping[Any, str | None] | None) -> pd.
 
 
 def _how_to_tell_the_order(table: pd.DataFrame) -> str:
-    usual = [name for name in table.columns if str(name).casefold() in _ORDER_COLUMNS]
+    usual = [name for name in table.columns if str(name).casefold() in ORDER_COLUMNS]
     if len(usual) == 1:
         return f"If this is it, name it: swap={usual[0]!r}."
     return _MODELS if {"model_a", "model_b"} <= set(table.columns) else "Name it: swap=…."
@@ -325,7 +326,7 @@ def _refuse_names_of_models(
         return
     said = table[name]
     named = said[(said == table["model_a"]) | (said == table["model_b"])]
-    models = [model for model in named.unique() if _plain(model) not in _VERDICTS]
+    models = [model for model in named.unique() if _plain(model) not in VERDICTS]
     if models:
         raise DataError(
             f"column {name!r} holds names of models ({first_few(models)}), and a verdict is A or B, what was shown "
@@ -345,7 +346,7 @@ def _said(
                 f"verdicts={{{word!r}: {meaning!r}}}: a verdict is 'A', 'B', 'tie' or None."
             )
         given[_plain(word)] = meaning
-    known = {**_VERDICTS, **given}
+    known = {**VERDICTS, **given}
     words = [
         None if gone else _plain(v) for v, gone in zip(values.tolist(), values.isna(), strict=True)
     ]
@@ -353,7 +354,8 @@ def _said(
     if strange:
         shown = list(dict.fromkeys(values.tolist()[row] for row in strange))
         raise DataError(
-            f"column {name!r}: {len(strange)} of {len(words)} verdicts are not known: {first_few(shown)} (rows "
+            f"column {name!r}: {counted_of(len(strange), len(words), 'verdict', 'is', 'are')} not known: "
+            f"{first_few(shown)} (rows "
             f"{first_few(strange)}). Say what each means: verdicts={{{shown[0]!r}: …}}, with 'A' for what was shown "
             "first, 'B' for the other, 'tie', or None for no verdict."
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -247,8 +248,8 @@ def _refuse_repeated_header(table: pa.Table, where: str) -> None:
     repeated = np.flatnonzero(rows.to_numpy())
     if len(repeated):
         raise DataError(
-            f"{where}: {len(repeated)} rows repeat the header (rows {first_few(repeated)}), as in files that were "
-            "joined. Remove those lines."
+            f"{where}: {counted(len(repeated), 'row repeats', 'rows repeat')} the header (rows "
+            f"{first_few(repeated)}), as in files that were joined. Remove those lines."
         )
 
 
@@ -298,6 +299,12 @@ def _typed(column: pa.ChunkedArray, like: pd.Series | None) -> pd.Series:
         taken = integers.take(codes)
         return taken.to_pandas(types_mapper=lambda _: pd.Int64Dtype())
     return pd.Series(integers.to_numpy()[codes.to_numpy()])
+
+
+def is_whole(text: str) -> bool:
+    """Tell whether a text is an integer of 64 bits, written as integers are: 7, and not 007 or +7."""
+    written = len(text) <= 20 and re.fullmatch(_CANONICAL_INTEGER, text) is not None
+    return written and -(2**63) <= int(text) < 2**63
 
 
 def _integers(values: pa.StringArray) -> pa.Int64Array | None:

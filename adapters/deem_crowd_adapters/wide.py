@@ -13,7 +13,14 @@ from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.doubts import warn_of_counts, warn_of_doubts
 from deem_crowd.data.wide import odd_columns
-from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    ParameterError,
+    counted,
+    first_few,
+)
 from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.kinds import is_place
@@ -180,15 +187,15 @@ def _ids(index: pd.Index, name: str, where: str) -> pd.Index:
     absent = ids.missing_rows(values)
     if len(absent):
         raise DataError(
-            f"the {name} is missing at {len(absent)} of {len(flat)} places of the {where} (positions "
+            f"the {name} is missing at {len(absent)} of {counted(len(flat), 'place')} of the {where} (positions "
             f"{first_few(absent)}). Name each {name}, or drop what has no name."
         )
     _, taken = ids.factorize(values, name)
     if len(taken) != len(flat):
         again = flat[flat.duplicated()].unique()
         raise DataError(
-            f"{len(again)} {name}s occur more than once: {first_few(again)}. In the wide format each has one "
-            f"{'row' if name == 'task' else 'column'}; repeated answers need the long format."
+            f"{counted(len(again), f'{name} occurs', f'{name}s occur')} more than once: {first_few(again)}. In the "
+            f"wide format each has one {'row' if name == 'task' else 'column'}; repeated answers need the long format."
         )
     return taken if len(taken) else flat.rename(name)
 

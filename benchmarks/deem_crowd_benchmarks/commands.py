@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Container
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,12 +11,14 @@ import typer
 from deem_crowd.cli import files, intake, shell
 from deem_crowd.cli.known import known_labels
 from deem_crowd.cli.options import SetOption, reads_answers
-from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, counted
+from deem_crowd.cli.results import answered
+from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, counted, first_few
 from deem_crowd.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from deem_crowd.data.answers import Answers
     from deem_crowd_benchmarks.comparison import Result
     from deem_crowd_benchmarks.comparison_table import Column
 
@@ -71,13 +75,18 @@ def compare(
         raise typer.BadParameter("name one method at least", param_hint="--methods")
     names = shell.checked_methods(named, "--methods")
     chosen = shell.method_parameters(parameters, names)
+    files.refuse_second_use_of_input(asked.paths, gold=gold)
     read = intake.settled_answers(asked, gold)
     settled = read.answers
     known = known_labels(gold, asked, read, learn=False)
     if not settled.n_answers:
         raise DataError("there are no answers to compare methods on.")
+    if known is not None:
+        known = known[known.index.isin(answered(settled))]
     if known is not None and not len(known):
         raise DataError("gold has no label for any task that has answers.")
+    if known is not None:
+        _say_strange_gold(known, settled)
     rows = settled if settled.is_soft else settled.to_frame()
     results: list[Result] = []
     # Without gold the vote is the yardstick, asked for or not.
@@ -101,7 +110,7 @@ def compare(
     out.print(comparison_table(shown, [*measured, SECONDS]))
     if known is None:
         out.print(_about_agreement(results, settled.n_tasks), highlight=False, style="dim")
-    _warn(shown)
+    _warn(shown, _doubts(settled))
 
 
 def benchmark(
@@ -219,7 +228,31 @@ def _about_agreement(results: list[Result], n_tasks: int) -> str:
     )
 
 
-def _warn(results: list[Result]) -> None:
+def _warn(results: list[Result], said: Container[str] = ()) -> None:
+    """Say what methods warned of, unless it was ``said`` when the answers were read."""
     for result in results:
         for message in result.warnings:
-            shell.warn(f"{result.method}: {message}")
+            if message not in said:
+                shell.warn(f"{result.method}: {message}")
+
+
+def _doubts(answers: Answers) -> list[str]:
+    """Return what reading these answers warned of, which methods that read a frame say again."""
+    if answers.is_soft:
+        return []
+    from deem_crowd.data.doubts import warn_of_doubts
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_doubts(answers, classes_given=False)
+    return [str(one.message) for one in caught]
+
+
+def _say_strange_gold(gold: pd.Series, answers: Answers) -> None:
+    """Warn of known labels that no method can give."""
+    strange = gold[~gold.isin(answers.classes)]
+    if len(strange):
+        shell.warn(
+            f"--gold holds {counted(strange.nunique(), 'label')} that no worker gave: {first_few(strange.unique())}. "
+            f"Labels of {counted(len(strange), 'such task')} count as wrong."
+        )

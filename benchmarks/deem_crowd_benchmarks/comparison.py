@@ -104,6 +104,8 @@ def _fit(
         tasks, classes = data.tasks.take(np.unique(data.task)), pd.Index(data.classes)
     else:
         own = data.copy()  # what a method does to its frame is its own affair
+        if not getattr(aggregator, "takes_soft", False):
+            own = contract.without_categories(own)
         tasks = pd.Index(data["task"].unique(), tupleize_cols=False)
         classes = pd.Index(data["label"].unique(), tupleize_cols=False)
     start = time.perf_counter()

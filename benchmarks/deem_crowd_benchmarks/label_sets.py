@@ -90,7 +90,8 @@ def sources(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ParameterError(
-            f"{len(twice)} names stand for more than one label set ({first_few(twice)}): rename the folders."
+            f"{counted(len(twice), 'name stands', 'names stand')} for more than one label set "
+            f"({first_few(twice)}): rename the folders."
         )
     return listed
 
@@ -182,7 +183,7 @@ def _in_folder(folder: Path) -> Iterator[Source]:
         )
     if without:
         warn(
-            f"{len(without)} of {len(inner)} label sets in {folder} are left out, for want of true labels: "
+            f"{len(without)} of {counted(len(inner), 'label set')} in {folder} left out, for want of true labels: "
             f"{first_few(without)}. {_TRUTH}",
             DataWarning,
         )
@@ -222,7 +223,9 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
     gold = gold.dropna(subset=["label"])[["task", "label"]].astype(str).drop_duplicates()
     twice = gold["task"][gold["task"].duplicated()].unique()
     if len(twice):
-        raise DataError(f"{truth}: {len(twice)} tasks have two gold labels ({first_few(twice)}).")
+        raise DataError(
+            f"{truth}: {counted(len(twice), 'task has', 'tasks have')} two gold labels ({first_few(twice)})."
+        )
     features = _features_in(folder, answers["task"])
     return LabelSet(
         folder.resolve().name, answers, gold.set_index("task")["label"], kind, features=features
@@ -241,7 +244,7 @@ def _features_in(folder: Path, tasks: pd.Series) -> pd.DataFrame | None:
     index = pd.Index(read_table(str(names)).iloc[:, 0].astype(str), name="task")
     if len(index) != len(x):
         raise DataError(
-            f"{folder}: {len(x)} rows of features and {len(index)} tasks in {names.name}."
+            f"{folder}: {counted(len(x), 'row')} of features and {counted(len(index), 'task')} in {names.name}."
         )
     frame = pd.DataFrame(x, index=index)
     return frame.loc[frame.index.isin(tasks)]

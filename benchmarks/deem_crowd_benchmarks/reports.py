@@ -14,7 +14,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from deem_crowd.exceptions import DataError
+from deem_crowd.exceptions import DataError, counted
 from deem_crowd.runtime.atomic import atomic_write
 from deem_crowd_benchmarks import statistics
 from deem_crowd_benchmarks.runs import RESULTS, Row, cores, read_rows
@@ -217,10 +217,10 @@ def facts(rows: Sequence[Row]) -> str:
     methods = {row["method"] for row in rows if "method" in row}
     seeds = {row["seed"] for row in rows}
     threads = sorted({row["threads"] for row in rows if "threads" in row})
-    parts = [f"{len(rows)} runs"]
+    parts = [counted(len(rows), "run")]
     if methods:
-        parts.append(f"{len(methods)} methods on {len(sets)} label sets")
-    parts.append(f"{len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}")
+        parts.append(f"{counted(len(methods), 'method')} on {counted(len(sets), 'label set')}")
+    parts.append(counted(len(seeds), "seed"))
     if threads:
         parts.append(f"threads a run: {', '.join(map(str, threads))}")
     versions = ", ".join(

@@ -20,6 +20,7 @@ from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, intake, results, shell
 from deem_crowd.cli.known import known_labels, say_stated, with_stated_classes
 from deem_crowd.cli.options import SetOption, SpreadsheetOption, reads_answers
+from deem_crowd.cli.remedies import in_shell_words
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -137,6 +138,7 @@ def aggregate(
     kind = asked.format
     outputs = {"--output": output, "--proba": proba, "--workers": workers, "--errors": errors}
     inputs = [*asked.paths, gold, features]
+    files.refuse_second_use_of_input(asked.paths, gold=gold, features=features)
     files.check_outputs(outputs, inputs, kind)
     if save_classifier is not None and features is None:
         raise typer.BadParameter(
@@ -149,7 +151,11 @@ def aggregate(
     if not settled.n_answers:
         shell.warn("there are no answers: nothing to learn from, and no label to give.")
     known = known_labels(gold, asked, read, say=False)
-    table_of_features = None if features is None else feature_files.read(features, kind, ids)
+    table_of_features = None
+    if features is not None:
+        table_of_features = feature_files.read(
+            features, kind, ids, asked.columns.get("task", "task")
+        )
     del ids, read
     aggregator, labels = _fit(
         method, settled, known, chosen[method], table_of_features, None if gold else asked
@@ -167,7 +173,7 @@ def aggregate(
             feature_files.save_classifier(aggregator, save_classifier)
         files.write(tables, kind, spreadsheet)
     if about:
-        typer.echo(about, err=True)
+        typer.echo(in_shell_words(about), err=True)
     for sentence in sentences:
         shell.warn(sentence)
     for rows, path in tables:

@@ -115,7 +115,7 @@ def next_(
             "no worker is chosen without --pairs", param_hint="--per-worker-limit"
         )
     settings = _Settings(asked, output, gold, parameters)
-    settings.check(costs, exclude, unanswered)
+    settings.check(costs=costs, exclude=exclude, unanswered=unanswered)
     aggregator = settings.fitted()
     options: dict[str, Any] = {
         "per_task_limit": per_task_limit,
@@ -167,7 +167,7 @@ def suspects(
     probabilities of the labels), reason.
     """
     settings = _Settings(asked, output, gold, parameters)
-    settings.check(labels)
+    settings.check(labels=labels)
     aggregator = settings.fitted(labels=labels)
     if labels is None:
         table = aggregator.suspect_answers(number)
@@ -220,8 +220,9 @@ def keep(
             "--precision."
         )
     else:
+        there = int(aggregator.labels_.notna().sum())
         word = (
-            f"{len(table):,} of {len(aggregator.probas_):,} labels kept: expected precision "
+            f"{len(table):,} of {counted(there, 'label')} kept: expected precision "
             f"{kept.expected_precision:.3f}, at least {kept.lower_bound:.3f} with confidence {confidence:g}."
         )
     typer.echo(word, err=True)
@@ -252,10 +253,11 @@ class _Settings:
         self.ids: Any = None
         self.known: pd.Series | None = None
 
-    def check(self, *inputs: str | None) -> None:
-        """Refuse an output that would destroy what is read."""
+    def check(self, **inputs: str | None) -> None:
+        """Refuse an output that would destroy what is read, and standard input for two things."""
+        files.refuse_second_use_of_input(self.reading.paths, gold=self.gold, **inputs)
         files.check_outputs(
-            {"--output": self.output}, [*self.reading.paths, self.gold, *inputs], self.kind
+            {"--output": self.output}, [*self.reading.paths, self.gold, *inputs.values()], self.kind
         )
 
     def fitted(self, learn: bool = True, labels: str | None = None) -> DEEMAggregator:

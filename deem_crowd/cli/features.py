@@ -30,11 +30,11 @@ _INDEX = re.compile(r"__index_level_0__|Unnamed: 0|")
 """What an index without a name is called in files that pandas writes."""
 
 
-def read(path: str, format: str | None, ids: Any) -> Any:
+def read(path: str, format: str | None, ids: Any, column: str = "task") -> Any:
     """Return the features in a file.
 
-    A table (CSV, parquet …) or .npz with a column or array ``task`` gives a frame indexed by task; anything else has
-    one row a task, in the order of the answers. Arrays are read without pickle.
+    A table (CSV, parquet …) or .npz with a column or array ``task``, or ``column``, gives a frame indexed by task;
+    anything else has one row a task, in the order of the answers. Arrays are read without pickle.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ def read(path: str, format: str | None, ids: Any) -> Any:
         Of tables whose names tell none.
     ids : mapping
         Under ``task`` the ids that those of the file are to become where they are written alike.
+    column : str
+        What the answers call their column of tasks.
 
     Raises
     ------
@@ -52,21 +54,36 @@ def read(path: str, format: str | None, ids: Any) -> Any:
     import pandas as pd
 
     if path.endswith((".npy", ".npz")):
-        x, task = _arrays(path)
+        x, task = _arrays(path, column)
         if task is None:
             return x
         frame = pd.DataFrame(x.toarray() if hasattr(x, "toarray") else x)
         frame.insert(0, "task", task)
     else:
-        from deem_crowd_adapters.files import read_table
-
-        frame = _indexed(read_table(path, files.format_asked(path, format)))
+        frame = _table(path, files.format_asked(path, format))
+        if "task" not in frame and column in frame:
+            frame = frame.rename(columns={column: "task"})
+        frame = _indexed(frame)
         frame = frame.assign(
             **{name: _numbers(frame[name]) for name in frame.columns if name != "task"}
         )
     if "task" not in frame:
-        return _by_order(frame, path)
+        return _by_order(frame, path, ids)
     return _by_task(frame, ids)
+
+
+def _table(path: str, format: str | None) -> pd.DataFrame:
+    """Return all columns of a table, of JSON records, or of the only sheet of a workbook."""
+    from deem_crowd_adapters.files import read_table
+
+    frame = (
+        intake.only_table(path) if intake.is_document(path, format) else read_table(path, format)
+    )
+    if frame is None:
+        raise FormError(
+            f"{path} holds no table of features. Give a table, JSON records or a workbook of one sheet, one row a task."
+        )
+    return frame
 
 
 def _indexed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,15 +96,17 @@ def _indexed(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _by_order(frame: pd.DataFrame, path: str) -> Any:
+def _by_order(frame: pd.DataFrame, path: str, ids: Any) -> Any:
     """Return a table without tasks, one row a task, as an array.
 
     Raises
     ------
     FormError
-        If columns hold no numbers.
+        If columns hold no numbers, or one of them holds ids of tasks.
     """
     import pandas as pd
+
+    from deem_crowd.data.frames import synonyms
 
     wrong = [name for name, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if wrong:
@@ -96,6 +115,12 @@ def _by_order(frame: pd.DataFrame, path: str) -> Any:
             f"{first_few(wrong)}. "
             "Call the column of task ids 'task'; turn other text into numbers, or leave it out."
         )
+    for name in synonyms(frame.columns, ["task"]):
+        task = intake.written_like(frame[name], ids["task"])
+        if task.is_unique and task.isin(ids["task"]).any():
+            raise FormError(
+                f"{path}: column {name!r} holds the ids of tasks: call it 'task', so that rows are matched by it."
+            )
     return frame.to_numpy()
 
 
@@ -116,8 +141,8 @@ def _by_task(frame: pd.DataFrame, ids: Any) -> pd.DataFrame:
     return frame.drop(columns="task").set_axis(task, axis=0)
 
 
-def _arrays(path: str) -> tuple[Any, Any]:
-    """Return the features, and the tasks if the file names them."""
+def _arrays(path: str, column: str) -> tuple[Any, Any]:
+    """Return the features, and the tasks if the file names them: ``task``, or ``column``."""
     import numpy as np
 
     try:
@@ -126,12 +151,13 @@ def _arrays(path: str) -> tuple[Any, Any]:
             return content, None
         with content:
             names = set(content.files)
-            task = content["task"] if "task" in names else None
+            named = next((name for name in ("task", column) if name in names), None)
+            task = None if named is None else content[named]
             if names >= _SPARSE:
                 from scipy import sparse
 
                 return sparse.load_npz(path), task
-            features = sorted(names - {"task"})
+            features = sorted(names - {named})
             name = "X" if "X" in features else features[0] if len(features) == 1 else None
             if name is None:
                 raise DataError(

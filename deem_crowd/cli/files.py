@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import typer
 
 from deem_crowd.cli import shell
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import ParameterError, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,29 @@ def write(
 def say_written(path: str, n_rows: int | None = None) -> None:
     """Say on standard error that a file is there; nothing of standard output, which shows what it holds."""
     if path != "-":
-        rows = "" if n_rows is None else f" ({n_rows:,} rows)"
+        rows = "" if n_rows is None else f" ({counted(n_rows, 'row')})"
         typer.echo(shell.printable(f"Written: {path}{rows}"), err=True)
+
+
+def refuse_second_use_of_input(answers: Sequence[str], **others: str | None) -> None:
+    """Refuse standard input for more than one thing, since it can be read once only.
+
+    Parameters
+    ----------
+    answers : list of path
+    others : path
+        By the name of the option.
+    """
+    if answers.count("-") > 1:
+        raise typer.BadParameter("standard input stands there twice", param_hint="ANSWERS")
+    taken = "ANSWERS" if "-" in answers else ""
+    for name, path in others.items():
+        if path != "-":
+            continue
+        if taken:
+            message = f"standard input is already what {taken} reads: name a file"
+            raise typer.BadParameter(message, param_hint=f"--{name}")
+        taken = f"--{name}"
 
 
 def check_outputs(
@@ -60,10 +81,6 @@ def check_outputs(
     from deem_crowd_adapters.files import format_of
 
     given = _local(inputs)
-    if given.count("-") > 1:
-        raise typer.BadParameter(
-            "standard input is already where ANSWERS come from", param_hint="--gold"
-        )
     if "-" in given and sys.stdin is None:
         raise typer.BadParameter("standard input is closed: name a file of answers")
     if "-" in outputs.values() and sys.stdout is None:

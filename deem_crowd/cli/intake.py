@@ -6,14 +6,17 @@ import contextlib
 import inspect
 import os
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from deem_crowd.cli.as_read import by_value, text_of, with_text
 from deem_crowd.cli.files import called, format_asked
 from deem_crowd.cli.shell import plugin_output
+from deem_crowd.cli.unread import warn_of_unread
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -38,9 +41,6 @@ HOW_TO_READ = (
     "in both orders: --adapter pairwise. `deem-crowd plugins` lists the adapters."
 )
 
-_GOLD = ("gold", "gold_label", "truth", "true_label", "ground_truth")
-"""What a column of known labels is often called, in lower case."""
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -59,6 +59,8 @@ class Reading:
     duplicates: Any = "last"
     abstain: Sequence[str] = ()
     """Labels that stand for no answer."""
+    ordered: bool = False
+    """Whether a method is told that classes have an order."""
 
     @property
     def path(self) -> str | list[str]:
@@ -90,7 +92,8 @@ def _adapted(asked: Reading) -> tuple[Answers, pd.Series]:
             else:
                 answers = read(asked.path, **taken)
     except ParameterError as error:
-        raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
+        hint = "--adapter-set" if options else "--adapter"
+        raise typer.BadParameter(str(error), param_hint=hint) from error
     except DeemCrowdError:
         raise
     except (Exception, SystemExit) as error:  # somebody else's code, which may fail in any way
@@ -181,11 +184,15 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
         part = next(iter(asked.gold_columns))
         message = "it names a column of known labels, and no file has them: add --gold FILE"
         raise typer.BadParameter(message, param_hint=f"--gold-{part}")
-    with abstaining(asked.abstain):
+    with abstaining(asked.abstain), warnings.catch_warnings():
+        if asked.ordered:  # what the warning advises
+            warnings.filterwarnings("ignore", r"the labels are \d+ real numbers", DataWarning)
         answers, own = _read(asked)
-    answers = _without_abstentions(answers, asked)
-    if gold is None and asked.adapter is None:
-        _warn_of_gold(asked)
+    answers = _without_abstentions(with_text(answers), asked)
+    if asked.ordered:
+        answers = by_value(answers)
+    if asked.adapter is None:
+        warn_of_unread(asked, answers, gold is None)
     if gold is not None:
         answers = _without_gold(answers, asked, gold)
     ids = {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
@@ -205,7 +212,8 @@ def _read(asked: Reading) -> tuple[Answers, pd.Series]:
         answers, own = _adapted(asked)
     elif not asked.columns and not asked.options and is_parquet(asked):
         try:
-            answers = Answers.from_parquet(asked.path, **how)
+            with _placed(asked):
+                answers = Answers.from_parquet(asked.path, **how)
         except MissingColumnError:
             if not all(map(os.path.isfile, asked.paths)):
                 raise
@@ -214,21 +222,31 @@ def _read(asked: Reading) -> tuple[Answers, pd.Series]:
 
         columns = asked.columns or None
         try:
-            answers, own = with_gold(
-                asked.path, asked.format, columns=columns, **how, **asked.options
-            )
+            with _placed(asked):
+                answers, own = with_gold(
+                    asked.path, asked.format, columns=columns, **how, **asked.options
+                )
         except MissingColumnError as error:
             raise MissingColumnError(f"{error}\n{HOW_TO_READ}") from error
-        except DataError as error:
-            if not str(error).startswith("column '"):
-                raise
-            place = ", ".join(called(path, "input") for path in asked.paths[:3])
-            raise DataError(f"{place}: {error}") from error
         except ParameterError as error:
             if not asked.options:
                 raise
             raise typer.BadParameter(str(error), param_hint="--adapter-set") from error
     return answers, own
+
+
+@contextlib.contextmanager
+def _placed(asked: Reading) -> Iterator[None]:
+    """Say of errors about a column in which files it is, and call it as they do."""
+    try:
+        yield
+    except DataError as error:
+        found = re.match(r"column '(\w+)'", str(error))
+        if found is None:
+            raise
+        place = ", ".join(called(path, "input") for path in asked.paths[:3])
+        name = asked.columns.get(found[1], found[1])
+        raise DataError(f"{place}: column {name!r}{str(error)[found.end() :]}") from error
 
 
 def _without_abstentions(answers: Answers, asked: Reading) -> Answers:
@@ -271,30 +289,6 @@ def _without_gold(answers: Answers, asked: Reading, gold: str) -> Answers:
     )
     numbers = np.where(kept, np.cumsum(kept) - 1, -1)
     return answers.select(workers=(numbers, answers.workers[kept]))
-
-
-def _warn_of_gold(asked: Reading) -> None:
-    """Warn of a column of known labels in the first file of answers, of the long format."""
-    from deem_crowd_adapters import formats, roles
-    from deem_crowd_adapters.source import Source
-
-    path = asked.paths[0]
-    if (
-        not os.path.isfile(path)
-        or (asked.format or formats.by_name(path)) not in formats.DELIMITERS
-    ):
-        return
-    line = Source(path).head().decode(errors="replace").lstrip("\ufeff").partition("\n")[0]
-    names = [name.strip(' "\r') for name in re.split(r"[,;\t]", line)]
-    found = [name for name in names if name.lower() in _GOLD]
-    if found and {asked.columns.get(part, part) for part in roles.LONG} <= set(names):
-        task = asked.columns.get("task", "task")
-        and_task = "" if task == "task" else f" --gold-task {task}"
-        warn(
-            f"{called(path, 'input')}: column {found[0]!r} is not read. If it holds known labels, add --gold {path} "
-            f"--gold-label {found[0]}{and_task}.",
-            DataWarning,
-        )
 
 
 def read_ids(
@@ -363,5 +357,5 @@ def written_like(values: pd.Series, model: pd.Series) -> pd.Series:
     """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
     if values.dtype == model.dtype:
         return values
-    written = {str(value): value for value in model.dropna().unique()}
-    return values.map(lambda value: written.get(str(value), value))
+    written = {text_of(value): value for value in model.dropna().unique()}
+    return values.map(lambda value: written.get(text_of(value), value))

@@ -143,7 +143,7 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
             f"{called(path, 'input')}: {error}\n{they_have} one row a task: columns task, label; "
             "columns of other names: --gold-task, --gold-label."
         ) from error
-    if len(frame) and frame["label"].isna().all():
+    if frame["label"].isna().all():
         warn(
             f"{called(path, 'input')}: column 'label' is empty throughout ({counted(len(frame), 'row')}), so that no "
             "label is known.",

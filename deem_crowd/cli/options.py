@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Any
@@ -12,6 +14,9 @@ import typer
 
 from deem_crowd.cli.intake import Reading
 from deem_crowd.cli.shell import method_parameters
+
+_ORDERED = re.compile(r"([\w-]+\.)?ordered\s*=\s*true\s*")
+"""What --set says where classes have an order."""
 
 
 class Format(str, Enum):
@@ -146,7 +151,8 @@ def reads_answers(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(**given: Any) -> None:
         how = {name: given.pop(name) for name in shared}
-        command(asked=_reading(**how), **given)
+        ordered = any(map(_ORDERED.fullmatch, given.get("parameters") or ()))
+        command(asked=dataclasses.replace(_reading(**how), ordered=ordered), **given)
 
     shared = inspect.signature(_reading, eval_str=True).parameters
     own = dict(inspect.signature(command, eval_str=True).parameters)

@@ -47,11 +47,26 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         lambda found: f"--adapter-set {_verdicts(found[1])}{found[2]} null for",
     ),
     (r"([Nn])ame it: (swap|swapped)=", r"\1ame it: --adapter-set \2="),
-    (r"fit with ordered=True, and see median_ and mean_", "pass --set ordered=true"),
+    (r"fit with ordered=True(, and see median_ and mean_)?", "pass --set ordered=true"),
+    (r"; if not, name the classes: classes=\[\.\.\.\]\.", "; if not, nothing has to change."),
+    (
+        r"Name the probability columns in classes=\[\.\.\.\]",
+        """Name the probability columns: --adapter soft-long --adapter-set 'classes=["…", "…"]'""",
+    ),
+    (r"leave them out: df\[~df\['worker'\]\.isin\(.*?\)\]", "leave them out of the file"),
+    (r"labels as gold=?\.", "labels with --gold."),
+    (r"\(gold=\)", "(--gold)"),
+    (r"findings\(\) has (\d+) more", r"`deem-crowd report` has \1 more"),
+    (
+        r"align_sources\(\) finds which of a worker's names stands for which class",
+        "if all have names of their own, `deem-crowd aggregate --method clusterings` needs no common ones",
+    ),
+    (r"^budget=(?=\d)", "--budget "),
+    (r"Raise budget= or lower costs=", "Raise --budget or lower --costs"),
     (r"\(groups=\)", """(--set 'groups={"their name": ["…", "…"]}')"""),
     (r"(?:\bto_answers\([^()]*\)|\b\w+='[^']*') \(in the shell: ([^()]*)\)", r"\1"),
     (r"\b(missing|duplicates|format)='(\w+)'(?![^()]*\))", r"--\1 \2"),
-    (r"^(exclude|unanswered|gold|labels)(?=:? (?:holds|names|gives|\d))", r"--\1"),
+    (r"^(exclude|unanswered|gold|labels)(?=:? (?:has|holds|names|gives|\d))", r"--\1"),
     (r"^costs (?=are|of|name)", "--costs: costs "),
     (r"leave it out with exclude=", "leave it out with --exclude"),
     (
@@ -64,11 +79,11 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         r"Encode such columns, e\.g\. by pd\.get_dummies",
-        "Write such columns as numbers in the file",
+        "Write such columns as numbers in the file, decimals with a point",
     ),
     (
         r"ordered=True (needs .*)\. Pass numbers, or an ordered categorical: .*\.$",
-        r"--set ordered=true \1. Write a number for each in the file, the lowest first.",
+        r"--set ordered=true \1. Write a number for each in the file, decimals with a point.",
     ),
 )
 

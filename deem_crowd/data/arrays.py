@@ -131,8 +131,8 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
     if isinstance(predictions, np.ma.MaskedArray) and np.ma.is_masked(predictions):
         hidden = int(np.ma.getmaskarray(predictions).sum())
         raise FormError(
-            f"predictions are a masked array with {hidden} masked entries, and a mask gets lost on the way. "
-            "Write −1 (soft: nan) where an answer is missing: predictions.filled(-1)."
+            f"predictions are a masked array with {counted(hidden, 'masked entry', 'masked entries')}, and a mask "
+            "gets lost on the way. Write −1 (soft: nan) where an answer is missing: predictions.filled(-1)."
         )
     try:
         array = np.asarray(predictions)

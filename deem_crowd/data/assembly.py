@@ -263,7 +263,9 @@ def check_ids(name: str, values: Sequence[Hashable] | pd.Index | None, length: i
         return
     index = named(values, name)
     if len(index) != length:
-        raise ParameterError(f"{name} holds {len(index)} ids for {length} places of the array.")
+        raise ParameterError(
+            f"{name} holds {counted(len(index), 'id')} for {counted(length, 'place')} of the array."
+        )
     if index.hasnans:
         raise ParameterError(
             f"{name} holds {counted(int(np.count_nonzero(index.isna())), 'missing value')}. Name each."

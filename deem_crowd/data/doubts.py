@@ -211,8 +211,8 @@ def _ratings(classes: pd.Index) -> str:
         return ""
     return (
         f"the labels are {len(values)} real numbers ({first_few(classes[:3])}): they look like ratings, and each "
-        "number counts as a class of its own. Round them to a few classes, average them instead, or read scores of "
-        "judges by rank (from_scores, adapter 'scores')."
+        "number counts as a class of its own. If they are steps of a scale, fit with ordered=True; if not, round them "
+        "to a few classes, average them instead, or read scores of judges by rank (from_scores, adapter 'scores')."
     )
 
 

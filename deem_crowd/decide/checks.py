@@ -85,9 +85,11 @@ def refuse_other_kind(name: str, values: pd.Index, known: pd.Index, what: str = 
     DataError
     """
     strange = {str(value): value for value in values[~values.isin(known)]}
-    alike = known[known.astype(str).isin(list(strange))] if strange else ()
+    texts = known.astype(str)
+    found = np.asarray(texts.isin(list(strange)))
+    alike = known[found]
     if len(alike):
-        given = [strange[str(one)] for one in alike]
+        given = [strange[text] for text in texts[found]]
         raise DataError(
             f"{name} holds {counted(len(given), 'id')} of another kind than the {what}s of the model: "
             f"{first_few(given, 3)} instead of {first_few(alike, 3)}. Convert them to the dtype of the {what}s, "

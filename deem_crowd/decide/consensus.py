@@ -343,7 +343,8 @@ class Consensus:
             )
         if len(strangers):
             raise DataError(
-                f"{len(strangers)} workers are not among the {len(self.workers)} of the model: {first_few(strangers)}."
+                f"{counted(len(strangers), 'worker is', 'workers are')} not among the {len(self.workers)} of the "
+                f"model: {first_few(strangers)}."
             )
         return place.astype(np.int64)
 

@@ -56,8 +56,8 @@ def costs_of(costs: Any, ids: pd.Index, what: str) -> npt.NDArray[np.float64]:
     absent = np.flatnonzero(np.isnan(cost))
     if len(absent):
         raise DataError(
-            f"costs are missing for {len(absent)} of {len(ids)} {what}s: {first_few(ids.take(absent))}. Give each "
-            f"{what} a cost{', or leave it out with exclude=' if what == 'task' else ''}."
+            f"costs are missing for {len(absent)} of {counted(len(ids), what)}: {first_few(ids.take(absent))}. Give "
+            f"each {what} a cost{', or leave it out with exclude=' if what == 'task' else ''}."
         )
     wrong = np.flatnonzero(~((cost > 0) & np.isfinite(cost)))
     if len(wrong):

@@ -41,7 +41,8 @@ def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
         absent = np.flatnonzero(place < 0)
         if len(absent):
             raise DataError(
-                f"features have no row for {len(absent)} of {len(tasks)} tasks: {first_few(tasks.take(absent))}."
+                f"features have no row for {len(absent)} of {counted(len(tasks), 'task')}: "
+                f"{first_few(tasks.take(absent))}."
             )
         features = features.iloc[place]
     try:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from deem_crowd.decide import checks
 from deem_crowd.decide.oracles import Oracle, by_row
-from deem_crowd.exceptions import DataWarning, FormError, ParameterError, first_few
+from deem_crowd.exceptions import DataWarning, FormError, ParameterError, counted, first_few
 from deem_crowd.runtime.constructor import ConstructorParameters
 from deem_crowd.runtime.warning import warn
 
@@ -299,9 +299,9 @@ def _warn_of_new_classes(given: npt.NDArray[Any], classes: npt.NDArray[Any]) -> 
     new = there[~there.isin(classes.tolist())]
     if len(new):
         warn(
-            f"{len(new)} of {len(given)} labels of the batch are none of the classes so far: "
-            f"{first_few(dict.fromkeys(new))} beside {first_few(classes, 10)}. Classes are those of fit: such "
-            "examples are dropped.",
+            f"{len(new)} of {counted(len(given), 'label')} of the batch {'is' if len(new) == 1 else 'are'} none of "
+            f"the classes so far: {first_few(dict.fromkeys(new))} beside {first_few(classes, 10)}. Classes are those "
+            "of fit: such examples are dropped.",
             DataWarning,
         )
 

@@ -14,7 +14,7 @@ from deem_crowd.data import index
 from deem_crowd.data.gold import in_pandas
 from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
-from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
+from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, counted_of, first_few
 from deem_crowd.runtime.warning import warn
 
 FloatArray = npt.NDArray[np.float64]
@@ -158,7 +158,10 @@ def _worst(score: FloatArray, n: int | None, what: str) -> IntArray:
     """Return the places of the n highest scores, in order, ties in the order of the data; none if all are 0."""
     limit = len(score) if n is None else checks.count("n", n)
     if not score.any():
-        why = f"all {len(score)} are certain to be right" if len(score) else "there is none"
+        why = "there is none"
+        if len(score):
+            why = "it is" if len(score) == 1 else f"all {len(score)} are"
+            why += " certain to be right"
         warn(f"no {what} is in doubt: {why}.", DataWarning)
         return np.zeros(0, dtype=np.int64)
     if limit >= len(score):
@@ -265,7 +268,7 @@ def _label_reasons(consensus: Consensus, tasks: IntArray, codes: IntArray) -> li
     counts = _counts(consensus)
     named, total = counts[tasks, codes].tolist(), counts[tasks].sum(axis=1).tolist()
     return [
-        f"{text}; {n} of {m} answers give it"
+        f"{text}; {counted_of(n, m, 'answer', 'gives', 'give')} it"
         for text, n, m in zip(texts, named, total, strict=True)
     ]
 

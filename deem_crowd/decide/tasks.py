@@ -14,7 +14,7 @@ from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.costs import bought, costs_of, purse_of
 from deem_crowd.decide.to_ask import labels_of, open_tasks, say_how_many
 from deem_crowd.decide.together import another_answer
-from deem_crowd.exceptions import ParameterError, first_few
+from deem_crowd.exceptions import ParameterError, counted_of, first_few
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -215,7 +215,10 @@ def _of_callable(returned: Any, n: int) -> FloatArray:
         got = f"an array of shape {np.shape(returned)}, dtype {np.asarray(returned).dtype}"
     elif not ((score >= 0) & np.isfinite(score)).all():
         wrong = np.flatnonzero(~((score >= 0) & np.isfinite(score)))
-        got = f"{len(wrong)} of {n} scores that are negative, missing or infinite ({first_few(score[wrong])})"
+        got = (
+            f"{counted_of(len(wrong), n, 'score', 'that is', 'that are')} negative, missing or infinite "
+            f"({first_few(score[wrong])})"
+        )
     else:
         return score
     raise ParameterError(

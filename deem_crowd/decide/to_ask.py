@@ -42,9 +42,13 @@ def say_how_many(wanted: int, n_there: int, n_tasks: int, what: str) -> None:
         why = "settled, excluded or at their limit"
         if what == "pairs":
             why = "settled, excluded, at their limit or answered by all who can be asked"
+        whole = "the only task is" if n_tasks == 1 else f"of {n_tasks} tasks all are"
         warn(
-            f"no {what} are left to ask: of {n_tasks} tasks all are {why}.",
+            f"no {what} are left to ask: {whole} {why}.",
             DataWarning,
         )
     elif n_there < wanted:
-        warn(f"{wanted} {what} were asked for, {n_there} are left.", DataWarning)
+        warn(
+            f"{wanted} {what} were asked for, {n_there} {'is' if n_there == 1 else 'are'} left.",
+            DataWarning,
+        )

@@ -28,7 +28,7 @@ from deem_crowd.estimators.probabilities import (
     ProbabilitiesToCome,
     ToCome,
 )
-from deem_crowd.exceptions import DataError, DataWarning, counted, first_few
+from deem_crowd.exceptions import DataError, DataWarning, counted, counted_of, first_few
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime.progress import watched
 from deem_crowd.runtime.warning import warn
@@ -153,7 +153,7 @@ def predicted(
     strangers = np.flatnonzero(known_workers < 0)
     if len(strangers):
         message = (
-            f"{len(strangers)} of {answers.n_workers} workers were not there in fit: "
+            f"{counted_of(len(strangers), answers.n_workers, 'worker', 'was', 'were')} not there in fit: "
             f"{first_few(answers.workers.take(strangers))}"
         )
         if unknown_workers == "error":

@@ -211,7 +211,7 @@ class Labelling(Readings, Insights):
     def _same_sources(self, answers: Answers) -> None:
         if answers.n_workers != self.n_classifiers_:
             raise DataError(
-                f"predictions have {answers.n_workers} columns (sources), the model was fitted with "
+                f"predictions have {counted(answers.n_workers, 'column')} (sources), the model was fitted with "
                 f"{self.n_classifiers_}. Give one column per source, −1 where it did not answer."
             )
 
@@ -298,7 +298,7 @@ class Labelling(Readings, Insights):
             # other tasks of the same sources: their own labels say which class is which
             if voters.n_workers != self.n_classifiers_:
                 raise FormError(
-                    f"align_to has {voters.n_workers} columns (sources), the model was fitted with "
+                    f"align_to has {counted(voters.n_workers, 'column')} (sources), the model was fitted with "
                     f"{self.n_classifiers_}."
                 )
             posterior = _dense(self._posterior(voters)[0])

@@ -12,7 +12,7 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.recipe import Recipe
-from deem_crowd.exceptions import DataWarning
+from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.named_classes import (
     FloatArray,
@@ -169,7 +169,8 @@ class SparseModel:
         left_out = answers.n_answers - recoded.n_answers
         if left_out:
             warn(
-                f"{left_out} answers give a class that nobody gave when the model was fitted: they are left out.",
+                f"{counted(left_out, 'answer gives', 'answers give')} a class that nobody gave when the model was "
+                "fitted: left out.",
                 DataWarning,
             )
         return NamedClasses(recoded, every=_every(recoded))

@@ -12,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataWarning
+from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.features import (
     beside,
     choice,
@@ -263,12 +263,12 @@ def _lack(design: DesignMatrix, rows: Rows, gold: torch.Tensor | None) -> str | 
     folds = partitions.FOLDS
     if told < 2 * folds:
         return (
-            f"{told} tasks have both answers and features, and a classifier that predicts out of {folds} folds needs "
-            f"{2 * folds}"
+            f"{counted(told, 'task has', 'tasks have')} both answers and features, and a classifier that predicts "
+            f"out of {folds} folds needs {2 * folds}"
         )
     mean, variance = moments(rows.x)
     if not (np.sqrt(variance) > 1e-6 * np.abs(mean) + 1e-12).any():
-        return f"the features are constant ({rows.x.shape[1]} columns)"
+        return f"the features are constant ({counted(rows.x.shape[1], 'column')})"
     return None
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataError
+from deem_crowd.exceptions import DataError, counted
 from deem_crowd.features.logistic import Scaler
 from deem_crowd.features.rows import Rows
 
@@ -51,7 +51,8 @@ class Regions:
 
         if x.shape[0] < number:
             raise DataError(
-                f"regions={number}, and {x.shape[0]} tasks have features: ask for fewer regions."
+                f"regions={number}, and {counted(x.shape[0], 'task has', 'tasks have')} features: ask for fewer "
+                "regions."
             )
         scaler = Scaler.of(x, each=True)
         clusters = KMeans(number, n_init=3, random_state=seed).fit(scaler(x))

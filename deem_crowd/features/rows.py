@@ -95,8 +95,9 @@ def _require_one_each(n_rows: int, tasks: pd.Index) -> None:
     """Raise :class:`DataError` unless rows without ids are as many as the tasks."""
     if n_rows != len(tasks):
         raise DataError(
-            f"features have {n_rows} rows, and there are {len(tasks)} tasks: without ids there has to be one row "
-            "a task, tasks in order of first appearance among the answers. Pass a DataFrame "
+            f"features have {counted(n_rows, 'row')}, and there {'is' if len(tasks) == 1 else 'are'} "
+            f"{counted(len(tasks), 'task')}: without ids there has to be one row a task, "
+            "tasks in order of first appearance among the answers. Pass a DataFrame "
             "indexed by task, or a file with a column 'task', instead."
         )
 
@@ -201,8 +202,8 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     place = np.flatnonzero(row >= 0)
     if not len(place):
         raise DataError(
-            f"none of the {len(frame)} rows of features ({first_few(about)}) is about one of the {len(tasks)} tasks "
-            f"({first_few(tasks)}): index the frame by task, or give it a column 'task'."
+            f"none of the {counted(len(frame), 'row')} of features ({first_few(about)}) is about one of the "
+            f"{counted(len(tasks), 'task')} ({first_few(tasks)}): index the frame by task, or give it a column 'task'."
         )
     unasked = len(frame) - len(place)
     if unasked:

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, ParameterError, counted
 from deem_crowd.insight import pairs
 from deem_crowd.insight.coefficients import Interval, panel_coefficients, vote_counts, vote_patterns
 from deem_crowd.plugins.registry import get_adapter
@@ -66,8 +66,9 @@ class Agreement:
             if np.isfinite(value.value)
         ]
         lines += [
-            f"{len(self.pairs):,} pairs of workers; Cohen's kappa in .pairs",
-            f"{len(self.disputed):,} of {self.n_tasks:,} tasks with two answers or more are disputed; see .disputed",
+            f"{counted(len(self.pairs), 'pair')} of workers; Cohen's kappa in .pairs",
+            f"disputed: {len(self.disputed):,} of {counted(self.n_tasks, 'task')} with two answers or more; see "
+            ".disputed",
         ]
         return "\n".join(lines)
 

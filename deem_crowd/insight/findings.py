@@ -223,7 +223,9 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
             f"worth {_worth(panel, group):.1f} sources rather than {len(group)}. {remedy}"
         )
     if len(groups) > 5:
-        sentences.append(f"{len(groups) - 5} more groups of workers repeat one another.")
+        sentences.append(
+            f"Workers of {counted(len(groups) - 5, 'more group', 'more groups')} repeat one another."
+        )
     sentences += [] if camp is None else [of_camp(results, camp)]
     sentences += [] if no_label else _swaps(results)
     for first, second in [] if no_label else merged_classes(results)[:5]:
@@ -240,7 +242,9 @@ def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) ->
                 f"on {counted(int(row['gold_answers']), 'task')} with gold."
             )
         if len(wrong) > 5:
-            sentences.append(f"Gold contradicts the skills of {len(wrong) - 5:,} more workers.")
+            sentences.append(
+                f"Gold contradicts the skills of {counted(len(wrong) - 5, 'more worker')}."
+            )
     return sentences
 
 
@@ -293,7 +297,9 @@ def _swaps(results: Results) -> list[str]:
             "align_sources() finds which of a worker's names stands for which class."
         )
     if len(swaps) > 5:
-        sentences.append(f"{len(swaps) - 5:,} more workers seem to have labels swapped.")
+        sentences.append(
+            f"{counted(len(swaps) - 5, 'more worker seems', 'more workers seem')} to have labels swapped."
+        )
     return sentences
 
 
@@ -340,7 +346,7 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
     for worker, row in shown_rows.iterrows():
         lines.append(
             f"  {shown(worker, 30):<30} {row['skill']:.3f} [{row['low']:.3f}, {row['high']:.3f}] "
-            f"{int(row['answers']):,} answers"
+            f"{counted(int(row['answers']), 'answer')}"
         )
     if len(panel.counts.sources) > 1 and panel.effective_sources < panel.n_workers - 0.05:
         lines.append(

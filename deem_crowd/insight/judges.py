@@ -62,9 +62,9 @@ class JudgeReport:
         best = self.sources["accuracy"].max()
         return "\n".join(
             [
-                f"{self.n_gold:,} tasks with gold: consensus {self.consensus['accuracy']:.3f} right "
+                f"{counted(self.n_gold, 'task')} with gold: consensus {self.consensus['accuracy']:.3f} right "
                 f"[{self.consensus['low']:.3f}, {self.consensus['high']:.3f}], kappa {self.consensus['kappa']:.3f}; "
-                f"best of {len(self.sources):,} sources {best:.3f}; "
+                f"best of {counted(len(self.sources), 'source')} {best:.3f}; "
                 + (
                     "not known how many independent ones they are worth"
                     if np.isnan(self.effective_sources)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.exceptions import DataError
+from deem_crowd.exceptions import DataError, counted
 from deem_crowd.insight.findings import shown
 from deem_crowd.insight.reliability import wilson
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
@@ -30,8 +30,8 @@ def confidence(model: Model, answers: AnswersLike = None, *, ax: Axes | None = N
     missing = len(results.label) - len(values)
     title(
         ax,
-        f"Confidence of {len(values):,} labels, {values.mean():.2f} on average",
-        f"{missing:,} tasks without a label left out" if missing else "",
+        f"Confidence of {counted(len(values), 'label')}, {values.mean():.2f} on average",
+        f"{counted(missing, 'task')} without a label left out" if missing else "",
     )
     return ax
 
@@ -66,7 +66,7 @@ def coverage(
         require(len(rated) > 0, "no task with gold that fit has not seen")
         right = np.cumsum(results.label[rated] == truth[rated])
         number = np.arange(1, len(rated) + 1)
-        label = f"true, on {len(rated):,} tasks with gold"
+        label = f"true, on {counted(len(rated), 'task')} with gold"
         ax.plot(number / len(rated), right / number, color=ORANGE, linestyle="--", label=label)
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of tasks kept, the most certain first")
@@ -124,8 +124,8 @@ def hard_tasks(
     left_out = int((number > 0).sum()) - len(workers)
     title(
         ax,
-        f"The {len(order)} least certain of {data.n_tasks:,} tasks",
-        f"{left_out:,} workers with fewer answers to them left out" if left_out else "",
+        f"The {len(order)} least certain of {counted(data.n_tasks, 'task')}",
+        f"{counted(left_out, 'worker')} with fewer answers to them left out" if left_out else "",
     )
     return ax
 
@@ -155,7 +155,7 @@ def calibration(
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("confidence")
     ax.set_ylabel("share of right labels")
-    title(ax, f"Calibration on {int(number.sum()):,} tasks with gold")
+    title(ax, f"Calibration on {counted(int(number.sum()), 'task')} with gold")
     return ax
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.exceptions import ParameterError, first_few
+from deem_crowd.exceptions import ParameterError, counted, first_few
 from deem_crowd.insight.findings import shown
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
 from deem_crowd.insight.tables import compare
@@ -66,7 +66,7 @@ def skills(
         loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, fontsize="small", frameon=False
     )
     text = f"{most // 2} lowest and {most - most // 2} highest\n{left_out:,} in between left out"
-    title(ax, f"Skills of {n:,} workers", text if left_out else "")
+    title(ax, f"Skills of {counted(n, 'worker')}", text if left_out else "")
     return ax
 
 
@@ -151,7 +151,11 @@ def agreement(
         start += len(group)
     left_out = panel.n_workers - len(order)
     framed = "framed: repeat one another" if start else "nobody repeats another"
-    title(ax, f"Agreement in pairs\n{framed}", f"{left_out:,} workers left out" if left_out else "")
+    title(
+        ax,
+        f"Agreement in pairs\n{framed}",
+        f"{counted(left_out, 'worker')} left out" if left_out else "",
+    )
     return ax
 
 
@@ -191,7 +195,11 @@ def _one_confusion(
     ax.set_yticks(np.arange(len(kept)), names)
     ax.set_xlabel("true label")
     ax.set_ylabel("answer")
-    left_out = f"the {k - len(kept):,} rarest classes left out" if k > len(kept) else ""
+    left_out = (
+        f"the {counted(k - len(kept), 'rarest class', 'rarest classes')} left out"
+        if k > len(kept)
+        else ""
+    )
     title(ax, plain(name), left_out)
     return ax
 

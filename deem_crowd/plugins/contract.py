@@ -11,7 +11,7 @@ import pandas as pd
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DeemCrowdError, PluginError, counted, first_few
+from deem_crowd.exceptions import DeemCrowdError, PluginError, counted, counted_of, first_few
 
 
 class Returned(NamedTuple):
@@ -27,7 +27,9 @@ class Returned(NamedTuple):
         lacking = self.labels.index[self.labels.isna().to_numpy()]
         if not len(lacking):
             return ""
-        return f"{len(lacking)} of {len(self.labels)} tasks have no label ({first_few(lacking)}) and count as wrong."
+        said = counted_of(len(lacking), len(self.labels), "task", "has", "have")
+        counts = "counts" if len(lacking) == 1 else "count"
+        return f"{said} no label ({first_few(lacking)}) and {counts} as wrong."
 
 
 def checked(
@@ -115,7 +117,8 @@ def improper(probas: pd.DataFrame, labels: pd.Series, tasks: pd.Index) -> str:
         return f"probabilities: none for {counted(len(lost), 'task')} ({first_few(lost)})"
     given = pd.Index(labels.dropna().unique())
     if len(lost := given[~_among(given, probas.columns)]):
-        return f"probabilities: {len(lost)} of its labels have no column ({first_few(lost)})"
+        have = "has" if len(lost) == 1 else "have"
+        return f"probabilities: {len(lost)} of its labels {have} no column ({first_few(lost)})"
     rows = probas.reindex(tasks)
     rows = rows[rows.notna().any(axis=1).to_numpy() | _among(tasks, labelled)]
     try:
@@ -196,11 +199,22 @@ def rows_for(aggregator: Any, answers: Answers) -> Answers | pd.DataFrame:
     if getattr(aggregator, "takes_soft", False):
         return answers
     if answers.soft is None:
-        return answers.to_frame()
-    return pd.DataFrame(
+        return without_categories(answers.to_frame())
+    frame = pd.DataFrame(
         {
             "task": answers.tasks.take(answers.task),
             "worker": answers.workers.take(answers.worker),
             "label": answers.classes.take(answers.soft.argmax(axis=1)),
         }
     )
+    return without_categories(frame)
+
+
+def without_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with the values of its columns of categories, on which crowd-kit's aggregators fail."""
+    kinds = {
+        name: kind.categories.dtype
+        for name, kind in frame.dtypes.items()
+        if isinstance(kind, pd.CategoricalDtype)
+    }
+    return frame.astype(kinds) if kinds else frame

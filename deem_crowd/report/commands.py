@@ -38,6 +38,7 @@ def report(
 
     if not output.endswith((".html", ".htm")):
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
+    files.refuse_second_use_of_input(asked.paths, gold=gold)
     files.refuse_output("--output", output, [*asked.paths, gold])
     extras.require("report", "reports")  # before the fit
     read = intake.settled_answers(asked, gold)

@@ -200,7 +200,9 @@ def copies(results: Results, panel: Panel, truth: IntArray | None) -> Section:
         for group in groups[:10]
     ]
     if len(groups) > 10:
-        sentences.append(f"{len(groups) - 10:,} more groups repeat one another.")
+        sentences.append(
+            f"Members of {counted(len(groups) - 10, 'more group')} repeat one another."
+        )
     if camp is not None:
         sentences.append(of_camp(results, camp))
     compared = int(np.isfinite(panel.excess.explained).sum()) // 2

@@ -134,6 +134,7 @@ def _to_retrain(results: Results, rated: Reliability, truth: IntArray | None) ->
         )
     if len(rated.below) > 10:
         sentences.append(
-            f"{len(rated.below) - 10:,} more are below the median by more than their interval."
+            f"{counted(len(rated.below) - 10, 'more worker is', 'more workers are')} below the median by more than "
+            "the interval."
         )
     return sentences

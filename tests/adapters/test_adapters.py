@@ -92,7 +92,7 @@ def test_wide_frame_keeps_workers_and_tasks_without_answers() -> None:
 def test_wide_frame_refuses_what_it_cannot_mean() -> None:
     with pytest.raises(FormError, match=r"it is the long format.*from_long"):
         adapters.from_wide(FRAME)
-    with pytest.raises(DataError, match=r"1 tasks occur more than once: 't2'"):
+    with pytest.raises(DataError, match=r"1 task occurs more than once: 't2'"):
         adapters.from_wide(pd.concat([WIDE, WIDE.iloc[:1]]))
 
 
@@ -238,8 +238,11 @@ def test_missing_files_columns_and_unknown_formats(tmp_path) -> None:
     with pytest.raises(FileNotFoundError):
         adapters.read_long(tmp_path / "none.csv")
     (tmp_path / "a.xlsx").touch()
+    (tmp_path / "a.dat").touch()
     with pytest.raises(ParameterError, match=r"tells no format.*\.csv, \.tsv"):
-        adapters.read_long(tmp_path / "a.xlsx")
+        adapters.read_long(tmp_path / "a.dat")
+    with pytest.raises(ParameterError, match=r"is a workbook.*\.csv, \.tsv"):
+        adapters.read_long(tmp_path / "a.xlsx")  # to name it .csv would not help
     (tmp_path / "a.csv").write_text("task,who,label\nt,w,x\n")
     with pytest.raises(
         MissingColumnError, match=r"missing columns 'worker'; found 'task', 'who', 'label'"

@@ -46,7 +46,7 @@ def test_class_numbers_come_back_as_labels_and_minus_one_as_missing() -> None:
 
 def test_output_of_the_wrong_shape_or_range_is_refused() -> None:
     dense = adapters.to_dense(FRAME)
-    with pytest.raises(DataError, match=r"1 of 2 class numbers are not in −1\.\.1: 2"):
+    with pytest.raises(DataError, match=r"1 of 2 class numbers is not in −1\.\.1: 2"):
         dense.labels([0, 2])
     with pytest.raises(FormError, match=r"shape \(2,\).*\.probas"):
         dense.labels([[0.5, 0.5], [1, 0]])

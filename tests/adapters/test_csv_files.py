@@ -169,7 +169,7 @@ def test_a_header_among_the_rows_of_joined_files(tmp_path) -> None:
     path = tmp_path / "x.csv"
     part = "task,worker,label\n1,a,x\n2,a,y\n"
     path.write_text(part + part.replace(",a,", ",b,"))
-    with pytest.raises(DataError, match=r"x.csv: 1 rows repeat the header \(rows 2\)"):
+    with pytest.raises(DataError, match=r"x.csv: 1 row repeats the header \(rows 2\)"):
         adapters.from_file(path)
     path.write_text("task,worker,label\ntask,a,x\nu,worker,label\n")
     assert adapters.from_file(path).n_answers == 2

@@ -130,7 +130,7 @@ def test_a_form_in_memory_is_read_with_tasks_and_people_named() -> None:
         with pytest.raises(ParameterError, match="has no columns 'nobody'"):
             adapters.to_answers(given, format="form", **{name: "nobody"})
     given.loc[3, "pupil"] = None
-    with pytest.raises(DataError, match=r"'pupil' is missing in 1 rows \(rows 3\)"):
+    with pytest.raises(DataError, match=r"'pupil' is missing in 1 row \(rows 3\)"):
         adapters.to_answers(given, format="form", worker="pupil")
 
 

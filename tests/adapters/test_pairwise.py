@@ -246,7 +246,7 @@ def test_what_is_open_or_wrong_is_named_with_the_option() -> None:
     with pytest.raises(DataError, match="'order' holds 'x', 'z'.*swapped='z'"):
         from_pairwise(BY_HAND.assign(order=BY_HAND["order"].map({False: "x", True: "z"})))
     with pytest.raises(
-        DataError, match=r"'label': 1 of 11 verdicts are not known: 'neither' \(rows 3\).*verdicts="
+        DataError, match=r"'label': 1 of 11 verdicts is not known: 'neither' \(rows 3\).*verdicts="
     ):
         from_pairwise(BY_HAND.assign(label=[*"AAA", "neither", *"AAAAAAA"]))  # fmt: skip
     with pytest.raises(DataError, match=r"'order' \(the order\) is missing in 1 row"):
@@ -263,7 +263,7 @@ def test_what_is_open_or_wrong_is_named_with_the_option() -> None:
 
 def test_repeated_verdicts_are_said_and_the_last_counts() -> None:
     frame = pd.DataFrame([("p", "x", "A", 0), ("p", "x", "B", 0)], columns=COLUMNS)
-    with pytest.warns(DataWarning, match="1 verdicts are repeated"):
+    with pytest.warns(DataWarning, match="1 verdict is repeated"):
         found = from_pairwise(frame)
     assert list(found.to_frame()["label"]) == ["B"]
 

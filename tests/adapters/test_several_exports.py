@@ -9,7 +9,7 @@ import pytest
 from by_hand import triples
 from label_tools import choice, label_studio, label_studio_min, prodigy_choice, read, written
 
-from deem_crowd.exceptions import DataError
+from deem_crowd.exceptions import DataError, DataWarning
 
 
 def test_numbered_annotators_of_several_files_are_different_people(tmp_path: Path) -> None:
@@ -86,3 +86,19 @@ def test_a_file_for_each_annotator(tmp_path: Path) -> None:
     answers = adapters.to_answers(tmp_path)
     expected = {(1, "ann", "a"), (2, "ann", "b"), (1, "bob", "a"), (2, "bob", "a")}
     assert triples(answers.to_frame()) == expected
+
+
+@pytest.mark.parametrize("name", ["gold.csv", "ground_truth.csv"])
+def test_a_file_of_true_labels_beside_those_of_annotators_is_gold(
+    tmp_path: Path, name: str
+) -> None:
+    for file, rows in (("ann.csv", "1,x\n2,y\n"), ("bob.csv", "1,x\n2,x\n"), (name, "2,y\n3,x\n")):
+        (tmp_path / file).write_text(f"task,label\n{rows}")
+    with pytest.warns(
+        DataWarning, match=rf"left out: labels of '{name}', known ones by its name .*\(2\)"
+    ):
+        export = adapters.read_export(tmp_path)
+    assert triples(export.answers) == {
+        (1, "ann", "x"), (2, "ann", "y"), (1, "bob", "x"), (2, "bob", "x"),
+    }  # fmt: skip
+    assert export.gold.to_dict() == {2: "y", 3: "x"}

@@ -51,7 +51,7 @@ def test_several_labels_at_once_name_the_way_out(tmp_path: Path) -> None:
     records[0]["annotations"][0]["result"] = [choice("sentiment", "pos", "neg")]
     path = written(tmp_path, "x.json", records)
     with pytest.raises(
-        DataError, match=r"1 of 3 answers to 'sentiment' hold several labels.*BinaryRelevance"
+        DataError, match=r"1 of 3 answers to 'sentiment' holds several labels.*BinaryRelevance"
     ):
         adapters.read_export(path)
     export, _ = read(path, multiple="drop")
@@ -190,7 +190,7 @@ def test_mturk_items_of_one_hit_and_options_as_columns(tmp_path: Path) -> None:
     export, _ = read(written(tmp_path, "on.csv", on))
     assert triples(export.answers) == {("h1", "A1", "cat"), ("h1", "A2", "dog")}
     both = boxes + "h2,A1,Approved,y,true,true\n"
-    with pytest.raises(DataError, match="hold several labels"):
+    with pytest.raises(DataError, match="holds several labels"):
         adapters.read_export(written(tmp_path, "both.csv", both))
     packed = (
         "HITId,WorkerId,AssignmentStatus,Input.t,Answer.taskAnswers\n"
@@ -219,7 +219,7 @@ def test_doccano_is_one_file_for_each_person(tmp_path: Path) -> None:
     assert triples(export.answers) == expected
     table = "id,text,label\n0,t0,pos\n1,t1,C#\n2,t2,pos#neg\n"
     path = written(tmp_path, "carl.csv", table)
-    with pytest.raises(DataError, match="1 of 3 answers to 'label' hold several labels"):
+    with pytest.raises(DataError, match="1 of 3 answers to 'label' holds several labels"):
         adapters.read_export(path)
     spans = [{"id": 0, "text": "Ann is here", "label": [[0, 3, "PER"]]}]
     with pytest.raises(DataError, match="spans inside a text"):

@@ -53,7 +53,7 @@ def test_gold_as_text_whatever_the_file(tmp_path) -> None:
         (lambda f: (f / "truth.csv").write_text("task,gold\n1,0\n"), "no column 'label'"),
         (
             lambda f: (f / "truth.csv").write_text("task,label\n1,0\n1,1\n"),
-            r"1 tasks have two gold labels \('1'\)",
+            r"1 task has two gold labels \('1'\)",
         ),
         (lambda f: (f / "labels.csv").write_text("task,worker\n1,0\n"), "label"),
     ],
@@ -260,7 +260,7 @@ def test_methods_as_text() -> None:
     ("text", "words"),
     [
         ("dss", "did you mean 'ds'"),
-        ("ds, ds", "stand for several methods .'ds'"),
+        ("ds, ds", "1 label stands for several methods .'ds'"),
         ("deem(hidden_dim)", "is no PARAMETER=VALUE"),
         ("deem(hidden_dim=2", "brackets that do not match"),
         ("a b", "is no NAME"),

@@ -25,7 +25,7 @@ from deem_crowd.decide import (
     suspect_answers,
     suspect_labels,
 )
-from deem_crowd.exceptions import DeemCrowdError
+from deem_crowd.exceptions import DataError, DeemCrowdError
 
 FRAME, TRUTH = crowd(n=60, seed=1)
 
@@ -235,3 +235,10 @@ def test_what_an_oracle_said_is_kept(agg, name, fault) -> None:
         calls[name]()
     assert caught.value.record == said
     assert len(said) == 3
+
+
+def test_text_is_told_from_ids_that_are_bytes() -> None:
+    model = DEEMAggregator().fit(FRAME.assign(task=FRAME["task"].str.encode("utf-8")))
+    name = FRAME["task"].iloc[0]
+    with pytest.raises(DataError, match=f"1 id of another kind.*'{name}' instead of b'{name}'"):
+        next_tasks(model, 3, exclude=[name])

@@ -172,3 +172,47 @@ def test_an_order_of_names_is_asked_for_in_words_of_the_shell(iris, monkeypatch,
     assert "--set ordered=true needs labels with an order" in said
     assert "Write a number for each in the file" in said
     assert "df[" not in said
+
+
+@pytest.mark.parametrize("name", ["table.csv", "arrays.npz", "book.xlsx", "records.json"])
+def test_a_table_of_features_may_name_its_tasks_as_the_answers_do(iris, name, tmp_path):
+    """Else the ids were a feature like any other, and the rows those of other tasks."""
+    _, frame, x = iris
+    ids = np.arange(len(x))[::-1]
+    table = pd.DataFrame(x[::-1], columns=list("abcd")).assign(item=ids)
+    if name == "book.xlsx":
+        pytest.importorskip("openpyxl")
+        table.to_excel(tmp_path / name, index=False)
+    elif name == "records.json":
+        table.to_json(tmp_path / name, orient="records", double_precision=15)
+    elif name == "arrays.npz":
+        np.savez(tmp_path / name, X=x[::-1], item=ids)
+    else:
+        table.to_csv(tmp_path / name, index=False)
+    named = features.read(str(tmp_path / name), None, {"task": frame["task"]}, "item")
+    found = rows.read(named, Answers.from_frame(frame).tasks)
+    np.testing.assert_array_equal(found.x, x.astype(np.float32))
+    np.testing.assert_array_equal(found.place, np.arange(len(x)))
+
+
+def test_the_command_passes_on_what_the_column_of_tasks_is_called(iris, tmp_path):
+    folder, frame, x = iris
+    frame.rename(columns={"task": "item"}).to_csv(tmp_path / "answers.csv", index=False)
+    table = pd.DataFrame(x, columns=list("abcd")).assign(item=np.arange(len(x)))
+    table.sample(frac=1, random_state=0).to_csv(tmp_path / "features.csv", index=False)
+    written = {}
+    for place, named in ((folder, []), (tmp_path, ["--task", "item"])):
+        given = (place / "answers.csv", *named, "--features", place / "features.csv")
+        done = run(*given, "-o", tmp_path / "out.csv", "--proba", tmp_path / "proba.csv")
+        assert done.exit_code == 0, done.output
+        written[place] = (tmp_path / "proba.csv").read_text()
+    assert written[folder] == written[tmp_path]
+
+
+def test_a_column_of_ids_is_no_feature(iris, tmp_path):
+    folder, _, x = iris
+    table = pd.DataFrame(x, columns=list("abcd")).assign(id=np.arange(len(x)))
+    table.sample(frac=1, random_state=0).to_csv(tmp_path / "features.csv", index=False)
+    done = run(folder / "answers.csv", "--features", tmp_path / "features.csv")
+    assert done.exit_code == 1
+    assert "column 'id' holds the ids of tasks: call it 'task'" in " ".join(done.output.split())

@@ -149,8 +149,8 @@ RETURNED = {
 }
 OPEN = {
     "half": ("0.5000", "2 of 4 tasks have no label ('t2', 't3') and count as wrong."),
-    "nan": ("0.7500", "1 of 4 tasks have no label ('t1') and count as wrong."),
-    "abstains": ("0.7500", "1 of 4 tasks have no label ('t1') and count as wrong."),
+    "nan": ("0.7500", "1 of 4 tasks has no label ('t1') and counts as wrong."),
+    "abstains": ("0.7500", "1 of 4 tasks has no label ('t1') and counts as wrong."),
 }
 """Methods that leave tasks open, with their accuracy."""
 

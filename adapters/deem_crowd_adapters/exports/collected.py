@@ -219,8 +219,9 @@ class Collected:
         chosen = given[name]
         if chosen.several and multiple == "error":
             raise DataError(
-                f"{self.file} ({self.tool}): {len(chosen.several)} of {len(chosen.labels) + len(chosen.several)} "
-                f"answers to {name!r} hold several labels (tasks "
+                f"{self.file} ({self.tool}): {len(chosen.several)} of "
+                f"{counted(len(chosen.labels) + len(chosen.several), 'answer')} to {name!r} "
+                f"{'holds' if len(chosen.several) == 1 else 'hold'} several labels (tasks "
                 f"{first_few(dict.fromkeys(task for task, _, _ in chosen.several))}). "
                 + MULTILABEL.format(
                     tool=f", {self.tool_option}" * bool(self.tool_option),
@@ -249,7 +250,7 @@ class Collected:
         if len(clear) == 1:
             return clear[0]
         shown = ", ".join(
-            f"{name!r} ({len(q.labels) + len(q.several)} answers, e.g. "
+            f"{name!r} ({counted(len(q.labels) + len(q.several), 'answer')}, e.g. "
             f"{first_few(dict.fromkeys(map(_plain, q.labels)), 2)})"
             for name, q in list(given.items())[:8]
         )
@@ -355,7 +356,8 @@ def _series(values: list[Any], what: str, where: str) -> pd.Series:
             v for v in values if isinstance(v, str) and any("\ud800" <= c <= "\udfff" for c in v)
         ]
         raise DataError(
-            f"{where}: {len(odd)} {what} are no valid Unicode text ({first_few(odd, 2)}). Correct them in the file."
+            f"{where}: {counted(len(odd), 'entry', 'entries')} among the {what} "
+            f"({first_few(odd, 2)}) can be no Unicode text. Correct the file."
         ) from error
 
 

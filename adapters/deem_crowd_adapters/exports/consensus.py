@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, FormError, first_few
+from deem_crowd.exceptions import DataError, FormError, counted, counted_of, first_few
 
 Data: TypeAlias = "pd.DataFrame | pd.Series | Mapping[Any, Any] | None"
 """What tasks hold, by task: columns, one text each, or a dict each."""
@@ -41,7 +41,8 @@ def consensus_of(result: Any) -> Consensus:
     twice = result.index[result.index.duplicated()]
     if len(twice):
         raise DataError(
-            f"{len(twice)} tasks stand in several rows ({first_few(twice)}). Keep one row a task."
+            f"{counted(len(twice), 'task stands', 'tasks stand')} in several rows ({first_few(twice)}). Keep one row "
+            "a task."
         )
     if isinstance(result, pd.Series):
         labels = [None if gone else plain(v) for v, gone in zip(result, result.isna(), strict=True)]
@@ -59,7 +60,8 @@ def consensus_of(result: Any) -> Consensus:
     odd = result.index[known & ((values < 0) | (values > 1 + 1e-9)).any(axis=1)]
     if len(odd):
         raise DataError(
-            f"{len(odd)} tasks have probabilities outside of [0, 1] ({first_few(odd)}). Pass predict_proba's frame."
+            f"{counted(len(odd), 'task has', 'tasks have')} probabilities outside of [0, 1] ({first_few(odd)}). Pass "
+            "predict_proba's frame."
         )
     best = np.where(known[:, None], values, -1).argmax(axis=1)
     classes = [plain(name) for name in result.columns]
@@ -99,8 +101,8 @@ def fields_of(
     absent = [task for task in tasks if task not in by_task]
     if absent:
         raise DataError(
-            f"data: {len(absent)} of {len(tasks)} tasks are not in it ({first_few(absent)}). Its index is the "
-            "task's id."
+            f"data: {counted_of(len(absent), len(tasks), 'task', 'is', 'are')} not in it ({first_few(absent)}). Its "
+            "index is the task's id."
         )
     return [by_task[task] for task in tasks]
 

@@ -8,7 +8,7 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, cast
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal, cast
 import numpy as np
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, DeemCrowdError, first_few
+from deem_crowd.exceptions import DataError, DeemCrowdError, counted, first_few
 from deem_crowd.runtime import extras
 from deem_crowd.runtime.cached import cached_property
 from deem_crowd_adapters.compressed import within_bounds
@@ -24,6 +24,7 @@ from deem_crowd_adapters.exports.zips import unpacked
 from deem_crowd_adapters.formats import PARQUET_MARK, UTF8_MARK
 from deem_crowd_adapters.json_text import parse_json
 from deem_crowd_adapters.source import Place, Source
+from deem_crowd_adapters.text import is_whole, read_text
 
 Kind = Literal["records", "object", "table", "arrays", "xml", "archive", "sheets"]
 
@@ -120,8 +121,6 @@ def _content(source: Source, sheet: Any = None) -> Content:
     if text.startswith(b"<"):
         with source.open() as file:
             return Content(source.name, "xml", _decoded(file.read(), source))
-    from deem_crowd_adapters.text import read_text
-
     line = text.partition(b"\n")[0]
     delimiter = "\t" if line.count(b"\t") > line.count(b",") else ","
     return Content(source.name, "table", read_text(source, delimiter, None))
@@ -152,7 +151,8 @@ def _json(source: Source) -> Content:
     strange = [i for i, record in enumerate(value) if not isinstance(record, dict)]
     if strange:
         raise DataError(
-            f"{source.name}: {len(strange)} of {len(value)} entries of the list are no JSON objects (entries "
+            f"{source.name}: {len(strange)} of {counted(len(value), 'entry', 'entries')} of the list "
+            f"{'is no JSON object' if len(strange) == 1 else 'are no JSON objects'} (entries "
             f"{first_few(strange)}; the first is a {type(value[strange[0]]).__name__}). One object a record is needed."
         )
     return Content(source.name, "records", value)
@@ -273,8 +273,9 @@ def _member(content: bytes, name: str, where: str) -> Content:
 def _sheets(data: bytes, name: str, sheet: Any) -> dict[str, pd.DataFrame]:
     extras.require("excel", f"workbooks such as {name}")
     try:
+        # As objects: else pandas takes texts such as 007 and 1e5 for the numbers 7 and 100000.
         sheets = pd.read_excel(
-            io.BytesIO(data), sheet_name=sheet, keep_default_na=False, na_values=[""]
+            io.BytesIO(data), sheet_name=sheet, dtype=object, keep_default_na=False, na_values=[""]
         )
     except ValueError as error:
         raise DataError(f"{name}: {error}.") from error
@@ -283,7 +284,26 @@ def _sheets(data: bytes, name: str, sheet: Any) -> dict[str, pd.DataFrame]:
             f"{name} is not a readable Excel workbook: {error}. Save it again."
         ) from error
     named = {str(sheet): sheets} if isinstance(sheets, pd.DataFrame) else sheets
-    return {name: _without_blank_end(frame) for name, frame in named.items()}
+    return _with_whole_numbers({name: _without_blank_end(frame) for name, frame in named.items()})
+
+
+def _with_whole_numbers(sheets: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return sheets whose cells of text are integers where all those of a column, on any sheet, are written as such."""
+    texts: dict[Hashable, set[str]] = {}
+    for frame in sheets.values():
+        for name in frame.columns:
+            texts.setdefault(name, set()).update(c for c in frame[name] if isinstance(c, str))
+    whole = {name for name, held in texts.items() if held and all(map(is_whole, held))}
+
+    def typed(column: pd.Series) -> pd.Series:
+        if column.name in whole:
+            column = column.map(lambda cell: int(cell) if isinstance(cell, str) else cell)
+        return column.infer_objects()
+
+    return {
+        name: pd.DataFrame({c: typed(frame[c]) for c in frame.columns}, frame.index)
+        for name, frame in sheets.items()
+    }
 
 
 def _without_blank_end(frame: pd.DataFrame) -> pd.DataFrame:

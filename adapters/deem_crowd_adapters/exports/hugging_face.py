@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, counted, first_few
 from deem_crowd.runtime.atomic import all_or_none, atomic_write
 from deem_crowd_adapters.exports.consensus import Consensus, Data, consensus_of, fields_of
 from deem_crowd_adapters.writing import write_table
@@ -136,11 +136,11 @@ def _card(consensus: Consensus, columns: list[str], split: str, description: str
         "# Consensus labels",
         "",
         *([description, ""] if description else []),
-        f"{n:,} tasks, {len(classes):,} classes ({first_few(classes, 10)}). {_MARK}",
+        f"{counted(n, 'task')}, {counted(len(classes), 'class', 'classes')} ({first_few(classes, 10)}). {_MARK}",
         "",
         "- `task`: the task's id",
         "- `label`: the consensus of several sources"
-        + (f"; missing for {missing:,} tasks without answers" if missing else ""),
+        + (f"; missing for {counted(missing, 'task')} without answers" if missing else ""),
     ]
     if consensus.probas is not None:
         lines += [

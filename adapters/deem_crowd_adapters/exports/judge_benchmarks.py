@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deem_crowd.exceptions import counted
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
@@ -65,8 +66,8 @@ def read_alpaca(content: Content, collected: Collected) -> None:
         )
     if n_real:
         collected.notes.append(
-            f"{n_real:,} preferences are real numbers (AlpacaEval 2) and count for the output they prefer: below "
-            "1.5 is 1, above is 2"
+            f"{counted(n_real, 'preference is a real number', 'preferences are real numbers')} (AlpacaEval 2), which "
+            "counts for the output that it prefers: below 1.5 is 1, above is 2"
         )
 
 

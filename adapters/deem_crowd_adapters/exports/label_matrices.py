@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, ParameterError, counted, counted_of, first_few
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
@@ -150,7 +150,8 @@ def _rows_to_array(rows: list[Any], content: Content, key: str) -> Array:
     odd = [i for i, length in enumerate(lengths) if length != lengths[0]]
     if odd:
         raise DataError(
-            f"{content.name}: {len(odd)} rows of {key!r} have another length than the first (rows {first_few(odd)})."
+            f"{content.name}: {counted(len(odd), 'row')} of {key!r} {'has' if len(odd) == 1 else 'have'} another "
+            f"length than the first (rows {first_few(odd)})."
         )
     flat = [v for row in rows for v in (row if isinstance(row, list) else [row])]
     _refuse_strange(flat, f"{content.name}, {key}")
@@ -164,7 +165,7 @@ def _refuse_strange(values: Sequence[Any], where: str) -> None:
     strange = [v for v in values if not isinstance(v, (int, float, str, type(None)))]
     if strange:
         raise DataError(
-            f"{where}: {len(strange)} votes are a {type(strange[0]).__name__} and no label "
+            f"{where}: {counted(len(strange), 'vote is', 'votes are')} a {type(strange[0]).__name__} and no label "
             f"(the first: {str(strange[0])[:60]}). Votes on tokens or spans of a task are no classification."
         )
     texts = {type(v) for v in values if v is not None and v != ""}
@@ -220,7 +221,10 @@ def _checked_gold(gold: list[Any] | None, where: str) -> list[Any] | None:
         return None
     odd = [g for g in gold if isinstance(g, float) and g == g and g % 1 != 0]
     if odd:
-        raise DataError(f"{where}: {len(odd)} gold labels are no whole numbers ({first_few(odd)}).")
+        raise DataError(
+            f"{where}: {counted(len(odd), 'gold label is no whole number', 'gold labels are no whole numbers')} "
+            f"({first_few(odd)})."
+        )
     return [None if g is None or g != g else int(g) if isinstance(g, float) else g for g in gold]
 
 
@@ -234,7 +238,8 @@ def _whole(matrix: Array, where: str) -> list[list[Any]]:
     real = given[(given % 1 != 0) | np.isinf(given)]
     if len(real):
         raise DataError(
-            f"{where}: {len(real):,} of {given.size:,} entries are no whole numbers "
+            f"{where}: "
+            f"{counted_of(len(real), given.size, 'entry', 'is no whole number', 'are no whole numbers', 'entries')} "
             f"({first_few(np.unique(real), 3)}), so that they are scores or features and no votes. For "
             "probabilities of classes use from_soft or a soft long table."
         )
@@ -283,7 +288,8 @@ def _abstention(
     if _are_zeros_doubtful(votes, values):
         zeros = sum(v == 0 for row in votes for v in row)
         raise DataError(
-            f"{where}: {zeros:,} of {sum(map(len, votes)):,} votes are 0 and none is −1, so that 0 may be a class "
+            f"{where}: {counted_of(zeros, sum(map(len, votes)), 'vote', 'is', 'are')} 0 and none is −1, so that 0 "
+            "may be a class "
             "or stand for no vote. Say which: abstain=0, or abstain='none' if 0 is a class (in the shell: "
             "--adapter-set abstain=0)."
         )

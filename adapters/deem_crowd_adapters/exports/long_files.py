@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
 from deem_crowd_adapters.exports.rows import having, is_rows
+from deem_crowd_adapters.exports.sheets import TRUTH
 
 _is_long = having(*roles.LONG)
 
@@ -30,9 +32,27 @@ def read_long(content: Content, collected: Collected) -> None:
 
 
 def read_one_annotators(content: Content, collected: Collected) -> None:
-    """Add the answers of a table with columns task and label, by the annotator that the file is named after."""
+    """Add the answers of a table with columns task and label, by the annotator that the file is named after.
+
+    A file that is called gold, or the like, holds known labels.
+    """
     collected.workers_are_global = True
-    _add(content, collected, None)
+    if TRUTH.search(content.stem):
+        _know(content, collected)
+    else:
+        _add(content, collected, None)
+
+
+def _know(content: Content, collected: Collected) -> None:
+    labels = zip(_column(content, "task"), _column(content, "label"), strict=True)
+    given = [(task, label) for task, label in labels if task is not None and label is not None]
+    for task, label in given:
+        collected.known("label", task, label)
+    name = PurePath(content.name).name
+    collected.skip(
+        f"labels of {name!r}, known ones by its name (gold=, in the shell --gold FILE, uses them)",
+        len(given),
+    )
 
 
 def _add(content: Content, collected: Collected, worker: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
 from deem_crowd_adapters.exports import forms, sheets
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
@@ -67,7 +67,8 @@ def read(content: Content, collected: Collected, worker: Any = None, tasks: Any 
     nameless = [row for row, name in enumerate(people) if pd.isna(name)]
     if nameless:
         raise DataError(
-            f"{content.name}: column {person!r} is missing in {len(nameless)} rows (rows {first_few(nameless)}). Fill "
+            f"{content.name}: column {person!r} is missing in {counted(len(nameless), 'row')} (rows "
+            f"{first_few(nameless)}). Fill "
             "it, leave those rows out, or name another column: worker=… (in the shell: --worker COLUMN)."
         )
     where = "the row's number" if person is None else f"column {person!r}"

@@ -42,7 +42,9 @@ def features(X: Any, name: str = "X", n_features: int | None = None) -> npt.NDAr
     if array.ndim != 2 or array.shape[1] == 0:
         raise FormError(f"{name} has shape {array.shape}; needed is (N, number of features).")
     if n_features is not None and array.shape[1] != n_features:
-        raise FormError(f"{name} has {array.shape[1]} features, and fit saw {n_features}.")
+        raise FormError(
+            f"{name} has {counted(array.shape[1], 'feature')}, and fit saw {n_features}."
+        )
     wrong = ~np.isfinite(array)
     if wrong.any():
         rows, columns = np.flatnonzero(wrong.any(1)), np.flatnonzero(wrong.any(0))
@@ -79,8 +81,8 @@ def varying(
     distinct = len(np.unique(array, axis=0))
     if distinct < n_clusters:
         raise DataError(
-            f"n_clusters={n_clusters} and only {distinct} distinct rows in {name}: rows that are alike cannot be told "
-            f"apart. Ask for {distinct} clusters at most."
+            f"n_clusters={n_clusters} and only {counted(distinct, 'distinct row')} in {name}: rows that are alike "
+            f"cannot be told apart. Ask for {counted(distinct, 'cluster')} at most."
         )
     return np.asarray(~constant)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from deem_crowd.clustering.deep.features import FloatArray, IntArray, features
-from deem_crowd.exceptions import DataError, ParameterError
+from deem_crowd.exceptions import DataError, ParameterError, counted
 
 
 def generalisation_score(labels: Any, phi: Any, cv: int = 10, random_state: int = 0) -> float:
@@ -46,9 +46,13 @@ def generalisation_score(labels: Any, phi: Any, cv: int = 10, random_state: int 
     if not isinstance(cv, int | np.integer) or cv < 2:
         raise ParameterError(f"cv={cv!r} is not allowed: an integer >= 2.")
     if y.shape != (len(rows),):
-        raise DataError(f"labels have shape {y.shape}, and phi {len(rows)} rows: one label a row.")
+        raise DataError(
+            f"labels have shape {y.shape}, and phi {counted(len(rows), 'row')}: one label a row."
+        )
     if len(rows) < cv:
-        raise DataError(f"cv={cv} and only {len(rows)} rows: take {len(rows)} folds at most.")
+        raise DataError(
+            f"cv={cv} and only {counted(len(rows), 'row')}: take {counted(len(rows), 'fold')} at most."
+        )
     right = 0
     for train, test in KFold(cv, shuffle=True, random_state=random_state).split(rows):
         if len(np.unique(y[train])) == 1:

@@ -154,9 +154,9 @@ def test_a_json_object_may_hold_the_matrix(tmp_path) -> None:
     export, _ = read(path)
     assert rows(export) == EXPECTED
     assert export.gold.to_dict() == {0: 0, 2: 2}
-    with pytest.raises(DataError, match="1 rows of 'L' have another length"):
+    with pytest.raises(DataError, match="1 row of 'L' has another length"):
         read(write(tmp_path / "b.json", {"L": [[1, 2], [1]]}))
-    with pytest.raises(DataError, match="1 votes are a dict"):
+    with pytest.raises(DataError, match="1 vote is a dict"):
         read(write(tmp_path / "c.json", {"L": [[1, {}]]}))
 
 
@@ -188,7 +188,7 @@ def test_wrench_records_that_are_wrong_are_named(tmp_path) -> None:
         ([[-1, 0], [[1], [0]]], "record '1': .*no classification"),
         ([[-1, 0], "x"], "record '1': 'weak_labels' is str"),
         ([[-1, 0], [1, "a"]], "some votes are text and some numbers"),
-        ([[-1, 0.5]], "1 of 2 entries are no whole numbers"),
+        ([[-1, 0.5]], "1 of 2 entries is no whole number"),
         ([[]], "holds no votes"),
     ):
         data = wrench(votes, [0] * len(votes))

@@ -94,7 +94,7 @@ def test_zooniverse_surveys_are_read_by_their_choices(tmp_path) -> None:
     path = zooniverse(
         tmp_path, classification("ann", 11, single(one)), classification("bob", 11, single(two))
     )
-    with pytest.raises(DataError, match="1 of 2 answers to 'T0' hold several labels"):
+    with pytest.raises(DataError, match="1 of 2 answers to 'T0' holds several labels"):
         adapters.read_export(path)
     with pytest.warns(DataWarning, match=r"details of choices \(2\)"):
         export = adapters.read_export(path, multiple="drop")

@@ -206,3 +206,42 @@ def test_titles_above_the_names_of_columns_are_left_out_and_said(tmp_path) -> No
         writer.sheets["Sheet1"]["A1"] = "All answers"
     with pytest.raises(DataError, match=r"column 'task' is empty in 1 row \(rows 5\)"):
         read(tmp_path / "long.xlsx")
+
+
+def test_cells_of_text_stay_as_they_were_typed(tmp_path) -> None:
+    """Else the ids 007 and 7 were one task, and 1e5 the number 100000."""
+    ids = ["007", "7", "1e5", "1_0", "TRUE"]
+    long = pd.DataFrame(
+        [(task, who, "01" if who == "a" else "1") for task in ids for who in "ab"],
+        columns=["task", "worker", "label"],
+    )
+    export, _ = read(book(tmp_path / "a.xlsx", answers=long))
+    assert rows(export) == set(long.itertuples(index=False, name=None))
+
+
+def test_whole_numbers_in_cells_of_text_are_numbers_beside_empty_cells_and_numbers(
+    tmp_path,
+) -> None:
+    long = LONG.assign(task=["10", 10, "9", 9], label=["1", "10", None, 2])
+    export, _ = read(book(tmp_path / "a.xlsx", answers=long))
+    assert rows(export) == {(10, "a", 1), (10, "b", 10), (9, "b", 2)}
+
+
+def test_a_text_on_one_sheet_keeps_those_of_the_same_column_on_others(tmp_path) -> None:
+    export, _ = read(
+        book(
+            tmp_path / "a.xlsx",
+            anna=pd.DataFrame({"item_id": ["08", "10", "11"], "tag": ["x", "y", "x"]}),
+            ben=pd.DataFrame({"item_id": ["10", "11"], "tag": ["x", "x"]}),
+        )
+    )
+    assert rows(export) == {
+        ("08", "anna", "x"), ("10", "anna", "y"), ("11", "anna", "x"), ("10", "ben", "x"), ("11", "ben", "x"),
+    }  # fmt: skip
+
+
+def test_truth_values_beside_empty_cells_are_no_numbers(tmp_path) -> None:
+    long = LONG.assign(label=[True, False, None, True])
+    export, _ = read(book(tmp_path / "a.xlsx", answers=long))
+    assert rows(export) == {(1, "a", True), (1, "b", False), (2, "b", True)}
+    assert set(map(type, export.answers["label"])) == {bool}

@@ -98,7 +98,7 @@ def test_a_folder_of_datasets_holds_parquet_and_a_card(tmp_path) -> None:
     head = re.match(r"---\n(.*?)\n---\n", card, re.S)[1]
     assert "  - split: train\n    path: data/train.parquet" in head
     assert "Sounds of animals." in card
-    assert "missing for 1 tasks" in card
+    assert "missing for 1 task" in card
     write_hf_dataset(PROBAS.iloc[:1], folder)  # its own folder is written again
     assert len(pd.read_parquet(folder / "data" / "train.parquet")) == 1
 
@@ -134,11 +134,11 @@ def test_what_cannot_be_written_is_refused_and_leaves_no_file(tmp_path, write) -
     path = tmp_path / "out"
     with pytest.raises(FormError, match="got list"):
         write([1, 2], path)
-    with pytest.raises(DataError, match=r"1 tasks have probabilities outside of \[0, 1\] \(8\)"):
+    with pytest.raises(DataError, match=r"1 task has probabilities outside of \[0, 1\] \(8\)"):
         write(PROBAS.replace(0.75, 1.75), path)
-    with pytest.raises(DataError, match=r"1 tasks stand in several rows \(7\)"):
+    with pytest.raises(DataError, match=r"1 task stands in several rows \(7\)"):
         write(PROBAS.loc[[7, 7]], path)
-    with pytest.raises(DataError, match=r"data: 1 of 3 tasks are not in it \(9\)"):
+    with pytest.raises(DataError, match=r"data: 1 of 3 tasks is not in it \(9\)"):
         write(PROBAS, path, data=TEXTS.iloc[:2])
     with pytest.raises(FormError, match="data: expected"):
         write(PROBAS, path, data=["a", "b", "c"])

@@ -1,0 +1,56 @@
+"""What the shell makes of ids and classes as files give them: text of bytes, and numbers in text in their order."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from deem_crowd.data.answers import Answers
+
+
+def text_of(value: Any) -> str:
+    """Return what stands for an id or a label where it is written as text."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def with_text(answers: Answers) -> Answers:
+    """Return answers whose ids and classes are text where they are bytes that encode some, as in many parquet files."""
+    return dataclasses.replace(
+        answers,
+        tasks=_decoded(answers.tasks),
+        workers=_decoded(answers.workers),
+        classes=_decoded(answers.classes),
+    )
+
+
+def _decoded(ids: pd.Index) -> pd.Index:
+    import pandas as pd
+
+    if ids.dtype != object or not len(ids) or not all(isinstance(one, bytes) for one in ids):
+        return ids
+    try:
+        return pd.Index([one.decode() for one in ids], name=ids.name)
+    except UnicodeDecodeError:
+        return ids
+
+
+def by_value(answers: Answers) -> Answers:
+    """Put classes that are texts of numbers in the order of these; others are left as they are.
+
+    Decimals in CSV are text, so that they come back as they were written.
+    """
+    import numpy as np
+    import pandas as pd
+
+    classes = answers.classes
+    if isinstance(classes, pd.CategoricalIndex) or not all(isinstance(c, str) for c in classes):
+        return answers
+    values = pd.to_numeric(classes.to_series(), errors="coerce").to_numpy(np.float64)
+    if not np.isfinite(values).all() or len(np.unique(values)) < len(values):
+        return answers
+    order = np.argsort(values)
+    texts = pd.CategoricalIndex(classes[order], classes[order], ordered=True, name=classes.name)
+    return answers.select(classes=(np.argsort(order), texts))
