@@ -26,6 +26,21 @@ def test_compare_with_gold(folder: Path) -> None:
     assert "TypeError" in rows["gold-mv"]  # it wants gold to learn from; a row, not the end
 
 
+def test_compare_names_true_labels_that_no_worker_gave(folder: Path) -> None:
+    gold = pd.DataFrame({"task": list(TRUTH), "label": list(TRUTH.values())})
+    gold.loc[0, "label"] = "Unheard of"
+    (folder / "gold.csv").write_text(csv(gold))
+    result = call("compare", "answers.csv", "--gold", "gold.csv", "--methods", "mv")
+    assert result.exit_code == 0, result.stderr
+    said = " ".join(result.stderr.split())
+    assert "gold: 1 of 12 true labels is of a class that no worker gave ('Unheard of')" in said
+    gold["label"] = gold["label"].str.swapcase()
+    (folder / "gold.csv").write_text(csv(gold))
+    result = call("compare", "answers.csv", "--gold", "gold.csv", "--methods", "mv")
+    failed(result, 1)
+    assert "no worker gave any of its true labels" in " ".join(result.stderr.split())
+
+
 def test_compare_without_gold(folder: Path) -> None:
     result = call("compare", "answers.csv", "--methods", "deem,ds")
     assert result.exit_code == 0, result.stderr

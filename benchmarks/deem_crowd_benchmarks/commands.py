@@ -65,6 +65,7 @@ def compare(
     """Run several methods on the same answers, in a table: accuracy with gold, agreement without."""
     from deem_crowd_benchmarks.comparison import each
     from deem_crowd_benchmarks.comparison_table import ACCURACY, LOG_LOSS, SECONDS, comparison_table
+    from deem_crowd_benchmarks.scorable import check_classes
 
     named = [name.strip() for name in methods.split(",") if name.strip()]
     if not named:
@@ -78,6 +79,8 @@ def compare(
         raise DataError("there are no answers to compare methods on.")
     if known is not None and not len(known):
         raise DataError("gold has no label for any task that has answers.")
+    if known is not None:
+        check_classes(known, settled.classes, "gold")
     rows = settled if settled.is_soft else settled.to_frame()
     results: list[Result] = []
     # Without gold the vote is the yardstick, asked for or not.

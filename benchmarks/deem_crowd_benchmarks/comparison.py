@@ -15,6 +15,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning, FindingsWarning
 from deem_crowd.plugins import contract, registry
 from deem_crowd_benchmarks import measures
+from deem_crowd_benchmarks.scorable import scorable
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,15 @@ def compare(
     -------
     list of Result
         One per method, in the order given.
+
+    Raises
+    ------
+    DataError
+        If gold can score nothing: it is of other tasks, or of classes that no worker gave.
     """
+    if gold is not None:
+        tasks, given = (pd.Index(data[c].unique(), tupleize_cols=False) for c in ("task", "label"))
+        scorable(gold, tasks, given, "gold")
     return list(each(data, methods, gold))
 
 

@@ -158,13 +158,13 @@ def _warm_up(method: Method, seed: int) -> None:
 
 
 def _sizes(label_set: LabelSet) -> dict[str, int]:
-    answers = label_set.answers
+    answers, gold = label_set.answers, label_set.gold
     return {
         "n_tasks": int(answers["task"].nunique()),
         "n_workers": int(answers["worker"].nunique()),
         "n_answers": len(answers),
         "n_classes": int(answers["label"].nunique()),
-        "n_gold": int(label_set.gold.notna().sum()),
+        "n_gold": int(gold[gold.index.isin(answers["task"])].notna().sum()),
     }
 
 

@@ -18,6 +18,7 @@ from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counte
 from deem_crowd.plugins.discovery import hint
 from deem_crowd.runtime.warning import warn
 from deem_crowd_benchmarks.label_set import COLUMNS, LabelSet, Source
+from deem_crowd_benchmarks.scorable import scorable
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 _TRUTH = (
@@ -154,6 +155,13 @@ def _thinned(given: str) -> Iterator[Source]:
 
 
 def _as_it_is(value: LabelSet, seed: int) -> LabelSet:
+    if not value.named:  # its labels are no true classes
+        return value
+    tasks, given = (
+        pd.Index(value.answers[c].unique(), tupleize_cols=False) for c in ("task", "label")
+    )
+    tested = tasks if value.new is None else tasks.append(value.new.index)
+    scorable(value.gold, tested, given, f"gold of {value.name!r}")
     return value
 
 
@@ -205,7 +213,7 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
     Raises
     ------
     DataError
-        If a file or a column is missing, or gold names a task twice.
+        If a file, a column or a value is missing, gold names a task twice, or it can score nothing.
     """
     from deem_crowd_adapters import read_long, read_table
 
@@ -214,19 +222,55 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
         lacking = "labels" if labels is None else "truth"
         remedy = f" {_TRUTH}" if lacking == "truth" else ""
         raise DataError(f"{folder} has no {lacking}.csv[.gz] or {lacking}.parquet.{remedy}")
-    answers = read_long(str(labels))[list(COLUMNS)].astype(str).drop_duplicates(ignore_index=True)
+    read = read_long(str(labels))[list(COLUMNS)]
+    _refuse_gaps(read, labels)
+    if read.empty:
+        raise DataError(f"{labels} holds no answers.")
+    answers = read.apply(_as_text).drop_duplicates(ignore_index=True)
     gold = read_table(str(truth))
     for column in ("task", "label"):
         if column not in gold.columns:
             raise DataError(f"{truth} has no column {column!r}; found {first_few(gold.columns)}.")
-    gold = gold.dropna(subset=["label"])[["task", "label"]].astype(str).drop_duplicates()
+    gold = gold.dropna(subset=["label"])[["task", "label"]]
+    _refuse_gaps(gold, truth)
+    if gold.empty:
+        raise DataError(f"{truth} holds no true label. {_TRUTH}")
+    gold = gold.apply(_as_text).drop_duplicates()
     twice = gold["task"][gold["task"].duplicated()].unique()
     if len(twice):
-        raise DataError(f"{truth}: {len(twice)} tasks have two gold labels ({first_few(twice)}).")
+        raise DataError(
+            f"{truth}: {counted(len(twice), 'task has', 'tasks have')} two gold labels ({first_few(twice)}). Keep one "
+            "for each."
+        )
+    given = pd.Index(answers["label"].unique())
+    true = _without_points(gold.set_index("task")["label"], given)
+    true = scorable(true, pd.Index(answers["task"].unique()), given, str(truth))
     features = _features_in(folder, answers["task"])
-    return LabelSet(
-        folder.resolve().name, answers, gold.set_index("task")["label"], kind, features=features
-    )
+    return LabelSet(folder.resolve().name, answers, true, kind, features=features)
+
+
+def _refuse_gaps(table: pd.DataFrame, path: Path) -> None:
+    """Refuse rows of a file in which something is missing: as text it would be a name like any other."""
+    for name, column in table.items():
+        gaps = table.index[column.isna().to_numpy()]
+        if len(gaps):
+            raise DataError(
+                f"{path}: column {name!r} is missing in {len(gaps):,} of {counted(len(table), 'row')} "
+                f"({'row' if len(gaps) == 1 else 'rows'} {first_few(gaps)}; the first is row 0). Drop those rows."
+            )
+
+
+def _without_points(gold: pd.Series, given: pd.Index) -> pd.Series:
+    """Return true labels such as 2.0 as the 2 that workers gave: tables with gaps are written so."""
+    whole = gold.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    return gold.where(gold.isin(given) | ~whole.isin(given), whole)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Return a column as text; whole numbers have no point, which is all that a missing value beside them adds."""
+    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
+        column = column.astype("int64")
+    return column.astype(str)
 
 
 def _features_in(folder: Path, tasks: pd.Series) -> pd.DataFrame | None:

@@ -10,7 +10,7 @@ import pytest
 from deem_crowd_benchmarks import comparison, demo
 from deem_crowd_benchmarks.comparison import compare
 
-from deem_crowd.exceptions import DataWarning
+from deem_crowd.exceptions import DataError, DataWarning
 from deem_crowd.plugins import registry
 
 ROWS = [(t, w, "yes" if (t + (w == t % 4)) % 2 else "no") for t in range(12) for w in range(4)]
@@ -65,6 +65,15 @@ def test_a_failing_method_is_a_row_and_the_others_go_on() -> None:
     assert meddling.log_loss is meddling.probas is None
     assert meddling.warnings == ("odd data",)
     pd.testing.assert_frame_equal(ANSWERS, before)
+
+
+def test_gold_that_scores_nothing_is_refused() -> None:
+    with pytest.raises(
+        DataError, match="no task of its 12 true labels has answers. It names '0', "
+    ):
+        compare(ANSWERS, ["mv"], GOLD.set_axis(GOLD.index.astype(str)))
+    with pytest.raises(DataError, match="no worker gave any of its true labels .'NO', 'YES'."):
+        compare(ANSWERS, ["mv"], GOLD.str.upper())
 
 
 def test_without_gold_there_are_labels_and_seconds_but_no_scores() -> None:
