@@ -181,7 +181,8 @@ def benchmark(
             raise typer.BadParameter(str(error)) from error
     console = shell.console()
     for table in reports.tables_of(summary):
-        console.print(reports.rich_table(table))
+        for part in reports.rich_tables(table, console.width):
+            console.print(part)
         if table.note:
             console.print(table.note, style="dim", highlight=False)
     for name in (reports.HTML, reports.MARKDOWN, "results.jsonl"):

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from deem_crowd.exceptions import DataError
+from deem_crowd.exceptions import DataError, counted
 from deem_crowd.runtime.atomic import atomic_write
 from deem_crowd_benchmarks import statistics
 from deem_crowd_benchmarks.runs import RESULTS, Row, cores, read_rows
@@ -79,23 +80,47 @@ def tables_of(summary: Summary) -> list[Table]:
     return [table for table in shown if table is not None]
 
 
-def rich_table(table: Table) -> RichTable:
-    """Return a table for the terminal."""
-    rich = RichTable(
-        box=box.SIMPLE_HEAD, title=table.title, title_justify="left", title_style="bold"
-    )
-    for i, heading in enumerate(table.header):
+def rich_tables(table: Table, width: int) -> list[RichTable]:
+    """Return a table for a terminal that is ``width`` columns wide, as several with the same rows where it is wider.
+
+    A terminal would cut the numbers of a table that does not fit, and what is left of 0.019 reads like a number, too.
+    """
+    columns = range(len(table.header))
+    heads = [i for i in columns if set(range(i + 1)) <= table.text_columns]
+    numbers = [i for i in columns if i not in heads]
+    if not numbers or table.text_columns & set(numbers):  # text gives way: it is folded
+        return [_rich_table(table, columns, table.title)]
+    parts: list[list[int]] = [[]]
+    for i in numbers:
+        if parts[-1] and _width(_rich_table(table, [*heads, *parts[-1], i], "")) > width:
+            parts.append([])
+        parts[-1].append(i)
+    return [
+        _rich_table(table, [*heads, *part], table.title + (" (continued)" if n else ""))
+        for n, part in enumerate(parts)
+    ]
+
+
+def _width(rich: RichTable) -> int:
+    """Return how wide a table is where there is room for it."""
+    room = 100_000
+    return Console(width=room).measure(rich).maximum
+
+
+def _rich_table(table: Table, columns: Sequence[int], title: str) -> RichTable:
+    rich = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for i in columns:
         text = i in table.text_columns
         rich.add_column(
-            escape(heading),
+            escape(table.header[i]),
             justify="left" if text else "right",
             overflow="fold",
-            no_wrap=not text or i == 0,
+            no_wrap=not text,
         )
     for r, row in enumerate(table.rows):
         cells = [
-            f"[bold]{escape(c)}[/bold]" if (r, i) in table.best else escape(c)
-            for i, c in enumerate(row)
+            f"[bold]{escape(row[i])}[/bold]" if (r, i) in table.best else escape(row[i])
+            for i in columns
         ]
         rich.add_row(*cells)
     return rich
@@ -217,10 +242,10 @@ def facts(rows: Sequence[Row]) -> str:
     methods = {row["method"] for row in rows if "method" in row}
     seeds = {row["seed"] for row in rows}
     threads = sorted({row["threads"] for row in rows if "threads" in row})
-    parts = [f"{len(rows)} runs"]
+    parts = [counted(len(rows), "run")]
     if methods:
-        parts.append(f"{len(methods)} methods on {len(sets)} label sets")
-    parts.append(f"{len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}")
+        parts.append(f"{counted(len(methods), 'method')} on {counted(len(sets), 'label set')}")
+    parts.append(counted(len(seeds), "seed"))
     if threads:
         parts.append(f"threads a run: {', '.join(map(str, threads))}")
     versions = ", ".join(

@@ -58,6 +58,19 @@ def wins(table: pd.DataFrame, measure: str = "accuracy") -> pd.Series:
     return near.sum()
 
 
+def standing(table: pd.DataFrame) -> pd.Series:
+    """Return by how much each method is above the others on the sets it was scored on, the best first.
+
+    The yardstick of a set is the mean of the methods that were scored on all sets (of all methods, if there are none),
+    so that these come in the order of their means, and a method that failed on hard sets gains nothing by it. NaN, at
+    the end, for methods without any score.
+    """
+    whole = table.loc[:, table.notna().all()]
+    yardstick = (whole if whole.shape[1] else table).mean(axis=1)
+    above = table.sub(yardstick, axis=0).mean().round(12)
+    return above.sort_values(ascending=False, kind="stable")
+
+
 class Interval(NamedTuple):
     """A value with its confidence interval."""
 
