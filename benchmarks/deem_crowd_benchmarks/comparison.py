@@ -94,14 +94,14 @@ def _run(
             result = Result(
                 method, returned.labels, returned.probas, seconds, *_scores(returned, gold)
             )
-            if left := returned.open():
-                warnings.warn(left, DataWarning, stacklevel=1)
+            for said in filter(None, (returned.open(), returned.against_probabilities())):
+                warnings.warn(said, DataWarning, stacklevel=1)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a peer may fail in any way
             result = Result(method, error=contract.described(error))
-    said = tuple(dict.fromkeys(str(w.message) for w in caught if matters(w.category)))
-    return Result(**{**result.__dict__, "warnings": said})
+    messages = tuple(dict.fromkeys(str(w.message) for w in caught if matters(w.category)))
+    return Result(**{**result.__dict__, "warnings": messages})
 
 
 def _fit(

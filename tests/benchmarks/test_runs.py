@@ -142,7 +142,7 @@ def test_a_task_without_a_label_counts_as_wrong(tmp_path) -> None:
     assert whole["coverage"] == 1
     assert lost["coverage"] == 0.95
     assert lost["accuracy"] == lost["label_accuracy"] == pytest.approx(whole["accuracy"] - 0.05)
-    assert lost["warnings"] == ["1 of 20 tasks have no label (0) and count as wrong."]
+    assert lost["warnings"] == ["1 of 20 tasks has no label (0) and counts as wrong."]
     assert found.overview.header[-1] == "coverage %"
     assert [cells[-1] for cells in found.overview.rows] == ["100.0", "95.0"]
     assert [table.title.partition(":")[0] for table in found.details].count("Coverage") == 1

@@ -76,6 +76,13 @@ class Improper(Vote):
         return labels
 
 
+class Array(Vote):
+    def fit_predict(self, data):
+        labels = super().fit_predict(data)
+        self.probas_ = pd.DataFrame(0.5, index=labels.index, columns=["a", "b"]).to_numpy()
+        return labels
+
+
 class Half(Vote):
     def fit_predict(self, data):
         labels = super().fit_predict(data)
@@ -123,6 +130,7 @@ def deem_crowd_aggregators():
         "renumbered": method(lambda x: x.reset_index(drop=True)),
         "abstains": Abstains,
         "improper": Improper,
+        "array": Array,
         "patchy": Half,
         "prints": Prints,
         "closes": Closes,
@@ -149,8 +157,8 @@ RETURNED = {
 }
 OPEN = {
     "half": ("0.5000", "2 of 4 tasks have no label ('t2', 't3') and count as wrong."),
-    "nan": ("0.7500", "1 of 4 tasks have no label ('t1') and count as wrong."),
-    "abstains": ("0.7500", "1 of 4 tasks have no label ('t1') and count as wrong."),
+    "nan": ("0.7500", "1 of 4 tasks has no label ('t1') and counts as wrong."),
+    "abstains": ("0.7500", "1 of 4 tasks has no label ('t1') and counts as wrong."),
 }
 """Methods that leave tasks open, with their accuracy."""
 
@@ -252,6 +260,12 @@ def test_probabilities_that_are_none_are_not_written(folder: Path) -> None:
     result = call("aggregate", "a.csv", "--method", "improper", "-o", "l.csv", "--proba", "p.csv")
     assert result.exit_code == 1
     assert "no distribution for 4 tasks ('t0', 't1', 't2', 't3')" in result.stderr
+    result = call("aggregate", "a.csv", "--method", "array", "-o", "l.csv", "--proba", "p.csv")
+    assert result.exit_code == 1
+    assert (
+        "probas_ is a ndarray, not a DataFrame (index task, a column for each label)"
+        in result.stderr
+    )
     assert not Path("l.csv").exists()
 
 
