@@ -70,6 +70,10 @@ def test_a_method_agrees_with_itself_and_ties_are_explained(folder: Path) -> Non
 def test_compare_refuses_what_it_cannot_do(folder: Path) -> None:
     failed(call("compare", "answers.csv", "--methods", "deem,nobody"), 2)
     failed(call("compare", "answers.csv", "--methods", " , "), 2)
+    for text in ("ds(n_iter=5)", "short=ds(n_iter=5, tol=0)"):  # as in benchmark --methods
+        result = call("compare", "answers.csv", "--methods", f"deem,{text}")
+        failed(result, 2)
+        assert "Parameters go into --set ds.NAME=VALUE" in " ".join(result.stderr.split())
     failed(call("compare", "-", stdin="task,worker,label\n"), 1)
 
 
