@@ -147,7 +147,21 @@ def _input(label_set: LabelSet, aggregator: Any) -> Any:
         from deem_crowd_adapters import from_soft_long
 
         return from_soft_long(label_set.soft)
-    return label_set.answers.copy()  # what a method does to its frame is its own affair
+    answers = label_set.answers.copy()  # what a method does to its frame is its own affair
+    if getattr(aggregator, "ordered", False) is True:
+        answers["label"] = _in_order(answers["label"])
+    return answers
+
+
+def _in_order(labels: pd.Series) -> pd.Series:
+    """Return labels that are numbers as text, as files have them, as ordered categories, and others as they are."""
+    names = labels.unique()
+    if not all(isinstance(name, str) for name in names):
+        return labels
+    numbers = pd.to_numeric(pd.Series(names, index=names), errors="coerce")
+    if numbers.isna().any() or not numbers.is_unique:
+        return labels
+    return labels.astype(pd.CategoricalDtype(list(numbers.sort_values().index), ordered=True))
 
 
 def _warm_up(method: Method, seed: int) -> None:

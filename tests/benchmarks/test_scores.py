@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import planted
 import pytest
-from deem_crowd_benchmarks import evaluation, measures
+from deem_crowd_benchmarks import evaluation, label_sets, measures
+from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.methods import Method
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +106,30 @@ def test_labels_that_are_not_the_likeliest_are_named() -> None:
         assert "scores go by probas_" in said
     assert _beside_labels("probas_", probas).warnings == []
     assert _beside_labels("probas_", probas * 0 + 0.5).warnings == []
+
+
+def test_ratings_of_a_file_have_their_order_as_numbers_have(tmp_path) -> None:
+    """Files are read as text; a method for ordered classes gets the scale all the same, 10 above 2."""
+    rng = np.random.default_rng(0)
+    scale = np.array([0, 1, 2, 10])
+    true = rng.integers(4, size=60)
+    task, worker = np.repeat(np.arange(60), 5), np.tile(np.arange(5), 60)
+    place = np.clip(true[task] + rng.integers(-1, 2, size=300), 0, 3)
+    answers = pd.DataFrame({"task": task, "worker": worker, "label": scale[place]})
+    gold = pd.DataFrame({"task": range(60), "label": scale[true]})
+    answers.to_csv(tmp_path / "labels.csv", index=False)
+    gold.to_csv(tmp_path / "truth.csv", index=False)
+    method = Method("ordered", "deem", {"ordered": True})
+    read = evaluation.evaluate(label_sets.read_folder(tmp_path), method)
+    numbers = LabelSet("numbers", answers, gold.set_index("task")["label"])
+    plain = evaluation.evaluate(numbers, method)
+    assert (read.status, read.reason) == (plain.status, plain.reason) == ("ok", "")
+    for name in ("accuracy", "label_accuracy", "log_loss", "brier", "ece", "macro_f1"):
+        assert read.measures[name] == pytest.approx(plain.measures[name], abs=1e-12)
+    named = LabelSet(
+        "named", answers.assign(label="level " + answers["label"].astype(str)), gold["label"]
+    )
+    assert evaluation.evaluate(named, method).status == "refused"
 
 
 def test_by_hand() -> None:
