@@ -126,7 +126,8 @@ def two_levels(
 ) -> Interval:
     """Return the mean over sets of the means of their values, with an interval: sets are drawn anew.
 
-    ``drawn`` gives the mean of one set's values in each of N_BOOTSTRAP draws of these.
+    ``drawn`` gives the mean of one set's values in each of N_BOOTSTRAP draws of these. A set that is drawn twice brings
+    the same draw of its values both times: the interval is wider than with a draw for each time.
     """
     rng = np.random.default_rng(seed)
     draws = np.stack([drawn(part, rng) for part in parts])  # (sets, N_BOOTSTRAP)
