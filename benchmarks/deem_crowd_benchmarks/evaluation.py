@@ -56,9 +56,17 @@ class Evaluation:
 
 
 def evaluate_alone(
-    begin: Callable[[], None], data: LabelSet | Source, method: Method, seed: int, threads: int
+    begin: Callable[[], None],
+    data: LabelSet | Source,
+    method: Method,
+    seed: int,
+    method_seed: int,
+    threads: int,
 ) -> Evaluation:
-    """Do what :func:`evaluate` does, in a process made for it (see :mod:`deem_crowd_benchmarks.isolation`)."""
+    """Do what :func:`evaluate` does, in a process made for it (see :mod:`deem_crowd_benchmarks.isolation`).
+
+    ``seed`` draws the data, where they are drawn here; ``method_seed`` goes to the method.
+    """
     label_set = data.load(seed) if isinstance(data, Source) else data
     import threadpoolctl  # type: ignore[import-untyped]
     import torch
@@ -67,9 +75,9 @@ def evaluate_alone(
     with threadpoolctl.threadpool_limits(threads):
         begin()  # a first fit that hangs meets the limit as well; the clock starts anew below
         with contextlib.suppress(Exception):  # the measured fit will say it
-            _warm_up(method, seed)
+            _warm_up(method, method_seed)
         begin()
-        return evaluate(label_set, method, seed)
+        return evaluate(label_set, method, method_seed)
 
 
 def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
