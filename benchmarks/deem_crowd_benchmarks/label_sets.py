@@ -19,6 +19,7 @@ from deem_crowd.plugins.discovery import hint
 from deem_crowd.runtime.warning import warn
 from deem_crowd_benchmarks.label_set import COLUMNS, LabelSet, Source
 from deem_crowd_benchmarks.scorable import scorable
+from deem_crowd_benchmarks.texts import as_text, refuse_gaps, without_points
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 _TRUTH = (
@@ -91,7 +92,8 @@ def sources(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ParameterError(
-            f"{len(twice)} names stand for more than one label set ({first_few(twice)}): rename the folders."
+            f"{counted(len(twice), 'name stands', 'names stand')} for more than one label set ({first_few(twice)}): "
+            "rename the folders."
         )
     return listed
 
@@ -190,8 +192,8 @@ def _in_folder(folder: Path) -> Iterator[Source]:
         )
     if without:
         warn(
-            f"{len(without)} of {len(inner)} label sets in {folder} are left out, for want of true labels: "
-            f"{first_few(without)}. {_TRUTH}",
+            f"{len(without)} of {len(inner)} label sets in {folder} {'is' if len(without) == 1 else 'are'} left out, "
+            f"for want of true labels: {first_few(without)}. {_TRUTH}",
             DataWarning,
         )
     kind = folder.resolve().name
@@ -223,19 +225,19 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
         remedy = f" {_TRUTH}" if lacking == "truth" else ""
         raise DataError(f"{folder} has no {lacking}.csv[.gz] or {lacking}.parquet.{remedy}")
     read = read_long(str(labels))[list(COLUMNS)]
-    _refuse_gaps(read, labels)
+    refuse_gaps(read, labels)
     if read.empty:
         raise DataError(f"{labels} holds no answers.")
-    answers = read.apply(_as_text).drop_duplicates(ignore_index=True)
+    answers = read.apply(as_text).drop_duplicates(ignore_index=True)
     gold = read_table(str(truth))
     for column in ("task", "label"):
         if column not in gold.columns:
             raise DataError(f"{truth} has no column {column!r}; found {first_few(gold.columns)}.")
     gold = gold.dropna(subset=["label"])[["task", "label"]]
-    _refuse_gaps(gold, truth)
+    refuse_gaps(gold, truth)
     if gold.empty:
         raise DataError(f"{truth} holds no true label. {_TRUTH}")
-    gold = gold.apply(_as_text).drop_duplicates()
+    gold = gold.apply(as_text).drop_duplicates()
     twice = gold["task"][gold["task"].duplicated()].unique()
     if len(twice):
         raise DataError(
@@ -243,34 +245,10 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
             "for each."
         )
     given = pd.Index(answers["label"].unique())
-    true = _without_points(gold.set_index("task")["label"], given)
+    true = without_points(gold.set_index("task")["label"], given)
     true = scorable(true, pd.Index(answers["task"].unique()), given, str(truth))
     features = _features_in(folder, answers["task"])
     return LabelSet(folder.resolve().name, answers, true, kind, features=features)
-
-
-def _refuse_gaps(table: pd.DataFrame, path: Path) -> None:
-    """Refuse rows of a file in which something is missing: as text it would be a name like any other."""
-    for name, column in table.items():
-        gaps = table.index[column.isna().to_numpy()]
-        if len(gaps):
-            raise DataError(
-                f"{path}: column {name!r} is missing in {len(gaps):,} of {counted(len(table), 'row')} "
-                f"({'row' if len(gaps) == 1 else 'rows'} {first_few(gaps)}; the first is row 0). Drop those rows."
-            )
-
-
-def _without_points(gold: pd.Series, given: pd.Index) -> pd.Series:
-    """Return true labels such as 2.0 as the 2 that workers gave: tables with gaps are written so."""
-    whole = gold.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
-    return gold.where(gold.isin(given) | ~whole.isin(given), whole)
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    """Return a column as text; whole numbers have no point, which is all that a missing value beside them adds."""
-    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
-        column = column.astype("int64")
-    return column.astype(str)
 
 
 def _features_in(folder: Path, tasks: pd.Series) -> pd.DataFrame | None:
@@ -285,7 +263,7 @@ def _features_in(folder: Path, tasks: pd.Series) -> pd.DataFrame | None:
     index = pd.Index(read_table(str(names)).iloc[:, 0].astype(str), name="task")
     if len(index) != len(x):
         raise DataError(
-            f"{folder}: {len(x)} rows of features and {len(index)} tasks in {names.name}."
+            f"{folder}: {counted(len(x), 'row')} of features and {counted(len(index), 'task')} in {names.name}."
         )
     frame = pd.DataFrame(x, index=index)
     return frame.loc[frame.index.isin(tasks)]

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from sklearn import metrics
 
-from deem_crowd.exceptions import DataError, first_few
+from deem_crowd.exceptions import DataError, counted, first_few
 
 CLIP = 1e-15
 """No probability counts as less: one wrong certainty would cost infinitely much."""
@@ -320,7 +320,7 @@ def _known(
     if not gold.index.is_unique:
         twice = gold.index[gold.index.duplicated()].unique()
         raise DataError(
-            f"gold names {len(twice)} tasks more than once ({first_few(twice)}): keep one row per task."
+            f"gold names {counted(len(twice), 'task')} more than once ({first_few(twice)}): keep one row per task."
         )
     given = gold[gold.notna().to_numpy()]
     rows = tasks.get_indexer(given.index)
@@ -336,7 +336,7 @@ def _probabilities(
     absent = np.isnan(values).any(axis=1)
     if absent.any():
         raise DataError(
-            f"{int(absent.sum())} tasks have no probabilities "
+            f"{counted(int(absent.sum()), 'task has', 'tasks have')} no probabilities "
             f"({first_few(probas.index[rows[absent]])})."
         )
     return values, probas.columns.get_indexer(pd.Index(known, tupleize_cols=False))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deem_crowd.exceptions import ParameterError, first_few
+from deem_crowd.exceptions import ParameterError, counted, first_few
 from deem_crowd.plugins import registry
 from deem_crowd.plugins.discovery import hint
 
@@ -97,7 +97,8 @@ def methods(given: str | Sequence[str | Method]) -> list[Method]:
     labels = [m.label for m in listed]
     if twice := sorted({x for x in labels if labels.count(x) > 1}):
         raise ParameterError(
-            f"{len(twice)} labels stand for several methods ({first_few(twice)}); write LABEL=NAME(…)."
+            f"{counted(len(twice), 'label stands', 'labels stand')} for several methods ({first_few(twice)}); write "
+            "LABEL=NAME(…)."
         )
     return listed
 

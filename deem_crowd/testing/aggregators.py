@@ -63,8 +63,8 @@ class _AggregatorChecks(_InputChecks):
         tasks = set(self.data["task"])
         self.checks.require(
             self.are_tasks(labels),
-            f"labels for {len(labels)} entries, {len(set(labels.index) & tasks)} of them tasks, where there are "
-            f"{len(tasks)} tasks.",
+            f"labels for {counted(len(labels), 'entry', 'entries')}, {len(set(labels.index) & tasks)} of them tasks, "
+            f"where there are {len(tasks)} tasks.",
             "Label every task once, under its own id; a method that leaves tasks open says abstains = True.",
         )
         self.checks.require(
@@ -260,7 +260,7 @@ class _AggregatorChecks(_InputChecks):
             changed = differing(self.labelled(shuffled), first)
             self.checks.require(
                 changed == 0,
-                f"with the rows in another order {changed} labels are others.",
+                f"with the rows in another order {counted(changed, 'label is another', 'labels are others')}.",
                 "Let nothing depend on the order of rows: sort ids, break ties by label.",
             )
 
@@ -276,7 +276,8 @@ class _AggregatorChecks(_InputChecks):
             changed = differing(labels, first)
             self.checks.require(
                 changed == 0,
-                f"on a crowd with tied votes {changed} labels are others when the rows come in another order.",
+                f"on a crowd with tied votes {counted(changed, 'label is another', 'labels are others')} when the rows "
+                "come in another order.",
                 "Break ties by label, not by row, and do not let rounding decide: of the labels within 1e-6 of the "
                 "best take the first.",
             )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deem_crowd.exceptions import counted
 from deem_crowd.runtime.cached import cached_property
 from deem_crowd.testing.conformance import Checks, check
 
@@ -109,7 +110,7 @@ class _InputChecks:
         wrong = differing(labels, expected)
         self.checks.require(
             wrong == 0,
-            f"with numbers for ids and labels {wrong} labels are others.",
+            f"with numbers for ids and labels {counted(wrong, 'label is another', 'labels are others')}.",
             "Treat ids and labels as names, whatever their dtype.",
         )
         self.checks.require(
@@ -130,7 +131,7 @@ class _InputChecks:
             wrong = differing(labels, names.map(other))
             self.checks.require(
                 wrong == 0,
-                f"with labels {cat!r} and {dog!r} {wrong} labels are others.",
+                f"with labels {cat!r} and {dog!r} {counted(wrong, 'label is another', 'labels are others')}.",
                 "Any text is a label; keep labels out of column names.",
             )
 

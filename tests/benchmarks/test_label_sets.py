@@ -117,7 +117,7 @@ def test_what_there_is_not(tmp_path) -> None:
         sources("law:treee")
     with pytest.raises(ParameterError, match="crowd-kit has no data set 'relevance-3'"):
         sources("crowdkit:relevance-3")[0].load(0)
-    with pytest.raises(ParameterError, match="more than one label set .'tree'"):
+    with pytest.raises(ParameterError, match="^1 name stands for more than one label set .'tree'"):
         sources(["law:tree", "law"])
 
 
@@ -303,7 +303,7 @@ def test_methods_as_text() -> None:
     ("text", "words"),
     [
         ("dss", "did you mean 'ds'"),
-        ("ds, ds", "stand for several methods .'ds'"),
+        ("ds, ds", "1 label stands for several methods .'ds'"),
         ("deem(hidden_dim)", "is no PARAMETER=VALUE"),
         ("deem(hidden_dim=2", "brackets that do not match"),
         ("a b", "is no NAME"),
@@ -350,6 +350,10 @@ def test_sets_without_truth_are_left_out_and_named(tmp_path) -> None:
         found = sources(tmp_path)
     assert [source.name for source in found] == ["one"]
     assert len(found[0].load(0).gold) == 2
+    _set(tmp_path / "others" / "one")
+    _set(tmp_path / "others" / "two", truth=False)
+    with pytest.warns(DataWarning, match=r"1 of 2 label sets in .* is left out"):
+        sources(tmp_path / "others")
 
 
 def test_a_folder_in_which_no_set_has_truth_is_refused(tmp_path) -> None:
