@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import peers
 import pytest
-from conforming import AFTER, Vote
+from conforming import AFTER, Absent, Unsure, Vote
 
 import deem_crowd
 from deem_crowd.exceptions import ParameterError
@@ -106,31 +106,6 @@ class ArrayOfProbas(Vote):
     def fit(self, data):
         super().fit(data)
         self.probas_ = self.probas_.to_numpy()
-        return self
-
-
-class Unsure(Vote):
-    """Leaves tasks open whose votes are close, with a missing label."""
-
-    abstains = True
-
-    def fit(self, data):
-        super().fit(data)
-        votes = np.sort(self.probas_.to_numpy(), axis=1)
-        if votes.shape[1] > 1:
-            self.labels_ = self.labels_.where(votes[:, -1] - votes[:, -2] > 0.3)
-        return self
-
-
-class Absent(Vote):
-    """Leaves tied tasks out of the result."""
-
-    abstains = True
-
-    def fit(self, data):
-        super().fit(data)
-        tied = (self.probas_.eq(self.probas_.max(axis=1), axis=0)).sum(axis=1) > 1
-        self.labels_, self.probas_ = self.labels_[~tied], self.probas_[~tied]
         return self
 
 

@@ -79,7 +79,7 @@ def test_a_missing_label_is_wrong() -> None:
 def test_missing_probabilities_are_refused_with_the_task() -> None:
     probas = PROBAS.copy()
     probas.loc["t2"] = float("nan")
-    with pytest.raises(DataError, match="1 tasks have no probabilities.*'t2'"):
+    with pytest.raises(DataError, match="1 task has no probabilities.*'t2'"):
         log_loss(probas, GOLD)
 
 

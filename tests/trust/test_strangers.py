@@ -262,10 +262,7 @@ def test_probabilities_that_are_none_are_not_written(folder: Path) -> None:
     assert "no distribution for 4 tasks ('t0', 't1', 't2', 't3')" in result.stderr
     result = call("aggregate", "a.csv", "--method", "array", "-o", "l.csv", "--proba", "p.csv")
     assert result.exit_code == 1
-    assert (
-        "probas_ is a ndarray, not a DataFrame (index task, a column for each label)"
-        in result.stderr
-    )
+    assert "probas_ is a ndarray, not a DataFrame (index task, a column for" in result.stderr
     assert not Path("l.csv").exists()
 
 
