@@ -94,7 +94,8 @@ def _run(
             result = Result(
                 method, returned.labels, returned.probas, seconds, *_scores(returned, gold)
             )
-            for said in filter(None, (returned.open(), returned.against_probabilities())):
+            against = "" if gold is None else returned.against_probabilities()  # which scores go by
+            for said in filter(None, (returned.open(), against)):
                 warnings.warn(said, DataWarning, stacklevel=1)
         except KeyboardInterrupt:
             raise
