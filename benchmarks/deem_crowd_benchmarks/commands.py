@@ -185,6 +185,11 @@ def benchmark(
             console.print(part)
         if table.note:
             console.print(table.note, style="dim", highlight=False)
+    if summary.warnings:
+        shell.warn(
+            f"{counted(len(summary.warnings), 'warning')} of runs, which {reports.MARKDOWN} lists, such as: "
+            f"{summary.warnings[0]}"
+        )
     for name in (reports.HTML, reports.MARKDOWN, "results.jsonl"):
         files.say_written(f"{out}/{name}")
 

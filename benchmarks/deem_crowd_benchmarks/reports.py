@@ -154,6 +154,8 @@ def markdown(summary: Summary, rows: Sequence[Row]) -> str:
         parts += [f"## {table.title}", "\n".join(lines)]
         if table.note:
             parts.append(_md(table.note))
+    if summary.warnings:
+        parts += ["## Warnings", "\n".join(f"- {_md(said)}" for said in summary.warnings)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -174,7 +176,7 @@ def html(summary: Summary, rows: Sequence[Row], out: Path, reference: str | None
         figures=pictures(summary, rows, out, reference),
         details=summary.details,
         failures=summary.failures,
-        warnings=_warnings(rows),
+        warnings=summary.warnings,
     )
 
 
@@ -269,14 +271,6 @@ def _confusions(rows: Sequence[Row], shown: Sequence[str]) -> list[Picture]:
             )
             return [Picture("Confusion matrices", caption, figures.confusion_matrices(row))]
     return []
-
-
-def _warnings(rows: Sequence[Row]) -> list[str]:
-    said: dict[str, None] = {}
-    for row in rows:
-        for text in row.get("warnings", []):
-            said[f"{row['set']}, {row['method']}: {text}"] = None
-    return list(said)
 
 
 def _md(text: str) -> str:

@@ -39,6 +39,8 @@ class Summary:
     accuracies : DataFrame, index (kind, set), columns methods
     decisions : list of Table
         Of the suites ``labelling``, ``suspects`` and ``coverage``.
+    warnings : list of str
+        What runs said beside their results, each after its set and method.
     """
 
     overview: Table | None
@@ -49,6 +51,7 @@ class Summary:
     ranking: statistics.Ranking
     accuracies: pd.DataFrame
     decisions: list[Table] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def summarise(rows: Sequence[Row], out: Path, reference: str | None = None) -> Summary:
@@ -84,6 +87,7 @@ def summarise(rows: Sequence[Row], out: Path, reference: str | None = None) -> S
         statistics.ranking(accuracies) if len(accuracies) else statistics.ranking(pd.DataFrame()),
         accuracies,
         decision_tables.tables(rows),
+        _warnings(rows),
     )
 
 
@@ -347,6 +351,13 @@ def _failures(rows: Sequence[Row]) -> Table | None:
     for key, sets in grouped.items():
         table.rows.append([*key, str(len(sets)), ", ".join(dict.fromkeys(sets))])
     return table
+
+
+def _warnings(rows: Sequence[Row]) -> list[str]:
+    said = [
+        f"{row['set']}, {row['method']}: {text}" for row in rows for text in row.get("warnings", [])
+    ]
+    return list(dict.fromkeys(said))
 
 
 def _mean(column: pd.Series, form: str, scale: float = 1, geometric: bool = False) -> str:

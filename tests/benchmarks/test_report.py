@@ -119,6 +119,26 @@ def test_a_method_that_fails_on_the_hard_sets_gains_nothing(tmp_path) -> None:
     assert "Methods that failed on some sets stand where" in found.note
 
 
+def test_warnings_of_runs_are_not_for_the_page_alone(tmp_path) -> None:
+    row = {
+        "key": "k",
+        "kind": "k",
+        "set": "s",
+        "method": "m",
+        "seed": 0,
+        "threads": 1,
+        "digest": "",
+    }
+    rows = [
+        {**row, "status": "ok", "accuracy": 0.5, "warnings": ["1 label is not *the* likeliest"]}
+    ] * 2
+    found = summary.summarise(rows, tmp_path)
+    assert found.warnings == ["s, m: 1 label is not *the* likeliest"]
+    written = reports.markdown(found, rows)
+    assert written.endswith("## Warnings\n\n- s, m: 1 label is not \\*the\\* likeliest\n")
+    assert found.warnings[0] in reports.html(found, rows, tmp_path)
+
+
 def test_all_numbers_of_the_details_come_from_rows(out) -> None:
     rows = runs.read_rows(out)
     found = summary.summarise(rows, out)
