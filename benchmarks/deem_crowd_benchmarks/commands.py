@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from deem_crowd_benchmarks.comparison import Result
     from deem_crowd_benchmarks.comparison_table import Column
+    from deem_crowd_benchmarks.summary import Summary
 
 
 @hookimpl
@@ -154,7 +155,7 @@ def benchmark(
     retry: Annotated[bool, typer.Option("--retry", help="Do again what failed before.")] = False,
 ) -> None:
     """Compare aggregators on many label sets: a table here, results.jsonl, report.md and report.html in --out."""
-    from deem_crowd_benchmarks import reports, suites
+    from deem_crowd_benchmarks import suites
 
     with shell.progress("benchmark", "runs") as bar:
 
@@ -179,6 +180,13 @@ def benchmark(
                 )
         except (ParameterError, OverwriteError) as error:
             raise typer.BadParameter(str(error)) from error
+    _tell(summary, out)
+
+
+def _tell(summary: Summary, out: str) -> None:
+    """Print the tables of a benchmark, and say what was written."""
+    from deem_crowd_benchmarks import reports
+
     console = shell.console()
     for table in reports.tables_of(summary):
         for part in reports.rich_tables(table, console.width):
