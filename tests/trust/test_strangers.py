@@ -252,7 +252,7 @@ def test_authors_are_told_to_say_that_a_method_abstains(folder: Path) -> None:
             labels = data.groupby("task")["label"].first().rename("agg_label")
             return labels.where(labels.index != labels.index[0])
 
-    with pytest.raises(ConformanceError, match="1 tasks have a missing label. .* abstains = True"):
+    with pytest.raises(ConformanceError, match="1 task has a missing label. .* abstains = True"):
         check_aggregator(Open)
 
 
