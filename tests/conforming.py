@@ -1,7 +1,8 @@
-"""An aggregator that keeps the contract, for faults to be planted in, and the checks that come after the last."""
+"""Aggregators that keep the contract, for faults to be planted in, and the checks that come after the last."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 
@@ -18,6 +19,31 @@ class Vote:
 
     def fit_predict(self, data):
         return self.fit(data).labels_
+
+
+class Unsure(Vote):
+    """Leaves tasks open whose votes are close, with a missing label."""
+
+    abstains = True
+
+    def fit(self, data):
+        super().fit(data)
+        votes = np.sort(self.probas_.to_numpy(), axis=1)
+        if votes.shape[1] > 1:
+            self.labels_ = self.labels_.where(votes[:, -1] - votes[:, -2] > 0.3)
+        return self
+
+
+class Absent(Vote):
+    """Leaves tied tasks out of the result."""
+
+    abstains = True
+
+    def fit(self, data):
+        super().fit(data)
+        tied = (self.probas_.eq(self.probas_.max(axis=1), axis=0)).sum(axis=1) > 1
+        self.labels_, self.probas_ = self.labels_[~tied], self.probas_[~tied]
+        return self
 
 
 AFTER = ("standard output", "standard error", "settings of the process")

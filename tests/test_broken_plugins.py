@@ -62,6 +62,8 @@ RUBBISH = {
     "['vote']": r"returned \['vote'\], not a mapping",
     "{1: print}": r"returned a name that is no text: 1",
     "{'': print}": r"returned a name that is no text: ''",
+    "{'my vote': print}": r"returned the name 'my vote', which no command could be told: names are letters",
+    "{'a,b': print}": r"returned the name 'a,b', which no command could be told",
     "{'vote': 3}": r"returned under 'vote' neither a callable nor .*: 3",
     "{'vote': 'a.module.without.attribute'}": r"returned under 'vote' neither a callable nor",
     "{'vote': ('a:b',)}": r"returned under 'vote' neither a callable nor .*: \('a:b',\)",

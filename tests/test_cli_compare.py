@@ -27,6 +27,21 @@ def test_compare_with_gold(folder: Path) -> None:
     assert "TypeError" in rows["gold-mv"]  # it wants gold to learn from; a row, not the end
 
 
+def test_compare_names_true_labels_that_no_worker_gave(folder: Path) -> None:
+    gold = pd.DataFrame({"task": list(TRUTH), "label": list(TRUTH.values())})
+    gold.loc[0, "label"] = "Unheard of"
+    (folder / "gold.csv").write_text(csv(gold))
+    result = call("compare", "answers.csv", "--gold", "gold.csv", "--methods", "mv")
+    assert result.exit_code == 0, result.stderr
+    said = " ".join(result.stderr.split())
+    assert "gold: 1 of 12 true labels is of a class that no worker gave ('Unheard of')" in said
+    gold["label"] = gold["label"].str.swapcase()
+    (folder / "gold.csv").write_text(csv(gold))
+    result = call("compare", "answers.csv", "--gold", "gold.csv", "--methods", "mv")
+    failed(result, 1)
+    assert "no worker gave any of its true labels" in " ".join(result.stderr.split())
+
+
 def test_compare_without_gold(folder: Path) -> None:
     result = call("compare", "answers.csv", "--methods", "deem,ds")
     assert result.exit_code == 0, result.stderr
@@ -56,6 +71,10 @@ def test_a_method_agrees_with_itself_and_ties_are_explained(folder: Path) -> Non
 def test_compare_refuses_what_it_cannot_do(folder: Path) -> None:
     failed(call("compare", "answers.csv", "--methods", "deem,nobody"), 2)
     failed(call("compare", "answers.csv", "--methods", " , "), 2)
+    for text in ("ds(n_iter=5)", "short=ds(n_iter=5, tol=0)"):  # as in benchmark --methods
+        result = call("compare", "answers.csv", "--methods", f"deem,{text}")
+        failed(result, 2)
+        assert "Parameters go into --set ds.NAME=VALUE" in " ".join(result.stderr.split())
     failed(call("compare", "-", stdin="task,worker,label\n"), 1)
 
 
@@ -93,12 +112,3 @@ def test_what_reading_said_is_not_said_again_by_each_method(folder: Path) -> Non
     frame.to_csv("answers.csv", index=False)
     result = call("compare", "answers.csv", "--methods", "deem,mv")
     assert result.stderr.count("may stand for a missing answer") == 1
-
-
-def test_gold_of_a_class_that_nobody_gave_is_said_to_count_as_wrong(folder: Path) -> None:
-    gold = pd.DataFrame({"task": list(TRUTH)[:3], "label": ["ibex", *list(TRUTH.values())[1:3]]})
-    (folder / "gold.csv").write_text(csv(gold))
-    result = call("compare", "answers.csv", "--gold", "gold.csv", "--methods", "mv")
-    said = " ".join(result.stderr.split())
-    assert "--gold holds 1 label that no worker gave: 'ibex'" in said
-    assert "count as wrong" in said

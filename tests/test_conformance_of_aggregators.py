@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import peers
 import pytest
-from conforming import AFTER, Vote
+from conforming import AFTER, Absent, Unsure, Vote
 
 import deem_crowd
 from deem_crowd.exceptions import ParameterError
@@ -100,6 +100,34 @@ class Contrary(Vote):
         super().fit(data)
         self.probas_ = 1 - self.probas_
         return self
+
+
+class ArrayOfProbas(Vote):
+    def fit(self, data):
+        super().fit(data)
+        self.probas_ = self.probas_.to_numpy()
+        return self
+
+
+class UnsaidAbsent(Absent):
+    abstains = False
+
+    def fit(self, data):
+        super().fit(data)
+        self.labels_ = self.labels_.iloc[1:]
+        return self
+
+
+class UnsureAgainstProbas(Unsure):
+    def fit(self, data):
+        super().fit(data)
+        self.probas_ = 1 - self.probas_
+        return self
+
+
+@pytest.mark.parametrize("kind", [Unsure, Absent])
+def test_a_method_that_leaves_tasks_open_can_keep_the_contract(kind) -> None:
+    assert "ties" in check_aggregator(kind, accuracy=0.7)
 
 
 class Spoils(Vote):
@@ -254,6 +282,13 @@ def test_the_vote_keeps_the_contract() -> None:
         (Invents, "labels", "labels nobody gave: .*lynx"),
         (Unnormalised, "probabilities", "away from 1. Normalise"),
         (Contrary, "probabilities", "not the likeliest of their row"),
+        (UnsureAgainstProbas, "probabilities", "labels are not the likeliest of their row"),
+        (
+            UnsaidAbsent,
+            "labels",
+            "59 of them tasks.* a method that leaves tasks open says abstains",
+        ),
+        (ArrayOfProbas, "probabilities", "probas_ is a ndarray, not a DataFrame. Index it by task"),
         (Silent, "labels", "raised AttributeError"),
         (Seeds, "repeatable", "global random state of random changed"),
         (Wanders, "fit and fit_predict agree|repeatable", "seeded by a parameter"),
@@ -322,6 +357,10 @@ def spoilt(**changes):
         ("skills", {"skills_": lambda s: -s}),
         ("skills", {"skills_": lambda s: 1 / s * float("nan")}),
         ("skills", {"skills_": lambda s: s[1:]}),
+        ("skills", {"skills_": lambda s: s.to_frame()}),
+        ("skills", {"skills_": lambda s: s.map("skill {}".format)}),
+        ("errors", {"errors_": lambda e: e.to_numpy()}),
+        ("errors", {"errors_": lambda e: e.astype(object).map("{}".format).map("p {}".format)}),
         ("errors", {"errors_": lambda e: 1 - e}),
         ("errors", {"errors_": lambda e: e * 2}),
         ("errors", {"errors_": lambda e: e.iloc[2:]}),
@@ -335,6 +374,7 @@ def test_spoilt_skills_errors_and_priors_are_found(check, changes) -> None:
     with pytest.raises(ConformanceError) as error:
         check_aggregator(spoilt(**changes), skip=others)
     assert error.value.check == check
+    assert "it raised" not in str(error.value)  # a fault is named, not stumbled over
 
 
 def check_names() -> list[str]:

@@ -15,7 +15,7 @@ from deem_crowd.testing import ConformanceError, check_sampler
 def test_built_in_samplers(name) -> None:
     passed = check_sampler(deem_crowd.samplers()[name].load(), n_steps=50, n_chains=3000)
     assert "reaches the distribution" in passed
-    assert len(passed) == 12
+    assert len(passed) == 13
 
 
 class Fills(Gibbs):
@@ -38,6 +38,22 @@ class InPlace(Gibbs):
     def sample(self, energy, state, mask, n_steps, generator):
         state.copy_(super().sample(energy, state, mask, n_steps, generator))
         return state.clone()
+
+
+class SpoilsMask(Gibbs):
+    def sample(self, energy, state, mask, n_steps, generator):
+        drawn = super().sample(energy, state, mask, n_steps, generator)
+        mask[:] = True
+        return drawn
+
+
+class NeedsGradients(Sampler):
+    """Takes a slope as torch takes one outside of training."""
+
+    def sample(self, energy, state, mask, n_steps, generator):
+        answers = base.one_hot(state, energy.n_classes, energy.dtype).requires_grad_(True)
+        torch.autograd.grad(energy.free_energy(answers).sum(), answers)
+        return GibbsWithGradients().sample(energy, state, mask, n_steps, generator)
 
 
 class Moves(Gibbs):
@@ -114,6 +130,12 @@ class Raises(Sampler):
         ),
         (Global, "draws from the generator alone", "global random state of torch changed"),
         (InPlace, "leaves its input alone", "changed in place. Return a new tensor"),
+        (SpoilsMask, "leaves its input alone", "the mask it was given was changed in place"),
+        (
+            NeedsGradients,
+            "runs without gradients",
+            "training calls it under torch.no_grad.* within 'with torch.enable_grad",
+        ),
         (Moves, "leaves its input alone", "n_steps=0 changed the state"),
         (
             Uniform,
@@ -128,7 +150,7 @@ class Raises(Sampler):
         (Overcounts, "counts what it accepts", "its acceptance is 2.0. Call self._count"),
         (Remembers, "counts what it accepts", "reset.. does not forget"),
         (NeverRefuses, "says what it cannot serve", "Begin sample.. with self.require"),
-        (Raises, "keeps the mask", "it raised RuntimeError: not today"),
+        (Raises, "runs without gradients", "it raised RuntimeError: not today"),
         (lambda: 3, "is a sampler", "it makes a int. Derive from deem_crowd.samplers.Sampler"),
     ],
 )

@@ -164,7 +164,8 @@ def test_a_name_claimed_twice_is_an_error_that_names_both(site: Site) -> None:
     both = r"'vote' comes from plugin 'acme' of acme 1\.1 and from plugin 'bolt' of bolt 2\.2"
     with pytest.raises(PluginError, match=both) as caught:
         deem_crowd.create("vote")
-    assert DENY in str(caught.value)
+    remedy = f"Uninstall acme or bolt, or set {DENY}=acme or {DENY}=bolt."
+    assert str(caught.value).endswith(f"none of them gets the name. {remedy}")
     assert registry.clashes() == (str(caught.value),)
     # Nobody gets the name, and what does not clash goes on working.
     assert "vote" not in deem_crowd.aggregators()
@@ -177,8 +178,25 @@ def test_a_built_in_name_cannot_be_taken(site: Site, monkeypatch: pytest.MonkeyP
     site.install("acme", VOTE.replace('"vote"', '"deem"'))
     with pytest.raises(
         PluginError, match=r"'deem' comes from .* of acme 1\.0 and .* of deem-crowd "
-    ):
+    ) as caught:
         deem_crowd.create("deem")
+    # not "one of them": without deem-crowd nothing would be left
+    assert str(caught.value).endswith(f". Uninstall acme, or set {DENY}=acme.")
+
+
+def test_a_remedy_that_works_where_one_package_claims_a_name_twice(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("acme", VOTE)
+    (info,) = site.folder.glob("acme-*.dist-info")
+    (info / "entry_points.txt").write_text("[deem_crowd]\nfirst = acme\nsecond = acme\n")
+    registry.reload()
+    with pytest.raises(PluginError, match=f"Set {DENY}=first or {DENY}=second") as caught:
+        deem_crowd.create("vote")
+    assert "ninstall" not in str(caught.value)
+    monkeypatch.setenv(DENY, "deem-crowd,second")
+    registry.reload()
+    assert "vote" in deem_crowd.aggregators()
 
 
 def test_denying_one_of_two_rivals_settles_the_matter(

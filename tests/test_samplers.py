@@ -348,6 +348,28 @@ def test_what_a_sampler_returns_is_looked_at(returned, words) -> None:
         chains.advance(FIVE, torch.tensor([[0, 1, 0], [2, 0, 3]]), mask, 1)
 
 
+def test_an_error_of_a_sampler_names_it() -> None:
+    class Explodes(Counter):
+        def sample(self, energy, state, mask, n_steps, generator):
+            raise self.error
+
+    sampler = Explodes()
+    chains = Chains(torch.arange(4), sampler, 0.0, torch.Generator().manual_seed(0))
+    call = FIVE, torch.arange(4)[:, None], torch.ones((4, 1), dtype=torch.bool), 1
+    sampler.error = ZeroDivisionError("my chain exploded")
+    words = (
+        r"sampler Explodes raised ZeroDivisionError: my chain exploded\. .*check_sampler\(Explodes"
+    )
+    with pytest.raises(PluginError, match=words) as caught:
+        chains.advance(*call)
+    assert caught.value.__cause__ is sampler.error
+    for error in (UnsupportedError("not this model"), MemoryError(), KeyboardInterrupt()):
+        sampler.error = error
+        with pytest.raises(type(error)) as caught:
+            chains.advance(*call)
+        assert caught.value is error
+
+
 def test_chains_restart_from_the_data() -> None:
     labels = torch.arange(4) % 4
     mask = torch.ones((4, 1), dtype=torch.bool)

@@ -12,7 +12,7 @@ from deem_crowd.cli import files, intake, shell
 from deem_crowd.cli.known import known_labels
 from deem_crowd.cli.options import SetOption, reads_answers
 from deem_crowd.cli.results import answered
-from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, counted, first_few
+from deem_crowd.exceptions import DataError, OverwriteError, ParameterError, counted
 from deem_crowd.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deem_crowd.data.answers import Answers
     from deem_crowd_benchmarks.comparison import Result
     from deem_crowd_benchmarks.comparison_table import Column
+    from deem_crowd_benchmarks.summary import Summary
 
 
 @hookimpl
@@ -69,6 +70,7 @@ def compare(
     """Run several methods on the same answers, in a table: accuracy with gold, agreement without."""
     from deem_crowd_benchmarks.comparison import each
     from deem_crowd_benchmarks.comparison_table import ACCURACY, LOG_LOSS, SECONDS, comparison_table
+    from deem_crowd_benchmarks.scorable import check_classes
 
     named = [name.strip() for name in methods.split(",") if name.strip()]
     if not named:
@@ -86,7 +88,7 @@ def compare(
     if known is not None and not len(known):
         raise DataError("gold has no label for any task that has answers.")
     if known is not None:
-        _say_strange_gold(known, settled)
+        check_classes(known, settled.classes, "--gold")
     rows = settled if settled.is_soft else settled.to_frame()
     results: list[Result] = []
     # Without gold the vote is the yardstick, asked for or not.
@@ -160,7 +162,7 @@ def benchmark(
     retry: Annotated[bool, typer.Option("--retry", help="Do again what failed before.")] = False,
 ) -> None:
     """Compare aggregators on many label sets: a table here, results.jsonl, report.md and report.html in --out."""
-    from deem_crowd_benchmarks import reports, suites
+    from deem_crowd_benchmarks import suites
 
     with shell.progress("benchmark", "runs") as bar:
 
@@ -185,11 +187,24 @@ def benchmark(
                 )
         except (ParameterError, OverwriteError) as error:
             raise typer.BadParameter(str(error)) from error
+    _tell(summary, out)
+
+
+def _tell(summary: Summary, out: str) -> None:
+    """Print the tables of a benchmark, and say what was written."""
+    from deem_crowd_benchmarks import reports
+
     console = shell.console()
     for table in reports.tables_of(summary):
-        console.print(reports.rich_table(table))
+        for part in reports.rich_tables(table, console.width):
+            console.print(part)
         if table.note:
             console.print(table.note, style="dim", highlight=False)
+    if summary.warnings:
+        shell.warn(
+            f"{counted(len(summary.warnings), 'warning')} of runs, which {reports.MARKDOWN} lists, such as: "
+            f"{summary.warnings[0]}"
+        )
     for name in (reports.HTML, reports.MARKDOWN, "results.jsonl"):
         files.say_written(f"{out}/{name}")
 
@@ -246,13 +261,3 @@ def _doubts(answers: Answers) -> list[str]:
         warnings.simplefilter("always")
         warn_of_doubts(answers, classes_given=False)
     return [str(one.message) for one in caught]
-
-
-def _say_strange_gold(gold: pd.Series, answers: Answers) -> None:
-    """Warn of known labels that no method can give."""
-    strange = gold[~gold.isin(answers.classes)]
-    if len(strange):
-        shell.warn(
-            f"--gold holds {counted(strange.nunique(), 'label')} that no worker gave: {first_few(strange.unique())}. "
-            f"Labels of {counted(len(strange), 'such task')} count as wrong."
-        )

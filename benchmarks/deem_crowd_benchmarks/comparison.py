@@ -15,6 +15,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning, FindingsWarning
 from deem_crowd.plugins import contract, registry
 from deem_crowd_benchmarks import measures
+from deem_crowd_benchmarks.scorable import scorable
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,15 @@ def compare(
     -------
     list of Result
         One per method, in the order given.
+
+    Raises
+    ------
+    DataError
+        If gold can score nothing: it is of other tasks, or of classes that no worker gave.
     """
+    if gold is not None:
+        tasks, given = (pd.Index(data[c].unique(), tupleize_cols=False) for c in ("task", "label"))
+        scorable(gold, tasks, given, "gold")
     return list(each(data, methods, gold))
 
 
@@ -85,14 +94,15 @@ def _run(
             result = Result(
                 method, returned.labels, returned.probas, seconds, *_scores(returned, gold)
             )
-            if left := returned.open():
-                warnings.warn(left, DataWarning, stacklevel=1)
+            against = "" if gold is None else returned.against_probabilities()  # which scores go by
+            for said in filter(None, (returned.open(), against)):
+                warnings.warn(said, DataWarning, stacklevel=1)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a peer may fail in any way
             result = Result(method, error=contract.described(error))
-    said = tuple(dict.fromkeys(str(w.message) for w in caught if matters(w.category)))
-    return Result(**{**result.__dict__, "warnings": said})
+    messages = tuple(dict.fromkeys(str(w.message) for w in caught if matters(w.category)))
+    return Result(**{**result.__dict__, "warnings": messages})
 
 
 def _fit(

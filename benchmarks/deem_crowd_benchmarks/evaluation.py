@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,17 @@ class Evaluation:
 
 
 def evaluate_alone(
-    begin: Callable[[], None], data: LabelSet | Source, method: Method, seed: int, threads: int
+    begin: Callable[[], None],
+    data: LabelSet | Source,
+    method: Method,
+    seed: int,
+    method_seed: int,
+    threads: int,
 ) -> Evaluation:
-    """Do what :func:`evaluate` does, in a process made for it (see :mod:`deem_crowd_benchmarks.isolation`)."""
+    """Do what :func:`evaluate` does, in a process made for it (see :mod:`deem_crowd_benchmarks.isolation`).
+
+    ``seed`` draws the data, where they are drawn here; ``method_seed`` goes to the method.
+    """
     label_set = data.load(seed) if isinstance(data, Source) else data
     import threadpoolctl  # type: ignore[import-untyped]
     import torch
@@ -67,9 +75,9 @@ def evaluate_alone(
     with threadpoolctl.threadpool_limits(threads):
         begin()  # a first fit that hangs meets the limit as well; the clock starts anew below
         with contextlib.suppress(Exception):  # the measured fit will say it
-            _warm_up(method, seed)
+            _warm_up(method, method_seed)
         begin()
-        return evaluate(label_set, method, seed)
+        return evaluate(label_set, method, method_seed)
 
 
 def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
@@ -115,13 +123,16 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
     except MemoryError:  # of many tasks and classes: the labels are there without them
         probas = None
         evaluation.warnings.append("its probabilities do not fit into memory, and are not scored")
+    except Exception as error:
+        evaluation.status = "failed"
+        evaluation.reason = f"when it was asked for probas_: {contract.described(error)}"
+        return evaluation
     try:
         made = contract.checked(labels, probas, tasks, classes)
     except ValueError as error:
         evaluation.status, evaluation.reason = "invalid", str(error)
         return evaluation
-    if left := made.open():
-        evaluation.warnings.append(left)
+    evaluation.warnings += filter(None, (made.open(), made.against_probabilities()))
     evaluation.measures = {"seconds": seconds, "factorize_seconds": _factorize_seconds(answers)}
     if peak is not None:
         evaluation.measures["peak_mb"] = max(peak - before, 0) / 1e6
@@ -144,7 +155,21 @@ def _input(label_set: LabelSet, aggregator: Any) -> Any:
         from deem_crowd_adapters import from_soft_long
 
         return from_soft_long(label_set.soft)
-    return label_set.answers.copy()  # what a method does to its frame is its own affair
+    answers = label_set.answers.copy()  # what a method does to its frame is its own affair
+    if getattr(aggregator, "ordered", False) is True:
+        answers["label"] = _in_order(answers["label"])
+    return answers
+
+
+def _in_order(labels: pd.Series) -> pd.Series:
+    """Return labels that are numbers as text, as files have them, as ordered categories, and others as they are."""
+    names = labels.unique()
+    if not all(isinstance(name, str) for name in names):
+        return labels
+    numbers = pd.to_numeric(pd.Series(names, index=names), errors="coerce")
+    if numbers.isna().any() or not numbers.is_unique:
+        return labels
+    return labels.astype(pd.CategoricalDtype(list(numbers.sort_values().index), ordered=True))
 
 
 def _warm_up(method: Method, seed: int) -> None:
@@ -158,13 +183,13 @@ def _warm_up(method: Method, seed: int) -> None:
 
 
 def _sizes(label_set: LabelSet) -> dict[str, int]:
-    answers = label_set.answers
+    answers, gold = label_set.answers, label_set.gold
     return {
         "n_tasks": int(answers["task"].nunique()),
         "n_workers": int(answers["worker"].nunique()),
         "n_answers": len(answers),
         "n_classes": int(answers["label"].nunique()),
-        "n_gold": int(label_set.gold.notna().sum()),
+        "n_gold": int(gold[gold.index.isin(answers["task"])].notna().sum()),
     }
 
 
@@ -203,11 +228,39 @@ def _measure(
         curve = measures.reliability(probas, gold)
         into["ece"] = curve.error
         evaluation.reliability = {name: getattr(curve, name).tolist() for name in curve._fields}
-    into["test_accuracy"] = _of_new_things(label_set, aggregator)
-    skills = getattr(aggregator, "skills_", None)
-    if isinstance(skills, pd.Series):
-        into["skill_correlation"] = measures.skill_correlation(skills, label_set.answers, gold)
-    evaluation.workers = _confusions(label_set, aggregator)
+    with _not_scored(evaluation, "its classifier"):
+        into["test_accuracy"] = _of_new_things(label_set, aggregator)
+    with _not_scored(evaluation, "skills_"):
+        skills = _shown(aggregator, "skills_", pd.Series, "index worker")
+        if skills is not None:
+            into["skill_correlation"] = measures.skill_correlation(skills, label_set.answers, gold)
+    with _not_scored(evaluation, "errors_"):
+        evaluation.workers = _confusions(label_set, aggregator)
+
+
+@contextlib.contextmanager
+def _not_scored(evaluation: Evaluation, what: str) -> Iterator[None]:
+    """Keep the scores of labels where something beside them cannot be had; a warning says why."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # a stranger's attribute
+        evaluation.warnings.append(f"{what} cannot be scored: {contract.described(error)}")
+
+
+def _shown(aggregator: Any, name: str, kind: type, form: str) -> Any:
+    """Return an attribute of an aggregator, None if it has none.
+
+    Raises
+    ------
+    PluginError
+        If it is of another type.
+    """
+    value = getattr(aggregator, name, None)
+    if value is None or isinstance(value, kind):
+        return value
+    raise PluginError(f"it is a {type(value).__name__}, not a {kind.__name__} ({form}).")
 
 
 def _of_new_things(label_set: LabelSet, aggregator: Any) -> float:
@@ -227,11 +280,8 @@ def _confusions(label_set: LabelSet, aggregator: Any) -> list[dict[str, Any]]:
     n_workers = answers["worker"].nunique()
     if len(classes) > MAX_CLASSES_SHOWN or n_workers * len(classes) ** 2 > 10**6:
         return []
-    try:
-        errors = getattr(aggregator, "errors_", None)
-    except Exception:  # a stranger's property
-        errors = None
-    if not isinstance(errors, pd.DataFrame) or errors.index.nlevels != 2:
+    errors = _shown(aggregator, "errors_", pd.DataFrame, "index worker and label")
+    if errors is None or errors.index.nlevels != 2:
         return []
     true = gold.reindex(answers["task"]).to_numpy(object)
     shown = []

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from deem_crowd_benchmarks.runs import Row
-from deem_crowd_benchmarks.statistics import Interval, Ranking
+from deem_crowd_benchmarks.statistics import Interval, Ranking, standing
 from deem_crowd_benchmarks.summary import SCALE, scaling_points
 
 WIDTH = 6.4
@@ -40,7 +40,7 @@ _STYLE: Any = {
 def chosen_methods(accuracies: pd.DataFrame, reference: str | None, limit: int = 6) -> list[str]:
     """Return the methods that get a colour: the reference, then the best by mean accuracy, scored on most sets."""
     scored = accuracies.loc[:, accuracies.notna().mean() > 0.5]
-    order = list(scored.mean().sort_values(ascending=False, kind="stable").index)
+    order = list(standing(scored).index)
     first = [reference] if reference in order else []
     return (first + [m for m in order if m not in first])[:limit]
 

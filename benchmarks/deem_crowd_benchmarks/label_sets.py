@@ -18,6 +18,8 @@ from deem_crowd.exceptions import DataError, DataWarning, ParameterError, counte
 from deem_crowd.plugins.discovery import hint
 from deem_crowd.runtime.warning import warn
 from deem_crowd_benchmarks.label_set import COLUMNS, LabelSet, Source
+from deem_crowd_benchmarks.scorable import scorable
+from deem_crowd_benchmarks.texts import as_text, refuse_gaps, without_points
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 _TRUTH = (
@@ -155,6 +157,13 @@ def _thinned(given: str) -> Iterator[Source]:
 
 
 def _as_it_is(value: LabelSet, seed: int) -> LabelSet:
+    if not value.named:  # its labels are no true classes
+        return value
+    tasks, given = (
+        pd.Index(value.answers[c].unique(), tupleize_cols=False) for c in ("task", "label")
+    )
+    tested = tasks if value.new is None else tasks.append(value.new.index)
+    scorable(value.gold, tested, given, f"gold of {value.name!r}")
     return value
 
 
@@ -183,8 +192,8 @@ def _in_folder(folder: Path) -> Iterator[Source]:
         )
     if without:
         warn(
-            f"{len(without)} of {counted(len(inner), 'label set')} in {folder} left out, for want of true labels: "
-            f"{first_few(without)}. {_TRUTH}",
+            f"{len(without)} of {counted(len(inner), 'label set')} in {folder} {'is' if len(without) == 1 else 'are'} "
+            f"left out, for want of true labels: {first_few(without)}. {_TRUTH}",
             DataWarning,
         )
     kind = folder.resolve().name
@@ -206,7 +215,7 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
     Raises
     ------
     DataError
-        If a file or a column is missing, or gold names a task twice.
+        If a file, a column or a value is missing, gold names a task twice, or it can score nothing.
     """
     from deem_crowd_adapters import read_long, read_table
 
@@ -215,21 +224,31 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
         lacking = "labels" if labels is None else "truth"
         remedy = f" {_TRUTH}" if lacking == "truth" else ""
         raise DataError(f"{folder} has no {lacking}.csv[.gz] or {lacking}.parquet.{remedy}")
-    answers = read_long(str(labels))[list(COLUMNS)].astype(str).drop_duplicates(ignore_index=True)
+    read = read_long(str(labels))[list(COLUMNS)]
+    refuse_gaps(read, labels)
+    if read.empty:
+        raise DataError(f"{labels} holds no answers.")
+    answers = read.apply(as_text).drop_duplicates(ignore_index=True)
     gold = read_table(str(truth))
     for column in ("task", "label"):
         if column not in gold.columns:
             raise DataError(f"{truth} has no column {column!r}; found {first_few(gold.columns)}.")
-    gold = gold.dropna(subset=["label"])[["task", "label"]].astype(str).drop_duplicates()
+    gold = gold.dropna(subset=["label"])[["task", "label"]]
+    refuse_gaps(gold, truth)
+    if gold.empty:
+        raise DataError(f"{truth} holds no true label. {_TRUTH}")
+    gold = gold.apply(as_text).drop_duplicates()
     twice = gold["task"][gold["task"].duplicated()].unique()
     if len(twice):
         raise DataError(
-            f"{truth}: {counted(len(twice), 'task has', 'tasks have')} two gold labels ({first_few(twice)})."
+            f"{truth}: {counted(len(twice), 'task has', 'tasks have')} two gold labels ({first_few(twice)}). Keep one "
+            "for each."
         )
+    given = pd.Index(answers["label"].unique())
+    true = without_points(gold.set_index("task")["label"], given)
+    true = scorable(true, pd.Index(answers["task"].unique()), given, str(truth))
     features = _features_in(folder, answers["task"])
-    return LabelSet(
-        folder.resolve().name, answers, gold.set_index("task")["label"], kind, features=features
-    )
+    return LabelSet(folder.resolve().name, answers, true, kind, features=features)
 
 
 def _features_in(folder: Path, tasks: pd.Series) -> pd.DataFrame | None:

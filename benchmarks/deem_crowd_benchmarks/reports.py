@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
@@ -79,23 +80,47 @@ def tables_of(summary: Summary) -> list[Table]:
     return [table for table in shown if table is not None]
 
 
-def rich_table(table: Table) -> RichTable:
-    """Return a table for the terminal."""
-    rich = RichTable(
-        box=box.SIMPLE_HEAD, title=table.title, title_justify="left", title_style="bold"
-    )
-    for i, heading in enumerate(table.header):
+def rich_tables(table: Table, width: int) -> list[RichTable]:
+    """Return a table for a terminal that is ``width`` columns wide, as several with the same rows where it is wider.
+
+    A terminal would cut the numbers of a table that does not fit, and what is left of 0.019 reads like a number, too.
+    """
+    columns = range(len(table.header))
+    heads = [i for i in columns if set(range(i + 1)) <= table.text_columns]
+    numbers = [i for i in columns if i not in heads]
+    if not numbers or table.text_columns & set(numbers):  # text gives way: it is folded
+        return [_rich_table(table, columns, table.title)]
+    parts: list[list[int]] = [[]]
+    for i in numbers:
+        if parts[-1] and _width(_rich_table(table, [*heads, *parts[-1], i], "")) > width:
+            parts.append([])
+        parts[-1].append(i)
+    return [
+        _rich_table(table, [*heads, *part], table.title + (" (continued)" if n else ""))
+        for n, part in enumerate(parts)
+    ]
+
+
+def _width(rich: RichTable) -> int:
+    """Return how wide a table is where there is room for it."""
+    room = 100_000
+    return Console(width=room).measure(rich).maximum
+
+
+def _rich_table(table: Table, columns: Sequence[int], title: str) -> RichTable:
+    rich = RichTable(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for i in columns:
         text = i in table.text_columns
         rich.add_column(
-            escape(heading),
+            escape(table.header[i]),
             justify="left" if text else "right",
             overflow="fold",
-            no_wrap=not text or i == 0,
+            no_wrap=not text,
         )
     for r, row in enumerate(table.rows):
         cells = [
-            f"[bold]{escape(c)}[/bold]" if (r, i) in table.best else escape(c)
-            for i, c in enumerate(row)
+            f"[bold]{escape(row[i])}[/bold]" if (r, i) in table.best else escape(row[i])
+            for i in columns
         ]
         rich.add_row(*cells)
     return rich
@@ -129,6 +154,8 @@ def markdown(summary: Summary, rows: Sequence[Row]) -> str:
         parts += [f"## {table.title}", "\n".join(lines)]
         if table.note:
             parts.append(_md(table.note))
+    if summary.warnings:
+        parts += ["## Warnings", "\n".join(f"- {_md(said)}" for said in summary.warnings)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -149,7 +176,7 @@ def html(summary: Summary, rows: Sequence[Row], out: Path, reference: str | None
         figures=pictures(summary, rows, out, reference),
         details=summary.details,
         failures=summary.failures,
-        warnings=_warnings(rows),
+        warnings=summary.warnings,
     )
 
 
@@ -244,14 +271,6 @@ def _confusions(rows: Sequence[Row], shown: Sequence[str]) -> list[Picture]:
             )
             return [Picture("Confusion matrices", caption, figures.confusion_matrices(row))]
     return []
-
-
-def _warnings(rows: Sequence[Row]) -> list[str]:
-    said: dict[str, None] = {}
-    for row in rows:
-        for text in row.get("warnings", []):
-            said[f"{row['set']}, {row['method']}: {text}"] = None
-    return list(said)
 
 
 def _md(text: str) -> str:

@@ -52,8 +52,16 @@ class Run:
             str(self.method.make),
             parameters,
         )
-        text = "\x1f".join((*parts, self.method.origin, str(self.seed)))
+        seeds = str(self.seed)
+        if self.method.seed_parameter and self.method_seed != self.seed:
+            seeds += f" and {self.method_seed}"
+        text = "\x1f".join((*parts, self.method.origin, seeds))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    @property
+    def method_seed(self) -> int:
+        """What the method draws from, never the seed that drew the data: its first draws could be the true labels."""
+        return (self.seed + 2**31) % 2**32 if self.source.drawn else self.seed
 
 
 def plan(sources: Sequence[Source], methods: Sequence[Method], seeds: Sequence[int]) -> list[Run]:
@@ -193,6 +201,7 @@ _KINDS: dict[str, Any] = {
     "parameters": dict,
     "reliability": dict,
     "seed": int,
+    "method_seed": int,
     "warnings": list,
     "workers": list,
 }
@@ -285,7 +294,7 @@ def _performed(
             while True:
                 while len(active) < jobs and (run := next(waiting, None)) is not None:
                     data, digest = digests.load(run)
-                    call = (data, run.method, run.seed, threads)
+                    call = (data, run.method, run.seed, run.method_seed, threads)
                     future = pool.submit(isolated, evaluate_alone, *call, limits=limits, stop=stop)
                     active[future] = run, digest
                 if not active:
@@ -310,6 +319,8 @@ def _row(run: Run, digest: str, outcome: Outcome, threads: int, out: Path) -> Ro
         "threads": threads,
         "deem_crowd": deem_crowd.__version__,
     }
+    if run.method.seed_parameter:
+        row["method_seed"] = run.method_seed
     if outcome.status != "ok":
         return {**row, "status": outcome.status, "reason": outcome.reason}
     evaluation = outcome.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,19 @@ def wins(table: pd.DataFrame, measure: str = "accuracy") -> pd.Series:
     return near.sum()
 
 
+def standing(table: pd.DataFrame) -> pd.Series:
+    """Return by how much each method is above the others on the sets it was scored on, the best first.
+
+    The yardstick of a set is the mean of the methods that were scored on all sets (of all methods, if there are none),
+    so that these come in the order of their means, and a method that failed on hard sets gains nothing by it. NaN, at
+    the end, for methods without any score.
+    """
+    whole = table.loc[:, table.notna().all()]
+    yardstick = (whole if whole.shape[1] else table).mean(axis=1)
+    above = table.sub(yardstick, axis=0).mean().round(12)
+    return above.sort_values(ascending=False, kind="stable")
+
+
 class Interval(NamedTuple):
     """A value with its confidence interval."""
 
@@ -76,8 +89,9 @@ def accuracy_intervals(
     """
     intervals = {}
     for (kind, name), table in _hits(rows, out).items():
-        rng = np.random.default_rng(seed)
-        for method, values in table.items():
+        for method, by_data in table.items():
+            values = np.concatenate(list(by_data.values()))
+            rng = np.random.default_rng(seed)  # anew: no interval depends on the methods before it
             low, high = np.quantile(_means(values, rng), [LEVEL / 2, 1 - LEVEL / 2])
             intervals[kind, name, method] = Interval(float(values.mean()), float(low), float(high))
     return intervals
@@ -95,9 +109,9 @@ def differences(
     gaps = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         pairs = [
-            t[method] - t[reference]
-            for t in tables.values()
-            if method in t and reference in t and len(t[method]) == len(t[reference])
+            _paired(t[method], t[reference])
+            for _, t in sorted(tables.items())  # draws go by the name of a set, not by its place
+            if method in t and reference in t and t[method].keys() == t[reference].keys()
         ]
         if method == reference or not pairs:
             continue
@@ -112,7 +126,8 @@ def two_levels(
 ) -> Interval:
     """Return the mean over sets of the means of their values, with an interval: sets are drawn anew.
 
-    ``drawn`` gives the mean of one set's values in each of N_BOOTSTRAP draws of these.
+    ``drawn`` gives the mean of one set's values in each of N_BOOTSTRAP draws of these. A set that is drawn twice brings
+    the same draw of its values both times: the interval is wider than with a draw for each time.
     """
     rng = np.random.default_rng(seed)
     draws = np.stack([drawn(part, rng) for part in parts])  # (sets, N_BOOTSTRAP)
@@ -196,24 +211,36 @@ def slope(n_answers: Sequence[float], seconds: Sequence[float]) -> float:
     return float(stats.linregress(x, y).slope) if len(np.unique(x)) > 1 else float("nan")
 
 
-def _hits(rows: Sequence[Row], out: Path) -> dict[tuple[str, str], dict[str, FloatArray]]:
-    """Return, by (kind, set) and method, the hits of the tasks with gold; of several seeds side by side.
+def _hits(
+    rows: Sequence[Row], out: Path
+) -> dict[tuple[str, str], dict[str, dict[str, FloatArray]]]:
+    """Return, by (kind, set), method and fingerprint of the data, the hits of the tasks with gold.
 
-    Where seeds draw other data, their tasks follow each other; where only the method is seeded, they are averaged.
+    Where seeds draw other data, each has a fingerprint of its own; where only the method is seeded, seeds are averaged.
+    A method that failed with one of the seeds of a set is absent there, as in :func:`per_set`.
     """
-    grouped: dict[tuple[str, str], dict[str, list[tuple[str, Any]]]] = {}
+    grouped: dict[tuple[str, str], dict[str, dict[str, list[FloatArray]]]] = {}
+    failed = {(row["kind"], row["set"], row["method"]) for row in rows if row["status"] != "ok"}
     for row in rows:
-        if row["status"] == "ok" and (hits := read_hits(out, row)) is not None:
-            place = grouped.setdefault((row["kind"], row["set"]), {})
-            place.setdefault(row["method"], []).append((row["digest"], hits.astype(np.float64)))
-    return {key: {m: _joined(parts) for m, parts in by.items()} for key, by in grouped.items()}
+        if (row["kind"], row["set"], row["method"]) in failed:
+            continue
+        if (hits := read_hits(out, row)) is not None:
+            by_data = grouped.setdefault((row["kind"], row["set"]), {}).setdefault(
+                row["method"], {}
+            )
+            by_data.setdefault(row["digest"], []).append(hits.astype(np.float64))
+    return {
+        key: {
+            method: {digest: np.mean(by_data[digest], axis=0) for digest in sorted(by_data)}
+            for method, by_data in by_method.items()
+        }
+        for key, by_method in grouped.items()
+    }
 
 
-def _joined(parts: list[tuple[str, FloatArray]]) -> FloatArray:
-    by_data: dict[str, list[FloatArray]] = {}
-    for digest, hits in parts:
-        by_data.setdefault(digest, []).append(hits)
-    return np.concatenate([np.mean(same, axis=0) for same in by_data.values()])
+def _paired(one: dict[str, FloatArray], other: dict[str, FloatArray]) -> FloatArray:
+    """Return the differences of two methods task by task, of the same data each."""
+    return np.concatenate([one[digest] - other[digest] for digest in one])
 
 
 def _means(values: FloatArray, rng: np.random.Generator) -> FloatArray:

@@ -39,6 +39,8 @@ class Summary:
     accuracies : DataFrame, index (kind, set), columns methods
     decisions : list of Table
         Of the suites ``labelling``, ``suspects`` and ``coverage``.
+    warnings : list of str
+        What runs said beside their results, each after its set and method.
     """
 
     overview: Table | None
@@ -49,6 +51,7 @@ class Summary:
     ranking: statistics.Ranking
     accuracies: pd.DataFrame
     decisions: list[Table] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def summarise(rows: Sequence[Row], out: Path, reference: str | None = None) -> Summary:
@@ -84,6 +87,7 @@ def summarise(rows: Sequence[Row], out: Path, reference: str | None = None) -> S
         statistics.ranking(accuracies) if len(accuracies) else statistics.ranking(pd.DataFrame()),
         accuracies,
         decision_tables.tables(rows),
+        _warnings(rows),
     )
 
 
@@ -113,30 +117,33 @@ def _overview(rows: Sequence[Row], out: Path, accuracies: pd.DataFrame, base: st
     wins = statistics.wins(accuracies)
     p_values = statistics.wilcoxon(accuracies, base)
     above = statistics.differences(rows, out, base)
-    others = {m: statistics.per_set(rows, m) for m in ("log_loss", "ece", "seconds", COVERAGE)}
+    others = {
+        m: statistics.per_set(rows, m).reindex(accuracies.index)
+        for m in ("log_loss", "ece", "seconds", COVERAGE)
+    }
+    failed = bool(accuracies.isna().any(axis=None))
     open_tasks = bool((others[COVERAGE] < 1).any(axis=None))
     table = Table(
         "Overview",
         ["method", "accuracy %", *(f"{kind} %" for kind in kinds), f"above {base}, points", "p", "mean rank",
          "wins", "log-loss", "ECE %", "seconds", *(["coverage %"] if open_tasks else [])],
         note=(
-            f"Means over {_sets(len(accuracies))}, in brackets over how many where a method failed on some; seconds "
-            f"are geometric means. Above {base}: on the sets that both were scored on, with a 95 % interval (paired "
+            f"Means over {_sets(len(accuracies))}, in brackets over how many where a method lacks some; seconds are "
+            f"geometric means. Above {base}: on the sets that both were scored on, with a 95 % interval (paired "
             "bootstrap over sets and tasks). p: Wilcoxon's signed-rank test over sets against "
             f"{base}, Holm-corrected. Wins: sets on which it is best, shared ones included. "
+            + ("Methods that failed on some sets stand where their accuracy beside the others' on the same sets puts "
+               "them. " if failed else "")
             + ("Tasks without a label count as wrong. " if open_tasks else "")
             + _words(ranking)
         ),
     )  # fmt: skip
-    mean_accuracy = accuracies.mean()
-    order = mean_accuracy.where(accuracies.notna().mean() > 0.5, -1).sort_values(
-        ascending=False, kind="stable"
-    )
-    for method in order.index:
+    above_others = statistics.standing(accuracies)
+    ranked = accuracies.notna().mean() > 0.5
+    for method in sorted(above_others.index, key=lambda m: not ranked[m]):
         column = accuracies[method]
-        n = int(column.notna().sum())
-        cells = [method, _mean(column, len(accuracies), 100)]
-        cells += [_mean(column.xs(kind, level="kind"), None, 100) for kind in kinds]
+        cells = [method, _mean(column, ".1f", 100)]
+        cells += [_mean(column.xs(kind, level="kind"), ".1f", 100) for kind in kinds]
         interval = above.get(method)
         cells.append(
             DASH
@@ -146,15 +153,12 @@ def _overview(rows: Sequence[Row], out: Path, accuracies: pd.DataFrame, base: st
         p = p_values.get(method, float("nan"))
         cells.append(number(p, ".3f"))
         cells.append(number(ranking.mean_ranks.get(method, float("nan")), ".2f"))
-        cells.append(str(int(wins[method])) if n else DASH)
-        cells.append(number(others["log_loss"][method].mean(), ".3f"))
-        cells.append(number(100 * others["ece"][method].mean(), ".1f"))
-        seconds = others["seconds"][method].dropna()
-        cells.append(
-            number(float(np.exp(np.log(seconds).mean())) if len(seconds) else np.nan, ".3f")
-        )
+        cells.append(str(int(wins[method])) if column.notna().any() else DASH)
+        cells.append(_mean(others["log_loss"][method], ".3f"))
+        cells.append(_mean(others["ece"][method], ".1f", 100))
+        cells.append(_mean(others["seconds"][method], ".3f", geometric=True))
         if open_tasks:
-            cells.append(number(100 * others[COVERAGE][method].mean(), ".1f"))
+            cells.append(_mean(others[COVERAGE][method], ".1f", 100))
         table.rows.append(cells)
     return table
 
@@ -349,12 +353,21 @@ def _failures(rows: Sequence[Row]) -> Table | None:
     return table
 
 
-def _mean(column: pd.Series, n_all: int | None, scale: float) -> str:
-    n = int(column.notna().sum())
-    if not n:
+def _warnings(rows: Sequence[Row]) -> list[str]:
+    said = [
+        f"{row['set']}, {row['method']}: {text}" for row in rows for text in row.get("warnings", [])
+    ]
+    return list(dict.fromkeys(said))
+
+
+def _mean(column: pd.Series, form: str, scale: float = 1, geometric: bool = False) -> str:
+    """Return the mean over the sets that have a value, in brackets how many those are if some have none."""
+    there = column.dropna()
+    if there.empty:
         return DASH
-    text = f"{scale * column.mean():.1f}"
-    return text if n_all is None or n == n_all else f"{text} ({n})"
+    mean = np.exp(np.log(there).mean()) if geometric else scale * there.mean()
+    text = number(float(mean), form)
+    return text if len(there) == len(column) else f"{text} ({len(there)})"
 
 
 def _sets(n: int) -> str:

@@ -113,7 +113,7 @@ def probabilities(
     from deem_crowd.plugins import contract
 
     probas = shell.asked(method, "probas_", lambda: contract.probabilities(aggregator))
-    if probas is not None and answers.n_answers:
+    if probas is not None and (answers.n_answers or not isinstance(probas, pd.DataFrame)):
         contract.require(method, contract.improper(probas, labels, answered(answers)))
     if probas is None:
         if answers.n_answers:

@@ -215,6 +215,12 @@ def checked_methods(names: Sequence[str], option: str) -> list[str]:
             registry.require_unclaimed("aggregator", name)
     for name in names:
         if name not in known:
+            plain = name.partition("(")[0].rpartition("=")[2].strip()
+            if plain != name and plain in known:
+                raise typer.BadParameter(
+                    f"{name!r} is more than the name of a method. Parameters go into --set {plain}.NAME=VALUE",
+                    param_hint=option,
+                )
             listed = ", ".join(known) or "none"
             message = f"no method is called {name!r}{hint(name, known)}; there are: {listed}"
             raise typer.BadParameter(message, param_hint=option)

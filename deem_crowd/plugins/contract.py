@@ -13,6 +13,9 @@ from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DeemCrowdError, PluginError, counted, counted_of, first_few
 
+_CLEAR = 1e-5
+"""By how much a class has to be likelier than the label that was returned: no tie, and no rounding of float32."""
+
 
 class Returned(NamedTuple):
     """What a method returned, a row for each task that has answers."""
@@ -31,10 +34,26 @@ class Returned(NamedTuple):
         counts = "counts" if len(lacking) == 1 else "count"
         return f"{said} no label ({first_few(lacking)}) and {counts} as wrong."
 
+    def against_probabilities(self) -> str:
+        """Say which labels are not the likeliest class of their task; empty if all are."""
+        if self.probas is None:
+            return ""
+        values = self.probas.to_numpy()
+        given = self.labels.notna().to_numpy()
+        columns = self.probas.columns.to_flat_index()
+        column = columns.get_indexer(pd.Index(self.labels, dtype=object, tupleize_cols=False))
+        there = np.where(given, values[np.arange(len(values)), column], np.inf)
+        apart = self.labels.index[there < values.max(axis=1, initial=0.0) - _CLEAR]
+        if not len(apart):
+            return ""
+        their = "its" if len(apart) == 1 else "their"
+        return (
+            f"{counted_of(len(apart), len(values), 'label', 'is', 'are')} not the likeliest of {their} row of probas_ "
+            f"({first_few(apart)}), and scores go by probas_."
+        )
 
-def checked(
-    labels: Any, probas: pd.DataFrame | None, tasks: pd.Index, classes: Iterable[Any]
-) -> Returned:
+
+def checked(labels: Any, probas: Any, tasks: pd.Index, classes: Iterable[Any]) -> Returned:
     """Return labels and probabilities of ``tasks``, shape (N,), as :func:`fault` and :func:`improper` allow them.
 
     A method may leave tasks open here: whoever scores it counts them as wrong.
@@ -100,12 +119,14 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any], abstains: bool =
     return ""
 
 
-def improper(probas: pd.DataFrame, labels: pd.Series, tasks: pd.Index) -> str:
+def improper(probas: Any, labels: pd.Series, tasks: pd.Index) -> str:
     """Say what is wrong with the probabilities of ``tasks``, shape (N, K); empty if nothing is.
 
     Each task that has a label has to have a row, and each label a column; rows have to be finite, not below −1e-6, and
     sum to 1 within 1e-3.
     """
+    if not isinstance(probas, pd.DataFrame):
+        return f"probas_ is a {type(probas).__name__}, not a DataFrame (index task, a column for each label)"
     if kinds := _unhashable(probas.index):
         return f"its probabilities have ids of tasks that are not hashable ({kinds})"
     probas = probas.set_axis(probas.index.to_flat_index(), axis=0)
@@ -134,10 +155,9 @@ def improper(probas: pd.DataFrame, labels: pd.Series, tasks: pd.Index) -> str:
     return ""
 
 
-def probabilities(aggregator: Any) -> pd.DataFrame | None:
-    """Return the ``probas_`` of a fitted aggregator, shape (N, K), if it has any."""
-    probas = getattr(aggregator, "probas_", None)
-    return probas if isinstance(probas, pd.DataFrame) else None
+def probabilities(aggregator: Any) -> Any:
+    """Return the ``probas_`` of a fitted aggregator, None if it has none; :func:`improper` checks them."""
+    return getattr(aggregator, "probas_", None)
 
 
 def require(method: str, wrong: str) -> None:

@@ -33,6 +33,8 @@ HOOKS: Mapping[str, Kind] = {
 }
 COMMANDS = "deem_crowd_commands"
 """The hook that adds commands to the shell."""
+OURS = "deem-crowd"
+"""The distribution that brings the built-in plugins."""
 DENY = "DEEM_CROWD_PLUGINS_DENY"
 STRICT = "DEEM_CROWD_PLUGINS_STRICT"
 SECONDS = "DEEM_CROWD_PLUGINS_SECONDS"
@@ -260,6 +262,11 @@ def _checked_offers(hook: str, offered: Any) -> Mapping[str, hookspecs.Offer]:
     for name, offer in offered.items():
         if not isinstance(name, str) or not name:
             raise _BrokenPluginError(f"hook {hook} returned a name that is no text: {name!r:.80}")
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise _BrokenPluginError(
+                f"hook {hook} returned the name {name!r:.80}, which no command could be told: names are letters, "
+                "digits, '-', '_' and '.'"
+            )
         is_pair = isinstance(offer, tuple) and [type(part) for part in offer] == [str, str]
         target = offer[0] if is_pair else offer
         if not (":" in target if isinstance(target, str) else callable(target)):

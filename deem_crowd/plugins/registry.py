@@ -246,10 +246,22 @@ def _catalogued(plugins: tuple[Plugin, ...]) -> _Catalogue:
         single = {name: names[name][0][1] for name in sorted(names) if len(names[name]) == 1}
         entries[kind] = MappingProxyType(single)
         clashes[kind] = {
-            name: f"{kind} {name!r} comes from "
-            + " and from ".join(plugin.label for plugin, _ in rivals)
-            + f". Uninstall one of them, or name it in the environment variable {discovery.DENY}"
+            name: _clash(kind, name, [plugin for plugin, _ in rivals])
             for name, rivals in names.items()
             if len(rivals) > 1
         }
     return _Catalogue(plugins, entries, clashes)
+
+
+def _clash(kind: Kind, name: str, rivals: list[Plugin]) -> str:
+    """Say who claims a name, and what to do about it, which is never to do without deem-crowd itself."""
+    listed = " and from ".join(plugin.label for plugin in rivals)
+    strangers = [p.distribution for p in rivals if p.distribution != discovery.OURS]
+    if strangers and len(set(strangers)) == len(strangers):
+        others, remedy = strangers, f"Uninstall {' or '.join(strangers)}, or set"
+    else:  # several of one package: only the names of its plugins tell them apart
+        others, remedy = [p.name for p in rivals], "Set"
+    settings = " or ".join(f"{discovery.DENY}={other}" for other in others)
+    return (
+        f"{kind} {name!r} comes from {listed}, and none of them gets the name. {remedy} {settings}."
+    )

@@ -95,6 +95,8 @@ class Sampler(ABC):
     ) -> Tensor:
         """Return the state after ``n_steps`` steps.
 
+        Training calls it under ``torch.no_grad()``: what takes gradients of the free energy has to enable them.
+
         Parameters
         ----------
         energy : TaskEnergy
@@ -102,7 +104,7 @@ class Sampler(ABC):
         state : LongTensor, shape (B, T)
             Labels, −1 where no answer exists. It is not changed.
         mask : BoolTensor, shape (B, T)
-            Which answers exist.
+            Which answers exist. It is not changed.
         n_steps : int
         generator : torch.Generator
             The only source of randomness, on the device of the state.

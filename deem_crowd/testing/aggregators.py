@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deem_crowd.testing.awkward_input import _InputChecks
+from deem_crowd.exceptions import counted
+from deem_crowd.testing.awkward_input import _InputChecks, differing
 from deem_crowd.testing.conformance import Checks, check, global_randomness, name_of
 
 
@@ -61,10 +62,10 @@ class _AggregatorChecks(_InputChecks):
         labels = self.expected
         tasks = set(self.data["task"])
         self.checks.require(
-            set(labels.index) == tasks and labels.index.is_unique,
-            f"labels for {len(labels)} entries, {len(set(labels.index) & tasks)} of them tasks, where there are "
-            f"{len(tasks)} tasks.",
-            "Label every task once, under its own id.",
+            self.are_tasks(labels),
+            f"labels for {counted(len(labels), 'entry', 'entries')}, {len(set(labels.index) & tasks)} of them tasks, "
+            f"where there are {len(tasks)} tasks.",
+            "Label every task once, under its own id; a method that leaves tasks open says abstains = True.",
         )
         self.checks.require(
             labels.index.name == "task" and labels.name == "agg_label",
@@ -73,8 +74,8 @@ class _AggregatorChecks(_InputChecks):
         )
         missing = int(labels.isna().sum())
         self.checks.require(
-            not missing or getattr(self.factory(), "abstains", False),
-            f"{missing} tasks have a missing label.",
+            not missing or self.abstains,
+            f"{counted(missing, 'task has', 'tasks have')} a missing label.",
             "Label every task, or say abstains = True.",
         )
         strangers = set(labels.dropna()) - set(self.data["label"])
@@ -94,10 +95,10 @@ class _AggregatorChecks(_InputChecks):
     @check("probabilities")
     def probabilities(self) -> None:
         made = self.fitted
-        probas = getattr(made, "probas_", None)
+        probas = self.shown("probas_", pd.DataFrame, "Index it by task, with one column per label")
         if probas is None:
             return
-        values = probas.to_numpy(dtype=float)
+        values = self.numbers("probas_", probas)
         self.checks.require(
             bool(np.isfinite(values).all() and (values >= -1e-9).all()),
             "probas_ holds values that are no probabilities.",
@@ -106,28 +107,45 @@ class _AggregatorChecks(_InputChecks):
         off = np.abs(values.sum(1) - 1).max()
         self.checks.require(off < 1e-6, f"a row of probas_ is {off:.2g} away from 1.", "Normalise.")
         self.checks.require(
-            set(probas.index) == set(self.data["task"])
+            probas.index.is_unique
+            and set(probas.index) <= set(self.data["task"])
+            and set(made.labels_.dropna().index) <= set(probas.index)
             and set(probas.columns) == set(self.data["label"]),
             f"probas_ has columns {list(probas.columns)} and {len(probas)} rows.",
             "Index it by task, with one column per label.",
         )
         clear = np.sort(values, 1)[:, -1] - np.sort(values, 1)[:, -2] > 1e-6
         best = probas.columns.to_numpy()[values.argmax(1)]
-        same = best == made.labels_.reindex(probas.index).to_numpy()
+        labels = made.labels_.reindex(probas.index)
+        against = clear & labels.notna().to_numpy() & (best != labels.to_numpy())
+        n = int(against.sum())
         self.checks.require(
-            bool(same[clear].all()),
-            f"{int((~same[clear]).sum())} labels are not the likeliest of their row of probas_.",
+            n == 0,
+            f"{counted(n, 'label is', 'labels are')} not the likeliest of {'its' if n == 1 else 'their'} row of "
+            "probas_.",
             "Take labels and probabilities from one posterior.",
         )
 
-    def shown(self, attribute: str, kind: type) -> Any:
-        """Return an attribute of an aggregator fitted to the easy crowd; None if it has no such thing of that type."""
+    def shown(self, attribute: str, kind: type, form: str) -> Any:
+        """Return an attribute of an aggregator fitted to the easy crowd; None if it has no such thing."""
         value = getattr(self.fitted, attribute, None)
-        return value if isinstance(value, kind) else None
+        self.checks.require(
+            value is None or isinstance(value, kind),
+            f"{attribute} is a {type(value).__name__}, not a {kind.__name__}.",
+            f"{form}, or leave it out.",
+        )
+        return value
+
+    def numbers(self, attribute: str, values: pd.Series | pd.DataFrame) -> Any:
+        """Return the values of an attribute as float64."""
+        try:
+            return values.to_numpy(dtype=float)
+        except (TypeError, ValueError) as error:
+            self.checks.require(False, f"{attribute} holds no numbers: {error}.", "Give numbers.")
 
     @check("skills")
     def skills(self) -> None:
-        skills = self.shown("skills_", pd.Series)
+        skills = self.shown("skills_", pd.Series, "Index it by worker")
         if skills is None:
             return
         right = self.data["label"].to_numpy() == self.truth.reindex(self.data["task"]).to_numpy()
@@ -137,7 +155,7 @@ class _AggregatorChecks(_InputChecks):
             f"skills_ has {len(skills)} entries for {len(accuracy)} workers.",
             "Give every worker one skill, under their own id.",
         )
-        values = skills.reindex(accuracy.index).to_numpy(dtype=float)
+        values = self.numbers("skills_", skills.reindex(accuracy.index))
         self.checks.require(
             bool(np.isfinite(values).all()),
             "skills_ holds values that are not finite.",
@@ -155,7 +173,7 @@ class _AggregatorChecks(_InputChecks):
 
     @check("errors")
     def errors(self) -> None:
-        errors = self.shown("errors_", pd.DataFrame)
+        errors = self.shown("errors_", pd.DataFrame, "Index it by worker and given label")
         if errors is None:
             return
         classes = set(self.data["label"])
@@ -167,7 +185,7 @@ class _AggregatorChecks(_InputChecks):
             f"errors_ has index levels {list(errors.index.names)} and columns {list(errors.columns)}.",
             "Index it by worker and given label, with one column per true label.",
         )
-        values = errors.to_numpy(dtype=float)
+        values = self.numbers("errors_", errors)
         self.checks.require(
             bool((np.isfinite(values) & (values >= -1e-9)).all()),
             "errors_ holds values that are no probabilities.",
@@ -188,10 +206,10 @@ class _AggregatorChecks(_InputChecks):
 
     @check("priors")
     def priors(self) -> None:
-        priors = self.shown("priors_", pd.Series)
+        priors = self.shown("priors_", pd.Series, "Index it by label")
         if priors is None:
             return
-        values = priors.to_numpy(dtype=float)
+        values = self.numbers("priors_", priors)
         self.checks.require(
             set(priors.index) == set(self.data["label"])
             and bool((np.isfinite(values) & (values >= -1e-9)).all())
@@ -239,10 +257,10 @@ class _AggregatorChecks(_InputChecks):
         first = self.expected
         for seed in range(3):
             shuffled = self.data.sample(frac=1.0, random_state=seed)
-            changed = int((self.labelled(shuffled).reindex(first.index) != first).sum())
+            changed = differing(self.labelled(shuffled), first)
             self.checks.require(
                 changed == 0,
-                f"with the rows in another order {changed} labels are others.",
+                f"with the rows in another order {counted(changed, 'label is another', 'labels are others')}.",
                 "Let nothing depend on the order of rows: sort ids, break ties by label.",
             )
 
@@ -255,10 +273,11 @@ class _AggregatorChecks(_InputChecks):
         for seed in range(3):
             again = self.factory()
             labels = again.fit_predict(data.sample(frac=1.0, random_state=seed))
-            changed = int((labels.reindex(first.index) != first).sum())
+            changed = differing(labels, first)
             self.checks.require(
                 changed == 0,
-                f"on a crowd with tied votes {changed} labels are others when the rows come in another order.",
+                f"on a crowd with tied votes {counted(changed, 'label is another', 'labels are others')} when the rows "
+                "come in another order.",
                 "Break ties by label, not by row, and do not let rounding decide: of the labels within 1e-6 of the "
                 "best take the first.",
             )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deem_crowd.exceptions import counted
 from deem_crowd.runtime.cached import cached_property
 from deem_crowd.testing.conformance import Checks, check
 
@@ -27,6 +28,13 @@ def _crowd() -> tuple[pd.DataFrame, pd.Series]:
             wrong = rng.random() < 0.06 + 0.03 * worker
             rows.append((task, f"w{worker}", other[str(label)] if wrong else label))
     return pd.DataFrame(rows, columns=["task", "worker", "label"]), truth
+
+
+def differing(labels: pd.Series, expected: pd.Series) -> int:
+    """Return how many tasks have other labels than expected; one left open both times is not among them."""
+    tasks = expected.index.union(labels.index, sort=False)
+    one, other = labels.reindex(tasks), expected.reindex(tasks)
+    return int(((one != other) & ~(one.isna() & other.isna())).sum())
 
 
 class _InputChecks:
@@ -49,6 +57,16 @@ class _InputChecks:
     def expected(self) -> pd.Series:
         """The labels of the easy crowd, which those of the same answers in another form are compared with."""
         return self.labelled(self.data)
+
+    @cached_property
+    def abstains(self) -> bool:
+        """Whether it says that it leaves tasks open, absent from the labels or with a missing one."""
+        return bool(getattr(self.factory(), "abstains", False))
+
+    def are_tasks(self, labels: pd.Series) -> bool:
+        """Tell whether labels are of the tasks of the easy crowd, all of them unless it abstains."""
+        found, tasks = set(labels.index), set(self.data["task"])
+        return labels.index.is_unique and (found <= tasks if self.abstains else found == tasks)
 
     @cached_property
     def fitted(self) -> Any:
@@ -87,16 +105,18 @@ class _InputChecks:
         )
         labels = self.labelled(numbers)
         names = self.expected
-        first = dict(zip(numbers["task"], self.data["task"], strict=True))
-        expected = [int(names[first[task]] == "cat") for task in labels.index]
-        wrong = int((labels.to_numpy() != np.array(expected)).sum())
+        number = dict(zip(self.data["task"], numbers["task"], strict=True))
+        expected = names.rename(number).map({"cat": 1, "dog": 0})
+        wrong = differing(labels, expected)
         self.checks.require(
             wrong == 0,
-            f"with numbers for ids and labels {wrong} labels are others.",
+            f"with numbers for ids and labels {counted(wrong, 'label is another', 'labels are others')}.",
             "Treat ids and labels as names, whatever their dtype.",
         )
         self.checks.require(
-            labels.dtype == numbers["label"].dtype and labels.index.dtype == numbers["task"].dtype,
+            # integers have no missing value for a task that is left open
+            (labels.dtype == numbers["label"].dtype or bool(labels.isna().any()))
+            and labels.index.dtype == numbers["task"].dtype,
             f"labels of {numbers['label'].dtype} came back as {labels.dtype}, tasks of {numbers['task'].dtype} as "
             f"{labels.index.dtype}.",
             "Give ids and labels back in the dtype they came in.",
@@ -108,10 +128,10 @@ class _InputChecks:
         for cat, dog in (("", "task"), ("label", "a\tb\n"), ("é", "agg_label")):
             other = {"cat": cat, "dog": dog}
             labels = self.labelled(self.data.assign(label=self.data["label"].map(other)))
-            wrong = int((labels.reindex(names.index) != names.map(other)).sum())
+            wrong = differing(labels, names.map(other))
             self.checks.require(
                 wrong == 0,
-                f"with labels {cat!r} and {dog!r} {wrong} labels are others.",
+                f"with labels {cat!r} and {dog!r} {counted(wrong, 'label is another', 'labels are others')}.",
                 "Any text is a label; keep labels out of column names.",
             )
 
@@ -153,7 +173,7 @@ class _InputChecks:
             except Exception:
                 continue  # refusing is right, whatever the words
             self.checks.require(
-                set(labels.index) == set(self.data["task"]),
+                self.are_tasks(labels),
                 f"with a missing {column} the tasks labelled are others.",
                 "Refuse it, or leave the row out.",
             )
@@ -168,7 +188,7 @@ class _InputChecks:
         except ValueError:
             return  # refusing is an answer
         self.checks.require(
-            labels.index.is_unique and set(labels.index) == set(self.data["task"]),
+            self.are_tasks(labels),
             "where a worker answered a task twice, tasks are lost or labelled twice.",
             "Count the answer once, or refuse it with a ValueError that names task and worker.",
         )
@@ -185,7 +205,7 @@ class _InputChecks:
         )
         labels = self.labelled(data)
         self.checks.require(
-            list(labels) == ["yes"],
+            list(labels) == ["yes"] or (self.abstains and labels.dropna().empty),
             f"two answers 'yes' and one 'no' gave {list(labels)}.",
             "With nothing else to go by the majority is right.",
         )
@@ -194,7 +214,8 @@ class _InputChecks:
     def one_label(self) -> None:
         labels = self.labelled(self.data.assign(label="yes"))
         self.checks.require(
-            set(labels) == {"yes"} and len(labels) == len(self.truth),
+            set(labels.dropna()) == {"yes"}
+            and (self.abstains or int(labels.notna().sum()) == len(self.truth)),
             f"where every answer is 'yes' the labels are {sorted(map(repr, set(labels)))}.",
             "Where all agree they are right.",
         )
@@ -203,7 +224,9 @@ class _InputChecks:
     def one_answer(self) -> None:
         data = self.data.drop_duplicates("task")
         labels = self.labelled(data)
-        wrong = int((labels.reindex(data["task"]).to_numpy() != data["label"].to_numpy()).sum())
+        given = labels.reindex(data["task"])
+        other = given.to_numpy() != data["label"].to_numpy()
+        wrong = int((other & ~(given.isna().to_numpy() & self.abstains)).sum())
         self.checks.require(
             wrong == 0,
             f"of tasks with one answer each {wrong} got another label than their answer.",

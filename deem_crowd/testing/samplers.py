@@ -67,6 +67,7 @@ def check_sampler(
         return checks.finish()
     kit = _SamplerChecks(checks, samplers[0], n_steps, n_chains, level)
     checks.run("says what it cannot serve", kit.refusal)
+    checks.run("runs without gradients", kit.gradients)
     checks.run("keeps the mask", kit.mask)
     checks.run("leaves its input alone", kit.input)
     checks.run("draws from the generator alone", kit.randomness)
@@ -95,7 +96,10 @@ class _SamplerChecks:
         kind = model.kind(len(state), state.device)
         start = self.replicated(state)
         generator = torch.Generator(state.device).manual_seed(seed)
-        drawn = self.sampler.sample(model.energy(kind), start, model.mask(kind), n_steps, generator)
+        with torch.no_grad():  # as training calls it
+            drawn = self.sampler.sample(
+                model.energy(kind), start, model.mask(kind), n_steps, generator
+            )
         self.checks.require(
             isinstance(drawn, Tensor) and drawn.shape == start.shape and drawn.dtype == start.dtype,
             f"on {model.name!r} it returned {_described(drawn)} for a state of {_described(start)}.",
@@ -130,6 +134,22 @@ class _SamplerChecks:
                 "Begin sample() with self.require(energy).",
             )
 
+    def gradients(self) -> None:
+        model = self.models[0]
+        kind = model.kind(2, _CPU)
+        start = self.replicated(self.start(model, 2))
+        try:
+            with torch.no_grad():
+                self.sampler.sample(model.energy(kind), start, model.mask(kind), 1, _seeded(0))
+        except RuntimeError as error:
+            if "grad" not in str(error):
+                raise
+            self.checks.require(
+                False,
+                f"training calls it under torch.no_grad(), where it raised RuntimeError: {error}.",
+                "Take gradients within 'with torch.enable_grad():'.",
+            )
+
     def mask(self) -> None:
         for model in self.models:
             start = self.start(model, 200)
@@ -148,24 +168,26 @@ class _SamplerChecks:
             )
 
     def input(self) -> None:
-        model = self.models[0]
-        kind = model.kind(50, _CPU)
-        mask = model.mask(kind)
-        state = self.replicated(self.start(model, 50, label=1))
-        before, mask_before = state.clone(), mask.clone()
-        energy = model.energy(kind)
-        still = self.sampler.sample(energy, state, mask, 0, torch.Generator().manual_seed(0))
-        self.checks.require(
-            torch.equal(still, before),
-            "n_steps=0 changed the state.",
-            "No steps return the state as it is.",
-        )
-        self.sampler.sample(energy, state, mask, 3, torch.Generator().manual_seed(0))
-        self.checks.require(
-            torch.equal(state, before) and torch.equal(mask, mask_before),
-            "the state or the mask it was given was changed in place.",
-            "Return a new tensor.",
-        )
+        for model in self.models:
+            kind = model.kind(50, _CPU)
+            mask = model.mask(kind)
+            state = self.replicated(self.start(model, 50, label=1))
+            before, mask_before = state.clone(), mask.clone()
+            energy = model.energy(kind)
+            with torch.no_grad():
+                still = self.sampler.sample(energy, state, mask, 0, _seeded(0))
+            self.checks.require(
+                torch.equal(still, before),
+                "n_steps=0 changed the state.",
+                "No steps return the state as it is.",
+            )
+            with torch.no_grad():
+                self.sampler.sample(energy, state, mask, 3, _seeded(0))
+            self.checks.require(
+                torch.equal(state, before) and torch.equal(mask, mask_before),
+                "the state or the mask it was given was changed in place.",
+                "Return a new tensor.",
+            )
 
     def randomness(self) -> None:
         model = self.models[0]

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from deem_crowd.exceptions import PluginError
+from deem_crowd.exceptions import DeemCrowdError, PluginError
+from deem_crowd.samplers import BUILT_IN
 from deem_crowd.samplers.base import Sampler, TaskEnergy
+
+
+@contextmanager
+def named(sampler: Sampler) -> Iterator[None]:
+    """Name a sampler of somebody else in the error that it raises.
+
+    Raises
+    ------
+    PluginError
+    """
+    try:
+        yield
+    except (DeemCrowdError, MemoryError):
+        raise
+    except Exception as error:
+        if type(sampler) in BUILT_IN.values():
+            raise
+        name = type(sampler).__name__
+        raise PluginError(
+            f"sampler {name} raised {type(error).__name__}: {error}. deem_crowd.testing.check_sampler({name}) says "
+            "what to correct."
+        ) from error
 
 
 class Chains:
@@ -45,7 +70,7 @@ class Chains:
         Raises
         ------
         PluginError
-            If the sampler returns what are no labels of these answers.
+            If the sampler fails, or returns what are no labels of these answers.
         """
         state = self._states[:, index]
         again = torch.rand(
@@ -55,7 +80,7 @@ class Chains:
         state = torch.where(mask, state, -1)
         single = self._sampler.n_replicas == 1
         begun = state[0] if single else state
-        with torch.no_grad():
+        with torch.no_grad(), named(self._sampler):
             moved = self._sampler.sample(energy, begun, mask, n_steps, self._generator)
         self._refuse_rubbish(moved, begun, mask, energy.n_classes)
         moved = moved[None] if single else moved

@@ -22,7 +22,7 @@ from deem_crowd.model.network import Batch, Batches, LayeredTasks, Network, Unit
 from deem_crowd.runtime.descent import Adam
 from deem_crowd.samplers.base import BlockEnergy, Sampler, one_hot
 from deem_crowd.training import joint
-from deem_crowd.training.chains import Chains
+from deem_crowd.training.chains import Chains, named
 from deem_crowd.training.likelihood import Likelihood, Settings
 
 Schedule = Literal["cosine", "linear", "constant"]
@@ -204,7 +204,8 @@ class _Trainer:
             done = epoch + 1
             self._note(loss / max(len(taught), 1), optimizer)
             if 2 * epoch < n_epochs:
-                self.sampler.adapt()
+                with named(self.sampler):
+                    self.sampler.adapt()
                 self._learn_pseudo_answers()
             if progress is not None:
                 followed = self.history.get("log_likelihood")

@@ -10,7 +10,7 @@ import pytest
 from deem_crowd_benchmarks import comparison, demo
 from deem_crowd_benchmarks.comparison import compare
 
-from deem_crowd.exceptions import DataWarning
+from deem_crowd.exceptions import DataError, DataWarning
 from deem_crowd.plugins import registry
 
 ROWS = [(t, w, "yes" if (t + (w == t % 4)) % 2 else "no") for t in range(12) for w in range(4)]
@@ -33,6 +33,14 @@ class Meddling:
         return GOLD.copy()
 
 
+class Contrary:
+    """Gives labels that its own probabilities speak against."""
+
+    def fit_predict(self, data: pd.DataFrame) -> pd.Series:
+        self.probas_ = pd.DataFrame({"yes": (GOLD == "no") * 1.0, "no": (GOLD == "yes") * 1.0})
+        return GOLD.copy()
+
+
 class Rubbish:
     def fit_predict(self, data: pd.DataFrame) -> Any:
         return ["yes"] * 12
@@ -41,7 +49,7 @@ class Rubbish:
 @pytest.fixture
 def peers(monkeypatch: pytest.MonkeyPatch) -> None:
     real = registry.create
-    ours = {"failing": Failing, "meddling": Meddling, "rubbish": Rubbish}
+    ours = {"failing": Failing, "meddling": Meddling, "rubbish": Rubbish, "contrary": Contrary}
 
     def create(name: str, /, **params: Any) -> Any:
         return ours[name]() if name in ours else real(name, **params)
@@ -65,6 +73,26 @@ def test_a_failing_method_is_a_row_and_the_others_go_on() -> None:
     assert meddling.log_loss is meddling.probas is None
     assert meddling.warnings == ("odd data",)
     pd.testing.assert_frame_equal(ANSWERS, before)
+
+
+@pytest.mark.usefixtures("peers")
+def test_labels_against_their_probabilities_are_named_where_scores_go_by_these() -> None:
+    (scored,) = compare(ANSWERS, ["contrary"], GOLD)
+    assert scored.accuracy == 0
+    assert scored.warnings[0].startswith(
+        "12 of 12 labels are not the likeliest of their row of probas_"
+    )
+    (unscored,) = compare(ANSWERS, ["contrary"])
+    assert unscored.warnings == ()
+
+
+def test_gold_that_scores_nothing_is_refused() -> None:
+    with pytest.raises(
+        DataError, match="no task of its 12 true labels has answers. It names '0', "
+    ):
+        compare(ANSWERS, ["mv"], GOLD.set_axis(GOLD.index.astype(str)))
+    with pytest.raises(DataError, match="no worker gave any of its true labels .'NO', 'YES'."):
+        compare(ANSWERS, ["mv"], GOLD.str.upper())
 
 
 def test_without_gold_there_are_labels_and_seconds_but_no_scores() -> None:

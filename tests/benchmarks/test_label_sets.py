@@ -56,6 +56,20 @@ def test_gold_as_text_whatever_the_file(tmp_path) -> None:
             r"1 task has two gold labels \('1'\)",
         ),
         (lambda f: (f / "labels.csv").write_text("task,worker\n1,0\n"), "label"),
+        (lambda f: (f / "labels.csv").write_text("task,worker,label\n"), "holds no answers"),
+        (
+            lambda f: (f / "labels.csv").write_text("task,worker,label\n1,a,\n1,b,0\n2,a,\n"),
+            r"labels.csv: column 'label' is missing in 2 of 3 rows \(rows 0, 2; .*Drop those rows",
+        ),
+        (lambda f: (f / "truth.csv").write_text("task,label\n1,\n"), "holds no true label"),
+        (
+            lambda f: (f / "truth.csv").write_text("task,label\n01,0\n"),
+            r"no task of its 1 true label has answers. It names '01'; the answers name '1', '2'",
+        ),
+        (
+            lambda f: (f / "truth.csv").write_text("task,label\n1,no\n2,yes\n"),
+            r"no worker gave any of its true labels \('no', 'yes'\).* Labels given: '0', '1'",
+        ),
     ],
 )
 def test_folders_with_faults(tmp_path, spoil, words) -> None:
@@ -63,6 +77,35 @@ def test_folders_with_faults(tmp_path, spoil, words) -> None:
     spoil(tmp_path / "one")
     with pytest.raises(DataError, match=words):
         sources(tmp_path / "one")[0].load(0)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_true_labels_that_gaps_have_made_decimals_are_those_that_were_given(
+    tmp_path, ending
+) -> None:
+    """Beside a missing value whole numbers are stored as 0.0; as text that would be no label that anybody gave."""
+    write(tmp_path / "one", ending)
+    assert sources(tmp_path / "one")[0].load(0).gold.to_dict() == {"1": "0"}
+
+
+def test_true_labels_that_score_nothing_are_named(tmp_path) -> None:
+    write(tmp_path / "one")
+    (tmp_path / "one" / "truth.csv").write_text("task,label\n1,0\n2,Two\n7,0\n")
+    with pytest.warns(DataWarning) as caught:
+        data = sources(tmp_path / "one")[0].load(0)
+    elsewhere, strange = (str(one.message) for one in caught)
+    assert "truth.csv: 1 task has no answers ('7')" in elsewhere
+    assert "1 of 2 true labels is of a class that no worker gave ('Two')" in strange
+    assert data.gold.to_dict() == {"1": "0", "2": "Two"}
+
+
+def test_gold_of_a_label_set_has_to_score_something() -> None:
+    answers = pd.DataFrame({"task": [1, 2], "worker": [0, 0], "label": ["a", "b"]})
+    for gold, words in (({"1": "a"}, "no task of its 1 true label"), ({1: "A"}, "no worker gave")):
+        with pytest.raises(DataError, match=rf"gold of 'mine': {words}"):
+            sources(LabelSet("mine", answers, pd.Series(gold)))[0].load(0)
+    without = LabelSet("mine", answers, pd.Series([], dtype=object))
+    assert sources(without)[0].load(0) is without
 
 
 def test_what_there_is_not(tmp_path) -> None:
@@ -74,7 +117,7 @@ def test_what_there_is_not(tmp_path) -> None:
         sources("law:treee")
     with pytest.raises(ParameterError, match="crowd-kit has no data set 'relevance-3'"):
         sources("crowdkit:relevance-3")[0].load(0)
-    with pytest.raises(ParameterError, match="more than one label set .'tree'"):
+    with pytest.raises(ParameterError, match="^1 name stands for more than one label set .'tree'"):
         sources(["law:tree", "law"])
 
 
@@ -307,6 +350,10 @@ def test_sets_without_truth_are_left_out_and_named(tmp_path) -> None:
         found = sources(tmp_path)
     assert [source.name for source in found] == ["one"]
     assert len(found[0].load(0).gold) == 2
+    _set(tmp_path / "others" / "one")
+    _set(tmp_path / "others" / "two", truth=False)
+    with pytest.warns(DataWarning, match=r"1 of 2 label sets in .* is left out"):
+        sources(tmp_path / "others")
 
 
 def test_a_folder_in_which_no_set_has_truth_is_refused(tmp_path) -> None:

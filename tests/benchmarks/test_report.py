@@ -28,6 +28,7 @@ from deem_crowd_benchmarks import (
     summary,
     write_report,
 )
+from deem_crowd_benchmarks.tables import Table
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -84,6 +85,58 @@ def test_the_overview_holds_what_the_rows_say(out) -> None:
     assert (method, what, n) == ("raises", "failed", "4")
     assert "no such luck" in why
     assert HOSTILE in sets
+
+
+def test_a_method_that_fails_on_the_hard_sets_gains_nothing(tmp_path) -> None:
+    """Worse wherever it was scored, it stands below, and each of its means says that it is of fewer sets."""
+    hard = {"fails"}
+    rows = []
+    for n, accuracy in enumerate((0.9, 0.8, 0.85, 0.4, 0.3)):
+        for method, lower in (("fails", 0.02), ("good", 0.0), ("level", 0.03)):
+            row = {
+                "kind": "easy" if n < 3 else "hard",
+                "set": f"s{n}",
+                "method": method,
+                "seed": 0,
+                "digest": "",
+            }
+            row["key"] = f"{n}{method}"
+            if n >= 3 and method in hard:
+                rows.append({**row, "status": "failed", "reason": "too hard"})
+                continue
+            worse = 1 - accuracy + lower
+            measured = {"accuracy": 1 - worse, "log_loss": worse, "ece": worse, "seconds": worse}
+            rows.append({**row, "status": "ok", "reason": "", "coverage": 0.99, **measured})
+    found = summary.summarise(rows, tmp_path, "good").overview
+    assert [row[0] for row in found.rows] == ["good", "fails", "level"]
+    cells = dict(zip(found.header, found.rows[1], strict=True))
+    for heading, value in {
+        "accuracy %": "83.0 (3)", "easy %": "83.0", "hard %": summary.DASH, "log-loss": "0.170 (3)",
+        "ECE %": "17.0 (3)", "coverage %": "99.0 (3)",
+    }.items():  # fmt: skip
+        assert cells[heading] == value
+    assert cells["seconds"] == f"{np.prod([0.12, 0.22, 0.17]) ** (1 / 3):.3f} (3)"
+    assert "Methods that failed on some sets stand where" in found.note
+
+
+def test_warnings_of_runs_are_not_for_the_page_alone(tmp_path) -> None:
+    row = {
+        "key": "k",
+        "kind": "k",
+        "set": "s",
+        "method": "m",
+        "seed": 0,
+        "threads": 1,
+        "digest": "",
+    }
+    rows = [
+        {**row, "status": "ok", "accuracy": 0.5, "warnings": ["1 label is not *the* likeliest"]}
+    ] * 2
+    found = summary.summarise(rows, tmp_path)
+    assert found.warnings == ["s, m: 1 label is not *the* likeliest"]
+    written = reports.markdown(found, rows)
+    assert written.endswith("## Warnings\n\n- s, m: 1 label is not \\*the\\* likeliest\n")
+    assert found.warnings[0] in reports.html(found, rows, tmp_path)
 
 
 def test_all_numbers_of_the_details_come_from_rows(out) -> None:
@@ -286,8 +339,31 @@ def test_the_shell_command(tmp_path) -> None:
     )
 
 
+def test_one_of_a_kind_is_counted_in_the_singular() -> None:
+    row = {"kind": "k", "set": "s", "method": "m", "seed": 0, "threads": 1}
+    assert reports.facts([row]).startswith("1 run; 1 method on 1 label set; 1 seed; ")
+    two = [{**row, "set": s, "method": m, "seed": i} for i, (s, m) in enumerate(("ab", "cd"))]
+    assert reports.facts(two).startswith("2 runs; 2 methods on 2 label sets; 2 seeds; ")
+
+
 def test_tables_for_the_terminal_take_any_text(out) -> None:
     console = Console(width=250, record=True, file=io.StringIO())
     for table in reports.tables_of(summary.summarise(runs.read_rows(out), out)):
-        console.print(reports.rich_table(table))
+        for part in reports.rich_tables(table, console.width):
+            console.print(part)
     assert HOSTILE in console.export_text()
+
+
+@pytest.mark.parametrize("width", [50, 80, 150])
+def test_no_number_is_cut_in_a_narrow_terminal(width) -> None:
+    header = ["set", *(f"method-{i}" for i in range(20))]
+    names = ["led-display-domain-7digit", "x"]
+    rows = [[name, *(f"{10 + i + r / 8:.3f}" for i in range(20))] for r, name in enumerate(names)]
+    table = Table("Accuracy, %", header, rows)
+    console = Console(width=width, record=True, file=io.StringIO())
+    for part in reports.rich_tables(table, console.width):
+        console.print(part)
+    seen = console.export_text().split()
+    for word in (*header[1:], *(cell for row in rows for cell in row)):
+        assert word in seen
+    assert seen.count("x") == seen.count("set") > 1  # each part names its rows

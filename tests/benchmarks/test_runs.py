@@ -67,6 +67,22 @@ def test_every_end_is_a_row_with_its_reason(tmp_path, kind, status, words) -> No
     assert runs.read_rows(tmp_path / "out") == [row]
 
 
+def test_a_method_does_not_draw_from_the_seed_that_drew_the_truth(tmp_path) -> None:
+    """The law draws true labels with the first draws of its generator, and so would the method."""
+    (source,) = label_sets.sources("law:copies@200")
+    truth = source.load(0)
+    same = evaluation.evaluate(truth, Method("same", planted.Guesses), 0)
+    assert same.measures["accuracy"] > 0.9  # what this is about
+    chosen = [planted_method(planted.Guesses), planted_method(planted.Vote)]
+    drawn, vote = perform(tmp_path, "law:copies@200", chosen)
+    assert 0.2 < drawn["accuracy"] < 0.5
+    again = evaluation.evaluate(truth, Method("again", planted.Guesses), drawn["method_seed"])
+    assert again.measures["accuracy"] == drawn["accuracy"]
+    assert "method_seed" not in vote
+    given = runs.plan(label_sets.sources(tiny()), [chosen[0]], [0, 1])
+    assert [run.method_seed for run in given] == [0, 1]  # nothing was drawn from these
+
+
 def test_time_limit(tmp_path) -> None:
     limits = isolation.Limits(2.0, None)
     chosen = [planted_method(planted.Hangs), planted_method(planted.Vote)]

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import planted
 import pytest
-from deem_crowd_benchmarks import evaluation, measures
+from deem_crowd_benchmarks import evaluation, label_sets, measures
+from deem_crowd_benchmarks.label_set import LabelSet
 from deem_crowd_benchmarks.methods import Method
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +36,100 @@ def test_labels_are_scored_where_probabilities_do_not_fit() -> None:
     assert found.measures["accuracy"] > 0
     assert "log_loss" not in found.measures
     assert any("do not fit into memory" in words for words in found.warnings)
+
+
+def _beside_labels(name: str, value) -> evaluation.Evaluation:
+    """Score a vote that has an attribute; one that is an error raises it."""
+
+    def get(self):
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    kind = type("Odd", (planted.Vote,), {name: property(get)})
+    return evaluation.evaluate(planted.tiny(), Method("odd", kind))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("skills_", RuntimeError("no such luck"), "RuntimeError: no such luck"),
+        ("skills_", pd.Series("good", index=[0, 1, 2]), "could not convert string to float"),
+        ("skills_", pd.Series(0.5, index=[0, 1, 2, 0]), "uplicate"),
+        ("skills_", np.ones(3), "it is a ndarray, not a Series (index worker)"),
+        ("errors_", RuntimeError("no such luck"), "RuntimeError: no such luck"),
+        ("errors_", {}, "it is a dict, not a DataFrame (index worker and label)"),
+        (
+            "errors_",
+            pd.DataFrame(
+                0.5,
+                index=pd.MultiIndex.from_product([[0, 1, 2], ["yes", "no"]]).repeat(2),
+                columns=["yes", "no"],
+            ),
+            "duplicate",
+        ),
+    ],
+)
+def test_labels_are_scored_where_what_is_beside_them_is_broken(name, value, words) -> None:
+    found = _beside_labels(name, value)
+    assert (found.status, found.reason) == ("ok", "")
+    assert found.measures["accuracy"] > 0
+    (said,) = found.warnings
+    assert said.startswith(f"{name} cannot be scored: ")
+    assert words in said
+
+
+def test_probabilities_that_are_none_are_no_result() -> None:
+    """Left out in silence, they would look like a method that gives none."""
+    found = _beside_labels("probas_", np.full((20, 2), 0.5))
+    assert found.status == "invalid"
+    assert (
+        "probas_ is a ndarray, not a DataFrame (index task, a column for each label)"
+        in found.reason
+    )
+    found = _beside_labels("probas_", RuntimeError("no such luck"))
+    assert found.status == "failed"
+    assert found.reason == "when it was asked for probas_: RuntimeError: no such luck"
+    assert _beside_labels("probas_", None).status == "ok"
+
+
+def test_labels_that_are_not_the_likeliest_are_named() -> None:
+    data = planted.tiny()
+    labels = data.answers.groupby("task")["label"].first()
+    probas = pd.DataFrame({c: (labels == c) * 0.6 + 0.2 for c in ("yes", "no")})
+    for wrong, words in ((1, "1 of 20 labels is not the likeliest of its row of probas_ (0),"),
+                         (2, "2 of 20 labels are not the likeliest of their row of probas_ (0, 1),")):  # fmt: skip
+        turned = probas.copy()
+        turned.iloc[:wrong] = 1 - turned.iloc[:wrong]
+        (said,) = _beside_labels("probas_", turned).warnings
+        assert said.startswith(words)
+        assert "scores go by probas_" in said
+    assert _beside_labels("probas_", probas).warnings == []
+    assert _beside_labels("probas_", probas * 0 + 0.5).warnings == []
+
+
+def test_ratings_of_a_file_have_their_order_as_numbers_have(tmp_path) -> None:
+    """Files are read as text; a method for ordered classes gets the scale all the same, 10 above 2."""
+    rng = np.random.default_rng(0)
+    scale = np.array([0, 1, 2, 10])
+    true = rng.integers(4, size=60)
+    task, worker = np.repeat(np.arange(60), 5), np.tile(np.arange(5), 60)
+    place = np.clip(true[task] + rng.integers(-1, 2, size=300), 0, 3)
+    answers = pd.DataFrame({"task": task, "worker": worker, "label": scale[place]})
+    gold = pd.DataFrame({"task": range(60), "label": scale[true]})
+    answers.to_csv(tmp_path / "labels.csv", index=False)
+    gold.to_csv(tmp_path / "truth.csv", index=False)
+    method = Method("ordered", "deem", {"ordered": True})
+    read = evaluation.evaluate(label_sets.read_folder(tmp_path), method)
+    numbers = LabelSet("numbers", answers, gold.set_index("task")["label"])
+    plain = evaluation.evaluate(numbers, method)
+    assert (read.status, read.reason) == (plain.status, plain.reason) == ("ok", "")
+    for name in ("accuracy", "label_accuracy", "log_loss", "brier", "ece", "macro_f1"):
+        assert read.measures[name] == pytest.approx(plain.measures[name], abs=1e-12)
+    named = LabelSet(
+        "named", answers.assign(label="level " + answers["label"].astype(str)), gold["label"]
+    )
+    assert evaluation.evaluate(named, method).status == "refused"
 
 
 def test_by_hand() -> None:

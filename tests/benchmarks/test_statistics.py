@@ -115,6 +115,38 @@ def test_seeds_of_a_method_are_averaged_and_seeds_of_data_follow_each_other(tmp_
     assert found["k", "t", "m"].value == pytest.approx(2 / 3)
 
 
+def test_methods_are_compared_on_the_same_draw_of_the_data(tmp_path) -> None:
+    """Whatever the order of the rows; and a set of which a method lacks a seed is not one it was scored on."""
+    rng = np.random.default_rng(0)
+    draws = {f"d{seed}": rng.random(200) < 0.2 + 0.6 * seed for seed in (0, 1)}
+    one = [row(tmp_path, "s", "a", draws[f"d{s}"], f"d{s}", s) for s in (0, 1)]
+    two = [row(tmp_path, "s", "b", draws[f"d{s}"], f"d{s}", s) for s in (1, 0)]
+    assert statistics.differences(one + two, tmp_path, "a")["b"] == (0, 0, 0)
+    failed = [{**one[0], "status": "failed"}, one[1], {**two[0], "status": "failed"}, two[1]]
+    assert statistics.differences(failed, tmp_path, "a") == {}
+    assert np.isnan(
+        statistics.per_set([{**one[0], "accuracy": np.nan}, one[1]]).loc[("k", "s"), "a"]
+    )
+
+
+def test_nothing_depends_on_the_order_of_sets_and_methods(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        row(tmp_path, f"s{i}", method, rng.random(50 + i) < 0.7, f"d{i}")
+        for i in range(6)
+        for method in "abc"
+    ]
+    turned = rows[::-1]
+    assert statistics.differences(rows, tmp_path, "a") == statistics.differences(
+        turned, tmp_path, "a"
+    )
+    intervals, others = (statistics.accuracy_intervals(r, tmp_path) for r in (rows, turned))
+    assert intervals == others
+    table, other = (statistics.per_set(r) for r in (rows, turned))
+    same = statistics.wilcoxon(other, "a")
+    assert statistics.wilcoxon(table, "a").to_dict() == pytest.approx(same.to_dict())
+
+
 @given(st.floats(0.3, 2.5), st.floats(1e-6, 1.0))
 def test_slope_of_a_power(power, scale) -> None:
     n = np.array([1e4, 1e5, 1e6])

@@ -76,6 +76,13 @@ class Improper(Vote):
         return labels
 
 
+class Array(Vote):
+    def fit_predict(self, data):
+        labels = super().fit_predict(data)
+        self.probas_ = pd.DataFrame(0.5, index=labels.index, columns=["a", "b"]).to_numpy()
+        return labels
+
+
 class Half(Vote):
     def fit_predict(self, data):
         labels = super().fit_predict(data)
@@ -123,6 +130,7 @@ def deem_crowd_aggregators():
         "renumbered": method(lambda x: x.reset_index(drop=True)),
         "abstains": Abstains,
         "improper": Improper,
+        "array": Array,
         "patchy": Half,
         "prints": Prints,
         "closes": Closes,
@@ -244,7 +252,7 @@ def test_authors_are_told_to_say_that_a_method_abstains(folder: Path) -> None:
             labels = data.groupby("task")["label"].first().rename("agg_label")
             return labels.where(labels.index != labels.index[0])
 
-    with pytest.raises(ConformanceError, match="1 tasks have a missing label. .* abstains = True"):
+    with pytest.raises(ConformanceError, match="1 task has a missing label. .* abstains = True"):
         check_aggregator(Open)
 
 
@@ -252,6 +260,9 @@ def test_probabilities_that_are_none_are_not_written(folder: Path) -> None:
     result = call("aggregate", "a.csv", "--method", "improper", "-o", "l.csv", "--proba", "p.csv")
     assert result.exit_code == 1
     assert "no distribution for 4 tasks ('t0', 't1', 't2', 't3')" in result.stderr
+    result = call("aggregate", "a.csv", "--method", "array", "-o", "l.csv", "--proba", "p.csv")
+    assert result.exit_code == 1
+    assert "probas_ is a ndarray, not a DataFrame (index task, a column for" in result.stderr
     assert not Path("l.csv").exists()
 
 
