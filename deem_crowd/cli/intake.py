@@ -355,7 +355,9 @@ def only_table(path: str) -> pd.DataFrame | None:
 
 def written_like(values: pd.Series, model: pd.Series) -> pd.Series:
     """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
-    if values.dtype == model.dtype:
+    # Where text is of no dtype of its own, as in pandas 2, bytes are objects as it is.
+    has_bytes = values.dtype == object and any(isinstance(value, bytes) for value in values)
+    if values.dtype == model.dtype and not has_bytes:
         return values
     written = {text_of(value): value for value in model.dropna().unique()}
     return values.map(lambda value: written.get(text_of(value), value))
