@@ -44,16 +44,13 @@ def by_value(answers: Answers) -> Answers:
     """Put classes that are texts of numbers in the order of these; others are left as they are.
 
     Decimals in CSV are text, so that they come back as they were written.
-
-    Raises
-    ------
-    DataError
-        If texts are the same number.
+    Where texts are the same number, a warning says so, and they are left as they are: what needs an order refuses them.
     """
     import numpy as np
     import pandas as pd
 
-    from deem_crowd.exceptions import DataError, first_few
+    from deem_crowd.exceptions import DataWarning, first_few
+    from deem_crowd.runtime.warning import warn
 
     classes = answers.classes
     if isinstance(classes, pd.CategoricalIndex) or not all(isinstance(c, str) for c in classes):
@@ -63,10 +60,12 @@ def by_value(answers: Answers) -> Answers:
         return answers
     again = values[pd.Index(values).duplicated()]
     if len(again):
-        raise DataError(
-            f"labels {first_few(classes[values == again[0]])} are one number, written in several ways. Write each "
-            "number in one way in the file."
+        warn(
+            f"labels {first_few(classes[values == again[0]])} are one number, written in several ways, and so have no "
+            "order. Write each number in one way in the file.",
+            DataWarning,
         )
+        return answers
     order = np.argsort(values)
     texts = pd.CategoricalIndex(classes[order], classes[order], ordered=True, name=classes.name)
     return answers.select(classes=(np.argsort(order), texts))
