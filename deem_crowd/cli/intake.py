@@ -209,7 +209,8 @@ def _read(asked: Reading) -> tuple[Answers, pd.Series]:
     answers = None
     own = pd.Series([], dtype=object)
     if asked.adapter is not None:
-        answers, own = _adapted(asked)
+        with _placed(asked):
+            answers, own = _adapted(asked)
     elif not asked.columns and not asked.options and is_parquet(asked):
         try:
             with _placed(asked):
