@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -178,15 +177,13 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
     named. Where no file of ``gold`` is given, a column of known labels among the answers is a warning, since it is not
     read.
     """
-    from deem_crowd.data.doubts import abstaining
+    from deem_crowd.data.doubts import abstaining, ordered_classes
 
     if gold is None and asked.gold_columns:
         part = next(iter(asked.gold_columns))
         message = "it names a column of known labels, and no file has them: add --gold FILE"
         raise typer.BadParameter(message, param_hint=f"--gold-{part}")
-    with abstaining(asked.abstain), warnings.catch_warnings():
-        if asked.ordered:  # what the warning advises
-            warnings.filterwarnings("ignore", r"the labels are \d+ real numbers", DataWarning)
+    with abstaining(asked.abstain), ordered_classes(asked.ordered):
         answers, own = _read(asked)
     answers = _without_abstentions(with_text(answers), asked)
     if asked.ordered:
