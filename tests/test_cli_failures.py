@@ -153,8 +153,9 @@ def test_what_is_missing_is_named_as_in_the_file(folder: Path, kind: str) -> Non
         else:
             table.to_parquet("holes.parquet")
         named = ["--label", "verdict"] if name == "verdict" else []
-        said = call("aggregate", f"holes.{kind}", *named).stderr
-        assert f"error: holes.{kind}: column '{name}' is missing in 1 of" in said
+        for adapter in ([], ["--adapter", "long"]):
+            said = call("aggregate", f"holes.{kind}", *named, *adapter).stderr
+            assert f"error: holes.{kind}: column '{name}' is missing in 1 of" in said
 
 
 def test_tasks_without_answers_are_not_counted_with_those_that_are_scored(folder: Path) -> None:

@@ -17,6 +17,7 @@ from deem_crowd_adapters import write_table
 from shell_calls import TRUTH, answers, call, csv, failed, folder, really, table
 
 from deem_crowd import DEEMAggregator
+from deem_crowd.cli import intake
 
 __all__ = ["folder"]
 
@@ -253,6 +254,23 @@ def test_texts_that_parquet_holds_as_bytes_come_back_as_text(folder: Path) -> No
     assert "b'" not in Path("w.csv").read_text()
 
 
+def test_categories_of_bytes_are_text_too(folder: Path) -> None:
+    plain = pd.read_csv("answers.csv", dtype=str)
+    held = {name: pa.array(plain[name].str.encode("utf-8"), pa.binary()) for name in plain}
+    coded = {name: column.dictionary_encode() for name, column in held.items()}
+    pq.write_table(pa.table(coded), "bytes.parquet")
+    assert call("aggregate", "bytes.parquet", "-o", "out.csv").exit_code == 0
+    assert call("aggregate", "answers.csv", "-o", "plain.csv").exit_code == 0
+    assert Path("out.csv").read_text() == Path("plain.csv").read_text()
+
+
+def test_bytes_are_found_among_texts_of_the_same_dtype() -> None:
+    """In pandas 2, both are objects."""
+    texts = pd.Series(["a", "ä"], dtype=object)
+    held = pd.Series(["ä".encode(), b"b"], dtype=object)
+    assert intake.written_like(held, texts).tolist() == ["ä", b"b"]
+
+
 @pytest.mark.parametrize("written", ["{:.1f}", "{:.2f}", "{:g}"])
 def test_decimals_in_text_are_ordered_by_their_value(folder: Path, written: str) -> None:
     """In CSV such numbers stay text, whose own order would put 10.0 between 1.0 and 2.0."""
@@ -280,6 +298,19 @@ def test_decimals_in_text_are_ordered_by_their_value(folder: Path, written: str)
     assert call(*line, "--gold", "known.csv", "--proba", "p.csv").exit_code == 0
     columns = pd.read_csv("p.csv", index_col="task").columns
     assert columns.astype(float).is_monotonic_increasing
+
+
+def test_one_number_written_in_two_ways_is_said_where_numbers_have_an_order(folder: Path) -> None:
+    """They were called names, and to write numbers was the advice."""
+    frame = pd.DataFrame(
+        [(t, w, ("4", "4.0", "4.5")[(t + w) % 3]) for t in range(9) for w in range(3)],
+        columns=["task", "worker", "label"],
+    )
+    frame.to_csv("ratings.csv", index=False)
+    said = failed(call("aggregate", "ratings.csv", "--set", "ordered=true"), 1)
+    assert "labels '4', '4.0' are one number, written in several ways" in said
+    line = ("compare", "ratings.csv", "--methods", "deem,mv", "--set", "deem.ordered=true")
+    assert call(*line).exit_code == 0  # the vote needs no order
 
 
 def test_decimals_may_be_ratings_and_the_warning_says_what_to_pass(folder: Path) -> None:

@@ -242,3 +242,15 @@ def test_words_of_one_truth_value_may_be_one_label(labels: list[str], pairs: str
     if pairs is not None:
         assert pairs in said[0]
         assert "each counts as a label of its own" in said[0]
+
+
+def test_real_numbers_are_no_doubt_where_labels_are_said_to_have_an_order() -> None:
+    """The warning advises ordered=True, which is there."""
+    rows = [(t, w, (t + w) % 20 + 0.5) for t in range(20) for w in range(3)]
+    ratings = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        DEEMAggregator(ordered=True).fit(ratings)
+    assert not [w for w in caught if "real numbers" in str(w.message)]
+    with pytest.warns(DataWarning, match="real numbers"):
+        DEEMAggregator().fit(ratings)

@@ -29,6 +29,9 @@ def with_text(answers: Answers) -> Answers:
 def _decoded(ids: pd.Index) -> pd.Index:
     import pandas as pd
 
+    if isinstance(ids, pd.CategoricalIndex):
+        texts = _decoded(ids.categories)
+        return ids if texts is ids.categories else ids.rename_categories(texts.tolist())
     if ids.dtype != object or not len(ids) or not all(isinstance(one, bytes) for one in ids):
         return ids
     try:
@@ -41,15 +44,27 @@ def by_value(answers: Answers) -> Answers:
     """Put classes that are texts of numbers in the order of these; others are left as they are.
 
     Decimals in CSV are text, so that they come back as they were written.
+    Where texts are the same number, a warning says so, and they are left as they are: what needs an order refuses them.
     """
     import numpy as np
     import pandas as pd
+
+    from deem_crowd.exceptions import DataWarning, first_few
+    from deem_crowd.runtime.warning import warn
 
     classes = answers.classes
     if isinstance(classes, pd.CategoricalIndex) or not all(isinstance(c, str) for c in classes):
         return answers
     values = pd.to_numeric(classes.to_series(), errors="coerce").to_numpy(np.float64)
-    if not np.isfinite(values).all() or len(np.unique(values)) < len(values):
+    if not np.isfinite(values).all():
+        return answers
+    again = values[pd.Index(values).duplicated()]
+    if len(again):
+        warn(
+            f"labels {first_few(classes[values == again[0]])} are one number, written in several ways, and so have no "
+            "order. Write each number in one way in the file.",
+            DataWarning,
+        )
         return answers
     order = np.argsort(values)
     texts = pd.CategoricalIndex(classes[order], classes[order], ordered=True, name=classes.name)

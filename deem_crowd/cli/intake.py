@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -178,15 +177,13 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
     named. Where no file of ``gold`` is given, a column of known labels among the answers is a warning, since it is not
     read.
     """
-    from deem_crowd.data.doubts import abstaining
+    from deem_crowd.data.doubts import abstaining, ordered_classes
 
     if gold is None and asked.gold_columns:
         part = next(iter(asked.gold_columns))
         message = "it names a column of known labels, and no file has them: add --gold FILE"
         raise typer.BadParameter(message, param_hint=f"--gold-{part}")
-    with abstaining(asked.abstain), warnings.catch_warnings():
-        if asked.ordered:  # what the warning advises
-            warnings.filterwarnings("ignore", r"the labels are \d+ real numbers", DataWarning)
+    with abstaining(asked.abstain), ordered_classes(asked.ordered):
         answers, own = _read(asked)
     answers = _without_abstentions(with_text(answers), asked)
     if asked.ordered:
@@ -209,7 +206,8 @@ def _read(asked: Reading) -> tuple[Answers, pd.Series]:
     answers = None
     own = pd.Series([], dtype=object)
     if asked.adapter is not None:
-        answers, own = _adapted(asked)
+        with _placed(asked):
+            answers, own = _adapted(asked)
     elif not asked.columns and not asked.options and is_parquet(asked):
         try:
             with _placed(asked):
@@ -355,7 +353,9 @@ def only_table(path: str) -> pd.DataFrame | None:
 
 def written_like(values: pd.Series, model: pd.Series) -> pd.Series:
     """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
-    if values.dtype == model.dtype:
+    # Where text is of no dtype of its own, as in pandas 2, bytes are objects as it is.
+    has_bytes = values.dtype == object and any(isinstance(value, bytes) for value in values)
+    if values.dtype == model.dtype and not has_bytes:
         return values
     written = {text_of(value): value for value in model.dropna().unique()}
     return values.map(lambda value: written.get(text_of(value), value))

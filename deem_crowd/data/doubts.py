@@ -51,7 +51,8 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
         if left_out := _ABSTAINING.get():
             classes = classes[~named(classes, left_out)]
         ratings = _ratings(classes)
-        messages += [ratings or _joined(classes) or _free_text(answers)]
+        settled = ratings and _ORDERED.get()
+        messages += ["" if settled else ratings or _joined(classes) or _free_text(answers)]
         messages += [minus_one(classes), no_answer(classes), code(classes)]
     for message in messages:
         if message:
@@ -159,6 +160,19 @@ def abstaining(labels: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         _ABSTAINING.reset(token)
+
+
+_ORDERED = ContextVar("deem_crowd_ordered", default=False)
+
+
+@contextlib.contextmanager
+def ordered_classes(stated: bool) -> Iterator[None]:
+    """Read answers whose classes are said to have an order, if they are: real numbers among them are no doubt."""
+    token = _ORDERED.set(stated)
+    try:
+        yield
+    finally:
+        _ORDERED.reset(token)
 
 
 _BESIDE_MODEL = ContextVar("deem_crowd_beside_model", default=False)

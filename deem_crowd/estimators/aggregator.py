@@ -13,7 +13,7 @@ import torch
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
-from deem_crowd.data.doubts import beside_model
+from deem_crowd.data.doubts import beside_model, ordered_classes
 from deem_crowd.data.gold import Gold
 from deem_crowd.estimators import aggregation, aggregator_files, declaration, featured, inputs
 from deem_crowd.estimators.checkpoint import Reader
@@ -379,7 +379,7 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         nothing: str = inputs.NOTHING,
     ) -> Answers:
         declaration.check(self.get_params(), type(self))
-        with beside_model(more):
+        with beside_model(more), ordered_classes(self.ordered is True):
             how: Any = {"task": task, "worker": worker, "label": label, "nothing": nothing}
             return inputs.read(data, self.missing, self.duplicates, **how)
 

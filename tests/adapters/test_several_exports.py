@@ -102,3 +102,13 @@ def test_a_file_of_true_labels_beside_those_of_annotators_is_gold(
         (1, "ann", "x"), (2, "ann", "y"), (1, "bob", "x"), (2, "bob", "x"),
     }  # fmt: skip
     assert export.gold.to_dict() == {2: "y", 3: "x"}
+
+
+def test_files_that_are_all_called_gold_are_of_annotators(tmp_path: Path) -> None:
+    """Who has gold standards of several experts has no known labels beside them."""
+    for name, rows in (("gold_ann.csv", "1,x\n2,y\n"), ("gold_bob.csv", "1,x\n2,x\n")):
+        (tmp_path / name).write_text(f"task,label\n{rows}")
+    answers = adapters.to_answers(tmp_path)
+    assert triples(answers.to_frame()) == {
+        (1, "gold_ann", "x"), (2, "gold_ann", "y"), (1, "gold_bob", "x"), (2, "gold_bob", "x"),
+    }  # fmt: skip

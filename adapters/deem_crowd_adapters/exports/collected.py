@@ -357,7 +357,7 @@ def _series(values: list[Any], what: str, where: str) -> pd.Series:
         ]
         raise DataError(
             f"{where}: {counted(len(odd), 'entry', 'entries')} among the {what} "
-            f"({first_few(odd, 2)}) can be no Unicode text. Correct the file."
+            f"({first_few(odd, 2)}) {'is' if len(odd) == 1 else 'are'} no valid Unicode text. Correct the file."
         ) from error
 
 

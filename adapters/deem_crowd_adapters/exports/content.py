@@ -296,9 +296,16 @@ def _with_whole_numbers(sheets: dict[str, pd.DataFrame]) -> dict[str, pd.DataFra
     whole = {name for name, held in texts.items() if held and all(map(is_whole, held))}
 
     def typed(column: pd.Series) -> pd.Series:
+        cells = column.tolist()
         if column.name in whole:
-            column = column.map(lambda cell: int(cell) if isinstance(cell, str) else cell)
-        return column.infer_objects()
+            cells = [int(cell) if isinstance(cell, str) else cell for cell in cells]
+        column = pd.Series(cells, column.index, dtype=object)
+        found = column.infer_objects()
+        # Beside empty cells, integers become floats, which have 53 bits.
+        loses = found.dtype.kind == "f" and any(
+            isinstance(c, int) and abs(c) > 2**53 for c in cells
+        )
+        return column if loses else found
 
     return {
         name: pd.DataFrame({c: typed(frame[c]) for c in frame.columns}, frame.index)

@@ -37,10 +37,21 @@ def read_one_annotators(content: Content, collected: Collected) -> None:
     A file that is called gold, or the like, holds known labels.
     """
     collected.workers_are_global = True
-    if TRUTH.search(content.stem):
+    if is_gold(content):
         _know(content, collected)
     else:
-        _add(content, collected, None)
+        read_any_annotators(content, collected)
+
+
+def read_any_annotators(content: Content, collected: Collected) -> None:
+    """Add the answers of a table with columns task and label, whatever the file is called."""
+    collected.workers_are_global = True
+    _add(content, collected, None)
+
+
+def is_gold(content: Content) -> bool:
+    """Tell whether a file is called gold, or the like."""
+    return TRUTH.search(content.stem) is not None
 
 
 def _know(content: Content, collected: Collected) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
@@ -15,7 +16,7 @@ from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.data.frames import COLUMNS, synonyms
 from deem_crowd.exceptions import DataError, ParameterError, first_few
 from deem_crowd_adapters import regions
-from deem_crowd_adapters.exports import known, several, workbook
+from deem_crowd_adapters.exports import known, long_files, several, workbook
 from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of, gold_of, tasks_of
 from deem_crowd_adapters.exports.content import Content, open_content
 from deem_crowd_adapters.source import Source
@@ -269,6 +270,9 @@ def _export(
                 f"{content.name} is of no format that is known ({_looks(content)}), beside files that are. "
                 "Leave it out."
             )
+        if format.name == "files" and all(map(long_files.is_gold, flat)):
+            # Files of experts, say: known labels stand beside answers.
+            format = replace(format, read=long_files.read_any_annotators)
         taken |= set(format.options)
         pieces.append(known.read_one(content, format, options))
     strange = [name for name in options if name not in taken and options[name] is not None]

@@ -227,6 +227,13 @@ def test_whole_numbers_in_cells_of_text_are_numbers_beside_empty_cells_and_numbe
     assert rows(export) == {(10, "a", 1), (10, "b", 10), (9, "b", 2)}
 
 
+def test_long_numbers_in_cells_of_text_keep_their_digits_beside_empty_cells(tmp_path) -> None:
+    """As floats, which empty cells made of them, both were 9007199254740992."""
+    ids = ["9007199254740992", "9007199254740993", None, "9007199254740992"]
+    export, _ = read(book(tmp_path / "a.xlsx", answers=LONG.assign(label=ids)))
+    assert sorted(map(str, export.answers["label"])) == sorted(filter(None, ids))
+
+
 def test_a_text_on_one_sheet_keeps_those_of_the_same_column_on_others(tmp_path) -> None:
     export, _ = read(
         book(
