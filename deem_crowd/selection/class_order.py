@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.rows import column_total, row_sum
 from deem_crowd.selection.fitting import Training
 from deem_crowd.training.dirichlet import log_marginal
 from deem_crowd.training.hierarchical import Hierarchical, learned_strength
@@ -26,9 +27,10 @@ from deem_crowd.training.ordered_centre import OrderedCentre
 
 _LEAST, _MOST = 3, 11
 """Two classes are always in order; on longer scales few pairs of classes are named together."""
-_SAME = 1e-9
-"""Numbers nearer to each other than this are the same: the order would depend on the order of the names."""
-_ROUNDS = 3
+_SAME = 1e-5
+"""Numbers nearer to each other than this may be the same, but for rounding: the order would depend on the names."""
+_WORKERS = 256
+"""Evidence of so many workers at most tells whether the fit may be worth its time."""
 _BEHIND, _BEHIND_AN_ANSWER = 50.0, 0.01
 """How far the evidence may be behind under the other model's labels, in nats, for the fit to be worth its time.
 
@@ -59,10 +61,10 @@ def along_scale(training: Training, around_accuracies: Hierarchical) -> Hierarch
 
 def places(design: DesignMatrix) -> torch.Tensor | None:
     """Return the place of each class in the order that answers show, integers, shape (K,); None if they show none."""
-    votes = design.votes.double()
-    number = votes.sum(1, keepdim=True)
-    shares = votes / (number - 1).clamp_min(1) * (number > 1)
-    together = votes.T @ shares - torch.diag(shares.sum(0))
+    votes = design.votes
+    number = row_sum(votes)
+    shares = votes * torch.where(number > 1, 1 / (number - 1), 0.0)[:, None]
+    together = (votes.T @ shares).double() - torch.diag(column_total(shares).double())
     pairs = design.reduce(together.cpu()).numpy()
     total = pairs.sum(1)
     if not (total > _SAME).all():
@@ -77,13 +79,18 @@ def places(design: DesignMatrix) -> torch.Tensor | None:
 
 
 def _may_win(design: DesignMatrix, rival: Hierarchical, place: torch.Tensor) -> bool:
-    """Whether the evidence of biases and noises, under the labels of the rival, is near enough to its bound."""
+    """Whether the evidence of biases and noises, under the labels of the rival, is near enough to its own.
+
+    Of many workers every second is asked, or every third, and so on.
+    """
     counts = design.expected_counts(rival.states).cpu() if rival.counts is None else rival.counts
-    centre, strength = OrderedCentre(design.n_classes, place), rival.strength
+    some = slice(None, None, -(-len(counts) // _WORKERS))
+    counts = counts[some]
+    centre = OrderedCentre(design.n_classes, place)
+    middle = centre.update(counts, rival.strength)
+    strength = learned_strength(counts, middle, rival.strength)
     middle = centre.update(counts, strength)
-    for _ in range(_ROUNDS):
-        strength = learned_strength(counts, middle, strength)
-        middle = centre.update(counts, strength)
     ours = float(log_marginal(counts, strength * middle).sum()) + centre.log_evidence()
-    theirs = float(rival.by_worker.sum()) + rival.centre.log_evidence()
-    return theirs - ours < _BEHIND + _BEHIND_AN_ANSWER * design.n_answers_in_all
+    asked = float(counts.sum()) / max(design.n_answers_in_all, 1)
+    theirs = float(rival.by_worker[some].sum()) + asked * rival.centre.log_evidence()
+    return theirs - ours < asked * (_BEHIND + _BEHIND_AN_ANSWER * design.n_answers_in_all)

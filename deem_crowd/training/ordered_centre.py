@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -33,15 +34,7 @@ class OrderedCentre:
     """
 
     def __init__(self, n_classes: int, place: torch.Tensor | None = None) -> None:
-        level = torch.arange(n_classes, dtype=torch.float64)
-        edge = level[:-1] + 0.5
-        tables = []
-        for noise, bias in _grid(n_classes):
-            below = torch.special.ndtr((edge[:, None] - level - bias) / noise)
-            ends = torch.zeros(1, n_classes, dtype=torch.float64)
-            tables.append(torch.cat([below, ends + 1]) - torch.cat([ends, below]))
-        tables.append(torch.full((n_classes, n_classes), 1 / n_classes, dtype=torch.float64))
-        grid = torch.stack(tables).clamp_min(_SMALLEST)
+        grid = _tables(n_classes)
         if place is not None:
             grid = grid[:, place][:, :, place]
         self._grid = grid / grid.sum(1, keepdim=True)
@@ -76,6 +69,20 @@ class OrderedCentre:
     def resume(self, carried: torch.Tensor) -> None:
         """See :class:`Centre`."""
         self._log_prior = carried
+
+
+@functools.lru_cache(maxsize=16)
+def _tables(n_classes: int) -> torch.Tensor:
+    """Return the tables of all pairs of a noise and a bias, and one of even shares, shape (G, K, K)."""
+    level = torch.arange(n_classes, dtype=torch.float64)
+    edge = level[:-1] + 0.5
+    tables = []
+    for noise, bias in _grid(n_classes):
+        below = torch.special.ndtr((edge[:, None] - level - bias) / noise)
+        ends = torch.zeros(1, n_classes, dtype=torch.float64)
+        tables.append(torch.cat([below, ends + 1]) - torch.cat([ends, below]))
+    tables.append(torch.full((n_classes, n_classes), 1 / n_classes, dtype=torch.float64))
+    return torch.stack(tables).clamp_min(_SMALLEST)
 
 
 def _grid(n_classes: int) -> list[tuple[float, float]]:
