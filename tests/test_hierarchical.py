@@ -28,11 +28,8 @@ from deem_crowd.model.votes import first_of_best
 from deem_crowd.selection import candidates
 from deem_crowd.training import em
 from deem_crowd.training.dirichlet import log_marginal
-from deem_crowd.training.hierarchical import (
-    AccuracyCentre,
-    OrderedCentre,
-    fit_hierarchical,
-)
+from deem_crowd.training.hierarchical import AccuracyCentre, fit_hierarchical
+from deem_crowd.training.ordered_centre import OrderedCentre
 
 CPU = torch.device("cpu")
 

@@ -12,6 +12,9 @@ ONE_COIN = "one accuracy a worker"
 TABLES = "a table a worker"
 HIERARCHY = "a table a worker, drawn around its own accuracy"
 ORDERED = "a table a worker, drawn around its bias and noise on ordered classes"
+IN_ORDER = (
+    "a table a worker, drawn around its bias and noise on classes in the order that answers show"
+)
 SUBTYPES = "tables for easy and hard tasks"
 COPIES = "a table a worker, sources that repeat others count less"
 FIELDS = "tables for each field that some sources know better"

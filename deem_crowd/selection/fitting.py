@@ -22,9 +22,9 @@ from deem_crowd.training.hierarchical import (
     AccuracyCentre,
     Centre,
     Hierarchical,
-    OrderedCentre,
     fit_hierarchical,
 )
+from deem_crowd.training.ordered_centre import OrderedCentre
 
 Structured = tuple[str, Member]
 """The name of a structured member, and it."""
@@ -71,6 +71,12 @@ class Training:
     def hierarchy(self) -> Hierarchical:
         """Fit tables drawn around each worker's own accuracy."""
         return self._drawn_around(AccuracyCentre(), self.report())
+
+    def in_order(self, place: torch.Tensor) -> Hierarchical:
+        """Fit tables drawn around each worker's bias and noise; ``place`` has those of the classes, shape (K,)."""
+        if self.progress is not None:  # a member more
+            self.progress.expect(self.progress.total + self.n_passes)
+        return self._drawn_around(OrderedCentre(self.design.n_classes, place), self.report())
 
     def _drawn_around(
         self, centre: Centre, report: Report | None, weight: torch.Tensor | None = None

@@ -17,6 +17,8 @@ class Parts:
         One accuracy a worker is a voice (for ordered classes: bias and noise).
     hierarchy : bool
         Tables drawn around a worker's own accuracy may take the place of tables.
+    in_order : bool
+        So may tables drawn around a worker's bias and noise, where the answers put the classes in order.
     subtypes : bool
         Tables for easy and hard tasks may be a voice.
     votes : bool
@@ -38,6 +40,7 @@ class Parts:
     path: bool = True
     structured: bool = True
     hierarchy: bool = True
+    in_order: bool = True
     subtypes: bool = True
     votes: bool = True
     floor: bool = True

@@ -18,6 +18,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection import (
+    class_order,
     fields,
     groups,
     pairs,
@@ -25,7 +26,7 @@ from deem_crowd.selection import (
     without_tables,
 )
 from deem_crowd.selection.candidates import Rater
-from deem_crowd.selection.fitting import Training
+from deem_crowd.selection.fitting import Structured, Training
 from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, agreement_weights, smoothed_votes
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.selected import Selected, settle
@@ -130,7 +131,10 @@ def select(
             power, why, group = repeating.beside(training, answers, counted, number, told, group)
     if power is not None:
         return replace(_copies(training, tables, power, why, group), pairs=counted, power=power)
-    return replace(_pooled(training, tables, hierarchy, name, structured), pairs=counted)
+    steps = None
+    if parts.in_order and hierarchy is not None and not answers.is_soft:
+        steps = class_order.along_scale(training, hierarchy)
+    return replace(_pooled(training, tables, hierarchy, (name, structured), steps), pairs=counted)
 
 
 def _by_field(
@@ -209,13 +213,18 @@ def _pooled(
     training: Training,
     tables: Member,
     hierarchy: Hierarchical | None,
-    name: str,
-    structured: Member,
+    first: Structured,
+    steps: Hierarchical | None,
 ) -> Selected:
-    """Pool the structured member, the better tables, and the member with the largest bound."""
+    """Pool the structured member, the better tables, and the member with the largest bound.
+
+    ``steps``, where the answers put the classes in order, take the place of tables drawn around accuracies.
+    """
+    name, structured = first
+    around, hierarchy = hierarchy, hierarchy if steps is None else steps
     drawn = training.parts.hierarchy and hierarchy is not None and hierarchy.bound > tables.bound
     better, other = (hierarchy, tables) if drawn and hierarchy is not None else (tables, hierarchy)
-    best = better
+    best, beside = better, list[Member]()
     if training.ordered and structured.bound > best.bound:
         best = structured
     largest = max(better.bound, best.bound) if training.ordered else better.bound
@@ -228,16 +237,24 @@ def _pooled(
         follows = isinstance(better, Hierarchical) and better.strength == STRENGTHS[-1]
         if training.ordered or not follows:
             best = other
+        elif steps is not None:
+            # along a scale one reading may lose a class, and must not outvote the others alone
+            beside = [other]
     described = [(name, structured, "always a member")]
     if hierarchy is None:
         described.append((rows.TABLES, tables, "always a member"))
     else:
-        for title, member in ((rows.TABLES, tables), (rows.HIERARCHY, hierarchy)):
+        drawn_around = rows.HIERARCHY if steps is None else rows.IN_ORDER
+        for title, member in ((rows.TABLES, tables), (drawn_around, hierarchy)):
             verdict = _verdict(member is better)
-            described.append((title, member, _BESIDE if other is best is member else verdict))
+            second = member is other and (best is other or bool(beside))
+            described.append((title, member, _BESIDE if second else verdict))
+        if steps is not None and around is not None:
+            described.append((rows.HIERARCHY, around, _verdict(False)))
     if subtypes is not None:
         described.append((rows.SUBTYPES, subtypes, _verdict(subtypes.bound > largest)))
-    return _assembled(training, [structured, better, best], described, tables, calibrate=True)
+    voices = [structured, better, best, *beside]
+    return _assembled(training, voices, described, tables, calibrate=True)
 
 
 def _verdict(chosen: bool) -> str:
