@@ -184,6 +184,36 @@ def test_a_built_in_name_cannot_be_taken(site: Site, monkeypatch: pytest.MonkeyP
     assert str(caught.value).endswith(f". Uninstall acme, or set {DENY}=acme.")
 
 
+def test_a_remedy_that_works_where_three_claim_a_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one of three there still are two."""
+    for name in ("acme", "bolt", "crow"):
+        site.install(name, VOTE)
+    registry.reload()
+    settings = f"{DENY}=acme,bolt or {DENY}=acme,crow or {DENY}=bolt,crow"
+    with pytest.raises(PluginError) as caught:
+        deem_crowd.create("vote")
+    assert str(caught.value).endswith(
+        f" Uninstall all but one of acme, bolt, crow, or set {settings}."
+    )
+    monkeypatch.setenv(DENY, "deem-crowd,acme,crow")
+    registry.reload()
+    assert deem_crowd.aggregators()["vote"].distribution == "bolt"
+
+
+def test_a_remedy_that_works_where_two_claim_a_built_in_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("acme", "bolt"):
+        site.install(name, VOTE.replace('"vote"', '"deem"'))
+    monkeypatch.delenv(DENY)
+    registry.reload()
+    with pytest.raises(PluginError) as caught:
+        deem_crowd.create("deem")
+    assert str(caught.value).endswith(f" Uninstall acme and bolt, or set {DENY}=acme,bolt.")
+
+
 def test_a_remedy_that_works_where_one_package_claims_a_name_twice(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

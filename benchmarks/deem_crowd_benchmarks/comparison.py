@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataWarning, FindingsWarning
+from deem_crowd.exceptions import DataError, DataWarning, FindingsWarning, first_few
 from deem_crowd.plugins import contract, registry
 from deem_crowd_benchmarks import measures
 from deem_crowd_benchmarks.scorable import scorable
@@ -62,9 +62,13 @@ def compare(
     Raises
     ------
     DataError
-        If gold can score nothing: it is of other tasks, or of classes that no worker gave.
+        If gold can score nothing: it is of other tasks, or of classes that no worker gave; or if it is to score data
+        that lack a column.
     """
     if gold is not None:
+        for column in ("task", "label"):
+            if column not in data.columns:
+                raise DataError(f"no column {column!r}; found {first_few(data.columns)}.")
         tasks, given = (pd.Index(data[c].unique(), tupleize_cols=False) for c in ("task", "label"))
         scorable(gold, tasks, given, "gold")
     return list(each(data, methods, gold))

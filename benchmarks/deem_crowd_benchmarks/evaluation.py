@@ -132,7 +132,9 @@ def evaluate(label_set: LabelSet, method: Method, seed: int = 0) -> Evaluation:
     except ValueError as error:
         evaluation.status, evaluation.reason = "invalid", str(error)
         return evaluation
-    evaluation.warnings += filter(None, (made.open(), made.against_probabilities()))
+    by_probas = label_set.named and bool(label_set.gold.notna().any())
+    against = made.against_probabilities() if by_probas else ""
+    evaluation.warnings += filter(None, (made.open(), against))
     evaluation.measures = {"seconds": seconds, "factorize_seconds": _factorize_seconds(answers)}
     if peak is not None:
         evaluation.measures["peak_mb"] = max(peak - before, 0) / 1e6
@@ -179,7 +181,10 @@ def _warm_up(method: Method, seed: int) -> None:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        method.create(seed).fit_predict(tiny)
+        aggregator = method.create(seed)
+        if getattr(aggregator, "ordered", False) is True:  # it refuses names
+            tiny["label"] = pd.Categorical(tiny["label"], ["a", "b"], ordered=True)
+        aggregator.fit_predict(tiny)
 
 
 def _sizes(label_set: LabelSet) -> dict[str, int]:

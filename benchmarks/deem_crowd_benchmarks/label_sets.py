@@ -19,7 +19,7 @@ from deem_crowd.plugins.discovery import hint
 from deem_crowd.runtime.warning import warn
 from deem_crowd_benchmarks.label_set import COLUMNS, LabelSet, Source
 from deem_crowd_benchmarks.scorable import scorable
-from deem_crowd_benchmarks.texts import as_text, refuse_gaps, without_points
+from deem_crowd_benchmarks.texts import as_text, refuse_gaps, spelled_alike
 
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 _TRUTH = (
@@ -163,6 +163,8 @@ def _as_it_is(value: LabelSet, seed: int) -> LabelSet:
         pd.Index(value.answers[c].unique(), tupleize_cols=False) for c in ("task", "label")
     )
     tested = tasks if value.new is None else tasks.append(value.new.index)
+    if value.soft is not None:  # a class may be nobody's likeliest, and a task's all the same
+        given = given.append(value.soft.columns.drop(["task", "worker"])).unique()
     scorable(value.gold, tested, given, f"gold of {value.name!r}")
     return value
 
@@ -237,16 +239,18 @@ def read_folder(folder: Path, kind: str = "data") -> LabelSet:
     refuse_gaps(gold, truth)
     if gold.empty:
         raise DataError(f"{truth} holds no true label. {_TRUTH}")
-    gold = gold.apply(as_text).drop_duplicates()
+    tasks, given = (pd.Index(answers[column].unique()) for column in ("task", "label"))
+    gold = gold.apply(as_text)
+    gold = pd.DataFrame(
+        {"task": spelled_alike(gold["task"], tasks), "label": spelled_alike(gold["label"], given)}
+    ).drop_duplicates()
     twice = gold["task"][gold["task"].duplicated()].unique()
     if len(twice):
         raise DataError(
             f"{truth}: {counted(len(twice), 'task has', 'tasks have')} two gold labels ({first_few(twice)}). Keep one "
             "for each."
         )
-    given = pd.Index(answers["label"].unique())
-    true = without_points(gold.set_index("task")["label"], given)
-    true = scorable(true, pd.Index(answers["task"].unique()), given, str(truth))
+    true = scorable(gold.set_index("task")["label"], tasks, given, str(truth))
     features = _features_in(folder, answers["task"])
     return LabelSet(folder.resolve().name, answers, true, kind, features=features)
 

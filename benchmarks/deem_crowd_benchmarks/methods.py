@@ -65,6 +65,12 @@ class Method:
         return next((name for name in _SEEDS if name in names), None)
 
     @property
+    def takes_seed(self) -> bool:
+        """Whether the seed of a run goes to it: it has a parameter for it, whose value is not given."""
+        name = self.seed_parameter
+        return name is not None and name not in self.parameters
+
+    @property
     def origin(self) -> str:
         """The distribution and version it comes from, empty if that is not known."""
         if not isinstance(self.make, str):

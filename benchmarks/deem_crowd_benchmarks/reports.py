@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
@@ -90,9 +91,11 @@ def rich_tables(table: Table, width: int) -> list[RichTable]:
     numbers = [i for i in columns if i not in heads]
     if not numbers or table.text_columns & set(numbers):  # text gives way: it is folded
         return [_rich_table(table, columns, table.title)]
+    room = {i: _width(_rich_table(table, [i], "")) - 1 for i in columns}  # neighbours share an edge
+    names = 1 + sum(room[i] for i in heads)
     parts: list[list[int]] = [[]]
     for i in numbers:
-        if parts[-1] and _width(_rich_table(table, [*heads, *parts[-1], i], "")) > width:
+        if parts[-1] and names + sum(room[j] for j in (*parts[-1], i)) > width:
             parts.append([])
         parts[-1].append(i)
     return [
@@ -115,7 +118,8 @@ def _rich_table(table: Table, columns: Sequence[int], title: str) -> RichTable:
             escape(table.header[i]),
             justify="left" if text else "right",
             overflow="fold",
-            no_wrap=not text,
+            # a long heading is folded, numbers are not
+            min_width=None if text else max((cell_len(row[i]) for row in table.rows), default=1),
         )
     for r, row in enumerate(table.rows):
         cells = [

@@ -53,15 +53,16 @@ class Run:
             parameters,
         )
         seeds = str(self.seed)
-        if self.method.seed_parameter and self.method_seed != self.seed:
+        if self.method.takes_seed and self.method_seed != self.seed:
             seeds += f" and {self.method_seed}"
         text = "\x1f".join((*parts, self.method.origin, seeds))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @property
     def method_seed(self) -> int:
-        """What the method draws from, never the seed that drew the data: its first draws could be the true labels."""
-        return (self.seed + 2**31) % 2**32 if self.source.drawn else self.seed
+        """What a method gets, never the seed that drew the data: its first draws could be the true labels."""
+        # another bit, and not another sum, since many libraries take no seed beyond a signed number of 32 bits
+        return self.seed ^ 2**30 if self.source.drawn else self.seed
 
 
 def plan(sources: Sequence[Source], methods: Sequence[Method], seeds: Sequence[int]) -> list[Run]:
@@ -319,7 +320,7 @@ def _row(run: Run, digest: str, outcome: Outcome, threads: int, out: Path) -> Ro
         "threads": threads,
         "deem_crowd": deem_crowd.__version__,
     }
-    if run.method.seed_parameter:
+    if run.method.takes_seed:
         row["method_seed"] = run.method_seed
     if outcome.status != "ok":
         return {**row, "status": outcome.status, "reason": outcome.reason}

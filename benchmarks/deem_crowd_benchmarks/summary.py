@@ -355,7 +355,9 @@ def _failures(rows: Sequence[Row]) -> Table | None:
 
 def _warnings(rows: Sequence[Row]) -> list[str]:
     said = [
-        f"{row['set']}, {row['method']}: {text}" for row in rows for text in row.get("warnings", [])
+        f"{row['set']}, {row['method']}: {' '.join(str(text).split())}"
+        for row in rows
+        for text in row.get("warnings", [])
     ]
     return list(dict.fromkeys(said))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -20,14 +21,27 @@ def refuse_gaps(table: pd.DataFrame, path: Path) -> None:
             )
 
 
-def without_points(gold: pd.Series, given: pd.Index) -> pd.Series:
-    """Return true labels such as 2.0 as the 2 that workers gave: tables with gaps are written so."""
-    whole = gold.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
-    return gold.where(gold.isin(given) | ~whole.isin(given), whole)
+def spelled_alike(names: pd.Series, given: pd.Index) -> pd.Series:
+    """Return whole numbers, such as 2.0 or 2, as the answers spell them: tables with gaps have the point."""
+    if names.isin(given).all():
+        return names
+    spelling = {_whole(name): name for name in given}
+    if len(spelling) < len(given):  # they spell one number in two ways, and know why
+        return names
+    other = names.map(lambda name: spelling.get(_whole(name), name))
+    return names.where(names.isin(given), other)
+
+
+def _whole(name: str) -> str:
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", name)
 
 
 def as_text(column: pd.Series) -> pd.Series:
     """Return a column as text; whole numbers have no point, which is all that a missing value beside them adds."""
-    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
+    if (
+        pd.api.types.is_float_dtype(column)
+        and (column % 1 == 0).all()
+        and (column.abs() < 2**53).all()  # larger ones need not be whole, and may not fit
+    ):
         column = column.astype("int64")
     return column.astype(str)

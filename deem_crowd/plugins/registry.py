@@ -13,6 +13,7 @@ import inspect
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
@@ -256,12 +257,21 @@ def _catalogued(plugins: tuple[Plugin, ...]) -> _Catalogue:
 def _clash(kind: Kind, name: str, rivals: list[Plugin]) -> str:
     """Say who claims a name, and what to do about it, which is never to do without deem-crowd itself."""
     listed = " and from ".join(plugin.label for plugin in rivals)
-    strangers = [p.distribution for p in rivals if p.distribution != discovery.OURS]
-    if strangers and len(set(strangers)) == len(strangers):
-        others, remedy = strangers, f"Uninstall {' or '.join(strangers)}, or set"
-    else:  # several of one package: only the names of its plugins tell them apart
-        others, remedy = [p.name for p in rivals], "Set"
-    settings = " or ".join(f"{discovery.DENY}={other}" for other in others)
+    strangers = [plugin for plugin in rivals if plugin.distribution != discovery.OURS]
+    packages = list(dict.fromkeys(plugin.distribution for plugin in strangers))
+    one_each = len(packages) == len(strangers)  # else only the names of plugins tell them apart
+    others = packages if one_each else [plugin.name for plugin in strangers or rivals]
+    keeps_ours = 0 < len(strangers) < len(rivals)
+    away = [others] if keeps_ours else list(combinations(others, len(others) - 1))
+    settings = " or ".join(f"{discovery.DENY}={','.join(names)}" for names in away)
+    if keeps_ours:
+        remedy = f"Uninstall {' and '.join(packages)}, or set"
+    elif not strangers or not one_each:
+        remedy = "Set"
+    elif len(packages) == 2:
+        remedy = f"Uninstall {' or '.join(packages)}, or set"
+    else:
+        remedy = f"Uninstall all but one of {', '.join(packages)}, or set"
     return (
         f"{kind} {name!r} comes from {listed}, and none of them gets the name. {remedy} {settings}."
     )

@@ -95,6 +95,11 @@ def test_gold_that_scores_nothing_is_refused() -> None:
         compare(ANSWERS, ["mv"], GOLD.str.upper())
 
 
+def test_a_frame_that_lacks_a_column_is_an_error_of_this_library() -> None:
+    with pytest.raises(DataError, match="no column 'label'"):
+        compare(ANSWERS.drop(columns="label"), ["mv"], GOLD)
+
+
 def test_without_gold_there_are_labels_and_seconds_but_no_scores() -> None:
     results = compare(ANSWERS, ["deem", "ds", "mv"])
     assert [result.method for result in results] == ["deem", "ds", "mv"]

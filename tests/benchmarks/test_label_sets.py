@@ -108,6 +108,40 @@ def test_gold_of_a_label_set_has_to_score_something() -> None:
     assert sources(without)[0].load(0) is without
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_whole_numbers_match_whichever_file_has_them_as_decimals(tmp_path, ending) -> None:
+    """Text such as 1.0 on one side, and numbers on the other: 1.0 in parquet, or 1 in a file of whole numbers."""
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "labels.csv").write_text("task,worker,label\n7.0,a,1.0\n7.0,b,2.0\n8.0,a,2.0\n")
+    truth = pd.DataFrame({"task": [7, 8], "label": [1, 2]})
+    if ending == ".csv":
+        truth.to_csv(folder / "truth.csv", index=False)
+    else:
+        truth.astype(float).to_parquet(folder / "truth.parquet")
+    assert sources(folder)[0].load(0).gold.to_dict() == {"7.0": "1.0", "8.0": "2.0"}
+
+
+def test_numbers_too_large_for_whole_ones_stay_apart(tmp_path) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    tasks = [1e20, 2e20, 3e300]
+    answers = pd.DataFrame({"task": tasks, "worker": "a", "label": ["x", "y", "x"]})
+    answers.to_parquet(folder / "labels.parquet")
+    answers[["task", "label"]].to_parquet(folder / "truth.parquet")
+    assert sources(folder)[0].load(0).gold.to_list() == ["x", "y", "x"]
+
+
+def test_classes_that_only_probabilities_name_can_be_right() -> None:
+    """No answer's likeliest class is b, and yet a method that is told the probabilities may find it."""
+    soft = pd.DataFrame({"task": [1, 1, 2], "worker": [0, 1, 0], "a": 0.6, "b": 0.4})
+    answers = soft[["task", "worker"]].assign(label="a")
+    mine = LabelSet("mine", answers, pd.Series({1: "b", 2: "b"}), soft=soft)
+    assert sources(mine)[0].load(0) is mine
+    with pytest.raises(DataError, match="no worker gave any of its true labels"):
+        sources(LabelSet("mine", answers, pd.Series({1: "B", 2: "B"}), soft=soft))[0].load(0)
+
+
 def test_what_there_is_not(tmp_path) -> None:
     with pytest.raises(DataError, match="holds no label set"):
         sources(tmp_path)

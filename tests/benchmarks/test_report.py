@@ -130,10 +130,10 @@ def test_warnings_of_runs_are_not_for_the_page_alone(tmp_path) -> None:
         "digest": "",
     }
     rows = [
-        {**row, "status": "ok", "accuracy": 0.5, "warnings": ["1 label is not *the* likeliest"]}
+        {**row, "status": "ok", "accuracy": 0.5, "warnings": ["1 label is\n\nnot *the* likeliest"]}
     ] * 2
     found = summary.summarise(rows, tmp_path)
-    assert found.warnings == ["s, m: 1 label is not *the* likeliest"]
+    assert found.warnings == ["s, m: 1 label is not *the* likeliest"]  # one line of a list each
     written = reports.markdown(found, rows)
     assert written.endswith("## Warnings\n\n- s, m: 1 label is not \\*the\\* likeliest\n")
     assert found.warnings[0] in reports.html(found, rows, tmp_path)
@@ -367,3 +367,35 @@ def test_no_number_is_cut_in_a_narrow_terminal(width) -> None:
     for word in (*header[1:], *(cell for row in rows for cell in row)):
         assert word in seen
     assert seen.count("x") == seen.count("set") > 1  # each part names its rows
+
+
+def test_a_method_with_a_long_name_does_not_push_the_names_of_sets_out() -> None:
+    heading = "deem(hidden_dim=2,penalty=null,ordered=true,random_state=1)"
+    table = Table("Accuracy, %", ["set", heading], [["adult", "12.345"], ["web", "67.891"]])
+    console = Console(width=40, record=True, file=io.StringIO())
+    (part,) = reports.rich_tables(table, console.width)
+    console.print(part)
+    seen = console.export_text()
+    for word in ("adult", "web", "12.345", "67.891"):
+        assert word in seen.split()
+    folded = seen.replace(" set ", "").partition("─")[0]
+    assert heading in "".join(folded.split())  # not cut
+
+
+def test_each_column_of_a_wide_table_is_measured_once(monkeypatch) -> None:
+    table = Table("A", ["set", *(f"m{i}" for i in range(50))], [["x", *["0.125"] * 50]] * 3)
+    measured = []
+    width_of = reports._width
+
+    def counted(rich):
+        measured.append(len(rich.columns))
+        return width_of(rich)
+
+    monkeypatch.setattr(reports, "_width", counted)
+    parts = reports.rich_tables(table, 60)
+    assert sum(measured) <= 51
+    widths = [width_of(part) for part in parts]
+    assert max(widths) <= 60
+    assert (
+        min(widths[:-1]) + width_of(reports._rich_table(table, [1], "")) - 1 > 60
+    )  # and they are full

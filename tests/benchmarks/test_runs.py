@@ -79,6 +79,17 @@ def test_a_method_does_not_draw_from_the_seed_that_drew_the_truth(tmp_path) -> N
     again = evaluation.evaluate(truth, Method("again", planted.Guesses), drawn["method_seed"])
     assert again.measures["accuracy"] == drawn["accuracy"]
     assert "method_seed" not in vote
+    for seed in (
+        0,
+        1,
+        2**30,
+        2**31 - 1,
+    ):  # many libraries take no seed beyond a signed number of 32 bits
+        (run,) = runs.plan([source], [chosen[0]], [seed])
+        assert run.method_seed != seed
+        assert 0 <= run.method_seed < 2**31
+    told = Method("told", planted.Guesses, {"random_state": 5})
+    assert "method_seed" not in perform(tmp_path, "law:copies@200", [told])[0]
     given = runs.plan(label_sets.sources(tiny()), [chosen[0]], [0, 1])
     assert [run.method_seed for run in given] == [0, 1]  # nothing was drawn from these
 

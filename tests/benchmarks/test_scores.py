@@ -108,6 +108,40 @@ def test_labels_that_are_not_the_likeliest_are_named() -> None:
     assert _beside_labels("probas_", probas * 0 + 0.5).warnings == []
 
 
+def test_labels_against_probabilities_are_named_only_where_scores_go_by_these() -> None:
+    class Contrary(planted.Vote):
+        def fit_predict(self, data):
+            labels = super().fit_predict(data)
+            self.probas_ = pd.get_dummies(labels.map({"yes": "no", "no": "yes"}), dtype=float)
+            return labels
+
+    data = planted.tiny()
+    without = data.gold[:0]
+    for label_set, said in (
+        (data, True),
+        (LabelSet("no gold", data.answers, without), False),
+        (LabelSet("renamed", data.answers, data.gold, named=False), False),
+    ):
+        found = evaluation.evaluate(label_set, Method("contrary", Contrary))
+        assert any("not the likeliest" in words for words in found.warnings) is said
+
+
+def test_a_method_for_ordered_classes_has_its_first_fit_before_the_clock_starts() -> None:
+    fitted = []
+
+    class Ratings(planted.Vote):
+        ordered = True
+
+        def fit_predict(self, data):
+            if not data["label"].cat.ordered:
+                raise ValueError("names have no order")
+            fitted.append(len(data))
+            return super().fit_predict(data)
+
+    evaluation._warm_up(Method("ratings", Ratings), 0)
+    assert fitted
+
+
 def test_ratings_of_a_file_have_their_order_as_numbers_have(tmp_path) -> None:
     """Files are read as text; a method for ordered classes gets the scale all the same, 10 above 2."""
     rng = np.random.default_rng(0)
