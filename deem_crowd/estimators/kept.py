@@ -41,7 +41,7 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
         why = "soft answers lie between the classes, of which tables of workers see little"
     elif candidates.PRESENCE in chosen or (common and soft):
         why = "the answers show a label that tables of workers do not"
-    elif candidates.ORDERED in chosen:
+    elif chosen & {candidates.ORDERED, candidates.IN_ORDER}:
         why = "classes are ordered, and tables learned with features do not know the order"
     correlation = 0.0 if model.pool is None else model.pool.correlation
     powers = AS_IS

@@ -174,13 +174,20 @@ def test_tables_are_learned_only_where_held_out_answers_are_likelier(
     assert "; held-out answers are not clearly likelier" in said
 
 
+def rated(steps: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Return what six biased judges say on a scale, the features of the things, and the true steps."""
+    rng = np.random.default_rng(6)
+    x, truth = things(rng, steps, 4.0)
+    seen = truth[:, None] + rng.normal(size=6) + rng.uniform(0.8, 2.2, 6) * rng.normal(size=(N, 6))
+    said = np.clip(np.round(seen), 0, steps - 1).astype(int)
+    ratings = pd.DataFrame(said).stack().reset_index()
+    ratings.columns = ["task", "worker", "label"]
+    return ratings, x, truth
+
+
 def test_ratings_keep_their_order_beside_features() -> None:
     """Tables that are learned with features do not know that an error of one step is likelier than one of five."""
-    rng = np.random.default_rng(6)
-    x, truth = things(rng, 10, 4.0)
-    seen = truth[:, None] + rng.normal(size=6) + rng.uniform(0.8, 2.2, 6) * rng.normal(size=(N, 6))
-    ratings = pd.DataFrame(np.clip(np.round(seen), 0, 9).astype(int)).stack().reset_index()
-    ratings.columns = ["task", "worker", "label"]
+    ratings, x, truth = rated(10)
     alone = DEEMAggregator(ordered=True).fit(ratings)
     both = DEEMAggregator(ordered=True).fit(ratings, features=pd.DataFrame(x))
     assert both.features_use_.startswith("product: classes are ordered")
@@ -188,3 +195,15 @@ def test_ratings_keep_their_order_beside_features() -> None:
     errors = [float((agg.median_ - truth).abs().mean()) for agg in (alone, both)]
     assert losses[1] < 0.7 * losses[0]
     assert errors[1] < 0.7 * errors[0]
+
+
+def test_an_order_that_answers_show_is_kept_beside_features() -> None:
+    ratings, x, truth = rated(7)
+    names = np.array(["e", "b", "g", "a", "f", "c", "d"])  # of the steps; their order says nothing
+    ratings["label"] = names[ratings["label"]]
+    alone = DEEMAggregator().fit(ratings)
+    both = DEEMAggregator().fit(ratings, features=pd.DataFrame(x))
+    assert both.features_use_.startswith("product: classes are ordered")
+    code = np.searchsorted(np.sort(names), names[truth])
+    losses = [log_loss(agg.probas_.to_numpy(), code) for agg in (alone, both)]
+    assert losses[1] < 0.7 * losses[0]
