@@ -16,8 +16,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import torch
 
+from deem_crowd.exceptions import first_few
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.rows import column_total, row_sum
 from deem_crowd.selection.fitting import Training
@@ -57,6 +59,16 @@ def along_scale(training: Training, around_accuracies: Hierarchical) -> Hierarch
     found = training.in_order(place)
     orders = math.factorial(design.n_classes) / 2
     return found if found.bound - math.log(orders) > around_accuracies.bound else None
+
+
+def named(found: Hierarchical, classes: pd.Index) -> str:
+    """Name the classes in the order of a fit: of the two ways round, the one whose ends stand as in ``classes``."""
+    assert isinstance(found.centre, OrderedCentre)
+    assert found.centre.place is not None
+    order = found.centre.place.argsort().tolist()
+    if order[0] > order[-1]:
+        order.reverse()
+    return first_few((classes[one] for one in order), _MOST)
 
 
 def places(design: DesignMatrix) -> torch.Tensor | None:

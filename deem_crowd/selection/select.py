@@ -134,7 +134,17 @@ def select(
     steps = None
     if parts.in_order and hierarchy is not None and not answers.is_soft:
         steps = class_order.along_scale(training, hierarchy)
-    return replace(_pooled(training, tables, hierarchy, (name, structured), steps), pairs=counted)
+    selected = replace(
+        _pooled(training, tables, hierarchy, (name, structured), steps), pairs=counted
+    )
+    if steps is None:
+        return selected
+    order = class_order.named(steps, answers.classes)
+    described = [
+        replace(one, why=f"{one.why}; order: {order}") if one.name == rows.IN_ORDER else one
+        for one in selected.candidates
+    ]
+    return replace(selected, candidates=described)
 
 
 def _by_field(

@@ -34,6 +34,7 @@ class OrderedCentre:
     """
 
     def __init__(self, n_classes: int, place: torch.Tensor | None = None) -> None:
+        self.place = place
         grid = _tables(n_classes)
         if place is not None:
             grid = grid[:, place][:, :, place]
