@@ -70,6 +70,23 @@ def test_names_and_rows_change_nothing():
     np.testing.assert_allclose(one.probas_, same, atol=1e-5)
 
 
+def test_numbers_of_many_workers_change_nothing():
+    """Of many workers some are asked first: here every second errs along the scale, and the others err at random."""
+    rng = np.random.default_rng(0)
+    truth, rows = rng.integers(5, size=400), []
+    for worker in range(300):
+        bias = rng.normal(0, 1)
+        for task in rng.choice(400, 12, replace=False):
+            along = np.rint(truth[task] + bias + 0.6 * rng.normal())
+            apart = truth[task] if rng.random() < 0.6 else rng.integers(5)
+            rows.append((task, worker, apart if worker % 2 else int(np.clip(along, 0, 4))))
+    one = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    other = one.assign(worker=one["worker"] ^ 1)
+    models = [DEEMAggregator().fit(frame.sort_values("worker")) for frame in (one, other)]
+    assert chosen(models[0]) == chosen(models[1])
+    np.testing.assert_allclose(*(model.probas_.sort_index() for model in models), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "tasks",
     [
