@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,6 +60,23 @@ def test_the_order_is_that_of_reciprocal_averaging_and_of_the_scale(law):
     assert places.tolist() in (expected.tolist(), (len(expected) - 1 - expected).tolist())
     along = [places[sorted(names.values()).index(names[one])].item() for one in sorted(names)]
     assert along in (sorted(along), sorted(along, reverse=True))
+
+
+class Elsewhere(torch.Tensor):
+    """On another device, as far as operations with tensors of this one are refused until ``cpu`` is called."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if any(type(one) is torch.Tensor and one.ndim for one in args):
+            raise RuntimeError("expected all tensors to be on the same device")
+        found = super().__torch_function__(func, types, args, kwargs or {})
+        return found.as_subclass(torch.Tensor) if func is torch.Tensor.cpu else found
+
+
+def test_votes_on_another_device_show_the_same_order():
+    design = design_of(kinds.ORDERED["stars"](3, 100).answers)
+    there = SimpleNamespace(votes=design.votes.as_subclass(Elsewhere), reduce=lambda total: total)
+    assert torch.equal(class_order.places(there), class_order.places(design))
 
 
 def test_names_and_rows_change_nothing():

@@ -64,8 +64,8 @@ def places(design: DesignMatrix) -> torch.Tensor | None:
     votes = design.votes
     number = row_sum(votes)
     shares = votes * torch.where(number > 1, 1 / (number - 1), 0.0)[:, None]
-    together = (votes.T @ shares).double() - torch.diag(column_total(shares).double())
-    pairs = design.reduce(together.cpu()).numpy()
+    together = (votes.T @ shares).cpu().double() - torch.diag(column_total(shares))
+    pairs = design.reduce(together).numpy()
     total = pairs.sum(1)
     if not (total > _SAME).all():
         return None
