@@ -66,7 +66,7 @@ def test_families_are_found_together(tmp_path) -> None:
 
 
 def test_an_order_of_the_classes_is_found_together(tmp_path) -> None:
-    found = alike(tmp_path, kinds.ratings(1, 300).answers, 0.6, 0.0, 0.4)
+    found = alike(tmp_path, kinds.ratings(1, 150).answers, 0.6, 0.0, 0.4)
     assert IN_ORDER in found.selection_["candidate"].tolist()
 
 
