@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,23 @@ def test_the_order_is_that_of_reciprocal_averaging_and_of_the_scale(law):
     assert along in (sorted(along), sorted(along, reverse=True))
 
 
+class Elsewhere(torch.Tensor):
+    """On another device, as far as operations with tensors of this one are refused until ``cpu`` is called."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if any(type(one) is torch.Tensor and one.ndim for one in args):
+            raise RuntimeError("expected all tensors to be on the same device")
+        found = super().__torch_function__(func, types, args, kwargs or {})
+        return found.as_subclass(torch.Tensor) if func is torch.Tensor.cpu else found
+
+
+def test_votes_on_another_device_show_the_same_order():
+    design = design_of(kinds.ORDERED["stars"](3, 100).answers)
+    there = SimpleNamespace(votes=design.votes.as_subclass(Elsewhere), reduce=lambda total: total)
+    assert torch.equal(class_order.places(there), class_order.places(design))
+
+
 def test_names_and_rows_change_nothing():
     rows = kinds.ORDERED["stars"](5, 200).answers
     other, names = renamed(rows.sample(frac=1, random_state=0), 4)
@@ -79,6 +97,23 @@ def test_names_and_rows_change_nothing():
     )
     same = two.probas_.loc[one.probas_.index, [names[label] for label in one.probas_.columns]]
     np.testing.assert_allclose(one.probas_, same, atol=1e-5)
+
+
+def test_numbers_of_many_workers_change_nothing():
+    """Of many workers some are asked first: here every second errs along the scale, and the others err at random."""
+    rng = np.random.default_rng(0)
+    truth, rows = rng.integers(5, size=400), []
+    for worker in range(300):
+        bias = rng.normal(0, 1)
+        for task in rng.choice(400, 12, replace=False):
+            along = np.rint(truth[task] + bias + 0.6 * rng.normal())
+            apart = truth[task] if rng.random() < 0.6 else rng.integers(5)
+            rows.append((task, worker, apart if worker % 2 else int(np.clip(along, 0, 4))))
+    one = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    other = one.assign(worker=one["worker"] ^ 1)
+    models = [DEEMAggregator().fit(frame.sort_values("worker")) for frame in (one, other)]
+    assert chosen(models[0]) == chosen(models[1])
+    np.testing.assert_allclose(*(model.probas_.sort_index() for model in models), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +179,7 @@ def test_what_is_not_asked():
         assert not chosen(DEEM().fit(said))
     rows = kinds.ORDERED["stars"](0, 200).answers
     assert not chosen(DEEMAggregator(ordered=True).fit(rows))
+    assert not chosen(DEEMAggregator(ordered=False).fit(rows))
     said = rows.pivot(index="task", columns="worker", values="label").to_numpy()
     soft = np.eye(7)[said] * 0.9 + 0.1 / 7
     assert not chosen(DEEM().fit(soft.transpose(0, 2, 1)))

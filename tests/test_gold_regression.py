@@ -1,8 +1,12 @@
 """The regression of known labels on answers: at the minimum of what its docstring says, however it multiplies."""
 
+import threading
+
 import numpy as np
 import pytest
+from scipy import optimize
 from scipy.special import logsumexp
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from deem_crowd import Answers
 from deem_crowd.selection import regression
@@ -83,3 +87,47 @@ def test_the_energy_has_the_same_posterior():
     logits = x @ energy.weight.numpy().reshape(-1, K) + energy.bias.numpy()
     told = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
     np.testing.assert_allclose(told, model.predict(np.arange(N)), atol=1e-12)
+
+
+def test_fits_at_once_leave_the_threads_that_were_there(monkeypatch):
+    """One that began while another had set one thread must not end by setting one again."""
+    answers, truth, _ = data(1)
+    x, begun, ended = indicators(answers, np.arange(N)), threading.Event(), threading.Event()
+    minimize = optimize.minimize
+
+    def slowly(*args, **kwargs):
+        if threading.current_thread() is first:
+            begun.set()
+            ended.wait(0.2)  # time for the other to begin
+        else:
+            first.join(0.2)  # and for this one to end
+        return minimize(*args, **kwargs)
+
+    monkeypatch.setattr(optimize, "minimize", slowly)
+
+    def fit():
+        Regression(x, None, 0.5, 1.0).fit(np.arange(N), truth, K)
+
+    def ends(work):
+        """Set limits in a thread that ends: the first that sets some keeps others from it while it lives."""
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    def limits():
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    before = limits()
+    changed = []
+    ends(lambda: changed.append(threadpool_limits(2, "blas")))
+    try:
+        first, second = threading.Thread(target=fit), threading.Thread(target=fit)
+        first.start()
+        begun.wait(5)
+        second.start()
+        first.join()
+        second.join()
+        assert limits() == {2}
+    finally:
+        ends(changed[0].restore_original_limits)
+    assert limits() == before

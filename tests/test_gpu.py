@@ -9,6 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from deem_crowd import DEEM
 from deem_crowd.clustering import DEC, HUME, Kingdra
+from deem_crowd.selection.candidates import IN_ORDER
 
 pytestmark = [
     pytest.mark.gpu,
@@ -29,6 +30,16 @@ def test_a_fit_on_cuda_equals_one_on_the_cpu(params, dtype) -> None:
         for device in ("cuda", "cpu")
     ]
     np.testing.assert_allclose(found[0], found[1], atol=1e-6 if dtype == "float64" else 1e-2)
+
+
+def test_an_order_of_the_classes_is_found_on_cuda_too() -> None:
+    rng = np.random.default_rng(0)
+    truth, bias = rng.integers(5, size=400), rng.normal(0, 0.8, 6)
+    noise = rng.uniform(0.6, 1.6, 6) * rng.normal(size=(400, 6))
+    said = np.clip(np.rint(truth[:, None] + bias + noise), 0, 4).astype(int)
+    cuda, cpu = (DEEM(device=device, dtype="float64").fit(said) for device in ("cuda", "cpu"))
+    assert (cpu.selection_["candidate"] == IN_ORDER).any()
+    np.testing.assert_allclose(cuda.predict_proba(said), cpu.predict_proba(said), atol=1e-6)
 
 
 @pytest.mark.parametrize(

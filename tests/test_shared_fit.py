@@ -14,7 +14,7 @@ from process_groups import alike, crowd, drawn, split, together
 from deem_crowd import Answers, DEEMAggregator, distributed
 from deem_crowd.distributed import parts
 from deem_crowd.estimators import many_classes
-from deem_crowd.selection.candidates import OWN
+from deem_crowd.selection.candidates import IN_ORDER, OWN
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo on POSIX")
 
@@ -63,6 +63,11 @@ def test_what_the_default_looks_for_is_found_together(tmp_path, law) -> None:
 def test_families_are_found_together(tmp_path) -> None:
     found = alike(tmp_path, kinds.variants(4).answers, 0.7, 0.3)
     assert found.selection_["why"].str.contains("one family").any()
+
+
+def test_an_order_of_the_classes_is_found_together(tmp_path) -> None:
+    found = alike(tmp_path, kinds.ratings(1, 150).answers, 0.6, 0.0, 0.4)
+    assert IN_ORDER in found.selection_["candidate"].tolist()
 
 
 def test_skills_where_no_label_shows_are_averaged_together(tmp_path) -> None:

@@ -36,6 +36,7 @@ from deem_crowd.runtime.warning import warn
 from deem_crowd.selection import null_model, one_factor, one_sided, select, taught
 from deem_crowd.selection.candidates import Candidate, fallen_back
 from deem_crowd.selection.opinion_pool import OpinionPool, counting, without_label
+from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.selected import Selected
 from deem_crowd.training import likelihood as training
 from deem_crowd.training import one_unit
@@ -257,6 +258,7 @@ def _chosen(
             warm_starts if first else None,
             ordered,
             group,
+            Parts(in_order=recipe.ordered is not False),
         )
 
     selected = chosen(None) if known is None else taught.select(answers, design, known, chosen)

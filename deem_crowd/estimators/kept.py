@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.features.beside import AS_IS, Kept
 from deem_crowd.selection import candidates
@@ -9,6 +11,8 @@ from deem_crowd.selection import candidates
 _TIMID, _SURE = (1.0, 16.0), (0.125, 1.0)
 """Ranges of the power of the odds: for one usual skill or shares of votes, which are timid, and for one factor, which
 is sure of itself. One factor beside the mean of probabilities may be either."""
+
+_NO_ORDER = "tables learned with features do not know the order"
 
 
 def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
@@ -29,7 +33,7 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
         Whether workers have a table in each of several regions. Sources that are good at the same things look like
         sources that repeat one another, and such tables may tell the two apart.
     """
-    chosen = {one.name for one in model.candidates if one.weight > 0}
+    chosen = {one.name: one.score for one in model.candidates if one.weight > 0}
     common = candidates.COMMON in chosen
     grouped = any(candidates.GROUPED in one.why for one in model.candidates)
     why = None
@@ -41,8 +45,11 @@ def of(model: FittedModel, soft: bool, regional: bool = False) -> Kept:
         why = "soft answers lie between the classes, of which tables of workers see little"
     elif candidates.PRESENCE in chosen or (common and soft):
         why = "the answers show a label that tables of workers do not"
-    elif chosen & {candidates.ORDERED, candidates.IN_ORDER}:
-        why = "classes are ordered, and tables learned with features do not know the order"
+    elif candidates.ORDERED in chosen:
+        why = f"classes are ordered, and {_NO_ORDER}"
+    # where plain tables have the larger bound, workers err otherwise than along the order
+    elif chosen.get(candidates.IN_ORDER, -inf) > chosen.get(candidates.TABLES, -inf):
+        why = f"the answers put the classes in order, and {_NO_ORDER}"
     correlation = 0.0 if model.pool is None else model.pool.correlation
     powers = AS_IS
     if common:

@@ -72,7 +72,8 @@ class Parameters:
         BOOL,
         NONE,
         doc="Whether the classes are ordered, as ratings are, so that errors fall off with distance. None means: if "
-        "the labels are an ordered categorical. Used by the model that is chosen from the answers.",
+        "the labels are an ordered categorical; else the answers are asked for an order, which False forbids. Used by "
+        "the model that is chosen from the answers.",
     )
     groups: Any = parameter(
         None,

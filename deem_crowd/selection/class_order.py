@@ -76,8 +76,8 @@ def places(design: DesignMatrix) -> torch.Tensor | None:
     votes = design.votes
     number = row_sum(votes)
     shares = votes * torch.where(number > 1, 1 / (number - 1), 0.0)[:, None]
-    together = (votes.T @ shares).double() - torch.diag(column_total(shares).double())
-    pairs = design.reduce(together.cpu()).numpy()
+    together = (votes.T @ shares).cpu().double() - torch.diag(column_total(shares))
+    pairs = design.reduce(together).numpy()
     total = pairs.sum(1)
     if not (total > _SAME).all():
         return None
@@ -93,10 +93,14 @@ def places(design: DesignMatrix) -> torch.Tensor | None:
 def _may_win(design: DesignMatrix, rival: Hierarchical, place: torch.Tensor) -> bool:
     """Whether the evidence of biases and noises, under the labels of the rival, is near enough to its own.
 
-    Of many workers every second is asked, or every third, and so on.
+    Of many workers every second is asked, or every third, and so on, from those with few answers to those with many
+    and, of these, from less evidence to more: whatever they are called, and in whatever order they come.
     """
     counts = design.expected_counts(rival.states).cpu() if rival.counts is None else rival.counts
-    some = slice(None, None, -(-len(counts) // _WORKERS))
+    some: torch.Tensor | slice = slice(None)
+    if len(counts) > _WORKERS:
+        by_size = np.lexsort((rival.by_worker.numpy(), design.n_given.cpu().numpy()))
+        some = torch.from_numpy(by_size[:: -(-len(counts) // _WORKERS)])
     counts = counts[some]
     centre = OrderedCentre(design.n_classes, place)
     middle = centre.update(counts, rival.strength)

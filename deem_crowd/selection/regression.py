@@ -9,6 +9,7 @@ far as labels do not say otherwise, so that few labels are enough to learn it.
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy.special import logsumexp
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.energy import Energy
+from deem_crowd.runtime.fork import in_every_fork
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -123,8 +125,9 @@ class Regression:
         start = np.zeros(1 + k + d + len(seen) * k)
         start[0] = self._usual
         options = {"maxiter": 300, "ftol": 1e-12, "gtol": 1e-7}
-        # The problem is small, and threads wait for one another.
-        with _libraries().limit(limits=1, user_api="blas"):
+        # The problem is small, and threads wait for one another. Of fits at once the last to end would restore the one
+        # thread that it has found.
+        with _alone(), _libraries().limit(limits=1, user_api="blas"):
             best = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
         self._scale, self._bias, self._skill = (
             float(best[0]),
@@ -166,6 +169,23 @@ def _fast(features: sparse.csr_matrix) -> Any:
     """Return indicators as an array where its products take less time than those of a sparse matrix."""
     cells = features.shape[0] * features.shape[1]
     return features.toarray() if cells <= max(_SMALL, _FILLED * features.nnz) else features
+
+
+_LOCKS: list[threading.Lock] = []
+
+
+@in_every_fork
+def _renew() -> None:
+    """Make the lock: a forked process must not wait for threads that only its parent has."""
+    _LOCKS[:] = [threading.Lock()]
+
+
+_renew()
+
+
+def _alone() -> threading.Lock:
+    """Return what one fit at a time holds."""
+    return _LOCKS[0]
 
 
 @functools.lru_cache(maxsize=1)

@@ -57,7 +57,8 @@ def select(
     """Fit the candidates and pool them.
 
     The voices are a structured member (one accuracy a worker, or bias and noise where classes are ordered), tables
-    (those drawn around a worker's own accuracy or plain ones, whichever has the larger bound of the evidence), the
+    (those drawn around a worker's own accuracy, or where the answers put the classes in order around bias and noise
+    (:mod:`deem_crowd.selection.class_order`), or plain ones, whichever have the larger bound of the evidence), the
     member with the largest bound of all (tables for easy and hard tasks are asked here, too; where none is larger than
     that of the tables, the other tables), and the votes. Where sources repeat one another and the model has taken that
     for skill (:mod:`deem_crowd.selection.dependence`), they count less, and plain tables are taken. With many answers

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.features import beside
 from deem_crowd.features.logistic import log_softmax
-from deem_crowd.selection.candidates import COMMON, COPIES, FACTOR
+from deem_crowd.selection.candidates import COMMON, COPIES, FACTOR, IN_ORDER
 
 N = 400
 
@@ -203,7 +203,28 @@ def test_an_order_that_answers_show_is_kept_beside_features() -> None:
     ratings["label"] = names[ratings["label"]]
     alone = DEEMAggregator().fit(ratings)
     both = DEEMAggregator().fit(ratings, features=pd.DataFrame(x))
-    assert both.features_use_.startswith("product: classes are ordered")
+    assert both.features_use_.startswith("product: the answers put the classes in order")
     code = np.searchsorted(np.sort(names), names[truth])
     losses = [log_loss(agg.probas_.to_numpy(), code) for agg in (alone, both)]
     assert losses[1] < 0.7 * losses[0]
+
+
+def test_an_order_that_answers_show_is_kept_beside_features_too() -> None:
+    """Nobody says that the classes are steps; without the order, features undo what workers' biases explain."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(5, size=N)
+    x = rng.normal(size=(N, 5))
+    x[:, 0] += truth
+    seen = (
+        truth[:, None] + rng.normal(0, 0.8, 6) + rng.uniform(0.6, 1.6, 6) * rng.normal(size=(N, 6))
+    )
+    names = np.array(["d", "a", "c", "e", "b"])
+    said = names[np.clip(np.rint(seen), 0, 4).astype(int)]
+    ratings = pd.DataFrame(said).stack().reset_index()
+    ratings.columns = ["task", "worker", "label"]
+    alone = DEEMAggregator().fit(ratings)
+    assert IN_ORDER in alone.selection_["candidate"].tolist()
+    both = DEEMAggregator().fit(ratings, features=pd.DataFrame(x))
+    assert both.features_use_.startswith("product: the answers put the classes in order")
+    right = [(agg.labels_ == names[truth]).mean() for agg in (alone, both)]
+    assert right[1] > right[0] - 0.01
