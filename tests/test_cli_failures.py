@@ -133,13 +133,13 @@ def test_standard_input_is_read_for_one_thing(
     result = call(*line.split())
     said = " ".join(result.stderr.replace("│", " ").split())
     assert result.exit_code == 2, result.stderr
-    assert f"Invalid value for {option}: standard input is already what {taken} reads" in said
+    assert f"Invalid value for {option}: {taken} already reads standard input" in said
 
 
 def test_standard_input_twice_among_the_answers(folder: Path) -> None:
     result = call("aggregate", "-", "-")
     assert result.exit_code == 2
-    assert "Invalid value for ANSWERS: standard input stands there twice" in result.stderr
+    assert "Invalid value for ANSWERS: standard input is given twice" in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -180,4 +180,6 @@ def test_a_workbook_is_no_table_of_probabilities_and_no_option_is_blamed(folder:
     said = failed(call("aggregate", "soft.xlsx", "--adapter", "soft-long"), 2)
     assert "Invalid value for --adapter: 'soft.xlsx' is a workbook" in said
     said = failed(call("aggregate", "answers.csv", "-o", "labels.xlsx"), 2)
-    assert "Invalid value for --output: 'labels.xlsx' is a workbook, which is not written" in said
+    assert (
+        "Invalid value for --output: 'labels.xlsx' is a workbook, which cannot be written" in said
+    )

@@ -308,7 +308,7 @@ def test_one_number_written_in_two_ways_is_said_where_numbers_have_an_order(fold
     )
     frame.to_csv("ratings.csv", index=False)
     said = failed(call("aggregate", "ratings.csv", "--set", "ordered=true"), 1)
-    assert "labels '4', '4.0' are one number, written in several ways" in said
+    assert "labels '4', '4.0' are one number written in several ways" in said
     line = ("compare", "ratings.csv", "--methods", "deem,mv", "--set", "deem.ordered=true")
     assert call(*line).exit_code == 0  # the vote needs no order
 

@@ -85,8 +85,8 @@ def of(name: str, format: str | None = None) -> str:
     known = by_name(name)
     if known is None and name.lower().endswith((".xlsx", ".xlsm")):
         raise ParameterError(
-            f"{name!r} is a workbook, which is not written, and not read here. Take .csv, .tsv, .jsonl or .parquet: "
-            "spreadsheets save and open CSV."
+            f"{name!r} is a workbook, which cannot be written, or read in this place. Use .csv, .tsv, .jsonl or "
+            ".parquet: spreadsheets save and open CSV."
         )
     if known is None:
         raise ParameterError(

@@ -202,7 +202,7 @@ def _tell(summary: Summary, out: str) -> None:
             console.print(table.note, style="dim", highlight=False)
     if summary.warnings:
         shell.warn(
-            f"{counted(len(summary.warnings), 'warning')} of runs, which {reports.MARKDOWN} lists, such as: "
+            f"runs gave {counted(len(summary.warnings), 'warning')} (see {reports.MARKDOWN}), such as: "
             f"{summary.warnings[0]}"
         )
     for name in (reports.HTML, reports.MARKDOWN, "results.jsonl"):
@@ -244,7 +244,7 @@ def _about_agreement(results: list[Result], n_tasks: int) -> str:
 
 
 def _warn(results: list[Result], said: Container[str] = ()) -> None:
-    """Say what methods warned of, unless it was ``said`` when the answers were read."""
+    """Show the warnings of methods, without those that were ``said`` when the answers were read."""
     for result in results:
         for message in result.warnings:
             if message not in said:

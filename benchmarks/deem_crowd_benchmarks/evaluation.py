@@ -164,7 +164,7 @@ def _input(label_set: LabelSet, aggregator: Any) -> Any:
 
 
 def _in_order(labels: pd.Series) -> pd.Series:
-    """Return labels that are numbers as text, as files have them, as ordered categories, and others as they are."""
+    """Return labels that are numbers in text as ordered categories, and others as they are."""
     names = labels.unique()
     if not all(isinstance(name, str) for name in names):
         return labels
@@ -245,12 +245,12 @@ def _measure(
 
 @contextlib.contextmanager
 def _not_scored(evaluation: Evaluation, what: str) -> Iterator[None]:
-    """Keep the scores of labels where something beside them cannot be had; a warning says why."""
+    """Keep the scores of labels where something else cannot be scored; a warning says why."""
     try:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # a stranger's attribute
+    except Exception as error:  # an attribute of a plugin may raise anything
         evaluation.warnings.append(f"{what} cannot be scored: {contract.described(error)}")
 
 

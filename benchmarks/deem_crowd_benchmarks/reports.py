@@ -82,9 +82,9 @@ def tables_of(summary: Summary) -> list[Table]:
 
 
 def rich_tables(table: Table, width: int) -> list[RichTable]:
-    """Return a table for a terminal that is ``width`` columns wide, as several with the same rows where it is wider.
+    """Return a table for a terminal that is ``width`` columns wide; as several with the same rows if it does not fit.
 
-    A terminal would cut the numbers of a table that does not fit, and what is left of 0.019 reads like a number, too.
+    A terminal would cut numbers off in a table that does not fit, and what is left of 0.019 still reads like a number.
     """
     columns = range(len(table.header))
     heads = [i for i in columns if set(range(i + 1)) <= table.text_columns]
@@ -105,7 +105,7 @@ def rich_tables(table: Table, width: int) -> list[RichTable]:
 
 
 def _width(rich: RichTable) -> int:
-    """Return how wide a table is where there is room for it."""
+    """Return how wide a table is where there is room enough."""
     room = 100_000
     return Console(width=room).measure(rich).maximum
 

@@ -60,8 +60,8 @@ class Run:
 
     @property
     def method_seed(self) -> int:
-        """What a method gets, never the seed that drew the data: its first draws could be the true labels."""
-        # another bit, and not another sum, since many libraries take no seed beyond a signed number of 32 bits
+        """The seed of the method, never the one that drew the data: its first draws could be the true labels."""
+        # one bit is flipped instead of adding a number: many libraries take no seed above 2**31 - 1
         return self.seed ^ 2**30 if self.source.drawn else self.seed
 
 

@@ -1,4 +1,4 @@
-"""Whether true labels can score anything: of tasks that have answers, and of classes that somebody gave."""
+"""Whether true labels can score anything: they are of tasks that have answers, and of classes that workers gave."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deem_crowd.runtime.warning import warn
 
 
 def scorable(gold: pd.Series, tasks: pd.Index, classes: pd.Index, called: str) -> pd.Series:
-    """Return the true labels of tasks that have answers; a warning says which others there are.
+    """Return the true labels of tasks that have answers; a warning says which tasks have none.
 
     Parameters
     ----------
@@ -18,25 +18,25 @@ def scorable(gold: pd.Series, tasks: pd.Index, classes: pd.Index, called: str) -
     tasks, classes : Index
         The tasks that have answers, and the labels that workers gave.
     called : str
-        What messages call the true labels: their file, say.
+        What messages call the true labels, such as the name of their file.
 
     Raises
     ------
     DataError
-        If none is of a task that has answers, or all are of classes that no worker gave.
+        If no task of theirs has answers, or all of them are of classes that no worker gave.
     """
     known = gold[gold.notna().to_numpy()]
     here = known.index.isin(tasks)
     if len(known) and not here.any():
         raise DataError(
-            f"{called}: no task of its {counted(len(known), 'true label')} has answers. It names "
-            f"{first_few(known.index)}; the answers name {first_few(tasks)}. Write the ids of tasks alike in both."
+            f"{called}: {counted(len(known), 'true label')}, but no answers to the same tasks. True labels name "
+            f"{first_few(known.index)}; answers name {first_few(tasks)}. Write the ids of tasks alike in both."
         )
     if not here.all():
         elsewhere = known.index[~here]
         warn(
-            f"{called}: {counted(len(elsewhere), 'task has', 'tasks have')} no answers ({first_few(elsewhere)}), and "
-            "nothing is scored there.",
+            f"{called}: {counted(len(elsewhere), 'task has', 'tasks have')} no answers ({first_few(elsewhere)}) and "
+            f"{'is' if len(elsewhere) == 1 else 'are'} not scored.",
             DataWarning,
         )
     check_classes(known[here], classes, called)
@@ -44,12 +44,12 @@ def scorable(gold: pd.Series, tasks: pd.Index, classes: pd.Index, called: str) -
 
 
 def check_classes(gold: pd.Series, classes: pd.Index, called: str) -> None:
-    """Warn of true labels that no worker gave: no method can be right there.
+    """Warn of true labels that no worker gave: on their tasks no method can be right.
 
     Raises
     ------
     DataError
-        If there is no other: every method would score nothing, most likely for want of the same spelling.
+        If there are no others: every method would score 0, most likely because labels are spelled differently.
     """
     known = gold[gold.notna().to_numpy()]
     strange = known[~known.isin(classes).to_numpy()]
@@ -58,12 +58,12 @@ def check_classes(gold: pd.Series, classes: pd.Index, called: str) -> None:
     named = first_few(strange.unique())
     if len(strange) == len(known):
         raise DataError(
-            f"{called}: no worker gave any of its true labels ({named}), so that every method would be wrong on all "
-            f"{counted(len(known), 'task')}. Labels given: {first_few(classes, 10)}. Write labels alike in both."
+            f"{called}: no worker gave any of its true labels ({named}), so every method would be wrong on every task "
+            f"({len(known):,}). Labels given: {first_few(classes, 10)}. Write labels alike in both."
         )
     warn(
         f"{called}: {len(strange):,} of {counted(len(known), 'true label')} "
-        f"{'is' if len(strange) == 1 else 'are'} of a class that no worker gave ({named}), and every method is wrong "
-        "there. If the answers spell it otherwise, write labels alike in both.",
+        f"{'is' if len(strange) == 1 else 'are'} of a class that no worker gave ({named}), so every method is wrong "
+        "there. If the answers spell it differently, write labels alike in both.",
         DataWarning,
     )

@@ -59,11 +59,11 @@ def wins(table: pd.DataFrame, measure: str = "accuracy") -> pd.Series:
 
 
 def standing(table: pd.DataFrame) -> pd.Series:
-    """Return by how much each method is above the others on the sets it was scored on, the best first.
+    """Return how far each method is above the yardstick on the sets it was scored on, the best first.
 
     The yardstick of a set is the mean of the methods that were scored on all sets (of all methods, if there are none),
-    so that these come in the order of their means, and a method that failed on hard sets gains nothing by it. NaN, at
-    the end, for methods without any score.
+    so that these come in the order of their means, and a method gains nothing by failing on hard sets. Methods without
+    any score have NaN and come last.
     """
     whole = table.loc[:, table.notna().all()]
     yardstick = (whole if whole.shape[1] else table).mean(axis=1)
@@ -91,7 +91,9 @@ def accuracy_intervals(
     for (kind, name), table in _hits(rows, out).items():
         for method, by_data in table.items():
             values = np.concatenate(list(by_data.values()))
-            rng = np.random.default_rng(seed)  # anew: no interval depends on the methods before it
+            rng = np.random.default_rng(
+                seed
+            )  # a new one each time: no interval depends on the methods before it
             low, high = np.quantile(_means(values, rng), [LEVEL / 2, 1 - LEVEL / 2])
             intervals[kind, name, method] = Interval(float(values.mean()), float(low), float(high))
     return intervals
@@ -110,7 +112,9 @@ def differences(
     for method in dict.fromkeys(row["method"] for row in rows):
         pairs = [
             _paired(t[method], t[reference])
-            for _, t in sorted(tables.items())  # draws go by the name of a set, not by its place
+            for _, t in sorted(
+                tables.items()
+            )  # sorted by name, so that draws do not depend on the order of sets
             if method in t and reference in t and t[method].keys() == t[reference].keys()
         ]
         if method == reference or not pairs:

@@ -40,7 +40,7 @@ class Summary:
     decisions : list of Table
         Of the suites ``labelling``, ``suspects`` and ``coverage``.
     warnings : list of str
-        What runs said beside their results, each after its set and method.
+        Warnings of runs, each after its set and method.
     """
 
     overview: Table | None
@@ -128,12 +128,12 @@ def _overview(rows: Sequence[Row], out: Path, accuracies: pd.DataFrame, base: st
         ["method", "accuracy %", *(f"{kind} %" for kind in kinds), f"above {base}, points", "p", "mean rank",
          "wins", "log-loss", "ECE %", "seconds", *(["coverage %"] if open_tasks else [])],
         note=(
-            f"Means over {_sets(len(accuracies))}, in brackets over how many where a method lacks some; seconds are "
+            f"Means over {_sets(len(accuracies))}; where a method lacks some, brackets say over how many. Seconds are "
             f"geometric means. Above {base}: on the sets that both were scored on, with a 95 % interval (paired "
             "bootstrap over sets and tasks). p: Wilcoxon's signed-rank test over sets against "
             f"{base}, Holm-corrected. Wins: sets on which it is best, shared ones included. "
-            + ("Methods that failed on some sets stand where their accuracy beside the others' on the same sets puts "
-               "them. " if failed else "")
+            + ("Methods that failed on some sets are ranked by their accuracy compared with the others' on the same "
+               "sets. " if failed else "")
             + ("Tasks without a label count as wrong. " if open_tasks else "")
             + _words(ranking)
         ),
@@ -363,7 +363,7 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
 
 
 def _mean(column: pd.Series, form: str, scale: float = 1, geometric: bool = False) -> str:
-    """Return the mean over the sets that have a value, in brackets how many those are if some have none."""
+    """Return the mean over the sets that have a value; if some have none, the number of the others in brackets."""
     there = column.dropna()
     if there.empty:
         return DASH

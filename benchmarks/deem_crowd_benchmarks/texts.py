@@ -11,7 +11,7 @@ from deem_crowd.exceptions import DataError, counted, first_few
 
 
 def refuse_gaps(table: pd.DataFrame, path: Path) -> None:
-    """Refuse rows of a file in which something is missing: as text it would be a name like any other."""
+    """Refuse rows of a file with a missing value: as text it would become a name like any other."""
     for name, column in table.items():
         gaps = table.index[column.isna().to_numpy()]
         if len(gaps):
@@ -22,11 +22,11 @@ def refuse_gaps(table: pd.DataFrame, path: Path) -> None:
 
 
 def spelled_alike(names: pd.Series, given: pd.Index) -> pd.Series:
-    """Return whole numbers, such as 2.0 or 2, as the answers spell them: tables with gaps have the point."""
+    """Return whole numbers, such as 2.0 or 2, as the answers spell them: in columns with gaps they have a point."""
     if names.isin(given).all():
         return names
     spelling = {_whole(name): name for name in given}
-    if len(spelling) < len(given):  # they spell one number in two ways, and know why
+    if len(spelling) < len(given):  # the answers spell one number in two ways: these are two names
         return names
     other = names.map(lambda name: spelling.get(_whole(name), name))
     return names.where(names.isin(given), other)
@@ -37,11 +37,11 @@ def _whole(name: str) -> str:
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Return a column as text; whole numbers have no point, which is all that a missing value beside them adds."""
+    """Return a column as text; whole numbers lose the point that a missing value in their column gave them."""
     if (
         pd.api.types.is_float_dtype(column)
         and (column % 1 == 0).all()
-        and (column.abs() < 2**53).all()  # larger ones need not be whole, and may not fit
+        and (column.abs() < 2**53).all()  # larger ones may be rounded, and may not fit
     ):
         column = column.astype("int64")
     return column.astype(str)

@@ -1,4 +1,4 @@
-"""What the shell makes of ids and classes as files give them: text of bytes, and numbers in text in their order."""
+"""What the shell makes of ids and classes in files: bytes become text, and numbers in text get their order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def text_of(value: Any) -> str:
-    """Return what stands for an id or a label where it is written as text."""
+    """Return an id or a label as text."""
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def with_text(answers: Answers) -> Answers:
-    """Return answers whose ids and classes are text where they are bytes that encode some, as in many parquet files."""
+    """Return answers whose ids and classes are text where files hold them as bytes, as many parquet files do."""
     return dataclasses.replace(
         answers,
         tasks=_decoded(answers.tasks),
@@ -41,10 +41,10 @@ def _decoded(ids: pd.Index) -> pd.Index:
 
 
 def by_value(answers: Answers) -> Answers:
-    """Put classes that are texts of numbers in the order of these; others are left as they are.
+    """Order classes that are numbers written as text by their values; leave others as they are.
 
-    Decimals in CSV are text, so that they come back as they were written.
-    Where texts are the same number, a warning says so, and they are left as they are: what needs an order refuses them.
+    Decimals in CSV are text, so that they come back as they were written. Where two texts are the same number, a
+    warning says so, and classes are left as they are: a method that needs an order then refuses them.
     """
     import numpy as np
     import pandas as pd
@@ -61,8 +61,8 @@ def by_value(answers: Answers) -> Answers:
     again = values[pd.Index(values).duplicated()]
     if len(again):
         warn(
-            f"labels {first_few(classes[values == again[0]])} are one number, written in several ways, and so have no "
-            "order. Write each number in one way in the file.",
+            f"labels {first_few(classes[values == again[0]])} are one number written in several ways, so classes have "
+            "no order. Write each number in one way in the file.",
             DataWarning,
         )
         return answers

@@ -43,7 +43,7 @@ def say_written(path: str, n_rows: int | None = None) -> None:
 
 
 def refuse_second_use_of_input(answers: Sequence[str], **others: str | None) -> None:
-    """Refuse standard input for more than one thing, since it can be read once only.
+    """Refuse standard input for more than one thing, since it can be read only once.
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ def refuse_second_use_of_input(answers: Sequence[str], **others: str | None) -> 
         By the name of the option.
     """
     if answers.count("-") > 1:
-        raise typer.BadParameter("standard input stands there twice", param_hint="ANSWERS")
+        raise typer.BadParameter("standard input is given twice", param_hint="ANSWERS")
     taken = "ANSWERS" if "-" in answers else ""
     for name, path in others.items():
         if path != "-":
             continue
         if taken:
-            message = f"standard input is already what {taken} reads: name a file"
+            message = f"{taken} already reads standard input: name a file"
             raise typer.BadParameter(message, param_hint=f"--{name}")
         taken = f"--{name}"
 

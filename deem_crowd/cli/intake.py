@@ -235,7 +235,7 @@ def _read(asked: Reading) -> tuple[Answers, pd.Series]:
 
 @contextlib.contextmanager
 def _placed(asked: Reading) -> Iterator[None]:
-    """Say of errors about a column in which files it is, and call it as they do."""
+    """Add the files to errors about a column, and give it the name that it has there."""
     try:
         yield
     except DataError as error:
@@ -353,7 +353,7 @@ def only_table(path: str) -> pd.DataFrame | None:
 
 def written_like(values: pd.Series, model: pd.Series) -> pd.Series:
     """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
-    # Where text is of no dtype of its own, as in pandas 2, bytes are objects as it is.
+    # Where text has no dtype of its own, as in pandas 2, bytes and text have the same dtype: object.
     has_bytes = values.dtype == object and any(isinstance(value, bytes) for value in values)
     if values.dtype == model.dtype and not has_bytes:
         return values

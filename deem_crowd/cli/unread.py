@@ -45,8 +45,8 @@ def warn_of_unread(asked: Reading, answers: Answers, without_gold: bool) -> None
         swap = "" if order[0] == "order" else f" --adapter-set swap={order[0]}"
         warn(
             f"{called(path, 'input')}: column {order[0]!r} is not read, and labels such as "
-            f"{answers.classes[0]!r} may be about what was shown first. If so, --adapter pairwise{swap} maps the "
-            "verdicts on swapped pairs back.",
+            f"{answers.classes[0]!r} may mean positions (shown first, shown second). If so, --adapter pairwise{swap} "
+            "maps verdicts on swapped pairs back.",
             DataWarning,
         )
 
@@ -60,7 +60,7 @@ def _are_verdicts(classes: Iterable[Any]) -> bool:
 
 
 def _columns(path: str, format: str | None) -> list[Any]:
-    """Return the names of the columns of a file, none of one that has none or is no table."""
+    """Return the names of the columns of a file; an empty list if it is no table."""
     from deem_crowd_adapters import formats
     from deem_crowd_adapters.source import Source
 

@@ -1,4 +1,4 @@
-"""Where ids stand in a long list of them that is asked again and again."""
+"""The places of ids in a long list that is searched again and again."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from deem_crowd.runtime.cached import cached_property
 IntArray = npt.NDArray[np.int64]
 
 _A_FEW = 32
-"""Ids are few where they are looked up among more than this many times as many."""
+"""Ids are few if the list is more than this many times as long as they are."""
 _MANY = 2**14
-"""Shorter lists count as this long: among them bisection takes little time even for more ids."""
+"""Shorter lists count as this long: in these bisection takes little time even for more ids."""
 _SPAN = 8
-"""A table from the smallest number to the largest has at most this many places for each id: 32 bytes."""
+"""A table from the smallest number to the largest has at most this many places an id, which take 32 bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """The places of distinct ids. Pickles and copies hold the ids, not what was worked out to find them.
+    """The places of distinct ids. Pickles and copies hold the ids, but not the table that finds them.
 
     Attributes
     ----------
@@ -34,10 +34,11 @@ class Places:
     ids: pd.Index
 
     def of(self, wanted: pd.Index) -> IntArray:
-        """Return where ids stand, 0..M-1, and −1 for those that do not, shape (m,).
+        """Return the places of ids, 0..M-1, and −1 for ids that are not in the list, shape (m,).
 
-        A few among rising whole numbers are found by bisection, and others among whole numbers that lie close together
-        by a table of these: pandas' table of hashes takes ten times as long to make.
+        If the ids of the list are whole numbers in ascending order, a few ids are found by bisection. If they are whole
+        numbers that lie close together, others are found by a table of these: pandas' table of hashes takes ten times
+        as long to make.
         """
         if not (len(self.ids) and self.ids.dtype == np.int64 and wanted.dtype == np.int64):
             return self.ids.get_indexer(wanted).astype(np.int64)

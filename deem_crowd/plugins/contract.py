@@ -14,7 +14,7 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DeemCrowdError, PluginError, counted, counted_of, first_few
 
 _CLEAR = 1e-5
-"""By how much a class has to be likelier than the label that was returned: no tie, and no rounding of float32."""
+"""By how much a class has to be likelier than the returned label, so that neither a tie nor float32 rounding counts."""
 
 
 class Returned(NamedTuple):
@@ -48,8 +48,8 @@ class Returned(NamedTuple):
             return ""
         their = "its" if len(apart) == 1 else "their"
         return (
-            f"{counted_of(len(apart), len(values), 'label', 'is', 'are')} not the likeliest of {their} row of probas_ "
-            f"({first_few(apart)}), and scores go by probas_."
+            f"{counted_of(len(apart), len(values), 'label', 'is', 'are')} not the likeliest class in {their} row of "
+            f"probas_ ({first_few(apart)}), and scores are computed from probas_."
         )
 
 

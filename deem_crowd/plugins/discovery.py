@@ -264,7 +264,7 @@ def _checked_offers(hook: str, offered: Any) -> Mapping[str, hookspecs.Offer]:
             raise _BrokenPluginError(f"hook {hook} returned a name that is no text: {name!r:.80}")
         if not re.fullmatch(r"[\w.-]+", name):
             raise _BrokenPluginError(
-                f"hook {hook} returned the name {name!r:.80}, which not all commands could read: names are letters, "
+                f"hook {hook} returned the name {name!r:.80}, which some commands could not read: names are letters, "
                 "digits, '-', '_' and '.'"
             )
         is_pair = isinstance(offer, tuple) and [type(part) for part in offer] == [str, str]

@@ -255,7 +255,7 @@ def _catalogued(plugins: tuple[Plugin, ...]) -> _Catalogue:
 
 
 def _clash(kind: Kind, name: str, rivals: list[Plugin]) -> str:
-    """Say who claims a name, and what to do about it, which is never to do without deem-crowd itself."""
+    """Say who claims a name, and what to do about it; it never suggests to remove deem-crowd itself."""
     listed = " and from ".join(plugin.label for plugin in rivals)
     strangers = [plugin for plugin in rivals if plugin.distribution != discovery.OURS]
     packages = list(dict.fromkeys(plugin.distribution for plugin in strangers))

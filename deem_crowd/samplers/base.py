@@ -95,7 +95,7 @@ class Sampler(ABC):
     ) -> Tensor:
         """Return the state after ``n_steps`` steps.
 
-        Training calls it under ``torch.no_grad()``: what takes gradients of the free energy has to enable them.
+        Training calls it under ``torch.no_grad()``: a sampler that needs gradients of the free energy enables them.
 
         Parameters
         ----------

@@ -1,10 +1,10 @@
-r"""Whether the classes are steps of a scale, though nobody said so: the answers put them in an order.
+r"""Whether the classes are steps of a scale though nobody said so: whether the answers put them in an order.
 
-Where they are, the answers to a task name neighbouring classes. Let M[k, l] say how often two answers to the same task
-name k and l, each task counting as many pairs as it has answers. Correspondence analysis (Hirschfeld, *Proceedings of
-the Cambridge Philosophical Society* 31, 1935; Hill, *Applied Statistics* 23, 1974) gives each class the number that
-correlates most over these pairs: the second eigenvector of D^(−1/2) M D^(−1/2), divided by √D, with D the sums of M.
-These numbers say the order; it and its reverse are the same model.
+Where they are, answers to the same task tend to name neighbouring classes. Let M[k, l] say how often two answers to the
+same task name k and l, each task counting as many pairs as it has answers. Correspondence analysis (Hirschfeld,
+*Proceedings of the Cambridge Philosophical Society* 31, 1935; Hill, *Applied Statistics* 23, 1974) gives each class the
+number that correlates most over these pairs: the second eigenvector of D^(−1/2) M D^(−1/2), divided by √D, with D the
+sums of M. These numbers give the order; an order and its reverse are the same model.
 
 Along it each worker may have a bias and a noise (:mod:`deem_crowd.training.ordered_centre`), as with ``ordered=True``.
 That model is preferred to tables drawn around accuracies where its bound is larger by more than log(K!/2) nats: before
@@ -28,20 +28,21 @@ from deem_crowd.training.hierarchical import Hierarchical, learned_strength
 from deem_crowd.training.ordered_centre import OrderedCentre
 
 _LEAST, _MOST = 3, 11
-"""Two classes are always in order; on longer scales few pairs of classes are named together."""
+"""Two classes have only one order; on longer scales few pairs of classes are named together."""
 _SAME = 1e-5
-"""Numbers nearer to each other than this may be the same, but for rounding: the order would depend on the names."""
+"""Numbers nearer to each other than this may differ by rounding alone; the order would then depend on the names."""
 _WORKERS = 256
-"""Evidence of so many workers at most tells whether the fit may be worth its time."""
+"""The evidence of at most so many workers tells whether the fit may be worth its time."""
 _BEHIND, _BEHIND_AN_ANSWER = 50.0, 0.01
-"""How far the evidence may be behind under the other model's labels, in nats, for the fit to be worth its time.
+"""How far the evidence may be behind, under the other model's labels, for the fit to be worth its time: nats in all,
+and nats an answer, which are added up.
 
-EM moves the labels and has made up for as much as 130 nats there, on real sets of 160 to 2,700 tasks.
+EM then moves the labels. On real sets of 160 to 2,700 tasks it has made up for as much as 130 nats.
 """
 
 
 def along_scale(training: Training, around_accuracies: Hierarchical) -> Hierarchical | None:
-    """Return tables drawn around biases and noises along the order that answers show, if their bound says so.
+    """Return tables drawn around biases and noises along the order that answers show; None if others explain more.
 
     Parameters
     ----------
@@ -93,8 +94,8 @@ def places(design: DesignMatrix) -> torch.Tensor | None:
 def _may_win(design: DesignMatrix, rival: Hierarchical, place: torch.Tensor) -> bool:
     """Whether the evidence of biases and noises, under the labels of the rival, is near enough to its own.
 
-    Of many workers every second is asked, or every third, and so on, from those with few answers to those with many
-    and, of these, from less evidence to more: whatever they are called, and in whatever order they come.
+    Of many workers only every second is taken, or every third, and so on. They stand in the order of how many answers
+    they gave and, of these, of their evidence, so that neither their names nor the order of rows matters.
     """
     counts = design.expected_counts(rival.states).cpu() if rival.counts is None else rival.counts
     some: torch.Tensor | slice = slice(None)

@@ -28,7 +28,7 @@ IntArray = npt.NDArray[np.int64]
 _SCALE_SPREAD = 0.5
 """Standard deviation of the prior on the scale of the log-odds of a fit."""
 _SMALL, _FILLED = 2**15, 8
-"""Indicators of so few cells, or of so few cells for each answer, are multiplied faster as an array."""
+"""Indicators with at most so many cells, or so many cells an answer, are multiplied faster as an array."""
 
 
 def indicators(answers: Answers, rows: npt.NDArray[np.intp]) -> sparse.csr_matrix:
@@ -125,8 +125,8 @@ class Regression:
         start = np.zeros(1 + k + d + len(seen) * k)
         start[0] = self._usual
         options = {"maxiter": 300, "ftol": 1e-12, "gtol": 1e-7}
-        # The problem is small, and threads wait for one another. Of fits at once the last to end would restore the one
-        # thread that it has found.
+        # The problem is small: several threads would mostly wait for one another. Of several fits at once, the last to
+        # end would restore the one thread that it found when it began: one at a time, therefore.
         with _alone(), _libraries().limit(limits=1, user_api="blas"):
             best = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
         self._scale, self._bias, self._skill = (
@@ -190,7 +190,7 @@ def _alone() -> threading.Lock:
 
 @functools.lru_cache(maxsize=1)
 def _libraries() -> Any:
-    """Return what sets the threads of the libraries loaded; looking for them takes longer than some fits."""
+    """Return what limits the threads of the loaded libraries; kept, since to find these takes longer than some fits."""
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     return ThreadpoolController()

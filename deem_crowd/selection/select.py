@@ -249,7 +249,7 @@ def _pooled(
         if training.ordered or not follows:
             best = other
         elif steps is not None:
-            # along a scale one reading may lose a class, and must not outvote the others alone
+            # a reading along a scale may lose a class, and must not outvote the others by itself
             beside = [other]
     described = [(name, structured, "always a member")]
     if hierarchy is None:

@@ -121,8 +121,8 @@ class _AggregatorChecks(_InputChecks):
         n = int(against.sum())
         self.checks.require(
             n == 0,
-            f"{counted(n, 'label is', 'labels are')} not the likeliest of {'its' if n == 1 else 'their'} row of "
-            "probas_.",
+            f"{counted(n, 'label is', 'labels are')} not the likeliest class in "
+            f"{'its' if n == 1 else 'their'} row of probas_.",
             "Take labels and probabilities from one posterior.",
         )
 
@@ -260,7 +260,7 @@ class _AggregatorChecks(_InputChecks):
             changed = differing(self.labelled(shuffled), first)
             self.checks.require(
                 changed == 0,
-                f"with the rows in another order {counted(changed, 'label is another', 'labels are others')}.",
+                f"with the rows in another order {counted(changed, 'label differs', 'labels differ')}.",
                 "Let nothing depend on the order of rows: sort ids, break ties by label.",
             )
 
@@ -276,7 +276,7 @@ class _AggregatorChecks(_InputChecks):
             changed = differing(labels, first)
             self.checks.require(
                 changed == 0,
-                f"on a crowd with tied votes {counted(changed, 'label is another', 'labels are others')} when the rows "
+                f"on a crowd with tied votes {counted(changed, 'label differs', 'labels differ')} when the rows "
                 "come in another order.",
                 "Break ties by label, not by row, and do not let rounding decide: of the labels within 1e-6 of the "
                 "best take the first.",

@@ -31,7 +31,7 @@ def _crowd() -> tuple[pd.DataFrame, pd.Series]:
 
 
 def differing(labels: pd.Series, expected: pd.Series) -> int:
-    """Return how many tasks have other labels than expected; one left open both times is not among them."""
+    """Return how many tasks have other labels than expected; a task that is left open in both does not count."""
     tasks = expected.index.union(labels.index, sort=False)
     one, other = labels.reindex(tasks), expected.reindex(tasks)
     return int(((one != other) & ~(one.isna() & other.isna())).sum())
@@ -60,7 +60,7 @@ class _InputChecks:
 
     @cached_property
     def abstains(self) -> bool:
-        """Whether it says that it leaves tasks open, absent from the labels or with a missing one."""
+        """Whether it says that it leaves tasks open: absent from the labels, or with a missing label."""
         return bool(getattr(self.factory(), "abstains", False))
 
     def are_tasks(self, labels: pd.Series) -> bool:
@@ -110,7 +110,7 @@ class _InputChecks:
         wrong = differing(labels, expected)
         self.checks.require(
             wrong == 0,
-            f"with numbers for ids and labels {counted(wrong, 'label is another', 'labels are others')}.",
+            f"with numbers for ids and labels {counted(wrong, 'label differs', 'labels differ')}.",
             "Treat ids and labels as names, whatever their dtype.",
         )
         self.checks.require(
@@ -131,7 +131,7 @@ class _InputChecks:
             wrong = differing(labels, names.map(other))
             self.checks.require(
                 wrong == 0,
-                f"with labels {cat!r} and {dog!r} {counted(wrong, 'label is another', 'labels are others')}.",
+                f"with labels {cat!r} and {dog!r} {counted(wrong, 'label differs', 'labels differ')}.",
                 "Any text is a label; keep labels out of column names.",
             )
 

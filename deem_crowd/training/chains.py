@@ -70,7 +70,7 @@ class Chains:
         Raises
         ------
         PluginError
-            If the sampler fails, or returns what are no labels of these answers.
+            If the sampler fails, or returns values that are no labels of these answers.
         """
         state = self._states[:, index]
         again = torch.rand(

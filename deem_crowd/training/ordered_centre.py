@@ -12,7 +12,7 @@ _MOST_BIAS, _BIAS_STEP = 1.5, 0.25
 """The largest bias, and the distance between biases, on a scale of up to 11 steps."""
 _NOISES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0)
 _SHORT_SCALE = 10
-"""The largest K − 1 for which biases and noises are these; on longer scales they grow with the scale."""
+"""The largest K − 1 with these biases and noises; on longer scales they grow with the scale."""
 
 
 class OrderedCentre:
@@ -22,8 +22,8 @@ class OrderedCentre:
 
     (the ends take what lies beyond them): the cumulative probit of ordinal regression with even thresholds (McCullagh,
     JRSS B 42, 1980). Bias and noise of a worker are integrated over a grid whose prior is learned from all workers
-    (nonparametric empirical Bayes; Laird, JASA 73, 1978); one point of the grid answers at random. m_i is the posterior
-    mean of the grid's tables.
+    (nonparametric empirical Bayes; Laird, JASA 73, 1978); one point of the grid stands for answers at
+    random. m_i is the posterior mean of the grid's tables.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class OrderedCentre:
 
 @functools.lru_cache(maxsize=16)
 def _tables(n_classes: int) -> torch.Tensor:
-    """Return the tables of all pairs of a noise and a bias, and one of even shares, shape (G, K, K)."""
+    """Return the tables of all pairs of a noise and a bias, and one table of equal probabilities, shape (G, K, K)."""
     level = torch.arange(n_classes, dtype=torch.float64)
     edge = level[:-1] + 0.5
     tables = []

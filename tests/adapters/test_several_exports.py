@@ -95,7 +95,8 @@ def test_a_file_of_true_labels_beside_those_of_annotators_is_gold(
     for file, rows in (("ann.csv", "1,x\n2,y\n"), ("bob.csv", "1,x\n2,x\n"), (name, "2,y\n3,x\n")):
         (tmp_path / file).write_text(f"task,label\n{rows}")
     with pytest.warns(
-        DataWarning, match=rf"left out: labels of '{name}', known ones by its name .*\(2\)"
+        DataWarning,
+        match=rf"left out: labels of '{name}', which by its name holds known labels .*\(2\)",
     ):
         export = adapters.read_export(tmp_path)
     assert triples(export.answers) == {

@@ -80,7 +80,7 @@ def test_labels_against_their_probabilities_are_named_where_scores_go_by_these()
     (scored,) = compare(ANSWERS, ["contrary"], GOLD)
     assert scored.accuracy == 0
     assert scored.warnings[0].startswith(
-        "12 of 12 labels are not the likeliest of their row of probas_"
+        "12 of 12 labels are not the likeliest class in their row of probas_"
     )
     (unscored,) = compare(ANSWERS, ["contrary"])
     assert unscored.warnings == ()
@@ -88,7 +88,7 @@ def test_labels_against_their_probabilities_are_named_where_scores_go_by_these()
 
 def test_gold_that_scores_nothing_is_refused() -> None:
     with pytest.raises(
-        DataError, match="no task of its 12 true labels has answers. It names '0', "
+        DataError, match="12 true labels, but no answers to the same tasks. True labels name '0', "
     ):
         compare(ANSWERS, ["mv"], GOLD.set_axis(GOLD.index.astype(str)))
     with pytest.raises(DataError, match="no worker gave any of its true labels .'NO', 'YES'."):

@@ -64,7 +64,7 @@ def test_gold_as_text_whatever_the_file(tmp_path) -> None:
         (lambda f: (f / "truth.csv").write_text("task,label\n1,\n"), "holds no true label"),
         (
             lambda f: (f / "truth.csv").write_text("task,label\n01,0\n"),
-            r"no task of its 1 true label has answers. It names '01'; the answers name '1', '2'",
+            r"1 true label, but no answers to the same tasks. True labels name '01'; answers name '1', '2'",
         ),
         (
             lambda f: (f / "truth.csv").write_text("task,label\n1,no\n2,yes\n"),
@@ -101,7 +101,7 @@ def test_true_labels_that_score_nothing_are_named(tmp_path) -> None:
 
 def test_gold_of_a_label_set_has_to_score_something() -> None:
     answers = pd.DataFrame({"task": [1, 2], "worker": [0, 0], "label": ["a", "b"]})
-    for gold, words in (({"1": "a"}, "no task of its 1 true label"), ({1: "A"}, "no worker gave")):
+    for gold, words in (({"1": "a"}, "1 true label, but no answers"), ({1: "A"}, "no worker gave")):
         with pytest.raises(DataError, match=rf"gold of 'mine': {words}"):
             sources(LabelSet("mine", answers, pd.Series(gold)))[0].load(0)
     without = LabelSet("mine", answers, pd.Series([], dtype=object))

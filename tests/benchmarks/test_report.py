@@ -115,7 +115,7 @@ def test_a_method_that_fails_on_the_hard_sets_gains_nothing(tmp_path) -> None:
     }.items():  # fmt: skip
         assert cells[heading] == value
     assert cells["seconds"] == f"{np.prod([0.12, 0.22, 0.17]) ** (1 / 3):.3f} (3)"
-    assert "Methods that failed on some sets stand where" in found.note
+    assert "Methods that failed on some sets are ranked by" in found.note
 
 
 def test_warnings_of_runs_are_not_for_the_page_alone(tmp_path) -> None:
@@ -140,8 +140,7 @@ def test_warnings_of_runs_are_not_for_the_page_alone(tmp_path) -> None:
 
 def test_all_numbers_of_the_details_come_from_rows(out) -> None:
     rows = runs.read_rows(out)
-    found = summary.summarise(rows, out)
-    table = next(t for t in found.details if t.title.startswith("Log-loss"))
+    table = next(t for t in summary.summarise(rows, out).details if t.title.startswith("Log-loss"))
     column = table.header.index("deem")
     for name, *cells in table.rows[:4]:
         (row,) = [r for r in rows if r["set"] == name and r["method"] == "deem"]

@@ -97,13 +97,15 @@ def test_labels_that_are_not_the_likeliest_are_named() -> None:
     data = planted.tiny()
     labels = data.answers.groupby("task")["label"].first()
     probas = pd.DataFrame({c: (labels == c) * 0.6 + 0.2 for c in ("yes", "no")})
-    for wrong, words in ((1, "1 of 20 labels is not the likeliest of its row of probas_ (0),"),
-                         (2, "2 of 20 labels are not the likeliest of their row of probas_ (0, 1),")):  # fmt: skip
+    for wrong, words in (
+        (1, "1 of 20 labels is not the likeliest class in its row of probas_ (0),"),
+        (2, "2 of 20 labels are not the likeliest class in their row of probas_ (0, 1),"),
+    ):
         turned = probas.copy()
         turned.iloc[:wrong] = 1 - turned.iloc[:wrong]
         (said,) = _beside_labels("probas_", turned).warnings
         assert said.startswith(words)
-        assert "scores go by probas_" in said
+        assert "scores are computed from probas_" in said
     assert _beside_labels("probas_", probas).warnings == []
     assert _beside_labels("probas_", probas * 0 + 0.5).warnings == []
 

@@ -34,7 +34,7 @@ def read_long(content: Content, collected: Collected) -> None:
 def read_one_annotators(content: Content, collected: Collected) -> None:
     """Add the answers of a table with columns task and label, by the annotator that the file is named after.
 
-    A file that is called gold, or the like, holds known labels.
+    A file with a name such as gold holds known labels.
     """
     collected.workers_are_global = True
     if is_gold(content):
@@ -50,7 +50,7 @@ def read_any_annotators(content: Content, collected: Collected) -> None:
 
 
 def is_gold(content: Content) -> bool:
-    """Tell whether a file is called gold, or the like."""
+    """Tell whether a file has a name such as gold."""
     return TRUTH.search(content.stem) is not None
 
 
@@ -61,7 +61,7 @@ def _know(content: Content, collected: Collected) -> None:
         collected.known("label", task, label)
     name = PurePath(content.name).name
     collected.skip(
-        f"labels of {name!r}, known ones by its name (gold=, in the shell --gold FILE, uses them)",
+        f"labels of {name!r}, which by its name holds known labels (gold=, in the shell --gold FILE, uses them)",
         len(given),
     )
 

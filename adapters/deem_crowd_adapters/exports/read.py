@@ -271,7 +271,7 @@ def _export(
                 "Leave it out."
             )
         if format.name == "files" and all(map(long_files.is_gold, flat)):
-            # Files of experts, say: known labels stand beside answers.
+            # All hold answers, of experts for example: known labels need answers beside them.
             format = replace(format, read=long_files.read_any_annotators)
         taken |= set(format.options)
         pieces.append(known.read_one(content, format, options))
