@@ -201,7 +201,7 @@ def test_a_dense_view_that_cannot_fit_is_refused_with_its_bytes(monkeypatch) -> 
     [
         ({"classes": ["a", "a"]}, "classes holds values twice: 'a'"),
         ({"classes": ["a", None]}, "classes holds 1 missing value."),
-        ({"tasks": pd.Index([1, 2, 3])}, "tasks holds 3 ids for 1 places"),
+        ({"tasks": pd.Index([1, 2, 3])}, "tasks holds 3 ids for 1 place of"),
         ({"workers": pd.Index(["v", "v"])}, "workers holds values twice: 'v'"),
         ({"n_classes": 2.5}, "n_classes=2.5 is no whole number"),
         ({"n_classes": -3}, "n_classes=-3 is no whole number"),

@@ -348,7 +348,7 @@ SHELL = [
     shell("the order of pairs under another name", AGGREGATE + " --adapter pairwise", 1,
           "a.csv: missing column 'order', which tells whether a pair was shown in the other order; found 'task', 'worker', 'label', 'Swapped'. If this is it, name it: --adapter-set swap='Swapped'.", a_csv="task,worker,label,Swapped\na,1,A,0\n"),
     shell("verdicts that are not known", AGGREGATE + " --adapter pairwise --adapter-set swap=task --adapter-set swapped=a", 1,
-          """column 'label': 4 of 4 verdicts are not known: 'x', 'y' (rows 0, 1, 2, 3). Say what each means: --adapter-set 'verdicts={"x": "…"}', with 'A' for what was shown first, 'B' for the other, 'tie', or null for no verdict.""", a_csv=SOUND),
+          """a.csv: column 'label': 4 of 4 verdicts are not known: 'x', 'y' (rows 0, 1, 2, 3). Say what each means: --adapter-set 'verdicts={"x": "…"}', with 'A' for what was shown first, 'B' for the other, 'tie', or null for no verdict.""", a_csv=SOUND),
     shell("a label of probabilities", AGGREGATE + " --adapter soft-long --label label", 2,
           "Invalid value for --label: adapter 'soft-long' has no parameter 'label'; it{*}", a_csv=SOUND),
     shell("costs of workers for tasks", "next a.csv --costs c.csv", 1,
