@@ -71,8 +71,8 @@ def _ordered(model: Model, answers: AnswersLike) -> Results:
 def hint(results: Results) -> str | None:
     """Return what to try where labels are numbers, which may be ratings, and no order was asked for; else None.
 
-    Whether numbers are ratings or names of classes cannot be told from the answers: on real ratings errors are often as
-    far as on names.
+    The answers do not always show whether numbers are ratings or names of classes (``selection/class_order.py``), and
+    only classes that are said to be ordered have a median and a mean.
     """
     classes = results.answers.classes
     asked = results.model.get_params().get("ordered")
