@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import psutil
 
+from deem_crowd.data.index import numbers_in_text
 from deem_crowd.exceptions import DataError, ParameterError, PluginError, UnsupportedError
 from deem_crowd.plugins import contract
 from deem_crowd_benchmarks import comparison, measures
@@ -165,13 +166,11 @@ def _input(label_set: LabelSet, aggregator: Any) -> Any:
 
 def _in_order(labels: pd.Series) -> pd.Series:
     """Return labels that are numbers in text as ordered categories, and others as they are."""
-    names = labels.unique()
-    if not all(isinstance(name, str) for name in names):
+    names = pd.Index(labels.unique())
+    numbers = numbers_in_text(names)
+    if numbers is None or len(np.unique(numbers)) < len(numbers):
         return labels
-    numbers = pd.to_numeric(pd.Series(names, index=names), errors="coerce")
-    if numbers.isna().any() or not numbers.is_unique:
-        return labels
-    return labels.astype(pd.CategoricalDtype(list(numbers.sort_values().index), ordered=True))
+    return labels.astype(pd.CategoricalDtype(names[np.argsort(numbers)], ordered=True))
 
 
 def _warm_up(method: Method, seed: int) -> None:

@@ -163,9 +163,8 @@ def _as_it_is(value: LabelSet, seed: int) -> LabelSet:
         pd.Index(value.answers[c].unique(), tupleize_cols=False) for c in ("task", "label")
     )
     tested = tasks if value.new is None else tasks.append(value.new.index)
-    if (
-        value.soft is not None
-    ):  # a class may be true of a task though no source finds it likeliest anywhere
+    if value.soft is not None:
+        # a class may be true of a task though no source finds it likeliest anywhere
         given = given.append(value.soft.columns.drop(["task", "worker"])).unique()
     scorable(value.gold, tested, given, f"gold of {value.name!r}")
     return value

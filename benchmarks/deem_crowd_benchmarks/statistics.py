@@ -91,9 +91,8 @@ def accuracy_intervals(
     for (kind, name), table in _hits(rows, out).items():
         for method, by_data in table.items():
             values = np.concatenate(list(by_data.values()))
-            rng = np.random.default_rng(
-                seed
-            )  # a new one each time: no interval depends on the methods before it
+            # a new one each time: no interval depends on the methods before it
+            rng = np.random.default_rng(seed)
             low, high = np.quantile(_means(values, rng), [LEVEL / 2, 1 - LEVEL / 2])
             intervals[kind, name, method] = Interval(float(values.mean()), float(low), float(high))
     return intervals
@@ -110,11 +109,10 @@ def differences(
     tables = _hits(rows, out)
     gaps = {}
     for method in dict.fromkeys(row["method"] for row in rows):
+        # sorted by name, so that draws do not depend on the order of sets
         pairs = [
             _paired(t[method], t[reference])
-            for _, t in sorted(
-                tables.items()
-            )  # sorted by name, so that draws do not depend on the order of sets
+            for _, t in sorted(tables.items())
             if method in t and reference in t and t[method].keys() == t[reference].keys()
         ]
         if method == reference or not pairs:

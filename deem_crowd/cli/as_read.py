@@ -49,14 +49,13 @@ def by_value(answers: Answers) -> Answers:
     import numpy as np
     import pandas as pd
 
+    from deem_crowd.data.index import numbers_in_text
     from deem_crowd.exceptions import DataWarning, first_few
     from deem_crowd.runtime.warning import warn
 
     classes = answers.classes
-    if isinstance(classes, pd.CategoricalIndex) or not all(isinstance(c, str) for c in classes):
-        return answers
-    values = pd.to_numeric(classes.to_series(), errors="coerce").to_numpy(np.float64)
-    if not np.isfinite(values).all():
+    values = None if isinstance(classes, pd.CategoricalIndex) else numbers_in_text(classes)
+    if values is None:
         return answers
     again = values[pd.Index(values).duplicated()]
     if len(again):

@@ -330,6 +330,14 @@ def take(values: pd.Index, codes: IntArray, name: str) -> pd.Series:
     return picked.reset_index(drop=True).rename(name)
 
 
+def numbers_in_text(names: pd.Index) -> npt.NDArray[np.float64] | None:
+    """Return the numbers that names are, shape (K,), if all are texts of finite numbers; else None."""
+    if not all(isinstance(name, str) for name in names):
+        return None
+    numbers = pd.to_numeric(names.to_series(), errors="coerce").to_numpy(np.float64)
+    return numbers if np.isfinite(numbers).all() else None
+
+
 def counting_sort(codes: IntArray, n_codes: int) -> tuple[IntArray, IntArray]:
     """Stable counting sort.
 

@@ -88,20 +88,19 @@ class Regression:
         d = features.shape[1] // k
         seen = np.flatnonzero(features.getnnz(axis=0))
         features = _fast(features[:, seen])
-        back = np.ascontiguousarray(features.T) if _is_dense(features) else features.T.tocsr()
-        own = (
-            seen // k,
-            np.arange(len(seen)) * k + seen % k,
-        )  # the skill in each row of Δ, and its place
+        sparsely = sparse.issparse(features)
+        back = features.T.tocsr() if sparsely else np.ascontiguousarray(features.T)
+        # each row of Δ is an answer of a source, whose skill counts in the cell of the class that was answered
+        source, cell = seen // k, np.arange(len(seen)) * k + seen % k
         base = np.zeros((len(rows), k)) if self._base is None else self._base[rows]
         truth = np.eye(k)[known]
 
         def loss(values: FloatArray) -> tuple[float, FloatArray]:
             scale, bias, skill = values[0], values[1 : 1 + k], values[1 + k : 1 + k + d]
             weight = values[1 + k + d :].reshape(-1, k)
-            both = weight.copy()
-            both.ravel()[own[1]] += skill[own[0]]
-            logits = features @ both
+            with_skills = weight.copy()
+            with_skills.ravel()[cell] += skill[source]
+            logits = features @ with_skills
             logits += scale * base
             logits += self._here + bias
             logits -= logits.max(1, keepdims=True)
@@ -113,13 +112,13 @@ class Regression:
             value += 0.5 * self._common * ((bias**2).sum() + (skill**2).sum()) + 0.5 * off**2
             told /= total
             told -= truth
-            of_both = back @ told
+            of_cells = back @ told
             slope = np.empty_like(values)
             slope[0] = (told * base).sum() + off / _SCALE_SPREAD
             slope[1 : 1 + k] = told.sum(0) + self._common * bias
-            of_skill = np.bincount(own[0], of_both.ravel()[own[1]], d)
+            of_skill = np.bincount(source, of_cells.ravel()[cell], d)
             slope[1 + k : 1 + k + d] = of_skill + self._common * skill
-            slope[1 + k + d :] = (of_both + self._penalty * weight).ravel()
+            slope[1 + k + d :] = (of_cells + self._penalty * weight).ravel()
             return float(value), slope
 
         start = np.zeros(1 + k + d + len(seen) * k)
@@ -159,10 +158,6 @@ class Regression:
             weight, bias = weight + self._scale * tables, bias + self._scale * log_prior
         table = torch.from_numpy(np.ascontiguousarray(weight))
         return Energy(torch.from_numpy(bias), table, table.mean(0))
-
-
-def _is_dense(features: Any) -> bool:
-    return isinstance(features, np.ndarray)
 
 
 def _fast(features: sparse.csr_matrix) -> Any:
