@@ -65,8 +65,8 @@ wheel-clean: $(VENV)/.dev
 # Tests that draw their examples, with FUZZ times as many, drawn anew at each run.
 FUZZ ?= 20
 fuzz: $(VENV)/.dev
-	OMP_NUM_THREADS=1 DEEM_CROWD_FUZZ=$(FUZZ) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/trust tests/test_invariances.py tests/test_streaming.py \
-		tests/adapters/test_round_trips.py tests/test_divergence.py \
+	OMP_NUM_THREADS=1 DEEM_CROWD_FUZZ=$(FUZZ) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/trust tests/estimators/test_invariances.py tests/data/test_streaming.py \
+		tests/adapters/test_round_trips.py tests/training/test_divergence.py \
 		-k "cases or wild or life or mutated or extremes or signals or precision or invariances or streaming or round_trips or by_samples"
 
 # Known vulnerabilities of the versions in constraints.txt; asks the package index for them.

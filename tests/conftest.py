@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 import workers
 from examples import SCALE
 from few_fits import few_fits, few_fits_throughout  # noqa: F401 (fixtures for all tests)
 from hypothesis import settings
 
-FOLDERS = ("", "adapters/exports", "decide", "trust")
+FOLDERS = ("helpers", "adapters/exports", "decide", "trust")
 
 # In CI examples are the same at each run, however busy the machine; `make fuzz` draws them anew.
 settings.register_profile("deem-crowd", derandomize=SCALE == 1, deadline=None)

@@ -24,7 +24,7 @@ from deem_crowd.selection.opinion_pool import without_label
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.select import select
 from deem_crowd_benchmarks.known_labels import SCORES, scores
-from deem_crowd_benchmarks.label_sets import loaded
+from deem_crowd_benchmarks.sets.label_sets import loaded
 
 VARIANTS = {
     "the default": Parts(),

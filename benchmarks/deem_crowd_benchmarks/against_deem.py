@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deem_crowd import DEEM, Answers
-from deem_crowd_benchmarks.label_sets import read_folder
+from deem_crowd_benchmarks.sets.label_sets import read_folder
 
 
 def main(

@@ -21,7 +21,7 @@ from rich.table import Table
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix, resolve_device
 from deem_crowd.model.rows import softmax
-from deem_crowd_benchmarks.laws import crowd_of
+from deem_crowd_benchmarks.sets.laws import crowd_of
 
 
 def best_of(action: Callable[[], object], device: torch.device, repeats: int = 7) -> float:

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.runtime import threads
-from deem_crowd_benchmarks.laws import crowd_of
+from deem_crowd_benchmarks.sets.laws import crowd_of
 
 _MOST = torch.get_num_threads()
 

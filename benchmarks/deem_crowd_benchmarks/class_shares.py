@@ -18,7 +18,7 @@ from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
 from deem_crowd_benchmarks.known_labels import scores, show
-from deem_crowd_benchmarks.label_sets import loaded
+from deem_crowd_benchmarks.sets.label_sets import loaded
 
 _LEAST = 0.5
 """Tasks of each class that are added to those that were counted, so that each has a share."""

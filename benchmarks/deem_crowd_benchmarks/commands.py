@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deem_crowd.data.answers import Answers
-    from deem_crowd_benchmarks.comparison import Result
-    from deem_crowd_benchmarks.comparison_table import Column
-    from deem_crowd_benchmarks.summary import Summary
+    from deem_crowd_benchmarks.pages.comparison_table import Column
+    from deem_crowd_benchmarks.pages.summary import Summary
+    from deem_crowd_benchmarks.running.comparison import Result
 
 
 @hookimpl
@@ -33,8 +33,13 @@ def deem_crowd_commands(cli: typer.Typer) -> None:
 
 def demo(seed: Annotated[int, typer.Option(min=0, help="Draws another ensemble.")] = 0) -> None:
     """Real classifiers on real data: DEEM beside Dawid-Skene and majority vote."""
-    from deem_crowd_benchmarks.comparison_table import ACCURACY, LOG_LOSS, SECONDS, comparison_table
     from deem_crowd_benchmarks.demo import run
+    from deem_crowd_benchmarks.pages.comparison_table import (
+        ACCURACY,
+        LOG_LOSS,
+        SECONDS,
+        comparison_table,
+    )
 
     out = shell.console()
     out.print(
@@ -68,9 +73,14 @@ def compare(
     parameters: SetOption = None,
 ) -> None:
     """Run several methods on the same answers, in a table: accuracy with gold, agreement without."""
-    from deem_crowd_benchmarks.comparison import each
-    from deem_crowd_benchmarks.comparison_table import ACCURACY, LOG_LOSS, SECONDS, comparison_table
-    from deem_crowd_benchmarks.scorable import check_classes
+    from deem_crowd_benchmarks.pages.comparison_table import (
+        ACCURACY,
+        LOG_LOSS,
+        SECONDS,
+        comparison_table,
+    )
+    from deem_crowd_benchmarks.running.comparison import each
+    from deem_crowd_benchmarks.sets.scorable import check_classes
 
     named = [name.strip() for name in methods.split(",") if name.strip()]
     if not named:
@@ -192,7 +202,7 @@ def benchmark(
 
 def _tell(summary: Summary, out: str) -> None:
     """Print the tables of a benchmark, and say what was written."""
-    from deem_crowd_benchmarks import reports
+    from deem_crowd_benchmarks.pages import reports
 
     console = shell.console()
     for table in reports.tables_of(summary):
@@ -211,8 +221,8 @@ def _tell(summary: Summary, out: str) -> None:
 
 def _agreements(results: list[Result]) -> list[Column]:
     """Return the columns that say how often the labels of each method are those of the vote and of the first method."""
-    from deem_crowd_benchmarks.comparison_table import Column
-    from deem_crowd_benchmarks.measures import agreement
+    from deem_crowd_benchmarks.pages.comparison_table import Column
+    from deem_crowd_benchmarks.running.measures import agreement
 
     def column(heading: str, reference: pd.Series) -> Column:
         def share(result: Result) -> float | None:
@@ -228,7 +238,7 @@ def _agreements(results: list[Result]) -> list[Column]:
 
 def _about_agreement(results: list[Result], n_tasks: int) -> str:
     """Return what a reader of the agreements has to know: what they compare, and what ties do to them."""
-    from deem_crowd_benchmarks.measures import tied_tasks
+    from deem_crowd_benchmarks.running.measures import tied_tasks
 
     text = "Agrees: the share of tasks with the same label; a method agrees with itself to 1."
     vote = next((result for result in results if result.method == "mv"), None)

@@ -21,11 +21,11 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from deem_crowd.exceptions import DataError
-from deem_crowd_benchmarks import things
-from deem_crowd_benchmarks.clusterings import renamed
-from deem_crowd_benchmarks.label_set import LabelSet
-from deem_crowd_benchmarks.label_sets import sources
-from deem_crowd_benchmarks.measures import of_labels
+from deem_crowd_benchmarks.running.measures import of_labels
+from deem_crowd_benchmarks.sets import things
+from deem_crowd_benchmarks.sets.clusterings import renamed
+from deem_crowd_benchmarks.sets.label_set import LabelSet
+from deem_crowd_benchmarks.sets.label_sets import sources
 
 FloatArray = npt.NDArray[np.float64]
 

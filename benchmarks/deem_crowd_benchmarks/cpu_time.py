@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deem_crowd import DEEMAggregator
-from deem_crowd_benchmarks.laws import crowd_of
+from deem_crowd_benchmarks.sets.laws import crowd_of
 
 
 def cpu_seconds(action: Callable[..., object], *arguments: object) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deem_crowd_benchmarks import comparison, ensembles
+from deem_crowd_benchmarks.running import comparison
+from deem_crowd_benchmarks.sets import ensembles
 
 METHODS = ("deem", "ds", "mv")
 

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from deem_crowd import DEEMAggregator
 from deem_crowd_benchmarks.cpu_time import cpu_seconds
-from deem_crowd_benchmarks.laws import crowd_of
+from deem_crowd_benchmarks.sets.laws import crowd_of
 
 REPEATS = 5
 STREAMS = 3

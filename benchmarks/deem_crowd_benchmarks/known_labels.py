@@ -21,9 +21,9 @@ from sklearn.linear_model import LogisticRegression
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.selection.regression import indicators
-from deem_crowd_benchmarks import measures
-from deem_crowd_benchmarks.label_sets import loaded
+from deem_crowd.selection.known_labels.regression import indicators
+from deem_crowd_benchmarks.running import measures
+from deem_crowd_benchmarks.sets.label_sets import loaded
 
 WITHOUT, REGRESSION, WITH = "DEEM without gold", "logistic regression", "DEEM with gold"
 SCORES = ("accuracy %", "log-loss", "ECE %")

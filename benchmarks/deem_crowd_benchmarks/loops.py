@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from deem_crowd.decide import CEAL, RAD
-from deem_crowd_benchmarks.things import of_sklearn
+from deem_crowd_benchmarks.sets.things import of_sklearn
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -19,7 +19,7 @@ from deem_crowd.model.network import Batch, Network
 from deem_crowd.model.units import Units
 from deem_crowd.plugins import registry
 from deem_crowd.samplers.base import Sampler, one_hot
-from deem_crowd_benchmarks.runs import Row
+from deem_crowd_benchmarks.running.runs import Row
 
 N_CHAINS = 2000
 STEPS = (1, 5, 25, 100)

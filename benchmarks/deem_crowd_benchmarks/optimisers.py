@@ -24,8 +24,8 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.votes import diagonal, start
 from deem_crowd.training import likelihood as training
 from deem_crowd.training import one_unit
-from deem_crowd_benchmarks.label_sets import sources
-from deem_crowd_benchmarks.laws import crowd_of
+from deem_crowd_benchmarks.sets.label_sets import sources
+from deem_crowd_benchmarks.sets.laws import crowd_of
 
 
 def measure(answers: Answers, tol: float = 1e-7) -> dict[str, tuple[int, float, float]]:

@@ -21,7 +21,7 @@ from rich.table import Table
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataWarning
-from deem_crowd_benchmarks.label_sets import sources
+from deem_crowd_benchmarks.sets.label_sets import sources
 
 FloatArray = npt.NDArray[np.float64]
 METHODS = ("votes", "unordered", "ordered")

@@ -10,21 +10,18 @@ from deem_crowd.exceptions import ParameterError
 from deem_crowd.plugins import registry
 from deem_crowd.plugins.discovery import hint
 from deem_crowd.runtime import extras
-from deem_crowd_benchmarks import (
-    consensus_peers,
-    decisions,
-    feature_peers,
-    label_sets,
-    mixing,
-    reports,
-    runs,
-)
-from deem_crowd_benchmarks.isolation import Limits
-from deem_crowd_benchmarks.label_set import LabelSet, Source
-from deem_crowd_benchmarks.label_sets import CrowdOf
-from deem_crowd_benchmarks.methods import Method
-from deem_crowd_benchmarks.runs import Row
-from deem_crowd_benchmarks.summary import SCALE, Summary
+from deem_crowd_benchmarks import mixing
+from deem_crowd_benchmarks.buying import decisions
+from deem_crowd_benchmarks.pages import reports
+from deem_crowd_benchmarks.pages.summary import SCALE, Summary
+from deem_crowd_benchmarks.peers import consensus_peers, feature_peers
+from deem_crowd_benchmarks.running import runs
+from deem_crowd_benchmarks.running.isolation import Limits
+from deem_crowd_benchmarks.running.methods import Method
+from deem_crowd_benchmarks.running.runs import Row
+from deem_crowd_benchmarks.sets import label_sets
+from deem_crowd_benchmarks.sets.label_set import LabelSet, Source
+from deem_crowd_benchmarks.sets.label_sets import CrowdOf
 
 Data = str | Path | LabelSet | Source
 Report = Callable[[str, Row], None]
@@ -175,9 +172,9 @@ def benchmark(
     suite : str, optional
         A name in ``SUITES``: what is run where ``data``, ``methods`` and ``seeds`` do not say; 'quick' if nothing does.
     data : optional
-        See :func:`deem_crowd_benchmarks.label_sets.sources`.
+        See :func:`deem_crowd_benchmarks.sets.label_sets.sources`.
     methods : optional
-        See :func:`deem_crowd_benchmarks.methods.methods`; the first one is the reference of comparisons.
+        See :func:`deem_crowd_benchmarks.running.methods.methods`; the first one is the reference of comparisons.
     seeds : int or list of int, optional
         How many (0, 1, …), or which.
     out : path
@@ -209,7 +206,7 @@ def benchmark(
         If the packages of the extra ``benchmarks`` are not installed.
     """
     extras.require("benchmarks", "benchmarks")
-    from deem_crowd_benchmarks.methods import methods as methods_of
+    from deem_crowd_benchmarks.running.methods import methods as methods_of
 
     plan = _suite(suite, data, methods)
     folder = Path(out)

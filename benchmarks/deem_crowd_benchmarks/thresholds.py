@@ -24,9 +24,9 @@ from rich.table import Table
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.selection.parts import Parts
-from deem_crowd_benchmarks import measures
 from deem_crowd_benchmarks.ablations import probabilities
-from deem_crowd_benchmarks.label_sets import loaded
+from deem_crowd_benchmarks.running import measures
+from deem_crowd_benchmarks.sets.label_sets import loaded
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -88,28 +88,53 @@ THRESHOLDS = (
     Threshold("a worker looks at the tasks", "null_model", "_LOOKS", (0.1, 0.9)),
     Threshold("skill of one-sided sources at least", "null_model", "USUAL_SKILL", (0.6, 0.8)),
     Threshold("tasks in common of a pair", "pairs", "MIN_COMMON", (10, 20, 50)),
-    Threshold("partners of a source", "dependence", "MIN_PARTNERS", (2, 5)),
+    Threshold("partners of a source", "shared_errors.dependence", "MIN_PARTNERS", (2, 5)),
     Threshold(
-        "agreement beyond chance, standard errors", "dependence", "_SIGNIFICANT", (1.5, 2.5, 3.0)
+        "agreement beyond chance, standard errors",
+        "shared_errors.dependence",
+        "_SIGNIFICANT",
+        (1.5, 2.5, 3.0),
     ),
-    Threshold("agreement beyond skills, standard errors", "dependence", "EXCESS", (2.0, 2.5, 4.0)),
-    Threshold("what sources are worth", "dependence", "_LEAST_POWER", (0.8, 0.85, 0.95)),
-    Threshold("skills against pairs", "dependence", "_LEAST_CORRELATION", (-0.3, -0.15, 0.15, 0.3)),
-    Threshold("flattery of a family", "families", "_FLATTERED", (0.03, 0.05, 0.2)),
     Threshold(
-        "distance of sources that cannot be told apart", "exchangeable", "_ALIKE", (1.5, 3.0)
+        "agreement beyond skills, standard errors",
+        "shared_errors.dependence",
+        "EXCESS",
+        (2.0, 2.5, 4.0),
     ),
-    Threshold("gap between families of these", "exchangeable", "_GAP", (1.5, 3.0)),
-    Threshold("odds against an accident", "exchangeable", "_ODDS", (5.0, 100.0)),
-    Threshold("misfit of pairs across families", "families", "_MISFIT", (0.8, 1.5)),
+    Threshold(
+        "what sources are worth", "shared_errors.dependence", "_LEAST_POWER", (0.8, 0.85, 0.95)
+    ),
+    Threshold(
+        "skills against pairs",
+        "shared_errors.dependence",
+        "_LEAST_CORRELATION",
+        (-0.3, -0.15, 0.15, 0.3),
+    ),
+    Threshold("flattery of a family", "shared_errors.families", "_FLATTERED", (0.03, 0.05, 0.2)),
+    Threshold(
+        "distance of sources that cannot be told apart",
+        "shared_errors.exchangeable",
+        "_ALIKE",
+        (1.5, 3.0),
+    ),
+    Threshold("gap between families of these", "shared_errors.exchangeable", "_GAP", (1.5, 3.0)),
+    Threshold("odds against an accident", "shared_errors.exchangeable", "_ODDS", (5.0, 100.0)),
+    Threshold("misfit of pairs across families", "shared_errors.families", "_MISFIT", (0.8, 1.5)),
     Threshold("one class of a source", "one_sided", "_ONE_SIDED", (0.9, 0.99)),
     Threshold("share of one-sided sources", "one_sided", "_MOST", (0.3, 0.7)),
     Threshold("chance of one class alone", "one_sided", "_LEVEL", (0.01, 0.2)),
     Threshold("level of the test of pairs", "presence", "_LEVEL", (0.01, 0.2)),
-    Threshold("evidence for fields, nats", "fields", "EVIDENCE", (0.0, 2.0, 10.0)),
-    Threshold("agreement within a field, standard errors", "fields", "_JOINED", (1.0, 1.5, 3.0)),
-    Threshold("errors of experts in their field", "fields", "_FEWER_ERRORS", (0.3, 0.7)),
-    Threshold("level at which pairs refuse tables", "fields", "_LEVEL", (0.01, 0.2)),
+    Threshold("evidence for fields, nats", "shared_errors.fields", "EVIDENCE", (0.0, 2.0, 10.0)),
+    Threshold(
+        "agreement within a field, standard errors",
+        "shared_errors.fields",
+        "_JOINED",
+        (1.0, 1.5, 3.0),
+    ),
+    Threshold(
+        "errors of experts in their field", "shared_errors.fields", "_FEWER_ERRORS", (0.3, 0.7)
+    ),
+    Threshold("level at which pairs refuse tables", "shared_errors.fields", "_LEVEL", (0.01, 0.2)),
 )
 
 

@@ -277,7 +277,7 @@ def _fit(
     """
     import pandas as pd
 
-    from deem_crowd.estimators.insights import silent_after_fit
+    from deem_crowd.estimators.results.insights import silent_after_fit
     from deem_crowd.plugins import contract, registry
 
     try:

@@ -21,7 +21,7 @@ from scipy.special import digamma, gammaln, softmax, xlogy
 from deem_crowd.clustering.latent import Fit, source_sums
 from deem_crowd.clustering.own_names import FloatArray, IntArray, OwnNames
 from deem_crowd.estimators.fit import fit_answers
-from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.estimators.settings.recipe import Recipe
 from deem_crowd.exceptions import DataWarning
 
 PASSES, _TOLERANCE = 150, 1e-6

@@ -12,8 +12,8 @@ from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import inputs
 from deem_crowd.estimators.featured import rests_on_features
 from deem_crowd.estimators.fitted import FittedModel
+from deem_crowd.estimators.incremental.memory import FITTED_ON, Memory
 from deem_crowd.estimators.many_classes import SparseModel
-from deem_crowd.estimators.memory import FITTED_ON, Memory
 
 
 @dataclass(frozen=True, eq=False)

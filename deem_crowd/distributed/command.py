@@ -26,7 +26,7 @@ from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from deem_crowd.data.answers import Duplicates, Missing
 from deem_crowd.distributed import collectives, meeting, reading, shared
-from deem_crowd.estimators import declaration
+from deem_crowd.estimators.settings import declaration
 from deem_crowd.exceptions import DeemCrowdError, ParameterError, ProcessLostError
 from deem_crowd.training import likelihood
 

@@ -19,10 +19,11 @@ from deem_crowd.data.gold import Gold
 from deem_crowd.distributed import collectives, parts, tables
 from deem_crowd.distributed.collectives import told
 from deem_crowd.distributed.group import EVERY, Notes, ProcessGroup
-from deem_crowd.estimators import aggregation, declaration, inputs, recipe
+from deem_crowd.estimators import aggregation, inputs
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators import fitted as fitted_models
 from deem_crowd.estimators.aggregator import DEEMAggregator
+from deem_crowd.estimators.settings import declaration, recipe
 from deem_crowd.exceptions import ParameterError, UnsupportedError
 from deem_crowd.model.named_classes import NamedPosterior
 

@@ -13,13 +13,13 @@ import pandas as pd
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators import featured, fitted, recipe
+from deem_crowd.estimators import featured, fitted
 from deem_crowd.estimators import fit as inference
-from deem_crowd.estimators.all_tasks import AllTasks
 from deem_crowd.estimators.fitted import FittedModel
-from deem_crowd.estimators.growth import GROWN_WITH, UPDATE, add_answers
+from deem_crowd.estimators.incremental.all_tasks import AllTasks
+from deem_crowd.estimators.incremental.growth import GROWN_WITH, UPDATE, add_answers
+from deem_crowd.estimators.incremental.memory import Memory
 from deem_crowd.estimators.many_classes import SparseModel
-from deem_crowd.estimators.memory import Memory
 from deem_crowd.estimators.probabilities import (
     LABELS,
     PROBABILITIES,
@@ -28,6 +28,7 @@ from deem_crowd.estimators.probabilities import (
     ProbabilitiesToCome,
     ToCome,
 )
+from deem_crowd.estimators.settings import recipe
 from deem_crowd.exceptions import DataError, DataWarning, counted, counted_of, first_few
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime.progress import watched
@@ -36,7 +37,7 @@ from deem_crowd.selection.pairs import Pairs
 
 
 def planned(parameters: Mapping[str, Any]) -> recipe.Recipe:
-    """Return the recipe of a fit; raises and warns as :func:`deem_crowd.estimators.recipe.recipe` does."""
+    """Return the recipe of a fit; raises and warns as :func:`deem_crowd.estimators.settings.recipe.recipe` does."""
     return recipe.recipe(parameters, parameters["n_iter"], None)
 
 

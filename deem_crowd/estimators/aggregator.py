@@ -15,19 +15,21 @@ from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.doubts import beside_model, ordered_classes
 from deem_crowd.data.gold import Gold
-from deem_crowd.estimators import aggregation, aggregator_files, declaration, featured, inputs
-from deem_crowd.estimators.checkpoint import Reader
+from deem_crowd.estimators import aggregation, featured, inputs
 from deem_crowd.estimators.crowdkit_base import BaseClassificationAggregator, named_series_attrib
-from deem_crowd.estimators.decisions import Decisions
-from deem_crowd.estimators.declaration import parameter
-from deem_crowd.estimators.growth import GROWN_WITH, UPDATE, many
-from deem_crowd.estimators.insights import Insights
-from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
-from deem_crowd.estimators.named_tables import NamedTables
-from deem_crowd.estimators.parameters import Parameters
+from deem_crowd.estimators.files import aggregator_files
+from deem_crowd.estimators.files.checkpoint import Reader
+from deem_crowd.estimators.files.saving import Persistent
+from deem_crowd.estimators.incremental.growth import GROWN_WITH, UPDATE, many
+from deem_crowd.estimators.incremental.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.probabilities import Probabilities, ProbabilitiesToCome
-from deem_crowd.estimators.rules import Choice, Number
-from deem_crowd.estimators.saving import Persistent
+from deem_crowd.estimators.results.decisions import Decisions
+from deem_crowd.estimators.results.insights import Insights
+from deem_crowd.estimators.results.named_tables import NamedTables
+from deem_crowd.estimators.settings import declaration
+from deem_crowd.estimators.settings.declaration import parameter
+from deem_crowd.estimators.settings.parameters import Parameters
+from deem_crowd.estimators.settings.rules import Choice, Number
 from deem_crowd.runtime import threads
 from deem_crowd.training import likelihood as training
 

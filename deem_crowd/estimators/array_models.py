@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deem_crowd.estimators import fit as inference
-from deem_crowd.estimators import recipe
 from deem_crowd.estimators.fitted import FittedModel
+from deem_crowd.estimators.incremental.memory import Memory
 from deem_crowd.estimators.many_classes import SparseModel
-from deem_crowd.estimators.memory import Memory
+from deem_crowd.estimators.settings import recipe
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime.progress import watched
 from deem_crowd.training import likelihood as training

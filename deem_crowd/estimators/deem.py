@@ -15,29 +15,21 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.gold import class_vector
-from deem_crowd.estimators import (
-    declaration,
-    feature_files,
-    featured,
-    fitted,
-    inputs,
-    model_files,
-    naming,
-    saving,
-    stored_ids,
-)
+from deem_crowd.estimators import featured, fitted, inputs, naming
 from deem_crowd.estimators import predictions as taken
 from deem_crowd.estimators.array_models import attributes, finished, trained
-from deem_crowd.estimators.checkpoint import Reader
-from deem_crowd.estimators.decisions import Decisions
-from deem_crowd.estimators.declaration import parameter
-from deem_crowd.estimators.labelling import Labelling
+from deem_crowd.estimators.files import feature_files, model_files, saving, stored_ids
+from deem_crowd.estimators.files.checkpoint import Reader
+from deem_crowd.estimators.incremental.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.many_classes import SparseModel
-from deem_crowd.estimators.memory import FITTED_ON, MEMORY, Memory, exclusive
-from deem_crowd.estimators.parameters import Parameters
 from deem_crowd.estimators.predictions import COLUMNS, Predictions
 from deem_crowd.estimators.probabilities import PROBABILITIES
-from deem_crowd.estimators.rules import NONE, Choice, Number
+from deem_crowd.estimators.results.decisions import Decisions
+from deem_crowd.estimators.results.labelling import Labelling
+from deem_crowd.estimators.settings import declaration
+from deem_crowd.estimators.settings.declaration import parameter
+from deem_crowd.estimators.settings.parameters import Parameters
+from deem_crowd.estimators.settings.rules import NONE, Choice, Number
 from deem_crowd.features.rows import by_position
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.named_classes import NamedPosterior

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import network_posterior
-from deem_crowd.estimators.recipe import LayerRecipe, Recipe
+from deem_crowd.estimators.settings.recipe import LayerRecipe, Recipe
 from deem_crowd.model import units
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy

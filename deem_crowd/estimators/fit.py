@@ -16,11 +16,11 @@ from deem_crowd.estimators import deep, grouped, many_classes
 from deem_crowd.estimators.balance import balanced, shares
 from deem_crowd.estimators.deep import Outcome
 from deem_crowd.estimators.fitted import FittedModel, FloatArray, IntArray
-from deem_crowd.estimators.growth import growth_of
+from deem_crowd.estimators.incremental.growth import growth_of
 from deem_crowd.estimators.information import information_of
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.ordering import classes_in_order, warn_of_many_steps
-from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.estimators.settings.recipe import Recipe
 from deem_crowd.estimators.starts import ONE, continued, first_energy, if_any
 from deem_crowd.exceptions import DataWarning
 from deem_crowd.model import votes
@@ -33,8 +33,9 @@ from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.progress import Progress, only_stage
 from deem_crowd.runtime.threads import as_many_threads_as_pay
 from deem_crowd.runtime.warning import warn
-from deem_crowd.selection import null_model, one_factor, one_sided, select, taught
+from deem_crowd.selection import null_model, one_factor, one_sided, select
 from deem_crowd.selection.candidates import Candidate, fallen_back
+from deem_crowd.selection.known_labels import taught
 from deem_crowd.selection.opinion_pool import OpinionPool, counting, without_label
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.selected import Selected
@@ -124,7 +125,7 @@ def fit_answers(
         The processes that hold further tasks of the same workers and classes, and fit with these; for models of one
         unit only. Whether ``gold`` is None is the same in all.
     keep : bool
-        Whether the model keeps what a few more answers need (:mod:`deem_crowd.estimators.growth`).
+        Whether the model keeps what a few more answers need (:mod:`deem_crowd.estimators.incremental.growth`).
 
     Returns
     -------

@@ -75,7 +75,7 @@ class FittedModel:
     warm_starts : mapping of str to WarmStart
         Where training of each part stopped, for a fit of more answers to go on from; files do not hold it.
     growth : Growth, optional
-        What a few more answers need (:mod:`deem_crowd.estimators.growth`); files do not hold it.
+        What a few more answers need (:mod:`deem_crowd.estimators.incremental.growth`); files do not hold it.
     class_log_odds : shape (K,), optional
         Where the shares of the classes are known, and there is no pool, which holds its own: what is added to
         log p(label | answers), see :mod:`deem_crowd.model.class_balance`. ``priors`` then holds these shares.

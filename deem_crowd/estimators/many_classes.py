@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.estimators.settings.recipe import Recipe
 from deem_crowd.exceptions import DataWarning, counted
 from deem_crowd.model.group import ALONE, Group
 from deem_crowd.model.named_classes import (

@@ -18,9 +18,10 @@ from deem_crowd.data.arrays import gapless, warn_if_transposed, whole_numbers
 from deem_crowd.data.doubts import warn_if_zero_abstains, warn_of_counts
 from deem_crowd.data.gold import class_vector
 from deem_crowd.data.wide import frame_matrix, is_frame
-from deem_crowd.estimators import inputs, stored_ids
+from deem_crowd.estimators import inputs
 from deem_crowd.estimators import predictions as taken
-from deem_crowd.estimators.checkpoint import Reader
+from deem_crowd.estimators.files import stored_ids
+from deem_crowd.estimators.files.checkpoint import Reader
 from deem_crowd.exceptions import DataWarning, ParameterError, UnsupportedError, counted, first_few
 from deem_crowd.model import votes
 from deem_crowd.runtime.warning import warn

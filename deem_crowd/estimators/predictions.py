@@ -13,8 +13,9 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers, as_answers
 from deem_crowd.data.wide import frame_matrix, is_frame
-from deem_crowd.estimators import inputs, stored_ids
-from deem_crowd.estimators.checkpoint import Reader
+from deem_crowd.estimators import inputs
+from deem_crowd.estimators.files import stored_ids
+from deem_crowd.estimators.files.checkpoint import Reader
 from deem_crowd.exceptions import DataError, DataWarning, counted, first_few
 from deem_crowd.features.rows import flat
 from deem_crowd.runtime.warning import warn

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from deem_crowd.data import index as ids
-from deem_crowd.estimators.all_tasks import AllTasks
-from deem_crowd.estimators.memory import Memory
+from deem_crowd.estimators.incremental.all_tasks import AllTasks
+from deem_crowd.estimators.incremental.memory import Memory
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime.cached import cached_property
 

@@ -7,7 +7,7 @@ import torch
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.fitted import FittedModel, IntArray
-from deem_crowd.estimators.recipe import Recipe
+from deem_crowd.estimators.settings.recipe import Recipe
 from deem_crowd.model import votes
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy

@@ -41,12 +41,12 @@ def camp_of(panel: Panel) -> Camp | None:
 
     Were what the members say the label, two of the others j and k, with mean agreement b_j and b_k with the members,
     would agree by b_j b_k / κ̄, where κ̄ is the agreement within the group (one factor, as in
-    :mod:`deem_crowd.selection.dependence`). They have to agree more than that and more than with the members: then the
-    members share errors, or the others do. The mean excess is compared with four standard errors, by the delta method
-    from those of all κ that enter. The group is the one that agrees most among all pairs, so κ̄ counts as low as it may
-    be, did any of the pairs come as high by chance (one panel in a hundred, Bonferroni over the pairs). Only pairs with
-    enough tasks in common enter, and only others who share enough tasks with a member. Panels of more than 50 workers
-    are not asked.
+    :mod:`deem_crowd.selection.shared_errors.dependence`). They have to agree more than that and more than with the
+    members: then the members share errors, or the others do. The mean excess is compared with four standard errors, by
+    the delta method from those of all κ that enter. The group is the one that agrees most among all pairs, so κ̄
+    counts as low as it may be, did any of the pairs come as high by chance (one panel in a hundred, Bonferroni over
+    the pairs). Only pairs with enough tasks in common enter, and only others who share enough tasks with a member.
+    Panels of more than 50 workers are not asked.
 
     Parameters
     ----------

@@ -11,8 +11,9 @@ from scipy import sparse, special
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.worker_tables import WorkerTables
-from deem_crowd.selection import dependence, pairs
+from deem_crowd.selection import pairs
 from deem_crowd.selection.pairs import LEAST_COMMON, Pairs
+from deem_crowd.selection.shared_errors import dependence
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -76,9 +77,10 @@ def excess_agreement(
 ) -> Excess:
     """Compare κ of each pair with what the skills of the two explain.
 
-    Workers with enough partners have a skill by agreement alone (:mod:`deem_crowd.selection.dependence`), which no
-    clique that the model has followed can bend. For other pairs the model's tables tell how often two independent
-    workers would agree. Pairs within a group that is known to share errors say nothing of skills.
+    Workers with enough partners have a skill by agreement alone
+    (:mod:`deem_crowd.selection.shared_errors.dependence`), which no clique that the model has followed can bend. For
+    other pairs the model's tables tell how often two independent workers would agree. Pairs within a group that is
+    known to share errors say nothing of skills.
 
     Parameters
     ----------

@@ -27,14 +27,14 @@ u_n = Σ_i s_i (x_ni − m_i) gather, and errors spread these out. With a_n = Σ
 
 φ maximises the likelihood. With ā, the mean of a_n, in place of a_n, the log-odds given u_n are
 √(1 − φ) / (1 + φ (1 − Σ_k π_k²) ā / (K − 1)) times those above, with √(1 − φ) δ_i for δ_i in the brackets. Families of
-sources that share errors are found, and count less (:mod:`deem_crowd.selection.score_families`). Some of them cannot be
-told by correlations alone from a few good sources beside others that share errors. If such a family is one, its errors
-spread the sums out, so φ falls once it counts less: below :data:`_CLEARLY` times what it was. Such families are
-considered where φ / K is above :data:`_GATHERED`. With less, the sums gather as they are, and where all sources share a
-few errors, good ones that were taken for a family would hide these.
+sources that share errors are found, and count less (:mod:`deem_crowd.selection.shared_errors.score_families`). Some of
+them cannot be told by correlations alone from a few good sources beside others that share errors. If such a family is
+one, its errors spread the sums out, so φ falls once it counts less: below :data:`_CLEARLY` times what it was. Such
+families are considered where φ / K is above :data:`_GATHERED`. With less, the sums gather as they are, and where all
+sources share a few errors, good ones that were taken for a family would hide these.
 
 One factor is used where pairs agree more than without a label: the sum of n_ij r_ij is more than
-:data:`~deem_crowd.selection.score_families.LEVEL` standard deviations above 0.
+:data:`~deem_crowd.selection.shared_errors.score_families.LEVEL` standard deviations above 0.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ from scipy import sparse
 from deem_crowd.data.answers import Answers
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
-from deem_crowd.selection import score_families
 from deem_crowd.selection.pairs import MAX_SOURCES
+from deem_crowd.selection.shared_errors import score_families
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -15,8 +15,8 @@ and to the task, how probable it is that the worker is right, by all other tasks
 The prior's mean is the usual skill, or the one that explains how often pairs of workers agree; its strength is three
 or nine times that of the other members' prior, or infinite, which is one skill for all. Under weaker priors skills
 fall below chance, and answers then speak against the class that they name. Each prior counts by its evidence, in
-Bethe's approximation. Where sources repeat others, as the user says (:mod:`deem_crowd.selection.groups`), what their
-answers say of a label is raised to the power w_i.
+Bethe's approximation. Where sources repeat others, as the user says
+(:mod:`deem_crowd.selection.shared_errors.groups`), what their answers say of a label is raised to the power w_i.
 """
 
 from __future__ import annotations

@@ -17,19 +17,13 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.runtime.progress import Progress
 from deem_crowd.selection import candidates as rows
-from deem_crowd.selection import (
-    class_order,
-    fields,
-    groups,
-    pairs,
-    repeating,
-    without_tables,
-)
+from deem_crowd.selection import class_order, pairs, without_tables
 from deem_crowd.selection.candidates import Rater
 from deem_crowd.selection.fitting import Structured, Training
 from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, agreement_weights, smoothed_votes
 from deem_crowd.selection.parts import Parts
 from deem_crowd.selection.selected import Selected, settle
+from deem_crowd.selection.shared_errors import fields, groups, repeating
 from deem_crowd.selection.without_tables import read_off
 from deem_crowd.training import em
 from deem_crowd.training.em import Clamp, Member, WarmStart
@@ -61,8 +55,8 @@ def select(
     (:mod:`deem_crowd.selection.class_order`), or plain ones, whichever have the larger bound of the evidence), the
     member with the largest bound of all (tables for easy and hard tasks are asked here, too; where none is larger than
     that of the tables, the other tables), and the votes. Where sources repeat one another and the model has taken that
-    for skill (:mod:`deem_crowd.selection.dependence`), they count less, and plain tables are taken. With many answers
-    members get fewer passes: EM then needs fewer.
+    for skill (:mod:`deem_crowd.selection.shared_errors.dependence`), they count less, and plain tables are taken. With
+    many answers members get fewer passes: EM then needs fewer.
 
     Parameters
     ----------
@@ -81,7 +75,8 @@ def select(
     ordered : bool
         Whether the classes are ordered, 0 < 1 < … < K − 1.
     group : shape (D,), optional
-        Number of each worker's group of sources that share errors, −1 for none (:mod:`deem_crowd.selection.groups`).
+        Number of each worker's group of sources that share errors, −1 for none
+        (:mod:`deem_crowd.selection.shared_errors.groups`).
     parts : Parts, optional
         All of them if omitted.
     """

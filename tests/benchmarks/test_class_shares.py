@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from deem_crowd_benchmarks import class_shares, kinds
-from deem_crowd_benchmarks.label_sets import sources
+from deem_crowd_benchmarks import class_shares
+from deem_crowd_benchmarks.sets import kinds
+from deem_crowd_benchmarks.sets.label_sets import sources
 
 from deem_crowd import Answers, DEEMAggregator
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import (
-    clusterings,
-    companions,
-    consensus_peers,
-    evaluation,
-    label_sets,
-    measures,
-    suites,
-)
-from deem_crowd_benchmarks.label_set import LabelSet
-from deem_crowd_benchmarks.methods import Method, methods
+from deem_crowd_benchmarks import companions, suites
+from deem_crowd_benchmarks.peers import consensus_peers
+from deem_crowd_benchmarks.running import evaluation, measures
+from deem_crowd_benchmarks.running.methods import Method, methods
+from deem_crowd_benchmarks.sets import clusterings, label_sets
+from deem_crowd_benchmarks.sets.label_set import LabelSet
 from scipy import sparse
 
 from deem_crowd.exceptions import ParameterError, PluginError

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import comparison, demo
-from deem_crowd_benchmarks.comparison import compare
+from deem_crowd_benchmarks import demo
+from deem_crowd_benchmarks.running import comparison
+from deem_crowd_benchmarks.running.comparison import compare
 
 from deem_crowd.exceptions import DataError, DataWarning
 from deem_crowd.plugins import registry

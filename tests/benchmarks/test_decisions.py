@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import doubts, market, savings, strategies, suites
-from deem_crowd_benchmarks.label_set import LabelSet
+from deem_crowd_benchmarks import suites
+from deem_crowd_benchmarks.buying import doubts, market, savings, strategies
+from deem_crowd_benchmarks.sets.label_set import LabelSet
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks.ensembles import DATASETS, Ensemble, make_ensemble
+from deem_crowd_benchmarks.sets.ensembles import DATASETS, Ensemble, make_ensemble
 
 from deem_crowd.exceptions import ParameterError
 

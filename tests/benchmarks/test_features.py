@@ -8,10 +8,12 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import feature_peers, label_sets, newsgroups, suites
-from deem_crowd_benchmarks.evaluation import evaluate
-from deem_crowd_benchmarks.featured import DATA, N_WORKERS, NOISE, PER_TASK, Simulated
-from deem_crowd_benchmarks.methods import Method
+from deem_crowd_benchmarks import suites
+from deem_crowd_benchmarks.peers import feature_peers
+from deem_crowd_benchmarks.running.evaluation import evaluate
+from deem_crowd_benchmarks.running.methods import Method
+from deem_crowd_benchmarks.sets import label_sets, newsgroups
+from deem_crowd_benchmarks.sets.featured import DATA, N_WORKERS, NOISE, PER_TASK, Simulated
 
 from deem_crowd.exceptions import DataError, DataWarning, ParameterError
 

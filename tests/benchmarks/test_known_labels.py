@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from deem_crowd_benchmarks import known_labels, laws
+from deem_crowd_benchmarks import known_labels
+from deem_crowd_benchmarks.sets import laws
 
 from deem_crowd import Answers, DEEMAggregator
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks.measures import CLIP, accuracy, agreement, log_loss
+from deem_crowd_benchmarks.running.measures import CLIP, accuracy, agreement, log_loss
 from sklearn import metrics
 
 from deem_crowd.exceptions import DataError

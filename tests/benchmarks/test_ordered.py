@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import kinds, ordered
+from deem_crowd_benchmarks import ordered
+from deem_crowd_benchmarks.sets import kinds
 from typer.testing import CliRunner
 
 from deem_crowd import Answers

@@ -17,17 +17,9 @@ import numpy as np
 import pandas as pd
 import planted
 import pytest
-from deem_crowd_benchmarks import (
-    LabelSet,
-    Method,
-    benchmark,
-    figures,
-    reports,
-    runs,
-    suites,
-    summary,
-    write_report,
-)
+from deem_crowd_benchmarks import LabelSet, Method, benchmark, suites, write_report
+from deem_crowd_benchmarks.pages import figures, reports, summary
+from deem_crowd_benchmarks.running import runs
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -257,8 +249,8 @@ def test_a_folder_without_results(tmp_path) -> None:
 
 
 def test_scaling_measures_what_follows_the_answers(tmp_path) -> None:
-    from deem_crowd_benchmarks.label_set import Source
-    from deem_crowd_benchmarks.label_sets import CrowdOf
+    from deem_crowd_benchmarks.sets.label_set import Source
+    from deem_crowd_benchmarks.sets.label_sets import CrowdOf
 
     sizes = (2000, 4000, 8000)
     data = [
@@ -294,7 +286,8 @@ def test_a_size_that_the_peer_fails_on_has_no_ratio() -> None:
 
 
 def test_named_suites_fit_what_there_is() -> None:
-    from deem_crowd_benchmarks import label_sets, methods
+    from deem_crowd_benchmarks.running import methods
+    from deem_crowd_benchmarks.sets import label_sets
 
     for suite in suites.SUITES.values():
         if suite.data:

@@ -16,16 +16,11 @@ import planted
 import processes
 import psutil
 import pytest
-from deem_crowd_benchmarks import (
-    evaluation,
-    isolation,
-    label_sets,
-    methods,
-    runs,
-    suites,
-)
-from deem_crowd_benchmarks.label_set import LabelSet
-from deem_crowd_benchmarks.methods import Method
+from deem_crowd_benchmarks import suites
+from deem_crowd_benchmarks.running import evaluation, isolation, methods, runs
+from deem_crowd_benchmarks.running.methods import Method
+from deem_crowd_benchmarks.sets import label_sets
+from deem_crowd_benchmarks.sets.label_set import LabelSet
 from planted import tiny
 
 from deem_crowd.exceptions import DataError, ParameterError
@@ -138,7 +133,7 @@ def test_nothing_outlives_a_harness_that_is_killed(tmp_path) -> None:
         import sys
         sys.path.insert(0, {str(Path(planted.__file__).parent)!r})
         import planted
-        from deem_crowd_benchmarks.isolation import isolated
+        from deem_crowd_benchmarks.running.isolation import isolated
         isolated(planted.leave, {str(tmp_path / "pids")!r})
         """)
     process = processes.start("-c", program)
@@ -223,7 +218,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path, how) -> None:
         sys.path.insert(0, {str(Path(planted.__file__).parent)!r})
         import planted
         from deem_crowd_benchmarks import benchmark
-        from deem_crowd_benchmarks.methods import Method
+        from deem_crowd_benchmarks.running.methods import Method
         from planted import tiny
         method = Method("peeks", planted.Peeks, {{"folder": {str(tmp_path)!r}}})
         benchmark(data=tiny(), methods=[method], seeds=8, out={str(tmp_path / "out")!r})
@@ -307,7 +302,7 @@ def test_measures_of_a_set_worked_out_by_hand() -> None:
 
 
 def test_confusions_of_the_busiest_workers() -> None:
-    from deem_crowd_benchmarks.laws import heavy_tail
+    from deem_crowd_benchmarks.sets.laws import heavy_tail
 
     data = heavy_tail(0)
     found = evaluation.evaluate(data, methods.methods("deem")[0])

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import planted
 import pytest
-from deem_crowd_benchmarks import evaluation, label_sets, measures
-from deem_crowd_benchmarks.label_set import LabelSet
-from deem_crowd_benchmarks.methods import Method
+from deem_crowd_benchmarks.running import evaluation, measures
+from deem_crowd_benchmarks.running.methods import Method
+from deem_crowd_benchmarks.sets import label_sets
+from deem_crowd_benchmarks.sets.label_set import LabelSet
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import runs, statistics
+from deem_crowd_benchmarks.pages import statistics
+from deem_crowd_benchmarks.running import runs
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
-from deem_crowd_benchmarks import reports
-from deem_crowd_benchmarks.tables import Table
+from deem_crowd_benchmarks.pages import reports
+from deem_crowd_benchmarks.pages.tables import Table
 from rich.console import Console
 
 

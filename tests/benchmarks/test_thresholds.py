@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from deem_crowd_benchmarks import laws
+from deem_crowd_benchmarks.sets import laws
 from deem_crowd_benchmarks.thresholds import THRESHOLDS, Threshold, leave_one_out, scores
 
 from deem_crowd import Answers
-from deem_crowd.selection import (
-    dependence,
-    families,
-    fields,
-    one_sided,
-    opinion_pool,
-    presence,
-    select,
-)
+from deem_crowd.selection import one_sided, opinion_pool, presence, select
+from deem_crowd.selection.shared_errors import dependence, families, fields
 
 
 def test_each_set_is_scored_with_the_value_that_the_others_choose() -> None:
@@ -58,7 +51,7 @@ def test_a_constant_changes_wherever_it_is_used() -> None:
 
 
 def test_a_constant_of_the_same_name_elsewhere_stays() -> None:
-    (level,) = (t for t in THRESHOLDS if (t.module, t.name) == ("fields", "_LEVEL"))
+    (level,) = (t for t in THRESHOLDS if (t.module, t.name) == ("shared_errors.fields", "_LEVEL"))
     used = level.used
     assert one_sided._LEVEL == presence._LEVEL == used
     with level.at(0.2):
@@ -74,7 +67,7 @@ def test_the_value_makes_a_difference_where_sources_repeat_one_another(monkeypat
     data = laws.tree(0)
     found = scores(power, [(Answers.from_frame(data.answers), data.gold)])
     assert found.shape == (1, len(power.values))
-    never = Threshold("never", "dependence", "_LEAST_POWER", (0.0,))
+    never = Threshold("never", "shared_errors.dependence", "_LEAST_POWER", (0.0,))
     off, used = scores(never, [(Answers.from_frame(data.answers), data.gold)])[0]
     assert used > off + 0.01
     assert power.used == dependence._LEAST_POWER

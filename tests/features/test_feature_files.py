@@ -88,7 +88,7 @@ def test_types_of_strangers_stay_out(tmp_path) -> None:
 
 def test_a_file_that_brings_strangers_is_refused(tmp_path, monkeypatch) -> None:
     pytest.importorskip("skops")
-    from deem_crowd.estimators import feature_files
+    from deem_crowd.estimators.files import feature_files
 
     model = fitted(Odd())
     with monkeypatch.context() as patched:

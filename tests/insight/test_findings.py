@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import processes
 import pytest
-from deem_crowd_benchmarks import laws
+from deem_crowd_benchmarks.sets import laws
 
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.estimators.many_classes import SparseModel

@@ -350,7 +350,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     with contextlib.suppress(DeemCrowdError):
-        import deem_crowd_benchmarks.figures
+        import deem_crowd_benchmarks.pages.figures
         import deem_crowd_benchmarks.suites  # noqa: F401
     gc.freeze()  # so that no trial, a fork, copies what is loaded to collect garbage
     results = KINDS[kind](random.Random(seed), trials)

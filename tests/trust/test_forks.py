@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from deem_crowd import DEEMAggregator
-from deem_crowd.estimators.memory import exclusive
+from deem_crowd.estimators.incremental.memory import exclusive
 from deem_crowd.model import design
 from deem_crowd.model.grown import GrownDesign
 from deem_crowd.plugins import registry

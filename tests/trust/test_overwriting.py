@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import runs, suites
+from deem_crowd_benchmarks import suites
+from deem_crowd_benchmarks.running import runs
 from overwriting import ANSWERS, call, contents
 
 from deem_crowd import DEEM, DEEMAggregator

@@ -1,4 +1,4 @@
-"""What a user writes, as an editor sees it: tests/test_typing.py has it checked."""
+"""What a user writes, as an editor sees it: tests/house/test_typing.py has it checked."""
 
 import numpy as np
 import numpy.typing as npt

@@ -11,26 +11,10 @@ from by_hand import write
 from deem_crowd_adapters.exports.read import Export, read_export
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_evaluations import SAMPLES, judged, log, promptfoo, result
-from test_judges import judgebench, llmbar, pair, preference, verdict
-from test_labelling_services import V1, label_2, radio
-from test_matrices import VOTES, wrench
+from one_of_each import FILES
 
 from deem_crowd.exceptions import DataError, DeemCrowdError
 
-FILES = {
-    "promptfoo.json": promptfoo([result(t, "p", judged(True, False)) for t in range(2)]),
-    "inspect.json": log(SAMPLES),
-    "pair.jsonl": [pair(81, "a", "b", "model_1", "tie"), pair(82, "b", "a", "tie", "error")],
-    "annotations.json": [preference(1), preference(1.7, "b")],
-    "llmbar.json": [llmbar(0, 1, verdict("1", "2")), llmbar(1, 2, verdict("2", None))],
-    "judgebench.jsonl": [judgebench("p1", "A>B", "A>B", "B>A"), judgebench("p2", "A>B", "A=B", None)],
-    "matrix.json": {"L": VOTES.tolist(), "Y": [0, 1, 2]},
-    "train.json": wrench([[-1, 0], [1, 1]], [0, 1]),
-    "labelbox1.json": V1,
-    "labelbox2.ndjson": [label_2("r1", "a", [{"name": "K", "radio_answer": {"name": "x"}}])],
-    "labelbox3.json": [{**V1[0], "Label": {"classifications": [radio("Kind", "Cat")]}}],
-}  # fmt: skip
 HOSTILE = [
     None, True, 0, -1, 1.5, 10**40, float("nan"), float("inf"), "", "x" * 10_000, "\x00\ud800", "🙂", "=1+1",
     [], [None], [[1]], [{}], {}, {"a": None}, {"": {"": []}},

@@ -5,22 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from by_hand import read, rows, write
+from judgements import judgebench, llmbar, pair, preference, verdict
 
 from deem_crowd.exceptions import DataError
-
-
-def pair(question, first, second, g1, g2, judge="gpt-4", turn=1):
-    return {
-        "question_id": question,
-        "model_1": first,
-        "model_2": second,
-        "g1_winner": g1,
-        "g2_winner": g2,
-        "judge": [judge, "pair-v2"],
-        "g1_judgment": "$ERROR$" if g1 == "error" else "[[A]]",
-        "turn": turn,
-        "tstamp": 1.0,
-    }
 
 
 def test_mt_bench_pairs_have_two_orders_that_are_mapped_back_already(tmp_path) -> None:
@@ -99,18 +86,6 @@ def test_mt_bench_single_scores_are_by_judge_and_minus_one_is_none(tmp_path) -> 
     assert set(export.answers["worker"]) == {"gpt-4/single-v1", "gpt-4/single-v2"}
 
 
-def preference(value, annotator="judge", instruction="Say hi", one="hi", two="hello"):
-    return {
-        "instruction": instruction,
-        "output_1": one,
-        "generator_1": "ref",
-        "output_2": two,
-        "generator_2": "model",
-        "annotator": annotator,
-        "preference": value,
-    }
-
-
 def test_alpaca_eval_preferences_are_whole_real_tied_or_missing(tmp_path) -> None:
     values = [1.0, 2, 1.02, 1.97, 1.5, 0, None, float("nan")]
     records = [preference(v, instruction=f"Task {i}") for i, v in enumerate(values)]
@@ -149,24 +124,6 @@ def test_outputs_of_alpaca_eval_in_the_other_order_are_turned(tmp_path) -> None:
     assert export.answers["task"].nunique() == 1
     assert list(export.answers["worker"]) == ["annotator 3", "annotator 4"]
     assert list(export.answers["label"]) == [1, 2]
-
-
-def llmbar(number, label, *rounds):
-    return {
-        "input": f"Instruction {number}",
-        "output_1": "one",
-        "output_2": "two",
-        "label": label,
-        "results": [["a reference", "stop"], *rounds],
-    }
-
-
-def verdict(first, second, **more):
-    return {
-        "swap = False": {"completion": ["Output (a)", "stop"], "winner": first},
-        "swap = True": {"completion": ["Output (b)", "stop"], "winner": second},
-        **more,
-    }
 
 
 def test_llmbar_files_are_called_after_their_folders_and_hold_gold(tmp_path) -> None:
@@ -218,27 +175,6 @@ def test_llmbar_ratings_that_decide_nothing_are_no_verdicts(tmp_path) -> None:
     export, _ = read(write(tmp_path / "rating.json", records))
     assert list(export.answers["label"]) == ["1", "1"]
     assert export.left_out == {"verdicts of equal or unreadable ratings": 4}
-
-
-def judgebench(key, label, first, second, judge="arena_hard", model="o1", **scores):
-    def judgment(decision, order):
-        if decision == "failed":
-            return None
-        inner = {"judge_model": model, "response": ""}
-        if scores:
-            inner["scores"] = scores["scores"][::order]
-        return {"judgment": inner, "decision": decision}
-
-    return {
-        "pair_id": key,
-        "source": "x",
-        "question": "q",
-        "response_A": "a",
-        "response_B": "b",
-        "label": label,
-        "judge_name": judge,
-        "judgments": [judgment(first, 1), judgment(second, -1)],
-    }
 
 
 def test_judgebench_second_decisions_are_mapped_back(tmp_path) -> None:

@@ -9,30 +9,11 @@ import zipfile
 
 import pytest
 from by_hand import read, rows, write
+from services import ANNA, BOX, FULL, V1, V1_ANSWERS, cvat, label_1, label_2, radio, tag
 
 from deem_crowd.exceptions import DataError
 
 # ------------------------------------------------------------------ CVAT
-
-
-def cvat(images, assignee="", head=""):
-    """Return CVAT for images 1.1; ``images`` maps a name to the inside of its element."""
-    inside = "".join(
-        f'<image id="{i}" name="{name}" width="4" height="3">{what}</image>'
-        for i, (name, what) in enumerate(images.items())
-    )
-    return (
-        f'<?xml version="1.0" encoding="utf-8"?>{head}<annotations><version>1.1</version>'
-        f"<meta><job><id>7</id><size>2</size>{assignee}</job></meta>{inside}</annotations>"
-    )
-
-
-def tag(label, source="manual", attributes=""):
-    return f'<tag label="{label}" source="{source}">{attributes}</tag>'
-
-
-BOX = '<box label="cat" source="manual" occluded="0" xtl="1" ytl="1" xbr="2" ybr="2"></box>'
-ANNA = "<assignee><username>anna</username><email></email></assignee>"
 
 
 def test_cvat_tags_are_answers_of_the_assignee(tmp_path) -> None:
@@ -85,35 +66,6 @@ def test_cvat_boxes_entities_and_damage_are_refused_by_name(tmp_path) -> None:
 # ------------------------------------------------------------------ Labelbox
 
 
-def radio(title, answer):
-    return {"title": title, "value": title.lower(), "answer": {"title": answer, "value": answer.lower()}}  # fmt: skip
-
-
-def label_1(row, by, classifications=None, objects=(), **more):
-    label = {"objects": list(objects), "classifications": classifications or []}
-    return {
-        "ID": f"l-{row}-{by}",
-        "DataRow ID": row,
-        "Labeled Data": f"https://example.org/{row}.png",
-        "Label": label,
-        "Created By": by,
-        "Project Name": "p",
-        "External ID": f"{row}.png",
-        "Agreement": None,
-        **more,
-    }
-
-
-V1 = [
-    label_1("r1", "anna@x", [radio("Kind", "Cat")]),
-    label_1("r1", "ben@x", [radio("Kind", "Dog")]),
-    label_1("r2", "anna@x", [radio("Kind", "Dog")], **{"Is Benchmark": 1}),
-    label_1("r2", "ben@x", Label="Skip"),
-    label_1("r3", "ben@x", objects=[{"title": "box", "bbox": {}}]),
-]
-V1_ANSWERS = {("r1", "anna@x", "Cat"), ("r1", "ben@x", "Dog")}
-
-
 def test_labelbox_names_the_annotator_and_skips(tmp_path) -> None:
     export, said = read(write(tmp_path / "export.json", V1))
     assert rows(export) == V1_ANSWERS
@@ -157,27 +109,6 @@ def test_labelbox_questions_are_chosen_and_checklists_hold_several_labels(tmp_pa
         read(path, question="Signs")
 
 
-def label_2(row, by, classifications, skipped=False):
-    return {
-        "data_row": {"id": row, "external_id": f"{row}.txt", "row_data": "text"},
-        "media_attributes": {},
-        "projects": {
-            "p1": {
-                "name": "p",
-                "labels": [
-                    {
-                        "label_kind": "Default",
-                        "id": "l",
-                        "label_details": {"created_by": by},
-                        "performance_details": {"skipped": skipped},
-                        "annotations": {"objects": [], "classifications": classifications},
-                    }
-                ],
-            }
-        },
-    }
-
-
 def test_labelbox_second_export_has_radios_nested_in_radios(tmp_path) -> None:
     def kind(name, nested=()):
         answer = {"name": name, "value": name.lower(), "classifications": list(nested)}
@@ -215,16 +146,6 @@ def test_labelbox_names_the_record_that_is_wrong(tmp_path, record, says) -> None
 
 
 # ------------------------------------------------------------------ Figure Eight
-
-FULL = """_unit_id,_golden,_id,_tainted,_trust,_worker_id,sentiment,relevant,orig__golden,sentiment_gold,text
-1,false,10,false,0.9,501,positive,yes,,,"a tweet, with a comma"
-1,false,11,false,0.8,502,negative,yes,,,"a tweet, with a comma"
-2,true,12,false,0.9,501,negative,no,true,negative,another
-2,true,13,true,0.2,503,positive,yes,true,negative,another
-3,false,14,false,0.9,502,"positive
-negative",no,,,third
-3,false,15,false,0.9,501,,yes,,,third
-"""
 
 
 def test_a_full_report_of_figure_eight_asks_for_the_question_and_has_gold(tmp_path) -> None:

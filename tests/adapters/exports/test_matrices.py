@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 from by_hand import read, rows, write
+from matrices import VOTES, wrench
 from scipy import sparse
 
 from deem_crowd.exceptions import DataError, ParameterError
 
-VOTES = np.array([[-1, 0, 2], [1, -1, -1], [2, 2, 0]])
 EXPECTED = {
     (0, "LF 1", 0), (0, "LF 2", 2), (1, "LF 0", 1), (2, "LF 0", 2), (2, "LF 1", 2), (2, "LF 2", 0),
 }  # fmt: skip
@@ -158,13 +158,6 @@ def test_a_json_object_may_hold_the_matrix(tmp_path) -> None:
         read(write(tmp_path / "b.json", {"L": [[1, 2], [1]]}))
     with pytest.raises(DataError, match="1 vote is a dict"):
         read(write(tmp_path / "c.json", {"L": [[1, {}]]}))
-
-
-def wrench(votes, labels, start=0):
-    return {
-        str(i): {"label": label, "weak_labels": row, "data": {"text": f"text {start + i}"}}
-        for i, (row, label) in enumerate(zip(votes, labels, strict=True))
-    }
 
 
 def test_wrench_splits_have_the_same_functions_and_other_tasks(tmp_path) -> None:

@@ -8,12 +8,12 @@ import io
 import numpy as np
 import pytest
 from by_hand import write
-from test_damage import FILES
-from test_evaluations import SAMPLES, log, write_eval
-from test_labelling_services import ANNA, FULL, cvat, tag
-from test_matrices import VOTES
-from test_workbook import LONG, book
+from evaluations import SAMPLES, log, write_eval
+from matrices import VOTES
+from one_of_each import FILES
+from services import ANNA, FULL, cvat, tag
 from typer.testing import CliRunner
+from workbooks import LONG, book
 
 from deem_crowd.cli.app import app
 

@@ -7,28 +7,11 @@ import sys
 import pandas as pd
 import pytest
 from by_hand import read, rows
+from workbooks import LONG, LONG_ANSWERS, book, sheet
 
 from deem_crowd.exceptions import DataError, ParameterError, UnsupportedError
 
 pytest.importorskip("openpyxl")
-
-LONG = pd.DataFrame(
-    {"task": [1, 1, 2, 2], "worker": ["a", "b", "a", "b"], "label": ["x", "y", None, "x"]}
-)
-LONG_ANSWERS = {(1, "a", "x"), (1, "b", "y"), (2, "b", "x")}
-
-
-def book(path, **sheets):
-    with pd.ExcelWriter(path) as writer:
-        for name, frame in sheets.items():
-            frame.to_excel(writer, sheet_name=name, index=False)
-    return path
-
-
-def sheet(labels, **more):
-    n = len(labels)
-    columns = {"item_id": range(1, n + 1), "text": [f"text {i}" for i in range(n)], **more}
-    return pd.DataFrame({**columns, "tag": labels})
 
 
 def test_a_long_sheet_is_read_beside_others_that_are_named(tmp_path) -> None:

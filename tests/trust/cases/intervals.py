@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from deem_crowd_benchmarks.laws import LAWS
+from deem_crowd_benchmarks.sets.laws import LAWS
 
 from cases import Case
 from deem_crowd import DEEMAggregator

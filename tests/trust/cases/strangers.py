@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from test_strangers import HOSTILE, METHODS, OPEN, RETURNED, ROWS, obeyed
+from outsiders import HOSTILE, METHODS, OPEN, RETURNED, ROWS, obeyed
 from typer.testing import CliRunner
 
 from cases import Case

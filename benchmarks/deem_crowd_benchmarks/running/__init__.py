@@ -1,0 +1,1 @@
+"""Running methods on label sets, and measuring what comes out."""

@@ -1,0 +1,1 @@
+"""Fitted objects in model files, and back."""

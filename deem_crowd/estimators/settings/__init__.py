@@ -1,0 +1,1 @@
+"""Parameters: how they are declared, all that there are, and what they decide together."""

@@ -1,0 +1,106 @@
+"""partial_fit: it ends where a fit to everything would, and takes more of everything."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+from crowd_of_five import FRAME, fitted
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.exceptions import ParameterError
+
+__all__ = ["fitted"]
+
+
+@pytest.mark.parametrize("auto", [None, False])
+def test_partial_fit_ends_where_a_full_fit_would(auto) -> None:
+    from deem_crowd_benchmarks.sets.laws import heavy_tail
+
+    rows = heavy_tail(1).answers
+    grown = DEEMAggregator(auto_hyperparameters=auto)
+    passes = []
+    for part in (rows.iloc[:6000], rows.iloc[6000:8500], rows.iloc[8500:]):
+        grown.partial_fit(part)
+        passes.append(len(grown.loss_history_))
+    whole = DEEMAggregator(auto_hyperparameters=auto).fit(rows)
+    assert list(grown.labels_.index) == list(whole.labels_.index)
+    gap = (grown.probas_ - whole.probas_).abs().to_numpy()
+    assert gap.max() < 0.03
+    assert gap.mean() < 1e-3
+    if auto is False:  # the history of the default is that of the path it takes again
+        assert passes[2] < len(whole.loss_history_)
+    assert ((grown.skills_ - whole.skills_).abs() < 0.01).all()
+
+
+def test_partial_fit_with_more_of_everything() -> None:
+    new = pd.DataFrame(
+        {
+            "task": ["t0", "new", "new"],
+            "worker": ["nobody yet", 0, 40],
+            "label": ["cat", "dog", "emu"],
+        }
+    )
+    model = DEEMAggregator(auto_hyperparameters=False)
+    model.partial_fit(FRAME)
+    model.partial_fit(new)
+    whole = DEEMAggregator(auto_hyperparameters=False).fit(
+        pd.concat([FRAME, new], ignore_index=True)
+    )
+    assert list(model.probas_.columns) == list(whole.probas_.columns)
+    pd.testing.assert_frame_equal(
+        model.probas_, whole.probas_, atol=1e-6
+    )  # a new class: fitted anew
+    known = model.labels_.index[0]
+    model.partial_fit(new.iloc[:0].reindex(columns=["task", "worker", "label"]), {known: "emu"})
+    assert model.labels_[known] == "emu"
+    model.partial_fit(FRAME.iloc[:5])  # the same again is no news
+    assert model.labels_[known] == "emu"
+
+
+@pytest.mark.parametrize("auto", [None, False])
+def test_partial_fit_goes_on_from_where_it_stopped(auto, monkeypatch) -> None:
+    """Members whose end does not depend on their start are not started again, and new workers are average ones."""
+    from deem_crowd.estimators import fit as inference
+
+    begun = []
+    continued = inference.continued
+
+    def watched(*args):
+        begun.append(continued(*args))
+        return begun[-1]
+
+    monkeypatch.setattr(inference, "continued", watched)
+    stranger = FRAME.iloc[:3].assign(worker="nobody yet")
+    model = DEEMAggregator(auto_hyperparameters=auto).partial_fit(FRAME).partial_fit(stranger)
+    assert not begun[0]
+    assert begun[1]
+    for stop in begun[1].values():
+        assert stop.energy.n_workers == len(model.skills_)
+        np.testing.assert_array_equal(stop.energy.weight[-1], stop.energy.population)
+    whole = DEEMAggregator(auto_hyperparameters=auto).fit(pd.concat([FRAME, stranger]))
+    np.testing.assert_allclose(model.probas_, whole.probas_, atol=0.02)
+    assert (
+        not DEEMAggregator().fit(FRAME)._fitted[0].warm_starts
+    )  # who does not go on keeps nothing
+
+
+def test_predict_on_a_stream_of_tasks_is_predict_at_once(fitted) -> None:
+    whole = fitted.predict_proba(FRAME)
+    parts = [fitted.predict_proba(rows) for _, rows in FRAME.groupby("task", sort=False)]
+    np.testing.assert_allclose(pd.concat(parts).loc[whole.index], whole, atol=1e-12)
+
+
+def test_partial_fit_needs_what_it_has_seen(fitted) -> None:
+    with pytest.raises(ParameterError, match="partial_fit continues only from partial_fit"):
+        copy.deepcopy(fitted).partial_fit(FRAME)
+    model = DEEMAggregator().partial_fit(FRAME)
+    before = dict(vars(model))
+    with pytest.raises(KeyError, match="worker"):
+        model.partial_fit(FRAME.drop(columns="worker"))
+    assert all(vars(model)[key] is before[key] for key in before)
+    model.fit(FRAME)
+    with pytest.raises(ParameterError, match="keep no answers"):
+        model.partial_fit(FRAME)

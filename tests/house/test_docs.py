@@ -1,0 +1,75 @@
+"""The code in docs/ runs, block after block, and what it defines passes the checks it names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import processes
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PRELUDE = """
+import numpy as np
+_rng = np.random.default_rng(0)
+_truth = _rng.integers(3, size=100)
+predictions = np.where(_rng.random((100, 6)) < 0.7, _truth[:, None], _rng.integers(3, size=(100, 6)))
+"""
+
+
+@pytest.mark.parametrize(
+    "page", ["write-a-sampler.md", "add-an-aggregator.md", "models.md", "clusterings.md"]
+)
+def test_the_code_of_a_page_runs(page, tmp_path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S)
+    assert len(blocks) >= 2
+    code = PRELUDE + "\n".join(blocks)
+    done = processes.python("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_on_what_next_prints_what_it_shows() -> None:
+    text = (DOCS / "what-next.md").read_text(encoding="utf-8")
+    found = re.search(
+        r"<!-- example -->\n```python\n(.*?)```.*?<!-- output -->\n```text\n(.*?)```", text, re.S
+    )
+    assert found is not None
+    done = processes.python("-c", found[1])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == found[2]
+    half, whole = (float(share) for share in re.findall(r"([\d.]+)% right", found[2])[:2])
+    assert half > whole
+
+
+def test_the_sampler_is_as_short_as_its_title_says() -> None:
+    text = (DOCS / "write-a-sampler.md").read_text(encoding="utf-8")
+    first = re.search(r"```python\n(.*?)```", text, re.S)
+    assert len([line for line in first[1].splitlines() if line.strip()]) <= 40
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "your-data.md",
+        "from-crowd-kit.md",
+        "labelling-functions.md",
+        "classifiers.md",
+        "write-an-adapter.md",
+    ],
+)
+def test_a_page_shows_what_its_code_prints(page: str, tmp_path: Path) -> None:
+    """Each text block is the output of the code block before it."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```(python|text)\n(.*?)```", text, re.S)
+    assert sum(kind == "text" for kind, _ in blocks) >= 1
+    mark = "\x01"
+    code = [f"{block}\nprint({mark!r}, end='')\n" for kind, block in blocks if kind == "python"]
+    done = processes.python("-c", "\n".join(code), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = iter(done.stdout.split(mark))
+    last = ""
+    for kind, block in blocks:
+        if kind == "python":
+            last = next(printed)
+        else:
+            assert block.rstrip() == last.rstrip()
