@@ -68,9 +68,7 @@ READERS = {
         "zipfile"
     },  # read in memory, within a bound; nothing is unpacked to the disk
     "exports/zips.py": {"zipfile"},
-    "deem_crowd_benchmarks/sets/newsgroups.py": {
-        "zipfile"
-    },  # two tables of a wheel, read in memory
+    "sets/newsgroups.py": {"zipfile"},  # two tables of a wheel, read in memory
     "exports/cvat.py": {"xml"},  # a document type or an entity is refused before it is parsed
 }
 """Modules that read a format of other tools, and what they read it with."""
