@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from parquet_places import NAMES, ask_who_it_is, crowd, hive, same
+from parquet_places import NAMES, ask_who_it_is, crowd, hive, same, store
 from pyarrow import fs
 
 from deem_crowd import Answers
@@ -20,6 +20,8 @@ from deem_crowd.data import datasets
 from deem_crowd.data.arrow import ColumnCoder
 from deem_crowd.data.batches import LongTable
 from deem_crowd.exceptions import DataError, MissingColumnError
+
+__all__ = ["store"]
 
 
 def test_columns_by_name_and_keys_of_folders(tmp_path) -> None:
