@@ -8,6 +8,9 @@ import pandas as pd
 from deem_crowd.exceptions import DataError, first_few
 from deem_crowd.insight.agreement import has_order
 from deem_crowd.insight.results import AnswersLike, Model, Results, is_deem, results_of
+from deem_crowd.selection.candidates import IN_ORDER, SAYS_ORDER
+
+FOUND = "The answers put the classes in an order:"
 
 
 def median_labels(model: Model, answers: AnswersLike = None) -> pd.Series:
@@ -68,15 +71,39 @@ def _ordered(model: Model, answers: AnswersLike) -> Results:
     return results
 
 
+def found(results: Results) -> str | None:
+    """Return what to say where the default has found an order of the classes that nobody gave; else None."""
+    used = [one for one in results.candidates if one.name == IN_ORDER and one.weight > 0]
+    if not used:
+        return None
+    order, classes = used[0].why.rpartition(SAYS_ORDER)[2], results.answers.classes
+    numbers = has_order(classes)
+    other = (
+        ", which is not that of the numbers" if numbers and order != first_few(classes, 99) else ""
+    )
+    scale = (
+        "ratings, fit with ordered=True, and see median_ and mean_"
+        if numbers
+        else "steps of a scale, pass an ordered categorical, and see median_ and mean_: "
+        f"df['label'] = pd.Categorical(df['label'], [{order}], ordered=True)"
+    )
+    return f"{FOUND} {order}{other}, and the fit uses it. If they are {scale}; if not, fit with ordered=False."
+
+
 def hint(results: Results) -> str | None:
-    """Return what to try where labels are numbers, which may be ratings, and no order was asked for; else None.
+    """Return what to try where labels are numbers, which may be ratings, and no order was asked for or seen; else None.
 
     The answers do not always show whether numbers are ratings or names of classes (``selection/class_order.py``), and
     only classes that are said to be ordered have a median and a mean.
     """
     classes = results.answers.classes
     asked = results.model.get_params().get("ordered")
-    if asked is not None or len(classes) < 3 or isinstance(classes, pd.CategoricalIndex):
+    if (
+        asked is not None
+        or found(results)
+        or len(classes) < 3
+        or isinstance(classes, pd.CategoricalIndex)
+    ):
         return None
     if not has_order(classes) or is_deem(results.model):
         return None

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from deem_crowd import __version__, plots
 from deem_crowd.exceptions import counted
+from deem_crowd.insight import ordered
 from deem_crowd.insight.agreement import has_order
 from deem_crowd.insight.coefficients import panel_coefficients, vote_patterns
 from deem_crowd.insight.contested import contested_table
@@ -287,6 +288,8 @@ def classes(results: Results) -> Section:
         sentences.append(
             "None: no class gets a tenth or more of the answers to tasks with another label."
         )
+    in_order = ordered.found(results)
+    sentences += [] if in_order is None else [in_order]
     figures = drawn(
         "Confusion of all workers",
         "Rows are answers, columns true labels; each column sums to 1. These are the workers' tables, which allow for "

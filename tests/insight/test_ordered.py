@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from report_pages import text_of
 
 from deem_crowd import DEEM, DEEMAggregator
+from deem_crowd.cli.remedies import in_shell_words
 from deem_crowd.exceptions import DataError
 from deem_crowd.insight import ordered
+from deem_crowd.insight.findings import summary
 
 
 def stars(seed: int = 0, n: int = 300) -> tuple[pd.DataFrame, pd.Series]:
@@ -67,4 +73,44 @@ def test_numbers_come_with_a_hint() -> None:
     assert "ordered=True" in DEEMAggregator().fit(answers).summary()
     assert "ordered=True" not in DEEMAggregator(ordered=True).fit(answers).summary()
     names = answers.assign(label="l" + answers["label"].astype(str))
-    assert "ordered=True" not in DEEMAggregator().fit(names).summary()
+    assert "Labels are numbers" not in DEEMAggregator().fit(names).summary()
+
+
+def test_an_order_that_the_answers_show_is_told(tmp_path: Path) -> None:
+    answers, _ = stars(5, 400)
+    numbers = DEEMAggregator().fit(answers)
+    for said in (numbers.summary(), numbers.findings()[-1]):
+        assert (
+            "an order: 1, 2, 3, 4, 5, and the fit uses it. If they are ratings, fit with ordered=True"
+            in said
+        )
+        assert "fit with ordered=False" in said
+    numbers.save(tmp_path / "model")
+    assert "order: 1, 2, 3, 4, 5" in summary(DEEMAggregator.load(tmp_path / "model"), answers)
+    assert "order: 0, 1, 2, 3, 4" in DEEM().fit(wide(answers) - 1).summary()
+    for ordered_ in (True, False):
+        told = DEEMAggregator(ordered=ordered_).fit(answers)
+        assert "an order" not in told.summary() + "".join(told.findings())
+
+
+def test_the_order_of_words_comes_with_the_categorical_to_pass(tmp_path: Path) -> None:
+    answers, _ = stars(5, 400)
+    words = dict(enumerate(["poor", "fair", "good", "fine", "best"], 1))
+    model = DEEMAggregator().fit(answers.assign(label=answers["label"].map(words)))
+    advice = model.summary().splitlines()[-1]
+    order = ast.literal_eval(
+        advice.split("pd.Categorical(df['label'], ")[1].split(", ordered=True)")[0]
+    )
+    assert order in (list(words.values()), list(words.values())[::-1])
+    model.report(tmp_path / "page.html")
+    assert advice in text_of((tmp_path / "page.html").read_text(encoding="utf-8"))
+    shell = in_shell_words(advice)
+    assert (
+        "write a number for each label in the file and pass --set ordered=true; if not, pass --set ordered=false"
+        in shell
+    )
+    assert "pd." not in shell
+
+
+def wide(answers: pd.DataFrame) -> np.ndarray:
+    return answers.pivot(index="task", columns="worker", values="label").to_numpy()
