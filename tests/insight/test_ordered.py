@@ -112,5 +112,30 @@ def test_the_order_of_words_comes_with_the_categorical_to_pass(tmp_path: Path) -
     assert "pd." not in shell
 
 
+def test_numbers_that_are_text_are_said_to_be_numbers() -> None:
+    answers, _ = stars(5, 400)
+    text = answers.assign(label=answers["label"].map("{:.1f}".format))
+    model = DEEMAggregator().fit(text)
+    advice = model.summary().splitlines()[-1]
+    assert "'1.0', '2.0', '3.0', '4.0', '5.0', and the fit uses it. If they are ratings, " in advice
+    assert "df['label'] = pd.to_numeric(df['label']), fit with ordered=True" in advice
+    shell = "If they are ratings, pass --set ordered=true; if not, pass --set ordered=false."
+    assert in_shell_words(advice).endswith(shell)
+    few = DEEMAggregator(auto_hyperparameters=False).fit(text.iloc[:40]).summary().splitlines()[-1]
+    assert in_shell_words(few) == "Labels are numbers: if they are ratings, pass --set ordered=true"
+
+
+def test_an_order_that_is_not_that_of_the_numbers_is_said_to_be_another() -> None:
+    answers, _ = stars(5, 400)
+    for number in (int, str):
+        mixed = answers["label"].map({1: 10, 2: 9, 3: 30, 4: 4, 5: 5}).map(number)
+        said = DEEMAggregator().fit(answers.assign(label=mixed)).summary()
+        assert ", which is not that of the numbers, and the fit uses it" in said
+        falling = answers["label"].map({1: 10, 2: 9, 3: 7, 4: 4, 5: 3}).map(number)
+        said = DEEMAggregator().fit(answers.assign(label=falling)).summary()
+        assert "The answers put the classes in an order: " in said
+        assert "not that of the numbers" not in said
+
+
 def wide(answers: pd.DataFrame) -> np.ndarray:
     return answers.pivot(index="task", columns="worker", values="label").to_numpy()
