@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.index import require_order
 from deem_crowd.exceptions import DataError, ParameterError, counted
 from deem_crowd.insight import pairs
 from deem_crowd.insight.coefficients import Interval, panel_coefficients, vote_counts, vote_patterns
@@ -27,9 +28,9 @@ class Agreement:
 
     Attributes
     ----------
-    alpha_nominal, alpha_ordinal, fleiss_kappa : Interval
+    alpha_nominal, alpha_ordinal, alpha_interval, fleiss_kappa : Interval
         ``(value, low, high)``: the coefficient and its bootstrap interval over tasks. ``alpha_ordinal`` is NaN where
-        the classes have no order.
+        the classes have no order, ``alpha_interval`` where they are no numbers either.
     pairs : DataFrame
         Index (``worker``, ``other``), columns ``common`` (tasks that both answered), ``observed`` (share on which they
         agree), ``kappa`` (Cohen's), ``low``, ``high``; the pair that agrees least stands first. Where classes have an
@@ -47,6 +48,7 @@ class Agreement:
 
     alpha_nominal: Interval
     alpha_ordinal: Interval
+    alpha_interval: Interval
     fleiss_kappa: Interval
     pairs: pd.DataFrame
     disputed: pd.DataFrame
@@ -58,6 +60,7 @@ class Agreement:
         names = {
             "Krippendorff's alpha, nominal": self.alpha_nominal,
             "Krippendorff's alpha, ordinal": self.alpha_ordinal,
+            "Krippendorff's alpha, interval": self.alpha_interval,
             "Fleiss' kappa": self.fleiss_kappa,
         }
         lines = [
@@ -94,8 +97,8 @@ def agreement(
     task, worker, label : hashable, optional
         The names of these columns, if they have others.
     ordered : bool, optional
-        Whether classes have an order (numbers, or categories in their order), which ordinal α needs. If omitted,
-        numeric labels and ordered categories have one.
+        Whether classes have an order (numbers, or an ordered categorical), which ordinal and interval α need. If
+        omitted, numeric labels and ordered categories have one; False takes numbers for names.
     n_resamples : int
         Bootstrap resamples of the tasks for α and Fleiss' κ; 0 leaves their intervals NaN. Pairs have intervals by
         their standard error, clipped to [−1, 1].
@@ -113,7 +116,7 @@ def agreement(
     Raises
     ------
     MissingColumnError, DataError
-        Also if no task has two answers.
+        Also if no task has two answers, or with ``ordered=True`` labels that are names.
     FormError
         For soft answers.
     ParameterError
@@ -143,13 +146,16 @@ def agreement(
             f"none of the {answers.n_tasks:,} tasks has two answers, so there is no agreement to measure. Ask a second "
             "worker for some of the tasks."
         )
-    if ordered is None:
-        ordered = has_order(answers.classes)
+    if ordered:
+        require_order(answers.classes)
+    ordered = has_order(answers.classes) if ordered is None else ordered
+    numeric = ordered and not isinstance(answers.classes, pd.CategoricalIndex)
+    numbers = answers.classes.to_numpy(np.float64) if numeric else None
     generator = np.random.default_rng(0 if random_state is None else random_state)
     counts = pairs.count_pairs(answers, max_workers)
     n_active = len(np.unique(answers.worker))
     return Agreement(
-        **panel_coefficients(patterns, ordered, n_resamples, level, generator),
+        **panel_coefficients(patterns, ordered, n_resamples, level, generator, numbers),
         pairs=_pair_table(answers, counts, level, ordered),
         disputed=disputed_tasks(answers),
         n_tasks=patterns.n_tasks,

@@ -43,7 +43,7 @@ def test_alpha_is_that_of_the_library(matrix) -> None:
         return
     result = agreement(long(matrix), n_resamples=0)
     data = np.where(matrix < 0, np.nan, matrix).T
-    for level in ("nominal", "ordinal"):
+    for level in ("nominal", "ordinal", "interval"):
         expected = library.alpha(reliability_data=data, level_of_measurement=level)
         assert getattr(result, f"alpha_{level}").value == pytest.approx(expected, abs=1e-9)
 
@@ -163,7 +163,35 @@ def test_an_order_is_taken_from_the_labels_or_from_the_caller() -> None:
     )
     same = agreement(ordered, n_resamples=0).alpha_ordinal.value
     assert same == agreement(df, n_resamples=0).alpha_ordinal.value
-    assert np.isfinite(agreement(words, ordered=True, n_resamples=0).alpha_ordinal.value)
+    assert np.isnan(agreement(ordered, n_resamples=0).alpha_interval.value)
+    assert np.isnan(agreement(df, ordered=False, n_resamples=0).alpha_interval.value)
+    for names in (
+        words,
+        df.assign(label=df["label"].astype(str)),
+    ):  # not in their order in the alphabet
+        with pytest.raises(
+            DataError, match="ordered=True needs labels with an order, and these are names"
+        ):
+            agreement(names, ordered=True)
+
+
+def test_the_example_that_krippendorff_computes() -> None:
+    """Computing Krippendorff's Alpha-Reliability (2011), section D: four observers, twelve units."""
+    nan = np.nan
+    said = pd.DataFrame(
+        {
+            "A": [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
+            "B": [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
+            "C": [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
+            "D": [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
+        }
+    )
+    found = agreement(said.rename_axis(index="task", columns="worker"), n_resamples=50)
+    assert found.alpha_nominal.value == pytest.approx(0.743, abs=5e-4)
+    assert found.alpha_ordinal.value == pytest.approx(0.815, abs=5e-4)
+    assert found.alpha_interval.value == pytest.approx(0.849, abs=5e-4)
+    assert found.alpha_interval.low < found.alpha_interval.value < found.alpha_interval.high
+    assert "interval" in repr(found)
 
 
 def test_weighted_kappa_is_there_where_classes_have_an_order() -> None:
