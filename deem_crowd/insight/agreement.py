@@ -67,7 +67,7 @@ class Agreement:
             f"{name:<30} {value.value:6.3f}  [{value.low:.3f}, {value.high:.3f}]"
             for name, value in names.items()
             if np.isfinite(value.value)
-        ]
+        ] or ["all answers are the same, so that no coefficient is defined"]
         lines += [
             f"{counted(len(self.pairs), 'pair')} of workers; Cohen's kappa in .pairs",
             f"disputed: {len(self.disputed):,} of {counted(self.n_tasks, 'task')} with two answers or more; see "

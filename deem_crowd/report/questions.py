@@ -288,8 +288,8 @@ def classes(results: Results) -> Section:
         sentences.append(
             "None: no class gets a tenth or more of the answers to tasks with another label."
         )
-    in_order = ordered.found(results)
-    sentences += [] if in_order is None else [in_order]
+    if advice := ordered.found(results) or ordered.hint(results):
+        sentences.append(advice if advice.endswith(".") else f"{advice}.")
     figures = drawn(
         "Confusion of all workers",
         "Rows are answers, columns true labels; each column sums to 1. These are the workers' tables, which allow for "

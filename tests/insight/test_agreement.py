@@ -194,6 +194,13 @@ def test_the_example_that_krippendorff_computes() -> None:
     assert "interval" in repr(found)
 
 
+def test_answers_that_are_all_the_same_define_no_coefficient() -> None:
+    found = agreement(long(np.ones((9, 3), dtype=int)))
+    assert np.isnan([found.alpha_nominal.value, found.fleiss_kappa.value]).all()
+    assert "all answers are the same, so that no coefficient is defined" in repr(found)
+    assert "same" not in repr(agreement(long(np.arange(9).reshape(3, 3) % 2)))
+
+
 def test_weighted_kappa_is_there_where_classes_have_an_order() -> None:
     df = long(np.random.default_rng(3).integers(3, size=(50, 3)))
     assert "weighted_kappa" in agreement(df, n_resamples=0).pairs

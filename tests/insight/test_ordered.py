@@ -125,6 +125,15 @@ def test_numbers_that_are_text_are_said_to_be_numbers() -> None:
     assert in_shell_words(few) == "Labels are numbers: if they are ratings, pass --set ordered=true"
 
 
+def test_a_report_says_that_numbers_may_be_ratings(tmp_path: Path) -> None:
+    answers, _ = stars(6, 12)
+    for ordered_, said in ((None, True), (True, False)):
+        model = DEEMAggregator(ordered=ordered_).fit(answers)
+        model.report(tmp_path / "page.html")
+        text = text_of((tmp_path / "page.html").read_text(encoding="utf-8"))
+        assert ("Labels are numbers: if they are ratings, fit with ordered=True" in text) == said
+
+
 def test_an_order_that_is_not_that_of_the_numbers_is_said_to_be_another() -> None:
     answers, _ = stars(5, 400)
     for number in (int, str):
