@@ -12,10 +12,11 @@ import pandas as pd
 from scipy import sparse
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.data.index import require_order
+from deem_crowd.data.index import numbers_in_text, require_order
 from deem_crowd.exceptions import DataError, ParameterError, counted
 from deem_crowd.insight import pairs
 from deem_crowd.insight.coefficients import Interval, panel_coefficients, vote_counts, vote_patterns
+from deem_crowd.insight.results import coded_classes
 from deem_crowd.plugins.registry import get_adapter
 from deem_crowd.selection.pairs import Pairs
 
@@ -97,8 +98,8 @@ def agreement(
     task, worker, label : hashable, optional
         The names of these columns, if they have others.
     ordered : bool, optional
-        Whether classes have an order (numbers, or an ordered categorical), which ordinal and interval α need. If
-        omitted, numeric labels and ordered categories have one; False takes numbers for names.
+        Whether classes have an order, which ordinal and interval α need. If omitted, numbers (as text, too) and ordered
+        categories have one; False takes numbers for names.
     n_resamples : int
         Bootstrap resamples of the tasks for α and Fleiss' κ; 0 leaves their intervals NaN. Pairs have intervals by
         their standard error, clipped to [−1, 1].
@@ -139,18 +140,18 @@ def agreement(
         raise ParameterError(f"n_resamples={n_resamples!r} is negative; 0 leaves intervals out.")
     if max_workers < 2:
         raise ParameterError(f"max_workers={max_workers!r} makes no pair: it is 2 at least.")
-    answers = _read(data, {"task": task, "worker": worker, "label": label})
+    answers, numbers = by_value(_read(data, {"task": task, "worker": worker, "label": label}))
     patterns = vote_patterns(answers)
     if patterns.n_tasks == 0:
         raise DataError(
             f"none of the {answers.n_tasks:,} tasks has two answers, so there is no agreement to measure. Ask a second "
             "worker for some of the tasks."
         )
-    if ordered:
+    if ordered and numbers is None:
         require_order(answers.classes)
-    ordered = has_order(answers.classes) if ordered is None else ordered
-    numeric = ordered and not isinstance(answers.classes, pd.CategoricalIndex)
-    numbers = answers.classes.to_numpy(np.float64) if numeric else None
+    if ordered is None:
+        ordered = numbers is not None or has_order(answers.classes)
+    numbers = numbers if ordered else None
     generator = np.random.default_rng(0 if random_state is None else random_state)
     counts = pairs.count_pairs(answers, max_workers)
     n_active = len(np.unique(answers.worker))
@@ -171,6 +172,23 @@ def _read(data: Any, names: dict[str, Hashable | None]) -> Answers:
         return Answers.from_frame(data, **given)  # type: ignore[arg-type]
     answers: Answers = get_adapter("any")(data, **given)
     return answers
+
+
+def by_value(answers: Answers) -> tuple[Answers, npt.NDArray[np.float64] | None]:
+    """Return answers whose classes, if they are numbers or texts of numbers, rise, and these numbers, shape (K,).
+
+    Classes stay as they are, with None for the numbers, where they are names, categories, or the same number twice.
+    """
+    classes = answers.classes
+    if isinstance(classes, pd.CategoricalIndex):
+        return answers, None
+    if has_order(classes):
+        return answers, classes.to_numpy(np.float64)
+    numbers = numbers_in_text(classes)
+    if numbers is None or len(np.unique(numbers)) < len(numbers):
+        return answers, None
+    order = np.argsort(numbers)
+    return coded_classes(answers, classes.take(order)), numbers[order]
 
 
 def has_order(classes: pd.Index) -> bool:

@@ -165,14 +165,30 @@ def test_an_order_is_taken_from_the_labels_or_from_the_caller() -> None:
     assert same == agreement(df, n_resamples=0).alpha_ordinal.value
     assert np.isnan(agreement(ordered, n_resamples=0).alpha_interval.value)
     assert np.isnan(agreement(df, ordered=False, n_resamples=0).alpha_interval.value)
-    for names in (
-        words,
-        df.assign(label=df["label"].astype(str)),
-    ):  # not in their order in the alphabet
-        with pytest.raises(
-            DataError, match="ordered=True needs labels with an order, and these are names"
-        ):
-            agreement(names, ordered=True)
+    with pytest.raises(
+        DataError, match="ordered=True needs labels with an order, and these are names"
+    ):
+        agreement(words, ordered=True)  # in the alphabet they have another order
+
+
+@pytest.mark.parametrize("written", ["{}", "{:.1f}", "{:+.0e}"])
+def test_numbers_that_are_text_go_by_their_values(written, tmp_path) -> None:
+    """As half points in a file are, which come back as they were written."""
+    df = long(np.random.default_rng(2).integers(3, size=(50, 3)))
+    numbers = df["label"].map({0: 5, 1: 20, 2: 100})
+    expected = agreement(df.assign(label=numbers), n_resamples=20)
+    text = df.assign(label=numbers.map(written.format))
+    text.to_csv(tmp_path / "ratings.csv", index=False)
+    for found in (
+        agreement(text, n_resamples=20),
+        agreement(text, ordered=True, n_resamples=20),
+        agreement(tmp_path / "ratings.csv", n_resamples=20),
+    ):
+        for name in ("alpha_nominal", "alpha_ordinal", "alpha_interval", "fleiss_kappa"):
+            assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-12)
+        weighted = found.pairs["weighted_kappa"].to_numpy()
+        np.testing.assert_allclose(weighted, expected.pairs["weighted_kappa"].to_numpy())
+    assert np.isnan(agreement(text, ordered=False, n_resamples=0).alpha_ordinal.value)
 
 
 def test_the_example_that_krippendorff_computes() -> None:

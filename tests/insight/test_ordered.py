@@ -132,6 +132,10 @@ def test_a_report_says_that_numbers_may_be_ratings(tmp_path: Path) -> None:
         model.report(tmp_path / "page.html")
         text = text_of((tmp_path / "page.html").read_text(encoding="utf-8"))
         assert ("Labels are numbers: if they are ratings, fit with ordered=True" in text) == said
+    written = answers.assign(label=answers["label"].map("{:.1f}".format))
+    DEEMAggregator().fit(written).report(tmp_path / "page.html")
+    text = text_of((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "if the classes are taken as ordered" in text
 
 
 def test_an_order_that_is_not_that_of_the_numbers_is_said_to_be_another() -> None:
