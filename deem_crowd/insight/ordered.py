@@ -79,6 +79,8 @@ def found(results: Results) -> str | None:
     if not used:
         return None
     order, classes = used[0].why.rpartition(SAYS_ORDER)[2], results.answers.classes
+    if getattr(results.model, "label_names", None) == "own":  # its numbers follow from the fit
+        return f"{FOUND} {order}, and the fit uses it. If they have none, fit with ordered=False."
     numbers = _numbers(classes)
     other, scale = "", f"ratings, {_as_ratings(classes)}"
     if numbers is None:
