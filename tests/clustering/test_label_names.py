@@ -175,8 +175,3 @@ def test_classes_that_the_fit_has_numbered_are_no_ratings() -> None:
     model.ordered = True
     with pytest.raises(ParameterError, match=r"ordered=True .*label_names='own'.* Pass gold="):
         model.fit(rated)
-    gold = np.where(np.arange(30) % 3 == 0, truth[:30], -1)
-    assert (
-        DEEM(n_classes=4, label_names="own", ordered=True).fit(rated[:30, :3], gold=gold).median_
-        is not None
-    )
