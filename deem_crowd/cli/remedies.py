@@ -47,6 +47,12 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         lambda found: f"--adapter-set {_verdicts(found[1])}{found[2]} null for",
     ),
     (r"([Nn])ame it: (swap|swapped)=", r"\1ame it: --adapter-set \2="),
+    (
+        r"pass an ordered categorical, and see median_ and mean_: .*, ordered=True\)",
+        "write a number for each label in the file and pass --set ordered=true",
+    ),
+    (r"fit with ordered=False", "pass --set ordered=false"),
+    (r"df\['label'\] = pd\.to_numeric\(df\['label'\]\), (?=fit with ordered=True)", ""),
     (r"fit with ordered=True(, and see median_ and mean_)?", "pass --set ordered=true"),
     (r"; if not, name the classes: classes=\[\.\.\.\]\.", "; if not, nothing has to change."),
     (

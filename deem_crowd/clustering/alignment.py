@@ -182,6 +182,13 @@ def _described(
     ).iloc[np.lexsort((own.label, own.source))]
     answers = own.answers
     by_code = np.full((answers.n_workers, answers.n_classes), -1, dtype=np.int32)
-    by_code[own.source, own.label] = common[target]
-    renamed = replace(answers, label=by_code[answers.worker, answers.hard_label])
+    kept = np.unique(common)
+    if (
+        answers.classes.dtype.kind in "iu"
+        and (answers.classes == np.arange(len(answers.classes))).all()
+    ):
+        kept = np.arange(kept[-1] + 1)  # a name is the number of its class
+    by_code[own.source, own.label] = np.searchsorted(kept, common[target])
+    label = by_code[answers.worker, answers.hard_label]
+    renamed = replace(answers, label=label, classes=answers.classes.take(kept))
     return SourceAlignment(mapping, answers.workers[chosen], renamed, rounds)

@@ -155,8 +155,8 @@ def _read(data: Any) -> Answers:
 
 
 def _is_wide(frame: pd.DataFrame) -> bool:
-    """Tell whether a frame has a column for each source: its index names tasks, or all that it holds are numbers."""
+    """Tell whether a frame has a column for each source: its index names tasks, or it holds numbers alone."""
     if not {"task", "worker", "label"}.isdisjoint(frame.columns) or frame.empty:
         return False
     numbers = all(kind.kind in "iuf" for kind in frame.dtypes)
-    return numbers or not isinstance(frame.index, pd.RangeIndex)
+    return numbers or frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -46,11 +46,7 @@ class LongTable:
         ------
         MissingColumnError, FormError, DataError
         """
-        lacking = [name for name in self.names.values() if name not in schema.names]
-        if lacking:
-            raise MissingColumnError(
-                f"{where}: column {', '.join(map(repr, lacking))} is missing; found {first_few(schema.names, 20)}."
-            )
+        require_columns(schema, self.names.values(), where)
         for part, name in self.names.items():
             self._coders[part].expect(schema.field(name).type, where)
 
@@ -74,6 +70,15 @@ class LongTable:
         """Return task, worker and label of all rows, each as codes, shape (R,), and its ids; a missing label is −1."""
         task, worker, label = (self._coders[part].coded() for part in COLUMNS)
         return task, worker, label
+
+
+def require_columns(schema: pa.Schema, names: Iterable[str], where: str) -> None:
+    """Raise :class:`MissingColumnError` if a table lacks columns."""
+    lacking = [name for name in names if name not in schema.names]
+    if lacking:
+        raise MissingColumnError(
+            f"{where}: column {', '.join(map(repr, lacking))} is missing; found {first_few(schema.names, 20)}."
+        )
 
 
 def require_text(column: pa.Array, name: str, where: str) -> None:

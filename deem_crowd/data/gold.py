@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import index
-from deem_crowd.data.answers import Answers
+from deem_crowd.data.answers import Answers, Duplicates
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -62,6 +62,44 @@ def pairs(
     return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
 
 
+def followed(
+    earlier: pd.DataFrame | None, later: pd.DataFrame | None, duplicates: Duplicates
+) -> pd.DataFrame | None:
+    """Return the known labels of earlier calls and of a later one, frames as :func:`pairs` returns them.
+
+    A later label of a task replaces the earlier one, and a missing one takes it back, unless ``duplicates`` says that
+    the first stands or that this is an error.
+
+    Raises
+    ------
+    DataError, FormError
+    """
+    if earlier is None or later is None:
+        return later if earlier is None else earlier
+    if later["task"].dtype == object:
+        index.require_hashable(later["task"], "gold (task)")
+    earlier, now = (frame[frame["label"].notna()] for frame in (earlier, later))
+    again = earlier["task"].isin(later["task"])
+    if duplicates == "first":
+        again, now = again & False, now[~now["task"].isin(earlier["task"])]
+    said = dict(zip(now["task"], now["label"], strict=True))
+    old = earlier[again].drop_duplicates()
+    changed = [task for task, label in old.to_numpy(object) if task in said and said[task] != label]
+    back = [task for task in old["task"] if task not in said]
+    if duplicates == "error" and (changed or back):
+        raise DataError(
+            f"gold changes the known label of {counted(len(changed + back), 'task')}: {first_few(changed + back)}. "
+            "Leave them out, or set duplicates='last': a later label then replaces the earlier one."
+        )
+    if back:
+        warn(
+            f"gold takes back the known label of {counted(len(back), 'task')}: {first_few(back)}.",
+            DataWarning,
+        )
+    kept = [frame for frame in (earlier[~again], now) if len(frame)]
+    return pd.concat(kept, ignore_index=True) if kept else None
+
+
 def in_pandas(table: Any, id_: str = "task") -> Any:
     """Return a table of polars or Arrow as one of pandas, with a column ``task`` where its index is called so.
 
@@ -81,11 +119,12 @@ def in_pandas(table: Any, id_: str = "task") -> Any:
 
 
 def positions(
-    frame: pd.DataFrame | None, answers: Answers, again: bool = False
+    frame: pd.DataFrame | None, answers: Answers, again: bool = False, kept: bool = False
 ) -> npt.NDArray[np.int64] | None:
     """Return the known class of each task, shape (N,), −1 where unknown.
 
-    With ``again`` these labels were given to the fit, which has warned of tasks that are not among the answers.
+    With ``again`` these labels were given to the fit, which has warned of tasks that are not among the answers. With
+    ``kept`` the labels of such tasks are remembered.
     """
     if frame is None:
         return None
@@ -108,9 +147,10 @@ def positions(
     if len(elsewhere) and len(elsewhere) == len(position):
         _refuse_other_kind(tasks.to_numpy()[given], answers.tasks)
     if len(elsewhere) and not again:
+        until = f" until {'it has' if len(elsewhere) == 1 else 'they have'} some" if kept else ""
         warn(
             f"gold names {counted(len(elsewhere), 'task')} without answers here "
-            f"({first_few(tasks.to_numpy()[given][elsewhere])}): ignored.",
+            f"({first_few(tasks.to_numpy()[given][elsewhere])}): ignored{until}.",
             DataWarning,
         )
     here = position >= 0

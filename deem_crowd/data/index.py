@@ -338,6 +338,19 @@ def numbers_in_text(names: pd.Index) -> npt.NDArray[np.float64] | None:
     return numbers if np.isfinite(numbers).all() else None
 
 
+def require_order(classes: pd.Index) -> None:
+    """Raise :class:`DataError` if classes have no order of their own: neither numbers nor ordered categories."""
+    if isinstance(classes, pd.CategoricalIndex):
+        if classes.ordered:
+            return
+    elif pd.api.types.is_numeric_dtype(classes):
+        return
+    raise DataError(
+        f"ordered=True needs labels with an order, and these are names ({first_few(classes)}). Pass numbers, or an "
+        "ordered categorical: df['label'] = pd.Categorical(df['label'], ['low', 'mid', 'high'], ordered=True)."
+    )
+
+
 def counting_sort(codes: IntArray, n_codes: int) -> tuple[IntArray, IntArray]:
     """Stable counting sort.
 

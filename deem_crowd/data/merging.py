@@ -10,7 +10,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.assembly import Duplicates, V, assembled
-from deem_crowd.exceptions import FormError
+from deem_crowd.exceptions import DataError, FormError, counted, first_few
 
 
 def merged(old: V, new: V, duplicates: Duplicates) -> V:
@@ -22,7 +22,7 @@ def merged(old: V, new: V, duplicates: Duplicates) -> V:
         )
     task, tasks = _united(old.tasks, new.tasks, "task")
     worker, workers = _united(old.workers, new.workers, "worker")
-    label, classes = _united(old.classes, new.classes, "label")
+    label, classes = _united(*_on_one_scale(old.classes, new.classes), "label")
     rank = np.arange(len(classes), dtype=np.int32)
     if not old.is_soft and len(classes) > old.n_classes:  # new classes go where they belong
         order = ids.sorted_order(classes)
@@ -63,6 +63,38 @@ def merged(old: V, new: V, duplicates: Duplicates) -> V:
     task_ptr: npt.NDArray[Any] = np.zeros(len(tasks) + 1, dtype=index)
     np.cumsum(lengths, out=task_ptr[1:])
     return type(old)(task_ptr, all_workers, label_codes, soft, tasks, workers, classes)
+
+
+def _on_one_scale(old: pd.Index, new: pd.Index) -> tuple[pd.Index, pd.Index]:
+    """Return classes that follow ordered categories with the longer of both scales; others as they are.
+
+    Raises
+    ------
+    DataError
+        If the scales contradict each other, or a class has no place on the first.
+    """
+    if not isinstance(old, pd.CategoricalIndex) or not old.ordered or old.dtype == new.dtype:
+        return old, new
+    scale = old.categories
+    remedy = (
+        "Pass an ordered categorical with all steps in their order: df['label'] = pd.Categorical(df['label'], "
+        "[…], ordered=True)."
+    )
+    if isinstance(new, pd.CategoricalIndex) and new.ordered:
+        scale, shorter = sorted((scale, new.categories), key=len, reverse=True)
+        place = scale.get_indexer(shorter)
+        if (place < 0).any() or (place[1:] < place[:-1]).any():
+            raise DataError(
+                "column 'label' has other steps, or another order of them, than the answers before: "
+                f"{first_few(new.categories, 10)}; before: {first_few(old.categories, 10)}. {remedy}"
+            )
+    elif (strange := scale.get_indexer(pd.Index(new.astype(object))) < 0).any():
+        raise DataError(
+            f"column 'label' holds {counted(int(strange.sum()), 'label')} outside the scale: "
+            f"{first_few(new[strange])}. The answers before have {first_few(scale, 10)}. {remedy}"
+        )
+    dtype = pd.CategoricalDtype(scale, ordered=True)
+    return old.astype(dtype), pd.CategoricalIndex(new.astype(object), dtype=dtype)
 
 
 def _united(old: pd.Index, new: pd.Index, name: str) -> tuple[npt.NDArray[np.int64], pd.Index]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,10 @@ _SIGNED = re.compile("-?[0-9]{1,9}")
 def no_answer(classes: pd.Index) -> str:
     """Return what to say of words that are no answer, or leave it to others; empty if there are none."""
     said = {text: text.strip().casefold().replace("’", "'") for text in texts_of(classes)}
-    found = [text for text, word in said.items() if word in _NO_ANSWER or word in _UNDECIDED]
+    beside = _beside_numbers(classes)
+    found = [
+        text for text, word in said.items() if word in _NO_ANSWER | _UNDECIDED or text in beside
+    ]
     if not found:
         return ""
     return (
@@ -65,6 +69,20 @@ def no_answer(classes: pd.Index) -> str:
         f"class. If so, leave such rows out: df[~df['label'].isin({found})], or in a wide frame "
         f"df.mask(df.isin({found})); if not, name the classes: classes=[...]."
     )
+
+
+def _beside_numbers(classes: pd.Index) -> list[str]:
+    """Return the classes, one or two, that are words where three others or more, and all of them, are numbers."""
+    texts = texts_of(classes)
+    words = [text for text in texts if not any(letter.isdigit() for letter in text)]
+    if not 1 <= len(words) <= 2 or len(classes) - len(words) < 3:
+        return []
+    others = [value for value in classes if value not in words]
+    scale = all(
+        _NUMBER.fullmatch(one.strip()) if isinstance(one, str) else isinstance(one, Real)
+        for one in others
+    )
+    return words if scale else []
 
 
 def code(classes: pd.Index) -> str:
@@ -104,6 +122,8 @@ _NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>", "\\n"])
 _UNDECIDED = frozenset(
     {
         *("escalate", "escalated", "abstain", "skip", "skipped", "no answer", "unsure", "not sure"),
+        *("not applicable", "n.a.", "no opinion", "no response", "refused", "prefer not to say"),
+        *("do not know", "cannot judge", "cannot say", "can't say"),
         *("don't know", "i don't know", "idk", "can't tell", "cannot tell", "can't decide"),
     }
 )

@@ -67,7 +67,7 @@ def run(
     unfinished = target.with_name(f".{target.name}.unfinished")
     error: Exception | None = None
     if target.exists():
-        error = FileExistsError(f"{target} is there already")
+        error = FileExistsError(f"{target} is there already: remove it, or name another folder")
     collectives.agree(error)
     answers = reading.read(paths, names, missing, duplicates)
     known = None if gold is None else collectives.told(lambda: reading.read_gold(gold, names))
@@ -181,7 +181,15 @@ def main(
         shared.check_timeout(timeout)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--timeout") from error
+    if not Path(output).name or Path(output).name == "..":
+        raise typer.BadParameter(f"{output!r} is no folder that can be made", param_hint="--output")
     given: dict[str, Any] = {"n_iter": n_iter, "device": device}
+    for name, value, unset in (
+        ("--subtypes", subtypes, 1),
+        ("--tol", tol, likelihood.Settings.tol),
+    ):
+        if value != unset and not plain:
+            raise typer.BadParameter(f"{value} has a part with --plain only", param_hint=name)
     if plain:
         given |= {"subtypes": subtypes, "tol": tol, "auto_hyperparameters": False}
     if device == "cuda":

@@ -17,13 +17,13 @@ import torch.distributed as dist
 from deem_crowd.data import datasets
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.arrow import series
-from deem_crowd.data.batches import LongTable, refuse_missing, require_text
+from deem_crowd.data.batches import LongTable, refuse_missing, require_columns, require_text
 from deem_crowd.data.hashing import hashed_text
 from deem_crowd.data.parquet import ROWS, Paths
 from deem_crowd.distributed import collectives
 from deem_crowd.distributed.collectives import told
 from deem_crowd.distributed.parts import hashed
-from deem_crowd.exceptions import DataError, MissingColumnError
+from deem_crowd.exceptions import DataError
 
 Share = tuple[datasets.DataFile, list[int], int]
 """A file, those of its row groups that a process reads, next to one another, and the rows before them."""
@@ -128,9 +128,7 @@ def read_gold(path: str, names: Mapping[str, str] | None) -> pd.DataFrame:
     """
     (file,) = datasets.files_of(path)
     there = {part: (names or {}).get(part, part) for part in ("task", "label")}
-    lacking = [name for name in there.values() if name not in file.schema(file.fragment()).names]
-    if lacking:
-        raise MissingColumnError(f"{path}: column {', '.join(map(repr, lacking))} is missing.")
+    require_columns(file.schema(file.fragment()), there.values(), path)
     table = pa.Table.from_batches(list(file.batches(list(there.values()))))
     return pd.DataFrame({part: series(table.column(name)) for part, name in there.items()})
 
@@ -138,7 +136,8 @@ def read_gold(path: str, names: Mapping[str, str] | None) -> pd.DataFrame:
 def _footer(file: datasets.DataFile, table: LongTable) -> Footer:
     fragment = file.fragment()
     schema = file.schema(fragment)
-    kept = pa.schema([schema.field(name) for name in table.columns if name in schema.names])
+    require_columns(schema, table.columns, file.path)
+    kept = pa.schema([schema.field(name) for name in table.columns])
     rows = [group.num_rows for group in fragment.row_groups]
     return Footer(file.path, kept.serialize().to_pybytes().hex(), rows)
 

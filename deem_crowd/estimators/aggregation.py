@@ -66,7 +66,7 @@ def trained(
         As in :meth:`DEEMAggregator.fit`.
     """
     answers = seen.answers
-    gold = known_labels.positions(seen.known, answers)
+    gold = known_labels.positions(seen.known, answers, kept=keep)
     with watched("deem", plan.unit, parameters["progress"]) as progress:
         if features is None:
             model, posterior = inference.fit_any(answers, plan, gold, progress, present, keep)
@@ -117,6 +117,8 @@ def added(
     shaped = any(parameters[name] is not None for name in ("groups", "class_balance"))
     if growth is None or known is not None or shaped:
         return None
+    if before.known is not None and before.known["task"].isin(answers.tasks).any():
+        return None  # labels that were known before their answers came
     if state.get(GROWN_WITH) != parameters:
         return None
     assert isinstance(model, FittedModel)

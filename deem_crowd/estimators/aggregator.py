@@ -220,7 +220,9 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         data : DataFrame or Answers
             As in :meth:`fit`. Where a worker answered a task before, ``duplicates`` says which answer stands.
         gold : Series, dict or DataFrame, optional
-            Further labels that are known; those of earlier calls stay known.
+            Further labels that are known; those of earlier calls stay known. A label for a task whose label is known
+            replaces the earlier one, and a missing value takes it back, with a warning (``duplicates`` may say that the
+            first stands, or that this is an error). Labels of tasks that have no answers yet wait for them.
         task, worker, label : hashable, optional
             As in :meth:`fit`.
         true_labels : optional

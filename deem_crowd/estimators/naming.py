@@ -154,6 +154,11 @@ def read(
             "class_balance is for classes with common names; with label_names='own' classes have numbers that follow "
             "from the fit. Leave out one of them."
         )
+    if settings["label_names"] == "own" and settings["ordered"] and gold is None:
+        raise ParameterError(
+            "ordered=True goes by the numbers of the classes; with label_names='own' they follow from the fit and have "
+            "no order. Pass gold=, which numbers the classes, or leave out ordered: the default looks for an order."
+        )
     if settings["label_names"] == "common":
         answers, columns = taken.read(predictions, settings["n_classes"])
         _doubt_shape(predictions, answers, columns)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.exceptions import DataError, DataWarning, first_few
+from deem_crowd.data.index import require_order
+from deem_crowd.exceptions import DataWarning
 from deem_crowd.runtime.warning import warn
 
 _MOST_STEPS = 200
@@ -21,13 +22,9 @@ def classes_in_order(answers: Answers, asked: bool | None) -> bool:
         If that is asked for, and nothing says in which order they are.
     """
     classes = answers.classes
-    by_category = isinstance(classes.dtype, pd.CategoricalDtype)
     known = bool(classes.ordered) if isinstance(classes, pd.CategoricalIndex) else False
-    if asked and not known and (by_category or not pd.api.types.is_numeric_dtype(classes)):
-        raise DataError(
-            f"ordered=True needs labels with an order, and these are names ({first_few(classes)}). Pass numbers, or an "
-            "ordered categorical: df['label'] = pd.Categorical(df['label'], ['low', 'mid', 'high'], ordered=True)."
-        )
+    if asked:
+        require_order(classes)
     return (known if asked is None else asked) and len(classes) > 2
 
 

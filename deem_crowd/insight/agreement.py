@@ -12,9 +12,11 @@ import pandas as pd
 from scipy import sparse
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.index import numbers_in_text, require_order
 from deem_crowd.exceptions import DataError, ParameterError, counted
 from deem_crowd.insight import pairs
 from deem_crowd.insight.coefficients import Interval, panel_coefficients, vote_counts, vote_patterns
+from deem_crowd.insight.results import coded_classes
 from deem_crowd.plugins.registry import get_adapter
 from deem_crowd.selection.pairs import Pairs
 
@@ -27,9 +29,9 @@ class Agreement:
 
     Attributes
     ----------
-    alpha_nominal, alpha_ordinal, fleiss_kappa : Interval
+    alpha_nominal, alpha_ordinal, alpha_interval, fleiss_kappa : Interval
         ``(value, low, high)``: the coefficient and its bootstrap interval over tasks. ``alpha_ordinal`` is NaN where
-        the classes have no order.
+        the classes have no order, ``alpha_interval`` where they are no numbers either.
     pairs : DataFrame
         Index (``worker``, ``other``), columns ``common`` (tasks that both answered), ``observed`` (share on which they
         agree), ``kappa`` (Cohen's), ``low``, ``high``; the pair that agrees least stands first. Where classes have an
@@ -47,6 +49,7 @@ class Agreement:
 
     alpha_nominal: Interval
     alpha_ordinal: Interval
+    alpha_interval: Interval
     fleiss_kappa: Interval
     pairs: pd.DataFrame
     disputed: pd.DataFrame
@@ -58,13 +61,14 @@ class Agreement:
         names = {
             "Krippendorff's alpha, nominal": self.alpha_nominal,
             "Krippendorff's alpha, ordinal": self.alpha_ordinal,
+            "Krippendorff's alpha, interval": self.alpha_interval,
             "Fleiss' kappa": self.fleiss_kappa,
         }
         lines = [
             f"{name:<30} {value.value:6.3f}  [{value.low:.3f}, {value.high:.3f}]"
             for name, value in names.items()
             if np.isfinite(value.value)
-        ]
+        ] or ["all answers are the same, so that no coefficient is defined"]
         lines += [
             f"{counted(len(self.pairs), 'pair')} of workers; Cohen's kappa in .pairs",
             f"disputed: {len(self.disputed):,} of {counted(self.n_tasks, 'task')} with two answers or more; see "
@@ -94,8 +98,8 @@ def agreement(
     task, worker, label : hashable, optional
         The names of these columns, if they have others.
     ordered : bool, optional
-        Whether classes have an order (numbers, or categories in their order), which ordinal α needs. If omitted,
-        numeric labels and ordered categories have one.
+        Whether classes have an order, which ordinal and interval α need. If omitted, numbers (as text, too) and ordered
+        categories have one; False takes numbers for names.
     n_resamples : int
         Bootstrap resamples of the tasks for α and Fleiss' κ; 0 leaves their intervals NaN. Pairs have intervals by
         their standard error, clipped to [−1, 1].
@@ -113,7 +117,7 @@ def agreement(
     Raises
     ------
     MissingColumnError, DataError
-        Also if no task has two answers.
+        Also if no task has two answers, or with ``ordered=True`` labels that are names.
     FormError
         For soft answers.
     ParameterError
@@ -136,20 +140,23 @@ def agreement(
         raise ParameterError(f"n_resamples={n_resamples!r} is negative; 0 leaves intervals out.")
     if max_workers < 2:
         raise ParameterError(f"max_workers={max_workers!r} makes no pair: it is 2 at least.")
-    answers = _read(data, {"task": task, "worker": worker, "label": label})
+    answers, numbers = by_value(_read(data, {"task": task, "worker": worker, "label": label}))
     patterns = vote_patterns(answers)
     if patterns.n_tasks == 0:
         raise DataError(
             f"none of the {answers.n_tasks:,} tasks has two answers, so there is no agreement to measure. Ask a second "
             "worker for some of the tasks."
         )
+    if ordered and numbers is None:
+        require_order(answers.classes)
     if ordered is None:
-        ordered = has_order(answers.classes)
+        ordered = numbers is not None or has_order(answers.classes)
+    numbers = numbers if ordered else None
     generator = np.random.default_rng(0 if random_state is None else random_state)
     counts = pairs.count_pairs(answers, max_workers)
     n_active = len(np.unique(answers.worker))
     return Agreement(
-        **panel_coefficients(patterns, ordered, n_resamples, level, generator),
+        **panel_coefficients(patterns, ordered, n_resamples, level, generator, numbers),
         pairs=_pair_table(answers, counts, level, ordered),
         disputed=disputed_tasks(answers),
         n_tasks=patterns.n_tasks,
@@ -165,6 +172,23 @@ def _read(data: Any, names: dict[str, Hashable | None]) -> Answers:
         return Answers.from_frame(data, **given)  # type: ignore[arg-type]
     answers: Answers = get_adapter("any")(data, **given)
     return answers
+
+
+def by_value(answers: Answers) -> tuple[Answers, npt.NDArray[np.float64] | None]:
+    """Return answers whose classes, if they are numbers or texts of numbers, rise, and these numbers, shape (K,).
+
+    Classes stay as they are, with None for the numbers, where they are names, categories, or the same number twice.
+    """
+    classes = answers.classes
+    if isinstance(classes, pd.CategoricalIndex):
+        return answers, None
+    if has_order(classes):
+        return answers, classes.to_numpy(np.float64)
+    numbers = numbers_in_text(classes)
+    if numbers is None or len(np.unique(numbers)) < len(numbers):
+        return answers, None
+    order = np.argsort(numbers)
+    return coded_classes(answers, classes.take(order)), numbers[order]
 
 
 def has_order(classes: pd.Index) -> bool:

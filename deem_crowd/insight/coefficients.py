@@ -117,29 +117,36 @@ class Coincidences:
         self._row, self._column = cells // max(k, 1), cells % max(k, 1)
         self._used = sparse.csr_array((value, (cell, pattern)), shape=(len(cells), votes.shape[0]))
 
-    def alpha(self, times: npt.NDArray[np.int64], ordinal: bool = False) -> float:
+    def alpha(
+        self,
+        times: npt.NDArray[np.int64],
+        ordinal: bool = False,
+        numbers: FloatArray | None = None,
+    ) -> float:
         """Return α = 1 − D_o / D_e where each pattern occurs so many times.
 
         Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011). The ordinal distance of two classes is the
-        number of answers between them, both halves of the ends included, squared. NaN where no two answers differ or
-        none are in pairs.
+        number of answers between them, both halves of the ends included, squared; the interval distance the squared
+        difference of their numbers. NaN where no two answers differ or none are in pairs.
 
         Parameters
         ----------
         times : shape (P,)
         ordinal : bool
             Whether the classes are ordered.
+        numbers : shape (K,), optional
+            What the classes are, for the interval distance.
         """
         coincidence = self._used @ times
         given = np.bincount(self._row, coincidence, minlength=self._n_classes)
         total = given.sum()
         if total <= 1:
             return float("nan")
-        if ordinal:
-            middle = np.cumsum(given) - given / 2
-            middle -= given @ middle / total  # distances stay, and less cancels below
-            distance = (middle[self._row] - middle[self._column]) ** 2
-            expected = 2 * (total * (given @ middle**2) - (given @ middle) ** 2)
+        if ordinal or numbers is not None:
+            at = np.cumsum(given) - given / 2 if numbers is None else numbers
+            at = at - given @ at / total  # distances stay, and less cancels below
+            distance = (at[self._row] - at[self._column]) ** 2
+            expected = 2 * (total * (given @ at**2) - (given @ at) ** 2)
         else:
             distance = self._row != self._column
             expected = total**2 - given @ given
@@ -177,23 +184,29 @@ def panel_coefficients(
     n_resamples: int,
     level: float,
     generator: np.random.Generator,
+    numbers: FloatArray | None = None,
 ) -> dict[str, Interval]:
-    """Return α (nominal, and ordinal if asked for) and Fleiss' κ with percentile bootstrap intervals over tasks."""
+    """Return α and Fleiss' κ with percentile bootstrap intervals over tasks.
+
+    α is nominal, ordinal if asked for, and interval where classes are ``numbers``, shape (K,).
+    """
     coincidences, fleiss = Coincidences(patterns), FleissKappa(patterns)
 
     def all_of(times: npt.NDArray[np.int64]) -> list[float]:
-        ordered = coincidences.alpha(times, ordinal=True) if ordinal else float("nan")
-        return [coincidences.alpha(times), ordered, fleiss.value(times)]
+        alpha, nan = coincidences.alpha, float("nan")
+        ordered = alpha(times, ordinal=True) if ordinal else nan
+        interval = nan if numbers is None else alpha(times, numbers=numbers)
+        return [alpha(times), ordered, interval, fleiss.value(times)]
 
     values = all_of(patterns.times)
-    resamples = np.full((n_resamples, 3), np.nan)
+    resamples = np.full((n_resamples, len(values)), np.nan)
     if patterns.n_tasks > 1:
         draw = _resampler(patterns.times, generator)
         for resample in resamples:
             resample[:] = all_of(draw())
-    names = ("alpha_nominal", "alpha_ordinal", "fleiss_kappa")
+    names = ("alpha_nominal", "alpha_ordinal", "alpha_interval", "fleiss_kappa")
     return {
-        name: Interval(value, *_percentiles(column, level))
+        name: Interval(float(value), *_percentiles(column, level))
         for name, value, column in zip(names, values, resamples.T, strict=True)
     }
 

@@ -155,7 +155,8 @@ def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> lis
     """Return warnings about the answers, as sentences with names; an empty list where nothing stands out.
 
     Answers that show no label, or come from one worker; workers that repeat one another; workers whose labels are
-    swapped; gold that contradicts a learned skill; classes that nobody tells apart.
+    swapped; gold that contradicts a learned skill; classes that nobody tells apart; an order of the classes that the
+    default has found.
 
     Parameters
     ----------
@@ -170,14 +171,18 @@ def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> lis
     NotFittedError, MissingAnswersError, DataError, FormError
     """
     results = results_of(model, answers)
-    return warnings_of(results, compare(results), results.gold(gold))
+    warnings, in_order = (
+        warnings_of(results, compare(results), results.gold(gold)),
+        ordered.found(results),
+    )
+    return warnings if in_order is None else [*warnings, in_order]
 
 
 def of_fit(model: Model, counts: Pairs | None) -> list[str]:
     """Return what stands out after a fit, as :func:`findings` does, without another pass over the answers.
 
     That the answers show no label, or come from one worker, is left out: few say little, and many that agree by chance
-    have their own warning.
+    have their own warning. An order of the classes is no reason to warn.
 
     Parameters
     ----------
@@ -353,7 +358,8 @@ def summary(model: Model, answers: AnswersLike = None) -> str:
             f"Worth at most {panel.effective_sources:.1f} independent sources, of {panel.n_workers}"
         )
     lines += [f"! {sentence}" for sentence in warnings_of(results, panel)[:4]]
-    advice = None if shows_no_label(results) else ordered.hint(results)  # a finding gives it
+    # where there is no label, a finding gives the hint
+    advice = ordered.found(results) or (None if shows_no_label(results) else ordered.hint(results))
     return "\n".join(lines if advice is None else [*lines, advice])
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data.index import numbers_in_text
 from deem_crowd.exceptions import DataError, first_few
 from deem_crowd.insight.agreement import has_order
 from deem_crowd.insight.results import AnswersLike, Model, Results, is_deem, results_of
+from deem_crowd.selection.candidates import IN_ORDER, SAYS_ORDER
+
+FOUND = "The answers put the classes in an order:"
 
 
 def median_labels(model: Model, answers: AnswersLike = None) -> pd.Series:
@@ -68,18 +73,56 @@ def _ordered(model: Model, answers: AnswersLike) -> Results:
     return results
 
 
+def found(results: Results) -> str | None:
+    """Return what to say where the default has found an order of the classes that nobody gave; else None."""
+    used = [one for one in results.candidates if one.name == IN_ORDER and one.weight > 0]
+    if not used:
+        return None
+    order, classes = used[0].why.rpartition(SAYS_ORDER)[2], results.answers.classes
+    if getattr(results.model, "label_names", None) == "own":  # its numbers follow from the fit
+        return f"{FOUND} {order}, and the fit uses it. If they have none, fit with ordered=False."
+    numbers = _numbers(classes)
+    other, scale = "", f"ratings, {_as_ratings(classes)}"
+    if numbers is None:
+        scale = (
+            "steps of a scale, pass an ordered categorical, and see median_ and mean_: "
+            f"df['label'] = pd.Categorical(df['label'], [{order}], ordered=True)"
+        )
+    else:
+        rising = classes.take(np.argsort(numbers))
+        if order not in (first_few(rising, 99), first_few(rising[::-1], 99)):
+            other = ", which is not that of the numbers"
+    return f"{FOUND} {order}{other}, and the fit uses it. If they are {scale}; if not, fit with ordered=False."
+
+
+def _numbers(classes: pd.Index) -> npt.NDArray[np.float64] | None:
+    """Return the numbers that classes are, or stand for as texts; None if they are names."""
+    if has_order(classes):
+        return classes.to_numpy(np.float64)
+    return numbers_in_text(classes)
+
+
+def _as_ratings(classes: pd.Index) -> str:
+    """Return how to say that classes that are numbers, or texts of numbers, have an order."""
+    text = "" if has_order(classes) else "df['label'] = pd.to_numeric(df['label']), "
+    return f"{text}fit with ordered=True, and see median_ and mean_"
+
+
 def hint(results: Results) -> str | None:
-    """Return what to try where labels are numbers, which may be ratings, and no order was asked for; else None.
+    """Return what to try where labels are numbers, which may be ratings, and no order was asked for or seen; else None.
 
     The answers do not always show whether numbers are ratings or names of classes (``selection/class_order.py``), and
     only classes that are said to be ordered have a median and a mean.
     """
     classes = results.answers.classes
     asked = results.model.get_params().get("ordered")
-    if asked is not None or len(classes) < 3 or isinstance(classes, pd.CategoricalIndex):
+    if (
+        asked is not None
+        or found(results)
+        or len(classes) < 3
+        or isinstance(classes, pd.CategoricalIndex)
+    ):
         return None
-    if not has_order(classes) or is_deem(results.model):
+    if _numbers(classes) is None or is_deem(results.model):
         return None
-    return (
-        "Labels are numbers: if they are ratings, fit with ordered=True, and see median_ and mean_"
-    )
+    return f"Labels are numbers: if they are ratings, {_as_ratings(classes)}"

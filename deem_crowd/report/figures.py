@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def draw(title: str, caption: str, plot: Callable[..., Any], *args: Any, **optio
         "legend.facecolor": "none",
         "text.parse_math": False,
     }
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        # texts stay texts, which the reader's browser draws with fonts of its own
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         mpl.rcdefaults()  # a page looks alike whatever style the caller has set
         mpl.rcParams.update(style)
         sheet = Sheet(figsize=size, layout="constrained")

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from deem_crowd import __version__, plots
 from deem_crowd.exceptions import counted
-from deem_crowd.insight.agreement import has_order
+from deem_crowd.insight import ordered
+from deem_crowd.insight.agreement import by_value, has_order
 from deem_crowd.insight.coefficients import panel_coefficients, vote_patterns
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.findings import (
@@ -174,10 +175,11 @@ def _kept(results: Results, truth: IntArray | None) -> Table:
 def _panel_agreement(results: Results) -> str:
     if results.answers.is_soft:
         return ""
-    patterns = vote_patterns(results.answers)
+    answers, numbers = by_value(results.answers)
+    patterns = vote_patterns(answers)
     if not patterns.n_tasks:
         return "No task has two answers, so that nothing is known of how far workers agree."
-    ordered = has_order(results.answers.classes)
+    ordered = numbers is not None or has_order(answers.classes)
     coefficients = panel_coefficients(patterns, ordered, 200, 0.95, np.random.default_rng(0))
     alpha = coefficients["alpha_nominal"]
     if not np.isfinite(alpha.value):
@@ -287,6 +289,8 @@ def classes(results: Results) -> Section:
         sentences.append(
             "None: no class gets a tenth or more of the answers to tasks with another label."
         )
+    if advice := ordered.found(results) or ordered.hint(results):
+        sentences.append(advice if advice.endswith(".") else f"{advice}.")
     figures = drawn(
         "Confusion of all workers",
         "Rows are answers, columns true labels; each column sums to 1. These are the workers' tables, which allow for "

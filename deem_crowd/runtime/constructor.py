@@ -38,7 +38,9 @@ class ConstructorParameters:
         """
         for name in params:
             if name not in self.get_params():
-                raise ParameterError(f"{type(self).__name__} has no parameter {name!r}.")
+                raise ParameterError(
+                    f"{type(self).__name__} has no parameter {name!r}. It has: {', '.join(self.get_params())}."
+                )
         self.__dict__.update(params)
         return self
 

@@ -27,6 +27,9 @@ VOTES = "the votes"
 COMMON = "one skill for all workers"
 OWN = "one skill a worker, averaged over its prior"
 
+SAYS_ORDER = "; order: "
+"""Before the order of the classes, in the reason of tables in an order."""
+
 GROUPED = "as the groups say that were given"
 """In the reason of a candidate, chosen or left out, where sources count less for that."""
 

@@ -137,7 +137,7 @@ def select(
         return selected
     order = class_order.named(steps, answers.classes)
     described = [
-        replace(one, why=f"{one.why}; order: {order}") if one.name == rows.IN_ORDER else one
+        replace(one, why=f"{one.why}{rows.SAYS_ORDER}{order}") if one.name == rows.IN_ORDER else one
         for one in selected.candidates
     ]
     return replace(selected, candidates=described)

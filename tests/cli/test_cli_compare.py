@@ -112,3 +112,16 @@ def test_what_reading_said_is_not_said_again_by_each_method(folder: Path) -> Non
     frame.to_csv("answers.csv", index=False)
     result = call("compare", "answers.csv", "--methods", "deem,mv")
     assert result.stderr.count("may stand for a missing answer") == 1
+
+
+def test_gold_that_goes_by_other_names_is_pointed_out(folder: Path) -> None:
+    gold = pd.DataFrame({"task": list(TRUTH), "label": list(TRUTH.values())})
+    (folder / "gold.csv").write_text(csv(gold))
+    names = sorted(gold["label"].unique())
+    other = dict(zip(names, names[1:] + names[:1], strict=True))
+    (folder / "other.csv").write_text(csv(gold.assign(label=gold["label"].map(other))))
+    line = ("compare", "answers.csv", "--methods", "mv", "--gold")
+    said = " ".join(call(*line, "other.csv").stderr.split())
+    assert "mv: gold seems to call the classes otherwise: 0 % of its labels are right" in said
+    assert "100 % if each class is renamed" in said
+    assert "otherwise" not in call(*line, "gold.csv").stderr

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unnamed_sources import accuracy, renamed, sources
 
-from deem_crowd import DEEM
+from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.clustering import align_sources
 from deem_crowd.exceptions import DataError, ParameterError
 
@@ -64,3 +64,29 @@ def test_what_cannot_be_aligned_is_said() -> None:
         align_sources(pd.DataFrame({"task": [1, 1], "worker": ["a", "b"], "label": [0, 1]}), "zoe")
     with pytest.raises(DataError, match="no answers"):
         align_sources(pd.DataFrame({"task": [], "worker": [], "label": []}))
+
+
+def test_aligned_answers_have_the_classes_of_the_reference() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(3, size=80)
+    words = ["cat dog fox kitten", "chat chien renard", "Katze Hund Fuchs"]
+    own = [np.array(text.split()) for text in words]
+    said = {f"s{i}": names[truth] for i, names in enumerate(own)}
+    said["s0"] = np.where(
+        rng.random(80) < 0.2, np.where(truth == 0, "kitten", said["s0"]), said["s0"]
+    )
+    frame = pd.DataFrame(said).rename_axis("image")
+    aligned = align_sources(frame, reference="s1")
+    assert aligned.answers.classes.tolist() == sorted(own[1])
+    rows = aligned.answers.to_frame()
+    for (worker, task), label in rows.set_index(["worker", "task"])["label"].items():
+        assert label == aligned.mapping.loc[(worker, frame.loc[task, worker]), "name"]
+    assert DEEMAggregator().fit(aligned.answers).probas_.shape == (80, 3)
+
+
+def test_numbers_stay_the_classes_that_they_name() -> None:
+    matrix = np.array([[0, 0, 3], [2, 2, 1], [0, 0, 3], [2, 2, 0], [2, 2, 4], [0, 0, 3]])
+    aligned = align_sources(matrix, reference=0)
+    assert aligned.answers.classes.tolist() == [0, 1, 2]
+    assert set(aligned.mapping["name"]) == {0, 2}
+    assert DEEM(n_classes=3).fit(aligned.answers).labels_.tolist() == [0, 2, 0, 2, 2, 0]

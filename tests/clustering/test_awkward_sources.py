@@ -90,3 +90,8 @@ def test_sources_with_one_name_are_no_reference() -> None:
     alone, together = align_sources(private), align_sources(beside)
     assert together.reference == alone.reference
     assert together.mapping["name"].nunique() == 4
+
+
+def test_a_parameter_that_is_none_comes_with_those_that_are() -> None:
+    with pytest.raises(ParameterError, match="has no parameter 'k'. It has: n_classes, n_starts, "):
+        ClusteringAggregator().set_params(k=3)

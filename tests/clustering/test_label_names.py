@@ -160,3 +160,18 @@ def test_what_is_refused() -> None:
     assert DEEM().fit(np.array([[0, 0, 1], [1, 1, 1], [0, 0, 0]])).mapping_ is None
     with pytest.raises(AttributeError, match="after fit"):
         _ = DEEM().mapping_
+
+
+def test_classes_that_the_fit_has_numbered_are_no_ratings() -> None:
+    rng = np.random.default_rng(0)
+    truth, bias = rng.integers(4, size=200), rng.normal(0, 0.4, 6)
+    rated = np.rint(truth[:, None] + bias + rng.normal(0, 0.8, (200, 6))).clip(0, 3).astype(int)
+    model = DEEM(n_classes=4).fit(rated)
+    assert "If they are ratings, fit with ordered=True" in model.summary()
+    model.label_names = "own"  # as if it had been fitted so, which takes longer
+    said = model.summary().splitlines()[-1]
+    assert said.startswith("The answers put the classes in an order: ")
+    assert said.endswith(", and the fit uses it. If they have none, fit with ordered=False.")
+    model.ordered = True
+    with pytest.raises(ParameterError, match=r"ordered=True .*label_names='own'.* Pass gold="):
+        model.fit(rated)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import shlex
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,11 +76,37 @@ def test_a_label_that_nobody_gave_is_a_warning(answers: Path) -> None:
     assert "no answer has the label 'unsur' of --abstain. Labels given: " in done.stderr
 
 
-@pytest.mark.parametrize("word", ["Unsure", "Don’t know", "skip", "escalate", "can't tell"])
+@pytest.mark.parametrize(
+    "word", ["Unsure", "Don’t know", "skip", "escalate", "can't tell", "Not applicable", "n.a."]
+)
 def test_words_that_leave_it_to_others_raise_a_warning(word: str) -> None:
     frame = FRAME.assign(label=FRAME["label"].mask(ESCALATED, word))
     with pytest.warns(DataWarning, match=r"1 label \(.*\) may stand for a missing answer"):
         Answers.from_frame(frame)
+
+
+@pytest.mark.parametrize("word", ["weiß nicht", "不適用", "other"])
+@pytest.mark.parametrize("number", [str, float, "{:.1f}".format])
+def test_a_word_among_numbers_raises_a_warning(word: str, number: Any) -> None:
+    """In any language: a scale has no step that is called by a word."""
+    codes = [number(1 + (n + w) % 5) if n % 7 else word for n in range(40) for w in range(4)]
+    with pytest.warns(DataWarning, match=rf"1 label \('{word}'\) may stand for a missing answer"):
+        Answers.from_frame(FRAME.iloc[:160].assign(label=codes))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["1", "2", "dog"],
+        ["1 (worst)", "2", "3", "4", "5 (best)"],
+        ["1", "2", "3", "a", "b", "c"],
+        ["1", "2", "3", "q4"],
+    ],
+)
+def test_words_that_may_be_classes_raise_none(labels: list[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        Answers.from_frame(FRAME.assign(label=[labels[i % len(labels)] for i in range(len(FRAME))]))
 
 
 @pytest.mark.parametrize("code", ["-1", "99"])

@@ -191,7 +191,7 @@ def test_more_processes_than_rows_and_an_output_that_is_there(tmp_path) -> None:
     found = [len(pd.read_parquet(path)) for path in sorted((tmp_path / "out").glob("labels-*"))]
     assert sorted(found) == [0, 1]
     output = forked(1, tmp_path, "in", "--output", "out", status_ok=False)
-    assert "out is there already" in output
+    assert "out is there already: remove it, or name another folder" in output
 
 
 DIES = textwrap.dedent("""
@@ -312,4 +312,13 @@ def test_without_torchrun_it_says_how(tmp_path) -> None:
 
 def test_a_timeout_without_end_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="timeout=inf is no number of seconds"):
-        command.main([], Path("out"), timeout=float("inf"))
+        command.main([], "out", timeout=float("inf"))
+
+
+def test_options_that_nothing_would_come_of_are_refused() -> None:
+    for options in ({"subtypes": 2}, {"tol": 1e-3}):
+        with pytest.raises(typer.BadParameter, match="has a part with --plain only"):
+            command.main([], "out", **options)
+    for folder in (".", "..", "/"):
+        with pytest.raises(typer.BadParameter, match="is no folder that can be made"):
+            command.main([], folder)

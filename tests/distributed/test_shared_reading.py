@@ -91,7 +91,7 @@ def test_a_column_that_one_file_lacks_or_has_of_another_type(tmp_path) -> None:
     kind, words = refused(tmp_path, paths)
     assert kind is DataError
     assert "1.parquet: column 'worker' is int64, and was" in words
-    rows.drop(columns="label").to_parquet(paths[1], index=False)
+    rows.drop(columns="label").assign(note="").to_parquet(paths[1], index=False)
     kind, words = refused(tmp_path, paths)
     assert kind is MissingColumnError
-    assert "1.parquet: column 'label' is missing" in words
+    assert "1.parquet: column 'label' is missing; found 'task', 'worker', 'note'." in words

@@ -10,7 +10,7 @@ import pytest
 from crowd_of_five import FRAME, fitted
 
 from deem_crowd import DEEMAggregator
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import DataError, ParameterError
 
 __all__ = ["fitted"]
 
@@ -104,3 +104,52 @@ def test_partial_fit_needs_what_it_has_seen(fitted) -> None:
     model.fit(FRAME)
     with pytest.raises(ParameterError, match="keep no answers"):
         model.partial_fit(FRAME)
+
+
+def numbered(first: int, last: int) -> pd.DataFrame:
+    rng = np.random.default_rng(first)
+    task, worker = np.repeat(np.arange(first, last), 3), np.tile(np.arange(3), last - first)
+    label = np.where(rng.random(len(task)) < 0.8, task % 3, rng.integers(3, size=len(task)))
+    return pd.DataFrame({"task": task, "worker": worker, "label": label})
+
+
+NOTHING = numbered(0, 0)
+
+
+def test_known_labels_are_corrected_and_taken_back_by_later_calls() -> None:
+    first = numbered(0, 60)
+    model = DEEMAggregator().partial_fit(first, gold={1: 2, 4: 0, 90: 1})
+    with pytest.warns(match="without answers"):
+        model.partial_fit(NOTHING, gold={1: 0, 7: None})
+    assert model.labels_[[1, 4]].tolist() == [0, 0]
+    same = DEEMAggregator().fit(first, gold={1: 0, 4: 0})
+    pd.testing.assert_frame_equal(model.probas_, same.probas_, atol=1e-2)
+    with pytest.warns(match="gold takes back the known label of 2 tasks: 4, 90"):
+        model.partial_fit(NOTHING, gold=pd.Series({4: None, 90: None, 5: None}, dtype=object))
+    assert model.labels_[1] == 0
+    assert model.probas_.loc[4].max() < 1
+    for label in (2, 1, 0):  # what is remembered does not grow with the calls
+        model.partial_fit(NOTHING, gold={1: label})
+    assert len(model.__dict__["_memory"].known) == 1
+
+
+def test_known_labels_that_may_not_change_are_refused_by_name() -> None:
+    model = DEEMAggregator(duplicates="error").partial_fit(numbered(0, 20), gold={1: 2})
+    before = copy.copy(model.probas_)
+    model.partial_fit(NOTHING, gold={1: 2, 3: 1})
+    with pytest.raises(
+        DataError, match="gold changes the known label of 1 task: 1. .*duplicates='last'"
+    ):
+        model.partial_fit(NOTHING, gold={1: 0, 5: 0})
+    assert model.labels_[1] == 2
+    assert before.loc[1].tolist() == model.probas_.loc[1].tolist()
+    first = DEEMAggregator(duplicates="first").partial_fit(numbered(0, 20), gold={1: 2})
+    assert first.partial_fit(NOTHING, gold={1: 0, 3: 1}).labels_[[1, 3]].tolist() == [2, 1]
+
+
+def test_a_label_that_is_known_before_its_answers_counts_once_they_come() -> None:
+    model = DEEMAggregator()
+    with pytest.warns(match="1 task without answers here .900.: ignored until it has some"):
+        model.partial_fit(numbered(0, 200), gold={900: 2})
+    model.partial_fit(pd.DataFrame({"task": [900, 900], "worker": [0, 1], "label": [1, 1]}))
+    assert model.labels_[900] == 2

@@ -43,7 +43,7 @@ def test_alpha_is_that_of_the_library(matrix) -> None:
         return
     result = agreement(long(matrix), n_resamples=0)
     data = np.where(matrix < 0, np.nan, matrix).T
-    for level in ("nominal", "ordinal"):
+    for level in ("nominal", "ordinal", "interval"):
         expected = library.alpha(reliability_data=data, level_of_measurement=level)
         assert getattr(result, f"alpha_{level}").value == pytest.approx(expected, abs=1e-9)
 
@@ -163,7 +163,58 @@ def test_an_order_is_taken_from_the_labels_or_from_the_caller() -> None:
     )
     same = agreement(ordered, n_resamples=0).alpha_ordinal.value
     assert same == agreement(df, n_resamples=0).alpha_ordinal.value
-    assert np.isfinite(agreement(words, ordered=True, n_resamples=0).alpha_ordinal.value)
+    assert np.isnan(agreement(ordered, n_resamples=0).alpha_interval.value)
+    assert np.isnan(agreement(df, ordered=False, n_resamples=0).alpha_interval.value)
+    with pytest.raises(
+        DataError, match="ordered=True needs labels with an order, and these are names"
+    ):
+        agreement(words, ordered=True)  # in the alphabet they have another order
+
+
+@pytest.mark.parametrize("written", ["{}", "{:.1f}", "{:+.0e}"])
+def test_numbers_that_are_text_go_by_their_values(written, tmp_path) -> None:
+    """As half points in a file are, which come back as they were written."""
+    df = long(np.random.default_rng(2).integers(3, size=(50, 3)))
+    numbers = df["label"].map({0: 5, 1: 20, 2: 100})
+    expected = agreement(df.assign(label=numbers), n_resamples=20)
+    text = df.assign(label=numbers.map(written.format))
+    text.to_csv(tmp_path / "ratings.csv", index=False)
+    for found in (
+        agreement(text, n_resamples=20),
+        agreement(text, ordered=True, n_resamples=20),
+        agreement(tmp_path / "ratings.csv", n_resamples=20),
+    ):
+        for name in ("alpha_nominal", "alpha_ordinal", "alpha_interval", "fleiss_kappa"):
+            assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-12)
+        weighted = found.pairs["weighted_kappa"].to_numpy()
+        np.testing.assert_allclose(weighted, expected.pairs["weighted_kappa"].to_numpy())
+    assert np.isnan(agreement(text, ordered=False, n_resamples=0).alpha_ordinal.value)
+
+
+def test_the_example_that_krippendorff_computes() -> None:
+    """Computing Krippendorff's Alpha-Reliability (2011), section D: four observers, twelve units."""
+    nan = np.nan
+    said = pd.DataFrame(
+        {
+            "A": [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
+            "B": [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
+            "C": [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
+            "D": [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
+        }
+    )
+    found = agreement(said.rename_axis(index="task", columns="worker"), n_resamples=50)
+    assert found.alpha_nominal.value == pytest.approx(0.743, abs=5e-4)
+    assert found.alpha_ordinal.value == pytest.approx(0.815, abs=5e-4)
+    assert found.alpha_interval.value == pytest.approx(0.849, abs=5e-4)
+    assert found.alpha_interval.low < found.alpha_interval.value < found.alpha_interval.high
+    assert "interval" in repr(found)
+
+
+def test_answers_that_are_all_the_same_define_no_coefficient() -> None:
+    found = agreement(long(np.ones((9, 3), dtype=int)))
+    assert np.isnan([found.alpha_nominal.value, found.fleiss_kappa.value]).all()
+    assert "all answers are the same, so that no coefficient is defined" in repr(found)
+    assert "same" not in repr(agreement(long(np.arange(9).reshape(3, 3) % 2)))
 
 
 def test_weighted_kappa_is_there_where_classes_have_an_order() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from deem_crowd import DEEM, DataError, DEEMAggregator, plots
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.insight import reliability
+from deem_crowd.report.figures import draw
 from deem_crowd.report.page import isolated as page_isolated
 from deem_crowd.report.page import write_report
 
@@ -55,6 +57,13 @@ def test_it_fetches_and_runs_nothing(written) -> None:
                 assert value.startswith("#"), (tag, value)
     assert not re.search(r"url\((?!#)", text.replace('"', "").replace("'", ""))
     assert "@import" not in text
+
+
+def test_names_that_no_font_has_here_are_left_to_the_browser() -> None:
+    model = DEEMAggregator().fit(crowd(seed=0, n=40)[0].replace({"w1": "山田"}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "山田" in draw("Skills", "Of workers.", plots.skills, model).svg
 
 
 def test_headings_and_pictures_have_texts(written) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.exceptions import DataError, DataWarning, FindingsWarning, first_few
+from deem_crowd.insight.reliability import wilson
 from deem_crowd.plugins import contract, registry
 from deem_crowd_benchmarks.running import measures
 from deem_crowd_benchmarks.sets.scorable import scorable
@@ -99,7 +100,8 @@ def _run(
                 method, returned.labels, returned.probas, seconds, *_scores(returned, gold)
             )
             against = "" if gold is None else returned.against_probabilities()  # which scores go by
-            for said in filter(None, (returned.open(), against)):
+            other = "" if gold is None else _other_names(returned.labels, gold)
+            for said in filter(None, (returned.open(), against, other)):
                 warnings.warn(said, DataWarning, stacklevel=1)
         except KeyboardInterrupt:
             raise
@@ -142,6 +144,21 @@ def _scores(
         return np.nan, np.nan, np.nan
     loss = None if returned.probas is None else measures.log_loss(returned.probas, gold)
     return float(hits.mean()), loss, float(answered.mean())
+
+
+def _other_names(labels: pd.Series, gold: pd.Series) -> str:
+    """Return what to say where fewer labels are right than by guessing, and most are if the classes are renamed."""
+    known = gold.reindex(labels.index).dropna()
+    said = measures.of_labels(labels, gold)
+    right, renamed = said["label_accuracy"], said["clustering_accuracy"]
+    _, most = wilson(right * len(known), len(known))
+    if not (most < 1 / known.nunique() and renamed > 0.5):
+        return ""
+    return (
+        f"gold seems to call the classes otherwise: {100 * right:.0f} % of its labels are right by their names, and "
+        f"{100 * renamed:.0f} % if each class is renamed to the one of gold that fits best. Sources without common "
+        "names have to be compared so; else give gold the names of the answers."
+    )
 
 
 def matters(category: type[Warning]) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data import gold as known_labels
 from deem_crowd.data.answers import Answers, Duplicates
 from deem_crowd.data.places import Places
 from deem_crowd.exceptions import ParameterError
@@ -208,8 +209,7 @@ class Memory:
         self, new: Answers, known: pd.DataFrame | None, duplicates: Duplicates
     ) -> Memory:
         """Return this and more; labels are known by (task, label) pairs."""
-        frames = [frame for frame in (self.known, known) if frame is not None]
-        together = pd.concat(frames, ignore_index=True) if frames else None
+        together = known_labels.followed(self.known, known, duplicates)
         added = self.plus(new) if self.pieces else None
         if added is not None:  # all are put in order once
             return Memory(added[0].answers, together)
