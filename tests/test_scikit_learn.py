@@ -90,6 +90,14 @@ def test_the_score_takes_features() -> None:
     assert right > model.score(few, Y)
 
 
+def test_stacked_probabilities_are_told_how_to_become_labels() -> None:
+    stack = StackingClassifier(
+        [("tree", DecisionTreeClassifier(min_samples_leaf=20))], DEEM(), cv=3
+    )
+    with pytest.raises(DataError, match="StackingClassifier stack_method='predict'"):
+        stack.fit(X, Y)
+
+
 OTHER_Y = "y there is unrelated to X; here y are the true classes of the tasks that X answers"
 EXPECTED_FAILURES = {
     "check_classifiers_classes": OTHER_Y,
