@@ -222,7 +222,8 @@ def _dumped(value: Any) -> bytes:
         ) from error
     if strangers := _strangers(data):
         raise UnsupportedError(
-            f"it has parts that would have to be trusted when read: {first_few(strangers)}. A pickle of the model holds it."
+            f"it has parts that would have to be trusted when read: {first_few(strangers)}. "
+            "A pickle of the model holds it."
         )
     return data
 
