@@ -92,7 +92,7 @@ def first_few(values: Iterable[Any], limit: int = 5) -> str:
         if len(shown) == limit:
             shown.append("…")
             break
-        item = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
+        item = value.item() if getattr(value, "ndim", None) == 0 else value
         text = repr(item)
         shown.append(text if len(text) <= 60 else text[:57] + "…" + text[-1])
     return ", ".join(shown)

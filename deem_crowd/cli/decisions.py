@@ -90,6 +90,10 @@ def next_(
     per_worker_limit: Annotated[
         int | None, typer.Option(min=1, help="With --pairs: the most tasks for one worker.")
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(help="With --pairs: who can be asked: column worker. All if omitted."),
+    ] = None,
     costs: Annotated[
         str | None,
         typer.Option(
@@ -110,17 +114,16 @@ def next_(
     Columns task, label (the present one), confidence, score, expected_gain (by how much one more answer raises the
     chance that the label is right); with --pairs also worker.
     """
-    if per_worker_limit is not None and not pairs:
-        raise typer.BadParameter(
-            "no worker is chosen without --pairs", param_hint="--per-worker-limit"
-        )
+    for option, given in (("--per-worker-limit", per_worker_limit), ("--workers", workers)):
+        if given is not None and not pairs:
+            raise typer.BadParameter("no worker is chosen without --pairs", param_hint=option)
     settings = _Settings(asked, output, gold, parameters)
-    settings.check(costs=costs, exclude=exclude, unanswered=unanswered)
+    settings.check(costs=costs, exclude=exclude, unanswered=unanswered, workers=workers)
     aggregator = settings.fitted()
     options: dict[str, Any] = {
         "per_task_limit": per_task_limit,
-        "exclude": settings.tasks(exclude),
-        "unanswered": settings.tasks(unanswered),
+        "exclude": settings.listed(exclude),
+        "unanswered": settings.listed(unanswered),
     }
     what = "worker" if pairs else "task"
     with _usage("--costs"):
@@ -134,6 +137,8 @@ def next_(
     with _usage("--strategy"):
         if pairs:
             options["per_worker_limit"] = per_worker_limit
+            if workers is not None:
+                options["workers"] = settings.listed(workers, "worker")
             chosen = strategy or Strategy.expected_information
             table = aggregator.next_pairs(number, chosen.value, **options)
         else:
@@ -278,11 +283,11 @@ class _Settings:
             self.known = known.known_labels(self.gold, self.reading, read, learn=learn)
         return model.fitted(settled, self.known if learn else None, self.parameters)
 
-    def tasks(self, path: str | None) -> list[Any]:
-        """Return the ids in the column ``task`` of a file; none of no file."""
+    def listed(self, path: str | None, what: str = "task") -> list[Any]:
+        """Return the ids in the column ``task``, or another, of a file; none of no file."""
         if path is None:
             return []
-        return intake.read_ids(path, self.reading, ["task"], self.ids)["task"].tolist()
+        return intake.read_ids(path, self.reading, [what], self.ids)[what].tolist()
 
     def labels(self, path: str) -> pd.Series:
         """Return the labels in a file, index task."""

@@ -84,6 +84,10 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         "give column 'task' the ids of the answers",
     ),
     (
+        r"classifier_ predicts labels for them",
+        "--save-classifier FILE.skops keeps a classifier that labels them",
+    ),
+    (
         r"Encode such columns, e\.g\. by pd\.get_dummies",
         "Write such columns as numbers in the file, decimals with a point",
     ),

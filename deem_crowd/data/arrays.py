@@ -209,8 +209,8 @@ def whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:
         bad = array != np.floor(array)
         if bad.any():
             raise DataError(
-                f"{_entries(bad)} not whole: {first_few(array[bad])} ({_cells(bad)}). "
-                "Labels are 0..K-1; for probabilities pass shape (tasks, classes, workers)."
+                f"{_entries(bad)} not whole: {first_few(array[bad])} ({_cells(bad)}). Labels are 0..K-1; for "
+                "probabilities pass shape (tasks, classes, workers), to a StackingClassifier stack_method='predict'."
             )
         bad = np.abs(array) > 2**31
         if bad.any():

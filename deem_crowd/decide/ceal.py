@@ -167,7 +167,7 @@ class CEAL(ConstructorParameters):
 
         Parameters
         ----------
-        X : shape (N, P)
+        X : array or sparse matrix, shape (N, P)
         oracle : callable, Series, mapping, or array of shape (N,)
             Gives the label of a row of X; None where it cannot say. It is called once for a row.
         truth : shape (N,), optional
@@ -184,20 +184,21 @@ class CEAL(ConstructorParameters):
         ParameterError, FormError
         """
         self._check()
-        features = np.asarray(X)
+        features = checks.matrix(X)
         if features.ndim != 2:
             raise FormError(f"X has shape {features.shape}; needed is (N, number of features).")
-        rated = _checked(len(features), truth, test)
-        asker = Oracle(by_row(oracle, len(features)), record=record)
+        n = features.shape[0]
+        rated = _checked(n, truth, test)
+        asker = Oracle(by_row(oracle, n), record=record, tasks=range(n))
         rng = checks.generator(self.random_state)
         deltas = thresholds(self.delta0, self.decay, self.rounds + 1, self.schedule)
-        asked = rng.permutation(len(features))[: self.n_initial].tolist()
+        asked = rng.permutation(n)[: self.n_initial].tolist()
         said = asker.ask(asked)
         model = self._trained(features, said, {})
         rows = [self._row(0, deltas[0], len(said), said, {}, model, *rated)]
         warned = False
         for step in range(1, self.rounds + 1):
-            pool = np.setdiff1d(np.arange(len(features)), asked)
+            pool = np.setdiff1d(np.arange(n), asked)
             if not len(pool):
                 break
             posterior = pd.DataFrame(model.predict_proba(features[pool]), index=pool)
@@ -334,5 +335,5 @@ def _checked(n: int, truth: Any, test: Any) -> tuple[Any, Any]:
     if test is not None:
         if not isinstance(test, (tuple, list)) or len(test) != 2 or len(test[0]) != len(test[1]):
             raise FormError("test must be a pair (X, y) with one label a row of X.")
-        test = np.asarray(test[0]), np.asarray(test[1])
+        test = checks.matrix(test[0]), np.asarray(test[1])
     return truth, test

@@ -168,3 +168,12 @@ def classifier(name: str, value: Any, *methods: str) -> None:
         raise ParameterError(
             f"{name} must be a scikit-learn classifier; a {type(value).__name__} has no {' and no '.join(absent)}."
         )
+
+
+def matrix(features: Any) -> Any:
+    """Return features as an array, or as a CSR array where they are sparse."""
+    if not hasattr(features, "tocsr"):
+        return np.asarray(features)
+    from scipy import sparse
+
+    return sparse.csr_array(features)

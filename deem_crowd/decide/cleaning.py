@@ -115,7 +115,7 @@ def clean(
             DataWarning,
         )
     given = read_answers(answers, agg)
-    asker = Oracle(oracle, consensus.classes, record)
+    asker = Oracle(oracle, consensus.classes, record, consensus.tasks)
     asked: dict[Hashable, Any] = {}
     settled = set(consensus.tasks[consensus.posterior.max(axis=1, initial=0.0) >= 1.0])
     rows: list[dict[str, float]] = []

@@ -28,6 +28,10 @@ def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
     FormError, DataError
         For another shape, tasks without a row or with two, or values that are not finite.
     """
+    if hasattr(features, "tocsr"):
+        raise FormError(
+            "features are sparse: pass features.toarray(), or fewer columns, such as those of TruncatedSVD."
+        )
     features = in_pandas(features, tasks)
     if isinstance(features, pd.DataFrame):
         if "task" in features.columns:
@@ -42,7 +46,7 @@ def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
         if len(absent):
             raise DataError(
                 f"features have no row for {len(absent)} of {counted(len(tasks), 'task')}: "
-                f"{first_few(tasks.take(absent))}."
+                f"{first_few(tasks.take(absent))}. Give them a row, or leave features out."
             )
         features = features.iloc[place]
     try:

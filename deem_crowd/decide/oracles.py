@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, MutableMapping
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from typing import Any
 
 import numpy as np
@@ -37,6 +45,8 @@ class Oracle:
     record : dict, optional
         What was said already; every answer is written into it as soon as it is given, so that it holds them even if
         the program is interrupted.
+    tasks : collection, optional
+        All that it may be asked about. A Series or mapping has to hold one of them.
     """
 
     def __init__(
@@ -44,8 +54,10 @@ class Oracle:
         source: Callable[[Any], Any] | pd.Series | Mapping[Any, Any],
         labels: Collection[Hashable] | np.ndarray[Any, Any] | pd.Index | None = None,
         record: MutableMapping[Any, Any] | None = None,
+        tasks: Sequence[Any] | pd.Index | None = None,
     ) -> None:
         if isinstance(source, (pd.Series, Mapping)):
+            _require_shared(source, tasks)
             source = source.get
         if not callable(source):
             raise FormError(
@@ -82,7 +94,7 @@ class Oracle:
             label = self.source(task)
         except Exception as error:
             raise OracleError(
-                f"the oracle failed at task {task!r} ({type(error).__name__}: {error}). What it said before "
+                f"the oracle failed at task {first_few([task])} ({type(error).__name__}: {error}). What it said before "
                 f"({len(self.record)} answers) stands in the error's record.",
                 self.record,
             ) from error
@@ -93,8 +105,8 @@ class Oracle:
             if self.labels is not None:
                 what = f"none of the labels {first_few(sorted(self.labels, key=str), 10)}"
             raise OracleError(
-                f"the oracle said {first_few([label])} about task {task!r}, which is {what}. What it said before "
-                f"({len(self.record)} answers) stands in the error's record.",
+                f"the oracle said {first_few([label])} about task {first_few([task])}, which is {what}. What it said "
+                f"before ({len(self.record)} answers) stands in the error's record.",
                 self.record,
             )
         self.record[task] = label
@@ -108,6 +120,21 @@ class Oracle:
         except TypeError:  # a list, a dict, an array
             return False
         return self.labels is None or label in self.labels
+
+
+def _require_shared(
+    source: pd.Series | Mapping[Any, Any], tasks: Sequence[Any] | pd.Index | None
+) -> None:
+    """Raise :class:`DataError` if labels are about none of the tasks, as where ids have another dtype."""
+    if tasks is None or not len(tasks) or not len(source) or any(task in source for task in tasks):
+        return
+    said = "Give it the same ids"
+    if isinstance(tasks, range):
+        said = "Tasks are numbers of rows: where labels have their order, pass np.asarray(oracle)"
+    raise DataError(
+        f"oracle holds {counted(len(source), 'label')}, about none of the {counted(len(tasks), 'task')}: it knows "
+        f"{first_few(source.keys())}, and is asked about {first_few(tasks)}. {said}."
+    )
 
 
 def by_row(oracle: Any, n: int | None = None) -> Any:

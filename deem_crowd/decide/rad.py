@@ -133,7 +133,7 @@ class RAD(ConstructorParameters):
 
         Parameters
         ----------
-        X : shape (n, P)
+        X : array or sparse matrix, shape (n, P)
         y : shape (n,)
 
         Raises
@@ -161,7 +161,7 @@ class RAD(ConstructorParameters):
 
         Parameters
         ----------
-        X : shape (n, P)
+        X : array or sparse matrix, shape (n, P)
         y : shape (n,)
             The labels as they came.
         truth : shape (n,), optional
@@ -200,7 +200,7 @@ class RAD(ConstructorParameters):
         accepted[answered] = True
         before, old = self._accepted
         together = (
-            np.concatenate([before, features[accepted]]),
+            _stacked(before, features[accepted]),
             np.concatenate([old, labels[accepted]]),
         )
         row = {
@@ -320,9 +320,18 @@ def _against_truth(
     }
 
 
-def _pair(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    features, labels = np.asarray(X), np.asarray(y)
-    if features.ndim != 2 or labels.ndim != 1 or len(features) != len(labels):
+def _stacked(before: Any, features: Any) -> Any:
+    """Return rows above others, as CSR if any are sparse."""
+    if not (hasattr(before, "tocsr") or hasattr(features, "tocsr")):
+        return np.concatenate([before, features])
+    from scipy import sparse
+
+    return sparse.vstack([before, features], format="csr")
+
+
+def _pair(X: Any, y: npt.ArrayLike) -> tuple[Any, npt.NDArray[Any]]:
+    features, labels = checks.matrix(X), np.asarray(y)
+    if features.ndim != 2 or labels.ndim != 1 or features.shape[0] != len(labels):
         raise FormError(
             f"X has shape {features.shape} and y {labels.shape}; needed are (n, number of features) and (n,)."
         )

@@ -204,6 +204,7 @@ def add_features(
         known = torch.from_numpy(position[gold])
     design = make_design(compact, settings["device"], settings["dtype"], len(used))
     prior = np.maximum(model.priors[used], 1e-12)
+    names = np.asarray(pd.Index(np.asarray(labels)[used]).infer_objects())  # numbers as numbers
     with watched("features", "fits", settings["progress"]) as progress:
         learned = learn(
             compact,
@@ -218,6 +219,7 @@ def add_features(
             settings["regions"],
             one_sided.are_most(design.answers_named()),
             kept.of(model, answers.is_soft, settings["regions"] > 1),
+            names,
         )
     balance = shares(settings["class_balance"], answers.classes, used)
     without = learned is None or learned.reading == WITHOUT
@@ -233,7 +235,7 @@ def add_features(
         log_prior = np.log(learned.together.prior)
         model = _with_tables(model, answers, design, used, learned)
     made = FeatureModel(
-        classifier=learned.classifier(np.asarray(labels)[used]),
+        classifier=learned.classifier(names),
         use=f"{learned.reading}: {learned.why}",
         predictor=learned.predictor,
         scaling=learned.scaling,
@@ -341,8 +343,8 @@ def require(state: Mapping[str, Any]) -> FeatureModel:
     feature_model: FeatureModel | None = state.get(FEATURES)
     if feature_model is None:
         raise UnsupportedError(
-            "this model knows no features: it was fitted without, or its file holds no classifier. Call "
-            "fit(..., features=...), or leave features out."
+            "this model knows no features: it was fitted without, or with too little to learn a classifier from, or "
+            "its file holds no classifier. Call fit(..., features=...), or leave features out."
         )
     return feature_model
 

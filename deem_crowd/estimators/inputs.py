@@ -6,12 +6,14 @@ import os
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import nested
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.wide import is_frame, is_long
-from deem_crowd.exceptions import DataWarning, ParameterError, first_few
+from deem_crowd.exceptions import DataWarning, FormError, ParameterError, first_few
 from deem_crowd.runtime.warning import warn
 
 ANY = "any"
@@ -106,3 +108,20 @@ def adapted(data: Any, **options: Any) -> Answers:
 
     answers: Answers = get_adapter(ANY)(data, **options)
     return answers
+
+
+def task_weights(sample_weight: Any, n_tasks: int) -> npt.NDArray[np.float64]:
+    """Return the weights of N tasks, shape (N,); 1 each where none are given.
+
+    Raises
+    ------
+    FormError
+        If there is not one for each task.
+    """
+    if sample_weight is None:
+        return np.ones(n_tasks)
+    if np.shape(sample_weight) != (n_tasks,):
+        raise FormError(
+            f"sample_weight has shape {np.shape(sample_weight)}; needed is ({n_tasks},), one weight for each task."
+        )
+    return np.asarray(sample_weight, dtype=np.float64)

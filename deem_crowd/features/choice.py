@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from deem_crowd.features.folds import Folds, splits
 from deem_crowd.features.guard import clear
-from deem_crowd.features.learners import Learner, LogisticLearner, SklearnLearner, settled
+from deem_crowd.features.learners import Learner, LogisticLearner, settled
 from deem_crowd.features.neighbours import NeighbourLearner
+from deem_crowd.features.sklearn_learner import SklearnLearner
 
 FloatArray = npt.NDArray[np.float64]
 

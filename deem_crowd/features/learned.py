@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,14 +25,15 @@ from deem_crowd.features import (
     partitions,
 )
 from deem_crowd.features.beside import Kept
-from deem_crowd.features.learners import Learner, Predictor, SklearnLearner
+from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.logistic import moments
 from deem_crowd.features.regions import Regions, by_region
 from deem_crowd.features.rows import Rows
 from deem_crowd.features.scaling import Scaling
+from deem_crowd.features.sklearn_learner import SklearnLearner
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.runtime.progress import Progress
-from deem_crowd.runtime.warning import warn
+from deem_crowd.runtime.warning import said_once, warn
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -95,6 +97,7 @@ def learn(
     regions: int = 1,
     one_sided: bool = False,
     kept: Kept | None = None,
+    labels: Any = None,
 ) -> Learned | None:
     """Learn labels and a classifier together, where that is safe.
 
@@ -121,6 +124,8 @@ def learn(
         Whether most sources speak for one class; see :mod:`deem_crowd.selection.one_sided`.
     kept : Kept, optional
         Whether ``alone`` is kept fixed, and how it counts where it is.
+    labels : array, shape (K,), optional
+        What ``classifier`` calls the classes; 0..K-1 if omitted.
 
     Returns
     -------
@@ -134,7 +139,7 @@ def learn(
     """
     seed = int(random_state or 0)
 
-    given = None if classifier is None else _learner_of(classifier, seed)
+    given = None if classifier is None else _learner_of(classifier, seed, labels)
     lack = _lack(design, rows, gold)
     if lack is not None:
         warn(f"{lack}: the fit goes by the answers alone.", DataWarning)
@@ -149,7 +154,8 @@ def learn(
         if kept is not None and kept.unless_regional and not doubt.repeated(problem, alone):
             kept = replace(kept, why=None)
     small = rows.x.shape[0] * rows.x.shape[1] * design.n_classes < _ONE_THREAD_UP_TO
-    with threadpool_limits(1 if small else None), neighbours.remembered():
+    once = said_once() if given is not None else nullcontext()
+    with threadpool_limits(1 if small else None), neighbours.remembered(), once:
         learned = _chosen(
             answers,
             problem,
@@ -164,7 +170,7 @@ def learn(
     return replace(learned, regions=parts)
 
 
-def _learner_of(classifier: Any, seed: int) -> Learner:
+def _learner_of(classifier: Any, seed: int, labels: Any) -> Learner:
     """Return what trains copies of a caller's classifier.
 
     Raises
@@ -176,7 +182,7 @@ def _learner_of(classifier: Any, seed: int) -> Learner:
 
     if is_network(classifier):
         return NetworkLearner(classifier, seed)
-    return SklearnLearner(classifier, seed)
+    return SklearnLearner(classifier, seed, labels)
 
 
 def _chosen(

@@ -1,15 +1,17 @@
-"""Classifiers that learn from a posterior, with one interface: the built-in regression, and any of scikit-learn's."""
+"""Classifiers that learn from a posterior, with one interface, and the built-in regression."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import DeemCrowdError, ParameterError, counted, first_few
 from deem_crowd.features import folds, logistic, settling
 from deem_crowd.features.folds import Folds, splits
 from deem_crowd.features.logistic import Coefficients, Scaler, log_softmax
@@ -19,8 +21,6 @@ FloatArray = npt.NDArray[np.float64]
 
 _MOST_ASKED = 20_000
 """Rows from which a fifth of them chooses the penalty."""
-_RARE = 0.01
-"""Classes of a target that are less likely are not shown to a classifier of hard labels."""
 _LEAST_SHARE = 0.5
 """Rows added to each class before class shares are compared, so that none is zero."""
 _SMOOTHING = 1e-3
@@ -226,113 +226,61 @@ def regression(coef: FloatArray, intercept: FloatArray, labels: Any) -> Any:
 
 @dataclass
 class Foreign:
-    """A trained classifier of somebody else, whose classes are 0..K'-1."""
+    """A trained classifier of somebody else, whose classes are 0..K'-1, or have names, shape (K',)."""
 
     estimator: Any
     n_classes: int
+    labels: Any = None
 
     def log_proba(self, x: Any) -> FloatArray:
-        """Return log p(label | x), shape (N, K)."""
-        told = np.asarray(self.estimator.predict_proba(x), dtype=np.float64)
+        """Return log p(label | x), shape (N, K).
+
+        Raises
+        ------
+        ParameterError
+            If the classifier fails, or gives something other than probabilities.
+        """
+        with explained(self.estimator, x):
+            told = np.asarray(self.estimator.predict_proba(x), dtype=np.float64)
+        odd = told[~((told >= 0) & np.isfinite(told)).all(axis=1)]
+        if len(odd):
+            raise ParameterError(
+                f"classifier={type(self.estimator).__name__} gives no probabilities for {len(odd)} of "
+                f"{counted(len(told), 'task')} ({first_few(odd[0].tolist(), 3)} …). Features of unlike scales may be "
+                "why: make_pipeline(StandardScaler(), classifier). A network of skorch's that ends in logits needs "
+                "criterion=torch.nn.CrossEntropyLoss."
+            )
         proba = np.zeros((len(told), self.n_classes))
-        proba[:, np.asarray(self.estimator.classes_, dtype=np.int64)] = told
+        proba[:, _place(self.labels, self.estimator.classes_)] = told
         return np.asarray(np.log((1 - _SMOOTHING) * proba + _SMOOTHING / self.n_classes))
 
 
-class SklearnLearner:
-    """Any classifier with ``fit``, ``predict_proba`` and ``classes_``; fits are made on copies.
+def _place(labels: Any, classes: Any) -> npt.NDArray[np.int64]:
+    """Return which of the labels, 0..K'-1 if they have no names, the classes of an estimator are."""
+    if labels is None:
+        return np.asarray(classes, dtype=np.int64)
+    return np.asarray(pd.Index(labels).get_indexer(pd.Index(classes)), dtype=np.int64)
 
-    One that takes ``sample_weight`` sees each row once a class, weighted by the target; any other sees labels drawn
-    from the targets.
-    """
 
-    def __init__(self, estimator: Any, random_state: int = 0) -> None:
-        if isinstance(estimator, type):
-            raise ParameterError(
-                f"classifier={estimator.__name__} is a class: pass an object of it, such as {estimator.__name__}()."
-            )
-        for name in ("fit", "predict_proba", "get_params"):
-            if not hasattr(estimator, name):
-                raise ParameterError(
-                    f"classifier={type(estimator).__name__} has no {name}: pass a scikit-learn classifier with "
-                    "predict_proba, such as LogisticRegression() (for an SVC, SVC(probability=True))."
-                )
-        self.estimator, self._seed = estimator, random_state
-
-    def anew(self) -> Learner:
-        """See :class:`Learner`."""
-        return self
-
-    def again(self, passed: int = 0) -> Learner:
-        """See :class:`Learner`; there is nothing to choose."""
-        return self
-
-    def steady(self) -> Learner | None:
-        """See :class:`Learner`; there is nothing to choose."""
-        return None
-
-    def settle(
-        self, x: Any, targets: FloatArray, weights: FloatArray, fold: Folds, choose: bool = True
-    ) -> FloatArray | None:
-        """See :class:`Learner`; there is nothing to choose."""
-        return None
-
-    def fit(self, x: Any, targets: FloatArray, weights: FloatArray) -> Predictor:
-        """See :class:`Learner`."""
-        return Foreign(
-            self.fitted(x, targets, weights, np.arange(targets.shape[1])), targets.shape[1]
+@contextmanager
+def explained(estimator: Any, x: Any) -> Iterator[None]:
+    """Say of an error which classifier failed, and what may help."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if isinstance(error, DeemCrowdError):
+            raise
+        stored = "sparse " if hasattr(x, "tocsr") else ""
+        remedy = (
+            "If it takes no sparse features, pass features.toarray(), or another classifier."
+            if stored
+            else "Fit it by itself, to these features and the labels of a fit without features, to find out more."
         )
-
-    def public(
-        self,
-        predictor: Predictor,
-        scaling: Scaling,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        labels: Any,
-    ) -> Any:
-        """Return a copy of the estimator, fitted to the posterior."""
-        return self.fitted(x, targets, weights, np.asarray(labels))
-
-    def fitted(self, x: Any, targets: FloatArray, weights: FloatArray, labels: Any) -> Any:
-        """Return a fitted copy of the estimator whose classes are ``labels``, shape (K,)."""
-        from sklearn.base import clone
-
-        model = clone(self.estimator)
-        name = _weight_name(model)
-        if name is None:
-            rng = np.random.default_rng(self._seed)
-            rows = np.flatnonzero(weights > 0)
-            above = rng.random(len(rows))[:, None] > targets[rows].cumsum(axis=1)
-            drawn = np.minimum(above.sum(axis=1), targets.shape[1] - 1)
-            return _constant_if_one(model, drawn).fit(x[rows], labels[drawn])
-        share = np.where(targets >= _RARE, targets, 0.0) * weights[:, None]
-        rows, label = np.nonzero(share)
-        kept = _constant_if_one(model, label)
-        told = {name: share[rows, label]} if kept is model else {}
-        return kept.fit(x[rows], labels[label], **told)
-
-
-def _constant_if_one(model: Any, label: npt.NDArray[np.int64]) -> Any:
-    """Return the estimator, or one that always says the same where there is one class only: most learn nothing then."""
-    if len(label) and (label != label[0]).any():
-        return model
-    from sklearn.dummy import DummyClassifier
-
-    return DummyClassifier()
-
-
-def _weight_name(estimator: Any) -> str | None:
-    """Return how an estimator, or the last step of a pipeline, is handed weights of rows; None if it takes none."""
-    import inspect
-
-    if hasattr(estimator, "steps"):
-        last, step = estimator.steps[-1]
-        inner = _weight_name(step)
-        return None if inner is None else f"{last}__{inner}"
-    taken = inspect.signature(estimator.fit).parameters
-    return "sample_weight" if "sample_weight" in taken else None
+        name = getattr(estimator, "steps", [(None, estimator)])[-1][1]
+        raise ParameterError(
+            f"classifier={type(name).__name__} failed on {stored}features of shape (N, {x.shape[1]}): "
+            f"{str(error).strip().rstrip('.')}. {remedy}"
+        ) from error
 
 
 def out_of_fold(

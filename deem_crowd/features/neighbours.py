@@ -17,6 +17,7 @@ from deem_crowd.features.folds import Folds, splits
 from deem_crowd.features.learners import Learner, Predictor
 from deem_crowd.features.logistic import Scaler
 from deem_crowd.features.scaling import Scaling
+from deem_crowd.features.sklearn_learner import renamed
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
@@ -170,8 +171,7 @@ class NeighbourLearner:
         assert isinstance(predictor, Neighbours)
         taught = np.flatnonzero(weights > 0)
         number = min(predictor.number, len(taught))
-        names = np.asarray(labels)[targets[taught].argmax(axis=1)]
         nearest = KNeighborsClassifier(number, algorithm="brute").fit(
-            predictor.scaler(x[taught]), names
+            predictor.scaler(x[taught]), targets[taught].argmax(axis=1)
         )
-        return make_pipeline(predictor.scaler.public(), nearest)
+        return make_pipeline(predictor.scaler.public(), renamed(nearest, labels))

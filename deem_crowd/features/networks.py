@@ -11,7 +11,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
-from deem_crowd.features.learners import Learner, SklearnLearner
+from deem_crowd.features.learners import Foreign, Learner, Predictor
+from deem_crowd.features.scaling import Scaling
+from deem_crowd.features.sklearn_learner import SklearnLearner
 from deem_crowd.runtime import extras
 
 FloatArray = npt.NDArray[np.float64]
@@ -71,6 +73,21 @@ class NetworkLearner(SklearnLearner):
                 share = (weights / weights[taught].mean())[taught, None] * targets[taught]
                 network = net.fit(dense[taught], share.astype(np.float32))
         return NamedNetwork(untrained, labels, self._seed, network)
+
+    def public(
+        self,
+        predictor: Predictor,
+        scaling: Scaling,
+        x: Any,
+        targets: FloatArray,
+        weights: FloatArray,
+        labels: Any,
+    ) -> Any:
+        """See :class:`~deem_crowd.features.learners.Learner`."""
+        assert isinstance(predictor, Foreign)
+        named = copy.copy(predictor.estimator)
+        named.classes = labels
+        return named
 
     def _require_logits(self, x: Any, n_classes: int) -> None:
         import torch

@@ -132,7 +132,7 @@ def by_position(features: Any, predictions: Any) -> Any:
     about = flat(pd.Index(features["task"]) if "task" in features.columns else features.index)
     if not about.isin(rows).any():
         if not about.equals(pd.RangeIndex(len(about))):  # no row numbers either
-            _refuse_other_kind(about, rows, "df.index.dtype")
+            _refuse_other_kind(about, rows, "df.index.dtype", "task" in features)
         return features
     twice = rows[rows.duplicated()].unique()
     if len(twice):
@@ -171,15 +171,18 @@ def _refuse_tasks_in_a_column(frame: pd.DataFrame, tasks: pd.Index) -> None:
             )
 
 
-def _refuse_other_kind(about: pd.Index, tasks: pd.Index, dtype: str) -> None:
-    """Raise if features and answers have ids that are equal as text only."""
-    if tasks.dtype == about.dtype or about.isin(tasks).any():
+def _refuse_other_kind(about: pd.Index, tasks: pd.Index, dtype: str, column: bool) -> None:
+    """Raise if features, whose ids may stand in a column, and answers have ids that read alike, of two kinds."""
+    halved = {about.dtype.kind, tasks.dtype.kind} == {"i", "f"}
+    if tasks.dtype == about.dtype or (about.isin(tasks).any() and not halved):
         return
-    if pd.Index(about.astype(str)).isin(tasks.astype(str)).any():
+    if halved or pd.Index(about.astype(str)).isin(tasks.astype(str)).any():
+        remedy = f"set_axis(features.index.astype({dtype}))"
+        if column:
+            remedy = f"assign(task=features['task'].astype({dtype}))"
         raise DataError(
             f"features name tasks as {first_few(about, 3)} ({about.dtype}), and the answers as "
-            f"{first_few(tasks, 3)} ({tasks.dtype}): give both one dtype, e.g. "
-            f"features.set_axis(features.index.astype({dtype}))."
+            f"{first_few(tasks, 3)} ({tasks.dtype}): give both one dtype, e.g. features.{remedy}."
         )
 
 
@@ -190,7 +193,7 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
         index = "task"
         frame = frame.set_index("task")
     about = flat(frame.index)
-    _refuse_other_kind(about, tasks, "df['task'].dtype")
+    _refuse_other_kind(about, tasks, "df['task'].dtype", index == "task")
     ids.refuse_collisions(tasks, about, "task")
     twice = about[about.duplicated()]
     if len(twice):
@@ -200,6 +203,10 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
         )
     row = about.get_indexer(tasks)
     place = np.flatnonzero(row >= 0)
+    if not len(tasks):
+        raise DataError(
+            "there are no answers: classifier_.predict labels things by their features alone."
+        )
     if not len(place):
         raise DataError(
             f"none of the {counted(len(frame), 'row')} of features ({first_few(about)}) is about one of the "
@@ -300,11 +307,17 @@ def matrix(features: Any) -> Any:
         )
     array = np.asarray(features)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
+        remedy = "Reshape them: x.reshape(-1, 1)"
+        if array.ndim > 2:
+            remedy = f"Reshape them: x.reshape({len(array)}, -1)"
+        if array.dtype.kind not in "biuf":
+            remedy = "Encode text, e.g. by TfidfVectorizer"
         raise FormError(
-            f"features have shape {array.shape} and dtype {array.dtype}; a table of numbers is needed, one row a task."
+            f"features have shape {array.shape} and dtype {array.dtype}; a table of numbers is needed, one row a task. "
+            f"{remedy}."
         )
     if array.shape[1] == 0:
-        raise FormError("features have no column.")
+        raise FormError("features have no column. Give one at least, or leave features= out.")
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
 

@@ -15,7 +15,7 @@ from deem_crowd.data.wide import is_long
 from deem_crowd.estimators.aggregator import DEEMAggregator
 from deem_crowd.estimators.deem import DEEM
 from deem_crowd.estimators.featured import FEATURES
-from deem_crowd.estimators.inputs import opened
+from deem_crowd.estimators.inputs import opened, task_weights
 from deem_crowd.exceptions import DataError, FormError, ParameterError
 from deem_crowd.learning.losses import CrowdLoss
 
@@ -131,6 +131,11 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return self.estimator_.predict_proba(self._values(X))
 
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return log p(label | features), shape (N, K)."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on labels, or the mean log-likelihood of answers.
 
@@ -174,16 +179,12 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"answers name classes up to {answers.max()}, and fit knows classes up to {k - 1}. If a class may be "
                 f"missing from answers of fit, say how many there are: CrowdClassifier(n_classes={answers.max() + 1})."
             )
-        if sample_weight is not None and np.shape(sample_weight) != (len(answers),):
-            raise FormError(
-                f"sample_weight has shape {np.shape(sample_weight)}; needed is ({len(answers)},), one weight "
-                "for each task."
-            )
+        weights = task_weights(sample_weight, len(answers))
         q = np.full((len(proba), k), _SMALLEST)
         q[:, self.classes_] = np.maximum(proba, _SMALLEST)
         loss = CrowdLoss(self.aggregator_, reduction="none")
         lost = loss(torch.from_numpy(np.log(q)), torch.tensor(answers))
-        return -float(np.average(lost.numpy(), weights=sample_weight))
+        return -float(np.average(lost.numpy(), weights=weights))
 
     def _values(self, x: Any) -> Any:
         """Return features as the classifier was shown them."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from crowds import crowd
+from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
@@ -85,6 +86,22 @@ MISTAKES = {
     "gold list": (lambda a: reliable(a, gold=["c0"]), "gold is a list; pass a Series"),
     "no oracle": (lambda a: clean(a, None, 3), "oracle is a NoneType"),
     "a list said": (lambda a: clean(a, lambda task: ["c0"], 3), "the oracle said .* none of the"),
+    "ids of another kind": (
+        lambda a: clean(a, pd.Series("c0", index=range(60)), 3),
+        "oracle holds 60 labels, about none of the 60 tasks: it knows 0, 1, .* asked about 't",
+    ),
+    "ids, not rows": (
+        lambda a: CEAL(LogisticRegression()).fit(X, {"a": 1}),
+        r"about none of the 20 tasks: it knows 'a', .*np.asarray\(oracle\)",
+    ),
+    "features of some": (
+        lambda a: next_tasks(a, 3, features=pd.DataFrame({"x": 1.0}, index=TASKS.index[:5])),
+        "features have no row for 55 of 60 tasks: .* Give them a row, or leave features out",
+    ),
+    "sparse features": (
+        lambda a: next_tasks(a, 3, features=sparse.eye_array(60)),
+        r"features are sparse: .*toarray\(\)",
+    ),
     "record": (lambda a: clean(a, TASKS, 3, record=[]), "record is a list"),
     "record label": (lambda a: clean(a, TASKS, 3, record={0: "x"}), "record holds 1 label that"),
     "clean DEEM": (lambda a: clean(DEEM().fit([[0, 1], [1, 1]]), {}, 3), "pass a DEEMAggregator"),
@@ -96,7 +113,7 @@ MISTAKES = {
     "short truth": (lambda a: CEAL(LogisticRegression()).fit(X, Y, truth=Y[:5]), "truth has shape"),
     "test": (lambda a: CEAL(LogisticRegression()).fit(X, Y, test=X), "test must be a pair"),
     "no oracle's word": (
-        lambda a: CEAL(LogisticRegression()).fit(X, {"a": 1}),
+        lambda a: CEAL(LogisticRegression()).fit(X, lambda row: None),
         "of 20 rows the oracle named 0 labels",
     ),
     "one class": (

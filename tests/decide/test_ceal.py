@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from crowds import consensus, crowd
+from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -172,3 +173,8 @@ def test_bad_input() -> None:
         pseudo_labels(consensus([[0.5, 0.5]]), round=-1)
     with pytest.raises(ParameterError, match="no parameter 'speed'"):
         loop().set_params(speed=1)
+
+
+def test_sparse_features_are_as_good_as_dense_ones() -> None:
+    dense, other = (loop(rounds=2).fit(x, Y).labels_ for x in (X, sparse.csr_matrix(X)))
+    pd.testing.assert_series_equal(dense, other)

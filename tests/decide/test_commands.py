@@ -77,6 +77,17 @@ def test_next_takes_what_to_leave_out_what_is_new_and_what_it_costs(folder, agg)
     assert "missing columns 'cost'; found 'task', 'a', 'b'" in done.output
 
 
+def test_next_asks_only_workers_who_are_there(folder, agg) -> None:
+    here = FRAME["worker"].unique()[:3].tolist()
+    pd.DataFrame({"skill": 0.5, "worker": here}).to_csv("here.csv", index=False)
+    found = table("next answers.csv -n 12 --pairs --workers here.csv")
+    same(found, decide.next_pairs(agg, 12, workers=here))
+    assert set(found["worker"]) <= set(here)
+    done = call("next answers.csv --workers here.csv")
+    assert done.exit_code == 2
+    assert "no worker is chosen without --pairs" in done.output
+
+
 def test_next_takes_records_of_json_and_a_sheet(folder, agg) -> None:
     first = decide.next_tasks(agg, 10)[["task"]]
     costs = pd.DataFrame({"task": TRUTH.index, "cost": 1.0 + np.arange(len(TRUTH))})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
@@ -183,3 +185,16 @@ def test_its_text_is_short_whatever_its_oracle() -> None:
         "RAD(quality=None, classifier=LogisticRegression(C=2.0), variant='slim', oracle=<dict>, "
         "budget=3)"
     )
+
+
+def test_sparse_features_are_as_good_as_dense_ones() -> None:
+    x, y = X[:300], Y[:300]
+    reports = [
+        RAD(KNeighborsClassifier(5), LogisticRegression(max_iter=200))
+        .fit(form(x[:200]), y[:200])
+        .partial_fit(form(x[200:250]), y[200:250])
+        .partial_fit(form(x[250:]), y[250:])
+        .report_
+        for form in (np.asarray, sparse.coo_array)
+    ]
+    pd.testing.assert_frame_equal(*reports)

@@ -12,9 +12,13 @@ from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 from sklearn.model_selection import cross_val_predict, cross_val_score
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from deem_crowd import DEEM
+from deem_crowd.exceptions import DataError, FormError
 
 
 def test_it_is_a_classifier() -> None:
@@ -47,6 +51,51 @@ def test_meta_estimators_and_displays() -> None:
     assert RocCurveDisplay.from_estimator(model, X, Y).roc_auc > 0.9
     matrix = ConfusionMatrixDisplay.from_estimator(model, X, Y).confusion_matrix
     assert matrix.sum() == 200
+
+
+def test_logarithms_of_probabilities() -> None:
+    model = DEEM().fit(X)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+    log_proba = cross_val_predict(DEEM(), X, Y, cv=3, method="predict_log_proba")
+    np.testing.assert_allclose(np.exp(log_proba).sum(axis=1), 1)
+
+
+def test_the_score_weighs_tasks() -> None:
+    model = DEEM().fit(X)
+    right = model.predict(X) == Y
+    weight = np.arange(200.0)
+    assert model.score(X, Y, weight) == pytest.approx(weight @ right / weight.sum())
+    assert model.score(X, np.where(right, -1, Y), sample_weight=weight) == 0
+    with pytest.raises(FormError, match=r"shape \(3,\); needed is \(200,\)"):
+        model.score(X, Y, np.ones(3))
+    with pytest.raises(DataError, match="sample_weight is 0 for all"):
+        model.score(X, Y, np.zeros(200))
+
+
+def test_the_score_of_a_pipeline_with_metadata_routing() -> None:
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(FunctionTransformer(), DEEM()).fit(X)
+        assert pipeline.score(X, Y) == DEEM().fit(X).score(X, Y)
+        assert np.isfinite(cross_val_score(pipeline, X, Y, cv=3)).all()
+
+
+def test_the_score_takes_features() -> None:
+    rng = np.random.default_rng(0)
+    features = np.stack([Y + rng.normal(size=200) / 4, rng.normal(size=200)], axis=1)
+    few = np.where(rng.random(X.shape) < 0.25, X, -1)
+    few[:, 0] = X[:, 0]
+    model = DEEM(classifier=GaussianNB()).fit(few, features=features)
+    right = (model.predict(few, features=features) == Y).mean()
+    assert model.score(few, Y, features=features) == pytest.approx(right)
+    assert right > model.score(few, Y)
+
+
+def test_stacked_probabilities_are_told_how_to_become_labels() -> None:
+    stack = StackingClassifier(
+        [("tree", DecisionTreeClassifier(min_samples_leaf=20))], DEEM(), cv=3
+    )
+    with pytest.raises(DataError, match="StackingClassifier stack_method='predict'"):
+        stack.fit(X, Y)
 
 
 OTHER_Y = "y there is unrelated to X; here y are the true classes of the tasks that X answers"

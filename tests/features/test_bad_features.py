@@ -8,7 +8,7 @@ import pytest
 from featured_crowd import cancer, fitted
 from sklearn.linear_model import LogisticRegression, Perceptron
 
-from deem_crowd import DEEM, DataError, DEEMAggregator, ParameterError
+from deem_crowd import DEEM, DataError, DataWarning, DEEMAggregator, ParameterError
 from deem_crowd.exceptions import FormError, UnsupportedError
 from deem_crowd.features import rows
 
@@ -42,8 +42,10 @@ def bad(x):
         ),
         "path": ("x.parquet", FormError, "the text 'x.parquet'; read the file first"),
         "rows": (x.to_numpy()[:7], DataError, "7 rows, and there are 300 tasks"),
-        "vector": (np.zeros(300), FormError, "shape"),
-        "no column": (x[[]], FormError, "no column"),
+        "vector": (np.zeros(300), FormError, r"shape \(300,\).*reshape\(-1, 1\)"),
+        "images": (np.zeros((300, 2, 2)), FormError, r"\(300, 2, 2\).*reshape\(300, -1\)"),
+        "words": (["some text"] * 300, FormError, "Encode text, e.g. by TfidfVectorizer"),
+        "no column": (x[[]], FormError, "no column. Give one at least, or leave features= out"),
     }
 
 
@@ -61,6 +63,8 @@ def bad(x):
         "path",
         "rows",
         "vector",
+        "images",
+        "words",
         "no column",
     ],
 )
@@ -126,3 +130,26 @@ def test_numbers_and_ids_of_another_dtype():
         rows.read(frame, tasks)
     found = rows.read(frame.set_axis([8, 7]), tasks)
     np.testing.assert_array_equal(found.x, [[2.5], [1]])
+
+
+@pytest.mark.parametrize("given", [[0.0, 1.0], ["0", "1"]])
+def test_ids_of_another_kind_are_named_where_they_stand(given):
+    frame = pd.DataFrame({"a": [1.0, 2.0]}, index=given)
+    with pytest.raises(DataError, match=r"and the answers as 0, 1 .*set_axis\(features.index.asty"):
+        rows.read(frame, pd.Index([0, 1]))
+    with pytest.raises(DataError, match=r"features.assign\(task=features\['task'\].astype"):
+        rows.read(frame.rename_axis("task").reset_index(), pd.Index([0, 1]))
+
+
+def test_things_without_answers_go_to_the_classifier(cancer, fitted):
+    frame, features, _ = cancer
+    with pytest.raises(DataError, match="classifier_.predict labels things by their features"):
+        fitted.predict(frame.iloc[:0], features=features.iloc[300:305])
+
+
+def test_after_features_that_tell_nothing_the_reason_is_not_another(cancer):
+    frame, features, _ = cancer
+    with pytest.warns(DataWarning, match="constant"):
+        model = DEEMAggregator().fit(frame, features=features.iloc[:300] * 0)
+    with pytest.raises(UnsupportedError, match="or with too little to learn a classifier from"):
+        model.predict(frame, features=features.iloc[:300] * 0)

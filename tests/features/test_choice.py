@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 from deem_crowd import DEEMAggregator
 from deem_crowd.exceptions import FormError
 from deem_crowd.features import choice
-from deem_crowd.features.learners import LogisticLearner, SklearnLearner, levelled
+from deem_crowd.features.learners import LogisticLearner, levelled
 from deem_crowd.features.neighbours import NeighbourLearner
+from deem_crowd.features.sklearn_learner import SklearnLearner
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.uniform(-1, 1, (400, 2)).astype(np.float32)

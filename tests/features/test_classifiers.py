@@ -12,9 +12,10 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from deem_crowd import DataWarning, DEEMAggregator
 from deem_crowd.features import logistic
-from deem_crowd.features.learners import LogisticLearner, SklearnLearner, settled
+from deem_crowd.features.learners import LogisticLearner, settled
 from deem_crowd.features.neighbours import NeighbourLearner
 from deem_crowd.features.scaling import Scaling
+from deem_crowd.features.sklearn_learner import SklearnLearner
 
 __all__ = ["cancer", "fitted"]
 

@@ -216,3 +216,11 @@ def test_a_column_of_ids_is_no_feature(iris, tmp_path):
     done = run(folder / "answers.csv", "--features", tmp_path / "features.csv")
     assert done.exit_code == 1
     assert "column 'id' holds the ids of tasks: call it 'task'" in " ".join(done.output.split())
+
+
+def test_things_without_answers_are_for_the_classifier_in_a_file(iris):
+    folder, frame, _ = iris
+    frame[frame["task"] < 80].to_csv(folder / "some.csv", index=False)
+    done = run(folder / "some.csv", "--features", folder / "features.csv", "-o", folder / "l.csv")
+    assert "10 rows for tasks that are not among the answers" in done.stderr
+    assert "--save-classifier FILE.skops keeps a classifier that labels them" in done.stderr

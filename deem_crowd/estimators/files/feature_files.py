@@ -218,11 +218,12 @@ def _dumped(value: Any) -> bytes:
         data: bytes = skops.io.dumps(value)
     except Exception as error:  # whatever a stranger's object may raise
         raise UnsupportedError(
-            f"skops cannot write it ({type(error).__name__}: {error})."
+            f"skops cannot write it ({type(error).__name__}: {str(error).rstrip('.')}). A pickle of the model holds it."
         ) from error
     if strangers := _strangers(data):
         raise UnsupportedError(
-            f"it has parts that would have to be trusted when read: {first_few(strangers)}. Save it on its own."
+            f"it has parts that would have to be trusted when read: {first_few(strangers)}. "
+            "A pickle of the model holds it."
         )
     return data
 

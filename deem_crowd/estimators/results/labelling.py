@@ -84,6 +84,13 @@ class Labelling(Readings, Insights):
         features = by_position(features, predictions)
         return _dense(self._with_features(*self._posterior(predictions), features)[0])
 
+    def predict_log_proba(
+        self, predictions: Predictions, *, features: Any = None
+    ) -> npt.NDArray[np.float64]:
+        """Return log p(label | answers), shape (N, K), float64; see :meth:`predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(predictions, features=features))
+
     def _with_features(
         self,
         posterior: Posterior,
@@ -181,7 +188,9 @@ class Labelling(Readings, Insights):
         self,
         predictions: Predictions,
         y: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
         *,
+        features: Any = None,
         true_labels: npt.ArrayLike | None = None,
     ) -> float:
         """Return the accuracy on the tasks whose true class is given, under the mapping found by majority vote.
@@ -191,6 +200,10 @@ class Labelling(Readings, Insights):
         predictions : array or Answers
         y : integers, shape (N,)
             The true classes, −1 where unknown. The mapping of classes is never fitted to them.
+        sample_weight : shape (N,), optional
+            Of the tasks.
+        features : optional
+            As in :meth:`predict`.
         true_labels : optional
             The former name of ``y``.
 
@@ -201,13 +214,18 @@ class Labelling(Readings, Insights):
         y = declaration.renamed("true_labels", true_labels, "y", y)
         if y is None:
             raise ParameterError("score needs y, an array of N true classes.")
-        posterior, answers, _ = self._posterior(predictions)
+        posterior, answers, workers = self._posterior(predictions)
         truth = class_vector(y, answers, "y")
         rated = truth >= 0
         if not rated.any():
             raise DataError("y holds no class (all −1): nothing can be scored.")
-        best = fitted.best_class(posterior, answers)
-        return float((best[rated] == truth[rated]).mean())
+        weight = inputs.task_weights(sample_weight, len(truth)) * rated
+        if not weight.any():
+            raise DataError("sample_weight is 0 for all tasks whose class y gives.")
+        features = by_position(features, predictions)
+        posterior, settled = self._with_features(posterior, answers, workers, features)
+        best = fitted.best_class(posterior, answers, settled)
+        return float(np.average(best == truth, weights=weight))
 
     def _same_sources(self, answers: Answers) -> None:
         if answers.n_workers != self.n_classifiers_:
