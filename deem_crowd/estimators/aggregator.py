@@ -25,9 +25,9 @@ from deem_crowd.estimators.incremental.memory import FITTED_ON, MEMORY, Memory, 
 from deem_crowd.estimators.probabilities import Probabilities, ProbabilitiesToCome
 from deem_crowd.estimators.results.decisions import Decisions
 from deem_crowd.estimators.results.insights import Insights
+from deem_crowd.estimators.results.learned import WithFeatures
 from deem_crowd.estimators.results.named_tables import NamedTables
 from deem_crowd.estimators.settings import declaration
-from deem_crowd.estimators.settings.declaration import parameter
 from deem_crowd.estimators.settings.parameters import Parameters
 from deem_crowd.estimators.settings.rules import Choice, Number
 from deem_crowd.runtime import threads
@@ -62,7 +62,7 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
     NamedTables,
     Insights,
     Decisions,
-    featured.WithFeatures,
+    WithFeatures,
     Persistent,
     Parameters,
     BaseClassificationAggregator,
@@ -108,22 +108,22 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
     {'t1': 'cat', 't2': 'dog'}
     """
 
-    n_iter: int = parameter(
+    n_iter: int = declaration.parameter(
         training.Settings.n_iter,
         Number(0, whole=True),
         doc="Most passes over the answers; 0 gives the weighted-vote start.",
     )
-    missing: Missing = parameter(
+    missing: Missing = declaration.parameter(
         "error",
         Choice(("error", "drop")),
         doc="What to do with rows whose label is missing.",
     )
-    duplicates: Duplicates = parameter(
+    duplicates: Duplicates = declaration.parameter(
         "last",
         Choice(("error", "last", "first")),
         doc="Which answer counts where a worker answered a task twice, or that this is an error.",
     )
-    unknown_workers: str = parameter(
+    unknown_workers: str = declaration.parameter(
         "average",
         Choice(("average", "error")),
         doc="Workers that predict has not seen in fit: average ones, with the table of all workers, or an error.",
@@ -220,9 +220,8 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         data : DataFrame or Answers
             As in :meth:`fit`. Where a worker answered a task before, ``duplicates`` says which answer stands.
         gold : Series, dict or DataFrame, optional
-            Further labels that are known; those of earlier calls stay known. A label for a task whose label is known
-            replaces the earlier one, and a missing value takes it back, with a warning (``duplicates`` may say that the
-            first stands, or that this is an error). Labels of tasks that have no answers yet wait for them.
+            Further labels that are known. A later one of a task replaces the earlier one, and a missing value takes it
+            back; ``duplicates`` may say otherwise.
         task, worker, label : hashable, optional
             As in :meth:`fit`.
         true_labels : optional

@@ -26,6 +26,7 @@ from deem_crowd.estimators.predictions import COLUMNS, Predictions
 from deem_crowd.estimators.probabilities import PROBABILITIES
 from deem_crowd.estimators.results.decisions import Decisions
 from deem_crowd.estimators.results.labelling import Labelling
+from deem_crowd.estimators.results.learned import WithFeatures
 from deem_crowd.estimators.settings import declaration
 from deem_crowd.estimators.settings.declaration import parameter
 from deem_crowd.estimators.settings.parameters import Parameters
@@ -61,7 +62,7 @@ _ORDER = (
 class DEEM(
     Labelling,
     Decisions,
-    featured.WithFeatures,
+    WithFeatures,
     saving.Persistent,
     Parameters,
     ClassifierMixin,  # type: ignore[misc]

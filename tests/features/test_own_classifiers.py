@@ -6,12 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
+from featured_crowd import crowd
 from scipy import sparse
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
-from tests.featured_crowd import crowd
 
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
