@@ -115,7 +115,10 @@ def next_pairs(
     free[row] = False
     free[:, np.bincount(who, minlength=len(asked)) >= limit] = False
     if not free.any():  # else there are n, or the budget is spent
-        say_how_many(n, len(pairs), consensus.n_tasks, "pairs")
+        full = len(pairs) == limit * len(asked)
+        who = "the only worker" if len(asked) == 1 else f"each of {len(asked):,} workers"
+        each = f": {who} takes {limit:,} at most"
+        say_how_many(n, len(pairs), consensus.n_tasks, "pairs", each if full else "")
     gain = np.zeros(len(row))
     for one in np.unique(who):
         mine = who == one

@@ -36,8 +36,8 @@ def labels_of(consensus: Consensus, tasks: IntArray) -> pd.Series:
     return index.take(consensus.classes, consensus.labels[tasks], "label").reset_index(drop=True)
 
 
-def say_how_many(wanted: int, n_there: int, n_tasks: int, what: str) -> None:
-    """Warn if fewer are left than were asked for."""
+def say_how_many(wanted: int, n_there: int, n_tasks: int, what: str, limit: str = "") -> None:
+    """Warn if fewer are left than were asked for, and say which limit leaves no more."""
     if n_there == 0:
         why = "settled, excluded or at their limit"
         if what == "pairs":
@@ -49,6 +49,6 @@ def say_how_many(wanted: int, n_there: int, n_tasks: int, what: str) -> None:
         )
     elif n_there < wanted:
         warn(
-            f"{wanted} {what} were asked for, {n_there} {'is' if n_there == 1 else 'are'} left.",
+            f"{wanted} {what} were asked for, {n_there} {'is' if n_there == 1 else 'are'} left{limit}.",
             DataWarning,
         )

@@ -35,6 +35,8 @@ def test_pairs_prefer_the_better_worker_and_respect_limits(agg) -> None:
     assert agg.skills_[pairs["worker"]].mean() > agg.skills_.mean()
     few = next_pairs(agg, 15, answers=FRAME, per_worker_limit=2)
     assert few["worker"].value_counts().max() <= 2
+    with pytest.warns(DataWarning, match="4 are left: each of 2 workers takes 2 at most"):
+        next_pairs(agg, 5, workers=["w0", "w1"], per_worker_limit=2)
     some = next_pairs(agg, 5, workers=["w0", "w1"])
     assert set(some["worker"]) <= {"w0", "w1"}
     cost = dict.fromkeys(agg.skills_.index, 1.0) | {pairs["worker"].iloc[0]: 1e6}
