@@ -116,9 +116,9 @@ def next_pairs(
     free[:, np.bincount(who, minlength=len(asked)) >= limit] = False
     if not free.any():  # else there are n, or the budget is spent
         full = len(pairs) == limit * len(asked)
-        who = "the only worker" if len(asked) == 1 else f"each of {len(asked):,} workers"
-        each = f": {who} takes {limit:,} at most"
-        say_how_many(n, len(pairs), consensus.n_tasks, "pairs", each if full else "")
+        whoever = "the only worker" if len(asked) == 1 else f"each of {len(asked):,} workers"
+        why = f": {whoever} takes {limit:,} at most" if full else ""
+        say_how_many(n, len(pairs), consensus.n_tasks, "pairs", why)
     gain = np.zeros(len(row))
     for one in np.unique(who):
         mine = who == one
