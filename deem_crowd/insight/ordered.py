@@ -78,15 +78,16 @@ def found(results: Results) -> str | None:
     used = [one for one in results.candidates if one.name == IN_ORDER and one.weight > 0]
     if not used:
         return None
-    order, classes = used[0].why.rpartition(SAYS_ORDER)[2], results.answers.classes
+    order, classes = used[0].why.partition(SAYS_ORDER)[2], results.answers.classes
     if getattr(results.model, "label_names", None) == "own":  # its numbers follow from the fit
         return f"{FOUND} {order}, and the fit uses it. If they have none, fit with ordered=False."
     numbers = _numbers(classes)
     other, scale = "", f"ratings, {_as_ratings(classes)}"
     if numbers is None:
+        steps = order if all(repr(name) in order for name in classes.tolist()) else "…"
         scale = (
             "steps of a scale, pass an ordered categorical, and see median_ and mean_: "
-            f"df['label'] = pd.Categorical(df['label'], [{order}], ordered=True)"
+            f"df['label'] = pd.Categorical(df['label'], [{steps}], ordered=True)"
         )
     else:
         rising = classes.take(np.argsort(numbers))
