@@ -181,6 +181,7 @@ def by_value(answers: Answers) -> tuple[Answers, npt.NDArray[np.float64] | None]
     not all finite.
     """
     classes = answers.classes
+    numbers: npt.NDArray[np.float64] | None
     if isinstance(classes, pd.CategoricalIndex):
         return answers, None
     if has_order(classes):

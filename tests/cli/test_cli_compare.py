@@ -138,7 +138,9 @@ def test_gold_that_goes_by_other_names_is_pointed_out(folder: Path) -> None:
 )
 def test_labels_that_are_wrong_are_no_other_names(tmp_path: Path, truth, said) -> None:
     tasks = [f"t{n}" for n in range(100)]
-    rows = [(task, worker, label) for task, label in zip(tasks, said, strict=True) for worker in "xy"]
+    rows = [
+        (task, worker, label) for task, label in zip(tasks, said, strict=True) for worker in "xy"
+    ]
     answers = pd.DataFrame(rows, columns=["task", "worker", "label"])
     (tmp_path / "answers.csv").write_text(csv(answers))
     (tmp_path / "gold.csv").write_text(csv(pd.DataFrame({"task": tasks, "label": truth})))
