@@ -105,7 +105,7 @@ def _numbers(classes: pd.Index) -> npt.NDArray[np.float64] | None:
 
 def _as_ratings(classes: pd.Index) -> str:
     """Return how to say that classes that are numbers, or texts of numbers, have an order."""
-    text = "" if has_order(classes) else "df['label'] = pd.to_numeric(df['label']), "
+    text = "" if has_order(classes) else "convert them, df['label'] = pd.to_numeric(df['label']), "
     return f"{text}fit with ordered=True, and see median_ and mean_"
 
 

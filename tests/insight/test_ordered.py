@@ -128,7 +128,7 @@ def test_numbers_that_are_text_are_said_to_be_numbers() -> None:
     model = DEEMAggregator().fit(text)
     advice = model.summary().splitlines()[-1]
     assert "'1.0', '2.0', '3.0', '4.0', '5.0', and the fit uses it. If they are ratings, " in advice
-    assert "df['label'] = pd.to_numeric(df['label']), fit with ordered=True" in advice
+    assert "convert them, df['label'] = pd.to_numeric(df['label']), fit with ordered=True" in advice
     shell = "If they are ratings, pass --set ordered=true; if not, pass --set ordered=false."
     assert in_shell_words(advice).endswith(shell)
     few = DEEMAggregator(auto_hyperparameters=False).fit(text.iloc[:40]).summary().splitlines()[-1]
