@@ -175,7 +175,7 @@ def aggregate(
     if about:
         typer.echo(in_shell_words(about), err=True)
     for sentence in sentences:
-        shell.warn(sentence)
+        shell.tell(sentence)
     for rows, path in tables:
         files.say_written(path, len(rows))
     if save_classifier is not None:

@@ -52,7 +52,10 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         "write a number for each label in the file and pass --set ordered=true",
     ),
     (r"fit with ordered=False", "pass --set ordered=false"),
-    (r"df\['label'\] = pd\.to_numeric\(df\['label'\]\), (?=fit with ordered=True)", ""),
+    (
+        r"convert them, df\['label'\] = pd\.to_numeric\(df\['label'\]\), (?=fit with ordered=True)",
+        "",
+    ),
     (r"fit with ordered=True(, and see median_ and mean_)?", "pass --set ordered=true"),
     (r"; if not, name the classes: classes=\[\.\.\.\]\.", "; if not, nothing has to change."),
     (

@@ -204,6 +204,14 @@ def warn(message: str) -> None:
     typer.echo(printable(f"warning: {in_shell_words(message)}"), err=True)
 
 
+def tell(finding: str) -> None:
+    """Say a finding on standard error: as a warning, unless it is an order of the classes, which is nothing amiss."""
+    from deem_crowd.insight.ordered import FOUND
+
+    kind = "note" if finding.startswith(FOUND) else "warning"
+    typer.echo(printable(f"{kind}: {in_shell_words(finding)}"), err=True)
+
+
 def checked_methods(names: Sequence[str], option: str) -> list[str]:
     """Return the names of aggregators, each once, or refuse as bad usage those that there are not."""
     from deem_crowd.plugins import registry

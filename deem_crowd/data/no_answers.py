@@ -72,17 +72,25 @@ def no_answer(classes: pd.Index) -> str:
 
 
 def _beside_numbers(classes: pd.Index) -> list[str]:
-    """Return the classes, one or two, that are words where three others or more, and all of them, are numbers."""
+    """Return the classes, one or two, that are words where three others or more, and all of them, are numbers.
+
+    A word has two letters or more: K comes before the first grade, and + is a sign. The digits from 0 to 9 are rather
+    what was read than steps of a scale.
+    """
     texts = texts_of(classes)
     words = [text for text in texts if not any(letter.isdigit() for letter in text)]
     if not 1 <= len(words) <= 2 or len(classes) - len(words) < 3:
+        return []
+    if any(sum(map(str.isalpha, text)) < 2 for text in words):
         return []
     others = [value for value in classes if value not in words]
     scale = all(
         _NUMBER.fullmatch(one.strip()) if isinstance(one, str) else isinstance(one, Real)
         for one in others
     )
-    return words if scale else []
+    if not scale or {float(one) for one in others} == set(range(10)):
+        return []
+    return words
 
 
 def code(classes: pd.Index) -> str:
@@ -122,7 +130,7 @@ _NO_ANSWER = frozenset(["", "n/a", "na", "#n/a", "nan", "null", "<na>", "\\n"])
 _UNDECIDED = frozenset(
     {
         *("escalate", "escalated", "abstain", "skip", "skipped", "no answer", "unsure", "not sure"),
-        *("not applicable", "n.a.", "no opinion", "no response", "refused", "prefer not to say"),
+        *("not applicable", "n.a.", "no opinion", "no response", "prefer not to say"),
         *("do not know", "cannot judge", "cannot say", "can't say"),
         *("don't know", "i don't know", "idk", "can't tell", "cannot tell", "can't decide"),
     }

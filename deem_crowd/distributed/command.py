@@ -182,14 +182,16 @@ def main(
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--timeout") from error
     if not Path(output).name or Path(output).name == "..":
-        raise typer.BadParameter(f"{output!r} is no folder that can be made", param_hint="--output")
+        raise typer.BadParameter(
+            f"{output!r} is not a folder that can be created", param_hint="--output"
+        )
     given: dict[str, Any] = {"n_iter": n_iter, "device": device}
     for name, value, unset in (
         ("--subtypes", subtypes, 1),
         ("--tol", tol, likelihood.Settings.tol),
     ):
         if value != unset and not plain:
-            raise typer.BadParameter(f"{value} has a part with --plain only", param_hint=name)
+            raise typer.BadParameter(f"{value} takes effect only with --plain", param_hint=name)
     if plain:
         given |= {"subtypes": subtypes, "tol": tol, "auto_hyperparameters": False}
     if device == "cuda":

@@ -31,7 +31,7 @@ class Agreement:
     ----------
     alpha_nominal, alpha_ordinal, alpha_interval, fleiss_kappa : Interval
         ``(value, low, high)``: the coefficient and its bootstrap interval over tasks. ``alpha_ordinal`` is NaN where
-        the classes have no order, ``alpha_interval`` where they are no numbers either.
+        the classes have no order, ``alpha_interval`` where they are no finite numbers.
     pairs : DataFrame
         Index (``worker``, ``other``), columns ``common`` (tasks that both answered), ``observed`` (share on which they
         agree), ``kappa`` (Cohen's), ``low``, ``high``; the pair that agrees least stands first. Where classes have an
@@ -177,15 +177,19 @@ def _read(data: Any, names: dict[str, Hashable | None]) -> Answers:
 def by_value(answers: Answers) -> tuple[Answers, npt.NDArray[np.float64] | None]:
     """Return answers whose classes, if they are numbers or texts of numbers, rise, and these numbers, shape (K,).
 
-    Classes stay as they are, with None for the numbers, where they are names, categories, or the same number twice.
+    Classes stay as they are, with None for the numbers, where they are names, categories, the same number twice, or
+    not all finite.
     """
     classes = answers.classes
+    numbers: npt.NDArray[np.float64] | None
     if isinstance(classes, pd.CategoricalIndex):
         return answers, None
     if has_order(classes):
-        return answers, classes.to_numpy(np.float64)
-    numbers = numbers_in_text(classes)
-    if numbers is None or len(np.unique(numbers)) < len(numbers):
+        numbers = classes.to_numpy(np.float64)
+        return answers, numbers if np.isfinite(numbers).all() else None
+    inferred = classes.infer_objects()  # a column of objects may hold nothing but numbers
+    numbers = inferred.to_numpy(np.float64) if has_order(inferred) else numbers_in_text(classes)
+    if numbers is None or not np.isfinite(numbers).all() or len(set(numbers)) < len(numbers):
         return answers, None
     order = np.argsort(numbers)
     return coded_classes(answers, classes.take(order)), numbers[order]

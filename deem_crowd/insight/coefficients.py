@@ -140,7 +140,7 @@ class Coincidences:
         coincidence = self._used @ times
         given = np.bincount(self._row, coincidence, minlength=self._n_classes)
         total = given.sum()
-        if total <= 1:
+        if total <= 1 or np.count_nonzero(given) < 2:
             return float("nan")
         if ordinal or numbers is not None:
             at = np.cumsum(given) - given / 2 if numbers is None else numbers
@@ -150,7 +150,7 @@ class Coincidences:
         else:
             distance = self._row != self._column
             expected = total**2 - given @ given
-        if expected <= 1e-12 * total**2:
+        if expected <= 0:
             return float("nan")
         return 1 - float(coincidence @ distance) / float(expected) * (total - 1)
 
@@ -191,6 +191,8 @@ def panel_coefficients(
     α is nominal, ordinal if asked for, and interval where classes are ``numbers``, shape (K,).
     """
     coincidences, fleiss = Coincidences(patterns), FleissKappa(patterns)
+    if numbers is not None:  # the unit does not matter, and no square overflows
+        numbers = numbers / (np.abs(numbers).max() or 1.0)
 
     def all_of(times: npt.NDArray[np.int64]) -> list[float]:
         alpha, nan = coincidences.alpha, float("nan")

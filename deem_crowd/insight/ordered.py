@@ -78,15 +78,16 @@ def found(results: Results) -> str | None:
     used = [one for one in results.candidates if one.name == IN_ORDER and one.weight > 0]
     if not used:
         return None
-    order, classes = used[0].why.rpartition(SAYS_ORDER)[2], results.answers.classes
+    order, classes = used[0].why.partition(SAYS_ORDER)[2], results.answers.classes
     if getattr(results.model, "label_names", None) == "own":  # its numbers follow from the fit
         return f"{FOUND} {order}, and the fit uses it. If they have none, fit with ordered=False."
     numbers = _numbers(classes)
     other, scale = "", f"ratings, {_as_ratings(classes)}"
     if numbers is None:
+        steps = order if all(repr(name) in order for name in classes.tolist()) else "…"
         scale = (
             "steps of a scale, pass an ordered categorical, and see median_ and mean_: "
-            f"df['label'] = pd.Categorical(df['label'], [{order}], ordered=True)"
+            f"df['label'] = pd.Categorical(df['label'], [{steps}], ordered=True)"
         )
     else:
         rising = classes.take(np.argsort(numbers))
@@ -104,7 +105,7 @@ def _numbers(classes: pd.Index) -> npt.NDArray[np.float64] | None:
 
 def _as_ratings(classes: pd.Index) -> str:
     """Return how to say that classes that are numbers, or texts of numbers, have an order."""
-    text = "" if has_order(classes) else "df['label'] = pd.to_numeric(df['label']), "
+    text = "" if has_order(classes) else "convert them, df['label'] = pd.to_numeric(df['label']), "
     return f"{text}fit with ordered=True, and see median_ and mean_"
 
 

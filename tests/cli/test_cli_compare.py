@@ -125,3 +125,24 @@ def test_gold_that_goes_by_other_names_is_pointed_out(folder: Path) -> None:
     assert "mv: gold seems to call the classes otherwise: 0 % of its labels are right" in said
     assert "100 % if each class is renamed" in said
     assert "otherwise" not in call(*line, "gold.csv").stderr
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        (["a"] * 100, ["a"] * 60 + ["b"] * 40),
+        (["a"] * 60 + ["b"] * 40, ["b"] * 100),
+        (["a"] * 80 + ["b"] * 20, ["a"] * 20 + ["b"] * 80),
+    ],
+    ids=["gold of one class", "answers of one class", "too many of one class"],
+)
+def test_labels_that_are_wrong_are_no_other_names(tmp_path: Path, truth, said) -> None:
+    tasks = [f"t{n}" for n in range(100)]
+    rows = [
+        (task, worker, label) for task, label in zip(tasks, said, strict=True) for worker in "xy"
+    ]
+    answers = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    (tmp_path / "answers.csv").write_text(csv(answers))
+    (tmp_path / "gold.csv").write_text(csv(pd.DataFrame({"task": tasks, "label": truth})))
+    line = ("compare", str(tmp_path / "answers.csv"), "--methods", "mv")
+    assert "otherwise" not in call(*line, "--gold", str(tmp_path / "gold.csv")).stderr

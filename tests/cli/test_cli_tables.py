@@ -211,6 +211,23 @@ def test_ratings_have_their_median_and_mean_beside_the_label(folder: Path, asked
     assert pd.read_csv("names.csv").columns.tolist() == ["task", "label"]
 
 
+def test_an_order_that_the_default_finds_is_no_warning(folder: Path) -> None:
+    rng = np.random.default_rng(1)
+    near = np.repeat(np.arange(100) % 5, 5) + rng.integers(-1, 2, size=500)
+    steps = np.array(["bad", "poor", "fair", "good", "great"])
+    frame = pd.DataFrame(
+        {
+            "task": np.repeat(np.arange(100), 5),
+            "worker": np.tile(list("vwxyz"), 100),
+            "label": steps[near.clip(0, 4)],
+        }
+    )
+    frame.to_csv("ratings.csv", index=False)
+    said = call("aggregate", "ratings.csv", "-o", "labels.csv").stderr
+    assert "note: The answers put the classes in an order" in said
+    assert "warning: The answers put the classes in an order" not in said
+
+
 def test_the_summary_counts_in_the_singular_and_speaks_of_options(folder: Path) -> None:
     rng = np.random.default_rng(4)
     truth, copied = rng.integers(3, size=(2, 80))

@@ -101,6 +101,10 @@ def test_a_word_among_numbers_raises_a_warning(word: str, number: Any) -> None:
         ["1 (worst)", "2", "3", "4", "5 (best)"],
         ["1", "2", "3", "a", "b", "c"],
         ["1", "2", "3", "q4"],
+        [*"0123456789", "other"],
+        ["K", "1", "2", "3", "4"],
+        ["1", "2", "3", "+", "-"],
+        ["complied", "refused", "deflected"],
     ],
 )
 def test_words_that_may_be_classes_raise_none(labels: list[str]) -> None:

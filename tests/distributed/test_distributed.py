@@ -317,8 +317,8 @@ def test_a_timeout_without_end_is_refused() -> None:
 
 def test_options_that_nothing_would_come_of_are_refused() -> None:
     for options in ({"subtypes": 2}, {"tol": 1e-3}):
-        with pytest.raises(typer.BadParameter, match="has a part with --plain only"):
+        with pytest.raises(typer.BadParameter, match="takes effect only with --plain"):
             command.main([], "out", **options)
     for folder in (".", "..", "/"):
-        with pytest.raises(typer.BadParameter, match="is no folder that can be made"):
+        with pytest.raises(typer.BadParameter, match="is not a folder that can be created"):
             command.main([], folder)

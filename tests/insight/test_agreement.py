@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from deem_crowd import Answers, DataError, ParameterError
+from deem_crowd import Answers, DataError, DataWarning, ParameterError
 from deem_crowd.insight import coefficients
 from deem_crowd.insight.agreement import agreement
 
@@ -208,6 +210,41 @@ def test_the_example_that_krippendorff_computes() -> None:
     assert found.alpha_interval.value == pytest.approx(0.849, abs=5e-4)
     assert found.alpha_interval.low < found.alpha_interval.value < found.alpha_interval.high
     assert "interval" in repr(found)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e200])
+def test_the_interval_alpha_does_not_depend_on_the_unit(unit: float) -> None:
+    df = long(np.random.default_rng(2).integers(5, size=(50, 3)))
+    expected = agreement(df, n_resamples=20).alpha_interval
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", DataWarning)  # they look like ratings
+        found = agreement(df.assign(label=df["label"] * unit), ordered=True, n_resamples=20)
+    assert found.alpha_interval == pytest.approx(expected, abs=1e-9)
+
+
+def test_numbers_that_floats_cannot_tell_apart_have_no_distance() -> None:
+    df = long(np.random.default_rng(2).integers(2, size=(50, 3)))
+    found = agreement(df.assign(label=df["label"] + 2**60), n_resamples=20)
+    assert found.alpha_ordinal == pytest.approx(agreement(df, n_resamples=20).alpha_ordinal)
+    assert np.isnan(found.alpha_interval.value)
+
+
+def test_an_endless_number_has_a_place_and_no_distance() -> None:
+    df = long(np.random.default_rng(2).integers(4, size=(50, 3)))
+    endless = df.assign(label=df["label"].astype(float).replace(3.0, np.inf))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        found = agreement(endless, n_resamples=20)
+    assert found.alpha_ordinal == agreement(df, n_resamples=20).alpha_ordinal
+    assert np.isnan(found.alpha_interval.value)
+
+
+def test_numbers_in_a_column_of_objects_are_numbers() -> None:
+    """As columns are that come from a database, or once held None."""
+    df = long(np.random.default_rng(2).integers(4, size=(50, 3)))
+    found = agreement(df.astype({"label": object}), ordered=True, n_resamples=20)
+    assert repr(found) == repr(agreement(df, n_resamples=20))
 
 
 def test_answers_that_are_all_the_same_define_no_coefficient() -> None:

@@ -95,7 +95,7 @@ def test_an_order_that_the_answers_show_is_told(tmp_path: Path) -> None:
 
 def test_the_order_of_words_comes_with_the_categorical_to_pass(tmp_path: Path) -> None:
     answers, _ = stars(5, 400)
-    words = dict(enumerate(["poor", "fair", "good", "fine", "best"], 1))
+    words = dict(enumerate(["poor", "fair", "good", "so; order: fine", "best"], 1))
     model = DEEMAggregator().fit(answers.assign(label=answers["label"].map(words)))
     advice = model.summary().splitlines()[-1]
     order = ast.literal_eval(
@@ -112,13 +112,23 @@ def test_the_order_of_words_comes_with_the_categorical_to_pass(tmp_path: Path) -
     assert "pd." not in shell
 
 
+def test_names_that_a_message_shortens_are_not_in_code_to_copy() -> None:
+    answers, _ = stars(5, 400)
+    names = {
+        star: f"{'a longer description of what is meant by it, ' * 2}{star}" for star in range(1, 6)
+    }
+    said = DEEMAggregator().fit(answers.assign(label=answers["label"].map(names))).summary()
+    assert "The answers put the classes in an order: 'a longer description" in said
+    assert "pd.Categorical(df['label'], […], ordered=True)" in said
+
+
 def test_numbers_that_are_text_are_said_to_be_numbers() -> None:
     answers, _ = stars(5, 400)
     text = answers.assign(label=answers["label"].map("{:.1f}".format))
     model = DEEMAggregator().fit(text)
     advice = model.summary().splitlines()[-1]
     assert "'1.0', '2.0', '3.0', '4.0', '5.0', and the fit uses it. If they are ratings, " in advice
-    assert "df['label'] = pd.to_numeric(df['label']), fit with ordered=True" in advice
+    assert "convert them, df['label'] = pd.to_numeric(df['label']), fit with ordered=True" in advice
     shell = "If they are ratings, pass --set ordered=true; if not, pass --set ordered=false."
     assert in_shell_words(advice).endswith(shell)
     few = DEEMAggregator(auto_hyperparameters=False).fit(text.iloc[:40]).summary().splitlines()[-1]

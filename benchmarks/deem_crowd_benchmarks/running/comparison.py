@@ -149,10 +149,15 @@ def _scores(
 def _other_names(labels: pd.Series, gold: pd.Series) -> str:
     """Return what to say where fewer labels are right than by guessing, and most are if the classes are renamed."""
     known = gold.reindex(labels.index).dropna()
+    if known.empty:
+        return ""
     said = measures.of_labels(labels, gold)
     right, renamed = said["label_accuracy"], said["clustering_accuracy"]
     _, most = wilson(right * len(known), len(known))
-    if not (most < 1 / known.nunique() and renamed > 0.5):
+    least, _ = wilson(renamed * len(known), len(known))
+    # one label for all tasks, renamed to the class that most of them have, is right as often as that
+    commonest = known.value_counts(normalize=True).max()
+    if not (most < 1 / known.nunique() and renamed > 0.5 and least > commonest):
         return ""
     return (
         f"gold seems to call the classes otherwise: {100 * right:.0f} % of its labels are right by their names, and "
