@@ -75,8 +75,8 @@ def next_(
     strategy: Annotated[
         Strategy | None,
         typer.Option(
-            help="How tasks are ranked; least_confidence if omitted. With --pairs: expected_information (if omitted) "
-            "or expected_error_reduction."
+            help="How tasks are ranked; least_confidence if omitted. With --pairs: expected_information (if omitted), "
+            "expected_error_reduction or least_confidence."
         ),
     ] = None,
     pairs: Annotated[

@@ -27,11 +27,16 @@ _PAIRS = 500_000
 # Workers are compared on so many of the tasks.
 _SAMPLE = 50
 
+STRATEGIES = (*criteria.VALUE, "least_confidence")
+"""The names that ``strategy`` takes."""
+
 
 def next_pairs(
     agg: Any,
     n: int,
-    strategy: Literal["expected_error_reduction", "expected_information"] = "expected_information",
+    strategy: Literal[
+        "expected_error_reduction", "expected_information", "least_confidence"
+    ] = "expected_information",
     *,
     answers: Any = None,
     workers: Collection[Hashable] | None = None,
@@ -46,9 +51,9 @@ def next_pairs(
 ) -> pd.DataFrame:
     """Return the n pairs of a task and a worker whose answer is worth most per cost, best first, a task at most once.
 
-    Pairs are enumerated over the 2,000 tasks that the typical worker's answer would tell most about (over 10 n tasks if
-    these are more). Where that makes more than half a million pairs, over fewer of the best tasks, at least 2 n, and of
-    the workers whose answers to these tell most.
+    Pairs are enumerated over the 2,000 tasks that the typical worker's answer would tell most about, or the least
+    confident ones (over 10 n tasks if these are more). Where that makes more than half a million pairs, over fewer of
+    the best tasks, at least 2 n, and of the workers whose answers to these tell most.
 
     Parameters
     ----------
@@ -56,9 +61,10 @@ def next_pairs(
         As in :func:`next_tasks`. With ``answers``, nobody is asked what they have answered already.
     n : int
         How many pairs.
-    strategy : 'expected_information' or 'expected_error_reduction'
+    strategy : 'expected_information', 'expected_error_reduction' or 'least_confidence'
         What an answer by that worker is expected to tell about the label, in nats, or to add to the chance that the
         label is right. The latter is 0 where it takes two answers to change the label; ties go by the former.
+        'least_confidence' takes the least certain tasks, and for each the worker whose answer is expected to tell most.
     workers : worker ids, optional
         Who can be asked; all workers of the model if omitted.
     per_worker_limit : int, optional
@@ -76,9 +82,9 @@ def next_pairs(
     NotFittedError, ParameterError, DataError, FormError
     """
     checks.count("n", n)
-    if strategy not in criteria.VALUE:
+    if strategy not in STRATEGIES:
         raise ParameterError(
-            f"strategy must be one of {first_few(criteria.VALUE)} for pairs, not {strategy!r}."
+            f"strategy must be one of {first_few(STRATEGIES)} for pairs, not {strategy!r}."
         )
     limit = n if per_worker_limit is None else checks.count("per_worker_limit", per_worker_limit)
     rng, exclude = checks.generator(random_state), checks.ids("exclude", exclude)
@@ -95,6 +101,8 @@ def next_pairs(
     if len(open_):
         table = consensus.typical_table()
         typical = shortlist.of_table("expected_information", consensus.posterior[open_], table)
+    if strategy == "least_confidence":
+        typical = criteria.least_confidence(consensus.posterior[open_])
     purse, n_most = purse_of(budget, cost if len(open_) else cost[:0], n)
     most = max(2 * n_most, min(max(_PAIR_TASKS, 10 * n_most), _PAIRS // max(len(asked), 1)))
     tasks = open_[ranking.first(ranking.keys_of(typical, np.zeros(len(open_)), rng), most)]
@@ -150,6 +158,8 @@ def _worth(
     told = shortlist.of_workers("expected_information", posterior, known, workers) / cost
     if strategy == "expected_information":
         return told, told
+    if strategy == "least_confidence":
+        return criteria.least_confidence(posterior)[:, None] / cost, told
     return shortlist.of_workers(strategy, posterior, known, workers) / cost, told
 
 

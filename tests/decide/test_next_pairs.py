@@ -57,6 +57,26 @@ def test_pairs_by_brute_force() -> None:
     assert rows["score"][0] == pytest.approx(max(values.values()))
 
 
+@given(st.integers(0, 2**32 - 1), st.sampled_from([None, 3]))
+def test_least_certain_tasks_go_to_those_whose_answer_tells_most(seed, limit) -> None:
+    rng = np.random.default_rng(seed)
+    n, d, k = 30, 8, 3
+    posterior = rng.dirichlet(np.ones(k), n)
+    tables = rng.dirichlet(np.full(k, 0.5), (d, k)).swapaxes(1, 2)
+    view = consensus(posterior, tables)
+    rows = next_pairs(view, 12, "least_confidence", per_worker_limit=limit)
+    assert rows["task"].tolist() == next_tasks(view, 12)["task"].tolist()
+    np.testing.assert_allclose(rows["score"], 1 - rows["confidence"])
+    load = np.zeros(d, dtype=int)
+    for task, worker in zip(rows["task"], rows["worker"], strict=True):
+        p = posterior[[view.tasks.get_loc(task)]]
+        told = np.array([criteria.expected_information(p, table)[0] for table in tables])
+        told[load >= (limit or len(rows))] = -1
+        who = view.workers.get_loc(worker)
+        assert told[who] >= told.max() - 1e-9
+        load[who] += 1
+
+
 def test_pairs_that_change_no_label_by_themselves_are_worth_what_they_tell() -> None:
     """Where it takes two answers to change a label, the first is bought: of the best worker, where it tells most."""
     tables = np.array([[[s, 1 - s], [1 - s, s]] for s in (0.5, 0.7, 0.9)])

@@ -62,6 +62,15 @@ def evenly(state: State, n: int) -> IntArray:
 
 def by_pairs(state: State, n: int) -> IntArray:
     """Choose pairs of a task and a worker by expected information, among the answers that can be had."""
+    return _pairs(state, n, certain_last=False)
+
+
+def by_workers(state: State, n: int) -> IntArray:
+    """Choose the least certain tasks, and for each the worker whose answer is expected to tell most."""
+    return _pairs(state, n, certain_last=True)
+
+
+def _pairs(state: State, n: int, certain_last: bool) -> IntArray:
     market, errors = state.market, state.model.errors_
     classes = state.model.probas_.columns
     left = np.flatnonzero(~state.bought)
@@ -75,7 +84,8 @@ def by_pairs(state: State, n: int) -> IntArray:
         mine = place == worker
         table = average if worker < 0 else tables[worker]
         value[mine] = criteria.expected_information(posterior[mine], table)
-    order = np.lexsort((state.rng.random(len(left)), -value.round(12)))
+    confidence = posterior.max(axis=1).round(12) if certain_last else np.zeros(len(left))
+    order = np.lexsort((state.rng.random(len(left)), -value.round(12), confidence))
     _, first = np.unique(market.task[left[order]], return_index=True)
     return left[order[np.sort(first)]][:n]
 
@@ -125,6 +135,7 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "even": lambda: evenly,
     **{name: (lambda name=name: ours(name)) for name in OURS},  # type: ignore[misc]
     "pairs": lambda: by_pairs,
+    "least_confidence_pairs": lambda: by_workers,
     "activelab": lambda: active_lab,
     "iethresh": lambda: interval_estimation,
     "activeml-uncertainty": lambda: single_annotator,
