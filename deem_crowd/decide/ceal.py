@@ -333,7 +333,8 @@ def _checked(n: int, truth: Any, test: Any) -> tuple[Any, Any]:
                 f"truth has shape {truth.shape}; needed is one label a row of X: ({n},)."
             )
     if test is not None:
-        if not isinstance(test, (tuple, list)) or len(test) != 2 or len(test[0]) != len(test[1]):
+        pair = isinstance(test, (tuple, list)) and len(test) == 2
+        test = (checks.matrix(test[0]), np.asarray(test[1])) if pair else None
+        if test is None or test[0].shape[:1] != test[1].shape[:1]:
             raise FormError("test must be a pair (X, y) with one label a row of X.")
-        test = checks.matrix(test[0]), np.asarray(test[1])
     return truth, test

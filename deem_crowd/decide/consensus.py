@@ -20,6 +20,8 @@ from deem_crowd.runtime.cached import cached_property
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_KNOWN = "Leave workers without answers out: nothing is known of them."
+
 
 @dataclass(frozen=True)
 class Given:
@@ -338,13 +340,13 @@ class Consensus:
         strangers = workers.take(np.flatnonzero(place < 0))
         if len(strangers) == 1:
             raise DataError(
-                f"worker {strangers[0]!r} is not one of the {len(self.workers)} of the model: "
-                f"{first_few(self.workers)}."
+                f"worker {first_few(strangers)} is not one of the {len(self.workers)} of the model: "
+                f"{first_few(self.workers)}. {_KNOWN}"
             )
         if len(strangers):
             raise DataError(
                 f"{counted(len(strangers), 'worker is', 'workers are')} not among the {len(self.workers)} of the "
-                f"model: {first_few(strangers)}."
+                f"model: {first_few(strangers)}. {_KNOWN}"
             )
         return place.astype(np.int64)
 

@@ -130,7 +130,8 @@ def _require_shared(
         return
     said = "Give it the same ids"
     if isinstance(tasks, range):
-        said = "Tasks are numbers of rows: where labels have their order, pass np.asarray(oracle)"
+        labels = "np.asarray(oracle)" if isinstance(source, pd.Series) else "list(oracle.values())"
+        said = f"Tasks are numbers of rows: where labels have their order, pass {labels}"
     raise DataError(
         f"oracle holds {counted(len(source), 'label')}, about none of the {counted(len(tasks), 'task')}: it knows "
         f"{first_few(source.keys())}, and is asked about {first_few(tasks)}. {said}."

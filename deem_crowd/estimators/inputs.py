@@ -13,7 +13,7 @@ import pandas as pd
 from deem_crowd.data import nested
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.wide import is_frame, is_long
-from deem_crowd.exceptions import DataWarning, FormError, ParameterError, first_few
+from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
 from deem_crowd.runtime.warning import warn
 
 ANY = "any"
@@ -117,6 +117,8 @@ def task_weights(sample_weight: Any, n_tasks: int) -> npt.NDArray[np.float64]:
     ------
     FormError
         If there is not one for each task.
+    DataError
+        If they are not numbers, 0 or more, or all 0.
     """
     if sample_weight is None:
         return np.ones(n_tasks)
@@ -124,4 +126,15 @@ def task_weights(sample_weight: Any, n_tasks: int) -> npt.NDArray[np.float64]:
         raise FormError(
             f"sample_weight has shape {np.shape(sample_weight)}; needed is ({n_tasks},), one weight for each task."
         )
-    return np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        weights = np.full(n_tasks, np.nan)
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        raise DataError(
+            f"sample_weight holds {first_few(np.asarray(sample_weight)[wrong])}; needed are numbers, 0 or more."
+        )
+    if n_tasks and not weights.any():
+        raise DataError("sample_weight is 0 for all tasks. Give one of them a weight, or omit it.")
+    return weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _MOST_ASKED = 20_000
 """Rows from which a fifth of them chooses the penalty."""
 _LEAST_SHARE = 0.5
 """Rows added to each class before class shares are compared, so that none is zero."""
+_ROUNDING = 1e-5
+"""What probabilities may miss 0 by, as differences from 1 do; scikit-learn's CalibratedClassifierCV allows as much."""
 _SMOOTHING = 1e-3
 """The share of even probabilities in what a classifier of somebody else says, so that none is zero."""
 
@@ -238,20 +241,33 @@ class Foreign:
         Raises
         ------
         ParameterError
-            If the classifier fails, or gives something other than probabilities.
+            If the classifier fails, gives something other than probabilities, or has classes that are no labels.
         """
         with explained(self.estimator, x):
             told = np.asarray(self.estimator.predict_proba(x), dtype=np.float64)
-        odd = told[~((told >= 0) & np.isfinite(told)).all(axis=1)]
+        name, classes = type(self.estimator).__name__, self.estimator.classes_
+        needed = x.shape[0], len(classes)
+        if told.shape != needed:
+            raise ParameterError(
+                f"classifier={name} gives probabilities of shape {told.shape} for {counted(needed[0], 'task')}; "
+                f"needed is {needed}, a column for each of its classes_."
+            )
+        odd = told[~((told >= -_ROUNDING) & np.isfinite(told)).all(axis=1)]
         if len(odd):
             raise ParameterError(
-                f"classifier={type(self.estimator).__name__} gives no probabilities for {len(odd)} of "
-                f"{counted(len(told), 'task')} ({first_few(odd[0].tolist(), 3)} …). Features of unlike scales may be "
-                "why: make_pipeline(StandardScaler(), classifier). A network of skorch's that ends in logits needs "
+                f"classifier={name} gives no probabilities for {len(odd)} of {counted(len(told), 'task')} "
+                f"({first_few(odd[0].tolist(), 3)}). Features of unlike scales may be why: "
+                "make_pipeline(StandardScaler(), classifier). A network of skorch's that ends in logits needs "
                 "criterion=torch.nn.CrossEntropyLoss."
             )
+        place = _place(self.labels, classes)
+        if (place < 0).any():
+            raise ParameterError(
+                f"classifier={name} has classes_ of {first_few(classes)}, and some of them are none of the labels it "
+                f"was trained on: {first_few(self.labels)}. Have classes_ hold the labels, as np.unique(y) does."
+            )
         proba = np.zeros((len(told), self.n_classes))
-        proba[:, _place(self.labels, self.estimator.classes_)] = told
+        proba[:, place] = np.maximum(told, 0)
         return np.asarray(np.log((1 - _SMOOTHING) * proba + _SMOOTHING / self.n_classes))
 
 
@@ -272,13 +288,18 @@ def explained(estimator: Any, x: Any) -> Iterator[None]:
             raise
         stored = "sparse " if hasattr(x, "tocsr") else ""
         remedy = (
-            "If it takes no sparse features, pass features.toarray(), or another classifier."
-            if stored
-            else "Fit it by itself, to these features and the labels of a fit without features, to find out more."
+            "Fit it by itself, to these features and the labels of a fit without features, to find out more. It is "
+            "trained on parts of the tasks, too, which may hold few of a class."
         )
-        name = getattr(estimator, "steps", [(None, estimator)])[-1][1]
+        if stored:
+            remedy = (
+                "If it takes no sparse features, pass features.toarray(), or another classifier."
+            )
+        # of numbers that are not whole, or mixed with text
+        if re.search("Unknown label type|not supported between instances of", str(error)):
+            remedy = "Give labels as text: df['label'].astype(str)."
         raise ParameterError(
-            f"classifier={type(name).__name__} failed on {stored}features of shape (N, {x.shape[1]}): "
+            f"classifier={type(estimator).__name__} failed on {stored}features of shape (N, {x.shape[1]}): "
             f"{str(error).strip().rstrip('.')}. {remedy}"
         ) from error
 

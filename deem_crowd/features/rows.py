@@ -173,16 +173,21 @@ def _refuse_tasks_in_a_column(frame: pd.DataFrame, tasks: pd.Index) -> None:
 
 def _refuse_other_kind(about: pd.Index, tasks: pd.Index, dtype: str, column: bool) -> None:
     """Raise if features, whose ids may stand in a column, and answers have ids that read alike, of two kinds."""
-    halved = {about.dtype.kind, tasks.dtype.kind} == {"i", "f"}
-    if tasks.dtype == about.dtype or (about.isin(tasks).any() and not halved):
+    shared = about.isin(tasks).any()
+    halved = shared and {about.dtype.kind, tasks.dtype.kind} == {"i", "f"}
+    if tasks.dtype == about.dtype or (shared and not halved):
         return
     if halved or pd.Index(about.astype(str)).isin(tasks.astype(str)).any():
-        remedy = f"set_axis(features.index.astype({dtype}))"
+        remedy = f".set_axis(features.index.astype({dtype}))"
         if column:
-            remedy = f"assign(task=features['task'].astype({dtype}))"
+            remedy = f".assign(task=features['task'].astype({dtype}))"
+        if about.hasnans:  # which no whole number stands for
+            remedy = f"[features.index.notna()].set_axis(features.index.dropna().astype({dtype}))"
+            if column:
+                remedy = f".dropna(subset='task').astype({{'task': {dtype}}})"
         raise DataError(
             f"features name tasks as {first_few(about, 3)} ({about.dtype}), and the answers as "
-            f"{first_few(tasks, 3)} ({tasks.dtype}): give both one dtype, e.g. features.{remedy}."
+            f"{first_few(tasks, 3)} ({tasks.dtype}): give both one dtype, e.g. features{remedy}."
         )
 
 
@@ -307,19 +312,23 @@ def matrix(features: Any) -> Any:
         )
     array = np.asarray(features)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
-        remedy = "Reshape them: x.reshape(-1, 1)"
-        if array.ndim > 2:
-            remedy = f"Reshape them: x.reshape({len(array)}, -1)"
-        if array.dtype.kind not in "biuf":
-            remedy = "Encode text, e.g. by TfidfVectorizer"
         raise FormError(
             f"features have shape {array.shape} and dtype {array.dtype}; a table of numbers is needed, one row a task. "
-            f"{remedy}."
+            f"{_as_numbers(array)}."
         )
     if array.shape[1] == 0:
         raise FormError("features have no column. Give one at least, or leave features= out.")
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
+
+
+def _as_numbers(array: npt.NDArray[Any]) -> str:
+    """Say what makes a table of numbers of an array that is none."""
+    if array.dtype.kind in "biuf":
+        return f"Reshape them: x.reshape({len(array) if array.ndim > 2 else -1}, {-1 if array.ndim > 2 else 1})"
+    if array.ndim < 2:
+        return "Encode text, e.g. by TfidfVectorizer"
+    return "Pass np.asarray(features, dtype=float) if they are numbers; encode text, e.g. by OneHotEncoder"
 
 
 def _finite(x: Any, tasks: pd.Index, columns: pd.Index | None = None) -> Any:

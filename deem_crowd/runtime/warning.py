@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _OURS = frozenset(
     ("deem_crowd", "deem_crowd_adapters", "deem_crowd_benchmarks", "deem_crowd_plugins")
@@ -22,11 +23,39 @@ def warn(message: str, category: type[Warning]) -> None:
 
 @contextmanager
 def said_once() -> Iterator[None]:
-    """Show a warning that many fits of a caller's classifier repeat word for word once, at the end."""
-    with warnings.catch_warnings(record=True) as caught:
+    """Show a warning that many fits of a caller's classifier repeat word for word only once."""
+    once = _Once()
+    warnings.showwarning = once
+    try:
         yield
-    for one in {(one.category, str(one.message)): one for one in caught}.values():
-        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    finally:
+        once.open = False
+        if warnings.showwarning is once:
+            warnings.showwarning = once.before
+
+
+class _Once:
+    """Shows each warning once while it is open, and every warning from then on.
+
+    Where threads overlap, one may put back what another has closed (``warnings.catch_warnings`` does), so that a record
+    of warnings would swallow all that come later.
+    """
+
+    def __init__(self) -> None:
+        self.open, self.seen = True, set[tuple[type[Warning], str]]()
+        self.before: Any = warnings.showwarning
+        while isinstance(self.before, _Once) and not self.before.open:
+            self.before = self.before.before
+
+    def __call__(
+        self, message: Warning | str, category: type[Warning], *place: Any, **more: Any
+    ) -> None:
+        said = category, str(message)
+        repeated = self.open and said in self.seen
+        if self.open:
+            self.seen.add(said)
+        if not repeated:
+            self.before(message, category, *place, **more)
 
 
 def _root(module: object) -> str:

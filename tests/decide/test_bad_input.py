@@ -92,6 +92,12 @@ MISTAKES = {
     ),
     "ids, not rows": (
         lambda a: CEAL(LogisticRegression()).fit(X, {"a": 1}),
+        r"about none of the 20 tasks: it knows 'a', .*list\(oracle.values\(\)\)",
+    ),
+    "ids, not row numbers": (
+        lambda a: CEAL(LogisticRegression()).fit(
+            X, pd.Series(Y, index=list("abcdefghijklmnopqrst"))
+        ),
         r"about none of the 20 tasks: it knows 'a', .*np.asarray\(oracle\)",
     ),
     "features of some": (

@@ -176,5 +176,6 @@ def test_bad_input() -> None:
 
 
 def test_sparse_features_are_as_good_as_dense_ones() -> None:
-    dense, other = (loop(rounds=2).fit(x, Y).labels_ for x in (X, sparse.csr_matrix(X)))
-    pd.testing.assert_series_equal(dense, other)
+    dense, other = (loop(rounds=2).fit(x, Y, test=(x, Y)) for x in (X, sparse.csr_matrix(X)))
+    pd.testing.assert_series_equal(dense.labels_, other.labels_)
+    pd.testing.assert_frame_equal(dense.history_, other.history_)

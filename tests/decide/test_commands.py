@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,13 @@ def test_next_asks_only_workers_who_are_there(folder, agg) -> None:
     found = table("next answers.csv -n 12 --pairs --workers here.csv")
     same(found, decide.next_pairs(agg, 12, workers=here))
     assert set(found["worker"]) <= set(here)
+    pd.DataFrame({"worker": [here[0], 999]}).to_csv("others.csv", index=False)
+    done = call("next answers.csv --pairs --workers others.csv")
+    assert done.exit_code == 1
+    strange = (
+        "worker '?999'? is not one of the .* of the model: .* Leave workers without answers out"
+    )
+    assert re.search(strange, " ".join(done.output.split()))
     done = call("next answers.csv --workers here.csv")
     assert done.exit_code == 2
     assert "no worker is chosen without --pairs" in done.output

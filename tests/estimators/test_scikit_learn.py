@@ -70,6 +70,9 @@ def test_the_score_weighs_tasks() -> None:
         model.score(X, Y, np.ones(3))
     with pytest.raises(DataError, match="sample_weight is 0 for all"):
         model.score(X, Y, np.zeros(200))
+    for wrong in (-1.0, np.nan, np.inf, "much", None):
+        with pytest.raises(DataError, match="sample_weight .* numbers, 0 or more"):
+            model.score(X, Y, [wrong, *[1.0] * 199])
 
 
 def test_the_score_of_a_pipeline_with_metadata_routing() -> None:

@@ -45,6 +45,8 @@ def bad(x):
         "vector": (np.zeros(300), FormError, r"shape \(300,\).*reshape\(-1, 1\)"),
         "images": (np.zeros((300, 2, 2)), FormError, r"\(300, 2, 2\).*reshape\(300, -1\)"),
         "words": (["some text"] * 300, FormError, "Encode text, e.g. by TfidfVectorizer"),
+        "objects": (x.to_numpy().astype(object), FormError, r"np.asarray\(features, dtype=float\)"),
+        "kinds": (np.full((300, 2), "red"), FormError, "OneHotEncoder"),
         "no column": (x[[]], FormError, "no column. Give one at least, or leave features= out"),
     }
 
@@ -65,6 +67,8 @@ def bad(x):
         "vector",
         "images",
         "words",
+        "objects",
+        "kinds",
         "no column",
     ],
 )
@@ -139,6 +143,23 @@ def test_ids_of_another_kind_are_named_where_they_stand(given):
         rows.read(frame, pd.Index([0, 1]))
     with pytest.raises(DataError, match=r"features.assign\(task=features\['task'\].astype"):
         rows.read(frame.rename_axis("task").reset_index(), pd.Index([0, 1]))
+
+
+def test_ids_that_are_no_whole_numbers_are_not_to_be_rounded():
+    frame = pd.DataFrame({"a": [1.0, 2.0]}, index=[0.5, 1.5])
+    with pytest.raises(DataError, match=r"none of the 2 rows of features \(0.5, 1.5\)"):
+        rows.read(frame, pd.Index([0, 1]))
+
+
+def test_the_remedy_for_ids_with_gaps_does_not_fail():
+    frame = pd.DataFrame({"task": [0.0, np.nan, 1.0], "a": [1.0, 2.0, 3.0]})
+    df = pd.DataFrame({"task": [0, 1]})
+    for features in (frame, frame.set_index("task")):
+        with pytest.raises(DataError, match="give both one dtype, e.g.") as caught:
+            rows.read(features, pd.Index(df["task"]))
+        remedy = str(caught.value).partition("e.g. ")[2].rstrip(".")
+        found = rows.read(eval(remedy, {"features": features, "df": df}), pd.Index(df["task"]))
+        np.testing.assert_array_equal(found.x, [[1], [3]])
 
 
 def test_things_without_answers_go_to_the_classifier(cancer, fitted):

@@ -12,6 +12,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.exceptions import ParameterError
@@ -65,6 +67,61 @@ def test_an_error_of_a_classifier_says_whose_it_is_and_what_helps():
         DEEMAggregator(classifier=odd).fit(frame, features=x)
 
 
+@pytest.mark.parametrize("names", [[0.5, 1.0, 1.5], np.array(["a", 2, "c"], dtype=object)])
+def test_labels_that_scikit_learn_refuses_may_be_text(names):
+    frame, x = drawn(names)
+    remedy = r"classifier=GaussianNB failed .* Give labels as text: df\['label'\].astype\(str\)"
+    with pytest.raises(ParameterError, match=remedy):
+        DEEMAggregator(classifier=GaussianNB()).fit(frame, features=x)
+
+
+def test_a_pipeline_that_fails_is_not_called_by_its_last_step():
+    frame, x = drawn(["cat", "dog", "fox"])
+    model = DEEMAggregator(classifier=make_pipeline(StandardScaler(), GaussianNB()))
+    with pytest.raises(ParameterError, match=r"classifier=Pipeline failed on sparse .*with_mean"):
+        model.fit(frame, features=sparse.csr_array(x))
+
+
+class Numbered(GaussianNB):
+    """Calls classes 0, 1, 2, whatever they are called."""
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, np.unique(y, return_inverse=True)[1], sample_weight)
+
+
+class Flat(GaussianNB):
+    """Gives one number a row."""
+
+    def predict_proba(self, X):
+        return super().predict_proba(X)[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("classifier", "said"),
+    [
+        (Numbered(), r"classes_ of 0, 1, 2, .* none of the labels it was trained on: 'cat', 'dog'"),
+        (Flat(), r"probabilities of shape \(\d+,\) .* needed is \(\d+, 3\)"),
+    ],
+)
+def test_probabilities_of_nobody_knows_what_are_refused(classifier, said):
+    frame, x = drawn(["cat", "dog", "fox"])
+    with pytest.raises(ParameterError, match=f"classifier={type(classifier).__name__} .*{said}"):
+        DEEMAggregator(classifier=classifier).fit(frame, features=x)
+
+
+class Rounded(GaussianNB):
+    """Misses 0 by a rounding error, as differences from 1 do."""
+
+    def predict_proba(self, X):
+        proba = super().predict_proba(X)
+        return np.where(proba < 1e-3, -1e-9, proba)
+
+
+def test_probabilities_may_miss_zero_by_a_rounding_error():
+    frame, x = drawn(["cat", "dog", "fox"])
+    assert DEEMAggregator(classifier=Rounded()).fit(frame, features=x).classifier_ is not None
+
+
 class Lost(GaussianNB):
     """Knows nothing of some rows."""
 
@@ -76,7 +133,9 @@ class Lost(GaussianNB):
 
 def test_probabilities_that_are_none_are_refused():
     frame, x = drawn(["cat", "dog", "fox"])
-    with pytest.raises(ParameterError, match=r"classifier=Lost .* for 3 of 8 tasks"):
+    with pytest.raises(
+        ParameterError, match=r"classifier=Lost .* for 3 of 8 tasks \(nan, nan, nan\)\. "
+    ):
         DEEMAggregator(classifier=Lost()).fit(frame, features=x)
 
 

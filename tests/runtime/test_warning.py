@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from deem_crowd_adapters import from_scores, from_wide
 
 from deem_crowd import DEEM, DEEMAggregator, exceptions
 from deem_crowd.exceptions import DataWarning
+from deem_crowd.runtime.warning import said_once
 
 NOISE = pd.DataFrame(
     {"task": np.arange(80) // 2, "worker": list("ab") * 40, "label": [0, 1, 1, 0] * 20}
@@ -52,3 +54,53 @@ def test_errors_travel_between_processes(kind: type[Exception]) -> None:
     """As pickles, and as the engines rebuild them: by ``__new__`` of the kind itself."""
     assert pickle.loads(pickle.dumps(kind("words"))).args == ("words",)
     assert isinstance(kind.__new__(kind, "words"), kind)
+
+
+@said_once()
+def hint_and_fail() -> None:
+    for text in ("hint", "hint", "other"):
+        warnings.warn(text, UserWarning, stacklevel=1)
+    raise ZeroDivisionError
+
+
+def test_a_repeated_warning_is_shown_once_even_where_an_error_follows() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(ZeroDivisionError):
+            hint_and_fail()
+        warnings.warn("hint", UserWarning, stacklevel=1)
+    assert [str(one.message) for one in said] == ["hint", "other", "hint"]
+
+
+def test_warnings_of_a_script_are_still_shown_by_its_name() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.resetwarnings()
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("default", module="__main__")
+        with said_once():
+            exec(
+                "import warnings; warnings.warn('hint', DeprecationWarning)",
+                {"__name__": "__main__"},
+            )
+    assert [str(one.message) for one in said] == ["hint"]
+
+
+def test_fits_that_overlap_in_threads_leave_warnings_on() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        begun, ended = threading.Event(), threading.Event()
+
+        def first() -> None:
+            with said_once():
+                begun.set()
+                ended.wait(10)
+
+        other = threading.Thread(target=first)
+        other.start()
+        begun.wait(10)
+        with said_once(), warnings.catch_warnings():
+            ended.set()
+            other.join()
+        for _ in range(2):
+            warnings.warn("later", UserWarning, stacklevel=1)
+    assert [str(one.message) for one in said] == ["later", "later"]
