@@ -127,13 +127,7 @@ def next_pairs(
         whoever = "the only worker" if len(asked) == 1 else f"each of {len(asked):,} workers"
         why = f": {whoever} takes {limit:,} at most" if full else ""
         say_how_many(n, len(pairs), consensus.n_tasks, "pairs", why)
-    gain = np.zeros(len(row))
-    for one in np.unique(who):
-        mine = who == one
-        by_worker = shortlist.of_workers(
-            "expected_error_reduction", posterior[row[mine]], known, who_asked[[one]]
-        )
-        gain[mine] = by_worker[:, 0]
+    gain = _gains(posterior[row], known, who_asked[who])
     if len(row):
         gain *= another_answer(consensus)[tasks[row]]
     return pd.DataFrame(
@@ -161,6 +155,18 @@ def _worth(
     if strategy == "least_confidence":
         return criteria.least_confidence(posterior)[:, None] / cost, told
     return shortlist.of_workers(strategy, posterior, known, workers) / cost, told
+
+
+def _gains(posterior: FloatArray, known: WorkerTables, workers: IntArray) -> FloatArray:
+    """Return the expected error reduction of an answer to each of n tasks by a worker each, shape (n,)."""
+    gain = np.zeros(len(posterior))
+    for one in np.unique(workers):
+        mine = workers == one
+        reduction = shortlist.of_workers(
+            "expected_error_reduction", posterior[mine], known, np.array([one])
+        )
+        gain[mine] = reduction[:, 0]
+    return gain
 
 
 def _answered(consensus: Consensus, tasks: IntArray, workers: pd.Index) -> npt.NDArray[np.bool_]:
