@@ -66,7 +66,7 @@ def merged(old: V, new: V, duplicates: Duplicates) -> V:
 
 
 def _on_one_scale(old: pd.Index, new: pd.Index) -> tuple[pd.Index, pd.Index]:
-    """Return classes that follow ordered categories with the longer of both scales; others as they are.
+    """Return both sets of classes on the longer of their scales, if the old ones are ordered; else as they are.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def _on_one_scale(old: pd.Index, new: pd.Index) -> tuple[pd.Index, pd.Index]:
         place = scale.get_indexer(shorter)
         if (place < 0).any() or (place[1:] < place[:-1]).any():
             raise DataError(
-                "column 'label' has other steps, or another order of them, than the answers before: "
+                "column 'label' has other steps than the answers before, or has them in another order: "
                 f"{first_few(new.categories, 10)}; before: {first_few(old.categories, 10)}. {remedy}"
             )
     elif (strange := scale.get_indexer(pd.Index(new.astype(object))) < 0).any():

@@ -74,8 +74,8 @@ def no_answer(classes: pd.Index) -> str:
 def _beside_numbers(classes: pd.Index) -> list[str]:
     """Return the classes, one or two, that are words where three others or more, and all of them, are numbers.
 
-    A word has two letters or more: K comes before the first grade, and + is a sign. The digits from 0 to 9 are rather
-    what was read than steps of a scale.
+    A word has two letters or more: K comes before the first grade, and + is a sign. Where the
+    numbers are 0 to 9, they are more likely digits that somebody read than steps of a scale.
     """
     texts = texts_of(classes)
     words = [text for text in texts if not any(letter.isdigit() for letter in text)]

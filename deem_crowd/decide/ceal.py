@@ -294,7 +294,7 @@ class CEAL(ConstructorParameters):
             raise OracleError(
                 f"of {counted(len(said), 'row')} the oracle named {counted(len(known), 'label')}"
                 f"{': ' if known else ''}{first_few(known)}, and the classifier cannot learn from fewer than two. "
-                "Raise n_initial; what the oracle said stands in the error's record.",
+                "Raise n_initial; the error's record holds what the oracle said.",
                 said,
             ) from error
 

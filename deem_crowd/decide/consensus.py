@@ -20,7 +20,7 @@ from deem_crowd.runtime.cached import cached_property
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_KNOWN = "Leave workers without answers out: nothing is known of them."
+_KNOWN = "Leave out workers without answers: nothing is known of them."
 
 
 @dataclass(frozen=True)
@@ -340,13 +340,13 @@ class Consensus:
         strangers = workers.take(np.flatnonzero(place < 0))
         if len(strangers) == 1:
             raise DataError(
-                f"worker {first_few(strangers)} is not one of the {len(self.workers)} of the model: "
+                f"worker {first_few(strangers)} is not one of the {counted(len(self.workers), 'worker')} of the model: "
                 f"{first_few(self.workers)}. {_KNOWN}"
             )
         if len(strangers):
             raise DataError(
                 f"{counted(len(strangers), 'worker is', 'workers are')} not among the {len(self.workers)} of the "
-                f"model: {first_few(strangers)}. {_KNOWN}"
+                f"model: {first_few(strangers)}. The model has {first_few(self.workers)}. {_KNOWN}"
             )
         return place.astype(np.int64)
 

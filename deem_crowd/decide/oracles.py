@@ -46,7 +46,7 @@ class Oracle:
         What was said already; every answer is written into it as soon as it is given, so that it holds them even if
         the program is interrupted.
     tasks : collection, optional
-        All that it may be asked about. A Series or mapping has to hold one of them.
+        All that it may be asked about. A Series or mapping has to hold the label of one of them at least.
     """
 
     def __init__(
@@ -94,19 +94,19 @@ class Oracle:
             label = self.source(task)
         except Exception as error:
             raise OracleError(
-                f"the oracle failed at task {first_few([task])} ({type(error).__name__}: {error}). What it said before "
-                f"({len(self.record)} answers) stands in the error's record.",
+                f"the oracle failed at task {first_few([task])} ({type(error).__name__}: {error}). The error's "
+                f"record holds what it said before: {counted(len(self.record), 'answer')}.",
                 self.record,
             ) from error
         if pd.api.types.is_scalar(label) and pd.isna(label):
             label = None
         if not self._allowed(label):
-            what = "no label, nor None"
+            what = "neither a label nor None"
             if self.labels is not None:
                 what = f"none of the labels {first_few(sorted(self.labels, key=str), 10)}"
             raise OracleError(
-                f"the oracle said {first_few([label])} about task {first_few([task])}, which is {what}. What it said "
-                f"before ({len(self.record)} answers) stands in the error's record.",
+                f"the oracle said {first_few([label])} about task {first_few([task])}, which is {what}. The error's "
+                f"record holds what it said before: {counted(len(self.record), 'answer')}.",
                 self.record,
             )
         self.record[task] = label
@@ -128,10 +128,12 @@ def _require_shared(
     """Raise :class:`DataError` if labels are about none of the tasks, as where ids have another dtype."""
     if tasks is None or not len(tasks) or not len(source) or any(task in source for task in tasks):
         return
-    said = "Give it the same ids"
+    said = "Give the labels the ids of the tasks, of the same dtype"
     if isinstance(tasks, range):
         labels = "np.asarray(oracle)" if isinstance(source, pd.Series) else "list(oracle.values())"
-        said = f"Tasks are numbers of rows: where labels have their order, pass {labels}"
+        said = (
+            f"Tasks are row numbers of X: if the labels are in the order of the rows, pass {labels}"
+        )
     raise DataError(
         f"oracle holds {counted(len(source), 'label')}, about none of the {counted(len(tasks), 'task')}: it knows "
         f"{first_few(source.keys())}, and is asked about {first_few(tasks)}. {said}."

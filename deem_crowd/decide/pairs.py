@@ -158,7 +158,7 @@ def _worth(
 
 
 def _gains(posterior: FloatArray, known: WorkerTables, workers: IntArray) -> FloatArray:
-    """Return the expected error reduction of an answer to each of n tasks by a worker each, shape (n,)."""
+    """Return the expected error reduction of one answer to each of n tasks, by a worker given for each, shape (n,)."""
     gain = np.zeros(len(posterior))
     for one in np.unique(workers):
         mine = workers == one

@@ -13,7 +13,14 @@ import pandas as pd
 from deem_crowd.data import nested
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.wide import is_frame, is_long
-from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    ParameterError,
+    counted,
+    first_few,
+)
 from deem_crowd.runtime.warning import warn
 
 ANY = "any"
@@ -133,7 +140,8 @@ def task_weights(sample_weight: Any, n_tasks: int) -> npt.NDArray[np.float64]:
     wrong = ~(np.isfinite(weights) & (weights >= 0))
     if wrong.any():
         raise DataError(
-            f"sample_weight holds {first_few(np.asarray(sample_weight)[wrong])}; needed are numbers, 0 or more."
+            f"sample_weight is not a number of 0 or more for {counted(int(wrong.sum()), 'task')}: "
+            f"{first_few(np.asarray(sample_weight)[wrong])}. Weights have to be finite numbers, 0 or more."
         )
     if n_tasks and not weights.any():
         raise DataError("sample_weight is 0 for all tasks. Give one of them a weight, or omit it.")

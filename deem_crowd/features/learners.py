@@ -25,7 +25,7 @@ _MOST_ASKED = 20_000
 _LEAST_SHARE = 0.5
 """Rows added to each class before class shares are compared, so that none is zero."""
 _ROUNDING = 1e-5
-"""What probabilities may miss 0 by, as differences from 1 do; scikit-learn's CalibratedClassifierCV allows as much."""
+"""How far below 0 a probability may be, as differences from 1 are; CalibratedClassifierCV allows as much."""
 _SMOOTHING = 1e-3
 """The share of even probabilities in what a classifier of somebody else says, so that none is zero."""
 
@@ -229,7 +229,7 @@ def regression(coef: FloatArray, intercept: FloatArray, labels: Any) -> Any:
 
 @dataclass
 class Foreign:
-    """A trained classifier of somebody else, whose classes are 0..K'-1, or have names, shape (K',)."""
+    """A caller's classifier, trained; its classes are 0..K'-1, or some of ``labels``, shape (K,)."""
 
     estimator: Any
     n_classes: int
@@ -256,15 +256,16 @@ class Foreign:
         if len(odd):
             raise ParameterError(
                 f"classifier={name} gives no probabilities for {len(odd)} of {counted(len(told), 'task')} "
-                f"({first_few(odd[0].tolist(), 3)}). Features of unlike scales may be why: "
-                "make_pipeline(StandardScaler(), classifier). A network of skorch's that ends in logits needs "
+                f"(the first: {first_few(odd[0].tolist(), 3)}). If features differ in scale, pass "
+                "make_pipeline(StandardScaler(), classifier). A skorch network that ends in logits needs "
                 "criterion=torch.nn.CrossEntropyLoss."
             )
         place = _place(self.labels, classes)
         if (place < 0).any():
             raise ParameterError(
-                f"classifier={name} has classes_ of {first_few(classes)}, and some of them are none of the labels it "
-                f"was trained on: {first_few(self.labels)}. Have classes_ hold the labels, as np.unique(y) does."
+                f"classifier={name} has classes_ that are none of the labels it was trained on: "
+                f"{first_few(np.asarray(classes)[place < 0])}. The labels are {first_few(self.labels)}: set "
+                "classes_ to np.unique(y) in its fit."
             )
         proba = np.zeros((len(told), self.n_classes))
         proba[:, place] = np.maximum(told, 0)
@@ -272,7 +273,7 @@ class Foreign:
 
 
 def _place(labels: Any, classes: Any) -> npt.NDArray[np.int64]:
-    """Return which of the labels, 0..K'-1 if they have no names, the classes of an estimator are."""
+    """Return the place of each class of an estimator among the labels, −1 where it is none of them."""
     if labels is None:
         return np.asarray(classes, dtype=np.int64)
     return np.asarray(pd.Index(labels).get_indexer(pd.Index(classes)), dtype=np.int64)
@@ -288,14 +289,14 @@ def explained(estimator: Any, x: Any) -> Iterator[None]:
             raise
         stored = "sparse " if hasattr(x, "tocsr") else ""
         remedy = (
-            "Fit it by itself, to these features and the labels of a fit without features, to find out more. It is "
-            "trained on parts of the tasks, too, which may hold few of a class."
+            "To find out why, fit it alone to these features and the labels of a fit without features. It is also "
+            "trained on parts of the tasks, where a class may be rare."
         )
         if stored:
             remedy = (
                 "If it takes no sparse features, pass features.toarray(), or another classifier."
             )
-        # of numbers that are not whole, or mixed with text
+        # scikit-learn refuses labels that are not whole numbers, or numbers mixed with text
         if re.search("Unknown label type|not supported between instances of", str(error)):
             remedy = "Give labels as text: df['label'].astype(str)."
         raise ParameterError(

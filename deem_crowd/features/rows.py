@@ -317,7 +317,7 @@ def matrix(features: Any) -> Any:
             f"{_as_numbers(array)}."
         )
     if array.shape[1] == 0:
-        raise FormError("features have no column. Give one at least, or leave features= out.")
+        raise FormError("features have no column. Give at least one, or leave out features=.")
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
 

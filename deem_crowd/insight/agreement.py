@@ -175,7 +175,7 @@ def _read(data: Any, names: dict[str, Hashable | None]) -> Answers:
 
 
 def by_value(answers: Answers) -> tuple[Answers, npt.NDArray[np.float64] | None]:
-    """Return answers whose classes, if they are numbers or texts of numbers, rise, and these numbers, shape (K,).
+    """Return answers with classes sorted by value, if they are numbers or texts of numbers, and these, shape (K,).
 
     Classes stay as they are, with None for the numbers, where they are names, categories, the same number twice, or
     not all finite.

@@ -37,8 +37,8 @@ def said_once() -> Iterator[None]:
 class _Once:
     """Shows each warning once while it is open, and every warning from then on.
 
-    Where threads overlap, one may put back what another has closed (``warnings.catch_warnings`` does), so that a record
-    of warnings would swallow all that come later.
+    Where threads overlap, one of them may install a closed record again (``warnings.catch_warnings`` restores what it
+    found), so a closed one must not swallow the warnings that come later.
     """
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ COMMON = "one skill for all workers"
 OWN = "one skill a worker, averaged over its prior"
 
 SAYS_ORDER = "; order: "
-"""Before the order of the classes, in the reason of tables in an order."""
+"""What stands before the order of the classes in the reason given for ordered tables."""
 
 GROUPED = "as the groups say that were given"
 """In the reason of a candidate, chosen or left out, where sources count less for that."""

@@ -88,7 +88,7 @@ def test_next_asks_only_workers_who_are_there(folder, agg) -> None:
     done = call("next answers.csv --pairs --workers others.csv")
     assert done.exit_code == 1
     strange = (
-        "worker '?999'? is not one of the .* of the model: .* Leave workers without answers out"
+        "worker '?999'? is not one of the .* of the model: .* Leave out workers without answers"
     )
     assert re.search(strange, " ".join(done.output.split()))
     done = call("next answers.csv --workers here.csv")

@@ -52,7 +52,7 @@ def test_the_scale_holds_all_steps_in_their_order(before, used, later, new) -> N
         (
             STEPS[::-1],
             "good",
-            "another order of them, than the answers before: 'best', 'good', 'fair', 'bad'",
+            "or has them in another order: 'best', 'good', 'fair', 'bad'",
         ),
         (
             ["bad", "awful"],

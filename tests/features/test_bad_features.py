@@ -47,7 +47,7 @@ def bad(x):
         "words": (["some text"] * 300, FormError, "Encode text, e.g. by TfidfVectorizer"),
         "objects": (x.to_numpy().astype(object), FormError, r"np.asarray\(features, dtype=float\)"),
         "kinds": (np.full((300, 2), "red"), FormError, "OneHotEncoder"),
-        "no column": (x[[]], FormError, "no column. Give one at least, or leave features= out"),
+        "no column": (x[[]], FormError, "no column. Give at least one, or leave out features="),
     }
 
 
@@ -172,5 +172,5 @@ def test_after_features_that_tell_nothing_the_reason_is_not_another(cancer):
     frame, features, _ = cancer
     with pytest.warns(DataWarning, match="constant"):
         model = DEEMAggregator().fit(frame, features=features.iloc[:300] * 0)
-    with pytest.raises(UnsupportedError, match="or with too little to learn a classifier from"):
+    with pytest.raises(UnsupportedError, match="too little to learn a classifier from"):
         model.predict(frame, features=features.iloc[:300] * 0)

@@ -1,1 +1,1 @@
-"""Whom and what to ask next, and which answers to doubt: what such choices are worth."""
+"""What it is worth to choose whom and what to ask next, and which answers to doubt."""

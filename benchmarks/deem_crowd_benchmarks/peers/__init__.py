@@ -1,1 +1,1 @@
-"""Other packages' ways to labels, as aggregators."""
+"""Methods of other packages, as aggregators."""

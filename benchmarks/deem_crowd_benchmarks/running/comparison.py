@@ -147,7 +147,7 @@ def _scores(
 
 
 def _other_names(labels: pd.Series, gold: pd.Series) -> str:
-    """Return what to say where fewer labels are right than by guessing, and most are if the classes are renamed."""
+    """Return what to say where fewer labels are right than by guessing, but most are once classes are renamed."""
     known = gold.reindex(labels.index).dropna()
     if known.empty:
         return ""
@@ -155,14 +155,14 @@ def _other_names(labels: pd.Series, gold: pd.Series) -> str:
     right, renamed = said["label_accuracy"], said["clustering_accuracy"]
     _, most = wilson(right * len(known), len(known))
     least, _ = wilson(renamed * len(known), len(known))
-    # one label for all tasks, renamed to the class that most of them have, is right as often as that
+    # no evidence of other names: one label for all tasks, once renamed, is right as often as the commonest class
     commonest = known.value_counts(normalize=True).max()
     if not (most < 1 / known.nunique() and renamed > 0.5 and least > commonest):
         return ""
     return (
-        f"gold seems to call the classes otherwise: {100 * right:.0f} % of its labels are right by their names, and "
-        f"{100 * renamed:.0f} % if each class is renamed to the one of gold that fits best. Sources without common "
-        "names have to be compared so; else give gold the names of the answers."
+        f"gold seems to have other names for the classes: {100 * right:.0f} % of {len(known):,} labels are right "
+        f"by name, and {100 * renamed:.0f} % if each class is renamed to the class of gold that fits best. If the "
+        "sources have no common names, go by the second figure; otherwise give gold the names that the answers use."
     )
 
 

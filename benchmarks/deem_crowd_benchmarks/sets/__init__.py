@@ -1,1 +1,1 @@
-"""What is compared on: label sets with gold, on disk, drawn from laws, or made on the spot."""
+"""Label sets with gold, on which methods are compared: on disk, drawn from laws, or made on the spot."""

@@ -1,1 +1,1 @@
-"""Fitted objects in model files, and back."""
+"""``save`` and ``load``: fitted objects to model files, and back."""

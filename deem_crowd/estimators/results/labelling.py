@@ -201,7 +201,7 @@ class Labelling(Readings, Insights):
         y : integers, shape (N,)
             The true classes, −1 where unknown. The mapping of classes is never fitted to them.
         sample_weight : shape (N,), optional
-            Of the tasks.
+            Weights of the tasks, 0 or more.
         features : optional
             As in :meth:`predict`.
         true_labels : optional
@@ -221,7 +221,9 @@ class Labelling(Readings, Insights):
             raise DataError("y holds no class (all −1): nothing can be scored.")
         weight = inputs.task_weights(sample_weight, len(truth)) * rated
         if not weight.any():
-            raise DataError("sample_weight is 0 for all tasks whose class y gives.")
+            raise DataError(
+                "sample_weight is 0 for all tasks whose class y gives. Give one of them a weight, or omit it."
+            )
         features = by_position(features, predictions)
         posterior, settled = self._with_features(posterior, answers, workers, features)
         best = fitted.best_class(posterior, answers, settled)

@@ -1,4 +1,4 @@
-"""What a fit with features leaves beside the rest: its classifier, how features are used, and skills by region."""
+"""What a fit with features adds: its classifier, how features are used, and skills by region."""
 
 from __future__ import annotations
 

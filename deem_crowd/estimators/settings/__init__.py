@@ -1,1 +1,1 @@
-"""Parameters: how they are declared, all that there are, and what they decide together."""
+"""The parameters of both classes: how they are declared, what each may be, and which model they ask for."""
