@@ -254,7 +254,7 @@ def test_what_an_oracle_said_is_kept(agg, name, fault) -> None:
         "CEAL": lambda: CEAL(LogisticRegression(), n_initial=6).fit(features, oracle),
         "RAD": lambda: stream.partial_fit(features, given[::-1]),
     }
-    with pytest.raises(OracleError, match="What it said before") as caught:
+    with pytest.raises(OracleError, match="record holds what it said before: 3 answers") as caught:
         calls[name]()
     assert caught.value.record == said
     assert len(said) == 3
