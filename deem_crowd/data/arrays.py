@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.assembly import check_ids, named
+from deem_crowd.data.tensors import of_tensor
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -153,30 +154,6 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
     return array
 
 
-def of_tensor(tensor: Any, what: str) -> npt.NDArray[Any]:
-    """Return a torch tensor of any device as an array; what numpy has no type for becomes float32, which holds it.
-
-    Raises
-    ------
-    FormError
-        If it is sparse, nested, quantised or holds no data.
-    """
-    layout = str(tensor.layout).removeprefix("torch.")
-    for kind, remedy in (
-        (tensor.is_nested and "nested", "pad it: x.to_padded_tensor(-1)"),
-        (tensor.is_quantized and "quantised", "pass x.dequantize()"),
-        (tensor.is_meta and "meta", "it holds no numbers: pass it from another device"),
-        (layout != "strided" and layout, "pass x.to_dense() if what is not stored is zero"),
-    ):
-        if kind:
-            raise FormError(f"{what} are a {kind} tensor; a dense one is needed: {remedy}.")
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    if tensor.is_floating_point() and tensor.dtype.itemsize < 4:
-        tensor = tensor.float()
-    array: npt.NDArray[Any] = tensor.numpy()
-    return array
-
-
 def whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return a matrix of labels, shape (N, D), as integers.
 
@@ -208,9 +185,12 @@ def whole_numbers(predictions: npt.ArrayLike) -> npt.NDArray[np.int64]:
             )
         bad = array != np.floor(array)
         if bad.any():
+            shape = "shape (tasks, classes, workers)"
+            if ((array >= 0) & (array <= 1)).all():
+                shape += ", to a StackingClassifier stack_method='predict'"
             raise DataError(
                 f"{_entries(bad)} not whole: {first_few(array[bad])} ({_cells(bad)}). Labels are 0..K-1; for "
-                "probabilities pass shape (tasks, classes, workers), to a StackingClassifier stack_method='predict'."
+                f"probabilities pass {shape}."
             )
         bad = np.abs(array) > 2**31
         if bad.any():

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import index as ids
-from deem_crowd.data.arrays import of_tensor
 from deem_crowd.data.frames import synonyms
+from deem_crowd.data.tensors import of_tensor
 from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
 from deem_crowd.runtime.warning import warn
 

@@ -11,10 +11,7 @@ _NOT_OURS = (
     "BaseEstimator, ClassifierMixin, ClusterMixin, MetaEstimatorMixin, BaseClassificationAggregator, Module, "
     "Exception"
 )
-_OF_SKLEARN = (
-    "get_metadata_routing, set_fit_request, set_partial_fit_request, set_predict_request, set_score_request, "
-    "set_predict_proba_request"
-)
+_OF_SKLEARN = r"get_metadata_routing|set_\w+_request"
 
 
 def write(api: str, folder: Path) -> list[str]:
@@ -36,11 +33,12 @@ def _page(module: str, names: list[str], modules: set[str]) -> str:
         if home != module and home in modules:  # documented there
             parts += [f":obj:`{module}.{name} <{home}.{name}>`", ""]
         elif inspect.isclass(value):
+            excluded = [member for member in dir(value) if re.fullmatch(_OF_SKLEARN, member)]
             parts += [
                 f".. autoclass:: {module}.{name}",
                 "   :members:",
                 f"   :inherited-members: {_NOT_OURS}",
-                f"   :exclude-members: {_OF_SKLEARN}",
+                f"   :exclude-members: {', '.join(excluded)}",
                 "",
             ]
         elif inspect.isroutine(value):
