@@ -78,10 +78,11 @@ def followed(
         return later if earlier is None else earlier
     if later["task"].dtype == object:
         index.require_hashable(later["task"], "gold (task)")
-    earlier, now = (frame[frame["label"].notna()] for frame in (earlier, later))
-    again = earlier["task"].isin(later["task"])
+    earlier = earlier[earlier["label"].notna()]
     if duplicates == "first":
-        again, now = again & False, now[~now["task"].isin(earlier["task"])]
+        later = later[~later["task"].isin(earlier["task"])]
+    now = later[later["label"].notna()]
+    again = earlier["task"].isin(later["task"])
     said = dict(zip(now["task"], now["label"], strict=True))
     old = earlier[again].drop_duplicates()
     changed = [task for task, label in old.to_numpy(object) if task in said and said[task] != label]

@@ -343,9 +343,8 @@ def require(state: Mapping[str, Any]) -> FeatureModel:
     feature_model: FeatureModel | None = state.get(FEATURES)
     if feature_model is None:
         raise UnsupportedError(
-            "this model knows no features: it was fitted without them, or what it was fitted to was too little to "
-            "learn a classifier from, or its file holds no classifier. Call fit(..., features=...), or leave "
-            "out features=."
+            "this model knows no features: it was fitted without them, or no classifier could be learned, or its file "
+            "holds none. Call fit(..., features=...), or leave out features=."
         )
     return feature_model
 

@@ -171,10 +171,8 @@ def findings(model: Model, answers: AnswersLike = None, gold: Any = None) -> lis
     NotFittedError, MissingAnswersError, DataError, FormError
     """
     results = results_of(model, answers)
-    warnings, in_order = (
-        warnings_of(results, compare(results), results.gold(gold)),
-        ordered.found(results),
-    )
+    warnings = warnings_of(results, compare(results), results.gold(gold))
+    in_order = ordered.found(results)
     return warnings if in_order is None else [*warnings, in_order]
 
 

@@ -172,5 +172,5 @@ def test_after_features_that_tell_nothing_the_reason_is_not_another(cancer):
     frame, features, _ = cancer
     with pytest.warns(DataWarning, match="constant"):
         model = DEEMAggregator().fit(frame, features=features.iloc[:300] * 0)
-    with pytest.raises(UnsupportedError, match="too little to learn a classifier from"):
+    with pytest.raises(UnsupportedError, match="no classifier could be learned"):
         model.predict(frame, features=features.iloc[:300] * 0)

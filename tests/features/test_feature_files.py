@@ -82,7 +82,7 @@ def test_types_of_strangers_stay_out(tmp_path) -> None:
     again = DEEMAggregator.load(tmp_path / "model")
     assert again.classifier_ is None
     pd.testing.assert_frame_equal(again.predict_proba(ANSWERS), model.predict_proba(ANSWERS))
-    with pytest.raises(UnsupportedError, match="its file holds no classifier"):
+    with pytest.raises(UnsupportedError, match="its file holds none"):
         again.predict(ANSWERS, features=X)
 
 

@@ -1,1 +1,1 @@
-"""What it is worth to choose whom and what to ask next, and which answers to doubt."""
+"""Simulations of buying answers, and how well wrong answers are found."""

@@ -1,1 +1,1 @@
-"""Running methods on label sets, and measuring what comes out."""
+"""Runs of methods on label sets, and measures of their labels and probabilities."""
