@@ -1,9 +1,12 @@
-"""Files and functions that can be read in one sitting."""
+"""Files and functions that can be read in one sitting, and nothing in the repository that does not belong there."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = [
@@ -12,6 +15,7 @@ FILES = [
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 MOST_LINES, MOST_IN_A_FUNCTION = 400, 80
+TOP_LEVEL = {".ci", "deem_crowd", "adapters", "plugins", "benchmarks", "tests", "docs"}
 
 
 def too_long(source: str) -> list[str]:
@@ -47,3 +51,14 @@ def test_no_file_and_no_function_is_too_long() -> None:
             too_big.append(path.name)
         too_big += [f"{path.name}: {name}" for name in too_long(source)]
     assert not too_big
+
+
+def test_only_known_folders_are_committed() -> None:
+    """What `deem-crowd benchmark` and the like leave in a checkout was once committed with everything else."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout of the repository")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip(f"git cannot list what is committed: {listed.stderr.strip()}")
+    folders = {name.split("/")[0] for name in listed.stdout.splitlines() if "/" in name}
+    assert folders == TOP_LEVEL
