@@ -241,6 +241,7 @@ def _chosen(
     if ordered:
         warn_of_many_steps(answers.n_classes)
     group = grouped.numbers(recipe.groups, answers.workers)
+    counted_pairs = select.counting_pairs(answers, design)
 
     def chosen(gold: torch.Tensor | None) -> Selected:
         first = gold is known
@@ -260,6 +261,7 @@ def _chosen(
             ordered,
             group,
             Parts(in_order=recipe.ordered is not False),
+            counted_pairs,
         )
 
     selected = chosen(None) if known is None else taught.select(answers, design, known, chosen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,7 +26,20 @@ MOST_CLASSES, MOST_STATES = 3, 4
 WIDEST = 32
 """States up to which the E-step goes through pieces of tasks."""
 
-Clamp = Callable[[torch.Tensor], torch.Tensor]
+_SOUND = 1e-30
+"""Probabilities of at least this much can be divided by."""
+
+
+class Clamp(Protocol):
+    """Known classes of some tasks."""
+
+    rows: torch.Tensor
+    """The n tasks, shape (n,)."""
+    barred: torch.Tensor
+    """Shape (n, S): 0 for states of the known class, −∞ for others."""
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Bar, in place, the states of logits, shape (N, S), that known classes rule out."""
 
 
 @dataclass
@@ -72,25 +86,53 @@ def expect(
         N tasks, D workers, K classes.
     weight : shape (D, K, S)
     bias : shape (S,)
-    clamp : callable, optional
-        Bars, in place, states of logits of shape (N, S) that known classes rule out.
+    clamp : Clamp, optional
+        Known classes.
     """
-    rows = _rows(design) if clamp is None else None
-    if rows is not None and 1 < weight.shape[-1] <= WIDEST:
-        reach = rows.longest * float(weight.abs().max()) + 2 * float(bias.abs().max())
-        if reach < SAFE:
-            if weight.shape[-1] == 2:
-                leads = float((weight[..., 1] - weight[..., 0]).abs().max())
-                if rows.longest * leads + float((bias[1] - bias[0]).abs()) < SAFE:
-                    return _of_two(design, weight, bias)
-            few = design.n_classes <= MOST_CLASSES and weight.shape[-1] <= MOST_STATES
-            if few and design.adds_up and 2 * reach < SAFE:
-                return _of_columns(design, weight, bias)
-            return _of_few(design, weight, bias)
+    found = _in_pieces(design, weight, bias)
+    if found is not None:
+        found = found if clamp is None else _with_known(found, clamp)
+    if found is not None:
+        return found
     logits = design.logits(weight.to(design.device))
     logits = add_to_rows(logits, bias.to(design.device, design.dtype))
     states, log_sum = softmax(logits if clamp is None else clamp(logits))
     return Expected(states, lambda: float(column_total(log_sum)), lambda: log_sum)
+
+
+def _in_pieces(design: DesignMatrix, weight: torch.Tensor, bias: torch.Tensor) -> Expected | None:
+    """Return what is expected where the tasks can be gone through in pieces without overflow, else None."""
+    rows = _rows(design)
+    if rows is None or not 1 < weight.shape[-1] <= WIDEST:
+        return None
+    reach = rows.longest * float(weight.abs().max()) + 2 * float(bias.abs().max())
+    if reach >= SAFE:
+        return None
+    if weight.shape[-1] == 2:
+        leads = float((weight[..., 1] - weight[..., 0]).abs().max())
+        if rows.longest * leads + float((bias[1] - bias[0]).abs()) < SAFE:
+            return _of_two(design, weight, bias)
+    few = design.n_classes <= MOST_CLASSES and weight.shape[-1] <= MOST_STATES
+    if few and design.adds_up and 2 * reach < SAFE:
+        return _of_columns(design, weight, bias)
+    return _of_few(design, weight, bias)
+
+
+def _with_known(free: Expected, clamp: Clamp) -> Expected | None:
+    """Return what is expected with known classes, given what is without; None where these are all but ruled out."""
+    rows, possible = clamp.rows, clamp.barred == 0
+    known = free.states[rows] * possible
+    mass = known.sum(1, keepdim=True)
+    if bool((mass < _SOUND).any()):
+        return None
+    states = free.states.clone()
+    states[rows] = known / mass
+    gained = torch.log(mass.squeeze(1))
+
+    def by_task() -> torch.Tensor:
+        return free.task_log_likelihood.index_add(0, rows, gained)
+
+    return Expected(states, lambda: free.total + float(gained.double().sum()), by_task)
 
 
 def counts_of(design: DesignMatrix, states: torch.Tensor) -> torch.Tensor:

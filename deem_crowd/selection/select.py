@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import nan
 
@@ -36,6 +36,14 @@ _ANSWERS_A_CLASS = 10
 _BESIDE = "chosen beside the tables whose bound is larger, since no third reading has a larger one"
 
 
+CountedPairs = Callable[[], tuple[pairs.Pairs, pairs.FloatArray]]
+
+
+def counting_pairs(answers: Answers, design: DesignMatrix) -> CountedPairs:
+    """Return a function that counts how often sources agree in pairs (:func:`pairs.of_most_active`), once."""
+    return functools.cache(functools.partial(pairs.of_most_active, answers, design.reduce_array))
+
+
 def select(
     answers: Answers,
     design: DesignMatrix,
@@ -47,6 +55,7 @@ def select(
     ordered: bool = False,
     group: npt.NDArray[np.int64] | None = None,
     parts: Parts | None = None,
+    counted_pairs: CountedPairs | None = None,
 ) -> Selected:
     """Fit the candidates and pool them.
 
@@ -79,6 +88,8 @@ def select(
         (:mod:`deem_crowd.selection.shared_errors.groups`).
     parts : Parts, optional
         All of them if omitted.
+    counted_pairs : callable, optional
+        What :func:`counting_pairs` returns, where several fits of the same answers share it.
     """
     parts = Parts() if parts is None else parts
     affordable = int(WORK / max(design.n_answers_in_all * design.n_classes, 1))
@@ -96,9 +107,8 @@ def select(
     asked = design.n_answers_in_all >= _ANSWERS_A_CLASS * design.n_classes
     if progress is not None:
         progress.expect((2 + asked + parts.subtypes) * training.n_passes)
-    counted_pairs = functools.cache(
-        functools.partial(pairs.of_most_active, answers, design.reduce_array)
-    )
+    if counted_pairs is None:
+        counted_pairs = counting_pairs(answers, design)
     meanwhile = counted_pairs if parts.dependence else None
     hierarchy, (name, structured) = training.first_two(asked, meanwhile)
     rival = None if hierarchy is None or not parts.hierarchy else hierarchy.bound

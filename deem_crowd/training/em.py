@@ -140,28 +140,35 @@ class Member:
 
 
 class Clamp:
-    """Known classes: the rows of a posterior that are settled."""
+    """Known classes: the rows of a posterior that are settled.
+
+    Attributes
+    ----------
+    rows : integers, shape (n,)
+        The tasks whose classes are known.
+    barred : shape (n, S)
+        What is added to the logits of their states: −∞ to those of other classes, and 0.
+    """
 
     def __init__(
         self, design: DesignMatrix, gold: torch.Tensor | None, n_subtypes: int = 1
     ) -> None:
-        self._rows: torch.Tensor | None = None
-        if gold is not None and bool((gold >= 0).any()):
-            rows = torch.nonzero(gold >= 0).squeeze(1)
-            label = torch.arange(design.n_classes * n_subtypes) // n_subtypes
-            barred = torch.where(label[None, :] == gold[rows].cpu()[:, None], 0.0, -torch.inf)
-            self._rows = rows.to(design.device)
-            self._barred = barred.to(design.device, design.dtype)
+        known = torch.full((0,), -1) if gold is None else gold
+        rows = torch.nonzero(known >= 0).squeeze(1)
+        label = torch.arange(design.n_classes * n_subtypes) // n_subtypes
+        barred = torch.where(label[None, :] == known[rows].cpu()[:, None], 0.0, -torch.inf)
+        self.rows = rows.to(design.device)
+        self.barred = barred.to(design.device, design.dtype)
 
     @property
     def settles(self) -> bool:
         """Whether any class is known."""
-        return self._rows is not None
+        return len(self.rows) > 0
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Bar, in place, the states that gold rules out; ``logits`` has shape (N, S)."""
-        if self._rows is not None:
-            logits[self._rows] += self._barred
+        if self.settles:
+            logits[self.rows] += self.barred
         return logits
 
 
