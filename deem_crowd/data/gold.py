@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -148,12 +148,7 @@ def positions(
     if len(elsewhere) and len(elsewhere) == len(position):
         _refuse_other_kind(tasks.to_numpy()[given], answers.tasks)
     if len(elsewhere) and not again:
-        until = f" until {'it has' if len(elsewhere) == 1 else 'they have'} some" if kept else ""
-        warn(
-            f"gold names {counted(len(elsewhere), 'task')} without answers here "
-            f"({first_few(tasks.to_numpy()[given][elsewhere])}): ignored{until}.",
-            DataWarning,
-        )
+        warn_of_silent(tasks.to_numpy()[given][elsewhere], kept)
     here = position >= 0
     gold = np.full(answers.n_tasks, -1, dtype=np.int64)
     gold[position[here]] = classes[here]
@@ -165,6 +160,18 @@ def positions(
             "Keep one of them."
         )
     return cast("npt.NDArray[np.int64]", gold)
+
+
+def warn_of_silent(tasks: Sequence[Any] | npt.NDArray[Any], kept: bool) -> None:
+    """Warn of labels that are known of tasks without answers, of which there is one at least.
+
+    ``kept`` says whether they are remembered.
+    """
+    until = f" until {'it has' if len(tasks) == 1 else 'they have'} some" if kept else ""
+    warn(
+        f"gold names {counted(len(tasks), 'task')} without answers here ({first_few(tasks)}): ignored{until}.",
+        DataWarning,
+    )
 
 
 def _refuse_other_kind(gold: npt.NDArray[Any], tasks: pd.Index) -> None:

@@ -95,6 +95,7 @@ def added(
     parameters: Mapping[str, Any],
     before: Memory,
     answers: Answers,
+    told: pd.DataFrame | None,
     known: pd.DataFrame | None,
 ) -> tuple[Memory, dict[str, Any]] | None:
     """Return all answers and the fitted attributes where a few more can be added to the model, else None.
@@ -109,23 +110,28 @@ def added(
         What it has seen.
     answers : Answers
         Those to add.
+    told : DataFrame, optional
+        Known labels that came with them, in columns ``task`` and ``label``.
     known : DataFrame, optional
-        Labels that are known besides.
+        All labels that are known now.
     """
     model = state["_fitted"][0]
     growth = model.growth if isinstance(model, FittedModel) else None
     shaped = any(parameters[name] is not None for name in ("groups", "class_balance"))
-    if growth is None or known is not None or shaped:
+    if growth is None or shaped:
         return None
-    if before.known is not None and before.known["task"].isin(answers.tasks).any():
-        return None  # labels that were known before their answers came
     if state.get(GROWN_WITH) != parameters:
         return None
     assert isinstance(model, FittedModel)
-    grown = add_answers(model, before, answers)
+    grown = add_answers(model, before, answers, known)
     if grown is None:
         return None
     model, seen, how = grown
+    if told is not None:
+        told = told[told["label"].notna()]
+        silent = seen.numbers(told["task"]) < 0
+        if silent.any():
+            known_labels.warn_of_silent(told["task"].to_numpy()[silent], kept=True)
     classes = seen.base.classes
     said = AllTasks(model, seen)
     labels, probas = LabelsToCome(said, seen, classes), ProbabilitiesOfGrown(said, seen, classes)

@@ -210,10 +210,11 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         twentieth of those in the last full fit, update the tables of the workers who gave them and of those who
         answered the same tasks. Labels and probabilities of all tasks follow from the tables when they are read, in one
         pass over the answers. The result is close to that of :meth:`fit` on all answers, and takes a fraction of the
-        time. With more answers than that, the model is fitted anew to all of them. With new classes, known labels, an
-        answer that replaces another, or changed parameters it is fitted to all of them, starting from its present
-        weights where the result does not depend on the start, or anew if it has several units, layers or many classes.
-        ``update_`` says what the last call did.
+        time. So it is with further known labels, up to a twentieth of those in the last full fit; what these say of
+        readings of the answers stays as it was then. With more of either, the model is fitted anew to all of them. With
+        new classes, a known label that has changed, an answer that replaces another, or changed parameters it is fitted
+        to all of them, starting from its present weights where the result does not depend on the start, or anew if it
+        has several units, layers or many classes. ``update_`` says what the last call did.
 
         Parameters
         ----------
@@ -248,9 +249,12 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
             parameters = self.get_params()
             seen, result, present = Memory(answers, known), None, None
             if before is not None:
-                added = aggregation.added(self.__dict__, parameters, before, answers, known)
+                together = known_labels.followed(before.known, known, self.duplicates)
+                added = aggregation.added(
+                    self.__dict__, parameters, before, answers, known, together
+                )
                 if added is None:
-                    seen = before.with_pairs(answers, known, self.duplicates)
+                    seen = before.with_pairs(answers, together, self.duplicates)
                     model = self.__dict__["_fitted"][0]
                     present = None if many(model, before, answers.n_answers) else model
                 else:

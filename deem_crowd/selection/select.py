@@ -336,7 +336,7 @@ def _assembled(
     continued = (rows.ONE_COIN, rows.SUBTYPES)
     warm_starts = {n: m.warm_start() for n, m, _ in described if n in continued}
     shown = read_off(design, mean, tables) if shown is None else shown
-    each = tuple(members) if calibrate and gold is None else ()
+    each = tuple(members) if calibrate else ()
     return Selected(candidates, tables, pool, posterior, mean, shown, warm_starts, each)
 
 

@@ -32,7 +32,9 @@ class Selected:
     warm_starts : dict of str to WarmStart
         For a fit of more answers.
     members : tuple of Member
-        Those of the pool, where more answers may be added to them one by one.
+        Those of the pool, where more answers may be added to them one by one: the first of its energies.
+    apart : tuple of Member
+        The next ones, which known labels do not clamp.
     skills : float64, shape (D,), optional
         Where tables do not say how often a worker is right: sources that speak for one class are silent on others.
     pairs : Pairs, optional
@@ -49,6 +51,7 @@ class Selected:
     weight: torch.Tensor | None = None
     warm_starts: dict[str, WarmStart] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
+    apart: tuple[Member, ...] = ()
     skills: torch.Tensor | None = None
     pairs: pairs.Pairs | None = None
     power: FloatArray | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from deem_crowd.estimators.fitted import FittedModel
@@ -16,6 +17,7 @@ from deem_crowd.model.votes import best_and_ties
 from deem_crowd.runtime import threads
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.runtime.cached import cached_property
+from deem_crowd.selection.selected import settle
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,11 @@ def _said(model: FittedModel, memory: Memory) -> tuple[torch.Tensor, torch.Tenso
         energies = [part.energy for part in growth.parts]
         found = [energy.fold(design.states(energy.weight, energy.bias)) for energy in energies]
         posterior = found[0] if model.pool is None else model.pool.pooled(found, design)
-        return posterior, _labels(posterior, design)
+        if memory.known is None:
+            return posterior, _labels(posterior, design)
+        known = torch.from_numpy(memory.settled.at(np.arange(memory.n_tasks)))
+        settle(posterior, known)
+        return posterior, torch.where(known >= 0, known, _labels(posterior, design))
 
 
 def _labels(p: torch.Tensor, design: GrownDesign) -> torch.Tensor:

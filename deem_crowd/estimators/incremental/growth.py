@@ -14,6 +14,7 @@ members, its correlation and the priors of tables stay, until there are so many 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.incremental.memory import Memory
 from deem_crowd.estimators.incremental.parts import (
     Dirichlet,
+    Fixed,
+    Known,
     Part,
     average_of,
     part_of,
@@ -37,7 +40,7 @@ from deem_crowd.model.grown import Addition, extended
 from deem_crowd.runtime import threads
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.selection.opinion_pool import OpinionPool
-from deem_crowd.selection.selected import Selected
+from deem_crowd.selection.selected import Selected, settle
 from deem_crowd.training.em import WarmStart
 
 UPDATE, GROWN_WITH = "update_", "_grown_with"
@@ -58,7 +61,9 @@ class Growth:
         In all.
     n_added : int
         Answers since the last fit.
-    parts : tuple of Part
+    n_known : int
+        Tasks whose labels were known in the last fit.
+    parts : tuple of Part or Fixed
         In the order of the pool's energies; one for a plain model.
     shown : (float64, float64), or None
         Counts, shape (D, K, K), and pseudo-answers, shape (K, K), of the tables that a pool shows.
@@ -69,7 +74,8 @@ class Growth:
     base: DesignMatrix
     n_tasks: int
     n_added: int
-    parts: tuple[Part, ...]
+    n_known: int
+    parts: tuple[Part | Fixed, ...]
     shown: tuple[torch.Tensor, torch.Tensor] | None
     worth: torch.Tensor
 
@@ -88,70 +94,85 @@ def many(model: object, memory: Memory, n_new: int) -> bool:
 
 @undisturbed
 def add_answers(
-    model: FittedModel, memory: Memory, new: Answers
+    model: FittedModel, memory: Memory, new: Answers, known: Any = None
 ) -> tuple[FittedModel, Memory, str] | None:
-    """Add a few answers to a model.
+    """Add a few answers and known labels to a model.
 
     Parameters
     ----------
     model : FittedModel
         With its growth.
     memory : Memory
-        The answers so far, none of whose labels are known.
+        The answers so far.
     new : Answers
         Hard ones.
+    known : DataFrame of (task, label), optional
+        All labels that are known now; those of ``memory`` if omitted.
 
     Returns
     -------
-    None where there are no new answers or too many, or where they cannot simply be appended (:meth:`Memory.plus`); else
-    the model, all answers, and how the update was done.
+    None where there is nothing new or too much, or where it cannot simply be appended (:meth:`Memory.plus`); else the
+    model, all answers, and how the update was done.
     """
     growth: Growth = model.growth
     with threads.chosen(growth.base.n_answers * growth.base.n_classes):
-        return _added(model, growth, memory, new)
+        return _added(model, growth, memory, new, known)
 
 
 def _added(
-    model: FittedModel, growth: Growth, memory: Memory, new: Answers
+    model: FittedModel, growth: Growth, memory: Memory, new: Answers, known: Any
 ) -> tuple[FittedModel, Memory, str] | None:
     share = (growth.n_added + new.n_answers) / max(growth.base.n_answers, 1)
-    if new.n_answers == 0 or share > MOST:
+    if share > MOST:
         return None
-    added = memory.plus(new)
+    before = memory
+    added = memory.plus(new, memory.known if known is None else known)
     if added is None:
         return None
     memory, more = added
+    if not len(more.tasks) or len(memory.settled.tasks) > (1 + MOST) * growth.n_known:
+        return None
+    labels = Known(before.settled.at(more.tasks), memory.settled.at(more.tasks))
     n_tasks, n_workers = memory.n_tasks, memory.n_workers
     addition = touched = Addition.of(more.new, growth.base, more.tasks)
     if more.touched is not more.new:
         touched = Addition.of(more.touched, growth.base, more.tasks)
     by = torch.from_numpy(addition.workers)
     parts = tuple(
-        part.widened(n_workers).grown(addition, touched, growth.n_tasks) for part in growth.parts
+        part.widened(n_workers).grown(addition, touched, growth.n_tasks, labels)
+        for part in growth.parts
     )
-    said = [part.posterior(touched) for part in parts]
+    said = [part.posterior(touched, labels) for part in parts]
     pool, shown, found = model.pool, growth.shown, said[0]
     if pool is not None:
         pool = replace(pool, energies=tuple(part.energy for part in parts))
         found = pool.pooled(said, touched.design)
+    settle(found, torch.from_numpy(labels.now))
     if shown is not None:
         assert pool is not None
+        mean = found
+        if not any(isinstance(part, Fixed) for part in parts):
+            mean = pool.mean(said)  # without the share of the votes
+            settle(mean, torch.from_numpy(labels.now))
         counts = extended(shown[0], n_workers)
-        # the mean of the members, without the share of the votes
-        counts.index_add_(0, by, addition.design.expected_counts(pool.mean(said)))
+        counts.index_add_(0, by, addition.design.expected_counts(mean))
         shown = counts, shown[1]
     worth = extended(growth.worth.T, n_workers).T
     worth.index_add_(1, by, worth_of_few(addition.design, found))
     n_added = growth.n_added + new.n_answers
-    grown = Growth(growth.base, n_tasks, n_added, parts, shown, worth)
-    tasks, workers = counted(len(touched.tasks), "task"), counted(len(by), "worker")
-    how = f"tables of {workers}, for new answers to {tasks}; labels follow when they are read"
+    grown = replace(growth, n_tasks=n_tasks, n_added=n_added, parts=parts, shown=shown, worth=worth)
+    tasks, workers = counted(len(touched.tasks), "task"), counted(len(touched.workers), "worker")
+    what = "new answers to"
+    if (labels.now != labels.before).any():
+        what = "new answers to, or known labels of,"
+    how = f"tables of {workers}, for {what} {tasks}; labels follow when they are read"
     return _model(model, grown, pool), memory, how
 
 
 def _model(model: FittedModel, growth: Growth, pool: OpinionPool | None) -> FittedModel:
     """Return the model with the tables, priors, skills and average workers that follow from a growth."""
     answered, first = growth.worth[0].numpy() > 0, growth.parts[0]
+    assert isinstance(first, Part)
     bias, weight = first.energy.bias, first.energy.weight
     shown = growth.shown
     if shown is not None and pool is not None:
@@ -185,6 +206,7 @@ def growth_of(
     selected: Selected | None,
     recipe: Recipe,
     end: WarmStart | None,
+    n_known: int,
 ) -> Growth | None:
     """Return what a few more answers need; None where the model cannot take them alone.
 
@@ -198,22 +220,27 @@ def growth_of(
     recipe : Recipe
     end : WarmStart, optional
         Where a plain model's training ended.
+    n_known : int
+        Tasks whose labels are known.
     """
     settings, p = recipe.settings, posterior.to(design.dtype)
     if type(design) is not DesignMatrix or design.device.type != "cpu":
         return None
     shown = None
+    parts: list[Part | Fixed] = []
     if selected is not None:
-        if not selected.members or selected.mean is None:
+        if not selected.members or selected.mean is None or selected.pool is None:
             return None
         shown = design.expected_counts(selected.mean), selected.tables.pseudo_answers
-        parts = tuple(part_of(member, design) for member in selected.members)
+        parts += [part_of(member, design, True) for member in selected.members]
+        parts += [part_of(member, design, False) for member in selected.apart]
+        parts += [Fixed(energy) for energy in selected.pool.energies[len(parts) :]]
     else:
         if end is None:
             return None
         if settings.gauge != "normalised" or settings.n_subtypes > 1 or settings.n_iter == 0:
             return None
         pseudo_tasks = 0.0 if settings.penalty is None else settings.prior_penalty
-        parts = (single_part(model.energy, end.pseudo_answers, pseudo_tasks, design, p),)
+        parts += [single_part(model.energy, end.pseudo_answers, pseudo_tasks, design, p)]
     worth = worth_of(design, p)
-    return Growth(design, design.n_tasks, 0, parts, shown, worth)
+    return Growth(design, design.n_tasks, 0, n_known, tuple(parts), shown, worth)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.data import gold as known_labels
+from deem_crowd.data import index
 from deem_crowd.data.answers import Answers, Duplicates
 from deem_crowd.data.places import Places
 from deem_crowd.exceptions import ParameterError
@@ -58,7 +58,7 @@ class Additional:
     ----------
     new : Rows
     tasks : integers, shape (n,)
-        The numbers of the tasks that came with them, ascending.
+        The numbers of the tasks that came with them, and of those whose labels are known only now, ascending.
     touched : Rows
         All answers to these n tasks; ``new`` itself where none had answers before.
     """
@@ -66,6 +66,35 @@ class Additional:
     new: Rows
     tasks: IntArray
     touched: Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """Tasks whose labels are known.
+
+    Attributes
+    ----------
+    tasks : integers, shape (n,)
+        Their numbers, ascending.
+    classes : integers, shape (n,)
+    """
+
+    tasks: IntArray
+    classes: IntArray
+
+    @classmethod
+    def of(cls, tasks: IntArray, classes: IntArray) -> Settled:
+        """Sort tasks by their numbers; those that are negative or repeated are left out."""
+        tasks, first = np.unique(tasks, return_index=True)
+        first = first[tasks >= 0]
+        return cls(tasks[tasks >= 0], classes[first])
+
+    def at(self, tasks: IntArray) -> IntArray:
+        """Return the known classes of tasks, −1 where unknown, shape (m,)."""
+        if not len(self.tasks):
+            return np.full(len(tasks), -1)
+        place = np.minimum(np.searchsorted(self.tasks, tasks), len(self.tasks) - 1)
+        return np.where(self.tasks[place] == tasks, self.classes[place], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,11 +163,42 @@ class Memory:
         """The answers in all pieces, of which there is one at least."""
         return _together(self.pieces)
 
-    def plus(self, new: Answers) -> tuple[Memory, Additional] | None:
+    @cached_property
+    def settled(self) -> Settled:
+        """The tasks whose labels are known, if these are known by (task, label) pairs or not at all."""
+        if self.known is None:
+            return Settled.of(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        given = self.known[self.known["label"].notna()]
+        return Settled.of(self.numbers(given["task"]), self._classes(given["label"]))
+
+    def numbers(self, tasks: pd.Series) -> IntArray:
+        """Return the numbers of tasks, −1 for those that are not among the answers, shape (m,)."""
+        wanted = pd.Index(tasks, tupleize_cols=False)
+        place = (Places(self.base.tasks) if self.first_ids is None else self.first_ids[0]).of(
+            wanted
+        )
+        if self.later_tasks is not None:
+            later = Places(self.later_tasks).of(wanted)
+            place = np.where(later >= 0, len(self.base.tasks) + later, place)
+        return place
+
+    def _classes(self, labels: pd.Series) -> IntArray:
+        """Return the numbers of labels, −1 for those that nobody gave, shape (m,)."""
+        return index.class_places(self.base.classes, pd.Index(labels, tupleize_cols=False))
+
+    def plus(
+        self, new: Answers, known: pd.DataFrame | None = None
+    ) -> tuple[Memory, Additional] | None:
         """Return this and a few answers more, without a pass over the first answers; None where a merge is needed.
 
         That is where answers are soft, name new classes, repeat or change what was answered, or where ids or classes
-        are of another dtype than before, or are objects.
+        are of another dtype than before, or are objects; and where known labels have changed.
+
+        Parameters
+        ----------
+        new : Answers
+        known : DataFrame of (task, label), optional
+            All labels that are known now.
         """
         base = self.base
         pairs = ((base.tasks, new.tasks), (base.workers, new.workers), (base.classes, new.classes))
@@ -158,9 +218,14 @@ class Memory:
         worker, later_workers = _numbered(first_ids[1], self.later_workers, new.workers)
         rows = task[new.task], worker[new.worker], label.astype(np.int32)[new.hard_label]
         pieces = (self.later, rows) if self.pieces else (rows,)
-        grown = Memory(base, self.known, later_tasks, later_workers, pieces, first_ids)
+        grown = Memory(base, known, later_tasks, later_workers, pieces, first_ids)
         if (task[1:] < task[:-1]).any():
             task = np.sort(task)
+        if known is not None:
+            told = self._told(grown)
+            if told is None:
+                return None
+            task = np.union1d(task, told) if len(told) else task
         before = self._answers_to(task)
         if not len(before[0]):
             return grown, Additional(rows, task, rows)
@@ -169,6 +234,18 @@ class Memory:
         if (both[1:] == both[:-1]).any():
             return None
         return grown, Additional(rows, task, _together((before, rows)))
+
+    def _told(self, grown: Memory) -> IntArray | None:
+        """Return the tasks whose labels are known in ``grown`` and not here; None where labels are not as they were."""
+        if any(grown.known[name].dtype == object for name in ("task", "label")):
+            return None
+        given = grown.known[grown.known["label"].notna()]
+        tasks, classes = grown.numbers(given["task"]), grown._classes(given["label"])
+        here, before, now = tasks >= 0, self.settled, grown.settled
+        as_before = np.array_equal(now.at(before.tasks), before.classes)
+        if not as_before or (classes < 0).any() or (now.at(tasks[here]) != classes[here]).any():
+            return None
+        return now.tasks[before.at(now.tasks) < 0]
 
     def _answers_to(self, task: IntArray) -> Rows:
         """Return the answers to some tasks, ascending, so far."""
@@ -208,12 +285,11 @@ class Memory:
     def with_pairs(
         self, new: Answers, known: pd.DataFrame | None, duplicates: Duplicates
     ) -> Memory:
-        """Return this and more; labels are known by (task, label) pairs."""
-        together = known_labels.followed(self.known, known, duplicates)
+        """Return this and more; all labels that are known now come by (task, label) pairs."""
         added = self.plus(new) if self.pieces else None
         if added is not None:  # all are put in order once
-            return Memory(added[0].answers, together)
-        return Memory(self.answers.extended(new, duplicates=duplicates), together)
+            return Memory(added[0].answers, known)
+        return Memory(self.answers.extended(new, duplicates=duplicates), known)
 
     def with_vector(self, new: Answers, known: npt.NDArray[np.int64] | None) -> Memory:
         """Return this and more; labels are known by class, one entry a task of ``new``."""

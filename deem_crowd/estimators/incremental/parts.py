@@ -47,6 +47,49 @@ Table = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
+class Known:
+    """Which classes of n tasks are known.
+
+    Attributes
+    ----------
+    before, now : integers, shape (n,)
+        Before and after an addition, −1 where unknown.
+    """
+
+    before: IntArray
+    now: IntArray
+
+    @classmethod
+    def nothing(cls, n: int) -> Known:
+        """Return that of n tasks no class is known."""
+        unknown = np.full(n, -1)
+        return cls(unknown, unknown)
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """An energy that was learned from known labels, and stays as it is when answers are added."""
+
+    energy: Energy
+
+    def widened(self, n_workers: int) -> Fixed:
+        """Return the same over more workers, the new ones average."""
+        return replace(self, energy=self.energy.widened(n_workers))
+
+    def grown(self, new: Addition, touched: Addition, n_tasks: int, known: Known) -> Fixed:
+        """Return the same after an addition."""
+        return self
+
+    def averaged(self, answered: npt.NDArray[np.bool_]) -> Fixed:
+        """Return the same: its average worker stays, too."""
+        return self
+
+    def posterior(self, some: Addition, known: Known) -> torch.Tensor:
+        """Return p(label | x_n) of some tasks, shape (n, K)."""
+        return _posterior(self.energy, some, None)
+
+
+@dataclass(frozen=True, eq=False)
 class Part:
     """An energy, and what it was learned from.
 
@@ -60,6 +103,8 @@ class Part:
     pseudo_tasks : float, or None
         Of each state, in the class prior of a plain model, whose tables sum to 1; None for a member of a pool.
     table : Table
+    clamped : bool
+        Whether known labels clamp its states.
     tables : shape (D, K, S), optional
         What it says of the counts, where that is known; pickles do not hold it.
     """
@@ -69,6 +114,7 @@ class Part:
     expected: torch.Tensor
     pseudo_tasks: float | None
     table: Table
+    clamped: bool = True
     tables: torch.Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -88,12 +134,12 @@ class Part:
             tables=None,
         )
 
-    def grown(self, new: Addition, touched: Addition, known: int) -> Part:
+    def grown(self, new: Addition, touched: Addition, n_tasks: int, known: Known) -> Part:
         """Return the part after an addition; its average worker stays as before.
 
-        ``touched`` holds all answers to the tasks of ``new``. Tasks numbered ``known`` or more are new. Earlier answers
-        to the others are counted anew, under the states that these tasks now have. Tables of a plain model move further
-        than the M-step by :data:`_AHEAD`.
+        ``touched`` holds all answers to the tasks of ``new``. Tasks numbered ``n_tasks`` or more are new. Earlier
+        answers to the others are counted anew, under the states that these tasks now have. Tables of a plain model move
+        further than the M-step by :data:`_AHEAD`.
         """
         # arrays: torch takes several times as long to begin with few numbers
         all_counts, all_weights = self.counts.numpy(), self.energy.weight.numpy()
@@ -113,16 +159,17 @@ class Part:
         weight, bias = weights, energy.bias.numpy()
         logits = touched.design.sums(weights[who])
         old, others = np.zeros_like(logits[:1]), before
-        if touched.tasks[0] < known:
-            old = _states(logits - new.design.sums(weights[given]), bias)
-            old[touched.tasks >= known] = 0.0
+        was, now = self._barred(known.before), self._barred(known.now)
+        if touched.tasks[0] < n_tasks:
+            old = _states(logits - new.design.sums(weights[given]), bias, was)
+            old[touched.tasks >= n_tasks] = 0.0
             others = before.copy()
             others[given] += new.design.counts(old)
         more = new.design.n_given.numpy() > _LITTLE * earlier[given].ravel()
         for number in range(_ROUNDS if more.any() else 1):
             if number:
                 logits = touched.design.sums(weight[who])
-            change = _states(logits, bias) - old
+            change = _states(logits, bias, now) - old
             counts = others.copy()
             counts[who] += touched.design.counts(change)
             after = self.table(_tensor(np.maximum(counts, 0, out=counts))).numpy()
@@ -154,11 +201,17 @@ class Part:
         average = average_of(np.exp(weight), answered)
         return replace(self, energy=replace(self.energy, population=_tensor(average)))
 
-    def posterior(self, some: Addition) -> torch.Tensor:
+    def posterior(self, some: Addition, known: Known) -> torch.Tensor:
         """Return p(label | x_n) of some tasks, shape (n, K)."""
-        weight = self.energy.weight.numpy().take(some.workers, axis=0)
-        states = _states(some.design.sums(weight), self.energy.bias.numpy())
-        return self.energy.fold(_tensor(states))
+        return _posterior(self.energy, some, self._barred(known.now))
+
+    def _barred(self, label: IntArray) -> FloatArray | None:
+        """Return −∞ for the states that known classes rule out, else 0, shape (n, S); None where none are known."""
+        if not self.clamped or not (label >= 0).any():
+            return None
+        of_state = np.arange(len(self.energy.bias)) // self.energy.n_subtypes
+        possible = (label[:, None] == of_state) | (label[:, None] < 0)
+        return np.where(possible, np.float32(0), np.float32(-np.inf))
 
     def _log_prior(self, expected: FloatArray) -> FloatArray:
         if self.pseudo_tasks is None:
@@ -200,9 +253,15 @@ def _with_rows(values: FloatArray, rows: IntArray, others: FloatArray) -> FloatA
     return values
 
 
-def _states(logits: FloatArray, bias: FloatArray) -> FloatArray:
+def _posterior(energy: Energy, some: Addition, barred: FloatArray | None) -> torch.Tensor:
+    weight = energy.weight.numpy().take(some.workers, axis=0)
+    return energy.fold(_tensor(_states(some.design.sums(weight), energy.bias.numpy(), barred)))
+
+
+def _states(logits: FloatArray, bias: FloatArray, barred: FloatArray | None) -> FloatArray:
     """Return p(s | x), shape (n, S), from a bias and logits that do not hold it; for few tasks in one call."""
-    moved = _tensor(logits + bias.astype(logits.dtype))
+    logits = logits + bias.astype(logits.dtype)
+    moved = _tensor(logits if barred is None else logits + barred)
     states = torch.softmax(moved, 1) if len(logits) <= _A_FEW else softmax(moved)[0]
     found: FloatArray = states.numpy()
     return found
@@ -245,7 +304,7 @@ class _OneCoin:
         return one_coin_table(counts, self.alpha)
 
 
-def part_of(member: Member, design: DesignMatrix) -> Part:
+def part_of(member: Member, design: DesignMatrix, clamped: bool) -> Part:
     """Return a member of a pool as a part."""
     if isinstance(member, Hierarchical):
         table: Table = _Around(member.centre, member.strength)
@@ -254,7 +313,7 @@ def part_of(member: Member, design: DesignMatrix) -> Part:
     else:
         table = Dirichlet(member.pseudo_answers)
     counts = design.expected_counts(member.states).cpu()
-    return Part(member.energy, counts, design.total(member.states), None, table)
+    return Part(member.energy, counts, design.total(member.states), None, table, clamped)
 
 
 def single_part(

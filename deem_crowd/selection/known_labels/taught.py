@@ -136,7 +136,7 @@ def select(
         _PRIOR_UNINFORMED if free.pool is None else _PRIOR,
         answered_otherwise(design, gold),
     )
-    return _combined(design, gold, known, known.pool, apart, told)
+    return _combined(design, gold, known, known.pool, free, apart, told)
 
 
 def _log_odds(
@@ -160,6 +160,7 @@ def _combined(
     gold: torch.Tensor,
     known: Selected,
     pool: OpinionPool,
+    free: Selected,
     apart: OpinionPool,
     told: Taught,
 ) -> Selected:
@@ -184,6 +185,7 @@ def _combined(
     for name, score, weight in zip(names, told.held_out[1:], told.weights[1:], strict=True):
         why = f"weighed by held-out gold: {score:.3f} nats a label, the clamped fit {told.held_out[0]:.3f}"
         chosen.append(Candidate(name, nan, nan, nan, nan, weight, why))
+    both = bool(known.members and free.members)
     return replace(
         known,
         candidates=chosen,
@@ -191,6 +193,8 @@ def _combined(
         posterior=posterior,
         mean=posterior,
         weight=read_off(design, posterior, known.tables),
+        members=known.members if both else (),
+        apart=free.members if both else (),
     )
 
 
