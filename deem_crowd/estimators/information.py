@@ -32,7 +32,7 @@ def worth_of_few(design: SmallDesign, p: torch.Tensor) -> torch.Tensor:
     worker, label = np.divmod(design.code, design.n_classes)
     right = p.numpy()[design.task, label].astype(np.float64)
     worth = [np.bincount(worker, of, design.n_workers) for of in (None, right, right * right)]
-    return torch.from_numpy(np.stack(worth))
+    return torch.from_numpy(np.stack(worth).astype(np.float64, copy=False))
 
 
 def information(worth: torch.Tensor) -> FloatArray:

@@ -27,6 +27,7 @@ from deem_crowd.model.expectation import counts_of, expect
 from deem_crowd.model.votes import log_odds
 from deem_crowd.training import one_unit
 from deem_crowd.training.digamma import DigammaSum
+from deem_crowd.training.em import Clamp
 from deem_crowd.training.likelihood import Likelihood, Settings
 from deem_crowd.training.one_unit import train
 
@@ -71,6 +72,30 @@ def test_single_precision_says_what_double_says(k, m, seed, scale) -> None:
         counts_of(single, found.states), double.expected_counts(exact.states), atol=2e-4, rtol=1e-5
     )
     assert float(counts_of(single, found.states).min()) >= 0
+
+
+@given(
+    k=st.integers(2, 5),
+    m=st.integers(1, 3),
+    seed=st.integers(0, 99),
+    scale=st.sampled_from([1.0, 5.0, 60.0]),
+)
+@settings(max_examples=15, deadline=None)
+def test_known_classes_count_the_same_in_pieces_as_in_double_precision(k, m, seed, scale) -> None:
+    answers = answers_of(seed, 40, 6, k)
+    weight, bias = tables(seed, 6, k, k * m, scale)
+    gold = torch.from_numpy(np.random.default_rng(seed).integers(-1, k, 40))
+    single, double = (DesignMatrix(answers, CPU, kind) for kind in (torch.float32, torch.float64))
+    found = expect(single, weight, bias, Clamp(single, gold, m))
+    exact = expect(double, weight, bias, Clamp(double, gold, m))
+    torch.testing.assert_close(found.states.double(), exact.states, atol=2e-5, rtol=0)
+    torch.testing.assert_close(
+        found.task_log_likelihood.double(), exact.task_log_likelihood, atol=1e-4, rtol=1e-5
+    )
+    assert found.total == pytest.approx(exact.total, rel=1e-5, abs=1e-4)
+    of_class = found.states.view(40, k, m).sum(2)
+    known = torch.nonzero(gold >= 0).squeeze(1)
+    assert of_class[known, gold[known]].numpy() == pytest.approx(1.0, abs=1e-6)
 
 
 def test_two_states_of_workers_whose_rows_are_summed_in_pieces() -> None:

@@ -8,15 +8,16 @@ its distance from there. A plain model goes half as far again, to where the next
 share of a worker's answers that were there before; tables of its new workers are ``log T(C)``. What the tables say of
 all tasks is worked out when it is read (:mod:`deem_crowd.estimators.incremental.all_tasks`). The weights of a pool's
 members, its correlation and the priors of tables stay, until there are so many more answers that all is fitted anew
-(``MOST``).
+(``MOST``). So do the energies that known labels alone trained, and what they made each reading count; further known
+labels clamp their tasks in the E-step.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from deem_crowd.data.answers import Answers
@@ -40,13 +41,13 @@ from deem_crowd.model.grown import Addition, extended
 from deem_crowd.runtime import threads
 from deem_crowd.runtime.ambient import undisturbed
 from deem_crowd.selection.opinion_pool import OpinionPool
-from deem_crowd.selection.selected import Selected, settle
+from deem_crowd.selection.selected import Selected
 from deem_crowd.training.em import WarmStart
 
 UPDATE, GROWN_WITH = "update_", "_grown_with"
 """The attributes that say how ``partial_fit`` took the last answers, and with which parameters all were fitted."""
 MOST = 0.05
-"""Share of further answers, of those of the last fit, above which all is fitted again."""
+"""Share of further answers, or known labels, of those of the last fit, above which all is fitted again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ def many(model: object, memory: Memory, n_new: int) -> bool:
 
 @undisturbed
 def add_answers(
-    model: FittedModel, memory: Memory, new: Answers, known: Any = None
+    model: FittedModel, memory: Memory, new: Answers, known: pd.DataFrame | None
 ) -> tuple[FittedModel, Memory, str] | None:
     """Add a few answers and known labels to a model.
 
@@ -107,7 +108,7 @@ def add_answers(
     new : Answers
         Hard ones.
     known : DataFrame of (task, label), optional
-        All labels that are known now; those of ``memory`` if omitted.
+        All labels that are known now.
 
     Returns
     -------
@@ -120,13 +121,12 @@ def add_answers(
 
 
 def _added(
-    model: FittedModel, growth: Growth, memory: Memory, new: Answers, known: Any
+    model: FittedModel, growth: Growth, before: Memory, new: Answers, known: pd.DataFrame | None
 ) -> tuple[FittedModel, Memory, str] | None:
     share = (growth.n_added + new.n_answers) / max(growth.base.n_answers, 1)
     if share > MOST:
         return None
-    before = memory
-    added = memory.plus(new, memory.known if known is None else known)
+    added = before.plus(new, known)
     if added is None:
         return None
     memory, more = added
@@ -147,13 +147,13 @@ def _added(
     if pool is not None:
         pool = replace(pool, energies=tuple(part.energy for part in parts))
         found = pool.pooled(said, touched.design)
-    settle(found, torch.from_numpy(labels.now))
+    labels.settle(found)
     if shown is not None:
         assert pool is not None
         mean = found
         if not any(isinstance(part, Fixed) for part in parts):
             mean = pool.mean(said)  # without the share of the votes
-            settle(mean, torch.from_numpy(labels.now))
+            labels.settle(mean)
         counts = extended(shown[0], n_workers)
         counts.index_add_(0, by, addition.design.expected_counts(mean))
         shown = counts, shown[1]

@@ -174,17 +174,20 @@ class Memory:
     def numbers(self, tasks: pd.Series) -> IntArray:
         """Return the numbers of tasks, −1 for those that are not among the answers, shape (m,)."""
         wanted = pd.Index(tasks, tupleize_cols=False)
-        place = (Places(self.base.tasks) if self.first_ids is None else self.first_ids[0]).of(
-            wanted
-        )
+        place = self._places[0].of(wanted)
         if self.later_tasks is not None:
             later = Places(self.later_tasks).of(wanted)
             place = np.where(later >= 0, len(self.base.tasks) + later, place)
         return place
 
+    @cached_property
+    def _places(self) -> tuple[Places, Places]:
+        return self.first_ids or (Places(self.base.tasks), Places(self.base.workers))
+
     def _classes(self, labels: pd.Series) -> IntArray:
         """Return the numbers of labels, −1 for those that nobody gave, shape (m,)."""
-        return index.class_places(self.base.classes, pd.Index(labels, tupleize_cols=False))
+        named = pd.Index(labels, tupleize_cols=False)
+        return index.class_places(self.base.classes, named).astype(np.int64, copy=False)
 
     def plus(
         self, new: Answers, known: pd.DataFrame | None = None
@@ -213,7 +216,7 @@ class Memory:
             label = base.classes.get_indexer(new.classes)
             if (label < 0).any():
                 return None
-        first_ids = self.first_ids or (Places(base.tasks), Places(base.workers))
+        first_ids = self._places
         task, later_tasks = _numbered(first_ids[0], self.later_tasks, new.tasks)
         worker, later_workers = _numbered(first_ids[1], self.later_workers, new.workers)
         rows = task[new.task], worker[new.worker], label.astype(np.int32)[new.hard_label]

@@ -16,6 +16,7 @@ from deem_crowd.model.energy import Energy
 from deem_crowd.model.grown import Addition
 from deem_crowd.model.rows import softmax
 from deem_crowd.model.tables import log_tables
+from deem_crowd.selection.selected import settle
 from deem_crowd.training.em import Member, class_log_prior
 from deem_crowd.training.hierarchical import Centre, Hierarchical
 from deem_crowd.training.likelihood import SMALLEST
@@ -59,11 +60,10 @@ class Known:
     before: IntArray
     now: IntArray
 
-    @classmethod
-    def nothing(cls, n: int) -> Known:
-        """Return that of n tasks no class is known."""
-        unknown = np.full(n, -1)
-        return cls(unknown, unknown)
+    def settle(self, posterior: torch.Tensor) -> None:
+        """Put the labels that are known now into a posterior, shape (n, K), in place."""
+        if (self.now >= 0).any():
+            settle(posterior, torch.from_numpy(self.now))
 
 
 @dataclass(frozen=True, eq=False)
