@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators.incremental import parts as parts_module
 from deem_crowd.estimators.incremental.memory import Memory
-from deem_crowd.estimators.incremental.parts import single_part
+from deem_crowd.estimators.incremental.parts import Known, single_part
 from deem_crowd.model import grown as grown_module
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.model.grown import Addition, GrownDesign, SmallDesign, numbered
+from deem_crowd.selection.selected import settle
 
 
 @st.composite
@@ -88,12 +89,24 @@ def test_numbers_are_looked_up_in_a_table_or_sorted(values) -> None:
         np.testing.assert_array_equal(found[1], place)
 
 
-@settings(max_examples=15, deadline=None)
-@given(parts=two_parts(), seed=st.integers(0, 99))
-def test_counts_after_an_addition_are_those_of_an_expectation_step(parts, seed) -> None:
+def known_labels(seed: int, tasks: pd.Series) -> pd.DataFrame:
+    """Return labels of a third of some tasks."""
+    rng, tasks = np.random.default_rng(seed), tasks.drop_duplicates().sort_values()
+    frame = pd.DataFrame({"task": tasks, "label": rng.integers(3, size=len(tasks))})
+    return frame[rng.random(len(tasks)) < 1 / 3]
+
+
+@settings(max_examples=30, deadline=None)
+@given(parts=two_parts(), seed=st.integers(0, 99), told=st.booleans())
+def test_counts_after_an_addition_are_those_of_an_expectation_step(parts, seed, told) -> None:
     first, second = parts
-    memory = Memory(Answers.from_frame(first))
-    if not len(second) or (found := memory.plus(Answers.from_frame(second))) is None:
+    earlier = together = None
+    if told:
+        earlier = known_labels(seed, first["task"])
+        later = known_labels(seed + 1, pd.concat(parts)["task"])
+        together = pd.concat([earlier, later]).drop_duplicates("task")
+    before = Memory(Answers.from_frame(first), earlier)
+    if not len(second) or (found := before.plus(Answers.from_frame(second), together)) is None:
         return
     memory, more = found
     base = DesignMatrix(memory.base, torch.device("cpu"), torch.float64)
@@ -104,11 +117,15 @@ def test_counts_after_an_addition_are_those_of_an_expectation_step(parts, seed) 
     noise = torch.rand((memory.n_workers, 3, 3), generator=torch.Generator().manual_seed(seed))
     weight, bias = torch.log_softmax(3 * noise.double(), 1), torch.zeros(3, dtype=torch.float64)
     energy = Energy(bias, weight[: base.n_workers], weight.mean(0))
-    part = single_part(energy, torch.ones(3, 3), 1.0, base, energy.posterior(base))
+    posterior = energy.posterior(base)
+    settle(posterior, torch.from_numpy(before.settled.at(np.arange(len(posterior)))))
+    part = single_part(energy, torch.ones(3, 3), 1.0, base, posterior)
     part = replace(part.widened(memory.n_workers), energy=replace(energy, weight=weight))
     with mock.patch.object(parts_module, "_ROUNDS", 1):
-        moved = part.grown(new, touched, base.n_tasks)
+        known = Known(before.settled.at(more.tasks), memory.settled.at(more.tasks))
+        moved = part.grown(new, touched, base.n_tasks, known)
     design = GrownDesign(base, new, memory.n_tasks, memory.n_workers)
     states = design.states(weight, bias)
+    settle(states, torch.from_numpy(memory.settled.at(np.arange(memory.n_tasks))))
     torch.testing.assert_close(moved.counts, design.expected_counts(states))
     torch.testing.assert_close(moved.expected, states.sum(0))
