@@ -222,16 +222,22 @@ class Memory:
             return Memory(answers)
         together = np.full(answers.n_tasks, -1, dtype=np.int64)
         if self.known is not None:
-            together[: len(self.known)] = self.known
+            together[: len(self.known)] = _renumbered(self.known, self.answers, answers)
         if known is not None:
             place = answers.tasks.get_indexer(new.tasks)
-            together[place[known >= 0]] = known[known >= 0]
+            together[place[known >= 0]] = _renumbered(known, new, answers)[known >= 0]
         return Memory(answers, together)
 
 
 def _together(pieces: Sequence[Rows]) -> Rows:
     task, worker, label = (np.concatenate(part) for part in zip(*pieces, strict=True))
     return task, worker, label
+
+
+def _renumbered(known: IntArray, answers: Answers, whole: Answers) -> IntArray:
+    """Return known classes, −1 where unknown, by their places in the whole: an order may have come in later."""
+    place = whole.classes.get_indexer(answers.classes).astype(np.int64)
+    return np.append(place, -1)[known]
 
 
 def _joined(first: pd.Index, later: pd.Index | None) -> pd.Index:
