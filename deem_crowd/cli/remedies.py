@@ -100,7 +100,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         "Write such columns as numbers in the file, decimals with a point",
     ),
     (
-        r"ordered=True (needs .*)\. Pass numbers, or an ordered categorical: .*\.$",
+        r"ordered=True (needs .*)\. Pass numbers\b.*, or an ordered categorical: .*\.$",
         r"--set ordered=true \1. Write a number for each in the file, decimals with a point.",
     ),
 )
