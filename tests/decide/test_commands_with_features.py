@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import call, same, table
 from crowds import crowd
-from typer.testing import CliRunner, Result
 
 from deem_crowd import DataWarning, DEEMAggregator
-from deem_crowd.cli.app import app
 
 pytestmark = pytest.mark.usefixtures("few_fits_throughout")
 
@@ -42,29 +41,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(line: str) -> Result:
-    return CliRunner().invoke(app, line.split())
-
-
-def table(line: str) -> pd.DataFrame:
-    """Return what a command writes to standard output, where it says nothing else."""
-    done = call(line)
-    assert done.exit_code == 0, done.output
-    assert done.stderr == ""
-    return pd.read_csv(io.StringIO(done.stdout))
-
-
-def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
-    expected = expected.reset_index(drop=True)
-    pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=False, rtol=1e-9)
-
-
 def test_next_also_names_tasks_that_only_the_features_know(folder, agg) -> None:
     """Whatever the order of the rows, and by way of a list of those tasks as well."""
     order = [task for task in pd.read_csv("features.csv")["task"] if task in NEW]
     asked = {"unanswered": order, "features": FEATURES}
     for pairs, function in (("", agg.next_tasks), (" --pairs", agg.next_pairs)):
-        found = table(f"next answers.csv -n 12 --features features.csv{pairs}")
+        done = call(f"next answers.csv -n 12 --features features.csv{pairs}")
+        assert (done.exit_code, done.stderr) == (0, "")
+        found = pd.read_csv(io.StringIO(done.stdout))
         same(found, function(12, **asked))
         assert set(found["task"]) & set(NEW)
         assert found["label"].notna().all()
