@@ -19,7 +19,7 @@ import deem_crowd
 from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, intake, results, shell
 from deem_crowd.cli.known import known_labels, say_stated, with_stated_classes
-from deem_crowd.cli.options import SetOption, SpreadsheetOption, reads_answers
+from deem_crowd.cli.options import FeaturesOption, SetOption, SpreadsheetOption, reads_answers
 from deem_crowd.cli.remedies import in_shell_words
 from deem_crowd.exceptions import (
     DataError,
@@ -114,13 +114,7 @@ def aggregate(
         Contested,
         typer.Option(help="Labels that need another look: keep them, or leave them missing."),
     ] = Contested.keep,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            help="Features of the tasks, to learn from as well: a table or .npz with a column (array) called task. A "
-            ".npy file, or a table without that column, has one row for each task, in the order of ANSWERS."
-        ),
-    ] = None,
+    features: FeaturesOption = None,
     save_classifier: Annotated[
         str | None,
         typer.Option(
@@ -151,11 +145,7 @@ def aggregate(
     if not settled.n_answers:
         shell.warn("there are no answers: nothing to learn from, and no label to give.")
     known = known_labels(gold, asked, read, say=False)
-    table_of_features = None
-    if features is not None:
-        table_of_features = feature_files.read(
-            features, kind, ids, asked.columns.get("task", "task")
-        )
+    table_of_features = feature_files.of_tasks(features, asked, ids)
     del ids, read
     aggregator, labels = _fit(
         method, settled, known, chosen[method], table_of_features, None if gold else asked

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, intake, known, model
-from deem_crowd.cli.options import ModelOption, SpreadsheetOption, reads_answers
+from deem_crowd.cli.options import FeaturesOption, ModelOption, SpreadsheetOption, reads_answers
 from deem_crowd.exceptions import MissingColumnError, ParameterError, counted
 from deem_crowd.plugins.hookspecs import hookimpl
 
@@ -103,27 +104,33 @@ def next_(
     budget: BudgetOption = None,
     exclude: Annotated[str | None, typer.Option(help="Tasks to leave out: column task.")] = None,
     unanswered: Annotated[
-        str | None, typer.Option(help="Tasks nobody has answered yet: column task.")
+        str | None,
+        typer.Option(
+            help="Tasks nobody has answered yet: column task. If omitted, those of --features without answers."
+        ),
     ] = None,
     gold: KnownOption = None,
+    features: FeaturesOption = None,
     parameters: ModelOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
     """Say which tasks to have answered next, the most useful answer first.
 
     Columns task, label (the present one), confidence, score, expected_gain (by how much one more answer raises the
-    chance that the label is right); with --pairs also worker.
+    chance that the label is right); with --pairs also worker. With --features the tasks are also unlike one another
+    (not with --pairs), and may be some that nobody has answered yet.
     """
     for option, given in (("--per-worker-limit", per_worker_limit), ("--workers", workers)):
         if given is not None and not pairs:
             raise typer.BadParameter("no worker is chosen without --pairs", param_hint=option)
-    settings = _Settings(asked, output, gold, parameters)
+    settings = _Settings(asked, output, gold, parameters, features)
     settings.check(costs=costs, exclude=exclude, unanswered=unanswered, workers=workers)
-    aggregator = settings.fitted()
+    aggregator = settings.fitted_for_more(unanswered)
     options: dict[str, Any] = {
         "per_task_limit": per_task_limit,
-        "exclude": settings.listed(exclude),
-        "unanswered": settings.listed(unanswered),
+        "exclude": settings.excluded(exclude),
+        "unanswered": settings.unanswered,
+        "features": settings.told,
     }
     what = "worker" if pairs else "task"
     with _usage("--costs"):
@@ -162,6 +169,7 @@ def suspects(
         ),
     ] = None,
     gold: KnownOption = None,
+    features: FeaturesOption = None,
     parameters: ModelOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
@@ -171,7 +179,7 @@ def suspects(
     more suspect), expected_precision (the share of this and all earlier rows that is expected to be wrong, by the
     probabilities of the labels), reason.
     """
-    settings = _Settings(asked, output, gold, parameters)
+    settings = _Settings(asked, output, gold, parameters, features)
     settings.check(labels=labels)
     aggregator = settings.fitted(labels=labels)
     if labels is None:
@@ -200,6 +208,7 @@ def keep(
             "Columns task, label."
         ),
     ] = None,
+    features: FeaturesOption = None,
     parameters: ModelOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
@@ -209,7 +218,7 @@ def keep(
     """
     import pandas as pd
 
-    settings = _Settings(asked, output, gold, parameters)
+    settings = _Settings(asked, output, gold, parameters, features)
     settings.check()
     aggregator = settings.fitted(learn=False)
     with _usage():
@@ -243,6 +252,16 @@ class _Settings:
     output, gold : path
     parameters : list of str, optional
         Of the model, as NAME=VALUE.
+    features : path, optional
+
+    Attributes
+    ----------
+    known : Series, optional
+        The known labels, index task.
+    told : DataFrame or array, optional
+        What the file of features holds.
+    unanswered : list
+        Tasks that nobody answered; none before :meth:`fitted_for_more`.
     """
 
     def __init__(
@@ -251,18 +270,22 @@ class _Settings:
         output: str,
         gold: str | None,
         parameters: list[str] | None,
+        features: str | None,
     ) -> None:
-        self.reading, self.output, self.gold = reading, output, gold
+        self.reading, self.output, self.gold, self.features = reading, output, gold, features
         self.parameters = parameters
         self.kind = reading.format
         self.ids: Any = None
         self.known: pd.Series | None = None
+        self.told: Any = None
+        self.unanswered: list[Any] = []
 
     def check(self, **inputs: str | None) -> None:
         """Refuse an output that would destroy what is read, and standard input for two things."""
-        files.refuse_second_use_of_input(self.reading.paths, gold=self.gold, **inputs)
+        inputs = {"gold": self.gold, "features": self.features, **inputs}
+        files.refuse_second_use_of_input(self.reading.paths, **inputs)
         files.check_outputs(
-            {"--output": self.output}, [*self.reading.paths, self.gold, *inputs.values()], self.kind
+            {"--output": self.output}, [*self.reading.paths, *inputs.values()], self.kind
         )
 
     def fitted(self, learn: bool = True, labels: str | None = None) -> DEEMAggregator:
@@ -270,6 +293,36 @@ class _Settings:
 
         ``labels`` is a file of labels to check, whose columns may be named as those of gold are.
         """
+        read = self._read(learn, labels)
+        if learn or self.gold is not None:
+            self.known = known.known_labels(self.gold, self.reading, read, learn=learn)
+        gold = self.known if learn else None
+        return model.fitted(read.answers, gold, self.parameters, self.told)
+
+    def fitted_for_more(self, unanswered: str | None) -> DEEMAggregator:
+        """Return the model of the answers and gold, and find the tasks that nobody answered.
+
+        They are those in the file ``unanswered``; without one those that the features are about.
+        """
+        import pandas as pd
+
+        read = self._read(True)
+        answers, told = read.answers, self.told
+        if unanswered is not None:
+            self.unanswered = self.listed(unanswered)
+        elif isinstance(told, pd.DataFrame):
+            self.unanswered = told.index[~told.index.isin(answers.tasks)].unique().tolist()
+        if self.unanswered:
+            more = pd.Index(self.unanswered, tupleize_cols=False)
+            self.ids["task"] = answers.tasks.append(more).to_series()
+        ids = {**read.ids, "task": self.ids["task"]}
+        self.known = known.known_labels(self.gold, self.reading, read._replace(ids=ids))
+        if told is not None:
+            told = feature_files.for_answered(told, answers.tasks, self.unanswered)
+        return model.fitted(answers, self.known, self.parameters, told)
+
+    def _read(self, learn: bool, labels: str | None = None) -> intake.Settled:
+        """Read answers and features."""
         read = intake.settled_answers(self.reading, self.gold or labels)
         if learn:
             read = known.with_stated_classes(read, self.reading, self.gold)
@@ -279,9 +332,15 @@ class _Settings:
             "worker": settled.workers.to_series(),
             "label": settled.classes.to_series(),
         }
-        if learn or self.gold is not None:
-            self.known = known.known_labels(self.gold, self.reading, read, learn=learn)
-        return model.fitted(settled, self.known if learn else None, self.parameters)
+        self.told = feature_files.of_tasks(self.features, self.reading, self.ids)
+        return read
+
+    def excluded(self, path: str | None) -> list[Any]:
+        """Return the tasks in a file to leave out, and those that nobody has to answer, since their label is known."""
+        listed = self.listed(path)
+        if self.known is not None:
+            listed += [task for task in self.unanswered if task in self.known.index]
+        return listed
 
     def listed(self, path: str | None, what: str = "task") -> list[Any]:
         """Return the ids in the column ``task``, or another, of a file; none of no file."""

@@ -30,6 +30,33 @@ _INDEX = re.compile(r"__index_level_0__|Unnamed: 0|")
 """What an index without a name is called in files that pandas writes."""
 
 
+def of_tasks(path: str | None, asked: intake.Reading, ids: Any) -> Any:
+    """Return the features in the file that --features names, as :func:`read` does; None of no file."""
+    if path is None:
+        return None
+    return read(path, asked.format, ids, asked.columns.get("task", "task"))
+
+
+def for_answered(features: Any, tasks: pd.Index, others: list[Any]) -> Any:
+    """Return the features that a fit needs, without those of ``others``, tasks that nobody answered.
+
+    Parameters
+    ----------
+    features : DataFrame indexed by task, or array
+        An array has rows for ``tasks``, and may have further ones, for ``others``.
+    tasks : Index
+        Those of the answers.
+    others : list
+    """
+    import pandas as pd
+
+    if not isinstance(features, pd.DataFrame):
+        whole = len(others) > 0 and features.shape[0] == len(tasks) + len(others)
+        return features[: len(tasks)] if whole else features
+    answered = features.index.isin(tasks)
+    return features[answered] if answered.any() else features
+
+
 def read(path: str, format: str | None, ids: Any, column: str = "task") -> Any:
     """Return the features in a file.
 
@@ -69,7 +96,7 @@ def read(path: str, format: str | None, ids: Any, column: str = "task") -> Any:
         )
     if "task" not in frame:
         return _by_order(frame, path, ids)
-    return _by_task(frame, ids)
+    return _by_task(frame, path, ids)
 
 
 def _table(path: str, format: str | None) -> pd.DataFrame:
@@ -136,7 +163,8 @@ def _numbers(column: pd.Series) -> pd.Series:
         return column
 
 
-def _by_task(frame: pd.DataFrame, ids: Any) -> pd.DataFrame:
+def _by_task(frame: pd.DataFrame, path: str, ids: Any) -> pd.DataFrame:
+    intake.refuse_gaps(frame["task"], path)
     task = intake.written_like(frame["task"], ids["task"])
     return frame.drop(columns="task").set_axis(task, axis=0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from deem_crowd.estimators.aggregator import DEEMAggregator
 
 
-def fitted(answers: Answers, gold: pd.Series | None, given: list[str] | None) -> DEEMAggregator:
-    """Return a :class:`DEEMAggregator` with the parameters NAME=VALUE that are ``given``, fitted to answers and gold.
+def fitted(
+    answers: Answers, gold: pd.Series | None, given: list[str] | None, features: Any = None
+) -> DEEMAggregator:
+    """Return a :class:`DEEMAggregator` with the parameters NAME=VALUE that are ``given``, fitted to all the rest.
 
     Raises
     ------
@@ -27,8 +29,10 @@ def fitted(answers: Answers, gold: pd.Series | None, given: list[str] | None) ->
     """
     from deem_crowd.estimators.aggregator import DEEMAggregator
 
+    if not answers.n_answers:
+        features = None  # there is nothing to learn them with
     parameters = shell.method_parameters(given, ["deem"])["deem"]
     try:
-        return DEEMAggregator(**parameters).fit(answers, gold)
+        return DEEMAggregator(**parameters).fit(answers, gold, features=features)
     except ParameterError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error

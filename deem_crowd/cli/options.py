@@ -125,6 +125,14 @@ GoldLabelOption = Annotated[
         "--gold-label", metavar="COLUMN", help="The column of --gold that holds the label."
     ),
 ]
+FeaturesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        help="Features of the tasks, to learn from as well: a table or .npz with a column (array) called task. A .npy "
+        "file, or a table without that column, has one row for each task, in the order of ANSWERS.",
+    ),
+]
 SpreadsheetOption = Annotated[
     bool,
     typer.Option(

@@ -77,7 +77,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\b(missing|duplicates|format)='(\w+)'(?![^()]*\))", r"--\1 \2"),
     (r"^(exclude|unanswered|gold|labels)(?=:? (?:has|holds|names|gives|\d))", r"--\1"),
     (r"^costs (?=are|of|name)", "--costs: costs "),
-    (r"leave it out with exclude=", "leave it out with --exclude"),
+    (r"leave (it|them) out with exclude=", r"leave \1 out with --exclude"),
     (
         r"Pass a DataFrame indexed by task, or a file with a column 'task', instead",
         "Give it a column (or array) 'task'",
@@ -88,14 +88,19 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         r"classifier_ predicts labels for them",
-        "--save-classifier FILE.skops keeps a classifier that labels them",
+        "aggregate --save-classifier FILE.skops keeps a classifier that labels them",
+    ),
+    (r"or leave out features=", "or leave out --features"),
+    (
+        r"pass features\.toarray\(\), or fewer columns, such as those of TruncatedSVD",
+        "save them as an array that is not sparse, with fewer columns if they are many",
     ),
     (
         r"Encode such columns, e\.g\. by pd\.get_dummies",
         "Write such columns as numbers in the file, decimals with a point",
     ),
     (
-        r"ordered=True (needs .*)\. Pass numbers, or an ordered categorical: .*\.$",
+        r"ordered=True (needs .*)\. Pass numbers\b.*, or an ordered categorical: .*\.$",
         r"--set ordered=true \1. Write a number for each in the file, decimals with a point.",
     ),
 )

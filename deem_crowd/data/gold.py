@@ -125,7 +125,7 @@ def positions(
     """Return the known class of each task, shape (N,), −1 where unknown.
 
     With ``again`` these labels were given to the fit, which has warned of tasks that are not among the answers. With
-    ``kept`` the labels of such tasks are remembered.
+    ``kept`` the labels of such tasks are remembered, and may be of a class that comes with their answers.
     """
     if frame is None:
         return None
@@ -137,12 +137,13 @@ def positions(
     position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
     known = pd.Index(labels[given], tupleize_cols=False)
     classes = index.class_places(answers.classes, known)
-    unknown = np.flatnonzero(classes < 0)
+    unknown = np.flatnonzero((classes < 0) & (position >= 0 if kept else True))
     if len(unknown):
         strange = dict.fromkeys(known.take(unknown))
         raise DataError(
             f"gold holds {counted(len(strange), 'label')} that no worker gave: {first_few(strange)}. "
-            f"Labels given: {first_few(answers.classes, 10)}. Correct gold, or leave those tasks out."
+            f"Labels given: {first_few(answers.classes, 10)}. Correct gold, or leave those tasks out. Where such a "
+            "label is right, pass all classes with the answers: deem_crowd.Answers.from_frame(df, classes=[…])."
         )
     elsewhere = np.flatnonzero(position < 0)
     if len(elsewhere) and len(elsewhere) == len(position):

@@ -343,11 +343,14 @@ def require_order(classes: pd.Index) -> None:
     if isinstance(classes, pd.CategoricalIndex):
         if classes.ordered:
             return
-    elif pd.api.types.is_numeric_dtype(classes):
+    elif pd.api.types.is_numeric_dtype(classes.infer_objects()):  # numbers in a column of objects
         return
+    kind, convert = "names", ""
+    if numbers_in_text(classes) is not None:
+        kind, convert = "numbers written as text", ", df['label'] = pd.to_numeric(df['label'])"
     raise DataError(
-        f"ordered=True needs labels with an order, and these are names ({first_few(classes)}). Pass numbers, or an "
-        "ordered categorical: df['label'] = pd.Categorical(df['label'], ['low', 'mid', 'high'], ordered=True)."
+        f"ordered=True needs labels with an order, and these are {kind} ({first_few(classes)}). Pass numbers{convert}, "
+        "or an ordered categorical: df['label'] = pd.Categorical(df['label'], ['low', 'mid', 'high'], ordered=True)."
     )
 
 

@@ -22,9 +22,13 @@ def merged(old: V, new: V, duplicates: Duplicates) -> V:
         )
     task, tasks = _united(old.tasks, new.tasks, "task")
     worker, workers = _united(old.workers, new.workers, "worker")
-    label, classes = _united(*_on_one_scale(old.classes, new.classes), "label")
+    scaled = _on_one_scale(old.classes, new.classes)
+    label, classes = _united(*scaled, "label")
     rank = np.arange(len(classes), dtype=np.int32)
-    if not old.is_soft and len(classes) > old.n_classes:  # new classes go where they belong
+    ordered_now = _scale(old.classes) is None and _scale(scaled[0]) is not None
+    if ordered_now or (
+        not old.is_soft and len(classes) > old.n_classes
+    ):  # each goes where it belongs
         order = ids.sorted_order(classes)
         rank[order] = np.arange(len(classes), dtype=np.int32)
         classes = classes.take(order)
@@ -41,8 +45,8 @@ def merged(old: V, new: V, duplicates: Duplicates) -> V:
 
     label_codes = soft = None
     if old.soft is not None and new.soft is not None:
-        first = np.arange(old.n_classes)
-        soft = joined(_spread(old.soft, first, classes), _spread(new.soft, label, classes))
+        first = rank[: old.n_classes]
+        soft = joined(_spread(old.soft, first, classes), _spread(new.soft, rank[label], classes))
     else:
         label_codes = joined(rank[old.hard_label], rank[label[new.hard_label]])
     all_workers = joined(old.worker, coming_worker.astype(np.int32))
@@ -66,35 +70,49 @@ def merged(old: V, new: V, duplicates: Duplicates) -> V:
 
 
 def _on_one_scale(old: pd.Index, new: pd.Index) -> tuple[pd.Index, pd.Index]:
-    """Return both sets of classes on the longer of their scales, if the old ones are ordered; else as they are.
+    """Return both sets of classes on the longer of their scales, if some are ordered; else as they are.
 
     Raises
     ------
     DataError
-        If the scales contradict each other, or a class has no place on the first.
+        If the scales contradict each other, or a class has no place on the only one.
     """
-    if not isinstance(old, pd.CategoricalIndex) or not old.ordered or old.dtype == new.dtype:
+    before, now = _scale(old), _scale(new)
+    if old.dtype == new.dtype or (before is None and now is None):
         return old, new
-    scale = old.categories
     remedy = (
         "Pass an ordered categorical with all steps in their order: df['label'] = pd.Categorical(df['label'], "
         "[…], ordered=True)."
     )
-    if isinstance(new, pd.CategoricalIndex) and new.ordered:
-        scale, shorter = sorted((scale, new.categories), key=len, reverse=True)
+    if before is not None and now is not None:
+        scale, shorter = sorted((before, now), key=len, reverse=True)
         place = scale.get_indexer(shorter)
         if (place < 0).any() or (place[1:] < place[:-1]).any():
             raise DataError(
                 "column 'label' has other steps than the answers before, or has them in another order: "
-                f"{first_few(new.categories, 10)}; before: {first_few(old.categories, 10)}. {remedy}"
+                f"{first_few(now, 10)}; before: {first_few(before, 10)}. {remedy}"
             )
-    elif (strange := scale.get_indexer(pd.Index(new.astype(object))) < 0).any():
-        raise DataError(
-            f"column 'label' holds {counted(int(strange.sum()), 'label')} outside the scale: "
-            f"{first_few(new[strange])}. The answers before have {first_few(scale, 10)}. {remedy}"
-        )
+    else:
+        column = "column 'label'", new, "The answers before have", before
+        answers = "the answers before", old, "Column 'label' has", now
+        who, others, said, scale = column if now is None else answers
+        strange = scale.get_indexer(pd.Index(others.astype(object))) < 0
+        if strange.any():
+            hold = "holds" if now is None else "hold"
+            raise DataError(
+                f"{who} {hold} {counted(int(strange.sum()), 'label')} outside the scale: "
+                f"{first_few(others[strange])}. {said} {first_few(scale, 10)}. {remedy}"
+            )
     dtype = pd.CategoricalDtype(scale, ordered=True)
-    return old.astype(dtype), pd.CategoricalIndex(new.astype(object), dtype=dtype)
+    on_scale = [pd.CategoricalIndex(one.astype(object), dtype=dtype) for one in (old, new)]
+    return on_scale[0], on_scale[1]
+
+
+def _scale(classes: pd.Index) -> Any:
+    """Return the steps of ordered classes; None of others."""
+    if isinstance(classes, pd.CategoricalIndex) and classes.ordered:
+        return classes.categories
+    return None
 
 
 def _united(old: pd.Index, new: pd.Index, name: str) -> tuple[npt.NDArray[np.int64], pd.Index]:
@@ -108,7 +126,7 @@ def _united(old: pd.Index, new: pd.Index, name: str) -> tuple[npt.NDArray[np.int
 
 
 def _spread(
-    soft: npt.NDArray[np.float64], columns: npt.NDArray[np.int64], classes: pd.Index
+    soft: npt.NDArray[np.float64], columns: npt.NDArray[np.integer[Any]], classes: pd.Index
 ) -> npt.NDArray[Any]:
     """Return distributions over some classes, shape (R, K), as distributions over all."""
     wide = np.zeros((len(soft), len(classes)))

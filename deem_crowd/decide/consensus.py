@@ -208,13 +208,15 @@ class Consensus:
         source = None if self.source is None else replace(self.source, answers=answers)
         return replace(self, answers=given, workers=worker_index, source=source)
 
-    def with_unanswered(self, tasks: Iterable[Hashable]) -> Consensus:
+    def with_unanswered(self, tasks: Iterable[Hashable], features: Any = None) -> Consensus:
         """Return the consensus with further tasks that nobody answered; their posterior is the class prior.
+
+        Where labels rest on features, it is what ``features`` say: a frame, or an array of all tasks, these last.
 
         Raises
         ------
-        DataError
-            If one of them is there already.
+        DataError, FormError
+            If one of them is there already, or features are not those of the fit.
         """
         fresh = pd.Index(checks.ids("unanswered", tasks), tupleize_cols=False).unique()
         if not len(fresh):
@@ -226,12 +228,16 @@ class Consensus:
                 f"{first_few(there)}. Leave such tasks out."
             )
         checks.refuse_other_kind("unanswered", fresh, self.tasks)
-        prior = self.priors / self.priors.sum()
+        tasks = self.tasks.append(fresh).rename(self.tasks.name)
+        told = np.tile(self.priors / self.priors.sum(), (len(fresh), 1))
+        labels = np.full(len(fresh), -1, dtype=np.int64)
+        if features is not None and self.source is not None:
+            told, labels = self.source.told_by_features(told, tasks, features)
         return replace(
             self,
-            posterior=np.vstack([self.posterior, np.tile(prior, (len(fresh), 1))]),
-            labels=np.concatenate([self.labels, np.full(len(fresh), -1, dtype=np.int64)]),
-            tasks=self.tasks.append(fresh).rename(self.tasks.name),
+            posterior=np.vstack([self.posterior, told]),
+            labels=np.concatenate([self.labels, labels]),
+            tasks=tasks,
         )
 
     # --------------------------------------------------------------- readings

@@ -16,12 +16,15 @@ IntArray = npt.NDArray[np.int64]
 Diversity = Literal["k-center", "k-means++"]
 
 
-def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
-    """Return the features of ``tasks`` as float64, shape (N, P).
+def feature_matrix(features: Any, tasks: pd.Index, some: IntArray | None = None) -> FloatArray:
+    """Return the features of ``tasks`` as float64, shape (N, P), or of ``some`` of them.
 
     Parameters
     ----------
     features : DataFrame indexed by task or with a column ``task``, or array of N rows in the order of ``tasks``
+    tasks : Index, length N
+    some : integers, optional
+        The numbers of those that may be asked; the others need no row in a frame.
 
     Raises
     ------
@@ -32,7 +35,10 @@ def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
         raise FormError(
             "features are sparse: pass features.toarray(), or fewer columns, such as those of TruncatedSVD."
         )
-    features = in_pandas(features, tasks)
+    features, n_rows = in_pandas(features, tasks), len(tasks)
+    remedy = "leave features out"
+    if some is not None:
+        tasks, remedy = tasks.take(some), "leave them out with exclude="
     if isinstance(features, pd.DataFrame):
         if "task" in features.columns:
             features = features.set_index("task")
@@ -46,20 +52,22 @@ def feature_matrix(features: Any, tasks: pd.Index) -> FloatArray:
         if len(absent):
             raise DataError(
                 f"features have no row for {len(absent)} of {counted(len(tasks), 'task')}: "
-                f"{first_few(tasks.take(absent))}. Give them a row, or leave features out."
+                f"{first_few(tasks.take(absent))}. Give them a row, or {remedy}."
             )
-        features = features.iloc[place]
+        features, n_rows = features.iloc[place], len(tasks)
     try:
         matrix = np.asarray(features, dtype=np.float64)
     except (TypeError, ValueError):
         raise FormError(
             "features are not all numbers. Leave out columns of text, or encode them."
         ) from None
-    if matrix.ndim != 2 or len(matrix) != len(tasks):
+    if matrix.ndim != 2 or len(matrix) != n_rows:
         raise FormError(
-            f"features have shape {matrix.shape}; one row a task is needed: ({len(tasks)}, number of features), or a "
+            f"features have shape {matrix.shape}; one row a task is needed: ({n_rows}, number of features), or a "
             "DataFrame indexed by task."
         )
+    if len(matrix) > len(tasks) and some is not None:
+        matrix = matrix[some]
     wrong = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if len(wrong):
         raise DataError(

@@ -47,6 +47,7 @@ def next_pairs(
     exclude: Iterable[Hashable] = (),
     unanswered: Iterable[Hashable] = (),
     settled: float = 0.0,
+    features: Any = None,
     random_state: int | None = None,
 ) -> pd.DataFrame:
     """Return the n pairs of a task and a worker whose answer is worth most per cost, best first, a task at most once.
@@ -71,6 +72,9 @@ def next_pairs(
         Most tasks for one worker.
     costs : number, Series or mapping from worker to number, or DataFrame with columns worker and cost, optional
         Cost of one answer of each worker.
+    features : array or DataFrame, optional
+        As in :func:`next_tasks`, where they also spread the batch: what ``unanswered`` tasks are likely to be, after a
+        fit with features.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def next_pairs(
         )
     limit = n if per_worker_limit is None else checks.count("per_worker_limit", per_worker_limit)
     rng, exclude = checks.generator(random_state), checks.ids("exclude", exclude)
-    consensus = Consensus.of(agg, answers).with_unanswered(unanswered)
+    consensus = Consensus.of(agg, answers).with_unanswered(unanswered, features)
     asked = consensus.workers
     if workers is not None:
         asked = pd.Index(checks.ids("workers", workers, "worker"), tupleize_cols=False).unique()

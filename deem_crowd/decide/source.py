@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.estimators import inputs
-from deem_crowd.estimators.featured import rests_on_features
+from deem_crowd.estimators.featured import FeatureModel, in_use
 from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.incremental.memory import FITTED_ON, Memory
 from deem_crowd.estimators.many_classes import SparseModel
+from deem_crowd.features import rows as feature_rows
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,15 +30,15 @@ class Source:
     workers, classes : Index
         In the model's order.
     answers : Answers, optional
-    features : bool
-        Whether its labels also rest on features of the tasks, which the model of the answers does not know.
+    features : FeatureModel, optional
+        Where its labels also rest on features of the tasks, which the model of the answers does not know.
     """
 
     model: FittedModel | SparseModel
     workers: pd.Index
     classes: pd.Index
     answers: Answers | None = None
-    features: bool = False
+    features: FeatureModel | None = None
 
     @classmethod
     def of(
@@ -47,12 +51,51 @@ class Source:
         """
         model = getattr(fitted, "__dict__", {}).get("_fitted")
         if isinstance(model, tuple):
-            return replace(cls(*model), features=rests_on_features(fitted.__dict__))
+            return replace(cls(*model), features=in_use(fitted.__dict__))
         seen = remembered(fitted) if answers is None else answers
         if seen is not None and (model := model_of(fitted)) is not None:
-            told = not reread and rests_on_features(fitted.__dict__)
+            told = None if reread else in_use(fitted.__dict__)
             return cls(model, seen.workers, seen.classes, features=told)
         return None
+
+    def told_by_features(
+        self, prior: FloatArray, tasks: pd.Index, features: Any
+    ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """Return what features say of M tasks that nobody answered, and the likeliest class; the prior and −1 without.
+
+        Parameters
+        ----------
+        prior : shape (M, K)
+        tasks : Index
+            All N + M tasks, these last.
+        features : DataFrame with rows for some of them, or array of N + M rows
+
+        Returns
+        -------
+        posterior : shape (M, K)
+        label : integers, shape (M,)
+
+        Raises
+        ------
+        FormError, DataError
+        """
+        label = np.full(len(prior), -1, dtype=np.int64)
+        if self.features is None:
+            return prior, label
+        features, fresh = feature_rows.in_pandas(features, tasks), tasks[-len(prior) :]
+        if isinstance(features, pd.DataFrame):
+            about = features.get("task", features.index)
+            features = features[about.isin(fresh)]
+            if features.empty:
+                return prior, label
+        else:
+            features = feature_rows.read(features, tasks).x[-len(prior) :]
+        none = np.zeros(0, dtype=np.int64)
+        nobody, classes = (none, pd.Index([])), (none, self.classes)
+        silent = Answers.from_codes((none, fresh), nobody, classes, classes=self.classes)
+        told, there = self.features.posterior(prior, silent, features)
+        label[there] = told[there].argmax(axis=1)
+        return told, label
 
 
 def model_of(fitted: Any) -> FittedModel | SparseModel | None:

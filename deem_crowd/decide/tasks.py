@@ -88,14 +88,16 @@ def next_tasks(
     exclude : task ids
         Tasks to leave out, such as those asked already; ids of no task are ignored.
     unanswered : task ids
-        Tasks nobody has answered yet, beside those of the model; their posterior is the class prior.
+        Tasks nobody has answered yet, beside those of the model; their posterior is the class prior, or what
+        ``features`` say.
     worker : optional
         Who will answer: the expected gain is then that of this worker's table, else of the typical worker's.
     settled : float
         Tasks whose posterior has at most this entropy, in nats, are left out; 0 leaves out tasks of known label.
     features : array of shape (N, P), or DataFrame indexed by task, optional
-        The batch is then spread out over the best 5 n tasks. An array has the model's tasks in order, then those of
-        ``unanswered``.
+        The batch is then spread out over the best 5 n tasks; those that may be asked need a row. An array has the
+        model's tasks in order, then those of ``unanswered``. After a fit with features these are theirs: they also say
+        which label ``unanswered`` tasks are likely to have.
     diversify : 'k-center' or 'k-means++'
         How it is spread; see :func:`deem_crowd.decide.diversity.diverse`.
     random_state : int, optional
@@ -117,12 +119,14 @@ def next_tasks(
     checks.count("n", n)
     _check_strategy(strategy)
     rng, exclude = checks.generator(random_state), checks.ids("exclude", exclude)
-    consensus = Consensus.of(agg, answers).with_unanswered(unanswered)
+    consensus = Consensus.of(agg, answers).with_unanswered(unanswered, features)
     cost = _costs(costs, consensus, exclude)
     open_ = open_tasks(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
-    matrix = None if features is None else diversity.feature_matrix(features, consensus.tasks)
     purse, n_most = purse_of(budget, cost[open_], n)
     n_open, open_ = len(open_), open_[cost[open_] <= purse]
+    matrix = None
+    if features is not None:
+        matrix = diversity.feature_matrix(features, consensus.tasks, open_)
     posterior = consensus.posterior[open_]
     table = None
     if len(open_) and (strategy in criteria.VALUE or consensus.knows_workers):
@@ -138,7 +142,7 @@ def next_tasks(
     if matrix is not None:
         pool = chosen[:most]
         n_spread = n_most if budget is None else most  # what is skipped makes room for others
-        spread = diversity.diverse(matrix[open_[pool]], score[pool], n_spread, diversify, rng)
+        spread = diversity.diverse(matrix[pool], score[pool], n_spread, diversify, rng)
         chosen = np.concatenate([pool[spread], chosen[most:]])
     if budget is not None:
         chosen = chosen[bought(cost[open_[chosen]], purse)[:n]]

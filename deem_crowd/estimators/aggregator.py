@@ -20,7 +20,7 @@ from deem_crowd.estimators.crowdkit_base import BaseClassificationAggregator, na
 from deem_crowd.estimators.files import aggregator_files
 from deem_crowd.estimators.files.checkpoint import Reader
 from deem_crowd.estimators.files.saving import Persistent
-from deem_crowd.estimators.incremental.growth import GROWN_WITH, UPDATE, many
+from deem_crowd.estimators.incremental.growth import GROWN_WITH, UPDATE, going_on
 from deem_crowd.estimators.incremental.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.probabilities import Probabilities, ProbabilitiesToCome
 from deem_crowd.estimators.results.decisions import Decisions
@@ -221,8 +221,8 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         data : DataFrame or Answers
             As in :meth:`fit`. Where a worker answered a task before, ``duplicates`` says which answer stands.
         gold : Series, dict or DataFrame, optional
-            Further labels that are known. A later one of a task replaces the earlier one, and a missing value takes it
-            back; ``duplicates`` may say otherwise.
+            Further labels that are known; those of tasks without answers wait for them. A later one of a task replaces
+            the earlier one, and a missing value takes it back; ``duplicates`` may say otherwise.
         task, worker, label : hashable, optional
             As in :meth:`fit`.
         true_labels : optional
@@ -255,8 +255,8 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
                 )
                 if added is None:
                     seen = before.with_pairs(answers, together, self.duplicates)
-                    model = self.__dict__["_fitted"][0]
-                    present = None if many(model, before, answers.n_answers) else model
+                    last = self.__dict__["_fitted"]
+                    present = going_on(last, before, seen, answers.n_answers)
                 else:
                     seen, result = added
             if result is None:

@@ -313,7 +313,8 @@ class DEEM(
                     answers = replace(answers, workers=earlier.workers)
                     before = Memory(earlier, before.known)
                 seen = before.with_vector(answers, known)
-                present = None if unsettled else self._model()
+                same = before.answers.classes.equals(seen.answers.classes)
+                present = self._model() if same and not unsettled else None
             model, posterior = trained(seen, settings, present)
             self._take(model, posterior, seen, columns, settings["model_dir"], goes_on=True)
         return self

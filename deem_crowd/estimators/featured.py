@@ -349,9 +349,11 @@ def require(state: Mapping[str, Any]) -> FeatureModel:
     return feature_model
 
 
-def rests_on_features(state: Mapping[str, Any]) -> bool:
-    """Tell whether the labels of a fitted object rest on features, too, from its attributes."""
+def in_use(state: Mapping[str, Any]) -> FeatureModel | None:
+    """Return what a fitted object knows of features, from its attributes; None where its labels do not rest on them."""
     from deem_crowd.features.learned import WITHOUT
 
     feature_model: FeatureModel | None = state.get(FEATURES)
-    return feature_model is not None and not feature_model.use.startswith(f"{WITHOUT}:")
+    if feature_model is None or feature_model.use.startswith(f"{WITHOUT}:"):
+        return None
+    return feature_model

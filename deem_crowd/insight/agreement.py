@@ -187,8 +187,7 @@ def by_value(answers: Answers) -> tuple[Answers, npt.NDArray[np.float64] | None]
     if has_order(classes):
         numbers = classes.to_numpy(np.float64)
         return answers, numbers if np.isfinite(numbers).all() else None
-    inferred = classes.infer_objects()  # a column of objects may hold nothing but numbers
-    numbers = inferred.to_numpy(np.float64) if has_order(inferred) else numbers_in_text(classes)
+    numbers = numbers_in_text(classes)
     if numbers is None or not np.isfinite(numbers).all() or len(set(numbers)) < len(numbers):
         return answers, None
     order = np.argsort(numbers)
@@ -199,6 +198,7 @@ def has_order(classes: pd.Index) -> bool:
     """Tell whether classes have an order of their own: numbers, or ordered categories."""
     if isinstance(classes, pd.CategoricalIndex):
         return bool(classes.ordered)
+    classes = classes.infer_objects()  # a column of objects may hold nothing but numbers
     return pd.api.types.is_numeric_dtype(classes) and not pd.api.types.is_bool_dtype(classes)
 
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import intake, model
 from deem_crowd.cli.known import known_labels
-from deem_crowd.cli.options import ModelOption, reads_answers
+from deem_crowd.cli.options import FeaturesOption, ModelOption, reads_answers
 from deem_crowd.plugins.hookspecs import hookimpl
 
 
@@ -30,6 +31,7 @@ def report(
             help="True labels to compare with (the fit does not see them): columns task, label."
         ),
     ] = None,
+    features: FeaturesOption = None,
     parameters: ModelOption = None,
 ) -> None:
     """Write one HTML file about the answers: whom and what to trust, and where to look again."""
@@ -38,10 +40,11 @@ def report(
 
     if not output.endswith((".html", ".htm")):
         raise typer.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
-    files.refuse_second_use_of_input(asked.paths, gold=gold)
-    files.refuse_output("--output", output, [*asked.paths, gold])
+    files.refuse_second_use_of_input(asked.paths, gold=gold, features=features)
+    files.refuse_output("--output", output, [*asked.paths, gold, features])
     extras.require("report", "reports")  # before the fit
     read = intake.settled_answers(asked, gold)
     truth = known_labels(gold, asked, read, learn=False)
-    model.fitted(read.answers, None, parameters).report(output, gold=truth)
+    told = feature_files.of_tasks(features, asked, read.ids)
+    model.fitted(read.answers, None, parameters, told).report(output, gold=truth)
     files.say_written(output)

@@ -102,7 +102,7 @@ MISTAKES = {
     ),
     "features of some": (
         lambda a: next_tasks(a, 3, features=pd.DataFrame({"x": 1.0}, index=TASKS.index[:5])),
-        "features have no row for 55 of 60 tasks: .* Give them a row, or leave features out",
+        "features have no row for 55 of 60 tasks: .* Give them a row, or leave them out with exclude=",
     ),
     "sparse features": (
         lambda a: next_tasks(a, 3, features=sparse.eye_array(60)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import call, same, table
 from crowds import crowd
-from typer.testing import CliRunner, Result
 
 from deem_crowd import DEEMAggregator, decide
-from deem_crowd.cli.app import app
 
 FRAME, TRUTH = crowd(n=90, d=8, per_task=4, seed=5)
 GOLD = TRUTH.rename_axis("task").rename("label").reset_index()
@@ -32,22 +30,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     FRAME.to_csv(tmp_path / "answers.csv", index=False)
     GOLD.to_csv(tmp_path / "gold.csv", index=False)
     return tmp_path
-
-
-def call(line: str) -> Result:
-    return CliRunner().invoke(app, line.split())
-
-
-def table(line: str) -> pd.DataFrame:
-    """Return what a command writes to standard output."""
-    done = call(line)
-    assert done.exit_code == 0, done.output
-    return pd.read_csv(io.StringIO(done.stdout))
-
-
-def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
-    expected = expected.reset_index(drop=True)
-    pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=False, rtol=1e-9)
 
 
 def test_next_writes_what_next_tasks_returns(folder, agg) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from crowd_of_five import FRAME, fitted
 
-from deem_crowd import DEEMAggregator
+from deem_crowd import Answers, DEEMAggregator
 from deem_crowd.exceptions import DataError, ParameterError
 
 __all__ = ["fitted"]
@@ -153,3 +153,42 @@ def test_a_label_that_is_known_before_its_answers_counts_once_they_come() -> Non
         model.partial_fit(numbered(0, 200), gold={900: 2})
     model.partial_fit(pd.DataFrame({"task": [900, 900], "worker": [0, 1], "label": [1, 1]}))
     assert model.labels_[900] == 2
+
+
+def test_a_known_label_may_be_the_first_of_its_class_where_all_classes_are_named() -> None:
+    """What the error says to do, in fit and in partial_fit."""
+    frame, gold = numbered(0, 60), {1: 7}
+    words = r"no worker gave: 7\. Labels given: 0, 1, 2\. .*Answers\.from_frame\(df, classes=\["
+    whole = Answers.from_frame(frame, classes=[0, 1, 2, 7])
+    for fit in ("fit", "partial_fit"):
+        model = DEEMAggregator()
+        with pytest.raises(DataError, match=words):
+            getattr(model, fit)(frame, gold=gold)
+        getattr(model, fit)(whole, gold=gold)
+        assert model.labels_[1] == 7
+        assert model.probas_.loc[1, 7] == 1
+    later = DEEMAggregator().partial_fit(frame)
+    with pytest.raises(DataError, match=words):
+        later.partial_fit(NOTHING, gold=gold)
+    assert later.labels_[1] != 7
+    some = Answers.from_frame(numbered(60, 90), classes=[0, 1, 2, 7])
+    assert later.partial_fit(some, gold=gold).labels_[1] == 7
+
+
+def test_a_known_label_that_waits_for_its_task_may_wait_for_its_class() -> None:
+    """Gold of a whole campaign comes with the first batch, which need not have answers of every class."""
+    first, second = numbered(0, 60), numbered(60, 90)
+    new = pd.DataFrame({"task": 90, "worker": second["worker"].unique()[:3], "label": 7})
+    with pytest.warns(match="without answers here .90.: ignored until it has some"):
+        model = DEEMAggregator().partial_fit(first, gold={90: 7, 1: 2})
+    model.partial_fit(second)
+    alone = DEEMAggregator().partial_fit(pd.concat([first, second]), gold={1: 2})
+    assert model.probas_.to_numpy() == pytest.approx(alone.probas_.to_numpy(), abs=1e-6)
+    strange = new.assign(label=0)
+    with pytest.raises(DataError, match="1 label that no worker gave: 7"):
+        model.partial_fit(strange)
+    assert 90 not in model.labels_.index
+    model.partial_fit(new)
+    assert model.labels_[90] == 7
+    assert model.probas_.loc[90, 7] == 1
+    assert model.labels_[1] == 2

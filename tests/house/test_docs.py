@@ -5,8 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import processes
 import pytest
+from sklearn.datasets import load_iris
+from typer.testing import CliRunner
+
+from deem_crowd import DEEMAggregator
+from deem_crowd.cli.app import app
 
 DOCS = Path(__file__).parents[2] / "docs"
 PRELUDE = """
@@ -39,6 +46,33 @@ def test_the_page_on_what_next_prints_what_it_shows() -> None:
     assert done.stdout == found[2]
     half, whole = (float(share) for share in re.findall(r"([\d.]+)% right", found[2])[:2])
     assert half > whole
+
+
+def test_the_page_on_what_next_shows_what_the_shell_makes_of_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (DOCS / "what-next.md").read_text(encoding="utf-8")
+    found = re.search(
+        r"<!-- shell example -->\n```python\n(.*?)```\n\n(.*?)\n\n.*?```text\n(.*?)```", text, re.S
+    )
+    assert found is not None
+    monkeypatch.chdir(tmp_path)
+    done = processes.python("-c", found[1], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in found[2].splitlines()]
+    assert [line[0] for line in lines] == ["deem-crowd"] * 2
+    said = [CliRunner().invoke(app, line[1:]).stderr.splitlines() for line in lines]
+    table = pd.read_csv("next.csv")
+    assert table.iloc[:, :3].to_csv(index=False) + said[1][-1] + "\n" == found[3]
+    truth = np.array(["setosa", "versicolor", "virginica"])[load_iris().target]
+    kept = pd.read_csv("keep.csv")
+    right = kept["label"].to_numpy() == truth[kept["task"].str.removeprefix("flower").astype(int)]
+    assert f"Of the {len(kept)} labels kept {right.mean():.0%}".replace("%", " %") in text
+    answered = pd.read_csv("answers.csv")
+    assert not table["task"].isin(answered["task"]).any()
+    alone = DEEMAggregator().fit_predict(answered)
+    right = alone.to_numpy() == truth[alone.index.str.removeprefix("flower").astype(int)]
+    assert f"Without features {right.mean():.0%}".replace("%", " %") in text
 
 
 def test_the_sampler_is_as_short_as_its_title_says() -> None:

@@ -125,7 +125,7 @@ FRAMES = [
     Fault("another label by the same worker", fit(frame(task=list("aaab"), worker=[1, 1, 2, 2]), duplicates="error"),
           DataError, "1 answer repeats a (task, worker) pair with another label ('task a, worker 1'). Keep one answer of each pair, or pass duplicates='last' or 'first'."),
     Fault("gold with a label nobody used", fit(frame(), {"a": "z"}),
-          DataError, "gold holds 1 label that no worker gave: 'z'. Labels given: 'x', 'y'. Correct gold, or leave those tasks out."),
+          DataError, "gold holds 1 label that no worker gave: 'z'. Labels given: 'x', 'y'. Correct gold, or leave those tasks out. Where such a label is right, pass all classes with the answers: deem_crowd.Answers.from_frame(df, classes=[…])."),
     Fault("gold twice for a task", fit(frame(), pd.DataFrame({"task": ["a", "a"], "label": ["x", "y"]})),
           DataError, "gold gives 1 task more than one label: 'a'. Keep one of them."),
     Fault("gold without a column", fit(frame(), pd.DataFrame({"task": ["a"], "truth": ["x"]})),

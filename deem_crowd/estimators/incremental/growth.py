@@ -15,6 +15,7 @@ labels clamp their tasks in the E-step.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,16 +82,22 @@ class Growth:
     worth: torch.Tensor
 
 
-def many(model: object, memory: Memory, n_new: int) -> bool:
-    """Tell whether further answers are too many for a model to go on from where the last fit of all ended.
+def going_on(
+    last: tuple[Any, pd.Index, pd.Index], memory: Memory, seen: Memory, n_new: int
+) -> Any | None:
+    """Return the model of the last fit if training may start from it: its classes stand in the same order.
 
-    A fit to few answers can end at a poor maximum of the likelihood, and training that starts there does not leave it.
+    Nor may it where further answers are too many. A fit to few answers can end at a poor maximum of the likelihood, and
+    training that starts there does not leave it.
     """
+    model, _, classes = last
+    if not classes.equals(seen.answers.classes):
+        return None
     growth = getattr(model, "growth", None)
     fitted, since = memory.answers.n_answers, 0
     if growth is not None:
         fitted, since = growth.base.n_answers, growth.n_added
-    return since + n_new > MOST * fitted
+    return None if since + n_new > MOST * fitted else model
 
 
 @undisturbed

@@ -246,7 +246,8 @@ class Memory:
         tasks, classes = grown.numbers(given["task"]), grown._classes(given["label"])
         here, before, now = tasks >= 0, self.settled, grown.settled
         as_before = np.array_equal(now.at(before.tasks), before.classes)
-        if not as_before or (classes < 0).any() or (now.at(tasks[here]) != classes[here]).any():
+        strange = (classes[here] < 0).any()
+        if not as_before or strange or (now.at(tasks[here]) != classes[here]).any():
             return None
         return now.tasks[before.at(now.tasks) < 0]
 
@@ -301,16 +302,22 @@ class Memory:
             return Memory(answers)
         together = np.full(answers.n_tasks, -1, dtype=np.int64)
         if self.known is not None:
-            together[: len(self.known)] = self.known
+            together[: len(self.known)] = _renumbered(self.known, self.answers, answers)
         if known is not None:
             place = answers.tasks.get_indexer(new.tasks)
-            together[place[known >= 0]] = known[known >= 0]
+            together[place[known >= 0]] = _renumbered(known, new, answers)[known >= 0]
         return Memory(answers, together)
 
 
 def _together(pieces: Sequence[Rows]) -> Rows:
     task, worker, label = (np.concatenate(part) for part in zip(*pieces, strict=True))
     return task, worker, label
+
+
+def _renumbered(known: IntArray, answers: Answers, whole: Answers) -> IntArray:
+    """Return known classes, −1 where unknown, by their places in the whole: an order may have come in later."""
+    place = whole.classes.get_indexer(answers.classes).astype(np.int64)
+    return np.append(place, -1)[known]
 
 
 def _joined(first: pd.Index, later: pd.Index | None) -> pd.Index:

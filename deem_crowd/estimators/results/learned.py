@@ -18,6 +18,9 @@ class WithFeatures:
 
         After a fit with a frame whose columns have names it is a pipeline that takes the columns of frames by name; the
         classifier is its last step. Columns of arrays are taken in order.
+
+        It is the classifier that ``predict`` uses, and no copy: to train it on other things, take ``copy.deepcopy`` or
+        scikit-learn's ``clone`` of it.
         """
         made = self._known_features("classifier_")
         if made is None or made.columns is None:
