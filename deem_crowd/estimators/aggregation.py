@@ -17,7 +17,7 @@ from deem_crowd.estimators import featured, fitted
 from deem_crowd.estimators import fit as inference
 from deem_crowd.estimators.fitted import FittedModel
 from deem_crowd.estimators.incremental.all_tasks import AllTasks
-from deem_crowd.estimators.incremental.growth import GROWN_WITH, UPDATE, add_answers
+from deem_crowd.estimators.incremental.growth import GROWN_WITH, UPDATE, add_answers, going_on
 from deem_crowd.estimators.incremental.memory import Memory
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.probabilities import (
@@ -90,15 +90,14 @@ def trained(
     return (result if made is None else {**result, featured.FEATURES: made}), counts
 
 
-def added(
+def further(
     state: Mapping[str, Any],
     parameters: Mapping[str, Any],
     before: Memory,
     answers: Answers,
     told: pd.DataFrame | None,
-    known: pd.DataFrame | None,
-) -> tuple[Memory, dict[str, Any]] | None:
-    """Return all answers and the fitted attributes where a few more can be added to the model, else None.
+) -> tuple[Memory, dict[str, Any] | None, FittedModel | SparseModel | None]:
+    """Add answers to those that a model has seen.
 
     Parameters
     ----------
@@ -112,9 +111,33 @@ def added(
         Those to add.
     told : DataFrame, optional
         Known labels that came with them, in columns ``task`` and ``label``.
-    known : DataFrame, optional
-        All labels that are known now.
+
+    Returns
+    -------
+    seen : Memory
+        All answers.
+    result : dict, or None
+        The fitted attributes, where the new answers could be added to the model: they are a few.
+    present : FittedModel or SparseModel, or None
+        Else where training may go on from.
     """
+    known = known_labels.followed(before.known, told, parameters["duplicates"])
+    added = _added(state, parameters, before, answers, told, known)
+    if added is not None:
+        return (*added, None)
+    seen = before.with_pairs(answers, known, parameters["duplicates"])
+    return seen, None, going_on(state["_fitted"], before, seen, answers.n_answers)
+
+
+def _added(
+    state: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    before: Memory,
+    answers: Answers,
+    told: pd.DataFrame | None,
+    known: pd.DataFrame | None,
+) -> tuple[Memory, dict[str, Any]] | None:
+    """Return all answers and the fitted attributes where a few more can be added to the model, else None."""
     model = state["_fitted"][0]
     growth = model.growth if isinstance(model, FittedModel) else None
     shaped = any(parameters[name] is not None for name in ("groups", "class_balance"))

@@ -20,7 +20,7 @@ from deem_crowd.estimators.crowdkit_base import BaseClassificationAggregator, na
 from deem_crowd.estimators.files import aggregator_files
 from deem_crowd.estimators.files.checkpoint import Reader
 from deem_crowd.estimators.files.saving import Persistent
-from deem_crowd.estimators.incremental.growth import GROWN_WITH, UPDATE, going_on
+from deem_crowd.estimators.incremental.growth import GROWN_WITH, UPDATE
 from deem_crowd.estimators.incremental.memory import FITTED_ON, MEMORY, Memory, exclusive
 from deem_crowd.estimators.probabilities import Probabilities, ProbabilitiesToCome
 from deem_crowd.estimators.results.decisions import Decisions
@@ -249,16 +249,9 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
             parameters = self.get_params()
             seen, result, present = Memory(answers, known), None, None
             if before is not None:
-                together = known_labels.followed(before.known, known, self.duplicates)
-                added = aggregation.added(
-                    self.__dict__, parameters, before, answers, known, together
+                seen, result, present = aggregation.further(
+                    self.__dict__, parameters, before, answers, known
                 )
-                if added is None:
-                    seen = before.with_pairs(answers, together, self.duplicates)
-                    last = self.__dict__["_fitted"]
-                    present = going_on(last, before, seen, answers.n_answers)
-                else:
-                    seen, result = added
             if result is None:
                 plan = aggregation.planned(parameters)
                 with threads.of_fit(seen.answers, plan):
