@@ -201,8 +201,7 @@ def fit_answers(
     if not np.array_equal(class_map, identity):
         model = model.with_class_map(class_map)
     elif keep and len(used) == answers.n_classes and not uninformed:
-        n_known = 0 if known is None else int((known >= 0).sum())
-        growth = growth_of(model, design, posterior, selected, recipe, ends.get(ONE), n_known)
+        growth = growth_of(model, design, posterior, selected, recipe, ends.get(ONE), known)
         model = replace(model, growth=growth)
     model = replace(model, information=information_of(compact, design, found.posterior, class_map))
     if uninformed or not recipe.plain or recipe.settings.penalty != "learned":

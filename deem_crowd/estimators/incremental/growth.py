@@ -213,7 +213,7 @@ def growth_of(
     selected: Selected | None,
     recipe: Recipe,
     end: WarmStart | None,
-    n_known: int,
+    known: torch.Tensor | None,
 ) -> Growth | None:
     """Return what a few more answers need; None where the model cannot take them alone.
 
@@ -227,8 +227,8 @@ def growth_of(
     recipe : Recipe
     end : WarmStart, optional
         Where a plain model's training ended.
-    n_known : int
-        Tasks whose labels are known.
+    known : LongTensor, shape (N,), optional
+        Known classes, −1 where unknown.
     """
     settings, p = recipe.settings, posterior.to(design.dtype)
     if type(design) is not DesignMatrix or design.device.type != "cpu":
@@ -250,4 +250,5 @@ def growth_of(
         pseudo_tasks = 0.0 if settings.penalty is None else settings.prior_penalty
         parts += [single_part(model.energy, end.pseudo_answers, pseudo_tasks, design, p)]
     worth = worth_of(design, p)
+    n_known = 0 if known is None else int((known >= 0).sum())
     return Growth(design, design.n_tasks, 0, n_known, tuple(parts), shown, worth)
