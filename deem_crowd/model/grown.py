@@ -115,9 +115,9 @@ class SmallDesign(DesignMatrix):
             cells = np.add.outer(self.code.astype(np.int64) * size, np.arange(size))
             self._cells[size] = cells.ravel()
         given = posterior.take(self.task, axis=0).ravel()
-        # with weights, numpy counts in floating point
+        # with weights, numpy counts in floating point, unless there is nothing to count
         counts: Any = np.bincount(self._cells[size], given, math.prod(shape))
-        found: FloatArray = counts.reshape(shape)
+        found: FloatArray = counts.reshape(shape).astype(np.float64, copy=False)
         return found
 
 

@@ -71,6 +71,19 @@ def test_a_known_label_moves_the_counts_of_its_answers_to_its_class() -> None:
 
 
 @MODELS
+def test_known_labels_may_come_without_answers(automatic) -> None:
+    model, _ = begun(automatic)
+    frame, truth = crowd()
+    model.partial_fit(frame[:0], gold=truth[100:104])
+    assert "known labels of, 4 tasks" in model.update_
+    whole = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    whole.fit(frame[:-50], gold=truth[:104])
+    assert (model.labels_ == whole.labels_).mean() >= 0.99
+    assert (model.probas_.to_numpy()[np.arange(104), truth[:104]] == 1).all()
+    assert model.skills_.to_numpy() == pytest.approx(whole.skills_.to_numpy(), abs=0.03)
+
+
+@MODELS
 def test_answers_to_a_task_with_a_known_label_count_for_that_class(automatic) -> None:
     model, _ = begun(automatic)
     _, truth = crowd()
