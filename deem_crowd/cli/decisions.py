@@ -125,7 +125,7 @@ def next_(
             raise typer.BadParameter("no worker is chosen without --pairs", param_hint=option)
     settings = _Settings(asked, output, gold, parameters, features)
     settings.check(costs=costs, exclude=exclude, unanswered=unanswered, workers=workers)
-    aggregator = settings.fitted_for_more(unanswered)
+    aggregator = settings.fitted_for_more(unanswered, spread=not pairs)
     options: dict[str, Any] = {
         "per_task_limit": per_task_limit,
         "exclude": settings.excluded(exclude),
@@ -299,17 +299,20 @@ class _Settings:
         gold = self.known if learn else None
         return model.fitted(read.answers, gold, self.parameters, self.told)
 
-    def fitted_for_more(self, unanswered: str | None) -> DEEMAggregator:
+    def fitted_for_more(self, unanswered: str | None, spread: bool) -> DEEMAggregator:
         """Return the model of the answers and gold, and find the tasks that nobody answered.
 
-        They are those in the file ``unanswered``; without one those that the features are about.
+        They are those in the file ``unanswered``; without one those that the features are about. ``spread`` says
+        whether tasks are to be spread out over the features.
         """
         import pandas as pd
 
         read = self._read(True)
         answers, told = read.answers, self.told
+        if spread:
+            feature_files.require_dense(told)
         if unanswered is not None:
-            self.unanswered = self.listed(unanswered)
+            self.unanswered = list(dict.fromkeys(self.listed(unanswered)))
         elif isinstance(told, pd.DataFrame):
             self.unanswered = told.index[~told.index.isin(answers.tasks)].unique().tolist()
         if self.unanswered:

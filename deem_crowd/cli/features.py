@@ -37,6 +37,15 @@ def of_tasks(path: str | None, asked: intake.Reading, ids: Any) -> Any:
     return read(path, asked.format, ids, asked.columns.get("task", "task"))
 
 
+def require_dense(features: Any) -> None:
+    """Raise :class:`FormError` if features are sparse, where distances between tasks are needed."""
+    if hasattr(features, "tocsr"):
+        raise FormError(
+            "features are sparse: save them as an array that is not sparse, with fewer columns if they are many, or "
+            "pass --pairs."
+        )
+
+
 def for_answered(features: Any, tasks: pd.Index, others: list[Any]) -> Any:
     """Return the features that a fit needs, without those of ``others``, tasks that nobody answered.
 
@@ -184,7 +193,7 @@ def _arrays(path: str, column: str) -> tuple[Any, Any]:
             if names >= _SPARSE:
                 from scipy import sparse
 
-                return sparse.load_npz(path), task
+                return sparse.load_npz(path).tocsr(), task
             features = sorted(names - {named})
             name = "X" if "X" in features else features[0] if len(features) == 1 else None
             if name is None:

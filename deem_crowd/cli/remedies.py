@@ -92,10 +92,6 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     ),
     (r"or leave out features=", "or leave out --features"),
     (
-        r"pass features\.toarray\(\), or fewer columns, such as those of TruncatedSVD",
-        "save them as an array that is not sparse, with fewer columns if they are many",
-    ),
-    (
         r"Encode such columns, e\.g\. by pd\.get_dummies",
         "Write such columns as numbers in the file, decimals with a point",
     ),

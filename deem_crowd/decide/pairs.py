@@ -130,7 +130,7 @@ def next_pairs(
         full = len(pairs) == limit * len(asked)
         whoever = "the only worker" if len(asked) == 1 else f"each of {len(asked):,} workers"
         why = f": {whoever} takes {limit:,} at most" if full else ""
-        say_how_many(n, len(pairs), consensus.n_tasks, "pairs", why)
+        say_how_many(n, len(pairs), consensus, "pairs", why)
     gain = _gains(posterior[row], known, who_asked[who])
     if len(row):
         gain *= another_answer(consensus)[tasks[row]]

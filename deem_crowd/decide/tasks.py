@@ -147,7 +147,7 @@ def next_tasks(
     if budget is not None:
         chosen = chosen[bought(cost[open_[chosen]], purse)[:n]]
     if len(chosen) == min(n, n_open):  # else the budget is spent
-        say_how_many(n, n_open, consensus.n_tasks, "tasks")
+        say_how_many(n, n_open, consensus, "tasks")
     gain = np.full(len(chosen), np.nan)
     if table is not None:
         gain = shortlist.of_table("expected_error_reduction", posterior[chosen], table)

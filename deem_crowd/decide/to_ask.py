@@ -36,9 +36,17 @@ def labels_of(consensus: Consensus, tasks: IntArray) -> pd.Series:
     return index.take(consensus.classes, consensus.labels[tasks], "label").reset_index(drop=True)
 
 
-def say_how_many(wanted: int, n_there: int, n_tasks: int, what: str, limit: str = "") -> None:
+def say_how_many(
+    wanted: int, n_there: int, consensus: Consensus, what: str, limit: str = ""
+) -> None:
     """Warn if fewer are left than were asked for, and say which limit leaves no more."""
-    if n_there == 0:
+    n_tasks = consensus.n_tasks
+    if not len(consensus.classes):
+        warn(
+            "there are no answers yet to rank tasks by. Have some tasks answered first, picked at random.",
+            DataWarning,
+        )
+    elif n_there == 0:
         why = "settled, excluded or at their limit"
         if what == "pairs":
             why = "settled, excluded, at their limit or answered by all who can be asked"

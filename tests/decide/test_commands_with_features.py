@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 from commands import call, same, table
 from crowds import crowd
+from scipy import sparse
 
 from deem_crowd import DataWarning, DEEMAggregator
 
@@ -176,6 +178,25 @@ def test_without_answers_there_is_nothing_to_say(folder) -> None:
         assert done.exit_code == 0, done.output
         assert len(done.stdout.splitlines()) == 1
         assert len(done.stderr.strip().splitlines()) == 1
+    for more in ("", " --pairs"):
+        said = call(f"next none.csv --features features.csv{more}").stderr
+        assert "there are no answers yet to rank tasks by. Have some tasks answered first" in said
+
+
+def test_sparse_features_of_all_tasks(folder) -> None:
+    """They serve a fit, and no distances: without --pairs they are refused, before the fit."""
+    order = pd.Index(FRAME["task"].unique())
+    every = sparse.csr_array(FEATURES.loc[[*order, *NEW]])
+    pd.DataFrame({"task": [*NEW, *NEW[:3]]}).to_csv("new.csv", index=False)
+    sparse.save_npz("every.npz", sparse.coo_matrix(every))
+    found = table("next answers.csv -n 9 --unanswered new.csv --pairs --features every.npz")
+    asked = DEEMAggregator().fit(FRAME, features=every[:90])
+    same(found, asked.next_pairs(9, unanswered=NEW, features=every))
+    with mock.patch.object(DEEMAggregator, "fit", side_effect=AssertionError):
+        done = call("next answers.csv -n 9 --unanswered new.csv --features every.npz")
+    assert done.exit_code == 1
+    words = "save them as an array that is not sparse, with fewer columns if they are many"
+    assert f"features are sparse: {words}, or pass --pairs" in done.stderr
 
 
 def test_a_column_of_tasks_may_have_another_name(folder, agg) -> None:

@@ -284,9 +284,9 @@ def test_known_labels_of_a_deem_are_settled() -> None:
 def test_no_answers_at_all() -> None:
     empty = DEEMAggregator().fit(FRAME[:0])
     for strategy in STRATEGIES:
-        with pytest.warns(DataWarning, match="no tasks are left to ask: of 0 tasks"):
+        with pytest.warns(DataWarning, match="there are no answers yet to rank tasks by"):
             assert next_tasks(empty, 5, strategy).empty
-    with pytest.warns(DataWarning, match="no pairs are left"):
+    with pytest.warns(DataWarning, match="there are no answers yet to rank tasks by"):
         assert next_pairs(empty, 5).empty
 
 
