@@ -210,11 +210,11 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
         twentieth of those in the last full fit, update the tables of the workers who gave them and of those who
         answered the same tasks. Labels and probabilities of all tasks follow from the tables when they are read, in one
         pass over the answers. The result is close to that of :meth:`fit` on all answers, and takes a fraction of the
-        time. So it is with further known labels, up to a twentieth of those in the last full fit; what these say of
-        readings of the answers stays as it was then. With more of either, the model is fitted anew to all of them. With
-        new classes, a known label that has changed, an answer that replaces another, or changed parameters it is fitted
-        to all of them, starting from its present weights where the result does not depend on the start, or anew if it
-        has several units, layers or many classes. ``update_`` says what the last call did.
+        time. So it is with further known labels, up to a twentieth of those in the last full fit; how much each part of
+        the model counts, which known labels decide, stays as it was then. With more of either, the model is fitted anew
+        to all of them. With new classes, a known label that has changed, an answer that replaces another, or changed
+        parameters it is fitted to all of them, starting from its present weights where the result does not depend on
+        the start, or anew if it has several units, layers or many classes. ``update_`` says what the last call did.
 
         Parameters
         ----------
