@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
+from scipy.optimize import minimize_scalar
+from scipy.special import xlogy
 
 from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
@@ -96,8 +98,8 @@ def reliable(
         Of a DEEM, what it was fitted to.
     features : array of shape (N, P), or DataFrame indexed by task, optional
         The posterior of a task is multiplied by the mean posterior of its nearest neighbours over the prior, so that
-        tasks whose neighbours have the same label are surer. Not done if the model's labels rest on features already,
-        which would then count twice.
+        tasks whose neighbours have the same label are surer; where neighbours are alike no more than others, nothing
+        changes. Not done if the model's labels rest on features already, which would then count twice.
     n_neighbours : int
 
     Raises
@@ -214,8 +216,9 @@ def _sureness(
 def _sharpened(posterior: FloatArray, features: FloatArray, n_neighbours: int) -> FloatArray:
     """Return p(label | answers, neighbours), shape (N, K): features and answers independent given the label.
 
-    What the neighbours say of a task is their mean posterior, with one pseudo-neighbour at the mean of all; where
-    features tell nothing it is that mean, and the posterior stays.
+    What the neighbours say of a task is their mean posterior, with pseudo-neighbours at the mean of all. These are as
+    many as make the posteriors of the tasks themselves likeliest, Σ_n Σ_k p_n(k) log q_n(k); where features tell
+    nothing only the mean of all is left, and the posterior stays.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -223,9 +226,18 @@ def _sharpened(posterior: FloatArray, features: FloatArray, n_neighbours: int) -
     if n < 1:
         return posterior
     nearest = NearestNeighbors(n_neighbors=n).fit(features).kneighbors(return_distance=False)
-    overall = posterior.mean(axis=0)
-    local = (posterior[nearest].sum(axis=1) + overall) / (n + 1)
-    ratio = np.divide(local, overall, out=np.zeros_like(local), where=overall > 0)
+    overall, near = posterior.mean(axis=0), posterior[nearest].mean(axis=1)
+
+    def local(share: float) -> FloatArray:
+        return share * near + (1 - share) * overall
+
+    def misfit(share: float) -> float:
+        return -float(xlogy(posterior, local(share)).sum())
+
+    # convex in the share; one pseudo-neighbour at least
+    share = minimize_scalar(misfit, bounds=(0.0, n / (n + 1)), method="bounded").x
+    said = local(share)
+    ratio = np.divide(said, overall, out=np.zeros_like(said), where=overall > 0)
     sharpened = posterior * ratio
     return np.asarray(sharpened / sharpened.sum(axis=1, keepdims=True))
 
