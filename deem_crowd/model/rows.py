@@ -59,7 +59,7 @@ def add_to_rows(values: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
     if many < 2 or n < many:
         return values.add_(row)
     whole = n // many * many
-    values[:whole].view(-1, many * size).add_(row.repeat(many))
+    values[:whole].view(-1, many * size).add_(row.expand(many, -1).reshape(-1))
     values[whole:].add_(row)
     return values
 

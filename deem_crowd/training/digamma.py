@@ -44,7 +44,7 @@ class DigammaSum:
     def __call__(self, alpha: torch.Tensor) -> torch.Tensor:
         """Return the sum, float64, of the shape of ``alpha``, (…)."""
         if self._pieces is None:
-            return (torch.digamma(self._counts + alpha) - torch.digamma(alpha)).sum(0)
+            return (self._counts + alpha).digamma_().sub_(alpha.digamma()).sum(0)
         rise = _Rise(alpha.to(torch.float32))
         found = gathered(lambda piece: rise(piece).sum(0), self._pieces)
         return sum(found, torch.zeros_like(alpha))

@@ -85,7 +85,7 @@ def learned_pseudo_answers(
 
     The prior on each is a Gamma distribution with its mode at ``base``, shape (K, S).
     """
-    gained, lost = DigammaSum(counts), DigammaSum(label_total(counts))
+    gained, lost, rate = DigammaSum(counts), DigammaSum(label_total(counts)), STRENGTH / base
     for _ in range(3):
-        alpha = fixed_point(alpha, gained, lost, STRENGTH, STRENGTH / base).clamp(1e-2, 1e4)
+        alpha = fixed_point(alpha, gained, lost, STRENGTH, rate).clamp_(1e-2, 1e4)
     return alpha

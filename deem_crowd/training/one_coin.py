@@ -5,6 +5,7 @@ One-coin Dawid-Skene with unequal errors; the member of a pool beside those of :
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -89,13 +90,20 @@ def shared_errors(counts: torch.Tensor) -> tuple[torch.Tensor, float]:
         return (~eye).to(torch.float64), 0.0
     wrong = counts.masked_fill(eye, 0.0)
     totals = wrong.sum(0)
-    prior = torch.tensor(ERROR_CONCENTRATIONS, dtype=torch.float64)
-    cells = torch.lgamma(wrong + prior[:, None, None]) - torch.lgamma(prior)[:, None, None]
+    prior, log_gamma, of_totals = _of_concentrations(k)
+    cells = torch.lgamma(wrong + prior[:, None, None]) - log_gamma
     columns = torch.lgamma(totals + prior[:, None] * (k - 1))
     gained = cells.masked_fill_(eye, 0.0).sum((1, 2))
-    evidence = gained - columns.sum(1) + k * torch.lgamma(prior * (k - 1))
+    evidence = gained - columns.sum(1) + of_totals
     best, place = float(evidence.max()), int(evidence.argmax())
     concentration = ERROR_CONCENTRATIONS[place]
     errors = (wrong + concentration).masked_fill(eye, 0.0)
     errors = errors / errors.sum(0)
     return errors, best - float(torch.xlogy(wrong, errors).masked_fill(eye, 0.0).sum())
+
+
+@functools.cache
+def _of_concentrations(k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the concentrations, shape (C,), log Γ of each, (C, 1, 1), and K log Γ of their sums over K − 1 errors."""
+    prior = torch.tensor(ERROR_CONCENTRATIONS, dtype=torch.float64)
+    return prior, torch.lgamma(prior)[:, None, None], k * torch.lgamma(prior * (k - 1))

@@ -18,14 +18,13 @@ import deem_crowd
 __all__ = ["folder"]
 
 
-def fresh(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in an interpreter of its own, which reads PYTHON… variables as it starts."""
-    return subprocess.run(
-        [sys.executable, "-m", "deem_crowd.cli", *arguments],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+ASCII = """
+import sys
+for stream in (sys.stdin, sys.stdout, sys.stderr):
+    stream.reconfigure(encoding="ascii")  # as an interpreter starts where PYTHONIOENCODING says so
+from deem_crowd.cli import main
+sys.exit(main())
+"""
 
 
 def test_version_and_help(folder: Path) -> None:
@@ -90,8 +89,6 @@ def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
     assert said == ""
 
 
-def test_a_terminal_that_knows_only_ascii(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    monkeypatch.setenv("PYTHONUTF8", "0")
-    done = fresh("compare", "answers.csv", "--methods", "mv,gold-mv")
+def test_a_terminal_that_knows_only_ascii(folder: Path) -> None:
+    done = processes.python("-c", ASCII, "compare", "answers.csv", "--methods", "mv,gold-mv")
     assert done.returncode == 0, done.stderr

@@ -196,7 +196,7 @@ def test_nothing_is_lost_of_what_the_oracle_said(agg, fault) -> None:
     with pytest.raises(OracleError, match=message) as caught:
         clean(agg, oracle, 20, answers=FRAME, per_round=5, record=record)
     assert caught.value.record == said == record
-    went_on = clean(agg, TRUTH, 20, answers=FRAME, per_round=5, record=record)
+    went_on = clean(agg, TRUTH, 10, answers=FRAME, per_round=5, record=record)
     assert set(said) <= set(went_on.gold.index)
 
 

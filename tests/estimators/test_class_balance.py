@@ -313,6 +313,7 @@ def test_what_others_call_it_is_told(name: str) -> None:
         DEEMAggregator(**{name: RARE})
 
 
+@pytest.mark.usefixtures("few_fits")
 @pytest.mark.parametrize("with_features", [False, True])
 def test_shares_of_exchanged_classes_raise_a_warning(with_features: bool) -> None:
     rng = np.random.default_rng(3)

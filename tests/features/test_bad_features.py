@@ -14,6 +14,14 @@ from deem_crowd.features import rows
 
 __all__ = ["cancer", "fitted"]
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+
+
+@pytest.fixture(scope="module")
+def alone(cancer) -> DEEMAggregator:
+    """A fit without features, which has to stay as it is."""
+    return DEEMAggregator(random_state=0).fit(cancer[0])
+
 
 def bad(x):
     holed = x.copy()
@@ -72,15 +80,14 @@ def bad(x):
         "no column",
     ],
 )
-def test_bad_features_leave_the_object_as_it_was(cancer, name):
+def test_bad_features_leave_the_object_as_it_was(cancer, alone, name):
     frame, features, _ = cancer
     given, error, message = bad(features.iloc[:300])[name]
-    model = DEEMAggregator(random_state=0).fit(frame)
-    before = dict(model.__dict__)
+    before = dict(alone.__dict__)
     with pytest.raises(error, match=message):
-        model.fit(frame, features=given)
-    assert model.__dict__.keys() == before.keys()
-    assert all(model.__dict__[key] is value for key, value in before.items())
+        alone.fit(frame, features=given)
+    assert alone.__dict__.keys() == before.keys()
+    assert all(alone.__dict__[key] is value for key, value in before.items())
 
 
 def test_a_classifier_without_probabilities_is_refused(cancer):
@@ -118,9 +125,8 @@ def test_a_classifier_that_fails_leaves_the_object_as_it_was(cancer, kind):
     assert all(model.__dict__[key] is value for key, value in before.items())
 
 
-def test_features_that_the_model_does_not_know(cancer, fitted):
+def test_features_that_the_model_does_not_know(cancer, alone, fitted):
     frame, features, _ = cancer
-    alone = DEEMAggregator(random_state=0).fit(frame)
     with pytest.raises(UnsupportedError, match="knows no features"):
         alone.predict(frame, features=features.iloc[:300])
     with pytest.raises(DataError, match="2 columns, and the model was fitted with 30"):

@@ -19,8 +19,9 @@ from deem_crowd.features.sklearn_learner import SklearnLearner
 
 __all__ = ["cancer", "fitted"]
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
 
-@pytest.mark.usefixtures("few_fits")
+
 @pytest.mark.parametrize(
     "classifier",
     [LogisticRegression(C=0.01, max_iter=20), KNeighborsClassifier(15)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 
@@ -57,6 +58,12 @@ def rated(agg: DEEMAggregator, truth: np.ndarray) -> np.ndarray:
     return np.array([right, np.log(np.clip(probas[np.arange(len(truth)), truth], 1e-12, 1)).mean()])
 
 
+@functools.cache
+def without_features(draw: Callable[[int], Drawn], seed: int) -> tuple[Drawn, DEEMAggregator]:
+    drawn = draw(seed)
+    return drawn, DEEMAggregator().fit(drawn[0])
+
+
 @pytest.mark.parametrize("draw", [judged, spoken])
 @pytest.mark.parametrize(("apart", "more"), [(1.8, 0.03), (0.5, -0.005), (0.0, -0.002)])
 def test_what_such_answers_say_stays(
@@ -64,8 +71,7 @@ def test_what_such_answers_say_stays(
 ) -> None:
     gains = []
     for seed in range(3):
-        answers, truth, chosen = draw(seed)
-        alone = DEEMAggregator().fit(answers)
+        (answers, truth, chosen), alone = without_features(draw, seed)
         assert chosen in set(alone.selection_["candidate"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)

@@ -45,9 +45,9 @@ KNOWN = {
     "zbs": {**INDEX, **UNLABELLED},
 }
 CHEAP = {
-    "ds": {"n_iter": 2},
-    "onecoin-ds": {"n_iter": 2},
-    "glad": {"n_iter": 1, "m_step_max_iter": 2},
+    "ds": {"n_iter": 1},
+    "onecoin-ds": {"n_iter": 1},
+    "glad": {"n_iter": 1, "m_step_max_iter": 1},
     "kos": {"n_iter": 2},
     "mace": {"n_restarts": 1, "n_iter": 2},
     "zbs": {"n_iter": 2},

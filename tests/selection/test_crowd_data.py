@@ -1,40 +1,10 @@
-"""Real crowds beside crowd-kit's Dawid-Skene (published with them), and a large one in little memory."""
+"""A large crowd in little memory."""
 
 from __future__ import annotations
 
 import textwrap
-import warnings
-from pathlib import Path
 
-import pandas as pd
 import processes
-import pytest
-
-from deem_crowd import DEEMAggregator
-
-CROWDS = Path(__file__).parents[3] / "shared" / "data" / "crowd"
-NAMES = ["bluebird", "dog", "web", "ms", "sp_amt", "cf_amt", "zencrowd_us", "product"]
-NAMES += ["face", "adult", "fact_eval"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not CROWDS.is_dir(), reason=f"the label sets are not there: {CROWDS.name} folder"
-)
-def test_mean_accuracy_on_real_crowds_is_at_least_dawid_skenes() -> None:
-    peers = pd.read_csv(CROWDS.parent / "peers.csv").set_index("name")["DawidSkene (crowd-kit)"]
-    ours = []
-    for name in NAMES:
-        answers = pd.read_csv(CROWDS / name / "labels.csv.gz", dtype=str, keep_default_na=False)
-        answers = answers.drop_duplicates(["task", "worker"], keep="last")
-        truth = pd.read_csv(CROWDS / name / "truth.csv.gz", dtype=str, keep_default_na=False)
-        gold = truth.set_index("task")["label"]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            labels = DEEMAggregator().fit_predict(answers)
-        assert set(labels.index) == set(answers["task"])
-        ours.append(100 * (labels.reindex(gold.index) == gold).mean())
-    assert sum(ours) / len(ours) >= peers[NAMES].mean()
 
 
 def test_many_workers_stay_below_a_gigabyte() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import processes
 import pytest
 from overwriting import ANSWERS, call, contents, folder, link, symlink
 
@@ -77,11 +77,8 @@ def test_nothing_is_read_before_the_refusal(folder: Path) -> None:
 
 
 def test_standard_input_that_is_the_output_is_refused(folder: Path) -> None:
-    import subprocess
-
-    command = [sys.executable, "-m", "deem_crowd.cli", "aggregate", "-", "-o", "a.csv"]
-    with open("a.csv") as stdin:
-        done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)
+    code = "import os; os.dup2(os.open('a.csv', os.O_RDONLY), 0); from deem_crowd.cli import main; main()"
+    done = processes.python("-c", code, "aggregate", "-", "-o", "a.csv")
     assert done.returncode == 2, done.stderr
     assert (folder / "a.csv").read_text() == ANSWERS
 
