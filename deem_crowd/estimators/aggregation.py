@@ -122,33 +122,12 @@ def further(
         Else where training may go on from.
     """
     known = known_labels.followed(before.known, told, parameters["duplicates"])
-    added = _added(state, parameters, before, answers, told, known)
-    if added is not None:
-        return (*added, None)
-    seen = before.with_pairs(answers, known, parameters["duplicates"])
-    return seen, None, going_on(state["_fitted"], before, seen, answers.n_answers)
-
-
-def _added(
-    state: Mapping[str, Any],
-    parameters: Mapping[str, Any],
-    before: Memory,
-    answers: Answers,
-    told: pd.DataFrame | None,
-    known: pd.DataFrame | None,
-) -> tuple[Memory, dict[str, Any]] | None:
-    """Return all answers and the fitted attributes where a few more can be added to the model, else None."""
-    model = state["_fitted"][0]
-    growth = model.growth if isinstance(model, FittedModel) else None
-    shaped = any(parameters[name] is not None for name in ("groups", "class_balance"))
-    if growth is None or shaped:
-        return None
-    if state.get(GROWN_WITH) != parameters:
-        return None
-    assert isinstance(model, FittedModel)
-    grown = add_answers(model, before, answers, known)
+    model, grown = state["_fitted"][0], None
+    if _may_grow(model, state, parameters):
+        grown = add_answers(model, before, answers, known)
     if grown is None:
-        return None
+        seen = before.with_pairs(answers, known, parameters["duplicates"])
+        return seen, None, going_on(state["_fitted"], before, seen, answers.n_answers)
     model, seen, how = grown
     if told is not None:
         told = told[told["label"].notna()]
@@ -158,7 +137,15 @@ def _added(
     classes = seen.base.classes
     said = AllTasks(model, seen)
     labels, probas = LabelsToCome(said, seen, classes), ProbabilitiesOfGrown(said, seen, classes)
-    return seen, {**attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
+    result = {**attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
+    return seen, result, None
+
+
+def _may_grow(model: Any, state: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
+    """Tell whether a model may take a few answers more: it was fitted so, with the same parameters."""
+    shaped = any(parameters[name] is not None for name in ("groups", "class_balance"))
+    keeps = isinstance(model, FittedModel) and model.growth is not None
+    return keeps and not shaped and bool(state.get(GROWN_WITH) == parameters)
 
 
 def predicted(
