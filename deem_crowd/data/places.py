@@ -22,6 +22,14 @@ _SPAN = 8
 """A table from the smallest number to the largest has at most this many places an id, which take 32 bytes."""
 
 
+def is_plain(values: pd.Index | pd.Series) -> bool:
+    """Tell whether values are of one type: no objects, or text alone."""
+    return values.dtype != object or pd.api.types.infer_dtype(values, skipna=False) in (
+        "string",
+        "empty",
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Places:
     """The places of distinct ids. Pickles and copies hold the ids, but not the table that finds them.
@@ -32,6 +40,11 @@ class Places:
     """
 
     ids: pd.Index
+
+    @cached_property
+    def are_plain(self) -> bool:
+        """Whether the ids are of one type: if they are objects, all are text, as before pandas 3."""
+        return is_plain(self.ids)
 
     def of(self, wanted: pd.Index) -> IntArray:
         """Return the places of ids, 0..M-1, and −1 for ids that are not in the list, shape (m,).

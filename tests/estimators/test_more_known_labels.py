@@ -171,3 +171,19 @@ def test_bad_known_labels_leave_the_model_as_it_was(gold, message) -> None:
     for one in (model, twin):
         one.partial_fit(more)
     pd.testing.assert_frame_equal(model.probas_, twin.probas_, check_exact=True)
+
+
+@MODELS
+@pytest.mark.parametrize("mixed", [False, True])
+def test_text_in_columns_of_objects_is_added_and_mixed_objects_are_not(automatic, mixed) -> None:
+    """Before pandas 3 all text is objects."""
+    frame, truth = crowd(400)
+    text = {"task": "t" + frame["task"].astype(str), "label": "l" + frame["label"].astype(str)}
+    frame = frame.assign(**text).astype({"task": object, "label": object})
+    frame["worker"] = [w if mixed and w % 2 else f"w{w}" for w in frame["worker"]]
+    frame["worker"] = frame["worker"].astype(object)
+    gold = ("l" + truth.astype(str)).astype(object).set_axis("t" + truth.index.astype(str))
+    model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
+    model.partial_fit(frame[:-20], gold=gold[:40]).partial_fit(frame[-20:], gold=gold[40:42])
+    assert (model.update_ == ALL) is mixed
+    assert (model.labels_[:42] == gold[:42]).all()

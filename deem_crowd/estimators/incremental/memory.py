@@ -13,7 +13,7 @@ import pandas as pd
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers, Duplicates
-from deem_crowd.data.places import Places
+from deem_crowd.data.places import Places, is_plain
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.runtime.cached import cached_property
 from deem_crowd.runtime.fork import in_every_fork
@@ -195,7 +195,7 @@ class Memory:
         """Return this and a few answers more, without a pass over the first answers; None where a merge is needed.
 
         That is where answers are soft, name new classes, repeat or change what was answered, or where ids or classes
-        are of another dtype than before, or are objects; and where known labels have changed.
+        are of another dtype than before, or are objects other than text; and where known labels have changed.
 
         Parameters
         ----------
@@ -205,18 +205,17 @@ class Memory:
         """
         base = self.base
         pairs = ((base.tasks, new.tasks), (base.workers, new.workers), (base.classes, new.classes))
-        if (
-            base.is_soft
-            or new.is_soft
-            or any(a.dtype != b.dtype or a.dtype == object for a, b in pairs)
-        ):
+        if base.is_soft or new.is_soft or any(a.dtype != b.dtype for a, b in pairs):
+            return None
+        first_ids = self._places
+        known_to_be = (*(ids.are_plain for ids in first_ids), is_plain(base.classes))
+        if not all(known_to_be) or not all(is_plain(b) for _, b in pairs):
             return None
         label = np.arange(new.n_classes)
         if not base.classes.equals(new.classes):
             label = base.classes.get_indexer(new.classes)
             if (label < 0).any():
                 return None
-        first_ids = self._places
         task, later_tasks = _numbered(first_ids[0], self.later_tasks, new.tasks)
         worker, later_workers = _numbered(first_ids[1], self.later_workers, new.workers)
         rows = task[new.task], worker[new.worker], label.astype(np.int32)[new.hard_label]
@@ -240,9 +239,9 @@ class Memory:
 
     def _told(self, grown: Memory) -> IntArray | None:
         """Return the tasks whose labels are known in ``grown`` and not here; None where labels are not as they were."""
-        if any(grown.known[name].dtype == object for name in ("task", "label")):
-            return None
         given = grown.known[grown.known["label"].notna()]
+        if not (is_plain(given["task"]) and is_plain(given["label"])):
+            return None
         tasks, classes = grown.numbers(given["task"]), grown._classes(given["label"])
         here, before, now = tasks >= 0, self.settled, grown.settled
         as_before = np.array_equal(now.at(before.tasks), before.classes)
