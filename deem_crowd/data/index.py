@@ -320,7 +320,7 @@ def take(values: pd.Index, codes: IntArray, name: str) -> pd.Series:
     """
     absent = codes < 0
     if not absent.any():
-        return pd.Series(values.take(codes), name=name)
+        return pd.Series(values.take(codes), dtype=values.dtype, name=name)
     series = pd.Series(values, dtype=values.dtype)
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iub":
         letters = {"i": "Int", "u": "UInt"}.get(values.dtype.kind)
