@@ -208,8 +208,8 @@ class Memory:
         if base.is_soft or new.is_soft or any(a.dtype != b.dtype for a, b in pairs):
             return None
         first_ids = self._places
-        known_to_be = (*(ids.are_plain for ids in first_ids), is_plain(base.classes))
-        if not all(known_to_be) or not all(is_plain(b) for _, b in pairs):
+        plain = all(ids.are_plain for ids in first_ids) and is_plain(base.classes)
+        if not plain or not all(is_plain(later) for _, later in pairs):
             return None
         label = np.arange(new.n_classes)
         if not base.classes.equals(new.classes):
