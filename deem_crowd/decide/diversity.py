@@ -15,6 +15,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Diversity = Literal["k-center", "k-means++"]
 
+# Of two scores the lower one is about alike if it is at least this share of the other.
+_ALIKE = 0.8
+
 
 def feature_matrix(features: Any, tasks: pd.Index, some: IntArray | None = None) -> FloatArray:
     """Return the features of ``tasks`` as float64, shape (N, P), or of ``some`` of them.
@@ -77,10 +80,37 @@ def feature_matrix(features: Any, tasks: pd.Index, some: IntArray | None = None)
     return matrix
 
 
-def diverse(
+def batch(
     features: FloatArray, scores: FloatArray, n: int, method: Diversity, rng: np.random.Generator
 ) -> IntArray:
-    """Choose n of M tasks that score highly and lie apart, shape (n,), in the order of choice.
+    """Choose n of M tasks by score, and those that score about alike by how far they lie apart; shape (n,).
+
+    Tasks whose score is more than 5/4 of the n-th best come first, in the order of their scores. :func:`diverse`
+    chooses the others, in its order, among the tasks from 4/5 of the n-th best score on. An answer helps its own task
+    most, so that no distance makes up for a label that is nearer to being settled.
+
+    Parameters
+    ----------
+    features, scores, method
+        As for :func:`diverse`.
+    """
+    last = np.partition(scores, -n)[-n] if 0 < n < len(scores) else scores.min(initial=np.inf)
+    above = np.flatnonzero(_ALIKE * scores > last)
+    above = above[np.argsort(-scores[above], kind="stable")]
+    alike = np.flatnonzero((scores >= _ALIKE * last) & (_ALIKE * scores <= last))
+    both = np.concatenate([above, alike])
+    return both[diverse(features[both], scores[both], n, method, rng, len(above))]
+
+
+def diverse(
+    features: FloatArray,
+    scores: FloatArray,
+    n: int,
+    method: Diversity,
+    rng: np.random.Generator,
+    given: int = 0,
+) -> IntArray:
+    """Choose n of M tasks that lie apart, shape (n,), in the order of choice.
 
     The first is the one of the highest score. Then 'k-center' takes the task farthest from all chosen ones (the greedy
     2-approximation of Gonzalez, 1985; for active learning Sener and Savarese, ICLR 2018), and 'k-means++' draws a task
@@ -92,16 +122,23 @@ def diverse(
         Distances are Euclidean, so features of unlike scale should be standardised.
     scores : shape (M,)
         Non-negative.
+    given : int
+        So many tasks, the first ones, are chosen already.
     """
     if method not in ("k-center", "k-means++"):
         raise ParameterError(f"diversify must be 'k-center' or 'k-means++', not {method!r}.")
-    chosen = [int(np.argmax(scores))] if len(scores) else []
+    chosen = list(range(given))
+    if not given and len(scores):
+        chosen = [int(np.argmax(scores))]
     free = np.ones(len(scores), dtype=bool)
     distance = np.full(len(scores), np.inf)
+    for one in chosen[:-1]:
+        free[one] = False
+        distance = np.minimum(distance, _squared(features, one))
     while len(chosen) < min(n, len(scores)):
         last = chosen[-1]
         free[last] = False
-        distance = np.minimum(distance, ((features - features[last]) ** 2).sum(axis=1))
+        distance = np.minimum(distance, _squared(features, last))
         weight = distance if method == "k-center" else distance * scores
         weight = np.where(free, weight, -1.0)
         total = weight[free].sum()
@@ -113,3 +150,8 @@ def diverse(
             pick = int(rng.choice(len(scores), p=np.where(free, weight, 0.0) / total))
         chosen.append(pick)
     return np.array(chosen[:n], dtype=np.int64)
+
+
+def _squared(features: FloatArray, one: int) -> FloatArray:
+    """Return the squared distance of every task from one, shape (M,)."""
+    return np.asarray(((features - features[one]) ** 2).sum(axis=1))

@@ -41,7 +41,7 @@ STRATEGIES = (
 )
 """The names that ``strategy`` takes."""
 
-# With features: a batch is chosen among this many times as many tasks as it shall hold.
+# With features: a batch is chosen among this many times as many tasks as it shall hold, at most.
 _POOL = 5
 
 
@@ -95,11 +95,12 @@ def next_tasks(
     settled : float
         Tasks whose posterior has at most this entropy, in nats, are left out; 0 leaves out tasks of known label.
     features : array of shape (N, P), or DataFrame indexed by task, optional
-        The batch is then spread out over the best 5 n tasks; those that may be asked need a row. An array has the
-        model's tasks in order, then those of ``unanswered``. After a fit with features these are theirs: they also say
-        which label ``unanswered`` tasks are likely to have.
+        Tasks that score about as much as the n-th, from 4/5 to 5/4 of it, are then chosen so that the batch is spread
+        out, among the best 5 n. Tasks that may be asked need a row. An array has the model's tasks in order, then those
+        of ``unanswered``. After a fit with features these are theirs: they also say which label ``unanswered`` tasks
+        are likely to have.
     diversify : 'k-center' or 'k-means++'
-        How it is spread; see :func:`deem_crowd.decide.diversity.diverse`.
+        How it is spread; see :mod:`deem_crowd.decide.diversity`.
     random_state : int, optional
         Seed for ties and draws; None is 0.
 
@@ -141,9 +142,10 @@ def next_tasks(
         chosen = ranking.first(ranking.keys_of(score, tie, rng), every)
     if matrix is not None:
         pool = chosen[:most]
-        n_spread = n_most if budget is None else most  # what is skipped makes room for others
-        spread = diversity.diverse(matrix[pool], score[pool], n_spread, diversify, rng)
-        chosen = np.concatenate([pool[spread], chosen[most:]])
+        spread = pool[diversity.batch(matrix[pool], score[pool], n_most, diversify, rng)]
+        # with a budget, what is skipped makes room for others
+        others = chosen[~np.isin(chosen, spread)] if budget is not None else chosen[:0]
+        chosen = np.concatenate([spread, others])
     if budget is not None:
         chosen = chosen[bought(cost[open_[chosen]], purse)[:n]]
     if len(chosen) == min(n, n_open):  # else the budget is spent

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from crowds import consensus, crowd
+from examples import runs
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
@@ -183,6 +184,25 @@ def test_batches_are_diverse(method) -> None:
     indexed = pd.DataFrame(features, index=view.tasks).sample(frac=1, random_state=0)
     again = next_tasks(view, 5, features=indexed, diversify=method)
     assert again["task"].tolist() == rows["task"].tolist()
+
+
+@pytest.mark.parametrize("method", ["k-center", "k-means++"])
+@pytest.mark.parametrize("strategy", ["least_confidence", "expected_error_reduction"])
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 60))
+@runs(20)
+def test_no_distance_makes_up_for_a_lower_score(seed, n, method, strategy) -> None:
+    """Who scores 5/4 of the n-th is in, who scores less than 4/5 is not; most expected reductions are 0."""
+    rng = np.random.default_rng(seed)
+    p = rng.uniform(0.5, 1.0, 60)
+    view = consensus(np.column_stack([p, 1 - p]), [[[0.6, 0.4], [0.4, 0.6]]])
+    features = np.exp(6 * p)[:, None] * rng.normal(size=(60, 2))  # settled tasks lie far outside
+    plain = next_tasks(view, 60, strategy)
+    last = plain["score"][n - 1]
+    batch = next_tasks(view, n, strategy, features=features, diversify=method)
+    assert len(set(batch["task"])) == n
+    assert batch["score"].min() >= 0.8 * last - 1e-12
+    sure = plain["task"][plain["score"] > 1.25 * last + 1e-12].tolist()
+    assert batch["task"][: len(sure)].tolist() == sure
 
 
 @given(st.integers(0, 10_000), st.integers(2, 12))
