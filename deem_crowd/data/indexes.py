@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 
@@ -19,3 +21,18 @@ def as_index(values: pd.Series) -> pd.Index:
 def by_column(frame: pd.DataFrame, column: Hashable) -> pd.DataFrame:
     """Return a frame with one of its columns as the index, of the dtype that the column has."""
     return frame.drop(columns=[column]).set_axis(as_index(frame[column]), axis=0)
+
+
+def places_of(values: pd.Index, known: pd.Index) -> npt.NDArray[np.intp]:
+    """Return where values stand among distinct ones, shape (n,), −1 for nowhere; text is no date.
+
+    pandas 2 does not find its own dates among Arrow's, nor Arrow's among its own.
+    """
+    if isinstance(values.dtype, pd.ArrowDtype) != isinstance(known.dtype, pd.ArrowDtype):
+        values, known = (ids.astype(object).infer_objects() for ids in (values, known))
+    return known.get_indexer(values)
+
+
+def are_among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
+    """Tell which values are among others that are distinct, shape (n,), as :func:`places_of` finds them."""
+    return places_of(values, known) >= 0

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.data.indexes import as_index
+from deem_crowd.data.indexes import are_among, as_index
 from deem_crowd.decide import checks
 from deem_crowd.decide.source import Source, model_of, read_answers, remembered
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
@@ -222,7 +222,7 @@ class Consensus:
         fresh = pd.Index(checks.ids("unanswered", tasks), tupleize_cols=False).unique()
         if not len(fresh):
             return self
-        there = fresh[fresh.isin(self.tasks)]
+        there = fresh[are_among(fresh, self.tasks)]
         if len(there):
             raise DataError(
                 f"unanswered names {counted(len(there), 'task that has', 'tasks that have')} a posterior already: "
