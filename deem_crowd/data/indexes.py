@@ -24,12 +24,11 @@ def by_column(frame: pd.DataFrame, column: Hashable) -> pd.DataFrame:
 
 
 def places_of(values: pd.Index, known: pd.Index) -> npt.NDArray[np.intp]:
-    """Return where values stand among distinct ones, shape (n,), −1 for nowhere; text is no date.
-
-    pandas 2 does not find its own dates among Arrow's, nor Arrow's among its own.
-    """
-    if isinstance(values.dtype, pd.ArrowDtype) != isinstance(known.dtype, pd.ArrowDtype):
-        values, known = (ids.astype(object).infer_objects() for ids in (values, known))
+    """Return where values stand among distinct ones, shape (n,), −1 for nowhere; text is no date."""
+    if isinstance(values.dtype, pd.ArrowDtype) and not isinstance(known.dtype, pd.ArrowDtype):
+        values = values.astype(
+            object
+        ).infer_objects()  # pandas 2 finds no dates of Arrow's among its own
     return known.get_indexer(values)
 
 
