@@ -12,6 +12,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.doubts import warn_of_counts, warn_of_doubts
+from deem_crowd.data.indexes import by_column
 from deem_crowd.data.wide import odd_columns
 from deem_crowd.exceptions import (
     DataError,
@@ -163,7 +164,7 @@ def _checked_form(
     key: Hashable = "task" if task is None else task
     if task is not None or key in names:
         roles.find(names, ["task"], {"task": key}, where="the frame")
-        frame = frame.set_index(key)
+        frame = by_column(frame, key)
     if workers is None:
         return frame
     chosen = list(workers)

@@ -97,9 +97,10 @@ def _with_index(frame: pd.DataFrame | pd.Series) -> pd.DataFrame:
     table = table.reset_index(drop=True)
     for level in reversed(range(index.nlevels)):
         if index.names[level] is not None:
-            values = index.get_level_values(level)
+            ids = index.get_level_values(level)
+            values = pd.Series(ids, dtype=ids.dtype)
             # A class may be called like the index: both are written.
-            table.insert(0, index.names[level], pd.Series(values), allow_duplicates=True)
+            table.insert(0, index.names[level], values, allow_duplicates=True)
     return table
 
 

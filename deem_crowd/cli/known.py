@@ -29,21 +29,20 @@ def with_stated_classes(read: Settled, asked: Reading, gold: str | None) -> Sett
 
     Nothing is added where a file of ``gold`` stands in place of these labels. A label of --abstain is no true label.
     """
-    import pandas as pd
-
     from deem_crowd.data import index
+    from deem_crowd.data.indexes import as_index
     from deem_crowd.data.no_answers import named
 
     own = read.known
     if own.empty or gold is not None:
         return read
     own = written_like(own, read.ids["label"]).infer_objects()
-    own = own[~named(pd.Index(own), asked.abstain)]
+    own = own[~named(as_index(own), asked.abstain)]
     given = read.answers.classes
-    strange = own[index.class_places(given, pd.Index(own)) < 0]
+    strange = own[index.class_places(given, as_index(own)) < 0]
     if strange.empty:
         return read._replace(known=own)
-    new = pd.Index(strange).unique()
+    new = as_index(strange).unique()
     said = counted(len(strange), "true label is", "true labels are")
     warn(
         f"{called(asked.paths[0], 'input')}: {said} of a class that no worker gave ({first_few(new)}), which is added "

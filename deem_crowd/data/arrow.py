@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.dictionaries import TEXT, Dictionaries
+from deem_crowd.data.indexes import as_index
 from deem_crowd.data.numbering import Numbering, numbered
 from deem_crowd.exceptions import DataError, FormError
 
@@ -90,9 +91,9 @@ def _categorical(column: pa.ChunkedArray) -> pd.Series:
         column = column.cast(kind.value_type).dictionary_encode()
     column = column.unify_dictionaries()
     if not column.num_chunks:
-        categories = series(pa.chunked_array([], type=kind.value_type))
-        return pd.Series(pd.Categorical([], categories=categories, ordered=kind.ordered))
-    categories = pd.Index(series(pa.chunked_array([column.chunk(0).dictionary])))
+        none = series(pa.chunked_array([], type=kind.value_type))
+        return pd.Series(pd.Categorical([], categories=none, ordered=kind.ordered))
+    categories = as_index(series(pa.chunked_array([column.chunk(0).dictionary])))
     codes = pc.fill_null(
         pa.chunked_array([chunk.indices.cast(pa.int64()) for chunk in column.chunks]), -1
     )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers, Duplicates
+from deem_crowd.data.indexes import as_index
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -135,7 +136,7 @@ def positions(
             index.require_hashable(column, f"gold ({name})")
     given = labels.notna().to_numpy()
     position = answers.tasks.get_indexer(pd.Index(tasks.to_numpy()[given], tupleize_cols=False))
-    known = pd.Index(labels[given], tupleize_cols=False)
+    known = as_index(labels[given])
     classes = index.class_places(answers.classes, known)
     unknown = np.flatnonzero((classes < 0) & (position >= 0 if kept else True))
     if len(unknown):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data.indexes import are_among
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -84,7 +85,7 @@ def refuse_other_kind(name: str, values: pd.Index, known: pd.Index, what: str = 
     ------
     DataError
     """
-    strange = {str(value): value for value in values[~values.isin(known)]}
+    strange = {str(value): value for value in values[~are_among(values, known)]}
     texts = known.astype(str)
     found = np.asarray(texts.isin(list(strange)))
     alike = known[found]
@@ -106,7 +107,7 @@ def left_out(exclude: Iterable[Hashable] | None, tasks: pd.Index) -> npt.NDArray
     """
     values = pd.Index(ids("exclude", exclude), tupleize_cols=False)
     refuse_other_kind("exclude", values, tasks)
-    found = np.asarray(tasks.isin(values))
+    found = are_among(tasks, values.unique())
     if len(values) and not found.any():
         warn(
             f"exclude names {counted(len(values), 'task')} that the model does not know ({first_few(values, 3)}), and "

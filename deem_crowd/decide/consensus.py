@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.indexes import are_among, as_index
 from deem_crowd.decide import checks
 from deem_crowd.decide.source import Source, model_of, read_answers, remembered
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
@@ -124,7 +125,7 @@ class Consensus:
         labels = posterior.argmax(axis=1) if posterior.size else np.full(len(tasks), -1)
         stated = getattr(source, "labels_", None)
         if isinstance(stated, pd.Series) and len(stated) == len(tasks):
-            labels = classes.get_indexer(pd.Index(stated.reindex(tasks), tupleize_cols=False))
+            labels = classes.get_indexer(as_index(stated.reindex(tasks)))
         priors = getattr(source, "priors_", None)
         if isinstance(priors, pd.Series):
             prior = priors.reindex(classes).fillna(0.0).to_numpy(dtype=np.float64)
@@ -221,7 +222,7 @@ class Consensus:
         fresh = pd.Index(checks.ids("unanswered", tasks), tupleize_cols=False).unique()
         if not len(fresh):
             return self
-        there = fresh[fresh.isin(self.tasks)]
+        there = fresh[are_among(fresh, self.tasks)]
         if len(there):
             raise DataError(
                 f"unanswered names {counted(len(there), 'task that has', 'tasks that have')} a posterior already: "

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.gold import in_pandas
+from deem_crowd.data.indexes import are_among, places_of
 from deem_crowd.decide import checks
 from deem_crowd.exceptions import (
     DataError,
@@ -146,9 +147,9 @@ def _by_id(
         raise DataError(
             f"costs name {counted(len(twice), what)} more than once: {first_few(twice)}. Keep one cost of each."
         )
-    if len(ids) and not costs.index.isin(ids).any():
+    if len(ids) and not are_among(costs.index, ids).any():
         checks.refuse_other_kind("costs", costs.index, ids, what)
-    place = costs.index.get_indexer(ids)
+    place = places_of(ids, costs.index)
     values = pd.to_numeric(costs, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     words = np.append(np.isnan(values) & costs.notna().to_numpy(), False)[place] & (place >= 0)
     if words.any():

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data.indexes import by_column
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 from deem_crowd.features.rows import in_pandas
 
@@ -44,7 +45,7 @@ def feature_matrix(features: Any, tasks: pd.Index, some: IntArray | None = None)
         tasks, remedy = tasks.take(some), "leave them out with exclude="
     if isinstance(features, pd.DataFrame):
         if "task" in features.columns:
-            features = features.set_index("task")
+            features = by_column(features, "task")
         twice = features.index[features.index.duplicated()].unique()
         if len(twice):
             raise DataError(

@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from deem_crowd.data import index
 from deem_crowd.data.gold import in_pandas
+from deem_crowd.data.indexes import as_index, by_column
 from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, counted_of, first_few
@@ -189,7 +190,7 @@ def label_codes(labels: Any, consensus: Consensus, name: str = "labels") -> IntA
     """
     labels = in_pandas(labels)
     if isinstance(labels, pd.DataFrame) and {"task", "label"} <= set(labels.columns):
-        labels = labels.set_index("task")["label"]
+        labels = by_column(labels, "task")["label"]
     if isinstance(labels, Mapping):
         labels = pd.Series(dict(labels))
     if not isinstance(labels, pd.Series):
@@ -199,7 +200,7 @@ def label_codes(labels: Any, consensus: Consensus, name: str = "labels") -> IntA
         )
     labels = labels[labels.notna()]
     place = consensus.tasks.get_indexer(labels.index)
-    code = index.class_places(consensus.classes, pd.Index(labels, tupleize_cols=False))
+    code = index.class_places(consensus.classes, as_index(labels))
     elsewhere, strange = np.flatnonzero(place < 0), np.flatnonzero(code < 0)
     if len(elsewhere):
         raise DataError(

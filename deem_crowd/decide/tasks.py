@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data.indexes import are_among
 from deem_crowd.decide import checks, criteria, diversity, ranking, shortlist
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.costs import bought, costs_of, purse_of
@@ -177,7 +178,7 @@ def _check_strategy(strategy: Any) -> None:
 
 def _costs(costs: Any, consensus: Consensus, exclude: list[Hashable]) -> FloatArray:
     """Return the cost of each task, shape (N,); tasks that are excluded need none."""
-    needed = ~consensus.tasks.isin(exclude)
+    needed = ~are_among(consensus.tasks, pd.Index(exclude, tupleize_cols=False).unique())
     cost = np.ones(consensus.n_tasks)
     cost[needed] = costs_of(costs, consensus.tasks[needed], "task")
     return cost

@@ -15,6 +15,7 @@ from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.doubts import beside_model, ordered_classes
 from deem_crowd.data.gold import Gold
+from deem_crowd.data.indexes import as_index
 from deem_crowd.estimators import aggregation, featured, inputs
 from deem_crowd.estimators.crowdkit_base import BaseClassificationAggregator, named_series_attrib
 from deem_crowd.estimators.files import aggregator_files
@@ -333,7 +334,7 @@ class DEEMAggregator(  # type: ignore[misc]  # labels_ is a property, as probas_
             return labels
         frame = probas if isinstance(probas, pd.DataFrame) else probas.frame
         classes = frame.columns
-        codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
+        codes = classes.get_indexer(as_index(labels))
         codes = np.where(labels.isna(), -1, codes)
         marks = self._contested_of(answers, codes, frame.to_numpy(), classes)
         settled = ids.take(classes, np.where(marks, -1, codes), "agg_label")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.frames import synonyms
+from deem_crowd.data.indexes import as_index, by_column
 from deem_crowd.data.tensors import of_tensor
 from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
 from deem_crowd.runtime.warning import warn
@@ -129,7 +130,7 @@ def by_position(features: Any, predictions: Any) -> Any:
     if rows.equals(pd.RangeIndex(len(rows))):
         return features
     _refuse_tasks_in_a_column(features, rows)
-    about = flat(pd.Index(features["task"]) if "task" in features.columns else features.index)
+    about = flat(as_index(features["task"]) if "task" in features.columns else features.index)
     if not about.isin(rows).any():
         if not about.equals(pd.RangeIndex(len(about))):  # no row numbers either
             _refuse_other_kind(about, rows, "df.index.dtype", "task" in features)
@@ -196,7 +197,7 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
     index = "index"
     if "task" in frame.columns:
         index = "task"
-        frame = frame.set_index("task")
+        frame = by_column(frame, "task")
     about = flat(frame.index)
     _refuse_other_kind(about, tasks, "df['task'].dtype", index == "task")
     ids.refuse_collisions(tasks, about, "task")

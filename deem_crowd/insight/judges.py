@@ -132,7 +132,7 @@ def judge_report(
     rated = truth >= 0
     k = data.n_classes
     table = np.bincount(results.label[rated] * k + truth[rated], minlength=k * k).reshape(k, k)
-    rows, columns = pd.Index(data.classes, name="answer"), pd.Index(data.classes, name="label")
+    rows, columns = data.classes.rename("answer"), data.classes.rename("label")
     sources, source_confusion = _sources(results, truth, z)
     return JudgeReport(
         consensus=_scores(table[None], z).iloc[0].rename("consensus"),
@@ -188,7 +188,7 @@ def _sources(results: Results, truth: IntArray, z: float) -> tuple[pd.DataFrame,
     levels: list[Any] = [data.workers, data.classes]
     codes = [workers[pairs // k].tolist(), (pairs % k).tolist()]
     index = pd.MultiIndex(levels=levels, codes=codes, names=["worker", "answer"])
-    columns = pd.Index(data.classes, name="label")
+    columns = data.classes.rename("label")
     return table, pd.DataFrame(counts, index=index, columns=columns)
 
 

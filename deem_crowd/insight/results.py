@@ -13,6 +13,7 @@ import torch
 
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.indexes import as_index
 from deem_crowd.exceptions import DataError, FormError, MissingAnswersError, first_few
 from deem_crowd.runtime.cached import cached_property
 from deem_crowd.selection.candidates import COPIES
@@ -257,7 +258,7 @@ def _of_frame(model: DEEMAggregator, answers: Any) -> Results:
         worker = workers.get_indexer(answers.workers).astype(np.int32)[answers.worker]
         answers = replace(answers, worker=worker, workers=workers)
     answers = coded_classes(answers, classes)
-    codes = classes.get_indexer(pd.Index(labels, tupleize_cols=False))
+    codes = classes.get_indexer(as_index(labels))
     codes = np.where(labels.isna().to_numpy(), -1, codes).astype(np.int64)
     posterior = probas.to_numpy()
     if not answers.tasks.is_(probas.index):

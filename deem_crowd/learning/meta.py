@@ -171,7 +171,7 @@ class CrowdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         y = in_pandas(y)
         if isinstance(y, pd.DataFrame):
-            answers = y.fillna(-1).to_numpy(np.int64)
+            answers = y.where(y.notna(), -1).to_numpy(np.int64)
         proba = self.predict_proba(X)
         k = self.aggregator_.confusion_.shape[1]
         if answers.size and answers.max() >= k:

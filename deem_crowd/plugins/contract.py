@@ -11,6 +11,7 @@ import pandas as pd
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers
+from deem_crowd.data.indexes import as_index
 from deem_crowd.exceptions import DeemCrowdError, PluginError, counted, counted_of, first_few
 
 _CLEAR = 1e-5
@@ -110,7 +111,8 @@ def fault(labels: Any, tasks: pd.Index, classes: Iterable[Any], abstains: bool =
             f"no label for {counted(len(lost), 'task')} ({first_few(lost)}); a method that leaves tasks open has "
             "to say abstains = True"
         )
-    if len(strange := there[~_among(pd.Index(there), pd.Index(classes, tupleize_cols=False))]):
+    found = _among(as_index(there), pd.Index(classes, tupleize_cols=False))
+    if len(strange := there[~found]):
         values = strange.unique()
         return (
             f"{counted(len(values), 'label')} that no worker gave ({first_few(values)}), "

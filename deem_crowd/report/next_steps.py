@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
+from deem_crowd.data.indexes import by_column
 from deem_crowd.decide import Consensus, next_tasks, reliable, suspect_answers
 from deem_crowd.decide.source import Source
 from deem_crowd.decide.suspects import answer_scores
@@ -82,7 +82,7 @@ def suspects(consensus: Consensus, truth: IntArray | None) -> Section:
     if not likely:
         sentence = "None: every answer is more likely right than wrong."
         return Section(SUSPECT, [sentence])
-    frame = suspect_answers(consensus, min(_ROWS, likely)).set_index("task")
+    frame = by_column(suspect_answers(consensus, min(_ROWS, likely)), "task")
     sentence = (
         f"{counted(likely, 'answer')} of {total:,} ({percent(likely / total)}) "
         f"{'is' if likely == 1 else 'are'} more likely wrong than right, as far as the labels are right themselves. "
@@ -126,7 +126,7 @@ def ask_next(consensus: Consensus) -> Section:
     )
     if gain < 0.05:
         sentence = "No single answer is expected to change a label; several to one task may."
-    shown = pd.DataFrame(frame).set_index("task")[["label", "confidence", "expected_gain"]]
+    shown = by_column(frame, "task")[["label", "confidence", "expected_gain"]]
     assert consensus.n_answers is not None
     place = consensus.tasks.get_indexer(shown.index)
     shown.insert(2, "answers", consensus.n_answers[place])

@@ -218,7 +218,8 @@ def test_a_form_with_a_row_for_each_person_is_refused(tmp_path: Path) -> None:
 
 
 def test_minus_one_beside_two_classes_is_a_class(tmp_path: Path) -> None:
-    frame = sheet().drop(columns="gold").replace({"a": -1, "b": 0, "c": 1})
+    codes = {"a": -1, "b": 0, "c": 1}
+    frame = sheet().drop(columns="gold").map(lambda cell: codes.get(cell, cell))
     frame["ann2"] = frame["ann2"].clip(upper=0)
     frame["ann3"] = frame["ann3"].where(frame["ann3"] != 0, -1)
     with pytest.warns(DataWarning, match="sources 'ann1', 'ann2', 'ann3'"):

@@ -117,7 +117,7 @@ def test_clones_of_crowd_kit() -> None:
 
 def test_the_array_api_agrees() -> None:
     wide = TOY.pivot(index="task", columns="worker", values="label")
-    matrix = wide.replace({"no": 0, "yes": 1}).astype(float).fillna(-1).astype(int).to_numpy()
+    matrix = wide.map({"no": 0, "yes": 1}.get).astype(float).fillna(-1).astype(int).to_numpy()
     model = DEEM(auto_hyperparameters=False).fit(matrix)
     expected = DEEMAggregator(auto_hyperparameters=False).fit(TOY).probas_.loc[wide.index]
     np.testing.assert_allclose(model.predict_proba(matrix), expected, atol=1e-5)

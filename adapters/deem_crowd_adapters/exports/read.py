@@ -14,6 +14,7 @@ from deem_crowd.data import nested
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.data.frames import COLUMNS, synonyms
+from deem_crowd.data.indexes import as_index
 from deem_crowd.exceptions import DataError, ParameterError, first_few
 from deem_crowd_adapters import regions
 from deem_crowd_adapters.exports import known, long_files, several, workbook
@@ -200,7 +201,7 @@ def answers_of(
     if not len(export.tasks):
         return Answers.from_frame(frame, missing=missing, duplicates=duplicates, classes=classes)
     answers = Answers.from_codes(
-        (export.tasks.get_indexer(pd.Index(frame["task"])), export.tasks),
+        (export.tasks.get_indexer(as_index(frame["task"])), export.tasks),
         ids.factorize(frame["worker"], "worker"),
         ids.factorize(frame["label"], "label"),
         missing=missing,

@@ -117,7 +117,7 @@ def _fit(
     aggregator = registry.create(method, **parameters)
     if isinstance(data, Answers):
         own: Any = contract.rows_for(aggregator, data)
-        tasks, classes = data.tasks.take(np.unique(data.task)), pd.Index(data.classes)
+        tasks, classes = data.tasks.take(np.unique(data.task)), data.classes
     else:
         own = data.copy()  # what a method does to its frame is its own affair
         if not getattr(aggregator, "takes_soft", False):

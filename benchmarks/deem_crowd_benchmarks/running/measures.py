@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from sklearn import metrics
 
+from deem_crowd.data.indexes import as_index
 from deem_crowd.exceptions import DataError, counted, first_few
 
 CLIP = 1e-15
@@ -239,7 +240,7 @@ def skill_correlation(skills: pd.Series, answers: pd.DataFrame, gold: pd.Series)
         are alike.
     """
     given = gold[gold.notna().to_numpy()]
-    rows = given.index.get_indexer(pd.Index(answers["task"]))
+    rows = given.index.get_indexer(as_index(answers["task"]))
     here = rows >= 0
     right = answers["label"].to_numpy(object)[here] == given.to_numpy(object)[rows[here]]
     measured = pd.Series(right.astype(float)).groupby(answers["worker"].to_numpy(object)[here])

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.data import index as ids
+from deem_crowd.data.indexes import as_index
 from deem_crowd.estimators import aggregation, featured
 from deem_crowd.estimators.files import feature_files, model_files, packing, stored_ids
 from deem_crowd.estimators.files.checkpoint import Reader
@@ -28,7 +29,7 @@ def pack(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tens
     model, workers, classes = state["_fitted"]
     content, tensors = model_files.pack(model)
     labels, probas = labels_of(state), state[PROBABILITIES]
-    codes = np.where(labels.isna(), -1, classes.get_indexer(pd.Index(labels, tupleize_cols=False)))
+    codes = np.where(labels.isna(), -1, classes.get_indexer(as_index(labels)))
     named = {"task": labels.index, "worker": workers, "label": classes}
     plain = {name: stored_ids.plain_index(index, name) for name, index in named.items()}
     tensors["labels"] = torch.from_numpy(codes.astype(np.int64))

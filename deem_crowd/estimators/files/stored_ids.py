@@ -33,7 +33,7 @@ def plain_index(index: pd.Index, what: str) -> dict[str, Any]:
             "name": index.name,
         }
     if isinstance(index, pd.CategoricalIndex):
-        categories = plain_index(pd.Index(index.categories), what)
+        categories = plain_index(index.categories, what)
         codes = [int(code) for code in index.codes]
         shape = {"categories": categories, "ordered": bool(index.ordered)}
         return {"dtype": "category", "values": codes, "name": index.name, **shape}

@@ -13,6 +13,7 @@ import pandas as pd
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers, Duplicates
+from deem_crowd.data.indexes import as_index
 from deem_crowd.data.places import Places, is_plain
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.runtime.cached import cached_property
@@ -173,7 +174,7 @@ class Memory:
 
     def numbers(self, tasks: pd.Series) -> IntArray:
         """Return the numbers of tasks, −1 for those that are not among the answers, shape (m,)."""
-        wanted = pd.Index(tasks, tupleize_cols=False)
+        wanted = as_index(tasks)
         place = self._places[0].of(wanted)
         if self.later_tasks is not None:
             later = Places(self.later_tasks).of(wanted)
@@ -186,7 +187,7 @@ class Memory:
 
     def _classes(self, labels: pd.Series) -> IntArray:
         """Return the numbers of labels, −1 for those that nobody gave, shape (m,)."""
-        named = pd.Index(labels, tupleize_cols=False)
+        named = as_index(labels)
         return index.class_places(self.base.classes, named).astype(np.int64, copy=False)
 
     def plus(
