@@ -26,9 +26,11 @@ def by_column(frame: pd.DataFrame, column: Hashable) -> pd.DataFrame:
 def places_of(values: pd.Index, known: pd.Index) -> npt.NDArray[np.intp]:
     """Return where values stand among distinct ones, shape (n,), −1 for nowhere; text is no date."""
     if isinstance(values.dtype, pd.ArrowDtype) and not isinstance(known.dtype, pd.ArrowDtype):
-        values = values.astype(
-            object
-        ).infer_objects()  # pandas 2 finds no dates of Arrow's among its own
+        # pandas 2 finds no dates of Arrow's among its own
+        values = values.astype(object).infer_objects()
+    if isinstance(known.dtype, pd.IntervalDtype):
+        # pandas looks nothing up among intervals that overlap, and finds numbers in the intervals around them
+        known = known.astype(object)
     return known.get_indexer(values)
 
 

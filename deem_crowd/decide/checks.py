@@ -16,6 +16,7 @@ from deem_crowd.exceptions import (
     FormError,
     ParameterError,
     counted,
+    counted_of,
     first_few,
 )
 from deem_crowd.runtime.warning import warn
@@ -66,7 +67,8 @@ def ids(name: str, values: Iterable[Hashable] | None, what: str = "task") -> lis
     Raises
     ------
     FormError
-        If it is a single id, or a table: the letters of a text and the columns of a table are no ids.
+        If it is a single id, or a table: the letters of a text and the columns of a table are no ids. If an id has no
+        hash, such as a list.
     """
     if values is None:
         return []
@@ -75,7 +77,53 @@ def ids(name: str, values: Iterable[Hashable] | None, what: str = "task") -> lis
         if isinstance(values, pd.DataFrame) and what in values:
             hint = f": {name}=frame[{what!r}]"
         raise FormError(f"{name} is a {type(values).__name__}; pass a list of {what} ids{hint}.")
-    return list(values)
+    values = list(values)
+    try:
+        set(values)
+    except TypeError:
+        wrong = [value for value in values if not _has_hash(value)]
+        raise FormError(
+            f"{name} holds {counted_of(len(wrong), len(values), 'value', 'that is', 'that are')} no {what} id: "
+            f"{first_few(wrong)}. Pass one flat list of {what} ids; an id of several parts is a tuple."
+        ) from None
+    return values
+
+
+def _has_hash(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def refuse_repeats(name: str, tasks: pd.Index, classes: pd.Index) -> None:
+    """Refuse a table with several rows of one task, or several columns of one label.
+
+    Raises
+    ------
+    DataError
+    """
+    for values, what, part in ((tasks, "task", "row"), (classes, "label", "column")):
+        twice = values[values.duplicated()].unique()
+        if len(twice):
+            raise DataError(
+                f"{name} gives {counted(len(twice), what)} more than one {part}: {first_few(twice)}. Keep one of each."
+            )
+
+
+def refuse_missing(name: str, values: pd.Index) -> None:
+    """Refuse ids that are missing.
+
+    Raises
+    ------
+    DataError
+    """
+    missing = values[values.isna()]
+    if len(missing):
+        raise DataError(
+            f"{name} holds {counted(len(missing), 'missing id')}: {first_few(missing)}. A task needs an id."
+        )
 
 
 def refuse_other_kind(name: str, values: pd.Index, known: pd.Index, what: str = "task") -> None:

@@ -119,9 +119,10 @@ class Consensus:
                 f"a frame with columns {first_few(probas.columns)} is no probas_ (index task, one column of "
                 "probabilities a label). Of answers: pass DEEMAggregator().fit(answers)."
             )
+        tasks, classes = probas.index.to_flat_index(), probas.columns
+        checks.refuse_repeats("probas_", tasks, classes)
         posterior = probas.to_numpy(dtype=np.float64)
-        checks.distributions(posterior, probas.index)
-        tasks, classes = probas.index, probas.columns
+        checks.distributions(posterior, tasks)
         labels = posterior.argmax(axis=1) if posterior.size else np.full(len(tasks), -1)
         stated = getattr(source, "labels_", None)
         if isinstance(stated, pd.Series) and len(stated) == len(tasks):
@@ -222,14 +223,16 @@ class Consensus:
         fresh = pd.Index(checks.ids("unanswered", tasks), tupleize_cols=False).unique()
         if not len(fresh):
             return self
-        there = fresh[are_among(fresh, self.tasks)]
+        checks.refuse_missing("unanswered", fresh)
+        tasks = self.tasks.append(fresh).rename(self.tasks.name)
+        # 1, 1.0 and True are one id, whatever the dtypes
+        there = fresh[are_among(fresh, self.tasks) | tasks.duplicated()[self.n_tasks :]]
         if len(there):
             raise DataError(
                 f"unanswered names {counted(len(there), 'task that has', 'tasks that have')} a posterior already: "
                 f"{first_few(there)}. Leave such tasks out."
             )
         checks.refuse_other_kind("unanswered", fresh, self.tasks)
-        tasks = self.tasks.append(fresh).rename(self.tasks.name)
         told = np.tile(self.priors / self.priors.sum(), (len(fresh), 1))
         labels = np.full(len(fresh), -1, dtype=np.int64)
         if features is not None and self.source is not None:
