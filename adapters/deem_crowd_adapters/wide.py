@@ -12,7 +12,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.doubts import warn_of_counts, warn_of_doubts
-from deem_crowd.data.indexes import by_column
+from deem_crowd.data.lookup import by_column
 from deem_crowd.data.wide import odd_columns
 from deem_crowd.exceptions import (
     DataError,

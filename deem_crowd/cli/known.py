@@ -30,7 +30,7 @@ def with_stated_classes(read: Settled, asked: Reading, gold: str | None) -> Sett
     Nothing is added where a file of ``gold`` stands in place of these labels. A label of --abstain is no true label.
     """
     from deem_crowd.data import index
-    from deem_crowd.data.indexes import as_index
+    from deem_crowd.data.lookup import as_index
     from deem_crowd.data.no_answers import named
 
     own = read.known

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.dictionaries import TEXT, Dictionaries
-from deem_crowd.data.indexes import as_index
+from deem_crowd.data.lookup import as_index
 from deem_crowd.data.numbering import Numbering, numbered
 from deem_crowd.exceptions import DataError, FormError
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers, Duplicates
-from deem_crowd.data.indexes import as_index
+from deem_crowd.data.lookup import as_index
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,

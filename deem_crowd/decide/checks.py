@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.data.indexes import are_among
+from deem_crowd.data.lookup import are_among
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.data.indexes import are_among, as_index
+from deem_crowd.data.lookup import are_among, as_index
 from deem_crowd.decide import checks
 from deem_crowd.decide.source import Source, model_of, read_answers, remembered
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few

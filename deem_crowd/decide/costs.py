@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.gold import in_pandas
-from deem_crowd.data.indexes import are_among, places_of
+from deem_crowd.data.lookup import are_among, places_of
 from deem_crowd.decide import checks
 from deem_crowd.exceptions import (
     DataError,

@@ -1,4 +1,4 @@
-"""Batches of tasks that are unlike one another, where tasks have features."""
+"""Batches of tasks with features: of tasks that score about alike, those that are unlike one another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.data.indexes import by_column
+from deem_crowd.data.lookup import by_column
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 from deem_crowd.features.rows import in_pandas
 
@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Diversity = Literal["k-center", "k-means++"]
 
-# Of two scores the lower one is about alike if it is at least this share of the other.
+# Two scores are about alike if the lower is at least this share of the higher.
 _ALIKE = 0.8
 
 
@@ -82,25 +82,42 @@ def feature_matrix(features: Any, tasks: pd.Index, some: IntArray | None = None)
 
 
 def batch(
-    features: FloatArray, scores: FloatArray, n: int, method: Diversity, rng: np.random.Generator
+    features: FloatArray,
+    scores: FloatArray,
+    ties: FloatArray,
+    n: int,
+    method: Diversity,
+    rng: np.random.Generator,
 ) -> IntArray:
-    """Choose n of M tasks by score, and those that score about alike by how far they lie apart; shape (n,).
+    """Choose n of M ranked tasks by score, and those that score about alike by how far they lie apart; shape (n,).
 
-    Tasks whose score is more than 5/4 of the n-th best come first, in the order of their scores. :func:`diverse`
-    chooses the others, in its order, among the tasks from 4/5 of the n-th best score on. An answer helps its own task
-    most, so that no distance makes up for a label that is nearer to being settled.
+    Tasks whose score is more than 5/4 of the n-th best come first, as they are ranked. :func:`diverse` chooses
+    the others, in its order, among the tasks from 4/5 of the n-th best score on. An answer helps its own task most, so
+    that no distance makes up for a label that is nearer to being settled. Where the n-th best score is 0, tasks that
+    score 0 are compared by ``ties``.
 
     Parameters
     ----------
     features, scores, method
         As for :func:`diverse`.
+    ties : shape (M,)
+        What ranks tasks of one score; non-negative.
     """
-    last = np.partition(scores, -n)[-n] if 0 < n < len(scores) else scores.min(initial=np.inf)
+    last = _nth(scores, n)
+    if last == 0:
+        scores = np.where(scores > 0, 1 + 2 * ties.max(initial=0.0), ties)
+        last = _nth(scores, n)
     above = np.flatnonzero(_ALIKE * scores > last)
-    above = above[np.argsort(-scores[above], kind="stable")]
     alike = np.flatnonzero((scores >= _ALIKE * last) & (_ALIKE * scores <= last))
     both = np.concatenate([above, alike])
     return both[diverse(features[both], scores[both], n, method, rng, len(above))]
+
+
+def _nth(scores: FloatArray, n: int) -> float:
+    """Return the n-th best score, or the lowest where there are fewer."""
+    return float(
+        np.partition(scores, -n)[-n] if 0 < n < len(scores) else scores.min(initial=np.inf)
+    )
 
 
 def diverse(

@@ -73,8 +73,8 @@ def next_pairs(
     costs : number, Series or mapping from worker to number, or DataFrame with columns worker and cost, optional
         Cost of one answer of each worker.
     features : array or DataFrame, optional
-        As in :func:`next_tasks`, where they also spread the batch: what ``unanswered`` tasks are likely to be, after a
-        fit with features.
+        What ``unanswered`` tasks are likely to be, after a fit with features; otherwise as in :func:`next_tasks`, but
+        they do not choose among tasks.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from deem_crowd.data import index
 from deem_crowd.data.gold import in_pandas
-from deem_crowd.data.indexes import as_index, by_column
+from deem_crowd.data.lookup import as_index, by_column
 from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, counted_of, first_few

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deem_crowd.data.indexes import are_among
+from deem_crowd.data.lookup import are_among
 from deem_crowd.decide import checks, criteria, diversity, ranking, shortlist
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.costs import bought, costs_of, purse_of
@@ -60,7 +60,7 @@ def next_tasks(
     worker: Hashable = None,
     settled: float = 0.0,
     features: Any = None,
-    diversify: diversity.Diversity = "k-center",
+    diversify: diversity.Diversity | None = "k-center",
     random_state: int | None = None,
 ) -> pd.DataFrame:
     """Return the n tasks whose next answer is worth most, best first.
@@ -96,12 +96,12 @@ def next_tasks(
     settled : float
         Tasks whose posterior has at most this entropy, in nats, are left out; 0 leaves out tasks of known label.
     features : array of shape (N, P), or DataFrame indexed by task, optional
-        Tasks that score about as much as the n-th, from 4/5 to 5/4 of it, are then chosen so that the batch is spread
-        out, among the best 5 n. Tasks that may be asked need a row. An array has the model's tasks in order, then those
-        of ``unanswered``. After a fit with features these are theirs: they also say which label ``unanswered`` tasks
-        are likely to have.
-    diversify : 'k-center' or 'k-means++'
-        How it is spread; see :mod:`deem_crowd.decide.diversity`.
+        Among tasks that score about as much as the n-th (4/5 to 5/4 of it), those are then chosen that lie apart; at
+        most the best 5 n are considered. Tasks that may be asked need a row. An array has the model's tasks in order,
+        then those of ``unanswered``. After a fit with features these are theirs: they also say which label
+        ``unanswered`` tasks are likely to have.
+    diversify : 'k-center', 'k-means++' or None
+        How the batch is spread; see :mod:`deem_crowd.decide.diversity`. None goes by score alone.
     random_state : int, optional
         Seed for ties and draws; None is 0.
 
@@ -127,7 +127,7 @@ def next_tasks(
     purse, n_most = purse_of(budget, cost[open_], n)
     n_open, open_ = len(open_), open_[cost[open_] <= purse]
     matrix = None
-    if features is not None:
+    if features is not None and diversify is not None:
         matrix = diversity.feature_matrix(features, consensus.tasks, open_)
     posterior = consensus.posterior[open_]
     table = None
@@ -142,11 +142,12 @@ def next_tasks(
     else:
         chosen = ranking.first(ranking.keys_of(score, tie, rng), every)
     if matrix is not None:
-        pool = chosen[:most]
-        spread = pool[diversity.batch(matrix[pool], score[pool], n_most, diversify, rng)]
-        # with a budget, what is skipped makes room for others
-        others = chosen[~np.isin(chosen, spread)] if budget is not None else chosen[:0]
-        chosen = np.concatenate([spread, others])
+        pool, others = chosen[:most], chosen[:0]
+        in_order = n_most if budget is None else len(bought(cost[open_[chosen]], purse)[:n])
+        spread = diversity.batch(matrix[pool], score[pool], tie[pool], in_order, diversify, rng)
+        if budget is not None:  # what is skipped makes room for others
+            others = chosen[~np.isin(chosen, pool[spread])]
+        chosen = np.concatenate([pool[spread], others])
     if budget is not None:
         chosen = chosen[bought(cost[open_[chosen]], purse)[:n]]
     if len(chosen) == min(n, n_open):  # else the budget is spent

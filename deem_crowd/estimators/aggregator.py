@@ -15,7 +15,7 @@ from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.doubts import beside_model, ordered_classes
 from deem_crowd.data.gold import Gold
-from deem_crowd.data.indexes import as_index
+from deem_crowd.data.lookup import as_index
 from deem_crowd.estimators import aggregation, featured, inputs
 from deem_crowd.estimators.crowdkit_base import BaseClassificationAggregator, named_series_attrib
 from deem_crowd.estimators.files import aggregator_files

@@ -13,7 +13,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.frames import synonyms
-from deem_crowd.data.indexes import as_index, by_column
+from deem_crowd.data.lookup import as_index, by_column
 from deem_crowd.data.tensors import of_tensor
 from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
 from deem_crowd.runtime.warning import warn

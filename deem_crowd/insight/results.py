@@ -13,7 +13,7 @@ import torch
 
 from deem_crowd.data import gold as known_labels
 from deem_crowd.data.answers import Answers
-from deem_crowd.data.indexes import as_index
+from deem_crowd.data.lookup import as_index
 from deem_crowd.exceptions import DataError, FormError, MissingAnswersError, first_few
 from deem_crowd.runtime.cached import cached_property
 from deem_crowd.selection.candidates import COPIES

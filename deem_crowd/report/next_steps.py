@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from deem_crowd.data.indexes import by_column
+from deem_crowd.data.lookup import by_column
 from deem_crowd.decide import Consensus, next_tasks, reliable, suspect_answers
 from deem_crowd.decide.source import Source
 from deem_crowd.decide.suspects import answer_scores

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from deem_crowd.decide import next_tasks
-from deem_crowd.exceptions import DataWarning
+from deem_crowd.exceptions import DataError, DataWarning
 
 DAYS = pd.date_range("2024-02-27", periods=6, unit="us")
 
@@ -31,6 +31,11 @@ def test_tasks_are_excluded_and_added_by_their_dates(dtype: str) -> None:
 
 
 def test_text_is_no_date() -> None:
-    table = posterior(pd.Index(DAYS))
-    with pytest.warns(DataWarning, match="exclude names 1 task that the model does not know"):
-        assert len(next_tasks(table, 6, exclude=["2024-02-28"])) == 6
+    dated, text = posterior(pd.Index(DAYS)), "2024-02-28"
+    for name, ids in (("exclude", [text]), ("unanswered", [text]), ("costs", {text: 1.0})):
+        with pytest.raises(DataError, match=rf"{name} holds? 1 id of another kind .*'{text}'"):
+            next_tasks(dated, 6, **{name: ids})
+    for texts in (["2024-02-27", text], ["2023", "2024"]):
+        named = posterior(pd.Index(texts))
+        with pytest.warns(DataWarning, match="exclude names 2 tasks that the model does not know"):
+            assert len(next_tasks(named, 2, exclude=[DAYS[1], pd.Timestamp("2024-01-01")])) == 2

@@ -203,6 +203,21 @@ def test_no_distance_makes_up_for_a_lower_score(seed, n, method, strategy) -> No
     assert batch["score"].min() >= 0.8 * last - 1e-12
     sure = plain["task"][plain["score"] > 1.25 * last + 1e-12].tolist()
     assert batch["task"][: len(sure)].tolist() == sure
+    if last == 0:  # what breaks ties compares the others
+        told = next_tasks(view, 60, "expected_information").set_index("task")["score"]
+        ranked = told[plain["task"][plain["score"] == 0]].to_numpy()
+        others = told[batch["task"][batch["score"] == 0]].to_numpy()
+        assert others.min() >= 0.8 * ranked[len(others) - 1] - 1e-9
+
+
+def test_features_need_not_spread_a_batch() -> None:
+    p = np.random.default_rng(0).uniform(0.5, 1.0, 60)
+    view = consensus(np.column_stack([p, 1 - p]), [[[0.6, 0.4], [0.4, 0.6]]])
+    features = 100 * np.eye(60)
+    plain, alone = (
+        next_tasks(view, 20, features=given, diversify=None) for given in (None, features)
+    )
+    pd.testing.assert_frame_equal(plain, alone)
 
 
 @given(st.integers(0, 10_000), st.integers(2, 12))

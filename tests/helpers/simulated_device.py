@@ -111,6 +111,9 @@ def compute(func: Any, args: Any, kwargs: Any) -> Any:
     result = func(*held_args, **held_kwargs)
     if not on_device:
         return result
+    for tensor in there:
+        if tensor.held.shape != tensor.shape:
+            raise NotImplementedError(f"{name}: a change of shape in place is not simulated")
     # what is changed in place stays the tensor it was
     return _on_device(
         result, {id(tensor.held): tensor for tensor in there} if _writes(func) else {}
@@ -148,7 +151,8 @@ def _refuse_two_devices(name: str, args: Any, given: list[torch.Tensor]) -> None
     for tensor in given:
         index = name in INDEXING and tensor is not args[0]
         values = len(args) > 2 and tensor is args[2]
-        if isinstance(tensor, SimulatedTensor) or tensor.dim() == 0 or (index and not values):
+        number = tensor.dim() == 0 and any(tensor is value for value in args)
+        if isinstance(tensor, SimulatedTensor) or number or (index and not values):
             continue
         raise RuntimeError(
             f"Expected all tensors to be on the same device, but found two, {DEVICE} and cpu ({name})"
@@ -173,7 +177,7 @@ class _Drawing(TorchFunctionMode):
         kwargs = kwargs or {}
         generators = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Generator)]
         for generator in generators:
-            tensors = [value for value in args if isinstance(value, torch.Tensor)]
+            tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor)]
             place = torch.device(kwargs.get("device") or (tensors[0].device if tensors else CPU))
             if generator.device.type != place.type:
                 raise RuntimeError(

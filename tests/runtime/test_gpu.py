@@ -118,11 +118,15 @@ def test_answers_are_sent_in_batches(monkeypatch) -> None:
     given = Answers.from_dense(answers(60)[1], 3)
     plan = recipe.recipe(DEEMAggregator(device=GPU).get_params(), 60, None)
     _, whole = fit.fit_answers(given, plan)
-    place = torch.device(GPU)
-    monkeypatch.setattr(
-        fit, "make_design", lambda *a, **k: OffloadedDesign(a[0], place, torch.float64, batch=50)
-    )
+    made = []
+
+    def make(answers: Answers, *_: object, **__: object) -> OffloadedDesign:
+        made.append(OffloadedDesign(answers, torch.device(GPU), torch.float64, batch=50))
+        return made[-1]
+
+    monkeypatch.setattr(fit, "make_design", make)
     _, parts = fit.fit_answers(given, plan)
+    assert made
     np.testing.assert_allclose(parts, whole, atol=1e-6)
 
 
@@ -167,10 +171,12 @@ def test_deep_fits_are_as_good_as_on_the_cpu(params) -> None:
         descends = "sampler" in params or "use_preprocessing" in params
         params = {**params, **({"epochs": 2} if descends else {"tol": 0.1})}
     gpu, cpu = (DEEM(device=place, **params).fit(matrix) for place in (GPU, "cpu"))
+    if SIMULATED:
+        np.testing.assert_allclose(gpu.probas_, cpu.probas_, atol=1e-6)
+        return
     assert abs(gpu.score(matrix, truth) - cpu.score(matrix, truth)) < 0.02
-    if not SIMULATED:
-        again = DEEM(device=GPU, **params).fit(matrix)
-        assert np.array_equal(again.predict(matrix), gpu.predict(matrix))
+    again = DEEM(device=GPU, **params).fit(matrix)
+    assert np.array_equal(again.predict(matrix), gpu.predict(matrix))
 
 
 def test_a_model_is_read_on_the_cpu(tmp_path) -> None:
@@ -192,7 +198,10 @@ def test_ladder_networks_train() -> None:
     gpu, cpu = (
         Kingdra(3, device=device, **settings).fit(X, truth=truth) for device in (GPU, "cpu")
     )
-    assert abs(gpu.history_["accuracy"].iloc[-1] - cpu.history_["accuracy"].iloc[-1]) < 0.1
+    if SIMULATED:
+        np.testing.assert_array_equal(gpu.labels_, cpu.labels_)
+    else:
+        assert gpu.history_["accuracy"].iloc[-1] > 0.9
     np.testing.assert_array_equal(gpu.predict(X), gpu.labels_)
 
 
@@ -212,5 +221,7 @@ def test_dec_and_hume_are_fitted() -> None:
     hume, as_well = (HUME(3, device=device, **fast).fit(centred, second) for device in (GPU, "cpu"))
     np.testing.assert_array_equal(hume.predict(centred), hume.labels_)
     for gpu, cpu in ((dec, on_cpu), (hume, as_well)):
-        score = adjusted_rand_score(truth, gpu.labels_)
-        assert score > min(0.8, adjusted_rand_score(truth, cpu.labels_) - 0.01)
+        if SIMULATED:
+            np.testing.assert_array_equal(gpu.labels_, cpu.labels_)
+        else:
+            assert adjusted_rand_score(truth, gpu.labels_) > 0.8

@@ -14,7 +14,7 @@ from deem_crowd.data import nested
 from deem_crowd.data.answers import Answers, Duplicates, Missing
 from deem_crowd.data.doubts import warn_of_doubts
 from deem_crowd.data.frames import COLUMNS, synonyms
-from deem_crowd.data.indexes import as_index
+from deem_crowd.data.lookup import as_index
 from deem_crowd.exceptions import DataError, ParameterError, first_few
 from deem_crowd_adapters import regions
 from deem_crowd_adapters.exports import known, long_files, several, workbook

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from sklearn import metrics
 
-from deem_crowd.data.indexes import as_index
+from deem_crowd.data.lookup import as_index
 from deem_crowd.exceptions import DataError, counted, first_few
 
 CLIP = 1e-15

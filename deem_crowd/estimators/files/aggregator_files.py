@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from deem_crowd.data import index as ids
-from deem_crowd.data.indexes import as_index
+from deem_crowd.data.lookup import as_index
 from deem_crowd.estimators import aggregation, featured
 from deem_crowd.estimators.files import feature_files, model_files, packing, stored_ids
 from deem_crowd.estimators.files.checkpoint import Reader

@@ -13,7 +13,7 @@ import pandas as pd
 
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers, Duplicates
-from deem_crowd.data.indexes import as_index
+from deem_crowd.data.lookup import as_index
 from deem_crowd.data.places import Places, is_plain
 from deem_crowd.exceptions import ParameterError
 from deem_crowd.runtime.cached import cached_property

@@ -1,7 +1,7 @@
-"""Indexes of the dtype of the column that they are made of.
+"""Columns as indexes of their own dtype, and ids that are found whatever the dtypes.
 
 pandas 2 makes dates, durations and periods of a column of objects that holds nothing else, with a FutureWarning, where
-pandas 3 leaves it as it is.
+pandas 3 leaves it as it is. Both read text as a date where they look it up among dates.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Hashable
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from deem_crowd.data import index
 
 
 def as_index(values: pd.Series) -> pd.Index:
@@ -25,13 +27,10 @@ def by_column(frame: pd.DataFrame, column: Hashable) -> pd.DataFrame:
 
 def places_of(values: pd.Index, known: pd.Index) -> npt.NDArray[np.intp]:
     """Return where values stand among distinct ones, shape (n,), −1 for nowhere; text is no date."""
-    if isinstance(values.dtype, pd.ArrowDtype) and not isinstance(known.dtype, pd.ArrowDtype):
-        # pandas 2 finds no dates of Arrow's among its own
-        values = values.astype(object).infer_objects()
-    if isinstance(known.dtype, pd.IntervalDtype):
-        # pandas looks nothing up among intervals that overlap, and finds numbers in the intervals around them
-        known = known.astype(object)
-    return known.get_indexer(values)
+    # Among intervals pandas finds numbers, too, and nothing where they overlap.
+    if values.dtype != known.dtype or isinstance(known.dtype, pd.IntervalDtype):
+        values, known = (pd.Index(ids.astype(object), dtype=object) for ids in (values, known))
+    return index.places(values, known)
 
 
 def are_among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
