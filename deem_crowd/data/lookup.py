@@ -7,6 +7,7 @@ pandas 3 leaves it as it is. Both read text as a date where they look it up amon
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ def by_column(frame: pd.DataFrame, column: Hashable) -> pd.DataFrame:
     return frame.drop(columns=[column]).set_axis(as_index(frame[column]), axis=0)
 
 
-def places_of(values: pd.Index, known: pd.Index) -> npt.NDArray[np.intp]:
+def places_of(values: pd.Index, known: pd.Index) -> npt.NDArray[np.integer[Any]]:
     """Return where values stand among distinct ones, shape (n,), −1 for nowhere; text is no date."""
     # Among intervals pandas finds numbers, too, and nothing where they overlap.
     if values.dtype != known.dtype or isinstance(known.dtype, pd.IntervalDtype):

@@ -141,7 +141,7 @@ def next_tasks(
         chosen = _fusion(posterior, cost[open_], most, every, rng)
     else:
         chosen = ranking.first(ranking.keys_of(score, tie, rng), every)
-    if matrix is not None:
+    if matrix is not None and diversify is not None:
         pool, others = chosen[:most], chosen[:0]
         in_order = n_most if budget is None else len(bought(cost[open_[chosen]], purse)[:n])
         spread = diversity.batch(matrix[pool], score[pool], tie[pool], in_order, diversify, rng)
