@@ -118,7 +118,8 @@ def next_(
 
     Columns task, label (the present one), confidence, score, expected_gain (by how much one more answer raises the
     chance that the label is right); with --pairs also worker. With --features, tasks that nobody has answered yet may
-    be among them, and of tasks that score about alike those are chosen that are unlike one another (not with --pairs).
+    be among them, and where scores are about the same, tasks that are unlike one another are preferred (not with
+    --pairs).
     """
     for option, given in (("--per-worker-limit", per_worker_limit), ("--workers", workers)):
         if given is not None and not pairs:

@@ -16,7 +16,6 @@ from deem_crowd.exceptions import (
     FormError,
     ParameterError,
     counted,
-    counted_of,
     first_few,
 )
 from deem_crowd.runtime.warning import warn
@@ -83,8 +82,8 @@ def ids(name: str, values: Iterable[Hashable] | None, what: str = "task") -> lis
     except TypeError:
         wrong = [value for value in values if not _has_hash(value)]
         raise FormError(
-            f"{name} holds {counted_of(len(wrong), len(values), 'value', 'that is', 'that are')} no {what} id: "
-            f"{first_few(wrong)}. Pass one flat list of {what} ids; an id of several parts is a tuple."
+            f"{name} holds {counted(len(wrong), 'value')} that cannot be a {what} id: {first_few(wrong)}. Pass one "
+            f"flat list of {what} ids; an id of several parts is a tuple."
         ) from None
     return values
 
@@ -122,7 +121,7 @@ def refuse_missing(name: str, values: pd.Index) -> None:
     missing = values[values.isna()]
     if len(missing):
         raise DataError(
-            f"{name} holds {counted(len(missing), 'missing id')}: {first_few(missing)}. A task needs an id."
+            f"{name} holds {counted(len(missing), 'missing id')}: {first_few(missing)}. Leave missing ids out."
         )
 
 

@@ -96,10 +96,10 @@ def next_tasks(
     settled : float
         Tasks whose posterior has at most this entropy, in nats, are left out; 0 leaves out tasks of known label.
     features : array of shape (N, P), or DataFrame indexed by task, optional
-        Among tasks that score about as much as the n-th (4/5 to 5/4 of it), those are then chosen that lie apart; at
-        most the best 5 n are considered. Tasks that may be asked need a row. An array has the model's tasks in order,
-        then those of ``unanswered``. After a fit with features these are theirs: they also say which label
-        ``unanswered`` tasks are likely to have.
+        Among tasks that score about as much as the n-th (4/5 to 5/4 of it), the batch then takes those that lie far
+        apart; at most the best 5 n are considered. Tasks that may be asked need a row, unless ``diversify`` is None. An
+        array has the model's tasks in order, then those of ``unanswered``. After a fit with features these are theirs:
+        they also say which label ``unanswered`` tasks are likely to have.
     diversify : 'k-center', 'k-means++' or None
         How the batch is spread; see :mod:`deem_crowd.decide.diversity`. None goes by score alone.
     random_state : int, optional

@@ -54,14 +54,14 @@ def test_ids_of_several_types_leave_out_what_they_name(mixed: list[Any]) -> None
 def test_what_has_no_hash_is_no_id(name: str, strange: Any) -> None:
     ids: dict[str, Any] = {name: ["x", strange]}
     with pytest.raises(
-        FormError, match=f"{name} holds 1 of 2 values that is no task id: .*a tuple"
+        FormError, match=f"{name} holds 1 value that cannot be a task id: .*a tuple"
     ):
         next_tasks(ABC, 3, **ids)
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NaT, pd.NA])
 def test_a_task_that_nobody_answered_has_an_id(missing: Any) -> None:
-    with pytest.raises(DataError, match="unanswered holds 1 missing id: .* A task needs an id"):
+    with pytest.raises(DataError, match="unanswered holds 1 missing id: .* Leave missing ids out"):
         next_tasks(ABC, 3, unanswered=["z", missing])
 
 

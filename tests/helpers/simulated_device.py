@@ -165,7 +165,7 @@ class _Computing(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # to import it takes ten seconds
+        return False  # otherwise torch imports dynamo, which takes ten seconds
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return compute(func, args, kwargs or {})
