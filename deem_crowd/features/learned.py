@@ -23,6 +23,7 @@ from deem_crowd.features import (
     learners,
     neighbours,
     partitions,
+    relevance,
 )
 from deem_crowd.features.beside import Kept
 from deem_crowd.features.learners import Learner, Predictor
@@ -210,14 +211,15 @@ def _chosen(
     progress.update(1)
     told = np.mean([one.log_q for one in divisions], axis=0)
     z = choice.association(told, votes[rows.place], weights)
-    predicted = f"features predict {named} {abs(z):.1f} standard errors {'better' if z >= 0 else 'worse'} than chance"
-    if z < choice.ASSOCIATED:
-        why = f"{predicted}, and {choice.ASSOCIATED:g} better are needed"
-        return _plain(problem, learner, alone, why)
+    share = one_sided_share(answers)
+    unchecked = kept.why is not None or one_sided or share >= ONE_SIDED
+    most = relevance.UNCHECKED if unchecked else relevance.CHECKED
+    related, predicted = _related(z, named, problem, votes, seed, most)
+    if not related:
+        return _plain(problem, learner, alone, predicted)
     if kept.why is not None:
         return _beside(problem, candidates, alone, prior, kept, f"{kept.why}; {predicted}")
-    share = one_sided_share(answers)
-    if one_sided or share >= ONE_SIDED:
+    if unchecked:
         who = "most sources speak for one class" if one_sided else _SHARE_SAID.format(share)
         posterior = beside.once(problem, learner, alone, prior)
         return _finished(problem, learner, PRODUCT, f"{who}; {predicted}", posterior, None)
@@ -243,6 +245,8 @@ def _chosen(
     if guard.harmful(gains):
         return _plain(problem, learner, alone, _said(gain, "less likely"))
     why = f"{predicted}; {_said(gain)}"
+    if z < choice.ASSOCIATED and gain.mean() <= 0:
+        return _plain(problem, learner, alone, why)
     if kept.powers == beside.AS_IS and beside.several(problem) and not guard.clear(gain):
         # the answers show a label, and there is no sign that tables learned anew would find more
         return _beside(problem, candidates, alone, prior, kept, why, turns=1)
@@ -254,6 +258,29 @@ def _chosen(
     if doubted is not None:
         return _beside(problem, candidates, alone, prior, kept, f"{doubted}; {predicted}")
     return _finished(problem, learner, TOGETHER, why, together.posterior, together)
+
+
+def _related(
+    z: float, named: str, problem: joint.Problem, votes: FloatArray, seed: int, most: float
+) -> tuple[bool, str]:
+    """Tell whether votes have to do with features, and why: by predictions, or of few rows by shuffles.
+
+    Parameters
+    ----------
+    z : float
+        :func:`~deem_crowd.features.choice.association` of the predictions.
+    most : float
+        The most that :func:`~deem_crowd.features.relevance.chance` may be.
+    """
+    said = f"features predict {named} {abs(z):.1f} standard errors {'better' if z >= 0 else 'worse'} than chance"
+    if z >= choice.ASSOCIATED:
+        return True, said
+    rows, weights = problem.rows, problem.taught()
+    if np.count_nonzero(weights) > relevance.MOST_ROWS:
+        return False, f"{said}, and {choice.ASSOCIATED:g} better are needed"
+    chance = relevance.chance(rows.x, votes[rows.place], weights, seed)
+    said = f"{said}; {chance:.1%} of shuffles bring {named} as close to them"
+    return chance <= most, said if chance <= most else f"{said}, and at most {most:.1%} may"
 
 
 def _number_of_fits(learner: Learner, n_rows: int) -> int:

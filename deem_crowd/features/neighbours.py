@@ -43,7 +43,7 @@ def remembered() -> Iterator[None]:
         _searches.reset(token)
 
 
-def _nearest(among: Any, wanted: Any, number: int) -> IntArray:
+def nearest_rows(among: Any, wanted: Any, number: int) -> IntArray:
     """Return which rows of ``among`` are nearest to each of N wanted ones, nearest first, shape (N, number)."""
     from sklearn.neighbors import NearestNeighbors
 
@@ -89,7 +89,7 @@ class Neighbours:
         most = min(max(numbers), len(self.targets))
         if not x.shape[0]:
             return [np.zeros((0, len(shares))) for _ in numbers]
-        nearest = _nearest(self.x, self.scaler(x), most)
+        nearest = nearest_rows(self.x, self.scaler(x), most)
         sums = self.targets[nearest].cumsum(axis=1)
         told = [min(number, most) for number in numbers]
         return [
