@@ -68,7 +68,8 @@ def spark(folder: Path) -> Iterator[Engine]:
     noted = folder / "daemon"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(
-            "PYSPARK_PYTHON", loaded_python.executable(folder, "pyspark.worker", module.__name__)
+            "PYSPARK_PYTHON",
+            loaded_python.executable(str(folder), "pyspark.worker", module.__name__),
         )
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
         patch.setenv("NOTED_DAEMON", str(noted))
@@ -128,7 +129,7 @@ def ray(folder: Path) -> Iterator[Engine]:
     from deem_crowd.distributed import ray as module
 
     # Ray itself reads its environment when it is imported, which a worker gets from Ray.
-    python = loaded_python.executable(folder, module.__name__)
+    python = loaded_python.executable(str(folder), module.__name__)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", python)  # Ray has no parameter for it
         ray.init(

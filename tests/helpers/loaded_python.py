@@ -41,9 +41,8 @@ def serve(*arguments: str) -> None:
         importlib.import_module(name)
     gc.freeze()
     gc.enable()
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_IGN
-    )  # an engine asks whether a process that it killed is gone
+    # A process that an engine has killed is to be gone when it asks.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     connection = processes.forked(socket.socket(fileno=int(arguments[-1])))
     if connection is None:
         return
@@ -53,25 +52,25 @@ def serve(*arguments: str) -> None:
         os.dup2(stream, number)
         os.close(stream)
     sys.path.insert(0, "")  # the place of a program's folder, which a new interpreter has first
-    processes.run(json.loads(message))
+    processes.run(json.loads(message), connection)
 
 
-def _stand_in(address: str, *arguments: str) -> None:
-    """Have a fork do what the interpreter would with a module or a script, and end when it does."""
-    if not arguments[0].endswith(
-        ("-m", "worker.py")
-    ):  # what watches over the engine is itself watched by number
-        os.execv(sys.executable, [sys.executable, *arguments])
-    job = {
-        "arguments": arguments if arguments[0] == "-m" else ("script", *arguments),
-        "cwd": os.getcwd(),
-        "env": dict(os.environ),
-    }
+def _stand_in(address: str, *arguments: str) -> int:
+    """Have a fork do what the interpreter would, and return its exit status when it ends; 1 if it is killed."""
+    if arguments[:2] == ("-u", "-m"):  # nobody reads its streams before it ends
+        arguments = arguments[1:]
+    if arguments[0] != "-m":
+        arguments = ("script", *arguments)
+    job = {"arguments": arguments, "cwd": os.getcwd(), "env": dict(os.environ)}
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.connect(address)
         socket.send_fds(server, [json.dumps(job).encode()], [0, 1, 2])
-        server.recv(1)
+        return (server.recv(1) or b"\1")[0]
 
 
 if __name__ == "__main__":
-    _stand_in(*sys.argv[1:])
+    _, given, *program = sys.argv
+    # What else Ray starts, to watch over its processes, it knows by the number of the process.
+    if "-m" in program[:2] or program[0].endswith("/default_worker.py"):
+        sys.exit(_stand_in(given, *program))
+    os.execv(sys.executable, [sys.executable, *program])

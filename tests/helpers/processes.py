@@ -285,9 +285,12 @@ def _run(kind: str, program: str) -> int:
     return 0
 
 
-def run(job: dict[str, Any]) -> None:
-    """Run the program of a job, and end."""
-    end(_run(*_become(job)))
+def run(job: dict[str, Any], told: socket.socket | None = None) -> None:
+    """Run the program of a job, and end; the exit status goes to whoever is to be told."""
+    status = _run(*_become(job))
+    if told is not None:
+        told.send(bytes([status & 0xFF]))
+    end(status)
 
 
 def end(status: int) -> None:
