@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -187,6 +188,7 @@ def test_methods_are_scored_on_tasks_with_gold() -> None:
 def test_the_suites_write_tables_and_go_on_where_they_were_stopped(tmp_path, monkeypatch) -> None:
     data = small()
     names = "least_confidence, random"
+    monkeypatch.setattr(market, "simulate", functools.partial(market.simulate, rounds=4))
     first = suites.benchmark("labelling", data=data, methods=names, seeds=2, out=tmp_path / "a")
     buying, area, saved = first.decisions
     assert [row[0] for row in buying.rows] == ["random", "least_confidence"]
@@ -217,6 +219,7 @@ def test_what_fails_is_a_row_with_its_reason(tmp_path, monkeypatch) -> None:
         raise ZeroDivisionError("no")
 
     monkeypatch.setitem(strategies.STRATEGIES, "margin", lambda: broken)
+    monkeypatch.setattr(market, "simulate", functools.partial(market.simulate, rounds=2))
     found = suites.benchmark(
         "labelling", data=small(), methods="random, margin", seeds=1, out=tmp_path / "a"
     )

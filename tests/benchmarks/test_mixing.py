@@ -46,7 +46,9 @@ def test_the_exact_gradient_is_that_of_enumeration(k) -> None:
     torch.testing.assert_close(mixing._exact(model, exists), expected)
 
 
-def test_rows_of_all_samplers() -> None:
+def test_rows_of_all_samplers(monkeypatch) -> None:
+    monkeypatch.setattr(mixing, "N_CHAINS", 500)
+    monkeypatch.setattr(mixing, "N_TRACE", 50)
     found = {(row["sampler"], row["model"]): row for row in mixing.rows(["exact", "gibbs", "dlp"])}
     assert len(found) == 3 * len(mixing.MODELS)
     for model in mixing.MODELS:

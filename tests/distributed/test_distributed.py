@@ -10,6 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import loaded_python
 import numpy as np
 import pandas as pd
 import processes
@@ -53,15 +54,11 @@ def no_text(n: int) -> pd.arrays.ArrowExtensionArray:
     return pd.arrays.ArrowExtensionArray(pa.array([b"\xff\xfe"] * n).view(pa.string()))
 
 
-def start(n: int, folder: Path, *arguments: str, code: str | None = None) -> processes.Running:
-    """Start torchrun, itself a fork; the processes that it starts are new ones."""
-    what = ["-m", "deem_crowd.distributed"]
-    if code is not None:
-        (folder / "program.py").write_text(textwrap.dedent(code))
-        what = [str(folder / "program.py")]
+def start(n: int, folder: Path, *what: str, python: str = sys.executable) -> processes.Running:
+    """Start torchrun, itself a fork, which starts an interpreter for each process."""
     return processes.start(
-        "-m", "torch.distributed.run", f"--nproc-per-node={n}", "--standalone", *what, *arguments,
-        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        "-m", "torch.distributed.run", f"--nproc-per-node={n}", "--standalone", *what,
+        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": python},
     )  # fmt: skip
 
 
@@ -91,7 +88,9 @@ def forked(n: int, folder: Path, *arguments: str, status_ok: bool) -> str:
 def test_the_result_is_that_of_one_process(tmp_path, n, n_parts, torchrun) -> None:
     rows = parts(tmp_path / "in", n_parts)
     if torchrun:
-        said(start(n, tmp_path, "in/part-*.parquet", "--output", "out"), True)
+        python = loaded_python.executable(str(tmp_path), "deem_crowd.distributed.command")
+        what = ("-m", "deem_crowd.distributed", "in/part-*.parquet", "--output", "out")
+        said(start(n, tmp_path, *what, python=python), True)
     else:
         forked(n, tmp_path, "in/part-*.parquet", "--output", "out", status_ok=True)
     found = pd.concat(map(pd.read_parquet, sorted((tmp_path / "out").glob("labels-*.parquet"))))
@@ -243,7 +242,8 @@ def test_a_process_that_dies_ends_the_run(tmp_path, torchrun) -> None:
     parts(tmp_path / "in")
     port = free_port()
     if torchrun:
-        first, second = start(2, tmp_path, "in", "--output", "out", code=DIES), None
+        (tmp_path / "program.py").write_text(DIES)
+        first, second = start(2, tmp_path, "program.py", "in", "--output", "out"), None
     else:
         first, second = (alone(rank, tmp_path, port, "-c", DIES) for rank in range(2))
     deadline = time.monotonic() + 60

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import loaded_python
 import numpy as np
 import pandas as pd
 import psutil
@@ -36,6 +37,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # the engines' own
 ]
 
+JAVA = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    " -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+)
+"""Java starts sooner: it compiles quickly rather than well, and takes Spark's bytecode as it is."""
+
 
 class Engine:
     """An engine that runs: its module, and how frames come in and out."""
@@ -50,7 +57,7 @@ class Engine:
         self.module, self.frame, self.table, self.processes = module, frame, table, processes
 
 
-def spark() -> Iterator[Engine]:
+def spark(folder: Path) -> Iterator[Engine]:
     sql = pytest.importorskip(
         "pyspark.sql", reason="pyspark is not installed: pip install 'deem-crowd[spark]'"
     )
@@ -58,9 +65,14 @@ def spark() -> Iterator[Engine]:
         pytest.skip("there is no JRE for Spark: apt-get install default-jre-headless")
     from deem_crowd.distributed import spark as module
 
+    noted = folder / "daemon"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv(
+            "PYSPARK_PYTHON",
+            loaded_python.executable(str(folder), "pyspark.worker", module.__name__),
+        )
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        patch.setenv("NOTED_DAEMON", str(noted))
         patch.setenv(
             "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1] / "helpers"), *sys.path])
         )
@@ -68,10 +80,10 @@ def spark() -> Iterator[Engine]:
         for name, value in {
             "spark.ui.enabled": "false",
             "spark.driver.memory": "1g",
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            "spark.driver.extraJavaOptions": JAVA,
             "spark.log.level": "OFF",
             "spark.sql.shuffle.partitions": "2",
-            "spark.python.daemon.module": "preloaded_daemon",
+            "spark.python.daemon.module": "noted_daemon",
         }.items():
             builder = builder.config(name, value)
         session = builder.getOrCreate()
@@ -79,22 +91,12 @@ def spark() -> Iterator[Engine]:
             module,
             lambda rows: session.createDataFrame(rows),
             lambda frame: frame.toPandas(),
-            forked,
+            lambda: [p.pid for p in psutil.Process(int(noted.read_text())).children()],
         )
         session.stop()
 
 
-def forked() -> list[int]:
-    """Return the processes that Spark has forked for Python."""
-    parents: dict[int, int] = {}
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it has ended, and nobody has asked how
-            if "preloaded_daemon" in process.cmdline():
-                parents[process.pid] = process.ppid()
-    return [pid for pid, parent in parents.items() if parent in parents]
-
-
-def dask() -> Iterator[Engine]:
+def dask(_: Path) -> Iterator[Engine]:
     dask = pytest.importorskip("dask")
     dd = pytest.importorskip(
         "dask.dataframe", reason="dask is not installed: pip install 'deem-crowd[dask]'"
@@ -121,21 +123,25 @@ def dask() -> Iterator[Engine]:
         )
 
 
-def ray() -> Iterator[Engine]:
+def ray(folder: Path) -> Iterator[Engine]:
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'deem-crowd[ray]'")
     data = pytest.importorskip("ray.data")
     from deem_crowd.distributed import ray as module
 
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=100 * 2**20,
-        _system_config={  # processes stay for the next fit, with what they have imported
-            "idle_worker_killing_time_threshold_ms": 600_000,
-            "num_workers_soft_limit": 12,
-        },
-    )
+    # Ray itself reads its environment when it is imported, which a worker gets from Ray.
+    python = loaded_python.executable(str(folder), module.__name__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", python)  # Ray has no parameter for it
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=100 * 2**20,
+            _system_config={  # processes stay for the next fit
+                "idle_worker_killing_time_threshold_ms": 600_000,
+                "num_workers_soft_limit": 12,
+            },
+        )
     data.DataContext.get_current().enable_progress_bars = False
     yield Engine(
         module,
@@ -152,10 +158,12 @@ ENGINES = {"spark": spark, "dask": dask, "ray": ray}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield from ENGINES[request.param]()
+        yield from ENGINES[request.param](tmp_path_factory.mktemp(request.param))
 
 
 def crowd(n_tasks: int = 300) -> pd.DataFrame:

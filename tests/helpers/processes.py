@@ -249,7 +249,7 @@ def _serve_forks(code: str, kept: Sequence[int]) -> NoReturn:
 
 
 def _become(job: dict[str, Any]) -> tuple[str, str]:
-    """Set up what an interpreter has when it starts; return '-c' or '-m' and what to run."""
+    """Set up what an interpreter has when it starts; return '-c', '-m' or 'script' and what to run."""
     fork_servers_of_multiprocessing()
     os.environ.clear()
     os.environ.update(job["env"])
@@ -274,6 +274,8 @@ def _run(kind: str, program: str) -> int:
     try:
         if kind == "-m":
             runpy.run_module(program, run_name="__main__", alter_sys=True)
+        elif kind == "script":
+            runpy.run_path(program, run_name="__main__")
         else:
             exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
     except SystemExit as end:
@@ -281,6 +283,14 @@ def _run(kind: str, program: str) -> int:
             raise
         return end.code or 0
     return 0
+
+
+def run(job: dict[str, Any], told: socket.socket | None = None) -> None:
+    """Run the program of a job, and end; the exit status goes to whoever is to be told."""
+    status = _run(*_become(job))
+    if told is not None:
+        told.send(bytes([status & 0xFF]))
+    end(status)
 
 
 def end(status: int) -> None:
@@ -321,7 +331,7 @@ def _main(kind: str, number: str) -> None:
             _load()
         connection = forked(connection)
     if connection is not None:
-        end(_run(*_become(_serve(connection))))
+        run(_serve(connection))
 
 
 if __name__ == "__main__":

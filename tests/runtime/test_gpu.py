@@ -27,6 +27,9 @@ from deem_crowd.model.design import OffloadedDesign
 from deem_crowd.selection.candidates import IN_ORDER
 
 SIMULATED = "simulated_device" in sys.modules
+SHORT: dict[str, Any] = {"epochs": 5} if SIMULATED else {}
+SHORT_AGGREGATOR: dict[str, Any] = {"n_iter": 5} if SIMULATED else {}
+"""Each operation on the stand-in is one of Python, and a fit does the same ones in all its iterations."""
 GPU = "sim" if SIMULATED else "cuda"
 pytestmark = [
     pytest.mark.gpu,
@@ -80,7 +83,7 @@ def test_an_order_of_the_classes_is_found() -> None:
     truth, bias = rng.integers(5, size=400), rng.normal(0, 0.8, 6)
     noise = rng.uniform(0.6, 1.6, 6) * rng.normal(size=(400, 6))
     said = np.clip(np.rint(truth[:, None] + bias + noise), 0, 4).astype(int)
-    gpu, cpu = (DEEM(device=device, dtype="float64").fit(said) for device in (GPU, "cpu"))
+    gpu, cpu = (DEEM(device=device, dtype="float64", **SHORT).fit(said) for device in (GPU, "cpu"))
     assert (cpu.selection_["candidate"] == IN_ORDER).any()
     np.testing.assert_allclose(gpu.predict_proba(said), cpu.predict_proba(said), atol=1e-6)
 
@@ -97,7 +100,7 @@ def test_probabilities_known_labels_and_shares_of_classes_are_fitted() -> None:
         (matrix, {"groups": {"family": [0, 1, 2]}}, None),
     ):
         gpu, cpu = (
-            DEEM(device=device, dtype="float64", **settings).fit(given, gold=known)
+            DEEM(device=device, dtype="float64", **SHORT, **settings).fit(given, gold=known)
             for device in (GPU, "cpu")
         )
         np.testing.assert_allclose(gpu.probas_, cpu.probas_, atol=1e-6)
@@ -116,7 +119,7 @@ def test_more_answers_and_known_labels_are_fitted() -> None:
 
 def test_answers_are_sent_in_batches(monkeypatch) -> None:
     given = Answers.from_dense(answers(60)[1], 3)
-    plan = recipe.recipe(DEEMAggregator(device=GPU).get_params(), 60, None)
+    plan = recipe.recipe(DEEMAggregator(device=GPU, **SHORT_AGGREGATOR).get_params(), 60, None)
     _, whole = fit.fit_answers(given, plan)
     made = []
 
@@ -134,7 +137,7 @@ def test_features_lists_of_what_is_next_and_losses_are_computed() -> None:
     truth, matrix = answers(120, missing=0.7)
     df = frame(matrix)
     x = np.eye(3)[truth] + np.random.default_rng(1).normal(0, 0.5, (120, 3))
-    settings = {"dtype": "float64", "auto_hyperparameters": False}
+    settings = {"dtype": "float64", "auto_hyperparameters": False, **SHORT_AGGREGATOR}
     settings["classifier"] = LogisticRegression()
     gpu, cpu = (
         DEEMAggregator(device=device, **settings).fit(df, features=x) for device in (GPU, "cpu")
