@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from examples import runs
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
@@ -67,7 +68,7 @@ def test_the_map_is_that_of_the_names() -> None:
             assert row["n_tasks"] == (own[:, source] == names[source, label]).sum()
 
 
-@settings(max_examples=3, deadline=None)
+@runs(2)
 @given(st.integers(0, 10_000))
 def test_renaming_sources_changes_no_partition(seed) -> None:
     own, _, _, _ = drawn(seed, 3, 4, 0.8, 60, missing=0.1)

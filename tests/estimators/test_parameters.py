@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import pydoc
 import re
@@ -46,11 +47,12 @@ def test_parameters_without_a_part_are_named_once_and_by_fit_alone() -> None:
 
 def test_former_names_of_gold_and_y_work_with_a_warning() -> None:
     known = {0: "yes", 1: "no", 2: "yes"}
-    expected = DEEMAggregator(progress=False).fit(FRAME, gold=known).probas_
+    plain = functools.partial(DEEMAggregator, auto_hyperparameters=False, progress=False)
+    expected = plain().fit(FRAME, gold=known).probas_
     for call in (
-        lambda: DEEMAggregator(progress=False).fit(FRAME, true_labels=known).probas_,
-        lambda: DEEMAggregator(progress=False).partial_fit(FRAME, true_labels=known).probas_,
-        lambda: DEEMAggregator(progress=False).fit_predict_proba(FRAME, true_labels=known),
+        lambda: plain().fit(FRAME, true_labels=known).probas_,
+        lambda: plain().partial_fit(FRAME, true_labels=known).probas_,
+        lambda: plain().fit_predict_proba(FRAME, true_labels=known),
     ):
         with pytest.warns(FutureWarning, match="true_labels= is called gold= now") as caught:
             pd.testing.assert_frame_equal(call(), expected)

@@ -50,6 +50,7 @@ def log_loss(probas: np.ndarray, truth: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("told", "regions"), [(False, 1), (True, 1), (False, 3), (True, 3)])
+@pytest.mark.usefixtures("few_fits")
 def test_sources_that_repeat_others_count_less_with_features_too(told: bool, regions: int) -> None:
     rng = np.random.default_rng(5)
     x, truth = things(rng, 3, 1.8)
@@ -93,6 +94,7 @@ def test_sources_that_know_the_same_regions_do_not_repeat_each_other(few_fits: N
         (0.8, 3, FACTOR, 0, 0.02),
     ],
 )
+@pytest.mark.usefixtures("few_fits")
 def test_scores_that_tables_cannot_hold_are_not_learned_anew(
     apart: float, n_sources: int, chosen: str, more: float, nearer: float
 ) -> None:
@@ -105,6 +107,7 @@ def test_scores_that_tables_cannot_hold_are_not_learned_anew(
     assert log_loss(both.probas_, truth) < log_loss(alone.probas_, truth) - nearer
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_predictions_and_files_know_how_much_scores_count(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     x, truth = things(rng, 3, 0.8)
@@ -117,6 +120,7 @@ def test_predictions_and_files_know_how_much_scores_count(tmp_path: Path) -> Non
     np.testing.assert_allclose(loaded, told)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_predictions_know_how_much_scores_count_beside_known_shares() -> None:
     rng = np.random.default_rng(7)
     x, truth = things(rng, 3, 1.5)
@@ -197,6 +201,7 @@ def test_ratings_keep_their_order_beside_features() -> None:
     assert errors[1] < 0.7 * errors[0]
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_an_order_that_answers_show_is_kept_beside_features() -> None:
     ratings, x, truth = rated(7)
     names = np.array(["e", "b", "g", "a", "f", "c", "d"])  # of the steps; their order says nothing
@@ -209,6 +214,7 @@ def test_an_order_that_answers_show_is_kept_beside_features() -> None:
     assert losses[1] < 0.7 * losses[0]
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_an_order_that_answers_show_is_kept_beside_features_too() -> None:
     """Nobody says that the classes are steps; without the order, features undo what workers' biases explain."""
     rng = np.random.default_rng(0)

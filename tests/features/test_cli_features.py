@@ -15,7 +15,7 @@ from deem_crowd.cli.app import app
 from deem_crowd.exceptions import FormError
 from deem_crowd.features import rows
 
-pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+pytestmark = pytest.mark.usefixtures("few_fits_throughout", "same_fits_once")
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def log_loss(probas: np.ndarray, truth: np.ndarray) -> float:
 @pytest.mark.usefixtures("few_fits")
 def test_wrong_shares_of_the_classifier_are_mended() -> None:
     gains = []
-    for seed in range(4):
+    for seed in range(2):
         matrix, x, truth = drawn(seed)
         new, x_new, truth_new = drawn(100 + seed)
         without = DEEM().fit(matrix, features=x)
@@ -104,6 +104,7 @@ def test_features_that_say_nothing_leave_what_the_answers_give() -> None:
     np.testing.assert_allclose(known.probas_, alone.probas_)
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_names_and_files_keep_the_shares(tmp_path) -> None:
     matrix, x, _ = drawn(4)
     task, worker = np.nonzero(matrix >= 0)

@@ -21,6 +21,8 @@ from deem_crowd.features.neighbours import NeighbourLearner
 from deem_crowd.features.scaling import Scaling
 from deem_crowd.features.sklearn_learner import SklearnLearner
 
+pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+
 
 def drawn(names, n=40):
     """Return answers about three classes, called by these names, and two features that tell them apart."""
@@ -137,7 +139,8 @@ class Lost(GaussianNB):
 def test_probabilities_that_are_none_are_refused():
     frame, x = drawn(["cat", "dog", "fox"])
     with pytest.raises(
-        ParameterError, match=r"classifier=Lost .* for 3 of 8 tasks \(the first: nan, nan, nan\)\. "
+        ParameterError,
+        match=r"classifier=Lost .* for 7 of 20 tasks \(the first: nan, nan, nan\)\. ",
     ):
         DEEMAggregator(classifier=Lost()).fit(frame, features=x)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from few_fits import shorten
 from sklearn.datasets import load_breast_cancer
 
 from deem_crowd import DEEMAggregator
@@ -37,4 +38,6 @@ def cancer():
 @pytest.fixture(scope="module")
 def fitted(cancer):
     frame, features, _ = cancer
-    return DEEMAggregator(random_state=0).fit(frame, features=features.iloc[:300])
+    with pytest.MonkeyPatch.context() as patched:
+        shorten(patched)
+        return DEEMAggregator(random_state=0).fit(frame, features=features.iloc[:300])

@@ -9,6 +9,7 @@ hash seeds start a new interpreter instead. Where several processes run tests, t
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import json
@@ -31,7 +32,15 @@ from typing import IO, Any, NoReturn
 PRELOADED = (
     "numpy", "pandas", "torch", "pyarrow.parquet", "sklearn.base", "crowdkit.aggregation",
     "deem_crowd.cli.app", "deem_crowd.estimators.aggregator", "deem_crowd.estimators.deem", "deem_crowd_adapters.files",
+    # what each command of the shell would load anew
+    "deem_crowd.cli.decisions", "deem_crowd.data.consistency", "deem_crowd.data.parquet", "deem_crowd.insight.findings",
+    "deem_crowd.plugins.contract", "deem_crowd.plugins.registry", "deem_crowd.report.commands",
+    "deem_crowd_adapters.plugin", "deem_crowd_adapters.exports.read", "deem_crowd_adapters.pairwise",
+    "deem_crowd_adapters.reading", "deem_crowd_adapters.tables", "deem_crowd_adapters.text",
+    "deem_crowd_adapters.writing", "deem_crowd_benchmarks.commands", "deem_crowd_plugins.clustering",
+    "deem_crowd_plugins.crowdkit", "deem_crowd_plugins.deem", "pyarrow.csv", "pyarrow.pandas_compat",
 )  # fmt: skip
+NOT_IN_ALL_VERSIONS = ("typer._adapters",)  # which loads pydantic when the first command is parsed
 _AT_FIRST = dict(os.environ)
 """The environment before a test changed it: a server outlives the test that first asks for it."""
 ADDRESS = "SERVER_OF_TEST_PROGRAMS"
@@ -314,6 +323,9 @@ def _load() -> None:
     torch.set_num_threads(1)
     for name in PRELOADED:
         importlib.import_module(name)
+    for name in NOT_IN_ALL_VERSIONS:
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
     gc.enable()
     gc.collect()
     gc.freeze()  # collections in a fork leave alone, and so do not copy, what was loaded here

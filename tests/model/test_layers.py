@@ -235,7 +235,7 @@ def test_workers_in_groups_are_seen_through_by_layers_of_units() -> None:
     """Four opinions behind 13 workers: without layers the largest group is taken for the truth."""
     layered, plain = [], []
     for seed in range(2):
-        data, truth = groups(seed, n=1000)
+        data, truth = groups(seed, n=400)
         options = {"preprocessing_layer_widths": [4], "preprocessing_init": "units"}
         layered.append(DEEM(**options).fit(data).score(data, truth))
         plain.append(DEEM(auto_hyperparameters=False).fit(data).score(data, truth))

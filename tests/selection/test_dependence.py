@@ -160,8 +160,8 @@ def test_partners_that_are_no_partners_of_others_tell_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["copies", "clique", "blind-spots", "tree"])
 def test_sources_that_repeat_others_are_seen_through(name) -> None:
-    for seed in range(3):
-        data = laws.LAWS[name](seed, 2000)
+    for seed in range(2):
+        data = laws.LAWS[name](seed, 1000)
         agg = DEEMAggregator().fit(data.answers)
         ours = measures.accuracy(agg.probas_, data.gold)
         for peer in (MajorityVote(), DawidSkene(n_iter=50)):
@@ -172,7 +172,7 @@ def test_sources_that_repeat_others_are_seen_through(name) -> None:
 
 def test_nothing_is_lost_where_sources_are_independent() -> None:
     ours, theirs = [], []
-    for seed in range(6):
+    for seed in range(3):
         data = laws.independent(seed)
         agg = DEEMAggregator().fit(data.answers)
         peer = DawidSkene(n_iter=100)

@@ -153,20 +153,23 @@ def test_models_that_answer_several_times_count_as_if_they_had_been_named(
     drawn = kinds.repeated(seed)
     truth = drawn.gold.to_numpy()
 
-    def scores(**settings: object) -> tuple[float, float]:
+    def fitted(**settings: object) -> DEEMAggregator:
+        return DEEMAggregator(**settings).fit(drawn.answers)
+
+    def scores(model: DEEMAggregator) -> tuple[float, float]:
         """Return accuracy and log-loss."""
-        proba = DEEMAggregator(**settings).fit(drawn.answers).probas_.sort_index().to_numpy()
+        proba = model.probas_.sort_index().to_numpy()
         told = proba[np.arange(len(truth)), truth]
         return float((proba.argmax(1) == truth).mean()), float(-np.log(told).mean())
 
     n_workers = drawn.answers["worker"].nunique()
     named = {f"model {m}": list(range(6 * m, 6 * m + 6)) for m in range(n_workers // 6)}
-    agg = DEEMAggregator().fit(drawn.answers)
+    agg = fitted()
     assert agg.selection_["why"].str.contains("cannot be told apart").any()
-    by_default, lost = scores()
-    assert by_default == pytest.approx(scores(groups=named)[0], abs=0.005)
+    by_default, lost = scores(agg)
+    assert by_default == pytest.approx(scores(fitted(groups=named))[0], abs=0.005)
     monkeypatch.setattr(exchangeable, "find", lambda *_: None)
-    before, lost_before = scores()  # takes six answers of one model for six judges
+    before, lost_before = scores(fitted())  # takes six answers of one model for six judges
     assert by_default >= before
     assert lost < lost_before - 0.05
 

@@ -51,7 +51,7 @@ def test_labels_of_one_class_do_not_speak_for_it(law) -> None:
 
 
 def test_as_many_labels_of_a_rare_class_do_not_make_it_frequent() -> None:
-    data = kinds.screening(23, 800)
+    data = kinds.screening(23, 500)
     rare, common = (data.gold[data.gold == k] for k in (1, 0))
     known = pd.concat([rare.iloc[:15], common.iloc[:15]])
     others = data.gold.drop(known.index)

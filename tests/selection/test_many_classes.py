@@ -180,7 +180,7 @@ def test_tables_read_in_parts_are_those_in_full(kind, monkeypatch) -> None:
 
 def test_what_is_shown_and_decided_needs_no_full_tables(monkeypatch, tmp_path) -> None:
     """Of 300 workers over 5,000 classes they would take 56 GiB."""
-    frame, _ = crowd(n=400, k=150, d=100)
+    frame, _ = crowd(n=300, k=105, d=96)
     model = fitted(frame)
     assert isinstance(model_of(model), SparseModel)
     expected = model.errors_
@@ -191,9 +191,9 @@ def test_what_is_shown_and_decided_needs_no_full_tables(monkeypatch, tmp_path) -
     monkeypatch.setattr(SparseTables, "of", refuse)
     monkeypatch.setattr("deem_crowd.insight.pairs.MOST_CELLS", 1e6)
     shares = np.asarray(model.priors_)
-    chance = expected.to_numpy().reshape(100, 150, 150) @ shares @ shares
+    chance = expected.to_numpy().reshape(96, 105, 105) @ shares @ shares
     assert model.workers_["chance"].to_numpy() == pytest.approx(chance)
-    assert len(model.tasks_) == 400
+    assert len(model.tasks_) == 300
     assert "tasks" in str(model.summary())
     assert len(decide.next_tasks(model, 5)) == 5
     assert len(decide.next_tasks(model, 5, strategy="expected_information")) == 5

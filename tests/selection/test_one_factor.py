@@ -6,6 +6,7 @@ import deem_crowd_adapters as adapters
 import numpy as np
 import pandas as pd
 import pytest
+from examples import runs
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtri
@@ -203,6 +204,7 @@ def test_families_that_share_errors_are_found_and_count_less() -> None:
     assert with_all < 0.4
 
 
+@runs(25)
 @given(st.integers(0, 10_000), st.permutations(range(7)))
 def test_the_order_of_judges_does_not_matter(seed: int, order: list[int]) -> None:
     draw = np.random.default_rng(seed)

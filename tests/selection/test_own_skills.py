@@ -106,7 +106,7 @@ def coins(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_labels_are_better_than_the_votes_where_no_label_shows() -> None:
     gains, correlations = [], []
-    for seed in range(6):
+    for seed in range(3):
         data, truth, skill = coins(seed)
         model = DEEM(n_classes=2).fit(data)
         chosen = model.selection_.set_index("candidate")["weight"]

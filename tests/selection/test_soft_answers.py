@@ -76,7 +76,7 @@ WORLDS = {
 @pytest.mark.parametrize("name", WORLDS)
 def test_better_than_the_mean_of_probabilities(name: str) -> None:
     gains = []
-    for seed in range(3):
+    for seed in range(2):
         soft, truth = drawn(seed, **WORLDS[name])
         model, mean = DEEM().fit(soft), soft.mean(2)
         weight = model.selection_.set_index("candidate")["weight"]
@@ -141,7 +141,7 @@ def test_errors_that_all_sources_share_make_probabilities_cautious() -> None:
 )
 def test_a_skill_is_how_often_the_likeliest_class_is_right(world: dict[str, Any]) -> None:
     errors = []
-    for seed in range(3):
+    for seed in range(2):
         soft, truth = drawn(seed, **world)
         told = [right(soft[:, :, i], truth) for i in range(soft.shape[2])]
         errors.append(np.abs(DEEM().fit(soft).skills_ - told).mean())
@@ -226,7 +226,7 @@ def test_ranks_and_logistic_scores_lie_between_classes(k: int) -> None:
 @pytest.mark.parametrize(("k", "first"), [(2, 0.8), (3, 0.9), (6, 0.85)])
 def test_rare_classes_of_sources_that_do_not_know_how_rare_they_are(k: int, first: float) -> None:
     gains = []
-    for seed in range(3):
+    for seed in range(2):
         soft, truth = drawn(seed, k, [1.0, 1.3, 1.6, 1.9, 2.2], first=first)
         gains.append(right(DEEM().fit(soft).probas_, truth) - right(soft.mean(2), truth))
     assert np.mean(gains) > -0.01
@@ -313,7 +313,7 @@ def test_two_sources_of_probabilities_say_more_than_their_likeliest_classes(
     scale: list[float],
 ) -> None:
     gains, lost = [], []
-    for seed in range(4):
+    for seed in range(2):
         soft, truth = drawn(seed, 4, [1.0, 1.5], scale=scale)
         of_two, of_labels = DEEM().fit(soft).probas_, DEEM().fit(soft.argmax(1)).probas_
         gains.append(right(of_two, truth) - right(of_labels, truth))
@@ -324,7 +324,7 @@ def test_two_sources_of_probabilities_say_more_than_their_likeliest_classes(
 
 def test_features_beside_one_source_of_probabilities() -> None:
     gains, lost = [], []
-    for seed in range(3):
+    for seed in range(2):
         soft, truth = drawn(seed, 4, [1.3], n=400)
         draw = np.random.default_rng(seed)
         features = draw.normal(size=(4, 8))[truth] * 0.6 + draw.normal(size=(400, 8))

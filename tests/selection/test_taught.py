@@ -28,9 +28,9 @@ def test_gold_mends_a_reading_that_is_wrong() -> None:
     """Sources that are experts of one field each, with few answers a task: readings without gold do not see that."""
     gained = []
     for seed in range(2):
-        data = laws.experts(seed + 900, 800)
+        data = laws.experts(seed + 900, 400)
         answers = data.answers.sample(frac=0.4, random_state=seed)
-        known, others = split(data, 150)
+        known, others = split(data, 75)
         known = known[known.index.isin(answers["task"])]
         others = others[others.index.isin(answers["task"])]
         with_gold = DEEMAggregator().fit(answers, known)
@@ -65,7 +65,7 @@ def test_it_is_said_what_gold_chose() -> None:
 
 
 def test_order_and_names_do_not_count() -> None:
-    data = laws.clique(911, 300)
+    data = laws.clique(911, 150)
     known, _ = split(data, 40)
     rng = np.random.default_rng(1)
     names = {0: "zebra", 1: "ant", 2: "mole"}
@@ -107,7 +107,7 @@ def test_order_does_not_count_where_many_tasks_look_alike(seed) -> None:
 
 
 def test_files_and_arrays_hold_the_same(tmp_path) -> None:
-    data = laws.clique(912, 200)
+    data = laws.clique(912, 100)
     known, _ = split(data, 30)
     model = DEEMAggregator().fit(data.answers, known)
     model.save(tmp_path / "model.deem")

@@ -9,6 +9,7 @@ Libraries are loaded once; each trial is a fork, so that a signal falls into the
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import hashlib
 import json
@@ -164,7 +165,8 @@ def objects(rng: random.Random, trials: int) -> list[dict]:
         ]
         prepared = []
         for make, act in makers:
-            model, after = make(), make()
+            model = make()
+            after = copy.deepcopy(model)
             act(after)
             prepared.append(
                 (
@@ -349,9 +351,10 @@ def main() -> None:
     kind, trials, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    with contextlib.suppress(DeemCrowdError):
-        import deem_crowd_benchmarks.pages.figures
-        import deem_crowd_benchmarks.suites  # noqa: F401
+    if kind == "benchmarks":
+        with contextlib.suppress(DeemCrowdError):
+            import deem_crowd_benchmarks.pages.figures
+            import deem_crowd_benchmarks.suites  # noqa: F401
     gc.freeze()  # so that no trial, a fork, copies what is loaded to collect garbage
     results = KINDS[kind](random.Random(seed), trials)
     wrong = [result["wrong"] for result in results if result.get("wrong")]

@@ -116,6 +116,7 @@ def test_old_temporaries_of_the_same_name_are_removed(folder: Path) -> None:
     assert (folder / ".a.csv.ba9876543210.tmp").exists()
 
 
+@pytest.mark.usefixtures("few_fits")
 def test_a_classifier_and_tables_are_written_all_or_none(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import processes
 import pytest
 import wild
 
-TRIALS = {"objects": 24, "saves": 48, "commands": 20, "benchmarks": 2}
+TRIALS = {"objects": 16, "saves": 32, "commands": 20, "benchmarks": 2}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="trials are forks")

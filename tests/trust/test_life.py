@@ -138,5 +138,5 @@ class Life(RuleBasedStateMachine):
         assert np.isfinite(self.model.skill_intervals_.to_numpy()).all()
 
 
-Life.TestCase.settings = wild.runs(25, stateful_step_count=12)
+Life.TestCase.settings = wild.runs(15, stateful_step_count=12)
 TestLife = Life.TestCase

@@ -33,7 +33,7 @@ def test_any_frame(frame, parameters) -> None:
     np.testing.assert_allclose(probas.to_numpy().sum(axis=1), 1, atol=1e-6)
 
 
-@wild.runs(25)
+@wild.runs(16)
 @given(wild.crowds(), wild.parameters(junk=False), st.randoms(use_true_random=False))
 def test_any_crowd_keeps_its_invariances(frame, parameters, random) -> None:
     """The order of rows, a worker without answers, and an answer given twice change nothing."""
