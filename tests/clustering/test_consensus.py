@@ -19,7 +19,7 @@ from deem_crowd.clustering.own_names import OwnNames
 from deem_crowd.exceptions import DataError, ParameterError
 
 
-@pytest.mark.parametrize(("k", "d", "p"), [(3, 8, 0.7), (10, 10, 0.6)])
+@pytest.mark.parametrize(("k", "d", "p"), [(3, 8, 0.7), (6, 6, 0.7), (10, 10, 0.6)])
 def test_consensus_is_within_half_a_point_of_common_names(k, d, p) -> None:
     private, common, truth = sources(5, k, d, p, missing=0.1)
     with_common = accuracy(DEEM(n_classes=k).fit(common).predict(common), truth)

@@ -51,7 +51,7 @@ def test_twenty_thousand_answers_to_one_task(params) -> None:
 
 
 @MODELS
-def test_a_hundred_thousand_answers_to_one_task_among_others(params) -> None:
+def test_tens_of_thousands_of_answers_to_one_task_among_others(params) -> None:
     rng = np.random.default_rng(1)
     slow = not params or "gauge" in params  # many fits, or many passes
     d = 2 * 10**4 if slow else 10**5
