@@ -35,6 +35,8 @@ CHECKED, UNCHECKED = 0.05, 1 / 120
 """The most that :func:`chance` may be where held-out answers are asked as well, and where they are not."""
 _SHUFFLES = 499
 _NEIGHBOURS = 10
+_ALIKE = 1e-3
+"""In standard deviations: closer values of Q are equal, but for rounding, where features take few values."""
 _MOST_NUMBERS = 5 * 10**6
 """Deviations that are shuffled at once."""
 
@@ -57,10 +59,11 @@ def chance(x: Any, targets: FloatArray, weights: FloatArray, seed: int) -> float
     float
         A multiple of 1/500; 1/500 is the least.
     """
-    taught = np.flatnonzero(weights > 0)
-    x, votes = x[taught], targets[taught]
+    rng = np.random.default_rng(seed)
+    # neighbours at one distance are told apart by their order, which may be one of labels
+    taught = rng.permutation(np.flatnonzero(weights > 0))
+    x, votes, n = x[taught], targets[taught], len(taught)
     deviation = (votes - votes.mean(axis=0)).astype(np.float32)
-    rng, n = np.random.default_rng(seed), len(taught)
     order = np.stack([np.arange(n), *(rng.permutation(n) for _ in range(_SHUFFLES))], axis=1)
     at_once = max(1, _MOST_NUMBERS // max(deviation.size, 1))
     parts = [order[:, i : i + at_once] for i in range(0, order.shape[1], at_once)]
@@ -73,7 +76,7 @@ def chance(x: Any, targets: FloatArray, weights: FloatArray, seed: int) -> float
     spread = found.std(axis=1, keepdims=True)
     spread[spread == 0] = np.inf
     largest = ((found - found.mean(axis=1, keepdims=True)) / spread).max(axis=0)
-    return float((largest >= largest[0] - 1e-6).mean())
+    return float((largest >= largest[0] - _ALIKE).mean())
 
 
 def _similarities(x: Any) -> Iterator[Similarity]:
@@ -93,8 +96,8 @@ def _products(scaled: Any) -> Similarity:
     def together(deviation: npt.NDArray[np.float32]) -> FloatArray:
         n, shuffles, k = deviation.shape
         sums = np.asarray(scaled.T @ deviation.reshape(n, -1)).reshape(-1, shuffles, k)
-        own = length @ np.square(deviation).sum(axis=2)
-        return np.asarray(np.square(sums).sum(axis=(0, 2)) - own, dtype=np.float64)
+        own = length @ np.square(deviation).sum(axis=2, dtype=np.float64)
+        return np.asarray(np.square(sums).sum(axis=(0, 2), dtype=np.float64) - own)
 
     return together
 

@@ -57,6 +57,16 @@ def test_votes_without_relation_are_called_related_as_often_as_promised() -> Non
         assert abs((found <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / 200)
 
 
+def test_rows_in_the_order_of_labels_do_not_relate_to_features_of_few_values() -> None:
+    """Most neighbours are then as near as others, and the first ones would be taken."""
+    votes = np.eye(2)[np.arange(100) // 50]
+    found = []
+    for seed in range(150):
+        x = (np.random.default_rng(seed).random((100, 1)) < 0.05).astype(np.float32)
+        found.append(relevance.chance(x, votes, np.ones(100), seed))
+    assert (np.array(found) <= 0.05).mean() < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 150)
+
+
 def test_votes_that_follow_features_are_told() -> None:
     found = [relevance.chance(*draw(seed, 80, 0.8), np.ones(80), 0) for seed in range(10)]
     assert max(found) <= relevance.UNCHECKED
