@@ -25,8 +25,8 @@ from deem_crowd.features.sklearn_learner import SklearnLearner
 FloatArray = npt.NDArray[np.float64]
 
 ASSOCIATED = 2.4
-"""Features are used from so many standard errors of :func:`association`: by chance in one case of 120, and in one of 40
-where the best of three kinds is asked."""
+"""From so many standard errors of :func:`association` features are used: by chance in one case of 120, and in one of 40
+where the best of three kinds is asked. Below it, :mod:`deem_crowd.features.relevance` is asked about few rows."""
 MOST_ROWS = 5_000
 """With more rows, a part of them decides."""
 _MOST_PAIRS = 5 * 10**10

@@ -246,7 +246,7 @@ def _chosen(
         return _plain(problem, learner, alone, _said(gain, "less likely"))
     why = f"{predicted}; {_said(gain)}"
     if z < choice.ASSOCIATED and gain.mean() <= 0:
-        return _plain(problem, learner, alone, why)
+        return _plain(problem, learner, alone, f"{why}, and have to be")
     if kept.powers == beside.AS_IS and beside.several(problem) and not guard.clear(gain):
         # the answers show a label, and there is no sign that tables learned anew would find more
         return _beside(problem, candidates, alone, prior, kept, why, turns=1)
@@ -276,11 +276,18 @@ def _related(
     if z >= choice.ASSOCIATED:
         return True, said
     rows, weights = problem.rows, problem.taught()
+    said = f"{said} ({choice.ASSOCIATED:g} better are needed)"
     if np.count_nonzero(weights) > relevance.MOST_ROWS:
-        return False, f"{said}, and {choice.ASSOCIATED:g} better are needed"
-    chance = relevance.chance(rows.x, votes[rows.place], weights, seed)
-    said = f"{said}; {chance:.1%} of shuffles bring {named} as close to them"
-    return chance <= most, said if chance <= most else f"{said}, and at most {most:.1%} may"
+        return False, said
+    number = problem.design.votes.sum(1).cpu().double().numpy().round()
+    if problem.gold is not None:
+        number[problem.gold.numpy() >= 0] = np.inf
+    at = rows.place
+    chance = relevance.chance(rows.x, votes[at], weights, seed, number[at])
+    match = f"match the features at least as well as the real {named}"
+    if chance <= most:
+        return True, f"{said}, but only {chance:.1%} of shuffled {named} {match}"
+    return False, f"{said}, and {chance:.1%} of shuffled {named} {match} (at most {most:.1%} may)"
 
 
 def _number_of_fits(learner: Learner, n_rows: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.exceptions import DataWarning
-from deem_crowd.features import relevance
+from deem_crowd.features import choice, relevance
 
 
 @pytest.fixture(autouse=True)
@@ -30,20 +32,25 @@ def draw(seed: int, n: int = 40, told: float = 0.0):
     return x, np.eye(3)[named]
 
 
-def test_sums_over_pairs_are_those_of_a_loop() -> None:
-    x, votes = draw(0, 17)
+@pytest.mark.parametrize("columns", [3, 40], ids=["few columns", "many columns"])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+def test_sums_over_pairs_are_those_of_a_loop(columns, form) -> None:
+    _, votes = draw(0, 17)
+    x = np.maximum(np.random.default_rng(2).normal(size=(17, columns)), 0).astype(np.float32)
     votes = votes - votes.mean(axis=0)
     order = np.stack([np.arange(17), np.random.default_rng(1).permutation(17)], axis=1)
     wanted = []
     for each in (True, False):
-        scaled = (x - x.mean(axis=0)) / (x.std(axis=0) if each else np.sqrt(x.var(axis=0).mean()))
+        # sparse features keep their zeros: what counts as a column's size is its distance from zero
+        square = x.var(axis=0) if form is np.asarray else (x**2).mean(axis=0)
+        scaled = (x - x.mean(axis=0)) / np.sqrt(square if each else square.mean())
         wanted.append(scaled @ scaled.T)
     distance = ((scaled[:, None] - scaled) ** 2).sum(axis=2)
     rank = distance.argsort(axis=1).argsort(axis=1)
     wanted.append((rank <= 10).astype(float))
-    for part in wanted[:2]:
+    for part in wanted:
         np.fill_diagonal(part, 0.0)  # a row is no neighbour of its own
-    for together, similar in zip(relevance._similarities(x), wanted, strict=True):
+    for together, similar in zip(relevance._similarities(form(x)), wanted, strict=True):
         found = together(votes.astype(np.float32)[order])
         for shuffle, q in zip(order.T, found, strict=True):
             expected = (similar * (votes[shuffle] @ votes[shuffle].T)).sum()
@@ -134,25 +141,74 @@ def test_features_of_few_tasks_are_used_where_predictions_alone_would_not_tell(m
     answers, features, truth = crowd(34)
     model = DEEMAggregator(progress=False).fit(answers, features=features)
     assert model.features_use_.startswith("joint: ")
-    assert "of shuffles bring votes as close" in model.features_use_
+    assert "of shuffled votes match the features at least as well" in model.features_use_
     monkeypatch.setattr(relevance, "MOST_ROWS", 0)
     with pytest.warns(
-        DataWarning, match="standard errors better than chance, and 2.4 better are needed"
+        DataWarning, match=r"standard errors better than chance \(2.4 better are needed\)\.$"
     ):
         without = DEEMAggregator(progress=False).fit(answers, features=features)
     assert share_right(model, truth) > share_right(without, truth) + 0.1
 
 
-def test_shuffles_do_not_speak_for_features_that_held_out_answers_speak_against(
+def told(seed: int, **how) -> str:
+    answers, features, _ = crowd(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        model = DEEMAggregator(progress=False, **how).fit(answers, features=features)
+        without = DEEMAggregator(progress=False, **how).fit(answers)
+    if model.features_use_.startswith("answers alone: "):
+        pd.testing.assert_frame_equal(model.probas_, without.probas_)
+    return model.features_use_
+
+
+def test_held_out_answers_have_to_speak_for_features_that_predictions_leave_in_doubt(
     monkeypatch,
 ) -> None:
-    """One set of features in twenty that say nothing passes the shuffles; here all do."""
-    monkeypatch.setattr(relevance, "CHECKED", 1.0)
-    for seed in range(2):
-        answers, features, _ = crowd(seed)
-        nothing = features.set_axis(np.random.default_rng(seed).permutation(features.index))
-        with pytest.warns(DataWarning, match="features are not used"):
-            model = DEEMAggregator(progress=False).fit(answers, features=nothing)
-        assert model.features_use_.startswith("answers alone: ")
-        without = DEEMAggregator(progress=False).fit(answers)
-        pd.testing.assert_frame_equal(model.probas_, without.probas_)
+    monkeypatch.setattr(relevance, "chance", lambda *_: 0.01)
+    use = told(19)
+    assert use.startswith("answers alone: ")
+    assert "but only 1.0% of shuffled votes match" in use
+    assert "held-out answers are not clearly likelier with them: -" in use
+    assert use.endswith("and have to be")
+
+
+def test_shuffles_have_to_say_more_where_held_out_answers_are_not_asked(monkeypatch) -> None:
+    monkeypatch.setattr(choice, "ASSOCIATED", 4.0)
+    monkeypatch.setattr(relevance, "chance", lambda *_: 0.03)
+    assert told(34).startswith("joint: ")
+    use = told(34, groups={"a": ["w0", "w1"]})
+    assert use.startswith("answers alone: ")
+    assert "3.0% of shuffled labels match" in use
+    assert "(at most 0.8% may)" in use
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([1] * 30, [0] * 30),
+        ([1] * 5, [0] * 5),
+        ([2] * 25 + [1] * 25, [1] * 25 + [0] * 25),
+        ([1] * 19 + [2] + [3] * 21 + [np.inf] * 3, [0] * 20 + [1] * 24),
+        ([1] * 19 + [2] * 2 + [3] * 19, [0] * 40),
+    ],
+)
+def test_rows_with_about_as_many_answers_are_one_stratum(answers, expected) -> None:
+    assert relevance.strata(np.array(answers, dtype=float)).tolist() == expected
+
+
+def test_the_number_of_answers_may_go_with_the_features() -> None:
+    """Votes of one answer are farther from their mean than those of many; shuffles leave them among their like."""
+    found = {"by strata": [], "all": []}
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(200, 2)).astype(np.float32)
+        extreme = np.abs(x[:, 0]) > np.quantile(np.abs(x[:, 0]), 0.85)
+        number = np.where(extreme, 1, 30)
+        share = rng.binomial(number, 0.5) / number
+        votes = np.stack([share, 1 - share], axis=1)
+        asked = (x, votes, np.ones(200), seed)
+        found["by strata"].append(relevance.chance(*asked, number.astype(float)))
+        found["all"].append(relevance.chance(*asked))
+    most = 0.05 + 4 * np.sqrt(0.05 * 0.95 / 100)
+    assert np.mean(np.array(found["by strata"]) <= 0.05) < most
+    assert np.mean(np.array(found["all"]) <= 0.05) > np.mean(np.array(found["by strata"]) <= 0.05)

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -191,11 +192,23 @@ def forked(listener: socket.socket) -> socket.socket | None:
             listener.close()
             return connection
         connection.close()
-    while True:
+    _ended()
+    return None
+
+
+def _ended() -> None:
+    """Wait until all forks have ended; kill those that have not after half a minute, whose caller may be gone."""
+    for _ in range(300):
         try:
-            os.wait()
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         except ChildProcessError:
-            return None
+            return
+        time.sleep(0.1)
+    import psutil
+
+    for child in psutil.Process().children():
+        child.kill()
 
 
 def refused(listener: socket.socket) -> None:
