@@ -31,14 +31,15 @@ Similarity = Callable[[npt.NDArray[np.float32]], FloatArray]
 """From deviations of votes, shape (N, S, K), to Q of each of S shuffles."""
 
 MOST_ROWS = 2_500
-"""With more, predictions out of fold tell as much."""
+"""With more, predictions out of fold decide alone."""
 CHECKED, UNCHECKED = 0.05, 1 / 120
 """The most that :func:`chance` may be where held-out answers are asked as well, and where they are not."""
 _SHUFFLES = 499
 _NEIGHBOURS = 10
 _LEAST_IN_STRATUM = 20
 _ALIKE = 1e-3
-"""In standard deviations: closer values of Q are equal, but for rounding, where features take few values."""
+"""In standard deviations. Values of Q that differ by less count as equal: features of few values make many of them equal,
+and rounding would tell them apart."""
 _MOST_NUMBERS = 5 * 10**6
 """Deviations that are shuffled at once."""
 
@@ -111,9 +112,8 @@ def _shuffles(
     """Yield orders of the rows, each row in the place of one of its stratum."""
     place = np.argsort(stratum, kind="stable")
     for _ in range(_SHUFFLES):
-        drawn = np.lexsort((rng.random(len(stratum)), stratum))
         order = np.empty(len(stratum), dtype=np.intp)
-        order[place] = drawn
+        order[place] = np.lexsort((rng.random(len(stratum)), stratum))
         yield order
 
 

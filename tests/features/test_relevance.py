@@ -87,7 +87,7 @@ def test_it_asks_neighbours_where_products_say_nothing() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_it_does_not_depend_on_names_units_or_the_form_of_features(seed) -> None:
+def test_it_does_not_depend_on_names_units_or_rows_that_count_for_nothing(seed) -> None:
     x, votes = draw(seed, told=0.3)
     ones = np.ones(len(x))
     chance = relevance.chance(x, votes, ones, 0)
@@ -103,10 +103,6 @@ def test_sparse_features_are_asked_too() -> None:
     x, votes = draw(0, 80, 0.6)
     words = sparse.csr_array(np.maximum(x, 0))
     assert relevance.chance(words, votes, np.ones(80), 0) <= relevance.UNCHECKED
-    centred = [
-        together(votes[:, None].astype(np.float32)) for together in relevance._similarities(words)
-    ]
-    assert np.isfinite(centred).all()
 
 
 def test_constant_votes_or_features_have_nothing_in_common() -> None:
