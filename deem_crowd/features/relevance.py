@@ -38,7 +38,7 @@ _SHUFFLES = 499
 _NEIGHBOURS = 10
 _LEAST_IN_STRATUM = 20
 _ALIKE = 1e-3
-"""In standard deviations. Values of Q that differ by less count as equal: features of few values make many of them equal,
+"""In standard deviations. Values of Q that differ by less count as equal: with features of few values many are equal,
 and rounding would tell them apart."""
 _MOST_NUMBERS = 5 * 10**6
 """Deviations that are shuffled at once."""
