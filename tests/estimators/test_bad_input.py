@@ -10,7 +10,13 @@ import pytest
 from crowdkit.aggregation import DawidSkene
 
 from deem_crowd import DEEM, DEEMAggregator
-from deem_crowd.exceptions import DataError, DataWarning, FormError, MemoryNeedError
+from deem_crowd.exceptions import (
+    DataError,
+    DataWarning,
+    FormError,
+    MemoryNeedError,
+    ParameterError,
+)
 
 
 def frame_of(matrix: np.ndarray) -> pd.DataFrame:
@@ -204,6 +210,14 @@ SMALL = pd.DataFrame({"task": list("aabb"), "worker": [1, 2, 1, 2], "label": lis
 def test_row_a_column_missing_or_renamed(column) -> None:
     with pytest.raises(KeyError, match=f"missing columns '{column}'; found .*'other'.*df.rename"):
         DEEMAggregator().fit(SMALL.rename(columns={column: "other"}))
+
+
+@pytest.mark.parametrize("names", [{"task": "worker"}, {"label": "task"}, {"worker": "label"}])
+def test_one_column_is_not_read_as_two_parts(names) -> None:
+    other, column = *names, *names.values()
+    said = rf"column '{column}' is named for \w+ and \w+\. Name .* for each: .*{other}=…"
+    with pytest.raises(ParameterError, match=said):
+        DEEMAggregator().fit(SMALL, **names)
 
 
 @pytest.mark.parametrize("column", ["task", "worker"])
