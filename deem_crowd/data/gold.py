@@ -12,6 +12,7 @@ import pandas as pd
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers, Duplicates
 from deem_crowd.data.lookup import as_index
+from deem_crowd.data.masks import refuse_masked
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -205,6 +206,11 @@ def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDAr
             f"{name} is a dict; here it is a vector with one class per task, −1 where unknown: shape "
             f"({answers.n_tasks},). DEEMAggregator takes a dict task → label."
         )
+    refuse_masked(
+        values,
+        f"classes of {name}",
+        f"Write −1 where a class is unknown: {name}.filled(-1).",
+    )
     array = np.asarray(values)
     if array.ndim != 1 or len(array) != answers.n_tasks:
         raise FormError(

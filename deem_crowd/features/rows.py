@@ -14,6 +14,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data.frames import synonyms
 from deem_crowd.data.lookup import as_index, by_column
+from deem_crowd.data.masks import refuse_masked
 from deem_crowd.data.tensors import of_tensor
 from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
 from deem_crowd.runtime.warning import warn
@@ -311,6 +312,7 @@ def matrix(features: Any) -> Any:
             f"features are a {type(features).__name__} of {type(features).__module__.partition('.')[0]}; pass "
             "features.to_pandas(), with a column 'task'."
         )
+    refuse_masked(features, "features", "Fill them in: features.filled(…).")
     array = np.asarray(features)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise FormError(

@@ -10,13 +10,7 @@ import pytest
 from crowdkit.aggregation import DawidSkene
 
 from deem_crowd import DEEM, DEEMAggregator
-from deem_crowd.exceptions import (
-    DataError,
-    DataWarning,
-    FormError,
-    MemoryNeedError,
-    ParameterError,
-)
+from deem_crowd.exceptions import DataError, DataWarning, FormError, MemoryNeedError
 
 
 def frame_of(matrix: np.ndarray) -> pd.DataFrame:
@@ -212,14 +206,6 @@ def test_row_a_column_missing_or_renamed(column) -> None:
         DEEMAggregator().fit(SMALL.rename(columns={column: "other"}))
 
 
-@pytest.mark.parametrize("names", [{"task": "worker"}, {"label": "task"}, {"worker": "label"}])
-def test_one_column_is_not_read_as_two_parts(names) -> None:
-    other, column = *names, *names.values()
-    said = rf"column '{column}' is named for \w+ and \w+\. Name .* for each: .*{other}=…"
-    with pytest.raises(ParameterError, match=said):
-        DEEMAggregator().fit(SMALL, **names)
-
-
 @pytest.mark.parametrize("column", ["task", "worker"])
 def test_row_nan_or_none_task_or_worker(column) -> None:
     frame = SMALL.astype({column: object})
@@ -374,6 +360,11 @@ def test_row_gold_of_the_wrong_length_or_form() -> None:
         DEEM().fit(matrix, gold=[0, 1])
     with pytest.raises(FormError, match=r"gold.*Series indexed by task"):
         DEEMAggregator().fit(SMALL, np.array(["x", "y"]))
+    hidden = np.ma.masked_array([1, 1, 0], [True, False, False])
+    with pytest.raises(
+        FormError, match=r"classes of gold are .* 1 masked entry.*gold.filled\(-1\)"
+    ):
+        DEEM().fit(matrix, gold=hidden)
 
 
 @pytest.mark.parametrize("error", [KeyError, ValueError])

@@ -55,6 +55,11 @@ def bad(x):
         "words": (["some text"] * 300, FormError, "Encode text, e.g. by TfidfVectorizer"),
         "objects": (x.to_numpy().astype(object), FormError, r"np.asarray\(features, dtype=float\)"),
         "kinds": (np.full((300, 2), "red"), FormError, "OneHotEncoder"),
+        "masked": (
+            np.ma.masked_array(x.to_numpy(), np.eye(300, x.shape[1])),
+            FormError,
+            rf"features are a masked array with {x.shape[1]} masked entries.* Fill them in",
+        ),
         "no column": (x[[]], FormError, "no column. Give at least one, or leave out features="),
     }
 
@@ -77,6 +82,7 @@ def bad(x):
         "words",
         "objects",
         "kinds",
+        "masked",
         "no column",
     ],
 )
