@@ -123,6 +123,7 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     what they are called in messages.
     """
     from deem_crowd.data.frames import require_columns
+    from deem_crowd.data.gold import none_of
 
     they_have = "Gold has" if name == "gold" else "Labels have"
     columns = {**asked.columns, **asked.gold_columns}
@@ -163,8 +164,10 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     here = gold.index.isin(answers["task"])
     if not here.all():
         elsewhere = gold.index[~here]
+        others = () if here.any() else answers["task"].unique()
         warn(
-            f"{name} names {counted(len(elsewhere), 'task')} without answers ({first_few(elsewhere)}): ignored.",
+            f"{name} names {counted(len(elsewhere), 'task')} without answers ({first_few(elsewhere)}): ignored."
+            f"{none_of(others)}",
             DataWarning,
         )
     return gold[here]

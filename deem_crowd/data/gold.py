@@ -151,7 +151,10 @@ def positions(
     if len(elsewhere) and len(elsewhere) == len(position):
         _refuse_other_kind(tasks.to_numpy()[given], answers.tasks)
     if len(elsewhere) and not again:
-        warn_of_silent(tasks.to_numpy()[given][elsewhere], kept)
+        none = len(elsewhere) == len(position)
+        warn_of_silent(
+            tasks.to_numpy()[given][elsewhere], kept, answers.tasks if none and not kept else ()
+        )
     here = position >= 0
     gold = np.full(answers.n_tasks, -1, dtype=np.int64)
     gold[position[here]] = classes[here]
@@ -165,16 +168,26 @@ def positions(
     return cast("npt.NDArray[np.int64]", gold)
 
 
-def warn_of_silent(tasks: Sequence[Any] | npt.NDArray[Any], kept: bool) -> None:
+def warn_of_silent(
+    tasks: Sequence[Any] | npt.NDArray[Any], kept: bool, others: Sequence[Any] | pd.Index = ()
+) -> None:
     """Warn of labels that are known of tasks without answers, of which there is one at least.
 
-    ``kept`` says whether they are remembered.
+    ``kept`` says whether they are remembered. ``others`` are the tasks with answers, where none has a known label.
     """
     until = f" until {'it has' if len(tasks) == 1 else 'they have'} some" if kept else ""
     warn(
-        f"gold names {counted(len(tasks), 'task')} without answers here ({first_few(tasks)}): ignored{until}.",
+        f"gold names {counted(len(tasks), 'task')} without answers here ({first_few(tasks)}): ignored{until}."
+        f"{none_of(others)}",
         DataWarning,
     )
+
+
+def none_of(others: Sequence[Any] | pd.Index) -> str:
+    """Say, of known labels none of which is a task's, what the tasks are called; nothing where there are none."""
+    if not len(others):
+        return ""
+    return f" No task with answers is among them: those are called {first_few(others)}. Write ids alike in both."
 
 
 def _refuse_other_kind(gold: npt.NDArray[Any], tasks: pd.Index) -> None:

@@ -201,7 +201,12 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
         frame = by_column(frame, "task")
     about = flat(frame.index)
     _refuse_other_kind(about, tasks, "df['task'].dtype", index == "task")
-    ids.refuse_collisions(tasks, about, "task")
+    try:
+        ids.refuse_collisions(tasks, about, "task")
+    except DataError as error:
+        raise DataError(
+            f"features name tasks as {first_few(about, 3)}, and the answers as {first_few(tasks, 3)}: {error}"
+        ) from None
     twice = about[about.duplicated()]
     if len(twice):
         raise DataError(

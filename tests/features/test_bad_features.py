@@ -96,6 +96,14 @@ def test_bad_features_leave_the_object_as_it_was(cancer, alone, name):
     assert all(alone.__dict__[key] is value for key, value in before.items())
 
 
+def test_ids_of_features_that_lost_their_zeros_are_said_to_be_those_of_features() -> None:
+    said = (
+        r"features name tasks as 1, 2, and the answers as '01', '02': .*'01' \(str\) and 1 \(int\)"
+    )
+    with pytest.raises(DataError, match=said):
+        rows.read(pd.DataFrame({"x": [0.0, 1.0]}, index=[1, 2]), pd.Index(["01", "02"]))
+
+
 def test_a_classifier_without_probabilities_is_refused(cancer):
     frame, features, _ = cancer
     model = DEEMAggregator(classifier=Perceptron())
