@@ -23,6 +23,26 @@ def test_numbered_annotators_of_several_files_are_different_people(tmp_path: Pat
     assert "1 annotator id found in several files (1)" in said
 
 
+def test_numbers_that_are_text_in_one_of_the_files_are_the_same_ids(tmp_path: Path) -> None:
+    """In a column of a CSV one other entry makes text of all numbers."""
+    names = "annotation_id,annotator,id,sentiment,text\n"
+    for file, other in (("a", "2"), ("b", "ann@lab.org")):
+        rows = [(1, t, "pos") for t in (5, 6)] + [(other, 5, "pos"), (other, 6, "neg")]
+        text = "".join(f"{i},{who},{t},{label},x{t}\n" for i, (who, t, label) in enumerate(rows))
+        (tmp_path / f"{file}.csv").write_text(names + text)
+    export, said = read([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert set(export.answers["worker"]) == {"a/1", "2", "b/1", "ann@lab.org"}
+    assert "1 annotator id found in several files ('1')" in said
+
+
+def test_tasks_that_are_text_in_one_of_the_files_are_shared(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("task,worker,label\n1,ann,x\n2,ann,y\n")
+    (tmp_path / "b.csv").write_text("task,worker,label\n1,bob,x\n2,bob,y\nlast,bob,y\n")
+    export, said = read([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert export.answers["task"].tolist() == ["1", "2", "1", "2", "last"]
+    assert said == ""
+
+
 def test_e_mail_addresses_are_the_same_person_in_every_file(tmp_path: Path) -> None:
     records = label_studio()
     for record in records:
