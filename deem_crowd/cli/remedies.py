@@ -37,7 +37,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     ),
     (r"columns=(\{'\w+': [^}…]*\})", lambda found: _options(found[1])),
     (
-        r"Name a column of its own for each: [^.]*",
+        r"(?<=: )((task|worker|label|score)=…(, )?)+(?! \(in the shell)",
         lambda found: re.sub(r"(\w+)=…", lambda part: _option(part[1], "COLUMN"), found[0]),
     ),
     (r"pass duplicates='last' or 'first'", "pass --duplicates last or --duplicates first"),

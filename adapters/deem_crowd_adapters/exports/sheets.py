@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from deem_crowd.data.frames import synonyms
+from deem_crowd.data.frames import COLUMNS, synonyms
 from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
 from deem_crowd_adapters.exports import forms
 from deem_crowd_adapters.exports.collected import Collected
@@ -68,6 +68,25 @@ class Plan:
     """Columns beside labelling functions that were left out because they hold −1 alone."""
     abstains: bool = False
     """Whether the columns are labelling functions of one class each, whose other value, −1, is no class."""
+
+
+def long_names(frame: pd.DataFrame) -> dict[str, str]:
+    """Return which columns of a table look like task, worker and label under other names; empty unless all three do."""
+    names = {part: part for part in COLUMNS if part in frame.columns}
+    missing = [part for part in COLUMNS if part not in names]
+    other = {part: name for name, part in synonyms(list(frame.columns), missing).items()}
+    return (
+        {**names, **other}
+        if len({**names, **other}) == len(COLUMNS) and "worker" in {**names, **other}
+        else {}
+    )
+
+
+def name_workers(frames: Iterable[pd.DataFrame]) -> bool:
+    """Tell whether a table says whose each answer is, under another name than ``worker``: it is no one person's."""
+    return any(
+        (names := long_names(frame)) and frame[names["worker"]].nunique() > 1 for frame in frames
+    )
 
 
 def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
