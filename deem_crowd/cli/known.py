@@ -93,15 +93,16 @@ def known_labels(
     if own.empty:
         return None
     if say:
-        say_stated(asked, own)
+        say_stated(asked, own, learn=learn)
     return own
 
 
-def say_stated(asked: Reading, own: pd.Series) -> None:
-    """Warn that the labels that an export states are used as known ones."""
+def say_stated(asked: Reading, own: pd.Series, *, learn: bool = True) -> None:
+    """Warn that the labels that an export states are used: to ``learn`` from, or to compare with what was learned."""
+    used = "used as known labels" if learn else "what labels are compared with; no fit sees them"
     warn(
-        f"{called(asked.paths[0], 'input')} holds the true labels of {counted(len(own), 'task')}, which are used as "
-        "known labels. Pass --gold FILE to use others.",
+        f"{called(asked.paths[0], 'input')} holds the true labels of {counted(len(own), 'task')}, which are {used}. "
+        "Pass --gold FILE to use others.",
         DataWarning,
     )
 
