@@ -149,7 +149,7 @@ def positions(
         )
     elsewhere = np.flatnonzero(position < 0)
     if len(elsewhere) and len(elsewhere) == len(position):
-        _refuse_other_kind(tasks.to_numpy()[given], answers.tasks)
+        refuse_other_kind(tasks.to_numpy()[given], answers.tasks)
     if len(elsewhere) and not again:
         none = len(elsewhere) == len(position)
         warn_of_silent(
@@ -190,16 +190,19 @@ def none_of(others: Sequence[Any] | pd.Index) -> str:
     return f" No task with answers is among them: those are called {first_few(others)}. Write ids alike in both."
 
 
-def _refuse_other_kind(gold: npt.NDArray[Any], tasks: pd.Index) -> None:
-    """Raise :class:`DataError` if ids of gold, none of which is a task's, read like tasks: '7' and 7."""
+def refuse_other_kind(gold: npt.NDArray[Any], tasks: pd.Index, name: str = "gold") -> None:
+    """Raise :class:`DataError` if ids of gold, none of which is a task's, read like tasks: '7' and 7.
+
+    ``name`` is what messages call it.
+    """
     named = {str(task): task for task in tasks}
     alike = [(one, named[str(one)]) for one in gold.tolist() if str(one) in named]
     if alike:
         one, other = alike[0]
         raise DataError(
-            f"gold names no task of the answers: its ids are of another kind, {one!r} ({type(one).__name__}) where the "
-            f"answers have {other!r} ({type(other).__name__}), and {counted(len(alike), 'id')} would match as text. "
-            "Convert one of them, e.g. to text by .astype(str)."
+            f"{name} {'name' if name == 'labels' else 'names'} no task of the answers: the ids are of another kind, "
+            f"{one!r} ({type(one).__name__}) where the answers have {other!r} ({type(other).__name__}), and "
+            f"{counted(len(alike), 'id')} would match as text. Convert one of them, e.g. to text by .astype(str)."
         )
 
 
