@@ -94,7 +94,7 @@ def _read(
         if format is None and columns is None:
             return read.read_export(data, **options)
         parts = [read_answers(path, format, columns, **options) for path in several.expand(data)]
-        return pd.concat(parts, ignore_index=True)
+        return pd.concat(_written_alike(parts), ignore_index=True)
     if format is None and isinstance(columns, Mapping) and _is_workbook_name(data):
         named: dict[str, Any] = {**columns, **options}
         return read.read_export(data, "excel", **named)
@@ -115,6 +115,20 @@ def _read(
         if found is None:
             raise
         return found
+
+
+def _written_alike(parts: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Make whole numbers text in a column that is text in another file: one other entry makes a column so."""
+    for name in parts[0].columns:
+        kinds = [pd.api.types.infer_dtype(part[name], skipna=True) for part in parts]
+        if {*kinds} - {"empty"} == {"integer", "string"}:
+            parts = [
+                part.assign(**{name: part[name].astype(object).map(str, na_action="ignore")})
+                if kind == "integer"
+                else part
+                for part, kind in zip(parts, kinds, strict=True)
+            ]
+    return parts
 
 
 def _probabilities(source: Source) -> pd.DataFrame | None:

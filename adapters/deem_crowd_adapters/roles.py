@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from deem_crowd.data.frames import synonyms
+from deem_crowd.data.frames import refuse_shared, synonyms
 from deem_crowd.exceptions import FormError, MissingColumnError, ParameterError, first_few
 
 LONG = ("task", "worker", "label")
@@ -49,10 +49,11 @@ def find(
     FormError
         If a column that is needed stands in the table more than once.
     ParameterError
-        If ``columns`` is no mapping or renames what is not needed.
+        If ``columns`` is no mapping, renames what is not needed, or names one column for two parts.
     """
     renamed = _checked(columns, needed)
     names = {part: renamed.get(part, part) for part in needed}
+    refuse_shared({part: name for part, name in names.items() if part in (*LONG, "score")})
     absent = [name for name in names.values() if name not in found]
     if absent:
         raise MissingColumnError(

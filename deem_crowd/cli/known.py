@@ -93,15 +93,16 @@ def known_labels(
     if own.empty:
         return None
     if say:
-        say_stated(asked, own)
+        say_stated(asked, own, learn=learn)
     return own
 
 
-def say_stated(asked: Reading, own: pd.Series) -> None:
-    """Warn that the labels that an export states are used as known ones."""
+def say_stated(asked: Reading, own: pd.Series, *, learn: bool = True) -> None:
+    """Warn that the labels that an export states are used: to ``learn`` from, or to compare with what was learned."""
+    used = "used as known labels" if learn else "what labels are compared with; no fit sees them"
     warn(
-        f"{called(asked.paths[0], 'input')} holds the true labels of {counted(len(own), 'task')}, which are used as "
-        "known labels. Pass --gold FILE to use others.",
+        f"{called(asked.paths[0], 'input')} holds the true labels of {counted(len(own), 'task')}, which are {used}. "
+        "Pass --gold FILE to use others.",
         DataWarning,
     )
 
@@ -123,6 +124,7 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     what they are called in messages.
     """
     from deem_crowd.data.frames import require_columns
+    from deem_crowd.data.gold import none_of
 
     they_have = "Gold has" if name == "gold" else "Labels have"
     columns = {**asked.columns, **asked.gold_columns}
@@ -163,8 +165,10 @@ def read_gold(path: str, asked: Reading, answers: Any, name: str = "gold") -> pd
     here = gold.index.isin(answers["task"])
     if not here.all():
         elsewhere = gold.index[~here]
+        others = () if here.any() else answers["task"].unique()
         warn(
-            f"{name} names {counted(len(elsewhere), 'task')} without answers ({first_few(elsewhere)}): ignored.",
+            f"{name} names {counted(len(elsewhere), 'task')} without answers ({first_few(elsewhere)}): ignored."
+            f"{none_of(others)}",
             DataWarning,
         )
     return gold[here]

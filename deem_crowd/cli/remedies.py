@@ -36,6 +36,10 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         "If the file has no header row, put one on top",
     ),
     (r"columns=(\{'\w+': [^}…]*\})", lambda found: _options(found[1])),
+    (
+        r"(?<=: )((task|worker|label|score)=…(, )?)+(?! \(in the shell)",
+        lambda found: re.sub(r"(\w+)=…", lambda part: _option(part[1], "COLUMN"), found[0]),
+    ),
     (r"pass duplicates='last' or 'first'", "pass --duplicates last or --duplicates first"),
     (r"(is missing in \d+ of \d+ rows \(rows [^)]*)\)", r"\1; the first is row 0)"),
     (

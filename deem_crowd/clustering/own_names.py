@@ -12,6 +12,7 @@ from scipy import sparse
 
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.arrays import warn_if_transposed
+from deem_crowd.data.masks import refuse_masked
 from deem_crowd.estimators import inputs
 from deem_crowd.estimators.naming import under_own_names
 from deem_crowd.exceptions import DataError, DataWarning, FormError, first_few
@@ -143,6 +144,7 @@ def _read(data: Any) -> Answers:
         return inputs.adapted(data)
     if isinstance(data, pd.DataFrame):
         return get_adapter("wide")(data) if _is_wide(data) else Answers.from_frame(data)
+    refuse_masked(data, "own names", "Write −1 where an answer is missing: x.filled(-1).")
     matrix = np.asarray(data)
     if matrix.ndim != 2 or matrix.dtype.kind not in "iuf":
         raise FormError(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.assembly import check_ids, named
+from deem_crowd.data.masks import refuse_masked
 from deem_crowd.data.tensors import of_tensor
 from deem_crowd.exceptions import (
     DataError,
@@ -129,12 +130,11 @@ def numeric_array(predictions: npt.ArrayLike) -> npt.NDArray[Any]:
             "missing cost only what is stored in the long format: DEEMAggregator, or Answers.from_frame. A label "
             "matrix in which 0 abstains is L.toarray() - 1."
         )
-    if isinstance(predictions, np.ma.MaskedArray) and np.ma.is_masked(predictions):
-        hidden = int(np.ma.getmaskarray(predictions).sum())
-        raise FormError(
-            f"predictions are a masked array with {counted(hidden, 'masked entry', 'masked entries')}, and a mask "
-            "gets lost on the way. Write −1 (soft: nan) where an answer is missing: predictions.filled(-1)."
-        )
+    refuse_masked(
+        predictions,
+        "predictions",
+        "Write −1 (soft: nan) where an answer is missing: predictions.filled(-1).",
+    )
     try:
         array = np.asarray(predictions)
     except ValueError as error:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deem_crowd.data.arrow import ColumnCoder
+from deem_crowd.data.frames import refuse_shared
 from deem_crowd.exceptions import DataError, MissingColumnError, counted, first_few
 
 COLUMNS = ("task", "worker", "label")
@@ -28,6 +29,7 @@ class LongTable:
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.names = {part: part for part in COLUMNS} | dict(names or {})
+        refuse_shared(self.names)
         self._coders = {part: ColumnCoder(part) for part in COLUMNS}
 
     @property

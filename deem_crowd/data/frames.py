@@ -14,7 +14,14 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data import nested
 from deem_crowd.data.arrays import checked_soft
-from deem_crowd.exceptions import DataError, FormError, MissingColumnError, counted, first_few
+from deem_crowd.exceptions import (
+    DataError,
+    FormError,
+    MissingColumnError,
+    ParameterError,
+    counted,
+    first_few,
+)
 
 COLUMNS = ("task", "worker", "label")
 
@@ -124,6 +131,8 @@ def require_columns(
         If this is no DataFrame, or a column stands there more than once.
     MissingColumnError
         If a column is not there.
+    ParameterError
+        If one column is named for two parts.
     """
     if isinstance(getattr(data, "answers", None), pd.DataFrame):
         kind = type(data).__name__
@@ -136,6 +145,7 @@ def require_columns(
             "other tables and files to deem_crowd_adapters.to_answers."
         )
     called = {part: (names or {}).get(part, part) for part in parts}
+    refuse_shared(called)
     absent = [name for name in called.values() if name not in data.columns]
     if absent:
         in_index = [name for name in absent if name in data.index.names]
@@ -144,7 +154,8 @@ def require_columns(
         if lists := nested.advice(data, by_name):
             hint = lists
         elif in_index and not _looks_wide(data, called, absent):
-            hint = f"{first_few(in_index)} is in the index: call df.reset_index() first."
+            verb = "is" if len(in_index) == 1 else "are"
+            hint = f"{first_few(in_index)} {verb} in the index: call df.reset_index() first."
         elif _looks_wide(data, called, absent):
             hint = (
                 "For a wide frame (one row a task, one column a worker) use "
@@ -172,6 +183,19 @@ def require_columns(
             )
         columns[part] = column
     return columns
+
+
+def refuse_shared(names: Mapping[str, Hashable]) -> None:
+    """Raise :class:`ParameterError` if one column is named for two parts: ids are no labels."""
+    by_name: dict[Hashable, list[str]] = {}
+    for part, name in names.items():
+        by_name.setdefault(name, []).append(part)
+    for name, parts in by_name.items():
+        if len(parts) > 1:
+            raise ParameterError(
+                f"column {name!r} is named for {' and '.join(parts)}. Name a column of its own for each: "
+                f"{', '.join(f'{part}=…' for part in parts)}."
+            )
 
 
 def _looks_wide(

@@ -12,6 +12,7 @@ import pandas as pd
 from deem_crowd.data import index
 from deem_crowd.data.answers import Answers, Duplicates
 from deem_crowd.data.lookup import as_index
+from deem_crowd.data.masks import refuse_masked
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -148,9 +149,12 @@ def positions(
         )
     elsewhere = np.flatnonzero(position < 0)
     if len(elsewhere) and len(elsewhere) == len(position):
-        _refuse_other_kind(tasks.to_numpy()[given], answers.tasks)
+        refuse_other_kind(tasks.to_numpy()[given], answers.tasks)
     if len(elsewhere) and not again:
-        warn_of_silent(tasks.to_numpy()[given][elsewhere], kept)
+        none = len(elsewhere) == len(position)
+        warn_of_silent(
+            tasks.to_numpy()[given][elsewhere], kept, answers.tasks if none and not kept else ()
+        )
     here = position >= 0
     gold = np.full(answers.n_tasks, -1, dtype=np.int64)
     gold[position[here]] = classes[here]
@@ -164,28 +168,41 @@ def positions(
     return cast("npt.NDArray[np.int64]", gold)
 
 
-def warn_of_silent(tasks: Sequence[Any] | npt.NDArray[Any], kept: bool) -> None:
+def warn_of_silent(
+    tasks: Sequence[Any] | npt.NDArray[Any], kept: bool, others: Sequence[Any] | pd.Index = ()
+) -> None:
     """Warn of labels that are known of tasks without answers, of which there is one at least.
 
-    ``kept`` says whether they are remembered.
+    ``kept`` says whether they are remembered. ``others`` are the tasks with answers, where none has a known label.
     """
     until = f" until {'it has' if len(tasks) == 1 else 'they have'} some" if kept else ""
     warn(
-        f"gold names {counted(len(tasks), 'task')} without answers here ({first_few(tasks)}): ignored{until}.",
+        f"gold names {counted(len(tasks), 'task')} without answers here ({first_few(tasks)}): ignored{until}."
+        f"{none_of(others)}",
         DataWarning,
     )
 
 
-def _refuse_other_kind(gold: npt.NDArray[Any], tasks: pd.Index) -> None:
-    """Raise :class:`DataError` if ids of gold, none of which is a task's, read like tasks: '7' and 7."""
+def none_of(others: Sequence[Any] | pd.Index) -> str:
+    """Say, of known labels none of which is a task's, what the tasks are called; nothing where there are none."""
+    if not len(others):
+        return ""
+    return f" No task with answers is among them: those are called {first_few(others)}. Write ids alike in both."
+
+
+def refuse_other_kind(gold: npt.NDArray[Any], tasks: pd.Index, name: str = "gold") -> None:
+    """Raise :class:`DataError` if ids of gold, none of which is a task's, read like tasks: '7' and 7.
+
+    ``name`` is what messages call it.
+    """
     named = {str(task): task for task in tasks}
     alike = [(one, named[str(one)]) for one in gold.tolist() if str(one) in named]
     if alike:
         one, other = alike[0]
         raise DataError(
-            f"gold names no task of the answers: its ids are of another kind, {one!r} ({type(one).__name__}) where the "
-            f"answers have {other!r} ({type(other).__name__}), and {counted(len(alike), 'id')} would match as text. "
-            "Convert one of them, e.g. to text by .astype(str)."
+            f"{name} {'name' if name == 'labels' else 'names'} no task of the answers: the ids are of another kind, "
+            f"{one!r} ({type(one).__name__}) where the answers have {other!r} ({type(other).__name__}), and "
+            f"{counted(len(alike), 'id')} would match as text. Convert one of them, e.g. to text by .astype(str)."
         )
 
 
@@ -205,6 +222,11 @@ def class_vector(values: npt.ArrayLike, answers: Answers, name: str) -> npt.NDAr
             f"{name} is a dict; here it is a vector with one class per task, −1 where unknown: shape "
             f"({answers.n_tasks},). DEEMAggregator takes a dict task → label."
         )
+    refuse_masked(
+        values,
+        f"classes of {name}",
+        f"Write −1 where a class is unknown: {name}.filled(-1).",
+    )
     array = np.asarray(values)
     if array.ndim != 1 or len(array) != answers.n_tasks:
         raise FormError(

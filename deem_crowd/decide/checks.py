@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.lookup import are_among
+from deem_crowd.data.masks import refuse_masked
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -221,6 +222,7 @@ def classifier(name: str, value: Any, *methods: str) -> None:
 def matrix(features: Any) -> Any:
     """Return features as an array, or as a CSR array where they are sparse."""
     if not hasattr(features, "tocsr"):
+        refuse_masked(features, "features", "Fill them in: X.filled(…).")
         return np.asarray(features)
     from scipy import sparse
 

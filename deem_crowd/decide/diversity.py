@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.lookup import by_column
+from deem_crowd.data.masks import refuse_masked
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
 from deem_crowd.features.rows import in_pandas
 
@@ -59,6 +60,7 @@ def feature_matrix(features: Any, tasks: pd.Index, some: IntArray | None = None)
                 f"{first_few(tasks.take(absent))}. Give them a row, or {remedy}."
             )
         features, n_rows = features.iloc[place], len(tasks)
+    refuse_masked(features, "features", "Fill them in: features.filled(…).")
     try:
         matrix = np.asarray(features, dtype=np.float64)
     except (TypeError, ValueError):

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from deem_crowd.data import index
-from deem_crowd.data.gold import in_pandas
+from deem_crowd.data.gold import in_pandas, refuse_other_kind
 from deem_crowd.data.lookup import as_index, by_column
 from deem_crowd.decide import checks
 from deem_crowd.decide.consensus import Consensus
@@ -203,6 +203,8 @@ def label_codes(labels: Any, consensus: Consensus, name: str = "labels") -> IntA
     code = index.class_places(consensus.classes, as_index(labels))
     elsewhere, strange = np.flatnonzero(place < 0), np.flatnonzero(code < 0)
     if len(elsewhere):
+        if len(elsewhere) == len(labels):
+            refuse_other_kind(labels.index.to_numpy(), consensus.tasks, name)
         raise DataError(
             f"{name}: {counted(len(elsewhere), 'task')} that the model does not know: "
             f"{first_few(dict.fromkeys(labels.index.take(elsewhere)))}. Leave them out, or fit the model with them."

@@ -14,6 +14,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data.frames import synonyms
 from deem_crowd.data.lookup import as_index, by_column
+from deem_crowd.data.masks import refuse_masked
 from deem_crowd.data.tensors import of_tensor
 from deem_crowd.exceptions import DataError, DataWarning, FormError, counted, first_few
 from deem_crowd.runtime.warning import warn
@@ -200,7 +201,12 @@ def _of_frame(frame: pd.DataFrame, tasks: pd.Index) -> Rows:
         frame = by_column(frame, "task")
     about = flat(frame.index)
     _refuse_other_kind(about, tasks, "df['task'].dtype", index == "task")
-    ids.refuse_collisions(tasks, about, "task")
+    try:
+        ids.refuse_collisions(tasks, about, "task")
+    except DataError as error:
+        raise DataError(
+            f"features name tasks as {first_few(about, 3)}, and the answers as {first_few(tasks, 3)}: {error}"
+        ) from None
     twice = about[about.duplicated()]
     if len(twice):
         raise DataError(
@@ -311,6 +317,7 @@ def matrix(features: Any) -> Any:
             f"features are a {type(features).__name__} of {type(features).__module__.partition('.')[0]}; pass "
             "features.to_pandas(), with a column 'task'."
         )
+    refuse_masked(features, "features", "Fill them in: features.filled(…).")
     array = np.asarray(features)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise FormError(

@@ -91,6 +91,25 @@ def test_a_source_that_used_some_labels_only_is_read_or_named(tmp_path: Path, ke
     assert set(export.answers["worker"]) == {"Ann", "Bob"}
 
 
+@pytest.mark.parametrize("spell", [str.upper, lambda label: f"{label} "])
+def test_a_source_that_spells_the_labels_in_another_way_is_named(tmp_path: Path, spell) -> None:
+    frame = sheet()
+    frame["ann2"] = frame["ann2"].map(spell)
+    with pytest.warns(DataWarning, match="by case or spaces: 'ann2'; if they are sources, write"):
+        export = adapters.read_export(path_of(tmp_path, frame))
+    assert set(export.answers["worker"]) == {"ann1", "ann3"}
+
+
+def test_a_column_that_is_called_like_a_source_and_holds_other_values_is_named(
+    tmp_path: Path,
+) -> None:
+    frame = sheet()
+    frame["ann2"] = frame["ann2"].map({"a": "yes", "b": "no", "c": "unsure"})
+    with pytest.warns(DataWarning, match="though they are called like sources: 'ann2'"):
+        export = adapters.read_export(path_of(tmp_path, frame))
+    assert set(export.answers["worker"]) == {"ann1", "ann3"}
+
+
 @pytest.mark.parametrize("silent", [None, -1])
 def test_labelling_functions_of_one_class_each_answer_one_question(
     tmp_path: Path, silent: int | None

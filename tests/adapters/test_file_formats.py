@@ -121,6 +121,9 @@ def test_columns_by_name_in_every_format(tmp_path, suffix: str) -> None:
         assert answers.to_frame().to_numpy().tolist() == frame.to_numpy().tolist()
     with pytest.raises(ParameterError, match="'task' is named twice"):
         adapters.from_file(path, task="item", columns={"task": "item"})
+    for data in (path, frame):
+        with pytest.raises(ParameterError, match="column 'item' is named for task and label"):
+            adapters.to_answers(data, **names | {"label": "item"})
     with pytest.raises(MissingColumnError, match="If these are meant.*'worker': 'rater'"):
         adapters.from_file(path)
 

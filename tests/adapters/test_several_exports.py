@@ -23,6 +23,60 @@ def test_numbered_annotators_of_several_files_are_different_people(tmp_path: Pat
     assert "1 annotator id found in several files (1)" in said
 
 
+def test_numbers_that_are_text_in_one_of_the_files_are_the_same_ids(tmp_path: Path) -> None:
+    """In a column of a CSV one other entry makes text of all numbers."""
+    names = "annotation_id,annotator,id,sentiment,text\n"
+    for file, other in (("a", "2"), ("b", "ann@lab.org")):
+        rows = [(1, t, "pos") for t in (5, 6)] + [(other, 5, "pos"), (other, 6, "neg")]
+        text = "".join(f"{i},{who},{t},{label},x{t}\n" for i, (who, t, label) in enumerate(rows))
+        (tmp_path / f"{file}.csv").write_text(names + text)
+    export, said = read([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert set(export.answers["worker"]) == {"a/1", "2", "b/1", "ann@lab.org"}
+    assert "1 annotator id found in several files ('1')" in said
+
+
+def test_tasks_that_are_text_in_one_of_the_files_are_shared(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("task,worker,label\n1,ann,x\n2,ann,y\n")
+    (tmp_path / "b.csv").write_text("task,worker,label\n1,bob,x\n2,bob,y\nlast,bob,y\n")
+    export, said = read([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert export.answers["task"].tolist() == ["1", "2", "1", "2", "last"]
+    assert said == ""
+
+
+def test_columns_that_are_text_in_one_of_the_files_meet_where_they_are_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.csv").write_text("item,worker,label\n1,ann,0\n2,ann,\n")
+    (tmp_path / "b.csv").write_text("item,worker,label\n1,bob,0\nlast,bob,unsure\n")
+    with pytest.warns(DataWarning, match="unsure"):
+        found = adapters.to_answers(
+            [tmp_path / "a.csv", tmp_path / "b.csv"], task="item", missing="drop"
+        )
+    assert found.to_frame().to_numpy().tolist() == [
+        ["1", "ann", "0"], ["1", "bob", "0"], ["last", "bob", "unsure"],
+    ]  # fmt: skip
+
+
+def test_a_file_among_several_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path in paths:
+        path.write_text("item,worker,verdict\n1,ann,x\n1,bob,y\n")
+    said = r"any other of the 2 files\. If these .* columns=\{'task': 'item', 'label': 'verdict'\}"
+    with pytest.raises(DataError, match=said):
+        adapters.read_export(paths)
+    for path in paths:
+        path.write_text("item,who,said\n1,ann,x\n1,bob,y\n2,ann,y\n2,bob,x\n")
+    with pytest.raises(DataError, match=r"any other of the 2 files\..* name these: task=…, "):
+        adapters.read_export(paths)
+    paths[1].write_text("item,worker,verdict\n1,ann,x\n1,bob,y\n")
+    paths[0].write_text("task,worker,label\n1,cid,x\n")
+    with pytest.raises(
+        DataError,
+        match=r"b.csv is .* Rename its columns \('item' to 'task', 'verdict' to 'label'\)",
+    ):
+        adapters.read_export(paths)
+
+
 def test_e_mail_addresses_are_the_same_person_in_every_file(tmp_path: Path) -> None:
     records = label_studio()
     for record in records:

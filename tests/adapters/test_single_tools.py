@@ -158,6 +158,31 @@ def test_prodigy_without_a_session_is_named_after_its_file(tmp_path: Path) -> No
     assert set(export.answers["worker"]) == {"carol"}
 
 
+@pytest.mark.parametrize(
+    ("tool", "tasks"),
+    [("prodigy", "1 task has"), ("label studio", "1 task has"), ("flat", "2 tasks have")],
+)
+def test_answers_of_nobody_to_one_task_are_said_to_count_as_one_persons(
+    tmp_path: Path, tool: str, tasks: str
+) -> None:
+    if tool == "prodigy":
+        records = prodigy_binary()
+        for record in records:
+            del record["_annotator_id"]
+    elif tool == "label studio":
+        records = label_studio()
+        for annotation in records[0]["annotations"]:
+            annotation["completed_by"] = None
+            annotation.pop("ground_truth", None)
+    else:
+        records = label_studio_min()
+        for record in records:
+            record["annotator"] = None
+    name = "carol.jsonl" if tool == "prodigy" else "carol.json"
+    _, said = read(written(tmp_path, name, records))
+    assert f"count as those of one, 'carol', though {tasks} several of them" in said
+
+
 def test_mturk_assignments_that_are_marked_to_be_rejected_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(

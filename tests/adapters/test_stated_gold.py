@@ -203,12 +203,19 @@ def test_a_method_that_learns_from_no_labels_does_without(export: Path) -> None:
 def test_other_commands_take_it_as_well(export: Path, command: str) -> None:
     done = run(command, export)
     assert done.exit_code == 0
-    assert done.stderr.count("holds the true labels of 20 tasks") == 1
+    compared = command == "compare"
+    use = (
+        "which are what labels are compared with; no fit sees them"
+        if compared
+        else "which are used as"
+    )
+    assert done.stderr.count(f"holds the true labels of 20 tasks, {use}") == 1
 
 
 def test_the_report_compares_with_it(export: Path, tmp_path: Path) -> None:
     done = run("report", export, "-o", tmp_path / "r.html")
     assert done.exit_code == 0
+    assert "which are what labels are compared with; no fit sees them" in done.stderr
     assert "20 tasks with gold" in (tmp_path / "r.html").read_text()
 
 

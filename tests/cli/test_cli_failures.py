@@ -39,6 +39,12 @@ def test_a_method_that_fails_is_one_line_and_writes_nothing(folder: Path) -> Non
     assert sorted(path.name for path in folder.iterdir()) == ["answers.csv"]
 
 
+def test_a_column_that_is_named_for_two_parts(folder: Path) -> None:
+    said = failed(call("aggregate", "answers.csv", "--label", "worker"), 1)
+    assert "column 'worker' is named for worker and label." in said
+    assert "Name a column of its own for each: --worker COLUMN, --label COLUMN." in said
+
+
 def test_outputs_are_checked_before_the_work(folder: Path) -> None:
     said = failed(call("aggregate", "answers.csv", "-o", "labels.csv", "--proba", "no/p.csv"), 1)
     assert "no folder" in said

@@ -54,6 +54,16 @@ def test_gold_of_tasks_without_answers_is_a_warning(folder: Path) -> None:
     assert result.stderr.startswith("warning: --gold names 1 task without answers ('elsewhere')")
 
 
+def test_gold_of_no_task_says_what_tasks_are_called(folder: Path) -> None:
+    frame = answers()
+    frame["task"] = frame["task"].str[1:].str.zfill(3)
+    (folder / "answers.csv").write_text(csv(frame))
+    (folder / "gold.csv").write_text("task,label\n0,no\n1,yes\n")
+    result = call("aggregate", "answers.csv", "--gold", "gold.csv")
+    assert result.exit_code == 0
+    assert "No task with answers is among them: those are called '000', '001'," in result.stderr
+
+
 @pytest.mark.parametrize(
     ("gold", "said"),
     [

@@ -64,3 +64,10 @@ def test_sparse_features_are_refused_with_a_remedy(name, form) -> None:
     X = form(make_blobs(90, 6, centers=3, random_state=0)[0])
     with pytest.raises(FormError, match=r"sparse matrix.*toarray\(\)"):
         clone(MODELS[name]).fit(*[X] * (2 if name == "HUME" else 1))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_a_mask_hides_is_no_feature(name) -> None:
+    X = np.ma.masked_array(np.ones((90, 6)), np.eye(90, 6))
+    with pytest.raises(FormError, match="masked array with 6 masked entries"):
+        clone(MODELS[name]).fit(*[X] * (2 if name == "HUME" else 1))

@@ -9,7 +9,7 @@ from unnamed_sources import sources
 
 from deem_crowd import DEEM
 from deem_crowd.clustering import AgreementClusters, ClusteringAggregator, align_sources
-from deem_crowd.exceptions import DataError, DataWarning, ParameterError
+from deem_crowd.exceptions import DataError, DataWarning, FormError, ParameterError
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,13 @@ def test_missing_values_in_a_matrix_are_named() -> None:
     frame = pd.DataFrame({"task": [1, 1, 2], "worker": ["a", "b", "a"], "label": ["x", None, "y"]})
     with pytest.raises(DataError, match="label"):
         ClusteringAggregator(2).fit(frame)
+
+
+@pytest.mark.parametrize("read", [align_sources, ClusteringAggregator(2).fit])
+def test_what_a_mask_hides_is_no_answer(read) -> None:
+    private = np.ma.masked_array([[0, 1], [1, 0], [0, 1]], [[True, False]] + [[False, False]] * 2)
+    with pytest.raises(FormError, match=r"masked array with 1 masked entry.*filled\(-1\)"):
+        read(private)
 
 
 def test_sources_with_one_name_are_no_reference() -> None:

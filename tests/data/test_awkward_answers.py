@@ -29,6 +29,14 @@ def test_row_missing_column_names_missing_and_found() -> None:
         Answers.from_frame(FRAME.set_index("task"))
 
 
+@pytest.mark.parametrize("names", [{"task": "worker"}, {"label": "task"}, {"worker": "label"}])
+def test_one_column_is_not_read_as_two_parts(names: dict[str, str]) -> None:
+    other, column = *names, *names.values()
+    said = rf"column '{column}' is named for \w+ and \w+\. Name .* for each: .*{other}=…"
+    with pytest.raises(ParameterError, match=said):
+        Answers.from_frame(FRAME, **names)
+
+
 @pytest.mark.parametrize("column", ["task", "worker"])
 def test_row_nan_task_or_worker(column: str) -> None:
     frame = FRAME.astype(object)

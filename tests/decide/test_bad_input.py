@@ -104,6 +104,10 @@ MISTAKES = {
         lambda a: next_tasks(a, 3, features=pd.DataFrame({"x": 1.0}, index=TASKS.index[:5])),
         "features have no row for 55 of 60 tasks: .* Give them a row, or leave them out with exclude=",
     ),
+    "masked features": (
+        lambda a: next_tasks(a, 3, features=np.ma.masked_array(np.ones((60, 2)), np.eye(60, 2))),
+        r"features are a masked array with 2 masked entries",
+    ),
     "sparse features": (
         lambda a: next_tasks(a, 3, features=sparse.eye_array(60)),
         r"features are sparse: .*toarray\(\)",

@@ -49,6 +49,22 @@ def test_ids_of_several_types_leave_out_what_they_name(mixed: list[Any]) -> None
     assert set(next_tasks(ABC, 3 + len(fresh), unanswered=fresh)["task"]) == {"a", "b", "c", *fresh}
 
 
+@pytest.mark.parametrize(
+    "decide",
+    [
+        lambda table, known: reliable(table, 0.6, gold=known),
+        lambda table, known: suspect_labels(table, labels=known),
+    ],
+)
+def test_labels_by_ids_of_another_kind_are_told_so(decide: Callable[..., Any]) -> None:
+    table = posterior([1, 2, 3])
+    said = r"ids are of another kind, '1' \(str\) where .* 1 \(int\), and 2 ids would match"
+    with pytest.raises(DataError, match=said):
+        decide(table, {"1": "no", "2": "yes"})
+    with pytest.raises(DataError, match="1 task that the model does not know: '7'"):
+        decide(table, {"7": "no"})
+
+
 @pytest.mark.parametrize("name", ["exclude", "unanswered"])
 @pytest.mark.parametrize("strange", [["b"], {"b": 1}, ("b", [1])])
 def test_what_has_no_hash_is_no_id(name: str, strange: Any) -> None:

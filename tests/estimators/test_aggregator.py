@@ -98,7 +98,14 @@ def test_row_gold_that_cannot_be() -> None:
     with pytest.warns(DataWarning) as said:
         DEEMAggregator().fit(FRAME, {"nowhere": "cat"})
     about = [str(w.message) for w in said if "gold names" in str(w.message)]
-    assert about == ["gold names 1 task without answers here ('nowhere'): ignored."]
+    ignored = "gold names 1 task without answers here ('nowhere'): ignored."
+    called = ", ".join(map(repr, FRAME["task"].unique()[:5]))
+    assert about == [
+        f"{ignored} No task with answers is among them: those are called {called}, …. Write ids alike in both."
+    ]
+    with pytest.warns(DataWarning) as said:
+        DEEMAggregator().fit(FRAME, {"nowhere": "cat", "t1": GOLD["t1"]})
+    assert [str(w.message) for w in said if "gold names" in str(w.message)] == [ignored]
     numbered = FRAME.assign(task=FRAME["task"].str.removeprefix("t").astype(int))
     with pytest.raises(
         DataError, match=r"another kind, '1' \(str\) where the answers have 1 \(int\), and 1 id"

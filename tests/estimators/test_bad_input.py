@@ -360,6 +360,11 @@ def test_row_gold_of_the_wrong_length_or_form() -> None:
         DEEM().fit(matrix, gold=[0, 1])
     with pytest.raises(FormError, match=r"gold.*Series indexed by task"):
         DEEMAggregator().fit(SMALL, np.array(["x", "y"]))
+    hidden = np.ma.masked_array([1, 1, 0], [True, False, False])
+    with pytest.raises(
+        FormError, match=r"classes of gold are .* 1 masked entry.*gold.filled\(-1\)"
+    ):
+        DEEM().fit(matrix, gold=hidden)
 
 
 @pytest.mark.parametrize("error", [KeyError, ValueError])

@@ -55,6 +55,11 @@ def bad(x):
         "words": (["some text"] * 300, FormError, "Encode text, e.g. by TfidfVectorizer"),
         "objects": (x.to_numpy().astype(object), FormError, r"np.asarray\(features, dtype=float\)"),
         "kinds": (np.full((300, 2), "red"), FormError, "OneHotEncoder"),
+        "masked": (
+            np.ma.masked_array(x.to_numpy(), np.eye(300, x.shape[1])),
+            FormError,
+            rf"features are a masked array with {x.shape[1]} masked entries.* Fill them in",
+        ),
         "no column": (x[[]], FormError, "no column. Give at least one, or leave out features="),
     }
 
@@ -77,6 +82,7 @@ def bad(x):
         "words",
         "objects",
         "kinds",
+        "masked",
         "no column",
     ],
 )
@@ -88,6 +94,14 @@ def test_bad_features_leave_the_object_as_it_was(cancer, alone, name):
         alone.fit(frame, features=given)
     assert alone.__dict__.keys() == before.keys()
     assert all(alone.__dict__[key] is value for key, value in before.items())
+
+
+def test_ids_of_features_that_lost_their_zeros_are_said_to_be_those_of_features() -> None:
+    said = (
+        r"features name tasks as 1, 2, and the answers as '01', '02': .*'01' \(str\) and 1 \(int\)"
+    )
+    with pytest.raises(DataError, match=said):
+        rows.read(pd.DataFrame({"x": [0.0, 1.0]}, index=[1, 2]), pd.Index(["01", "02"]))
 
 
 def test_a_classifier_without_probabilities_is_refused(cancer):

@@ -123,6 +123,8 @@ class Collected:
         """Whether a file of this format is about one task, so that files share none."""
         self.workers_are_global = False
         """Whether a worker's id means the same person in every file (an e-mail address, a model's name)."""
+        self.unnamed: str | None = None
+        """What answers of which the file does not say who gave them are taken to be of."""
 
     def question(self, name: str) -> Question:
         """Return the question of that name; a new one has no answers."""
@@ -169,6 +171,25 @@ class Collected:
         into.workers.append(worker)
         into.labels.append(label)
         into.times.append(self.time)
+
+    def of_nobody(self, name: str) -> str:
+        """Return ``name``, the file's, as the annotator of an answer of which it does not say who gave it."""
+        self.unnamed = name
+        return name
+
+    def say_unnamed(self) -> None:
+        """Note tasks with several answers that name no annotator: of those of one annotator only one counts."""
+        again = 0
+        for question in self.questions.values():
+            pairs = zip(question.tasks, question.workers, strict=True)
+            times = Counter(str(task) for task, worker in pairs if worker == self.unnamed)
+            again = max(again, sum(n > 1 for n in times.values()))
+        if self.unnamed is not None and again:
+            self.notes.append(
+                f"answers that name no annotator count as those of one, {self.unnamed!r}, though "
+                f"{counted(again, 'task has', 'tasks have')} several of them, of which one counts: if several people "
+                "gave them, export who did"
+            )
 
     def skip(self, reason: str, n: int = 1) -> None:
         """Count what is no answer; ``reason`` is a plural: ``'rejected assignments'``."""

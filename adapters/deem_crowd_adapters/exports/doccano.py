@@ -96,7 +96,7 @@ def read_csv(content: Content, collected: Collected) -> None:
         if pd.isna(label):
             collected.skip("tasks without a label")
             continue
-        worker = row.get("username") or content.stem
+        worker = row.get("username") or collected.of_nobody(content.stem)
         parts: Any = label.split("#") if joined.iloc[number] else [label]
         if not all(parts):
             parts = [label]  # a name such as C#

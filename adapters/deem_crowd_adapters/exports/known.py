@@ -73,6 +73,7 @@ def read_one(content: Content, format: Format, options: dict[str, Any]) -> Colle
     mine = {name: value for name, value in options.items() if name in format.options}
     try:
         format.read(content, collected, **mine)
+        collected.say_unnamed()
     except DeemCrowdError:
         raise
     except (

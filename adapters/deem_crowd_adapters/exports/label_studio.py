@@ -87,7 +87,7 @@ def _add(
     if not results:
         collected.skip("empty annotations")
         return
-    worker = _annotator(annotation.get("completed_by"), content)
+    worker = _annotator(annotation.get("completed_by"), content, collected)
     regions = {
         result.get("id")
         for result in results
@@ -123,11 +123,10 @@ def _add(
             collected.hint = _REGIONS
 
 
-def _annotator(value: Any, content: Content) -> Hashable:
+def _annotator(value: Any, content: Content, collected: Collected) -> Hashable:
     if isinstance(value, dict):
-        named: Any = value.get("email") or value.get("username") or value.get("id")
-        return content.stem if named is None else named
-    return content.stem if value is None else value
+        value = value.get("email") or value.get("username") or value.get("id")
+    return collected.of_nobody(content.stem) if value is None else value
 
 
 def _shown(data: Any) -> str:
@@ -153,7 +152,7 @@ def read_flat(content: Content, collected: Collected) -> None:
         collected.content[task] = _shown(data)
         worker = record.get("annotator")
         if worker is None:
-            worker = content.stem
+            worker = collected.of_nobody(content.stem)
         collected.time = record.get("updated_at") or record.get("created_at")
         for name in names:
             collected.add(name, task, worker, _answer(record.get(name)))

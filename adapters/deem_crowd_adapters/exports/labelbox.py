@@ -42,7 +42,7 @@ def read_v1(content: Content, collected: Collected) -> None:
         if label in (None, "", {}):
             collected.skip("data rows without a label")
             continue
-        worker = row.get("Created By") or content.stem
+        worker = row.get("Created By") or collected.of_nobody(content.stem)
         collected.time = row.get("Updated At") or row.get("Created At")
         gold = row.get("Is Benchmark") in (1, True, "1", "true")
         if isinstance(label, str):  # an old text label
@@ -109,7 +109,7 @@ def _label(label: dict[str, Any], task: Hashable, collected: Collected, place: S
     given = place.listed(annotations.get("classifications"), "'classifications'")
     if not given and not annotations.get("objects"):
         collected.skip("labels without an answer")
-    worker = details.get("created_by") or place.content.stem
+    worker = details.get("created_by") or collected.of_nobody(place.content.stem)
     collected.time = details.get("updated_at") or details.get("created_at")
     gold = bool(details.get("is_benchmark_reference"))
     _classifications(given, "", (task, worker, gold), collected, place)

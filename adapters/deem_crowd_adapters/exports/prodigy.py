@@ -65,7 +65,8 @@ def read(content: Content, collected: Collected) -> None:
     """Add the answers: the option that was accepted, or accept and reject where there are no options."""
     labels = {_label(record) for record in content.value if "options" not in record}
     for number, record in enumerate(content.value):
-        worker = record.get("_annotator_id") or record.get("_session_id") or content.stem
+        worker = record.get("_annotator_id") or record.get("_session_id")
+        worker = worker or collected.of_nobody(content.stem)
         answer = record.get("answer")
         collected.time = record.get("_timestamp")
         if answer == "ignore":

@@ -262,14 +262,13 @@ def _export(
     pieces: list[Collected] = []
     taken: set[str] = set()
     flat = workbook.by_file(_flat(contents), tool)
-    for content in flat:
-        format = _format_of(content, tool, len(flat))
+    found = [_format_of(content, tool, len(flat)) for content in flat]
+    if found == [None]:
+        return None
+    for content, format in zip(flat, found, strict=True):
         if format is None:
-            if not pieces and len(flat) == 1:
-                return None
             raise DataError(
-                f"{content.name} is of no format that is known ({_looks(content)}), beside files that are. "
-                "Leave it out."
+                f"{content.name} is of no format that is known ({_looks(content)}), {_beside(content, found)}"
             )
         if format.name == "files" and all(map(long_files.is_gold, flat)):
             # All hold answers, of experts for example: known labels need answers beside them.
@@ -289,6 +288,22 @@ def _export(
     answers, gold = frame_of(chosen, whole.file, multiple == "lists"), gold_of(chosen, whole.file)
     tasks = tasks_of(whole, answers, chosen if whole.tool.startswith(_STATES_GOLD) else None)
     return Export(answers, gold, whole.tool, dict(whole.left_out), tasks)
+
+
+def _beside(content: Content, found: Sequence[known.Format | None]) -> str:
+    """Say what to do about a file of no known format among several, of which ``found`` are the formats."""
+    alike = synonyms(content.keys, COLUMNS).items()
+    if not any(found):
+        columns = {part: name for name, part in alike if name != part}
+        remedy = (
+            f"If these are meant, pass columns={columns!r}."
+            if len(alike) == len(COLUMNS)
+            else "If they have columns of tasks, workers and labels, name these: task=…, worker=…, label=…."
+        )
+        return f"and neither is any other of the {len(found)} files. {remedy}"
+    renamed = ", ".join(f"{name!r} to {part!r}" for name, part in alike if name != part)
+    remedy = f"Rename its columns ({renamed}), or leave it out." if renamed else "Leave it out."
+    return f"beside files that are. {remedy}"
 
 
 def _looks(content: Content) -> str:

@@ -72,6 +72,21 @@ def shared_values(
     return [sorted(members, key=place) for _, members in groups], partial
 
 
+def respelt(values: dict[Hashable, set[str]], groups: list[list[Hashable]]) -> list[Hashable]:
+    """Return columns of no group that share half of a group's values or more but for case and spaces."""
+
+    def plain(columns: list[Hashable]) -> set[str]:
+        return {value.strip().casefold() for column in columns for value in values[column]}
+
+    grouped = {column for group in groups for column in group}
+    alike = []
+    for column in [c for c in values if c not in grouped]:
+        mine = plain([column])
+        if any(len(mine & held) >= 0.5 * len(mine | held) for held in map(plain, groups)):
+            alike.append(column)
+    return alike
+
+
 def _grouped(
     values: dict[Hashable, set[str]], found: list[tuple[set[str], list[Hashable]]]
 ) -> list[tuple[set[str], list[Hashable]]]:

@@ -89,6 +89,7 @@ def join(pieces: Sequence[Collected]) -> Collected:
             f"the files are of different kinds: {first_few(titles)} ({first_few(piece.file for piece in pieces)}). "
             "Read each kind by itself and join the frames."
         )
+    _write_alike(pieces)
     joined = Collected(titles[0], f"{len(pieces)} files ({first_few(names, 3)})")
     tasks = _task_names(pieces, names, joined)
     workers = _worker_names(pieces, names, tasks, joined)
@@ -116,6 +117,34 @@ def join(pieces: Sequence[Collected]) -> Collected:
             for task, label in question.gold.items():
                 into.know(tasks[i].get(task, task), label, question.gold_times[task])
     return joined
+
+
+def _write_alike(pieces: Sequence[Collected]) -> None:
+    """Make numbers text where another file has them as text: one other entry makes a column of a CSV so."""
+    questions = [question for piece in pieces for question in piece.questions.values()]
+    tasks = {task for piece in pieces for task in _all_tasks(piece) if isinstance(task, str)}
+    people = {who for each in questions for who in each.workers if isinstance(who, str)}
+    people |= {who for each in questions for _, who, _ in each.several if isinstance(who, str)}
+
+    def task(one: Hashable) -> Hashable:
+        return str(one) if type(one) is int and str(one) in tasks else one
+
+    def worker(one: Hashable) -> Hashable:
+        return str(one) if type(one) is int and str(one) in people else one
+
+    for piece in pieces:
+        piece.content = {task(one): text for one, text in piece.content.items()}
+        piece.tasks = dict.fromkeys(map(task, piece.tasks))
+    for each in questions:
+        each.tasks = [*map(task, each.tasks)]
+        each.workers = [*map(worker, each.workers)]
+        each.several = [(task(one), worker(who), labels) for one, who, labels in each.several]
+        each.seen, each.differing = (
+            dict.fromkeys(map(task, of)) for of in (each.seen, each.differing)
+        )
+        each.gold, each.gold_times = (
+            {task(one): value for one, value in of.items()} for of in (each.gold, each.gold_times)
+        )
 
 
 def _all_tasks(piece: Collected) -> set[Hashable]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from deem_crowd.data.frames import synonyms
+from deem_crowd.data.frames import COLUMNS, synonyms
 from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
 from deem_crowd_adapters.exports import forms
 from deem_crowd_adapters.exports.collected import Collected
@@ -23,6 +23,7 @@ from deem_crowd_adapters.exports.same_values import (
     as_given,
     holds_scalars,
     is_categorical,
+    respelt,
     shared_values,
     stem,
     values_of,
@@ -64,10 +65,33 @@ class Plan:
     """Columns that hold the same values and were left out for their names."""
     partial: list[Hashable] = field(default_factory=list)
     """Columns that were left out because they hold some of the values only."""
+    respelt: list[Hashable] = field(default_factory=list)
+    """Columns that were left out because they hold the values in another spelling."""
+    strange: list[Hashable] = field(default_factory=list)
+    """Columns that were left out because they hold other values, though they are called like sources."""
     silent: list[Hashable] = field(default_factory=list)
     """Columns beside labelling functions that were left out because they hold −1 alone."""
     abstains: bool = False
     """Whether the columns are labelling functions of one class each, whose other value, −1, is no class."""
+
+
+def long_names(frame: pd.DataFrame) -> dict[str, str]:
+    """Return which columns of a table look like task, worker and label under other names; empty unless all three do."""
+    names = {part: part for part in COLUMNS if part in frame.columns}
+    missing = [part for part in COLUMNS if part not in names]
+    other = {part: name for name, part in synonyms(list(frame.columns), missing).items()}
+    return (
+        {**names, **other}
+        if len({**names, **other}) == len(COLUMNS) and "worker" in {**names, **other}
+        else {}
+    )
+
+
+def name_workers(frames: Iterable[pd.DataFrame]) -> bool:
+    """Tell whether a table says whose each answer is, under another name than ``worker``: it is no one person's."""
+    return any(
+        (names := long_names(frame)) and frame[names["worker"]].nunique() > 1 for frame in frames
+    )
 
 
 def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
@@ -105,6 +129,16 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     if not groups:
         return None
     made = Plan(chosen, partial=[c for c in partial if not NO_PERSON.search(str(c))], silent=silent)
+    made.respelt = [
+        c for c in respelt(values, groups) if c not in partial and not NO_PERSON.search(str(c))
+    ]
+    stems = {stem(c) for group in groups for c in group} - {""}
+    read_or_said = {*partial, *made.respelt, *(c for group in groups for c in group)}
+    made.strange = [
+        c
+        for c in values
+        if stem(c) in stems and c not in read_or_said and not NO_PERSON.search(str(c))
+    ]
     made.abstains = all(
         c in one_sided or not values[c] & ABSTAINS for group in groups for c in group
     )
@@ -334,6 +368,15 @@ def _say(made: Plan, name: str, collected: Collected, named: bool) -> None:
         collected.notes.append(
             f"left out, since they hold some of the labels only: {first_few(made.partial)}; if they are sources, name "
             "all sources: workers=[…] (in the shell: --adapter wide --adapter-set workers=…,…)"
+        )
+    if made.respelt:
+        collected.notes.append(
+            f"left out, since they spell the labels in another way, by case or spaces: {first_few(made.respelt)}; if "
+            "they are sources, write labels alike"
+        )
+    if made.strange:
+        collected.notes.append(
+            f"left out, since they hold other values, though they are called like sources: {first_few(made.strange)}"
         )
     if made.silent:
         collected.notes.append(f"left out, since they hold -1 alone: {first_few(made.silent)}")

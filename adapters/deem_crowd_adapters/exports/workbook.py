@@ -93,7 +93,7 @@ def read(
         _say_left_out(sheets, long, collected)
         for name, frame in long.items():
             _add_long(frame, names, content, name, collected)
-    elif len(alike) > 1:
+    elif len(alike) > 1 and not wide.name_workers(alike.values()):
         _say_left_out(sheets, alike, collected)
         _add_by_sheet(sheets, alike, task, label, content, collected)
     else:
@@ -132,7 +132,7 @@ def by_file(contents: Sequence[Content], tool: str | None = None) -> Sequence[Co
     names = several.short_names([content.name for content in contents])
     files = _Files(zip(names, frames, strict=True))
     alike = _alike(files)
-    if len(alike) < 2 or not _id_columns(alike):
+    if len(alike) < 2 or not _id_columns(alike) or wide.name_workers(alike.values()):
         return contents
     return [Content(f"{len(names)} files ({first_few(names, 3)})", "sheets", files)]
 
@@ -346,7 +346,7 @@ def _add_wide(
         for name, frame in sheets.items()
         if (named <= set(frame.columns) if named else wide.plan(frame, task))
     ]
-    if len(fitting) == 1 and (named or not _long_names(sheets[fitting[0]])):
+    if len(fitting) == 1 and (named or not wide.long_names(sheets[fitting[0]])):
         _say_left_out(sheets, {fitting[0]: sheets[fitting[0]]}, collected)
         name = f"{content.name}, sheet {fitting[0]!r}"
         wide.read_table(sheets[fitting[0]], name, collected, task, workers)
@@ -356,7 +356,7 @@ def _add_wide(
         for name, frame in list(sheets.items())[:6]
     )
     for frame in sheets.values():
-        names = _long_names(frame)
+        names = wide.long_names(frame)
         if names:
             options = ", ".join(f"{part}={name!r}" for part, name in names.items())
             raise DataError(
@@ -372,18 +372,6 @@ def _add_wide(
         f"{content.name} is a workbook in which no sheet is clearly one of answers: "
         f"{shown or 'all sheets are empty'}. A long sheet has columns task, worker, label; a wide one a column for "
         f"each annotator; or each annotator has a sheet with the same columns. If it is there, {many}."
-    )
-
-
-def _long_names(frame: pd.DataFrame) -> dict[str, str]:
-    """Return which columns of a sheet look like task, worker and label under other names; empty unless all three do."""
-    names = {part: part for part in COLUMNS if part in frame.columns}
-    missing = [part for part in COLUMNS if part not in names]
-    other = {part: name for name, part in synonyms(list(frame.columns), missing).items()}
-    return (
-        {**names, **other}
-        if len({**names, **other}) == len(COLUMNS) and "worker" in {**names, **other}
-        else {}
     )
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from scipy import sparse
 
+from deem_crowd.data.masks import refuse_masked
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -35,6 +36,7 @@ def features(X: Any, name: str = "X", n_features: int | None = None) -> npt.NDAr
     """
     if sparse.issparse(X):
         raise FormError(f"{name} is a sparse matrix; needed is a dense one: pass {name}.toarray().")
+    refuse_masked(X, f"features {name}", f"Fill them in: {name}.filled(…).")
     try:
         array = np.asarray(X, dtype=np.float32)
     except (TypeError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import deem_crowd_adapters as adapters
 import pandas as pd
 import pytest
 from by_hand import read, rows
@@ -115,6 +116,34 @@ def test_each_annotator_may_have_a_file(tmp_path, kind) -> None:
     assert export.gold.to_dict() == {1: "x", 2: "y", 3: "y"}
     assert "a table for each annotator" in said
     assert "files left out: 'gold'" in said
+
+
+@pytest.mark.parametrize("files", [True, False])
+def test_tables_that_name_the_annotator_of_each_row_are_no_annotators(tmp_path, files) -> None:
+    """Each pass over the items has a table, in which every item was labelled once, by one of three people."""
+    passes = {
+        f"pass{p}": pd.DataFrame(
+            {
+                "item_id": range(100, 112),
+                "annotator": [f"ann{(t + p) % 3}" for t in range(12)],
+                "label": [("x", "y")[(t + (t == p)) % 2] for t in range(12)],
+            }
+        )
+        for p in range(2)
+    }
+    if files:
+        for name, frame in passes.items():
+            frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        where = tmp_path
+    else:
+        where = tmp_path / "passes.xlsx"
+        with pd.ExcelWriter(where) as writer:
+            for name, frame in passes.items():
+                frame.to_excel(writer, sheet_name=name, index=False)
+    with pytest.raises(DataError, match="If these are meant.*item_id.*annotator"):
+        read(where)
+    named = adapters.to_answers(where, task="item_id", worker="annotator", label="label")
+    assert sorted(named.workers) == ["ann0", "ann1", "ann2"]
 
 
 def test_tables_that_share_no_tasks_are_no_files_of_annotators(tmp_path) -> None:
