@@ -173,7 +173,7 @@ class _Losses:
         sums[:, -1] = values.sum(axis=0, dtype=np.float64)
         return sums
 
-    def _expected(self, at: Float64) -> tuple[FloatArray, FloatArray]:
+    def _expected(self, at: Float64) -> tuple[FloatArray, Float64]:
         """Return w_n p_nk, shape (N, F, K), and the losses less their penalties, shape (F,)."""
         f, _, k = at.shape
         weight = at[:, :-1].transpose(1, 0, 2).reshape(-1, f * k).astype(np.float32)
@@ -189,15 +189,20 @@ class _Losses:
 
     def __call__(self, at: Float64) -> tuple[Float64, Float64]:
         """Return losses, shape (F,), and slopes, shape (F, r + 1, K)."""
-        expected, loss = self._expected(at)
+        return self._with_penalty(at, *self._expected(at))
+
+    def _with_penalty(
+        self, at: Float64, expected: FloatArray, loss: Float64
+    ) -> tuple[Float64, Float64]:
         slope = self._summed(expected) - self._taught
         weight = at[:, :-1]
         slope[:, :-1] += self._ridge * weight
         return loss + 0.5 * self._ridge * np.einsum("fpk,fpk->f", weight, weight), slope
 
-    def curvature(self, at: Float64) -> Float64:
-        """Return the diagonals of the Hessians, shape (F, r + 1, K)."""
-        spread = self._expected(at)[0]
+    def with_curvature(self, at: Float64) -> tuple[Float64, Float64, Float64]:
+        """Return losses, slopes, and the diagonals of the Hessians, shape (F, r + 1, K)."""
+        spread, loss = self._expected(at)
+        loss, slope = self._with_penalty(at, spread, loss)
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(self._share > 0, 1 / self._share, 0.0)[:, :, None] * spread
         spread *= 1 - p
@@ -206,7 +211,7 @@ class _Losses:
         diagonal = np.empty(at.shape)
         diagonal[:, :-1] = squares.reshape(-1, f, k).transpose(1, 0, 2) + self._ridge
         diagonal[:, -1] = np.maximum(spread.sum(axis=0), _LEAST_CURVATURE)
-        return diagonal
+        return loss, slope, diagonal
 
 
 class _Memory:
@@ -264,8 +269,8 @@ def fit(
 
 
 def _descended(losses: _Losses, at: Float64) -> Float64:
-    loss, slope = losses(at)
-    memory = _Memory(losses.curvature(at))
+    loss, slope, curvature = losses.with_curvature(at)
+    memory = _Memory(curvature)
     moving = _steep(slope)
     for _ in range(MOST_STEPS):
         if not moving.any():

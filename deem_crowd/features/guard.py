@@ -79,6 +79,7 @@ def held_out(
     seed: Sequence[int],
     progress: Progress,
     settled: bool = False,
+    before: HeldOut | None = None,
 ) -> HeldOut:
     """Learn labels and classifier without each part of the tasks in turn, and ask about that part.
 
@@ -97,9 +98,12 @@ def held_out(
         Goes on by a step for each part.
     settled : bool
         Whether the settings that ``learner`` has chosen hold from the first training on.
+    before : HeldOut, optional
+        What is told of another learner, with the same answers, problem and seed.
     """
     asking = learner.again() if settled else learner.anew()
-    found = _held_out(answers, problem, asking, seed, progress)
+    without = None if before is None else before.without
+    found = _held_out(answers, problem, asking, seed, progress, without)
     assert found is not None
     return found
 
@@ -128,7 +132,7 @@ def steadied(
     steady, end = held.learner.steady(), progress.done + PARTS
     other = None
     if steady is not None:
-        other = _held_out(answers, problem, steady, seed, progress, held)
+        other = _held_out(answers, problem, steady, seed, progress, held.without, held)
     if progress.done < end:
         progress.update(end)
     return None if other is None or not clear(other.gain - held.gain, _STEADY) else other
@@ -140,9 +144,13 @@ def _held_out(
     learner: Learner,
     seed: Sequence[int],
     progress: Progress,
+    known: FloatArray | None = None,
     rival: HeldOut | None = None,
 ) -> HeldOut | None:
-    """Return the same; None where answers to the first part are clearly less likely than with the ``rival``."""
+    """Return the same; None where answers to the first part are clearly less likely than with the ``rival``.
+
+    ``known`` is :attr:`HeldOut.without`, where another learner was asked before.
+    """
     asked = _asked(answers, seed)
     whole = len(asked) <= MOST_TASKS
     asked = asked[:MOST_TASKS]
@@ -152,7 +160,7 @@ def _held_out(
     gain, without = np.empty((2, len(asked)))
     for number, (train, test, held, told) in enumerate(_divided(answers, problem, asked)):
         here = place[held]
-        without[here] = _without(train, test) if rival is None else rival.without[here]
+        without[here] = _without(train, test) if known is None else known[here]
         fit, predictor = _together(train, learner.again() if number else learner)
         gain[here] = _with_features(fit, predictor, test) - without[here]
         if log_q is not None and len(told):
@@ -239,7 +247,7 @@ def _together(train: Problem, learner: Learner) -> tuple[Joint, Predictor]:
     """Return labels that were learned with a classifier, and the classifier."""
     x, place, weights = train.rows.x, train.rows.place, train.taught()
     log_q = learners.levelled(learner, x, train.votes()[place], weights, train.fold)
-    fit = joint.fit(train, learner, log_q, _ROUNDS)
+    fit = joint.fit(train, learner, log_q, _ROUNDS, followed=False)
     return fit, learner.fit(x, fit.posterior[place], weights)
 
 
@@ -256,7 +264,7 @@ def _with_features(fit: Joint, predictor: Predictor, test: Problem) -> FloatArra
 
 def _without(train: Problem, test: Problem) -> FloatArray:
     """Return the same by the better of two models that ignore features."""
-    fit = joint.fit(train, None, None, _ROUNDS)
+    fit = joint.fit(train, None, None, _ROUNDS, followed=False)
     likelihoods = [_log_likelihood(test.design, fit.tables, torch.from_numpy(np.log(fit.prior)))]
     ones = torch.ones(
         (train.design.n_tasks, 1), dtype=train.design.dtype, device=train.design.device

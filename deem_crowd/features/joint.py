@@ -117,7 +117,7 @@ class Joint:
     correlation : float
         ρ of the answers to a task given its label.
     history : list of float
-        Log-likelihood of a task's answers at each pass, in nats.
+        Log-likelihood of a task's answers at each pass, in nats; empty where it was not followed.
     log_q : float64, shape (M, K), or None
         What the classifier says of the rows, out of fold, and
     scaling : Scaling
@@ -137,7 +137,11 @@ class Joint:
 
 
 def fit(
-    problem: Problem, learner: Learner | None, log_q: FloatArray | None, rounds: int = ROUNDS
+    problem: Problem,
+    learner: Learner | None,
+    log_q: FloatArray | None,
+    rounds: int = ROUNDS,
+    followed: bool = True,
 ) -> Joint:
     """Fit tables and classifier.
 
@@ -150,16 +154,18 @@ def fit(
         What the learner says of the rows after training on the votes, out of fold.
     rounds : int
         The classifier is trained anew at most so often.
+    followed : bool
+        Whether the likelihood of each pass is taken down.
     """
     design, rows = problem.design, problem.rows
     k = design.n_classes
     first = None if learner is None or log_q is None else _coin(problem, log_q)
     if first is None or log_q is None:
         states = torch.from_numpy(problem.votes()).to(design.device, design.dtype)
-        em_ = _EM(problem, Scaling.none(k, 0.0), 0.0)
+        em_ = _EM(problem, Scaling.none(k, 0.0), 0.0, followed)
     else:
         states = _with_one_accuracy(problem, log_q, first)
-        em_ = _EM(problem, first.scaling, first.correlation)
+        em_ = _EM(problem, first.scaling, first.correlation, followed)
     weights, before = problem.taught(), None
     for number in range(rounds):
         states = em_.passes(states, log_q, first=number == 0)
@@ -234,9 +240,11 @@ def sample(problem: Problem) -> slice:
 class _EM:
     """The passes between tables and posterior, the classifier's word given."""
 
-    def __init__(self, problem: Problem, scaling: Scaling, correlation: float) -> None:
+    def __init__(
+        self, problem: Problem, scaling: Scaling, correlation: float, followed: bool
+    ) -> None:
         self.problem, self.design, self.scaling = problem, problem.design, scaling
-        self.correlation, self.history = correlation, list[float]()
+        self.correlation, self.history, self._followed = correlation, list[float](), followed
         self.tables = torch.zeros(())
         self._clamp, self._sample = Clamp(problem.design, problem.gold), sample(problem)
         self._weights = problem.taught()
@@ -258,7 +266,7 @@ class _EM:
         answers = design.votes.double().sum(1, keepdim=True).clamp_min(1)
         power = (1 / design_effect(answers, self.correlation)).to(design.dtype)
         if not first:  # the word of a new classifier counts before tables and scaling follow it
-            states = self._expected(self._word(states, log_q), power)[0]
+            states = self._expected(self._word(states, log_q), power, followed=False)
         for number in range(self._passes if first else self._later_passes):
             counts = design.expected_counts(states).cpu()
             learned = number in _STRENGTH_LEARNED_AT or (number == 0 and not first)
@@ -271,23 +279,25 @@ class _EM:
             self._learn_regions(states, learned)
             self._rescale(states, log_q)
             self._log_prior = self._word(states, log_q)
-            moved, likelihood = self._expected(self._log_prior, power)
-            self.history.append(likelihood)
+            moved = self._expected(self._log_prior, power, self._followed)
             change = float((moved - states).abs().amax(1).mean())
             states = moved
             if change < self._rested:
                 break
         return states
 
-    def _expected(self, log_prior: torch.Tensor, power: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """Return the posterior, shape (N, K), and the log-likelihood of a task's answers."""
+    def _expected(
+        self, log_prior: torch.Tensor, power: torch.Tensor, followed: bool
+    ) -> torch.Tensor:
+        """Return the posterior, shape (N, K); take down the log-likelihood of a task's answers where it is followed."""
         regional = self.problem.regional
         design = self.design if regional is None else regional
         tables = self.tables if self.regional is None else self.regional
         evidence = design.logits(tables.to(design.device))
-        likelihood = float(self.design.total(torch.logsumexp(evidence + log_prior, 1)))
-        posterior = torch.softmax(self._clamp(evidence * power + log_prior), 1)
-        return posterior, likelihood / max(self.design.n_tasks, 1)
+        if followed:
+            likelihood = float(self.design.total(torch.logsumexp(evidence + log_prior, 1)))
+            self.history.append(likelihood / max(self.design.n_tasks, 1))
+        return torch.softmax(self._clamp(evidence * power + log_prior), 1)
 
     def _learn_regions(self, states: torch.Tensor, learned: bool) -> None:
         """Draw the tables of each region around the worker's own, as those are drawn around the worker's accuracy."""

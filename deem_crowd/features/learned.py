@@ -224,10 +224,11 @@ def _chosen(
         posterior = beside.once(problem, learner, alone, prior)
         return _finished(problem, learner, PRODUCT, f"{who}; {predicted}", posterior, None)
     draw = [seed, guard.PARTS]
-    asked = [guard.held_out(answers, problem, one, draw, progress) for one in candidates]
-    held = asked[-1]
-    if len(asked) > 1 and not guard.clear(held.gain - asked[0].gain):
-        held, learner = asked[0], candidates[0]
+    first = held = guard.held_out(answers, problem, candidates[0], draw, progress)
+    if len(candidates) > 1:
+        held = guard.held_out(answers, problem, learner, draw, progress, before=first)
+    if held is not first and not guard.clear(held.gain - first.gain):
+        held, learner = first, candidates[0]
         log_q = learners.settled(learner, *on_votes)
         n_fits = _number_of_fits(learner, len(rows.place))
         progress.expect((guard.PARTS + 1) * n_fits + asking)

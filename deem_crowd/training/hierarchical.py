@@ -38,8 +38,9 @@ _SMALLEST = 1e-6
 _CELLS = 2**17
 """Workers × classes × variances that are looked at together."""
 _OFFSET_VARIANCES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
-_BETA_PRIOR = (2.0, 0.8)
-"""Right and wrong pseudo-answers of a worker before anything is learned."""
+_VARIANCES = torch.tensor(_OFFSET_VARIANCES[1:], dtype=torch.float64)
+_BETA_PRIOR = torch.tensor((2.0, 0.8), dtype=torch.float64)
+"""Right and wrong pseudo-answers of a worker before anything is learned. Not to be changed."""
 
 
 class Centre(Protocol):
@@ -70,9 +71,7 @@ class AccuracyCentre:
     n (1 + s) / (n + s), the effective number of draws from a Dirichlet-multinomial.
     """
 
-    beta: torch.Tensor = field(
-        default_factory=lambda: torch.tensor(_BETA_PRIOR, dtype=torch.float64)
-    )
+    beta: torch.Tensor = field(default_factory=_BETA_PRIOR.clone)
     _gain: float = 0.0
     _accuracies: tuple[torch.Tensor, torch.Tensor] | None = None
     """Right and wrong answers, shape (2, D), and θ at the last update; their evidence is asked for at the end alone."""
@@ -83,21 +82,22 @@ class AccuracyCentre:
         eye = torch.eye(counts.shape[1], dtype=torch.bool)
         cells = counts.permute(1, 2, 0).contiguous()  # loops over workers are the long ones
         answers = cells.sum(0)
-        share = (1 + strength) / (answers + strength)
+        share = (answers + strength).reciprocal_().mul_(1 + strength)
         right = share * torch.diagonal(cells).T
         answers = share * answers
         totals = torch.stack([right.sum(0), (answers - right).sum(0)])
         if not self._first:
-            base = torch.tensor(_BETA_PRIOR, dtype=torch.float64)[:, None]
             pairs = totals.T[:, :, None]
-            self.beta = learned_pseudo_answers(pairs, self.beta[:, None], base).ravel()
+            self.beta = learned_pseudo_answers(
+                pairs, self.beta[:, None], _BETA_PRIOR[:, None]
+            ).ravel()
         self._first = False
         theta = (self.beta[0] + totals[0]) / (self.beta.sum() + totals.sum(0))
         theta = theta.clamp(1e-4, 1 - 1e-4)
         accuracy, offset_gain = _with_class_offsets(theta, right, answers)
         errors, error_gain = shared_errors((cells * share).sum(2))
         self._gain, self._accuracies = offset_gain + error_gain, (totals, theta)
-        wrong = (1 - accuracy) * errors[:, :, None]
+        wrong = accuracy.neg().add_(1) * errors[:, :, None]
         tables = torch.where(eye[:, :, None], accuracy, wrong).clamp_min_(_SMALLEST)
         return tables.permute(2, 0, 1).contiguous()
 
@@ -135,7 +135,7 @@ def _with_class_offsets(
     expected = answers * p
     seen, squared = expected.sum(1), (expected * p).sum(1)
     at_once = max(1, _CELLS // max(answers.numel(), 1))
-    for variance in torch.tensor(_OFFSET_VARIANCES[1:], dtype=torch.float64).split(at_once):
+    for variance in _VARIANCES.split(at_once):
         likelihoods, spread, p = _offsets(
             logit, answers, missed, total, seen, squared, variance[:, None]
         )
@@ -161,10 +161,11 @@ def _offsets(
     (V, 1). Three Newton steps.
     """
     offset = torch.zeros((len(variance), len(total)), dtype=torch.float64)
+    precision = variance.reciprocal()
     for step in range(3):
-        slope = total - seen - offset / variance
-        curvature = seen - squared + 1 / variance
-        offset = offset + (slope / curvature).clamp(-1, 1)
+        slope = (total - seen).sub(offset / variance)
+        curvature = (seen - squared).add(precision)
+        offset = slope.div_(curvature).clamp_(-1, 1).add_(offset)
         odds = logit + offset[:, :, None]
         p = torch.sigmoid(odds)
         if step < 2:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from deem_crowd.data.answers import Answers
 from deem_crowd.features import guard, joint, partitions
 from deem_crowd.features.learners import LogisticLearner, settled
+from deem_crowd.features.neighbours import NeighbourLearner
 from deem_crowd.features.rows import read
 from deem_crowd.model.design import make_design
 from deem_crowd.runtime.progress import Progress
@@ -85,6 +86,19 @@ def test_gains_are_in_the_order_of_the_tasks():
     again = guard.held_out(answers, problem, first.learner, [1], QUIET, settled=True)
     assert not np.array_equal(first.gain, again.gain)
     assert np.corrcoef(first.gain, again.gain)[0, 1] > 0.8
+
+
+def test_a_second_learner_is_asked_beside_what_the_first_was_told_without_features(monkeypatch):
+    answers, problem, _ = drawn()
+    first = guard.held_out(answers, problem, LogisticLearner(), [0], QUIET)
+    alone = guard.held_out(answers, problem, NeighbourLearner(), [0], QUIET)
+    fitted = guard._without
+    calls = []
+    monkeypatch.setattr(guard, "_without", lambda *parts: calls.append(0) or fitted(*parts))
+    second = guard.held_out(answers, problem, NeighbourLearner(), [0], QUIET, before=first)
+    assert not calls
+    np.testing.assert_array_equal(second.gain, alone.gain)
+    np.testing.assert_array_equal(second.without, alone.without)
 
 
 def test_of_many_tasks_some_are_not_asked(monkeypatch):
