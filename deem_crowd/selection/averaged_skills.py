@@ -11,7 +11,8 @@ of this one,
     p_ni(x | k) ∝ ∫ p(x | θ_ik) Beta(θ_i) Π_{m≠n} [q_mi p(x_mi | θ_i1) + (1 − q_mi) p(x_mi | θ_i0)] dθ_i.
 
 m, s and π are climbed to between the passes: where messages are at rest the derivative of Bethe's approximation of the
-log evidence is that of the terms in which they stand. That approximation then compares the readings with each other,
+log evidence is that of the terms in which they stand. π begins at one half and takes steps of EM, which are short where
+the answers leave it in doubt; passes end without waiting for it, so that it stays near one half there. That approximation then compares the readings with each other,
 and with the bounds of tables (:mod:`deem_crowd.selection.select`).
 """
 
@@ -88,13 +89,13 @@ def find(answers: Answers, design: DesignMatrix) -> tuple[str, Member] | None:
     if n_answers * of_worker > WORK:
         return None
     readings = [
-        (name, _Messages(answers, design, apart).settled())
+        (name, Messages(answers, design, apart).settled())
         for name, apart in ((rows.OWN, False), (rows.OWN_BY_CLASS, True))
     ]
     return max(readings, key=lambda one: one[1].bound)
 
 
-class _Messages:
+class Messages:
     """The answers of N tasks by D workers, in the order of the workers, and the messages along each of the R answers.
 
     The G nodes of the integral are pairs of skills (θ_i0, θ_i1) in the middle of cells of equal width.
@@ -141,19 +142,22 @@ class _Messages:
             return -np.inf
         return float(np.log((said @ self.masses(place)).clip(1e-300)).sum())
 
-    def settled(self) -> Member:
-        """Pass messages until they settle, and return the reading: tables of mean skills, and their evidence."""
+    def settled(self, learned: bool = True) -> Member:
+        """Pass messages until they settle, and return the reading: tables of mean skills, and their evidence.
+
+        The prior is climbed to on the way if it is to be ``learned``.
+        """
         mean_zero, mean_one = expit(self.prior.place[0]), expit(self.prior.place[-2])
         if_one = np.where(self._named_one, mean_one, 1 - mean_one)
         if_zero = np.where(self._named_one, 1 - mean_zero, mean_zero)
-        step = _STEP
+        step = _STEP if learned else 0.0
         for number in range(1, _PASSES + 1):
             sent = np.log(if_one / if_zero)
             label, of_one = self._labels(sent)
             said = self._design.reduce_array(self._said_of_workers(label))
             top = said.max(axis=1, keepdims=True)
             said = np.exp(np.subtract(said, top, out=said), out=said)
-            if number % 2 == 0:
+            if learned and number % 2 == 0:
                 place, step = _climbed(partial(self._of_workers, said), self.prior.place, step)
                 share = float(np.clip(self._design.mean(torch.from_numpy(of_one)), *_SHARE))
                 self.prior = Prior(place, share)
@@ -204,9 +208,8 @@ class _Messages:
         right = np.stack([self._zero, self._one, np.ones_like(self._one)], 1).astype(self._dtype)
 
         def fill(piece: slice) -> None:
-            others = weight[self._worker[piece]].astype(self._dtype, copy=False)
-            others /= self._likelihood(piece, label)
-            zero, one, norm = (others @ right).astype(np.float64).T
+            others = np.divide(weight[self._worker[piece]], self._likelihood(piece, label))
+            zero, one, norm = (others.astype(self._dtype, copy=False) @ right).astype(float).T
             zero, one, named = zero / norm, one / norm, self._named_one[piece]
             if_zero[piece] = np.where(named, 1 - zero, zero)
             if_one[piece] = np.where(named, one, 1 - one)

@@ -64,7 +64,7 @@ def select(
     (:mod:`deem_crowd.selection.class_order`), or plain ones, whichever have the larger bound of the evidence), the
     member with the largest bound of all (tables for easy and hard tasks are asked here, too; where none is larger than
     that of the tables, the other tables), and the votes. Where workers gave few answers each to tasks of two classes,
-    averaged skills take the place of both tables, if their evidence is larger
+    averaged skills take the place of all but the votes, if their evidence is larger
     (:mod:`deem_crowd.selection.averaged_skills`). Where sources repeat one another and the model has taken that
     for skill (:mod:`deem_crowd.selection.shared_errors.dependence`), they count less, and plain tables are taken. With
     many answers members get fewer passes: EM then needs fewer.
@@ -241,7 +241,7 @@ def _averaged(
     first: Structured,
     found: tuple[str, Member],
 ) -> Selected | None:
-    """Pool the structured member and averaged skills, ``found``; None where tables have a larger evidence."""
+    """Pool averaged skills, ``found``, and the votes; None where tables have a larger evidence."""
     name, averaged = found
     fitted = [(rows.TABLES, tables)]
     if hierarchy is not None:
@@ -254,12 +254,12 @@ def _averaged(
             return None
     structured, member = first
     described = [
-        (structured, member, "always a member"),
+        (structured, member, "left out: its accuracies are averaged over a prior instead"),
         *((title, one, "left out: the smaller evidence") for title, one in fitted),
         (name, averaged, "chosen: the larger evidence, as workers gave few answers each"),
     ]
-    pooled = _assembled(training, [member, averaged, averaged], described, tables, calibrate=True)
-    return replace(pooled, members=())  # their mean takes all answers of a worker anew
+    pooled = _assembled(training, [averaged, averaged], described, tables, calibrate=True)
+    return replace(pooled, members=())  # more answers change the mean of all skills of a worker
 
 
 def _pooled(
