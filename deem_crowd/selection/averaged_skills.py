@@ -12,8 +12,9 @@ of this one,
 
 m, s and π are climbed to between the passes: where messages are at rest the derivative of Bethe's approximation of the
 log evidence is that of the terms in which they stand. π begins at one half and takes steps of EM, which are short where
-the answers leave it in doubt; passes end without waiting for it, so that it stays near one half there. That approximation then compares the readings with each other,
-and with the bounds of tables (:mod:`deem_crowd.selection.select`).
+the answers leave it in doubt; passes end without waiting for it, so that it stays near one half there. The
+approximation then compares the readings with each other, and with the bounds of tables
+(:mod:`deem_crowd.selection.select`).
 """
 
 from __future__ import annotations
