@@ -40,8 +40,10 @@ FloatArray = npt.NDArray[np.float64]
 
 MOST_ANSWERS = 100
 """A worker, on average, up to which skills are averaged: with more the likeliest are near the mean."""
-WORK = 1e7
-"""Answers × answers of a worker up to which they are: with more, tables are fitted in a fraction of the time."""
+WORK = 3e5
+"""Answers, and three times the workers, up to which they are; this many take some seconds."""
+LEAST_ANSWERS = 2
+"""A worker, on average, from which they are: with fewer, most workers say nothing of their skill."""
 _NODES = 8
 """Of the integral over each of two skills; over one skill there are twice as many."""
 _PASSES = 30
@@ -76,24 +78,33 @@ class Prior:
     place: FloatArray
     share: float
 
+    def at_a_limit(self) -> bool:
+        """Tell whether a class is rarer, or skills are better or more alike, than this module can say."""
+        means, strength = expit(self.place[:-1]), np.exp(self.place[-1])
+        known = (_MEAN[0] < means) & (means < _MEAN[1])
+        return not (known.all() and strength > _STRENGTH[0] and _SHARE[0] < self.share < _SHARE[1])
+
 
 def find(answers: Answers, design: DesignMatrix) -> tuple[str, Member] | None:
     """Return the reading with the larger evidence, and its name; None where skills are not averaged.
 
     Its ``bound`` is Bethe's approximation of the log evidence, in nats. Skills are averaged where all answers are hard
-    and name two classes, up to :data:`MOST_ANSWERS` a worker and :data:`WORK`.
+    and name two classes, between :data:`LEAST_ANSWERS` and :data:`MOST_ANSWERS` a worker, and up to :data:`WORK`. A
+    reading of which the prior ends at a limit is left out.
     """
     n_answers = design.n_answers_in_all
     of_worker = n_answers / max(int(design.answered.sum()), 1)
-    if answers.is_soft or design.n_classes != 2 or not 0 < of_worker <= MOST_ANSWERS:
+    if answers.is_soft or design.n_classes != 2 or not LEAST_ANSWERS <= of_worker <= MOST_ANSWERS:
         return None
-    if n_answers * of_worker > WORK:
+    if n_answers + 3 * design.n_workers > WORK:
         return None
-    readings = [
-        (name, Messages(answers, design, apart).settled())
-        for name, apart in ((rows.OWN, False), (rows.OWN_BY_CLASS, True))
-    ]
-    return max(readings, key=lambda one: one[1].bound)
+    found: list[tuple[str, Member]] = []
+    for name, apart in ((rows.AVERAGED, False), (rows.AVERAGED_BY_CLASS, True)):
+        messages = Messages(answers, design, apart)
+        member = messages.settled()
+        if not messages.prior.at_a_limit():
+            found.append((name, member))
+    return max(found, key=lambda one: one[1].bound, default=None)
 
 
 class Messages:
@@ -113,7 +124,7 @@ class Messages:
         middle = (self._edges[:-1] + self._edges[1:]) / 2
         self._zero = np.repeat(middle, _NODES) if apart else middle
         self._one = np.tile(middle, _NODES) if apart else middle
-        few = len(order) * len(self._zero) <= _FEW
+        few = design.n_answers_in_all * len(self._zero) <= _FEW  # the same in all processes
         self._dtype = np.float64 if few else np.float32
         self._pieces = self._of_whole_workers()
         start = logit(0.7), np.log(6.0)
@@ -251,7 +262,8 @@ def _climbed(
 ) -> tuple[FloatArray, float]:
     """Return a better place, one step of Newton's method in each coordinate, and how large the next may be.
 
-    All coordinates move at once, so that no class goes before the other. A step that gains nothing is halved.
+    All coordinates move at once, so that no class goes before the other. None moves where what is not allowed is next
+    to it. A step that gains nothing is halved, until it is too short.
     """
     here, width = value(place), 0.05
     move = np.zeros_like(place)
@@ -259,15 +271,15 @@ def _climbed(
         aside = np.zeros_like(place)
         aside[j] = width
         above, below = value(place + aside), value(place - aside)
-        slope, curve = (above - below) / (2 * width), (above + below - 2 * here) / width**2
-        move[j] = np.clip(-slope / curve, -step, step) if curve < 0 else np.sign(slope) * step
-    while True:
+        if np.isfinite([above, below]).all():
+            slope, curve = (above - below) / (2 * width), (above + below - 2 * here) / width**2
+            move[j] = np.clip(-slope / curve, -step, step) if curve < 0 else np.sign(slope) * step
+    while np.abs(move).max() >= _AT_REST / 2:
         moved = _within(place + move)
         if value(moved) > here:
             return moved, min(_STEP, 2 * float(np.abs(moved - place).max()))
         move /= 2
-        if np.abs(move).max() < _AT_REST / 2:
-            return place, 0.0
+    return place, 0.0
 
 
 def _within(place: FloatArray) -> FloatArray:
