@@ -34,6 +34,7 @@ VARIANTS = {
     "without the votes as a voice": Parts(votes=False),
     "without votes at all": Parts(votes=False, floor=False),
     "without tables around accuracies": Parts(hierarchy=False),
+    "without averaged skills": Parts(averaged=False),
     "without an order of the classes": Parts(in_order=False),
     "without dependence from pairs": Parts(dependence=False),
     "without fields": Parts(fields=False),

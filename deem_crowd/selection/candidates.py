@@ -26,6 +26,8 @@ CORRECTED = "the fit without gold, corrected by gold"
 VOTES = "the votes"
 COMMON = "one skill for all workers"
 OWN = "one skill a worker, averaged over its prior"
+AVERAGED = "one skill a worker, averaged over a learned prior"
+AVERAGED_BY_CLASS = "a skill a worker and class, averaged over a learned prior"
 
 SAYS_ORDER = "; order: "
 """What stands before the order of the classes in the reason given for ordered tables."""

@@ -19,6 +19,8 @@ class Parts:
         Tables drawn around a worker's own accuracy may take the place of tables.
     in_order : bool
         So may tables drawn around a worker's bias and noise, where the answers put the classes in order.
+    averaged : bool
+        Averaged skills may take the place of tables, where workers gave few answers each to tasks of two classes.
     subtypes : bool
         Tables for easy and hard tasks may be a voice.
     votes : bool
@@ -41,6 +43,7 @@ class Parts:
     structured: bool = True
     hierarchy: bool = True
     in_order: bool = True
+    averaged: bool = True
     subtypes: bool = True
     votes: bool = True
     floor: bool = True

@@ -16,8 +16,8 @@ from deem_crowd.model.calibration import share_of_votes, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.runtime.progress import Progress
+from deem_crowd.selection import averaged_skills, class_order, pairs, without_tables
 from deem_crowd.selection import candidates as rows
-from deem_crowd.selection import class_order, pairs, without_tables
 from deem_crowd.selection.candidates import Rater
 from deem_crowd.selection.fitting import Structured, Training
 from deem_crowd.selection.opinion_pool import FLOOR, OpinionPool, agreement_weights, smoothed_votes
@@ -63,7 +63,9 @@ def select(
     (those drawn around a worker's own accuracy, or where the answers put the classes in order around bias and noise
     (:mod:`deem_crowd.selection.class_order`), or plain ones, whichever have the larger bound of the evidence), the
     member with the largest bound of all (tables for easy and hard tasks are asked here, too; where none is larger than
-    that of the tables, the other tables), and the votes. Where sources repeat one another and the model has taken that
+    that of the tables, the other tables), and the votes. Where workers gave few answers each to tasks of two classes,
+    averaged skills take the place of all but the votes, if their evidence is larger
+    (:mod:`deem_crowd.selection.averaged_skills`). Where sources repeat one another and the model has taken that
     for skill (:mod:`deem_crowd.selection.shared_errors.dependence`), they count less, and plain tables are taken. With
     many answers members get fewer passes: EM then needs fewer.
 
@@ -140,6 +142,13 @@ def select(
     steps = None
     if parts.in_order and hierarchy is not None and not answers.is_soft:
         steps = class_order.along_scale(training, hierarchy)
+    averaged = None
+    if parts.averaged and gold is None and start is None and not ordered:
+        averaged = averaged_skills.find(answers, design)
+    if averaged is not None:
+        instead = _averaged(training, tables, hierarchy, (name, structured), averaged)
+        if instead is not None:
+            return replace(instead, pairs=counted)
     selected = replace(
         _pooled(training, tables, hierarchy, (name, structured), steps), pairs=counted
     )
@@ -223,6 +232,34 @@ def _copies(
     # as without copies, the model of steps on a scale may say more than tables
     best = structured if training.ordered and structured.bound > tables.bound else tables
     return _assembled(training, [structured, tables, best], described, tables, False, group)
+
+
+def _averaged(
+    training: Training,
+    tables: Member,
+    hierarchy: Hierarchical | None,
+    first: Structured,
+    found: tuple[str, Member],
+) -> Selected | None:
+    """Pool averaged skills, ``found``, and the votes; None where tables have a larger evidence."""
+    name, averaged = found
+    fitted = [(rows.TABLES, tables)]
+    if hierarchy is not None:
+        fitted.append((rows.HIERARCHY, hierarchy))
+    if any(member.bound >= averaged.bound for _, member in fitted):
+        return None
+    if training.parts.subtypes:
+        fitted.append((rows.SUBTYPES, training.subtypes(averaged.bound)))
+        if fitted[-1][1].bound >= averaged.bound:
+            return None
+    structured, member = first
+    described = [
+        (structured, member, "left out: its accuracies are averaged over a prior instead"),
+        *((title, one, "left out: the smaller evidence") for title, one in fitted),
+        (name, averaged, "chosen: the larger evidence, as workers gave few answers each"),
+    ]
+    pooled = _assembled(training, [averaged, averaged], described, tables, calibrate=True)
+    return replace(pooled, members=())  # more answers change the mean of all skills of a worker
 
 
 def _pooled(

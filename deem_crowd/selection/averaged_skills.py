@@ -1,0 +1,289 @@
+r"""Skills of workers who gave few answers each to tasks of two classes, averaged over what they may be.
+
+Where workers gave few answers each, the likeliest tables and the likeliest prior of them can be far from the true ones:
+tasks are then given to one class nearly all, though the votes say otherwise. Here skills are averaged. Worker i names
+class k of a task of that class with probability θ_ik, which is drawn from Beta(s m_k, s (1 − m_k)), and a task is of
+class 1 with probability π. There are two readings: θ_i0 and θ_i1 are drawn apart, or they are one and the same. Loopy
+belief propagation (Liu, Peng and Ihler, *Variational inference for crowdsourcing*, NIPS 2012) passes two messages along
+each answer x_ni: how probable class 1 is by all other answers to task n, q_ni, and what the worker's other answers say
+of this one,
+
+    p_ni(x | k) ∝ ∫ p(x | θ_ik) Beta(θ_i) Π_{m≠n} [q_mi p(x_mi | θ_i1) + (1 − q_mi) p(x_mi | θ_i0)] dθ_i.
+
+m, s and π are climbed to between the passes: where messages are at rest the derivative of Bethe's approximation of the
+log evidence is that of the terms in which they stand. π begins at one half and takes steps of EM, which are short where
+the answers leave it in doubt; passes end without waiting for it, so that it stays near one half there. The
+approximation then compares the readings with each other, and with the bounds of tables
+(:mod:`deem_crowd.selection.select`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.special import betainc, expit, logit
+
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.energy import Energy
+from deem_crowd.runtime.threads import each
+from deem_crowd.selection import candidates as rows
+from deem_crowd.training.em import Clamp, Member, expect, log_average_table
+
+FloatArray = npt.NDArray[np.float64]
+
+MOST_ANSWERS = 100
+"""A worker, on average, up to which skills are averaged: with more the likeliest are near the mean."""
+WORK = 3e5
+"""Answers, and three times the workers, up to which they are; this many take some seconds."""
+LEAST_ANSWERS = 2
+"""A worker, on average, from which they are: with fewer, most workers say nothing of their skill."""
+_NODES = 8
+"""Of the integral over each of two skills; over one skill there are twice as many."""
+_PASSES = 30
+_FEW = 2**21
+"""Answers × nodes up to which messages are float64."""
+_PIECE = 2**17
+"""Answers × nodes that stay in the processor's cache."""
+_SETTLED = 2e-2
+"""Messages have settled when none moves by more log-odds than this."""
+_STEP = 0.4
+"""The first, and largest, step of logit m and log s."""
+_AT_REST = 0.02
+"""Steps of m and s below which the prior has settled."""
+_MEAN, _STRENGTH, _SHARE = (0.3, 0.97), (1.5, 300.0), (0.02, 0.98)
+"""What m, s and π may be."""
+_APART = 1.1
+"""m_0 + m_1 is at least this: from 1 downwards the classes would change their names."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What skills are drawn from.
+
+    Attributes
+    ----------
+    place : float64, shape (3,) or (2,)
+        logit m_0, logit m_1 and log s; with one skill logit m and log s.
+    share : float
+        π.
+    """
+
+    place: FloatArray
+    share: float
+
+    def at_a_limit(self) -> bool:
+        """Tell whether a class is rarer, or skills are better or more alike, than this module can say."""
+        means, strength = expit(self.place[:-1]), np.exp(self.place[-1])
+        known = (_MEAN[0] < means) & (means < _MEAN[1])
+        return not (known.all() and strength > _STRENGTH[0] and _SHARE[0] < self.share < _SHARE[1])
+
+
+def find(answers: Answers, design: DesignMatrix) -> tuple[str, Member] | None:
+    """Return the reading with the larger evidence, and its name; None where skills are not averaged.
+
+    Its ``bound`` is Bethe's approximation of the log evidence, in nats. Skills are averaged where all answers are hard
+    and name two classes, between :data:`LEAST_ANSWERS` and :data:`MOST_ANSWERS` a worker, and up to :data:`WORK`. A
+    reading of which the prior ends at a limit is left out.
+    """
+    n_answers = design.n_answers_in_all
+    of_worker = n_answers / max(int(design.answered.sum()), 1)
+    if answers.is_soft or design.n_classes != 2 or not LEAST_ANSWERS <= of_worker <= MOST_ANSWERS:
+        return None
+    if n_answers + 3 * design.n_workers > WORK:
+        return None
+    found: list[tuple[str, Member]] = []
+    for name, apart in ((rows.AVERAGED, False), (rows.AVERAGED_BY_CLASS, True)):
+        messages = Messages(answers, design, apart)
+        member = messages.settled()
+        if not messages.prior.at_a_limit():
+            found.append((name, member))
+    return max(found, key=lambda one: one[1].bound, default=None)
+
+
+class Messages:
+    """The answers of N tasks by D workers, in the order of the workers, and the messages along each of the R answers.
+
+    The G nodes of the integral are pairs of skills (θ_i0, θ_i1) in the middle of cells of equal width.
+    """
+
+    def __init__(self, answers: Answers, design: DesignMatrix, apart: bool) -> None:
+        self._design, self._apart = design, apart
+        self._n_tasks, self._n_workers = answers.n_tasks, answers.n_workers
+        order = np.argsort(answers.worker, kind="stable")
+        self._task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))[order]
+        self._worker = np.asarray(answers.worker, dtype=np.int64)[order]
+        self._named_one = np.asarray(answers.hard_label)[order] == 1
+        self._edges = np.linspace(0, 1, (_NODES if apart else 2 * _NODES) + 1)
+        middle = (self._edges[:-1] + self._edges[1:]) / 2
+        self._zero = np.repeat(middle, _NODES) if apart else middle
+        self._one = np.tile(middle, _NODES) if apart else middle
+        few = design.n_answers_in_all * len(self._zero) <= _FEW  # the same in all processes
+        self._dtype = np.float64 if few else np.float32
+        self._pieces = self._of_whole_workers()
+        start = logit(0.7), np.log(6.0)
+        self.prior = Prior(np.array([start[0], *start] if apart else start), 0.5)
+
+    def _of_whole_workers(self) -> list[slice]:
+        """Return pieces of the answers that stay in the processor's cache; none divides a worker's answers."""
+        first = np.flatnonzero(np.diff(self._worker, prepend=-1))
+        last = np.append(first[1:], len(self._worker))
+        piece = last // max(1, _PIECE // len(self._zero))
+        ends = last[np.flatnonzero(np.diff(piece, append=-1))].tolist()
+        return [slice(at, end) for at, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+    def masses(self, place: FloatArray) -> FloatArray:
+        """Return the mass of each node under a prior, shape (G,)."""
+        strength = np.exp(place[-1])
+        of_skills = [
+            np.diff(betainc(mean * strength, (1 - mean) * strength, self._edges)).clip(1e-300)
+            for mean in expit(place[:-1])
+        ]
+        both: FloatArray = np.outer(*of_skills).ravel() if self._apart else of_skills[0]
+        return both
+
+    def _of_workers(self, said: FloatArray, place: FloatArray) -> float:
+        """Return Σ_i log Σ_g said[i, g] · mass[g]: the evidence of what answers say of their workers, shape (D, G)."""
+        if expit(place[0]) + expit(place[-2]) < _APART:
+            return -np.inf
+        return float(np.log((said @ self.masses(place)).clip(1e-300)).sum())
+
+    def settled(self, learned: bool = True) -> Member:
+        """Pass messages until they settle, and return the reading: tables of mean skills, and their evidence.
+
+        The prior is climbed to on the way if it is to be ``learned``.
+        """
+        mean_zero, mean_one = expit(self.prior.place[0]), expit(self.prior.place[-2])
+        if_one = np.where(self._named_one, mean_one, 1 - mean_one)
+        if_zero = np.where(self._named_one, 1 - mean_zero, mean_zero)
+        step = _STEP if learned else 0.0
+        for number in range(1, _PASSES + 1):
+            sent = np.log(if_one / if_zero)
+            label, of_one = self._labels(sent)
+            said = self._design.reduce_array(self._said_of_workers(label))
+            top = said.max(axis=1, keepdims=True)
+            said = np.exp(np.subtract(said, top, out=said), out=said)
+            if learned and number % 2 == 0:
+                place, step = _climbed(partial(self._of_workers, said), self.prior.place, step)
+                share = float(np.clip(self._design.mean(torch.from_numpy(of_one)), *_SHARE))
+                self.prior = Prior(place, share)
+            of_workers = self._of_workers(said, self.prior.place) + float(top.sum())
+            weight = np.multiply(said, self.masses(self.prior.place), out=said)
+            weight /= weight.sum(axis=1, keepdims=True)
+            if_zero, if_one = self._said_to_tasks(label, weight)
+            moved = bool((np.abs(np.log(if_one / if_zero) - sent) > _SETTLED).any())
+            if number > 4 and step < _AT_REST and not self._design.anywhere(moved):
+                break
+        return self._member(weight, self._bethe(if_zero, if_one, label) + of_workers, number)
+
+    def _labels(self, odds: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return q, shape (R,), and how probable class 1 is by all answers to a task, shape (N,)."""
+        logits = np.bincount(self._task, odds, self._n_tasks) + logit(self.prior.share)
+        return expit((logits[self._task] - odds).clip(-25, 25)), expit(logits)
+
+    def _likelihood(self, piece: slice, label: FloatArray) -> npt.NDArray[Any]:
+        """Return q p(x | θ_1) + (1 − q) p(x | θ_0) of the answers of a piece at each node, shape (·, G)."""
+        at = label[piece, None].astype(self._dtype)
+        likelihood = at * (self._zero + self._one - 1).astype(self._dtype)
+        likelihood += (1 - self._zero).astype(self._dtype)
+        named_zero = ~self._named_one[piece]
+        likelihood[named_zero] = 1 - likelihood[named_zero]
+        return likelihood
+
+    def _said_of_workers(self, label: FloatArray) -> FloatArray:
+        """Return the log-likelihood of each worker's answers at each node, shape (D, G)."""
+        said = np.zeros((self._n_workers, len(self._zero)))
+
+        def fill(piece: slice) -> None:
+            worker = self._worker[piece]
+            first = np.flatnonzero(np.diff(worker, prepend=-1))
+            logs = np.log(self._likelihood(piece, label))
+            said[worker[first]] = np.add.reduceat(logs, first, axis=0, dtype=np.float64)
+
+        each(fill, self._pieces)
+        return said
+
+    def _said_to_tasks(
+        self, label: FloatArray, weight: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return p(x | k) by the worker's other answers for both classes k, shape (R,) each.
+
+        ``weight`` is the posterior of each worker's skills, shape (D, G).
+        """
+        if_zero, if_one = np.empty(len(label)), np.empty(len(label))
+        right = np.stack([self._zero, self._one, np.ones_like(self._one)], 1).astype(self._dtype)
+
+        def fill(piece: slice) -> None:
+            others = np.divide(weight[self._worker[piece]], self._likelihood(piece, label))
+            zero, one, norm = (others.astype(self._dtype, copy=False) @ right).astype(float).T
+            zero, one, named = zero / norm, one / norm, self._named_one[piece]
+            if_zero[piece] = np.where(named, 1 - zero, zero)
+            if_one[piece] = np.where(named, one, 1 - one)
+
+        each(fill, self._pieces)
+        return if_zero, if_one
+
+    def _bethe(self, if_zero: FloatArray, if_one: FloatArray, label: FloatArray) -> float:
+        """Return Bethe's approximation less what workers say: what tasks say, less what both say of the answers."""
+        zero, one = (np.bincount(self._task, np.log(p), self._n_tasks) for p in (if_zero, if_one))
+        share = self.prior.share
+        of_tasks = np.logaddexp(np.log(share) + one, np.log1p(-share) + zero).sum()
+        of_answers = np.log(label * if_one + (1 - label) * if_zero).sum()
+        here = self._design.reduce_array(np.array([of_tasks - of_answers]))
+        return float(here[0])
+
+    def _member(self, weight: FloatArray, evidence: float, n_passes: int) -> Member:
+        """Return the reading; ``weight`` is the posterior of each worker's skills, shape (D, G)."""
+        zero, one = (
+            torch.from_numpy((weight @ skill).clip(1e-4, 1 - 1e-4))
+            for skill in (self._zero, self._one)
+        )
+        table = torch.stack([torch.stack([zero, 1 - one], 1), torch.stack([1 - zero, one], 1)], 1)
+        weights, design = table.log(), self._design
+        bias = torch.tensor([1 - self.prior.share, self.prior.share], dtype=torch.float64).log()
+        found = expect(design, weights, bias, Clamp(design, None))
+        m_zero, m_one = expit(self.prior.place[0]), expit(self.prior.place[-2])
+        means = torch.tensor([[m_zero, 1 - m_one], [1 - m_zero, m_one]], dtype=torch.float64)
+        return Member(
+            Energy(bias, weights, log_average_table(weights, design), 1),
+            float(np.exp(self.prior.place[-1])) * means,
+            evidence, n_passes, found.states, found.task_log_likelihood, settled=True,
+        )  # fmt: skip
+
+
+def _climbed(
+    value: Callable[[FloatArray], float], place: FloatArray, step: float
+) -> tuple[FloatArray, float]:
+    """Return a better place, one step of Newton's method in each coordinate, and how large the next may be.
+
+    All coordinates move at once, so that no class goes before the other. None moves where what is not allowed is next
+    to it. A step that gains nothing is halved, until it is too short.
+    """
+    here, width = value(place), 0.05
+    move = np.zeros_like(place)
+    for j in range(len(place)):
+        aside = np.zeros_like(place)
+        aside[j] = width
+        above, below = value(place + aside), value(place - aside)
+        if np.isfinite([above, below]).all():
+            slope, curve = (above - below) / (2 * width), (above + below - 2 * here) / width**2
+            move[j] = np.clip(-slope / curve, -step, step) if curve < 0 else np.sign(slope) * step
+    while np.abs(move).max() >= _AT_REST / 2:
+        moved = _within(place + move)
+        if value(moved) > here:
+            return moved, min(_STEP, 2 * float(np.abs(moved - place).max()))
+        move /= 2
+    return place, 0.0
+
+
+def _within(place: FloatArray) -> FloatArray:
+    """Return the nearest place of a prior that is allowed."""
+    inside = place.clip(logit(_MEAN[0]), logit(_MEAN[1]))
+    inside[-1] = place[-1].clip(*np.log(_STRENGTH))
+    return inside
