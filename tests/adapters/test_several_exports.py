@@ -167,3 +167,15 @@ def test_files_that_are_all_called_gold_are_of_annotators(tmp_path: Path) -> Non
     assert triples(answers.to_frame()) == {
         (1, "gold_ann", "x"), (2, "gold_ann", "y"), (1, "gold_bob", "x"), (2, "gold_bob", "x"),
     }  # fmt: skip
+
+
+def test_a_column_that_says_the_same_of_a_task_in_every_file_is_no_annotator(
+    tmp_path: Path,
+) -> None:
+    """The author of a text stands beside it in the files of all annotators."""
+    for name, labels in (("alice", "ynynynynyn"), ("bob", "yynynynnyn")):
+        rows = "".join(f"{i},u{i},{label}\n" for i, label in enumerate(labels))
+        (tmp_path / f"{name}.csv").write_text("id,user,label\n" + rows)
+    export, _ = read([tmp_path / "alice.csv", tmp_path / "bob.csv"])
+    assert len(export.answers) == 20
+    assert set(export.answers["worker"]) == {"alice", "bob"}
