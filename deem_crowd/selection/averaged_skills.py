@@ -79,10 +79,11 @@ class Prior:
     share: float
 
     def at_a_limit(self) -> bool:
-        """Tell whether a class is rarer, or skills are better or more alike, than this module can say."""
-        means, strength = expit(self.place[:-1]), np.exp(self.place[-1])
-        known = (_MEAN[0] < means) & (means < _MEAN[1])
-        return not (known.all() and strength > _STRENGTH[0] and _SHARE[0] < self.share < _SHARE[1])
+        """Tell whether a class is rarer, or skills are better, worse or less alike, than can be said here."""
+        means, (least, most) = self.place[:-1], logit(np.array(_MEAN))
+        inside = bool(((least < means) & (means < most)).all())
+        varied = self.place[-1] <= np.log(_STRENGTH[0])
+        return not inside or varied or not _SHARE[0] < self.share < _SHARE[1]
 
 
 def find(answers: Answers, design: DesignMatrix) -> tuple[str, Member] | None:
@@ -284,6 +285,6 @@ def _climbed(
 
 def _within(place: FloatArray) -> FloatArray:
     """Return the nearest place of a prior that is allowed."""
-    inside = place.clip(logit(_MEAN[0]), logit(_MEAN[1]))
+    inside = place.clip(*logit(np.array(_MEAN)))
     inside[-1] = place[-1].clip(*np.log(_STRENGTH))
     return inside
