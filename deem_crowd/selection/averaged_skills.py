@@ -119,6 +119,7 @@ class Messages:
         self._n_tasks, self._n_workers = answers.n_tasks, answers.n_workers
         order = np.argsort(answers.worker, kind="stable")
         self._task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))[order]
+        self._answered = np.diff(answers.task_ptr) > 0
         self._worker = np.asarray(answers.worker, dtype=np.int64)[order]
         self._named_one = np.asarray(answers.hard_label)[order] == 1
         self._edges = np.linspace(0, 1, (_NODES if apart else 2 * _NODES) + 1)
@@ -172,8 +173,7 @@ class Messages:
             said = np.exp(np.subtract(said, top, out=said), out=said)
             if learned and number % 2 == 0:
                 place, step = _climbed(partial(self._of_workers, said), self.prior.place, step)
-                share = float(np.clip(self._design.mean(torch.from_numpy(of_one)), *_SHARE))
-                self.prior = Prior(place, share)
+                self.prior = Prior(place, self._share(of_one))
             of_workers = self._of_workers(said, self.prior.place) + float(top.sum())
             weight = np.multiply(said, self.masses(self.prior.place), out=said)
             weight /= weight.sum(axis=1, keepdims=True)
@@ -182,6 +182,12 @@ class Messages:
             if number > 4 and step < _AT_REST and not self._design.anywhere(moved):
                 break
         return self._member(weight, self._bethe(if_zero, if_one, label) + of_workers, number)
+
+    def _share(self, of_one: FloatArray) -> float:
+        """Return the mean probability of class 1, shape (N,), of the tasks with answers."""
+        here = np.array([of_one[self._answered].sum(), self._answered.sum()])
+        total, number = self._design.reduce_array(here)
+        return float(np.clip(total / max(number, 1), *_SHARE))
 
     def _labels(self, odds: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return q, shape (R,), and how probable class 1 is by all answers to a task, shape (N,)."""

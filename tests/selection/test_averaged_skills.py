@@ -12,6 +12,7 @@ from scipy.special import expit, logit, logsumexp
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataWarning
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import averaged_skills, candidates, select
 from deem_crowd.selection.averaged_skills import Messages, Prior
@@ -171,6 +172,21 @@ def test_where_skills_are_not_averaged() -> None:
     assert averaged_skills.find(*laid_out(three)) is None
     many, _ = drawn(0, 600, 3, 2 * averaged_skills.MOST_ANSWERS, apart=True)
     assert averaged_skills.find(*laid_out(many)) is None
+
+
+def test_tasks_and_workers_without_answers_change_nothing() -> None:
+    frame, _ = drawn(4, 400, 5, 20, apart=True)
+    dense = Answers.from_frame(frame).dense()
+    empty = np.full((len(dense) + 200, dense.shape[1] + 1), -1)
+    empty[: len(dense), :-1] = dense
+    with pytest.warns(DataWarning):
+        answers = Answers.from_dense(empty, 2)
+    whole = Messages(*laid_out(frame), apart=True)
+    more = Messages(answers, DesignMatrix(answers, torch.device("cpu"), torch.float64), apart=True)
+    one, two = whole.settled(), more.settled()
+    assert two.bound == pytest.approx(one.bound, abs=1e-8)
+    assert more.prior.share == pytest.approx(whole.prior.share, abs=1e-9)
+    assert two.states[: len(dense)].numpy() == pytest.approx(one.states.numpy(), abs=1e-8)
 
 
 def test_priors_next_to_what_is_not_allowed_are_left_in_that_direction() -> None:

@@ -88,20 +88,18 @@ def long_names(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def name_workers(frames: Iterable[pd.DataFrame]) -> bool:
-    """Tell whether a table says whose each answer is, under another name than ``worker``: it is no one person's.
-
-    What says the same of a task in all tables that have it is the task's own, as the author of a text is.
-    """
+    """Tell whether a table says whose each answer is, under another name than ``worker``: it is no one person's."""
     pairs = [
         frame[[names["task"], names["worker"]]].set_axis(["task", "worker"], axis=1).astype(str)
         for frame in frames
         if (names := long_names(frame))
     ]
-    if not any(frame["worker"].nunique() > 1 for frame in pairs):
+    if all(frame["worker"].nunique() < 2 for frame in pairs):
         return False
     together = pd.concat([frame.drop_duplicates() for frame in pairs])
-    met = together["task"].duplicated().any()
-    return not met or bool(together.drop_duplicates()["task"].duplicated().any())
+    # what says the same of a task in all tables that have it is the task's own, as the author of a text is
+    says_two = together.drop_duplicates()["task"].duplicated().any()
+    return bool(says_two) or not together["task"].duplicated().any()
 
 
 def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
