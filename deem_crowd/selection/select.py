@@ -343,7 +343,7 @@ def _assembled(
     by_votes = weights[len(place)] if parts.votes else 0.0
     shares, agreements = [0.0] * len(members), [0.0] * len(members)
     for i, weight, agreement in zip(place, weights, agreed, strict=False):
-        shares[i] += weight / (1 - by_votes)
+        shares[i] = min(shares[i] + weight / (1 - by_votes), 1.0)  # sums may round to more
         agreements[i] = agreement
     asked = (calibrate or group is not None) and parts.correlated
     least = FLOOR if parts.floor and not asked else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -163,6 +164,16 @@ def test_many_answers_are_gone_through_in_pieces_and_single_precision(
     single = Messages(answers, design, apart=True).settled()
     assert single.bound == pytest.approx(whole.bound, abs=1e-2)
     assert single.states.numpy() == pytest.approx(whole.states.numpy(), abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_saved_model_comes_back(tmp_path: Path, seed: int) -> None:
+    """What two voices count may round to more than one in all, which files do not hold."""
+    frame, _ = drawn(seed, 200, 5, 20, apart=True)
+    model = DEEMAggregator().fit(frame)
+    model.save(tmp_path / "model")
+    back = DEEMAggregator.load(tmp_path / "model.safetensors")
+    pd.testing.assert_frame_equal(back.predict_proba(frame), model.predict_proba(frame))
 
 
 def test_where_skills_are_not_averaged() -> None:
