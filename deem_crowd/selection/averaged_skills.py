@@ -1,7 +1,7 @@
 r"""Skills of workers who gave few answers each to tasks of two classes, averaged over what they may be.
 
 Where workers gave few answers each, the likeliest tables and the likeliest prior of them can be far from the true ones:
-tasks are then given to one class nearly all, though the votes say otherwise. Here skills are averaged. Worker i names
+nearly all tasks may then go to one class, though the votes say otherwise. Here skills are averaged. Worker i names
 class k of a task of that class with probability θ_ik, which is drawn from Beta(s m_k, s (1 − m_k)), and a task is of
 class 1 with probability π. There are two readings: θ_i0 and θ_i1 are drawn apart, or they are one and the same. Loopy
 belief propagation (Liu, Peng and Ihler, *Variational inference for crowdsourcing*, NIPS 2012) passes two messages along
@@ -82,8 +82,8 @@ class Prior:
         """Tell whether a class is rarer, or skills are better, worse or less alike, than can be said here."""
         means, (least, most) = self.place[:-1], logit(np.array(_MEAN))
         inside = bool(((least < means) & (means < most)).all())
-        varied = self.place[-1] <= np.log(_STRENGTH[0])
-        return not inside or varied or not _SHARE[0] < self.share < _SHARE[1]
+        weakest = self.place[-1] <= np.log(_STRENGTH[0])
+        return not inside or weakest or not _SHARE[0] < self.share < _SHARE[1]
 
 
 def find(answers: Answers, design: DesignMatrix) -> tuple[str, Member] | None:
@@ -269,8 +269,8 @@ def _climbed(
 ) -> tuple[FloatArray, float]:
     """Return a better place, one step of Newton's method in each coordinate, and how large the next may be.
 
-    All coordinates move at once, so that no class goes before the other. None moves where what is not allowed is next
-    to it. A step that gains nothing is halved, until it is too short.
+    All coordinates move at once, so that the result does not depend on which class comes first. A coordinate stays
+    where it is if a place next to it is not allowed. A step that gains nothing is halved until it is too short.
     """
     here, width = value(place), 0.05
     move = np.zeros_like(place)
