@@ -10,7 +10,7 @@ of this one,
 
     p_ni(x | k) ∝ ∫ p(x | θ_ik) Beta(θ_i) Π_{m≠n} [q_mi p(x_mi | θ_i1) + (1 − q_mi) p(x_mi | θ_i0)] dθ_i.
 
-m, s and π are climbed to between the passes: where messages are at rest the derivative of Bethe's approximation of the
+m, s and π are climbed to in each pass: where messages are at rest the derivative of Bethe's approximation of the
 log evidence is that of the terms in which they stand. π begins at one half and takes steps of EM, which are short where
 the answers leave it in doubt; passes end without waiting for it, so that it stays near one half there. The
 approximation then compares the readings with each other, and with the bounds of tables
@@ -34,14 +34,15 @@ from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.runtime.threads import each
 from deem_crowd.selection import candidates as rows
+from deem_crowd.selection.worker_blocks import Block, in_blocks
 from deem_crowd.training.em import Clamp, Member, expect, log_average_table
 
 FloatArray = npt.NDArray[np.float64]
 
 MOST_ANSWERS = 100
 """A worker, on average, up to which skills are averaged: with more the likeliest are near the mean."""
-WORK = 3e5
-"""Answers, and three times the workers, up to which they are; this many take some seconds."""
+WORK = 2e7
+"""Answers, and three times the workers, up to which they are; this many take about a minute and a gigabyte."""
 LEAST_ANSWERS = 2
 """A worker, on average, from which they are: with fewer, most workers say nothing of their skill."""
 _NODES = 8
@@ -51,6 +52,8 @@ _FEW = 2**21
 """Answers × nodes up to which messages are float64."""
 _PIECE = 2**17
 """Answers × nodes that stay in the processor's cache."""
+_FACTORS = 16
+"""Likelihoods, each above 1/32, that are multiplied before a logarithm is taken."""
 _SETTLED = 2e-2
 """Messages have settled when none moves by more log-odds than this."""
 _STEP = 0.4
@@ -109,36 +112,33 @@ def find(answers: Answers, design: DesignMatrix) -> tuple[str, Member] | None:
 
 
 class Messages:
-    """The answers of N tasks by D workers, in the order of the workers, and the messages along each of the R answers.
+    """The answers of N tasks by D workers, in blocks of workers, and the messages along each answer.
 
-    The G nodes of the integral are pairs of skills (θ_i0, θ_i1) in the middle of cells of equal width.
+    There are R places for messages: those of the answers, and some that fill up the blocks and say nothing. The G nodes
+    of the integral are pairs of skills (θ_i0, θ_i1) in the middle of cells of equal width.
     """
 
     def __init__(self, answers: Answers, design: DesignMatrix, apart: bool) -> None:
         self._design, self._apart = design, apart
         self._n_tasks, self._n_workers = answers.n_tasks, answers.n_workers
-        order = np.argsort(answers.worker, kind="stable")
-        self._task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))[order]
         self._answered = np.diff(answers.task_ptr) > 0
-        self._worker = np.asarray(answers.worker, dtype=np.int64)[order]
-        self._named_one = np.asarray(answers.hard_label)[order] == 1
         self._edges = np.linspace(0, 1, (_NODES if apart else 2 * _NODES) + 1)
         middle = (self._edges[:-1] + self._edges[1:]) / 2
         self._zero = np.repeat(middle, _NODES) if apart else middle
         self._one = np.tile(middle, _NODES) if apart else middle
         few = design.n_answers_in_all * len(self._zero) <= _FEW  # the same in all processes
         self._dtype = np.float64 if few else np.float32
-        self._pieces = self._of_whole_workers()
+        self._basis = np.stack(
+            [np.ones_like(self._one), self._zero, self._one], 1, dtype=self._dtype
+        )
+        self._blocks, place = in_blocks(answers.worker, _PIECE // len(self._zero))
+        self._task = np.repeat(np.arange(answers.n_tasks), np.diff(answers.task_ptr))[place]
+        self._named_one, self._spare = np.asarray(answers.hard_label)[place] == 1, place < 0
+        # written anew in each pass: fresh memory of this size takes as long as what is written there
+        self._said = np.empty((answers.n_workers, len(self._zero)), dtype=self._dtype)
+        self._places = np.empty((len(place), 3), dtype=self._dtype)
         start = logit(0.7), np.log(6.0)
         self.prior = Prior(np.array([start[0], *start] if apart else start), 0.5)
-
-    def _of_whole_workers(self) -> list[slice]:
-        """Return pieces of the answers that stay in the processor's cache; none divides a worker's answers."""
-        first = np.flatnonzero(np.diff(self._worker, prepend=-1))
-        last = np.append(first[1:], len(self._worker))
-        piece = last // max(1, _PIECE // len(self._zero))
-        ends = last[np.flatnonzero(np.diff(piece, append=-1))].tolist()
-        return [slice(at, end) for at, end in zip([0, *ends[:-1]], ends, strict=True)]
 
     def masses(self, place: FloatArray) -> FloatArray:
         """Return the mass of each node under a prior, shape (G,)."""
@@ -150,11 +150,14 @@ class Messages:
         both: FloatArray = np.outer(*of_skills).ravel() if self._apart else of_skills[0]
         return both
 
-    def _of_workers(self, said: FloatArray, place: FloatArray) -> float:
-        """Return Σ_i log Σ_g said[i, g] · mass[g]: the evidence of what answers say of their workers, shape (D, G)."""
-        if expit(place[0]) + expit(place[-2]) < _APART:
-            return -np.inf
-        return float(np.log((said @ self.masses(place)).clip(1e-300)).sum())
+    def _of_workers(self, said: npt.NDArray[Any], places: FloatArray) -> FloatArray:
+        """Return Σ_i log Σ_g said[i, g] · mass[g] for priors at P places, shape (P,); ``said`` has shape (D, G)."""
+        masses = np.stack([self.masses(place) for place in places], 1)
+        value: FloatArray = np.log((said @ masses.astype(said.dtype)).clip(1e-30)).sum(
+            0, dtype=float
+        )
+        allowed = expit(places[:, 0]) + expit(places[:, -2]) >= _APART
+        return np.where(allowed, value, -np.inf)
 
     def settled(self, learned: bool = True) -> Member:
         """Pass messages until they settle, and return the reading: tables of mean skills, and their evidence.
@@ -164,20 +167,20 @@ class Messages:
         mean_zero, mean_one = expit(self.prior.place[0]), expit(self.prior.place[-2])
         if_one = np.where(self._named_one, mean_one, 1 - mean_one)
         if_zero = np.where(self._named_one, 1 - mean_zero, mean_zero)
+        if_one[self._spare] = if_zero[self._spare] = 1.0
         step = _STEP if learned else 0.0
         for number in range(1, _PASSES + 1):
             sent = np.log(if_one / if_zero)
             label, of_one = self._labels(sent)
-            said = self._design.reduce_array(self._said_of_workers(label))
-            top = said.max(axis=1, keepdims=True)
-            said = np.exp(np.subtract(said, top, out=said), out=said)
-            if learned and number % 2 == 0:
+            terms = self._terms(label)
+            said, top = self._said_of_workers(terms)
+            if learned and number > 1:
                 place, step = _climbed(partial(self._of_workers, said), self.prior.place, step)
                 self.prior = Prior(place, self._share(of_one))
-            of_workers = self._of_workers(said, self.prior.place) + float(top.sum())
-            weight = np.multiply(said, self.masses(self.prior.place), out=said)
+            of_workers = float(self._of_workers(said, self.prior.place[None])[0]) + top
+            weight = np.multiply(said, self.masses(self.prior.place).astype(self._dtype), out=said)
             weight /= weight.sum(axis=1, keepdims=True)
-            if_zero, if_one = self._said_to_tasks(label, weight)
+            if_zero, if_one = self._said_to_tasks(terms, weight)
             moved = bool((np.abs(np.log(if_one / if_zero) - sent) > _SETTLED).any())
             if number > 4 and step < _AT_REST and not self._design.anywhere(moved):
                 break
@@ -194,46 +197,55 @@ class Messages:
         logits = np.bincount(self._task, odds, self._n_tasks) + logit(self.prior.share)
         return expit((logits[self._task] - odds).clip(-25, 25)), expit(logits)
 
-    def _likelihood(self, piece: slice, label: FloatArray) -> npt.NDArray[Any]:
-        """Return q p(x | θ_1) + (1 − q) p(x | θ_0) of the answers of a piece at each node, shape (·, G)."""
-        at = label[piece, None].astype(self._dtype)
-        likelihood = at * (self._zero + self._one - 1).astype(self._dtype)
-        likelihood += (1 - self._zero).astype(self._dtype)
-        named_zero = ~self._named_one[piece]
-        likelihood[named_zero] = 1 - likelihood[named_zero]
-        return likelihood
+    def _terms(self, label: FloatArray) -> npt.NDArray[Any]:
+        """Return a, b and c, shape (R, 3): q p(x | θ_1) + (1 − q) p(x | θ_0) is a + b θ_0 + c θ_1."""
+        terms = self._places
+        terms[:, 0] = np.where(self._named_one, 1 - label, label)
+        terms[:, 1] = np.where(self._named_one, label - 1, 1 - label)
+        terms[:, 2] = np.where(self._named_one, label, -label)
+        terms[self._spare] = 1, 0, 0
+        return terms
 
-    def _said_of_workers(self, label: FloatArray) -> FloatArray:
-        """Return the log-likelihood of each worker's answers at each node, shape (D, G)."""
-        said = np.zeros((self._n_workers, len(self._zero)))
+    def _said_of_workers(self, terms: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], float]:
+        """Return the likelihood of each worker's answers at each node over its largest, shape (D, G).
 
-        def fill(piece: slice) -> None:
-            worker = self._worker[piece]
-            first = np.flatnonzero(np.diff(worker, prepend=-1))
-            logs = np.log(self._likelihood(piece, label))
-            said[worker[first]] = np.add.reduceat(logs, first, axis=0, dtype=np.float64)
+        The second is the sum of the logarithms of the largest.
+        """
+        said = self._said
+        said.fill(0)
 
-        each(fill, self._pieces)
-        return said
+        def fill(block: Block) -> None:
+            likelihood = (terms[block.places] @ self._basis.T).reshape(*block.shape, -1)
+            said[block.workers] = sum(
+                np.log(np.multiply.reduce(likelihood[at : at + _FACTORS], axis=0))
+                for at in range(0, len(likelihood), _FACTORS)
+            )
+
+        each(fill, self._blocks)
+        said = self._design.reduce(torch.from_numpy(said)).numpy()
+        top = said.max(axis=1, keepdims=True)
+        said = np.exp(np.subtract(said, top, out=said), out=said)
+        return said, float(top.sum(dtype=float))
 
     def _said_to_tasks(
-        self, label: FloatArray, weight: FloatArray
+        self, terms: npt.NDArray[Any], weight: npt.NDArray[Any]
     ) -> tuple[FloatArray, FloatArray]:
         """Return p(x | k) by the worker's other answers for both classes k, shape (R,) each.
 
         ``weight`` is the posterior of each worker's skills, shape (D, G).
         """
-        if_zero, if_one = np.empty(len(label)), np.empty(len(label))
-        right = np.stack([self._zero, self._one, np.ones_like(self._one)], 1).astype(self._dtype)
+        if_zero, if_one = np.empty(len(terms)), np.empty(len(terms))
 
-        def fill(piece: slice) -> None:
-            others = np.divide(weight[self._worker[piece]], self._likelihood(piece, label))
-            zero, one, norm = (others.astype(self._dtype, copy=False) @ right).astype(float).T
-            zero, one, named = zero / norm, one / norm, self._named_one[piece]
-            if_zero[piece] = np.where(named, 1 - zero, zero)
-            if_one[piece] = np.where(named, one, 1 - one)
+        def fill(block: Block) -> None:
+            others = (terms[block.places] @ self._basis.T).reshape(*block.shape, -1)
+            np.divide(weight[block.workers], others, out=others)
+            norm, zero, one = (others.reshape(-1, len(self._zero)) @ self._basis).astype(float).T
+            zero, one, named = zero / norm, one / norm, self._named_one[block.places]
+            if_zero[block.places] = np.where(named, 1 - zero, zero)
+            if_one[block.places] = np.where(named, one, 1 - one)
 
-        each(fill, self._pieces)
+        each(fill, self._blocks)
+        if_zero[self._spare] = if_one[self._spare] = 1.0
         return if_zero, if_one
 
     def _bethe(self, if_zero: FloatArray, if_one: FloatArray, label: FloatArray) -> float:
@@ -255,38 +267,62 @@ class Messages:
         weights, design = table.log(), self._design
         bias = torch.tensor([1 - self.prior.share, self.prior.share], dtype=torch.float64).log()
         found = expect(design, weights, bias, Clamp(design, None))
-        m_zero, m_one = expit(self.prior.place[0]), expit(self.prior.place[-2])
-        means = torch.tensor([[m_zero, 1 - m_one], [1 - m_zero, m_one]], dtype=torch.float64)
         return Member(
             Energy(bias, weights, log_average_table(weights, design), 1),
-            float(np.exp(self.prior.place[-1])) * means,
-            evidence, n_passes, found.states, found.task_log_likelihood, settled=True,
+            self._pseudo_answers(), evidence, n_passes, found.states, found.task_log_likelihood, settled=True,
         )  # fmt: skip
+
+    def _pseudo_answers(self) -> torch.Tensor:
+        """Return those of a right and a wrong answer, shape (2,), or those of each class, shape (2, 2)."""
+        m_zero, m_one = expit(self.prior.place[0]), expit(self.prior.place[-2])
+        means = [[m_zero, 1 - m_one], [1 - m_zero, m_one]] if self._apart else [m_zero, 1 - m_zero]
+        return float(np.exp(self.prior.place[-1])) * torch.tensor(means, dtype=torch.float64)
 
 
 def _climbed(
-    value: Callable[[FloatArray], float], place: FloatArray, step: float
+    values: Callable[[FloatArray], FloatArray], place: FloatArray, step: float
 ) -> tuple[FloatArray, float]:
-    """Return a better place, one step of Newton's method in each coordinate, and how large the next may be.
+    """Return a better place, one step of Newton's method further, and how large the next may be.
 
-    All coordinates move at once, so that the result does not depend on which class comes first. A coordinate stays
-    where it is if a place next to it is not allowed. A step that gains nothing is halved until it is too short.
+    A step that gains nothing is halved until it is too short. ``values`` takes places, shape (P, ·), and returns what
+    each is worth, shape (P,).
     """
-    here, width = value(place), 0.05
-    move = np.zeros_like(place)
-    for j in range(len(place)):
-        aside = np.zeros_like(place)
-        aside[j] = width
-        above, below = value(place + aside), value(place - aside)
-        if np.isfinite([above, below]).all():
-            slope, curve = (above - below) / (2 * width), (above + below - 2 * here) / width**2
-            move[j] = np.clip(-slope / curve, -step, step) if curve < 0 else np.sign(slope) * step
+    if not step:
+        return place, step
+    here, move = _newton(values, place, step)
     while np.abs(move).max() >= _AT_REST / 2:
         moved = _within(place + move)
-        if value(moved) > here:
+        if values(moved[None])[0] > here:
             return moved, min(_STEP, 2 * float(np.abs(moved - place).max()))
         move /= 2
     return place, 0.0
+
+
+def _newton(
+    values: Callable[[FloatArray], FloatArray], place: FloatArray, step: float
+) -> tuple[float, FloatArray]:
+    """Return what a place is worth, and Newton's step from there, of which no coordinate is longer than ``step``.
+
+    Coordinates move one by one where they have no maximum together. One stays where it is if a place next to it is not
+    allowed.
+    """
+    width, size = 0.05, len(place)
+    aside = width * np.eye(size)
+    first, second = np.triu_indices(size, 1)
+    aside = np.concatenate([aside, aside[first] + aside[second]])
+    at = values(place + np.concatenate([0 * aside[:1], aside, -aside]))
+    here, (above, below) = float(at[0]), at[1:].reshape(2, -1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope, bend = (above - below)[:size] / (2 * width), (above + below - 2 * here) / width**2
+        own, free = bend[:size], np.isfinite(bend[:size])
+        curve = np.diag(own)
+        curve[first, second] = curve[second, first] = (bend[size:] - own[first] - own[second]) / 2
+        move = np.where(own < 0, -slope / own, np.sign(slope) * step)
+    together = curve[np.ix_(free, free)]
+    if np.isfinite(together).all() and (np.linalg.eigvalsh(together) < 0).all():
+        move[free] = np.linalg.solve(together, -slope[free])
+    move[~free] = 0.0
+    return here, move.clip(-step, step)
 
 
 def _within(place: FloatArray) -> FloatArray:

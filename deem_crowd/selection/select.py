@@ -258,8 +258,7 @@ def _averaged(
         *((title, one, "left out: the smaller evidence") for title, one in fitted),
         (name, averaged, "chosen: the larger evidence, as workers gave few answers each"),
     ]
-    pooled = _assembled(training, [averaged, averaged], described, tables, calibrate=True)
-    return replace(pooled, members=())  # more answers change the mean of all skills of a worker
+    return _assembled(training, [averaged, averaged], described, tables, calibrate=True)
 
 
 def _pooled(

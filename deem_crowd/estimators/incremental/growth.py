@@ -2,14 +2,14 @@ r"""A few answers more, without training anew: the tables of the workers whom th
 
 This is incremental EM (Neal and Hinton, *A view of the EM algorithm that justifies incremental, sparse, and other
 variants*, 1998). The expected counts C of each energy are kept. The E-step is taken for the tasks that have new
-answers, their new counts take the place of the old ones, and each log-table moves as the M-step does between the
-two, ``W + log T(C + ΔC) − log T(C)``: for the end of EM's path that is its next step, and a mean over the path keeps
-its distance from there. A plain model goes half as far again, to where the next steps would lead, in proportion to the
-share of a worker's answers that were there before; tables of its new workers are ``log T(C)``. What the tables say of
-all tasks is worked out when it is read (:mod:`deem_crowd.estimators.incremental.all_tasks`). The weights of a pool's
-members, its correlation and the priors of tables stay, until there are so many more answers that all is fitted anew
-(``MOST``). So do the energies that known labels alone trained, and what they made each reading count; further known
-labels clamp their tasks in the E-step.
+answers, their new counts take the place of the old ones, and each log-table moves as the M-step does between the two,
+``W + log T(C + ΔC) − log T(C)``: for the end of EM's path that is its next step, and a mean over the path keeps its
+distance from there. So does the class prior of a pool's member. A plain model goes half as far again, to where the next
+steps would lead, in proportion to the share of a worker's answers that were there before; tables of its new workers are
+``log T(C)``. What the tables say of all tasks is worked out when it is read
+(:mod:`deem_crowd.estimators.incremental.all_tasks`). The weights of a pool's members, its correlation and the priors of
+tables stay, until there are so many more answers that all is fitted anew (``MOST``). So do the energies that known
+labels alone trained, and what they made each reading count; further known labels clamp their tasks in the E-step.
 """
 
 from __future__ import annotations

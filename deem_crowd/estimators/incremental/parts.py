@@ -175,7 +175,7 @@ class Part:
             after = self.table(_tensor(np.maximum(counts, 0, out=counts))).numpy()
             weight = weights + after - tables
             tasks = np.maximum(self.expected.numpy() + change.sum(0, dtype=np.float64), 0)
-            bias = self._log_prior(tasks)
+            bias = self._bias(tasks)
         if plain:
             ahead = _AHEAD * np.minimum(earlier / np.maximum(_answers_of(counts), SMALLEST), 1)
             weight = _normalised(weight + ahead * (weight - weights), 1)
@@ -212,6 +212,14 @@ class Part:
         of_state = np.arange(len(self.energy.bias)) // self.energy.n_subtypes
         possible = (label[:, None] == of_state) | (label[:, None] < 0)
         return np.where(possible, np.float32(0), np.float32(-np.inf))
+
+    def _bias(self, expected: FloatArray) -> FloatArray:
+        """Return the bias for expected tasks in each state, shape (S,): in a pool it moves as its M-step does."""
+        after = self._log_prior(expected)
+        if self.pseudo_tasks is not None:
+            return after
+        before = self._log_prior(self.expected.numpy())
+        return _normalised(self.energy.bias.numpy() + after - before, 0)
 
     def _log_prior(self, expected: FloatArray) -> FloatArray:
         if self.pseudo_tasks is None:
