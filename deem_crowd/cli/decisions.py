@@ -395,6 +395,4 @@ def _usage(option: str | None = None) -> Iterator[None]:
             raise typer.BadParameter(
                 f"must be {rest}", param_hint=f"--{name.replace('_', '-')}"
             ) from error
-        if name.startswith("gold "):
-            option = "--gold"
         raise typer.BadParameter(str(error), param_hint=option) from error

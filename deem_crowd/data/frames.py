@@ -107,8 +107,19 @@ def _refuse_missing(columns: Mapping[str, pd.Series], names: Mapping[str, Hashab
             name = names.get(part, part)
             raise DataError(
                 f"column '{name}' is missing in {len(rows)} of {counted(len(columns[part]), 'row')} (rows "
-                f"{first_few(rows)}). Drop or repair those rows: df.dropna(subset=['{name}'])."
+                f"{first_few(rows)}). Drop or repair those rows: df.dropna(subset=['{name}'])"
+                f"{_back_to_whole(columns[part], name)}."
             )
+
+
+def _back_to_whole(ids_: pd.Series, name: Hashable) -> str:
+    """Return what else to do where pandas holds whole numbers as floats, since some are missing."""
+    given = ids_.dropna()
+    if given.dtype not in ("float64", "float32") or not len(given) or not (given % 1 == 0).all():
+        return ""
+    return (
+        f".astype({{'{name}': 'int64'}}), since pandas has made 1.0 of 1 where others are missing"
+    )
 
 
 def require_columns(
