@@ -110,6 +110,7 @@ def probabilities(
     """
     import pandas as pd
 
+    from deem_crowd.data.lookup import written_shortly
     from deem_crowd.plugins import contract
 
     probas = shell.asked(method, "probas_", lambda: contract.probabilities(aggregator))
@@ -124,7 +125,7 @@ def probabilities(
     unanswered = ~answers.tasks.isin(probas.index) & ~answers.tasks.isin(answered(answers))
     if unanswered.any() and isinstance(priors, pd.Series):
         whole.loc[unanswered] = priors.reindex(whole.columns).to_numpy()
-    names = [str(name) for name in whole.columns]
+    names = [str(name) for name in written_shortly(whole.columns)]
     if "task" in names or len(set(names)) < len(names):
         raise DataError(
             "the classes cannot be names of columns beside 'task': "
@@ -173,12 +174,14 @@ def errors(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from deem_crowd.data.lookup import written_shortly
+
     table = _said(aggregator, method, "errors_")
     if not isinstance(table, pd.DataFrame) or table.index.nlevels != 2:
         if answers.n_answers:
             raise DataError(f"method {method!r} gives no confusion matrices: leave out --errors.")
         return pd.DataFrame({"worker": [], "label": []})
-    names = [str(name) for name in table.columns]
+    names = [str(name) for name in written_shortly(table.columns)]
     if {"worker", "label"} & set(names) or len(set(names)) < len(names):
         raise DataError(
             "the classes cannot be names of columns beside 'worker' and 'label': "
