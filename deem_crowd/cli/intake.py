@@ -192,8 +192,17 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
         warn_of_unread(asked, answers, gold is None)
     if gold is not None:
         answers = _without_gold(answers, asked, gold)
+    _say_one_class(answers)
     ids = {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
     return Settled(answers, ids, own)
+
+
+def _say_one_class(answers: Answers) -> None:
+    """Warn where all answers name one class: whatever a command finds then says nothing."""
+    from deem_crowd.data.doubts import ONE_CLASS, names_one_class
+
+    if names_one_class(answers):
+        warn(ONE_CLASS, DataWarning)
 
 
 def _read(asked: Reading) -> tuple[Answers, pd.Series]:

@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,6 +43,39 @@ class Duplicates(str, Enum):
     error = "error"
 
 
+class Strategy(str, Enum):
+    """How tasks are ranked; see :func:`deem_crowd.decide.next_tasks`."""
+
+    least_confidence = "least_confidence"
+    margin = "margin"
+    entropy = "entropy"
+    fusion = "fusion"
+    expected_error_reduction = "expected_error_reduction"
+    expected_information = "expected_information"
+    least_confidence_per_answer = "least_confidence_per_answer"
+    random = "random"
+
+
+class Spread(str, Enum):
+    """How tasks are spread over their features; see :mod:`deem_crowd.decide.diversity`."""
+
+    k_center = "k-center"
+    k_means = "k-means++"
+    none = "none"
+
+    @property
+    def method(self) -> Literal["k-center", "k-means++"] | None:
+        """What ``diversify=`` of :func:`deem_crowd.decide.next_tasks` is."""
+        return None if self is Spread.none else self.value
+
+
+DiversifyOption = Annotated[
+    Spread | None,
+    typer.Option(
+        help="With --features, how tasks with about the same score are spread: k-center (if omitted), k-means++, or "
+        "none for the scores alone, which takes sparse features as well."
+    ),
+]
 AnswersArgument = Annotated[
     list[str],
     typer.Argument(

@@ -205,12 +205,16 @@ def _said(aggregator: Any, method: str, attribute: str) -> Any:
 
 def findings(aggregator: Any, gold: pd.Series | None) -> list[str]:
     """Return what a person should be told about the answers, with names; nothing for other aggregators than DEEM."""
+    from deem_crowd.data.doubts import ONE_CLASS
     from deem_crowd.estimators.aggregator import DEEMAggregator
 
     if not isinstance(aggregator, DEEMAggregator) or not aggregator.__sklearn_is_fitted__():
         return []
     known = gold if gold is not None and len(gold) else None
     try:
-        return aggregator.findings(known)
+        found = aggregator.findings(known)
     except MemoryNeedError:
         return []  # the labels need no confusion matrices, which thousands of workers and classes fill memory with
+    return [
+        sentence for sentence in found if not sentence.startswith(ONE_CLASS)
+    ]  # said when they were read

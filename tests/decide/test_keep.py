@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import Answers, DEEMAggregator, ParameterError
+from deem_crowd import Answers, DataError, DEEMAggregator, ParameterError
 from deem_crowd.decide import Consensus, coverage_curve, reliable
 from deem_crowd.decide.consensus import Given
 from deem_crowd.decide.together import correlation
