@@ -14,6 +14,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data import nested
 from deem_crowd.data.arrays import checked_soft
+from deem_crowd.data.missing import missing_rows
 from deem_crowd.exceptions import (
     DataError,
     FormError,
@@ -102,7 +103,7 @@ def soft_codes(
 
 def _refuse_missing(columns: Mapping[str, pd.Series], names: Mapping[str, Hashable]) -> None:
     for part in ("task", "worker"):
-        rows = ids.missing_rows(columns[part])
+        rows = missing_rows(columns[part])
         if len(rows):
             name = names.get(part, part)
             raise DataError(
