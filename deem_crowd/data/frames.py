@@ -31,7 +31,8 @@ SYNONYMS = {
     "document_id text_id row_id index study study_id studyid case case_id image_id",
     "worker": "worker_id annotator annotator_id rater rater_id user user_id judge judge_id coder labeler labeller "
     "labeler_id source model lf performer workerid assessor expert completed_by reader reader_id observer examiner "
-    "grader judge_model moderator",
+    "grader judge_model moderator participant participant_id annotated_by labeled_by labelled_by rated_by coded_by "
+    "judged_by graded_by answered_by annotator_name rater_name coder_name worker_name judge_name",
     "label": "annotation answer response verdict rating class category judgment judgement value vote choice output "
     "label_id prediction grade finding diagnosis decision",
     "score": "rating grade points mark stars value logit reward scores ratings",
