@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 
 class DeemCrowdError(Exception):
     """Base of every error that deem-crowd raises on purpose."""
@@ -90,9 +88,9 @@ def counted_of(
 def first_few(values: Iterable[Any], limit: int = 5) -> str:
     """Return the first ``limit`` of ``values`` as text for a message, with an ellipsis if cut."""
     shown: list[str] = []
-    if str(getattr(values, "dtype", "")) == "float32" and np.ndim(values) == 1:
-        # as 0.1, and not as 0.10000000149011612
-        values = [float(str(value)) for value in np.asarray(values[: limit + 1])]  # type: ignore[index]
+    narrow: Any = values if str(getattr(values, "dtype", "")) == "float32" else None
+    if getattr(narrow, "ndim", 0) == 1:  # as 0.1, and not as 0.10000000149011612
+        values = map(float, getattr(narrow, "to_numpy", lambda: narrow)()[: limit + 1].astype(str))
     for value in values:
         if len(shown) == limit:
             shown.append("…")

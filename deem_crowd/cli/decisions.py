@@ -14,10 +14,10 @@ from deem_crowd.cli.options import (
     DiversifyOption,
     FeaturesOption,
     ModelOption,
-    Spread,
     SpreadsheetOption,
     Strategy,
     reads_answers,
+    spread_of,
 )
 from deem_crowd.exceptions import MissingColumnError, ParameterError, counted
 from deem_crowd.plugins.hookspecs import hookimpl
@@ -119,10 +119,7 @@ def next_(
     for option, given in (("--per-worker-limit", per_worker_limit), ("--workers", workers)):
         if given is not None and not pairs:
             raise typer.BadParameter("no worker is chosen without --pairs", param_hint=option)
-    if diversify is not None and (pairs or features is None):
-        why = "pairs go by score alone" if pairs else "tasks are spread over --features"
-        raise typer.BadParameter(why, param_hint="--diversify")
-    spread = None if pairs else (diversify or Spread.k_center).method
+    spread = spread_of(diversify, pairs, features)
     settings = _Settings(asked, output, gold, parameters, features)
     settings.check(costs=costs, exclude=exclude, unanswered=unanswered, workers=workers)
     aggregator = settings.fitted_for_more(unanswered, spread=spread is not None)

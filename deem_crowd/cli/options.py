@@ -63,10 +63,23 @@ class Spread(str, Enum):
     k_means = "k-means++"
     none = "none"
 
-    @property
-    def method(self) -> Literal["k-center", "k-means++"] | None:
-        """What ``diversify=`` of :func:`deem_crowd.decide.next_tasks` is."""
-        return None if self is Spread.none else self.value
+
+def spread_of(
+    asked: Spread | None, pairs: bool, features: str | None
+) -> Literal["k-center", "k-means++"] | None:
+    """Return how tasks are spread over their features, as :func:`deem_crowd.decide.next_tasks` takes it.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is asked for of pairs, or without features.
+    """
+    if asked is not None and (pairs or features is None):
+        why = "pairs go by score alone" if pairs else "tasks are spread over --features"
+        raise typer.BadParameter(why, param_hint="--diversify")
+    if pairs or asked is Spread.none:
+        return None
+    return "k-center" if asked is None else asked.value
 
 
 DiversifyOption = Annotated[
