@@ -169,3 +169,14 @@ def test_that_all_answers_name_one_class_is_said_once(folder: Path, command: str
     assert "show no label" not in done.stderr
     (folder / "answers.csv").write_text(csv(answers()))
     assert "name one class" not in call(name, "answers.csv", *options).stderr
+
+
+@pytest.mark.parametrize(("word", "others"), [("error", "AB"), ("$ERROR$", "xy"), ("Error", "xy")])
+def test_calls_of_judges_that_failed_may_be_no_answers(
+    folder: Path, word: str, others: str
+) -> None:
+    frame = answers().replace({"no": others[0], "yes": others[1]})
+    frame.loc[::11, "label"] = word
+    (folder / "answers.csv").write_text(csv(frame))
+    said = call("aggregate", "answers.csv").stderr
+    assert (f"'{word}') may stand for a missing answer" in said) == (word != "Error")
