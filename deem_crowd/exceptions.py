@@ -88,6 +88,9 @@ def counted_of(
 def first_few(values: Iterable[Any], limit: int = 5) -> str:
     """Return the first ``limit`` of ``values`` as text for a message, with an ellipsis if cut."""
     shown: list[str] = []
+    narrow: Any = values if str(getattr(values, "dtype", "")) == "float32" else None
+    if getattr(narrow, "ndim", 0) == 1:  # as 0.1, and not as 0.10000000149011612
+        values = map(float, getattr(narrow, "to_numpy", lambda: narrow)()[: limit + 1].astype(str))
     for value in values:
         if len(shown) == limit:
             shown.append("…")

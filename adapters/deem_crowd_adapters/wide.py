@@ -13,6 +13,7 @@ from deem_crowd.data import index as ids
 from deem_crowd.data.answers import Answers
 from deem_crowd.data.doubts import warn_of_counts, warn_of_doubts
 from deem_crowd.data.lookup import by_column
+from deem_crowd.data.missing import missing_rows
 from deem_crowd.data.wide import odd_columns
 from deem_crowd.exceptions import (
     DataError,
@@ -185,7 +186,7 @@ def _ids(index: pd.Index, name: str, where: str) -> pd.Index:
     """Return the ids of one side of the frame, checked: none missing, none twice, none alike."""
     flat = index.to_flat_index() if isinstance(index, pd.MultiIndex) else index
     values = pd.Series(flat, dtype=flat.dtype)
-    absent = ids.missing_rows(values)
+    absent = missing_rows(values)
     if len(absent):
         raise DataError(
             f"the {name} is missing at {len(absent)} of {counted(len(flat), 'place')} of the {where} (positions "

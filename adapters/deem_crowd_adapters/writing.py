@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import pandas as pd
 
+from deem_crowd.data.lookup import written_shortly
 from deem_crowd.exceptions import DataError, FormError, first_few
 from deem_crowd.runtime.atomic import atomic_write
 from deem_crowd_adapters import formats
@@ -213,7 +214,8 @@ def _blocks(table: pd.DataFrame) -> Iterator[list[list[Any]]]:
 
 def _plain(column: pd.Series) -> list[Any]:
     absent = column.isna().to_numpy()
-    values = column.tolist()
+    # a 32-bit float in its own shortest form: 0.1, and not 0.10000000149011612
+    values = (written_shortly(pd.Index(column)) if column.dtype == np.float32 else column).tolist()
     if not absent.any():
         return values
     return [None if gone else value for gone, value in zip(absent, values, strict=True)]

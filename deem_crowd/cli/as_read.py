@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,26 @@ if TYPE_CHECKING:
 def text_of(value: Any) -> str:
     """Return an id or a label as text."""
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+_WHOLE = re.compile(r"(-?\d+)\.0+")
+"""A whole number as programs write a column of them in which some are missing: pandas writes 1.0 for 1."""
+
+
+def whole_alike(values: pd.Series, model: pd.Series) -> pd.Series:
+    """Return ``values`` with 1.0 as 1, or 1 as 1.0, where ``model`` has only the other."""
+    lost = values.notna() & ~values.isin(model)
+    if not lost.any():
+        return values
+    known = {_as_whole(value): value for value in model.dropna().unique()}
+    found = values[lost].map(lambda value: known.get(_as_whole(value), value))
+    return values.where(~lost, found).astype(object).infer_objects()
+
+
+def _as_whole(value: Any) -> str:
+    text = text_of(value)
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def with_text(answers: Answers) -> Answers:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deem_crowd.cli import features as feature_files
 from deem_crowd.cli import files, intake, known, model
-from deem_crowd.cli.options import FeaturesOption, ModelOption, SpreadsheetOption, reads_answers
+from deem_crowd.cli.options import (
+    DiversifyOption,
+    FeaturesOption,
+    ModelOption,
+    SpreadsheetOption,
+    Strategy,
+    reads_answers,
+    spread_of,
+)
 from deem_crowd.exceptions import MissingColumnError, ParameterError, counted
 from deem_crowd.plugins.hookspecs import hookimpl
 
@@ -19,19 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deem_crowd.estimators.aggregator import DEEMAggregator
-
-
-class Strategy(str, Enum):
-    """How tasks are ranked; see :func:`deem_crowd.decide.next_tasks`."""
-
-    least_confidence = "least_confidence"
-    margin = "margin"
-    entropy = "entropy"
-    fusion = "fusion"
-    expected_error_reduction = "expected_error_reduction"
-    expected_information = "expected_information"
-    least_confidence_per_answer = "least_confidence_per_answer"
-    random = "random"
 
 
 OutputOption = Annotated[
@@ -111,6 +105,7 @@ def next_(
     ] = None,
     gold: KnownOption = None,
     features: FeaturesOption = None,
+    diversify: DiversifyOption = None,
     parameters: ModelOption = None,
     spreadsheet: SpreadsheetOption = False,
 ) -> None:
@@ -124,9 +119,10 @@ def next_(
     for option, given in (("--per-worker-limit", per_worker_limit), ("--workers", workers)):
         if given is not None and not pairs:
             raise typer.BadParameter("no worker is chosen without --pairs", param_hint=option)
+    spread = spread_of(diversify, pairs, features)
     settings = _Settings(asked, output, gold, parameters, features)
     settings.check(costs=costs, exclude=exclude, unanswered=unanswered, workers=workers)
-    aggregator = settings.fitted_for_more(unanswered, spread=not pairs)
+    aggregator = settings.fitted_for_more(unanswered, spread=spread is not None)
     options: dict[str, Any] = {
         "per_task_limit": per_task_limit,
         "exclude": settings.excluded(exclude),
@@ -151,7 +147,7 @@ def next_(
             table = aggregator.next_pairs(number, chosen.value, **options)
         else:
             chosen = strategy or Strategy.least_confidence
-            table = aggregator.next_tasks(number, chosen.value, **options)
+            table = aggregator.next_tasks(number, chosen.value, diversify=spread, **options)
     settings.write(table, spreadsheet)
     _say_cost(table[what], options["costs"], budget)
 
@@ -395,6 +391,4 @@ def _usage(option: str | None = None) -> Iterator[None]:
             raise typer.BadParameter(
                 f"must be {rest}", param_hint=f"--{name.replace('_', '-')}"
             ) from error
-        if name.startswith("gold "):
-            option = "--gold"
         raise typer.BadParameter(str(error), param_hint=option) from error

@@ -42,7 +42,7 @@ def require_dense(features: Any) -> None:
     if hasattr(features, "tocsr"):
         raise FormError(
             "features are sparse: save them as an array that is not sparse, with fewer columns if they are many, or "
-            "pass --pairs."
+            "pass --diversify none or --pairs."
         )
 
 

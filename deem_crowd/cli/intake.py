@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from deem_crowd.cli.as_read import by_value, text_of, with_text
+from deem_crowd.cli.as_read import by_value, text_of, whole_alike, with_text
 from deem_crowd.cli.files import called, format_asked
 from deem_crowd.cli.shell import plugin_output
 from deem_crowd.cli.unread import warn_of_unread
@@ -192,8 +192,17 @@ def settled_answers(asked: Reading, gold: str | None = None) -> Settled:
         warn_of_unread(asked, answers, gold is None)
     if gold is not None:
         answers = _without_gold(answers, asked, gold)
+    _say_one_class(answers)
     ids = {"task": answers.tasks.to_series(), "label": answers.classes.to_series()}
     return Settled(answers, ids, own)
+
+
+def _say_one_class(answers: Answers) -> None:
+    """Warn where all answers name one class: whatever a command finds then says nothing."""
+    from deem_crowd.data.doubts import ONE_CLASS, names_one_class
+
+    if names_one_class(answers):
+        warn(ONE_CLASS, DataWarning)
 
 
 def _read(asked: Reading) -> tuple[Answers, pd.Series]:
@@ -355,7 +364,7 @@ def written_like(values: pd.Series, model: pd.Series) -> pd.Series:
     """Return ``values`` with those that are written like one of ``model``'s replaced by it."""
     # Where text has no dtype of its own, as in pandas 2, bytes and text have the same dtype: object.
     has_bytes = values.dtype == object and any(isinstance(value, bytes) for value in values)
-    if values.dtype == model.dtype and not has_bytes:
-        return values
-    written = {text_of(value): value for value in model.dropna().unique()}
-    return values.map(lambda value: written.get(text_of(value), value))
+    if values.dtype != model.dtype or has_bytes:
+        written = {text_of(value): value for value in model.dropna().unique()}
+        values = values.map(lambda value: written.get(text_of(value), value))
+    return whole_alike(values, model)

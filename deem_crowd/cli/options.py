@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,6 +43,52 @@ class Duplicates(str, Enum):
     error = "error"
 
 
+class Strategy(str, Enum):
+    """How tasks are ranked; see :func:`deem_crowd.decide.next_tasks`."""
+
+    least_confidence = "least_confidence"
+    margin = "margin"
+    entropy = "entropy"
+    fusion = "fusion"
+    expected_error_reduction = "expected_error_reduction"
+    expected_information = "expected_information"
+    least_confidence_per_answer = "least_confidence_per_answer"
+    random = "random"
+
+
+class Spread(str, Enum):
+    """How tasks are spread over their features; see :mod:`deem_crowd.decide.diversity`."""
+
+    k_center = "k-center"
+    k_means = "k-means++"
+    none = "none"
+
+
+def spread_of(
+    asked: Spread | None, pairs: bool, features: str | None
+) -> Literal["k-center", "k-means++"] | None:
+    """Return how tasks are spread over their features, as :func:`deem_crowd.decide.next_tasks` takes it.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is asked for of pairs, or without features.
+    """
+    if asked is not None and (pairs or features is None):
+        why = "pairs go by score alone" if pairs else "tasks are spread over --features"
+        raise typer.BadParameter(why, param_hint="--diversify")
+    if pairs or asked is Spread.none:
+        return None
+    return "k-center" if asked is None else asked.value
+
+
+DiversifyOption = Annotated[
+    Spread | None,
+    typer.Option(
+        help="With --features, how tasks with about the same score are spread: k-center (if omitted), k-means++, or "
+        "none for the scores alone, which takes sparse features as well."
+    ),
+]
 AnswersArgument = Annotated[
     list[str],
     typer.Argument(

@@ -55,6 +55,11 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r"pass an ordered categorical, and see median_ and mean_: .*, ordered=True\)",
         "write a number for each label in the file and pass --set ordered=true",
     ),
+    (
+        r" Where such a label is right, pass all classes with the answers: "
+        r"deem_crowd\.Answers\.from_frame\(df, classes=\[…\]\)\.",
+        "",
+    ),
     (r"fit with ordered=False", "pass --set ordered=false"),
     (
         r"convert them, df\['label'\] = pd\.to_numeric\(df\['label'\]\), (?=fit with ordered=True)",

@@ -110,6 +110,7 @@ def probabilities(
     """
     import pandas as pd
 
+    from deem_crowd.data.lookup import written_shortly
     from deem_crowd.plugins import contract
 
     probas = shell.asked(method, "probas_", lambda: contract.probabilities(aggregator))
@@ -124,7 +125,7 @@ def probabilities(
     unanswered = ~answers.tasks.isin(probas.index) & ~answers.tasks.isin(answered(answers))
     if unanswered.any() and isinstance(priors, pd.Series):
         whole.loc[unanswered] = priors.reindex(whole.columns).to_numpy()
-    names = [str(name) for name in whole.columns]
+    names = [str(name) for name in written_shortly(whole.columns)]
     if "task" in names or len(set(names)) < len(names):
         raise DataError(
             "the classes cannot be names of columns beside 'task': "
@@ -173,12 +174,14 @@ def errors(aggregator: Any, answers: Answers, method: str) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from deem_crowd.data.lookup import written_shortly
+
     table = _said(aggregator, method, "errors_")
     if not isinstance(table, pd.DataFrame) or table.index.nlevels != 2:
         if answers.n_answers:
             raise DataError(f"method {method!r} gives no confusion matrices: leave out --errors.")
         return pd.DataFrame({"worker": [], "label": []})
-    names = [str(name) for name in table.columns]
+    names = [str(name) for name in written_shortly(table.columns)]
     if {"worker", "label"} & set(names) or len(set(names)) < len(names):
         raise DataError(
             "the classes cannot be names of columns beside 'worker' and 'label': "
@@ -202,12 +205,16 @@ def _said(aggregator: Any, method: str, attribute: str) -> Any:
 
 def findings(aggregator: Any, gold: pd.Series | None) -> list[str]:
     """Return what a person should be told about the answers, with names; nothing for other aggregators than DEEM."""
+    from deem_crowd.data.doubts import ONE_CLASS
     from deem_crowd.estimators.aggregator import DEEMAggregator
 
     if not isinstance(aggregator, DEEMAggregator) or not aggregator.__sklearn_is_fitted__():
         return []
     known = gold if gold is not None and len(gold) else None
     try:
-        return aggregator.findings(known)
+        found = aggregator.findings(known)
     except MemoryNeedError:
         return []  # the labels need no confusion matrices, which thousands of workers and classes fill memory with
+    return [
+        sentence for sentence in found if not sentence.startswith(ONE_CLASS)
+    ]  # said when they were read

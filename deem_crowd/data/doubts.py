@@ -26,6 +26,11 @@ RATINGS = 10
 SCORES = 3
 """... unless all lie between 0 and 1, and so many of them inside."""
 
+ONE_CLASS = (
+    "All answers name one class, so that nothing tells tasks or workers apart: labels, skills and probabilities only "
+    "repeat it. If others were given, they are not among these answers."
+)
+
 
 def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
     """Warn of labels and ids that look alike, and of labels that look like no classes.
@@ -361,3 +366,10 @@ def warn_of_counts(answers: Answers) -> None:
         "beyond the shares. The label with most votes is df.idxmax(axis=1).",
         DataWarning,
     )
+
+
+def names_one_class(answers: Answers) -> bool:
+    """Tell whether there are several answers, and all name the same class."""
+    if answers.is_soft or answers.n_answers < 2:
+        return False
+    return bool((answers.hard_label == answers.hard_label[0]).all())

@@ -14,6 +14,7 @@ import pandas as pd
 from deem_crowd.data import index as ids
 from deem_crowd.data import nested
 from deem_crowd.data.arrays import checked_soft
+from deem_crowd.data.missing import missing_rows
 from deem_crowd.exceptions import (
     DataError,
     FormError,
@@ -30,7 +31,8 @@ SYNONYMS = {
     "document_id text_id row_id index study study_id studyid case case_id image_id",
     "worker": "worker_id annotator annotator_id rater rater_id user user_id judge judge_id coder labeler labeller "
     "labeler_id source model lf performer workerid assessor expert completed_by reader reader_id observer examiner "
-    "grader judge_model moderator",
+    "grader judge_model moderator participant participant_id annotated_by labeled_by labelled_by rated_by coded_by "
+    "judged_by graded_by answered_by annotator_name rater_name coder_name worker_name judge_name",
     "label": "annotation answer response verdict rating class category judgment judgement value vote choice output "
     "label_id prediction grade finding diagnosis decision",
     "score": "rating grade points mark stars value logit reward scores ratings",
@@ -102,13 +104,24 @@ def soft_codes(
 
 def _refuse_missing(columns: Mapping[str, pd.Series], names: Mapping[str, Hashable]) -> None:
     for part in ("task", "worker"):
-        rows = ids.missing_rows(columns[part])
+        rows = missing_rows(columns[part])
         if len(rows):
             name = names.get(part, part)
             raise DataError(
                 f"column '{name}' is missing in {len(rows)} of {counted(len(columns[part]), 'row')} (rows "
-                f"{first_few(rows)}). Drop or repair those rows: df.dropna(subset=['{name}'])."
+                f"{first_few(rows)}). Drop or repair those rows: df.dropna(subset=['{name}'])"
+                f"{_back_to_whole(columns[part], name)}."
             )
+
+
+def _back_to_whole(ids_: pd.Series, name: Hashable) -> str:
+    """Return what else to do where pandas holds whole numbers as floats, since some are missing."""
+    given = ids_.dropna()
+    if given.dtype not in ("float64", "float32") or not len(given) or not (given % 1 == 0).all():
+        return ""
+    return (
+        f".astype({{'{name}': 'int64'}}), since pandas has made 1.0 of 1 where others are missing"
+    )
 
 
 def require_columns(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import nested
+from deem_crowd.data.missing import nan_missing
 from deem_crowd.data.numbering import numbered
 from deem_crowd.exceptions import DataError, FormError, counted, first_few
 
@@ -29,13 +30,6 @@ _ONE_KIND = frozenset(
 
 
 _NUL_MERGES = int(pd.__version__.split(".")[0]) < 3
-
-
-def missing_rows(values: pd.Series) -> IntArray:
-    """Return the positions, shape (m,), of NaN / None / NaT / NA entries."""
-    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iub":
-        return np.zeros(0, dtype=np.int64)
-    return np.flatnonzero(values.isna().to_numpy())
 
 
 def _kind(value: Any) -> str:
@@ -146,6 +140,7 @@ def factorize(values: pd.Series, column: str) -> tuple[IntArray, pd.Index]:
     if isinstance(dtype, np.dtype) and dtype.kind in "iu":
         codes, numbers_ = numbered(values.to_numpy())
         return codes, pd.Index(numbers_, name=column)
+    values = nan_missing(values)
     if isinstance(values.dtype, pd.ArrowDtype):
         values = _plain(values, column)
     if values.dtype == np.float16:  # pandas has no Index of them

@@ -37,3 +37,21 @@ def places_of(values: pd.Index, known: pd.Index) -> npt.NDArray[np.integer[Any]]
 def are_among(values: pd.Index, known: pd.Index) -> npt.NDArray[np.bool_]:
     """Tell which values are among others that are distinct, shape (n,), as :func:`places_of` finds them."""
     return places_of(values, known) >= 0
+
+
+def followed_by(first: pd.Index, more: pd.Index) -> pd.Index:
+    """Return ids and others behind them; objects stay what they are, where pandas makes dates and numbers of them."""
+    if first.dtype != object:
+        return first.append(more)
+    both = np.concatenate([first.to_numpy(), more.to_numpy(dtype=object)])
+    return pd.Index(both, dtype=object, name=first.name, tupleize_cols=False)
+
+
+def written_shortly(values: pd.Index) -> pd.Index:
+    """Return 32-bit floats as the 64-bit ones that are written alike: 0.1, where Python shows 0.10000000149011612.
+
+    For what is shown; to look ids up, :func:`deem_crowd.data.index.class_places` knows both. Others stay as they are.
+    """
+    if values.dtype != np.float32:
+        return values
+    return pd.Index(values.to_numpy().astype(str).astype(np.float64), name=values.name)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from deem_crowd.data import index as ids
 from deem_crowd.data.assembly import Duplicates, V, assembled
+from deem_crowd.data.lookup import followed_by
 from deem_crowd.exceptions import DataError, FormError, counted, first_few
 
 
@@ -121,7 +122,7 @@ def _united(old: pd.Index, new: pd.Index, name: str) -> tuple[npt.NDArray[np.int
     place = old.get_indexer(new).astype(np.int64)
     strange = np.flatnonzero(place < 0)
     place[strange] = len(old) + np.arange(len(strange))
-    union = old.append(new.take(strange)) if len(strange) else old
+    union = followed_by(old, new.take(strange)) if len(strange) else old
     return place, union.rename(name)
 
 

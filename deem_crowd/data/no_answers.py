@@ -59,9 +59,10 @@ def no_answer(classes: pd.Index) -> str:
     """Return what to say of words that are no answer, or leave it to others; empty if there are none."""
     said = {text: text.strip().casefold().replace("’", "'") for text in texts_of(classes)}
     beside = _beside_numbers(classes)
-    found = [
-        text for text, word in said.items() if word in _NO_ANSWER | _UNDECIDED or text in beside
-    ]
+    words = _NO_ANSWER | _UNDECIDED | _FAILED
+    if _VERDICTS & set(said.values()):
+        words |= {"error"}
+    found = [text for text, word in said.items() if word in words or text in beside]
     if not found:
         return ""
     return (
@@ -136,3 +137,17 @@ _UNDECIDED = frozenset(
     }
 )
 """How people are let say that they leave it to others, in lower case."""
+_FAILED = frozenset(
+    {
+        "$error$",
+        "parse error",
+        "parse_error",
+        "parsing error",
+        "api error",
+        "api_error",
+        "timed out",
+    }
+)
+"""How logs of judges write that a call failed, in lower case."""
+_VERDICTS = frozenset({"a", "b", "tie", "model_a", "model_b", "win", "lose", "yes", "no"})
+"""Beside one of these "error" is no class, as it may be beside "warning"."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.answers import Answers
-from deem_crowd.data.lookup import are_among, as_index
+from deem_crowd.data.lookup import are_among, as_index, followed_by
 from deem_crowd.decide import checks
 from deem_crowd.decide.source import Source, model_of, read_answers, remembered
 from deem_crowd.exceptions import DataError, FormError, ParameterError, counted, first_few
@@ -224,7 +224,7 @@ class Consensus:
         if not len(fresh):
             return self
         checks.refuse_missing("unanswered", fresh)
-        tasks = self.tasks.append(fresh).rename(self.tasks.name)
+        tasks = followed_by(self.tasks, fresh).rename(self.tasks.name)
         # 1, 1.0 and True are one id, whatever the dtypes
         there = fresh[are_among(fresh, self.tasks) | tasks.duplicated()[self.n_tasks :]]
         if len(there):

@@ -17,7 +17,7 @@ from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.diversity import feature_matrix
 from deem_crowd.decide.suspects import label_codes, label_values
 from deem_crowd.decide.together import correlation
-from deem_crowd.exceptions import ParameterError
+from deem_crowd.exceptions import DataError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -281,7 +281,7 @@ def _on_gold(
     """Return, for each beginning of ``order``, how many gold tasks are right in it, and how many there are."""
     truth = label_codes(gold, consensus, "gold")[order]
     if not (truth >= 0).any():
-        raise ParameterError("gold names no task that has a label here.")
+        raise DataError("gold names no task that has a label here.")
     right = (truth >= 0) & (truth == consensus.labels[order])
     return np.cumsum(right).astype(np.float64), np.cumsum(truth >= 0).astype(np.int64)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.decide import checks, criteria, ranking, shortlist
+from deem_crowd.decide.answer_shares import in_line_with_answers
 from deem_crowd.decide.consensus import Consensus
 from deem_crowd.decide.costs import costs_of, purse_of
 from deem_crowd.decide.to_ask import labels_of, open_tasks, say_how_many
@@ -99,6 +100,7 @@ def next_pairs(
     k = len(consensus.classes)
     known = consensus.required_tables() if len(asked) else FullTables(np.zeros((0, k, k)))
     who_asked = consensus.places_of(asked)
+    known = in_line_with_answers(consensus, known, who_asked)
     cost = costs_of(costs, asked, "worker")
     open_ = open_tasks(consensus, exclude, per_task_limit, checks.non_negative("settled", settled))
     typical = np.zeros(len(open_))

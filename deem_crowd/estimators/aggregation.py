@@ -127,8 +127,10 @@ def further(
         grown = add_answers(model, before, answers, known)
     if grown is None:
         seen = before.with_pairs(answers, known, parameters["duplicates"])
+        _refuse_other_kind(told, seen)
         return seen, None, going_on(state["_fitted"], before, seen, answers.n_answers)
     model, seen, how = grown
+    _refuse_other_kind(told, seen)
     if told is not None:
         told = told[told["label"].notna()]
         silent = seen.numbers(told["task"]) < 0
@@ -139,6 +141,15 @@ def further(
     labels, probas = LabelsToCome(said, seen, classes), ProbabilitiesOfGrown(said, seen, classes)
     result = {**attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
     return seen, result, None
+
+
+def _refuse_other_kind(told: pd.DataFrame | None, seen: Memory) -> None:
+    """Refuse known labels of one call if none of their tasks is there, and they read like tasks that are: '7' and 7."""
+    if told is None:
+        return
+    tasks = told["task"][told["label"].notna()]
+    if len(tasks) and (seen.numbers(tasks) < 0).all():
+        known_labels.refuse_other_kind(tasks.to_numpy(), seen.tasks)
 
 
 def _may_grow(model: Any, state: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
+from deem_crowd.data.doubts import ONE_CLASS, names_one_class
 from deem_crowd.exceptions import counted
 from deem_crowd.insight import ordered
 from deem_crowd.insight.camps import Camp, camp_of
@@ -36,6 +37,7 @@ ONE_WORKER = (
     "All answers come from one worker, and there is nobody to compare them with: the labels are what this worker says, "
     "and the skill is a guess."
 )
+_SAID_ELSEWHERE = (NO_LABEL, ONE_WORKER, ONE_CLASS)
 _SAME = 0.15
 """Mean distance in variation of answers to two classes under which nobody tells them apart."""
 _FIRST_ASKED = 50
@@ -196,13 +198,13 @@ def of_fit(model: Model, counts: Pairs | None) -> list[str]:
     told = counts is not None and bool(np.triu(counts.common >= LEAST_COMMON, 1).any())
     panel = compare(results, counts) if told else Panel.without_pairs()
     sentences = warnings_of(results, panel, results.known)
-    return [sentence for sentence in sentences if not sentence.startswith((NO_LABEL, ONE_WORKER))]
+    return [sentence for sentence in sentences if not sentence.startswith(_SAID_ELSEWHERE)]
 
 
 def without_label(results: Results) -> str:
     """Return what to say where the answers show no label (:func:`shows_no_label`), in a sentence or two."""
     alone = len(np.unique(results.answers.worker)) == 1
-    return ONE_WORKER if alone else NO_LABEL
+    return ONE_WORKER if alone else ONE_CLASS if names_one_class(results.answers) else NO_LABEL
 
 
 def warnings_of(results: Results, panel: Panel, gold: IntArray | None = None) -> list[str]:

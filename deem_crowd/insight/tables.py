@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data import index
+from deem_crowd.data.lookup import written_shortly
 from deem_crowd.insight.agreement import pair_index
 from deem_crowd.insight.pairs import Panel, compare_workers
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
@@ -126,7 +127,7 @@ def classes_table(results: Results) -> pd.DataFrame:
             "share": labels / max(int(labelled.sum()), 1),
             "expected": results.posterior[labelled].sum(axis=0),
         },
-        index=results.answers.classes,
+        index=written_shortly(results.answers.classes),
     )
     return table.sort_values(["labels", "expected"], ascending=False, kind="stable")
 

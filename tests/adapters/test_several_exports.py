@@ -179,3 +179,28 @@ def test_a_column_that_says_the_same_of_a_task_in_every_file_is_no_annotator(
     export, _ = read([tmp_path / "alice.csv", tmp_path / "bob.csv"])
     assert len(export.answers) == 20
     assert set(export.answers["worker"]) == {"alice", "bob"}
+
+
+@pytest.mark.parametrize("name", ["rated_by", "wer"])
+def test_files_in_which_a_column_tells_the_answers_to_a_task_apart_are_not_an_annotators_each(
+    tmp_path: Path, name: str
+) -> None:
+    paths = [tmp_path / "day1.csv", tmp_path / "day2.csv"]
+    for path, tasks in zip(paths, ("12", "34"), strict=True):
+        rows = [f"{t},{who},{'ab'[int(t) % 2]}\n" for t in tasks for who in ("ann", "bob")]
+        path.write_text(f"task,{name},label\n" + "".join(rows))
+    with pytest.raises(DataError, match=f"{name}.*") as refused:
+        adapters.to_answers(paths)
+    assert ("'worker': 'rated_by'" in str(refused.value)) == (name == "rated_by")
+    found = adapters.to_answers(paths, worker=name)
+    assert (found.workers.tolist(), found.n_answers) == (["ann", "bob"], 8)
+
+
+def test_files_of_an_annotator_each_may_hold_other_columns_and_a_task_twice(tmp_path: Path) -> None:
+    """Notes and times tell rows apart, too, but do not come again with other tasks."""
+    for who in ("ann", "bob"):
+        rows = [f"{t},{'ab'[t % 2]},{i}:00,sure\n" for i, t in enumerate((1, 2, 3, 3))]
+        (tmp_path / f"{who}.csv").write_text("task,label,time,notes\n" + "".join(rows))
+    with pytest.warns(DataWarning, match="2 answers repeat"):
+        found = adapters.to_answers([tmp_path / "ann.csv", tmp_path / "bob.csv"])
+    assert found.workers.tolist() == ["ann", "bob"]

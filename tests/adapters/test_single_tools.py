@@ -65,6 +65,24 @@ def test_several_labels_at_once_name_the_way_out(tmp_path: Path) -> None:
         adapters.to_answers(path, multiple="lists")
 
 
+@pytest.mark.parametrize("who", [7, None])
+def test_results_of_one_control_in_one_annotation_are_one_answer(
+    tmp_path: Path, who: int | None
+) -> None:
+    records = label_studio()
+    annotation = records[0]["annotations"][0]
+    annotation["completed_by"] = who
+    annotation["result"] = [choice("sentiment", "pos"), choice("sentiment", "neg", id="c2")]
+    path = written(tmp_path, "x.json", records)
+    with pytest.raises(DataError, match="1 of 3 answers to 'sentiment' holds several labels"):
+        adapters.read_export(path)
+    annotation["result"] = [choice("sentiment", "pos"), choice("sentiment", "pos", id="c2")]
+    export, said = read(written(tmp_path, "x.json", records))
+    assert len(export.answers) == 3
+    assert "no annotator" not in said
+    assert "repeats" not in said
+
+
 def test_an_open_choice_between_questions_is_named_with_the_option(tmp_path: Path) -> None:
     records = label_studio()
     for record in records:

@@ -146,3 +146,37 @@ def test_swapped_labels_and_further_findings_are_said_in_words_of_the_shell(fold
     assert "`deem-crowd aggregate --method clusterings` needs no common ones" in said
     assert "`deem-crowd report` has 1 more." in said
     assert "()" not in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "aggregate",
+        "aggregate --method mv",
+        "compare",
+        "report -o r.html",
+        "next",
+        "suspects",
+        "keep",
+    ],
+)
+def test_that_all_answers_name_one_class_is_said_once(folder: Path, command: str) -> None:
+    (folder / "answers.csv").write_text(csv(answers().assign(label="no")))
+    name, *options = command.split()
+    done = call(name, "answers.csv", *options)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("All answers name one class") == 1
+    assert "show no label" not in done.stderr
+    (folder / "answers.csv").write_text(csv(answers()))
+    assert "name one class" not in call(name, "answers.csv", *options).stderr
+
+
+@pytest.mark.parametrize(("word", "others"), [("error", "AB"), ("$ERROR$", "xy"), ("Error", "xy")])
+def test_calls_of_judges_that_failed_may_be_no_answers(
+    folder: Path, word: str, others: str
+) -> None:
+    frame = answers().replace({"no": others[0], "yes": others[1]})
+    frame.loc[::11, "label"] = word
+    (folder / "answers.csv").write_text(csv(frame))
+    said = call("aggregate", "answers.csv").stderr
+    assert (f"'{word}') may stand for a missing answer" in said) == (word != "Error")

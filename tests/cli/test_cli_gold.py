@@ -139,3 +139,33 @@ def test_gold_without_rows_is_said_to_know_nothing(folder: Path) -> None:
     assert "none.csv: column 'label' is empty throughout (0 rows), so that no label" in done.stderr
     done = call("compare", "answers.csv", "--gold", "none.csv")
     assert "error: --gold has no label for any task that has answers." in done.stderr
+
+
+@pytest.mark.parametrize("other", ["gold", "answers"])
+def test_a_whole_number_may_be_written_with_a_decimal_point_in_one_of_two_files(
+    folder: Path, other: str
+) -> None:
+    """A column of numbers with a gap is one of floats in pandas, and 1 is written 1.0."""
+    frame = answers().replace({"no": 0, "yes": 1})
+    frame["task"] = frame["task"].str[1:].astype(int)
+    gold = pd.DataFrame({"task": [0, 1, 2], "label": [1, 0, None]})
+    if other == "answers":
+        frame, gold = frame.astype({"task": float, "label": float}), gold.dropna().astype(int)
+    (folder / "answers.csv").write_text(csv(frame))
+    (folder / "gold.csv").write_text(csv(gold.astype({"task": float}) if other == "gold" else gold))
+    for command in ("aggregate", "suspects"):
+        assert call(command, "answers.csv", "--gold", "gold.csv").exit_code == 0
+    result = call("aggregate", "answers.csv", "--gold", "gold.csv")
+    assert result.stderr == ""
+    labels = table(result.stdout).set_index("task")["label"]
+    assert labels.head(4).tolist() == [1, 0, 0, 1]
+    assert ("1.0" in result.stdout) == (other == "answers")
+
+
+def test_gold_of_no_task_is_bad_data_where_something_is_held_against_it(folder: Path) -> None:
+    (folder / "gold.csv").write_text("task,label\nelsewhere,no\n")
+    said = failed(call("keep", "answers.csv", "--gold", "gold.csv"), 1)
+    assert "error: --gold names no task that has a label here." in said
+    for command in ("compare", "report"):
+        options = ("-o", "page.html") if command == "report" else ()
+        assert call(command, "answers.csv", "--gold", "gold.csv", *options).exit_code == 1

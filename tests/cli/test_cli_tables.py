@@ -33,6 +33,19 @@ def test_labels_go_to_a_file_and_a_word_to_standard_error(folder: Path, method: 
     assert dict(labels.to_numpy()) == TRUTH
 
 
+def test_labels_in_32_bits_are_written_as_they_were_in_text(folder: Path) -> None:
+    frame = answers()
+    frame["label"] = frame["label"].map({"no": 0.1, "yes": 0.7}).astype("float32")
+    frame.to_parquet("narrow.parquet")
+    asked = ("--proba", "p.csv", "--errors", "e.jsonl", "-o", "labels.csv")
+    assert call("aggregate", "narrow.parquet", *asked).exit_code == 0
+    assert set(pd.read_csv("labels.csv")["label"]) == {0.1, 0.7}
+    assert Path("p.csv").read_text().startswith("task,0.1,0.7\n")
+    rows = [json.loads(line) for line in Path("e.jsonl").read_text().splitlines()]
+    assert [row["label"] for row in rows[:2]] == [0.1, 0.7]
+    assert {"0.1", "0.7"} < set(rows[0])
+
+
 def test_standard_streams(folder: Path) -> None:
     done = really("aggregate", "-", stdin=csv(answers()))
     assert (done.returncode, done.stderr) == (0, "")

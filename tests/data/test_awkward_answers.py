@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from three_answers import FRAME, pairs
 
@@ -59,6 +60,23 @@ def test_row_nan_label_is_an_error_or_dropped_and_never_invented() -> None:
     answers = Answers.from_frame(frame, missing="drop")
     assert answers.tasks.tolist() == ["b", "a"]
     assert np.diff(answers.task_ptr).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("arrow", [False, True])
+@pytest.mark.parametrize("column", ["task", "worker", "label"])
+def test_nan_that_pandas_tells_from_a_missing_number_is_missing(column: str, arrow: bool) -> None:
+    """In a column of Arrow, or of nullable floats, NaN is no NA: 0 / 0 leaves it, for one."""
+    frame = pd.DataFrame(
+        {"task": [0.0, 0, 1, 1], "worker": [1.0, 2, 1, 2], "label": [3.0, 3, 4, 3]}
+    )
+    values = frame[column].to_numpy().copy()
+    values[2] = np.nan
+    held = pd.arrays.FloatingArray(values, np.zeros(4, dtype=bool))
+    frame[column] = pd.arrays.ArrowExtensionArray(pa.array(values)) if arrow else held
+    with pytest.raises(DataError, match=rf"column '{column}' is missing in 1 of 4 rows \(rows 2\)"):
+        Answers.from_frame(frame)
+    if column == "label":
+        assert Answers.from_frame(frame, missing="drop").classes.tolist() == [3.0]
 
 
 def test_row_same_answer_twice_counts_once_with_a_warning() -> None:

@@ -74,3 +74,14 @@ def test_gold_with_gaps_may_hold_objects() -> None:
     gold = pd.Series([0.1, None], index=[0, 1], dtype=object)
     agg = DEEMAggregator().fit(rows, gold=gold)
     assert agg.labels_[0] == np.float32(0.1)
+
+
+def test_labels_are_shown_in_their_own_shortest_form() -> None:
+    narrow = FRAME.assign(label=FRAME["label"].astype("float32"))
+    agg = DEEMAggregator().fit(narrow)
+    assert "0000" not in agg.summary()
+    assert "  0.7 " in agg.summary()
+    with pytest.raises(DataError, match=r"no worker gave: 0\.5\. Labels given: 0\.1, 0\.7\."):
+        DEEMAggregator().fit(narrow, gold={0: 0.5})
+    assert agg.labels_.dtype == np.float32
+    assert set(agg.labels_) == set(narrow["label"])

@@ -279,8 +279,8 @@ def test_no_input_is_overwritten(folder, command) -> None:
         ("keep nowhere.csv", 1, "nowhere.csv"),
         (
             "keep answers.csv --gold nolabel.csv",
-            2,
-            "for --gold: gold names no task that has a label",
+            1,
+            "error: --gold names no task that has a label",
         ),
         (
             "next answers.csv --gold nolabel.csv",

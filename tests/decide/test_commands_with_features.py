@@ -43,6 +43,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("how", ["k-center", "k-means++", None])
+def test_next_spreads_tasks_as_it_is_told(folder, agg, how) -> None:
+    order = [task for task in pd.read_csv("features.csv")["task"] if task in NEW]
+    line = f"next answers.csv -n 12 --features features.csv --diversify {how or 'none'}"
+    asked = {"unanswered": order, "features": FEATURES, "diversify": how}
+    same(table(line), agg.next_tasks(12, **asked))
+
+
+def test_what_is_not_spread_over_features_is_bad_usage(folder) -> None:
+    for options, said in (
+        ("", "tasks are spread over --features"),
+        ("--features features.csv --pairs", "pairs go by score alone"),
+        ("--features features.csv --diversify far", "'far' is not one of"),
+    ):
+        done = call(f"next answers.csv --diversify none {options}")
+        assert done.exit_code == 2, done.output
+        assert said in done.stderr
+
+
 def test_next_also_names_tasks_that_only_the_features_know(folder, agg) -> None:
     """Whatever the order of the rows, and by way of a list of those tasks as well."""
     order = [task for task in pd.read_csv("features.csv")["task"] if task in NEW]
@@ -184,7 +203,7 @@ def test_without_answers_there_is_nothing_to_say(folder) -> None:
 
 
 def test_sparse_features_of_all_tasks(folder) -> None:
-    """They serve a fit, and no distances: without --pairs they are refused, before the fit."""
+    """They serve a fit, and no distances: where these are needed they are refused, before the fit."""
     order = pd.Index(FRAME["task"].unique())
     every = sparse.csr_array(FEATURES.loc[[*order, *NEW]])
     pd.DataFrame({"task": [*NEW, *NEW[:3]]}).to_csv("new.csv", index=False)
@@ -192,11 +211,14 @@ def test_sparse_features_of_all_tasks(folder) -> None:
     found = table("next answers.csv -n 9 --unanswered new.csv --pairs --features every.npz")
     asked = DEEMAggregator().fit(FRAME, features=every[:90])
     same(found, asked.next_pairs(9, unanswered=NEW, features=every))
+    line = "next answers.csv -n 9 --unanswered new.csv --features every.npz"
+    by_score = asked.next_tasks(9, unanswered=NEW, features=every, diversify=None)
+    same(table(f"{line} --diversify none"), by_score)
     with mock.patch.object(DEEMAggregator, "fit", side_effect=AssertionError):
-        done = call("next answers.csv -n 9 --unanswered new.csv --features every.npz")
+        done = call(line)
     assert done.exit_code == 1
     words = "save them as an array that is not sparse, with fewer columns if they are many"
-    assert f"features are sparse: {words}, or pass --pairs" in done.stderr
+    assert f"features are sparse: {words}, or pass --diversify none or --pairs" in done.stderr
 
 
 def test_a_column_of_tasks_may_have_another_name(folder, agg) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.exceptions import NotFittedError
 
-from deem_crowd import Answers, DEEMAggregator, ParameterError
+from deem_crowd import Answers, DataError, DEEMAggregator, ParameterError
 from deem_crowd.decide import Consensus, coverage_curve, reliable
 from deem_crowd.decide.consensus import Given
 from deem_crowd.decide.together import correlation
@@ -259,12 +259,16 @@ def test_features_that_say_nothing_keep_no_further_label() -> None:
         ({"precision": 1.5}, "precision must be a number between 0 and 1, not 1.5"),
         ({"confidence": 0}, "confidence must be"),
         ({"features": np.zeros((2, 1)), "n_neighbours": 0}, "n_neighbours must be"),
-        ({"gold": {}}, "gold names no task"),
     ],
 )
 def test_bad_arguments(arguments, message) -> None:
     with pytest.raises(ParameterError, match=message):
         reliable(view_of([0.9, 0.8]), **arguments)
+
+
+def test_gold_of_other_tasks_is_bad_data() -> None:
+    with pytest.raises(DataError, match=r"gold names no task that has a label here\."):
+        reliable(view_of([0.9, 0.8]), gold={})
 
 
 def test_nothing_reaches_the_precision() -> None:

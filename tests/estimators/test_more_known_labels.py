@@ -43,6 +43,22 @@ def begun(automatic: bool | None, n_known: int = 100) -> tuple[DEEMAggregator, p
 
 
 @MODELS
+@pytest.mark.parametrize("rows", [10, 50])
+@pytest.mark.parametrize("n_known", [0, 100])
+def test_known_labels_of_ids_of_another_kind_are_refused_as_by_fit(
+    automatic, rows: int, n_known: int
+) -> None:
+    model, more = begun(automatic, n_known)
+    labels = model.labels_.copy()
+    with pytest.raises(DataError) as by_fit:
+        DEEMAggregator(auto_hyperparameters=False).fit(crowd()[0], gold={"990": 1})
+    with pytest.raises(DataError) as later:
+        model.partial_fit(more[:rows], gold={"990": 1})
+    assert str(later.value) == str(by_fit.value)
+    pd.testing.assert_series_equal(model.labels_, labels)
+
+
+@MODELS
 def test_labels_are_those_of_a_fit(automatic) -> None:
     frame, truth = crowd()
     model, more = begun(automatic)

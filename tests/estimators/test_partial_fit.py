@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,25 @@ def test_partial_fit_ends_where_a_full_fit_would(auto) -> None:
     if auto is False:  # the history of the default is that of the path it takes again
         assert passes[2] < len(whole.loss_history_)
     assert ((grown.skills_ - whole.skills_).abs() < 0.01).all()
+
+
+@pytest.mark.parametrize("column", ["task", "worker", "label"])
+def test_dates_in_a_column_of_objects_stay_objects(column: str) -> None:
+    ids = [datetime.datetime(2024, 1, 1 + n) for n in range(12)]
+    frame = pd.DataFrame(
+        [(t, w, (t + (w == 3 and t % 3 == 0)) % 2) for t in range(12) for w in range(4)],
+        columns=["task", "worker", "label"],
+    )
+    frame[column] = pd.Series([ids[n] for n in frame[column]], dtype=object)
+    frame = frame.sort_values([column], kind="stable")
+    model = DEEMAggregator().partial_fit(frame[:15]).partial_fit(frame[15:])
+    found = {
+        "task": model.labels_.index,
+        "worker": model.skills_.index,
+        "label": model.priors_.index,
+    }
+    assert found[column].dtype == object
+    assert set(map(type, found[column])) == {datetime.datetime}
 
 
 def test_partial_fit_with_more_of_everything() -> None:

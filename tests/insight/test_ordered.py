@@ -68,6 +68,16 @@ def test_names_have_no_middle() -> None:
         DEEMAggregator().median_  # noqa: B018
 
 
+@pytest.mark.parametrize("kind", [bool, "boolean", object])
+def test_no_and_yes_have_a_middle_where_their_order_is_asked_for(kind: type | str) -> None:
+    answers, _ = stars(5, 60)
+    answers = answers.assign(label=(answers["label"] > 3).astype(kind))
+    model = DEEMAggregator(ordered=True).fit(answers)
+    assert model.median_.tolist() == (model.probas_[False] < 0.5).tolist()
+    np.testing.assert_allclose(model.mean_, model.probas_[True])
+    assert DEEMAggregator().fit(answers).median_ is None
+
+
 def test_numbers_come_with_a_hint() -> None:
     answers, _ = stars(4, 60)
     assert "ordered=True" in DEEMAggregator().fit(answers).summary()

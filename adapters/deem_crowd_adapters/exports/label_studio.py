@@ -94,13 +94,14 @@ def _add(
         if result.get("type") not in (*_ANSWERS, "textarea", "ranker", "relation")
     }
     collected.time = annotation.get("updated_at") or annotation.get("created_at")
+    said: dict[str, list[Any]] = defaultdict(list)
     for result in results:
         kind, value = result.get("type"), result.get("value") or {}
         name = str(result.get("from_name", kind))
         if kind == "textarea":
             text = value.get("text")
             collected.question(name).free_text = True
-            collected.add(name, task, worker, "\n".join(text) if isinstance(text, list) else text)
+            said[name].append("\n".join(text) if isinstance(text, list) else text)
         elif kind in _ANSWERS:
             if (result.get("id") in regions and result.get("id") is not None) or {
                 "start",
@@ -116,11 +117,26 @@ def _add(
                     " / ".join(map(str, path)) if isinstance(path, list) else path
                     for path in answer
                 ]
-            marked = "answers marked as ground truth" if annotation.get("ground_truth") else ""
-            collected.add(name, task, worker, answer, known=marked)
+            said[name].append(answer)
         else:
             collected.skip("spans, boxes and other regions")
             collected.hint = _REGIONS
+    marked = "answers marked as ground truth" if annotation.get("ground_truth") else ""
+    for name, answers in said.items():
+        known = "" if collected.question(name).free_text else marked
+        collected.add(name, task, worker, _together(answers), known=known)
+
+
+def _together(answers: list[Any]) -> Any:
+    """Return what the results of one control in one annotation say: one answer, of several labels where they differ."""
+    if len(answers) == 1:
+        return answers[0]
+    labels: list[Any] = []
+    for answer in answers:
+        for label in answer if isinstance(answer, list) else [answer]:
+            if label not in (None, "") and label not in labels:
+                labels.append(label)
+    return labels
 
 
 def _annotator(value: Any, content: Content, collected: Collected) -> Hashable:

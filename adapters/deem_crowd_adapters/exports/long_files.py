@@ -21,8 +21,28 @@ _is_long = having(*roles.LONG)
 
 
 def _is_one_annotators(content: Content) -> bool:
-    """Tell whether a table has tasks and labels, and no column that could name a worker."""
-    return is_rows(content, *roles.GOLD) and not synonyms(content.keys, ["worker"])
+    """Tell whether a table has tasks and labels, and no column that could name a worker.
+
+    By its name, or by what it holds: where tasks stand in several rows, and a column tells the rows of each task apart
+    by values that come again with other tasks, these are people, whatever the column is called.
+    """
+    if not is_rows(content, *roles.GOLD) or synonyms(content.keys, ["worker"]):
+        return False
+    return not _people(content)
+
+
+def _people(content: Content) -> list[str]:
+    """Return the columns that tell the rows of each task apart, by few values that come with several tasks each."""
+    tasks = _column(content, "task")
+    if len(set(map(str, tasks))) == len(tasks):
+        return []
+    found = []
+    for name in content.keys - set(roles.GOLD):
+        said = [str(one) for one in _column(content, name) if one is not None]
+        pairs = set(zip(map(str, tasks), said, strict=False))
+        if len(said) == len(tasks) == len(pairs) and 2 * len(set(said)) <= len(said):
+            found.append(name)
+    return sorted(found)
 
 
 def read_long(content: Content, collected: Collected) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from deem_crowd.decide import criteria, next_tasks
+from deem_crowd.decide.answer_shares import in_line_with_answers
+from deem_crowd.decide.consensus import Consensus
 from deem_crowd.exceptions import DataWarning, ParameterError, UnsupportedError
 from deem_crowd_benchmarks.buying.market import IntArray, State, Strategy
 
@@ -71,14 +73,15 @@ def by_workers(state: State, n: int) -> IntArray:
 
 
 def _pairs(state: State, n: int, certain_last: bool) -> IntArray:
-    market, errors = state.market, state.model.errors_
-    classes = state.model.probas_.columns
+    market, consensus = state.market, Consensus.of(state.model)
+    every = np.arange(len(consensus.workers))
+    plain = consensus.required_tables()
+    tables = in_line_with_answers(consensus, plain, every).of(every)
+    average = plain.mean(np.ones(len(every)))
     left = np.flatnonzero(~state.bought)
-    known = errors.index.get_level_values(0).unique()
-    place = known.get_indexer(market.workers)[market.worker[left]]
-    tables = errors.to_numpy().reshape(len(known), len(classes), len(classes))
-    average = np.average(tables, axis=0)
-    posterior = state.model.probas_.reindex(market.tasks).to_numpy()[market.task[left]]
+    place = consensus.workers.get_indexer(market.workers)[market.worker[left]]
+    row = consensus.tasks.get_indexer(market.tasks)[market.task[left]]
+    posterior = consensus.posterior[row]
     value = np.zeros(len(left))
     for worker in np.unique(place):
         mine = place == worker
