@@ -15,6 +15,7 @@ import workers
 from examples import SCALE
 from few_fits import few_fits, few_fits_throughout  # noqa: F401 (fixtures for all tests)
 from hypothesis import settings
+from no_figures import figures_left_out  # noqa: F401 (a fixture)
 from same_fits import same_fits_once  # noqa: F401 (a fixture)
 
 FOLDERS = ("helpers", "adapters/exports", "decide", "trust")

@@ -211,7 +211,7 @@ def _labelings(
     return pd.concat([frame, pd.DataFrame(more, columns=frame.columns)], ignore_index=True)
 
 
-def _missed(model: Any, first: FloatArray, second: FloatArray, draws: int = 2) -> FloatArray:
+def _missed(model: Any, first: FloatArray, second: FloatArray) -> FloatArray:
     """Return the loss of eq. 7 of each labelling on a tenth of all rows, after 300 inner steps as in the paper."""
     from deem_crowd.clustering.deep.hume import labelling, outer_loss
     from deem_crowd.clustering.deep.inner import largest_rate
@@ -220,7 +220,7 @@ def _missed(model: Any, first: FloatArray, second: FloatArray, draws: int = 2) -
     generator = torch.Generator().manual_seed(0)
     n, d, k = len(first), spaces.second.shape[1], model.n_clusters
     rate, values = model.inner_rate * largest_rate(spaces.second), []
-    for _ in range(draws):
+    for _ in range(2):
         rows = torch.randperm(n, generator=generator)
         soft = labelling(model._heads, spaces.first[rows], model.temperature)
         start = torch.randn(model.n_labelings, d, k, generator=generator) / d**0.5

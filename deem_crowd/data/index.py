@@ -239,7 +239,7 @@ def _torn_apart(
 
 def require_hashable(values: Iterable[Any], what: str) -> None:
     """Raise :class:`FormError` if some values cannot be ids or labels; ``what`` says whose they are."""
-    bad = [v for v in values if not _is_hashable(v)]
+    bad = [v for v in values if not is_hashable(v)]
     lists = bad and all(isinstance(value, (list, set, np.ndarray)) for value in bad)
     if lists and "worker" in what:
         raise FormError(
@@ -268,9 +268,10 @@ def require_hashable(values: Iterable[Any], what: str) -> None:
         )
 
 
-def _is_hashable(value: Any) -> bool:
+def is_hashable(value: Any) -> bool:
+    """Tell whether a value can be an id or a label; a tuple may hold a list."""
     try:
-        hash(value)  # a tuple may hold a list
+        hash(value)
     except TypeError:
         return False
     return True

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data.index import is_hashable
 from deem_crowd.data.lookup import are_among
 from deem_crowd.data.masks import refuse_masked
 from deem_crowd.exceptions import (
@@ -81,20 +82,12 @@ def ids(name: str, values: Iterable[Hashable] | None, what: str = "task") -> lis
     try:
         set(values)
     except TypeError:
-        wrong = [value for value in values if not _has_hash(value)]
+        wrong = [value for value in values if not is_hashable(value)]
         raise FormError(
             f"{name} holds {counted(len(wrong), 'value')} that cannot be a {what} id: {first_few(wrong)}. Pass one "
             f"flat list of {what} ids; an id of several parts is a tuple."
         ) from None
     return values
-
-
-def _has_hash(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
 
 
 def refuse_repeats(name: str, tasks: pd.Index, classes: pd.Index) -> None:

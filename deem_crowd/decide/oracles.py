@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deem_crowd.data.index import is_hashable
 from deem_crowd.exceptions import DataError, DeemCrowdError, FormError, counted, first_few
 
 
@@ -115,11 +116,7 @@ class Oracle:
     def _allowed(self, label: Any) -> bool:
         if label is None:
             return True
-        try:
-            hash(label)
-        except TypeError:  # a list, a dict, an array
-            return False
-        return self.labels is None or label in self.labels
+        return is_hashable(label) and (self.labels is None or label in self.labels)
 
 
 def _require_shared(

@@ -23,8 +23,7 @@ from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.probabilities import (
     LABELS,
     PROBABILITIES,
-    LabelsToCome,
-    ProbabilitiesOfGrown,
+    GrownToCome,
     ProbabilitiesToCome,
     ToCome,
 )
@@ -136,11 +135,9 @@ def further(
         silent = seen.numbers(told["task"]) < 0
         if silent.any():
             known_labels.warn_of_silent(told["task"].to_numpy()[silent], kept=True)
-    classes = seen.base.classes
-    said = AllTasks(model, seen)
-    labels, probas = LabelsToCome(said, seen, classes), ProbabilitiesOfGrown(said, seen, classes)
-    result = {**attributes(model, labels, probas, seen.workers, classes), UPDATE: how}
-    return seen, result, None
+    shown = GrownToCome(AllTasks(model, seen))
+    result = attributes(model, shown, shown, seen.workers, seen.base.classes)
+    return seen, {**result, UPDATE: how}, None
 
 
 def _refuse_other_kind(told: pd.DataFrame | None, seen: Memory) -> None:
@@ -204,7 +201,7 @@ def predicted(
 
 def attributes(
     model: FittedModel | SparseModel,
-    labels: pd.Series | LabelsToCome,
+    labels: pd.Series | GrownToCome,
     probas: pd.DataFrame | ToCome,
     workers: pd.Index,
     classes: pd.Index,

@@ -11,7 +11,6 @@ import torch
 
 from deem_crowd.data import index as ids
 from deem_crowd.estimators.incremental.all_tasks import AllTasks
-from deem_crowd.estimators.incremental.memory import Memory
 from deem_crowd.model.named_classes import NamedPosterior
 from deem_crowd.runtime.cached import cached_property
 
@@ -46,61 +45,40 @@ class ProbabilitiesToCome:
 
 
 @dataclass(frozen=True, eq=False)
-class ProbabilitiesOfGrown:
-    """What a frame of probabilities can be made of, where these may change more often than they are asked for.
+class GrownToCome:
+    """What labels and probabilities can be made of, where these may change more often than they are asked for.
 
     Attributes
     ----------
     said : AllTasks
-        Of the N tasks.
-    memory : Memory
-        Of the N tasks.
-    classes : Index
+        Of N tasks over K classes.
     """
 
     said: AllTasks
-    memory: Memory
-    classes: pd.Index
-
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        """The frame, float64, shape (N, K)."""
-        values = self.said.posterior.to("cpu", torch.float64).numpy()
-        return pd.DataFrame(values, index=self.memory.tasks, columns=self.classes)
-
-
-ToCome = ProbabilitiesToCome | ProbabilitiesOfGrown
-
-
-@dataclass(frozen=True, eq=False)
-class LabelsToCome:
-    """What a Series of labels can be made of, where these may change more often than they are asked for.
-
-    Attributes
-    ----------
-    said : AllTasks
-        Of the N tasks.
-    memory : Memory
-        Of the N tasks.
-    classes : Index
-    """
-
-    said: AllTasks
-    memory: Memory
-    classes: pd.Index
 
     @cached_property
     def series(self) -> pd.Series:
         """The labels under the caller's ids, length N."""
-        labels = ids.take(self.classes, self.said.label.numpy(), "agg_label")
-        labels.index = self.memory.tasks
+        memory = self.said.memory
+        labels = ids.take(memory.base.classes, self.said.label.numpy(), "agg_label")
+        labels.index = memory.tasks
         return labels
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The probabilities, float64, shape (N, K)."""
+        memory = self.said.memory
+        values = self.said.posterior.to("cpu", torch.float64).numpy()
+        return pd.DataFrame(values, index=memory.tasks, columns=memory.base.classes)
+
+
+ToCome = ProbabilitiesToCome | GrownToCome
 
 
 def labels_of(state: Mapping[str, Any]) -> pd.Series:
     """Return the labels among the attributes of a fitted object."""
     found = state[LABELS]
-    return found.series if isinstance(found, LabelsToCome) else found
+    return found.series if isinstance(found, GrownToCome) else found
 
 
 class Probabilities:

@@ -372,7 +372,7 @@ def _finished(
     predictor = learner.fit(rows.x, targets, weights)
 
     def classifier(labels: npt.NDArray[Any]) -> Any:
-        return learner.public(predictor, calibrated, rows.x, targets, weights, labels)
+        return learner.public(predictor, calibrated, labels)
 
     learned = Learned(reading, why, posterior, together, learner, predictor, scaling, classifier)
     return learned if together is None else replace(learned, correlation=together.correlation)

@@ -63,15 +63,7 @@ class Learner(Protocol):
     def fit(self, x: Any, targets: FloatArray, weights: FloatArray) -> Predictor:
         """Train on soft targets, shape (M, K), with weights of the rows, shape (M,)."""
 
-    def public(
-        self,
-        predictor: Predictor,
-        scaling: Scaling,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        labels: Any,
-    ) -> Any:
+    def public(self, predictor: Predictor, scaling: Scaling, labels: Any) -> Any:
         """Return a fitted classifier of scikit-learn's whose classes are ``labels``, shape (K,)."""
 
 
@@ -195,15 +187,7 @@ class LogisticLearner:
         coefficients = next(folds.trained(seen, targets, weights, taught, self._ridge, [start]))
         return Linear(seen.scaler, coefficients)
 
-    def public(
-        self,
-        predictor: Predictor,
-        scaling: Scaling,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        labels: Any,
-    ) -> Any:
+    def public(self, predictor: Predictor, scaling: Scaling, labels: Any) -> Any:
         """Return a ``LogisticRegression`` on the features as they are, with scale and weight of its word folded in."""
         assert isinstance(predictor, Linear)
         scaler, coefficients = predictor.scaler, predictor.coefficients

@@ -155,23 +155,14 @@ class NeighbourLearner:
         scaler = Scaler.of(x, each)
         return Neighbours(scaler, scaler(x), np.asarray(targets, dtype=np.float64), self._number)
 
-    def public(
-        self,
-        predictor: Predictor,
-        scaling: Scaling,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        labels: Any,
-    ) -> Any:
+    def public(self, predictor: Predictor, scaling: Scaling, labels: Any) -> Any:
         """Return a pipeline of scikit-learn's that goes by the likeliest label of each neighbour."""
         from sklearn.neighbors import KNeighborsClassifier
         from sklearn.pipeline import make_pipeline
 
         assert isinstance(predictor, Neighbours)
-        taught = np.flatnonzero(weights > 0)
-        number = min(predictor.number, len(taught))
+        number = min(predictor.number, len(predictor.targets))
         nearest = KNeighborsClassifier(number, algorithm="brute").fit(
-            predictor.scaler(x[taught]), targets[taught].argmax(axis=1)
+            predictor.x, predictor.targets.argmax(axis=1)
         )
         return make_pipeline(predictor.scaler.public(), renamed(nearest, labels))

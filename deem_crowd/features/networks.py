@@ -74,15 +74,7 @@ class NetworkLearner(SklearnLearner):
                 network = net.fit(dense[taught], share.astype(np.float32))
         return NamedNetwork(untrained, labels, self._seed, network)
 
-    def public(
-        self,
-        predictor: Predictor,
-        scaling: Scaling,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        labels: Any,
-    ) -> Any:
+    def public(self, predictor: Predictor, scaling: Scaling, labels: Any) -> Any:
         """See :class:`~deem_crowd.features.learners.Learner`."""
         assert isinstance(predictor, Foreign)
         named = copy.copy(predictor.estimator)

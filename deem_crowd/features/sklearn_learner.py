@@ -69,22 +69,11 @@ class SklearnLearner:
         with explained(self.estimator, x):
             return Foreign(self.fitted(x, targets, weights, labels), n_classes, self._labels)
 
-    def public(
-        self,
-        predictor: Predictor,
-        scaling: Scaling,
-        x: Any,
-        targets: FloatArray,
-        weights: FloatArray,
-        labels: Any,
-    ) -> Any:
+    def public(self, predictor: Predictor, scaling: Scaling, labels: Any) -> Any:
         """Return the estimator that was fitted to the posterior."""
         assert isinstance(predictor, Foreign)
-        return (
-            predictor.estimator
-            if self._labels is not None
-            else renamed(predictor.estimator, labels)
-        )
+        named = self._labels is not None
+        return predictor.estimator if named else renamed(predictor.estimator, labels)
 
     def fitted(self, x: Any, targets: FloatArray, weights: FloatArray, labels: Any) -> Any:
         """Return a fitted copy of the estimator whose classes are ``labels``, shape (K,)."""

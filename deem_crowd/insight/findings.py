@@ -103,10 +103,10 @@ def merged_classes(results: Results) -> list[tuple[int, int]]:
     return pairs
 
 
-def confused_classes(results: Results, least: float = 0.1) -> list[tuple[int, int, float]]:
+def confused_classes(results: Results) -> list[tuple[int, int, float]]:
     """Return (label, answer, share): answers to tasks of a class that name another one, the most frequent first.
 
-    The share is that of all answers to tasks with that consensus label; only shares of ``least`` and more.
+    The share is that of all answers to tasks with that consensus label; only shares of a tenth and more.
     """
     answers = results.answers
     label = results.label[answers.task]
@@ -116,7 +116,7 @@ def confused_classes(results: Results, least: float = 0.1) -> list[tuple[int, in
     kinds, times = np.unique(code, return_counts=True)
     totals = np.bincount(label[rated], minlength=k)
     share = times / totals[kinds // max(k, 1)] if k else times
-    wrong = (kinds // max(k, 1) != kinds % max(k, 1)) & (share >= least) & (times >= 5)
+    wrong = (kinds // max(k, 1) != kinds % max(k, 1)) & (share >= 0.1) & (times >= 5)
     order = np.flatnonzero(wrong)[np.argsort(-times[wrong], kind="stable")]
     return [(int(kinds[i] // k), int(kinds[i] % k), float(share[i])) for i in order]
 

@@ -159,11 +159,11 @@ class Panel:
     named: IntArray | None = None
 
     @classmethod
-    def without_pairs(cls, n_workers: int = 0) -> Panel:
+    def without_pairs(cls) -> Panel:
         """Return a panel of which no pair is known."""
         none = np.zeros((0, 0))
         counts = Pairs(np.zeros(0, dtype=np.intp), none, none, none)
-        return cls(counts, Excess(none, none, none), n_workers)
+        return cls(counts, Excess(none, none, none), 0)
 
     def all_explained(self) -> Panel:
         """Return the same where the model says of every pair how often it agrees."""
@@ -234,7 +234,6 @@ def compare_workers(
     answers: Answers,
     tables: WorkerTables,
     priors: FloatArray,
-    max_workers: int = MAX_WORKERS,
     counts: Pairs | None = None,
     group: IntArray | None = None,
 ) -> Panel:
@@ -247,15 +246,13 @@ def compare_workers(
     tables : WorkerTables
         Of D workers over K classes.
     priors : shape (K,)
-    max_workers : int
-        Of more workers, those with most answers are compared.
     counts : Pairs, optional
         What the answers say of pairs, where that is known.
     group : integers, shape (D,), optional
         The group of each worker that the user named, −1 for none.
     """
     if counts is None:
-        counts = count_pairs(answers, max_workers)
+        counts = count_pairs(answers)
     few = len(counts.sources) * answers.n_classes**2 <= MOST_CELLS
     confusion = tables.of(counts.sources) if few else None  # else pairs' own agreement tells skills
     named = None if group is None else group[counts.sources]

@@ -112,16 +112,15 @@ class Energy:
             return by_class[..., 0] + by_class[..., 1]
         return by_class.sum(-1)
 
-    def class_prior(self, design: DesignMatrix) -> torch.Tensor:
-        """Return π, shape (K,): p(label) averaged over tasks; softmax(b) in the normalised gauge."""
-        return self.fold(self._mean_prior(design))
-
     def confusion(self, design: DesignMatrix) -> torch.Tensor:
         """Return p(x_i = l | label = k), shape (D, K, K) as [i, l, k], subtypes weighted by their prior."""
         return self.reading(design)[1]
 
     def reading(self, design: DesignMatrix) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return :meth:`class_prior`, float64 on the CPU, :meth:`confusion` and :meth:`skills`."""
+        """Return π, :meth:`confusion` and :meth:`skills`.
+
+        π, shape (K,), float64 on the CPU, is p(label) averaged over tasks; softmax(b) in the normalised gauge.
+        """
         shares = self.weight.exp()
         if bool(((label_total(shares) - 1).abs() < _NORMALISED).all()):
             prior, tables = torch.softmax(self.bias, 0), shares

@@ -48,20 +48,20 @@ def title(ax: Axes, text: str, left_out: str = "") -> None:
     ax.set_title(f"{text}\n{left_out}" if left_out else text, loc="left", fontsize="medium")
 
 
-def heat_map(ax: Axes, values: Any, low: float, high: float, label: str) -> None:
-    """Draw a matrix in colours with a bar, and with numbers in the cells where they are few."""
+def heat_map(ax: Axes, values: Any, low: float, label: str) -> None:
+    """Draw a matrix of values up to 1 in colours with a bar, and with numbers in the cells where they are few."""
     import numpy as np
 
     rows, columns = (np.arange(n + 1) - 0.5 for n in values.shape)
     # cells as shapes: no picture is embedded where the plot is written as SVG
-    sheet = ax.pcolormesh(columns, rows, values, cmap=SHEET, vmin=low, vmax=high)
+    sheet = ax.pcolormesh(columns, rows, values, cmap=SHEET, vmin=low, vmax=1.0)
     ax.set_ylim(len(values) - 0.5, -0.5)
     bar = ax.figure.colorbar(sheet, ax=ax, label=label)
     if bar.solids is not None:
         bar.solids.set_rasterized(False)
         bar.solids.set_edgecolor("face")  # or light shows between the steps
     if values.size <= 144:
-        middle = (low + high) / 2
+        middle = (low + 1) / 2
         for (row, column), value in np.ndenumerate(values):
             if value == value:  # NaN stays blank
                 colour = "black" if value > middle else "white"

@@ -136,7 +136,7 @@ def agreement(
     np.fill_diagonal(kappa, np.nan)
     side = max(3.0, 0.22 * len(order) + 1.8)
     ax = axes(ax, side + 1, side)
-    heat_map(ax, kappa, -0.2, 1.0, "chance-corrected agreement (κ)")
+    heat_map(ax, kappa, -0.2, "chance-corrected agreement (κ)")
     names = [plain(shown(w, 16)) for w in results.answers.workers[panel.counts.sources[order]]]
     ax.set_xticks(np.arange(len(order)), names, rotation=90, fontsize="small")
     ax.set_yticks(np.arange(len(order)), names, fontsize="small")
@@ -188,7 +188,7 @@ def _one_confusion(
     part = table[np.ix_(kept, kept)]
     side = max(2.6, 0.32 * len(kept) + 1.6)
     ax = axes(ax, side + 1, side)
-    heat_map(ax, part, 0.0, 1.0, "share of the column")
+    heat_map(ax, part, 0.0, "share of the column")
     names = [plain(shown(c, 16)) for c in results.answers.classes[kept]]
     upright = len(kept) > 4 or max(map(len, names)) > 6
     ax.set_xticks(np.arange(len(kept)), names, rotation=90 if upright else 0)

@@ -203,12 +203,7 @@ def _unhashable(values: pd.Index | pd.Series) -> str:
         values = values.dtype.categories
     if isinstance(values.dtype, pd.StringDtype) or getattr(values.dtype, "kind", "O") in "iufb":
         return ""
-    kinds: list[str] = []
-    for value in values:
-        try:
-            hash(value)
-        except TypeError:
-            kinds.append(type(value).__name__)
+    kinds = (type(value).__name__ for value in values if not index.is_hashable(value))
     return ", ".join(dict.fromkeys(kinds))
 
 

@@ -147,9 +147,9 @@ def watched(what: str, unit: str, shown: bool = True, total: int = 0) -> Iterato
         progress.close()
 
 
-def tracked(steps: Sequence[T], what: str, unit: str, shown: bool = True) -> Iterator[T]:
+def tracked(steps: Sequence[T], what: str, unit: str) -> Iterator[T]:
     """Yield steps of work one after the other, and show how many are done."""
-    with watched(what, unit, shown, len(steps)) as progress:
+    with watched(what, unit, total=len(steps)) as progress:
         for number, step in enumerate(steps, 1):
             yield step
             progress.update(number)

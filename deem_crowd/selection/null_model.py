@@ -105,23 +105,20 @@ def gain_of_guessers(design: DesignMatrix, by_worker: torch.Tensor) -> float:
 
 
 def prefers_no_label(
-    design: DesignMatrix,
-    states: torch.Tensor,
-    pseudo_answers: torch.Tensor,
-    prior_penalty: float = 1.0,
+    design: DesignMatrix, states: torch.Tensor, pseudo_answers: torch.Tensor
 ) -> bool:
     """Tell whether the answers are explained as well without a hidden label; see :func:`label_evidence`."""
     counts = design.expected_counts(states).cpu()
     entropy = -float(design.total(torch.xlogy(states, states)).sum())
     expected = design.total(states)
-    return label_evidence(counts, expected, entropy, pseudo_answers, prior_penalty) <= 0
+    return label_evidence(counts, expected, entropy, pseudo_answers, 1.0) <= 0
 
 
-def _fit_dirichlet(counts: torch.Tensor, steps: int = 50) -> torch.Tensor:
+def _fit_dirichlet(counts: torch.Tensor) -> torch.Tensor:
     """Return the Dirichlet, shape (K, 1), that makes the workers' counts, shape (D, K, 1), most likely."""
     alpha = counts.sum(0) / counts.sum().clamp_min(1) * counts.shape[1] + 0.5
     gained, lost = digamma_sum(counts), digamma_sum(label_total(counts))
-    for _ in range(steps):
+    for _ in range(50):
         before, alpha = alpha, fixed_point(alpha, gained, lost, 1.0, 1.0).clamp(1e-3, 1e6)
         if (alpha / before).log().abs().max() < 1e-3:
             break

@@ -16,6 +16,8 @@ from deem_crowd import DEEMAggregator
 from deem_crowd.cli.app import app
 from deem_crowd.exceptions import DataWarning
 
+pytestmark = pytest.mark.usefixtures("same_fits_once")
+
 N = 40
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from deem_crowd_benchmarks import demo
 from deem_crowd_benchmarks.running import comparison
 from deem_crowd_benchmarks.running.comparison import compare
 
@@ -120,12 +119,3 @@ def test_an_interrupt_is_not_taken_for_a_failure(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(comparison.registry, "create", create)
     with pytest.raises(KeyboardInterrupt):
         compare(ANSWERS, ["mv"])
-
-
-def test_the_demo_runs_every_method_on_every_data_set() -> None:
-    shown = list(demo.run(seed=1))
-    assert [ensemble.name for ensemble, _ in shown] == ["digits", "breast-cancer", "wine"]
-    for ensemble, results in shown:
-        assert [result.method for result in results] == list(demo.METHODS)
-        assert not any(result.error for result in results)
-        assert max(result.accuracy or 0 for result in results) > ensemble.accuracies.median()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from deem_crowd_benchmarks import demo
 from shell_calls import TRUTH, call, csv, failed, folder
 
 __all__ = ["folder"]
@@ -78,8 +79,22 @@ def test_compare_refuses_what_it_cannot_do(folder: Path) -> None:
     failed(call("compare", "-", stdin="task,worker,label\n"), 1)
 
 
-def test_demo(folder: Path) -> None:
+def test_demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every method runs on every data set, and what it found is printed."""
+    found, run = [], demo.run
+
+    def kept(seed: int):
+        for shown in run(seed):
+            found.append(shown)
+            yield shown
+
+    monkeypatch.setattr(demo, "run", kept)
     result = call("demo", "--seed", "1")
+    assert [ensemble.name for ensemble, _ in found] == ["digits", "breast-cancer", "wine"]
+    for ensemble, results in found:
+        assert [one.method for one in results] == list(demo.METHODS)
+        assert not any(one.error for one in results)
+        assert max(one.accuracy or 0 for one in results) > ensemble.accuracies.median()
     assert (result.exit_code, result.stderr) == (0, "")
     for word in ("digits", "breast-cancer", "wine", "deem", "ds", "mv", "log-loss"):
         assert word in result.stdout

@@ -11,6 +11,7 @@ import pytest
 from shell_calls import TRUTH, answers, call, csv, failed, folder, table
 
 __all__ = ["folder"]
+pytestmark = pytest.mark.usefixtures("same_fits_once")
 
 
 def test_gold_labels_are_kept(folder: Path) -> None:

@@ -20,6 +20,7 @@ from deem_crowd import DEEMAggregator
 from deem_crowd.cli import intake
 
 __all__ = ["folder"]
+pytestmark = pytest.mark.usefixtures("same_fits_once")
 
 
 @pytest.mark.parametrize("method", ["deem", "ds", "mv"])

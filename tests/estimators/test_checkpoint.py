@@ -57,7 +57,7 @@ GRID = {
 
 
 @functools.cache
-def fitted(name: str, soft: bool = False) -> DEEM:
+def fitted(name: str, soft: bool) -> DEEM:
     """Return a model of the grid, which no test changes."""
     return DEEM(**GRID[name]).fit(SOFT if soft else DATA)
 
@@ -90,7 +90,7 @@ def test_predictions_are_bit_equal_after_a_round_trip(name, soft, tmp_path) -> N
 
 @pytest.mark.parametrize("name", list(GRID))
 def test_copies_are_faithful(name) -> None:
-    model = fitted(name)
+    model = fitted(name, False)
     expected = model.predict_proba(DATA)
     file = io.BytesIO()
     joblib.dump(model, file)
@@ -157,7 +157,7 @@ def test_an_aggregator_keeps_its_ids(name, column, tmp_path) -> None:
 
 
 def test_loading_into_an_object(tmp_path) -> None:
-    model = DEEM(subtypes=2).fit(DATA)
+    model = fitted("subtypes", False)
     model.save(tmp_path / "m")
     other = DEEM(gauge="free")
     assert other.load(tmp_path / "m") is other
@@ -187,7 +187,7 @@ def test_fit_writes_into_model_dir(tmp_path) -> None:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("models") / "good.safetensors"
-    DEEM(hidden_dim=2).fit(DATA).save(path)
+    fitted("two units", False).save(path)
     return path
 
 
@@ -335,16 +335,16 @@ def test_missing_files_and_paths() -> None:
     with pytest.raises(NotFittedError):
         DEEMAggregator().save("x")
     with pytest.raises(OSError, match="no_such_folder"):
-        DEEM().fit(DATA).save("no_such_folder/x")
+        fitted("plain", False).save("no_such_folder/x")
 
 
 def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch) -> None:
     path = tmp_path / "m.safetensors"
-    DEEM().fit(DATA).save(path)
+    fitted("plain", False).save(path)
     before = path.read_bytes()
     monkeypatch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        DEEM(subtypes=2).fit(DATA).save(path)
+        fitted("subtypes", False).save(path)
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]

@@ -271,6 +271,12 @@ def test_labels_are_matched_as_text_where_none_is_equal() -> None:
     pd.testing.assert_frame_equal(by_text, exact)
 
 
+@pytest.fixture(scope="module")
+def without_balance() -> DEEMAggregator:
+    """Return a model of 50 tasks, which is copied before it is changed."""
+    return DEEMAggregator().fit(drawn(6, 50)[0])
+
+
 @pytest.mark.parametrize(
     ("balance", "words"),
     [
@@ -286,9 +292,11 @@ def test_labels_are_matched_as_text_where_none_is_equal() -> None:
         ([0.1, 0.2, 0.7], "3 shares, and there are 2 classes"),
     ],
 )
-def test_what_is_no_balance_is_refused_and_nothing_changes(balance: object, words: str) -> None:
+def test_what_is_no_balance_is_refused_and_nothing_changes(
+    balance: object, words: str, without_balance: DEEMAggregator
+) -> None:
     rows, _ = drawn(6, 50)
-    agg = DEEMAggregator().fit(rows)
+    agg = copy.copy(without_balance)
     before = agg.probas_
     agg.set_params(class_balance=balance)
     with pytest.raises(ParameterError, match=words):

@@ -109,11 +109,10 @@ def test_gold_may_be_a_class_that_nobody_answered(auto) -> None:
     np.testing.assert_allclose(model.predict_proba(X).sum(1), 1)
 
 
-def test_gold_clamps() -> None:
+def test_gold_clamps(model) -> None:
     gold = np.full(len(Y), -1)
-    gold[0] = (DEEM().fit(X).predict(X)[0] + 1) % K
-    model = DEEM().fit(X, gold=gold)
-    assert model.is_fitted_
+    gold[0] = (model.predict(X)[0] + 1) % K
+    assert DEEM().fit(X, gold=gold).labels_[0] == gold[0]
     with pytest.raises(DataError, match="gold holds 1 value that is not a class: 7"):
         DEEM().fit(X, gold=np.where(np.arange(len(Y)) == 3, 7, -1))
 
@@ -146,15 +145,13 @@ def test_states_are_named_by_majority_vote_whatever_the_start() -> None:
     assert mapped.priors_[list(mapping)].sum() == pytest.approx(1)
 
 
-def test_classes_that_never_occur_get_no_probability() -> None:
+def test_classes_that_never_occur_get_no_probability(model) -> None:
     wide = DEEM(n_classes=K + 2).fit(X)
-    np.testing.assert_allclose(
-        wide.predict_proba(X)[:, :K], DEEM().fit(X).predict_proba(X), atol=1e-9
-    )
+    np.testing.assert_allclose(wide.predict_proba(X)[:, :K], model.predict_proba(X), atol=1e-9)
     assert wide.predict_proba(X)[:, K:].max() == 0
 
 
-def test_scikit_learns_tools() -> None:
+def test_scikit_learns_tools(model) -> None:
     search = GridSearchCV(DEEM(n_classes=K), {"penalty": ["learned", 1.0], "epochs": [5, 50]}, cv=3)
     with pytest.warns(match="training stopped"):
         search.fit(X, Y)
@@ -163,7 +160,7 @@ def test_scikit_learns_tools() -> None:
     assert (other.subtypes, other.gauge, other.is_fitted_) == (2, "free", False)
     pipeline = make_pipeline(FunctionTransformer(lambda a: a), DEEM())
     assert pipeline.fit(X).predict(X).shape == (len(X),)
-    check_is_fitted(DEEM().fit(X))
+    check_is_fitted(model)
     with pytest.raises(NotFittedError):
         check_is_fitted(DEEM())
 

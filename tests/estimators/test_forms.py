@@ -32,16 +32,18 @@ ANSWERS = pd.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(untaught: DEEMAggregator, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("forms")
-    DEEMAggregator().fit(ANSWERS).save(place / "model")
+    untaught.save(place / "model")
     ANSWERS.to_csv(place / "answers.csv", index=False)
     return place
 
 
 @pytest.mark.parametrize("form", ["frame", "polars", "lazy", "rows", "path", "pivoted"])
-def test_a_model_from_a_file_takes_its_answers_as_fit_does(folder: Path, form: str) -> None:
-    loaded, model = DEEMAggregator.load(folder / "model.safetensors"), DEEMAggregator().fit(ANSWERS)
+def test_a_model_from_a_file_takes_its_answers_as_fit_does(
+    folder: Path, untaught: DEEMAggregator, form: str
+) -> None:
+    loaded, model = DEEMAggregator.load(folder / "model.safetensors"), untaught
     answers: Any = {
         "frame": lambda: ANSWERS,
         "polars": lambda: pl.from_pandas(ANSWERS),
@@ -95,12 +97,11 @@ def test_known_labels_come_in_every_form_of_gold(
     assert again.labels_.equals(taught.labels_)
 
 
-def test_a_table_of_tasks_is_refused_with_its_column() -> None:
-    model = DEEMAggregator().fit(ANSWERS)
-    asked = model.next_tasks(3)
+def test_a_table_of_tasks_is_refused_with_its_column(untaught: DEEMAggregator) -> None:
+    asked = untaught.next_tasks(3)
     with pytest.raises(FormError, match=r"exclude=frame\['task'\]"):
-        model.next_tasks(3, exclude=asked)
-    left = model.next_tasks(3, exclude=asked["task"])
+        untaught.next_tasks(3, exclude=asked)
+    left = untaught.next_tasks(3, exclude=asked["task"])
     assert not left["task"].isin(asked["task"]).any()
 
 
@@ -114,8 +115,8 @@ def test_targets_of_a_model_from_a_file_say_that_it_holds_none(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("form", ["index", "column", "polars"])
-def test_features_of_decisions_are_matched_by_task(form: str) -> None:
-    model = DEEMAggregator().fit(ANSWERS)
+def test_features_of_decisions_are_matched_by_task(untaught: DEEMAggregator, form: str) -> None:
+    model = untaught
     x = pd.DataFrame(rng.normal(size=(40, 2)), index=TRUTH.index, columns=["a", "b"])
     shuffled = x.sample(frac=1, random_state=1)
     given: Any = {
@@ -145,8 +146,8 @@ def test_ids_that_only_read_like_tasks_are_refused() -> None:
     assert 1 not in by_number.next_tasks(40, exclude=[1.0], settled=0)["task"].tolist()
 
 
-def test_losses_say_how_a_table_becomes_a_tensor() -> None:
-    targets = soft_targets(DEEMAggregator().fit(ANSWERS))
+def test_losses_say_how_a_table_becomes_a_tensor(untaught: DEEMAggregator) -> None:
+    targets = soft_targets(untaught)
     logits = torch.zeros(targets.shape)
     with pytest.raises(
         FormError, match=r"target is a DataFrame; .* torch\.tensor\(np\.asarray\(target\)\)"
@@ -189,14 +190,15 @@ def test_a_series_by_task_and_worker_is_refused_with_code_that_makes_a_table(for
         "from_long": deem_crowd_adapters.from_long,
         "agreement": agreement,
     }
-    for reader in readers.values():
+    read = {}
+    for reader_name, reader in readers.items():
         with pytest.raises(FormError, match=f"(?s)a Series .* pass {code}") as caught:
             reader(series)
         found = re.search(code, str(caught.value))
         assert found is not None
         made = eval(found[0], {"series": series})
-        reader(made)
-    assert set(DEEMAggregator().fit(made).skills_.index) == {"w0", "w1", "w2"}
+        read[reader_name] = reader(made)
+    assert set(read["fit"].skills_.index) == {"w0", "w1", "w2"}
 
 
 def test_a_series_without_workers_says_what_is_missing() -> None:

@@ -138,10 +138,18 @@ def change(path, where: str, how) -> None:
     path.write_bytes(len(new).to_bytes(8, "little") + new + data[8 + length :])
 
 
-@pytest.mark.parametrize("spoilt", SPOILT)
-def test_spoilt_ids_are_refused(spoilt, tmp_path) -> None:
-    path = tmp_path / "m.safetensors"
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> bytes:
+    """Return the file of a model."""
+    path = tmp_path_factory.mktemp("plain") / "m.safetensors"
     DEEMAggregator().fit(crowd(KINDS["uuid"])).save(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_spoilt_ids_are_refused(spoilt, plain, tmp_path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(plain)
 
     def spoil(content: dict) -> None:
         content["ids"]["worker"]["values"][0] = spoilt

@@ -33,11 +33,15 @@ INDEXES = {
 }
 
 
+@pytest.fixture(scope="module")
+def by_row() -> DEEM:
+    return DEEM().fit(wide().to_numpy())
+
+
 @pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES)
-def test_every_table_names_tasks_as_the_frame_does(index: pd.Index) -> None:
-    frame = wide(index=index)
+def test_every_table_names_tasks_as_the_frame_does(index: pd.Index, by_row: DEEM) -> None:
     ids = pd.Index(list(index), tupleize_cols=False)
-    by_id, by_row = DEEM().fit(frame), DEEM().fit(frame.to_numpy())
+    by_id = DEEM().fit(wide(index=index))
     assert list(by_id.tasks_.index) == list(ids)
     assert by_id.tasks_.index.name == by_row.tasks_.index.name == "task"
     assert list(by_id.contested_.index) == list(ids)

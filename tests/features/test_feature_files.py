@@ -13,7 +13,7 @@ from sklearn.naive_bayes import GaussianNB
 from deem_crowd import DEEM, DataWarning, DEEMAggregator
 from deem_crowd.exceptions import FormError, UnsupportedError
 
-pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+pytestmark = pytest.mark.usefixtures("few_fits_throughout", "same_fits_once")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 3)).astype(np.float32)
 TRUTH = (X[:, 0] + X[:, 1] > 0).astype(int)

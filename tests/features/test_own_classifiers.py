@@ -54,7 +54,7 @@ def test_classifiers_that_the_answers_choose_take_labels_that_scikit_learn_does_
     learner.settle(x, targets, weights, np.arange(90) % 5)
     labels = np.array(names, dtype=object)
     trained = learner.fit(x, targets, weights)
-    public = learner.public(trained, Scaling.none(3), x, targets, weights, labels)
+    public = learner.public(trained, Scaling.none(3), labels)
     assert list(public.classes_) == names
     assert (public.predict(x) == labels[truth]).mean() > 0.9
 

@@ -14,7 +14,7 @@ from deem_crowd import DEEM, DEEMAggregator
 from deem_crowd.exceptions import DataError, FormError
 from deem_crowd.learning import CrowdClassifier
 
-pytestmark = pytest.mark.usefixtures("few_fits_throughout")
+pytestmark = pytest.mark.usefixtures("few_fits_throughout", "same_fits_once")
 
 N = 90
 

@@ -103,6 +103,7 @@ def test_an_order_that_the_answers_show_is_told(tmp_path: Path) -> None:
         assert "an order" not in told.summary() + "".join(told.findings())
 
 
+@pytest.mark.usefixtures("figures_left_out")
 def test_the_order_of_words_comes_with_the_categorical_to_pass(tmp_path: Path) -> None:
     answers, _ = stars(5, 400)
     words = dict(enumerate(["poor", "fair", "good", "so; order: fine", "best"], 1))
@@ -145,6 +146,7 @@ def test_numbers_that_are_text_are_said_to_be_numbers() -> None:
     assert in_shell_words(few) == "Labels are numbers: if they are ratings, pass --set ordered=true"
 
 
+@pytest.mark.usefixtures("figures_left_out")
 def test_a_report_says_that_numbers_may_be_ratings(tmp_path: Path) -> None:
     answers, _ = stars(6, 12)
     for ordered_, said in ((None, True), (True, False)):

@@ -113,6 +113,7 @@ def test_it_says_what_to_do_next(written) -> None:
     assert f"{first.task} {first.label} {first.confidence:.3f} 9 " in section
 
 
+@pytest.mark.usefixtures("figures_left_out")
 def test_where_all_labels_are_known_nothing_is_asked(tmp_path) -> None:
     df, gold = crowd(60)
     agg = DEEMAggregator().fit(df, gold=gold)
@@ -264,6 +265,7 @@ def test_real_sets_are_reported(name, tmp_path) -> None:
     assert float(said[1]) == pytest.approx(100 * right, abs=0.51)
 
 
+@pytest.mark.usefixtures("figures_left_out")
 def test_workers_are_rated_once(monkeypatch, tmp_path) -> None:
     rated = []
     whole = reliability.dependence_on_tasks

@@ -266,6 +266,7 @@ def test_summary_is_a_screen_and_repr_is_three_lines(sparse_crowd) -> None:
     assert "&lt;b&gt;" in html
 
 
+@pytest.mark.usefixtures("figures_left_out")
 @pytest.mark.parametrize("k", [2, 10, 11, 13])
 def test_the_expected_number_of_each_class_is_the_sum_of_its_probabilities(
     k: int, tmp_path: Path

@@ -219,7 +219,7 @@ def test_prior_confusion_and_skills_equal_enumeration(case) -> None:
     confusion = joint / joint.sum(1, keepdims=True)
     prior = states.reshape(c.k, c.m).sum(1)
     energy = c.energy()
-    np.testing.assert_allclose(energy.class_prior(c.design), prior, atol=1e-10)
+    np.testing.assert_allclose(energy.reading(c.design)[0], prior, atol=1e-10)
     np.testing.assert_allclose(energy.confusion(c.design), confusion, atol=1e-10)
     skills = [confusion[i].diagonal() @ prior for i in range(d)]
     np.testing.assert_allclose(energy.skills(c.design), skills, atol=1e-10)

@@ -22,7 +22,7 @@ PEERS = {
     "zbs": (crowdkit.ZeroBasedSkill, {"n_iter": 7, "lr_init": 0.5}),
     "gold-mv": (crowdkit.GoldMajorityVote, {}),
 }
-CHEAP = {"glad": {"n_iter": 5}, "mace": {"n_restarts": 1, "n_iter": 5}}
+CHEAP = {"glad": {"n_iter": 5}, "mace": {"n_restarts": 1, "n_iter": 5}, "zbs": {"n_iter": 5}}
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from few_fits import shorten
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
@@ -72,7 +73,7 @@ def test_tensors_of_two_devices_do_not_mix() -> None:
 def test_a_fit_equals_one_on_the_cpu(params, dtype) -> None:
     _, matrix = answers(200 if SIMULATED else 3000)
     gpu, cpu = (
-        DEEM(device=device, dtype=dtype, **params).fit(matrix).predict_proba(matrix)
+        DEEM(device=device, dtype=dtype, **SHORT, **params).fit(matrix).predict_proba(matrix)
         for device in (GPU, "cpu")
     )
     np.testing.assert_allclose(gpu, cpu, atol=1e-6 if dtype == "float64" else 1e-2)
@@ -124,7 +125,7 @@ def test_answers_are_sent_in_batches(monkeypatch) -> None:
     made = []
 
     def make(answers: Answers, *_: object, **__: object) -> OffloadedDesign:
-        made.append(OffloadedDesign(answers, torch.device(GPU), torch.float64, batch=50))
+        made.append(OffloadedDesign(answers, torch.device(GPU), torch.float64, batch=100))
         return made[-1]
 
     monkeypatch.setattr(fit, "make_design", make)
@@ -133,7 +134,9 @@ def test_answers_are_sent_in_batches(monkeypatch) -> None:
     np.testing.assert_allclose(parts, whole, atol=1e-6)
 
 
-def test_features_lists_of_what_is_next_and_losses_are_computed() -> None:
+def test_features_lists_of_what_is_next_and_losses_are_computed(monkeypatch) -> None:
+    if SIMULATED:
+        shorten(monkeypatch)
     truth, matrix = answers(120, missing=0.7)
     df = frame(matrix)
     x = np.eye(3)[truth] + np.random.default_rng(1).normal(0, 0.5, (120, 3))
@@ -197,10 +200,13 @@ def test_ladder_networks_train() -> None:
     settings = {"n_models": 3, "layers": (32,), "epochs": 6, "noise": 0.2, "unsupervised": 1.0}
     settings["n_iter"] = 3
     if SIMULATED:
-        settings |= {"n_models": 2, "n_iter": 1}
+        settings |= {"n_models": 2, "n_iter": 1, "epochs": 2, "negative": 0.5}
     gpu, cpu = (
         Kingdra(3, device=device, **settings).fit(X, truth=truth) for device in (GPU, "cpu")
     )
+    assert (
+        gpu.history_["n_clusters"].iloc[:-1].max() == 3
+    )  # so that it is trained on pseudo-labels, too
     if SIMULATED:
         np.testing.assert_array_equal(gpu.labels_, cpu.labels_)
     else:

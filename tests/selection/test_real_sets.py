@@ -73,3 +73,4 @@ def test_real_sets(kind, above) -> None:
     if kind == "crowd":
         published = pd.read_csv(SETS / "peers.csv").set_index("name")["DawidSkene (crowd-kit)"]
         assert found["ours"][PUBLISHED].mean() >= published[PUBLISHED].mean()
+        assert found["ds"][PUBLISHED].to_numpy() == pytest.approx(published[PUBLISHED], abs=0.06)

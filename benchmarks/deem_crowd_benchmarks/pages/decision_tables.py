@@ -169,14 +169,14 @@ def _means(rows: Sequence[Row], measure: str) -> pd.DataFrame:
     return _matrix(rows, measure).groupby("set", sort=False).mean()
 
 
-def bootstrap(values: pd.Series, seed: int = 0) -> Interval:
+def bootstrap(values: pd.Series) -> Interval:
     """Return the mean over sets of the means over seeds, with an interval: sets are drawn anew, and seeds in them."""
 
     def drawn(part: FloatArray, rng: np.random.Generator) -> FloatArray:
         return np.asarray(part[rng.integers(len(part), size=(N_BOOTSTRAP, len(part)))].mean(axis=1))
 
     groups = [part.to_numpy(dtype=float) for _, part in values.dropna().groupby("set")]
-    return two_levels(groups, drawn, seed)
+    return two_levels(groups, drawn)
 
 
 def _interval(values: pd.Series, form: str) -> str:

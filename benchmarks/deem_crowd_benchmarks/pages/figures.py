@@ -37,12 +37,12 @@ _STYLE: Any = {
 }
 
 
-def chosen_methods(accuracies: pd.DataFrame, reference: str | None, limit: int = 6) -> list[str]:
+def chosen_methods(accuracies: pd.DataFrame, reference: str | None) -> list[str]:
     """Return the methods that get a colour: the reference, then the best by mean accuracy, scored on most sets."""
     scored = accuracies.loc[:, accuracies.notna().mean() > 0.5]
     order = list(standing(scored).index)
     first = [reference] if reference in order else []
-    return (first + [m for m in order if m not in first])[:limit]
+    return (first + [m for m in order if m not in first])[:6]
 
 
 def accuracy_per_set(

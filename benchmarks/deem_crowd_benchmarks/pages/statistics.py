@@ -79,9 +79,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def accuracy_intervals(
-    rows: Sequence[Row], out: Path, seed: int = 0
-) -> dict[tuple[str, str, str], Interval]:
+def accuracy_intervals(rows: Sequence[Row], out: Path) -> dict[tuple[str, str, str], Interval]:
     """Return the accuracy of each (kind, set, method) with a bootstrap interval over tasks.
 
     Tasks are drawn anew; seeds are averaged. Sets without kept hits are absent. The percentile bootstrap of Efron and
@@ -92,15 +90,13 @@ def accuracy_intervals(
         for method, by_data in table.items():
             values = np.concatenate(list(by_data.values()))
             # a new one each time: no interval depends on the methods before it
-            rng = np.random.default_rng(seed)
+            rng = np.random.default_rng(0)
             low, high = np.quantile(_means(values, rng), [LEVEL / 2, 1 - LEVEL / 2])
             intervals[kind, name, method] = Interval(float(values.mean()), float(low), float(high))
     return intervals
 
 
-def differences(
-    rows: Sequence[Row], out: Path, reference: str, seed: int = 0
-) -> dict[str, Interval]:
+def differences(rows: Sequence[Row], out: Path, reference: str) -> dict[str, Interval]:
     """Return by how much each method's mean accuracy over sets is above the reference's, with an interval.
 
     A paired bootstrap of two levels: sets are drawn anew, and within each set tasks, the same ones for both methods.
@@ -117,21 +113,20 @@ def differences(
         ]
         if method == reference or not pairs:
             continue
-        gaps[method] = two_levels(pairs, _means, seed)
+        gaps[method] = two_levels(pairs, _means)
     return gaps
 
 
 def two_levels(
     parts: Sequence[FloatArray],
     drawn: Callable[[FloatArray, np.random.Generator], FloatArray],
-    seed: int,
 ) -> Interval:
     """Return the mean over sets of the means of their values, with an interval: sets are drawn anew.
 
     ``drawn`` gives the mean of one set's values in each of N_BOOTSTRAP draws of these. A set that is drawn twice brings
     the same draw of its values both times: the interval is wider than with a draw for each time.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     draws = np.stack([drawn(part, rng) for part in parts])  # (sets, N_BOOTSTRAP)
     chosen = rng.integers(len(parts), size=(len(parts), N_BOOTSTRAP))
     means = np.take_along_axis(draws, chosen, axis=0).mean(axis=0)

@@ -84,9 +84,7 @@ class _Peer:
         taught = taught if targets is None else targets
         predictor = self._learner.fit(self._x, taught, weights)
         scaling = Scaling.none(taught.shape[1])
-        self.classifier_ = self._learner.public(
-            predictor, scaling, self._x, taught, weights, self._names
-        )
+        self.classifier_ = self._learner.public(predictor, scaling, self._names)
 
 
 class ClassifierOnVotes(_Peer):

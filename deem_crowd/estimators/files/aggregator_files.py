@@ -17,7 +17,7 @@ from deem_crowd.estimators.files.checkpoint import Reader
 from deem_crowd.estimators.many_classes import SparseModel
 from deem_crowd.estimators.probabilities import (
     PROBABILITIES,
-    ProbabilitiesOfGrown,
+    GrownToCome,
     ProbabilitiesToCome,
     labels_of,
 )
@@ -33,7 +33,7 @@ def pack(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, torch.Tens
     named = {"task": labels.index, "worker": workers, "label": classes}
     plain = {name: stored_ids.plain_index(index, name) for name, index in named.items()}
     tensors["labels"] = torch.from_numpy(codes.astype(np.int64))
-    if isinstance(probas, ProbabilitiesOfGrown):
+    if isinstance(probas, GrownToCome):
         probas = probas.frame
     if isinstance(probas, ProbabilitiesToCome):
         tensors |= model_files.pack_named(probas.posterior)

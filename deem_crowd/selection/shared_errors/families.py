@@ -160,7 +160,7 @@ def left_over(counted: Pairs, family: IntArray, counts: FloatArray, priors: Floa
     n = len(table)
     agreed = (table * priors).reshape(n, -1) @ table.reshape(n, -1).T
     spread = np.sqrt(np.maximum(agreed * (1 - agreed), 1e-4) / np.maximum(counted.common, 1))
-    asked = np.triu(_enough(counted) & ~_together(family[counted.sources]), 1)
+    asked = np.triu(_enough(counted) & ~linkage.together(family[counted.sources]), 1)
     deviations = ((counted.agreed - agreed) / spread)[asked]
     return float(deviations.sum() / np.sqrt(len(deviations))) if len(deviations) else 0.0
 
@@ -224,11 +224,6 @@ def _enough(part: Pairs) -> npt.NDArray[np.bool_]:
     return asked
 
 
-def _together(family: IntArray) -> npt.NDArray[np.bool_]:
-    """Return which two sources are of one family, shape (n, n)."""
-    return np.asarray((family[:, None] == family) & (family >= 0))
-
-
 def numbers(groups: list[list[int]], n: int) -> IntArray:
     """Return the number of each source's group, shape (n,), −1 for groups of one."""
     family = np.full(n, -1)
@@ -247,7 +242,7 @@ def _joined(part: Pairs, skill: FloatArray) -> IntArray:
 
 def _across(part: Pairs, family: IntArray) -> Partition | None:
     """Fit λ to the pairs across families; None where a source has too few partners there."""
-    across = dependence.with_partners(_enough(part) & ~_together(family))
+    across = dependence.with_partners(_enough(part) & ~linkage.together(family))
     if not across.any(1).all():
         return None
     skill = dependence.robust_factor(part.common, part.chance, part.beyond, across)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from deem_crowd.data.answers import Answers
 from deem_crowd.selection import pairs
 from deem_crowd.selection.pairs import MAX_SOURCES, MIN_COMMON, FloatArray, Pairs, Reduce, alone
-from deem_crowd.selection.shared_errors import dependence
+from deem_crowd.selection.shared_errors import dependence, linkage
 
 IntArray = npt.NDArray[np.int64]
 
@@ -48,7 +48,7 @@ def power(answers: Answers, group: IntArray, reduce: Reduce = alone) -> FloatArr
 def correlations(answers: Answers, group: IntArray, reduce: Reduce = alone) -> FloatArray:
     """Return ρ of each group, shape (G,); parameters as of :func:`power`."""
     counted = pairs.count(answers, _asked(answers, group, reduce), reduce, least=1)
-    same = _same(group[counted.sources])
+    same = linkage.together(group[counted.sources])
     excess = _excess(counted, same)
     correlation = np.zeros(group.max(initial=-1) + 1)
     for number in range(len(correlation)):
@@ -81,13 +81,6 @@ def _asked(answers: Answers, group: IntArray, reduce: Reduce) -> npt.NDArray[np.
     order = np.lexsort((np.arange(len(group)), -n_answers, group < 0))
     chosen = order[n_answers[order] > 0][:MAX_SOURCES]
     return np.sort(chosen)
-
-
-def _same(group: IntArray) -> npt.NDArray[np.bool_]:
-    """Return which two sources are of one group, shape (n, n)."""
-    same = (group[:, None] == group) & (group >= 0)
-    np.fill_diagonal(same, False)
-    return np.asarray(same)
 
 
 def _excess(counted: Pairs, same: npt.NDArray[np.bool_]) -> FloatArray:

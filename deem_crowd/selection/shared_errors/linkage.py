@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from deem_crowd.selection.pairs import FloatArray
 
+IntArray = npt.NDArray[np.int64]
+
 _ROUNDS, _SETTLED = 200, 1e-6
+
+
+def together(group: IntArray) -> npt.NDArray[np.bool_]:
+    """Return which two different sources are of one group, shape (n, n), from its number, −1 for none."""
+    same = (group[:, None] == group) & (group >= 0)
+    np.fill_diagonal(same, False)
+    return np.asarray(same)
 
 
 def centred(agreement: FloatArray, weight: FloatArray) -> FloatArray:

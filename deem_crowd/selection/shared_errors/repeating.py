@@ -12,7 +12,7 @@ from deem_crowd.model.expectation import counts_of
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection.fitting import Training
 from deem_crowd.selection.pairs import FloatArray, Pairs
-from deem_crowd.selection.shared_errors import dependence, exchangeable, families, groups
+from deem_crowd.selection.shared_errors import dependence, exchangeable, families, groups, linkage
 from deem_crowd.selection.shared_errors.families import IntArray
 from deem_crowd.training import em
 from deem_crowd.training.em import Member
@@ -112,12 +112,8 @@ def _contradicted(
 
 def _outside(counted: Pairs, group: IntArray) -> Pairs:
     """Return the pairs, with no common tasks inside the groups of ``group``, shape (D,)."""
-    of = group[counted.sources]
-    same = (of[:, None] == of) & (of >= 0)
-    np.fill_diagonal(same, False)
-    return Pairs(
-        counted.sources, np.where(same, 0.0, counted.common), counted.agreed, counted.chance
-    )
+    common = np.where(linkage.together(group[counted.sources]), 0.0, counted.common)
+    return Pairs(counted.sources, common, counted.agreed, counted.chance)
 
 
 def _cannot_explain(

@@ -32,7 +32,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from deem_crowd.selection.pairs import MIN_COMMON, FloatArray
 from deem_crowd.selection.shared_errors import groups, linkage
@@ -94,7 +93,7 @@ def find(
     """
     correlation = product / np.maximum(common, 1)
     price = np.log(max(float(number.max()), 2.0))
-    named = np.zeros(common.shape, dtype=bool) if given is None else _together(given)
+    named = np.zeros(common.shape, dtype=bool) if given is None else linkage.together(given)
     apart = np.where(named, 0.0, common)
     if not shows_label(apart, apart * correlation):
         apart = common
@@ -108,7 +107,7 @@ def find(
     if len(common) <= MOST_SOURCES:
         suggested = _suggested(apart, correlation)
     for family in suggested:
-        inside = _together(family)
+        inside = linkage.together(family)
         across = np.where(inside, 0.0, apart)
         if not shows_label(across, across * correlation):
             continue
@@ -124,7 +123,7 @@ def find(
     def counted(
         family: IntArray, loading: FloatArray, beside: tuple[Partition, ...] = ()
     ) -> Partition:
-        shared = np.where(_together(family), _partial(correlation, loading), 0.0)
+        shared = np.where(linkage.together(family), _partial(correlation, loading), 0.0)
         if given is not None:
             shared = np.maximum(shared, _told(given, loading, common, correlation))
         return Partition(family, loading, _power(shared, common, number), beside)
@@ -168,20 +167,13 @@ def _suggested(common: FloatArray, correlation: FloatArray) -> Iterator[IntArray
             if family.max() == 0 and rest.tobytes() not in seen:
                 seen.add(rest.tobytes())
                 yield rest
-            across = np.where(_together(family), 0.0, common)
+            across = np.where(linkage.together(family), 0.0, common)
             if across.sum() == 0:
                 break
             loading = loadings(across, across * correlation)
             weight = np.where(known > 0, known / _left(loading) ** 2, 0.0)
             residual = correlation - np.outer(loading, loading)
             family = numbers(linkage.joined(residual, weight, _JOINED), len(common))
-
-
-def _together(family: IntArray) -> npt.NDArray[np.bool_]:
-    """Return which two different judges are of one family, shape (D, D)."""
-    same = (family[:, None] == family) & (family >= 0)
-    np.fill_diagonal(same, False)
-    return np.asarray(same)
 
 
 def _may_be(family: IntArray, counts: FloatArray) -> bool:
@@ -223,7 +215,7 @@ def _told(
     """
     told, partial = np.zeros(common.shape), _unbounded(correlation, loading)
     for one in range(given.max() + 1):
-        inside = _together(np.where(given == one, 0, -1))
+        inside = linkage.together(np.where(given == one, 0, -1))
         tasks, shared = common[inside].sum() / 2, (common * partial)[inside].sum() / 2
         mean = (groups.TOLD * MIN_COMMON + shared) / (MIN_COMMON + tasks)
         told[inside] = min(max(mean, 0.0), 1.0)
@@ -247,6 +239,6 @@ def _unbounded(correlation: FloatArray, loading: FloatArray) -> FloatArray:
 
 def _least_shared(family: IntArray, partial: FloatArray) -> float:
     """Return the least mean partial correlation of a family; 1 where there is none."""
-    inside = _together(family)
+    inside = linkage.together(family)
     each = [partial[inside & (family == one)[:, None]].mean() for one in range(family.max() + 1)]
     return float(min(each, default=1.0))
