@@ -11,6 +11,7 @@ from deem_crowd.training.em import Member
 ONE_COIN = "one accuracy a worker"
 TABLES = "a table a worker"
 HIERARCHY = "a table a worker, drawn around its own accuracy"
+HABITS = "a table a worker, drawn around what it knows and its habit"
 ORDERED = "a table a worker, drawn around its bias and noise on ordered classes"
 IN_ORDER = (
     "a table a worker, drawn around its bias and noise on classes in the order that answers show"

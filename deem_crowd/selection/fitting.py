@@ -18,6 +18,7 @@ from deem_crowd.selection import candidates as rows
 from deem_crowd.selection.parts import Parts
 from deem_crowd.training import confusion, em, one_coin
 from deem_crowd.training.em import Member, WarmStart
+from deem_crowd.training.habit_centre import HabitCentre
 from deem_crowd.training.hierarchical import (
     AccuracyCentre,
     Centre,
@@ -72,6 +73,12 @@ class Training:
         """Fit tables drawn around each worker's own accuracy."""
         return self._drawn_around(AccuracyCentre(), self.report())
 
+    def by_habit(self, beat: float) -> Hierarchical:
+        """Fit tables drawn around what each worker knows and its habit; ``beat`` as in :meth:`tables`."""
+        if self.progress is not None:  # a member more
+            self.progress.expect(self.progress.total + self.n_passes)
+        return self._drawn_around(HabitCentre(self.design.n_classes), self.report(), beat=beat)
+
     def in_order(self, place: torch.Tensor) -> Hierarchical:
         """Fit tables drawn around each worker's bias and noise; ``place`` has those of the classes, shape (K,)."""
         if self.progress is not None:  # a member more
@@ -79,11 +86,16 @@ class Training:
         return self._drawn_around(OrderedCentre(self.design.n_classes, place), self.report())
 
     def _drawn_around(
-        self, centre: Centre, report: Report | None, weight: torch.Tensor | None = None
+        self,
+        centre: Centre,
+        report: Report | None,
+        weight: torch.Tensor | None = None,
+        beat: float | None = None,
     ) -> Hierarchical:
         return fit_hierarchical(
-            self.design, self.start, centre, weight, self.gold, self.n_passes, report, self.counts
-        )
+            self.design, self.start, centre, weight, self.gold, self.n_passes, report, self.counts,
+            beat,
+        )  # fmt: skip
 
     def structured(self, weight: torch.Tensor | None = None, told: bool = True) -> Structured:
         """Fit one accuracy a worker, or where classes are ordered a bias and a noise; ``told``: to the progress."""

@@ -17,6 +17,8 @@ class Parts:
         One accuracy a worker is a voice (for ordered classes: bias and noise).
     hierarchy : bool
         Tables drawn around a worker's own accuracy may take the place of tables.
+    habits : bool
+        So may tables drawn around what a worker knows and its habit.
     in_order : bool
         So may tables drawn around a worker's bias and noise, where the answers put the classes in order.
     averaged : bool
@@ -42,6 +44,7 @@ class Parts:
     path: bool = True
     structured: bool = True
     hierarchy: bool = True
+    habits: bool = True
     in_order: bool = True
     averaged: bool = True
     subtypes: bool = True

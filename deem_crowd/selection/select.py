@@ -16,7 +16,7 @@ from deem_crowd.model.calibration import share_of_votes, within_task_correlation
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.model.energy import Energy
 from deem_crowd.runtime.progress import Progress
-from deem_crowd.selection import averaged_skills, class_order, pairs, without_tables
+from deem_crowd.selection import averaged_skills, class_order, habits, pairs, without_tables
 from deem_crowd.selection import candidates as rows
 from deem_crowd.selection.candidates import Rater
 from deem_crowd.selection.fitting import Structured, Training
@@ -60,10 +60,11 @@ def select(
     """Fit the candidates and pool them.
 
     The voices are a structured member (one accuracy a worker, or bias and noise where classes are ordered), tables
-    (those drawn around a worker's own accuracy, or where the answers put the classes in order around bias and noise
-    (:mod:`deem_crowd.selection.class_order`), or plain ones, whichever have the larger bound of the evidence), the
-    member with the largest bound of all (tables for easy and hard tasks are asked here, too; where none is larger than
-    that of the tables, the other tables), and the votes. Where workers gave few answers each to tasks of two classes,
+    (those drawn around a worker's own accuracy, or what it knows and its habit (:mod:`deem_crowd.selection.habits`),
+    or where the answers put the classes in order around bias and noise (:mod:`deem_crowd.selection.class_order`), or
+    plain ones, whichever have the larger bound of the evidence), the member with the largest bound of all (tables for
+    easy and hard tasks are asked here, too; where none is larger than that of the tables, the other tables), and the
+    votes. Where workers gave few answers each to tasks of two classes,
     averaged skills take the place of all but the votes, if their evidence is larger
     (:mod:`deem_crowd.selection.averaged_skills`). Where sources repeat one another and the model has taken that
     for skill (:mod:`deem_crowd.selection.shared_errors.dependence`), they count less, and plain tables are taken. With
@@ -113,6 +114,8 @@ def select(
         counted_pairs = counting_pairs(answers, design)
     meanwhile = counted_pairs if parts.dependence else None
     hierarchy, (name, structured) = training.first_two(asked, meanwhile)
+    if parts.habits and hierarchy is not None:
+        hierarchy = habits.find(training, hierarchy) or hierarchy
     rival = None if hierarchy is None or not parts.hierarchy else hierarchy.bound
     tables = training.tables(beat=rival)
     told = groups.told(answers, group, design.reduce_array)
@@ -245,7 +248,7 @@ def _averaged(
     name, averaged = found
     fitted = [(rows.TABLES, tables)]
     if hierarchy is not None:
-        fitted.append((rows.HIERARCHY, hierarchy))
+        fitted.append((habits.title(hierarchy), hierarchy))
     if any(member.bound >= averaged.bound for _, member in fitted):
         return None
     if training.parts.subtypes:
@@ -296,13 +299,13 @@ def _pooled(
     if hierarchy is None:
         described.append((rows.TABLES, tables, "always a member"))
     else:
-        drawn_around = rows.HIERARCHY if steps is None else rows.IN_ORDER
+        drawn_around = habits.title(hierarchy) if steps is None else rows.IN_ORDER
         for title, member in ((rows.TABLES, tables), (drawn_around, hierarchy)):
             verdict = _verdict(member is better)
             second = member is other and (best is other or bool(beside))
             described.append((title, member, _BESIDE if second else verdict))
         if steps is not None and around is not None:
-            described.append((rows.HIERARCHY, around, _verdict(False)))
+            described.append((habits.title(around), around, _verdict(False)))
     if subtypes is not None:
         described.append((rows.SUBTYPES, subtypes, _verdict(subtypes.bound > largest)))
     voices = [structured, better, best, *beside]

@@ -5,10 +5,11 @@ Given the class k, the answers of worker i are draws from a column of a table wi
     T_i[:, k] ~ Dirichlet(s · m_i[:, k]),        E T_i[l, k] = (C[i, l, k] + s·m_i[l, k]) / (Σ_l C[i, l, k] + s),
 
 with C the expected counts. The centre m_i says what a worker of this kind would answer, in few numbers of its own
-(:class:`AccuracyCentre`, and :class:`~deem_crowd.training.ordered_centre.OrderedCentre`); the strength s, in
-pseudo-answers, is learned by the evidence of all workers' tables (Dirichlet-multinomial; Minka, *Estimating a Dirichlet
-distribution*, 2000). Where s is large workers follow the centre, and the model is a one-coin model (or an ordinal one);
-where it is small each has a table of its own.
+(:class:`AccuracyCentre`, :class:`~deem_crowd.training.habit_centre.HabitCentre` and
+:class:`~deem_crowd.training.ordered_centre.OrderedCentre`); the strength s, in pseudo-answers, is learned by the
+evidence of all workers' tables (Dirichlet-multinomial; Minka, *Estimating a Dirichlet distribution*, 2000). Where s is
+large workers follow the centre, and the model is a one-coin model (or an ordinal one); where it is small each has a
+table of its own.
 
 The energy is the mean over EM's path, as :mod:`deem_crowd.training.em` says.
 """
@@ -30,7 +31,7 @@ from deem_crowd.training.one_coin import shared_errors
 
 STRENGTHS = tuple(2.0**j for j in range(1, 11))
 """s is one of these."""
-_FIRST_STRENGTH = 8.0
+FIRST_STRENGTH = 8.0
 _STRENGTH_LEARNED_AT = frozenset((2, 4, 7, 12, 20, 35))
 """Passes at which s is chosen anew."""
 _SMALLEST = 1e-6
@@ -224,7 +225,7 @@ class CentredTables:
     n_subtypes, bounded = 1, True
 
     def __init__(self, centre: Centre, answered: torch.Tensor) -> None:
-        self.centre, self.strength = centre, _FIRST_STRENGTH
+        self.centre, self.strength = centre, FIRST_STRENGTH
         self._answered = answered
         self._middle = torch.zeros((), dtype=torch.float64)
         self.by_worker = torch.zeros(len(answered), dtype=torch.float64)
@@ -274,6 +275,7 @@ def fit_hierarchical(
     n_passes: int = PASSES,
     progress: Callable[[int, float], None] | None = None,
     first: torch.Tensor | None = None,
+    beat: float | None = None,
 ) -> Hierarchical:
     """Fit one table a worker around a centre by EM.
 
@@ -295,6 +297,8 @@ def fit_hierarchical(
         Called with (passes so far, log-likelihood per task) after each pass.
     first : shape (D, K, K), optional
         Expected counts of ``start``.
+    beat : float, optional
+        As in :func:`deem_crowd.training.em.climb`.
 
     Returns
     -------
@@ -305,7 +309,7 @@ def fit_hierarchical(
     m_step = CentredTables(centre, design.answered)
     member = climb(
         design, start, m_step, power=weight, gold=gold, n_passes=n_passes, progress=progress,
-        average=True, first=first,
+        average=True, first=first, beat=beat,
     )  # fmt: skip
     return Hierarchical(
         **vars(member), strength=m_step.strength, centre=centre, by_worker=m_step.by_worker

@@ -1,0 +1,71 @@
+"""Whether workers have habits: whether some answer with a class of their own, whatever the task.
+
+Somebody who names one class all the time, to be done soon, agrees with whoever does the same. Where workers gave few
+answers each, tables may take such a class for the truth. A model of habits (:mod:`deem_crowd.training.habit_centre`)
+has few numbers a worker, and sees it.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from deem_crowd.selection import candidates as rows
+from deem_crowd.selection.fitting import Training
+from deem_crowd.training.dirichlet import log_marginal
+from deem_crowd.training.habit_centre import HabitCentre
+from deem_crowd.training.hierarchical import (
+    FIRST_STRENGTH,
+    AccuracyCentre,
+    Centre,
+    Hierarchical,
+    learned_strength,
+)
+
+MOST_ANSWERS = 300
+"""A worker, on average, up to which habits are asked for: with more, tables show them."""
+_MOST_CLASSES = 50
+_MORE, _MORE_AN_ANSWER = 25.0, 0.01
+"""By how much its bound has to be larger: nats in all, and nats an answer, which are added up.
+
+Where nobody has a habit its prior, which has many numbers, says up to ten nats more. For the fit to be worth its time,
+so much has to show with the votes for labels.
+"""
+_ROUNDS = 3
+"""Of fitting the centre and its strength to the votes."""
+
+
+def find(training: Training, around_accuracies: Hierarchical) -> Hierarchical | None:
+    """Return tables drawn around knowledge and habits; None if they do not explain much more.
+
+    Parameters
+    ----------
+    training : Training
+        N tasks, D workers, K classes.
+    around_accuracies : Hierarchical
+        The fit to compare with.
+    """
+    design = training.design
+    n_answers, n_workers = design.n_answers_in_all, int(design.answered.sum())
+    if not 2 <= design.n_classes <= _MOST_CLASSES or n_answers > MOST_ANSWERS * n_workers:
+        return None
+    more = _MORE + _MORE_AN_ANSWER * n_answers
+    by_votes = _evidence(HabitCentre(design.n_classes), training.counts)
+    if by_votes < _evidence(AccuracyCentre(), training.counts) + more:
+        return None
+    found = training.by_habit(around_accuracies.bound + more)
+    return found if found.bound > around_accuracies.bound + more else None
+
+
+def _evidence(centre: Centre, counts: torch.Tensor) -> float:
+    """Return the log evidence of expected counts, shape (D, K, K), under tables drawn around a centre, in nats."""
+    strength = FIRST_STRENGTH
+    for _ in range(_ROUNDS):
+        middle = centre.update(counts, strength)
+        strength = learned_strength(counts, middle, strength)
+    middle = centre.update(counts, strength)
+    return float(log_marginal(counts, strength * middle).sum()) + centre.log_evidence()
+
+
+def title(member: Hierarchical) -> str:
+    """Return the name of a member among the candidates."""
+    return rows.HABITS if isinstance(member.centre, HabitCentre) else rows.HIERARCHY

@@ -1,0 +1,90 @@
+"""What tables of workers are drawn around who either know a task's class or answer by habit."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+_KNOWN = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 0.99)
+"""How often a worker knows the class."""
+_ONE_CLASS = (0.5, 0.9, 0.99)
+"""How often a habit names its class, instead of a class by the shares of all answers."""
+_PRIOR_WORKERS = 4.0
+"""What the prior of the grid counts beside the workers, in workers."""
+_SMALLEST = 1e-6
+
+
+class HabitCentre:
+    r"""A worker knows the class of a task, or else answers by habit, whatever the class.
+
+        m_i[l, k] = λ_i [l = k] + (1 − λ_i) r_i[l]
+
+    (Hovy, Berg-Kirkpatrick, Vaswani and Hovy, *Learning whom to trust with MACE*, NAACL 2013.) How often a worker knows
+    the class, λ_i, and the habit r_i are integrated over a grid whose prior is learned from all workers (nonparametric
+    empirical Bayes; Laird, JASA 73, 1978). Habits of the grid are even, or the shares of all answers, or name one class
+    most of the time. m_i is the posterior mean of the grid's tables.
+
+    Parameters
+    ----------
+    n_classes : int
+        K.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        n_of_class = len(_ONE_CLASS) * n_classes
+        habits = torch.cat([torch.ones(2), torch.full((n_of_class,), 2 / n_of_class)]).double()
+        self._base = (habits / habits.sum() / len(_KNOWN)).repeat(len(_KNOWN))
+        self._log_prior = self._base.log()
+        self._gain = 0.0
+
+    def update(self, counts: torch.Tensor, strength: float) -> torch.Tensor:
+        """See :class:`~deem_crowd.training.hierarchical.Centre`."""
+        k = counts.shape[1]
+        answers = counts.sum(1, keepdim=True)
+        effective = counts * ((1 + strength) / (answers + strength))
+        right = torch.diagonal(effective, dim1=1, dim2=2)
+        cells = torch.cat([right, effective.sum(2) - right], 1)  # right and wrong answers l
+        shares = counts.sum((0, 2)) + 1.0
+        known, own, as_all = _grid(k)
+        by_habit = own + as_all * (shares / shares.sum())
+        table = torch.cat([by_habit + known, by_habit], 1).clamp_min(_SMALLEST)
+        joint = cells @ table.log().T + self._log_prior
+        marginal, point = joint.logsumexp(1), torch.softmax(joint, 1)
+        habit, knows = point @ by_habit, point @ known
+        plug_in = cells * torch.cat([habit + knows, habit], 1).clamp_min(_SMALLEST).log()
+        seen = answers.sum((1, 2)) > 0
+        self._gain = float((marginal - plug_in.sum(1))[seen].sum())
+        prior = (point[seen].sum(0) + _PRIOR_WORKERS * self._base).log()
+        self._log_prior = prior - prior.logsumexp(0)
+        centre = habit[:, :, None] + knows[:, :, None] * torch.eye(k, dtype=torch.float64)
+        return centre.clamp_min(_SMALLEST)
+
+    def log_evidence(self) -> float:
+        """See :class:`~deem_crowd.training.hierarchical.Centre`."""
+        return self._gain
+
+    @property
+    def carried(self) -> torch.Tensor:
+        """See :class:`~deem_crowd.training.hierarchical.Centre`: the prior of the grid."""
+        return self._log_prior
+
+    def resume(self, carried: torch.Tensor) -> None:
+        """See :class:`~deem_crowd.training.hierarchical.Centre`."""
+        self._log_prior = carried
+
+
+@functools.lru_cache(maxsize=16)
+def _grid(k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the grid's points: how often a worker knows, names a class by habit, and answers as all do.
+
+    Shapes (G, 1), (G, K) and (G, 1); each point's numbers sum to 1. Not to be changed.
+    """
+    one_class = torch.tensor(_ONE_CLASS, dtype=torch.float64)
+    of_class = one_class[:, None, None] * torch.eye(k, dtype=torch.float64)
+    own = torch.cat([torch.full((1, k), 1 / k), torch.zeros(1, k), of_class.flatten(0, 1)])
+    as_all = 1 - own.sum(1, keepdim=True)
+    known = torch.tensor(_KNOWN, dtype=torch.float64)[:, None, None]
+    points = [(known + 0 * as_all), (1 - known) * own, (1 - known) * as_all]
+    flat = [point.flatten(0, 1) for point in points]
+    return flat[0], flat[1], flat[2]
