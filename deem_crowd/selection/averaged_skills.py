@@ -52,6 +52,8 @@ _FEW = 2**21
 """Answers × nodes up to which messages are float64."""
 _PIECE = 2**17
 """Answers × nodes that stay in the processor's cache."""
+_LEAST_MASS = 1e-30
+"""Of a node: far from what 32 bits can hold, so that something is left of a worker whom the prior does not expect."""
 _FACTORS = 16
 """Likelihoods, each above 1/32, that are multiplied before a logarithm is taken."""
 _SETTLED = 2e-2
@@ -144,18 +146,16 @@ class Messages:
         """Return the mass of each node under a prior, shape (G,)."""
         strength = np.exp(place[-1])
         of_skills = [
-            np.diff(betainc(mean * strength, (1 - mean) * strength, self._edges)).clip(1e-300)
+            np.diff(betainc(mean * strength, (1 - mean) * strength, self._edges))
             for mean in expit(place[:-1])
         ]
         both: FloatArray = np.outer(*of_skills).ravel() if self._apart else of_skills[0]
-        return both
+        return both.clip(_LEAST_MASS)
 
     def _of_workers(self, said: npt.NDArray[Any], places: FloatArray) -> FloatArray:
         """Return Σ_i log Σ_g said[i, g] · mass[g] for priors at P places, shape (P,); ``said`` has shape (D, G)."""
         masses = np.stack([self.masses(place) for place in places], 1)
-        value: FloatArray = np.log((said @ masses.astype(said.dtype)).clip(1e-30)).sum(
-            0, dtype=float
-        )
+        value: FloatArray = np.log(said @ masses.astype(said.dtype)).sum(0, dtype=float)
         allowed = expit(places[:, 0]) + expit(places[:, -2]) >= _APART
         return np.where(allowed, value, -np.inf)
 

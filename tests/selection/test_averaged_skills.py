@@ -167,6 +167,29 @@ def test_many_answers_are_gone_through_in_pieces_and_single_precision(
     assert single.states.numpy() == pytest.approx(whole.states.numpy(), abs=1e-3)
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_somebody_whom_the_prior_does_not_expect_is_read_in_single_precision(
+    apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], 200)
+    right = rng.random((400, 6)) < [0.9, 0.9, 0.9, 0.9, 0.9, 0.2]
+    dense = np.where(right, truth[:, None], 1 - truth[:, None])
+    answers = Answers.from_dense(dense, 2)
+    design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
+    place = np.array([logit(0.9)] * (2 if apart else 1) + [np.log(300.0)])
+    found = []
+    for few in (averaged_skills._FEW, 0):
+        monkeypatch.setattr(averaged_skills, "_FEW", few)
+        messages = Messages(answers, design, apart)
+        messages.prior = Prior(place, 0.5)
+        found.append(messages.settled(learned=False))
+    double, single = (one.energy.weight.exp().numpy() for one in found)
+    assert single == pytest.approx(double, abs=1e-3)
+    assert np.isfinite(found[1].bound)
+    assert found[1].states.numpy() == pytest.approx(found[0].states.numpy(), abs=1e-3)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_saved_model_comes_back(tmp_path: Path, seed: int) -> None:
     """What two voices count may round to more than one in all, which files do not hold."""
