@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from deem_crowd import Answers, DEEMAggregator, decide
@@ -74,6 +75,22 @@ def test_gold_with_gaps_may_hold_objects() -> None:
     gold = pd.Series([0.1, None], index=[0, 1], dtype=object)
     agg = DEEMAggregator().fit(rows, gold=gold)
     assert agg.labels_[0] == np.float32(0.1)
+
+
+@pytest.mark.parametrize("form", ["series", "frame"])
+@pytest.mark.parametrize("arrow", [False, True])
+def test_gold_is_unknown_where_pandas_tells_nan_from_a_missing_number(
+    arrow: bool, form: str
+) -> None:
+    values = np.array([1.0, np.nan])
+    held = pd.arrays.FloatingArray(values, np.zeros(2, dtype=bool))
+    column = pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values)) if arrow else held)
+    assert column.notna().all()
+    rows = FRAME.assign(label=(FRAME["label"] > 0.5).astype(float))
+    gold = column if form == "series" else pd.DataFrame({"task": [0, 1], "label": column})
+    expected = DEEMAggregator().fit(rows, gold={0: 1.0})
+    found = DEEMAggregator().fit(rows, gold=gold)
+    pd.testing.assert_frame_equal(found.probas_, expected.probas_)
 
 
 def test_labels_are_shown_in_their_own_shortest_form() -> None:
