@@ -42,7 +42,7 @@ FloatArray = npt.NDArray[np.float64]
 MOST_ANSWERS = 100
 """A worker, on average, up to which skills are averaged: with more the likeliest are near the mean."""
 WORK = 2e7
-"""Answers, and three times the workers, up to which they are; this many take about a minute and a gigabyte."""
+"""Answers, and three times the workers, up to which they are; this many take about a minute and two gigabytes."""
 LEAST_ANSWERS = 2
 """A worker, on average, from which they are: with fewer, most workers say nothing of their skill."""
 _NODES = 8
