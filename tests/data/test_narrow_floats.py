@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from deem_crowd import Answers, DEEMAggregator, decide
+from deem_crowd import Answers, DEEMAggregator, decide, plots
 from deem_crowd.exceptions import DataError, ParameterError
 
 draw = np.random.default_rng(0)
@@ -102,3 +104,14 @@ def test_labels_are_shown_in_their_own_shortest_form() -> None:
         DEEMAggregator().fit(narrow, gold={0: 0.5})
     assert agg.labels_.dtype == np.float32
     assert set(agg.labels_) == set(narrow["label"])
+
+
+@pytest.mark.usefixtures("figures_left_out")
+def test_a_report_and_a_figure_show_labels_in_their_shortest_form(tmp_path: Path) -> None:
+    agg = DEEMAggregator().fit(FRAME.assign(label=FRAME["label"].astype("float32")))
+    agg.report(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert '<td class="text">0.7</td>' in page
+    assert not re.findall(r"0\.(?:10000000|69999998)\d+", page)
+    drawn = plots.confusion(agg)
+    assert [text.get_text() for text in drawn.get_xticklabels()] == ["0.1", "0.7"]
