@@ -13,6 +13,7 @@ from deem_crowd.data import index
 from deem_crowd.data.answers import Answers, Duplicates
 from deem_crowd.data.lookup import as_index
 from deem_crowd.data.masks import refuse_masked
+from deem_crowd.data.missing import nan_missing
 from deem_crowd.exceptions import (
     DataError,
     DataWarning,
@@ -49,7 +50,8 @@ def pairs(
                 "gold as a frame needs columns 'task' and 'label'; found "
                 f"{first_few(gold.columns, 20)}. Rename them, or pass a Series of labels whose index is the tasks."
             )
-        return gold[["task", "label"]].reset_index(drop=True)
+        found = gold[["task", "label"]].reset_index(drop=True)
+        return found.assign(label=nan_missing(found["label"]))
     if isinstance(gold, pd.Series):
         tasks, labels = gold.index, gold
     elif isinstance(gold, Mapping):
@@ -61,7 +63,7 @@ def pairs(
             "task → label, or a DataFrame with columns 'task' and 'label'."
             f"{' A file is read by deem_crowd_adapters.read_gold(path).' if isinstance(gold, str) else ''}"
         )
-    return pd.DataFrame({"task": tasks.to_series().array, "label": labels.array})
+    return pd.DataFrame({"task": tasks.to_series().array, "label": nan_missing(labels).array})
 
 
 def followed(

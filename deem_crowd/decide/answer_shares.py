@@ -29,6 +29,8 @@ _ROUNDS = 30
 _TOLERANCE = 1e-3
 _STRENGTH = 1.0
 """So many answers does the table count for, beside those that the worker gave."""
+_FURTHEST = 1e9
+"""Weights, and one over them: where a table has zeros, nothing may be near it that predicts the shares."""
 _TINY = 1e-12
 
 
@@ -76,7 +78,7 @@ def _weights(table: FloatArray, posterior: FloatArray, given: Given, place: IntA
     for _ in range(_ROUNDS):
         predicted = np.einsum("wah,wh->wa", _reweighted(table, weight), labels)
         ratio = np.where(number > 0, share / np.maximum(predicted, _TINY), 1.0)
-        weight *= ratio
+        weight = np.clip(weight * ratio, 1 / _FURTHEST, _FURTHEST)
         if np.abs(ratio - 1).max(initial=0.0) < _TOLERANCE:
             break
     return weight

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data.lookup import written_shortly
 from deem_crowd.exceptions import ParameterError, counted, first_few
 from deem_crowd.insight.findings import shown
 from deem_crowd.insight.results import AnswersLike, Model, Results, results_of
@@ -189,7 +190,7 @@ def _one_confusion(
     side = max(2.6, 0.32 * len(kept) + 1.6)
     ax = axes(ax, side + 1, side)
     heat_map(ax, part, 0.0, "share of the column")
-    names = [plain(shown(c, 16)) for c in results.answers.classes[kept]]
+    names = [plain(shown(c, 16)) for c in written_shortly(results.answers.classes[kept])]
     upright = len(kept) > 4 or max(map(len, names)) > 6
     ax.set_xticks(np.arange(len(kept)), names, rotation=90 if upright else 0)
     ax.set_yticks(np.arange(len(kept)), names)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deem_crowd.data.lookup import written_shortly
 from deem_crowd.insight.contested import contested_table
 from deem_crowd.insight.findings import against_gold, shown
 from deem_crowd.insight.pairs import Panel
@@ -53,7 +54,13 @@ def table_of(title: str, frame: pd.DataFrame, note: str = "", most: int = _ROWS)
         for i, c in enumerate(columns)
         if i < part.index.nlevels or header[i] in _WORDS or pd.api.types.is_bool_dtype(c)
     }
-    cells = [[_cell(v, i in words) for v in column] for i, column in enumerate(columns)]
+    cells = [
+        [
+            _cell(v, i in words)
+            for v in (written_shortly(pd.Index(c)) if c.dtype == np.float32 else c)
+        ]
+        for i, c in enumerate(columns)
+    ]
     left_out = len(frame) - len(part)
     if left_out:
         note = f"{note} The first {len(part):,} of {len(frame):,} rows.".strip()

@@ -42,7 +42,7 @@ FloatArray = npt.NDArray[np.float64]
 MOST_ANSWERS = 100
 """A worker, on average, up to which skills are averaged: with more the likeliest are near the mean."""
 WORK = 2e7
-"""Answers, and three times the workers, up to which they are; this many take about a minute and a gigabyte."""
+"""Answers, and three times the workers, up to which they are; this many take about a minute and two gigabytes."""
 LEAST_ANSWERS = 2
 """A worker, on average, from which they are: with fewer, most workers say nothing of their skill."""
 _NODES = 8
@@ -52,6 +52,8 @@ _FEW = 2**21
 """Answers × nodes up to which messages are float64."""
 _PIECE = 2**17
 """Answers × nodes that stay in the processor's cache."""
+_LEAST_MASS = 1e-30
+"""Of a node: far from what 32 bits can hold, so that something is left of a worker whom the prior does not expect."""
 _FACTORS = 16
 """Likelihoods, each above 1/32, that are multiplied before a logarithm is taken."""
 _SETTLED = 2e-2
@@ -144,18 +146,16 @@ class Messages:
         """Return the mass of each node under a prior, shape (G,)."""
         strength = np.exp(place[-1])
         of_skills = [
-            np.diff(betainc(mean * strength, (1 - mean) * strength, self._edges)).clip(1e-300)
+            np.diff(betainc(mean * strength, (1 - mean) * strength, self._edges))
             for mean in expit(place[:-1])
         ]
         both: FloatArray = np.outer(*of_skills).ravel() if self._apart else of_skills[0]
-        return both
+        return both.clip(_LEAST_MASS)
 
     def _of_workers(self, said: npt.NDArray[Any], places: FloatArray) -> FloatArray:
         """Return Σ_i log Σ_g said[i, g] · mass[g] for priors at P places, shape (P,); ``said`` has shape (D, G)."""
         masses = np.stack([self.masses(place) for place in places], 1)
-        value: FloatArray = np.log((said @ masses.astype(said.dtype)).clip(1e-30)).sum(
-            0, dtype=float
-        )
+        value: FloatArray = np.log(said @ masses.astype(said.dtype)).sum(0, dtype=float)
         allowed = expit(places[:, 0]) + expit(places[:, -2]) >= _APART
         return np.where(allowed, value, -np.inf)
 

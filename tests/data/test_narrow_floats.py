@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from deem_crowd import Answers, DEEMAggregator, decide
+from deem_crowd import Answers, DEEMAggregator, decide, plots
 from deem_crowd.exceptions import DataError, ParameterError
 
 draw = np.random.default_rng(0)
@@ -76,6 +79,22 @@ def test_gold_with_gaps_may_hold_objects() -> None:
     assert agg.labels_[0] == np.float32(0.1)
 
 
+@pytest.mark.parametrize("form", ["series", "frame"])
+@pytest.mark.parametrize("arrow", [False, True])
+def test_gold_is_unknown_where_pandas_tells_nan_from_a_missing_number(
+    arrow: bool, form: str
+) -> None:
+    values = np.array([1.0, np.nan])
+    held = pd.arrays.FloatingArray(values, np.zeros(2, dtype=bool))
+    column = pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values)) if arrow else held)
+    assert column.notna().all()
+    rows = FRAME.assign(label=(FRAME["label"] > 0.5).astype(float))
+    gold = column if form == "series" else pd.DataFrame({"task": [0, 1], "label": column})
+    expected = DEEMAggregator().fit(rows, gold={0: 1.0})
+    found = DEEMAggregator().fit(rows, gold=gold)
+    pd.testing.assert_frame_equal(found.probas_, expected.probas_)
+
+
 def test_labels_are_shown_in_their_own_shortest_form() -> None:
     narrow = FRAME.assign(label=FRAME["label"].astype("float32"))
     agg = DEEMAggregator().fit(narrow)
@@ -85,3 +104,14 @@ def test_labels_are_shown_in_their_own_shortest_form() -> None:
         DEEMAggregator().fit(narrow, gold={0: 0.5})
     assert agg.labels_.dtype == np.float32
     assert set(agg.labels_) == set(narrow["label"])
+
+
+@pytest.mark.usefixtures("figures_left_out")
+def test_a_report_and_a_figure_show_labels_in_their_shortest_form(tmp_path: Path) -> None:
+    agg = DEEMAggregator().fit(FRAME.assign(label=FRAME["label"].astype("float32")))
+    agg.report(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert '<td class="text">0.7</td>' in page
+    assert not re.findall(r"0\.(?:10000000|69999998)\d+", page)
+    drawn = plots.confusion(agg)
+    assert [text.get_text() for text in drawn.get_xticklabels()] == ["0.1", "0.7"]

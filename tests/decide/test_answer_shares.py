@@ -67,6 +67,17 @@ def test_without_answers_and_of_whom_nobody_asks_tables_stay() -> None:
     np.testing.assert_allclose(cells, some.of(every)[:, [0, 2], 1])
 
 
+def test_answers_that_tables_rule_out_leave_tables_of_which_columns_sum_to_one() -> None:
+    """Other aggregators' tables may hold zeros, as of somebody who was always right where the label is known."""
+    n = 100
+    view = consensus(np.tile([1.0, 0.0], (n, 1)), np.tile(np.eye(2), (2, 1, 1)))
+    for said in (np.ones(n, dtype=int), np.minimum(np.arange(n), 1)):
+        answers = Given(np.arange(n), np.zeros(n, dtype=int), said)
+        view = replace(view, answers=answers)
+        found = in_line_with_answers(view, view.required_tables(), np.arange(2)).of(np.arange(2))
+        np.testing.assert_allclose(found, np.tile(np.eye(2), (2, 1, 1)))
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("k", [2, 6])
 def test_those_who_always_name_one_class_are_not_asked(k: int, seed: int) -> None:

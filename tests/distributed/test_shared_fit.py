@@ -14,7 +14,8 @@ from process_groups import alike, crowd, drawn, split, together
 from deem_crowd import Answers, DEEMAggregator, distributed
 from deem_crowd.distributed import parts
 from deem_crowd.estimators import many_classes
-from deem_crowd.selection.candidates import IN_ORDER, OWN
+from deem_crowd.selection import averaged_skills
+from deem_crowd.selection.candidates import AVERAGED, IN_ORDER, OWN
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo on POSIX")
 
@@ -73,6 +74,20 @@ def test_skills_where_no_label_shows_are_averaged_together(tmp_path) -> None:
     rows = pd.DataFrame({"task": task, "worker": worker, "label": rng.integers(2, size=600)})
     found = alike(tmp_path, rows, 0.3, 0.7)
     assert found.selection_["candidate"].iloc[-1] == OWN
+
+
+@pytest.mark.parametrize("few", [averaged_skills._FEW, 0], ids=["64 bits", "32 bits"])
+def test_skills_of_few_answers_each_are_averaged_together(tmp_path, monkeypatch, few) -> None:
+    """By as many workers in all processes, one of which has no answers."""
+    monkeypatch.setattr(averaged_skills, "_FEW", few)
+    rng = np.random.default_rng(0)
+    task, worker = np.repeat(np.arange(400), 5), rng.permutation(np.arange(2000) % 100)
+    truth, skill = rng.integers(2, size=400), rng.beta(4, 2, 100)
+    label = np.where(rng.random(2000) < skill[worker], truth[task], 1 - truth[task])
+    rows = pd.DataFrame({"task": task, "worker": worker, "label": label})
+    found = alike(tmp_path, rows.drop_duplicates(["task", "worker"]), 0.6, 0.0, 0.4)
+    assert found.selection_ is not None
+    assert AVERAGED in found.selection_.loc[found.selection_["weight"] > 0, "candidate"].tolist()
 
 
 @pytest.mark.parametrize("how", ["default", "plain", "gold", "few classes"])
