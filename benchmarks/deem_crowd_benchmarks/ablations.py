@@ -35,6 +35,7 @@ VARIANTS = {
     "without votes at all": Parts(votes=False, floor=False),
     "without tables around accuracies": Parts(hierarchy=False),
     "without averaged skills": Parts(averaged=False),
+    "without habits": Parts(habits=False),
     "without an order of the classes": Parts(in_order=False),
     "without dependence from pairs": Parts(dependence=False),
     "without fields": Parts(fields=False),

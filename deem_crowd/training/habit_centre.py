@@ -33,7 +33,7 @@ class HabitCentre:
 
     def __init__(self, n_classes: int) -> None:
         n_of_class = len(_ONE_CLASS) * n_classes
-        habits = torch.cat([torch.ones(2), torch.full((n_of_class,), 2 / n_of_class)]).double()
+        habits = torch.tensor([1.0, 1.0] + n_of_class * [2 / n_of_class], dtype=torch.float64)
         self._base = (habits / habits.sum() / len(_KNOWN)).repeat(len(_KNOWN))
         self._log_prior = self._base.log()
         self._gain = 0.0
@@ -82,7 +82,8 @@ def _grid(k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """
     one_class = torch.tensor(_ONE_CLASS, dtype=torch.float64)
     of_class = one_class[:, None, None] * torch.eye(k, dtype=torch.float64)
-    own = torch.cat([torch.full((1, k), 1 / k), torch.zeros(1, k), of_class.flatten(0, 1)])
+    even = torch.full((1, k), 1 / k, dtype=torch.float64)
+    own = torch.cat([even, 0 * even, of_class.flatten(0, 1)])
     as_all = 1 - own.sum(1, keepdim=True)
     known = torch.tensor(_KNOWN, dtype=torch.float64)[:, None, None]
     points = [(known + 0 * as_all), (1 - known) * own, (1 - known) * as_all]
