@@ -23,7 +23,8 @@ from deem_crowd.training.hierarchical import (
 
 MOST_ANSWERS = 300
 """A worker, on average, up to which habits are asked for: with more, tables show them."""
-_MOST_CLASSES = 50
+MOST_POINTS = 5e6
+"""Workers × points of the grid; so many take as long as a pass over a million answers."""
 _MORE, _MORE_AN_ANSWER = 25.0, 0.01
 """By how much its bound has to be larger: nats in all, and nats an answer, which are added up.
 
@@ -46,11 +47,13 @@ def find(training: Training, around_accuracies: Hierarchical) -> Hierarchical | 
     """
     design = training.design
     n_answers, n_workers = design.n_answers_in_all, int(design.answered.sum())
-    if not 2 <= design.n_classes <= _MOST_CLASSES or n_answers > MOST_ANSWERS * n_workers:
+    centre = HabitCentre(design.n_classes)
+    if design.n_classes < 2 or n_answers > MOST_ANSWERS * n_workers:
+        return None
+    if design.n_workers * centre.n_points > MOST_POINTS:
         return None
     more = _MORE + _MORE_AN_ANSWER * n_answers
-    by_votes = _evidence(HabitCentre(design.n_classes), training.counts)
-    if by_votes < _evidence(AccuracyCentre(), training.counts) + more:
+    if _evidence(centre, training.counts) < _evidence(AccuracyCentre(), training.counts) + more:
         return None
     found = training.by_habit(around_accuracies.bound + more)
     return found if found.bound > around_accuracies.bound + more else None

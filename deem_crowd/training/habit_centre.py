@@ -38,6 +38,11 @@ class HabitCentre:
         self._log_prior = self._base.log()
         self._gain = 0.0
 
+    @property
+    def n_points(self) -> int:
+        """G, of the grid."""
+        return len(self._base)
+
     def update(self, counts: torch.Tensor, strength: float) -> torch.Tensor:
         """See :class:`~deem_crowd.training.hierarchical.Centre`."""
         k = counts.shape[1]
