@@ -1,0 +1,97 @@
+"""Rows of a wide table that are no tasks: those that add it up, at its end, and those without an id of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+
+from deem_crowd.data.no_answers import SUMS_UP
+from deem_crowd.exceptions import DataError, counted, first_few
+from deem_crowd_adapters.exports.same_values import holds_scalars
+
+_NUMBER = re.compile(r"\s*[-+]?\d+([.,]\d+)?\s*%?\s*")
+_MOST = 5
+"""No more rows than these are looked at."""
+
+
+def refuse_totals(frame: pd.DataFrame, name: str) -> None:
+    """Raise if the last rows hold numbers that no row above holds, and no id, or one such as Total.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        N rows, one a task or one a person.
+    name : str
+        How messages call the table.
+
+    Raises
+    ------
+    DataError
+        With the rows and the call that leaves them out.
+    """
+    found = list(range(len(without_totals(frame)), len(frame)))
+    if not found:
+        return
+    cells = [str(cell) for cell in frame.iloc[found[0]] if not pd.isna(cell)]
+    one = len(found) == 1
+    raise DataError(
+        f"{name}: {counted(len(found), 'row')} at the end (rows {first_few(found)}: {first_few(cells, 5)}) "
+        f"{'looks' if one else 'look'} like sums or means of the rows above, and such numbers would count as labels. "
+        f"Leave {'it' if one else 'them'} out: df.iloc[:{found[0]}], or delete {'it' if one else 'them'} in the file."
+    )
+
+
+def refuse_bad_tasks(tasks: list[Hashable], column: Hashable | None, name: str) -> None:
+    """Raise :class:`DataError` if a task of a wide table is missing or has two rows."""
+    missing = np.flatnonzero(pd.isna(pd.Series(tasks, dtype=object)))
+    if len(missing):
+        raise DataError(
+            f"{name}: column {column!r} is missing in {counted(len(missing), 'row')} (rows {first_few(missing)}). "
+            "Fill it, or leave those rows out."
+        )
+    if len(set(tasks)) < len(tasks):
+        twice = pd.Series(tasks, dtype=object)
+        twice = twice[twice.duplicated()]
+        raise DataError(
+            f"{name}: column {column!r} holds {counted(len(twice), 'task')} a second time "
+            f"({first_few(twice.unique())}). A wide table has one row a task."
+        )
+
+
+def without_totals(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the rows at its end that add it up."""
+    n = len(frame)
+    if not frame.columns.is_unique:
+        return frame
+    cells = frame[[c for c in frame.columns if holds_scalars(frame[c])]]
+    while n > max(len(frame) - _MOST, 3) and _adds_up(cells, n - 1):
+        n -= 1
+    return frame.iloc[:n]
+
+
+def _adds_up(frame: pd.DataFrame, row: int) -> bool:
+    """Tell whether a row has no id, or one such as Total, and numbers only, of which most stand in no cell above."""
+    above, last = frame.iloc[: min(row, len(frame) - _MOST)], frame.iloc[row]
+    key = _id_column(above)
+    if key is None or not (pd.isna(last[key]) or SUMS_UP.search(str(last[key]))):
+        return False
+    held = {c: last[c] for c in frame.columns if c != key and not pd.isna(last[c])}
+    if len(held) < 2 or not all(map(_is_number, held.values())):
+        return False
+    others = {str(cell) for c in held for cell in above[c].dropna().unique()}
+    return 2 * sum(str(cell) not in others for cell in held.values()) > len(held)
+
+
+def _id_column(frame: pd.DataFrame) -> Hashable | None:
+    """Return the first column whose cells are all there and differ."""
+    return next(
+        (c for c in frame.columns if frame[c].notna().all() and frame[c].astype(str).is_unique),
+        None,
+    )
+
+
+def _is_number(cell: object) -> bool:
+    return _NUMBER.fullmatch(str(cell)) is not None
