@@ -229,7 +229,9 @@ def _is_wide(content: Content) -> bool:
         return False
     if forms.tool_of(content.keys):
         return True
-    if len(content.value) < FEW or synonyms(content.keys, ["worker"]) or "worker" in content.keys:
+    if len(content.value) < FEW:
+        return False
+    if synonyms(content.keys, ["worker"]) and forms.worker_of(frame) is None:
         return False
     return plan(frame) is not None or forms.is_of_boxes(frame)
 
@@ -291,6 +293,8 @@ def read_table(
         for members in made.groups.values():
             forms.refuse_classes(frame, members, name)
         _refuse_mixed(made, name)
+        if task is None and len(made.groups) == 1:
+            collected.notes += forms.turned(frame, made.task, columns)
     _say(made, name, collected, bool(named))
     if len(made.groups) > 1:
         shown = ",".join(str(c) for members in made.groups.values() for c in members)
