@@ -121,8 +121,9 @@ def turned(frame: pd.DataFrame, task: Hashable | None, sources: Sequence[Hashabl
     sources : sequence
         The D columns that are read as sources.
     """
-    cells = frame[list(sources)].stack().astype(str)
-    rows, columns = cells.index.get_level_values(0), cells.index.get_level_values(1)
+    given = [frame[c].dropna().astype(str) for c in sources]
+    cells = pd.concat(given, keys=range(len(given)))
+    columns, rows = cells.index.get_level_values(0), cells.index.get_level_values(1)
     expected = float((cells.value_counts(normalize=True) ** 2).sum())
     across, n_pairs = _agreement(cells, rows)
     down, _ = _agreement(cells, columns)

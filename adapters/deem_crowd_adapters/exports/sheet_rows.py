@@ -74,11 +74,12 @@ def without_totals(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _adds_up(frame: pd.DataFrame, row: int) -> bool:
     """Tell whether a row has no id, or one such as Total, and numbers only, of which most stand in no cell above."""
-    above, last = frame.iloc[: min(row, len(frame) - _MOST)], frame.iloc[row]
+    above = frame.iloc[: min(row, len(frame) - _MOST)]
+    last = frame.iloc[row].dropna().to_dict()
     key = _id_column(above)
-    if key is None or not (pd.isna(last[key]) or SUMS_UP.search(str(last[key]))):
+    if key is None or (key in last and not SUMS_UP.search(str(last[key]))):
         return False
-    held = {c: last[c] for c in frame.columns if c != key and not pd.isna(last[c])}
+    held = {c: cell for c, cell in last.items() if c != key}
     if len(held) < 2 or not all(map(_is_number, held.values())):
         return False
     others = {str(cell) for c in held for cell in above[c].dropna().unique()}
