@@ -24,7 +24,7 @@ from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.exports.content import open_content
 from deem_crowd_adapters.exports.same_values import holds_scalars
-from deem_crowd_adapters.exports.sheet_rows import refuse_bad_tasks, refuse_totals
+from deem_crowd_adapters.exports.sheet_rows import refuse_bad_tasks, refuse_no_tasks
 from deem_crowd_adapters.exports.sheets import NO_PERSON, names_in
 from deem_crowd_adapters.pairwise import NO_VERDICT
 from deem_crowd_adapters.tables import to_frame
@@ -177,7 +177,7 @@ def _of_wide(
             f"{where} has {counted(len(twice), 'column name')} more than once (compared as text): {first_few(twice)}. "
             "Rename these columns, or keep one of each."
         )
-    refuse_totals(frame, where)
+    refuse_no_tasks(frame, where)
     if not judges:
         numbers = [name for name in frame.columns if name != task and _holds_numbers(frame[name])]
         judges = [name for name in numbers if not NO_PERSON.search(str(name))]

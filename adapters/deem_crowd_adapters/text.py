@@ -44,6 +44,10 @@ _BLOCK = 2**23
 """Bytes; also the longest row that can be read."""
 
 
+class JoinedFilesError(DataError):
+    """The header stands among the rows again: no guess about what kind of table this is gets around it."""
+
+
 def read_text(
     source: Source,
     delimiter: str,
@@ -269,7 +273,7 @@ def _refuse_repeated_header(table: pa.Table, where: str) -> None:
         rows = equal if rows is None else pc.and_(rows, equal)
     repeated = np.flatnonzero(rows.to_numpy())
     if len(repeated):
-        raise DataError(
+        raise JoinedFilesError(
             f"{where}: {counted(len(repeated), 'row repeats', 'rows repeat')} the header (rows "
             f"{first_few(repeated)}), as in files that were joined. Remove those lines."
         )

@@ -103,3 +103,22 @@ def test_a_last_task_of_sums_in_memory_raises_a_warning(wide: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data(given.iloc[:-1])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_header_among_the_rows_of_joined_sheets_is_refused(
+    tmp_path: Path, n_classes: int, kind: str
+) -> None:
+    frame = words().rename(columns={"ann1": "Ann", "ann2": "Bob", "ann3": "Eve"})
+    frame = frame.replace({"c": "abc"[n_classes - 1]})
+    again = below(frame, list(frame.columns), ["j1", "a", "b", "a"], ["j2", "b", "b", "b"])
+    path = tmp_path / f"x.{kind}"
+    if kind == "csv":
+        again.to_csv(path, index=False)
+    else:
+        again.to_excel(path, index=False)
+    with pytest.raises(
+        DataError, match=rf"1 row repeats the (header|names of the columns) \(rows {N}\)"
+    ):
+        adapters.to_answers(path)

@@ -54,7 +54,7 @@ def read(content: Content, collected: Collected, worker: Any = None, tasks: Any 
     """
     assert content.frame is not None  # as read.py has seen
     frame = forms.without_head(content.frame)
-    sheet_rows.refuse_totals(frame, content.name)
+    sheet_rows.refuse_no_tasks(frame, content.name)
     columns = sheets.names_in(tasks)
     absent = [c for c in [worker, *columns] if c is not None and c not in frame.columns]
     if absent:

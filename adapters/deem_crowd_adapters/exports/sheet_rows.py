@@ -1,4 +1,4 @@
-"""Rows of a wide table that are no tasks: those that add it up, at its end, and those without an id of their own."""
+"""Rows of a wide table that are no tasks: sums below it, its header once more, and rows without an id of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Hashable
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from deem_crowd.data.no_answers import SUMS_UP
@@ -17,8 +18,8 @@ _MOST = 5
 """No more rows than these are looked at."""
 
 
-def refuse_totals(frame: pd.DataFrame, name: str) -> None:
-    """Raise if the last rows hold numbers that no row above holds, and no id, or one such as Total.
+def refuse_no_tasks(frame: pd.DataFrame, name: str) -> None:
+    """Raise if rows repeat the names of the columns, or the last hold numbers that no row above holds and add it up.
 
     Parameters
     ----------
@@ -32,6 +33,12 @@ def refuse_totals(frame: pd.DataFrame, name: str) -> None:
     DataError
         With the rows and the call that leaves them out.
     """
+    again = np.flatnonzero(_repeat_header(frame))
+    if len(again):
+        raise DataError(
+            f"{name}: {counted(len(again), 'row repeats', 'rows repeat')} the names of the columns (rows "
+            f"{first_few(again)}), as in sheets that were joined. Remove {'it' if len(again) == 1 else 'them'}."
+        )
     found = list(range(len(without_totals(frame)), len(frame)))
     if not found:
         return
@@ -59,6 +66,20 @@ def refuse_bad_tasks(tasks: list[Hashable], column: Hashable | None, name: str) 
             f"{name}: column {column!r} holds {counted(len(twice), 'task')} a second time "
             f"({first_few(twice.unique())}). A wide table has one row a task."
         )
+
+
+def of_tasks(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the rows that :func:`refuse_no_tasks` refuses."""
+    return without_totals(frame[~_repeat_header(frame)])
+
+
+def _repeat_header(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which rows hold the names of two columns or more in these columns, shape (N,)."""
+    if not frame.columns.is_unique:
+        return np.zeros(len(frame), dtype=bool)
+    names = [c for c in frame.columns if isinstance(c, str) and holds_scalars(frame[c])]
+    same = [(frame[c] == c).to_numpy(dtype=bool, na_value=False) for c in names]
+    return np.sum(same, axis=0, dtype=int) > 1 if same else np.zeros(len(frame), dtype=bool)
 
 
 def without_totals(frame: pd.DataFrame) -> pd.DataFrame:

@@ -114,7 +114,7 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     task : hashable, optional
         The column of the tasks.
     """
-    frame = sheet_rows.without_totals(frame)
+    frame = sheet_rows.of_tasks(frame)
     n = len(frame)
     frame = as_given(frame[[c for c in frame.columns if holds_scalars(frame[c])]], task)
     chosen = task
@@ -264,7 +264,7 @@ def read_table(
     ParameterError
         If a column that was named is not there.
     """
-    sheet_rows.refuse_totals(frame, name)
+    sheet_rows.refuse_no_tasks(frame, name)
     named = names_in(workers)
     absent = [c for c in [task, *named] if c is not None and c not in frame.columns]
     if absent:
