@@ -125,9 +125,9 @@ def _add(
         return
     if verdict not in _OTHER and not verdict.startswith("tie"):
         raise place.damaged(
-            f"a winner is {verdict!r} and neither of the models nor a tie. To read other verdicts, make a column of "
-            "the question and its pair of models, and name it: task=…, worker='judge', label='winner' (in the shell: "
-            "--task … --worker judge --label winner)"
+            f"a winner is {verdict!r} and neither of the models nor a tie. To read other verdicts, make a column "
+            "'pair' of the question and its models: to_answers(path, task='pair', worker='judge', label='winner') "
+            "(in the shell: --task pair --worker judge --label winner)"
         )
     collected.add("winner", task, source, _OTHER.get(verdict, verdict) if turned else verdict)
 
