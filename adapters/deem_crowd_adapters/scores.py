@@ -24,11 +24,15 @@ from deem_crowd.runtime.warning import warn
 from deem_crowd_adapters import roles
 from deem_crowd_adapters.exports.content import open_content
 from deem_crowd_adapters.exports.same_values import holds_scalars
-from deem_crowd_adapters.exports.sheets import NO_PERSON, names_in, refuse_bad_tasks
+from deem_crowd_adapters.exports.sheet_rows import refuse_bad_tasks, refuse_no_tasks
+from deem_crowd_adapters.exports.sheets import NO_PERSON, names_in
 from deem_crowd_adapters.pairwise import NO_VERDICT
 from deem_crowd_adapters.tables import to_frame
 
 _PARTS = ("task", "worker", "score")
+_OF_WORDS = (
+    "Leave them empty where a judge gave no score; verdicts that are words go through to_answers."
+)
 
 
 def from_scores(
@@ -173,13 +177,22 @@ def _of_wide(
             f"{where} has {counted(len(twice), 'column name')} more than once (compared as text): {first_few(twice)}. "
             "Rename these columns, or keep one of each."
         )
+    refuse_no_tasks(frame, where)
     if not judges:
         numbers = [name for name in frame.columns if name != task and _holds_numbers(frame[name])]
         judges = [name for name in numbers if not NO_PERSON.search(str(name))]
         if not judges:
+            almost = [
+                name for name in frame.columns if name != task and _remedy(frame[name].dropna())
+            ]
+            remedy = (
+                f"{first_few(almost)} {'hold' if len(almost) > 1 else 'holds'} texts such as "
+                f"{frame[almost[0]].dropna().iloc[0]!r}. {_remedy(frame[almost[0]].dropna())}"
+                if almost
+                else "Name the judges' columns: workers=[…] (in the shell: --adapter-set workers=…,…)."
+            )
             raise DataError(
-                f"{where} has no column of numbers beside the tasks, {task!r}. Name the judges' columns: workers=[…] "
-                "(in the shell: --adapter-set workers=…,…)."
+                f"{where} has no column of numbers beside the tasks, {task!r}. {remedy}"
             )
         others = [name for name in frame.columns if name != task and name not in judges]
         left = f"; left out: {first_few(others)}" if others else ""
@@ -220,7 +233,7 @@ def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
         raise DataError(
             f"column 'score': {counted(int(wrong.sum()), 'value is no number', 'values are no numbers')}: "
             f"{first_few(scores[wrong].unique())}. "
-            f"{_remedy(scores[wrong])}"
+            f"{_remedy(scores[wrong]) or _OF_WORDS}"
         )
     values: npt.NDArray[np.float64] = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(values)
@@ -233,9 +246,15 @@ def _numbers(scores: pd.Series) -> npt.NDArray[np.float64]:
 
 
 def _remedy(wrong: pd.Series) -> str:
-    if wrong.astype(str).str.fullmatch(r"[-+]?\d+,\d+").all():
+    """Return how to write texts that are numbers in another form; empty if they are not."""
+    texts = wrong.astype(str).str.strip()
+    if len(texts) and texts.str.fullmatch(r"[-+]?\d+,\d+").all():
         return "Write decimals with a point; pd.read_csv(path, sep=';', decimal=',') reads them."
-    return "Leave them empty where a judge gave no score; verdicts that are words go through to_answers."
+    if len(texts) and texts.str.fullmatch(r"\d+([.]\d+)? ?(/|out of) ?\d+").all():
+        return (
+            "Write the score alone, 7 for 7/10: column.str.extract(r'^([\\d.]+)')[0].astype(float)."
+        )
+    return ""
 
 
 def _warn(n_missing: int, silent: npt.NDArray[Any]) -> None:

@@ -150,7 +150,7 @@ class Source:
                     line += block.count(b"\n", 0, error.start)
                     return DataError(
                         f"{self.name} is not UTF-8: byte {block[error.start]:#04x} at position {at} (line {line}). "
-                        "Convert it first, e.g. iconv -f latin1 -t utf-8."
+                        "Convert it first, e.g. iconv -f windows-1252 -t utf-8."
                     )
                 if not chunk:
                     return None

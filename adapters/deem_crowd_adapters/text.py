@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, BinaryIO
@@ -41,6 +42,10 @@ _OF_A_SURVEY = (
 """What helps with a table whose rows are workers and whose columns are tasks."""
 _BLOCK = 2**23
 """Bytes; also the longest row that can be read."""
+
+
+class JoinedFilesError(DataError):
+    """The header stands among the rows again: no guess about what kind of table this is gets around it."""
 
 
 def read_text(
@@ -85,8 +90,12 @@ def read_text(
         undecodable = source.undecodable()  # in the header even an extra column is doubtful
         if undecodable is not None:
             raise undecodable
-    survey = b'""ImportId""' in source.head()
-    remedy = _OF_A_SURVEY if survey else _remedy(header, delimiter, wanted)
+    if b'""ImportId""' in source.head():
+        remedy = _OF_A_SURVEY
+    else:
+        remedy = _of_one_field(source, header, delimiter, wanted) or _remedy(
+            header, delimiter, wanted
+        )
     names = roles.find(columns_there, wanted, renamed, where=source.name, remedy=lambda: remedy)
     if not header:
         return pd.DataFrame({part: pd.Series([], dtype=object) for part in names})
@@ -123,13 +132,30 @@ def _separated(source: Source, delimiter: str) -> tuple[str, list[str]]:
     return delimiter, header
 
 
-def _header(source: Source, delimiter: str) -> list[str]:
-    """Return the fields of the first record; none if there is nothing but blank lines."""
+def _of_one_field(
+    source: Source, header: Sequence[str], delimiter: str, needed: Sequence[str]
+) -> str:
+    """Return what helps where the first line is one field and names no columns; empty if neither is so."""
+    if len(header) != 1 or len(needed) < 2 or header[0].startswith(("sep=", "#")):
+        return ""
+    if header[0].count(delimiter) >= len(needed) - 1:
+        return (
+            "Each line stands in quotation marks as a whole: remove those around the lines, or save the table as CSV "
+            "once more."
+        )
+    if len(_header(source, delimiter, 1)) >= len(needed):
+        return f"The first line ({header[0]!r}) seems to be a title: remove the lines above the names of the columns."
+    return ""
+
+
+def _header(source: Source, delimiter: str, after: int = 0) -> list[str]:
+    """Return the fields of the first record, or of one ``after`` it; none if there is nothing but blank lines."""
     with source.open() as file:
         # What cannot be decoded is found later, if it stands in a column that is needed.
         text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
         try:
-            return next((row for row in csv.reader(text, delimiter=delimiter) if row), [])
+            rows = (row for row in csv.reader(text, delimiter=delimiter) if row)
+            return next(itertools.islice(rows, after, None), [])
         except csv.Error as error:
             undecodable = source.undecodable()  # Python 3.10 trips over the zeros of UTF-16 first
             if undecodable is not None:
@@ -247,7 +273,7 @@ def _refuse_repeated_header(table: pa.Table, where: str) -> None:
         rows = equal if rows is None else pc.and_(rows, equal)
     repeated = np.flatnonzero(rows.to_numpy())
     if len(repeated):
-        raise DataError(
+        raise JoinedFilesError(
             f"{where}: {counted(len(repeated), 'row repeats', 'rows repeat')} the header (rows "
             f"{first_few(repeated)}), as in files that were joined. Remove those lines."
         )

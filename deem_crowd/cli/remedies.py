@@ -72,6 +72,8 @@ _REMEDIES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         """Name the probability columns: --adapter soft-long --adapter-set 'classes=["…", "…"]'""",
     ),
     (r"leave them out: df\[~df\['worker'\]\.isin\(.*?\)\]", "leave them out of the file"),
+    (r"[Ll]eave (it|them) out: df\.iloc\[:\d+\], or delete", "Delete"),
+    (r"leave it out: df\[df\['task'\] != .*\]\.$", "delete it in the file."),
     (r"labels as gold=?\.", "labels with --gold."),
     (r"\(gold=\)", "(--gold)"),
     (r"findings\(\) has (\d+) more", r"`deem-crowd report` has \1 more"),

@@ -207,6 +207,16 @@ def class_codes(
     return rank.take(codes, mode="wrap"), index
 
 
+_RUNS = (
+    " On average there are {:.1f} answers a pair: if they are runs of a judge, or answers to several questions, name "
+    "a worker for each run and a task for each question (docs/judges.md, Several criteria, several runs)."
+)
+
+
+_MANY = 10
+"""Fewer answers that repeat a pair are not taken for runs."""
+
+
 def _settled(
     order: Values,
     repeated: npt.NDArray[np.bool_],
@@ -222,6 +232,8 @@ def _settled(
         differs = differs.any(axis=1)
     n_other = int(differs.sum())
     n_same = len(differs) - n_other
+    n_pairs = len(order) - len(differs)
+    runs = _RUNS.format(len(order) / n_pairs) if len(differs) >= max(n_pairs, _MANY) else ""
     if n_other:
         rows = after[differs]
         tasks, workers = (
@@ -236,7 +248,8 @@ def _settled(
                 f"{message}. Keep one answer of each pair, or pass duplicates='last' or 'first'."
             )
         warn(
-            f"{message}: the {duplicates} one counts. If rows or files are not in the order of time, sort them first.",
+            f"{message}: the {duplicates} one counts. If rows or files are not in the order of time, sort them first."
+            f"{runs}",
             DataWarning,
         )
     if n_same:

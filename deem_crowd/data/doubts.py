@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from deem_crowd.data.no_answers import code, minus_one, named, no_answer, texts_of
+from deem_crowd.data.no_answers import SUMS_UP, code, minus_one, named, no_answer, texts_of
 from deem_crowd.exceptions import DataWarning, counted, first_few
 from deem_crowd.runtime.warning import warn
 
@@ -50,7 +50,12 @@ def warn_of_doubts(answers: Answers, *, classes_given: bool) -> None:
         _lookalikes("worker", answers.workers, _same_id),
         _lookalikes("task", answers.tasks, _same_id),
     ]
-    messages += [_one_source(answers), _nobody(answers), known_by_name(answers.workers)]
+    messages += [
+        _one_source(answers),
+        _nobody(answers),
+        known_by_name(answers.workers),
+        _totals(answers),
+    ]
     if not classes_given:
         classes = answers.classes
         if left_out := _ABSTAINING.get():
@@ -278,6 +283,22 @@ def _nobody(answers: Answers) -> str:
         f"{counted(len(found), 'worker')} ({first_few(found)}) may stand for people who are not known, and "
         f"{counted(number, 'answer')} count as if each such name were one source. If so, give each of these rows a "
         f"name of its own, or leave them out: df[~df['worker'].isin({found})]."
+    )
+
+
+def _totals(answers: Answers) -> str:
+    """Return what to say of a last task that is called like a row of sums and whose labels no other task has."""
+    last = texts_of(answers.tasks[-1:])
+    if answers.n_tasks < 2 or not last or not SUMS_UP.search(last[0]):
+        return ""
+    there = answers.task == answers.n_tasks - 1
+    labels = answers.classes[np.setdiff1d(answers.hard_label[there], answers.hard_label[~there])]
+    if not len(labels):
+        return ""
+    return (
+        f"task {last[0]!r}, the last, may be a row of sums or means below a table: {first_few(labels)} "
+        f"{'stands' if len(labels) == 1 else 'stand'} among the labels only because of it. If so, leave it out: "
+        f"df[df['task'] != {last[0]!r}]."
     )
 
 

@@ -13,6 +13,13 @@ import pandas as pd
 
 from deem_crowd.exceptions import counted, first_few
 
+SUMS_UP = re.compile(
+    r"^\W*((grand |sub-?)?totals?|sums?|means?|averages?|avg|medians?|std|sd|accuracy|gesamt|summe|somme|suma|moyenne"
+    r"|mittelwert|durchschnitt)\W*$|\b(totals?|counts?|mean|average|agreement|kappa|alpha)\W*$",
+    re.IGNORECASE,
+)
+"""What rows below a table are called that add it up."""
+
 
 def texts_of(index: pd.Index) -> list[str]:
     """Return the ids that are text."""

@@ -176,3 +176,27 @@ def test_what_is_aggregated_is_no_source_where_nothing_else_is(tmp_path: Path, n
     frame = sheet().rename(columns=dict(zip(("ann1", "ann2", "ann3"), names, strict=True)))
     with pytest.raises(MissingColumnError):
         adapters.to_answers(path_of(tmp_path, frame))
+
+
+def test_a_source_with_many_values_of_its_own_is_named(tmp_path: Path) -> None:
+    frame = sheet().rename(columns={"ann1": "Ann", "ann2": "Bob", "ann3": "Eve"})
+    frame.loc[:5, "Eve"] = [*"uvwxyz"]  # notes among the labels
+    frame["genre"] = ["a film", "a book"] * (N // 2)
+    with pytest.warns(DataWarning, match="half of their values or more are others: 'Eve'; if"):
+        export = adapters.read_export(path_of(tmp_path, frame))
+    assert set(export.answers["worker"]) == {"Ann", "Bob"}
+    every = adapters.read_export(tmp_path / "x.csv", workers="Ann,Bob,Eve", task="item_id").answers
+    assert triples(every) == long_of(frame, "item_id", ["Ann", "Bob", "Eve"])
+
+
+@pytest.mark.parametrize("comma", [",", "."])
+def test_a_sheet_of_real_numbers_is_no_wide_table_of_classes(tmp_path: Path, comma: str) -> None:
+    draw = np.random.default_rng(0)
+    scores = draw.integers(2, 20, (N, 3)) / 2
+    scores[:, 1] = np.floor(scores[:, 1])  # as whole numbers it would share no value as text
+    frame = pd.DataFrame(scores, columns=["gpt", "claude", "llama"]).map("{:.1f}".format)
+    frame.insert(0, "prompt_id", [f"p{k}" for k in range(N)])
+    frame = frame.map(lambda cell: cell.replace(".", comma))
+    frame.to_csv(tmp_path / "x.csv", index=False, sep=";" if comma == "," else ",")
+    with pytest.raises(MissingColumnError):
+        adapters.to_answers(tmp_path / "x.csv")

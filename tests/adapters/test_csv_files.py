@@ -197,3 +197,27 @@ def test_a_first_line_that_names_no_columns_is_said(csv, first: str) -> None:
         MissingColumnError, match=r"The first line \(.*\) names no columns: remove it"
     ):
         read(csv, first.encode() + b"\ntask,worker,label\nt,w,x\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"task,worker,label"\n"t,w,x"\n', "Each line stands in quotation marks as a whole"),
+        (
+            "My export\ntask,worker,label\nt,w,x\n",
+            r"The first line \('My export'\) seems to be a title",
+        ),
+        ("My export\n\ntask;worker;label\nt;w;x\n", "needed 'task', 'worker', 'label'"),
+        ("task\nt\nu\n", "If a column has another name"),
+    ],
+)
+def test_a_first_line_of_one_field_is_told(csv, text: str, words: str) -> None:
+    with pytest.raises(MissingColumnError, match=words):
+        read(csv, text.encode())
+
+
+def test_windows_1252_is_converted_as_such(csv) -> None:
+    content = HEADER + "t,w,“x”\n".encode("windows-1252")
+    with pytest.raises(DataError, match="iconv -f windows-1252 -t utf-8"):
+        read(csv, content)
+    assert read(csv, content.decode("windows-1252").encode()) == [["t", "w", "“x”"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import warnings
 from pathlib import Path
@@ -332,3 +333,67 @@ def test_lists_in_a_column_are_no_people_and_no_stack_trace(tmp_path: Path) -> N
     path.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(DataError, match="missing columns 'task', 'worker', 'label'"):
         adapters.to_answers(str(path))
+
+
+@pytest.mark.parametrize("called", ["participant", "rater", "worker", "user", "annotator_id"])
+def test_a_row_for_each_worker_is_a_form(tmp_path: Path, called: str) -> None:
+    given = answers()
+    given.insert(0, called, [f"p{k}" for k in range(PEOPLE)])
+    given.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(
+        DataError, match=rf"looks like a form: one row a person \('{called}'\)"
+    ) as told:
+        adapters.to_answers(tmp_path / "x.csv")
+    call = str(told.value).split("Read it as one: ")[1].split(" (in the shell")[0]
+    read = eval(call, {"to_answers": adapters.to_answers, "path": tmp_path / "x.csv"})
+    assert set(read.workers) == set(given[called])
+    assert set(read.tasks) == set(given.columns[1:])
+
+
+@pytest.mark.parametrize("called", ["Q{}", "question {}", "item_{}", "img_{}.jpg", "Photo {}"])
+@pytest.mark.parametrize("ids", [None, "id", "PROLIFIC_PID"])
+def test_columns_called_like_tasks_are_those_of_a_form(tmp_path: Path, called: str, ids) -> None:
+    given = answers().set_axis([called.format(k) for k in range(1, QUESTIONS + 1)], axis=1)
+    if ids:
+        given.insert(0, ids, [f"p{k}" for k in range(PEOPLE)])
+    given.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match="looks like a form: one row a person") as told:
+        adapters.to_answers(tmp_path / "x.csv")
+    call = str(told.value).split("Read it as one: ")[1].split(" (in the shell")[0]
+    read = eval(call, {"to_answers": adapters.to_answers, "path": tmp_path / "x.csv"})
+    assert list(read.tasks) == list(given.columns[bool(ids) :])
+    assert len(read.workers) == PEOPLE
+    wide = re.findall(r"If each row is a task, .*: (task|workers)='([^']*)'", str(told.value))[0]
+    as_rows = adapters.to_answers(tmp_path / "x.csv", format="wide", **dict([wide]))
+    assert (as_rows.n_tasks, as_rows.n_workers) == (PEOPLE, QUESTIONS)
+
+
+def test_a_table_whose_columns_agree_and_whose_rows_do_not_may_be_a_form(tmp_path: Path) -> None:
+    names = ["Lisbon", "Porto", "Faro", "Braga", "Evora", "Sintra", "Tomar", "Lagos"]
+    given = answers().set_axis(names, axis=1)
+    given.insert(0, "id", range(PEOPLE))
+    given.to_csv(tmp_path / "people.csv", index=False)
+    with pytest.warns(DataWarning, match="if each row is a person and each column a task") as said:
+        adapters.to_answers(tmp_path / "people.csv")
+    call = str(said[0].message).split("read it as a form: ")[1].split(" (in the shell")[0]
+    with pytest.warns(DataWarning, match="people are column 'id', tasks 'Lisbon'"):
+        read = eval(call, {"to_answers": adapters.to_answers, "path": tmp_path / "people.csv"})
+    assert list(read.tasks) == names
+    turned = given.set_index("id").T.add_prefix("person").sample(30, replace=True, random_state=0)
+    turned.reset_index(drop=True).to_csv(tmp_path / "towns.csv", index_label="row")
+    with pytest.warns(DataWarning, match="read as a wide table") as said:
+        adapters.to_answers(tmp_path / "towns.csv")
+    assert not any("each row is a person" in str(w.message) for w in said)
+
+
+def test_spammers_among_sources_that_agree_are_no_form(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    truth = draw.integers(3, size=60)
+    given = pd.DataFrame(dict.fromkeys(["ann", "bob", "cid", "dan"], truth))
+    given = given.mask(draw.random(given.shape) < 0.4, draw.integers(3, size=given.shape))
+    given["eve"], given["fay"] = np.where(draw.random((2, 60)) < 0.95, [[0], [1]], 2)
+    given.to_csv(tmp_path / "x.csv", index_label="row")
+    with pytest.warns(DataWarning, match="read as a wide table") as said:
+        read = adapters.to_answers(tmp_path / "x.csv")
+    assert set(given.columns) == set(read.workers)
+    assert not any("each row is a person" in str(w.message) for w in said)

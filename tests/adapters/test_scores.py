@@ -146,6 +146,11 @@ def test_rows_and_judges_that_say_nothing_are_left_out_and_said() -> None:
             DataError,
             "2 values are no numbers.*decimals with a point",
         ),
+        (
+            {"score": ["7/10", "6.5/10", "10 out of 10"]},
+            DataError,
+            r"3 values are no numbers.*score alone, 7 for 7/10: column.str.extract",
+        ),
         ({"score": [1, 2, float("inf")]}, DataError, "1 value is infinite, first in row 2"),
         ({"score": [4, 4, 4]}, DataError, "no judge gives two different scores"),
     ],
@@ -156,6 +161,24 @@ def test_scores_that_are_none(change, error, message) -> None:
         warnings.simplefilter("ignore", DataWarning)  # of the judge who gives one score
         with pytest.raises(error, match=message):
             from_scores(table)
+
+
+@pytest.mark.parametrize(
+    ("cells", "remedy"), [("7,5", "decimals with a point"), ("7.5/10", "score alone, 7 for 7/10")]
+)
+def test_a_sheet_of_scores_in_another_form_is_refused_with_what_to_write(cells, remedy) -> None:
+    table = pd.DataFrame({"item": list("abc"), "gpt": cells, "claude": cells, "note": "a word"})
+    with pytest.raises(DataError, match=f"'gpt', 'claude' hold texts such as '{cells}'.*{remedy}"):
+        from_scores(table, task="item")
+
+
+def test_a_row_of_means_below_a_sheet_of_scores_is_refused() -> None:
+    draw = np.random.default_rng(0)
+    table = pd.DataFrame(draw.integers(1, 11, (20, 3)), columns=["gpt", "claude", "llama"])
+    table.insert(0, "item", [f"i{k}" for k in range(20)])
+    below = pd.DataFrame([["Mean", 5.35, 6.1, 4.85]], columns=table.columns)
+    with pytest.raises(DataError, match=r"1 row at the end \(rows 20: 'Mean', '5.35'"):
+        from_scores(pd.concat([table, below], ignore_index=True), task="item")
 
 
 def test_parameters_that_are_wrong() -> None:

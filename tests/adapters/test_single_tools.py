@@ -267,3 +267,18 @@ def test_doccano_is_one_file_for_each_person(tmp_path: Path) -> None:
     spans = [{"id": 0, "text": "Ann is here", "label": [[0, 3, "PER"]]}]
     with pytest.raises(DataError, match="spans inside a text"):
         adapters.read_export(written(tmp_path, "spans.jsonl", spans))
+
+
+def test_check_boxes_of_mechanical_turk_may_end_in_true(tmp_path: Path) -> None:
+    head = "HITId,WorkerId,AssignmentStatus,Answer.pos.true,Answer.neg.true\n"
+    rows = ["h1,A,Approved,true,false", "h1,B,Approved,false,true", "h2,A,Approved,false,true"]
+    path = tmp_path / "x.csv"
+    path.write_text(head + "\n".join(rows))
+    answers = adapters.read_export(path).answers
+    assert [*answers["label"]] == ["pos", "neg", "neg"]
+    path.write_text(head + "\n".join([*rows, "h2,B,Approved,true,true"]))
+    with pytest.raises(DataError, match="1 of 4 answers to 'boxes' holds several labels"):
+        adapters.read_export(path)
+    yes_no = head.replace("pos.true", "relevant.true").replace("neg.true", "relevant.false")
+    path.write_text(yes_no + "\n".join(rows))
+    assert [*adapters.read_export(path).answers["label"]] == ["true", "false", "false"]

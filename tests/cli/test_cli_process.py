@@ -77,7 +77,8 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(folder: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
 def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
-    many = pd.DataFrame({"task": range(60_000), "worker": [1, 2] * 30_000, "label": "yes"})
+    many = pd.DataFrame({"task": range(60_000), "worker": [1, 2] * 30_000})
+    many["label"] = ["yes", "no", "no"] * 20_000
     (folder / "answers.csv").write_text(csv(many))
     command = ["-m", "deem_crowd.cli", "aggregate", "answers.csv", "--method", "mv"]
     reading, writing = os.pipe()

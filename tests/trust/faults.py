@@ -312,7 +312,7 @@ SHELL = [
     shell("a quotation mark never closed", AGGREGATE, 1,
           "a.csv is not regular CSV: the quotation marks of the row that begins on line 6 do not match ({*}). Close the quoted field, or double the marks within it.", a_csv=SOUND + 'c,1,"x\n'),
     shell("not UTF-8", AGGREGATE, 1,
-          "a.csv is not UTF-8: byte 0xe9 at position 46 (line 6). Convert it first, e.g. iconv -f latin1 -t utf-8.", a_csv=SOUND.encode() + "c,1,é\n".encode("latin1")),
+          "a.csv is not UTF-8: byte 0xe9 at position 46 (line 6). Convert it first, e.g. iconv -f windows-1252 -t utf-8.", a_csv=SOUND.encode() + "c,1,é\n".encode("latin1")),
     shell("UTF-16", AGGREGATE, 1,
           "a.csv is not UTF-8: byte 0xff at position 0; it looks like UTF-16. Convert it first, e.g. iconv -f utf-16 -t utf-8.", a_csv=SOUND.encode("utf-16")),
     shell("damaged gzip", "aggregate a.csv.gz -o out.csv", 1,

@@ -9,13 +9,14 @@ from collections.abc import Hashable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from deem_crowd.data.frames import synonyms
 from deem_crowd.exceptions import DataError, counted, first_few
 
 _TIME = re.compile(r"^time ?stamp$", re.IGNORECASE)
 _PEOPLE = (
     re.compile(r"e-?mail|user ?name", re.IGNORECASE),
     re.compile(r"^(full )?name$|student", re.IGNORECASE),
-    re.compile(r"respondent|participant|response ?id", re.IGNORECASE),
+    re.compile(r"respondent|participant|response ?id|prolific", re.IGNORECASE),
 )
 """How a column is called that names the person of a row, the better names first."""
 _RATER = re.compile(
@@ -23,6 +24,12 @@ _RATER = re.compile(
     re.IGNORECASE,
 )
 """How columns are called that are sources, so that rows are what they rated: students' essays, or e-mails."""
+_TASK = re.compile(
+    r"(q|question|item|task|frage|image|img|photo|picture|stimulus|sentence|tweet)[ _.-]*\d+"
+    r"|.+\.(jpe?g|png|gif|webp|tiff?|bmp|svg|mp[34]|wav|ogg|txt|pdf)",
+    re.IGNORECASE,
+)
+"""How columns are called that are tasks, so that rows are people."""
 _TOOLS = (
     ("Microsoft Forms", ("completion time", "start time"), 0),
     ("LimeSurvey", ("lastpage", "startlanguage"), 0),
@@ -59,22 +66,86 @@ def refuse_people(
     """
     tool = tool_of(frame.columns)
     by_name = task is not None and _named_for_people(frame, task, sources)
-    asking = 2 * sum(str(c).rstrip(" *").endswith("?") for c in sources) > len(sources)
-    if not (tool or by_name or asking or (not sources and is_of_boxes(frame))):
+    asking = 2 * sum(_asks(c) for c in sources) > len(sources)
+    worker = None if all(_RATER.fullmatch(str(c)) for c in sources) else worker_of(frame)
+    boxed = not sources and is_of_boxes(frame)
+    if not (tool or by_name or asking or boxed or worker is not None):
         return
     ticked: dict[Hashable, str] = {c: join for c in frame.columns if (join := boxes(frame[c]))}
     sources = list(sources) or list(ticked)
-    person = person_of(frame, task, sources)
+    person = person_of(frame, task, sources) if worker is None else worker
     row = "one row a person" if person is None else f"one row a person ({person!r})"
     tasks = f", one column a task ({first_few(sources, 3)})" if sources else ", one column a task"
     named = "" if person is None else f", worker={person!r}"
     in_shell = "" if person is None else f" --worker {quoted(person)}"
-    insist = task if task is not None else frame.columns[0]
+    if task is None and sources:
+        shown = ",".join(map(str, sources))
+        in_wide = f"--adapter wide --adapter-set workers={quoted(shown)}"
+        insist = f"name the columns: workers={shown!r} (in the shell: {in_wide})"
+    else:
+        first = task if task is not None else frame.columns[0]
+        insist = f"say so: task={first!r} (in the shell: --adapter wide --task {quoted(first)})"
     raise DataError(
         f"{name} looks like a form{f' of {tool}' if tool else ''}: {row}{tasks}. Read it as one: "
         f"to_answers(path, format='form'{named}) (in the shell: --adapter form{in_shell}).{_of_boxes(frame, ticked)} "
-        f"If each row is a task, say so: task={insist!r} (in the shell: --adapter wide --task {quoted(insist)})."
+        f"If each row is a task, {insist}."
     )
+
+
+def _asks(column: Hashable) -> bool:
+    """Tell whether a column is called like a question or another task."""
+    name = str(column).rstrip(" *")
+    return name.endswith("?") or _TASK.fullmatch(name) is not None
+
+
+def worker_of(frame: pd.DataFrame) -> Hashable | None:
+    """Return the column that is called like one of workers and names another one in each row; None if none does.
+
+    A table that also has a column called like one of labels is a long one.
+    """
+    found = synonyms(frame.columns, ["worker"])
+    if synonyms(frame.columns, ["label"]) or len(frame) < 2:
+        return None
+    return next((c for c in found if frame[c].notna().all() and frame[c].is_unique), None)
+
+
+def turned(frame: pd.DataFrame, task: Hashable | None, sources: Sequence[Hashable]) -> list[str]:
+    """Return what to say where cells of one column agree and those of one row do not, as if rows were people.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        N rows, read as tasks.
+    task : hashable, optional
+        The column that is read as that of the tasks.
+    sources : sequence
+        The D columns that are read as sources.
+    """
+    given = [frame[c].dropna().astype(str) for c in sources]
+    cells = pd.concat(given, keys=range(len(given)))
+    columns, rows = cells.index.get_level_values(0), cells.index.get_level_values(1)
+    expected = float((cells.value_counts(normalize=True) ** 2).sum())
+    across, n_pairs = _agreement(cells, rows)
+    down, _ = _agreement(cells, columns)
+    by_chance = expected + 2 * (expected * (1 - expected) / max(n_pairs, 1)) ** 0.5
+    if len(sources) < 3 or len(frame) < 10 or across > by_chance or down < expected + 0.1:
+        return []
+    named, in_shell = (
+        ("", "") if task is None else (f", worker={task!r}", f" --worker {quoted(task)}")
+    )
+    return [
+        f"two cells of one row agree in {across:.0%} of cases and two of one column in {down:.0%} ({expected:.0%} by "
+        "chance): if each row is a person and each column a task, read it as a form: to_answers(path, "
+        f"format='form'{named}) (in the shell: --adapter form{in_shell})"
+    ]
+
+
+def _agreement(cells: pd.Series, groups: pd.Index) -> tuple[float, float]:
+    """Return the share of pairs of cells in one group that are alike, and how many pairs there are."""
+    alike = cells.groupby([groups, cells.to_numpy()]).size()
+    sizes = cells.groupby(groups).size()
+    n_pairs = float((sizes * (sizes - 1)).sum() / 2)
+    return float((alike * (alike - 1)).sum() / 2) / max(n_pairs, 1.0), n_pairs
 
 
 def _of_boxes(frame: pd.DataFrame, ticked: dict[Hashable, str]) -> str:

@@ -102,6 +102,8 @@ def _boxes(names: list[str], answers: list[dict[str, Any]]) -> dict[str, dict[st
     groups: dict[str, dict[str, str]] = defaultdict(dict)
     for name in names:
         plain = name.removesuffix(".on")  # what a check box without a value adds
+        if f"{name.removesuffix('.true')}.false" not in names:  # else they are two buttons
+            plain = plain.removesuffix(".true")
         stem, dot, option = plain.rpartition(".")
         if dot or plain != name:
             groups[stem or "boxes"][name] = option

@@ -124,7 +124,11 @@ def _add(
         collected.skip("verdicts that flip with the order")
         return
     if verdict not in _OTHER and not verdict.startswith("tie"):
-        raise place.damaged(f"a winner is {verdict!r} and neither of the models nor a tie")
+        raise place.damaged(
+            f"a winner is {verdict!r} and neither of the models nor a tie. To read other verdicts, make a column "
+            "'pair' of the question and its models: to_answers(path, task='pair', worker='judge', label='winner') "
+            "(in the shell: --task pair --worker judge --label winner)"
+        )
     collected.add("winner", task, source, _OTHER.get(verdict, verdict) if turned else verdict)
 
 

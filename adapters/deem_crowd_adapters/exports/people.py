@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
-from deem_crowd_adapters.exports import forms, sheets
+from deem_crowd_adapters.exports import forms, sheet_rows, sheets
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
@@ -54,6 +54,7 @@ def read(content: Content, collected: Collected, worker: Any = None, tasks: Any 
     """
     assert content.frame is not None  # as read.py has seen
     frame = forms.without_head(content.frame)
+    sheet_rows.refuse_no_tasks(frame, content.name)
     columns = sheets.names_in(tasks)
     absent = [c for c in [worker, *columns] if c is not None and c not in frame.columns]
     if absent:

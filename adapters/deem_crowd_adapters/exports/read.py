@@ -21,6 +21,7 @@ from deem_crowd_adapters.exports import known, long_files, several, workbook
 from deem_crowd_adapters.exports.collected import Collected, Multiple, frame_of, gold_of, tasks_of
 from deem_crowd_adapters.exports.content import Content, open_content
 from deem_crowd_adapters.source import Source
+from deem_crowd_adapters.text import JoinedFilesError
 
 
 class Export(NamedTuple):
@@ -112,6 +113,8 @@ def attempt(data: Any) -> Export | None:
     """Return what :func:`read_export` returns, None if the format is not known or the file is no export at all."""
     try:
         contents = _opened(data, None)
+    except JoinedFilesError:
+        raise
     except DataError:
         return None
     return _export(contents, None, None, "error", {})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
 _MOST_CLASSES = 50
 _WHOLE = re.compile(r"-?\d+\.0")
+_DECIMAL = re.compile(r"\s*[-+]?\d*[.,]?\d+\s*")
 _DATE = re.compile(r"(\d{4}-\d\d?-\d\d?|\d\d?/\d\d?/\d{2,4})([T\s]|$)")
 PARTS = re.compile(r"[_\s.-]+")
 """What separates the parts of a column's name."""
@@ -37,11 +38,20 @@ def is_categorical(column: pd.Series) -> bool:
     if given.dtype.kind == "f" and not (given == given.round()).all():
         return False
     texts = {text: n for text, n in given.value_counts().items() if isinstance(text, str)}
+    if len(texts) == distinct and _are_measured(texts):
+        return False
     if len(texts) == distinct and all(map(_DATE.match, texts)):
         return False
     if texts and sum(len(text) * n for text, n in texts.items()) > 40 * sum(texts.values()):
         return False
     return distinct <= max(2, len(given) / 2) or (distinct < len(column) and len(given) <= 12)
+
+
+def _are_measured(texts: Iterable[str]) -> bool:
+    """Tell whether texts are numbers, with a point or a comma, and some are no whole ones."""
+    return all(map(_DECIMAL.fullmatch, texts)) and any(
+        float(t.replace(",", ".")) % 1 for t in texts
+    )
 
 
 def shared_values(
@@ -85,6 +95,17 @@ def respelt(values: dict[Hashable, set[str]], groups: list[list[Hashable]]) -> l
         if any(len(mine & held) >= 0.5 * len(mine | held) for held in map(plain, groups)):
             alike.append(column)
     return alike
+
+
+def mostly_in(
+    column: pd.Series, groups: Sequence[list[Hashable]], values: dict[Hashable, set[str]]
+) -> bool:
+    """Tell whether most cells of a column hold what the columns of one group hold, and several values of it."""
+    said = column.dropna().astype(str)
+    return any(
+        2 * said.isin(held).sum() > len(said) and said[said.isin(held)].nunique() > 1
+        for held in (set().union(*(values[c] for c in group)) for group in groups)
+    )
 
 
 def _grouped(

@@ -8,12 +8,11 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from deem_crowd.data.frames import COLUMNS, synonyms
-from deem_crowd.exceptions import DataError, ParameterError, counted, first_few
-from deem_crowd_adapters.exports import forms
+from deem_crowd.exceptions import DataError, ParameterError, first_few
+from deem_crowd_adapters.exports import forms, sheet_rows
 from deem_crowd_adapters.exports.collected import Collected
 from deem_crowd_adapters.exports.content import Content
 from deem_crowd_adapters.exports.known import Format
@@ -23,6 +22,7 @@ from deem_crowd_adapters.exports.same_values import (
     as_given,
     holds_scalars,
     is_categorical,
+    mostly_in,
     respelt,
     shared_values,
     stem,
@@ -69,6 +69,8 @@ class Plan:
     """Columns that were left out because they hold the values in another spelling."""
     strange: list[Hashable] = field(default_factory=list)
     """Columns that were left out because they hold other values, though they are called like sources."""
+    mostly: list[Hashable] = field(default_factory=list)
+    """Columns that were left out because too many of their values are others, though most of their cells are not."""
     silent: list[Hashable] = field(default_factory=list)
     """Columns beside labelling functions that were left out because they hold −1 alone."""
     abstains: bool = False
@@ -112,6 +114,7 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     task : hashable, optional
         The column of the tasks.
     """
+    frame = sheet_rows.of_tasks(frame)
     n = len(frame)
     frame = as_given(frame[[c for c in frame.columns if holds_scalars(frame[c])]], task)
     chosen = task
@@ -142,11 +145,9 @@ def plan(frame: pd.DataFrame, task: Hashable | None = None) -> Plan | None:
     ]
     stems = {stem(c) for group in groups for c in group} - {""}
     read_or_said = {*partial, *made.respelt, *(c for group in groups for c in group)}
-    made.strange = [
-        c
-        for c in values
-        if stem(c) in stems and c not in read_or_said and not NO_PERSON.search(str(c))
-    ]
+    left = [c for c in values if c not in read_or_said and not NO_PERSON.search(str(c))]
+    made.strange = [c for c in left if stem(c) in stems]
+    made.mostly = [c for c in left if c not in made.strange and mostly_in(frame[c], groups, values)]
     made.abstains = all(
         c in one_sided or not values[c] & ABSTAINS for group in groups for c in group
     )
@@ -228,7 +229,9 @@ def _is_wide(content: Content) -> bool:
         return False
     if forms.tool_of(content.keys):
         return True
-    if len(content.value) < FEW or synonyms(content.keys, ["worker"]) or "worker" in content.keys:
+    if len(content.value) < FEW:
+        return False
+    if synonyms(content.keys, ["worker"]) and forms.worker_of(frame) is None:
         return False
     return plan(frame) is not None or forms.is_of_boxes(frame)
 
@@ -261,6 +264,7 @@ def read_table(
     ParameterError
         If a column that was named is not there.
     """
+    sheet_rows.refuse_no_tasks(frame, name)
     named = names_in(workers)
     absent = [c for c in [task, *named] if c is not None and c not in frame.columns]
     if absent:
@@ -289,6 +293,8 @@ def read_table(
         for members in made.groups.values():
             forms.refuse_classes(frame, members, name)
         _refuse_mixed(made, name)
+        if task is None and len(made.groups) == 1:
+            collected.notes += forms.turned(frame, made.task, columns)
     _say(made, name, collected, bool(named))
     if len(made.groups) > 1:
         shown = ",".join(str(c) for members in made.groups.values() for c in members)
@@ -300,7 +306,7 @@ def read_table(
     tasks: list[Hashable] = (
         list(range(len(frame))) if made.task is None else frame[made.task].tolist()
     )
-    refuse_bad_tasks(tasks, made.task, name)
+    sheet_rows.refuse_bad_tasks(tasks, made.task, name)
     collected.tasks.update(dict.fromkeys(tasks))
     for question, columns in made.groups.items():
         for column in columns:
@@ -344,23 +350,6 @@ def _refuse_mixed(made: Plan, name: str) -> None:
             )
 
 
-def refuse_bad_tasks(tasks: list[Hashable], column: Hashable | None, name: str) -> None:
-    """Raise :class:`DataError` if a task of a wide table is missing or has two rows."""
-    missing = np.flatnonzero(pd.isna(pd.Series(tasks, dtype=object)))
-    if len(missing):
-        raise DataError(
-            f"{name}: column {column!r} is missing in {counted(len(missing), 'row')} (rows {first_few(missing)}). "
-            "Fill it, or leave those rows out."
-        )
-    if len(set(tasks)) < len(tasks):
-        twice = pd.Series(tasks, dtype=object)
-        twice = twice[twice.duplicated()]
-        raise DataError(
-            f"{name}: column {column!r} holds {counted(len(twice), 'task')} a second time "
-            f"({first_few(twice.unique())}). A wide table has one row a task."
-        )
-
-
 def _say(made: Plan, name: str, collected: Collected, named: bool) -> None:
     if not named:
         where = "the row's number" if made.task is None else f"column {made.task!r}"
@@ -385,6 +374,11 @@ def _say(made: Plan, name: str, collected: Collected, named: bool) -> None:
     if made.strange:
         collected.notes.append(
             f"left out, since they hold other values, though they are called like sources: {first_few(made.strange)}"
+        )
+    if made.mostly:
+        collected.notes.append(
+            f"left out, since half of their values or more are others: {first_few(made.mostly)}; if they are sources, "
+            "name all sources: workers=[…] (in the shell: --adapter wide --adapter-set workers=…,…)"
         )
     if made.silent:
         collected.notes.append(f"left out, since they hold -1 alone: {first_few(made.silent)}")

@@ -210,10 +210,11 @@ def _ids(frame: pd.DataFrame, column: str, where: str) -> list[Hashable]:
     ids = _cells(frame, column)
     empty = [row + 2 for row, value in zip(frame.index, ids, strict=True) if value is None]
     if empty:
+        merged = ids[0] is not None and 2 * len(empty) >= len(ids)
+        below = ", where cells were merged with the id above" if merged else ""
         raise DataError(
-            f"{where}: column {column!r} is empty in {counted(len(empty), 'row')} (rows {first_few(empty)}). "
-            "Fill them, or "
-            "leave the rows out."
+            f"{where}: column {column!r} is empty in {counted(len(empty), 'row')} (rows {first_few(empty)}). Fill them"
+            f"{below}, or leave the rows out."
         )
     return ids
 

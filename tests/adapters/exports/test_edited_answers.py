@@ -141,3 +141,21 @@ def test_tables_in_several_files_say_that_their_order_decides(tmp_path: Path) ->
     (tmp_path / "part-1.csv").write_text(header + "1,a,y,2025-03-01\n1,b,x,2025-03-02\n")
     with pytest.warns(DataWarning, match=r"the last one counts\. .* not in the order of time"):
         adapters.to_answers(tmp_path)
+
+
+def test_runs_of_a_judge_are_told_from_answers_that_were_edited() -> None:
+    rows = [
+        (t, w, "xy"[(t * run + len(w)) % 2])
+        for t in range(9)
+        for w in ("a", "bb")
+        for run in range(3)
+    ]
+    frame = pd.DataFrame(rows, columns=["task", "worker", "label"])
+    with pytest.warns(
+        DataWarning, match="the last one counts.*there are 3.0 answers a pair: if they are runs"
+    ):
+        adapters.to_answers(frame)
+    few = pd.concat([frame.drop_duplicates(["task", "worker"]), frame.iloc[[1, 4, 7, 10, 13]]])
+    with pytest.warns(DataWarning, match="the last one counts") as said:
+        adapters.to_answers(few)
+    assert not any("runs of a judge" in str(each.message) for each in said)

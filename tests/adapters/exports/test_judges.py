@@ -209,7 +209,7 @@ def test_a_reward_model_of_judgebench_has_one_verdict_a_pair(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "record", "says"),
     [
-        ("a.jsonl", pair(1, "a", "b", "model_3", "tie"), "record 0: a winner is 'model_3'"),
+        ("a.jsonl", pair(1, "a", "b", "model_3", "tie"), "record 0: a winner is 'model_3'.*label='winner'"),
         ("a.jsonl", pair(1, None, "b", "model_1", "tie"), "record 0: 'model_1' is None"),
         ("a.jsonl", pair(1, "a", "b", 7, "tie"), "record 0: a winner is 7"),
         ("a.json", [preference(3)], "record 0: 'preference' is 3"),

@@ -264,3 +264,11 @@ def test_truth_values_beside_empty_cells_are_no_numbers(tmp_path) -> None:
     export, _ = read(book(tmp_path / "a.xlsx", answers=long))
     assert rows(export) == {(1, "a", True), (1, "b", False), (2, "b", True)}
     assert set(map(type, export.answers["label"])) == {bool}
+
+
+def test_tasks_in_merged_cells_are_refused_with_what_fills_them(tmp_path) -> None:
+    merged = LONG.assign(task=[1, None, 2, None])
+    with pytest.raises(
+        DataError, match="'task' is empty in 2 rows.*Fill them, where cells were merged"
+    ):
+        read(book(tmp_path / "a.xlsx", answers=merged))
