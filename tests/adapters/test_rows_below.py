@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import deem_crowd_adapters as adapters
+import numpy as np
 import pandas as pd
 import pytest
 from sheets import N, long_of, path_of, sheet
@@ -122,3 +123,34 @@ def test_a_header_among_the_rows_of_joined_sheets_is_refused(
         DataError, match=rf"1 row repeats the (header|names of the columns) \(rows {N}\)"
     ):
         adapters.to_answers(path)
+
+
+def test_judges_called_like_the_models_that_they_compare_repeat_no_header(tmp_path: Path) -> None:
+    frame = words()
+    frame = frame.replace({"a": "gpt", "b": "claude", "c": "llama"})
+    frame = frame.rename(columns=dict(zip(ANNOTATORS, ["gpt", "claude", "llama"], strict=True)))
+    frame.loc[5, ["gpt", "claude"]] = ["gpt", "claude"]  # each for itself
+    with pytest.warns(DataWarning, match="sources 'gpt', 'claude', 'llama'"):
+        read = adapters.read_export(path_of(tmp_path, frame))
+    assert read.answers["task"].nunique() == N
+
+
+def test_a_last_row_of_scores_in_which_the_first_judge_gave_none_is_a_task() -> None:
+    scores = np.random.default_rng(0).random((20, 3)).round(3)
+    frame = pd.DataFrame(scores, columns=["j1", "j2", "j3"])
+    frame.loc[19, "j1"] = np.nan
+    frame["task"] = range(20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = adapters.from_scores(frame)
+    assert read is not None
+
+
+def test_a_last_task_is_read_once_it_has_an_id_as_the_message_says(tmp_path: Path) -> None:
+    frame = below(codes(), [None, 11, 12, 11])
+    with pytest.raises(DataError, match="If it is a task, give it an id that is no name of sums"):
+        adapters.to_answers(path_of(tmp_path, frame))
+    frame.loc[N, "item_id"] = "x1"
+    with pytest.warns(DataWarning, match="read as a wide table"):
+        read = adapters.read_export(path_of(tmp_path, frame))
+    assert "x1" in set(read.answers["task"])

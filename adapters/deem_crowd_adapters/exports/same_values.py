@@ -38,7 +38,7 @@ def is_categorical(column: pd.Series) -> bool:
     if given.dtype.kind == "f" and not (given == given.round()).all():
         return False
     texts = {text: n for text, n in given.value_counts().items() if isinstance(text, str)}
-    if len(texts) == distinct and _are_measured(texts):
+    if len(texts) == distinct and are_measured(texts):
         return False
     if len(texts) == distinct and all(map(_DATE.match, texts)):
         return False
@@ -47,7 +47,7 @@ def is_categorical(column: pd.Series) -> bool:
     return distinct <= max(2, len(given) / 2) or (distinct < len(column) and len(given) <= 12)
 
 
-def _are_measured(texts: Iterable[str]) -> bool:
+def are_measured(texts: Iterable[str]) -> bool:
     """Tell whether texts are numbers, with a point or a comma, and some are no whole ones."""
     return all(map(_DECIMAL.fullmatch, texts)) and any(
         float(t.replace(",", ".")) % 1 for t in texts

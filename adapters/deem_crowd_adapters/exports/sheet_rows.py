@@ -11,7 +11,7 @@ import pandas as pd
 
 from deem_crowd.data.no_answers import SUMS_UP
 from deem_crowd.exceptions import DataError, counted, first_few
-from deem_crowd_adapters.exports.same_values import holds_scalars
+from deem_crowd_adapters.exports.same_values import are_measured, holds_scalars
 
 _NUMBER = re.compile(r"\s*[-+]?\d+([.,]\d+)?\s*%?\s*")
 _MOST = 5
@@ -47,7 +47,9 @@ def refuse_no_tasks(frame: pd.DataFrame, name: str) -> None:
     raise DataError(
         f"{name}: {counted(len(found), 'row')} at the end (rows {first_few(found)}: {first_few(cells, 5)}) "
         f"{'looks' if one else 'look'} like sums or means of the rows above, and such numbers would count as labels. "
-        f"Leave {'it' if one else 'them'} out: df.iloc[:{found[0]}], or delete {'it' if one else 'them'} in the file."
+        f"Leave {'it' if one else 'them'} out: df.iloc[:{found[0]}], or delete {'it' if one else 'them'} in the file. "
+        f"If {'it is a task' if one else 'they are tasks'}, give {'it an id' if one else 'them ids'} that "
+        f"{'is' if one else 'are'} no {'name' if one else 'names'} of sums."
     )
 
 
@@ -74,11 +76,19 @@ def of_tasks(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _repeat_header(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Return which rows hold the names of two columns or more in these columns, shape (N,)."""
+    """Return which rows hold the names of two columns or more in these columns, shape (N,).
+
+    A name that another column holds, too, is a label: judges called like the models that they compare.
+    """
     if not frame.columns.is_unique:
         return np.zeros(len(frame), dtype=bool)
     names = [c for c in frame.columns if isinstance(c, str) and holds_scalars(frame[c])]
-    same = [(frame[c] == c).to_numpy(dtype=bool, na_value=False) for c in names]
+    rows = {c: (frame[c] == c).to_numpy(dtype=bool, na_value=False) for c in names}
+    same = [
+        found
+        for c, found in rows.items()
+        if found.any() and not any((frame[other] == c).any() for other in names if other != c)
+    ]
     return np.sum(same, axis=0, dtype=int) > 1 if same else np.zeros(len(frame), dtype=bool)
 
 
@@ -108,9 +118,15 @@ def _adds_up(frame: pd.DataFrame, row: int) -> bool:
 
 
 def _id_column(frame: pd.DataFrame) -> Hashable | None:
-    """Return the first column whose cells are all there and differ."""
+    """Return the first column whose cells are all there and differ, and are no real numbers, as scores are."""
     return next(
-        (c for c in frame.columns if frame[c].notna().all() and frame[c].astype(str).is_unique),
+        (
+            c
+            for c in frame.columns
+            if frame[c].notna().all()
+            and frame[c].astype(str).is_unique
+            and not are_measured(list(map(str, frame[c])))
+        ),
         None,
     )
 
