@@ -246,8 +246,6 @@ def climb(
         if counts is None:
             counts = counts_of(design, states)
         at.weight, at.bias = m_step.update(counts, tasks, number)
-        for name, value in m_step.carried.items():
-            setattr(at, name, value)
         expected = expect(design, weighted(at.weight, power), at.bias, clamp)
         if noted:
             at.history = [*at.history, expected.mean(design)]
@@ -263,6 +261,8 @@ def climb(
             at.done = number >= LEAST_PASSES and falls_short(
                 at.bounds, beat, n_passes - number, dear
             )
+        for name, value in m_step.carried.items():  # a bound may have moved them
+            setattr(at, name, value)
     weight = at.weight
     if average:  # the rest of the path would have stood still
         rest = sum(1.0 / i for i in range(at.number + 1, n_passes + 1))

@@ -6,6 +6,8 @@ import functools
 
 import torch
 
+from deem_crowd.training.dirichlet import log_marginal
+
 _KNOWN = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 0.99)
 """How often a worker knows the class."""
 _ONE_CLASS = (0.5, 0.9, 0.99)
@@ -13,6 +15,9 @@ _ONE_CLASS = (0.5, 0.9, 0.99)
 _PRIOR_WORKERS = 4.0
 """What the prior of the grid counts beside the workers, in workers."""
 _SMALLEST = 1e-6
+_STRENGTHS = tuple(4.0**j for j in range(6))
+_ROUNDS = 20
+"""Of learning how frequent habits are, where nobody knows anything."""
 
 
 class HabitCentre:
@@ -77,6 +82,34 @@ class HabitCentre:
     def resume(self, carried: torch.Tensor) -> None:
         """See :class:`~deem_crowd.training.hierarchical.Centre`."""
         self._log_prior = carried
+
+
+def evidence_without_knowledge(answers: torch.Tensor) -> float:
+    """Return the log evidence, in nats, of habits alone: nobody knows the class of any task.
+
+    A worker's answers are draws from a Dirichlet around one of the grid's habits; how frequent these are, and the
+    strength of the Dirichlet, is learned from all workers.
+
+    Parameters
+    ----------
+    answers : float64, shape (D, K)
+        How often each worker named each class; D workers with answers.
+    """
+    k = answers.shape[1]
+    shares = answers.sum(0) + 1.0
+    _, own, as_all = _grid(k)
+    n_habits = len(own) // len(_KNOWN)  # nobody knows anything in the first ones
+    habits = (own + as_all * (shares / shares.sum()))[:n_habits].clamp_min(_SMALLEST)
+    counts = answers[:, :, None].expand(-1, -1, n_habits)
+    base = HabitCentre(k)._base[:n_habits] * len(_KNOWN)
+    found = []
+    for strength in _STRENGTHS:
+        likelihood, prior = log_marginal(counts, strength * habits.T), base
+        for _ in range(_ROUNDS):
+            share = torch.softmax(likelihood + prior.log(), 1)
+            prior = (share.sum(0) + _PRIOR_WORKERS * base) / (len(answers) + _PRIOR_WORKERS)
+        found.append(float((likelihood + prior.log()).logsumexp(1).sum()))
+    return max(found)
 
 
 @functools.lru_cache(maxsize=16)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from deem_crowd.data.answers import Answers
+from deem_crowd.model.design import DesignMatrix
+from deem_crowd.model.group import Group, Loop
 from deem_crowd.training import habit_centre
+from deem_crowd.training.em import vote_start
 from deem_crowd.training.habit_centre import HabitCentre
+from deem_crowd.training.hierarchical import Hierarchical, fit_hierarchical
 
 
 def counted(k: int, seed: int = 0, n_workers: int = 6) -> torch.Tensor:
@@ -86,3 +95,71 @@ def test_a_habit_is_told_from_knowledge() -> None:
     assert tables[0, 1].std() < 0.02
     assert torch.diagonal(tables[1]).mean() == pytest.approx(0.8, abs=0.05)
     assert torch.diagonal(tables[2]).mean() == pytest.approx(1 / 3, abs=0.08)
+
+
+def test_habits_that_nobody_has_explain_less_than_those_that_all_have() -> None:
+    """Against the answers' own multinomial: workers of one class are explained well, mixed ones no better than that."""
+    one_class = 20 * torch.eye(4, dtype=torch.float64).repeat(5, 1)
+    found = habit_centre.evidence_without_knowledge(one_class)
+    assert (
+        -100 < found < 20 * math.log(0.5)
+    )  # each of twenty has one of four classes, and then nearly no choice
+    even = torch.full((20, 4), 5.0, dtype=torch.float64)
+    by_lots = 400 * math.log(0.25)
+    assert by_lots - 40 < habit_centre.evidence_without_knowledge(even) < by_lots
+
+
+def test_names_of_classes_do_not_matter_to_habits_alone() -> None:
+    answers = counted(4, 3).sum(2)
+    found = habit_centre.evidence_without_knowledge(answers)
+    renamed = habit_centre.evidence_without_knowledge(answers[:, [2, 0, 3, 1]])
+    assert renamed == pytest.approx(found, abs=1e-8)
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Noted(Loop):
+    """A loop that stops after a pass, or goes on from what another noted."""
+
+    last, begin = 0, None
+
+    def save(self) -> None:
+        if self.number == self.last:
+            type(self).begin = (self.number, dict(self.values))
+            raise Interrupted
+
+
+class Noting(Group):
+    def __init__(self, loop: type[Noted], last: int) -> None:
+        self.kind, self.last = loop, last
+
+    def loop(self, **values: Any) -> Loop:
+        loop = self.kind(**values)
+        loop.__dict__["last"] = self.last
+        if self.kind.begin is not None:
+            loop.number = self.kind.begin[0]
+            loop.values.update(self.kind.begin[1])
+        return loop
+
+
+@pytest.mark.parametrize("last", [2, 20])
+def test_a_fit_that_has_a_bound_to_beat_goes_on_where_it_was_interrupted(last: int) -> None:
+    def fit(loop: type[Noted], last: int = 0) -> Hierarchical:
+        design = DesignMatrix(answers, torch.device("cpu"), torch.float64)
+        design.group = Noting(loop, last)
+        return fit_hierarchical(design, vote_start(design), HabitCentre(3), beat=-1e9)
+
+    rng = np.random.default_rng(0)
+    drawn = {"task": np.repeat(np.arange(100), 3), "worker": rng.integers(20, size=300)}
+    frame = pd.DataFrame({**drawn, "label": (drawn["task"] + rng.integers(2, size=300)) % 3})
+    answers = Answers.from_frame(frame.drop_duplicates(["task", "worker"]))
+    whole = fit(type("Whole", (Noted,), {}))
+    stopped = type("Stopped", (Noted,), {})
+    with pytest.raises(Interrupted):
+        fit(stopped, last)
+    again = fit(stopped)
+    assert whole.n_passes > last
+    assert torch.equal(again.states, whole.states)
+    assert again.bound == whole.bound
