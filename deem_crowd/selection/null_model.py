@@ -13,6 +13,7 @@ from deem_crowd.model.votes import diagonal
 from deem_crowd.selection import one_sided
 from deem_crowd.training.digamma import digamma_sum
 from deem_crowd.training.dirichlet import fixed_point, log_marginal
+from deem_crowd.training.habit_centre import evidence_without_knowledge
 
 USUAL_SKILL = 0.7
 """Of a source of which nothing is known: the mean of the prior on accuracies."""
@@ -77,6 +78,12 @@ def evidence_without_label(design: DesignMatrix) -> tuple[float, float]:
         for concentration in _CONCENTRATIONS
     ]
     return fitted, max(fitted, *alike)
+
+
+def evidence_of_habits(design: DesignMatrix) -> float:
+    """Return the log evidence, in nats, of workers who answer by habit and know nothing."""
+    answers = design.answers_named()
+    return evidence_without_knowledge(answers[answers.sum(1) > 0])
 
 
 def gain_of_guessers(design: DesignMatrix, by_worker: torch.Tensor) -> float:

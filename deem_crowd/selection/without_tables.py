@@ -22,6 +22,7 @@ from deem_crowd.selection.opinion_pool import FLOOR, LITTLE, OpinionPool
 from deem_crowd.selection.presence import Presence
 from deem_crowd.selection.selected import Selected, settle
 from deem_crowd.training.em import Member
+from deem_crowd.training.habit_centre import HabitCentre
 from deem_crowd.training.hierarchical import Hierarchical
 
 FloatArray = npt.NDArray[np.float64]
@@ -108,6 +109,10 @@ def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -
     if one_sided.are_most(design.answers_named()):
         return False
     free, alike = null_model.evidence_without_label(design)
+    if isinstance(
+        member.centre, HabitCentre
+    ):  # it explains habits, whether or not there is a label
+        alike = max(alike, null_model.evidence_of_habits(design))
     bound = member.bound
     if bound <= free:  # workers who guess may outweigh those who do not
         bound += max(null_model.gain_of_guessers(design, member.by_worker), 0.0)

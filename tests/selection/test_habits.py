@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import torch
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
+from deem_crowd.exceptions import DataWarning
 from deem_crowd.model.design import DesignMatrix
 from deem_crowd.selection import habits, select
 from deem_crowd.selection.candidates import HABITS
@@ -116,3 +118,24 @@ def test_a_few_more_answers_are_added_to_a_copy_that_was_stored() -> None:
     labels = model.labels_.loc[whole.labels_.index]
     assert (labels == whole.labels_).mean() > 0.99
     assert right_share(labels, truth) > right_share(whole.labels_, truth) - 0.005
+
+
+def noise(seed: int, n_classes: int) -> pd.DataFrame:
+    """Return answers of workers who know nothing: half of them name one class nearly always, half draw lots."""
+    rng = np.random.default_rng(seed)
+    habit = rng.integers(n_classes, size=30)
+    worker = np.concatenate([rng.choice(30, 3, replace=False) for _ in range(300)])
+    lots = rng.integers(n_classes, size=900)
+    follows = (worker < 15) & (rng.random(900) < 0.9)
+    label = np.where(follows, habit[worker], lots)
+    return pd.DataFrame({"task": np.repeat(np.arange(300), 3), "worker": worker, "label": label})
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 6])
+def test_habits_alone_show_no_label(n_classes: int) -> None:
+    for seed in range(4):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # that two answers agree as by chance
+            model = DEEMAggregator().fit(noise(seed, n_classes))
+        assert not tried(model)
+        assert any("no label" in sentence for sentence in model.findings())
