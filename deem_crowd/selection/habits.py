@@ -35,16 +35,18 @@ _ROUNDS = 3
 """Of fitting the centre and its strength to the votes."""
 
 
-def find(training: Training, around_accuracies: Hierarchical) -> Hierarchical | None:
+def find(training: Training, around_accuracies: Hierarchical | None) -> Hierarchical | None:
     """Return tables drawn around knowledge and habits; None if they do not explain much more.
 
     Parameters
     ----------
     training : Training
         N tasks, D workers, K classes.
-    around_accuracies : Hierarchical
-        The fit to compare with.
+    around_accuracies : Hierarchical, optional
+        The fit to compare with, where there is one.
     """
+    if around_accuracies is None or not training.parts.habits:
+        return None
     design = training.design
     n_answers, n_workers = design.n_answers_in_all, int(design.answered.sum())
     centre = HabitCentre(design.n_classes)

@@ -64,11 +64,10 @@ def select(
     or where the answers put the classes in order around bias and noise (:mod:`deem_crowd.selection.class_order`), or
     plain ones, whichever have the larger bound of the evidence), the member with the largest bound of all (tables for
     easy and hard tasks are asked here, too; where none is larger than that of the tables, the other tables), and the
-    votes. Where workers gave few answers each to tasks of two classes,
-    averaged skills take the place of all but the votes, if their evidence is larger
-    (:mod:`deem_crowd.selection.averaged_skills`). Where sources repeat one another and the model has taken that
-    for skill (:mod:`deem_crowd.selection.shared_errors.dependence`), they count less, and plain tables are taken. With
-    many answers members get fewer passes: EM then needs fewer.
+    votes. Where workers gave few answers each to tasks of two classes, averaged skills take the place of all but the
+    votes, if their evidence is larger (:mod:`deem_crowd.selection.averaged_skills`). Where sources repeat one another
+    and the model has taken that for skill (:mod:`deem_crowd.selection.shared_errors.dependence`), they count less, and
+    plain tables are taken. With many answers members get fewer passes: EM then needs fewer.
 
     Parameters
     ----------
@@ -114,8 +113,7 @@ def select(
         counted_pairs = counting_pairs(answers, design)
     meanwhile = counted_pairs if parts.dependence else None
     hierarchy, (name, structured) = training.first_two(asked, meanwhile)
-    if parts.habits and hierarchy is not None:
-        hierarchy = habits.find(training, hierarchy) or hierarchy
+    hierarchy = habits.find(training, hierarchy) or hierarchy
     rival = None if hierarchy is None or not parts.hierarchy else hierarchy.bound
     tables = training.tables(beat=rival)
     told = groups.told(answers, group, design.reduce_array)
@@ -131,10 +129,8 @@ def select(
         counted, number = counted_pairs()
         if told is None:
             by_field = _by_field(training, counted, tables, hierarchy, answers.is_soft)
-            if by_field is not None:
-                return (
-                    by_field  # without the pairs: that they agree more than tables say is explained
-                )
+            if by_field is not None:  # without the pairs: why they agree more is explained
+                return by_field
         if told is None:
             power, why, group = repeating.found(training, answers, counted, number, model)
         else:
