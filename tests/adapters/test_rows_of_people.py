@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import deem_crowd_adapters as adapters
 import numpy as np
 import pandas as pd
 import pytest
+from deem_crowd_adapters.exports.forms import quoted
 
 from deem_crowd.exceptions import DataWarning
 
@@ -22,3 +24,8 @@ def test_empty_cells_agree_with_nothing(tmp_path: Path, empty: float) -> None:
     with pytest.warns(DataWarning, match="read as a wide table") as said:
         adapters.to_answers(tmp_path / "x.csv")
     assert not any("each row is a person" in str(each.message) for each in said)
+
+
+@pytest.mark.parametrize("name", ["What's your e-mail?", "it's 'here'", "name", "two words", "a$b"])
+def test_names_are_written_as_the_shell_reads_them(name: str) -> None:
+    assert shlex.split(f"--worker {quoted(name)}") == ["--worker", name]

@@ -290,4 +290,4 @@ def refuse_classes(frame: pd.DataFrame, sources: Sequence[Hashable], name: str) 
 def quoted(name: Hashable) -> str:
     """Return a name as it is written in the shell."""
     text = str(name)
-    return text if re.fullmatch(r"[\w.,-]+", text) else f"'{text}'"
+    return text if re.fullmatch(r"[\w.,-]+", text) else "'" + text.replace("'", "'\\''") + "'"
