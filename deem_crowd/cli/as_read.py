@@ -23,12 +23,17 @@ _WHOLE = re.compile(r"(-?\d+)\.0+")
 
 def whole_alike(values: pd.Series, model: pd.Series) -> pd.Series:
     """Return ``values`` with 1.0 as 1, or 1 as 1.0, where ``model`` has only the other."""
-    lost = values.notna() & ~values.isin(model)
-    if not lost.any():
-        return values
-    known = {_as_whole(value): value for value in model.dropna().unique()}
-    found = values[lost].map(lambda value: known.get(_as_whole(value), value))
-    return values.where(~lost, found).astype(object).infer_objects()
+    import pandas as pd
+
+    lost = (values.notna() & ~values.isin(model)).to_numpy()
+    known = {_as_whole(value): value for value in model.dropna().unique()} if lost.any() else {}
+    found = {place: known.get(_as_whole(values.iloc[place])) for place in lost.nonzero()[0]}
+    met = [place for place, value in found.items() if value is not None]
+    if not met:
+        return values  # in their own dtype
+    alike = values.astype(object)
+    alike.iloc[met] = pd.Series([found[place] for place in met], dtype=object).to_numpy()
+    return alike.infer_objects()
 
 
 def _as_whole(value: Any) -> str:

@@ -66,7 +66,7 @@ def _ordered(model: Model, answers: AnswersLike) -> Results:
     results = results_of(model, answers)
     classes = results.answers.classes
     asked = results.model.get_params().get("ordered") is True  # then no comes before yes
-    if not has_order(classes) and not (asked and pd.api.types.is_bool_dtype(classes)):
+    if not has_order(classes) and not (asked and classes.inferred_type == "boolean"):
         raise DataError(
             f"the classes have no order ({first_few(classes)}), so that there is no middle. Pass numbers, or an "
             "ordered categorical: df['label'] = pd.Categorical(df['label'], ['low', 'mid', 'high'], ordered=True)."

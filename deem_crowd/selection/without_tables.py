@@ -109,9 +109,8 @@ def _shows_label(member: Hierarchical, answers: Answers, design: DesignMatrix) -
     if one_sided.are_most(design.answers_named()):
         return False
     free, alike = null_model.evidence_without_label(design)
-    if isinstance(
-        member.centre, HabitCentre
-    ):  # it explains habits, whether or not there is a label
+    # tables around habits explain these, whether or not there is a label
+    if isinstance(member.centre, HabitCentre):
         alike = max(alike, null_model.evidence_of_habits(design))
     bound = member.bound
     if bound <= free:  # workers who guess may outweigh those who do not
