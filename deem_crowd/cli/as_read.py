@@ -27,7 +27,9 @@ def whole_alike(values: pd.Series, model: pd.Series) -> pd.Series:
 
     lost = (values.notna() & ~values.isin(model)).to_numpy()
     known = {_as_whole(value): value for value in model.dropna().unique()} if lost.any() else {}
-    found = {place: known.get(_as_whole(values.iloc[place])) for place in lost.nonzero()[0].tolist()}
+    found = {
+        place: known.get(_as_whole(values.iloc[place])) for place in lost.nonzero()[0].tolist()
+    }
     met = [place for place, value in found.items() if value is not None]
     if not met:
         return values  # in their own dtype
