@@ -215,6 +215,5 @@ def findings(aggregator: Any, gold: pd.Series | None) -> list[str]:
         found = aggregator.findings(known)
     except MemoryNeedError:
         return []  # the labels need no confusion matrices, which thousands of workers and classes fill memory with
-    return [
-        sentence for sentence in found if not sentence.startswith(ONE_CLASS)
-    ]  # said when they were read
+    # that all answers name one class was said when they were read
+    return [sentence for sentence in found if not sentence.startswith(ONE_CLASS)]

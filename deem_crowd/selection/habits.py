@@ -24,7 +24,7 @@ from deem_crowd.training.hierarchical import (
 MOST_ANSWERS = 300
 """A worker, on average, up to which habits are asked for: with more, tables show them."""
 MOST_POINTS = 5e6
-"""Workers × points of the grid; so many take as long as a pass over a million answers."""
+"""Workers × points of the grid: what is computed in each pass."""
 _MORE, _MORE_AN_ANSWER = 25.0, 0.01
 """By how much its bound has to be larger: nats in all, and nats an answer, which are added up.
 

@@ -7,6 +7,7 @@ import functools
 import torch
 
 from deem_crowd.training.dirichlet import log_marginal
+from deem_crowd.training.grid_centre import GridCentre
 
 _KNOWN = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96, 0.99)
 """How often a worker knows the class."""
@@ -20,7 +21,7 @@ _ROUNDS = 20
 """Of learning how frequent habits are, where nobody knows anything."""
 
 
-class HabitCentre:
+class HabitCentre(GridCentre):
     r"""A worker knows the class of a task, or else answers by habit, whatever the class.
 
         m_i[l, k] = λ_i [l = k] + (1 − λ_i) r_i[l]
@@ -40,8 +41,7 @@ class HabitCentre:
         n_of_class = len(_ONE_CLASS) * n_classes
         habits = torch.tensor([1.0, 1.0] + n_of_class * [2 / n_of_class], dtype=torch.float64)
         self._base = (habits / habits.sum() / len(_KNOWN)).repeat(len(_KNOWN))
-        self._log_prior = self._base.log()
-        self._gain = 0.0
+        super().__init__(self._base.log())
 
     @property
     def n_points(self) -> int:
@@ -69,19 +69,6 @@ class HabitCentre:
         self._log_prior = prior - prior.logsumexp(0)
         centre = habit[:, :, None] + knows[:, :, None] * torch.eye(k, dtype=torch.float64)
         return centre.clamp_min(_SMALLEST)
-
-    def log_evidence(self) -> float:
-        """See :class:`~deem_crowd.training.hierarchical.Centre`."""
-        return self._gain
-
-    @property
-    def carried(self) -> torch.Tensor:
-        """See :class:`~deem_crowd.training.hierarchical.Centre`: the prior of the grid."""
-        return self._log_prior
-
-    def resume(self, carried: torch.Tensor) -> None:
-        """See :class:`~deem_crowd.training.hierarchical.Centre`."""
-        self._log_prior = carried
 
 
 def evidence_without_knowledge(answers: torch.Tensor) -> float:

@@ -7,6 +7,8 @@ import math
 
 import torch
 
+from deem_crowd.training.grid_centre import GridCentre
+
 _SMALLEST = 1e-6
 _MOST_BIAS, _BIAS_STEP = 1.5, 0.25
 """The largest bias, and the distance between biases, on a scale of up to 11 steps."""
@@ -15,7 +17,7 @@ _SHORT_SCALE = 10
 """The largest K − 1 with these biases and noises; on longer scales they grow with the scale."""
 
 
-class OrderedCentre:
+class OrderedCentre(GridCentre):
     r"""Ordered classes 0 < 1 < … < K − 1: a worker sees the class with a bias and with noise, and rounds.
 
         P_{b,τ}[l, k] = Φ((l + ½ − k − b) / τ) − Φ((l − ½ − k − b) / τ)
@@ -39,8 +41,7 @@ class OrderedCentre:
         if place is not None:
             grid = grid[:, place][:, :, place]
         self._grid = grid / grid.sum(1, keepdim=True)
-        self._log_prior = torch.full((len(grid),), -math.log(len(grid)), dtype=torch.float64)
-        self._gain = 0.0
+        super().__init__(torch.full((len(grid),), -math.log(len(grid)), dtype=torch.float64))
 
     def update(self, counts: torch.Tensor, strength: float) -> torch.Tensor:
         """See :class:`Centre`."""
@@ -57,19 +58,6 @@ class OrderedCentre:
         prior = (point[seen].sum(0) + 0.1).log()
         self._log_prior = prior - prior.logsumexp(0)
         return centre
-
-    def log_evidence(self) -> float:
-        """See :class:`Centre`."""
-        return self._gain
-
-    @property
-    def carried(self) -> torch.Tensor:
-        """See :class:`Centre`: the prior of the grid."""
-        return self._log_prior
-
-    def resume(self, carried: torch.Tensor) -> None:
-        """See :class:`Centre`."""
-        self._log_prior = carried
 
 
 @functools.lru_cache(maxsize=16)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from deem_crowd_benchmarks import habits as benchmark
 
 from deem_crowd import DEEMAggregator
 from deem_crowd.data.answers import Answers
@@ -23,15 +24,8 @@ def drawn(
     seed: int, n_tasks: int, n_workers: int, lazy: float, n_classes: int = 6, of_task: int = 2
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Return answers of skilled workers, Beta(6, 2), and of some who name one class, and the truth."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(n_classes, size=n_tasks)
-    habit, skill = rng.integers(n_classes, size=n_workers), rng.beta(6, 2, n_workers)
-    worker = np.concatenate([rng.choice(n_workers, of_task, replace=False) for _ in truth])
-    task = np.repeat(np.arange(n_tasks), of_task)
-    wrong = (truth[task] + rng.integers(1, n_classes, size=len(task))) % n_classes
-    label = np.where(rng.random(len(task)) < skill[worker], truth[task], wrong)
-    label = np.where(worker < lazy * n_workers, habit[worker], label)
-    return pd.DataFrame({"task": task, "worker": worker, "label": label}), truth
+    frame, truth = benchmark.draw(n_classes, lazy, of_task, (n_tasks, n_workers), seed)
+    return frame, truth.to_numpy()
 
 
 def right_share(labels: pd.Series, truth: np.ndarray) -> float:
