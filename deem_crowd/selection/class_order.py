@@ -98,10 +98,7 @@ def _may_win(design: DesignMatrix, rival: Hierarchical, place: torch.Tensor) -> 
     they gave and, of these, of their evidence, so that neither their names nor the order of rows matters.
     """
     counts = design.expected_counts(rival.states).cpu() if rival.counts is None else rival.counts
-    some: torch.Tensor | slice = slice(None)
-    if len(counts) > _WORKERS:
-        by_size = np.lexsort((rival.by_worker.numpy(), design.n_given.cpu().numpy()))
-        some = torch.from_numpy(by_size[:: -(-len(counts) // _WORKERS)])
+    some = some_workers(design, rival)
     counts = counts[some]
     centre = OrderedCentre(design.n_classes, place)
     middle = centre.update(counts, rival.strength)
@@ -111,3 +108,12 @@ def _may_win(design: DesignMatrix, rival: Hierarchical, place: torch.Tensor) -> 
     asked = float(counts.sum()) / max(design.n_answers_in_all, 1)
     theirs = float(rival.by_worker[some].sum()) + asked * rival.centre.log_evidence()
     return theirs - ours < asked * (_BEHIND + _BEHIND_AN_ANSWER * design.n_answers_in_all)
+
+
+def some_workers(design: DesignMatrix, fitted: Hierarchical) -> torch.Tensor | slice:
+    """Return which workers to look at first: all, or 256 at most by how many answers they gave."""
+    n_workers = len(fitted.by_worker)
+    if n_workers <= _WORKERS:
+        return slice(None)
+    by_size = np.lexsort((fitted.by_worker.numpy(), design.n_given.cpu().numpy()))
+    return torch.from_numpy(by_size[:: -(-n_workers // _WORKERS)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from deem_crowd.selection import candidates as rows
+from deem_crowd.selection import class_order
 from deem_crowd.selection.fitting import Training
 from deem_crowd.training.dirichlet import log_marginal
 from deem_crowd.training.habit_centre import HabitCentre
@@ -29,7 +30,7 @@ _MORE, _MORE_AN_ANSWER = 25.0, 0.01
 """By how much its bound has to be larger: nats in all, and nats an answer, which are added up.
 
 Where nobody has a habit its prior, which has many numbers, says up to ten nats more. For the fit to be worth its time,
-so much has to show with the votes for labels.
+so much has to show with the votes for labels, of many workers in a part of them.
 """
 _ROUNDS = 3
 """Of fitting the centre and its strength to the votes."""
@@ -55,7 +56,9 @@ def find(training: Training, around_accuracies: Hierarchical | None) -> Hierarch
     if design.n_workers * centre.n_points > MOST_POINTS:
         return None
     more = _MORE + _MORE_AN_ANSWER * n_answers
-    if _evidence(centre, training.counts) < _evidence(AccuracyCentre(), training.counts) + more:
+    counts = training.counts[class_order.some_workers(design, around_accuracies)]
+    asked = float(counts.sum()) / max(n_answers, 1)
+    if _evidence(centre, counts) < _evidence(AccuracyCentre(), counts) + asked * more:
         return None
     found = training.by_habit(around_accuracies.bound + more)
     return found if found.bound > around_accuracies.bound + more else None
